@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: MIT
+#include "async/reactor.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <ctime>
+
+#include "os/error.hpp"
+
+namespace handoff {
+
+TimePoint deadline_after(TimePoint now, Duration duration) {
+  if (duration <= Duration::zero() || duration > kNever - now) return kNever;
+  return now + duration;
+}
+
+Reactor::Reactor() : epoll_(epoll_create1(EPOLL_CLOEXEC)) {
+  if (!epoll_.valid()) throw SystemError(errno, "epoll_create1");
+}
+
+Reactor::~Reactor() {
+  destroy_roots();
+}
+
+void Reactor::spawn(Task<void> task) {
+  auto frame = task.release();
+  frame.promise().owner = this;
+  roots_.push_back(frame);
+  frame.promise().root_index = roots_.size() - 1;
+  post(frame);
+}
+
+void Reactor::root_finished(std::coroutine_handle<> frame, std::exception_ptr error) {
+  using Promise = Task<void>::promise_type;
+  const auto index =
+      std::coroutine_handle<Promise>::from_address(frame.address()).promise().root_index;
+  roots_[index] = roots_.back();
+  std::coroutine_handle<Promise>::from_address(roots_[index].address()).promise().root_index =
+      index;
+  roots_.pop_back();
+  frame.destroy();
+  if (error && !error_) error_ = std::move(error);
+}
+
+void Reactor::destroy_roots() {
+  while (!roots_.empty()) {
+    const auto frame = roots_.back();
+    roots_.pop_back();
+    unpost(frame);
+    frame.destroy();
+  }
+}
+
+void Reactor::run(Task<void> main) {
+  bool done = false;
+  spawn([](Task<void> task, bool& finished) -> Task<void> {
+    co_await std::move(task);
+    finished = true;
+  }(std::move(main), done));
+  while (!done && !error_) turn();
+  destroy_roots();
+  if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+}
+
+void Reactor::unpost(std::coroutine_handle<> frame) {
+  std::erase(posted_, frame);
+  std::replace(resuming_.begin(), resuming_.end(), frame, std::coroutine_handle<>());
+}
+
+void Reactor::turn() {
+  event_count_ = static_cast<std::size_t>(wait_for_events());
+  now_ = Clock::now();
+  for (next_event_ = 0; next_event_ < event_count_;) dispatch(events_[next_event_++]);
+  event_count_ = next_event_ = 0;
+  fire_timers();
+  resume_posted();
+}
+
+int Reactor::wait_for_events() {
+  Duration timeout = Duration(-1);
+  if (!posted_.empty()) {
+    timeout = Duration::zero();
+  } else if (!timers_.empty()) {
+    timeout = std::max(Duration::zero(), timers_.front().armed - Clock::now());
+  }
+  const int capacity = static_cast<int>(events_.size());
+  int count = -1;
+  if (precise_wait_ && timeout > Duration::zero()) {
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(timeout);
+    const timespec limit{seconds.count(), static_cast<long>((timeout - seconds).count())};
+    count = epoll_pwait2(epoll_.get(), events_.data(), capacity, &limit, nullptr);
+    // Linux 5.11; without it, deadlines are kept to the millisecond.
+    if (count < 0 && errno == ENOSYS) precise_wait_ = false;
+  }
+  if (count < 0 && !(precise_wait_ && timeout > Duration::zero())) {
+    const auto ms = std::chrono::ceil<std::chrono::milliseconds>(timeout).count();
+    const int limit =
+        timeout < Duration::zero() ? -1 : static_cast<int>(std::min<long>(ms, 1 << 30));
+    count = epoll_wait(epoll_.get(), events_.data(), capacity, limit);
+  }
+  if (count < 0) {
+    if (errno == EINTR) return 0;
+    throw SystemError(errno, "epoll_wait");
+  }
+  return count;
+}
+
+void Reactor::dispatch(const epoll_event& event) {
+  if (event.data.ptr == nullptr) return;  // destroyed by one of its predecessors in this turn
+  auto& readiness = *static_cast<Readiness*>(event.data.ptr);
+  constexpr std::uint32_t kBroken = EPOLLERR | EPOLLHUP;
+  if ((event.events & (kBroken | EPOLLRDHUP)) != 0) readiness.hung_up_ = true;
+  std::uint32_t ready = event.events & (EPOLLIN | EPOLLOUT);
+  if ((event.events & EPOLLRDHUP) != 0) ready |= EPOLLIN;
+  if ((event.events & kBroken) != 0) ready |= EPOLLIN | EPOLLOUT;
+  readiness.ready_ |= ready;
+
+  const bool wakes_reader = readiness.reader_ && (ready & EPOLLIN) != 0;
+  const bool wakes_writer = readiness.writer_ && (ready & EPOLLOUT) != 0;
+  // The first may destroy what the second belongs to; posted, it is taken back in that case.
+  if (wakes_reader && wakes_writer) readiness.post_waiter(EPOLLOUT);
+  if (wakes_reader) {
+    readiness.reader_.resume();
+  } else if (wakes_writer) {
+    readiness.writer_.resume();
+  }
+}
+
+void Reactor::fire_timers() {
+  while (!timers_.empty() && timers_.front().armed <= now_) {
+    Timer& timer = *timers_.front().timer;
+    if (timer.due_ > now_) {
+      timers_.front().armed = timer.due_;
+      sift_down(0);
+      continue;
+    }
+    remove_timer(0);
+    timer.on_timer();
+  }
+}
+
+void Reactor::resume_posted() {
+  resuming_.swap(posted_);
+  for (std::size_t i = 0; i < resuming_.size(); ++i) {
+    if (const auto frame = std::exchange(resuming_[i], nullptr)) frame.resume();
+  }
+  resuming_.clear();
+}
+
+void Reactor::place_timer(std::size_t index, TimerEntry entry) {
+  timers_[index] = entry;
+  entry.timer->index_ = static_cast<std::uint32_t>(index);
+}
+
+void Reactor::sift_up(std::size_t index) {
+  const TimerEntry entry = timers_[index];
+  while (index > 0) {
+    const std::size_t parent = (index - 1) / 2;
+    if (timers_[parent].armed <= entry.armed) break;
+    place_timer(index, timers_[parent]);
+    index = parent;
+  }
+  place_timer(index, entry);
+}
+
+void Reactor::sift_down(std::size_t index) {
+  const TimerEntry entry = timers_[index];
+  for (;;) {
+    std::size_t child = 2 * index + 1;
+    if (child >= timers_.size()) break;
+    if (child + 1 < timers_.size() && timers_[child + 1].armed < timers_[child].armed) ++child;
+    if (entry.armed <= timers_[child].armed) break;
+    place_timer(index, timers_[child]);
+    index = child;
+  }
+  place_timer(index, entry);
+}
+
+void Reactor::remove_timer(std::size_t index) {
+  timers_[index].timer->index_ = Timer::kNotArmed;
+  const TimerEntry last = timers_.back();
+  timers_.pop_back();
+  if (index == timers_.size()) return;
+  place_timer(index, last);
+  sift_up(index);
+  sift_down(last.timer->index_);
+}
+
+void Timer::set(TimePoint due) {
+  if (due == kNever) return cancel();
+  due_ = due;
+  if (index_ == kNotArmed) {
+    reactor_.timers_.push_back({due, this});
+    index_ = static_cast<std::uint32_t>(reactor_.timers_.size() - 1);
+    reactor_.sift_up(index_);
+  } else if (due < reactor_.timers_[index_].armed) {
+    reactor_.timers_[index_].armed = due;
+    reactor_.sift_up(index_);
+  }
+}
+
+void Timer::cancel() {
+  if (index_ != kNotArmed) reactor_.remove_timer(index_);
+}
+
+Readiness::~Readiness() {
+  if (watched_ == 0) return;
+  epoll_ctl(reactor_->epoll_.get(), EPOLL_CTL_DEL, fd_, nullptr);
+  for (std::size_t i = reactor_->next_event_; i < reactor_->event_count_; ++i) {
+    if (reactor_->events_[i].data.ptr == this) reactor_->events_[i].data.ptr = nullptr;
+  }
+}
+
+void Readiness::watch(std::uint32_t event) {
+  const std::uint32_t wanted = watched_ | event;
+  if (wanted == watched_) return;
+  epoll_event registration{};
+  registration.events = wanted | EPOLLRDHUP | EPOLLET;
+  registration.data.ptr = this;
+  const int operation = watched_ == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+  if (epoll_ctl(reactor_->epoll_.get(), operation, fd_, &registration) < 0) {
+    if (errno != EPERM) throw SystemError(errno, "epoll_ctl");
+    hung_up_ = true;  // a regular file: always ready
+    return;
+  }
+  watched_ = wanted;
+}
+
+void Readiness::post_waiter(std::uint32_t event) {
+  if ((posted_ & event) != 0) return;
+  posted_ |= event;
+  reactor_->post(waiter(event));
+}
+
+void Readiness::interrupt() {
+  for (const std::uint32_t event : {EPOLLIN, EPOLLOUT}) {
+    if (!waiter(event)) continue;
+    interrupted_ |= event;
+    post_waiter(event);
+  }
+}
+
+bool Readiness::Awaiter::await_ready() {
+  readiness_.watch(event_);
+  if (readiness_.hung_up_) return true;
+  const bool ready = (readiness_.ready_ & event_) != 0;
+  readiness_.ready_ &= ~event_;
+  return ready;
+}
+
+void Readiness::Awaiter::await_suspend(std::coroutine_handle<> frame) {
+  assert(!readiness_.waiter(event_));
+  readiness_.interrupted_ &= ~event_;
+  frame_ = readiness_.waiter(event_) = frame;
+}
+
+void Readiness::Awaiter::leave() {
+  if ((readiness_.posted_ & event_) != 0) readiness_.reactor_->unpost(frame_);
+  readiness_.posted_ &= ~event_;
+  readiness_.waiter(event_) = nullptr;
+  frame_ = nullptr;
+}
+
+bool Readiness::Awaiter::await_resume() {
+  if (!frame_) return true;
+  leave();
+  readiness_.ready_ &= ~event_;
+  return (readiness_.interrupted_ & event_) == 0;
+}
+
+Readiness::Awaiter::~Awaiter() {
+  if (frame_) leave();
+}
+
+}  // namespace handoff

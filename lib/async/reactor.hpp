@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <sys/epoll.h>
+
+#include <array>
+#include <chrono>
+#include <coroutine>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include "async/task.hpp"
+#include "os/fd.hpp"
+
+namespace handoff {
+
+using Clock = std::chrono::steady_clock;
+using TimePoint = Clock::time_point;
+using Duration = Clock::duration;
+
+/// Later than any deadline: wait without one.
+inline constexpr TimePoint kNever = TimePoint::max();
+
+/// `now + duration`, or kNever when the duration is 0 or less ("no deadline").
+TimePoint deadline_after(TimePoint now, Duration duration);
+
+class Readiness;
+class Timer;
+
+/// One thread's event loop: waits with epoll(7), and resumes the coroutine that waited for what
+/// happened. Everything attached to it is used on its thread only.
+class Reactor final : private RootOwner {
+ public:
+  Reactor();
+  ~Reactor();
+  Reactor(const Reactor&) = delete;
+  Reactor& operator=(const Reactor&) = delete;
+
+  /// Starts a task that nobody awaits. An exception that leaves it is thrown from `run`. It is
+  /// destroyed when it ends, or with all others when `run` returns.
+  void spawn(Task<void> task);
+
+  /// Runs until `main` has ended, then destroys every spawned task that has not.
+  void run(Task<void> main);
+  template <typename T>
+  T run_for_result(Task<T> main);
+
+  /// When the last wait ended. Cheap; good enough for deadlines, not for measurements.
+  TimePoint now() const { return now_; }
+
+  /// Resumes `frame` in the next turn of the loop.
+  void post(std::coroutine_handle<> frame) { posted_.push_back(frame); }
+  /// Takes a posted frame back, when it is destroyed before its turn.
+  void unpost(std::coroutine_handle<> frame);
+
+  /// Lets everything else that is ready run first.
+  auto yield();
+  /// Waits until `when`.
+  auto sleep_until(TimePoint when);
+
+ private:
+  friend class Readiness;
+  friend class Timer;
+  struct TimerEntry {
+    TimePoint armed;
+    Timer* timer;
+  };
+
+  void turn();
+  int wait_for_events();
+  void dispatch(const epoll_event& event);
+  void fire_timers();
+  void resume_posted();
+  void root_finished(std::coroutine_handle<> frame, std::exception_ptr error) override;
+  void destroy_roots();
+
+  // The timers are a binary heap; each knows its place.
+  void place_timer(std::size_t index, TimerEntry entry);
+  void sift_up(std::size_t index);
+  void sift_down(std::size_t index);
+  void remove_timer(std::size_t index);
+
+  static constexpr std::size_t kEventsPerTurn = 256;
+
+  Fd epoll_;
+  TimePoint now_ = Clock::now();
+  std::vector<TimerEntry> timers_;
+  std::vector<std::coroutine_handle<>> posted_;
+  std::vector<std::coroutine_handle<>> resuming_;
+  std::vector<std::coroutine_handle<>> roots_;
+  std::exception_ptr error_;
+  std::array<epoll_event, kEventsPerTurn> events_;
+  std::size_t next_event_ = 0;
+  std::size_t event_count_ = 0;
+  bool precise_wait_ = true;
+};
+
+/// Calls on_timer() at a time. Moving the time later costs nothing: the loop finds out when the
+/// earlier time comes. Destroying it cancels it.
+class Timer {
+ public:
+  explicit Timer(Reactor& reactor) : reactor_(reactor) {}
+  Timer(const Timer&) = delete;
+  Timer& operator=(const Timer&) = delete;
+
+  /// kNever cancels.
+  void set(TimePoint due);
+  void cancel();
+
+ protected:
+  ~Timer() { cancel(); }
+  virtual void on_timer() = 0;
+
+ private:
+  friend class Reactor;
+  static constexpr std::uint32_t kNotArmed = ~std::uint32_t{0};
+
+  Reactor& reactor_;
+  TimePoint due_{};
+  std::uint32_t index_ = kNotArmed;
+};
+
+/// A descriptor that coroutines wait for: at most one for reading and one for writing. It does
+/// not own the descriptor, and must be destroyed before that is closed: a copy in another process
+/// would keep the registration alive.
+///
+/// It registers with epoll at the first wait, edge-triggered: wait only after an attempt has said
+/// "would block", or has given less than was asked for. What epoll refuses (regular files) is
+/// always ready.
+class Readiness {
+ public:
+  Readiness(Reactor& reactor, int fd) : reactor_(&reactor), fd_(fd) {}
+  Readiness(const Readiness&) = delete;
+  Readiness& operator=(const Readiness&) = delete;
+  ~Readiness();
+
+  Reactor& reactor() const { return *reactor_; }
+  int fd() const { return fd_; }
+
+  class Awaiter {
+   public:
+    Awaiter(Readiness& readiness, std::uint32_t event) : readiness_(readiness), event_(event) {}
+    Awaiter(const Awaiter&) = delete;
+    Awaiter& operator=(const Awaiter&) = delete;
+    ~Awaiter();
+    bool await_ready();
+    void await_suspend(std::coroutine_handle<> frame);
+    /// False when interrupt() ended the wait.
+    bool await_resume();
+
+   private:
+    void leave();
+
+    Readiness& readiness_;
+    std::uint32_t event_;
+    std::coroutine_handle<> frame_;
+  };
+  /// `co_await readable()`: true, or false when the wait was interrupted.
+  Awaiter readable() { return {*this, EPOLLIN}; }
+  Awaiter writable() { return {*this, EPOLLOUT}; }
+
+  /// Ends the waits under way, which give false; without one nothing happens.
+  void interrupt();
+
+ private:
+  friend class Reactor;
+  void watch(std::uint32_t event);
+  void post_waiter(std::uint32_t event);
+  std::coroutine_handle<>& waiter(std::uint32_t event) {
+    return event == EPOLLIN ? reader_ : writer_;
+  }
+
+  Reactor* reactor_;
+  int fd_;
+  std::uint32_t watched_ = 0;      ///< what epoll was asked for
+  std::uint32_t ready_ = 0;        ///< what happened and nobody has waited for since
+  std::uint32_t interrupted_ = 0;  ///< which waits interrupt() has ended
+  std::uint32_t posted_ = 0;  ///< which waiters are posted, and must be taken back if destroyed
+  bool hung_up_ = false;
+  std::coroutine_handle<> reader_;
+  std::coroutine_handle<> writer_;
+};
+
+/// A flag that one coroutine waits for.
+class Event {
+ public:
+  explicit Event(Reactor& reactor) : reactor_(reactor) {}
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+
+  /// Sets the flag, and lets the waiting coroutine go on in the next turn.
+  void set() {
+    set_ = true;
+    if (waiter_) {
+      posted_ = true;
+      reactor_.post(std::exchange(waiter_, nullptr));
+    }
+  }
+  void clear() { set_ = false; }
+  bool is_set() const { return set_; }
+
+  /// `co_await event`: waits until it is set. It stays set.
+  auto operator co_await() {
+    struct Awaiter {
+      Event& event;
+      std::coroutine_handle<> frame;
+      bool await_ready() const { return event.set_; }
+      void await_suspend(std::coroutine_handle<> awaiting) { frame = event.waiter_ = awaiting; }
+      void await_resume() {
+        event.posted_ = false;
+        frame = nullptr;
+      }
+      ~Awaiter() {
+        if (!frame) return;
+        if (event.posted_) event.reactor_.unpost(frame);
+        event.waiter_ = nullptr;
+        event.posted_ = false;
+      }
+    };
+    return Awaiter{*this, nullptr};
+  }
+
+ private:
+  Reactor& reactor_;
+  std::coroutine_handle<> waiter_;
+  bool set_ = false;
+  bool posted_ = false;
+};
+
+inline auto Reactor::yield() {
+  struct Awaiter {
+    Reactor& reactor;
+    std::coroutine_handle<> frame;
+    bool await_ready() const { return false; }
+    void await_suspend(std::coroutine_handle<> awaiting) {
+      frame = awaiting;
+      reactor.post(frame);
+    }
+    void await_resume() { frame = nullptr; }
+    ~Awaiter() {
+      if (frame) reactor.unpost(frame);
+    }
+  };
+  return Awaiter{*this, nullptr};
+}
+
+inline auto Reactor::sleep_until(TimePoint when) {
+  struct Awaiter final : Timer {
+    Awaiter(Reactor& reactor, TimePoint due) : Timer(reactor), when(due) {}
+    TimePoint when;
+    std::coroutine_handle<> frame;
+    bool await_ready() const { return false; }
+    void await_suspend(std::coroutine_handle<> awaiting) {
+      frame = awaiting;
+      set(when);
+    }
+    void await_resume() const {}
+    void on_timer() override { frame.resume(); }
+  };
+  return Awaiter(*this, when);
+}
+
+template <typename T>
+T Reactor::run_for_result(Task<T> main) {
+  std::optional<T> result;
+  run([](Task<T> task, std::optional<T>& out) -> Task<void> {
+    out.emplace(co_await std::move(task));
+  }(std::move(main), result));
+  return std::move(*result);
+}
+
+}  // namespace handoff

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "async/reactor.hpp"
+#include "async/task.hpp"
+#include "os/address.hpp"
+#include "os/fd.hpp"
+#include "os/process.hpp"
+
+namespace handoff {
+
+/// What one attempt to read or write gave.
+struct IoResult {
+  enum class Outcome {
+    done,  ///< `size` bytes, at least one
+    would_block,
+    end,     ///< reading: the peer has ended its side
+    broken,  ///< reset, or the reader is gone; see `error_number`
+  };
+  Outcome outcome;
+  std::size_t size = 0;
+  int error_number = 0;
+
+  bool done() const { return outcome == Outcome::done; }
+};
+
+/// A descriptor that bytes go through, owned. Neither blocks nor changes the flags of the open
+/// file: sockets are used with MSG_DONTWAIT, and what may be shared with other processes (a
+/// standard stream) is asked with poll(2) first.
+class Stream {
+ public:
+  enum class Kind {
+    socket,
+    nonblocking,  ///< O_NONBLOCK is set, and nobody else has this open file: our end of a pipe
+    shared,       ///< anything, and its flags are not ours to change
+  };
+
+  Stream(Reactor& reactor, Fd fd, Kind kind)
+      : fd_(std::move(fd)), readiness_(reactor, fd_.get()), kind_(kind) {}
+  /// A descriptor of unknown origin: a socket or `shared`.
+  static Kind kind_of(int fd);
+
+  Reactor& reactor() const { return readiness_.reactor(); }
+  int fd() const { return fd_.get(); }
+
+  IoResult try_read(std::span<char> buffer);
+  IoResult try_write(std::string_view bytes);
+
+  /// See Readiness.
+  auto readable() { return readiness_.readable(); }
+  auto writable() { return readiness_.writable(); }
+  void interrupt() { readiness_.interrupt(); }
+  Readiness& readiness() { return readiness_; }
+
+  /// Waits for bytes: done, end or broken; would_block when the wait was interrupted. `buffer`
+  /// must outlive the task.
+  Task<IoResult> read_some(std::span<char> buffer);
+  /// Writes all of `bytes`, which must outlive the task: done, broken, or would_block when a
+  /// wait was interrupted.
+  Task<IoResult> write_all(std::string_view bytes);
+
+  /// Ends our side: the peer reads end-of-file. For sockets only; elsewhere nothing happens.
+  void end_writing();
+
+ private:
+  Fd fd_;
+  Readiness readiness_;  // destroyed before the descriptor is closed
+  Kind kind_;
+};
+
+/// Interrupts the waits for a descriptor at a time. Destroying it calls that off.
+class Deadline final : private Timer {
+ public:
+  Deadline(Readiness& readiness, TimePoint when)
+      : Timer(readiness.reactor()), readiness_(readiness) {
+    set(when);
+  }
+  bool passed() const { return passed_; }
+
+ private:
+  void on_timer() override {
+    passed_ = true;
+    readiness_.interrupt();
+  }
+
+  Readiness& readiness_;
+  bool passed_ = false;
+};
+
+/// The other end of connect(): a socket, and for exec: the process behind it.
+struct Connection {
+  Fd socket;
+  std::optional<Child> child;
+};
+
+/// Connects to `address`, each of its kernel addresses in turn; both arguments must outlive the
+/// task. A descriptor (fd:N) is taken as it is; exec:COMMAND runs `sh -c COMMAND` with a socket as
+/// its stdin and stdout. Throws Unreachable, TimedOut ("connect, on ADDRESS: ...") or SystemError.
+Task<Connection> connect_to(Reactor& reactor, const Address& address, TimePoint deadline);
+
+}  // namespace handoff

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: MIT
+#include "os/address.hpp"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <netdb.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstddef>
+#include <cstring>
+#include <optional>
+
+#include "os/error.hpp"
+
+namespace handoff {
+namespace {
+
+constexpr std::size_t kPathOffset = offsetof(sockaddr_un, sun_path);
+
+template <typename Number>
+std::optional<Number> parse_number(std::string_view text) {
+  Number value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+std::optional<std::string_view> after_prefix(std::string_view text, std::string_view prefix) {
+  if (!text.starts_with(prefix)) return std::nullopt;
+  return text.substr(prefix.size());
+}
+
+[[noreturn]] void refuse(std::string_view text, std::string_view why) {
+  throw InvalidArgument(fmt::format("address, on {}: {}", text.empty() ? "''" : text, why));
+}
+
+Address parse_tcp(std::string_view text) {
+  Address address;
+  const auto colon = text.rfind(':');
+  if (colon == std::string_view::npos || text.ends_with(']')) {
+    refuse(text, "no port (write host:port, :port, /path, @name, fd:N)");
+  }
+  std::string_view host = text.substr(0, colon);
+  if (host.starts_with('[') && host.ends_with(']')) {
+    host = host.substr(1, host.size() - 2);
+  } else if (host.find(':') != std::string_view::npos) {
+    refuse(text, "an IPv6 address is written in brackets, [::1]:port");
+  }
+  const auto port = parse_number<std::uint16_t>(text.substr(colon + 1));
+  if (!port) refuse(text, "the port is a number from 0 to 65535");
+  address.host = host.empty() ? "127.0.0.1" : std::string(host);
+  address.port = *port;
+  address.text = address.host.find(':') == std::string::npos
+                     ? fmt::format("{}:{}", address.host, *port)
+                     : fmt::format("[{}]:{}", address.host, *port);
+  return address;
+}
+
+/// Numeric hosts are tried before getaddrinfo: loading the name service costs a short-lived
+/// program more than all else it does.
+std::optional<SocketAddress> numeric_address(const std::string& host, std::uint16_t port) {
+  sockaddr_in v4{};
+  if (inet_pton(AF_INET, host.c_str(), &v4.sin_addr) == 1) {
+    v4.sin_family = AF_INET;
+    v4.sin_port = htons(port);
+    return SocketAddress(reinterpret_cast<const sockaddr*>(&v4), sizeof v4);
+  }
+  sockaddr_in6 v6{};
+  if (inet_pton(AF_INET6, host.c_str(), &v6.sin6_addr) == 1) {
+    v6.sin6_family = AF_INET6;
+    v6.sin6_port = htons(port);
+    return SocketAddress(reinterpret_cast<const sockaddr*>(&v6), sizeof v6);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+SocketAddress::SocketAddress(const sockaddr* address, socklen_t length)
+    : size_(std::min<socklen_t>(length, sizeof storage_)) {
+  std::memcpy(&storage_, address, size_);
+}
+
+SocketAddress SocketAddress::unix_path(std::string_view path) {
+  SocketAddress address;
+  sockaddr_un& local = address.storage_.local;
+  if (path.empty() || path.size() >= sizeof local.sun_path) {
+    refuse(path, fmt::format("a socket's path has 1 to {} bytes", sizeof local.sun_path - 1));
+  }
+  local.sun_family = AF_UNIX;
+  std::memcpy(local.sun_path, path.data(), path.size());
+  address.size_ = static_cast<socklen_t>(kPathOffset + path.size() + 1);
+  return address;
+}
+
+SocketAddress SocketAddress::unix_abstract(std::string_view name) {
+  SocketAddress address;
+  sockaddr_un& local = address.storage_.local;
+  if (name.empty() || name.size() >= sizeof local.sun_path) {
+    refuse(name, fmt::format("an abstract name has 1 to {} bytes", sizeof local.sun_path - 1));
+  }
+  local.sun_family = AF_UNIX;
+  std::memcpy(local.sun_path + 1, name.data(), name.size());
+  address.size_ = static_cast<socklen_t>(kPathOffset + 1 + name.size());
+  return address;
+}
+
+bool SocketAddress::is_loopback() const {
+  switch (family()) {
+    case AF_INET: return (ntohl(storage_.v4.sin_addr.s_addr) >> 24) == 127;
+    case AF_INET6: {
+      const in6_addr& address = storage_.v6.sin6_addr;
+      if (IN6_IS_ADDR_V4MAPPED(&address)) return address.s6_addr[12] == 127;
+      return IN6_IS_ADDR_LOOPBACK(&address);
+    }
+    default: return true;
+  }
+}
+
+std::uint16_t SocketAddress::port() const {
+  switch (family()) {
+    case AF_INET: return ntohs(storage_.v4.sin_port);
+    case AF_INET6: return ntohs(storage_.v6.sin6_port);
+    default: return 0;
+  }
+}
+
+void SocketAddress::set_port(std::uint16_t port) {
+  if (family() == AF_INET) storage_.v4.sin_port = htons(port);
+  if (family() == AF_INET6) storage_.v6.sin6_port = htons(port);
+}
+
+std::string SocketAddress::text() const {
+  char host[INET6_ADDRSTRLEN] = "";
+  switch (family()) {
+    case AF_INET:
+      inet_ntop(AF_INET, &storage_.v4.sin_addr, host, sizeof host);
+      return fmt::format("{}:{}", host, port());
+    case AF_INET6:
+      inet_ntop(AF_INET6, &storage_.v6.sin6_addr, host, sizeof host);
+      return fmt::format("[{}]:{}", host, port());
+    case AF_UNIX: {
+      if (size_ <= kPathOffset) return "unix";
+      const char* path = storage_.local.sun_path;
+      const std::size_t length = size_ - kPathOffset;
+      if (path[0] == '\0') return "@" + std::string(path + 1, length - 1);
+      return std::string(path, strnlen(path, length));
+    }
+    default: return "unknown";
+  }
+}
+
+Address Address::parse(std::string_view text) {
+  Address address;
+  address.text = text;
+  if (const auto path = after_prefix(text, "unix:")) {
+    address.kind = Kind::unix_path;
+    address.name = *path;
+    address.text = address.name;
+  } else if (text.starts_with('/') || text.starts_with("./") || text.starts_with("../")) {
+    address.kind = Kind::unix_path;
+    address.name = text;
+  } else if (const auto name = after_prefix(text, "@")) {
+    address.kind = Kind::abstract;
+    address.name = *name;
+  } else if (const auto number = after_prefix(text, "fd:")) {
+    address.kind = Kind::inherited;
+    const auto value = parse_number<int>(*number);
+    if (!value || *value < 0) refuse(text, "fd: is followed by a descriptor's number");
+    address.number = *value;
+  } else if (const auto command = after_prefix(text, "exec:")) {
+    address.kind = Kind::exec;
+    address.name = *command;
+    if (address.name.empty()) refuse(text, "exec: is followed by a command");
+  } else {
+    return parse_tcp(text);
+  }
+  // The limits of unix(7) are checked here, so that a bad name is a usage error.
+  if (address.kind == Kind::unix_path) SocketAddress::unix_path(address.name);
+  if (address.kind == Kind::abstract) SocketAddress::unix_abstract(address.name);
+  return address;
+}
+
+std::vector<SocketAddress> Address::resolve() const {
+  if (kind == Kind::unix_path) return {SocketAddress::unix_path(name)};
+  if (kind == Kind::abstract) return {SocketAddress::unix_abstract(name)};
+  if (const auto numeric = numeric_address(host, port)) return {*numeric};
+
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  const int error = getaddrinfo(host.c_str(), nullptr, &hints, &found);
+  if (error != 0) {
+    throw Unreachable(fmt::format("look up, on {}: {}", text, gai_strerror(error)));
+  }
+  std::vector<SocketAddress> addresses;
+  for (const addrinfo* entry = found; entry != nullptr; entry = entry->ai_next) {
+    addresses.emplace_back(entry->ai_addr, entry->ai_addrlen);
+    addresses.back().set_port(port);
+  }
+  freeaddrinfo(found);
+  return addresses;
+}
+
+}  // namespace handoff

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+#include "os/error.hpp"
+
+#include <fmt/format.h>
+
+#include <cstring>
+
+namespace handoff {
+
+std::string error_text(int error_number) {
+  const char* text = strerrordesc_np(error_number);
+  return text != nullptr ? std::string(text) : fmt::format("error {}", error_number);
+}
+
+SystemError::SystemError(int error_number, std::string_view attempt, std::string_view object)
+    : error_number_(error_number),
+      attempt_(attempt),
+      text_(object.empty()
+                ? fmt::format("{}: {}", attempt, error_text(error_number))
+                : fmt::format("{}, on {}: {}", attempt, object, error_text(error_number))) {}
+
+}  // namespace handoff

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cerrno>
+#include <exception>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace handoff {
+
+/// A system call that failed unexpectedly: what was attempted, on what, and errno.
+/// `what()` reads "listen, on 127.0.0.1:80: Permission denied".
+class SystemError : public std::exception {
+ public:
+  /// `error_number` is an errno value; pass `errno` itself only when the other arguments
+  /// are already built, for building them may change it.
+  SystemError(int error_number, std::string_view attempt, std::string_view object = {});
+
+  int error_number() const { return error_number_; }
+  const std::string& attempt() const { return attempt_; }
+  const char* what() const noexcept override { return text_.c_str(); }
+
+ private:
+  int error_number_;
+  std::string attempt_;
+  std::string text_;
+};
+
+/// Nobody answers at an address: a connect that failed for a reason that lies with the peer
+/// or the network (refused, no such file, unreachable, name not known).
+class Unreachable : public std::runtime_error {
+  using runtime_error::runtime_error;
+};
+
+/// A deadline passed.
+class TimedOut : public std::runtime_error {
+  using runtime_error::runtime_error;
+};
+
+/// Text from a person (an option, an address, a duration) that can't be understood.
+class InvalidArgument : public std::runtime_error {
+  using runtime_error::runtime_error;
+};
+
+/// Calls `call` again for as long as it fails with EINTR; the only place that does.
+template <typename Call>
+auto retry(Call call) {
+  for (;;) {
+    const auto result = call();
+    if (result != -1 || errno != EINTR) return result;
+  }
+}
+
+/// The text of an errno value, as strerror(3) has it, safe in threads.
+std::string error_text(int error_number);
+
+}  // namespace handoff

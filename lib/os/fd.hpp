@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <utility>
+
+namespace handoff {
+
+/// The only owner of a descriptor: closes it when destroyed. Move-only. There is no
+/// conversion to `int` or `bool`: descriptor 0 is a valid one and no `false`.
+class Fd {
+ public:
+  Fd() = default;
+  /// Takes ownership of `number`; -1 is "none".
+  explicit Fd(int number) : number_(number) {}
+  Fd(Fd&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
+  Fd& operator=(Fd&& other) noexcept;
+  Fd(const Fd&) = delete;
+  Fd& operator=(const Fd&) = delete;
+  ~Fd() { reset(); }
+
+  explicit operator bool() const = delete;
+
+  bool valid() const { return number_ >= 0; }
+  /// The number, still owned by this object.
+  int get() const { return number_; }
+  /// The number, now owned by the caller.
+  [[nodiscard]] int release() { return std::exchange(number_, -1); }
+  /// Closes now.
+  void reset();
+
+  /// Another descriptor of the same open file, close-on-exec.
+  Fd duplicate() const;
+
+ private:
+  int number_ = -1;
+};
+
+/// A new pipe, close-on-exec, both ends blocking.
+struct Pipe {
+  Fd read_end;
+  Fd write_end;
+};
+Pipe make_pipe();
+
+/// Sets O_NONBLOCK on the open file behind `number`. Only for files that no other process
+/// shares: the flag belongs to the open file, not to the descriptor.
+void set_nonblocking(int number);
+
+/// Sets or clears close-on-exec.
+void set_close_on_exec(int number, bool on);
+
+/// Raises the soft limit of open descriptors to the hard one. Returns the soft limit as it
+/// was, which children get back (see SpawnOptions); later calls return the same.
+std::size_t raise_descriptor_limit();
+
+/// The soft limit that this process was started with.
+std::size_t original_descriptor_limit();
+
+/// The soft limit in force.
+std::size_t descriptor_limit();
+
+}  // namespace handoff

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT
+#include "os/process.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/close_range.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstring>
+
+#include "os/error.hpp"
+
+namespace handoff {
+namespace {
+
+/// What the child needs, made before vfork: between vfork and exec nothing may allocate.
+struct ChildPlan {
+  const SpawnOptions* options;
+  std::vector<char*> argv;
+  std::vector<char*> environment;
+  std::vector<std::pair<int, int>> moves;  ///< sorted by the child's number
+  int above_all = 3;                       ///< greater than each of the child's numbers
+};
+
+std::vector<char*> pointers_to(const std::vector<std::string>& strings) {
+  std::vector<char*> pointers;
+  pointers.reserve(strings.size() + 1);
+  for (const std::string& string : strings) pointers.push_back(const_cast<char*>(string.c_str()));
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+bool place_descriptors(ChildPlan& plan) {
+  // First out of each other's way, then to their places.
+  for (auto& [source, target] : plan.moves) {
+    source = fcntl(source, F_DUPFD_CLOEXEC, plan.above_all);
+    if (source < 0) return false;
+  }
+  unsigned int next = 0;
+  for (const auto& [source, target] : plan.moves) {
+    if (dup2(source, target) < 0) return false;
+    const auto number = static_cast<unsigned int>(target);
+    if (number > next) syscall(SYS_close_range, next, number - 1, 0);
+    next = number + 1;
+  }
+  return syscall(SYS_close_range, next, ~0U, 0) == 0;
+}
+
+/// Runs in the child, on the parent's memory. Returns errno.
+int become(ChildPlan& plan) {
+  const SpawnOptions& options = *plan.options;
+  struct sigaction action {};
+  action.sa_handler = SIG_DFL;
+  for (int signal = 1; signal < NSIG; ++signal) sigaction(signal, &action, nullptr);
+  if (options.new_group) setpgid(0, 0);
+  if (options.parent_death_signal != 0) prctl(PR_SET_PDEATHSIG, options.parent_death_signal);
+  if (options.no_new_privileges) prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  if (!place_descriptors(plan)) return errno;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    limit.rlim_cur = std::min<rlim_t>(original_descriptor_limit(), limit.rlim_max);
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  execvpe(plan.argv[0], plan.argv.data(), plan.environment.data());
+  return errno;
+}
+
+/// The part between vfork and exec in a frame of its own, for the child shares our stack.
+[[gnu::noinline]] pid_t vfork_and_exec(ChildPlan& plan, volatile int& error) {
+  const pid_t pid = vfork();
+  if (pid == 0) {
+    error = become(plan);
+    _exit(127);
+  }
+  return pid;
+}
+
+}  // namespace
+
+std::string ExitStatus::text() const {
+  if (signal == 0) return fmt::format("exit status {}", code);
+  return fmt::format("signal {} ({})", signal, sigdescr_np(signal));
+}
+
+void Child::kill(int signal) const {
+  syscall(SYS_pidfd_send_signal, pidfd_.get(), signal, nullptr, 0);
+}
+
+void Child::kill_group(int signal) const {
+  ::kill(-pid_, signal);
+}
+
+bool Child::has_ended() const {
+  pollfd poll_fd{pidfd_.get(), POLLIN, 0};
+  return poll(&poll_fd, 1, 0) > 0;
+}
+
+ExitStatus Child::reap() {
+  siginfo_t info{};
+  const auto id = static_cast<id_t>(pidfd_.get());
+  // P_PIDFD is 3 (Linux 5.4); older headers lack the name.
+  if (retry([&] { return waitid(static_cast<idtype_t>(3), id, &info, WEXITED); }) < 0) {
+    throw SystemError(errno, "wait for a child");
+  }
+  pidfd_.reset();
+  if (info.si_code == CLD_EXITED) return {info.si_status, 0};
+  return {0, info.si_status};
+}
+
+Child spawn(const SpawnOptions& options) {
+  ChildPlan plan{};
+  plan.options = &options;
+  plan.argv = pointers_to(options.argv);
+  plan.environment = pointers_to(options.environment);
+  plan.moves = options.descriptors;
+  std::sort(plan.moves.begin(), plan.moves.end(),
+            [](const auto& left, const auto& right) { return left.second < right.second; });
+  if (!plan.moves.empty()) plan.above_all = std::max(3, plan.moves.back().second + 1);
+
+  // No signal may be handled in the child while it shares our memory.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  volatile int exec_error = 0;
+  const pid_t pid = vfork_and_exec(plan, exec_error);
+  const int vfork_error = errno;
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+
+  if (pid < 0) throw SystemError(vfork_error, "create a process for", options.argv[0]);
+  if (exec_error != 0) {
+    retry([&] { return waitpid(pid, nullptr, 0); });
+    throw SystemError(exec_error, "exec", options.argv[0]);
+  }
+  const int pidfd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
+  if (pidfd < 0) {
+    const int error = errno;
+    ::kill(pid, SIGKILL);
+    retry([&] { return waitpid(pid, nullptr, 0); });
+    throw SystemError(error, "pidfd_open");
+  }
+  return {pid, Fd(pidfd)};
+}
+
+std::vector<std::string> inherited_environment() {
+  static constexpr const char* kOurs[] = {
+      "NOTIFY_SOCKET=", "WATCHDOG_USEC=",  "WATCHDOG_PID=",       "LISTEN_FDS=",
+      "LISTEN_PID=",    "LISTEN_FDNAMES=", "HANDOFF_CHANNEL_FD=", "HANDOFF_WORKER="};
+  std::vector<std::string> environment;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view variable = *entry;
+    const bool ours = std::any_of(std::begin(kOurs), std::end(kOurs),
+                                  [&](const char* prefix) { return variable.starts_with(prefix); });
+    if (!ours) environment.emplace_back(variable);
+  }
+  return environment;
+}
+
+}  // namespace handoff

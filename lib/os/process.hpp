@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "os/fd.hpp"
+
+namespace handoff {
+
+/// How a child is started. Whatever is not asked for is as a shell would give it: an empty
+/// signal mask, default dispositions, the descriptor limit that we were started with.
+struct SpawnOptions {
+  std::vector<std::string> argv;         ///< argv[0] is looked up in PATH
+  std::vector<std::string> environment;  ///< "NAME=value", complete
+  /// (our descriptor, the child's number). The child has these and no other.
+  std::vector<std::pair<int, int>> descriptors;
+  /// A process group of its own: ^C on our terminal does not reach it, and kill_group does.
+  bool new_group = true;
+  bool no_new_privileges = false;
+  /// Sent to the child when the thread that spawns it ends (prctl(2), PR_SET_PDEATHSIG).
+  int parent_death_signal = 0;
+};
+
+/// How a child ended.
+struct ExitStatus {
+  int code = 0;    ///< its exit status, when signal is 0
+  int signal = 0;  ///< the signal that killed it, or 0
+
+  bool success() const { return code == 0 && signal == 0; }
+  /// "exit status 3", "signal 9 (Killed)".
+  std::string text() const;
+};
+
+/// A child process, not yet reaped. Signals go through its pidfd, so they can't reach a process
+/// that was given the same number later. Destroying it neither kills nor reaps.
+class Child {
+ public:
+  Child() = default;
+  Child(pid_t pid, Fd pidfd) : pid_(pid), pidfd_(std::move(pidfd)) {}
+
+  pid_t pid() const { return pid_; }
+  /// Readable once the child has ended. Owned by this object.
+  int pidfd() const { return pidfd_.get(); }
+
+  /// Sends a signal; nothing happens when it has ended already.
+  void kill(int signal) const;
+  /// Sends a signal to its whole group. Only before it is reaped: its number keeps the group's
+  /// from being used again.
+  void kill_group(int signal) const;
+  /// Whether it has ended, without reaping it. Does not block.
+  bool has_ended() const;
+  /// Reaps it; blocks until it has ended.
+  ExitStatus reap();
+
+ private:
+  pid_t pid_ = -1;
+  Fd pidfd_;
+};
+
+/// The only place that creates a process: vfork, then execvpe. Returns when the child has
+/// executed its program. Throws SystemError ("exec, on NAME: ...") when it can't be executed,
+/// with the errno that execve(2) gave. Call it from the main thread.
+Child spawn(const SpawnOptions& options);
+
+/// Our own environment, without the variables that are addressed to us alone (the service
+/// manager's and those that name inherited descriptors).
+std::vector<std::string> inherited_environment();
+
+}  // namespace handoff

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+#include "os/signals.hpp"
+
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "os/error.hpp"
+
+namespace handoff {
+
+SignalMask::SignalMask(std::initializer_list<int> signals) : before_{} {
+  sigset_t wanted;
+  sigemptyset(&wanted);
+  for (const int signal : signals) sigaddset(&wanted, signal);
+  pthread_sigmask(SIG_BLOCK, &wanted, &before_);
+  fd_ = Fd(signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!fd_.valid()) throw SystemError(errno, "signalfd");
+}
+
+SignalMask::~SignalMask() {
+  pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+}
+
+std::optional<int> SignalMask::try_read() const {
+  signalfd_siginfo info{};
+  const auto size = retry([&] { return read(fd_.get(), &info, sizeof info); });
+  if (size != static_cast<ssize_t>(sizeof info)) return std::nullopt;
+  return static_cast<int>(info.ssi_signo);
+}
+
+void ignore_sigpipe() {
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+}  // namespace handoff

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <csignal>
+#include <initializer_list>
+#include <optional>
+
+#include "os/fd.hpp"
+
+namespace handoff {
+
+/// Blocks the given signals for as long as it lives, and lets them be read from a signalfd(2).
+/// Made before any thread or child exists; children get an empty mask from spawn().
+class SignalMask {
+ public:
+  explicit SignalMask(std::initializer_list<int> signals);
+  ~SignalMask();
+  SignalMask(const SignalMask&) = delete;
+  SignalMask& operator=(const SignalMask&) = delete;
+
+  /// Readable while a signal waits. Non-blocking; owned by this object.
+  int fd() const { return fd_.get(); }
+  /// The next waiting signal, or nothing. Does not block.
+  std::optional<int> try_read() const;
+
+ private:
+  sigset_t before_;
+  Fd fd_;
+};
+
+/// A write to a closed connection is to be an error, not the end of the process. Children get
+/// the default back from spawn().
+void ignore_sigpipe();
+
+}  // namespace handoff

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: MIT
+#include "os/socket.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <netinet/tcp.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "os/error.hpp"
+
+namespace handoff {
+namespace {
+
+void set_option(int socket, int level, int name, int value, std::string_view attempt) {
+  if (setsockopt(socket, level, name, &value, sizeof value) < 0) {
+    throw SystemError(errno, attempt);
+  }
+}
+
+/// The lock that decides who owns a named socket's path. Its file is removed by the owner, so
+/// after the lock was had, it must still be the file that the name leads to.
+Fd lock_path(const std::string& path) {
+  const std::string lock_name = path + ".lock";
+  for (;;) {
+    Fd lock(open(lock_name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!lock.valid()) throw SystemError(errno, "lock", lock_name);
+    if (flock(lock.get(), LOCK_EX | LOCK_NB) < 0) {
+      throw SystemError(errno == EWOULDBLOCK ? EADDRINUSE : errno, "listen", path);
+    }
+    struct stat held {};
+    struct stat named {};
+    if (fstat(lock.get(), &held) == 0 && stat(lock_name.c_str(), &named) == 0 &&
+        held.st_ino == named.st_ino && held.st_dev == named.st_dev) {
+      return lock;
+    }
+  }
+}
+
+/// A stale socket may be replaced; anything else in the way is somebody's.
+void check_replaceable(const std::string& path) {
+  struct stat found {};
+  if (lstat(path.c_str(), &found) < 0) {
+    if (errno == ENOENT) return;
+    throw SystemError(errno, "listen", path);
+  }
+  if (S_ISLNK(found.st_mode)) throw SystemError(ELOOP, "listen", path);
+  if (!S_ISSOCK(found.st_mode)) throw SystemError(EEXIST, "listen", path);
+}
+
+void bind_named(int socket, const std::string& path, mode_t mode) {
+  const std::string beside = path + ".new";
+  const SocketAddress address = SocketAddress::unix_path(beside);
+  // bind(2) gives the file the mode of the socket's own inode: there is no moment in which the
+  // file exists with another one.
+  if (fchmod(socket, mode) < 0) throw SystemError(errno, "set the mode", path);
+  unlink(beside.c_str());
+  if (bind(socket, address.data(), address.size()) < 0) throw SystemError(errno, "listen", path);
+  // The umask has cut the mode; what was asked for is exact.
+  if (chmod(beside.c_str(), mode) < 0 || rename(beside.c_str(), path.c_str()) < 0) {
+    const int error = errno;
+    unlink(beside.c_str());
+    throw SystemError(error, "listen", path);
+  }
+}
+
+void check_listening(int socket, const std::string& text) {
+  int listening = 0;
+  socklen_t size = sizeof listening;
+  if (getsockopt(socket, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0) {
+    throw SystemError(errno, "listen", text);
+  }
+  if (listening == 0) {
+    throw InvalidArgument(
+        fmt::format("listen, on {}: the descriptor is not a listening socket", text));
+  }
+}
+
+SocketAddress name_of(int socket, int (*query)(int, sockaddr*, socklen_t*)) {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof storage;
+  if (query(socket, reinterpret_cast<sockaddr*>(&storage), &size) < 0) return {};
+  return SocketAddress(reinterpret_cast<const sockaddr*>(&storage), size);
+}
+
+}  // namespace
+
+Listener::~Listener() {
+  if (path_.empty() || !lock_.valid()) return;
+  unlink(path_.c_str());
+  unlink((path_ + ".lock").c_str());
+}
+
+Listener listen_on(const Address& address, const ListenOptions& options) {
+  Listener listener;
+  if (address.kind == Address::Kind::inherited) {
+    check_listening(address.number, address.text);
+    set_close_on_exec(address.number, true);
+    set_nonblocking(address.number);
+    listener.fd_ = Fd(address.number);
+    listener.text_ = local_address(address.number).text();
+    return listener;
+  }
+  if (address.kind == Address::Kind::exec) {
+    throw InvalidArgument(
+        fmt::format("listen, on {}: a command can't be listened on", address.text));
+  }
+
+  const SocketAddress wanted = address.resolve().front();
+  if (!wanted.is_loopback() && !options.allow_public) {
+    throw InvalidArgument(fmt::format(
+        "listen, on {}: other hosts could connect; add --public if they shall", address.text));
+  }
+  listener.fd_ = make_socket(wanted, options.type);
+  const int socket = listener.fd_.get();
+  if (address.kind == Address::Kind::unix_path) {
+    listener.lock_ = lock_path(address.name);
+    check_replaceable(address.name);
+    bind_named(socket, address.name, options.mode);
+    listener.path_ = address.name;
+  } else {
+    if (wanted.family() != AF_UNIX) {
+      set_option(socket, SOL_SOCKET, SO_REUSEADDR, 1, "set SO_REUSEADDR");
+    }
+    // So that 0.0.0.0:80 and [::]:80 can be listened on together.
+    if (wanted.family() == AF_INET6) {
+      set_option(socket, IPPROTO_IPV6, IPV6_V6ONLY, 1, "set IPV6_V6ONLY");
+    }
+    if (bind(socket, wanted.data(), wanted.size()) < 0) {
+      throw SystemError(errno, "listen", address.text);
+    }
+  }
+  if (listen(socket, options.backlog) < 0) throw SystemError(errno, "listen", address.text);
+  listener.text_ = wanted.family() == AF_UNIX ? address.text : local_address(socket).text();
+  return listener;
+}
+
+Accepted try_accept(int listener) {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof storage;
+  const int fd = accept4(listener, reinterpret_cast<sockaddr*>(&storage), &size, SOCK_CLOEXEC);
+  if (fd >= 0) {
+    return {Accepted::Outcome::connection, Fd(fd),
+            SocketAddress(reinterpret_cast<const sockaddr*>(&storage), size), 0};
+  }
+  const int error = errno;
+  switch (error) {
+    case EAGAIN: return {Accepted::Outcome::would_block, {}, {}, error};
+    // accept(2) reports pending errors of the new connection as its own.
+    case EINTR:
+    case ECONNABORTED:
+    case EPROTO:
+    case ENETDOWN:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case EOPNOTSUPP:
+    case ENETUNREACH:
+    case EPERM: return {Accepted::Outcome::try_again, {}, {}, error};
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM: return {Accepted::Outcome::exhausted, {}, {}, error};
+    default: throw SystemError(error, "accept");
+  }
+}
+
+std::pair<Fd, Fd> make_socket_pair(int type) {
+  int ends[2];
+  if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends) < 0) {
+    throw SystemError(errno, "socketpair");
+  }
+  return {Fd(ends[0]), Fd(ends[1])};
+}
+
+Fd make_socket(const SocketAddress& address, int type) {
+  Fd fd(socket(address.family(), type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd.valid()) throw SystemError(errno, "socket");
+  if (address.family() != AF_UNIX) {
+    set_option(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1, "set TCP_NODELAY");
+  }
+  return fd;
+}
+
+std::optional<int> socket_type(int number) {
+  int type = 0;
+  socklen_t size = sizeof type;
+  if (getsockopt(number, SOL_SOCKET, SO_TYPE, &type, &size) < 0) return std::nullopt;
+  return type;
+}
+
+SocketAddress local_address(int socket) {
+  return name_of(socket, getsockname);
+}
+
+SocketAddress peer_address(int socket) {
+  return name_of(socket, getpeername);
+}
+
+uid_t peer_uid(int socket) {
+  ucred credentials{};
+  socklen_t size = sizeof credentials;
+  if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0) {
+    throw SystemError(errno, "ask for the peer's user");
+  }
+  return credentials.uid;
+}
+
+bool is_allowed_peer(int socket, const std::vector<uid_t>& allowed) {
+  const uid_t uid = peer_uid(socket);
+  return uid == 0 || uid == geteuid() ||
+         std::find(allowed.begin(), allowed.end(), uid) != allowed.end();
+}
+
+}  // namespace handoff

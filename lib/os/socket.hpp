@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "os/address.hpp"
+#include "os/fd.hpp"
+
+namespace handoff {
+
+struct ListenOptions {
+  int type = SOCK_STREAM;     ///< SOCK_STREAM or SOCK_SEQPACKET (Unix only)
+  int backlog = 4096;         ///< cut by the kernel to net.core.somaxconn
+  mode_t mode = 0600;         ///< of a named socket's file
+  bool allow_public = false;  ///< whether an address that is not loopback is accepted
+};
+
+/// A listening socket. Non-blocking, close-on-exec; what it accepts inherits TCP_NODELAY.
+///
+/// A named socket's path is owned by a lock on PATH.lock for as long as this object lives, and
+/// removed with it. The socket is bound beside the path with its final mode and renamed into
+/// place, so nobody ever sees it with another mode, and there is no moment without a socket when
+/// a stale one is replaced.
+class Listener {
+ public:
+  Listener() = default;
+  Listener(Listener&&) = default;
+  Listener& operator=(Listener&&) = delete;
+  ~Listener();
+
+  int fd() const { return fd_.get(); }
+  /// The bound address, with the port that the kernel chose for ":0".
+  const std::string& text() const { return text_; }
+  /// Anybody on this host can connect, whatever the file modes: an abstract name.
+  bool is_abstract() const { return text_.starts_with('@'); }
+
+ private:
+  friend Listener listen_on(const Address& address, const ListenOptions& options);
+
+  Fd fd_;
+  Fd lock_;
+  std::string path_;
+  std::string text_;
+};
+
+/// Throws InvalidArgument for an address that needs `allow_public` and does not have it, and
+/// SystemError for everything else: in use (also when the path has a live owner), a symlink or
+/// a file that is no socket in the way, permission. A descriptor (fd:N) is taken as it is, and
+/// must be listening.
+Listener listen_on(const Address& address, const ListenOptions& options = {});
+
+/// What one accept4(2) gave.
+struct Accepted {
+  enum class Outcome {
+    connection,   ///< `fd` and `peer` are set
+    would_block,  ///< nobody is waiting
+    try_again,    ///< a connection was lost before it was accepted (accept(2): ECONNABORTED, ...)
+    exhausted,    ///< out of descriptors or memory: pause, then try again
+  };
+  Outcome outcome;
+  Fd fd;
+  SocketAddress peer;
+  int error_number = 0;
+};
+/// Never blocks on a non-blocking listener. The new descriptor is close-on-exec and blocking.
+/// Throws SystemError when the listener itself is broken.
+Accepted try_accept(int listener);
+
+/// A connected pair of Unix sockets, close-on-exec, blocking.
+std::pair<Fd, Fd> make_socket_pair(int type);
+
+/// A new non-blocking, close-on-exec socket for `address`, TCP_NODELAY set where it exists.
+Fd make_socket(const SocketAddress& address, int type = SOCK_STREAM);
+
+/// SO_TYPE, or nothing when `number` is no socket.
+std::optional<int> socket_type(int number);
+
+SocketAddress local_address(int socket);
+/// An unset address (family 0) when there is no peer.
+SocketAddress peer_address(int socket);
+
+/// The user at the other end of a connected Unix socket when it connected (SO_PEERCRED).
+uid_t peer_uid(int socket);
+
+/// Whether the user at the other end of a Unix socket is root, ourselves or one of `allowed`.
+bool is_allowed_peer(int socket, const std::vector<uid_t>& allowed);
+
+}  // namespace handoff

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "os/fd.hpp"
+
+/// Descriptors in messages over Unix sockets (unix(7), SCM_RIGHTS): the only control-message code
+/// in the tree. No call blocks, whatever the socket's flags.
+namespace handoff {
+
+/// The kernel's SCM_MAX_FD: a message with more is refused with EINVAL.
+inline constexpr std::size_t kMaxDescriptorsPerMessage = 253;
+
+enum class SendOutcome {
+  sent,         ///< the whole message, or on a stream at least its first byte and all descriptors
+  would_block,  ///< the receiver's queue is full (EAGAIN), or too many are in flight between all
+                ///< processes of this user (ETOOMANYREFS): wait, then send the same again
+  closed,       ///< the receiver is gone (EPIPE, ECONNRESET)
+};
+
+/// How many bytes went is in `bytes_sent`; less than all only on SOCK_STREAM.
+struct SendResult {
+  SendOutcome outcome;
+  std::size_t bytes_sent = 0;
+};
+
+/// Sends `bytes` (never none: an empty message can't carry descriptors on a stream) and copies of
+/// `descriptors`, which stay the caller's. Throws SystemError for anything unexpected, and
+/// std::invalid_argument for more than kMaxDescriptorsPerMessage.
+SendResult send_fds(int socket, std::span<const char> bytes, std::span<const int> descriptors);
+
+enum class ReceiveOutcome {
+  received,
+  would_block,
+  end,        ///< the sender closed, and everything it had sent was read
+  reset,      ///< the sender died with messages of ours unread; what it had sent can still be
+              ///< read (SOCK_SEQPACKET reports ECONNRESET first, then the queue, then the end)
+  truncated,  ///< more descriptors or more bytes than asked for, or no room in our table
+              ///< (MSG_CTRUNC, MSG_TRUNC): every descriptor that came was closed
+};
+
+struct ReceiveResult {
+  ReceiveOutcome outcome;
+  std::size_t size = 0;         ///< bytes in the buffer; set when received or truncated
+  std::vector<Fd> descriptors;  ///< close-on-exec, in the order in which they were sent
+};
+
+/// Receives one message, or on a stream what is there, and at most `max_descriptors` with it.
+/// Every descriptor is owned before anything else is looked at.
+///
+/// A receiver at its descriptor limit sees MSG_CTRUNC and no errno; that too is `truncated`.
+ReceiveResult recv_fds(int socket, std::span<char> buffer, std::size_t max_descriptors);
+
+}  // namespace handoff
