@@ -42,8 +42,9 @@ class Stream {
 
   Stream(Reactor& reactor, Fd fd, Kind kind)
       : fd_(std::move(fd)), readiness_(reactor, fd_.get()), kind_(kind) {}
-  /// A descriptor of unknown origin: a socket or `shared`.
-  static Kind kind_of(int fd);
+  /// For a descriptor of unknown origin: a socket or `shared`.
+  Stream(Reactor& reactor, Fd fd)
+      : fd_(std::move(fd)), readiness_(reactor, fd_.get()), kind_(kind_of(fd_.get())) {}
 
   Reactor& reactor() const { return readiness_.reactor(); }
   int fd() const { return fd_.get(); }
@@ -68,6 +69,8 @@ class Stream {
   void end_writing();
 
  private:
+  static Kind kind_of(int fd);
+
   Fd fd_;
   Readiness readiness_;  // destroyed before the descriptor is closed
   Kind kind_;

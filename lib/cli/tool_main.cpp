@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+#include "cli/tool_main.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+
+#include "os/error.hpp"
+#include "os/version.hpp"
+#include "wire/message.hpp"
+
+namespace handoff {
+namespace {
+
+/// What a user can do about a failed system call, when we know.
+std::string_view remedy_for(const SystemError& error) {
+  if (error.attempt() == "listen") {
+    switch (error.error_number()) {
+      case EACCES:
+        return " (a port below 1024 needs CAP_NET_BIND_SERVICE, a path a writable folder)";
+      case EADDRINUSE: return " (another process listens there; `ss -lptx` names it)";
+      case EADDRNOTAVAIL: return " (no interface of this host has that address)";
+      case ELOOP: return " (a symlink is not followed; name the socket itself)";
+      case EEXIST: return " (the file is no socket, and is left alone)";
+      default: return "";
+    }
+  }
+  if (error.error_number() == EMFILE) return " (raise the limit with `ulimit -n`)";
+  return "";
+}
+
+ExitCode exit_code_of(const SystemError& error) {
+  if (error.attempt() != "exec") return ExitCode::failed;
+  return error.error_number() == ENOENT ? ExitCode::not_found : ExitCode::not_runnable;
+}
+
+/// CLI11's messages can have several lines; ours have one.
+std::string one_line(std::string text) {
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
+}
+
+/// Data that could not be written was not delivered: that is a failure, even at the very end.
+void flush_stdout() {
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    throw SystemError(errno, "write", "stdout");
+  }
+}
+
+ExitCode run_and_report(Tool& tool, const std::string& name,
+                        const std::function<ExitCode(Tool&)>& run) {
+  const auto fail = [&](ExitCode code, std::string_view text, std::string_view remedy = "") {
+    tool.log.error(fmt::format("{}{}", text, remedy));
+    return code;
+  };
+  try {
+    const ExitCode code = run(tool);
+    flush_stdout();
+    return code;
+  } catch (const CLI::CallForHelp&) {
+    fmt::print("{}", tool.app.help());
+    return ExitCode::done;
+  } catch (const CLI::CallForVersion&) {
+    fmt::print("{} (handoff) {}\n", name, kVersion);
+    return ExitCode::done;
+  } catch (const CLI::ParseError& error) {
+    return fail(ExitCode::usage, one_line(error.what()), fmt::format(" (see {} --help)", name));
+  } catch (const InvalidArgument& error) {
+    return fail(ExitCode::usage, error.what());
+  } catch (const Unreachable& error) {
+    return fail(ExitCode::unreachable, error.what());
+  } catch (const ProtocolError& error) {
+    return fail(ExitCode::protocol, error.what());
+  } catch (const TimedOut& error) {
+    return fail(ExitCode::timed_out, error.what());
+  } catch (const SystemError& error) {
+    return fail(exit_code_of(error), error.what(), remedy_for(error));
+  } catch (const std::exception& error) {
+    return fail(ExitCode::failed, error.what());
+  }
+}
+
+}  // namespace
+
+Duration parse_duration(std::string_view text) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  double seconds = 0;
+  if (unit == "us") {
+    seconds = 1e-6;
+  } else if (unit == "ms") {
+    seconds = 1e-3;
+  } else if (unit == "s" || unit.empty()) {
+    seconds = 1;
+  } else if (unit == "m") {
+    seconds = 60;
+  } else if (unit == "h") {
+    seconds = 3600;
+  }
+  // A century is enough for anybody, and fits in nanoseconds.
+  constexpr double kMost = 3600.0 * 24 * 365 * 100;
+  if (error != std::errc() || seconds == 0 || !std::isfinite(value) || value < 0 ||
+      value * seconds > kMost) {
+    throw InvalidArgument(
+        fmt::format("duration, on {}: write 250ms, 2s, 1m or 1h", text.empty() ? "''" : text));
+  }
+  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(value * seconds));
+}
+
+Tool::Tool(const char* name, int argc, char** argv) : app("", name), log(name) {
+  const auto words = std::vector<std::string>(argv + std::min(argc, 1), argv + argc);
+  const auto dashes = std::find(words.begin(), words.end(), "--");
+  words_.assign(std::make_reverse_iterator(dashes), words.rend());
+  has_dashes = dashes != words.end();
+  if (has_dashes) after_dashes.assign(dashes + 1, words.end());
+
+  app.set_help_flag("-h,--help", "Show this, and exit");
+  app.set_version_flag("-V,--version", "", "Show the version, and exit");
+  app.add_flag("-v,--verbose", more_, "Say more, on stderr");
+  app.add_flag("-q,--quiet", less_, "Say less");
+  app.failure_message(CLI::FailureMessage::simple);
+}
+
+void Tool::parse() {
+  app.parse(words_);
+  if (more_ > less_) log.set_level(Log::Level::verbose);
+  if (more_ < less_) log.set_level(Log::Level::quiet);
+}
+
+CLI::Option* Tool::add_duration(const std::string& names, Duration& value,
+                                const std::string& help) {
+  return app
+      .add_option_function<std::string>(
+          names, [&value](const std::string& text) { value = parse_duration(text); }, help)
+      ->type_name("T");
+}
+
+int tool_main(const char* name, int argc, char** argv, const std::function<ExitCode(Tool&)>& run) {
+  Tool tool(name, argc, argv);
+  return to_int(run_and_report(tool, name, run));
+}
+
+}  // namespace handoff

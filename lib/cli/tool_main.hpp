@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "async/reactor.hpp"
+#include "cli/exit_status.hpp"
+#include "cli/log.hpp"
+
+namespace handoff {
+
+/// A tool's command line: the options that every tool has, and what stands behind "--".
+class Tool {
+ public:
+  Tool(const char* name, int argc, char** argv);
+
+  CLI::App app;                           ///< the tool adds its own options
+  Log log;                                ///< as -v and -q say, once parsed
+  std::vector<std::string> after_dashes;  ///< the words behind "--"; see parse()
+  bool has_dashes = false;
+
+  /// Parses what stands before "--". CLI11 would take the first word behind it for a missing
+  /// positional, so it never sees those: a tool that runs a command takes them as the command,
+  /// another appends them to its positionals.
+  void parse();
+
+  /// An option that takes a duration: "250ms", "2s", "1m", "1h"; a bare number is seconds.
+  CLI::Option* add_duration(const std::string& names, Duration& value, const std::string& help);
+
+ private:
+  std::vector<std::string> words_;  ///< in reverse, as CLI11 wants them
+  int more_ = 0;
+  int less_ = 0;
+};
+
+/// Throws InvalidArgument.
+Duration parse_duration(std::string_view text);
+
+/// The only catch-all: runs `run` and turns whatever leaves it into one line on stderr,
+/// "tool: what, on what: why", and an exit status of the table.
+int tool_main(const char* name, int argc, char** argv, const std::function<ExitCode(Tool&)>& run);
+
+}  // namespace handoff

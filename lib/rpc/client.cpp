@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+#include "rpc/client.hpp"
+
+#include <fmt/format.h>
+
+#include <csignal>
+#include <memory>
+
+#include "os/error.hpp"
+
+namespace handoff {
+namespace {
+
+constexpr std::size_t kInputSize = 64 * 1024;
+
+}  // namespace
+
+Task<std::unique_ptr<Client>> Client::connect(Reactor& reactor, const Address& address,
+                                              TimePoint deadline, std::uint32_t max_frame) {
+  Connection connection = co_await connect_to(reactor, address, deadline);
+  co_return std::make_unique<Client>(reactor, std::move(connection), address.text, max_frame);
+}
+
+Client::Client(Reactor& reactor, Connection connection, std::string name, std::uint32_t max_frame)
+    : stream_(reactor, std::move(connection.socket)),
+      child_(std::move(connection.child)),
+      name_(std::move(name)),
+      max_frame_(max_frame),
+      input_(kInputSize) {}
+
+Client::~Client() {
+  if (!child_) return;
+  // An exec: command ends by itself at the end of its input; one that does not is not waited for.
+  stream_.end_writing();
+  if (child_->has_ended()) child_->reap();
+}
+
+void Client::lost(const IoResult& result) const {
+  if (result.outcome == IoResult::Outcome::end) {
+    throw ConnectionLost(
+        fmt::format("call, on {}: the server closed the connection before it replied", name_));
+  }
+  throw ConnectionLost(fmt::format("call, on {}: {}", name_, error_text(result.error_number)));
+}
+
+void Client::queue(std::string_view method, std::string_view params) {
+  FrameWriter writer(unsent_);
+  append_request(unsent_, method, params);
+  writer.finish();
+}
+
+Task<void> Client::flush(TimePoint deadline) {
+  Deadline limit(stream_.readiness(), deadline);
+  while (!unsent_.empty()) {
+    const IoResult result = stream_.try_write(unsent_);
+    unsent_.erase(0, result.size);
+    if (result.outcome == IoResult::Outcome::broken) lost(result);
+    if (result.outcome == IoResult::Outcome::would_block && !co_await stream_.writable()) {
+      throw TimedOut(fmt::format("call, on {}: timed out", name_));
+    }
+  }
+}
+
+std::optional<Reply> Client::try_receive() {
+  input_.consume(std::exchange(used_, 0));
+  const DecodedFrame frame = decode_frame(input_.bytes(), max_frame_);
+  switch (frame.outcome) {
+    case DecodedFrame::Outcome::partial: return std::nullopt;
+    case DecodedFrame::Outcome::oversized:
+      throw ProtocolError(fmt::format("call, on {}: a reply of {} bytes exceeds the limit of {}",
+                                      name_, frame.size, max_frame_));
+    case DecodedFrame::Outcome::complete: used_ = frame.size; break;
+  }
+  try {
+    return parser_.parse_reply(frame.body);
+  } catch (const ProtocolError& error) {
+    throw ProtocolError(fmt::format("call, on {}: {}", name_, error.what()));
+  }
+}
+
+Task<Reply> Client::receive(TimePoint deadline) {
+  Deadline limit(stream_.readiness(), deadline);
+  for (;;) {
+    if (const auto reply = try_receive()) co_return *reply;
+    input_.make_room();
+    const IoResult result = co_await stream_.read_some(input_.room());
+    if (result.outcome == IoResult::Outcome::would_block) {
+      throw TimedOut(fmt::format("call, on {}: timed out", name_));
+    }
+    if (!result.done()) lost(result);
+    input_.commit(result.size);
+  }
+}
+
+}  // namespace handoff

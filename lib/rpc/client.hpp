@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+#include "async/reactor.hpp"
+#include "async/stream.hpp"
+#include "async/task.hpp"
+#include "wire/codec.hpp"
+#include "wire/frame.hpp"
+#include "wire/message.hpp"
+
+namespace handoff {
+
+/// The server ended the connection before it had replied.
+class ConnectionLost : public ProtocolError {
+  using ProtocolError::ProtocolError;
+};
+
+/// One connection to a server that speaks the article's protocol. Requests carry no id, so replies
+/// come in the order of the requests: whoever sends the n-th request gets the n-th reply.
+///
+/// One coroutine may send while another receives.
+class Client {
+ public:
+  /// Connects; see connect_to for what it throws. `address` must outlive the task.
+  static Task<std::unique_ptr<Client>> connect(Reactor& reactor, const Address& address,
+                                               TimePoint deadline,
+                                               std::uint32_t max_frame = frame::kDefaultMaxBody);
+
+  Client(Reactor& reactor, Connection connection, std::string name, std::uint32_t max_frame);
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+  ~Client();
+
+  /// Adds a request to what the next flush() writes. `params` is validated JSON.
+  void queue(std::string_view method, std::string_view params);
+  /// Bytes that were queued and not yet written.
+  std::size_t queued() const { return unsent_.size(); }
+  /// Writes what was queued. Throws ConnectionLost or TimedOut.
+  Task<void> flush(TimePoint deadline);
+
+  /// The next reply, if it has arrived already. Its views last until the next receive.
+  std::optional<Reply> try_receive();
+  /// Waits for the next reply. Throws ConnectionLost, ProtocolError or TimedOut.
+  Task<Reply> receive(TimePoint deadline);
+
+  /// Says that no more requests come.
+  void end_writing() { stream_.end_writing(); }
+  /// Ends a flush() or receive() under way, as if its deadline had passed.
+  void interrupt() { stream_.interrupt(); }
+
+ private:
+  [[noreturn]] void lost(const IoResult& result) const;
+
+  Stream stream_;
+  std::optional<Child> child_;
+  std::string name_;
+  std::uint32_t max_frame_;
+  MessageParser parser_;
+  ReceiveBuffer input_;
+  std::size_t used_ = 0;  ///< of input_, by the reply that was given last
+  std::string unsent_;
+};
+
+}  // namespace handoff

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "async/reactor.hpp"
+#include "async/task.hpp"
+#include "wire/message.hpp"
+
+namespace handoff {
+
+/// A call as a handler gets it.
+struct Call {
+  std::string method;
+  std::string params;  ///< validated JSON
+  std::string id;      ///< validated JSON, empty when the caller gave none
+  std::string peer;    ///< the client's address as text
+  TimePoint deadline = kNever;
+};
+
+/// What a handler gives: a result, or an error.
+struct Result {
+  std::string json;  ///< validated JSON: the result, or an error's `data` (may be empty)
+  ErrorCode code{};  ///< 0 for a result
+  std::string message;
+
+  static Result success(std::string json) { return {std::move(json), ErrorCode{}, {}}; }
+  static Result error(ErrorCode code, std::string message, std::string data = {}) {
+    return {std::move(data), code, std::move(message)};
+  }
+  bool is_error() const { return code != ErrorCode{}; }
+};
+
+/// Answers a call, in its own time. Other calls go on whenever it awaits. An exception becomes an
+/// internal error.
+using Handler = std::function<Task<Result>(Call)>;
+
+/// Answers at once, without waiting for anything: gives the result, which may be the request's own
+/// params, so that nothing is copied.
+using InstantHandler = std::function<std::string_view(const Request&)>;
+
+struct Method {
+  std::string quoted_name;  ///< what a reply's "out" says, as a JSON string
+  InstantHandler instant;   ///< either this
+  Handler handler;          ///< or that
+};
+
+/// The methods of a server by name.
+class Handlers {
+ public:
+  /// Throws InvalidArgument when there is a method of this name already.
+  void add(std::string name, Handler handler);
+  void add_instant(std::string name, InstantHandler handler);
+
+  /// nullptr when there is no such method. Valid for as long as this object lives.
+  const Method* find(std::string_view name) const;
+  std::vector<std::string> names() const;
+
+ private:
+  void insert(std::string name, Method method);
+
+  std::map<std::string, Method, std::less<>> methods_;
+};
+
+/// ping (answered as "pong"), echo, methods and info. `worker` is the worker's number in `info`,
+/// 0 for a server without a master.
+void add_built_in_methods(Handlers& handlers, int worker);
+
+}  // namespace handoff

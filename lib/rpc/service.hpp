@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "async/reactor.hpp"
+#include "async/semaphore.hpp"
+#include "rpc/handlers.hpp"
+#include "wire/codec.hpp"
+#include "wire/frame.hpp"
+#include "wire/message.hpp"
+
+namespace handoff {
+
+class Session;
+
+/// What a client may make a server hold or wait for. A duration of 0 is no deadline.
+struct SessionLimits {
+  std::uint32_t max_frame = frame::kDefaultMaxBody;
+  Duration idle_timeout{};                            ///< between two requests
+  Duration frame_timeout = std::chrono::seconds(30);  ///< from a frame's first byte to its last
+  Duration write_timeout = std::chrono::seconds(30);  ///< in which an unread reply must progress
+  Duration call_timeout = std::chrono::seconds(30);   ///< of a handler
+  Duration linger_timeout = std::chrono::seconds(1);  ///< for a refused client to read why
+  std::size_t max_calls = 128;                        ///< of a connection, running or waiting
+  std::size_t max_unsent = std::size_t{1} << 20;      ///< bytes of replies; then reading stops
+  std::size_t concurrency = 64;                       ///< calls of all connections that run
+  std::size_t max_waiting = 1024;                     ///< calls that wait to run; then "busy"
+};
+
+/// What all connections of one reactor share: the methods, the limits, and memory that is only
+/// used between two waits, so that an idle connection holds none.
+struct Service {
+  Service(Reactor& loop, const Handlers& methods, const SessionLimits& bounds)
+      : reactor(loop),
+        handlers(methods),
+        limits(bounds),
+        running(loop, bounds.concurrency, bounds.max_waiting) {}
+
+  static constexpr std::size_t kInputSize = 64 * 1024;
+
+  Reactor& reactor;
+  const Handlers& handlers;
+  SessionLimits limits;
+  Semaphore running;
+  MessageParser parser;
+  ReceiveBuffer input{kInputSize};
+  std::string output;
+  std::vector<Session*> sessions;  ///< the open connections
+  std::uint64_t requests = 0;      ///< since the start
+};
+
+}  // namespace handoff

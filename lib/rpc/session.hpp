@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "async/reactor.hpp"
+#include "async/stream.hpp"
+#include "async/task.hpp"
+#include "rpc/service.hpp"
+#include "wire/codec.hpp"
+
+namespace handoff {
+
+/// One client connection: reads frames, runs their methods, writes the replies.
+///
+/// - Requests that arrive together are answered with one write.
+/// - Replies without ids keep the order of their requests; one with an id may overtake.
+/// - While replies wait for a client that does not read, nothing more is read from it.
+/// - An idle connection holds no buffer.
+class Session final : private Timer {
+ public:
+  /// Serves `socket` until either side ends the connection. The service must outlive the task.
+  static Task<void> serve(Service& service, Fd socket);
+
+  /// Finish what was started, then close; an idle connection closes at once.
+  void drain();
+
+ private:
+  /// What the coroutine waits for before the next step.
+  enum class Next { readable, writable, call_finished, turn, end };
+  enum class State : std::uint8_t {
+    open,
+    draining,   ///< closes as soon as nothing is under way
+    ended,      ///< the client sends no more; what runs is still answered
+    refused,    ///< the client broke the protocol; it gets what was written, and is closed
+    lingering,  ///< all was written; wait until the refused client has read it
+    broken,     ///< nothing can be written any more
+  };
+  /// Which deadline the timer stands for.
+  enum class Limit : std::uint8_t { none, idle, frame, write, linger };
+  struct PendingCall {
+    std::string reply;  ///< the encoded frame, once it is there
+    bool done = false;
+  };
+  /// Calls that did not finish at once. Only there while there are some, or are waited for.
+  struct Calls {
+    explicit Calls(Reactor& reactor) : one_finished(reactor) {}
+    std::list<PendingCall> in_order;  ///< without id: their replies leave in this order
+    std::size_t running = 0;
+    Event one_finished;
+  };
+
+  Session(Service& service, Fd socket);
+  ~Session();
+
+  Next step();
+  Next read_more();
+  Next process(ReceiveBuffer& input, bool drained_socket);
+  Next wait_for_input();
+  Next finish();
+  Next linger();
+  void keep_rest(ReceiveBuffer& input);
+
+  void answer(std::string_view body, std::string& out);
+  void answer_error(ErrorCode code, std::string_view message, std::string_view id,
+                    std::string& out);
+  void start_call(const Method& method, const Request& request, PendingCall* place);
+  static Task<void> run_call(Session& session, const Method& method, Call call, PendingCall* place);
+  void complete(PendingCall* place, std::string reply);
+  std::string& place_for_reply(bool ordered, std::string& out);
+
+  bool has_calls() const { return calls_ && calls_->running > 0; }
+  bool has_room_for_call() const { return !calls_ || calls_->running < service_.limits.max_calls; }
+  void arm(Limit limit, TimePoint when);
+  void arm_for(Limit limit, Duration duration);
+  void send(std::string_view bytes);
+  void send_unsent();
+  void set_broken();
+  void on_timer() override;
+
+  Service& service_;
+  Stream stream_;
+  std::unique_ptr<ReceiveBuffer> partial_;  ///< bytes that are not yet used, if any
+  std::unique_ptr<Calls> calls_;
+  std::string unsent_;
+  TimePoint due_ = kNever;  ///< when a partial frame must be whole, or a lingering client gone
+  std::uint32_t index_;     ///< our place in service_.sessions
+  State state_ = State::open;
+  Limit limit_ = Limit::none;
+  bool unprocessed_ = false;     ///< partial_ may hold whole frames, left when a turn ended
+  bool waits_for_call_ = false;  ///< calls_->one_finished is awaited
+};
+
+}  // namespace handoff
