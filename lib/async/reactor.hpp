@@ -230,6 +230,19 @@ class Event {
   bool posted_ = false;
 };
 
+/// Sets an event at a time. Destroying it calls that off.
+class Alarm final : private Timer {
+ public:
+  Alarm(Reactor& reactor, Event& event, TimePoint when) : Timer(reactor), event_(event) {
+    set(when);
+  }
+
+ private:
+  void on_timer() override { event_.set(); }
+
+  Event& event_;
+};
+
 inline auto Reactor::yield() {
   struct Awaiter {
     Reactor& reactor;

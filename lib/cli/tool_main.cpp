@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <memory>
 
 #include "os/error.hpp"
 #include "os/version.hpp"
@@ -43,6 +44,23 @@ std::string one_line(std::string text) {
   std::replace(text.begin(), text.end(), '\n', ' ');
   return text;
 }
+
+/// CLI11's, with our own usage line: it knows neither "--" nor two forms of one command.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  explicit HelpFormatter(std::string usage) : usage_(std::move(usage)) { column_width(34); }
+  std::string make_usage(const CLI::App*, std::string) const override {
+    return "Usage: " + usage_ + "\n";
+  }
+  /// The value's name alone: its bounds are said in the description or in an error.
+  std::string make_option_opts(const CLI::Option* option) const override {
+    const std::string type = option->get_type_name();
+    return type.empty() ? "" : " " + type.substr(0, type.find(':'));
+  }
+
+ private:
+  std::string usage_;
+};
 
 /// Data that could not be written was not delivered: that is a failure, even at the very end.
 void flush_stdout() {
@@ -126,10 +144,21 @@ Tool::Tool(const char* name, int argc, char** argv) : app("", name), log(name) {
   app.failure_message(CLI::FailureMessage::simple);
 }
 
+void Tool::describe(const std::string& sentence, const std::string& usage) {
+  app.description(sentence);
+  app.formatter(std::make_shared<HelpFormatter>(usage));
+}
+
 void Tool::parse() {
   app.parse(words_);
   if (more_ > less_) log.set_level(Log::Level::verbose);
   if (more_ < less_) log.set_level(Log::Level::quiet);
+}
+
+void Tool::refuse_command() const {
+  if (after_dashes.empty()) return;
+  throw InvalidArgument(
+      fmt::format("arguments, on {}: this tool runs no command", after_dashes.front()));
 }
 
 CLI::Option* Tool::add_duration(const std::string& names, Duration& value,

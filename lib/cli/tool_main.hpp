@@ -24,10 +24,15 @@ class Tool {
   std::vector<std::string> after_dashes;  ///< the words behind "--"; see parse()
   bool has_dashes = false;
 
+  /// What --help says first: a sentence, and the forms of the command line.
+  void describe(const std::string& sentence, const std::string& usage);
+
   /// Parses what stands before "--". CLI11 would take the first word behind it for a missing
   /// positional, so it never sees those: a tool that runs a command takes them as the command,
   /// another appends them to its positionals.
   void parse();
+  /// For a tool that runs no command: throws InvalidArgument when there are words behind "--".
+  void refuse_command() const;
 
   /// An option that takes a duration: "250ms", "2s", "1m", "1h"; a bare number is seconds.
   CLI::Option* add_duration(const std::string& names, Duration& value, const std::string& help);

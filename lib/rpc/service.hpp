@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -49,8 +50,16 @@ struct Service {
   MessageParser parser;
   ReceiveBuffer input{kInputSize};
   std::string output;
-  std::vector<Session*> sessions;  ///< the open connections
+
+  /// Finish what was started on every connection, then close it, from now on.
+  void drain();
+
+  std::size_t open = 0;            ///< connections
+  std::vector<Session*> sessions;  ///< those that have begun; see Session::open
   std::uint64_t requests = 0;      ///< since the start
+  bool draining = false;
+  /// Is told the id of each connection that has been closed.
+  std::function<void(std::uint64_t)> on_closed;
 };
 
 }  // namespace handoff

@@ -22,22 +22,36 @@ constexpr std::size_t kMaxNameInMessage = 100;
 
 }  // namespace
 
-Session::Session(Service& service, Fd socket)
+void Service::drain() {
+  draining = true;
+  for (Session* session : sessions) session->drain();
+}
+
+Session::Session(Service& service, Fd socket, std::uint64_t id)
     : Timer(service.reactor),
       service_(service),
+      id_(id),
       stream_(service.reactor, std::move(socket), Stream::Kind::socket),
       index_(static_cast<std::uint32_t>(service.sessions.size())) {
   service.sessions.push_back(this);
+  if (service.draining) state_ = State::draining;
 }
 
 Session::~Session() {
   service_.sessions[index_] = service_.sessions.back();
   service_.sessions[index_]->index_ = index_;
   service_.sessions.pop_back();
+  --service_.open;
+  if (service_.on_closed) service_.on_closed(id_);
 }
 
-Task<void> Session::serve(Service& service, Fd socket) {
-  Session session(service, std::move(socket));
+void Session::open(Service& service, Fd socket, std::uint64_t id) {
+  ++service.open;
+  service.reactor.spawn(serve(service, std::move(socket), id));
+}
+
+Task<void> Session::serve(Service& service, Fd socket, std::uint64_t id) {
+  Session session(service, std::move(socket), id);
   for (;;) {
     switch (session.step()) {
       case Next::readable: co_await session.stream_.readable(); break;

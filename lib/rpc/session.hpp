@@ -24,8 +24,9 @@ namespace handoff {
 /// - An idle connection holds no buffer.
 class Session final : private Timer {
  public:
-  /// Serves `socket` until either side ends the connection. The service must outlive the task.
-  static Task<void> serve(Service& service, Fd socket);
+  /// Serves `socket` until either side ends the connection. Returns at once; the service must
+  /// outlive the connection. `id` is what its end is reported under.
+  static void open(Service& service, Fd socket, std::uint64_t id = 0);
 
   /// Finish what was started, then close; an idle connection closes at once.
   void drain();
@@ -55,8 +56,10 @@ class Session final : private Timer {
     Event one_finished;
   };
 
-  Session(Service& service, Fd socket);
+  Session(Service& service, Fd socket, std::uint64_t id);
   ~Session();
+
+  static Task<void> serve(Service& service, Fd socket, std::uint64_t id);
 
   Next step();
   Next read_more();
@@ -84,6 +87,7 @@ class Session final : private Timer {
   void on_timer() override;
 
   Service& service_;
+  std::uint64_t id_;
   Stream stream_;
   std::unique_ptr<ReceiveBuffer> partial_;  ///< bytes that are not yet used, if any
   std::unique_ptr<Calls> calls_;

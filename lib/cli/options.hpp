@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "async/reactor.hpp"
+#include "cli/log.hpp"
+#include "cli/tool_main.hpp"
+#include "cluster/report.hpp"
+#include "os/address.hpp"
+
+/// Options that several tools have, and words that several options take.
+namespace handoff {
+
+/// -l/--listen (repeatable) and --public. The server tools' default address is theirs to add.
+void add_listen_options(Tool& tool, std::vector<Address>& listen, bool& allow_public);
+
+/// Adds the listeners that the service manager passed to this process (sd_listen_fds(3)):
+/// LISTEN_FDS descriptors from 3 on, when LISTEN_PID is ours.
+void add_inherited_listeners(std::vector<Address>& listen);
+
+/// "MIN:MAX", two durations in order. Throws InvalidArgument.
+std::pair<Duration, Duration> parse_duration_range(std::string_view text);
+
+/// "NAME=VALUE". Throws InvalidArgument, naming `form`.
+std::pair<std::string, std::string> split_name_value(std::string_view text, std::string_view form);
+
+/// The lines of a life cycle, said as the log's level allows. The log must outlive it.
+Report report_to(const Log& log);
+
+}  // namespace handoff

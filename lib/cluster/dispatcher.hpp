@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "cluster/worker_link.hpp"
+
+namespace handoff {
+
+/// The part of a master that decides who gets what it passes. A link is known to it from
+/// worker_joined to worker_left, and outlives that time.
+class Dispatcher {
+ public:
+  virtual ~Dispatcher() = default;
+
+  /// The worker can serve.
+  virtual void worker_joined(WorkerLink& link) = 0;
+  /// It is to get nothing more: it drains, or is gone. What it was not sent yet goes to others.
+  virtual void worker_left(WorkerLink& link) = 0;
+  /// A connection was accepted. Only while can_take().
+  virtual void work_arrived(Work work) = 0;
+  /// Whether some worker has room.
+  virtual bool can_take() const = 0;
+  /// Sends what work_arrived() has queued, several in a message.
+  virtual void flush() = 0;
+};
+
+}  // namespace handoff

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "async/reactor.hpp"
+#include "async/stream.hpp"
+#include "cluster/dispatcher.hpp"
+#include "cluster/report.hpp"
+#include "cluster/worker_link.hpp"
+#include "os/process.hpp"
+
+namespace handoff {
+
+struct SupervisorOptions {
+  std::vector<std::string> command;  ///< what every worker executes
+  Handshake handshake = Handshake::full;
+  Duration ready_timeout = std::chrono::seconds(10);
+  Duration drain_timeout = std::chrono::seconds(30);
+  Duration backoff_min = std::chrono::milliseconds(100);
+  Duration backoff_max = std::chrono::seconds(10);
+};
+
+/// Keeps so many workers running: starts them, waits until they are ready, tells the dispatcher of
+/// them, starts another when one dies (after a pause that doubles while they keep dying young), and
+/// drains them in the end.
+class Supervisor final : private WorkerLink::Owner {
+ public:
+  /// `changed` is called when a worker became ready, has room again, or is gone.
+  Supervisor(Reactor& reactor, Dispatcher& dispatcher, SupervisorOptions options, Report report,
+             std::function<void()> changed);
+  Supervisor(const Supervisor&) = delete;
+  Supervisor& operator=(const Supervisor&) = delete;
+  ~Supervisor();
+
+  /// One worker more. When the first start of any worker can't be executed, the reactor's run
+  /// throws SystemError.
+  void add();
+  /// Drains the worker that was added last. False when there is only one.
+  bool retire_one();
+  /// Drains all of them.
+  void retire_all();
+  /// Kills all of them now.
+  void kill_all();
+
+  std::size_t size() const { return places_.size(); }
+  std::size_t ready_count() const;
+  /// Connections that the workers hold, as far as that is known.
+  std::size_t held() const;
+  /// Connections of workers that had to be killed while they drained.
+  std::size_t cut_off() const { return cut_off_; }
+  /// A line for each worker.
+  std::vector<std::string> describe() const;
+
+ private:
+  /// One of the places for a worker; the worker in it changes.
+  struct Place {
+    enum class State { starting, ready, draining, pausing };
+    Place(Reactor& reactor, int n) : number(n), wake(reactor) {}
+
+    int number;
+    State state = State::starting;
+    bool retired = false;  ///< no other worker follows
+    bool killed = false;   ///< by us
+    Child child;
+    std::shared_ptr<WorkerLink> link;
+    std::optional<Readiness> exited;  ///< of the running worker
+    std::optional<Deadline> limit;    ///< when it is killed
+    Event wake;                       ///< ends a pause
+    TimePoint started{};
+    unsigned restarts = 0;
+    unsigned young_deaths = 0;  ///< in a row
+  };
+
+  Task<void> keep(Place& place);
+  bool start(Place& place);
+  Task<ExitStatus> wait_for_exit(Place& place);
+  Duration pause_after_death(Place& place, bool was_ready) const;
+  void retire(Place& place);
+  void kill(Place& place);
+  void forget(const Place& place);
+  Place& place_of(const WorkerLink& link);
+  std::string name(const Place& place) const;
+
+  void worker_ready(WorkerLink& link) override;
+  void worker_has_room(WorkerLink& link) override;
+  void worker_closed(WorkerLink& link, const std::string& problem) override;
+
+  Reactor& reactor_;
+  Dispatcher& dispatcher_;
+  SupervisorOptions options_;
+  Report report_;
+  std::function<void()> changed_;
+  std::list<Place> places_;
+  std::size_t cut_off_ = 0;
+  bool any_started_ = false;
+};
+
+}  // namespace handoff

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+// rpc-master: accepts connections and passes each of them to one of its workers.
+#include <fmt/format.h>
+
+#include <thread>
+
+#include "cli/options.hpp"
+#include "cli/tool_main.hpp"
+#include "cluster/master.hpp"
+#include "os/error.hpp"
+
+namespace {
+
+using handoff::ExitCode;
+using handoff::Tool;
+
+handoff::MasterOptions parse(Tool& tool) {
+  handoff::MasterOptions options;
+  handoff::SupervisorOptions& supervisor = options.supervisor;
+  options.workers = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  auto& app = tool.app;
+  tool.describe("Accept connections, and pass each of them to one of the workers.",
+                "rpc-master [-l ADDR]... [-n N] [options] -- COMMAND [ARG...]");
+  add_listen_options(tool, options.listen, options.allow_public);
+  app.add_option("-n,--workers", options.workers, "How many COMMANDs run (default: one a core)")
+      ->check(CLI::Range(1, 4096))
+      ->type_name("N");
+  app.add_option("--handshake", supervisor.handshake,
+                 "full (default), or none: the article's plain protocol")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, handoff::Handshake>{{"full", handoff::Handshake::full},
+                                                    {"none", handoff::Handshake::none}},
+          CLI::ignore_case))
+      ->type_name("WHAT");
+  app.add_option("--max-connections", options.max_connections, "Stop accepting above it")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
+  tool.add_duration("--ready-timeout", supervisor.ready_timeout,
+                    "Kill a worker that is not ready by then (default 10s)");
+  tool.add_duration("--drain-timeout", supervisor.drain_timeout,
+                    "Kill a draining worker after it (default 30s)");
+  app.add_option_function<std::string>(
+         "--backoff",
+         [&supervisor](const std::string& text) {
+           std::tie(supervisor.backoff_min, supervisor.backoff_max) =
+               handoff::parse_duration_range(text);
+         },
+         "Pause before a worker that died young is started again (default 100ms:10s)")
+      ->type_name("MIN:MAX");
+  app.add_option("--allow-uid", options.allowed_uids,
+                 "Who may connect to an abstract name, besides the own user; repeatable")
+      ->type_name("UID");
+  app.add_option("--pidfile", options.pidfile, "Write the process id there, once ready")
+      ->type_name("PATH");
+  tool.parse();
+
+  handoff::add_inherited_listeners(options.listen);
+  if (options.listen.empty()) options.listen = {handoff::Address::parse("127.0.0.1:8080")};
+  supervisor.command = tool.after_dashes;
+  if (supervisor.command.empty()) {
+    throw handoff::InvalidArgument(
+        "no command for the workers; write it behind --, as in "
+        "`rpc-master -- rpc-worker`");
+  }
+  if (options.max_connections > 0 && supervisor.handshake == handoff::Handshake::none) {
+    throw handoff::InvalidArgument(
+        "--max-connections needs the full handshake: without it "
+        "nobody says when a connection has ended");
+  }
+  return options;
+}
+
+ExitCode run(Tool& tool) {
+  handoff::MasterOptions options = parse(tool);
+  handoff::raise_descriptor_limit();
+  const handoff::SignalMask signals{SIGTERM, SIGINT, SIGQUIT, SIGTTIN, SIGTTOU, SIGUSR1};
+  handoff::Reactor reactor;
+  handoff::Master master(reactor, signals, std::move(options), handoff::report_to(tool.log));
+  const std::size_t cut_off = reactor.run_for_result(master.run());
+  if (cut_off == 0) return ExitCode::done;
+  throw handoff::TimedOut(fmt::format("stop: {} connections were cut off", cut_off));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return handoff::tool_main("rpc-master", argc, argv, run);
+}
