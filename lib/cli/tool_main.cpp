@@ -155,6 +155,21 @@ void Tool::parse() {
   if (more_ < less_) log.set_level(Log::Level::quiet);
 }
 
+std::vector<std::string> Tool::parse_words() {
+  // Declared positionals would be taken apart: CLI11 reads "[1,2]" as a list of its own.
+  app.allow_extras();
+  parse();
+  std::vector<std::string> words = app.remaining();
+  for (const std::string& word : words) {
+    const bool is_option = word.size() > 1 && word[0] == '-' && (word[1] < '0' || word[1] > '9');
+    if (is_option) {
+      throw InvalidArgument(fmt::format("unknown option {} (see {} --help)", word, app.get_name()));
+    }
+  }
+  words.insert(words.end(), after_dashes.begin(), after_dashes.end());
+  return words;
+}
+
 void Tool::refuse_command() const {
   if (after_dashes.empty()) return;
   throw InvalidArgument(

@@ -31,6 +31,9 @@ class Tool {
   /// positional, so it never sees those: a tool that runs a command takes them as the command,
   /// another appends them to its positionals.
   void parse();
+  /// The same for a tool whose positionals may be any text, JSON among it: gives them as they came,
+  /// those behind "--" too. A word like -5 is one of them.
+  std::vector<std::string> parse_words();
   /// For a tool that runs no command: throws InvalidArgument when there are words behind "--".
   void refuse_command() const;
 

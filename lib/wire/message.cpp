@@ -239,11 +239,11 @@ Reply MessageParser::parse_reply(std::string_view body) {
       out.type != ondemand::json_type::string) {
     throw ProtocolError("reply: not an object with one 'out' and one 'result'");
   }
-  return {parser_->unescape(out.json), result.json, id.json};
+  return {parser_->unescape(out.json), result.json, id.json, body};
 }
 
 std::optional<std::string> json_problem(std::string_view text) {
-  ondemand::parser parser;
+  thread_local ondemand::parser parser;
   const simdjson::padded_string padded(text);
   ondemand::document document;
   auto error = parser.iterate(padded).get(document);

@@ -43,6 +43,7 @@ struct Reply {
   std::string_view out;
   std::string_view result = "null";  ///< validated JSON, as it came
   std::string_view id;               ///< as in Request
+  std::string_view body;             ///< all of it
 };
 
 /// The `result` of an error reply.

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: MIT
+#include "cli/call.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <optional>
+
+#include "async/stream.hpp"
+#include "os/error.hpp"
+
+namespace handoff {
+namespace {
+
+/// Between two attempts; doubled after each, up to the last.
+constexpr auto kFirstPause = std::chrono::milliseconds(20);
+constexpr auto kLastPause = std::chrono::seconds(1);
+
+/// Written at once, when replies come faster.
+constexpr std::size_t kOutputBatch = 64 * 1024;
+
+/// The last line of what a failed command wrote to its stderr, if the error carries that.
+std::string last_words(const std::string& data) {
+  const auto json = nlohmann::json::parse(data, nullptr, false);
+  if (!json.is_object() || !json.contains("stderr") || !json["stderr"].is_string()) return "";
+  const auto text = json["stderr"].get<std::string>();
+  return text.empty() ? "" : ": " + text.substr(text.rfind('\n') + 1);
+}
+
+}  // namespace
+
+CallCommand::CallCommand(Reactor& reactor, CallOptions options, const Log& log)
+    : reactor_(reactor),
+      options_(std::move(options)),
+      log_(log),
+      retries_left_(options_.retries),
+      line_sent_(reactor),
+      line_answered_(reactor) {
+  if (options_.list) options_.method = "methods";
+}
+
+Task<ExitCode> CallCommand::run() {
+  deadline_ = deadline_after(Clock::now(), options_.timeout);
+  co_await connect();
+  const ExitCode code = options_.lines ? co_await call_lines() : co_await call_once();
+  flush();
+  co_return code;
+}
+
+Task<void> CallCommand::connect() {
+  Duration pause = kFirstPause;
+  for (;;) {
+    std::exception_ptr error;
+    const TimePoint limit =
+        std::min(deadline_, deadline_after(Clock::now(), options_.connect_timeout));
+    try {
+      client_ = co_await Client::connect(reactor_, options_.address, limit, options_.max_frame);
+      co_return;
+    } catch (const Unreachable&) {
+      error = std::current_exception();
+    }
+    if (!options_.wait && retries_left_-- <= 0) std::rethrow_exception(error);
+    if (Clock::now() + pause > deadline_) std::rethrow_exception(error);
+    co_await reactor_.sleep_until(Clock::now() + pause);
+    pause = std::min<Duration>(pause * 2, kLastPause);
+  }
+}
+
+Task<ExitCode> CallCommand::call_once() {
+  for (;;) {
+    client_->queue(options_.method, options_.params);
+    co_await client_->flush(deadline_);
+    const Reply reply = co_await client_->receive(deadline_);
+    if (!is_worth_retrying(reply)) {
+      co_return options_.list&& reply.out != "error" ? list_methods(reply) : show(reply, "");
+    }
+    --retries_left_;
+    co_await reactor_.sleep_until(Clock::now() + kFirstPause);
+    co_await connect();
+  }
+}
+
+/// The server said that it did not run the call.
+bool CallCommand::is_worth_retrying(const Reply& reply) const {
+  if (retries_left_ <= 0 || reply.out != "error") return false;
+  const int code = parse_error_result(reply.result).code;
+  return code == static_cast<int>(ErrorCode::busy) ||
+         code == static_cast<int>(ErrorCode::shutting_down);
+}
+
+Task<ExitCode> CallCommand::call_lines() {
+  reactor_.spawn(send_lines());
+  ExitCode worst = ExitCode::done;
+  for (;;) {
+    while (pending_.empty() && !input_ended_) {
+      flush();
+      line_sent_.clear();
+      co_await line_sent_;
+    }
+    if (pending_.empty()) co_return worst;
+    const PendingLine line = pending_.front();
+    const std::string where = fmt::format(", line {}", line.number);
+    ExitCode code = ExitCode::negative;
+    if (!line.problem.empty()) {
+      log_.error(fmt::format("params{}: not JSON: {}", where, line.problem));
+      print("null");
+    } else {
+      std::optional<Reply> reply = client_->try_receive();
+      if (!reply) {
+        flush();
+        reply = co_await client_->receive(line.deadline);
+      }
+      code = show(*reply, where);
+    }
+    worst = std::max(worst, code);
+    pending_.pop_front();
+    line_answered_.set();
+  }
+}
+
+/// Reads lines and sends each as a call, so many ahead of the replies as is allowed.
+Task<void> CallCommand::send_lines() {
+  Stream input(reactor_, Fd(STDIN_FILENO));
+  std::array<char, 64 * 1024> buffer;
+  std::string rest;
+  for (;;) {
+    const IoResult result = co_await input.read_some(buffer);
+    if (!result.done()) break;
+    rest.append(buffer.data(), result.size);
+    std::size_t start = 0;
+    for (std::size_t end = 0; (end = rest.find('\n', start)) != std::string::npos;
+         start = end + 1) {
+      while (pending_.size() >= options_.pipeline) {
+        co_await client_->flush(kNever);
+        line_answered_.clear();
+        if (pending_.size() >= options_.pipeline) co_await line_answered_;
+      }
+      send_line(std::string_view(rest).substr(start, end - start));
+    }
+    rest.erase(0, start);
+    co_await client_->flush(kNever);
+  }
+  if (!rest.empty()) send_line(rest);
+  co_await client_->flush(kNever);
+  input_ended_ = true;
+  line_sent_.set();
+}
+
+void CallCommand::send_line(std::string_view line) {
+  PendingLine pending{++line_count_, deadline_after(Clock::now(), options_.timeout), {}};
+  if (const auto problem = json_problem(line)) {
+    pending.problem = *problem;
+  } else {
+    client_->queue(options_.method, line);
+  }
+  pending_.push_back(std::move(pending));
+  line_sent_.set();
+}
+
+/// Prints a reply; `where` names the line that it answers.
+ExitCode CallCommand::show(const Reply& reply, const std::string& where) {
+  if (options_.full) print(render_json(reply.body, options_.rendering));
+  if (reply.out != "error") {
+    if (!options_.full) print(render_json(reply.result, options_.rendering));
+    return ExitCode::done;
+  }
+  const ErrorResult error = parse_error_result(reply.result);
+  const bool is_ok = std::find(options_.ok_codes.begin(), options_.ok_codes.end(), error.code) !=
+                     options_.ok_codes.end();
+  if (options_.lines && !options_.full) print("null");
+  if (is_ok) return ExitCode::done;
+  const std::string text = error.message.empty() ? std::string(reply.result) : error.message;
+  log_.error(fmt::format("{}, on {}{}: {}{}", options_.method, options_.address.text, where, text,
+                         last_words(error.data)));
+  return ExitCode::negative;
+}
+
+ExitCode CallCommand::list_methods(const Reply& reply) const {
+  const auto names = nlohmann::json::parse(reply.result);
+  if (!names.is_array()) {
+    throw ProtocolError(
+        fmt::format("methods, on {}: the result is no list of names", options_.address.text));
+  }
+  for (const auto& name : names) {
+    fmt::print("{}\n", name.is_string() ? name.get<std::string>() : name.dump());
+  }
+  return ExitCode::done;
+}
+
+void CallCommand::print(std::string_view text) {
+  output_.append(text).push_back('\n');
+  if (output_.size() >= kOutputBatch) flush();
+}
+
+void CallCommand::flush() {
+  if (output_.empty()) return;
+  std::fwrite(output_.data(), 1, output_.size(), stdout);
+  output_.clear();
+  if (std::fflush(stdout) != 0) throw SystemError(errno, "write", "stdout");
+}
+
+}  // namespace handoff

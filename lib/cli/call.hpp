@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "async/reactor.hpp"
+#include "cli/exit_status.hpp"
+#include "cli/log.hpp"
+#include "cli/render.hpp"
+#include "os/address.hpp"
+#include "rpc/client.hpp"
+
+namespace handoff {
+
+struct CallOptions {
+  Address address;
+  std::string method;
+  std::string params = "null";
+  bool lines = false;  ///< params come as lines of stdin
+  bool list = false;   ///< show the methods
+  bool full = false;   ///< show whole replies
+  Rendering rendering = Rendering::compact;
+  Duration timeout = std::chrono::seconds(60);
+  Duration connect_timeout = std::chrono::seconds(10);
+  int retries = 0;
+  bool wait = false;  ///< until the server is up
+  std::size_t pipeline = 64;
+  std::uint32_t max_frame = frame::kDefaultMaxBody;
+  std::vector<int> ok_codes;  ///< errors that are success
+};
+
+/// What rpc-call does: one call, or one for each line of stdin; results on stdout.
+class CallCommand {
+ public:
+  CallCommand(Reactor& reactor, CallOptions options, const Log& log);
+  CallCommand(const CallCommand&) = delete;
+  CallCommand& operator=(const CallCommand&) = delete;
+
+  Task<ExitCode> run();
+
+ private:
+  /// A line whose reply is still to come, or that was no JSON.
+  struct PendingLine {
+    std::uint64_t number;
+    TimePoint deadline;
+    std::string problem;
+  };
+
+  Task<void> connect();
+  Task<ExitCode> call_once();
+  Task<ExitCode> call_lines();
+  Task<void> send_lines();
+  void send_line(std::string_view line);
+  ExitCode show(const Reply& reply, const std::string& where);
+  ExitCode list_methods(const Reply& reply) const;
+  bool is_worth_retrying(const Reply& reply) const;
+  void print(std::string_view text);
+  void flush();
+
+  Reactor& reactor_;
+  CallOptions options_;
+  const Log& log_;
+  std::unique_ptr<Client> client_;
+  TimePoint deadline_ = kNever;
+  int retries_left_;
+  std::string output_;
+  std::deque<PendingLine> pending_;
+  std::uint64_t line_count_ = 0;
+  bool input_ended_ = false;
+  Event line_sent_;
+  Event line_answered_;
+};
+
+}  // namespace handoff

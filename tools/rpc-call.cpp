@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+// rpc-call: calls a method of a server from the command line.
+#include <unistd.h>
+
+#include "cli/call.hpp"
+#include "cli/params.hpp"
+#include "cli/tool_main.hpp"
+#include "os/error.hpp"
+
+namespace {
+
+using handoff::ExitCode;
+using handoff::Rendering;
+using handoff::Tool;
+
+handoff::CallOptions parse(Tool& tool) {
+  handoff::CallOptions options;
+  bool raw = false;
+  bool pretty = false;
+  bool compact = false;
+  tool.describe("Call METHOD of the server at ADDR, and print the result.",
+                "rpc-call [options] ADDR METHOD [JSON | KEY=TEXT KEY:=JSON... | -]\n"
+                "       rpc-call [options] ADDR --list");
+  auto& app = tool.app;
+  app.add_flag("--list", options.list, "Print the names of the methods, one a line");
+  tool.add_duration("-t,--timeout", options.timeout, "Deadline of each call (default 60s)");
+  tool.add_duration("--connect-timeout", options.connect_timeout,
+                    "Deadline of connecting (default 10s)");
+  app.add_option("--retry", options.retries,
+                 "Try again so often when the server can't be reached or did not run the call")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("N");
+  app.add_flag("--wait", options.wait, "Wait until the server is up, for as long as --timeout");
+  app.add_flag("-r,--raw", raw, "Print a string result without its quotes");
+  auto* pretty_flag = app.add_flag("--pretty", pretty, "Indent (default on a terminal)");
+  app.add_flag("--compact", compact, "One line (default elsewhere)")->excludes(pretty_flag);
+  app.add_flag("--full", options.full, "Print the whole reply, errors too");
+  app.add_option("--pipeline", options.pipeline,
+                 "With -: calls sent ahead of their replies (default 64)")
+      ->check(CLI::Range(1, 1000000))
+      ->type_name("N");
+  app.add_option("--ok", options.ok_codes, "An error with this code is success; repeatable")
+      ->type_name("CODE");
+  app.add_option("--max-frame", options.max_frame, "Longest reply (default 1MiB)")
+      ->transform(CLI::AsSizeValue(false))
+      ->type_name("BYTES");
+  const std::vector<std::string> words = tool.parse_words();
+
+  const std::size_t needed = options.list ? 1 : 2;
+  if (words.empty()) throw handoff::InvalidArgument("no ADDR (see rpc-call --help)");
+  options.address = handoff::Address::parse(words[0]);
+  if (words.size() < needed) throw handoff::InvalidArgument("no METHOD (see rpc-call --help)");
+  if (options.list) {
+    if (words.size() > 1) throw handoff::InvalidArgument("--list takes no METHOD");
+  } else {
+    options.method = words[1];
+    const std::span<const std::string> params(words.begin() + 2, words.end());
+    options.lines = params.size() == 1 && params[0] == "-";
+    if (!options.lines) options.params = handoff::params_from_words(params);
+  }
+  if (raw) {
+    options.rendering = Rendering::raw;
+  } else if (pretty || (!compact && !options.lines && isatty(STDOUT_FILENO) == 1)) {
+    options.rendering = Rendering::pretty;
+  }
+  return options;
+}
+
+ExitCode run(Tool& tool) {
+  handoff::Reactor reactor;
+  handoff::CallCommand command(reactor, parse(tool), tool.log);
+  return reactor.run_for_result(command.run());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return handoff::tool_main("rpc-call", argc, argv, run);
+}
