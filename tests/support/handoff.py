@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: MIT
+"""What the system tests share: the article's protocol, and the real programs as processes.
+
+Nothing here sleeps for a fixed time. wait_for() asks again and again until a condition holds, and
+fails the test after a generous deadline.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("HANDOFF_BIN", ROOT / "build" / "bin"))
+SANITIZED = bool(os.environ.get("HANDOFF_SANITIZE"))
+STRESS = bool(os.environ.get("HANDOFF_STRESS"))
+
+# Long enough for a loaded machine; no test waits for it when all is well.
+PATIENCE = 30.0
+
+
+def count(full: int, ordinary: int) -> int:
+    """How often: the full count under `make stress`."""
+    return full if STRESS else ordinary
+
+
+def tool(name: str) -> str:
+    return str(BIN / name)
+
+
+def wait_for(condition, what: str, patience: float = PATIENCE):
+    """Waits until `condition()` is true, and gives its value."""
+    deadline = time.monotonic() + patience
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {patience:.0f} s for: {what}")
+        time.sleep(0.005)
+
+
+class Connection:
+    """A client of the article's protocol."""
+
+    def __init__(self, address, timeout: float = PATIENCE):
+        if isinstance(address, str):
+            self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.socket.settimeout(timeout)
+            self.socket.connect(address)
+        else:
+            self.socket = socket.create_connection(address, timeout)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.socket.close()
+
+    def send_body(self, body: bytes):
+        self.socket.sendall(frame(body))
+
+    def send(self, method: str, params=None, **more):
+        self.send_body(json.dumps({"in": method, "params": params, **more}).encode())
+
+    def receive(self):
+        """The next reply, or None at the end of the connection."""
+        header = self.read(4)
+        if header is None:
+            return None
+        return json.loads(self.read(struct.unpack("<I", header)[0]))
+
+    def read(self, size: int):
+        data = b""
+        while len(data) < size:
+            piece = self.socket.recv(size - len(data))
+            if not piece:
+                if data:
+                    raise EOFError("the connection ended within a frame")
+                return None
+            data += piece
+        return data
+
+    def call(self, method: str, params=None, **more):
+        self.send(method, params, **more)
+        return self.receive()
+
+    def result(self, method: str, params=None):
+        reply = self.call(method, params)
+        if reply is None or reply["out"] == "error":
+            raise AssertionError(f"{method}: {reply}")
+        return reply["result"]
+
+
+def frame(body: bytes) -> bytes:
+    return struct.pack("<I", len(body)) + body
+
+
+class Server:
+    """A running rpc-master or rpc-worker, with its stderr collected."""
+
+    def __init__(self, *words: str, ready: bool = True, **popen):
+        self.lines: list[str] = []
+        self._seen = threading.Condition()
+        self.process = subprocess.Popen(words, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+                                        text=True, **popen)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self.addresses: list = []
+        if ready:
+            line = self.wait_for_line(r": ready, .*on ")
+            self.addresses = [parse_address(word) for word in line.split(" on ", 1)[1].split()]
+
+    def _read(self):
+        for line in self.process.stderr:
+            with self._seen:
+                self.lines.append(line.rstrip("\n"))
+                self._seen.notify_all()
+        with self._seen:
+            self.lines.append("")
+            self._seen.notify_all()
+
+    def wait_for_line(self, pattern: str, after: int = 0, patience: float = PATIENCE) -> str:
+        """The first line from number `after` on that matches."""
+        expression = re.compile(pattern)
+        deadline = time.monotonic() + patience
+        with self._seen:
+            while True:
+                for line in self.lines[after:]:
+                    if expression.search(line):
+                        return line
+                ended = self.lines and self.lines[-1] == ""
+                if ended or not self._seen.wait(deadline - time.monotonic()):
+                    raise AssertionError(f"no line matches {pattern!r}:\n" + "\n".join(self.lines))
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def address(self):
+        return self.addresses[0]
+
+    def connect(self, **options) -> Connection:
+        return Connection(self.address, **options)
+
+    def worker_pids(self) -> list[int]:
+        return children(self.pid)
+
+    def kill(self, number: int):
+        self.process.send_signal(number)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Ends it, and gives its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        status = self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        self.process.stderr.close()
+        return status
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self._reader.join(PATIENCE)
+        self.process.stderr.close()
+
+
+def parse_address(word: str):
+    """A word of a readiness line: (host, port), or a path."""
+    if word.startswith(("/", "@")):
+        return word
+    host, port = word.rsplit(":", 1)
+    return host.strip("[]"), int(port)
+
+
+def master(*options: str, workers: int = 2, command=None, **server) -> Server:
+    """rpc-master on a free port of the loopback interface, unless `options` name an address."""
+    listen = [] if "-l" in options else ["-l", "127.0.0.1:0"]
+    command = command or [tool("rpc-worker")]
+    return Server(tool("rpc-master"), *listen, "-n", str(workers), *options, "--", *command,
+                  **server)
+
+
+def worker(*options: str, **server) -> Server:
+    """rpc-worker alone."""
+    listen = [] if "-l" in options else ["-l", "127.0.0.1:0"]
+    return Server(tool("rpc-worker"), *listen, *options, **server)
+
+
+def children(pid: int) -> list[int]:
+    with contextlib.suppress(FileNotFoundError):
+        text = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        return [int(word) for word in text.split()]
+    return []
+
+
+def alive(pid: int) -> bool:
+    """Whether the process is there and no zombie."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+        return stat.rsplit(")", 1)[1].split()[0] != "Z"
+    return False
+
+
+def descriptor_count(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def resident_bytes(pid: int) -> int:
+    text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+) kB", text).group(1)) * 1024
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class TestCase(unittest.TestCase):
+    """Each test has a directory of its own, and leaves no process behind."""
+
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory(prefix="handoff-")
+        self.addCleanup(directory.cleanup)
+        self.directory = pathlib.Path(directory.name)
+        self.stack = contextlib.ExitStack()
+        self.addCleanup(self.stack.close)
+
+    def start(self, server: Server) -> Server:
+        """Has the server ended with the test."""
+        return self.stack.enter_context(server)
+
+    def open(self, server: Server) -> Connection:
+        return self.stack.enter_context(server.connect())
+
+
+def run_tests():
+    unittest.main(argv=[sys.argv[0], "-v", *sys.argv[1:]])

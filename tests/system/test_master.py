@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: MIT
+"""What a master survives: workers that die or never start, a kernel that refuses to accept, its own
+sudden end."""
+
+import os
+import pathlib
+import resource
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
+import handoff  # noqa: E402
+
+
+class Workers(handoff.TestCase):
+    def test_a_killed_worker_is_replaced_and_serves(self):
+        server = self.start(handoff.master(workers=2))
+        before = server.worker_pids()
+        os.kill(before[0], signal.SIGKILL)
+        server.wait_for_line(rf"pid {before[0]}: signal 9")
+        after = handoff.wait_for(
+            lambda: self.serving_pids(server) - set(before), "another worker that serves")
+        self.assertEqual(len(after), 1)
+        self.assertIn(before[1], server.worker_pids())
+
+    @staticmethod
+    def serving_pids(server) -> set:
+        pids = set()
+        for _ in range(4):
+            with server.connect() as client:
+                pids.add(client.result("info")["pid"])
+        return pids
+
+    def test_clients_of_a_killed_worker_see_the_end_and_others_nothing(self):
+        server = self.start(handoff.master(workers=2))
+        clients = [self.open(server) for _ in range(8)]
+        pids = [client.result("info")["pid"] for client in clients]
+        os.kill(pids[0], signal.SIGKILL)
+        for client, pid in zip(clients, pids):
+            if pid == pids[0]:
+                self.assert_ended(client)
+            else:
+                self.assertEqual(client.result("ping", 1), 1)
+
+    def assert_ended(self, client):
+        try:
+            self.assertIsNone(client.receive())
+        except ConnectionResetError:
+            pass
+
+    def test_a_worker_that_closes_a_client_is_seen_by_the_client(self):
+        server = self.start(handoff.master("-v", command=[handoff.tool("rpc-worker"),
+                                                          "--idle-timeout", "50ms"]))
+        for _ in range(handoff.count(100, 5)):
+            client = self.open(server)
+            client.result("ping")
+            readable, _, _ = select.select([client.socket], [], [], 10)
+            self.assertEqual(readable, [client.socket], "end-of-file within the deadline")
+            self.assertIsNone(client.receive())
+
+    def test_a_worker_that_crashes_at_start_is_retried_ever_later_and_never_ready(self):
+        server = self.start(handoff.master("--backoff", "10ms:40ms", workers=1, ready=False,
+                                           command=["sh", "-c", "echo last words >&2; exit 3"]))
+        for pause in ("10ms", "20ms", "40ms", "40ms"):
+            line = server.wait_for_line(f"again in {pause}")
+        self.assertIn("worker 1: started again in 40ms", line)
+        server.wait_for_line(r"worker 1, pid \d+: exit status 3, before it was ready")
+        server.wait_for_line("^last words$")
+        self.assertFalse(any("ready, 1 workers" in line for line in server.lines))
+        self.assertEqual(server.stop(), 0)
+
+    def test_a_worker_that_never_gets_ready_is_killed_and_retried(self):
+        server = self.start(handoff.master("--ready-timeout", "100ms", workers=1, ready=False,
+                                           command=["sh", "-c", "cat <&3"]))
+        server.wait_for_line(r"worker 1, pid \d+: not ready within 100ms, killed")
+        server.wait_for_line("again in 100ms")
+        self.assertEqual(server.stop(), 0)
+
+    def test_workers_are_gone_when_the_master_is_killed(self):
+        server = self.start(handoff.master(workers=3))
+        client = self.open(server)
+        client.result("ping")
+        workers = server.worker_pids()
+        server.kill(signal.SIGKILL)
+        handoff.wait_for(lambda: not any(map(handoff.alive, workers)), "the workers to leave")
+
+    def test_a_call_that_runs_when_the_master_is_killed_is_answered(self):
+        gate = self.directory / "gate"
+        os.mkfifo(gate)
+        server = self.start(handoff.master(
+            command=[handoff.tool("rpc-worker"), "-m", f"slow=cat {gate}"]))
+        client = self.open(server)
+        client.send("slow")
+        workers = server.worker_pids()
+        with gate.open("w") as opened:
+            server.kill(signal.SIGKILL)
+            server.process.wait()
+            opened.write("1")
+        self.assertEqual(client.receive(), {"out": "slow", "result": 1})
+        self.assertIsNone(client.receive())
+        handoff.wait_for(lambda: not any(map(handoff.alive, workers)), "the workers to leave")
+
+    def test_the_same_descriptors_are_open_after_many_connections(self):
+        server = self.start(handoff.master())
+        self.open(server).result("ping")
+        pids = [server.pid, *server.worker_pids()]
+        before = [handoff.descriptor_count(pid) for pid in pids]
+        for _ in range(handoff.count(1000000, 2000)):
+            with server.connect() as client:
+                client.result("ping")
+        handoff.wait_for(lambda: [handoff.descriptor_count(pid) for pid in pids] == before,
+                         "as many open descriptors as before")
+
+    def test_an_idle_server_makes_no_system_call(self):
+        """A descriptor that was passed and closed would keep epoll busy, if it were left in it."""
+        server = self.start(handoff.master())
+        clients = [self.open(server) for _ in range(20)]
+        for client in clients:
+            client.result("ping")
+            client.close()
+        other = self.open(server)
+        other.result("ping")
+        pids = [server.pid, *server.worker_pids()]
+        before = [handoff.cpu_seconds(pid) for pid in pids]
+        started = time.monotonic()
+        select.select([other.socket], [], [], 1)
+        used = sum(map(handoff.cpu_seconds, pids)) - sum(before)
+        self.assertLess(used / (time.monotonic() - started), 0.05)
+
+    def test_max_connections_leaves_further_clients_in_the_backlog(self):
+        server = self.start(handoff.master("--max-connections", "2"))
+        first, second = self.open(server), self.open(server)
+        first.result("ping")
+        second.result("ping")
+        third = self.open(server)
+        third.send("ping", "waits")
+        first.result("ping")
+        self.assertEqual(select.select([third.socket], [], [], 0.2)[0], [])
+        second.close()
+        self.assertEqual(third.receive()["result"], "waits")
+
+
+class Accepting(handoff.TestCase):
+    def test_running_out_of_descriptors_pauses_and_recovers(self):
+        server = self.start(handoff.master())
+        client = self.open(server)
+        client.result("ping")
+        _, hard = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (3, hard))
+        late = self.open(server)
+        late.send("ping", "late")
+        server.wait_for_line("accept, on .*: Too many open files; trying again")
+        before = handoff.cpu_seconds(server.pid)
+        started = time.monotonic()
+        self.assertEqual(select.select([late.socket], [], [], 1)[0], [])
+        used = handoff.cpu_seconds(server.pid) - before
+        self.assertLess(used / (time.monotonic() - started), 0.05)
+        self.assertEqual(client.result("ping", "others are served"), "others are served")
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (hard, hard))
+        self.assertEqual(late.receive()["result"], "late")
+        said = [line for line in server.lines if "Too many open files" in line]
+        self.assertEqual(len(said), 1, "it is said once, not for each attempt")
+
+    def test_errors_of_a_lost_connection_are_survived(self):
+        for error in ("ECONNABORTED", "EPROTO", "ENETDOWN", "ENOBUFS", "EINTR"):
+            with self.subTest(error):
+                words = ["strace", "-qq", "-o", "/dev/null", "-e", "trace=accept4",
+                         "-e", f"inject=accept4:error={error}:when=1..20",
+                         handoff.tool("rpc-master"), "-l", "127.0.0.1:0", "-n", "1", "--",
+                         handoff.tool("rpc-worker")]
+                # A leak checker can't work in a traced process.
+                environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
+                with handoff.Server(*words, env=environment) as server:
+                    with server.connect() as client:
+                        self.assertEqual(client.result("ping", error), error)
+                    master = handoff.children(server.pid)[0]
+                    os.kill(master, signal.SIGTERM)
+                    self.assertEqual(server.process.wait(handoff.PATIENCE), 0)
+
+
+class Stopping(handoff.TestCase):
+    def test_term_int_and_quit_drain_and_give_status_0(self):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            with self.subTest(number.name):
+                server = self.start(handoff.master())
+                client = self.open(server)
+                client.result("ping")
+                workers = server.worker_pids()
+                self.assertEqual(server.stop(number), 0)
+                self.assertIsNone(client.receive())
+                self.assertFalse(any(map(handoff.alive, workers)))
+
+    def test_a_running_call_is_finished_before_the_server_ends(self):
+        gate = self.directory / "gate"
+        os.mkfifo(gate)
+        server = self.start(handoff.master(
+            command=[handoff.tool("rpc-worker"), "-m", f"slow=cat {gate}"]))
+        client = self.open(server)
+        client.send("slow")
+        with gate.open("w") as opened:
+            server.kill(signal.SIGTERM)
+            handoff.wait_for(lambda: not self.listens(server), "the listener to close")
+            opened.write("1")
+        self.assertEqual(client.receive(), {"out": "slow", "result": 1})
+        self.assertIsNone(client.receive())
+        self.assertEqual(server.process.wait(handoff.PATIENCE), 0)
+
+    @staticmethod
+    def listens(server) -> bool:
+        try:
+            socket.create_connection(server.address, handoff.PATIENCE).close()
+            return True
+        except ConnectionError:
+            return False
+
+    def test_past_the_deadline_what_is_left_is_cut_off_and_counted(self):
+        gate = self.directory / "gate"
+        os.mkfifo(gate)
+        server = self.start(handoff.master(
+            "--drain-timeout", "100ms",
+            command=[handoff.tool("rpc-worker"), "-m", f"slow=cat {gate}"]))
+        client = self.open(server)
+        client.send("slow")
+        with gate.open("w"):
+            self.assertEqual(server.stop(), 124)
+        server.wait_for_line("stop: 1 connections were cut off")
+
+    def test_a_second_signal_ends_it_at_once(self):
+        gate = self.directory / "gate"
+        os.mkfifo(gate)
+        server = self.start(handoff.master(
+            command=[handoff.tool("rpc-worker"), "-m", f"slow=cat {gate}"]))
+        client = self.open(server)
+        client.send("slow")
+        with gate.open("w"):
+            server.kill(signal.SIGTERM)
+            handoff.wait_for(lambda: not self.listens(server), "the listener to close")
+            server.kill(signal.SIGTERM)
+            self.assertEqual(server.process.wait(handoff.PATIENCE), 124)
+
+    def test_no_handler_outlives_a_killed_worker(self):
+        gate, mark = self.directory / "gate", self.directory / "pid"
+        os.mkfifo(gate)
+        server = self.start(handoff.master(
+            workers=1,
+            command=[handoff.tool("rpc-worker"), "-m", f"slow=echo $$ >{mark}; exec cat {gate}"]))
+        client = self.open(server)
+        client.send("slow")
+        handler = int(handoff.wait_for(lambda: mark.exists() and mark.read_text(), "the handler"))
+        os.kill(server.worker_pids()[0], signal.SIGKILL)
+        handoff.wait_for(lambda: not handoff.alive(handler), "the handler to end with its worker")
+
+
+class Scaling(handoff.TestCase):
+    def test_ttin_adds_a_worker_and_ttou_takes_it_away(self):
+        server = self.start(handoff.master("-v", workers=1))
+        server.kill(signal.SIGTTIN)
+        handoff.wait_for(lambda: len(server.worker_pids()) == 2, "a second worker")
+        server.wait_for_line("worker 2, pid .*: ready")
+        server.kill(signal.SIGTTOU)
+        server.wait_for_line("worker 2, pid .*: left, exit status 0")
+        server.kill(signal.SIGTTOU)
+        server.wait_for_line("TTOU: the last worker stays")
+        self.assertEqual(self.open(server).result("ping", 1), 1)
+
+    def test_usr1_says_what_the_workers_do(self):
+        server = self.start(handoff.master(workers=1))
+        client = self.open(server)
+        client.result("ping")
+        server.kill(signal.SIGUSR1)
+        server.wait_for_line(r"worker 1, pid \d+: ready, 1 connections, 0 restarts")
+
+
+if __name__ == "__main__":
+    handoff.run_tests()
