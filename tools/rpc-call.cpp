@@ -40,7 +40,9 @@ handoff::CallOptions parse(Tool& tool) {
       ->check(CLI::Range(1, 1000000))
       ->type_name("N");
   app.add_option("--ok", options.ok_codes, "An error with this code is success; repeatable")
-      ->type_name("CODE");
+      ->type_name("CODE")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app.add_option("--max-frame", options.max_frame, "Longest reply (default 1MiB)")
       ->transform(CLI::AsSizeValue(false))
       ->type_name("BYTES");

@@ -49,7 +49,9 @@ handoff::MasterOptions parse(Tool& tool) {
       ->type_name("MIN:MAX");
   app.add_option("--allow-uid", options.allowed_uids,
                  "Who may connect to an abstract name, besides the own user; repeatable")
-      ->type_name("UID");
+      ->type_name("UID")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app.add_option("--pidfile", options.pidfile, "Write the process id there, once ready")
       ->type_name("PATH");
   tool.parse();
@@ -73,12 +75,14 @@ handoff::MasterOptions parse(Tool& tool) {
 ExitCode run(Tool& tool) {
   handoff::MasterOptions options = parse(tool);
   handoff::raise_descriptor_limit();
-  const handoff::SignalMask signals{SIGTERM, SIGINT, SIGQUIT, SIGTTIN, SIGTTOU, SIGUSR1};
+  const handoff::SignalMask signals{SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGTTIN, SIGTTOU, SIGUSR1};
   handoff::Reactor reactor;
   handoff::Master master(reactor, signals, std::move(options), handoff::report_to(tool.log));
-  const std::size_t cut_off = reactor.run_for_result(master.run());
-  if (cut_off == 0) return ExitCode::done;
-  throw handoff::TimedOut(fmt::format("stop: {} connections were cut off", cut_off));
+  const auto cut_off = reactor.run_for_result(master.run());
+  if (cut_off.workers == 0 && cut_off.connections == 0) return ExitCode::done;
+  throw handoff::TimedOut(fmt::format("stop: {} cut off, {} killed",
+                                      handoff::counted(cut_off.connections, "connection"),
+                                      handoff::counted(cut_off.workers, "worker")));
 }
 
 }  // namespace

@@ -33,10 +33,14 @@ Options parse(Tool& tool) {
   app.add_flag("--stdio", options.stdio, "Serve one connection on stdin and stdout");
   app.add_option("-m,--method", options.methods,
                  "Run `sh -c CMD` for each call: params on stdin, result on stdout; repeatable")
-      ->type_name("NAME=CMD");
+      ->type_name("NAME=CMD")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app.add_option("--env", options.command.environment_names,
                  "Also hand this variable to commands; repeatable")
-      ->type_name("NAME");
+      ->type_name("NAME")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app.add_flag("--text", options.command.text, "A command's output that is no JSON is a string");
   app.add_option("-C,--concurrency", limits.concurrency,
                  "Calls that run at a time (default 64); 1 is the synchronous worker")
@@ -84,7 +88,7 @@ ExitCode run(Tool& tool) {
   const Options options = parse(tool);
   handoff::raise_descriptor_limit();
   handoff::ignore_sigpipe();
-  const handoff::SignalMask signals{SIGTERM, SIGINT};
+  const handoff::SignalMask signals{SIGTERM, SIGINT, SIGHUP};
   handoff::Reactor reactor;
   handoff::Handlers handlers;
   add_methods(handlers, reactor, options);
@@ -101,7 +105,8 @@ ExitCode run(Tool& tool) {
         "`rpc-master -- rpc-worker`");
   }
   if (worker.cut_off() == 0) return ExitCode::done;
-  throw handoff::TimedOut(fmt::format("drain: {} connections were cut off", worker.cut_off()));
+  throw handoff::TimedOut(
+      fmt::format("drain: {} cut off", handoff::counted(worker.cut_off(), "connection")));
 }
 
 }  // namespace

@@ -28,6 +28,7 @@ inline constexpr TimePoint kNever = TimePoint::max();
 TimePoint deadline_after(TimePoint now, Duration duration);
 
 class Readiness;
+class SleepAwaiter;
 class Timer;
 
 /// One thread's event loop: waits with epoll(7), and resumes the coroutine that waited for what
@@ -59,7 +60,7 @@ class Reactor final : private RootOwner {
   /// Lets everything else that is ready run first.
   auto yield();
   /// Waits until `when`.
-  auto sleep_until(TimePoint when);
+  SleepAwaiter sleep_until(TimePoint when);
 
  private:
   friend class Readiness;
@@ -260,20 +261,26 @@ inline auto Reactor::yield() {
   return Awaiter{*this, nullptr};
 }
 
-inline auto Reactor::sleep_until(TimePoint when) {
-  struct Awaiter final : Timer {
-    Awaiter(Reactor& reactor, TimePoint due) : Timer(reactor), when(due) {}
-    TimePoint when;
-    std::coroutine_handle<> frame;
-    bool await_ready() const { return false; }
-    void await_suspend(std::coroutine_handle<> awaiting) {
-      frame = awaiting;
-      set(when);
-    }
-    void await_resume() const {}
-    void on_timer() override { frame.resume(); }
-  };
-  return Awaiter(*this, when);
+/// What `co_await sleep_until(when)` waits with.
+class SleepAwaiter final : private Timer {
+ public:
+  SleepAwaiter(Reactor& reactor, TimePoint when) : Timer(reactor), when_(when) {}
+  bool await_ready() const { return false; }
+  void await_suspend(std::coroutine_handle<> frame) {
+    frame_ = frame;
+    set(when_);
+  }
+  void await_resume() const {}
+
+ private:
+  void on_timer() override { frame_.resume(); }
+
+  TimePoint when_;
+  std::coroutine_handle<> frame_;
+};
+
+inline SleepAwaiter Reactor::sleep_until(TimePoint when) {
+  return {*this, when};
 }
 
 template <typename T>

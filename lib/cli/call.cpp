@@ -64,8 +64,8 @@ Task<void> CallCommand::connect() {
       error = std::current_exception();
     }
     if (!options_.wait && retries_left_-- <= 0) std::rethrow_exception(error);
-    if (Clock::now() + pause > deadline_) std::rethrow_exception(error);
-    co_await reactor_.sleep_until(Clock::now() + pause);
+    if (Clock::now() >= deadline_) std::rethrow_exception(error);
+    co_await reactor_.sleep_until(std::min(deadline_, Clock::now() + pause));
     pause = std::min<Duration>(pause * 2, kLastPause);
   }
 }

@@ -54,8 +54,11 @@ class HelpFormatter : public CLI::Formatter {
   }
   /// The value's name alone: its bounds are said in the description or in an error.
   std::string make_option_opts(const CLI::Option* option) const override {
-    const std::string type = option->get_type_name();
-    return type.empty() ? "" : " " + type.substr(0, type.find(':'));
+    std::string type = option->get_type_name();
+    for (const char* bounds : {":INT", ":POSITIVE", ":NONNEGATIVE", ":value", ":SIZE"}) {
+      type = type.substr(0, type.find(bounds));
+    }
+    return type.empty() ? "" : " " + type;
   }
 
  private:

@@ -34,7 +34,7 @@ Master::~Master() {
   if (!options_.pidfile.empty() && accepting_) unlink(options_.pidfile.c_str());
 }
 
-Task<std::size_t> Master::run() {
+Task<Supervisor::CutOff> Master::run() {
   reactor_.spawn(watch_signals());
   for (int i = 0; i < options_.workers; ++i) supervisor_.add();
   co_await all_gone_;
@@ -54,6 +54,7 @@ void Master::handle_signal(int signal) {
     case SIGTERM:
     case SIGINT:
     case SIGQUIT:
+    case SIGHUP:
       if (stopping_) return supervisor_.kill_all();
       return stop();
     case SIGTTIN:
@@ -83,7 +84,7 @@ void Master::on_change() {
 void Master::begin_to_accept() {
   accepting_ = true;
   if (!options_.pidfile.empty()) write_pidfile();
-  std::string line = fmt::format("ready, {} workers, on", supervisor_.size());
+  std::string line = fmt::format("ready, {}, on", counted(supervisor_.size(), "worker"));
   for (Acceptor& acceptor : acceptors_) {
     line += " " + acceptor.listener().text();
     reactor_.spawn(acceptor.run());

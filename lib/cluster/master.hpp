@@ -38,9 +38,8 @@ class Master final : private AcceptorOwner {
   Master& operator=(const Master&) = delete;
   ~Master();
 
-  /// Until a signal has ended it and the last worker is gone. Gives the number of connections that
-  /// were cut off because they did not end in time.
-  Task<std::size_t> run();
+  /// Until a signal has ended it and the last worker is gone. Gives what did not end in time.
+  Task<Supervisor::CutOff> run();
 
  private:
   Task<void> watch_signals();

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <functional>
+#include <string>
 #include <string_view>
 
 namespace handoff {
@@ -15,5 +17,10 @@ enum class Severity {
 
 /// Where a life cycle says what happens: one line, without the tool's name.
 using Report = std::function<void(Severity, std::string_view)>;
+
+/// "1 worker", "2 workers".
+inline std::string counted(std::size_t count, std::string_view noun) {
+  return std::to_string(count).append(" ").append(noun).append(count == 1 ? "" : "s");
+}
 
 }  // namespace handoff

@@ -92,9 +92,10 @@ std::vector<std::string> Supervisor::describe() const {
   static constexpr const char* kStates[] = {"starting", "ready", "draining", "pausing"};
   std::vector<std::string> lines;
   for (const Place& place : places_) {
-    lines.push_back(fmt::format("{}: {}, {} connections, {} restarts", name(place),
+    lines.push_back(fmt::format("{}: {}, {}, {}", name(place),
                                 kStates[static_cast<int>(place.state)],
-                                place.link ? place.link->held() : 0, place.restarts));
+                                counted(place.link ? place.link->held() : 0, "connection"),
+                                counted(place.restarts, "restart")));
   }
   return lines;
 }
@@ -115,7 +116,6 @@ Task<void> Supervisor::keep(Place& place) {
     }
     if (place.retired) break;
     const Duration pause = pause_after_death(place, was_ready);
-    place.young_deaths = pause == Duration::zero() ? 1 : place.young_deaths + 1;
     place.state = Place::State::pausing;
     changed_();
     if (pause > Duration::zero()) {
@@ -159,34 +159,47 @@ bool Supervisor::start(Place& place) {
 
 Task<ExitStatus> Supervisor::wait_for_exit(Place& place) {
   while (!co_await place.exited->readable()) {
-    const bool was_starting = place.state == Place::State::starting;
-    report_(Severity::error,
-            was_starting
-                ? fmt::format("{}: not ready within {}, killed", name(place),
-                              in_words(options_.ready_timeout))
-                : fmt::format("{}: still there after {}, killed with {} connections", name(place),
-                              in_words(options_.drain_timeout), place.link->held()));
+    report_(Severity::error, describe_overdue(place));
     kill(place);
   }
+  place.link->receive_rest();
+  dispatcher_.worker_left(*place.link);
   place.limit.reset();
   place.exited.reset();
   const ExitStatus status = place.child.reap();
-  if (place.killed && place.retired) cut_off_ += place.link->held();
-  dispatcher_.worker_left(*place.link);
-  place.link->stop();
+  if (place.retired && !status.success()) {
+    cut_off_.connections += place.link->held();
+    if (place.killed) ++cut_off_.workers;
+  }
   place.link.reset();
   co_return status;
 }
 
+std::string Supervisor::describe_overdue(const Place& place) const {
+  if (place.state == Place::State::starting) {
+    return fmt::format("{}: not ready within {}, killed", name(place),
+                       in_words(options_.ready_timeout));
+  }
+  const std::string held = options_.handshake == Handshake::none
+                               ? ""
+                               : " with " + counted(place.link->held(), "connection");
+  return fmt::format("{}: still there after {}, killed{}", name(place),
+                     in_words(options_.drain_timeout), held);
+}
+
 /// None after a worker that had served well; else longer each time.
 Duration Supervisor::pause_after_death(Place& place, bool was_ready) const {
-  const bool was_young = Clock::now() - place.started < options_.backoff_max;
-  if (was_ready && (!was_young || place.young_deaths == 0)) return Duration::zero();
-  Duration pause = options_.backoff_min;
-  for (unsigned i = was_ready ? 1 : 0; i < place.young_deaths && pause < options_.backoff_max;
-       ++i) {
-    pause *= 2;
+  if (was_ready && Clock::now() - place.started >= options_.backoff_max) {
+    place.restarted_at_once = false;
   }
+  if (was_ready && !place.restarted_at_once) {
+    place.restarted_at_once = true;
+    place.pauses = 0;
+    return Duration::zero();
+  }
+  Duration pause = options_.backoff_min;
+  for (unsigned i = 0; i < place.pauses && pause < options_.backoff_max; ++i) pause *= 2;
+  ++place.pauses;
   return std::min(pause, options_.backoff_max);
 }
 

@@ -54,8 +54,12 @@ class Supervisor final : private WorkerLink::Owner {
   std::size_t ready_count() const;
   /// Connections that the workers hold, as far as that is known.
   std::size_t held() const;
-  /// Connections of workers that had to be killed while they drained.
-  std::size_t cut_off() const { return cut_off_; }
+  /// What did not end by itself while it drained.
+  struct CutOff {
+    std::size_t workers = 0;      ///< that were killed
+    std::size_t connections = 0;  ///< that were held then, as far as that is known
+  };
+  CutOff cut_off() const { return cut_off_; }
   /// A line for each worker.
   std::vector<std::string> describe() const;
 
@@ -76,13 +80,15 @@ class Supervisor final : private WorkerLink::Owner {
     Event wake;                       ///< ends a pause
     TimePoint started{};
     unsigned restarts = 0;
-    unsigned young_deaths = 0;  ///< in a row
+    unsigned pauses = 0;             ///< in a row, because workers die young
+    bool restarted_at_once = false;  ///< the one that died young was
   };
 
   Task<void> keep(Place& place);
   bool start(Place& place);
   Task<ExitStatus> wait_for_exit(Place& place);
   Duration pause_after_death(Place& place, bool was_ready) const;
+  std::string describe_overdue(const Place& place) const;
   void retire(Place& place);
   void kill(Place& place);
   void forget(const Place& place);
@@ -99,7 +105,7 @@ class Supervisor final : private WorkerLink::Owner {
   Report report_;
   std::function<void()> changed_;
   std::list<Place> places_;
-  std::size_t cut_off_ = 0;
+  CutOff cut_off_;
   bool any_started_ = false;
 };
 

@@ -28,8 +28,10 @@ std::size_t default_credits() {
   return limit > 2 * kReservedDescriptors ? limit - kReservedDescriptors : limit / 2;
 }
 
+}  // namespace
+
 /// Two pipes in front of a session, which has one socket.
-struct Relay {
+struct Worker::Relay {
   Relay(Reactor& reactor, Fd socket)
       : input(reactor, Fd(STDIN_FILENO)),
         output(reactor, Fd(STDOUT_FILENO)),
@@ -40,7 +42,7 @@ struct Relay {
 };
 
 /// Copies until `from` ends. Both are members of `relay`, which lives as long as either direction.
-Task<void> copy([[maybe_unused]] std::shared_ptr<Relay> relay, Stream& from, Stream& to) {
+Task<void> Worker::copy([[maybe_unused]] std::shared_ptr<Relay> relay, Stream& from, Stream& to) {
   std::array<char, 16 * 1024> buffer;
   for (;;) {
     const IoResult read = co_await from.read_some(buffer);
@@ -51,8 +53,6 @@ Task<void> copy([[maybe_unused]] std::shared_ptr<Relay> relay, Stream& from, Str
   to.end_writing();
 }
 
-}  // namespace
-
 Worker::Worker(Reactor& reactor, const SignalMask& signals, const Handlers& handlers,
                WorkerOptions options, Report report)
     : reactor_(reactor),
@@ -61,7 +61,6 @@ Worker::Worker(Reactor& reactor, const SignalMask& signals, const Handlers& hand
       report_(std::move(report)),
       service_(reactor, handlers, options_.limits),
       some_finished_(reactor),
-      draining_(reactor),
       changed_(reactor) {
   if (options_.credits == 0) options_.credits = default_credits();
   service_.on_closed = [this](std::uint64_t id) {
@@ -112,23 +111,30 @@ Task<void> Worker::run_on_stdio() {
   reactor_.spawn(watch_signals());
   if (socket_type(STDIN_FILENO)) {
     Session::open(service_, Fd(STDIN_FILENO));
-    return wait_until_idle(kNever);
+    co_return co_await wait_until_idle();
   }
   auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
   Session::open(service_, std::move(theirs));
   const auto relay = std::make_shared<Relay>(reactor_, std::move(ours));
   reactor_.spawn(copy(relay, relay->input, relay->session));
-  return copy(relay, relay->session, relay->output);
+  reactor_.spawn(relay_output(relay));
+  ++relaying_;
+  co_await wait_until_idle();
+}
+
+/// The session's end is not the end: what it has written is still to be copied.
+Task<void> Worker::relay_output(std::shared_ptr<Relay> relay) {
+  co_await copy(relay, relay->session, relay->output);
+  --relaying_;
+  changed_.set();
 }
 
 Task<void> Worker::watch_signals() {
   Readiness readiness(reactor_, signals_.fd());
   for (;;) {
     while (signals_.try_read()) {
-      if (draining_.is_set()) {
-        cut_short_ = true;
-        changed_.set();
-      }
+      cut_short_ = service_.draining;
+      changed_.set();
       drain();
     }
     co_await readiness.readable();
@@ -210,27 +216,31 @@ Task<void> Worker::send(std::string message) {
 }
 
 void Worker::drain() {
-  if (draining_.is_set()) return;
+  if (service_.draining) return;
   for (Acceptor& acceptor : acceptors_) {
     acceptor.accept_waiting();
     acceptor.close();
   }
-  draining_.set();
   service_.drain();
+  drained_by_ = deadline_after(reactor_.now(), options_.drain_timeout);
+  drain_alarm_.emplace(reactor_, changed_, drained_by_);
+  changed_.set();
 }
 
 Task<void> Worker::wait_until_drained() {
-  co_await draining_;
-  co_await wait_until_idle(deadline_after(reactor_.now(), options_.drain_timeout));
-  cut_off_ = service_.open;
-}
-
-Task<void> Worker::wait_until_idle(TimePoint due) {
-  Alarm limit(reactor_, changed_, due);
-  while (service_.open > 0 && !cut_short_ && reactor_.now() < due) {
+  while (!service_.draining) {
     changed_.clear();
     co_await changed_;
   }
+  co_await wait_until_idle();
+}
+
+Task<void> Worker::wait_until_idle() {
+  while (service_.open + relaying_ > 0 && !cut_short_ && reactor_.now() < drained_by_) {
+    changed_.clear();
+    co_await changed_;
+  }
+  cut_off_ = service_.open;
 }
 
 }  // namespace handoff

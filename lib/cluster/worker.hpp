@@ -3,12 +3,14 @@
 
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "async/reactor.hpp"
+#include "async/stream.hpp"
 #include "cluster/acceptor.hpp"
 #include "cluster/report.hpp"
 #include "os/signals.hpp"
@@ -56,7 +58,11 @@ class Worker final : private AcceptorOwner {
   Task<void> send(std::string message);
   void drain();
   Task<void> wait_until_drained();
-  Task<void> wait_until_idle(TimePoint due);
+  Task<void> wait_until_idle();
+
+  struct Relay;
+  static Task<void> copy(std::shared_ptr<Relay> relay, Stream& from, Stream& to);
+  Task<void> relay_output(std::shared_ptr<Relay> relay);
 
   bool has_room() const override { return service_.open < options_.credits; }
   void accepted(Fd connection, const SocketAddress&) override {
@@ -73,8 +79,10 @@ class Worker final : private AcceptorOwner {
   std::optional<Readiness> channel_readiness_;
   std::vector<std::uint64_t> finished_;
   Event some_finished_;
-  Event draining_;
-  Event changed_;  ///< a connection has ended, or the drain was cut short
+  Event changed_;  ///< a connection has ended, or the drain has begun or is over
+  TimePoint drained_by_ = kNever;
+  std::optional<Alarm> drain_alarm_;
+  std::size_t relaying_ = 0;
   std::size_t cut_off_ = 0;
   bool cut_short_ = false;
 };

@@ -26,28 +26,41 @@ WorkerLink::WorkerLink(Reactor& reactor, Owner& owner, Handshake handshake, int 
       handshake_(handshake),
       number_(number),
       channel_(std::move(channel)),
-      readiness_(reactor, channel_.get()) {
+      readiness_(reactor, channel_.get()),
+      packet_(std::make_unique_for_overwrite<char[]>(channel::kMaxMessage)) {
   if (handshake == Handshake::none) credits_ = std::numeric_limits<std::size_t>::max();
 }
 
 Task<void> WorkerLink::receive(std::shared_ptr<WorkerLink> self) {
-  const auto packet = std::make_unique<std::array<char, channel::kMaxMessage>>();
   while (self->open_) {
-    const ReceiveResult result = recv_fds(self->channel_.get(), *packet, 0);
-    switch (result.outcome) {
-      case ReceiveOutcome::would_block: co_await self->readiness_.readable(); break;
-      case ReceiveOutcome::reset: break;  // what it had sent before is still to be read
-      case ReceiveOutcome::end: self->close(""); break;
-      case ReceiveOutcome::truncated: self->close("it sent descriptors, or too much"); break;
-      case ReceiveOutcome::received: {
-        if (self->handshake_ == Handshake::none) break;  // nothing is expected of it
-        const auto message = channel::decode({packet->data(), result.size});
-        const std::string problem = message ? self->handle(*message) : "it sent no valid message";
-        if (!problem.empty()) self->close(problem);
-        break;
-      }
+    if (!self->receive_one()) co_await self->readiness_.readable();
+  }
+}
+
+/// False when there is nothing to receive now.
+bool WorkerLink::receive_one() {
+  const ReceiveResult result = recv_fds(channel_.get(), {packet_.get(), channel::kMaxMessage}, 0);
+  switch (result.outcome) {
+    case ReceiveOutcome::would_block: return false;
+    case ReceiveOutcome::reset: break;  // what it had sent before is still to be read
+    case ReceiveOutcome::end: close(""); break;
+    case ReceiveOutcome::truncated: close("it sent descriptors, or too much"); break;
+    case ReceiveOutcome::received: {
+      if (handshake_ == Handshake::none) break;  // nothing is expected of it
+      const auto message = channel::decode({packet_.get(), result.size});
+      const std::string problem = message ? handle(*message) : "it sent no valid message";
+      if (!problem.empty()) close(problem);
+      break;
     }
   }
+  return true;
+}
+
+void WorkerLink::receive_rest() {
+  while (open_ && receive_one()) {
+  }
+  open_ = false;
+  readiness_.interrupt();
 }
 
 /// Empty, or what is wrong with the message.
@@ -140,13 +153,9 @@ void WorkerLink::drain() {
   flush();
 }
 
-void WorkerLink::stop() {
+void WorkerLink::close(const std::string& problem) {
   open_ = false;
   readiness_.interrupt();
-}
-
-void WorkerLink::close(const std::string& problem) {
-  stop();
   owner_.worker_closed(*this, problem);
 }
 

@@ -52,8 +52,8 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
 
   /// Starts to receive, for as long as the worker has its end open.
   void start() { reactor_.spawn(receive(shared_from_this())); }
-  /// The worker is gone: receives and sends nothing more, and tells the owner nothing more.
-  void stop();
+  /// The worker is gone: receives what it had sent, then neither receives nor sends any more.
+  void receive_rest();
 
   int number() const { return number_; }
   bool open() const { return open_; }
@@ -75,6 +75,7 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
 
  private:
   enum class Sent { all, blocked, closed };
+  bool receive_one();
   Sent send_batch();
   Sent send_one();
   Sent send_drain();
@@ -89,6 +90,7 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   int number_;
   Fd channel_;
   Readiness readiness_;
+  std::unique_ptr<char[]> packet_;
   std::deque<Work> queue_;
   std::size_t held_ = 0;
   std::size_t credits_ = 0;

@@ -101,7 +101,11 @@ Listener listen_on(const Address& address, const ListenOptions& options) {
     set_close_on_exec(address.number, true);
     set_nonblocking(address.number);
     listener.fd_ = Fd(address.number);
-    listener.text_ = local_address(address.number).text();
+    const SocketAddress bound = local_address(address.number);
+    if (bound.family() != AF_UNIX) {
+      set_option(address.number, IPPROTO_TCP, TCP_NODELAY, 1, "set TCP_NODELAY");
+    }
+    listener.text_ = bound.text();
     return listener;
   }
   if (address.kind == Address::Kind::exec) {

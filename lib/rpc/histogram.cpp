@@ -11,7 +11,7 @@ namespace handoff {
 // number of bits cut off chooses among the rows of 128 that follow.
 
 std::size_t Histogram::bucket_of(std::int64_t value) {
-  const int width = std::bit_width(static_cast<std::uint64_t>(value));
+  const auto width = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(value)));
   const int cut = std::max(0, width - (kSplitBits + 1));
   return static_cast<std::size_t>(cut * kSplit + (value >> cut));
 }
@@ -44,6 +44,7 @@ Histogram::Value Histogram::percentile(double percent) const {
   const double share = percent / 100 * static_cast<double>(count_);
   const auto rank = static_cast<std::uint64_t>(std::ceil(share - 1e-9 * share));
   const std::uint64_t wanted = std::clamp<std::uint64_t>(rank, 1, count_);
+  if (wanted == 1) return min();
   if (wanted == count_) return max();
   std::uint64_t seen = 0;
   for (std::size_t i = 0; i < kBuckets; ++i) {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "os/error.hpp"
+#include "rpc/ping_run.hpp"
 #include "rpc/ping_target.hpp"
 #include "wire/frame.hpp"
 
@@ -39,9 +40,10 @@ void PingOptions::check(const std::vector<Address>& addresses) const {
   for (const Address& address : addresses) {
     if (address.kind != Address::Kind::inherited) continue;
     if (reconnect || wait_until_up || connections > 1) {
-      throw InvalidArgument(fmt::format("connect, on {}: a descriptor can't be connected again, "
-                                        "so it has one connection",
-                                        address.text));
+      throw InvalidArgument(
+          fmt::format("connect, on {}: a descriptor can't be connected again, "
+                      "so it has one connection",
+                      address.text));
     }
   }
 }
@@ -56,58 +58,58 @@ bool PingResult::looks_like_delayed_ack() const {
 
 Pinger::Pinger(Reactor& reactor, PingOptions options, std::vector<Address> addresses,
                PingObserver& observer)
-    : run_{reactor, std::move(options), observer, addresses.size(), addresses.size() == 1,
-           Event(reactor)} {
+    : run_(new PingRun{reactor, std::move(options), observer, addresses.size(),
+                       addresses.size() == 1, Event(reactor)}) {
   for (Address& address : addresses) {
-    targets_.push_back(std::make_unique<PingTarget>(run_, std::move(address)));
+    targets_.push_back(std::make_unique<PingTarget>(*run_, std::move(address)));
   }
 }
 
 Pinger::~Pinger() = default;
 
 Task<void> Pinger::run() {
-  if (run_.options.deadline > Duration::zero()) {
-    run_.reactor.spawn(end_at(deadline_after(Clock::now(), run_.options.deadline)));
+  if (run_->options.deadline > Duration::zero()) {
+    run_->reactor.spawn(end_at(deadline_after(Clock::now(), run_->options.deadline)));
   }
-  for (const auto& target : targets_) run_.reactor.spawn(target->run());
-  co_await run_.over;
-  if (run_.unfinished > 0) {
+  for (const auto& target : targets_) run_->reactor.spawn(target->run());
+  co_await run_->over;
+  if (run_->unfinished > 0) {
     finish_probing();
-    co_await run_.over;
+    co_await run_->over;
   }
   for (const auto& target : targets_) target->finish();
 }
 
 void Pinger::finish_probing() {
-  phase_ = Phase::finishing;
-  run_.over.clear();
+  finishing_ = true;
+  run_->over.clear();
   Duration longest{};
   for (const auto& target : targets_) {
     longest = std::max<Duration>(longest, target->result().statistics.max());
     if (deadline_passed_ && !target->finished() && !target->result().started) target->give_up();
     target->hold();
   }
-  run_.reactor.spawn(end_at(Clock::now() + std::min(2 * longest, kLongestFinish)));
+  run_->reactor.spawn(end_at(Clock::now() + std::min(2 * longest, kLongestFinish)));
 }
 
 Task<void> Pinger::end_at(TimePoint when) {
-  const Phase phase = phase_;
-  co_await run_.reactor.sleep_until(when);
-  if (phase_ != phase) co_return;
-  deadline_passed_ = deadline_passed_ || phase == Phase::probing;
+  const bool was_finishing = finishing_;
+  co_await run_->reactor.sleep_until(when);
+  if (finishing_ != was_finishing) co_return;
+  if (!finishing_) deadline_passed_ = true;
   stop();
 }
 
 void Pinger::stop() {
-  run_.over.set();
+  run_->over.set();
 }
 
 Task<void> Pinger::obey(const SignalMask& signals) {
-  Readiness readiness(run_.reactor, signals.fd());
+  Readiness readiness(run_->reactor, signals.fd());
   for (;;) {
     while (const auto signal = signals.try_read()) {
       if (*signal == SIGQUIT) {
-        run_.observer.on_status_request(results());
+        run_->observer.on_status_request(results());
       } else {
         stop();
       }

@@ -77,6 +77,8 @@ class PingObserver {
   virtual void on_sent(const PingResult& result, std::uint64_t seq) = 0;
   virtual void on_pong(const PingResult& result, std::uint64_t seq, Duration rtt) = 0;
   virtual void on_lost(const PingResult& result, std::uint64_t seq, std::string_view why) = 0;
+  /// A reply came that is no pong with the params of the probe; on_lost() follows.
+  virtual void on_error(const PingResult& result, std::uint64_t seq, std::string_view problem) = 0;
   /// A reply to a probe that is lost already.
   virtual void on_late(const PingResult& result, std::uint64_t seq, Duration rtt) = 0;
   /// Something failed, "what, on what: why", and its probes with it; on_lost() follows for each.
@@ -91,6 +93,7 @@ class PingObserver {
 };
 
 class PingTarget;
+struct PingRun;
 
 /// Pings one or more servers together. Replies are matched to probes by their order on a
 /// connection, so every server of the article's protocol will do.
@@ -117,24 +120,12 @@ class Pinger {
   /// In the order of the addresses; valid for as long as this object.
   std::vector<const PingResult*> results() const;
 
-  /// What the targets of one run share.
-  struct Run {
-    Reactor& reactor;
-    PingOptions options;
-    PingObserver& observer;
-    std::size_t unfinished;  ///< targets
-    bool alone;              ///< there is one target: it fails with its first connection
-    Event over;
-  };
-
  private:
-  enum class Phase { probing, finishing, ended };
-
   Task<void> end_at(TimePoint when);
   void finish_probing();
 
-  Run run_;
-  Phase phase_ = Phase::probing;
+  std::unique_ptr<PingRun> run_;
+  bool finishing_ = false;
   bool deadline_passed_ = false;
   std::vector<std::unique_ptr<PingTarget>> targets_;
 };

@@ -24,10 +24,10 @@ PingConnection::PingConnection(PingTarget& target, std::unique_ptr<Client> clien
       work_(target.reactor()),
       received_all_(target.reactor()) {}
 
-Task<void> PingConnection::run() {
+Task<void> PingConnection::run(bool connect_at_once) {
   if (client_) {
     start_receiving();
-  } else {
+  } else if (connect_at_once) {
     [[maybe_unused]] const bool opened = co_await open();
   }
   target_.connection_ready();
@@ -50,8 +50,7 @@ Task<void> PingConnection::run() {
 Task<bool> PingConnection::open() {
   std::string why;
   try {
-    client_ = co_await target_.connect(
-        deadline_after(Clock::now(), target_.options().connect_timeout));
+    client_ = co_await target_.peer().connect(kNever);
   } catch (const Unreachable& error) {
     why = error.what();
   } catch (const TimedOut& error) {
@@ -86,7 +85,7 @@ Task<void> PingConnection::receive() {
       failure_ = error.what();
       target_.protocol_broken(error.what());
     }
-    target_.progress(this);
+    target_.progress(*this);
   }
   received_all_.set();
   work_.set();
@@ -97,7 +96,7 @@ Task<void> PingConnection::write_probes() {
   while (written_ < probes_.size() && failure_.empty()) {
     const std::size_t first = written_;
     while (written_ < probes_.size() && client_->queued() < kBatchBytes) {
-      client_->queue("ping", target_.params(probes_[written_].seq));
+      client_->queue("ping", target_.payload().json(probes_[written_].seq));
       ++written_;
     }
     if (target_.options().pace != PingOptions::Pace::rate) {
@@ -134,13 +133,13 @@ Task<void> PingConnection::close() {
 
 Task<void> PingConnection::pause() {
   pausing_ = true;
-  target_.progress(this);
+  target_.progress(*this);
   const Duration duration = target_.pause();
   if (duration > Duration::zero()) {
     co_await target_.reactor().sleep_until(Clock::now() + duration);
   }
   pausing_ = false;
-  target_.progress(this);
+  target_.progress(*this);
 }
 
 void PingConnection::push(std::uint64_t seq, TimePoint due) {
@@ -165,6 +164,11 @@ void PingConnection::take_reply(const Reply& reply, TimePoint now) {
     throw ProtocolError(
         fmt::format("call, on {}: a reply that nobody asked for", target_.result().address));
   }
+  std::string problem = target_.payload().problem_of(reply, probes_.front().seq);
+  if (!problem.empty()) {
+    const auto number = target_.payload().number_in(reply);
+    if (number && skip_to(*number)) problem.clear();
+  }
   const Probe probe = probes_.front();
   const bool was_lost = expired_ > 0;
   // The timer may be behind a socket that was ready at the same time.
@@ -176,8 +180,18 @@ void PingConnection::take_reply(const Reply& reply, TimePoint now) {
   if (was_lost || is_lost) {
     target_.late(probe.seq, now - probe.start);
   } else {
-    target_.replied(probe.seq, now - probe.start, reply);
+    target_.replied(probe.seq, now - probe.start, problem);
   }
+}
+
+bool PingConnection::skip_to(std::uint64_t seq) {
+  const auto end = probes_.begin() + static_cast<std::ptrdiff_t>(written_);
+  const auto found =
+      std::lower_bound(probes_.begin(), end, seq,
+                       [](const Probe& probe, std::uint64_t number) { return probe.seq < number; });
+  if (found == end || found->seq != seq) return false;
+  drop(static_cast<std::size_t>(found - probes_.begin()), "no reply, but a later probe has one");
+  return true;
 }
 
 void PingConnection::drop(std::size_t count, std::string_view why) {
@@ -210,7 +224,7 @@ void PingConnection::on_timer() {
     ++expired_;
   }
   arm();
-  if (expired_ != before) target_.progress(this);
+  if (expired_ != before) target_.progress(*this);
 }
 
 }  // namespace handoff

@@ -25,8 +25,8 @@ class PingConnection final : private Timer {
   /// `client` may be null. The target must outlive it, and it must outlive its run().
   PingConnection(PingTarget& target, std::unique_ptr<Client> client);
 
-  /// Sends and receives; never ends by itself.
-  Task<void> run();
+  /// Connects at once or for the first probe, sends and receives; never ends by itself.
+  Task<void> run(bool connect_at_once);
 
   /// Takes a probe, which is written with others that are due. Needs has_room().
   void push(std::uint64_t seq, TimePoint due);
@@ -51,6 +51,8 @@ class PingConnection final : private Timer {
   Task<void> close();
   Task<void> pause();
   void take_reply(const Reply& reply, TimePoint now);
+  /// The replies to the probes before this one do not come. False when there is no such probe.
+  bool skip_to(std::uint64_t seq);
   void drop(std::size_t count, std::string_view why);
   TimePoint expiry(const Probe& probe) const;
   void arm();

@@ -42,9 +42,9 @@ class PingStatistics {
   std::uint64_t sent_ = 0;
   std::uint64_t errors_ = 0;
   std::uint64_t late_ = 0;
-  double mean_ = 0;             ///< ns
+  double mean_ = 0;              ///< ns
   double squared_distance_ = 0;  ///< ns², the sum of all from the mean (Welford)
-  double moving_average_ = 0;   ///< ns
+  double moving_average_ = 0;    ///< ns
   Histogram histogram_;
 };
 

@@ -4,15 +4,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <string>
 #include <string_view>
 #include <vector>
 
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "rpc/client.hpp"
-#include "rpc/ping.hpp"
 #include "rpc/ping_connection.hpp"
+#include "rpc/ping_payload.hpp"
+#include "rpc/ping_peer.hpp"
+#include "rpc/ping_run.hpp"
 
 namespace handoff {
 
@@ -21,7 +22,7 @@ namespace handoff {
 class PingTarget {
  public:
   /// `run` must outlive it.
-  PingTarget(Pinger::Run& run, Address address);
+  PingTarget(PingRun& run, Address address);
   PingTarget(const PingTarget&) = delete;
   PingTarget& operator=(const PingTarget&) = delete;
 
@@ -32,7 +33,7 @@ class PingTarget {
   /// Nothing more is counted.
   void finish();
   bool finished() const { return finished_; }
-  /// Says why there is no first connection yet, and that there will be none.
+  /// There was no first connection by the deadline.
   void give_up();
   const PingResult& result() const { return result_; }
 
@@ -40,60 +41,53 @@ class PingTarget {
 
   Reactor& reactor() const { return run_.reactor; }
   const PingOptions& options() const { return run_.options; }
-  /// A new connection to the address; throws as Client::connect.
-  Task<std::unique_ptr<Client>> connect(TimePoint deadline);
-  /// What a probe carries, as JSON. Valid until the next call.
-  std::string_view params(std::uint64_t seq);
-  /// Counts the reply to a probe.
-  void replied(std::uint64_t seq, Duration rtt, const Reply& reply);
+  PingPeer& peer() { return peer_; }
+  PingPayload& payload() { return payload_; }
+  /// Counts the reply to a probe; `problem` is empty when it is good.
+  void replied(std::uint64_t seq, Duration rtt, const std::string& problem);
   void lost(std::uint64_t seq, std::string_view why);
   void late(std::uint64_t seq, Duration rtt);
-  void trouble(std::string_view text) { run_.observer.on_trouble(text); }
-  void detail(std::string_view text) { run_.observer.on_detail(text); }
+  void trouble(std::string_view text);
+  void detail(std::string_view text);
   /// What came is no reply: this address is done with.
   void protocol_broken(std::string_view text);
   /// Replies or losses have been counted: perhaps the next probe is due, or it was the last.
-  void progress(PingConnection* connection);
+  void progress(PingConnection& connection);
+  /// A connection has tried to connect.
   void connection_ready();
-  bool closed_loop() const;
-  /// How long a closed loop waits after trouble before it tries again.
+  /// How long to wait after trouble, lest the next probe fails in the same way at once.
   Duration pause() const;
 
  private:
-  Task<void> reach();
-  Task<void> try_first_connection();
-  Task<void> open_connections();
+  Task<void> open_connections(std::unique_ptr<Client> first);
   Task<void> send_when_due();
   Task<void> keep_flooding();
   Task<void> probe_once(std::uint64_t seq, TimePoint due);
 
+  bool closed_loop() const;
   bool may_send() const;
   bool wants_end() const;
-  /// False when nothing can take a probe now.
-  bool send(TimePoint due, PingConnection* connection);
-  void fill(PingConnection* connection);
   PingConnection* next_connection();
-  std::string problem_of(const Reply& reply, std::uint64_t seq);
+  /// False when nothing can take a probe now.
+  bool send(TimePoint due);
+  std::uint64_t count_probe();
+  void fill(PingConnection& connection);
+  void fill_with_connections();
   void settle();
 
-  Pinger::Run& run_;
-  Address address_;
+  PingRun& run_;
   PingResult result_;
-  std::unique_ptr<Client> first_client_;
+  PingPeer peer_;
+  PingPayload payload_;
   std::vector<std::unique_ptr<PingConnection>> connections_;
   Event connected_;
   std::size_t connecting_ = 0;
-  std::size_t next_ = 0;          ///< whose turn it is
-  std::size_t limit_;             ///< probes under way on a connection
-  std::uint64_t under_way_ = 0;   ///< sent, and neither received nor lost
-  std::string params_;            ///< a JSON string that starts with the number of a probe
-  std::string why_not_up_;        ///< the last failure of the first connection
+  std::size_t next_ = 0;         ///< whose turn it is
+  std::size_t limit_;            ///< probes under way on a connection
+  std::uint64_t under_way_ = 0;  ///< sent, and neither received nor lost
   TimePoint first_sent_{};
   TimePoint last_sent_{};
   TimePoint last_event_{};
-  bool pinned_ = false;           ///< address_ is that of the first connection
-  bool used_up_ = false;          ///< a descriptor can be connected to once
-  bool reached_ = false;          ///< there was a connection
   bool broken_ = false;
   bool held_ = false;
   bool finished_ = false;

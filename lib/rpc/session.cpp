@@ -20,6 +20,10 @@ constexpr std::size_t kPartialSize = 4096;
 /// How much of a name that a client sent is worth repeating to it.
 constexpr std::size_t kMaxNameInMessage = 100;
 
+std::string too_long(const SessionLimits& limits) {
+  return fmt::format("the reply exceeds the limit of {} bytes", limits.max_frame);
+}
+
 }  // namespace
 
 void Service::drain() {
@@ -212,7 +216,9 @@ void Session::answer(std::string_view body, std::string& out) {
   std::string& target = place_for_reply(ordered, out);
   FrameWriter writer(target);
   append_reply(target, method->quoted_name, method->instant(request), request.id);
-  writer.finish();
+  if (writer.body_size() <= service_.limits.max_frame) return writer.finish();
+  writer.discard();
+  answer_error(ErrorCode::handler_failed, too_long(service_.limits), request.id, target);
 }
 
 void Session::answer_error(ErrorCode code, std::string_view message, std::string_view id,
@@ -266,9 +272,7 @@ Task<void> Session::run_call(Session& session, const Method& method, Call call,
   if (!result.is_error()) {
     append_reply(reply, method.quoted_name, result.json, id);
     if (writer.body_size() > service.limits.max_frame) {
-      result = Result::error(
-          ErrorCode::handler_failed,
-          fmt::format("the result exceeds the limit of {} bytes", service.limits.max_frame));
+      result = Result::error(ErrorCode::handler_failed, too_long(service.limits));
       reply.resize(frame::kHeaderSize);
     }
   }

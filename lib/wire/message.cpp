@@ -84,13 +84,14 @@ error_code validate(ondemand::value value, int depth) {
   }
 }
 
-error_code validate_document(ondemand::document& document) {
+/// `depth` is what stands around it already.
+error_code validate_document(ondemand::document& document, int depth = 0) {
   ondemand::json_type type{};
   if (const auto error = document.type().get(type)) return error;
   if (type == ondemand::json_type::array || type == ondemand::json_type::object) {
     ondemand::value value;
     if (const auto error = document.get_value().get(value)) return error;
-    return validate(value, 0);
+    return validate(value, depth);
   }
   return validate_scalar(document, type);
 }
@@ -247,7 +248,7 @@ std::optional<std::string> json_problem(std::string_view text) {
   const simdjson::padded_string padded(text);
   ondemand::document document;
   auto error = parser.iterate(padded).get(document);
-  if (error == simdjson::SUCCESS) error = validate_document(document);
+  if (error == simdjson::SUCCESS) error = validate_document(document, 1);
   if (error == simdjson::SUCCESS) error = check_end(document);
   if (error == simdjson::SUCCESS) return std::nullopt;
   return std::string(describe(error));

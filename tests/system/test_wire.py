@@ -90,11 +90,21 @@ class Frames(handoff.TestCase):
     def test_a_body_of_just_the_limit_is_served(self):
         server = self.start(handoff.worker("--max-frame", "1000"))
         client = self.open(server)
-        params = "x" * (1000 - len('{"in":"echo","params":""}'))
-        client.send_body(b'{"in":"echo","params":"' + params.encode() + b'"}')
-        self.assertEqual(client.receive()["result"], params)
-        client.send_body(b'{"in":"echo","params":"' + params.encode() + b'x"}')
-        self.assertEqual(client.receive()["result"]["code"], INVALID_REQUEST)
+        for length, out in ((1000, "methods"), (1001, "error")):
+            body = '{"in":"methods","params":"' + "x" * (length - 28) + '"}'
+            self.assertEqual(len(body), length)
+            client.send_body(body.encode())
+            self.assertEqual(client.receive()["out"], out)
+
+    def test_a_reply_over_the_limit_becomes_an_error(self):
+        server = self.start(handoff.worker("--max-frame", "1000"))
+        client = self.open(server)
+        body = b'{"in":"ping","params":"' + b"x" * 975 + b'"}'
+        self.assertEqual(len(body), 1000)
+        client.send_body(body)
+        self.assertEqual(client.receive()["result"]["message"],
+                         "the reply exceeds the limit of 1000 bytes")
+        self.assertEqual(client.result("ping", 1), 1)
 
     def test_a_megabyte_goes_through_in_pieces(self):
         server = self.start(handoff.worker())

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "async/reactor.hpp"
+#include "async/task.hpp"
+#include "os/address.hpp"
+#include "rpc/client.hpp"
+#include "rpc/ping_run.hpp"
+
+namespace handoff {
+
+/// The server at an address: how connections to it are made.
+class PingPeer {
+ public:
+  /// `run` and `result` must outlive it; the first connection is noted in `result`.
+  PingPeer(PingRun& run, Address address, PingResult& result);
+  PingPeer(const PingPeer&) = delete;
+  PingPeer& operator=(const PingPeer&) = delete;
+
+  /// A new connection, by the deadline and in the connect timeout; throws as Client::connect.
+  Task<std::unique_ptr<Client>> connect(TimePoint deadline);
+
+  /// The first connection. When the server is to be waited for, it has answered a ping on it.
+  /// Null when there is none and other addresses are pinged too; otherwise throws Unreachable.
+  /// `ping_params` must outlive the task.
+  Task<std::unique_ptr<Client>> reach(std::string_view ping_params);
+
+  /// The address as the user wrote it.
+  const std::string& name() const { return address_.text; }
+  /// Whether there ever was a connection.
+  bool reached() const { return reached_; }
+  /// Why there is none yet.
+  const std::string& why_not() const { return why_not_; }
+
+ private:
+  Task<std::unique_ptr<Client>> try_first_connection(std::string_view ping_params);
+  void note_first(int socket, Duration time);
+
+  PingRun& run_;
+  Address address_;
+  PingResult& result_;
+  std::string why_not_;
+  bool reached_ = false;
+  bool used_up_ = false;  ///< a descriptor can be connected to once
+};
+
+}  // namespace handoff
