@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: MIT
+// rpc-ping: measures how fast servers answer, as ping(8) does for hosts.
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <csignal>
+#include <cstdint>
+#include <limits>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "cli/tool_main.hpp"
@@ -13,84 +20,77 @@
 #include "rpc/ping.hpp"
 #include "rpc/ping_report.hpp"
 
-namespace handoff {
 namespace {
 
+using handoff::Address;
+using handoff::Duration;
+using handoff::ExitCode;
+using handoff::InvalidArgument;
+using handoff::Log;
+using handoff::PingOptions;
+using handoff::PingReportOptions;
+using handoff::PingResult;
+using handoff::Tool;
 using Pace = PingOptions::Pace;
+
+constexpr std::uint64_t kMostProbes = std::numeric_limits<std::int64_t>::max();
 
 struct CommandLine {
   PingOptions ping;
   PingReportOptions report;
-  PingLimits limits;
+  handoff::PingLimits limits;
   std::vector<Address> addresses;
 };
 
-/// "p99:5ms"
-std::pair<RttMeasure, Duration> parse_rtt_limit(const std::string& text) {
-  const auto colon = text.find(':');
-  if (colon == std::string::npos) {
-    throw InvalidArgument("fail-rtt, on " + text + ": write p99:5ms, avg:1ms or max:20ms");
-  }
-  return {RttMeasure::parse(text.substr(0, colon)), parse_duration(text.substr(colon + 1))};
+/// An option that takes a number.
+template <typename Number>
+CLI::Option* add_number(Tool& tool, const std::string& names, const char* type, Number& value,
+                        Number least, Number most, const std::string& help) {
+  const auto parse = [=, &value](const std::string& text) {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error == std::errc() && end == text.data() + text.size() && value >= least &&
+        value <= most) {
+      return;
+    }
+    throw InvalidArgument(fmt::format("{}, on {}: write a number from {} to {}",
+                                      names.substr(names.find("--")), text, least, most));
+  };
+  return tool.app.add_option_function<std::string>(names, parse, help)->type_name(type);
 }
 
-CommandLine parse(Tool& tool) {
-  CommandLine line;
-  PingOptions& ping = line.ping;
-  std::vector<std::string> addresses;
-  std::vector<std::string> rtt_limits;
-  double most_loss = 0;
+/// "p99:5ms"
+std::pair<handoff::RttMeasure, Duration> parse_rtt_limit(const std::string& text) {
+  const auto colon = text.find(':');
+  if (colon == std::string::npos) {
+    throw InvalidArgument(fmt::format("--fail-rtt, on {}: write p99:5ms, avg:1ms or max:1s", text));
+  }
+  return {handoff::RttMeasure::parse(text.substr(0, colon)),
+          handoff::parse_duration(text.substr(colon + 1))};
+}
+
+/// What the command line says about the pace, and whether it was said.
+struct PaceOptions {
   bool flood = false;
   bool adaptive = false;
-  CLI::App& app = tool.app;
-  app.description("Ping RPC servers: send the request `ping`, and measure until its reply.");
-  app.add_option("ADDR", addresses, "HOST:PORT, unix:PATH, @NAME, fd:N or exec:COMMAND");
-  auto* count = app.add_option("-c,--count", ping.count, "Stop after so many probes");
-  auto* interval = tool.add_duration("-i,--interval", ping.interval, "Between probes (1s)");
-  tool.add_duration("-W,--timeout", ping.reply_timeout, "Wait so long for a reply (10s)");
-  tool.add_duration("-w,--deadline", ping.deadline, "Stop after this time, whatever came");
-  app.add_flag("-f,--flood", flood, "As fast as replies come, or 100 a second");
-  app.add_flag("-A,--adaptive", adaptive, "The next probe when the reply comes");
-  auto* rate = app.add_option("--rate", ping.rate, "Probes a second, timed from when each is due");
-  app.add_flag("-D,--timestamps", line.report.timestamps, "Print the time before each line");
-  app.add_flag("-J,--json", line.report.json, "Print a JSON object for each probe, and a summary");
-  app.add_flag("-x,--wait", ping.wait_until_up, "Wait until the server is up");
-  app.add_option("-s,--size", ping.size, "Bytes of params (56)");
-  app.add_option("-C,--connections", ping.connections, "Connections to each address (1)");
-  auto* in_flight =
-      app.add_option("-P,--in-flight", ping.in_flight, "Probes under way on each connection");
-  app.add_flag("--reconnect", ping.reconnect, "A connection for each probe, timed with it");
-  tool.add_duration("--connect-timeout", ping.connect_timeout, "Wait so long to connect (10s)");
-  auto* loss = app.add_option("--fail-loss", most_loss, "Status 1 when more percent are lost");
-  app.add_option("--fail-rtt", rtt_limits, "Status 1 when above, as p99:5ms, avg:1ms, max:1s")
-      ->type_name("WHAT:T")
-      ->allow_extra_args(false);
-  tool.parse();
+  CLI::Option* interval = nullptr;
+  CLI::Option* rate = nullptr;
 
-  if (count->count() > 0 && ping.count == 0) throw InvalidArgument("count, on 0: at least 1");
-  if (in_flight->count() > 0 && ping.in_flight == 0) {
-    throw InvalidArgument("in-flight, on 0: at least 1");
-  }
-  if (adaptive + (rate->count() > 0) + (interval->count() > 0) > 1 ||
-      (flood && (adaptive || rate->count() > 0))) {
-    throw InvalidArgument("pace, on -i, -f, -A, --rate: they exclude each other, except -f and -i");
-  }
-  if (rate->count() > 0) ping.pace = Pace::rate;
-  if (adaptive) ping.pace = Pace::adaptive;
-  const bool no_interval = ping.interval == Duration::zero();
-  if (no_interval || (flood && interval->count() == 0)) ping.pace = Pace::flood;
-  if (loss->count() > 0) {
-    if (!(most_loss >= 0 && most_loss <= 100)) {
-      throw InvalidArgument("fail-loss, on " + loss->as<std::string>() + ": 0 to 100 are possible");
+  Pace choose(Duration between) const {
+    const bool has_interval = interval->count() > 0;
+    const bool has_rate = rate->count() > 0;
+    if (adaptive + has_rate + (flood || has_interval) > 1) {
+      throw InvalidArgument("pace, on -A, -f, -i, --rate: only -f and -i go together");
     }
-    line.limits.loss_percent = most_loss;
+    if (has_rate) return Pace::rate;
+    if (adaptive) return Pace::adaptive;
+    if (between == Duration::zero() || (flood && !has_interval)) return Pace::flood;
+    return Pace::interval;
   }
-  for (const auto& text : rtt_limits) line.limits.rtt.push_back(parse_rtt_limit(text));
-  addresses.insert(addresses.end(), tool.after_dashes.begin(), tool.after_dashes.end());
-  for (const auto& text : addresses) line.addresses.push_back(Address::parse(text));
-  ping.check(line.addresses);
+};
 
-  PingReportOptions& report = line.report;
+/// Chooses how results are shown: each probe on a line, as dots, or not at all.
+void choose_report(const Tool& tool, const PingOptions& ping, bool flood,
+                   PingReportOptions& report) {
   const bool terminal = isatty(STDOUT_FILENO) != 0;
   const bool quiet = tool.log.level() == Log::Level::quiet;
   const bool slow =
@@ -105,6 +105,53 @@ CommandLine parse(Tool& tool) {
   if (tool.log.level() == Log::Level::verbose) {
     report.detail = [&tool](std::string_view text) { tool.log.detail(text); };
   }
+}
+
+CommandLine parse(Tool& tool) {
+  CommandLine line;
+  PingOptions& ping = line.ping;
+  PaceOptions pace;
+  std::vector<std::string> rtt_limits;
+  double most_loss = 0;
+  tool.describe("Ping servers: send the request `ping`, and time the reply.",
+                "rpc-ping [options] ADDR...");
+  CLI::App& app = tool.app;
+  add_number(tool, "-c,--count", "N", ping.count, std::uint64_t{1}, kMostProbes,
+             "Stop after so many probes");
+  pace.interval = tool.add_duration("-i,--interval", ping.interval, "Between probes (default 1s)");
+  tool.add_duration("-W,--timeout", ping.reply_timeout, "Wait for a reply (default 10s)");
+  tool.add_duration("-w,--deadline", ping.deadline, "Stop then, whatever has come");
+  app.add_flag("-f,--flood", pace.flood, "As fast as replies come, or 100 a second");
+  app.add_flag("-A,--adaptive", pace.adaptive, "The next probe when the reply has come");
+  pace.rate = add_number(tool, "--rate", "R", ping.rate, 0.001, 1e7,
+                         "Probes a second, timed from when each is due");
+  app.add_flag("-D,--timestamps", line.report.timestamps, "The time before each line");
+  app.add_flag("-J,--json", line.report.json, "A JSON object for each probe, and a summary");
+  app.add_flag("-x,--wait", ping.wait_until_up, "At first, wait until the server is up");
+  add_number(tool, "-s,--size", "BYTES", ping.size, std::size_t{0}, PingOptions::kMostSize,
+             "Size of the params (default 56)");
+  add_number(tool, "-C,--connections", "N", ping.connections, std::size_t{1},
+             PingOptions::kMostConnections, "Connections to each address (default 1)");
+  add_number(tool, "-P,--in-flight", "N", ping.in_flight, std::size_t{1},
+             PingOptions::kMostInFlight, "Probes under way on each connection, at most");
+  app.add_flag("--reconnect", ping.reconnect, "A connection for each probe, timed with it");
+  tool.add_duration("--connect-timeout", ping.connect_timeout,
+                    "Deadline of connecting (default 10s)");
+  auto* loss = add_number(tool, "--fail-loss", "PCT", most_loss, 0.0, 100.0,
+                          "Status 1 when more percent of the probes are lost");
+  app.add_option("--fail-rtt", rtt_limits,
+                 "Status 1 above it: p99:5ms, avg:1ms, max:1s; repeatable")
+      ->type_name("WHAT:T")
+      ->allow_extra_args(false);
+  const std::vector<std::string> words = tool.parse_words();
+
+  if (words.empty()) throw InvalidArgument("no ADDR (see rpc-ping --help)");
+  for (const std::string& word : words) line.addresses.push_back(Address::parse(word));
+  ping.pace = pace.choose(ping.interval);
+  ping.check(line.addresses);
+  if (loss->count() > 0) line.limits.loss_percent = most_loss;
+  for (const std::string& text : rtt_limits) line.limits.rtt.push_back(parse_rtt_limit(text));
+  choose_report(tool, ping, pace.flood, line.report);
   return line;
 }
 
@@ -119,11 +166,11 @@ ExitCode exit_code_of(const PingResult& result) {
 
 ExitCode run(Tool& tool) {
   CommandLine line = parse(tool);
-  raise_descriptor_limit();
-  const SignalMask signals{SIGINT, SIGQUIT};
-  PingReport report(std::move(line.report));
-  Reactor reactor;
-  Pinger pinger(reactor, line.ping, std::move(line.addresses), report);
+  handoff::raise_descriptor_limit();
+  const handoff::SignalMask signals{SIGINT, SIGQUIT};
+  handoff::PingReport report(std::move(line.report));
+  handoff::Reactor reactor;
+  handoff::Pinger pinger(reactor, line.ping, std::move(line.addresses), report);
   reactor.spawn(pinger.obey(signals));
   reactor.run(pinger.run());
   ExitCode worst = ExitCode::done;
@@ -140,8 +187,7 @@ ExitCode run(Tool& tool) {
 }
 
 }  // namespace
-}  // namespace handoff
 
 int main(int argc, char** argv) {
-  return handoff::tool_main("rpc-ping", argc, argv, handoff::run);
+  return handoff::tool_main("rpc-ping", argc, argv, run);
 }

@@ -109,7 +109,8 @@ void Reactor::dispatch(const epoll_event& event) {
   if (event.data.ptr == nullptr) return;  // destroyed by one of its predecessors in this turn
   auto& readiness = *static_cast<Readiness*>(event.data.ptr);
   constexpr std::uint32_t kBroken = EPOLLERR | EPOLLHUP;
-  if ((event.events & (kBroken | EPOLLRDHUP)) != 0) readiness.hung_up_ = true;
+  if ((event.events & kBroken) != 0) readiness.hung_up_ = true;
+  if ((event.events & EPOLLRDHUP) != 0) readiness.ended_ = true;
   std::uint32_t ready = event.events & (EPOLLIN | EPOLLOUT);
   if ((event.events & EPOLLRDHUP) != 0) ready |= EPOLLIN;
   if ((event.events & kBroken) != 0) ready |= EPOLLIN | EPOLLOUT;
@@ -242,7 +243,7 @@ void Readiness::interrupt() {
 
 bool Readiness::Awaiter::await_ready() {
   readiness_.watch(event_);
-  if (readiness_.hung_up_) return true;
+  if (readiness_.hung_up_ || (readiness_.ended_ && event_ == EPOLLIN)) return true;
   const bool ready = (readiness_.ready_ & event_) != 0;
   readiness_.ready_ &= ~event_;
   return ready;

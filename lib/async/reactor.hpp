@@ -181,6 +181,7 @@ class Readiness {
   std::uint32_t interrupted_ = 0;  ///< which waits interrupt() has ended
   std::uint32_t posted_ = 0;  ///< which waiters are posted, and must be taken back if destroyed
   bool hung_up_ = false;
+  bool ended_ = false;  ///< the peer has ended its side; ours may still be full
   std::coroutine_handle<> reader_;
   std::coroutine_handle<> writer_;
 };

@@ -28,6 +28,7 @@ class Semaphore {
     Turn turn{*this, Event(reactor_)};
     waiting_.push_back(&turn);
     co_await turn.came;
+    turn.taken = true;
     co_return true;
   }
 
@@ -46,8 +47,13 @@ class Semaphore {
   struct Turn {
     Semaphore& semaphore;
     Event came;
+    bool taken = false;
     ~Turn() {
-      if (!came.is_set()) std::erase(semaphore.waiting_, this);
+      if (!came.is_set()) {
+        std::erase(semaphore.waiting_, this);
+      } else if (!taken) {
+        semaphore.release();
+      }
     }
   };
 

@@ -40,6 +40,15 @@ int pending_error(int socket) {
   return error;
 }
 
+Fd try_make_socket(const SocketAddress& target, int& error) {
+  try {
+    return make_socket(target);
+  } catch (const SystemError& failed) {
+    error = failed.error_number();
+    return {};
+  }
+}
+
 Connection run_command(const Address& address) {
   auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
   SpawnOptions options;
@@ -135,8 +144,9 @@ Task<Connection> connect_to(Reactor& reactor, const Address& address, TimePoint 
   if (address.kind == Address::Kind::exec) co_return run_command(address);
   int error = 0;
   for (const SocketAddress& target : address.resolve()) {
-    Fd socket = make_socket(target);
     bool expired = false;
+    Fd socket = try_make_socket(target, error);
+    if (!socket.valid()) continue;  // a host without IPv6, say
     error = co_await connect_one(reactor, socket, target, deadline, expired);
     if (error == 0) co_return Connection{std::move(socket), {}};
     if (expired) throw TimedOut(fmt::format("connect, on {}: timed out", address.text));

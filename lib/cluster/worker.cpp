@@ -54,10 +54,10 @@ Task<void> Worker::copy([[maybe_unused]] std::shared_ptr<Relay> relay, Stream& f
 }
 
 Worker::Worker(Reactor& reactor, const SignalMask& signals, const Handlers& handlers,
-               WorkerOptions options, Report report)
+               const WorkerOptions& options, Report report)
     : reactor_(reactor),
       signals_(signals),
-      options_(std::move(options)),
+      options_(options),
       report_(std::move(report)),
       service_(reactor, handlers, options_.limits),
       some_finished_(reactor),

@@ -34,7 +34,7 @@ struct WorkerOptions {
 class Worker final : private AcceptorOwner {
  public:
   Worker(Reactor& reactor, const SignalMask& signals, const Handlers& handlers,
-         WorkerOptions options, Report report);
+         const WorkerOptions& options, Report report);
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 

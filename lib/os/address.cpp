@@ -157,7 +157,9 @@ Address Address::parse(std::string_view text) {
   if (const auto path = after_prefix(text, "unix:")) {
     address.kind = Kind::unix_path;
     address.name = *path;
-    address.text = address.name;
+    const bool is_path =
+        path->starts_with('/') || path->starts_with("./") || path->starts_with("../");
+    if (is_path) address.text = address.name;
   } else if (text.starts_with('/') || text.starts_with("./") || text.starts_with("../")) {
     address.kind = Kind::unix_path;
     address.name = text;

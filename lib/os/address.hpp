@@ -35,10 +35,10 @@ class SocketAddress {
 
  private:
   union {
+    sockaddr_un local;  // the largest comes first: only the first is zeroed
     sockaddr generic;
     sockaddr_in v4;
     sockaddr_in6 v6;
-    sockaddr_un local;
   } storage_{};
   socklen_t size_ = 0;
 };

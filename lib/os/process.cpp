@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cassert>
 #include <csignal>
 #include <cstring>
 
@@ -89,7 +90,9 @@ int become(ChildPlan& plan) {
 
 std::string ExitStatus::text() const {
   if (signal == 0) return fmt::format("exit status {}", code);
-  return fmt::format("signal {} ({})", signal, sigdescr_np(signal));
+  const char* name = sigdescr_np(signal);
+  if (name == nullptr) return fmt::format("signal {}", signal);  // a real-time signal
+  return fmt::format("signal {} ({})", signal, name);
 }
 
 void Child::kill(int signal) const {
@@ -97,6 +100,7 @@ void Child::kill(int signal) const {
 }
 
 void Child::kill_group(int signal) const {
+  assert(pid_ > 1);  // 0, 1 and -1 would name others
   ::kill(-pid_, signal);
 }
 

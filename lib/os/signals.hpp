@@ -13,7 +13,7 @@ namespace handoff {
 /// Made before any thread or child exists; children get an empty mask from spawn().
 class SignalMask {
  public:
-  explicit SignalMask(std::initializer_list<int> signals);
+  SignalMask(std::initializer_list<int> signals);
   ~SignalMask();
   SignalMask(const SignalMask&) = delete;
   SignalMask& operator=(const SignalMask&) = delete;

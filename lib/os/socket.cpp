@@ -21,10 +21,26 @@ void set_option(int socket, int level, int name, int value, std::string_view att
   }
 }
 
+/// Beside a named socket stand its lock and, while it is made, the socket under another name.
+constexpr std::string_view kLockSuffix = ".lock";
+constexpr std::string_view kBesideSuffix = ".new";
+
+std::string with_suffix(const std::string& path, std::string_view suffix) {
+  return fmt::format("{}{}", path, suffix);
+}
+
+/// The name that it is made under must fit in an address too.
+void check_length(const std::string& path) {
+  constexpr std::size_t kMost = sizeof(sockaddr_un::sun_path) - 1 - kBesideSuffix.size();
+  if (path.size() <= kMost) return;
+  throw InvalidArgument(
+      fmt::format("listen, on {}: a path to listen on has at most {} bytes", path, kMost));
+}
+
 /// The lock that decides who owns a named socket's path. Its file is removed by the owner, so
 /// after the lock was had, it must still be the file that the name leads to.
 Fd lock_path(const std::string& path) {
-  const std::string lock_name = path + ".lock";
+  const std::string lock_name = with_suffix(path, kLockSuffix);
   for (;;) {
     Fd lock(open(lock_name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!lock.valid()) throw SystemError(errno, "lock", lock_name);
@@ -52,7 +68,7 @@ void check_replaceable(const std::string& path) {
 }
 
 void bind_named(int socket, const std::string& path, mode_t mode) {
-  const std::string beside = path + ".new";
+  const std::string beside = with_suffix(path, kBesideSuffix);
   const SocketAddress address = SocketAddress::unix_path(beside);
   // bind(2) gives the file the mode of the socket's own inode: there is no moment in which the
   // file exists with another one.
@@ -89,9 +105,9 @@ SocketAddress name_of(int socket, int (*query)(int, sockaddr*, socklen_t*)) {
 }  // namespace
 
 Listener::~Listener() {
-  if (path_.empty() || !lock_.valid()) return;
-  unlink(path_.c_str());
-  unlink((path_ + ".lock").c_str());
+  if (!lock_.valid()) return;
+  if (!path_.empty()) unlink(path_.c_str());
+  unlink(lock_name_.c_str());
 }
 
 Listener listen_on(const Address& address, const ListenOptions& options) {
@@ -121,7 +137,9 @@ Listener listen_on(const Address& address, const ListenOptions& options) {
   listener.fd_ = make_socket(wanted, options.type);
   const int socket = listener.fd_.get();
   if (address.kind == Address::Kind::unix_path) {
+    check_length(address.name);
     listener.lock_ = lock_path(address.name);
+    listener.lock_name_ = with_suffix(address.name, kLockSuffix);
     check_replaceable(address.name);
     bind_named(socket, address.name, options.mode);
     listener.path_ = address.name;

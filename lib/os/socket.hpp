@@ -44,6 +44,7 @@ class Listener {
 
   Fd fd_;
   Fd lock_;
+  std::string lock_name_;
   std::string path_;
   std::string text_;
 };

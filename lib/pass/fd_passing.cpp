@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <cassert>
 #include <cstring>
 #include <stdexcept>
 
@@ -74,6 +75,7 @@ SendResult send_fds(int socket, std::span<const char> bytes, std::span<const int
 }
 
 ReceiveResult recv_fds(int socket, std::span<char> buffer, std::size_t max_descriptors) {
+  assert(max_descriptors <= kMaxDescriptorsPerMessage);
   ControlBuffer control;
   iovec vector{buffer.data(), buffer.size()};
   msghdr message{};

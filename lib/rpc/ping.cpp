@@ -9,14 +9,10 @@
 #include "os/error.hpp"
 #include "rpc/ping_run.hpp"
 #include "rpc/ping_target.hpp"
-#include "wire/frame.hpp"
 
 namespace handoff {
 namespace {
 
-/// What a request and a reply have around their params, with room for spaces and for an id.
-constexpr std::size_t kEnvelope = 64;
-constexpr std::size_t kMostParams = frame::kDefaultMaxBody - kEnvelope;
 constexpr Duration kLongestFinish = std::chrono::milliseconds(100);
 
 void check_range(std::string_view what, std::size_t value, std::size_t least, std::size_t most) {
@@ -28,7 +24,7 @@ void check_range(std::string_view what, std::size_t value, std::size_t least, st
 
 void PingOptions::check(const std::vector<Address>& addresses) const {
   if (addresses.empty()) throw InvalidArgument("address, on nothing: at least one is needed");
-  check_range("size", size, 0, kMostParams);
+  check_range("size", size, 0, kMostSize);
   check_range("connections", connections, 1, kMostConnections);
   check_range("in-flight", in_flight, 0, kMostInFlight);
   if (pace == Pace::rate && !(rate > 0 && rate <= 1e7)) {

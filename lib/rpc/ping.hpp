@@ -14,6 +14,7 @@
 #include "os/address.hpp"
 #include "os/signals.hpp"
 #include "rpc/ping_statistics.hpp"
+#include "wire/frame.hpp"
 
 namespace handoff {
 
@@ -39,6 +40,9 @@ struct PingOptions {
   bool reconnect = false;       ///< a connection for each probe, whose time includes connecting
   bool wait_until_up = false;   ///< at first, connect again and again until a ping is answered
 
+  /// A frame of the default limit has room for so much, beside what a request and a reply have
+  /// around their params.
+  static constexpr std::size_t kMostSize = frame::kDefaultMaxBody - 64;
   static constexpr std::size_t kMostInFlight = 65536;
   static constexpr std::size_t kMostConnections = 65536;
 

@@ -35,7 +35,10 @@ void ReceiveBuffer::make_room() {
 
 void ReceiveBuffer::append(std::span<const char> bytes) {
   const std::size_t used = end_ - start_;
-  if (capacity_ - end_ < bytes.size()) relocate(std::max(capacity_ * 2, used + bytes.size()));
+  if (capacity_ - end_ < bytes.size()) {
+    const bool fits = (used + bytes.size()) * 2 <= capacity_;
+    relocate(fits ? capacity_ : std::max(capacity_ * 2, used + bytes.size()));
+  }
   if (!bytes.empty()) std::memcpy(storage_.get() + end_, bytes.data(), bytes.size());
   end_ += bytes.size();
 }

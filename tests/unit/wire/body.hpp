@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "wire/codec.hpp"
+#include "wire/message.hpp"
+
+namespace handoff::test {
+
+/// Bodies as a parser gets them: with the padding behind them. Each use ends the last one's views.
+class Bodies {
+ public:
+  std::string_view place(std::string_view text) {
+    buffer_ = ReceiveBuffer(text.size());
+    buffer_.append(text);
+    return {buffer_.bytes().data(), buffer_.bytes().size()};
+  }
+  std::variant<Request, BadRequest> parse(std::string_view text) {
+    return parser_.parse_request(place(text));
+  }
+  Request accept(std::string_view text) {
+    const auto parsed = parse(text);
+    if (const auto* bad = std::get_if<BadRequest>(&parsed)) FAIL(text << ": " << bad->message);
+    return std::get<Request>(parsed);
+  }
+  BadRequest refuse(std::string_view text) {
+    const auto parsed = parse(text);
+    if (std::holds_alternative<Request>(parsed)) FAIL("accepted: " << text);
+    return std::get<BadRequest>(parsed);
+  }
+  Reply reply(std::string_view text) { return parser_.parse_reply(place(text)); }
+
+ private:
+  MessageParser parser_;
+  ReceiveBuffer buffer_{1};
+};
+
+inline std::string repeat(std::string_view text, std::size_t count) {
+  std::string out;
+  for (std::size_t i = 0; i < count; ++i) out.append(text);
+  return out;
+}
+
+/// `depth` arrays in one another.
+inline std::string nested(std::size_t depth) {
+  return repeat("[", depth) + repeat("]", depth);
+}
+
+}  // namespace handoff::test
