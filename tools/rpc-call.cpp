@@ -28,7 +28,7 @@ handoff::CallOptions parse(Tool& tool) {
                     "Deadline of connecting (default 10s)");
   app.add_option("--retry", options.retries,
                  "Try again so often when the server can't be reached or did not run the call")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::Range(0, 1000000))
       ->type_name("N");
   app.add_flag("--wait", options.wait, "Wait until the server is up, for as long as --timeout");
   app.add_flag("-r,--raw", raw, "Print a string result without its quotes");
@@ -41,8 +41,7 @@ handoff::CallOptions parse(Tool& tool) {
       ->type_name("N");
   app.add_option("--ok", options.ok_codes, "An error with this code is success; repeatable")
       ->type_name("CODE")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      ->allow_extra_args(false);
   app.add_option("--max-frame", options.max_frame, "Longest reply (default 1MiB)")
       ->transform(CLI::AsSizeValue(false))
       ->type_name("BYTES");

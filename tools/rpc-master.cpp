@@ -33,7 +33,7 @@ handoff::MasterOptions parse(Tool& tool) {
           CLI::ignore_case))
       ->type_name("WHAT");
   app.add_option("--max-connections", options.max_connections, "Stop accepting above it")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(1, 100000000))
       ->type_name("N");
   tool.add_duration("--ready-timeout", supervisor.ready_timeout,
                     "Kill a worker that is not ready by then (default 10s)");
@@ -50,8 +50,7 @@ handoff::MasterOptions parse(Tool& tool) {
   app.add_option("--allow-uid", options.allowed_uids,
                  "Who may connect to an abstract name, besides the own user; repeatable")
       ->type_name("UID")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      ->allow_extra_args(false);
   app.add_option("--pidfile", options.pidfile, "Write the process id there, once ready")
       ->type_name("PATH");
   tool.parse();
@@ -75,6 +74,7 @@ handoff::MasterOptions parse(Tool& tool) {
 ExitCode run(Tool& tool) {
   handoff::MasterOptions options = parse(tool);
   handoff::raise_descriptor_limit();
+  handoff::adopt_orphans();
   const handoff::SignalMask signals{SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGTTIN, SIGTTOU, SIGUSR1};
   handoff::Reactor reactor;
   handoff::Master master(reactor, signals, std::move(options), handoff::report_to(tool.log));

@@ -34,13 +34,11 @@ Options parse(Tool& tool) {
   app.add_option("-m,--method", options.methods,
                  "Run `sh -c CMD` for each call: params on stdin, result on stdout; repeatable")
       ->type_name("NAME=CMD")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      ->allow_extra_args(false);
   app.add_option("--env", options.command.environment_names,
                  "Also hand this variable to commands; repeatable")
       ->type_name("NAME")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      ->allow_extra_args(false);
   app.add_flag("--text", options.command.text, "A command's output that is no JSON is a string");
   app.add_option("-C,--concurrency", limits.concurrency,
                  "Calls that run at a time (default 64); 1 is the synchronous worker")
@@ -69,12 +67,12 @@ Options parse(Tool& tool) {
   return options;
 }
 
-void add_methods(handoff::Handlers& handlers, handoff::Reactor& reactor, const Options& options) {
+void add_methods(handoff::Handlers& handlers, handoff::Commands& commands, const Options& options) {
   const char* number = std::getenv("HANDOFF_WORKER");
   handoff::add_built_in_methods(handlers, number == nullptr ? 0 : std::atoi(number));
   for (const std::string& method : options.methods) {
     const auto [name, command] = handoff::split_name_value(method, "NAME=CMD");
-    handlers.add(name, handoff::make_command_handler(reactor, command, options.command));
+    handlers.add(name, commands.handler(command));
   }
 }
 
@@ -88,10 +86,12 @@ ExitCode run(Tool& tool) {
   const Options options = parse(tool);
   handoff::raise_descriptor_limit();
   handoff::ignore_sigpipe();
+  handoff::adopt_orphans();
   const handoff::SignalMask signals{SIGTERM, SIGINT, SIGHUP};
   handoff::Reactor reactor;
+  handoff::Commands commands(reactor, options.command);
   handoff::Handlers handlers;
-  add_methods(handlers, reactor, options);
+  add_methods(handlers, commands, options);
   handoff::Worker worker(reactor, signals, handlers, options.worker, handoff::report_to(tool.log));
   if (options.stdio) {
     reactor.run(worker.run_on_stdio());

@@ -46,7 +46,12 @@ CallCommand::CallCommand(Reactor& reactor, CallOptions options, const Log& log)
 Task<ExitCode> CallCommand::run() {
   deadline_ = deadline_after(Clock::now(), options_.timeout);
   co_await connect();
-  const ExitCode code = options_.lines ? co_await call_lines() : co_await call_once();
+  ExitCode code = ExitCode::done;
+  if (options_.lines) {
+    code = co_await call_lines();
+  } else {
+    code = co_await call_once();
+  }
   flush();
   co_return code;
 }

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <cstdlib>
 
 #include "os/error.hpp"
@@ -19,8 +20,7 @@ void add_listen_options(Tool& tool, std::vector<Address>& listen, bool& allow_pu
           },
           "Listen there: host:port, [v6]:port, :port, /path, @name, fd:N; repeatable")
       ->type_name("ADDR")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      ->allow_extra_args(false);
   tool.app.add_flag("--public", allow_public, "Allow a listener that is not loopback");
 }
 
@@ -32,6 +32,34 @@ void add_inherited_listeners(std::vector<Address>& listen) {
   for (int i = 0; i < std::atoi(count); ++i) {
     listen.push_back(Address::parse(fmt::format("fd:{}", kFirst + i)));
   }
+}
+
+void add_words(CLI::App& app, const std::string& names, const std::string& help,
+               const std::string& type) {
+  app.add_option(names, help)->type_name(type)->allow_extra_args(false);
+}
+
+void add_exchange_options(Tool& tool, ExchangeOptions& options) {
+  tool.add_duration("-t,--timeout", options.timeout, "Deadline of everything (default: none)");
+  tool.app
+      .add_option_function<std::string>(
+          "--mode",
+          [&options](const std::string& text) {
+            unsigned mode = 0;
+            const char* end = text.data() + text.size();
+            const auto [at, error] = std::from_chars(text.data(), end, mode, 8);
+            if (error != std::errc() || at != end || mode > 0777) {
+              throw InvalidArgument(fmt::format("mode, on {}: write it as 600 or 660", text));
+            }
+            options.mode = mode;
+          },
+          "Listening: mode of the socket's file (default 600)")
+      ->type_name("MODE");
+  tool.app
+      .add_option("--allow-uid", options.allowed_uids,
+                  "A user at the other end, besides the own; repeatable")
+      ->type_name("UID")
+      ->allow_extra_args(false);
 }
 
 std::pair<Duration, Duration> parse_duration_range(std::string_view text) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "async/reactor.hpp"
+#include "cli/exchange.hpp"
 #include "cli/log.hpp"
 #include "cli/tool_main.hpp"
 #include "cluster/report.hpp"
@@ -21,6 +22,13 @@ void add_listen_options(Tool& tool, std::vector<Address>& listen, bool& allow_pu
 /// Adds the listeners that the service manager passed to this process (sd_listen_fds(3)):
 /// LISTEN_FDS descriptors from 3 on, when LISTEN_PID is ours.
 void add_inherited_listeners(std::vector<Address>& listen);
+
+/// An option whose every use takes one word; the words are in its results().
+void add_words(CLI::App& app, const std::string& names, const std::string& help,
+               const std::string& type);
+
+/// -t/--timeout, --mode and --allow-uid of fdsend and fdrecv.
+void add_exchange_options(Tool& tool, ExchangeOptions& options);
 
 /// "MIN:MAX", two durations in order. Throws InvalidArgument.
 std::pair<Duration, Duration> parse_duration_range(std::string_view text);

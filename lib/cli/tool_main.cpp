@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/tool_main.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 #include <memory>
 
 #include "os/error.hpp"
+#include "os/fd.hpp"
 #include "os/version.hpp"
 #include "wire/message.hpp"
 
@@ -72,6 +74,27 @@ void flush_stdout() {
   }
 }
 
+/// --help and --version are exceptions to CLI11, and ordinary output to us.
+ExitCode run_or_tell(Tool& tool, const std::string& name,
+                     const std::function<ExitCode(Tool&)>& run) {
+  try {
+    return run(tool);
+  } catch (const CLI::CallForHelp&) {
+    fmt::print("{}", tool.app.help());
+  } catch (const CLI::CallForVersion&) {
+    fmt::print("{} (handoff) {}\n", name, kVersion);
+  }
+  return ExitCode::done;
+}
+
+/// A standard descriptor that is closed would become our next socket, and be written to as stdout.
+/// What fills its place is open the wrong way round, so that using it fails still.
+void fill_standard_descriptors() {
+  for (int number = STDIN_FILENO; number <= STDERR_FILENO; ++number) {
+    if (!is_open(number)) open("/dev/null", number == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  }
+}
+
 ExitCode run_and_report(Tool& tool, const std::string& name,
                         const std::function<ExitCode(Tool&)>& run) {
   const auto fail = [&](ExitCode code, std::string_view text, std::string_view remedy = "") {
@@ -79,15 +102,9 @@ ExitCode run_and_report(Tool& tool, const std::string& name,
     return code;
   };
   try {
-    const ExitCode code = run(tool);
+    const ExitCode code = run_or_tell(tool, name, run);
     flush_stdout();
     return code;
-  } catch (const CLI::CallForHelp&) {
-    fmt::print("{}", tool.app.help());
-    return ExitCode::done;
-  } catch (const CLI::CallForVersion&) {
-    fmt::print("{} (handoff) {}\n", name, kVersion);
-    return ExitCode::done;
   } catch (const CLI::ParseError& error) {
     return fail(ExitCode::usage, one_line(error.what()), fmt::format(" (see {} --help)", name));
   } catch (const InvalidArgument& error) {
@@ -158,7 +175,7 @@ void Tool::parse() {
   if (more_ < less_) log.set_level(Log::Level::quiet);
 }
 
-std::vector<std::string> Tool::parse_words() {
+std::vector<std::string> Tool::parse_positionals() {
   // Declared positionals would be taken apart: CLI11 reads "[1,2]" as a list of its own.
   app.allow_extras();
   parse();
@@ -169,6 +186,11 @@ std::vector<std::string> Tool::parse_words() {
       throw InvalidArgument(fmt::format("unknown option {} (see {} --help)", word, app.get_name()));
     }
   }
+  return words;
+}
+
+std::vector<std::string> Tool::parse_words() {
+  std::vector<std::string> words = parse_positionals();
   words.insert(words.end(), after_dashes.begin(), after_dashes.end());
   return words;
 }
@@ -188,6 +210,7 @@ CLI::Option* Tool::add_duration(const std::string& names, Duration& value,
 }
 
 int tool_main(const char* name, int argc, char** argv, const std::function<ExitCode(Tool&)>& run) {
+  fill_standard_descriptors();
   Tool tool(name, argc, argv);
   return to_int(run_and_report(tool, name, run));
 }

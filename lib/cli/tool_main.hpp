@@ -34,6 +34,8 @@ class Tool {
   /// The same for a tool whose positionals may be any text, JSON among it: gives them as they came,
   /// those behind "--" too. A word like -5 is one of them.
   std::vector<std::string> parse_words();
+  /// The same without those behind "--".
+  std::vector<std::string> parse_positionals();
   /// For a tool that runs no command: throws InvalidArgument when there are words behind "--".
   void refuse_command() const;
 

@@ -12,6 +12,7 @@
 
 #include "os/error.hpp"
 #include "os/socket.hpp"
+#include "rpc/command.hpp"
 
 namespace handoff {
 namespace {
@@ -167,6 +168,8 @@ Task<ExitStatus> Supervisor::wait_for_exit(Place& place) {
   place.limit.reset();
   place.exited.reset();
   const ExitStatus status = place.child.reap();
+  finish_orphans(Commands::mark_of(place.child.pid()),
+                 [this](pid_t pid) { return is_worker(pid); });
   if (place.retired && !status.success()) {
     cut_off_.connections += place.link->held();
     if (place.killed) ++cut_off_.workers;
@@ -223,6 +226,11 @@ void Supervisor::kill(Place& place) {
 void Supervisor::forget(const Place& place) {
   places_.remove_if([&](const Place& other) { return &other == &place; });
   changed_();
+}
+
+bool Supervisor::is_worker(pid_t pid) const {
+  return std::any_of(places_.begin(), places_.end(),
+                     [pid](const Place& place) { return place.link && place.child.pid() == pid; });
 }
 
 Supervisor::Place& Supervisor::place_of(const WorkerLink& link) {

@@ -92,6 +92,7 @@ class Supervisor final : private WorkerLink::Owner {
   void retire(Place& place);
   void kill(Place& place);
   void forget(const Place& place);
+  bool is_worker(pid_t pid) const;
   Place& place_of(const WorkerLink& link);
   std::string name(const Place& place) const;
 

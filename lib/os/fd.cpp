@@ -44,11 +44,15 @@ Pipe make_pipe() {
   return {Fd(ends[0]), Fd(ends[1])};
 }
 
-void set_nonblocking(int number) {
+void set_nonblocking(int number, bool on) {
   const int flags = fcntl(number, F_GETFL);
-  if (flags < 0 || fcntl(number, F_SETFL, flags | O_NONBLOCK) < 0) {
+  if (flags < 0 || fcntl(number, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK) < 0) {
     throw SystemError(errno, "set O_NONBLOCK");
   }
+}
+
+bool is_open(int number) {
+  return fcntl(number, F_GETFD) >= 0;
 }
 
 void set_close_on_exec(int number, bool on) {

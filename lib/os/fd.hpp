@@ -43,9 +43,12 @@ struct Pipe {
 };
 Pipe make_pipe();
 
-/// Sets O_NONBLOCK on the open file behind `number`. Only for files that no other process
+/// Sets or clears O_NONBLOCK on the open file behind `number`. Only for files that no other process
 /// shares: the flag belongs to the open file, not to the descriptor.
-void set_nonblocking(int number);
+void set_nonblocking(int number, bool on = true);
+
+/// Whether `number` is an open descriptor.
+bool is_open(int number);
 
 /// Sets or clears close-on-exec.
 void set_close_on_exec(int number, bool on);

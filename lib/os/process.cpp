@@ -7,14 +7,21 @@
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cassert>
+#include <charconv>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <iterator>
+#include <sstream>
 
 #include "os/error.hpp"
 
@@ -28,7 +35,16 @@ struct ChildPlan {
   std::vector<char*> environment;
   std::vector<std::pair<int, int>> moves;  ///< sorted by the child's number
   int above_all = 3;                       ///< greater than each of the child's numbers
+  std::array<char, 32> listen_pid{};       ///< room for the variable
 };
+
+constexpr std::string_view kListenPid = "LISTEN_PID=";
+
+/// Only getpid, no allocation: runs in the child.
+void fill_listen_pid(ChildPlan& plan) {
+  char* end = plan.listen_pid.data() + kListenPid.size();
+  *std::to_chars(end, plan.listen_pid.end() - 1, getpid()).ptr = '\0';
+}
 
 std::vector<char*> pointers_to(const std::vector<std::string>& strings) {
   std::vector<char*> pointers;
@@ -54,8 +70,27 @@ bool place_descriptors(ChildPlan& plan) {
   return syscall(SYS_close_range, next, ~0U, 0) == 0;
 }
 
+ChildPlan make_plan(const SpawnOptions& options) {
+  ChildPlan plan{};
+  plan.options = &options;
+  plan.argv = pointers_to(options.argv);
+  plan.environment = pointers_to(options.environment);
+  plan.moves = options.descriptors;
+  std::sort(plan.moves.begin(), plan.moves.end(),
+            [](const auto& left, const auto& right) { return left.second < right.second; });
+  if (!plan.moves.empty()) plan.above_all = std::max(3, plan.moves.back().second + 1);
+  return plan;
+}
+
+/// The variable's room is in the plan, so this comes once the plan has its final place.
+void add_listen_pid(ChildPlan& plan) {
+  if (!plan.options->listen_pid) return;
+  kListenPid.copy(plan.listen_pid.data(), kListenPid.size());
+  plan.environment.insert(plan.environment.begin(), plan.listen_pid.data());
+}
+
 /// Runs in the child, on the parent's memory. Returns errno.
-int become(ChildPlan& plan) {
+int execute(ChildPlan& plan) {
   const SpawnOptions& options = *plan.options;
   struct sigaction action {};
   action.sa_handler = SIG_DFL;
@@ -72,15 +107,28 @@ int become(ChildPlan& plan) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
+  if (options.listen_pid) fill_listen_pid(plan);
   execvpe(plan.argv[0], plan.argv.data(), plan.environment.data());
   return errno;
+}
+
+/// Empty when it can't be read: the process is gone, or was never ours to look at.
+std::string read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+bool has_variable(pid_t pid, std::string_view variable) {
+  const std::string environment = read_file(fmt::format("/proc/{}/environ", pid));
+  return environment.starts_with(variable) ||
+         environment.find(std::string(1, '\0').append(variable)) != std::string::npos;
 }
 
 /// The part between vfork and exec in a frame of its own, for the child shares our stack.
 [[gnu::noinline]] pid_t vfork_and_exec(ChildPlan& plan, volatile int& error) {
   const pid_t pid = vfork();
   if (pid == 0) {
-    error = become(plan);
+    error = execute(plan);
     _exit(127);
   }
   return pid;
@@ -122,14 +170,8 @@ ExitStatus Child::reap() {
 }
 
 Child spawn(const SpawnOptions& options) {
-  ChildPlan plan{};
-  plan.options = &options;
-  plan.argv = pointers_to(options.argv);
-  plan.environment = pointers_to(options.environment);
-  plan.moves = options.descriptors;
-  std::sort(plan.moves.begin(), plan.moves.end(),
-            [](const auto& left, const auto& right) { return left.second < right.second; });
-  if (!plan.moves.empty()) plan.above_all = std::max(3, plan.moves.back().second + 1);
+  ChildPlan plan = make_plan(options);
+  add_listen_pid(plan);
 
   // No signal may be handled in the child while it shares our memory.
   sigset_t all;
@@ -154,6 +196,63 @@ Child spawn(const SpawnOptions& options) {
     throw SystemError(error, "pidfd_open");
   }
   return {pid, Fd(pidfd)};
+}
+
+void adopt_orphans() {
+  if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0) throw SystemError(errno, "become a subreaper");
+}
+
+void finish_orphans(std::string_view variable, const std::function<bool(pid_t)>& is_ours) {
+  const std::string children = fmt::format("/proc/self/task/{}/children", getpid());
+  bool any = true;
+  while (any) {
+    any = false;
+    std::istringstream pids(read_file(children));
+    for (pid_t pid = 0; pids >> pid;) {
+      if (is_ours(pid) || waitpid(pid, nullptr, WNOHANG) != 0) continue;
+      if (!has_variable(pid, variable)) continue;
+      ::kill(pid, SIGKILL);  // a child that is not reaped keeps its number
+      retry([&] { return waitpid(pid, nullptr, 0); });
+      any = true;  // what it leaves behind comes to us next
+    }
+  }
+}
+
+void become(const SpawnOptions& options) {
+  ChildPlan plan = make_plan(options);
+  add_listen_pid(plan);
+  if (options.listen_pid) fill_listen_pid(plan);
+  if (!place_descriptors(plan)) throw SystemError(errno, "place descriptors for", options.argv[0]);
+  execvpe(plan.argv[0], plan.argv.data(), plan.environment.data());
+  throw SystemError(errno, "exec", options.argv[0]);
+}
+
+std::string find_program(const std::string& name) {
+  const auto check = [](const std::string& path) {
+    struct stat found {};
+    if (stat(path.c_str(), &found) < 0) return errno;
+    if (S_ISDIR(found.st_mode)) return EACCES;
+    return access(path.c_str(), X_OK) == 0 ? 0 : errno;
+  };
+  int error = ENOENT;
+  if (name.find('/') != std::string::npos) {
+    error = check(name);
+    if (error == 0) return name;
+  } else if (!name.empty()) {
+    const char* variable = std::getenv("PATH");
+    std::string_view folders = variable == nullptr ? "/usr/local/bin:/usr/bin:/bin" : variable;
+    while (true) {
+      const auto colon = folders.find(':');
+      const std::string_view folder = folders.substr(0, colon);
+      const std::string path = fmt::format("{}/{}", folder.empty() ? "." : folder, name);
+      const int problem = check(path);
+      if (problem == 0) return path;
+      if (problem == EACCES) error = EACCES;
+      if (colon == std::string_view::npos) break;
+      folders.remove_prefix(colon + 1);
+    }
+  }
+  throw SystemError(error, "exec", name);
 }
 
 std::vector<std::string> inherited_environment() {

@@ -3,8 +3,10 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -22,6 +24,8 @@ struct SpawnOptions {
   /// A process group of its own: ^C on our terminal does not reach it, and kill_group does.
   bool new_group = true;
   bool no_new_privileges = false;
+  /// LISTEN_PID with the child's own number is added to its environment (sd_listen_fds(3)).
+  bool listen_pid = false;
   /// Sent to the child when the thread that spawns it ends (prctl(2), PR_SET_PDEATHSIG).
   int parent_death_signal = 0;
 };
@@ -66,6 +70,24 @@ class Child {
 /// executed its program. Throws SystemError ("exec, on NAME: ...") when it can't be executed,
 /// with the errno that execve(2) gave. Call it from the main thread.
 Child spawn(const SpawnOptions& options);
+
+/// From now on whatever outlives its own parent below us becomes our child (prctl(2),
+/// PR_SET_CHILD_SUBREAPER), so that finish_orphans can find it.
+void adopt_orphans();
+
+/// Kills and reaps each child of ours whose environment has a variable that starts with `variable`
+/// ("NAME=value"), and whatever it leaves behind in turn; reaps dead children. Children for which
+/// `is_ours` holds are left alone. Blocks only for as long as a killed process takes to die. Does
+/// nothing on a kernel without /proc/PID/task/TID/children.
+void finish_orphans(std::string_view variable, const std::function<bool(pid_t)>& is_ours);
+
+/// Becomes the program: only `argv`, `environment`, `descriptors` and `listen_pid` count; what is
+/// not mentioned stays as it is. Returns only by throwing SystemError ("exec, on NAME: ...").
+[[noreturn]] void become(const SpawnOptions& options);
+
+/// Where the shell would find `name`: itself when it has a slash, else in PATH. Throws SystemError
+/// ("exec, on NAME: ...") when it is not there, or may not be executed.
+std::string find_program(const std::string& name);
 
 /// Our own environment, without the variables that are addressed to us alone (the service
 /// manager's and those that name inherited descriptors).

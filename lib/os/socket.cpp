@@ -155,6 +155,7 @@ Listener listen_on(const Address& address, const ListenOptions& options) {
       throw SystemError(errno, "listen", address.text);
     }
   }
+  if (options.blocking) set_nonblocking(socket, false);
   if (listen(socket, options.backlog) < 0) throw SystemError(errno, "listen", address.text);
   listener.text_ = wanted.family() == AF_UNIX ? address.text : local_address(socket).text();
   return listener;
@@ -234,8 +235,7 @@ uid_t peer_uid(int socket) {
 
 bool is_allowed_peer(int socket, const std::vector<uid_t>& allowed) {
   const uid_t uid = peer_uid(socket);
-  return uid == 0 || uid == geteuid() ||
-         std::find(allowed.begin(), allowed.end(), uid) != allowed.end();
+  return uid == geteuid() || std::find(allowed.begin(), allowed.end(), uid) != allowed.end();
 }
 
 }  // namespace handoff

@@ -18,6 +18,7 @@ struct ListenOptions {
   int backlog = 4096;         ///< cut by the kernel to net.core.somaxconn
   mode_t mode = 0600;         ///< of a named socket's file
   bool allow_public = false;  ///< whether an address that is not loopback is accepted
+  bool blocking = false;      ///< for a listener that is made for another program
 };
 
 /// A listening socket. Non-blocking, close-on-exec; what it accepts inherits TCP_NODELAY.
@@ -34,6 +35,8 @@ class Listener {
   ~Listener();
 
   int fd() const { return fd_.get(); }
+  /// The descriptor, now owned by the caller. A named socket's path stays ours to remove.
+  Fd release() { return std::move(fd_); }
   /// The bound address, with the port that the kernel chose for ":0".
   const std::string& text() const { return text_; }
   /// Anybody on this host can connect, whatever the file modes: an abstract name.
@@ -88,7 +91,7 @@ SocketAddress peer_address(int socket);
 /// The user at the other end of a connected Unix socket when it connected (SO_PEERCRED).
 uid_t peer_uid(int socket);
 
-/// Whether the user at the other end of a Unix socket is root, ourselves or one of `allowed`.
+/// Whether the user at the other end of a Unix socket is our own or one of `allowed`.
 bool is_allowed_peer(int socket, const std::vector<uid_t>& allowed);
 
 }  // namespace handoff

@@ -88,6 +88,7 @@ Task<Reply> Client::receive(TimePoint deadline) {
       throw TimedOut(fmt::format("call, on {}: timed out", name_));
     }
     if (!result.done()) lost(result);
+    received_at_ = Clock::now();
     input_.commit(result.size);
   }
 }

@@ -49,6 +49,8 @@ class Client {
   /// Waits for the next reply. Throws ConnectionLost, ProtocolError or TimedOut.
   Task<Reply> receive(TimePoint deadline);
 
+  /// When the last read that brought bytes had returned.
+  TimePoint received_at() const { return received_at_; }
   /// Says that no more requests come.
   void end_writing() { stream_.end_writing(); }
   /// Ends a flush() or receive() under way, as if its deadline had passed.
@@ -65,6 +67,7 @@ class Client {
   ReceiveBuffer input_;
   std::size_t used_ = 0;  ///< of input_, by the reply that was given last
   std::string unsent_;
+  TimePoint received_at_{};
 };
 
 }  // namespace handoff

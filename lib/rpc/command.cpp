@@ -41,8 +41,10 @@ std::vector<std::string> make_environment(const Call& call, const CommandOptions
   return environment;
 }
 
+}  // namespace
+
 /// A running command: its ends of the pipes, and what came through them so far.
-struct Run {
+struct Commands::Run {
   Run(Reactor& reactor, Fd out_end, Fd err_end, int pidfd)
       : out(reactor, std::move(out_end), Stream::Kind::nonblocking),
         err(reactor, std::move(err_end), Stream::Kind::nonblocking),
@@ -55,36 +57,75 @@ struct Run {
   std::string error_tail;
   bool too_long = false;
   bool over = false;
+
+  bool collect(Stream& stream, std::size_t max_output);
+  static Task<void> collect_all(std::shared_ptr<Run> run, Stream& stream, std::size_t max_output);
 };
 
-/// Moves what is in the pipe to `run`; false when nothing more can come.
-bool collect(Run& run, Stream& stream, std::size_t max_output) {
+/// Takes what is in the pipe; false when nothing more can come.
+bool Commands::Run::collect(Stream& stream, std::size_t max_output) {
   std::array<char, 16 * 1024> buffer;
   for (;;) {
     const IoResult result = stream.try_read(buffer);
     if (result.outcome == IoResult::Outcome::would_block) return true;
     if (!result.done()) return false;
     const std::string_view bytes(buffer.data(), result.size);
-    if (&stream == &run.err) {
-      run.error_tail.append(bytes);
-      if (run.error_tail.size() > kStderrTail) {
-        run.error_tail.erase(0, run.error_tail.size() - kStderrTail);
-      }
-    } else if (run.output.size() + bytes.size() > max_output) {
-      run.too_long = true;
+    if (&stream == &err) {
+      error_tail.append(bytes);
+      if (error_tail.size() > kStderrTail) error_tail.erase(0, error_tail.size() - kStderrTail);
+    } else if (output.size() + bytes.size() > max_output) {
+      too_long = true;
       return false;
     } else {
-      run.output.append(bytes);
+      output.append(bytes);
     }
   }
 }
 
-/// Collects until the pipe's end or the command's. `run` is shared, for a process that escaped
-/// may hold the pipe for longer than the call lasts.
-Task<void> collect_all(std::shared_ptr<Run> run, Stream& stream, std::size_t max_output) {
-  while (!run->over && collect(*run, stream, max_output)) co_await stream.readable();
+/// Collects until the pipe's end or the command's. `run` is shared, for it may be left before the
+/// pipe ends.
+Task<void> Commands::Run::collect_all(std::shared_ptr<Run> run, Stream& stream,
+                                      std::size_t max_output) {
+  while (!run->over && run->collect(stream, max_output)) co_await stream.readable();
   if (run->too_long && run->exited) run->exited->interrupt();
 }
+
+/// A command from its start to its end, which comes at the latest when this is destroyed: a call
+/// that is dropped leaves nothing behind.
+class Commands::Running {
+ public:
+  Running(Commands& commands, Child child, std::string mark)
+      : commands_(commands), child_(std::move(child)), mark_(std::move(mark)) {
+    commands_.running_.insert(child_.pid());
+  }
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+  ~Running() {
+    if (!ended_) end();
+  }
+
+  int pidfd() const { return child_.pidfd(); }
+
+  /// Kills what is left of it: its group, as long as it is not reaped and so the number is not used
+  /// again, then those who left the group, by their mark.
+  ExitStatus end() {
+    ended_ = true;
+    child_.kill_group(SIGKILL);
+    const ExitStatus status = child_.reap();
+    std::set<pid_t>& running = commands_.running_;
+    running.erase(child_.pid());
+    finish_orphans(mark_, [&running](pid_t pid) { return running.contains(pid); });
+    return status;
+  }
+
+ private:
+  Commands& commands_;
+  Child child_;
+  std::string mark_;
+  bool ended_ = false;
+};
+
+namespace {
 
 /// False when the deadline or an interruption came first.
 Task<bool> wait_until(Readiness& readiness, TimePoint when) {
@@ -113,9 +154,10 @@ Result failure(const ExitStatus& status, const std::string& error_tail) {
                        data.dump(-1, ' ', false, json::error_handler_t::replace));
 }
 
-Result make_result(Run& run, const ExitStatus& status, const CommandOptions& options) {
-  if (!status.success()) return failure(status, run.error_tail);
-  std::string output = trimmed(std::move(run.output));
+Result make_result(std::string output, const std::string& error_tail, const ExitStatus& status,
+                   const CommandOptions& options) {
+  if (!status.success()) return failure(status, error_tail);
+  output = trimmed(std::move(output));
   if (output.empty() && !options.text) return Result::success("null");
   const auto problem = json_problem(output);
   if (!problem) return Result::success(std::move(output));
@@ -124,58 +166,66 @@ Result make_result(Run& run, const ExitStatus& status, const CommandOptions& opt
                        fmt::format("the command's output is not JSON: {}", *problem));
 }
 
-Task<Result> run_command(Reactor& reactor, const std::string& command,
-                         const CommandOptions& options, Call call) {
+}  // namespace
+
+Commands::Commands(Reactor& reactor, CommandOptions options)
+    : reactor_(reactor), options_(std::move(options)) {}
+
+Handler Commands::handler(std::string command) {
+  return [this, command = std::move(command)](Call call) { return run(command, std::move(call)); };
+}
+
+std::string Commands::mark_of(pid_t worker) {
+  return fmt::format("RPC_MARK={}-", worker);
+}
+
+Child Commands::start(const std::string& command, const Call& call, const std::string& mark,
+                      int out, int err) const {
   const Fd input = make_sealed_file("params", call.params);
+  SpawnOptions options;
+  options.argv = {"sh", "-c", command};
+  options.environment = make_environment(call, options_);
+  options.environment.push_back(mark);
+  options.descriptors = {{input.get(), 0}, {out, 1}, {err, 2}};
+  options.no_new_privileges = true;
+  options.parent_death_signal = SIGKILL;
+  return spawn(options);
+}
+
+Task<Result> Commands::run(const std::string& command, Call call) {
   Pipe out = make_pipe();
   Pipe err = make_pipe();
-  SpawnOptions spawn_options;
-  spawn_options.argv = {"sh", "-c", command};
-  spawn_options.environment = make_environment(call, options);
-  spawn_options.descriptors = {
-      {input.get(), 0}, {out.write_end.get(), 1}, {err.write_end.get(), 2}};
-  spawn_options.no_new_privileges = true;
-  spawn_options.parent_death_signal = SIGKILL;
-  Child child = spawn(spawn_options);
-  out.write_end.reset();
-  err.write_end.reset();
   // Our ends are open files of their own: the flag does not reach the command.
   set_nonblocking(out.read_end.get());
   set_nonblocking(err.read_end.get());
+  const std::string mark = fmt::format("{}{}", mark_of(getpid()), ++started_);
+  Running running(*this, start(command, call, mark, out.write_end.get(), err.write_end.get()),
+                  mark);
+  out.write_end.reset();
+  err.write_end.reset();
 
-  auto run = std::make_shared<Run>(reactor, std::move(out.read_end), std::move(err.read_end),
-                                   child.pidfd());
-  reactor.spawn(collect_all(run, run->out, options.max_output));
-  reactor.spawn(collect_all(run, run->err, options.max_output));
+  auto run = std::make_shared<Run>(reactor_, std::move(out.read_end), std::move(err.read_end),
+                                   running.pidfd());
+  reactor_.spawn(Run::collect_all(run, run->out, options_.max_output));
+  reactor_.spawn(Run::collect_all(run, run->err, options_.max_output));
   const bool in_time = co_await wait_until(*run->exited, call.deadline);
 
-  // Whatever it left behind goes with it; while it is not reaped, its number is the group's.
-  child.kill_group(SIGKILL);
-  if (!in_time) co_await wait_until(*run->exited, kNever);
   run->exited.reset();
-  const ExitStatus status = child.reap();
+  const ExitStatus status = running.end();
   run->over = true;
-  collect(*run, run->out, options.max_output);
-  collect(*run, run->err, options.max_output);
+  run->collect(run->out, options_.max_output);
+  run->collect(run->err, options_.max_output);
   run->out.interrupt();
   run->err.interrupt();
   if (run->too_long) {
     co_return Result::error(
         ErrorCode::handler_failed,
-        fmt::format("the command's output exceeds the limit of {} bytes", options.max_output));
+        fmt::format("the command's output exceeds the limit of {} bytes", options_.max_output));
   }
   if (!in_time) {
     co_return Result::error(ErrorCode::timed_out, "the command did not end in time");
   }
-  co_return make_result(*run, status, options);
-}
-
-}  // namespace
-
-Handler make_command_handler(Reactor& reactor, std::string command, CommandOptions options) {
-  return [&reactor, command = std::move(command), options = std::move(options)](Call call) {
-    return run_command(reactor, command, options, std::move(call));
-  };
+  co_return make_result(std::move(run->output), run->error_tail, status, options_);
 }
 
 }  // namespace handoff

@@ -49,13 +49,14 @@ bool PingResult::looks_like_delayed_ack() const {
   const auto median = statistics.percentile(50);
   // A network that is slow itself takes as long to connect.
   return over_tcp && statistics.received() >= 3 && median >= milliseconds(38) &&
-         median <= milliseconds(48) && connect_time < median / 2;
+         median <= milliseconds(48) && statistics.percentile(75) <= milliseconds(49) &&
+         connect_time < median / 2;
 }
 
-Pinger::Pinger(Reactor& reactor, PingOptions options, std::vector<Address> addresses,
+Pinger::Pinger(Reactor& reactor, const PingOptions& options, std::vector<Address> addresses,
                PingObserver& observer)
-    : run_(new PingRun{reactor, std::move(options), observer, addresses.size(),
-                       addresses.size() == 1, Event(reactor)}) {
+    : run_(new PingRun{reactor, options, observer, addresses.size(), addresses.size() == 1,
+                       Event(reactor)}) {
   for (Address& address : addresses) {
     targets_.push_back(std::make_unique<PingTarget>(*run_, std::move(address)));
   }

@@ -104,7 +104,7 @@ struct PingRun;
 class Pinger {
  public:
   /// The observer must outlive it, and it must outlive its run on the reactor.
-  Pinger(Reactor& reactor, PingOptions options, std::vector<Address> addresses,
+  Pinger(Reactor& reactor, const PingOptions& options, std::vector<Address> addresses,
          PingObserver& observer);
   ~Pinger();
   Pinger(const Pinger&) = delete;

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -105,5 +108,40 @@ class PingRecorder final : public PingObserver {
   void on_detail(std::string_view) override {}
   void on_status_request(const std::vector<const PingResult*>&) override { ++status_requests; }
 };
+
+/// A pinger, a server and what happened, on one reactor.
+struct PingTest {
+  DescriptorCheck descriptors;
+  Reactor reactor;
+  PingServer server{reactor};
+  PingRecorder recorder;
+  std::unique_ptr<Pinger> pinger;
+
+  static PingOptions options(std::uint64_t count,
+                             PingOptions::Pace pace = PingOptions::Pace::adaptive) {
+    PingOptions options;
+    options.pace = pace;
+    options.count = count;
+    options.interval = std::chrono::milliseconds(5);
+    return options;
+  }
+
+  /// Valid until the next run.
+  const PingResult& run(const PingOptions& options, std::vector<std::string> addresses) {
+    std::vector<Address> parsed;
+    for (const std::string& text : addresses) parsed.push_back(Address::parse(text));
+    options.check(parsed);
+    pinger = std::make_unique<Pinger>(reactor, options, std::move(parsed), recorder);
+    reactor.spawn(server.run());
+    reactor.run(pinger->run());
+    return *pinger->results().front();
+  }
+  const PingResult& run(const PingOptions& options) { return run(options, {server.address()}); }
+};
+
+/// An address where nobody listens.
+inline std::string closed_address() {
+  return listen_on(Address::parse(":0")).text();
+}
 
 }  // namespace handoff::test

@@ -236,6 +236,9 @@ TEST_CASE_FIXTURE(ReportTest, "a steady 40 ms earns a hint") {
     result.over_tcp = false;
     CHECK_FALSE(result.looks_like_delayed_ack());
   }
+  SUBCASE("not when they are as often faster or slower") {
+    CHECK_FALSE(result_of({20ms, 30ms, 40ms, 50ms, 60ms}).looks_like_delayed_ack());
+  }
   SUBCASE("not for two replies") {
     CHECK_FALSE(result_of({44ms, 44ms}).looks_like_delayed_ack());
   }

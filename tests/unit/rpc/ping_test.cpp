@@ -47,41 +47,9 @@ namespace {
 
 using namespace std::chrono_literals;
 using test::PingServer;
+using test::PingTest;
 using Pace = PingOptions::Pace;
 using Verdict = PingResult::Verdict;
-
-struct PingTest {
-  test::DescriptorCheck descriptors;
-  Reactor reactor;
-  PingServer server{reactor};
-  test::PingRecorder recorder;
-  std::unique_ptr<Pinger> pinger;
-
-  static PingOptions options(std::uint64_t count, Pace pace = Pace::adaptive) {
-    PingOptions options;
-    options.pace = pace;
-    options.count = count;
-    options.interval = 5ms;
-    return options;
-  }
-
-  /// Valid until the next run.
-  const PingResult& run(const PingOptions& options, std::vector<std::string> addresses) {
-    std::vector<Address> parsed;
-    for (const std::string& text : addresses) parsed.push_back(Address::parse(text));
-    options.check(parsed);
-    pinger = std::make_unique<Pinger>(reactor, options, std::move(parsed), recorder);
-    reactor.spawn(server.run());
-    reactor.run(pinger->run());
-    return *pinger->results().front();
-  }
-  const PingResult& run(const PingOptions& options) { return run(options, {server.address()}); }
-};
-
-/// An address where nobody listens.
-std::string closed_address() {
-  return listen_on(Address::parse(":0")).text();
-}
 
 TEST_CASE_FIXTURE(PingTest, "every probe is answered, in order, at every pace") {
   PingOptions wanted = options(5);
@@ -132,141 +100,6 @@ TEST_CASE_FIXTURE(PingTest, "a reply that writes the same string in another way 
     return true;
   });
   CHECK(run(wanted).statistics.received() == 1);
-}
-
-TEST_CASE_FIXTURE(PingTest, "a late reply is not taken for that of the next probe") {
-  PingOptions wanted = options(2);
-  wanted.reply_timeout = 20ms;
-  std::string held;
-  server.set_answer([&held](PingServer& peer, const std::string& params, int number) {
-    if (number == 0) {
-      held = params;
-      return true;
-    }
-    peer.reply(R"("pong")", held);
-    return PingServer::pong(peer, params, number);
-  });
-  const PingResult& result = run(wanted);
-  CHECK(result.statistics.sent() == 2);
-  CHECK(result.statistics.received() == 1);
-  CHECK(result.statistics.late() == 1);
-  CHECK(recorder.lost.size() == 1);
-  CHECK(recorder.lost.front().first == 1);
-  CHECK(recorder.late == std::vector<std::uint64_t>{1});
-  CHECK(recorder.pongs.front().first == 2);
-}
-
-TEST_CASE_FIXTURE(PingTest, "a reply that never comes does not shift those that do") {
-  server.set_answer([](PingServer& peer, const std::string& params, int number) {
-    return number == 1 || PingServer::pong(peer, params, number);
-  });
-  PingOptions wanted = options(5, Pace::interval);
-  SUBCASE("before its time is over") {}
-  SUBCASE("after that") {
-    wanted.reply_timeout = 1ms;
-  }
-  run(wanted);
-  REQUIRE(recorder.lost.size() >= 1);
-  CHECK(recorder.lost.front().first == 2);
-  REQUIRE(recorder.pongs.size() >= 1);
-  CHECK(recorder.pongs.back().first == 5);
-  CHECK(recorder.late.empty());
-}
-
-TEST_CASE_FIXTURE(PingTest, "what is no pong with the params that were sent is an error and lost") {
-  std::string problem;
-  std::string name = R"("pong")";
-  std::string body = R"("something else")";
-  SUBCASE("another result") {
-    problem = "the result is not the params that were sent";
-  }
-  SUBCASE("another type") {
-    body = "5";
-    problem = "the result is not the params that were sent";
-  }
-  SUBCASE("another name") {
-    name = R"("echo")";
-    problem = "the reply is 'echo' and not 'pong'";
-  }
-  SUBCASE("an error reply") {
-    name = R"("error")";
-    body = R"({"code":-32003,"message":"busy"})";
-    problem = "busy (code -32003)";
-  }
-  server.set_answer([&](PingServer& peer, const std::string&, int) {
-    peer.reply(name, body);
-    return true;
-  });
-  const PingResult& result = run(options(1));
-  CHECK(result.verdict == Verdict::no_reply);
-  CHECK(result.statistics.errors() == 1);
-  CHECK(result.statistics.loss_percent() == 100);
-  CHECK(recorder.lost.size() == 1);
-  REQUIRE(recorder.errors.size() == 1);
-  CHECK(recorder.errors.front().second == problem);
-  CHECK(recorder.troubles.empty());
-}
-
-TEST_CASE_FIXTURE(PingTest, "a reply that nobody asked for breaks the protocol") {
-  server.set_answer([](PingServer& peer, const std::string& params, int number) {
-    PingServer::pong(peer, params, number);
-    return PingServer::pong(peer, params, number);
-  });
-  PingOptions wanted = options(0, Pace::interval);
-  wanted.interval = 1h;
-  const PingResult& result = run(wanted);
-  CHECK(result.verdict == Verdict::protocol_broken);
-  CHECK(result.statistics.received() == 1);
-  REQUIRE(recorder.troubles.size() == 1);
-  CHECK(recorder.troubles.front() ==
-        "call, on " + server.address() + ": a reply that nobody asked for");
-}
-
-TEST_CASE_FIXTURE(PingTest, "what is no frame breaks the protocol, and ends the run") {
-  server.set_answer([](PingServer& peer, const std::string&, int) {
-    peer.send("HTTP/1.1 400 Bad Request\r\n\r\n");
-    return true;
-  });
-  PingOptions wanted = options(0);
-  SUBCASE("on one connection") {}
-  SUBCASE("with a connection for each probe") {
-    wanted.reconnect = true;
-  }
-  SUBCASE("while it is waited for") {
-    wanted.wait_until_up = true;
-  }
-  CHECK(run(wanted).verdict == Verdict::protocol_broken);
-  CHECK(recorder.troubles.size() == 1);
-}
-
-TEST_CASE_FIXTURE(PingTest,
-                  "a connection that ends between probes is replaced, and nothing is lost") {
-  server.set_answer([](PingServer& peer, const std::string& params, int number) {
-    PingServer::pong(peer, params, number);
-    return false;
-  });
-  const PingResult& result = run(options(4, Pace::interval));
-  CHECK(result.statistics.received() == 4);
-  CHECK(server.connections() == 4);
-  CHECK(recorder.troubles.empty());
-}
-
-TEST_CASE_FIXTURE(PingTest, "probes on a lost connection are lost, the next goes on a new one") {
-  server.set_answer([](PingServer& peer, const std::string& params, int number) {
-    return number != 1 && PingServer::pong(peer, params, number);
-  });
-  PingOptions wanted = options(3);
-  SUBCASE("that stays") {}
-  SUBCASE("of its own") {
-    wanted.reconnect = true;
-  }
-  const PingResult& result = run(wanted);
-  CHECK(result.verdict == Verdict::answered);
-  CHECK(result.statistics.sent() == 3);
-  CHECK(result.statistics.received() == 2);
-  REQUIRE(recorder.lost.size() == 1);
-  CHECK(recorder.lost.front().first == 2);
-  CHECK(recorder.troubles.size() == 1);
 }
 
 TEST_CASE_FIXTURE(PingTest, "a connection for each probe") {
@@ -337,7 +170,7 @@ TEST_CASE_FIXTURE(PingTest, "with a deadline it is replies that are counted") {
   });
   PingOptions wanted = options(3);
   wanted.deadline = 30s;
-  wanted.reply_timeout = 10ms;
+  wanted.reply_timeout = 200ms;
   const PingResult& result = run(wanted);
   CHECK(result.verdict == Verdict::answered);
   CHECK(result.statistics.sent() == 4);
@@ -351,62 +184,6 @@ TEST_CASE_FIXTURE(PingTest, "fewer replies than wanted by the deadline are not e
   const PingResult& result = run(wanted);
   CHECK(result.statistics.received() == 1);
   CHECK(result.verdict == Verdict::no_reply);
-}
-
-TEST_CASE_FIXTURE(PingTest, "the first connection to the only address must succeed") {
-  const std::string address = closed_address();
-  const auto error = test::thrown_by<Unreachable>([&] { run(options(1), {address}); });
-  CHECK(std::string(error.what()) == "connect, on " + address + ": Connection refused");
-  CHECK(recorder.starts == 0);
-}
-
-TEST_CASE_FIXTURE(PingTest, "of several addresses, one that nobody listens at does not matter") {
-  run(options(2), {closed_address(), server.address()});
-  const auto results = pinger->results();
-  CHECK(results[0]->verdict == Verdict::unreachable);
-  CHECK(results[0]->statistics.sent() == 2);
-  CHECK(results[1]->verdict == Verdict::answered);
-  CHECK(results[1]->statistics.received() == 2);
-  CHECK(recorder.starts == 2);
-  CHECK(recorder.troubles.size() == 2);
-}
-
-TEST_CASE_FIXTURE(PingTest, "waiting ends when the server answers") {
-  server.set_answer([](PingServer& peer, const std::string& params, int number) {
-    return number > 1 && PingServer::pong(peer, params, number);  // twice it hangs up
-  });
-  PingOptions wanted = options(2);
-  wanted.wait_until_up = true;
-  CHECK(run(wanted).statistics.received() == 2);
-  CHECK(server.connections() == 3);
-  CHECK(recorder.troubles.empty());
-}
-
-TEST_CASE_FIXTURE(PingTest, "waiting ends at the deadline") {
-  const std::string address = closed_address();
-  PingOptions wanted = options(1);
-  wanted.wait_until_up = true;
-  wanted.deadline = 30ms;
-  const PingResult& result = run(wanted, {address});
-  CHECK(result.verdict == Verdict::unreachable);
-  CHECK_FALSE(result.started);
-  REQUIRE(recorder.troubles.size() == 1);
-  CHECK(recorder.troubles.front() ==
-        "connect, on " + address + ": Connection refused (until the deadline)");
-}
-
-TEST_CASE_FIXTURE(PingTest, "a descriptor can't be connected again") {
-  PingOptions wanted = options(1);
-  SUBCASE("for each probe") {
-    wanted.reconnect = true;
-  }
-  SUBCASE("for several connections") {
-    wanted.connections = 2;
-  }
-  SUBCASE("until the server is up") {
-    wanted.wait_until_up = true;
-  }
-  CHECK_THROWS_AS(run(wanted, {"fd:0"}), InvalidArgument);
 }
 
 TEST_CASE_FIXTURE(PingTest, "a stopped pinger takes the replies that come at once") {

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+#include "cli/exchange.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "os/error.hpp"
+
+namespace handoff {
+namespace {
+
+/// Between two looks for a socket that is not there yet.
+constexpr auto kPause = std::chrono::milliseconds(20);
+
+}  // namespace
+
+Address parse_socket(std::string_view word, int dash) {
+  Address address;
+  if (word == "-") {
+    address = Address::parse(fmt::format("fd:{}", dash));
+    address.text = "-";
+  } else if (word.starts_with('@') || word.starts_with("fd:") || word.starts_with("unix:")) {
+    address = Address::parse(word);
+  } else {
+    address = Address::parse(fmt::format("unix:{}", word));
+    address.text = word;
+  }
+  if (address.kind != Address::Kind::inherited) return address;
+  // A socket that is not a Unix one could carry bytes, but never a descriptor.
+  if (!is_open(address.number) || local_address(address.number).family() != AF_UNIX) {
+    throw InvalidArgument(fmt::format("SOCKET, on {}: the descriptor is not a Unix socket", word));
+  }
+  return address;
+}
+
+Exchange::Exchange(Reactor& reactor, ExchangeOptions options, const Log& log)
+    : reactor_(reactor),
+      options_(std::move(options)),
+      log_(log),
+      deadline_(deadline_after(Clock::now(), options_.timeout)) {
+  if (options_.socket.kind == Address::Kind::inherited) {
+    int listening = 0;
+    socklen_t size = sizeof listening;
+    getsockopt(options_.socket.number, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size);
+    accepts_ = listening != 0;
+  } else if (options_.listen) {
+    ListenOptions listen;
+    listen.mode = options_.mode;
+    listener_.emplace(listen_on(options_.socket, listen));
+  }
+  if (listens()) readiness_.emplace(reactor_, listening_fd());
+}
+
+Task<std::optional<Fd>> Exchange::next() {
+  if (listens()) co_return co_await accept();
+  if (used_ || stopped_) co_return std::nullopt;
+  used_ = true;
+  // What we inherited was made by whoever started us, and is trusted.
+  if (options_.socket.kind == Address::Kind::inherited) co_return Fd(options_.socket.number);
+  Fd socket = co_await connect();
+  check_user(socket.get());
+  co_return socket;
+}
+
+Task<std::optional<Fd>> Exchange::accept() {
+  while (!stopped_) {
+    Deadline limit(*readiness_, deadline_);
+    Accepted accepted = try_accept(listening_fd());
+    switch (accepted.outcome) {
+      case Accepted::Outcome::would_block:
+        if (!co_await readiness_->readable() && !stopped_) {
+          throw TimedOut(fmt::format("wait, on {}: timed out", name()));
+        }
+        break;
+      case Accepted::Outcome::try_again: break;
+      case Accepted::Outcome::exhausted: throw SystemError(accepted.error_number, "accept", name());
+      case Accepted::Outcome::connection: {
+        if (is_allowed_peer(accepted.fd.get(), options_.allowed_uids)) {
+          co_return std::move(accepted.fd);
+        }
+        log_.error(fmt::format("accept, on {}: user {} is refused (--allow-uid allows it)", name(),
+                               peer_uid(accepted.fd.get())));
+        break;
+      }
+    }
+  }
+  co_return std::nullopt;
+}
+
+Task<Fd> Exchange::connect() {
+  for (;;) {
+    std::exception_ptr error;
+    try {
+      Connection connection = co_await connect_to(reactor_, options_.socket, deadline_);
+      co_return std::move(connection.socket);
+    } catch (const Unreachable&) {
+      if (!options_.wait) throw;
+    }
+    if (Clock::now() >= deadline_) {
+      throw TimedOut(fmt::format("wait, on {}: timed out", name()));
+    }
+    co_await reactor_.sleep_until(std::min(deadline_, Clock::now() + kPause));
+  }
+}
+
+void Exchange::check_user(int socket) const {
+  if (is_allowed_peer(socket, options_.allowed_uids)) return;
+  throw Unreachable(fmt::format("connect, on {}: user {} listens there (--allow-uid allows it)",
+                                name(), peer_uid(socket)));
+}
+
+void Exchange::stop() {
+  stopped_ = true;
+  if (readiness_) readiness_->interrupt();
+}
+
+}  // namespace handoff

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "async/reactor.hpp"
+#include "async/stream.hpp"
+#include "cli/log.hpp"
+#include "os/address.hpp"
+#include "os/socket.hpp"
+
+/// How fdsend and fdrecv meet: either may be the one that listens.
+namespace handoff {
+
+/// The word SOCKET: a path, "@abstract", "fd:N", or "-" for `dash`. Throws InvalidArgument.
+Address parse_socket(std::string_view word, int dash);
+
+struct ExchangeOptions {
+  Address socket;
+  bool listen = false;              ///< else connect; a descriptor is used as it is
+  bool wait = false;                ///< connecting: until the socket is there
+  mode_t mode = 0600;               ///< listening: of the socket's file
+  std::vector<uid_t> allowed_uids;  ///< besides our own, at the other end of a named socket
+  Duration timeout{};               ///< of everything; 0 is none
+};
+
+/// Meets the other side, and gives each connection to it.
+class Exchange {
+ public:
+  /// Binds when it is to listen: throws what listen_on throws.
+  Exchange(Reactor& reactor, ExchangeOptions options, const Log& log);
+  Exchange(const Exchange&) = delete;
+  Exchange& operator=(const Exchange&) = delete;
+
+  /// kNever without a timeout.
+  TimePoint deadline() const { return deadline_; }
+  /// The socket as the user wrote it.
+  const std::string& name() const { return options_.socket.text; }
+  bool listens() const { return listener_.has_value() || accepts_; }
+
+  /// The next connection to the other side: the only one when it connects or has a descriptor
+  /// (then nothing at the second call), else the next that is accepted from an allowed user.
+  /// Throws Unreachable, TimedOut, InvalidArgument or SystemError.
+  Task<std::optional<Fd>> next();
+  /// Lets next() give nothing from now on, and gives the address up.
+  void stop();
+
+ private:
+  Task<std::optional<Fd>> accept();
+  Task<Fd> connect();
+  void check_user(int socket) const;
+  int listening_fd() const { return accepts_ ? options_.socket.number : listener_->fd(); }
+
+  Reactor& reactor_;
+  ExchangeOptions options_;
+  const Log& log_;
+  TimePoint deadline_;
+  std::optional<Listener> listener_;
+  std::optional<Readiness> readiness_;
+  bool accepts_ = false;  ///< the descriptor that was given is a listener
+  bool used_ = false;     ///< the only connection was given
+  bool stopped_ = false;
+};
+
+}  // namespace handoff

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: MIT
+#include "cli/receive.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+
+#include "os/describe.hpp"
+#include "os/error.hpp"
+#include "pass/fd_passing.hpp"
+#include "pass/handover.hpp"
+#include "wire/message.hpp"
+
+namespace handoff {
+namespace {
+
+/// Senders that are connected at a time; further ones wait in the backlog.
+constexpr std::size_t kMaxSenders = 64;
+
+/// The first descriptor of sd_listen_fds(3).
+constexpr int kFirstListenFd = 3;
+
+/// How the command gets what was received.
+SpawnOptions plan(const ReceiveOptions& receive, const Received& received) {
+  SpawnOptions options;
+  options.argv = receive.command;
+  options.environment = inherited_environment();
+  options.new_group = false;
+  const auto give = [&](int number, int target) {
+    std::erase_if(options.descriptors, [&](const auto& move) { return move.second == target; });
+    options.descriptors.emplace_back(number, target);
+  };
+  for (int number = 0; number < kFirstListenFd; ++number) {
+    if (is_open(number)) give(number, number);
+  }
+  const std::vector<Fd>& descriptors = received.descriptors;
+  switch (receive.placement) {
+    case ReceiveOptions::Placement::stdio:
+      give(descriptors[0].get(), STDIN_FILENO);
+      give(descriptors[0].get(), STDOUT_FILENO);
+      break;
+    case ReceiveOptions::Placement::stdin_only: give(descriptors[0].get(), STDIN_FILENO); break;
+    case ReceiveOptions::Placement::numbers:
+      for (std::size_t i = 0; i < descriptors.size(); ++i) {
+        give(descriptors[i].get(), receive.numbers[i]);
+      }
+      break;
+    case ReceiveOptions::Placement::listen_fds: {
+      std::string names;
+      for (std::size_t i = 0; i < descriptors.size(); ++i) {
+        give(descriptors[i].get(), kFirstListenFd + static_cast<int>(i));
+        if (i > 0) names += ':';
+        names += received.names[i].empty() ? "unknown" : received.names[i];
+      }
+      options.environment.push_back(fmt::format("LISTEN_FDS={}", descriptors.size()));
+      options.environment.push_back("LISTEN_FDNAMES=" + names);
+      options.listen_pid = true;
+      break;
+    }
+  }
+  for (std::string& variable : connection_variables(descriptors[0].get())) {
+    options.environment.push_back(std::move(variable));
+  }
+  return options;
+}
+
+}  // namespace
+
+ReceiveCommand::ReceiveCommand(Reactor& reactor, const SignalMask& signals, ReceiveOptions options,
+                               const Log& log)
+    : reactor_(reactor),
+      options_(std::move(options)),
+      log_(log),
+      signals_(signals),
+      exchange_(reactor, options_.exchange, log),
+      places_(reactor, options_.max_processes, kMaxSenders),
+      changed_(reactor),
+      sender_left_(reactor) {
+  if (!options_.command.empty()) find_program(options_.command.front());
+}
+
+Task<Received> ReceiveCommand::run() {
+  reactor_.spawn(watch_signals());
+  reactor_.spawn(accept_senders());
+  while (!is_over()) {
+    changed_.clear();
+    co_await changed_;
+  }
+  if (error_) std::rethrow_exception(error_);
+  co_return std::move(received_);
+}
+
+bool ReceiveCommand::is_over() const {
+  if (error_ || cut_short_) return true;
+  // One sender is enough, unless more are to come; then what runs is finished first.
+  return stopping_ && (!options_.keep || senders_ + processes_ == 0);
+}
+
+/// Each sender has a coroutine: one that connects and sends nothing keeps nobody waiting.
+Task<void> ReceiveCommand::accept_senders() {
+  try {
+    while (auto socket = co_await exchange_.next()) {
+      ++senders_;
+      reactor_.spawn(receive_from(*std::move(socket)));
+      while (senders_ >= kMaxSenders) {
+        sender_left_.clear();
+        co_await sender_left_;
+      }
+    }
+  } catch (...) {
+    error_ = std::current_exception();
+  }
+  changed_.set();
+}
+
+Task<void> ReceiveCommand::receive_from(Fd socket) {
+  const bool is_only_one = !exchange_.listens();
+  try {
+    Readiness readiness(reactor_, socket.get());
+    co_await receive_messages(readiness);
+  } catch (const std::exception& error) {
+    if (is_only_one || !options_.keep) {
+      error_ = std::current_exception();
+    } else {
+      log_.error(error.what());  // one sender of many
+    }
+  }
+  --senders_;
+  if (is_only_one) stopping_ = true;
+  sender_left_.set();
+  changed_.set();
+}
+
+Task<void> ReceiveCommand::receive_messages(Readiness& readiness) {
+  bool any = false;
+  while (!stopping_) {
+    co_await places_.acquire();
+    std::optional<Received> received;
+    if (!stopping_) received = co_await receive_message(readiness);
+    if (!received) {
+      places_.release();
+      break;
+    }
+    any = true;
+    const bool confirm = received->confirm;
+    take(*std::move(received));
+    const char confirmation = handover::kConfirmation;
+    if (confirm) send_fds(readiness.fd(), {&confirmation, 1}, {});
+  }
+  if (!any && !options_.keep && !exchange_.listens()) {
+    throw ProtocolError(
+        fmt::format("receive, on {}: the sender closed and sent nothing", exchange_.name()));
+  }
+}
+
+/// The next message, or nothing at the end.
+Task<std::optional<Received>> ReceiveCommand::receive_message(Readiness& readiness) {
+  Deadline limit(readiness, exchange_.deadline());
+  std::string bytes;
+  Received received;
+  handover::Message message;
+  std::array<char, 4096> buffer;
+  for (;;) {
+    ReceiveResult result = recv_fds(readiness.fd(), buffer, kMaxDescriptorsPerMessage);
+    if (result.outcome == ReceiveOutcome::would_block) {
+      if (co_await readiness.readable()) continue;
+      if (stopping_) co_return std::nullopt;
+      throw TimedOut(fmt::format("receive, on {}: timed out", exchange_.name()));
+    }
+    if (result.outcome == ReceiveOutcome::truncated) {
+      throw ProtocolError(fmt::format(
+          "receive, on {}: more descriptors than fit (the limit is {}, see `ulimit -n`)",
+          exchange_.name(), descriptor_limit()));
+    }
+    if (result.outcome != ReceiveOutcome::received) {
+      if (bytes.empty()) co_return std::nullopt;
+      throw ProtocolError(
+          fmt::format("receive, on {}: the sender closed within a message", exchange_.name()));
+    }
+    bytes.append(buffer.data(), result.size);
+    for (Fd& descriptor : result.descriptors) {
+      received.descriptors.push_back(std::move(descriptor));
+    }
+    const auto decoded = handover::decode(bytes, received.descriptors.size(), message);
+    if (decoded == handover::Decoded::complete) break;
+    if (decoded == handover::Decoded::invalid || bytes.size() > handover::kMaxMessage) {
+      throw ProtocolError(
+          fmt::format("receive, on {}: the message is malformed", exchange_.name()));
+    }
+  }
+  check_count(received.descriptors.size());
+  received.names = std::move(message.names);
+  received.confirm = message.confirm;
+  co_return received;
+}
+
+void ReceiveCommand::check_count(std::size_t count) const {
+  if (count == 0) {
+    throw ProtocolError(
+        fmt::format("receive, on {}: bytes came without a descriptor", exchange_.name()));
+  }
+  const bool any_number =
+      options_.json || options_.placement == ReceiveOptions::Placement::listen_fds;
+  const std::size_t expected =
+      options_.placement == ReceiveOptions::Placement::numbers ? options_.numbers.size() : 1;
+  if (any_number || count == expected) return;
+  throw ProtocolError(fmt::format("receive, on {}: {} descriptors came where {} was expected",
+                                  exchange_.name(), count, expected));
+}
+
+void ReceiveCommand::take(Received received) {
+  ++taken_;
+  if (!options_.json && options_.keep) {
+    start_process(received);
+  } else {
+    if (options_.json) print(received);
+    received_ = std::move(received);
+    places_.release();
+  }
+  if (!options_.keep || taken_ == options_.count) stop();
+}
+
+void ReceiveCommand::print(const Received& received) const {
+  for (std::size_t i = 0; i < received.descriptors.size(); ++i) {
+    nlohmann::ordered_json line;
+    if (!received.names[i].empty()) line["name"] = received.names[i];
+    for (const auto& [field, value] : describe_descriptor(received.descriptors[i].get())) {
+      if (field == "listening") {
+        line[field] = true;
+      } else {
+        line[field] = value;
+      }
+    }
+    using nlohmann::json;
+    fmt::print("{}\n", line.dump(-1, ' ', false, json::error_handler_t::replace));
+  }
+  std::fflush(stdout);
+}
+
+void ReceiveCommand::start_process(const Received& received) {
+  reactor_.spawn(reap(spawn(plan(options_, received))));
+  ++processes_;
+}
+
+Task<void> ReceiveCommand::reap(Child child) {
+  {
+    Readiness exited(reactor_, child.pidfd());
+    co_await exited.readable();
+  }
+  const pid_t pid = child.pid();
+  const ExitStatus status = child.reap();
+  if (!status.success()) {
+    log_.detail(fmt::format("{}, pid {}: {}", options_.command.front(), pid, status.text()));
+  }
+  --processes_;
+  places_.release();
+  changed_.set();
+}
+
+/// With `keep` the first signal lets what runs finish.
+Task<void> ReceiveCommand::watch_signals() {
+  Readiness readiness(reactor_, signals_.fd());
+  for (;;) {
+    while (const auto signal = signals_.try_read()) {
+      if (!options_.keep || stopping_) {
+        cut_short_ = true;
+        raise(*signal);
+      }
+      stop();
+    }
+    co_await readiness.readable();
+  }
+}
+
+void ReceiveCommand::stop() {
+  stopping_ = true;
+  exchange_.stop();
+  changed_.set();
+}
+
+ExitCode hand_on(const ReceiveOptions& options, const Received& received) {
+  if (options.keep || options.json) return ExitCode::done;
+  if (!options.command.empty()) become(plan(options, received));
+  std::array<char, 64 * 1024> buffer;
+  for (;;) {
+    const int from = received.descriptors[0].get();
+    const ssize_t size = retry([&] { return read(from, buffer.data(), buffer.size()); });
+    if (size < 0) throw SystemError(errno, "read", "the received descriptor");
+    if (size == 0) return ExitCode::done;
+    for (ssize_t done = 0; done < size;) {
+      const ssize_t written = retry([&] {
+        return write(STDOUT_FILENO, buffer.data() + done, static_cast<std::size_t>(size - done));
+      });
+      if (written < 0) throw SystemError(errno, "write", "stdout");
+      done += written;
+    }
+  }
+}
+
+}  // namespace handoff

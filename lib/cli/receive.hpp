@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "async/reactor.hpp"
+#include "async/semaphore.hpp"
+#include "async/stream.hpp"
+#include "cli/exchange.hpp"
+#include "cli/exit_status.hpp"
+#include "cli/log.hpp"
+#include "os/process.hpp"
+#include "os/signals.hpp"
+
+namespace handoff {
+
+struct ReceiveOptions {
+  /// Where the descriptors go in the command.
+  enum class Placement {
+    stdio,       ///< the only one is 0 and 1
+    stdin_only,  ///< the only one is 0
+    numbers,     ///< as `numbers` says, in order
+    listen_fds,  ///< any number of them from 3 on, told in LISTEN_FDS (sd_listen_fds(3))
+  };
+
+  ExchangeOptions exchange;
+  std::vector<std::string> command;  ///< none: copy the descriptor to stdout, unless `json`
+  Placement placement = Placement::stdio;
+  std::vector<int> numbers;
+  bool json = false;                ///< say what came, and close it
+  bool keep = false;                ///< go on: a process for every message
+  std::uint64_t count = 0;          ///< with `keep`: messages after which it ends; 0 is never
+  std::size_t max_processes = 256;  ///< with `keep`: at a time
+};
+
+/// Descriptors that were received together.
+struct Received {
+  std::vector<Fd> descriptors;
+  std::vector<std::string> names;  ///< one each, empty where it has none
+  bool confirm = false;            ///< the sender wants to know
+};
+
+/// What fdrecv does while it waits: meets the other side, receives, and with `keep` or `json` also
+/// hands on.
+class ReceiveCommand {
+ public:
+  /// Throws SystemError when the command can't be executed: that shall not cost a descriptor.
+  ReceiveCommand(Reactor& reactor, const SignalMask& signals, ReceiveOptions options,
+                 const Log& log);
+  ReceiveCommand(const ReceiveCommand&) = delete;
+  ReceiveCommand& operator=(const ReceiveCommand&) = delete;
+
+  /// Without `keep` gives what was received, for hand_on(). A signal that ended it is raised again;
+  /// it arrives when `signals` ends.
+  Task<Received> run();
+
+ private:
+  Task<void> accept_senders();
+  Task<void> receive_from(Fd socket);
+  Task<void> receive_messages(Readiness& readiness);
+  Task<std::optional<Received>> receive_message(Readiness& readiness);
+  bool is_over() const;
+  void check_count(std::size_t count) const;
+  void take(Received received);
+  void print(const Received& received) const;
+  void start_process(const Received& received);
+  Task<void> reap(Child child);
+  Task<void> watch_signals();
+  void stop();
+
+  Reactor& reactor_;
+  ReceiveOptions options_;
+  const Log& log_;
+  const SignalMask& signals_;
+  Exchange exchange_;
+  Received received_;
+  std::uint64_t taken_ = 0;
+  std::size_t senders_ = 0;
+  std::size_t processes_ = 0;
+  bool stopping_ = false;
+  bool cut_short_ = false;
+  std::exception_ptr error_;
+  Semaphore places_;  ///< for processes
+  Event changed_;     ///< something in the above that run() waits for
+  Event sender_left_;
+};
+
+/// Becomes the command of `options`, or copies the only descriptor to stdout. Nothing is left to do
+/// when what came was printed.
+ExitCode hand_on(const ReceiveOptions& options, const Received& received);
+
+}  // namespace handoff

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+#include "cli/send.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <array>
+#include <charconv>
+#include <csignal>
+
+#include "os/error.hpp"
+#include "os/signals.hpp"
+#include "pass/fd_passing.hpp"
+#include "pass/handover.hpp"
+#include "wire/message.hpp"
+
+namespace handoff {
+namespace {
+
+int parse_descriptor(const std::string& word) {
+  int number = -1;
+  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), number);
+  if (error != std::errc() || end != word.data() + word.size() || number < 0) {
+    throw InvalidArgument(fmt::format("descriptor, on {}: not a number", word));
+  }
+  return number;
+}
+
+}  // namespace
+
+SendCommand::SendCommand(Reactor& reactor, SendOptions options, const Log& log)
+    : reactor_(reactor),
+      options_(std::move(options)),
+      log_(log),
+      exchange_(reactor, options_.exchange, log) {
+  if (options_.sources.empty()) options_.sources = {{Source::Kind::inherited, "0"}};
+  const std::size_t count = options_.sources.size();
+  if (count > kMaxDescriptorsPerMessage) {
+    throw InvalidArgument(fmt::format("{} descriptors, and a message carries at most {}", count,
+                                      kMaxDescriptorsPerMessage));
+  }
+  if (options_.names.size() > count) {
+    throw InvalidArgument(fmt::format("{} names for {} descriptors", options_.names.size(), count));
+  }
+  for (const std::string& name : options_.names) handover::check_name(name);
+  if (options_.names.empty() && !options_.confirm) {
+    message_ = std::string(1, options_.byte);
+  } else {
+    options_.names.resize(count);
+    message_ = handover::encode({options_.names, options_.confirm});
+  }
+}
+
+Task<ExitCode> SendCommand::run() {
+  co_await open_sources();
+  if (!options_.keep) {
+    const auto socket = co_await exchange_.next();
+    co_await send(socket->get());
+    co_return ExitCode::done;
+  }
+  log_.info(fmt::format("ready, on {}", exchange_.name()));
+  while (auto socket = co_await exchange_.next()) reactor_.spawn(serve(*std::move(socket)));
+  co_return ExitCode::done;
+}
+
+Task<void> SendCommand::open_sources() {
+  for (const Source& source : options_.sources) {
+    Fd descriptor = co_await open(source);
+    descriptors_.push_back(std::move(descriptor));
+  }
+}
+
+Task<Fd> SendCommand::open(const Source& source) {
+  switch (source.kind) {
+    case Source::Kind::inherited: co_return take_inherited(parse_descriptor(source.word));
+    case Source::Kind::file: co_return open_file(source.word, options_.open_mode);
+    case Source::Kind::process: {
+      const auto [pid, number] = parse_process_descriptor(source.word);
+      co_return take_from_process(pid, number);
+    }
+    case Source::Kind::tcp_listen: {
+      // Blocking, as programs expect that were given a listener: the flag goes with the open file.
+      ListenOptions listen;
+      listen.allow_public = options_.allow_public;
+      listen.blocking = true;
+      Listener listener = listen_on(Address::parse(source.word), listen);
+      log_.info(fmt::format("listening, on {}", listener.text()));
+      co_return listener.release();
+    }
+    case Source::Kind::tcp_connect: {
+      const Address address = Address::parse(source.word);
+      Connection connection = co_await connect_to(reactor_, address, exchange_.deadline());
+      set_nonblocking(connection.socket.get(), false);
+      co_return std::move(connection.socket);
+    }
+  }
+  co_return Fd();
+}
+
+/// One asker of many: what goes wrong with it is told, and is no end.
+Task<void> SendCommand::serve(Fd socket) {
+  try {
+    co_await send(socket.get());
+  } catch (const std::exception& error) {
+    log_.error(error.what());
+  }
+}
+
+Task<void> SendCommand::send(int socket) {
+  Readiness readiness(reactor_, socket);
+  Deadline limit(readiness, exchange_.deadline());
+  std::vector<int> numbers;
+  for (const Fd& descriptor : descriptors_) numbers.push_back(descriptor.get());
+  std::string_view rest = message_;
+  while (!rest.empty()) {
+    const SendResult result = send_fds(socket, rest, numbers);
+    switch (result.outcome) {
+      case SendOutcome::sent:
+        // The descriptors go with the first byte.
+        numbers.clear();
+        rest.remove_prefix(result.bytes_sent);
+        break;
+      case SendOutcome::would_block:
+        if (co_await readiness.writable()) break;
+        throw TimedOut(fmt::format("send, on {}: timed out", exchange_.name()));
+      case SendOutcome::closed:
+        throw ProtocolError(fmt::format("send, on {}: the receiver is gone", exchange_.name()));
+    }
+  }
+  if (options_.confirm) co_await await_confirmation(readiness);
+}
+
+/// `readiness` must outlive the task; its deadline is the caller's.
+Task<void> SendCommand::await_confirmation(Readiness& readiness) {
+  std::array<char, 1> answer{};
+  for (;;) {
+    const ReceiveResult result = recv_fds(readiness.fd(), answer, 0);
+    if (result.outcome == ReceiveOutcome::received && answer[0] == handover::kConfirmation) {
+      co_return;
+    }
+    if (result.outcome != ReceiveOutcome::would_block) {
+      throw ProtocolError(
+          fmt::format("send, on {}: the receiver did not confirm", exchange_.name()));
+    }
+    if (!co_await readiness.readable()) {
+      throw TimedOut(fmt::format("send, on {}: not confirmed in time", exchange_.name()));
+    }
+  }
+}
+
+}  // namespace handoff

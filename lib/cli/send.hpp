@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "async/reactor.hpp"
+#include "cli/exchange.hpp"
+#include "cli/exit_status.hpp"
+#include "cli/log.hpp"
+#include "os/address.hpp"
+#include "pass/sources.hpp"
+
+namespace handoff {
+
+/// Where one descriptor to send comes from.
+struct Source {
+  enum class Kind { inherited, file, tcp_listen, tcp_connect, process };
+  Kind kind = Kind::inherited;
+  std::string word;  ///< as the user wrote it: a number, a path, an address, PID:FD
+};
+
+struct SendOptions {
+  ExchangeOptions exchange;
+  std::vector<Source> sources;  ///< none: descriptor 0
+  std::vector<std::string> names;
+  OpenMode open_mode = OpenMode::read;
+  bool allow_public = false;
+  bool keep = false;  ///< serve every asker
+  bool confirm = false;
+  char byte = 0;  ///< what a plain message is
+};
+
+/// What fdsend does: opens what is to be sent, meets the other side, sends.
+class SendCommand {
+ public:
+  SendCommand(Reactor& reactor, SendOptions options, const Log& log);
+  SendCommand(const SendCommand&) = delete;
+  SendCommand& operator=(const SendCommand&) = delete;
+
+  Task<ExitCode> run();
+
+ private:
+  Task<void> open_sources();
+  Task<Fd> open(const Source& source);
+  Task<void> serve(Fd socket);
+  Task<void> send(int socket);
+  Task<void> await_confirmation(Readiness& readiness);
+
+  Reactor& reactor_;
+  SendOptions options_;
+  const Log& log_;
+  Exchange exchange_;
+  std::vector<Fd> descriptors_;
+  std::string message_;
+};
+
+}  // namespace handoff

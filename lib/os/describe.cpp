@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+#include "os/describe.hpp"
+
+#include <fmt/format.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <optional>
+#include <string_view>
+
+#include "os/socket.hpp"
+
+namespace handoff {
+namespace {
+
+/// What /proc says the descriptor leads to: a path, or "pipe:[123]", "anon_inode:[eventpoll]".
+std::string link_of(int number) {
+  char target[PATH_MAX];
+  const ssize_t size =
+      readlink(fmt::format("/proc/self/fd/{}", number).c_str(), target, sizeof target);
+  return size < 0 ? "" : std::string(target, static_cast<std::size_t>(size));
+}
+
+/// "anon_inode:[eventpoll]" is an eventpoll.
+std::string type_of_anonymous(std::string_view link) {
+  const auto start = link.find_first_of(":") + 1;
+  std::string_view name = link.substr(start);
+  if (name.starts_with('[')) name = name.substr(1, name.size() - 2);
+  return std::string(name);
+}
+
+std::string type_of_socket(int number) {
+  const int family = local_address(number).family();
+  const int type = socket_type(number).value_or(0);
+  if (family == AF_UNIX) return "unix";
+  if (family == AF_INET || family == AF_INET6) {
+    if (type == SOCK_STREAM) return "tcp";
+    if (type == SOCK_DGRAM) return "udp";
+  }
+  return "socket";
+}
+
+std::string type_of(int number, const struct stat& status, const std::string& link) {
+  switch (status.st_mode & S_IFMT) {
+    case S_IFREG: return link.starts_with("/memfd:") ? "memfd" : "file";
+    case S_IFDIR: return "directory";
+    case S_IFIFO: return "pipe";
+    case S_IFSOCK: return type_of_socket(number);
+    case S_IFBLK: return "block device";
+    case S_IFCHR: return isatty(number) == 1 ? "terminal" : "character device";
+    default: return type_of_anonymous(link);
+  }
+}
+
+/// The address without its port, as UCSPI wants it.
+std::string host_of(const SocketAddress& address) {
+  const std::string text = address.text();
+  const std::string host = text.substr(0, text.rfind(':'));
+  return host.starts_with('[') ? host.substr(1, host.size() - 2) : host;
+}
+
+}  // namespace
+
+std::vector<std::pair<std::string, std::string>> describe_descriptor(int number) {
+  struct stat status {};
+  if (fstat(number, &status) < 0) return {{"type", "unknown"}};
+  const std::string link = link_of(number);
+  std::vector<std::pair<std::string, std::string>> fields = {
+      {"type", type_of(number, status, link)}};
+  if (!S_ISSOCK(status.st_mode)) {
+    if (link.starts_with('/')) fields.emplace_back("path", link);
+    return fields;
+  }
+  int listening = 0;
+  socklen_t size = sizeof listening;
+  getsockopt(number, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size);
+  fields.emplace_back("local", local_address(number).text());
+  if (listening != 0) {
+    fields.emplace_back("listening", "true");
+  } else if (const SocketAddress peer = peer_address(number); peer.family() != AF_UNSPEC) {
+    fields.emplace_back("peer", peer.text());
+  }
+  return fields;
+}
+
+std::vector<std::string> connection_variables(int number) {
+  const SocketAddress peer = peer_address(number);
+  const SocketAddress local = local_address(number);
+  if (peer.family() == AF_UNIX) return {"PROTO=UNIX"};
+  const bool is_tcp =
+      (peer.family() == AF_INET || peer.family() == AF_INET6) && socket_type(number) == SOCK_STREAM;
+  if (!is_tcp) return {};
+  return {"PROTO=TCP", "TCPREMOTEIP=" + host_of(peer), fmt::format("TCPREMOTEPORT={}", peer.port()),
+          "TCPLOCALIP=" + host_of(local), fmt::format("TCPLOCALPORT={}", local.port())};
+}
+
+}  // namespace handoff

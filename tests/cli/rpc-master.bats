@@ -1,0 +1,623 @@
+#!/usr/bin/env bats
+# shellcheck disable=SC2016,SC2154 # commands of methods are in single quotes; common.bash has the rest
+# SPDX-License-Identifier: MIT
+
+load common
+
+NO_COMMAND='no command for the workers; write it behind --, as in `rpc-master -- rpc-worker`'
+IN_USE='Address already in use (another process listens there; `ss -lptx` names it)'
+
+# start_master [OPTION...] -- COMMAND...: an rpc-master on ./m, ready.
+start_master() {
+  start master rpc-master -l ./m "$@"
+  said master '^rpc-master: ready, '
+}
+
+# workers_seen COUNT: the numbers of the workers that answered so many calls, in order.
+workers_seen() {
+  local i
+  for ((i = 0; i < $1; ++i)); do
+    rpc-call ./m info | jq .worker
+  done
+}
+
+# serving_alone: worker 2 drains.
+serving_alone() {
+  kill -USR1 "${pid[master]}"
+  lines_match master.err '^rpc-master: worker 2, pid [0-9]+: draining, 1 connection, ' 1
+}
+
+# The command line.
+
+@test "--help describes the tool on stdout" {
+  tool rpc-master --help
+  expect_match 0 'Accept connections, .*
+Usage: rpc-master \[-l ADDR\].* -- COMMAND \[ARG\.\.\.\].*--pidfile PATH .*' ''
+}
+
+@test "every option of the documentation is in --help" {
+  tool rpc-master --help
+  local option
+  for option in -l,--listen -n,--workers --handshake --max-connections --ready-timeout \
+    --drain-timeout --allow-uid --public --pidfile -v,--verbose -q,--quiet -V,--version -h,--help; do
+    [[ $output == *"  $option "* ]] || differs 0 "$option" ''
+  done
+  expect_match 0 '.*' ''
+}
+
+@test "--help says that --backoff takes MIN:MAX" {
+  tool rpc-master --help
+  expect_match 0 '.*--backoff MIN:MAX .*' ''
+}
+
+@test "--version is one exact line" {
+  tool rpc-master --version
+  expect 0 'rpc-master (handoff) 0.1.0' ''
+  tool rpc-master -V
+  expect 0 'rpc-master (handoff) 0.1.0' ''
+}
+
+@test "without a command for the workers it says where that is written" {
+  refuses "$NO_COMMAND" rpc-master
+  refuses "$NO_COMMAND" rpc-master -l :0 -n 2 --
+}
+
+@test "an unknown option or a word too many is a usage error" {
+  refuses 'The following argument was not expected: --nope (see rpc-master --help)' \
+    rpc-master --nope -- rpc-worker
+  refuses 'The following argument was not expected: rpc-worker (see rpc-master --help)' \
+    rpc-master rpc-worker
+}
+
+@test "an option without its value does not take it from behind --" {
+  refuses '--listen: 1 required ADDR missing (see rpc-master --help)' rpc-master -l -- rpc-worker
+  refuses '--pidfile: 1 required PATH missing (see rpc-master --help)' \
+    rpc-master --pidfile -- rpc-worker
+  refuses '--backoff: 1 required MIN:MAX missing (see rpc-master --help)' \
+    rpc-master --backoff -- rpc-worker
+}
+
+@test "options behind -- are the command's" {
+  start_master -n 1 -- rpc-worker --text -m 'text=echo hello'
+  tool rpc-call ./m text
+  expect 0 '"hello"' ''
+}
+
+@test "a number out of range is a usage error that names the range" {
+  local value
+  for value in 0 -1 4097 many; do
+    refuses "--workers: Value $value not in range 1 to 4096 (see rpc-master --help)" \
+      rpc-master -n "$value" -- rpc-worker
+  done
+}
+
+@test "a --max-connections that is no number of connections is a usage error that a person can read" {
+  local value
+  for value in 0 -1 many; do
+    tool rpc-master --max-connections "$value" -- rpc-worker
+    expect_match 2 '' 'rpc-master: --max-connections: .{1,70} \(see rpc-master --help\)'
+  done
+}
+
+@test "a duration that is none is a usage error" {
+  refuses 'duration, on x: write 250ms, 2s, 1m or 1h' rpc-master --ready-timeout x -- rpc-worker
+  refuses 'duration, on x: write 250ms, 2s, 1m or 1h' rpc-master --drain-timeout x -- rpc-worker
+}
+
+@test "a --backoff that is no range is a usage error" {
+  refuses 'range, on 1s: write MIN:MAX, as in 100ms:10s' rpc-master --backoff 1s -- rpc-worker
+  refuses 'range, on 2s:1s: the first exceeds the second' rpc-master --backoff 2s:1s -- rpc-worker
+  refuses 'duration, on x: write 250ms, 2s, 1m or 1h' rpc-master --backoff x:1s -- rpc-worker
+  refuses "duration, on '': write 250ms, 2s, 1m or 1h" rpc-master --backoff 1s: -- rpc-worker
+}
+
+@test "a --handshake that is none is a usage error" {
+  tool rpc-master --handshake half -- rpc-worker
+  expect_match 2 '' 'rpc-master: --handshake: .*half.* \(see rpc-master --help\)'
+}
+
+@test "--max-connections needs the full handshake, and the error says why" {
+  refuses '--max-connections needs the full handshake: without it nobody says when a connection has ended' \
+    rpc-master --max-connections 1 --handshake none -- rpc-worker
+}
+
+@test "an --allow-uid that is no number is a usage error" {
+  tool rpc-master --allow-uid root -- rpc-worker
+  expect_match 2 '' 'rpc-master: .*--allow-uid.*root.* \(see rpc-master --help\)'
+}
+
+@test "an address that other hosts can reach needs --public, and the error says so" {
+  refuses 'listen, on 0.0.0.0:0: other hosts could connect; add --public if they shall' \
+    rpc-master -l 0.0.0.0:0 -- rpc-worker
+}
+
+@test "with --public an address that other hosts can reach is listened on" {
+  start master rpc-master --public -n 1 -l 0.0.0.0:0 -- rpc-worker
+  said master '^rpc-master: ready, 1 worker, on 0\.0\.0\.0:[0-9]+$'
+  tool rpc-call ":$(port_of master)" echo 1
+  expect 0 1 ''
+}
+
+# The command.
+
+@test "a command that is not there is status 127" {
+  run -127 --separate-stderr rpc-master -l :0 -- no-such-command
+  expect 127 '' 'rpc-master: exec, on no-such-command: No such file or directory'
+  run -127 --separate-stderr rpc-master -l :0 -n 3 -- ./no-such-file
+  expect 127 '' 'rpc-master: exec, on ./no-such-file: No such file or directory'
+}
+
+@test "a command that can't be run is status 126" {
+  echo true >plain
+  tool rpc-master -l :0 -- ./plain
+  expect 126 '' 'rpc-master: exec, on ./plain: Permission denied'
+  tool rpc-master -l :0 -- .
+  expect 126 '' 'rpc-master: exec, on .: Permission denied'
+}
+
+@test "a command that can't be run leaves no socket and no pidfile behind" {
+  run -127 --separate-stderr rpc-master -l ./m --pidfile ./pid -- no-such-command
+  expect 127 '' 'rpc-master: exec, on no-such-command: No such file or directory'
+  [[ ! -e m && ! -e m.lock && ! -e pid ]]
+}
+
+# Readiness.
+
+@test "the readiness line names each address, with the port of :0" {
+  start master rpc-master -n 2 -l 127.0.0.1:0 -l ./m -l :0 -- rpc-worker
+  said master ready
+  local first second
+  first=$(port_of master)
+  second=$(sed -E 's/.*:([0-9]+)$/\1/' master.err)
+  tool rpc-call ":$first" echo 1
+  expect 0 1 ''
+  tool rpc-call ./m echo 2
+  expect 0 2 ''
+  tool rpc-call ":$second" echo 3
+  expect 0 3 ''
+  stop master
+  expect 0 '' "rpc-master: ready, 2 workers, on 127.0.0.1:$first ./m 127.0.0.1:$second"
+}
+
+@test "-n workers take turns" {
+  start_master -n 3 -- rpc-worker
+  local seen
+  seen=$(workers_seen 6)
+  [[ $(head -n 3 <<<"$seen" | sort) == $'1\n2\n3' ]]
+  [[ $(head -n 3 <<<"$seen") == $(tail -n 3 <<<"$seen") ]]
+  stop master
+  expect 0 '' 'rpc-master: ready, 3 workers, on ./m'
+}
+
+@test "without -n there is a worker for each core" {
+  start_master -- rpc-worker
+  local cores
+  cores=$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)
+  stop master
+  expect_match 0 '' "rpc-master: ready, $cores workers?, on \./m"
+}
+
+@test "an IPv6 address is written in brackets" {
+  has_ipv6 || skip 'there is no IPv6'
+  start master rpc-master -n 1 -l '[::1]:0' -- rpc-worker
+  said master '^rpc-master: ready, 1 worker, on \[::1\]:[0-9]+$'
+  tool rpc-call "[::1]:$(port_of master)" echo 1
+  expect 0 1 ''
+}
+
+@test "an abstract socket is written with @" {
+  local name="@handoff-test-$$-$RANDOM"
+  start master rpc-master -n 1 -l "$name" -- rpc-worker
+  said master "^rpc-master: ready, 1 worker, on $name$"
+  tool rpc-call "$name" echo 1
+  expect 0 1 ''
+}
+
+@test "a named socket has mode 0600 under any umask, and is removed in the end" {
+  local mask
+  for mask in 000 777; do
+    start master bash -c "umask $mask; exec rpc-master -n 1 -l ./m -- rpc-worker"
+    said master ready
+    [[ $(stat -c %a m) == 600 ]]
+    tool rpc-call ./m echo 1
+    expect 0 1 ''
+    stop master
+    expect_match 0 '' 'rpc-master: ready, 1 worker, on \./m'
+    [[ ! -e m && ! -e m.lock ]]
+  done
+}
+
+@test "an address in use is a failure, and stays with its owner" {
+  start master rpc-master -n 1 -l :0 -l ./m -- rpc-worker
+  said master ready
+  tool rpc-master -l ./m -- rpc-worker
+  expect 125 '' "rpc-master: listen, on ./m: $IN_USE"
+  tool rpc-master -l ":$(port_of master)" -- rpc-worker
+  expect 125 '' "rpc-master: listen, on 127.0.0.1:$(port_of master): $IN_USE"
+  tool rpc-call ./m echo 1
+  expect 0 1 ''
+}
+
+@test "listeners of a service manager are served" {
+  start master python3 "$SUPPORT/socket_activate.py" ./a ./b -- rpc-master -n 1 -- rpc-worker
+  said master '^rpc-master: ready, 1 worker, on \./a \./b$'
+  tool rpc-call ./a echo 1
+  expect 0 1 ''
+  tool rpc-call ./b echo 2
+  expect 0 2 ''
+  stop master
+  expect_match 0 '' 'rpc-master: ready, 1 worker, on \./a \./b'
+}
+
+@test "before its workers are ready a master accepts nobody" {
+  mkfifo gate
+  exec 9<>gate
+  start master rpc-master -l ./m -n 1 --pidfile pid -- sh -c 'read line <gate; exec rpc-worker'
+  eventually test -e m
+  tool rpc-call -t 200ms ./m echo 1
+  expect 124 '' 'rpc-call: call, on ./m: timed out'
+  [[ ! -s master.err && ! -e pid ]]
+  start call rpc-call ./m echo 2
+  echo >&9
+  finish call
+  expect 0 2 ''
+  stop master
+  expect_match 0 '' 'rpc-master: ready, 1 worker, on \./m'
+}
+
+@test "--pidfile has the master's number while it runs" {
+  start_master -n 1 --pidfile ./pid -- rpc-worker
+  [[ $(<pid) == "${pid[master]}" ]]
+  stop master
+  expect_match 0 '' 'rpc-master: ready, 1 worker, on \./m'
+  [[ ! -e pid && ! -e pid.new ]]
+}
+
+@test "a pidfile that can't be written is a failure" {
+  tool rpc-master -l ./m -n 1 --pidfile ./none/pid -- rpc-worker
+  expect_match 125 '' 'rpc-master: .*, on \./none/pid.*: No such file or directory'
+}
+
+@test "-q says nothing, and -v what happens to each worker" {
+  start master rpc-master -q -l ./m -n 1 -- rpc-worker
+  tool rpc-call --wait ./m echo 1
+  expect 0 1 ''
+  stop master
+  expect 0 '' ''
+
+  start_master -v -n 1 -- rpc-worker
+  stop master
+  expect_match 0 '' 'rpc-master: worker 1, pid [0-9]+: started
+rpc-master: worker 1, pid [0-9]+: ready
+rpc-master: ready, 1 worker, on \./m
+rpc-master: stopping
+rpc-master: worker 1, pid [0-9]+: left, exit status 0'
+}
+
+# Workers.
+
+@test "a worker gets its channel at descriptor 3, and nothing else" {
+  exec 9<>/dev/null
+  start_master -n 1 -- sh -c 'ls /proc/self/fd >seen # which opens the folder
+    echo $HANDOFF_CHANNEL_FD $HANDOFF_WORKER >>seen
+    readlink /proc/self/fd/0 >>seen
+    exec rpc-worker'
+  [[ $(tr '\n' ' ' <seen) == '0 1 2 3 4 3 1 /dev/null ' ]]
+  stop master
+  expect_match 0 '' 'rpc-master: ready, 1 worker, on \./m'
+}
+
+@test "a worker is not told of the service manager" {
+  start master env NOTIFY_SOCKET=/none WATCHDOG_USEC=1 LISTEN_FDNAMES=x KEPT=1 \
+    rpc-master -l ./m -n 1 -- sh -c 'env >seen; exec rpc-worker'
+  said master ready
+  run --separate-stderr grep -E '^(NOTIFY|WATCHDOG|LISTEN|KEPT)' seen
+  expect 0 KEPT=1 ''
+}
+
+@test "what a worker writes to stdout and stderr is the master's" {
+  start_master -n 1 -- sh -c 'echo to stdout; echo to stderr >&2; exec rpc-worker'
+  stop master
+  expect_match 0 'to stdout' 'to stderr
+rpc-master: ready, 1 worker, on \./m'
+}
+
+@test "a worker that dies is replaced" {
+  start_master -n 1 -- rpc-worker
+  local first
+  first=$(rpc-call ./m info | jq .pid)
+  kill -KILL "$first"
+  said master "^rpc-master: worker 1, pid $first: signal 9 \(Killed\)$"
+  tool rpc-call ./m info
+  expect_match 0 '\{"pid":[0-9]+,"worker":1,"version":"0\.1\.0"\}' ''
+  [[ $output != *"\"pid\":$first,"* ]]
+  stop master
+  expect_match 0 '' "rpc-master: ready, 1 worker, on \./m
+rpc-master: worker 1, pid $first: signal 9 \(Killed\)"
+}
+
+@test "a worker that dies at start is started again, later each time, and is never ready" {
+  start master rpc-master -l ./m -n 1 --backoff 20ms:50ms -- sh -c 'echo last words >&2; exit 3'
+  said master 'started again in 50ms' 2
+  tool rpc-call -t 100ms ./m ping
+  expect 124 '' 'rpc-call: call, on ./m: timed out'
+  stop master
+  [[ $status == 0 && -z $output ]] || differs 0 '' '...'
+  local died='rpc-master: worker 1, pid [0-9]+: exit status 3, before it was ready'
+  keep_stderr 12
+  expect_match 0 '' "last words
+$died
+rpc-master: worker 1: started again in 20ms
+last words
+$died
+rpc-master: worker 1: started again in 40ms
+last words
+$died
+rpc-master: worker 1: started again in 50ms
+last words
+$died
+rpc-master: worker 1: started again in 50ms"
+  [[ $(<master.err) != *': ready'* && ! -e m ]]
+}
+
+@test "a master whose worker pauses can be stopped at once" {
+  start master rpc-master -l ./m -n 1 --backoff 1h:1h -- false
+  said master 'started again in '
+  stop master
+  expect_match 0 '' 'rpc-master: worker 1, pid [0-9]+: exit status 1, before it was ready
+rpc-master: worker 1: started again in .*'
+}
+
+@test "a worker that is not ready within --ready-timeout is killed and started again" {
+  start master rpc-master -l ./m -n 1 --ready-timeout 100ms --backoff 10ms:10ms -- \
+    sh -c 'echo $$ >>pids; exec sleep 100'
+  said master 'started again' 2
+  stop master
+  [[ $status == 0 && -z $output ]] || differs 0 '' '...'
+  local n
+  n=$(head -n 1 pids)
+  keep_stderr 3
+  expect 0 '' "rpc-master: worker 1, pid $n: not ready within 100ms, killed
+rpc-master: worker 1, pid $n: signal 9 (Killed), before it was ready
+rpc-master: worker 1: started again in 10ms"
+  for n in $(<pids); do
+    eventually is_gone "$n"
+  done
+}
+
+@test "a worker that breaks the channel's protocol is killed" {
+  start master rpc-master -l ./m -n 1 --backoff 1h:1h -- sh -c 'echo nonsense >&3; exec sleep 100'
+  said master 'started again'
+  stop master
+  expect_match 0 '' 'rpc-master: worker 1, pid [0-9]+: it sent no valid message; killed
+rpc-master: worker 1, pid [0-9]+: signal 9 \(Killed\), before it was ready
+rpc-master: worker 1: started again in .*'
+}
+
+@test "when the master is killed its workers leave" {
+  start_master -n 2 -- rpc-worker
+  local workers n
+  workers=$(pgrep -P "${pid[master]}")
+  [[ $(wc -w <<<"$workers") == 2 ]]
+  stop master KILL
+  expect 137 '' 'rpc-master: ready, 2 workers, on ./m'
+  for n in $workers; do
+    eventually is_gone "$n"
+  done
+}
+
+# Limits.
+
+@test "above --max-connections the next connection waits for another to end" {
+  start_master -n 2 --max-connections 1 -- rpc-worker
+  start_lines ./m
+  line 1
+  eventually lines_match lines.out '^1$' 1
+  tool rpc-call -t 200ms ./m echo 2
+  expect 124 '' 'rpc-call: call, on ./m: timed out'
+  end_lines
+  finish lines
+  expect 0 1 ''
+  tool rpc-call ./m echo 3
+  expect 0 3 ''
+  stop master
+  expect 0 '' 'rpc-master: ready, 2 workers, on ./m'
+}
+
+@test "without --max-connections there is no such limit" {
+  start_master -n 1 -- rpc-worker
+  start_lines ./m
+  line 1
+  eventually lines_match lines.out '^1$' 1
+  tool rpc-call ./m echo 2
+  expect 0 2 ''
+}
+
+# The plain channel.
+
+@test "--handshake none serves with rpc-worker, and drains" {
+  start_master -n 2 --handshake none -- rpc-worker -m "gated=$GATED"
+  workers_seen 4 | sort >seen
+  [[ $(<seen) == $'1\n1\n2\n2' ]]
+  start_gated_call ./m
+  kill -TERM "${pid[master]}"
+  eventually test ! -e m
+  open_gate
+  finish call
+  expect 0 true ''
+  finish master
+  expect 0 '' 'rpc-master: ready, 2 workers, on ./m'
+}
+
+@test "with --handshake none a worker is ready once it runs" {
+  start_master -v -n 1 --handshake none -- sh -c 'exec cat <&3' # until its channel ends
+  stop master
+  expect_match 0 '' 'rpc-master: worker 1, pid [0-9]+: started
+rpc-master: worker 1, pid [0-9]+: ready
+rpc-master: ready, 1 worker, on \./m
+rpc-master: stopping
+rpc-master: worker 1, pid [0-9]+: left, exit status 0'
+}
+
+# Signals.
+
+@test "TERM, INT and QUIT end a master and its workers" {
+  local signal n workers
+  for signal in TERM INT QUIT; do
+    start_master -n 2 -- rpc-worker
+    workers=$(pgrep -P "${pid[master]}")
+    stop master "$signal"
+    expect 0 '' 'rpc-master: ready, 2 workers, on ./m'
+    [[ ! -e m ]]
+    for n in $workers; do
+      is_gone "$n"
+    done
+  done
+}
+
+@test "TERM ends a master before its workers are ready" {
+  start master rpc-master -l ./m -n 1 -- sh -c ': >started; exec sleep 100'
+  eventually test -e started
+  stop master
+  expect 0 '' ''
+}
+
+@test "TERM lets a call that runs finish" {
+  start_master -n 1 -- rpc-worker -m "gated=$GATED"
+  start_gated_call ./m
+  kill -TERM "${pid[master]}"
+  eventually test ! -e m
+  tool rpc-call ./m ping
+  expect 3 '' 'rpc-call: connect, on ./m: No such file or directory'
+  open_gate
+  finish call
+  expect 0 true ''
+  finish master
+  expect_match 0 '' 'rpc-master: ready, 1 worker, on \./m'
+}
+
+@test "TERM ends a connection that is idle" {
+  start_master -n 1 -- rpc-worker
+  start_lines ./m
+  line 1
+  eventually lines_match lines.out '^1$' 1
+  stop master
+  expect_match 0 '' 'rpc-master: ready, 1 worker, on \./m'
+}
+
+@test "a call that runs past --drain-timeout is cut off, and counted" {
+  start_master -n 1 --drain-timeout 200ms -- rpc-worker -m "gated=$GATED"
+  start_gated_call ./m
+  stop master
+  expect_match 124 '' 'rpc-master: ready, 1 worker, on \./m
+rpc-master: worker 1, pid [0-9]+: still there after 200ms, killed with 1 connection
+rpc-master: stop: 1 connection cut off, 1 worker killed'
+  finish call
+  expect 4 '' 'rpc-call: call, on ./m: the server closed the connection before it replied'
+}
+
+@test "a second signal cuts off at once, and counts" {
+  start_master -n 1 -- rpc-worker -m "gated=$GATED"
+  start_gated_call ./m
+  kill -TERM "${pid[master]}"
+  eventually test ! -e m
+  stop master INT
+  expect_match 124 '' 'rpc-master: ready, 1 worker, on \./m
+rpc-master: stop: 1 connection cut off, 1 worker killed'
+  finish call
+  expect 4 '' 'rpc-call: call, on ./m: the server closed the connection before it replied'
+}
+
+@test "a master that has cut off a command leaves nothing of it" {
+  start_master -n 1 --drain-timeout 200ms -- \
+    rpc-worker -m 'hang=sleep 100 & echo $! $$ >pids; wait'
+  start call rpc-call ./m hang
+  eventually grep -qs ' ' pids
+  stop master
+  expect_match 124 '' '.*: stop: 1 connection cut off, 1 worker killed'
+  local child shell
+  read -r child shell <pids
+  eventually is_gone "$shell"
+  PATIENCE=2 eventually is_gone "$child"
+}
+
+@test "TTIN is one worker more, TTOU one fewer, and the last one stays" {
+  start_master -v -n 1 -- rpc-worker
+  kill -TTIN "${pid[master]}"
+  said master '^rpc-master: worker 2, pid [0-9]+: ready$'
+  workers_seen 4 | sort >seen
+  [[ $(<seen) == $'1\n1\n2\n2' ]]
+  kill -TTOU "${pid[master]}"
+  said master '^rpc-master: worker 2, pid [0-9]+: left, exit status 0$'
+  workers_seen 2 >seen
+  [[ $(<seen) == $'1\n1' ]]
+  kill -TTOU "${pid[master]}"
+  said master '^rpc-master: TTOU: the last worker stays$'
+  tool rpc-call ./m echo 1
+  expect 0 1 ''
+  stop master
+  expect_match 0 '' '.*'
+}
+
+@test "TTOU lets the calls of the worker that leaves finish" {
+  start_master -v -n 2 -- rpc-worker -m "gated=$GATED"
+  # The worker that was added last is the one that leaves: give both a call.
+  start_gated_call ./m
+  start other rpc-call ./m gated
+  eventually lines_match entered '^' 2
+  kill -TTOU "${pid[master]}"
+  eventually serving_alone
+  open_gate
+  open_gate
+  finish other
+  expect 0 true ''
+  finish call
+  expect 0 true ''
+  said master 'worker 2, pid [0-9]+: left, exit status 0'
+  stop master
+  expect_match 0 '' '.*'
+}
+
+@test "USR1 is a line for each worker" {
+  start_master -n 2 -- rpc-worker
+  start_lines ./m
+  line 1
+  eventually lines_match lines.out '^1$' 1
+  kill -USR1 "${pid[master]}"
+  said master '^rpc-master: worker 2, .* connections?, '
+  stop master
+  expect_match 0 '' 'rpc-master: ready, 2 workers, on \./m
+rpc-master: worker 1, pid [0-9]+: ready, (0 connections|1 connection), 0 restarts
+rpc-master: worker 2, pid [0-9]+: ready, (0 connections|1 connection), 0 restarts'
+  [[ $(grep -cE ' 1 connection, 0 restarts' <<<"$stderr") == 1 ]]
+}
+
+@test "signals before the workers are ready do no harm" {
+  mkfifo gate
+  exec 9<>gate
+  start master rpc-master -l ./m -n 1 -- sh -c ': >started; read line <gate; exec rpc-worker'
+  eventually test -e started
+  kill -USR1 "${pid[master]}"
+  said master '^rpc-master: worker 1, pid [0-9]+: starting, 0 connections, 0 restarts$'
+  kill -TTOU "${pid[master]}"
+  said master '^rpc-master: TTOU: the last worker stays$'
+  echo >&9
+  said master '^rpc-master: ready, '
+  tool rpc-call ./m echo 1
+  expect 0 1 ''
+}
+
+@test "signals that a shell has made it ignore still end a master" {
+  start master bash -c 'trap "" TERM INT QUIT; exec rpc-master -l ./m -n 1 -- rpc-worker'
+  said master ready
+  stop master QUIT
+  expect_match 0 '' 'rpc-master: ready, 1 worker, on \./m'
+}
+
+@test "closed standard streams do no harm" {
+  start master bash -c 'exec rpc-master -l ./m -n 1 -- rpc-worker -m "cat=cat" <&- >&- 2>&-'
+  tool rpc-call --wait ./m cat '[1]'
+  expect 0 '[1]' ''
+  stop master
+  expect 0 '' ''
+}

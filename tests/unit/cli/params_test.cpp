@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+#include "cli/params.hpp"
+
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+#include "os/error.hpp"
+#include "unit/support.hpp"
+
+using handoff::InvalidArgument;
+using handoff::test::thrown_by;
+
+namespace {
+
+using Words = std::vector<std::string>;
+
+std::string params(const Words& words) {
+  return handoff::params_from_words(words);
+}
+
+std::string problem(const Words& words) {
+  return thrown_by<InvalidArgument>([&] { params(words); }).what();
+}
+
+}  // namespace
+
+TEST_CASE("no words are null") {
+  CHECK(params({}) == "null");
+}
+
+TEST_CASE("one word of JSON is itself, to the byte") {
+  for (const char* word : {"5", "-5", "1.10", "12345678901234567890123", "true", "null", "\"x\"",
+                           "\"key=text\"", "[]", "{ \"a\" : [1, 2] }", " 7 "}) {
+    CAPTURE(word);
+    CHECK(params({word}) == word);
+  }
+}
+
+TEST_CASE("KEY=TEXT is a member that is a string, whatever it looks like") {
+  CHECK(params({"a=1"}) == R"({"a":"1"})");
+  CHECK(params({"a="}) == R"({"a":""})");
+  CHECK(params({"a=b=c"}) == R"({"a":"b=c"})");
+  CHECK(params({"a=:=1"}) == R"({"a":":=1"})");
+}
+
+TEST_CASE("KEY:=JSON is a member that is this JSON, untouched") {
+  CHECK(params({"a:=1.10"}) == R"({"a":1.10})");
+  CHECK(params({"a:=\"x=y\""}) == R"({"a":"x=y"})");
+  CHECK(params({"a:={\"b\": []}"}) == R"({"a":{"b": []}})");
+}
+
+TEST_CASE("members keep the order of their words") {
+  CHECK(params({"b=1", "a:=2", "c="}) == R"({"b":"1","a":2,"c":""})");
+}
+
+TEST_CASE("keys and texts are quoted as JSON") {
+  CHECK(params({"say \"x\"=a\\b\n\x01"}) == R"({"say \"x\"":"a\\b\n\u0001"})");
+  CHECK(params({"a:b=c"}) == R"({"a:b":"c"})");
+}
+
+TEST_CASE("bytes that are no UTF-8 become a replacement character") {
+  CHECK(params({"a=\xff"}) == "{\"a\":\"\xef\xbf\xbd\"}");
+}
+
+TEST_CASE("a word that is neither JSON nor a member is refused with the forms that there are") {
+  const std::string forms =
+      R"(neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '"text"'))";
+  CHECK(problem({"foo"}) == "params, on foo: " + forms);
+  CHECK(problem({"=1"}) == "params, on =1: " + forms);
+  CHECK(problem({"a=1", "2"}) == "params, on 2: " + forms);
+  CHECK(problem({"1", "2"}) == "params, on 1: " + forms);
+}
+
+TEST_CASE("JSON is not a member among others") {
+  CHECK_THROWS_AS(params({"{}", "a=1"}), InvalidArgument);
+  CHECK_THROWS_AS(params({"a=1", "{}"}), InvalidArgument);
+}
+
+TEST_CASE("a word that begins like JSON is refused with what is wrong with it") {
+  CHECK(problem({"{\"a\":"}) ==
+        "params, on {\"a\":: not valid JSON: misplaced or missing punctuation");
+  CHECK(problem({"\"x"}) == "params, on \"x: not valid JSON: a string is not closed");
+  CHECK(problem({"[] []"}) == "params, on [] []: not valid JSON: something follows the value");
+  CHECK(problem({"\"a\"=1"}).ends_with(": not valid JSON: something follows the value"));
+  CHECK(problem({std::string(100, '[')}).ends_with(": not valid JSON: nested too deeply"));
+}
+
+TEST_CASE("what stands behind := is refused when it is no JSON") {
+  CHECK(problem({"a:="}) == "params, on a:=: not JSON behind := (empty)");
+  CHECK(problem({"a=1", "b:=x y"}).starts_with("params, on b:=x y: not JSON behind := ("));
+}

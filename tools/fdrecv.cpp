@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+// fdrecv: receives descriptors from another process, and runs a command with them.
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+
+#include "cli/options.hpp"
+#include "cli/receive.hpp"
+#include "cli/tool_main.hpp"
+#include "os/error.hpp"
+
+namespace {
+
+using handoff::ExitCode;
+using handoff::ReceiveOptions;
+using handoff::Tool;
+using Placement = handoff::ReceiveOptions::Placement;
+
+/// The word SOCKET: rpc-master names its channel in the environment, so there it may be left out.
+std::string socket_word(const std::vector<std::string>& words) {
+  if (words.size() > 1) {
+    throw handoff::InvalidArgument("more than one SOCKET; a command stands behind --");
+  }
+  if (!words.empty()) return words[0];
+  if (const char* channel = std::getenv("HANDOFF_CHANNEL_FD")) return std::string("fd:") + channel;
+  throw handoff::InvalidArgument("no SOCKET (see fdrecv --help)");
+}
+
+ReceiveOptions parse(Tool& tool) {
+  ReceiveOptions options;
+  bool stdio = false;
+  bool only_stdin = false;
+  bool listen_fds = false;
+  bool connect = false;
+  tool.describe("Receive a descriptor: copy it to stdout, or run COMMAND with it.",
+                "fdrecv [options] SOCKET\n"
+                "       fdrecv [options] SOCKET -- COMMAND [ARG...]");
+  auto& app = tool.app;
+  app.add_flag("-c,--connect", connect, "Connect to SOCKET instead of listening on it");
+  auto* stdio_flag = app.add_flag("--stdio", stdio, "It becomes 0 and 1 of COMMAND (default)");
+  auto* stdin_flag = app.add_flag("--stdin", only_stdin, "It becomes 0 of COMMAND");
+  auto* fd_option =
+      app.add_option("--fd", options.numbers, "It becomes N of COMMAND; repeatable, in order")
+          ->check(CLI::Range(0, 1023))
+          ->type_name("N")
+          ->allow_extra_args(false);
+  auto* listen_flag = app.add_flag("--listen-fds", listen_fds,
+                                   "They become 3 and up of COMMAND, with LISTEN_FDS set");
+  auto* json_flag = app.add_flag("--json", options.json, "Print what came, and close it");
+  for (auto* one : {stdio_flag, stdin_flag, fd_option, listen_flag, json_flag}) {
+    for (auto* other : {stdio_flag, stdin_flag, fd_option, listen_flag, json_flag}) {
+      if (one != other) one->excludes(other);
+    }
+  }
+  auto* keep = app.add_flag("-k,--keep", options.keep, "Go on: a COMMAND for each message");
+  app.add_option("--count", options.count, "With -k: end after so many")
+      ->check(CLI::Range(1, 1000000000))
+      ->type_name("N")
+      ->needs(keep);
+  app.add_option("--max-processes", options.max_processes,
+                 "With -k: COMMANDs at a time (default 256)")
+      ->check(CLI::Range(1, 100000))
+      ->type_name("N")
+      ->needs(keep);
+  handoff::add_exchange_options(tool, options.exchange);
+  const std::vector<std::string> words = tool.parse_positionals();
+
+  options.exchange.listen = !connect;
+  options.exchange.socket = handoff::parse_socket(socket_word(words), STDIN_FILENO);
+  options.command = tool.after_dashes;
+  if (!options.numbers.empty()) options.placement = Placement::numbers;
+  if (only_stdin) options.placement = Placement::stdin_only;
+  if (listen_fds) options.placement = Placement::listen_fds;
+  const bool places = options.placement != Placement::stdio || stdio || options.keep;
+  if (options.command.empty() && places && !options.json) {
+    throw handoff::InvalidArgument("no COMMAND behind --");
+  }
+  if (!options.command.empty() && options.json) {
+    throw handoff::InvalidArgument("--json runs no COMMAND");
+  }
+  return options;
+}
+
+ExitCode run(Tool& tool) {
+  const ReceiveOptions options = parse(tool);
+  handoff::Received received;
+  {
+    const handoff::SignalMask signals{SIGTERM, SIGINT, SIGHUP};
+    handoff::Reactor reactor;
+    handoff::ReceiveCommand command(reactor, signals, options, tool.log);
+    received = reactor.run_for_result(command.run());
+  }
+  return hand_on(options, received);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return handoff::tool_main("fdrecv", argc, argv, run);
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+// fdsend: sends descriptors to another process.
+#include <unistd.h>
+
+#include <map>
+
+#include "cli/options.hpp"
+#include "cli/send.hpp"
+#include "cli/tool_main.hpp"
+#include "os/error.hpp"
+
+namespace {
+
+using handoff::ExitCode;
+using handoff::OpenMode;
+using handoff::Source;
+using handoff::Tool;
+
+handoff::SendOptions parse(Tool& tool) {
+  handoff::SendOptions options;
+  int byte = 0;
+  tool.describe("Send descriptors (default: 0) to the process behind SOCKET.",
+                "fdsend [options] SOCKET [FD...]");
+  auto& app = tool.app;
+  const std::map<std::string, Source::Kind> kinds = {{"-o", Source::Kind::file},
+                                                     {"--tcp-listen", Source::Kind::tcp_listen},
+                                                     {"--tcp-connect", Source::Kind::tcp_connect},
+                                                     {"--pid", Source::Kind::process}};
+  handoff::add_words(app, "-o,--open", "Open this file, then send it; repeatable", "FILE");
+  handoff::add_words(app, "--tcp-listen", "Listen there, then send the listener", "ADDR");
+  handoff::add_words(app, "--tcp-connect", "Connect there, then send the connection", "ADDR");
+  handoff::add_words(app, "--pid", "Take descriptor FD of the running process PID", "PID:FD");
+  app.add_option("--open-mode", options.open_mode,
+                 "Open files to: read (default), write, append, read-write")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, OpenMode>{{"read", OpenMode::read},
+                                          {"write", OpenMode::write},
+                                          {"append", OpenMode::append},
+                                          {"read-write", OpenMode::read_write}}))
+      ->type_name("MODE");
+  app.add_option("-n,--name", options.names, "A name for each descriptor, in order; repeatable")
+      ->type_name("NAME")
+      ->allow_extra_args(false);
+  app.add_option("--byte", byte, "What a plain message carries (default 0)")
+      ->check(CLI::Range(0, 255))
+      ->type_name("N");
+  app.add_flag("--ack", options.confirm, "Succeed only once fdrecv has taken them");
+  auto* listen = app.add_flag("-l,--listen", options.exchange.listen,
+                              "Listen on SOCKET instead of connecting to it");
+  app.add_flag("--keep", options.keep, "With -l: serve every asker, not only the first")
+      ->needs(listen);
+  app.add_flag("--wait", options.exchange.wait, "Wait until somebody listens on SOCKET")
+      ->excludes(listen);
+  app.add_flag("--public", options.allow_public, "Allow a listener that is not loopback");
+  handoff::add_exchange_options(tool, options.exchange);
+  const std::vector<std::string> words = tool.parse_words();
+
+  if (words.empty()) throw handoff::InvalidArgument("no SOCKET (see fdsend --help)");
+  options.exchange.socket = handoff::parse_socket(words[0], STDOUT_FILENO);
+  options.byte = static_cast<char>(byte);
+  for (std::size_t i = 1; i < words.size(); ++i) {
+    options.sources.push_back({Source::Kind::inherited, words[i]});
+  }
+  // Those of options follow, in the order in which they were written.
+  std::map<const CLI::Option*, std::size_t> used;
+  for (const CLI::Option* option : app.parse_order()) {
+    for (const auto& [name, kind] : kinds) {
+      if (option->check_name(name)) {
+        options.sources.push_back({kind, option->results()[used[option]++]});
+      }
+    }
+  }
+  return options;
+}
+
+ExitCode run(Tool& tool) {
+  handoff::Reactor reactor;
+  handoff::SendCommand command(reactor, parse(tool), tool.log);
+  return reactor.run_for_result(command.run());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return handoff::tool_main("fdsend", argc, argv, run);
+}
