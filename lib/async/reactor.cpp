@@ -57,7 +57,12 @@ void Reactor::run(Task<void> main) {
     co_await std::move(task);
     finished = true;
   }(std::move(main), done));
-  while (!done && !error_) turn();
+  try {
+    while (!done && !error_) turn();
+  } catch (...) {
+    destroy_roots();  // they use what the caller destroys before us
+    throw;
+  }
   destroy_roots();
   if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
 }
@@ -89,8 +94,9 @@ int Reactor::wait_for_events() {
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(timeout);
     const timespec limit{seconds.count(), static_cast<long>((timeout - seconds).count())};
     count = epoll_pwait2(epoll_.get(), events_.data(), capacity, &limit, nullptr);
-    // Linux 5.11; without it, deadlines are kept to the millisecond.
-    if (count < 0 && errno == ENOSYS) precise_wait_ = false;
+    // Linux 5.11, and some seccomp profiles refuse it; without it, deadlines are kept to the
+    // millisecond.
+    if (count < 0 && (errno == ENOSYS || errno == EPERM)) precise_wait_ = false;
   }
   if (count < 0 && !(precise_wait_ && timeout > Duration::zero())) {
     const auto ms = std::chrono::ceil<std::chrono::milliseconds>(timeout).count();
@@ -116,8 +122,10 @@ void Reactor::dispatch(const epoll_event& event) {
   if ((event.events & kBroken) != 0) ready |= EPOLLIN | EPOLLOUT;
   readiness.ready_ |= ready;
 
-  const bool wakes_reader = readiness.reader_ && (ready & EPOLLIN) != 0;
-  const bool wakes_writer = readiness.writer_ && (ready & EPOLLOUT) != 0;
+  // Who is posted already is resumed in this turn.
+  const std::uint32_t wakes = ready & ~readiness.posted_;
+  const bool wakes_reader = readiness.reader_ && (wakes & EPOLLIN) != 0;
+  const bool wakes_writer = readiness.writer_ && (wakes & EPOLLOUT) != 0;
   // The first may destroy what the second belongs to; posted, it is taken back in that case.
   if (wakes_reader && wakes_writer) readiness.post_waiter(EPOLLOUT);
   if (wakes_reader) {
@@ -256,7 +264,6 @@ void Readiness::Awaiter::await_suspend(std::coroutine_handle<> frame) {
 }
 
 void Readiness::Awaiter::leave() {
-  if ((readiness_.posted_ & event_) != 0) readiness_.reactor_->unpost(frame_);
   readiness_.posted_ &= ~event_;
   readiness_.waiter(event_) = nullptr;
   frame_ = nullptr;
@@ -265,12 +272,16 @@ void Readiness::Awaiter::leave() {
 bool Readiness::Awaiter::await_resume() {
   if (!frame_) return true;
   leave();
+  // What happened besides an interruption is not reported again: the next wait must find it.
+  if ((readiness_.interrupted_ & event_) != 0) return false;
   readiness_.ready_ &= ~event_;
-  return (readiness_.interrupted_ & event_) == 0;
+  return true;
 }
 
 Readiness::Awaiter::~Awaiter() {
-  if (frame_) leave();
+  if (!frame_) return;
+  if ((readiness_.posted_ & event_) != 0) readiness_.reactor_->unpost(frame_);
+  leave();
 }
 
 }  // namespace handoff

@@ -21,14 +21,11 @@ bool is_ready(int fd, short event) {
 IoResult failure(int error, std::string_view attempt) {
   switch (error) {
     case EAGAIN: return {IoResult::Outcome::would_block};
-    case EPIPE:
-    case ECONNRESET:
-    case ETIMEDOUT:
-    case EHOSTUNREACH:
-    case ENETUNREACH:
-    case EIO:  // the other end of a terminal is gone
-      return {IoResult::Outcome::broken, 0, error};
-    default: throw SystemError(error, attempt);
+    case EBADF:
+    case EFAULT:
+    case EINVAL:
+    case ENOTSOCK: throw SystemError(error, attempt);  // a bug of ours
+    default: return {IoResult::Outcome::broken, 0, error};
   }
 }
 

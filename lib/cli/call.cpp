@@ -134,6 +134,9 @@ Task<void> CallCommand::send_lines() {
   std::string rest;
   for (;;) {
     const IoResult result = co_await input.read_some(buffer);
+    if (result.outcome == IoResult::Outcome::broken) {
+      throw SystemError(result.error_number, "read", "stdin");
+    }
     if (!result.done()) break;
     rest.append(buffer.data(), result.size);
     std::size_t start = 0;

@@ -16,6 +16,8 @@ void PassConnection::worker_left(WorkerLink& link) {
   // Whoever would have been next still is.
   if (static_cast<std::size_t>(found - links_.begin()) < next_) --next_;
   links_.erase(found);
+  // The last one that drains still gets what is queued for it.
+  if (links_.empty() && link.open()) return;
   for (Work& work : link.take_unsent()) work_arrived(std::move(work));
   flush();
 }

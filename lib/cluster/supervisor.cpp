@@ -104,7 +104,7 @@ std::vector<std::string> Supervisor::describe() const {
 Task<void> Supervisor::keep(Place& place) {
   for (;;) {
     bool was_ready = false;
-    if (start(place)) {
+    if (!place.retired && start(place)) {
       const std::string who = name(place);
       const ExitStatus status = co_await wait_for_exit(place);
       was_ready = place.state == Place::State::ready;
@@ -126,6 +126,8 @@ Task<void> Supervisor::keep(Place& place) {
       co_await place.wake;
       if (place.retired) break;
       place.wake.clear();
+    } else {
+      co_await reactor_.yield();
     }
     ++place.restarts;
   }
@@ -135,13 +137,15 @@ Task<void> Supervisor::keep(Place& place) {
 /// False when the program can't be executed, which is an error of the command line when it never
 /// could.
 bool Supervisor::start(Place& place) {
-  auto [ours, theirs] =
-      make_socket_pair(options_.handshake == Handshake::full ? SOCK_SEQPACKET : SOCK_STREAM);
+  const int type = options_.handshake == Handshake::full ? SOCK_SEQPACKET : SOCK_STREAM;
+  Fd ours;
   place.state = Place::State::starting;
   place.killed = false;
   place.started = Clock::now();
   try {
+    auto [channel, theirs] = make_socket_pair(type);
     place.child = spawn_worker(options_, place.number, theirs);
+    ours = std::move(channel);
   } catch (const SystemError& error) {
     if (!any_started_) throw;
     report_(Severity::error, error.what());
@@ -254,6 +258,7 @@ void Supervisor::worker_ready(WorkerLink& link) {
 }
 
 void Supervisor::worker_has_room(WorkerLink&) {
+  dispatcher_.flush();
   changed_();
 }
 

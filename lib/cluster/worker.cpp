@@ -17,15 +17,18 @@
 namespace handoff {
 namespace {
 
-/// Descriptors that are kept back from credits: standard streams, epoll, and what handlers need.
+/// Descriptors that are kept back from credits: standard streams, epoll, listeners, and for each
+/// call that may run those of its command.
 constexpr std::size_t kReservedDescriptors = 64;
+constexpr std::size_t kDescriptorsPerCall = 6;
 
 /// Ids in one FINISHED message at most; it stays far below channel::kMaxMessage.
 constexpr std::size_t kMaxFinished = 1024;
 
-std::size_t default_credits() {
+std::size_t default_credits(std::size_t concurrency) {
   const std::size_t limit = descriptor_limit();
-  return limit > 2 * kReservedDescriptors ? limit - kReservedDescriptors : limit / 2;
+  const std::size_t reserved = kReservedDescriptors + kDescriptorsPerCall * concurrency;
+  return limit > 2 * reserved ? limit - reserved : limit / 2;
 }
 
 }  // namespace
@@ -62,7 +65,7 @@ Worker::Worker(Reactor& reactor, const SignalMask& signals, const Handlers& hand
       service_(reactor, handlers, options_.limits),
       some_finished_(reactor),
       changed_(reactor) {
-  if (options_.credits == 0) options_.credits = default_credits();
+  if (options_.credits == 0) options_.credits = default_credits(options_.limits.concurrency);
   service_.on_closed = [this](std::uint64_t id) {
     finished_.push_back(id);
     some_finished_.set();
@@ -135,6 +138,8 @@ Task<void> Worker::watch_signals() {
     while (signals_.try_read()) {
       cut_short_ = service_.draining;
       changed_.set();
+      // The master shall pass nothing more to us: it reads this as our end.
+      if (channel_.valid()) shutdown(channel_.get(), SHUT_WR);
       drain();
     }
     co_await readiness.readable();

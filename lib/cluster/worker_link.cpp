@@ -105,8 +105,13 @@ Task<void> WorkerLink::send_when_writable(std::shared_ptr<WorkerLink> self) {
   while (sent == Sent::blocked && self->open_) {
     co_await self->readiness_.writable();
     if (self->open_) sent = self->send_batch();
+    // ETOOMANYREFS leaves the channel writable, and each attempt makes epoll say so again.
+    if (sent == Sent::blocked) {
+      co_await self->reactor_.sleep_until(self->reactor_.now() + std::chrono::milliseconds(10));
+    }
   }
   self->sending_ = false;
+  if (self->open_) self->owner_.worker_has_room(*self);
 }
 
 WorkerLink::Sent WorkerLink::send_batch() {

@@ -61,7 +61,11 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   /// known (0) without a handshake.
   std::size_t held() const { return held_ + queue_.size(); }
   /// Whether it may be given one more connection.
-  bool has_room() const { return open_ && !draining_ && held() < credits_; }
+  bool has_room() const {
+    // Without credits, a full channel is the only word of a worker that does not keep up.
+    const bool keeps_up = handshake_ == Handshake::full || !sending_;
+    return open_ && !draining_ && keeps_up && held() < credits_;
+  }
 
   /// Queues a connection; flush() sends.
   void pass(Work work) { queue_.push_back(std::move(work)); }

@@ -13,6 +13,8 @@ SignalMask::SignalMask(std::initializer_list<int> signals) : before_{} {
   sigemptyset(&wanted);
   for (const int signal : signals) sigaddset(&wanted, signal);
   pthread_sigmask(SIG_BLOCK, &wanted, &before_);
+  // Whoever started us may have ignored it: then children would vanish before they are reaped.
+  std::signal(SIGCHLD, SIG_DFL);
   fd_ = Fd(signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!fd_.valid()) throw SystemError(errno, "signalfd");
 }

@@ -143,6 +143,7 @@ std::optional<Message> decode(std::span<const char> packet) {
       for (std::size_t i = 0; i < count; ++i) message.entries.push_back(read_entry(reader));
       break;
     case Type::finished:
+      if (count == 0) return std::nullopt;
       for (std::size_t i = 0; i < count; ++i) {
         message.ids.push_back(reader.number<std::uint64_t>());
       }

@@ -74,7 +74,7 @@ Task<void> PingConnection::receive() {
   while (!closing_ && failure_.empty()) {
     try {
       const Reply first = co_await client_->receive(kNever);
-      const TimePoint now = Clock::now();
+      const TimePoint now = client_->received_at();
       take_reply(first, now);
       while (const auto next = client_->try_receive()) take_reply(*next, now);
     } catch (const TimedOut&) {

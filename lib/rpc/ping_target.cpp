@@ -199,7 +199,7 @@ Task<void> PingTarget::probe_once(std::uint64_t seq, TimePoint due) {
     client->queue("ping", payload_.json(seq));
     co_await client->flush(deadline);
     const Reply reply = co_await client->receive(deadline);
-    const TimePoint now = Clock::now();
+    const TimePoint now = client->received_at();
     replied(seq, now - start, payload_.problem_of(reply, seq));
   } catch (const TimedOut& error) {
     why = Clock::now() < deadline ? std::string_view(error.what()) : kNoReply;

@@ -84,11 +84,14 @@ Session::Next Session::step() {
   if (!unsent_.empty()) send_unsent();
   if (state_ == State::lingering) return linger();
   if (!unsent_.empty()) {
+    due_ = kNever;  // a frame that we do not read is not late
     arm_for(Limit::write, service_.limits.write_timeout);
     return Next::writable;
   }
   if (state_ == State::open || state_ == State::draining) {
-    return has_room_for_call() ? read_more() : Next::call_finished;
+    if (has_room_for_call()) return read_more();
+    due_ = kNever;
+    return Next::call_finished;
   }
   return has_calls() ? Next::call_finished : finish();
 }
@@ -163,6 +166,8 @@ void Session::keep_rest(ReceiveBuffer& input) {
 
 Session::Next Session::wait_for_input() {
   if (partial_) {
+    if (due_ == kNever)
+      due_ = deadline_after(service_.reactor.now(), service_.limits.frame_timeout);
     arm(Limit::frame, due_);
   } else if (!has_calls()) {
     if (state_ == State::draining) return finish();
@@ -303,6 +308,15 @@ void Session::complete(PendingCall* place, std::string reply) {
   if (last) calls_.reset();
   if (newly_blocked || (last && state_ != State::open)) return stream_.interrupt();
   if (last && limit_ == Limit::none) arm_for(Limit::idle, service_.limits.idle_timeout);
+}
+
+/// Replies that wait for an earlier one count like calls, and their bytes like unsent ones.
+bool Session::has_room_for_call() const {
+  if (!calls_) return true;
+  std::size_t held = 0;
+  for (const PendingCall& call : calls_->in_order) held += call.reply.size();
+  return calls_->running < service_.limits.max_calls &&
+         calls_->in_order.size() < service_.limits.max_calls && held < service_.limits.max_unsent;
 }
 
 void Session::send(std::string_view bytes) {

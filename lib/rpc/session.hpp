@@ -78,7 +78,7 @@ class Session final : private Timer {
   std::string& place_for_reply(bool ordered, std::string& out);
 
   bool has_calls() const { return calls_ && calls_->running > 0; }
-  bool has_room_for_call() const { return !calls_ || calls_->running < service_.limits.max_calls; }
+  bool has_room_for_call() const;
   void arm(Limit limit, TimePoint when);
   void arm_for(Limit limit, Duration duration);
   void send(std::string_view bytes);

@@ -64,9 +64,10 @@ TEST_CASE("ready and drain carry nothing") {
   }
 }
 
-TEST_CASE("finished carries ids, none or many") {
+TEST_CASE("finished carries one id or many, and never none") {
   std::vector<std::uint64_t> ids;
-  for (const std::size_t count : {0U, 1U, 16U, 1000U}) {
+  CHECK_FALSE(decode(encode_finished(ids)));
+  for (const std::size_t count : {1U, 16U, 1000U}) {
     while (ids.size() < count) {
       ids.push_back(std::numeric_limits<std::uint64_t>::max() - ids.size());
     }
