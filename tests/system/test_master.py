@@ -255,6 +255,75 @@ class Stopping(handoff.TestCase):
         handoff.wait_for(lambda: not handoff.alive(handler), "the handler to end with its worker")
 
 
+    def test_a_stop_that_comes_with_the_start_ends_it(self):
+        words = [sys.executable, "-c", "import os, signal, sys\n"
+                 "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n"
+                 "os.kill(os.getpid(), signal.SIGTERM)\n"
+                 "os.execv(sys.argv[1], sys.argv[1:])", handoff.tool("rpc-master"),
+                 "-l", "127.0.0.1:0", "-n", "2", "--", handoff.tool("rpc-worker")]
+        server = self.start(handoff.Server(*words, ready=False))
+        self.assertEqual(server.process.wait(handoff.PATIENCE), 0)
+
+    def test_connections_that_wait_for_a_slow_worker_are_served_before_the_end(self):
+        server = self.start(handoff.master(workers=1))
+        pid = server.worker_pids()[0]
+        os.kill(pid, signal.SIGSTOP)
+        clients = [self.open(server) for _ in range(handoff.count(5000, 400))]
+        for client in clients:
+            client.send("ping", 1)
+        handoff.wait_for(lambda: not self.has_backlog(server), "the master to accept them")
+        server.kill(signal.SIGTERM)
+        handoff.wait_for(lambda: not self.listens(server), "the listener to close")
+        os.kill(pid, signal.SIGCONT)
+        for client in clients:
+            self.assertEqual(client.receive()["result"], 1)
+        self.assertEqual(server.process.wait(handoff.PATIENCE), 0)
+
+    @staticmethod
+    def has_backlog(server) -> bool:
+        """Whether a connection waits to be accepted: the receive queue of a listener counts them."""
+        port = f":{server.address[1]:04X}"
+        for line in pathlib.Path("/proc/net/tcp").read_text().splitlines():
+            words = line.split()
+            if words[1].endswith(port) and words[3] == "0A":
+                return int(words[4].split(":")[1], 16) > 0
+        return False
+
+    def test_a_worker_that_is_told_to_leave_gets_no_more_connections(self):
+        server = self.start(handoff.master(workers=2))
+        leaving = server.worker_pids()[0]
+        clients = [self.open(server) for _ in range(8)]
+        for client in clients:
+            client.result("ping")
+        os.kill(leaving, signal.SIGTERM)
+        handoff.wait_for(lambda: not handoff.alive(leaving), "the worker to leave")
+        for _ in range(20):
+            with server.connect() as client:
+                self.assertEqual(client.result("ping", 1), 1)
+
+    def test_without_a_handshake_a_stuck_worker_does_not_take_the_others_down(self):
+        server = self.start(handoff.master("--handshake", "none", workers=2))
+        stuck = server.worker_pids()[0]
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (256, 256))
+        os.kill(stuck, signal.SIGSTOP)
+        answered = 0
+        waiting = []
+        for number in range(1500):
+            client = server.connect()
+            client.send("ping", number)
+            if select.select([client.socket], [], [], 0 if number % 2 else 0.01)[0]:
+                self.assertEqual(client.receive()["result"], number)
+                answered += 1
+                client.close()
+            else:
+                waiting.append(client)
+        self.assertGreater(answered, 0)
+        os.kill(stuck, signal.SIGCONT)
+        for client in waiting:
+            self.assertIsNotNone(client.receive())
+            client.close()
+
+
 class Scaling(handoff.TestCase):
     def test_ttin_adds_a_worker_and_ttou_takes_it_away(self):
         server = self.start(handoff.master("-v", workers=1))

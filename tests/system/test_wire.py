@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What clients may send, or leave undone, without harm to a worker or to other clients."""
 
+import os
 import pathlib
+import signal
 import socket
 import struct
 import sys
@@ -178,6 +180,52 @@ class Clients(handoff.TestCase):
             client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             client.close()
             self.assertEqual(other.result("ping", 1), 1)
+
+    def test_a_socket_error_ends_its_connection_and_no_other(self):
+        words = ["strace", "-qq", "-o", "/dev/null", "-e", "trace=sendto",
+                 "-e", "inject=sendto:error=ENOBUFS:when=2", handoff.tool("rpc-worker"),
+                 "-l", "127.0.0.1:0"]
+        environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
+        with handoff.Server(*words, env=environment) as server:
+            other, client = server.connect(), server.connect()
+            self.assertEqual(other.result("ping", 1), 1)
+            self.assertIsNone(client.call("ping"))
+            self.assertEqual(other.result("ping", 2), 2)
+            os.kill(handoff.children(server.pid)[0], signal.SIGTERM)
+            self.assertEqual(server.process.wait(handoff.PATIENCE), 0)
+            other.close()
+            client.close()
+
+    def test_replies_that_wait_for_a_slow_call_take_bounded_memory(self):
+        gate = self.directory / "gate"
+        os.mkfifo(gate)
+        server = self.start(handoff.worker("-m", f"slow=cat {gate}", "--write-timeout", "1s"))
+        client = self.open(server)
+        client.send("slow")
+        before = handoff.resident_bytes(server.pid)
+        batch = handoff.frame(b'{"in":"echo","params":"' + b"x" * 50000 + b'"}') * 10
+        client.socket.settimeout(1)
+        with gate.open("w") as opened, self.assertRaises(TimeoutError):
+            while True:
+                client.socket.sendall(batch)
+        if not handoff.SANITIZED:
+            self.assertLess(handoff.resident_bytes(server.pid) - before, 16 * 1024 * 1024)
+        opened.close()
+
+    def test_a_command_that_says_too_much_while_the_worker_is_stopped_is_answered(self):
+        started = self.directory / "started"
+        os.mkfifo(started)
+        server = self.start(handoff.worker(
+            "--max-frame", "2000", "-m", f"big=echo >{started}; head -c 3000 /dev/zero"))
+        client = self.open(server)
+        client.send("big")
+        handoff.wait_for(lambda: handoff.children(server.pid), "the command")
+        os.kill(server.pid, signal.SIGSTOP)
+        child = handoff.children(server.pid)[0]
+        started.read_text()
+        handoff.wait_for(lambda: not handoff.alive(child), "the command to end")
+        os.kill(server.pid, signal.SIGCONT)
+        self.assertIn("output exceeds the limit", client.receive()["result"]["message"])
 
     def test_a_half_closed_client_gets_its_replies(self):
         server = self.start(handoff.worker("-m", "one=echo 1"))
