@@ -244,7 +244,7 @@ std::string find_program(const std::string& name) {
     while (true) {
       const auto colon = folders.find(':');
       const std::string_view folder = folders.substr(0, colon);
-      const std::string path = fmt::format("{}/{}", folder.empty() ? "." : folder, name);
+      std::string path = fmt::format("{}/{}", folder.empty() ? "." : folder, name);
       const int problem = check(path);
       if (problem == 0) return path;
       if (problem == EACCES) error = EACCES;
