@@ -2,6 +2,7 @@
 // fdsend: sends descriptors to another process.
 #include <unistd.h>
 
+#include <csignal>
 #include <map>
 
 #include "cli/options.hpp"
@@ -74,8 +75,10 @@ handoff::SendOptions parse(Tool& tool) {
 }
 
 ExitCode run(Tool& tool) {
+  handoff::SendOptions options = parse(tool);
+  const handoff::SignalMask signals{SIGTERM, SIGINT, SIGHUP};
   handoff::Reactor reactor;
-  handoff::SendCommand command(reactor, parse(tool), tool.log);
+  handoff::SendCommand command(reactor, signals, std::move(options), tool.log);
   return reactor.run_for_result(command.run());
 }
 

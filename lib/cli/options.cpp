@@ -36,7 +36,10 @@ void add_inherited_listeners(std::vector<Address>& listen) {
 
 void add_words(CLI::App& app, const std::string& names, const std::string& help,
                const std::string& type) {
-  app.add_option(names, help)->type_name(type)->allow_extra_args(false);
+  app.add_option(names, help)
+      ->type_name(type)
+      ->expected(1, CLI::detail::expected_max_vector_size)
+      ->allow_extra_args(false);
 }
 
 void add_exchange_options(Tool& tool, ExchangeOptions& options) {

@@ -95,7 +95,7 @@ Task<Received> ReceiveCommand::run() {
 }
 
 bool ReceiveCommand::is_over() const {
-  if (error_ || cut_short_) return true;
+  if (error_) return true;
   // One sender is enough, unless more are to come; then what runs is finished first.
   return stopping_ && (!options_.keep || senders_ + processes_ == 0);
 }
@@ -267,8 +267,8 @@ Task<void> ReceiveCommand::watch_signals() {
   for (;;) {
     while (const auto signal = signals_.try_read()) {
       if (!options_.keep || stopping_) {
-        cut_short_ = true;
         raise(*signal);
+        throw TimedOut(fmt::format("receive, on {}: ended by a signal", exchange_.name()));
       }
       stop();
     }

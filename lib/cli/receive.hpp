@@ -55,8 +55,8 @@ class ReceiveCommand {
   ReceiveCommand(const ReceiveCommand&) = delete;
   ReceiveCommand& operator=(const ReceiveCommand&) = delete;
 
-  /// Without `keep` gives what was received, for hand_on(). A signal that ended it is raised again;
-  /// it arrives when `signals` ends.
+  /// Without `keep` gives what was received, for hand_on(). A signal that ends it is raised again;
+  /// it arrives when `signals` ends, after what was bound has been given up.
   Task<Received> run();
 
  private:
@@ -83,7 +83,6 @@ class ReceiveCommand {
   std::size_t senders_ = 0;
   std::size_t processes_ = 0;
   bool stopping_ = false;
-  bool cut_short_ = false;
   std::exception_ptr error_;
   Semaphore places_;  ///< for processes
   Event changed_;     ///< something in the above that run() waits for

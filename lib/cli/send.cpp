@@ -9,7 +9,6 @@
 #include <csignal>
 
 #include "os/error.hpp"
-#include "os/signals.hpp"
 #include "pass/fd_passing.hpp"
 #include "pass/handover.hpp"
 #include "wire/message.hpp"
@@ -28,8 +27,10 @@ int parse_descriptor(const std::string& word) {
 
 }  // namespace
 
-SendCommand::SendCommand(Reactor& reactor, SendOptions options, const Log& log)
+SendCommand::SendCommand(Reactor& reactor, const SignalMask& signals, SendOptions options,
+                         const Log& log)
     : reactor_(reactor),
+      signals_(signals),
       options_(std::move(options)),
       log_(log),
       exchange_(reactor, options_.exchange, log) {
@@ -51,7 +52,22 @@ SendCommand::SendCommand(Reactor& reactor, SendOptions options, const Log& log)
   }
 }
 
+Task<void> SendCommand::watch_signals() {
+  Readiness readiness(reactor_, signals_.fd());
+  for (;;) {
+    while (const auto signal = signals_.try_read()) {
+      if (!options_.keep) {
+        raise(*signal);
+        throw TimedOut(fmt::format("send, on {}: ended by a signal", exchange_.name()));
+      }
+      exchange_.stop();
+    }
+    co_await readiness.readable();
+  }
+}
+
 Task<ExitCode> SendCommand::run() {
+  reactor_.spawn(watch_signals());
   co_await open_sources();
   if (!options_.keep) {
     const auto socket = co_await exchange_.next();

@@ -9,6 +9,7 @@
 #include "cli/exit_status.hpp"
 #include "cli/log.hpp"
 #include "os/address.hpp"
+#include "os/signals.hpp"
 #include "pass/sources.hpp"
 
 namespace handoff {
@@ -34,13 +35,16 @@ struct SendOptions {
 /// What fdsend does: opens what is to be sent, meets the other side, sends.
 class SendCommand {
  public:
-  SendCommand(Reactor& reactor, SendOptions options, const Log& log);
+  SendCommand(Reactor& reactor, const SignalMask& signals, SendOptions options, const Log& log);
   SendCommand(const SendCommand&) = delete;
   SendCommand& operator=(const SendCommand&) = delete;
 
+  /// With `keep` until a signal ends it. Otherwise a signal is raised again; it arrives when
+  /// `signals` ends, after what was bound has been given up.
   Task<ExitCode> run();
 
  private:
+  Task<void> watch_signals();
   Task<void> open_sources();
   Task<Fd> open(const Source& source);
   Task<void> serve(Fd socket);
@@ -48,6 +52,7 @@ class SendCommand {
   Task<void> await_confirmation(Readiness& readiness);
 
   Reactor& reactor_;
+  const SignalMask& signals_;
   SendOptions options_;
   const Log& log_;
   Exchange exchange_;

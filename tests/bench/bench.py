@@ -96,11 +96,24 @@ def replacement(rounds: int = 50):
     yield "a killed worker is replaced and serving, worst", f"{max(times) * 1e3:.1f} ms"
 
 
+def passing(rounds: int = 3):
+    """Descriptors a second from one process to another."""
+    rates: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        done = subprocess.run([build / "bench" / "passing"], capture_output=True, text=True,
+                              check=True)
+        for line in done.stdout.splitlines():
+            batch, rate = re.match(r"(\d+ a message): ([\d.]+) million", line).groups()
+            rates.setdefault(batch, []).append(float(rate))
+    for batch, values in rates.items():
+        yield f"descriptors passed, {batch}", f"{statistics.median(values):.2f} M a second"
+
+
 def main():
     directory = build / "bench"
     directory.mkdir(exist_ok=True)
     rows = []
-    for measure in (cold_call(directory), idle_connections(), replacement()):
+    for measure in (cold_call(directory), idle_connections(), replacement(), passing()):
         for name, value in measure:
             print(f"{name:52} {value:>16}", flush=True)
             rows.append(f"{name:52} {value:>16}\n")
