@@ -38,6 +38,8 @@ ReceiveOptions parse(Tool& tool) {
                 "       fdrecv [options] SOCKET -- COMMAND [ARG...]");
   auto& app = tool.app;
   app.add_flag("-c,--connect", connect, "Connect to SOCKET instead of listening on it");
+  app.add_flag("--wait", options.exchange.wait, "With -c: wait until somebody listens on SOCKET")
+      ->needs("--connect");
   auto* stdio_flag = app.add_flag("--stdio", stdio, "It becomes 0 and 1 of COMMAND (default)");
   auto* stdin_flag = app.add_flag("--stdin", only_stdin, "It becomes 0 of COMMAND");
   auto* fd_option =

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -62,6 +63,11 @@ SpawnOptions plan(const ReceiveOptions& receive, const Received& received) {
       break;
     }
   }
+  // Those of a connection that we were given ourselves would come first, and be found.
+  std::erase_if(options.environment, [](const std::string& entry) {
+    return entry.starts_with("PROTO=") || entry.starts_with("TCPREMOTE") ||
+           entry.starts_with("TCPLOCAL");
+  });
   for (std::string& variable : connection_variables(descriptors[0].get())) {
     options.environment.push_back(std::move(variable));
   }
@@ -97,7 +103,7 @@ Task<Received> ReceiveCommand::run() {
 bool ReceiveCommand::is_over() const {
   if (error_) return true;
   // One sender is enough, unless more are to come; then what runs is finished first.
-  return stopping_ && (!options_.keep || senders_ + processes_ == 0);
+  return stopping_ && (!options_.keep || processes_ == 0);
 }
 
 /// Each sender has a coroutine: one that connects and sends nothing keeps nobody waiting.
@@ -138,14 +144,17 @@ Task<void> ReceiveCommand::receive_from(Fd socket) {
 Task<void> ReceiveCommand::receive_messages(Readiness& readiness) {
   bool any = false;
   while (!stopping_) {
-    co_await places_.acquire();
-    std::optional<Received> received;
-    if (!stopping_) received = co_await receive_message(readiness);
-    if (!received) {
-      places_.release();
-      break;
-    }
+    std::optional<Received> received = co_await receive_message(readiness);
+    if (!received) break;
     any = true;
+    if (starts_processes()) {
+      // Only now: a sender that sends nothing shall hold no place.
+      co_await places_.acquire();
+      if (stopping_) {
+        places_.release();
+        break;
+      }
+    }
     const bool confirm = received->confirm;
     take(*std::move(received));
     const char confirmation = handover::kConfirmation;
@@ -165,6 +174,8 @@ Task<std::optional<Received>> ReceiveCommand::receive_message(Readiness& readine
   handover::Message message;
   std::array<char, 4096> buffer;
   for (;;) {
+    // Another sender's message may have been the last one that was wanted, in this very turn.
+    if (stopping_) co_return std::nullopt;
     ReceiveResult result = recv_fds(readiness.fd(), buffer, kMaxDescriptorsPerMessage);
     if (result.outcome == ReceiveOutcome::would_block) {
       if (co_await readiness.readable()) continue;
@@ -214,12 +225,11 @@ void ReceiveCommand::check_count(std::size_t count) const {
 
 void ReceiveCommand::take(Received received) {
   ++taken_;
-  if (!options_.json && options_.keep) {
+  if (starts_processes()) {
     start_process(received);
   } else {
     if (options_.json) print(received);
     received_ = std::move(received);
-    places_.release();
   }
   if (!options_.keep || taken_ == options_.count) stop();
 }
@@ -242,8 +252,15 @@ void ReceiveCommand::print(const Received& received) const {
 }
 
 void ReceiveCommand::start_process(const Received& received) {
-  reactor_.spawn(reap(spawn(plan(options_, received))));
+  Child child;
+  try {
+    child = spawn(plan(options_, received));
+  } catch (...) {
+    places_.release();
+    throw;
+  }
   ++processes_;
+  reactor_.spawn(reap(std::move(child)));
 }
 
 Task<void> ReceiveCommand::reap(Child child) {
@@ -289,6 +306,11 @@ ExitCode hand_on(const ReceiveOptions& options, const Received& received) {
   for (;;) {
     const int from = received.descriptors[0].get();
     const ssize_t size = retry([&] { return read(from, buffer.data(), buffer.size()); });
+    if (size < 0 && errno == EAGAIN) {  // the sender's O_NONBLOCK, which is not ours to change
+      pollfd readable{from, POLLIN, 0};
+      retry([&] { return poll(&readable, 1, -1); });
+      continue;
+    }
     if (size < 0) throw SystemError(errno, "read", "the received descriptor");
     if (size == 0) return ExitCode::done;
     for (ssize_t done = 0; done < size;) {

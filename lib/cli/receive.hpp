@@ -65,6 +65,7 @@ class ReceiveCommand {
   Task<void> receive_messages(Readiness& readiness);
   Task<std::optional<Received>> receive_message(Readiness& readiness);
   bool is_over() const;
+  bool starts_processes() const { return options_.keep && !options_.json; }
   void check_count(std::size_t count) const;
   void take(Received received);
   void print(const Received& received) const;

@@ -99,7 +99,11 @@ Task<Fd> SendCommand::open(const Source& source) {
       ListenOptions listen;
       listen.allow_public = options_.allow_public;
       listen.blocking = true;
-      Listener listener = listen_on(Address::parse(source.word), listen);
+      const Address address = Address::parse(source.word);
+      if (address.kind != Address::Kind::tcp) {
+        throw InvalidArgument(fmt::format("tcp-listen, on {}: write host:port", source.word));
+      }
+      Listener listener = listen_on(address, listen);
       log_.info(fmt::format("listening, on {}", listener.text()));
       co_return listener.release();
     }
