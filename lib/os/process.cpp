@@ -92,9 +92,12 @@ void add_listen_pid(ChildPlan& plan) {
 /// Runs in the child, on the parent's memory. Returns errno.
 int execute(ChildPlan& plan) {
   const SpawnOptions& options = *plan.options;
-  struct sigaction action {};
-  action.sa_handler = SIG_DFL;
-  for (int signal = 1; signal < NSIG; ++signal) sigaction(signal, &action, nullptr);
+  // By the system call: the library's function leaves out the two signals that it uses itself, and
+  // whoever started us may have ignored those too. All zeros is the default, on every machine.
+  const std::array<unsigned long, 8> by_default{};
+  for (int signal = 1; signal < NSIG; ++signal) {
+    syscall(SYS_rt_sigaction, signal, by_default.data(), nullptr, NSIG / 8);
+  }
   if (options.new_group) setpgid(0, 0);
   if (options.parent_death_signal != 0) prctl(PR_SET_PDEATHSIG, options.parent_death_signal);
   if (options.no_new_privileges) prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
