@@ -2,6 +2,7 @@
 #include "cli/exchange.hpp"
 
 #include <fmt/format.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -67,7 +68,7 @@ Task<std::optional<Fd>> Exchange::next() {
 Task<std::optional<Fd>> Exchange::accept() {
   while (!stopped_) {
     Deadline limit(*readiness_, deadline_);
-    Accepted accepted = try_accept(listening_fd());
+    Accepted accepted = try_to_accept();
     switch (accepted.outcome) {
       case Accepted::Outcome::would_block:
         if (!co_await readiness_->readable() && !stopped_) {
@@ -87,6 +88,15 @@ Task<std::optional<Fd>> Exchange::accept() {
     }
   }
   co_return std::nullopt;
+}
+
+/// A listener that we inherited may be blocking, and its flags are not ours to change.
+Accepted Exchange::try_to_accept() const {
+  pollfd waiting{listening_fd(), POLLIN, 0};
+  if (accepts_ && poll(&waiting, 1, 0) <= 0) {
+    return {Accepted::Outcome::would_block, {}, {}, EAGAIN};
+  }
+  return try_accept(listening_fd());
 }
 
 Task<Fd> Exchange::connect() {

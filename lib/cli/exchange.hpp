@@ -55,6 +55,7 @@ class Exchange {
 
  private:
   Task<std::optional<Fd>> accept();
+  Accepted try_to_accept() const;
   Task<Fd> connect();
   void check_user(int socket) const;
   int listening_fd() const { return accepts_ ? options_.socket.number : listener_->fd(); }

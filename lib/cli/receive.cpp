@@ -25,6 +25,19 @@ constexpr std::size_t kMaxSenders = 64;
 /// The first descriptor of sd_listen_fds(3).
 constexpr int kFirstListenFd = 3;
 
+/// A call on a descriptor whose O_NONBLOCK is not ours to change: waits where it would block.
+template <typename Call>
+std::size_t wait_and_retry(int fd, short event, std::string_view attempt, std::string_view object,
+                           Call call) {
+  for (;;) {
+    const ssize_t size = retry(call);
+    if (size >= 0) return static_cast<std::size_t>(size);
+    if (errno != EAGAIN) throw SystemError(errno, attempt, object);
+    pollfd ready{fd, event, 0};
+    retry([&] { return poll(&ready, 1, -1); });
+  }
+}
+
 /// How the command gets what was received.
 SpawnOptions plan(const ReceiveOptions& receive, const Received& received) {
   SpawnOptions options;
@@ -225,13 +238,13 @@ void ReceiveCommand::check_count(std::size_t count) const {
 
 void ReceiveCommand::take(Received received) {
   ++taken_;
+  if (!options_.keep || taken_ == options_.count) stop();
   if (starts_processes()) {
     start_process(received);
   } else {
     if (options_.json) print(received);
     received_ = std::move(received);
   }
-  if (!options_.keep || taken_ == options_.count) stop();
 }
 
 void ReceiveCommand::print(const Received& received) const {
@@ -302,23 +315,17 @@ void ReceiveCommand::stop() {
 ExitCode hand_on(const ReceiveOptions& options, const Received& received) {
   if (options.keep || options.json) return ExitCode::done;
   if (!options.command.empty()) become(plan(options, received));
+  const int from = received.descriptors[0].get();
   std::array<char, 64 * 1024> buffer;
   for (;;) {
-    const int from = received.descriptors[0].get();
-    const ssize_t size = retry([&] { return read(from, buffer.data(), buffer.size()); });
-    if (size < 0 && errno == EAGAIN) {  // the sender's O_NONBLOCK, which is not ours to change
-      pollfd readable{from, POLLIN, 0};
-      retry([&] { return poll(&readable, 1, -1); });
-      continue;
-    }
-    if (size < 0) throw SystemError(errno, "read", "the received descriptor");
+    const std::size_t size = wait_and_retry(from, POLLIN, "read", "the received descriptor", [&] {
+      return read(from, buffer.data(), buffer.size());
+    });
     if (size == 0) return ExitCode::done;
-    for (ssize_t done = 0; done < size;) {
-      const ssize_t written = retry([&] {
-        return write(STDOUT_FILENO, buffer.data() + done, static_cast<std::size_t>(size - done));
+    for (std::size_t done = 0; done < size;) {
+      done += wait_and_retry(STDOUT_FILENO, POLLOUT, "write", "stdout", [&] {
+        return write(STDOUT_FILENO, buffer.data() + done, size - done);
       });
-      if (written < 0) throw SystemError(errno, "write", "stdout");
-      done += written;
     }
   }
 }
