@@ -4,6 +4,7 @@
 
 #include <csignal>
 #include <map>
+#include <optional>
 
 #include "cli/options.hpp"
 #include "cli/send.hpp"
@@ -75,11 +76,12 @@ handoff::SendOptions parse(Tool& tool) {
 }
 
 ExitCode run(Tool& tool) {
-  handoff::SendOptions options = parse(tool);
-  const handoff::SignalMask signals{SIGTERM, SIGINT, SIGHUP};
+  std::optional<handoff::SignalMask> signals;  // outlives what is given up when a signal comes
   handoff::Reactor reactor;
-  handoff::SendCommand command(reactor, signals, std::move(options), tool.log);
-  return reactor.run_for_result(command.run());
+  handoff::SendCommand command(reactor, parse(tool), tool.log);
+  reactor.run(command.open_sources());
+  signals.emplace({SIGTERM, SIGINT, SIGHUP});
+  return reactor.run_for_result(command.run(*signals));
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "os/error.hpp"
 #include "pass/fd_passing.hpp"
 #include "pass/handover.hpp"
+#include "pass/sources.hpp"
 #include "wire/message.hpp"
 
 namespace handoff {
@@ -48,8 +49,11 @@ SpawnOptions plan(const ReceiveOptions& receive, const Received& received) {
     std::erase_if(options.descriptors, [&](const auto& move) { return move.second == target; });
     options.descriptors.emplace_back(number, target);
   };
+  // The socket that we were given as a standard descriptor is ours, and not the command's.
+  static const Fd nothing = open_file("/dev/null", OpenMode::read_write);
   for (int number = 0; number < kFirstListenFd; ++number) {
-    if (is_open(number)) give(number, number);
+    const bool is_ours = number == receive.exchange.socket.number;
+    give(is_ours || !is_open(number) ? nothing.get() : number, number);
   }
   const std::vector<Fd>& descriptors = received.descriptors;
   switch (receive.placement) {
@@ -297,7 +301,7 @@ Task<void> ReceiveCommand::watch_signals() {
   for (;;) {
     while (const auto signal = signals_.try_read()) {
       if (!options_.keep || stopping_) {
-        raise(*signal);
+        end_by_signal(*signal);
         throw TimedOut(fmt::format("receive, on {}: ended by a signal", exchange_.name()));
       }
       stop();

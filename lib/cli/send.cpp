@@ -25,15 +25,16 @@ int parse_descriptor(const std::string& word) {
   return number;
 }
 
+Address parse_tcp(const std::string& word) {
+  Address address = Address::parse(word);
+  if (address.kind == Address::Kind::tcp) return address;
+  throw InvalidArgument(fmt::format("address, on {}: not a TCP one; write host:port", word));
+}
+
 }  // namespace
 
-SendCommand::SendCommand(Reactor& reactor, const SignalMask& signals, SendOptions options,
-                         const Log& log)
-    : reactor_(reactor),
-      signals_(signals),
-      options_(std::move(options)),
-      log_(log),
-      exchange_(reactor, options_.exchange, log) {
+SendCommand::SendCommand(Reactor& reactor, SendOptions options, const Log& log)
+    : reactor_(reactor), options_(std::move(options)), log_(log) {
   if (options_.sources.empty()) options_.sources = {{Source::Kind::inherited, "0"}};
   const std::size_t count = options_.sources.size();
   if (count > kMaxDescriptorsPerMessage) {
@@ -52,34 +53,35 @@ SendCommand::SendCommand(Reactor& reactor, const SignalMask& signals, SendOption
   }
 }
 
-Task<void> SendCommand::watch_signals() {
-  Readiness readiness(reactor_, signals_.fd());
+Task<void> SendCommand::watch_signals(const SignalMask& signals) {
+  Readiness readiness(reactor_, signals.fd());
   for (;;) {
-    while (const auto signal = signals_.try_read()) {
+    while (const auto signal = signals.try_read()) {
       if (!options_.keep) {
-        raise(*signal);
-        throw TimedOut(fmt::format("send, on {}: ended by a signal", exchange_.name()));
+        end_by_signal(*signal);
+        throw TimedOut(fmt::format("send, on {}: ended by a signal", exchange_->name()));
       }
-      exchange_.stop();
+      exchange_->stop();
     }
     co_await readiness.readable();
   }
 }
 
-Task<ExitCode> SendCommand::run() {
-  reactor_.spawn(watch_signals());
-  co_await open_sources();
+Task<ExitCode> SendCommand::run(const SignalMask& signals) {
+  exchange_.emplace(reactor_, options_.exchange, log_);
+  reactor_.spawn(watch_signals(signals));
   if (!options_.keep) {
-    const auto socket = co_await exchange_.next();
+    const auto socket = co_await exchange_->next();
     co_await send(socket->get());
     co_return ExitCode::done;
   }
-  log_.info(fmt::format("ready, on {}", exchange_.name()));
-  while (auto socket = co_await exchange_.next()) reactor_.spawn(serve(*std::move(socket)));
+  log_.info(fmt::format("ready, on {}", exchange_->name()));
+  while (auto socket = co_await exchange_->next()) reactor_.spawn(serve(*std::move(socket)));
   co_return ExitCode::done;
 }
 
 Task<void> SendCommand::open_sources() {
+  deadline_ = deadline_after(Clock::now(), options_.exchange.timeout);
   for (const Source& source : options_.sources) {
     Fd descriptor = co_await open(source);
     descriptors_.push_back(std::move(descriptor));
@@ -99,17 +101,13 @@ Task<Fd> SendCommand::open(const Source& source) {
       ListenOptions listen;
       listen.allow_public = options_.allow_public;
       listen.blocking = true;
-      const Address address = Address::parse(source.word);
-      if (address.kind != Address::Kind::tcp) {
-        throw InvalidArgument(fmt::format("tcp-listen, on {}: write host:port", source.word));
-      }
-      Listener listener = listen_on(address, listen);
+      Listener listener = listen_on(parse_tcp(source.word), listen);
       log_.info(fmt::format("listening, on {}", listener.text()));
       co_return listener.release();
     }
     case Source::Kind::tcp_connect: {
-      const Address address = Address::parse(source.word);
-      Connection connection = co_await connect_to(reactor_, address, exchange_.deadline());
+      const Address address = parse_tcp(source.word);
+      Connection connection = co_await connect_to(reactor_, address, deadline_);
       set_nonblocking(connection.socket.get(), false);
       co_return std::move(connection.socket);
     }
@@ -128,7 +126,7 @@ Task<void> SendCommand::serve(Fd socket) {
 
 Task<void> SendCommand::send(int socket) {
   Readiness readiness(reactor_, socket);
-  Deadline limit(readiness, exchange_.deadline());
+  Deadline limit(readiness, exchange_->deadline());
   std::vector<int> numbers;
   for (const Fd& descriptor : descriptors_) numbers.push_back(descriptor.get());
   std::string_view rest = message_;
@@ -142,9 +140,9 @@ Task<void> SendCommand::send(int socket) {
         break;
       case SendOutcome::would_block:
         if (co_await readiness.writable()) break;
-        throw TimedOut(fmt::format("send, on {}: timed out", exchange_.name()));
+        throw TimedOut(fmt::format("send, on {}: timed out", exchange_->name()));
       case SendOutcome::closed:
-        throw ProtocolError(fmt::format("send, on {}: the receiver is gone", exchange_.name()));
+        throw ProtocolError(fmt::format("send, on {}: the receiver is gone", exchange_->name()));
     }
   }
   if (options_.confirm) co_await await_confirmation(readiness);
@@ -160,10 +158,10 @@ Task<void> SendCommand::await_confirmation(Readiness& readiness) {
     }
     if (result.outcome != ReceiveOutcome::would_block) {
       throw ProtocolError(
-          fmt::format("send, on {}: the receiver did not confirm", exchange_.name()));
+          fmt::format("send, on {}: the receiver did not confirm", exchange_->name()));
     }
     if (!co_await readiness.readable()) {
-      throw TimedOut(fmt::format("send, on {}: not confirmed in time", exchange_.name()));
+      throw TimedOut(fmt::format("send, on {}: not confirmed in time", exchange_->name()));
     }
   }
 }

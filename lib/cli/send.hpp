@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,27 +36,29 @@ struct SendOptions {
 /// What fdsend does: opens what is to be sent, meets the other side, sends.
 class SendCommand {
  public:
-  SendCommand(Reactor& reactor, const SignalMask& signals, SendOptions options, const Log& log);
+  /// Throws InvalidArgument for options that do not go together.
+  SendCommand(Reactor& reactor, SendOptions options, const Log& log);
   SendCommand(const SendCommand&) = delete;
   SendCommand& operator=(const SendCommand&) = delete;
 
+  /// Opens what is to be sent. May block in open(2), where a signal shall end us as ever.
+  Task<void> open_sources();
   /// With `keep` until a signal ends it. Otherwise a signal is raised again; it arrives when
   /// `signals` ends, after what was bound has been given up.
-  Task<ExitCode> run();
+  Task<ExitCode> run(const SignalMask& signals);
 
  private:
-  Task<void> watch_signals();
-  Task<void> open_sources();
+  Task<void> watch_signals(const SignalMask& signals);
   Task<Fd> open(const Source& source);
   Task<void> serve(Fd socket);
   Task<void> send(int socket);
   Task<void> await_confirmation(Readiness& readiness);
 
   Reactor& reactor_;
-  const SignalMask& signals_;
   SendOptions options_;
   const Log& log_;
-  Exchange exchange_;
+  std::optional<Exchange> exchange_;
+  TimePoint deadline_ = kNever;
   std::vector<Fd> descriptors_;
   std::string message_;
 };

@@ -34,7 +34,6 @@ struct ChildPlan {
   std::vector<char*> argv;
   std::vector<char*> environment;
   std::vector<std::pair<int, int>> moves;  ///< sorted by the child's number
-  int above_all = 3;                       ///< greater than each of the child's numbers
   std::array<char, 32> listen_pid{};       ///< room for the variable
 };
 
@@ -54,15 +53,28 @@ std::vector<char*> pointers_to(const std::vector<std::string>& strings) {
   return pointers;
 }
 
+bool is_target(const ChildPlan& plan, int number) {
+  return std::any_of(plan.moves.begin(), plan.moves.end(),
+                     [number](const auto& move) { return move.second == number; });
+}
+
 bool place_descriptors(ChildPlan& plan) {
-  // First out of each other's way, then to their places.
+  // First those that stand in another's place out of the way, and those in their own place too: a
+  // copy onto itself would keep close-on-exec. Then all to their places.
+  int lowest = STDERR_FILENO + 1;
   for (auto& [source, target] : plan.moves) {
-    source = fcntl(source, F_DUPFD_CLOEXEC, plan.above_all);
-    if (source < 0) return false;
+    while (is_target(plan, source)) {
+      source = fcntl(source, F_DUPFD_CLOEXEC, lowest);
+      if (source < 0) return false;
+      lowest = source + 1;
+    }
   }
-  unsigned int next = 0;
   for (const auto& [source, target] : plan.moves) {
     if (dup2(source, target) < 0) return false;
+  }
+  // Last, all that lies between and above the places.
+  unsigned int next = 0;
+  for (const auto& [source, target] : plan.moves) {
     const auto number = static_cast<unsigned int>(target);
     if (number > next) syscall(SYS_close_range, next, number - 1, 0);
     next = number + 1;
@@ -78,7 +90,6 @@ ChildPlan make_plan(const SpawnOptions& options) {
   plan.moves = options.descriptors;
   std::sort(plan.moves.begin(), plan.moves.end(),
             [](const auto& left, const auto& right) { return left.second < right.second; });
-  if (!plan.moves.empty()) plan.above_all = std::max(3, plan.moves.back().second + 1);
   return plan;
 }
 

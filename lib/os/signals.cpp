@@ -30,6 +30,11 @@ std::optional<int> SignalMask::try_read() const {
   return static_cast<int>(info.ssi_signo);
 }
 
+void end_by_signal(int signal) {
+  std::signal(signal, SIG_DFL);  // whoever started us may have ignored it
+  raise(signal);
+}
+
 void ignore_sigpipe() {
   std::signal(SIGPIPE, SIG_IGN);
 }

@@ -28,6 +28,10 @@ class SignalMask {
   Fd fd_;
 };
 
+/// Has us end by `signal`, as if nobody had waited for it. While it is blocked, that is put off
+/// until its SignalMask ends.
+void end_by_signal(int signal);
+
 /// A write to a closed connection is to be an error, not the end of the process. Children get
 /// the default back from spawn().
 void ignore_sigpipe();
