@@ -32,13 +32,12 @@ handoff::SendOptions parse(Tool& tool) {
   handoff::add_words(app, "--tcp-listen", "Listen there, then send the listener", "ADDR");
   handoff::add_words(app, "--tcp-connect", "Connect there, then send the connection", "ADDR");
   handoff::add_words(app, "--pid", "Take descriptor FD of the running process PID", "PID:FD");
-  app.add_option("--open-mode", options.open_mode,
-                 "Open files to: read (default), write, append, read-write")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, OpenMode>{{"read", OpenMode::read},
-                                          {"write", OpenMode::write},
-                                          {"append", OpenMode::append},
-                                          {"read-write", OpenMode::read_write}}))
+  handoff::add_choice(app, "--open-mode", options.open_mode,
+                      {{"read", OpenMode::read},
+                       {"write", OpenMode::write},
+                       {"append", OpenMode::append},
+                       {"read-write", OpenMode::read_write}},
+                      "Open files to: read (default), write, append, read-write")
       ->type_name("MODE");
   app.add_option("-n,--name", options.names, "A name for each descriptor, in order; repeatable")
       ->type_name("NAME")

@@ -25,12 +25,9 @@ handoff::MasterOptions parse(Tool& tool) {
   app.add_option("-n,--workers", options.workers, "How many COMMANDs run (default: one a core)")
       ->check(CLI::Range(1, 4096))
       ->type_name("N");
-  app.add_option("--handshake", supervisor.handshake,
-                 "full (default), or none: the article's plain protocol")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, handoff::Handshake>{{"full", handoff::Handshake::full},
-                                                    {"none", handoff::Handshake::none}},
-          CLI::ignore_case))
+  handoff::add_choice(app, "--handshake", supervisor.handshake,
+                      {{"full", handoff::Handshake::full}, {"none", handoff::Handshake::none}},
+                      "full (default), or none: the article's plain protocol")
       ->type_name("WHAT");
   app.add_option("--max-connections", options.max_connections, "Stop accepting above it")
       ->check(CLI::Range(1, 100000000))

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "cli/tool_main.hpp"
 #include "cluster/report.hpp"
 #include "os/address.hpp"
+#include "os/error.hpp"
 
 /// Options that several tools have, and words that several options take.
 namespace handoff {
@@ -26,6 +28,25 @@ void add_inherited_listeners(std::vector<Address>& listen);
 /// An option whose every use takes one word; the words are in its results().
 void add_words(CLI::App& app, const std::string& names, const std::string& help,
                const std::string& type);
+
+/// An option that takes one of some words, each of which stands for a value.
+template <typename Value>
+CLI::Option* add_choice(CLI::App& app, const std::string& names, Value& value,
+                        const std::map<std::string, Value>& words, const std::string& help) {
+  return app.add_option_function<std::string>(
+      names,
+      [&value, words](const std::string& word) {
+        const auto found = words.find(word);
+        if (found != words.end()) {
+          value = found->second;
+          return;
+        }
+        std::string all;
+        for (const auto& [name, meaning] : words) all += (all.empty() ? "" : ", ") + name;
+        throw InvalidArgument("option, on " + word + ": write one of " + all);
+      },
+      help);
+}
 
 /// -t/--timeout, --mode and --allow-uid of fdsend and fdrecv.
 void add_exchange_options(Tool& tool, ExchangeOptions& options);
