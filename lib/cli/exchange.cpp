@@ -101,7 +101,6 @@ Accepted Exchange::try_to_accept() const {
 
 Task<Fd> Exchange::connect() {
   for (;;) {
-    std::exception_ptr error;
     try {
       Connection connection = co_await connect_to(reactor_, options_.socket, deadline_);
       co_return std::move(connection.socket);

@@ -286,7 +286,8 @@ Usage: rpc-worker \[-l ADDR\].*--method NAME=CMD .*--drain-timeout T .*' ''
 @test "--stdio finishes the calls that run when its input ends" {
   frame '{"in":"slow"}' >requests
   frame '{"out":"slow","result":"done"}' >replies
-  tool bash -c $'rpc-worker --stdio -m \'slow=sleep 0.2; echo "\\"done\\""\' <requests >got; echo $?; cmp got replies'
+  mkfifo gate
+  tool bash -c $'rpc-worker --stdio -m "slow=cat gate" <requests >got & echo \'"done"\' >gate; wait $!; echo $?; cmp got replies'
   expect 0 0 ''
 }
 
