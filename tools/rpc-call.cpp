@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "cli/call.hpp"
+#include "cli/options.hpp"
 #include "cli/params.hpp"
 #include "cli/tool_main.hpp"
 #include "os/error.hpp"
@@ -42,9 +43,8 @@ handoff::CallOptions parse(Tool& tool) {
   app.add_option("--ok", options.ok_codes, "An error with this code is success; repeatable")
       ->type_name("CODE")
       ->allow_extra_args(false);
-  app.add_option("--max-frame", options.max_frame, "Longest reply (default 1MiB)")
-      ->transform(CLI::AsSizeValue(false))
-      ->type_name("BYTES");
+  handoff::add_max_frame(app, options.max_frame, "Longest reply (default 1MiB)");
+  app.add_flag("--jsonrpc", options.json_rpc, "Speak JSON-RPC 2.0; JSON is an object or an array");
   const std::vector<std::string> words = tool.parse_words();
 
   const std::size_t needed = options.list ? 1 : 2;

@@ -20,11 +20,14 @@ handoff::MasterOptions parse(Tool& tool) {
   options.workers = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   auto& app = tool.app;
   tool.describe("Accept connections, and pass each of them to one of the workers.",
-                "rpc-master [-l ADDR]... [-n N] [options] -- COMMAND [ARG...]");
+                "rpc-master [-l ADDR]... [-n N] [options] -- COMMAND [ARG...]\n"
+                "       rpc-master [-l ADDR]... [-j PATH] [options]");
   add_listen_options(tool, options.listen, options.allow_public);
   app.add_option("-n,--workers", options.workers, "How many COMMANDs run (default: one a core)")
-      ->check(CLI::Range(1, 4096))
+      ->check(CLI::Range(0, 4096))
       ->type_name("N");
+  handoff::add_address(app, "-j,--join", options.join, "Let workers join at this named socket",
+                       "PATH");
   handoff::add_choice(app, "--handshake", supervisor.handshake,
                       {{"full", handoff::Handshake::full}, {"none", handoff::Handshake::none}},
                       "full (default), or none: the article's plain protocol")
@@ -45,7 +48,7 @@ handoff::MasterOptions parse(Tool& tool) {
          "Pause before a worker that died young is started again (default 100ms:10s)")
       ->type_name("MIN:MAX");
   app.add_option("--allow-uid", options.allowed_uids,
-                 "Who may connect to an abstract name, besides the own user; repeatable")
+                 "Who may join, or connect to an abstract name, besides the own user; repeatable")
       ->type_name("UID")
       ->allow_extra_args(false);
   app.add_option("--pidfile", options.pidfile, "Write the process id there, once ready")
@@ -56,9 +59,17 @@ handoff::MasterOptions parse(Tool& tool) {
   if (options.listen.empty()) options.listen = {handoff::Address::parse("127.0.0.1:8080")};
   supervisor.command = tool.after_dashes;
   if (supervisor.command.empty()) {
-    throw handoff::InvalidArgument(
-        "no command for the workers; write it behind --, as in "
-        "`rpc-master -- rpc-worker`");
+    if (!options.join) {
+      throw handoff::InvalidArgument(
+          "no command for the workers; write it behind --, as in "
+          "`rpc-master -- rpc-worker`, or let them join by --join PATH");
+    }
+    if (app.count("--workers") > 0) {
+      throw handoff::InvalidArgument("--workers needs a command behind --");
+    }
+    options.workers = 0;
+  } else if (options.workers == 0 && !options.join) {
+    throw handoff::InvalidArgument("--workers 0 needs --join PATH");
   }
   if (options.max_connections > 0 && supervisor.handshake == handoff::Handshake::none) {
     throw handoff::InvalidArgument(

@@ -18,18 +18,24 @@ class Semaphore {
   /// Whether acquire() would succeed at once.
   bool available() const { return free_ > 0; }
 
-  /// True once a place is had; false at once when too many wait already.
-  Task<bool> acquire() {
+  enum class Outcome {
+    acquired,
+    full,       ///< too many wait already
+    timed_out,  ///< the deadline came first
+  };
+  /// Waits for a place, which release() gives back.
+  Task<Outcome> acquire(TimePoint deadline = kNever) {
     if (free_ > 0) {
       --free_;
-      co_return true;
+      co_return Outcome::acquired;
     }
-    if (waiting_.size() >= max_waiting_) co_return false;
+    if (waiting_.size() >= max_waiting_) co_return Outcome::full;
     Turn turn{*this, Event(reactor_)};
     waiting_.push_back(&turn);
+    const Alarm alarm(reactor_, turn.came, deadline);
     co_await turn.came;
-    turn.taken = true;
-    co_return true;
+    turn.taken = turn.granted;
+    co_return turn.granted ? Outcome::acquired : Outcome::timed_out;
   }
 
   /// Gives a place to whoever has waited longest.
@@ -40,6 +46,7 @@ class Semaphore {
     }
     Turn* next = waiting_.front();
     waiting_.pop_front();
+    next->granted = true;
     next->came.set();
   }
 
@@ -47,9 +54,10 @@ class Semaphore {
   struct Turn {
     Semaphore& semaphore;
     Event came;
+    bool granted = false;
     bool taken = false;
     ~Turn() {
-      if (!came.is_set()) {
+      if (!granted) {
         std::erase(semaphore.waiting_, this);
       } else if (!taken) {
         semaphore.release();
@@ -61,6 +69,18 @@ class Semaphore {
   std::size_t free_;
   std::size_t max_waiting_;
   std::deque<Turn*> waiting_;
+};
+
+/// Gives an acquired place back when it goes.
+class SemaphorePlace {
+ public:
+  explicit SemaphorePlace(Semaphore& semaphore) : semaphore_(semaphore) {}
+  SemaphorePlace(const SemaphorePlace&) = delete;
+  SemaphorePlace& operator=(const SemaphorePlace&) = delete;
+  ~SemaphorePlace() { semaphore_.release(); }
+
+ private:
+  Semaphore& semaphore_;
 };
 
 }  // namespace handoff

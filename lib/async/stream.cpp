@@ -37,9 +37,9 @@ int pending_error(int socket) {
   return error;
 }
 
-Fd try_make_socket(const SocketAddress& target, int& error) {
+Fd try_make_socket(const SocketAddress& target, int type, int& error) {
   try {
-    return make_socket(target);
+    return make_socket(target, type);
   } catch (const SystemError& failed) {
     error = failed.error_number();
     return {};
@@ -136,13 +136,14 @@ void Stream::end_writing() {
   shutdown(fd(), SHUT_WR);
 }
 
-Task<Connection> connect_to(Reactor& reactor, const Address& address, TimePoint deadline) {
+Task<Connection> connect_to(Reactor& reactor, const Address& address, TimePoint deadline,
+                            int type) {
   if (address.kind == Address::Kind::inherited) co_return Connection{Fd(address.number), {}};
   if (address.kind == Address::Kind::exec) co_return run_command(address);
   int error = 0;
   for (const SocketAddress& target : address.resolve()) {
     bool expired = false;
-    Fd socket = try_make_socket(target, error);
+    Fd socket = try_make_socket(target, type, error);
     if (!socket.valid()) continue;  // a host without IPv6, say
     error = co_await connect_one(reactor, socket, target, deadline, expired);
     if (error == 0) co_return Connection{std::move(socket), {}};

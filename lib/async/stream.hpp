@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <sys/socket.h>
+
 #include <cstddef>
 #include <optional>
 #include <span>
@@ -101,9 +103,11 @@ struct Connection {
   std::optional<Child> child;
 };
 
-/// Connects to `address`, each of its kernel addresses in turn; both arguments must outlive the
-/// task. A descriptor (fd:N) is taken as it is; exec:COMMAND runs `sh -c COMMAND` with a socket as
-/// its stdin and stdout. Throws Unreachable, TimedOut ("connect, on ADDRESS: ...") or SystemError.
-Task<Connection> connect_to(Reactor& reactor, const Address& address, TimePoint deadline);
+/// Connects to `address`, each of its kernel addresses in turn, with a socket of this type; the
+/// reactor and the address must outlive the task. A descriptor (fd:N) is taken as it is;
+/// exec:COMMAND runs `sh -c COMMAND` with a socket as its stdin and stdout. Throws Unreachable,
+/// TimedOut ("connect, on ADDRESS: ...") or SystemError.
+Task<Connection> connect_to(Reactor& reactor, const Address& address, TimePoint deadline,
+                            int type = SOCK_STREAM);
 
 }  // namespace handoff

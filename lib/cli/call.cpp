@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstdio>
 #include <optional>
 
@@ -22,6 +23,15 @@ constexpr auto kLastPause = std::chrono::seconds(1);
 
 /// Written at once, when replies come faster.
 constexpr std::size_t kOutputBatch = 64 * 1024;
+
+constexpr const char* kNotStructured = "JSON-RPC has only objects and arrays for params";
+
+/// Null is no params at all.
+bool is_json_rpc_params(std::string_view json) {
+  const std::size_t begin = json.find_first_not_of(" \t\r");
+  json.remove_prefix(std::min(begin, json.size()));
+  return is_structured(json) || json.starts_with('n');
+}
 
 /// The last line of what a failed command wrote to its stderr, if the error carries that.
 std::string last_words(const std::string& data) {
@@ -41,6 +51,9 @@ CallCommand::CallCommand(Reactor& reactor, CallOptions options, const Log& log)
       line_sent_(reactor),
       line_answered_(reactor) {
   if (options_.list) options_.method = "methods";
+  if (options_.json_rpc && !options_.lines && !is_json_rpc_params(options_.params)) {
+    throw InvalidArgument(fmt::format("params, on {}: {}", options_.params, kNotStructured));
+  }
 }
 
 Task<ExitCode> CallCommand::run() {
@@ -77,11 +90,11 @@ Task<void> CallCommand::connect() {
 
 Task<ExitCode> CallCommand::call_once() {
   for (;;) {
-    client_->queue(options_.method, options_.params);
+    queue(options_.params, 1);
     co_await client_->flush(deadline_);
     const Reply reply = co_await client_->receive(deadline_);
     if (!is_worth_retrying(reply)) {
-      co_return options_.list&& reply.out != "error" ? list_methods(reply) : show(reply, "");
+      co_return options_.list && !reply.is_error() ? list_methods(reply) : show(reply, "");
     }
     --retries_left_;
     co_await reactor_.sleep_until(Clock::now() + kFirstPause);
@@ -91,10 +104,11 @@ Task<ExitCode> CallCommand::call_once() {
 
 /// The server said that it did not run the call.
 bool CallCommand::is_worth_retrying(const Reply& reply) const {
-  if (retries_left_ <= 0 || reply.out != "error") return false;
+  if (retries_left_ <= 0 || !reply.is_error()) return false;
   const int code = parse_error_result(reply.result).code;
   return code == static_cast<int>(ErrorCode::busy) ||
-         code == static_cast<int>(ErrorCode::shutting_down);
+         code == static_cast<int>(ErrorCode::shutting_down) ||
+         code == static_cast<int>(ErrorCode::unreachable);
 }
 
 Task<ExitCode> CallCommand::call_lines() {
@@ -111,19 +125,42 @@ Task<ExitCode> CallCommand::call_lines() {
     const std::string where = fmt::format(", line {}", line.number);
     ExitCode code = ExitCode::negative;
     if (!line.problem.empty()) {
-      log_.error(fmt::format("params{}: not JSON: {}", where, line.problem));
+      log_.error(fmt::format("params{}: {}", where, line.problem));
       print("null");
     } else {
-      std::optional<Reply> reply = client_->try_receive();
-      if (!reply) {
-        flush();
-        reply = co_await client_->receive(line.deadline);
-      }
-      code = show(*reply, where);
+      code = co_await answer_line(line);
     }
     worst = std::max(worst, code);
     pending_.pop_front();
     line_answered_.set();
+  }
+}
+
+void CallCommand::queue(std::string_view params, std::uint64_t number) {
+  if (!options_.json_rpc) return client_->queue(options_.method, params);
+  client_->queue(options_.method, params, fmt::format_int(number).str(), Dialect::json_rpc);
+}
+
+/// Replies of JSON-RPC come in any order; those that are early are kept. One without a number is an
+/// error that is about nothing in particular, and taken for the next.
+Task<ExitCode> CallCommand::answer_line(const PendingLine& line) {
+  const std::string where = fmt::format(", line {}", line.number);
+  for (;;) {
+    if (const auto found = early_.find(line.number); found != early_.end()) {
+      const EarlyReply early = std::move(found->second);
+      early_.erase(found);
+      co_return show({early.is_error ? "error" : "", early.result, {}, early.body}, where);
+    }
+    std::optional<Reply> reply = client_->try_receive();
+    if (!reply) {
+      flush();
+      reply = co_await client_->receive(line.deadline);
+    }
+    std::uint64_t number = line.number;
+    std::from_chars(reply->id.data(), reply->id.data() + reply->id.size(), number);
+    if (!options_.json_rpc || number == line.number) co_return show(*reply, where);
+    early_.insert_or_assign(number, EarlyReply{reply->is_error(), std::string(reply->result),
+                                               std::string(reply->body)});
   }
 }
 
@@ -161,9 +198,11 @@ Task<void> CallCommand::send_lines() {
 void CallCommand::send_line(std::string_view line) {
   PendingLine pending{++line_count_, deadline_after(Clock::now(), options_.timeout), {}};
   if (const auto problem = json_problem(line)) {
-    pending.problem = *problem;
+    pending.problem = "not JSON: " + *problem;
+  } else if (options_.json_rpc && !is_json_rpc_params(line)) {
+    pending.problem = kNotStructured;
   } else {
-    client_->queue(options_.method, line);
+    queue(line, pending.number);
   }
   pending_.push_back(std::move(pending));
   line_sent_.set();
@@ -172,7 +211,7 @@ void CallCommand::send_line(std::string_view line) {
 /// Prints a reply; `where` names the line that it answers.
 ExitCode CallCommand::show(const Reply& reply, const std::string& where) {
   if (options_.full) print(render_json(reply.body, options_.rendering));
-  if (reply.out != "error") {
+  if (!reply.is_error()) {
     if (!options_.full) print(render_json(reply.result, options_.rendering));
     return ExitCode::done;
   }

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -25,6 +26,7 @@ struct CallOptions {
   bool lines = false;  ///< params come as lines of stdin
   bool list = false;   ///< show the methods
   bool full = false;   ///< show whole replies
+  bool json_rpc = false;
   Rendering rendering = Rendering::compact;
   Duration timeout = std::chrono::seconds(60);
   Duration connect_timeout = std::chrono::seconds(10);
@@ -47,12 +49,21 @@ class CallCommand {
  private:
   /// A line whose reply is still to come, or that was no JSON.
   struct PendingLine {
-    std::uint64_t number;
+    std::uint64_t number;  ///< also the call's id in JSON-RPC
     TimePoint deadline;
     std::string problem;
   };
 
+  /// A reply of JSON-RPC, kept until its turn.
+  struct EarlyReply {
+    bool is_error;
+    std::string result;
+    std::string body;
+  };
+
   Task<void> connect();
+  void queue(std::string_view params, std::uint64_t number);
+  Task<ExitCode> answer_line(const PendingLine& line);
   Task<ExitCode> call_once();
   Task<ExitCode> call_lines();
   Task<void> send_lines();
@@ -71,6 +82,7 @@ class CallCommand {
   int retries_left_;
   std::string output_;
   std::deque<PendingLine> pending_;
+  std::map<std::uint64_t, EarlyReply> early_;
   std::uint64_t line_count_ = 0;
   bool input_ended_ = false;
   Event line_sent_;

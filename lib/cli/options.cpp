@@ -8,6 +8,7 @@
 #include <cstdlib>
 
 #include "os/error.hpp"
+#include "wire/frame.hpp"
 
 namespace handoff {
 
@@ -40,6 +41,21 @@ void add_words(CLI::App& app, const std::string& names, const std::string& help,
       ->type_name(type)
       ->expected(1, CLI::detail::expected_max_vector_size)
       ->allow_extra_args(false);
+}
+
+CLI::Option* add_address(CLI::App& app, const std::string& names, std::optional<Address>& address,
+                         const std::string& help, const std::string& type) {
+  return app
+      .add_option_function<std::string>(
+          names, [&address](const std::string& text) { address = Address::parse(text); }, help)
+      ->type_name(type);
+}
+
+void add_max_frame(CLI::App& app, std::uint32_t& max_frame, const std::string& help) {
+  app.add_option("--max-frame", max_frame, help)
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::Range(1U, frame::kHighestMaxBody, "at most 128MiB"))
+      ->type_name("BYTES");
 }
 
 void add_exchange_options(Tool& tool, ExchangeOptions& options) {

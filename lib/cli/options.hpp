@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -47,6 +49,13 @@ CLI::Option* add_choice(CLI::App& app, const std::string& names, Value& value,
       },
       help);
 }
+
+/// An option that takes one address.
+CLI::Option* add_address(CLI::App& app, const std::string& names, std::optional<Address>& address,
+                         const std::string& help, const std::string& type);
+
+/// --max-frame, which is at most frame::kHighestMaxBody.
+void add_max_frame(CLI::App& app, std::uint32_t& max_frame, const std::string& help);
 
 /// -t/--timeout, --mode and --allow-uid of fdsend and fdrecv.
 void add_exchange_options(Tool& tool, ExchangeOptions& options);

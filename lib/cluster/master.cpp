@@ -12,6 +12,17 @@
 #include "os/error.hpp"
 
 namespace handoff {
+namespace {
+
+/// Who may connect is told by the peer's uid; the file's mode must let those who are named.
+Listener listen_for_workers(const MasterOptions& options) {
+  ListenOptions listen;
+  listen.type = options.supervisor.handshake == Handshake::full ? SOCK_SEQPACKET : SOCK_STREAM;
+  if (!options.allowed_uids.empty()) listen.mode = 0666;
+  return listen_on(*options.join, listen);
+}
+
+}  // namespace
 
 Master::Master(Reactor& reactor, const SignalMask& signals, MasterOptions options, Report report)
     : reactor_(reactor),
@@ -28,6 +39,20 @@ Master::Master(Reactor& reactor, const SignalMask& signals, MasterOptions option
     acceptors_.emplace_back(reactor_, listen_on(address, listen), owner, report_,
                             options_.allowed_uids);
   }
+  if (options_.join) door_.emplace(*this, listen_for_workers(options_));
+}
+
+Master::Door::Door(Master& master, Listener listener)
+    : master_(master),
+      acceptor_(master.reactor_, std::move(listener), static_cast<AcceptorOwner&>(*this),
+                master.report_) {}
+
+void Master::Door::accepted(Fd connection, const SocketAddress&) {
+  if (is_allowed_peer(connection.get(), master_.options_.allowed_uids)) {
+    return master_.supervisor_.adopt(std::move(connection));
+  }
+  master_.report_(Severity::error, fmt::format("join: user {} is not allowed; see --allow-uid",
+                                               peer_uid(connection.get())));
 }
 
 Master::~Master() {
@@ -37,6 +62,8 @@ Master::~Master() {
 Task<Supervisor::CutOff> Master::run() {
   reactor_.spawn(watch_signals());
   for (int i = 0; i < options_.workers; ++i) supervisor_.add();
+  if (door_) reactor_.spawn(door_->acceptor().run());
+  on_change();
   co_await all_gone_;
   co_return supervisor_.cut_off();
 }
@@ -75,7 +102,7 @@ void Master::handle_signal(int signal) {
 /// A worker became ready, has room, or is gone.
 void Master::on_change() {
   if (stopping_ && supervisor_.size() == 0) all_gone_.set();
-  if (!accepting_ && !stopping_ && supervisor_.ready_count() == supervisor_.size()) {
+  if (!accepting_ && !stopping_ && supervisor_.all_started()) {
     begin_to_accept();
   }
   for (Acceptor& acceptor : acceptors_) acceptor.resume();
@@ -89,6 +116,7 @@ void Master::begin_to_accept() {
     line += " " + acceptor.listener().text();
     reactor_.spawn(acceptor.run());
   }
+  if (door_) line += fmt::format(" (workers join at {})", options_.join->text);
   report_(Severity::info, line);
 }
 
@@ -100,6 +128,7 @@ void Master::stop() {
     for (Acceptor& acceptor : acceptors_) acceptor.accept_waiting();
   }
   for (Acceptor& acceptor : acceptors_) acceptor.close();
+  if (door_) door_->acceptor().close();
   supervisor_.retire_all();
   on_change();
 }

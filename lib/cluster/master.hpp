@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,7 @@ struct MasterOptions {
   int workers = 1;
   std::size_t max_connections = 0;  ///< 0: no limit
   std::string pidfile;              ///< empty: none
+  std::optional<Address> join;      ///< the named socket where workers join
   std::vector<uid_t> allowed_uids;
   SupervisorOptions supervisor;
 };
@@ -31,6 +33,20 @@ struct MasterOptions {
 /// The master's life: binds, starts its workers, accepts once all of them are ready, and passes
 /// what it accepts until a signal ends it.
 class Master final : private AcceptorOwner {
+  /// Where workers join.
+  class Door final : private AcceptorOwner {
+   public:
+    Door(Master& master, Listener listener);
+    Acceptor& acceptor() { return acceptor_; }
+
+   private:
+    bool has_room() const override { return true; }
+    void accepted(Fd connection, const SocketAddress& peer) override;
+
+    Master& master_;
+    Acceptor acceptor_;
+  };
+
  public:
   /// Binds every address: throws what listen_on throws. `signals` are those of kMasterSignals.
   Master(Reactor& reactor, const SignalMask& signals, MasterOptions options, Report report);
@@ -60,6 +76,7 @@ class Master final : private AcceptorOwner {
   std::unique_ptr<Dispatcher> dispatcher_;
   std::deque<Acceptor> acceptors_;
   Supervisor supervisor_;
+  std::optional<Door> door_;
   Event all_gone_;
   std::uint64_t last_id_ = 0;
   bool accepting_ = false;

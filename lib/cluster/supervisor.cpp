@@ -12,7 +12,7 @@
 
 #include "os/error.hpp"
 #include "os/socket.hpp"
-#include "rpc/command.hpp"
+#include "rpc/processes.hpp"
 
 namespace handoff {
 namespace {
@@ -51,11 +51,65 @@ Supervisor::Supervisor(Reactor& reactor, Dispatcher& dispatcher, SupervisorOptio
 
 Supervisor::~Supervisor() = default;
 
-void Supervisor::add() {
+Supervisor::Place& Supervisor::add_place() {
   int number = 1;
   for (const Place& place : places_) number = std::max(number, place.number + 1);
-  Place& place = places_.emplace_back(reactor_, number);
-  reactor_.spawn(keep(place));
+  return places_.emplace_back(reactor_, number);
+}
+
+void Supervisor::add() {
+  reactor_.spawn(keep(add_place()));
+}
+
+void Supervisor::adopt(Fd channel) {
+  const auto joined = std::count_if(places_.begin(), places_.end(),
+                                    [](const Place& place) { return place.joined; });
+  if (static_cast<std::size_t>(joined) >= kMaxJoined) {
+    return report_(Severity::error, fmt::format("join: {} workers are the limit", kMaxJoined));
+  }
+  Place& place = add_place();
+  place.joined = true;
+  place.started = Clock::now();
+  place.link = std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(*this),
+                                            options_.handshake, place.number, std::move(channel));
+  limit(place, options_.ready_timeout);
+  reactor_.spawn(host(place));
+  place.link->start();
+  if (options_.handshake == Handshake::none) worker_ready(*place.link);
+}
+
+/// From its joining on until it is gone.
+Task<void> Supervisor::host(Place& place) {
+  while (place.link->open() && !place.killed) {
+    place.wake.clear();
+    co_await place.wake;
+    if (place.link->open() && reactor_.now() >= place.due) {
+      report_(Severity::error, describe_overdue(place));
+      place.killed = true;
+    }
+  }
+  dispatcher_.worker_left(*place.link);
+  report_(Severity::info, fmt::format("{}: left", name(place)));
+  if (place.retired && place.killed) cut_off_.connections += place.link->held();
+  place.link->end();
+  place.link.reset();
+  forget(place);
+}
+
+/// Of what it does now: starting, or draining.
+void Supervisor::limit(Place& place, Duration duration) {
+  place.due = deadline_after(reactor_.now(), duration);
+  if (place.joined) {
+    place.alarm.emplace(reactor_, place.wake, place.due);
+  } else {
+    place.limit.emplace(*place.exited, place.due);
+  }
+}
+
+void Supervisor::unlimit(Place& place) {
+  place.due = kNever;
+  place.alarm.reset();
+  place.limit.reset();
 }
 
 bool Supervisor::retire_one() {
@@ -76,10 +130,10 @@ void Supervisor::kill_all() {
   for (Place& place : places_) kill(place);
 }
 
-std::size_t Supervisor::ready_count() const {
-  return static_cast<std::size_t>(
-      std::count_if(places_.begin(), places_.end(),
-                    [](const Place& place) { return place.state == Place::State::ready; }));
+bool Supervisor::all_started() const {
+  return std::all_of(places_.begin(), places_.end(), [](const Place& place) {
+    return place.joined || place.state == Place::State::ready;
+  });
 }
 
 std::size_t Supervisor::held() const {
@@ -155,7 +209,7 @@ bool Supervisor::start(Place& place) {
   place.link = std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(*this),
                                             options_.handshake, place.number, std::move(ours));
   place.exited.emplace(reactor_, place.child.pidfd());
-  place.limit.emplace(*place.exited, deadline_after(reactor_.now(), options_.ready_timeout));
+  limit(place, options_.ready_timeout);
   place.link->start();
   report_(Severity::detail, fmt::format("{}: started", name(place)));
   if (options_.handshake == Handshake::none) worker_ready(*place.link);
@@ -169,10 +223,10 @@ Task<ExitStatus> Supervisor::wait_for_exit(Place& place) {
   }
   place.link->receive_rest();
   dispatcher_.worker_left(*place.link);
-  place.limit.reset();
+  unlimit(place);
   place.exited.reset();
   const ExitStatus status = place.child.reap();
-  finish_orphans(Commands::mark_of(place.child.pid()),
+  finish_orphans(Processes::mark_of(place.child.pid()),
                  [this](pid_t pid) { return is_worker(pid); });
   if (place.retired && !status.success()) {
     cut_off_.connections += place.link->held();
@@ -213,17 +267,18 @@ Duration Supervisor::pause_after_death(Place& place, bool was_ready) const {
 void Supervisor::retire(Place& place) {
   place.retired = true;
   if (!place.link) return place.wake.set();
-  if (place.state == Place::State::starting) place.child.kill(SIGTERM);
+  if (place.state == Place::State::starting && !place.joined) place.child.kill(SIGTERM);
   place.state = Place::State::draining;
   dispatcher_.worker_left(*place.link);
   place.link->drain();
-  place.limit.emplace(*place.exited, deadline_after(reactor_.now(), options_.drain_timeout));
+  limit(place, options_.drain_timeout);
 }
 
 void Supervisor::kill(Place& place) {
   if (!place.link) return;
-  place.limit.reset();
+  unlimit(place);
   place.killed = true;
+  if (place.joined) return place.wake.set();
   place.child.kill_group(SIGKILL);
 }
 
@@ -233,8 +288,9 @@ void Supervisor::forget(const Place& place) {
 }
 
 bool Supervisor::is_worker(pid_t pid) const {
-  return std::any_of(places_.begin(), places_.end(),
-                     [pid](const Place& place) { return place.link && place.child.pid() == pid; });
+  return std::any_of(places_.begin(), places_.end(), [pid](const Place& place) {
+    return place.link && !place.joined && place.child.pid() == pid;
+  });
 }
 
 Supervisor::Place& Supervisor::place_of(const WorkerLink& link) {
@@ -243,15 +299,16 @@ Supervisor::Place& Supervisor::place_of(const WorkerLink& link) {
 }
 
 std::string Supervisor::name(const Place& place) const {
-  return place.link ? fmt::format("worker {}, pid {}", place.number, place.child.pid())
-                    : fmt::format("worker {}", place.number);
+  const pid_t pid = place.joined ? place.link->pid() : place.child.pid();
+  if (!place.link || pid <= 0) return fmt::format("worker {}", place.number);
+  return fmt::format("worker {}, pid {}", place.number, pid);
 }
 
 void Supervisor::worker_ready(WorkerLink& link) {
   Place& place = place_of(link);
   if (place.state != Place::State::starting) return;
   place.state = Place::State::ready;
-  place.limit.reset();
+  unlimit(place);
   dispatcher_.worker_joined(link);
   report_(Severity::detail, fmt::format("{}: ready", name(place)));
   changed_();
@@ -269,10 +326,9 @@ void Supervisor::worker_closed(WorkerLink& link, const std::string& problem) {
     report_(Severity::error, fmt::format("{}: {}; killed", name(place), problem));
     return kill(place);
   }
+  if (place.joined) return place.wake.set();
   // Without a channel it can get nothing more, and has to end.
-  if (!place.limit) {
-    place.limit.emplace(*place.exited, deadline_after(reactor_.now(), options_.drain_timeout));
-  }
+  if (!place.limit) limit(place, options_.drain_timeout);
 }
 
 }  // namespace handoff

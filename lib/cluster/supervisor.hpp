@@ -30,7 +30,8 @@ struct SupervisorOptions {
 
 /// Keeps so many workers running: starts them, waits until they are ready, tells the dispatcher of
 /// them, starts another when one dies (after a pause that doubles while they keep dying young), and
-/// drains them in the end.
+/// drains them in the end. Workers that join are looked after in the same way, but for their start
+/// and their end, which are not ours.
 class Supervisor final : private WorkerLink::Owner {
  public:
   /// `changed` is called when a worker became ready, has room again, or is gone.
@@ -43,6 +44,8 @@ class Supervisor final : private WorkerLink::Owner {
   /// One worker more. When the first start of any worker can't be executed, the reactor's run
   /// throws SystemError.
   void add();
+  /// A worker has joined, by this channel. Refused when there are kMaxJoined already.
+  void adopt(Fd channel);
   /// Drains the worker that was added last. False when there is only one.
   bool retire_one();
   /// Drains all of them.
@@ -51,9 +54,12 @@ class Supervisor final : private WorkerLink::Owner {
   void kill_all();
 
   std::size_t size() const { return places_.size(); }
-  std::size_t ready_count() const;
+  /// Whether all that were added were ready. Nobody waits for those that join.
+  bool all_started() const;
   /// Connections that the workers hold, as far as that is known.
   std::size_t held() const;
+  static constexpr std::size_t kMaxJoined = 1024;
+
   /// What did not end by itself while it drained.
   struct CutOff {
     std::size_t workers = 0;      ///< that were killed
@@ -73,18 +79,25 @@ class Supervisor final : private WorkerLink::Owner {
     State state = State::starting;
     bool retired = false;  ///< no other worker follows
     bool killed = false;   ///< by us
+    bool joined = false;   ///< it is no child of ours
     Child child;
     std::shared_ptr<WorkerLink> link;
     std::optional<Readiness> exited;  ///< of the running worker
     std::optional<Deadline> limit;    ///< when it is killed
-    Event wake;                       ///< ends a pause
+    TimePoint due = kNever;           ///< the same
+    std::optional<Alarm> alarm;       ///< the same for one that has joined
+    Event wake;                       ///< ends a pause; the alarm, or the end of one that joined
     TimePoint started{};
     unsigned restarts = 0;
     unsigned pauses = 0;             ///< in a row, because workers die young
     bool restarted_at_once = false;  ///< the one that died young was
   };
 
+  Place& add_place();
   Task<void> keep(Place& place);
+  Task<void> host(Place& place);
+  void limit(Place& place, Duration duration);
+  void unlimit(Place& place);
   bool start(Place& place);
   Task<ExitStatus> wait_for_exit(Place& place);
   Duration pause_after_death(Place& place, bool was_ready) const;

@@ -12,7 +12,7 @@
 
 #include "async/stream.hpp"
 #include "os/error.hpp"
-#include "pass/fd_passing.hpp"
+#include "os/socket.hpp"
 
 namespace handoff {
 namespace {
@@ -22,8 +22,8 @@ namespace {
 constexpr std::size_t kReservedDescriptors = 64;
 constexpr std::size_t kDescriptorsPerCall = 6;
 
-/// Ids in one FINISHED message at most; it stays far below channel::kMaxMessage.
-constexpr std::size_t kMaxFinished = 1024;
+/// Within which a master that is there accepts.
+constexpr auto kJoinTimeout = std::chrono::seconds(10);
 
 std::size_t default_credits(std::size_t concurrency) {
   const std::size_t limit = descriptor_limit();
@@ -56,43 +56,76 @@ Task<void> Worker::copy([[maybe_unused]] std::shared_ptr<Relay> relay, Stream& f
   to.end_writing();
 }
 
-Worker::Worker(Reactor& reactor, const SignalMask& signals, const Handlers& handlers,
+Worker::Worker(Reactor& reactor, const SignalMask& signals, MakeHandlers make_handlers,
                const WorkerOptions& options, Report report)
     : reactor_(reactor),
       signals_(signals),
+      make_handlers_(std::move(make_handlers)),
       options_(options),
       report_(std::move(report)),
-      service_(reactor, handlers, options_.limits),
-      some_finished_(reactor),
+      service_(reactor, make_handlers_(), options_.limits),
       changed_(reactor) {
   if (options_.credits == 0) options_.credits = default_credits(options_.limits.concurrency);
   service_.on_closed = [this](std::uint64_t id) {
-    finished_.push_back(id);
-    some_finished_.set();
+    if (link_) link_->finished(id);
     changed_.set();
     for (Acceptor& acceptor : acceptors_) acceptor.resume();
   };
 }
 
 Task<void> Worker::run_on_channel(Fd channel) {
-  const auto type = socket_type(channel.get());
-  if (!type) throw InvalidArgument("channel: the descriptor is not a socket");
-  set_close_on_exec(channel.get(), true);
-  channel_ = std::move(channel);
-  channel_readiness_.emplace(reactor_, channel_.get());
   reactor_.spawn(watch_signals());
-  if (*type == SOCK_STREAM) {
-    reactor_.spawn(receive_plain());
-  } else {
-    channel::Hello hello;
-    hello.pid = static_cast<std::uint32_t>(getpid());
-    hello.credits = static_cast<std::uint32_t>(options_.credits);
-    co_await send(channel::encode_hello(hello));
-    co_await send(channel::encode_ready());
-    reactor_.spawn(receive_messages());
-    reactor_.spawn(report_finished());
+  co_await serve_channel(std::move(channel));
+}
+
+Task<void> Worker::run_joined(Address address) {
+  Fd channel = co_await connect_to_master(address);
+  reactor_.spawn(watch_signals());
+  for (;;) {
+    report_(Severity::info, fmt::format("joined, on {}", address.text));
+    co_await serve_channel(std::move(channel));
+    if (leaving_) co_return;
+    try {
+      channel = co_await connect_to_master(address);
+    } catch (const Unreachable&) {
+      report_(Severity::info, fmt::format("left, on {}: the master is gone", address.text));
+      co_return;
+    }
+    if (leaving_) co_return;
+    service_.draining = false;
+    drain_alarm_.reset();
+    drained_by_ = kNever;
   }
+}
+
+/// The socket's type is the master's choice.
+Task<Fd> Worker::connect_to_master(const Address& address) {
+  const TimePoint limit = deadline_after(Clock::now(), kJoinTimeout);
+  try {
+    Connection full = co_await connect_to(reactor_, address, limit, SOCK_SEQPACKET);
+    co_return std::move(full.socket);
+  } catch (const Unreachable&) {
+    // It may speak the plain form.
+  }
+  Connection plain = co_await connect_to(reactor_, address, limit, SOCK_STREAM);
+  co_return std::move(plain.socket);
+}
+
+Task<void> Worker::serve_channel(Fd channel) {
+  link_ = std::make_shared<MasterLink>(reactor_, static_cast<MasterLink::Owner&>(*this),
+                                       std::move(channel));
+  link_->start(options_.credits);
   co_await wait_until_drained();
+  link_->close();
+  link_.reset();
+}
+
+void Worker::connection_passed(const channel::Entry& entry, Fd connection) {
+  Session::open(service_, std::move(connection), entry.id);
+}
+
+void Worker::connection_missed() {
+  report_(Severity::error, fmt::format("receive a connection: {}", error_text(EMFILE)));
 }
 
 Task<void> Worker::run_alone(const std::vector<Address>& addresses) {
@@ -135,88 +168,29 @@ Task<void> Worker::relay_output(std::shared_ptr<Relay> relay) {
 Task<void> Worker::watch_signals() {
   Readiness readiness(reactor_, signals_.fd());
   for (;;) {
-    while (signals_.try_read()) {
-      cut_short_ = service_.draining;
+    while (const auto signal = signals_.try_read()) {
+      if (*signal == SIGHUP && options_.reloads) {
+        reload();
+        continue;
+      }
+      cut_short_ = leaving_;
+      leaving_ = true;
       changed_.set();
-      // The master shall pass nothing more to us: it reads this as our end.
-      if (channel_.valid()) shutdown(channel_.get(), SHUT_WR);
+      if (link_) link_->leave();
       drain();
     }
     co_await readiness.readable();
   }
 }
 
-Task<void> Worker::receive_messages() {
-  const auto packet = std::make_unique<std::array<char, channel::kMaxMessage>>();
-  for (;;) {
-    ReceiveResult result = recv_fds(channel_.get(), *packet, channel::kMaxEntries);
-    if (result.outcome == ReceiveOutcome::end) break;
-    if (result.outcome == ReceiveOutcome::would_block) {
-      co_await channel_readiness_->readable();
-    } else if (result.outcome != ReceiveOutcome::reset) {
-      handle({packet->data(), result.size}, result.descriptors);
-    }
-  }
-  drain();  // the master is gone
-}
-
-void Worker::handle(std::span<const char> packet, std::vector<Fd>& descriptors) {
-  const auto message = channel::decode(packet);
-  if (!message) throw ProtocolError("channel: the master sent no valid message");
-  switch (message->type) {
-    case channel::Type::drain: return drain();
-    case channel::Type::connection:
-      for (std::size_t i = 0; i < message->entries.size(); ++i) {
-        if (i < descriptors.size()) {
-          Session::open(service_, std::move(descriptors[i]), message->entries[i].id);
-        } else {
-          // Our table was full: the descriptor did not arrive (MSG_CTRUNC).
-          report_(Severity::error, fmt::format("receive a connection: {}", error_text(EMFILE)));
-          service_.on_closed(message->entries[i].id);
-        }
-      }
-      return;
-    default: throw ProtocolError("channel: the master sent a message that only a worker sends");
-  }
-}
-
-Task<void> Worker::receive_plain() {
-  std::array<char, 1> byte;
-  for (;;) {
-    ReceiveResult result = recv_fds(channel_.get(), byte, 1);
-    switch (result.outcome) {
-      case ReceiveOutcome::would_block: co_await channel_readiness_->readable(); break;
-      case ReceiveOutcome::reset: break;
-      case ReceiveOutcome::end: drain(); co_return;
-      case ReceiveOutcome::truncated:
-        report_(Severity::error, fmt::format("receive a connection: {}", error_text(EMFILE)));
-        break;
-      case ReceiveOutcome::received:
-        for (Fd& connection : result.descriptors) {
-          Session::open(service_, std::move(connection));
-        }
-        break;
-    }
-  }
-}
-
-/// The ids of ended connections, those of one turn of the loop in one message.
-Task<void> Worker::report_finished() {
-  for (;;) {
-    co_await some_finished_;
-    some_finished_.clear();
-    while (!finished_.empty()) {
-      const std::size_t count = std::min(finished_.size(), kMaxFinished);
-      std::string message = channel::encode_finished({finished_.data(), count});
-      finished_.erase(finished_.begin(), finished_.begin() + static_cast<std::ptrdiff_t>(count));
-      co_await send(std::move(message));
-    }
-  }
-}
-
-Task<void> Worker::send(std::string message) {
-  while (send_fds(channel_.get(), message, {}).outcome == SendOutcome::would_block) {
-    co_await channel_readiness_->writable();
+/// When that is impossible, what there was goes on.
+void Worker::reload() {
+  try {
+    service_.handlers = make_handlers_();
+    report_(Severity::info,
+            fmt::format("reloaded, {}", counted(service_.handlers->names().size(), "method")));
+  } catch (const std::exception& error) {
+    report_(Severity::error, fmt::format("{}; the methods stay as they were", error.what()));
   }
 }
 

@@ -3,19 +3,18 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
-#include <span>
-#include <string>
 #include <vector>
 
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
 #include "cluster/acceptor.hpp"
+#include "cluster/master_link.hpp"
 #include "cluster/report.hpp"
 #include "os/signals.hpp"
 #include "os/socket.hpp"
-#include "pass/channel.hpp"
 #include "rpc/handlers.hpp"
 #include "rpc/service.hpp"
 #include "rpc/session.hpp"
@@ -27,20 +26,26 @@ struct WorkerOptions {
   std::size_t credits = 0;  ///< connections held at a time; 0: what the descriptor limit allows
   bool allow_public = false;
   Duration drain_timeout = std::chrono::seconds(30);
+  bool reloads = false;  ///< HUP has the methods made again; otherwise it drains
 };
+
+/// Makes the methods of a worker. Throws what makes that impossible.
+using MakeHandlers = std::function<std::shared_ptr<const Handlers>()>;
 
 /// A worker's life: gets connections from its master, from its own listeners or as its stdin and
 /// stdout, and serves them until it is told to drain.
-class Worker final : private AcceptorOwner {
+class Worker final : private AcceptorOwner, private MasterLink::Owner {
  public:
-  Worker(Reactor& reactor, const SignalMask& signals, const Handlers& handlers,
+  Worker(Reactor& reactor, const SignalMask& signals, MakeHandlers make_handlers,
          const WorkerOptions& options, Report report);
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  /// On the channel that a master gave it. Its type tells which form it has: SOCK_SEQPACKET the
-  /// full one, SOCK_STREAM the plain one.
+  /// On the channel that a master gave it.
   Task<void> run_on_channel(Fd channel);
+  /// On the channel of the running master that has this named socket, and again after that one was
+  /// replaced. Throws Unreachable when there is none at first.
+  Task<void> run_joined(Address address);
   /// Alone, on listeners of its own.
   Task<void> run_alone(const std::vector<Address>& addresses);
   /// One connection on stdin and stdout.
@@ -51,11 +56,9 @@ class Worker final : private AcceptorOwner {
 
  private:
   Task<void> watch_signals();
-  Task<void> receive_messages();
-  void handle(std::span<const char> packet, std::vector<Fd>& descriptors);
-  Task<void> receive_plain();
-  Task<void> report_finished();
-  Task<void> send(std::string message);
+  void reload();
+  Task<void> serve_channel(Fd channel);
+  Task<Fd> connect_to_master(const Address& address);
   void drain();
   Task<void> wait_until_drained();
   Task<void> wait_until_idle();
@@ -64,6 +67,9 @@ class Worker final : private AcceptorOwner {
   static Task<void> copy(std::shared_ptr<Relay> relay, Stream& from, Stream& to);
   Task<void> relay_output(std::shared_ptr<Relay> relay);
 
+  void connection_passed(const channel::Entry& entry, Fd connection) override;
+  void connection_missed() override;
+  void drain_asked() override { drain(); }
   bool has_room() const override { return service_.open < options_.credits; }
   void accepted(Fd connection, const SocketAddress&) override {
     Session::open(service_, std::move(connection));
@@ -71,20 +77,19 @@ class Worker final : private AcceptorOwner {
 
   Reactor& reactor_;
   const SignalMask& signals_;
+  MakeHandlers make_handlers_;
   WorkerOptions options_;
   Report report_;
   Service service_;
   std::deque<Acceptor> acceptors_;
-  Fd channel_;
-  std::optional<Readiness> channel_readiness_;
-  std::vector<std::uint64_t> finished_;
-  Event some_finished_;
+  std::shared_ptr<MasterLink> link_;
   Event changed_;  ///< a connection has ended, or the drain has begun or is over
   TimePoint drained_by_ = kNever;
   std::optional<Alarm> drain_alarm_;
   std::size_t relaying_ = 0;
   std::size_t cut_off_ = 0;
-  bool cut_short_ = false;
+  bool leaving_ = false;    ///< because of a signal
+  bool cut_short_ = false;  ///< because of a second one
 };
 
 }  // namespace handoff

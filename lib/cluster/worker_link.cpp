@@ -59,6 +59,10 @@ bool WorkerLink::receive_one() {
 void WorkerLink::receive_rest() {
   while (open_ && receive_one()) {
   }
+  end();
+}
+
+void WorkerLink::end() {
   open_ = false;
   readiness_.interrupt();
 }
@@ -74,6 +78,7 @@ std::string WorkerLink::handle(const channel::Message& message) {
       if (greeted_) return "it sent a second HELLO";
       greeted_ = true;
       credits_ = message.hello.credits;
+      pid_ = static_cast<pid_t>(message.hello.pid);
       return "";
     case channel::Type::ready:
       if (!greeted_) return "it sent READY before HELLO";

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -55,7 +57,12 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   /// The worker is gone: receives what it had sent, then neither receives nor sends any more.
   void receive_rest();
 
+  /// Nothing is received or sent any more.
+  void end();
+
   int number() const { return number_; }
+  /// Who it says that it is; 0 as long as it has not.
+  pid_t pid() const { return pid_; }
   bool open() const { return open_; }
   /// Connections that it was given and has not finished, those still queued here included. Not
   /// known (0) without a handshake.
@@ -92,6 +99,7 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   Owner& owner_;
   Handshake handshake_;
   int number_;
+  pid_t pid_ = 0;
   Fd channel_;
   Readiness readiness_;
   std::unique_ptr<char[]> packet_;

@@ -39,6 +39,10 @@ struct ChildPlan {
 
 constexpr std::string_view kListenPid = "LISTEN_PID=";
 
+const char* program_of(const SpawnOptions& options) {
+  return options.path.empty() ? options.argv[0].c_str() : options.path.c_str();
+}
+
 /// Only getpid, no allocation: runs in the child.
 void fill_listen_pid(ChildPlan& plan) {
   char* end = plan.listen_pid.data() + kListenPid.size();
@@ -122,7 +126,7 @@ int execute(ChildPlan& plan) {
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   if (options.listen_pid) fill_listen_pid(plan);
-  execvpe(plan.argv[0], plan.argv.data(), plan.environment.data());
+  execvpe(program_of(options), plan.argv.data(), plan.environment.data());
   return errno;
 }
 
@@ -237,7 +241,7 @@ void become(const SpawnOptions& options) {
   add_listen_pid(plan);
   if (options.listen_pid) fill_listen_pid(plan);
   if (!place_descriptors(plan)) throw SystemError(errno, "place descriptors for", options.argv[0]);
-  execvpe(plan.argv[0], plan.argv.data(), plan.environment.data());
+  execvpe(program_of(options), plan.argv.data(), plan.environment.data());
   throw SystemError(errno, "exec", options.argv[0]);
 }
 

@@ -18,6 +18,7 @@ namespace handoff {
 /// signal mask, default dispositions, the descriptor limit that we were started with.
 struct SpawnOptions {
   std::vector<std::string> argv;         ///< argv[0] is looked up in PATH
+  std::string path;                      ///< what is executed instead of argv[0], unless empty
   std::vector<std::string> environment;  ///< "NAME=value", complete
   /// (our descriptor, the child's number). The child has these and no other.
   std::vector<std::pair<int, int>> descriptors;

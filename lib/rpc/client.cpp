@@ -43,9 +43,10 @@ void Client::lost(const IoResult& result) const {
   throw ConnectionLost(fmt::format("call, on {}: {}", name_, error_text(result.error_number)));
 }
 
-void Client::queue(std::string_view method, std::string_view params) {
+void Client::queue(std::string_view method, std::string_view params, std::string_view id,
+                   Dialect dialect) {
   FrameWriter writer(unsent_);
-  append_request(unsent_, method, params);
+  append_request(unsent_, dialect, method, params, id);
   writer.finish();
 }
 

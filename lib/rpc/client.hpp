@@ -21,8 +21,8 @@ class ConnectionLost : public ProtocolError {
   using ProtocolError::ProtocolError;
 };
 
-/// One connection to a server that speaks the article's protocol. Requests carry no id, so replies
-/// come in the order of the requests: whoever sends the n-th request gets the n-th reply.
+/// One connection to a server. Without ids, replies come in the order of the requests: whoever
+/// sends the n-th request gets the n-th reply. With ids they come in any order.
 ///
 /// One coroutine may send while another receives.
 class Client {
@@ -37,8 +37,10 @@ class Client {
   Client& operator=(const Client&) = delete;
   ~Client();
 
-  /// Adds a request to what the next flush() writes. `params` is validated JSON.
-  void queue(std::string_view method, std::string_view params);
+  /// Adds a request to what the next flush() writes. `params` and `id` are validated JSON; see
+  /// append_request.
+  void queue(std::string_view method, std::string_view params, std::string_view id = {},
+             Dialect dialect = Dialect::article);
   /// Bytes that were queued and not yet written.
   std::size_t queued() const { return unsent_.size(); }
   /// Writes what was queued. Throws ConnectionLost or TimedOut.

@@ -10,47 +10,73 @@
 
 namespace handoff {
 
+namespace {
+
+/// The article's server answers "ping" with "pong".
+std::string quoted_reply_name(std::string_view method) {
+  return quote_json(method == "ping" ? "pong" : method);
+}
+
+}  // namespace
+
 void Handlers::insert(std::string name, Method method) {
   if (name.empty()) throw InvalidArgument("method: a method needs a name");
-  if (const auto [at, inserted] = methods_.emplace(name, std::move(method)); !inserted) {
+  const bool is_pattern = name == "*" || name.ends_with(".*");
+  bool inserted = false;
+  if (is_pattern) {
+    method.quoted_name.clear();
+    inserted = patterns_.emplace(name.substr(0, name.size() - 1), std::move(method)).second;
+  } else {
+    inserted = methods_.emplace(name, std::move(method)).second;
+  }
+  if (!inserted) {
     throw InvalidArgument(fmt::format("method, on {}: there is one of this name already", name));
   }
 }
 
 void Handlers::add(std::string name, Handler handler) {
-  std::string quoted = quote_json(name);
+  std::string quoted = quoted_reply_name(name);
   insert(std::move(name), {std::move(quoted), {}, std::move(handler)});
 }
 
 void Handlers::add_instant(std::string name, InstantHandler handler) {
-  // The article's server answers "ping" with "pong".
-  std::string quoted = quote_json(name == "ping" ? "pong" : name);
+  std::string quoted = quoted_reply_name(name);
   insert(std::move(name), {std::move(quoted), std::move(handler), {}});
 }
 
 const Method* Handlers::find(std::string_view name) const {
-  const auto found = methods_.find(name);
-  return found == methods_.end() ? nullptr : &found->second;
+  if (const auto found = methods_.find(name); found != methods_.end()) return &found->second;
+  const Method* best = nullptr;
+  std::size_t best_size = 0;
+  for (const auto& [start, method] : patterns_) {
+    if (!name.starts_with(start) || (best != nullptr && start.size() < best_size)) continue;
+    best = &method;
+    best_size = start.size();
+  }
+  return best;
 }
 
 std::vector<std::string> Handlers::names() const {
   std::vector<std::string> names;
   for (const auto& [name, method] : methods_) names.push_back(name);
+  for (const auto& [start, method] : patterns_) names.push_back(start + "*");
   return names;
 }
 
 void add_built_in_methods(Handlers& handlers, int worker) {
+  const auto add = [&handlers](const char* name, InstantHandler handler) {
+    if (!handlers.has(name)) handlers.add_instant(name, std::move(handler));
+  };
   const auto params = [](const Request& request) { return request.params; };
-  handlers.add_instant("ping", params);
-  handlers.add_instant("echo", params);
-  handlers.add_instant("methods", [&handlers, text = std::string()](const Request&) mutable {
+  add("ping", params);
+  add("echo", params);
+  add("methods", [&handlers, text = std::string()](const Request&) mutable {
     text = nlohmann::json(handlers.names()).dump();
     return std::string_view(text);
   });
   const nlohmann::ordered_json info = {
       {"pid", getpid()}, {"worker", worker}, {"version", kVersion}};
-  handlers.add_instant("info",
-                       [text = info.dump()](const Request&) { return std::string_view(text); });
+  add("info", [text = info.dump()](const Request&) { return std::string_view(text); });
 }
 
 }  // namespace handoff

@@ -44,18 +44,20 @@ using Handler = std::function<Task<Result>(Call)>;
 using InstantHandler = std::function<std::string_view(const Request&)>;
 
 struct Method {
-  std::string quoted_name;  ///< what a reply's "out" says, as a JSON string
+  std::string quoted_name;  ///< what a reply's "out" says, as a JSON string; empty: the call's name
   InstantHandler instant;   ///< either this
   Handler handler;          ///< or that
 };
 
-/// The methods of a server by name.
+/// The methods of a server by name. A name that ends in ".*" stands for all that begin with what is
+/// before the star, and "*" for all; the longest that fits counts.
 class Handlers {
  public:
   /// Throws InvalidArgument when there is a method of this name already.
   void add(std::string name, Handler handler);
   void add_instant(std::string name, InstantHandler handler);
 
+  bool has(std::string_view name) const { return methods_.contains(name); }
   /// nullptr when there is no such method. Valid for as long as this object lives.
   const Method* find(std::string_view name) const;
   std::vector<std::string> names() const;
@@ -64,10 +66,11 @@ class Handlers {
   void insert(std::string name, Method method);
 
   std::map<std::string, Method, std::less<>> methods_;
+  std::map<std::string, Method, std::less<>> patterns_;  ///< without their star
 };
 
-/// ping (answered as "pong"), echo, methods and info. `worker` is the worker's number in `info`,
-/// 0 for a server without a master.
+/// ping (answered as "pong"), echo, methods and info, unless there is one of that name already.
+/// `worker` is the worker's number in `info`, 0 for a server without a master. Add them last.
 void add_built_in_methods(Handlers& handlers, int worker);
 
 }  // namespace handoff

@@ -4,7 +4,9 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "async/reactor.hpp"
@@ -28,23 +30,25 @@ struct SessionLimits {
   Duration linger_timeout = std::chrono::seconds(1);  ///< for a refused client to read why
   std::size_t max_calls = 128;                        ///< of a connection, running or waiting
   std::size_t max_unsent = std::size_t{1} << 20;      ///< bytes of replies; then reading stops
-  std::size_t concurrency = 64;                       ///< calls of all connections that run
+  std::size_t concurrency = 256;                      ///< calls of all connections that run
   std::size_t max_waiting = 1024;                     ///< calls that wait to run; then "busy"
+  Framing framing = Framing::unknown;                 ///< of every connection
 };
 
 /// What all connections of one reactor share: the methods, the limits, and memory that is only
 /// used between two waits, so that an idle connection holds none.
 struct Service {
-  Service(Reactor& loop, const Handlers& methods, const SessionLimits& bounds)
+  Service(Reactor& loop, std::shared_ptr<const Handlers> methods, const SessionLimits& bounds)
       : reactor(loop),
-        handlers(methods),
+        handlers(std::move(methods)),
         limits(bounds),
         running(loop, bounds.concurrency, bounds.max_waiting) {}
 
   static constexpr std::size_t kInputSize = 64 * 1024;
 
   Reactor& reactor;
-  const Handlers& handlers;
+  /// May be exchanged: a call keeps those that it began with.
+  std::shared_ptr<const Handlers> handlers;
   SessionLimits limits;
   Semaphore running;
   MessageParser parser;

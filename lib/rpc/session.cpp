@@ -24,6 +24,10 @@ std::string too_long(const SessionLimits& limits) {
   return fmt::format("the reply exceeds the limit of {} bytes", limits.max_frame);
 }
 
+std::string no_such_method(std::string_view name) {
+  return fmt::format("no such method: {}", name.substr(0, kMaxNameInMessage));
+}
+
 }  // namespace
 
 void Service::drain() {
@@ -36,7 +40,8 @@ Session::Session(Service& service, Fd socket, std::uint64_t id)
       service_(service),
       id_(id),
       stream_(service.reactor, std::move(socket), Stream::Kind::socket),
-      index_(static_cast<std::uint32_t>(service.sessions.size())) {
+      index_(static_cast<std::uint32_t>(service.sessions.size())),
+      framing_(service.limits.framing) {
   service.sessions.push_back(this);
   if (service.draining) state_ = State::draining;
 }
@@ -105,38 +110,62 @@ Session::Next Session::read_more() {
   const std::size_t room = input.room().size();
   const IoResult result = stream_.try_read(input.room());
   switch (result.outcome) {
-    case IoResult::Outcome::done:
+    case IoResult::Outcome::done: {
+      const std::span<const char> arrived = input.room().first(result.size);
       input.commit(result.size);
-      return process(input, result.size < room);
+      if (!goes_on(arrived, input)) return process(input, result.size < room);
+      return result.size < room ? wait_for_input() : Next::turn;
+    }
     case IoResult::Outcome::would_block: return wait_for_input();
     case IoResult::Outcome::end:
-      // A frame that was cut off can't be answered, and nobody waits for the answer.
       state_ = State::ended;
-      return Next::turn;
+      sniff(input.bytes());
+      // The last line needs no newline. A frame that was cut off can't be answered.
+      if (framing_ != Framing::lines || input.empty()) return Next::turn;
+      input.append(std::string_view("\n"));
+      return process(input, true);
     case IoResult::Outcome::broken: set_broken(); return Next::turn;
   }
   return Next::end;
 }
 
+/// Tells the framing by what has come so far, and may never be more: a line can be that short.
+void Session::sniff(std::span<const char> bytes) {
+  if (framing_ != Framing::unknown || !is_text(bytes)) return;
+  if (std::find(bytes.begin(), bytes.end(), '\n') != bytes.end()) framing_ = Framing::lines;
+}
+
+/// Whether a line that was partial still is, so that its start need not be searched again.
+bool Session::goes_on(std::span<const char> line_part, const ReceiveBuffer& input) const {
+  return framing_ == Framing::lines && partial_ && !unprocessed_ &&
+         input.bytes().size() <= service_.limits.max_frame &&
+         std::find(line_part.begin(), line_part.end(), '\n') == line_part.end();
+}
+
 Session::Next Session::process(ReceiveBuffer& input, bool drained_socket) {
   std::string& out = service_.output;
   out.clear();
+  if (framing_ == Framing::unknown) {
+    framing_ = sniff_framing(input.bytes(), service_.limits.max_frame);
+  }
   int frames = 0;
   bool partial = false;
   while (!partial && frames < kFramesPerTurn && out.size() < service_.limits.max_unsent &&
          has_room_for_call()) {
-    const DecodedFrame frame = decode_frame(input.bytes(), service_.limits.max_frame);
+    const std::uint32_t limit = service_.limits.max_frame;
+    const DecodedFrame frame = framing_ == Framing::lines ? decode_line(input.bytes(), limit)
+                                                          : decode_frame(input.bytes(), limit);
     if (frame.outcome == DecodedFrame::Outcome::complete) {
-      answer(frame.body, out);
+      const bool is_blank_line = framing_ == Framing::lines && frame.body.empty();
+      if (!is_blank_line) answer(frame.body, out);
       input.consume(frame.size);
       ++frames;
     } else if (frame.outcome == DecodedFrame::Outcome::partial) {
       partial = true;
     } else {
-      answer_error(ErrorCode::invalid_request,
-                   fmt::format("a frame of {} bytes exceeds the limit of {}", frame.size,
-                               service_.limits.max_frame),
-                   {}, place_for_reply(true, out));
+      const std::string problem =
+          fmt::format("a frame of {} bytes exceeds the limit of {}", frame.size, limit);
+      refuse({ErrorCode::invalid_request, problem, {}, dialect_}, out);
       state_ = State::refused;
       input.clear();
       partial = true;
@@ -200,36 +229,91 @@ Session::Next Session::linger() {
 }
 
 void Session::answer(std::string_view body, std::string& out) {
-  ++service_.requests;
-  const auto parsed = service_.parser.parse_request(body);
-  if (const auto* bad = std::get_if<BadRequest>(&parsed)) {
-    return answer_error(bad->code, bad->message, bad->id, place_for_reply(bad->id.empty(), out));
-  }
+  const ParsedBody parsed = service_.parser.parse_body(body, dialect_);
+  service_.requests += parsed.requests.size();
+  if (parsed.is_batch) return answer_batch(parsed.requests, out);
+  answer_request(parsed.requests.front(), out);
+}
+
+void Session::answer_request(const ParsedRequest& parsed, std::string& out) {
+  if (const auto* bad = std::get_if<BadRequest>(&parsed)) return refuse(*bad, out);
   const auto& request = std::get<Request>(parsed);
-  const bool ordered = request.id.empty();
-  const Method* method = service_.handlers.find(request.method);
+  dialect_ = request.dialect;
+  const bool ordered = request.dialect == Dialect::article && request.id.empty();
+  const Method* method = service_.handlers->find(request.method);
   if (method == nullptr) {
-    return answer_error(
-        ErrorCode::method_not_found,
-        fmt::format("no such method: {}", request.method.substr(0, kMaxNameInMessage)), request.id,
-        place_for_reply(ordered, out));
+    if (request.is_notification()) return;
+    const std::string problem = no_such_method(request.method);
+    return refuse({ErrorCode::method_not_found, problem, request.id, request.dialect}, out);
   }
   if (method->handler || !service_.running.available()) {
     if (!calls_) calls_ = std::make_unique<Calls>(service_.reactor);
-    return start_call(*method, request, ordered ? &calls_->in_order.emplace_back() : nullptr);
+    PendingCall* place = ordered ? &calls_->in_order.emplace_back() : nullptr;
+    return start_call(*method, request,
+                      {request.dialect, !request.is_notification(), place, nullptr});
   }
+  const std::string_view result = method->instant(request);
+  if (request.is_notification()) return;
   std::string& target = place_for_reply(ordered, out);
-  FrameWriter writer(target);
-  append_reply(target, method->quoted_name, method->instant(request), request.id);
-  if (writer.body_size() <= service_.limits.max_frame) return writer.finish();
-  writer.discard();
-  answer_error(ErrorCode::handler_failed, too_long(service_.limits), request.id, target);
+  FrameWriter writer(target, framing_);
+  append_reply(target, request.dialect, method->quoted_name, result, request.id);
+  if (writer.body_size() > service_.limits.max_frame) {
+    writer.restart();
+    append_error(target, request.dialect, ErrorCode::handler_failed, too_long(service_.limits), {},
+                 request.id);
+  }
+  writer.finish();
 }
 
-void Session::answer_error(ErrorCode code, std::string_view message, std::string_view id,
-                           std::string& out) {
-  FrameWriter writer(out);
-  append_error(out, code, message, {}, id);
+/// All of them run at a time, as far as they may; the replies go back together.
+void Session::answer_batch(std::span<const ParsedRequest> requests, std::string& out) {
+  const auto batch = std::make_shared<Batch>();
+  std::string& replies = batch->replies;
+  dialect_ = Dialect::json_rpc;
+  for (const ParsedRequest& parsed : requests) {
+    if (const auto* bad = std::get_if<BadRequest>(&parsed)) {
+      append_error(replies, bad->dialect, bad->code, bad->message, {}, bad->id);
+      replies.push_back(',');
+      continue;
+    }
+    const auto& request = std::get<Request>(parsed);
+    const Method* method = service_.handlers->find(request.method);
+    if (method != nullptr && (method->handler || !service_.running.available())) {
+      ++batch->left;
+      if (!calls_) calls_ = std::make_unique<Calls>(service_.reactor);
+      start_call(*method, request, {request.dialect, !request.is_notification(), nullptr, batch});
+      continue;
+    }
+    const std::string_view result = method == nullptr ? "" : method->instant(request);
+    if (request.is_notification()) continue;
+    if (method == nullptr) {
+      append_error(replies, request.dialect, ErrorCode::method_not_found,
+                   no_such_method(request.method), {}, request.id);
+    } else {
+      append_reply(replies, request.dialect, method->quoted_name, result, request.id);
+    }
+    replies.push_back(',');
+  }
+  if (batch->left == 0) finish_batch(*batch, out);
+}
+
+/// A batch of notifications is not answered at all.
+void Session::finish_batch(Batch& batch, std::string& out) {
+  if (batch.replies.empty()) return;
+  batch.replies.pop_back();
+  FrameWriter writer(out, framing_);
+  if (batch.replies.size() + 2 > service_.limits.max_frame) {
+    append_error(out, Dialect::json_rpc, ErrorCode::handler_failed, too_long(service_.limits), {});
+  } else {
+    out.append("[").append(batch.replies).append("]");
+  }
+  writer.finish();
+}
+
+void Session::refuse(const BadRequest& bad, std::string& out) {
+  std::string& target = place_for_reply(bad.dialect == Dialect::article && bad.id.empty(), out);
+  FrameWriter writer(target, framing_);
+  append_error(target, bad.dialect, bad.code, bad.message, {}, bad.id);
   writer.finish();
 }
 
@@ -241,7 +325,7 @@ std::string& Session::place_for_reply(bool ordered, std::string& out) {
   return place.reply;
 }
 
-void Session::start_call(const Method& method, const Request& request, PendingCall* place) {
+void Session::start_call(const Method& method, const Request& request, ReplyPlace place) {
   ++calls_->running;
   Call call;
   call.method = request.method;
@@ -249,50 +333,65 @@ void Session::start_call(const Method& method, const Request& request, PendingCa
   call.id = request.id;
   call.peer = peer_address(stream_.fd()).text();
   call.deadline = deadline_after(service_.reactor.now(), service_.limits.call_timeout);
-  service_.reactor.spawn(run_call(*this, method, std::move(call), place));
+  service_.reactor.spawn(
+      run_call(*this, service_.handlers, method, std::move(call), std::move(place)));
 }
 
-Task<void> Session::run_call(Session& session, const Method& method, Call call,
-                             PendingCall* place) {
-  Service& service = session.service_;
+/// `handlers` keeps `method` alive.
+Task<void> Session::run_call(Session& session,
+                             [[maybe_unused]] std::shared_ptr<const Handlers> handlers,
+                             const Method& method, Call call, ReplyPlace place) {
   const std::string id = call.id;
-  std::string reply;
-  FrameWriter writer(reply);
-  Result result;
-  if (!co_await service.running.acquire()) {
-    result = Result::error(ErrorCode::busy, "busy: too many calls wait already");
-  } else {
-    try {
-      if (method.instant) {
-        const Request request{call.method, call.params, call.id};
-        result = Result::success(std::string(method.instant(request)));
-      } else {
-        result = co_await method.handler(std::move(call));
-      }
-    } catch (const std::exception& error) {
-      result = Result::error(ErrorCode::internal_error, error.what());
-    }
-    service.running.release();
-  }
+  const std::string name =
+      method.quoted_name.empty() ? quote_json(call.method) : method.quoted_name;
+  Result result = co_await run_method(session.service_, method, std::move(call));
+  std::string body;
   if (!result.is_error()) {
-    append_reply(reply, method.quoted_name, result.json, id);
-    if (writer.body_size() > service.limits.max_frame) {
-      result = Result::error(ErrorCode::handler_failed, too_long(service.limits));
-      reply.resize(frame::kHeaderSize);
+    append_reply(body, place.dialect, name, result.json, id);
+    if (body.size() > session.service_.limits.max_frame) {
+      result = Result::error(ErrorCode::handler_failed, too_long(session.service_.limits));
+      body.clear();
     }
   }
-  if (result.is_error()) append_error(reply, result.code, result.message, result.json, id);
-  writer.finish();
-  session.complete(place, std::move(reply));
+  if (result.is_error()) {
+    append_error(body, place.dialect, result.code, result.message, result.json, id);
+  }
+  session.complete(place, body);
 }
 
-void Session::complete(PendingCall* place, std::string reply) {
+/// Waits for its turn, then runs. Both take from the call's time.
+Task<Result> Session::run_method(Service& service, const Method& method, Call call) {
+  switch (co_await service.running.acquire(call.deadline)) {
+    case Semaphore::Outcome::acquired: break;
+    case Semaphore::Outcome::full:
+      co_return Result::error(ErrorCode::busy, "busy: too many calls wait already");
+    case Semaphore::Outcome::timed_out:
+      co_return Result::error(ErrorCode::timed_out, "busy: the call did not begin in time");
+  }
+  const SemaphorePlace place(service.running);
+  try {
+    if (method.handler) co_return co_await method.handler(std::move(call));
+    const Request request{call.method, call.params, call.id};
+    co_return Result::success(std::string(method.instant(request)));
+  } catch (const std::exception& error) {
+    co_return Result::error(ErrorCode::internal_error, error.what());
+  }
+}
+
+void Session::complete(const ReplyPlace& place, std::string_view body) {
   std::string out;
-  if (place == nullptr) {
-    out = std::move(reply);
-  } else {
-    place->reply = std::move(reply);
-    place->done = true;
+  if (place.batch) {
+    Batch& batch = *place.batch;
+    if (place.wanted) batch.replies.append(body).push_back(',');
+    if (--batch.left == 0) finish_batch(batch, out);
+  } else if (place.wanted) {
+    std::string& target = place.ordered != nullptr ? place.ordered->reply : out;
+    FrameWriter writer(target, framing_);
+    target.append(body);
+    writer.finish();
+  }
+  if (place.ordered != nullptr) {
+    place.ordered->done = true;
     std::list<PendingCall>& in_order = calls_->in_order;
     while (!in_order.empty() && in_order.front().done) {
       out.append(in_order.front().reply);
@@ -358,8 +457,9 @@ void Session::on_timer() {
     case Limit::linger: set_broken(); break;
     case Limit::frame:
       service_.output.clear();
-      answer_error(ErrorCode::timed_out, "the rest of the frame did not arrive in time", {},
-                   place_for_reply(true, service_.output));
+      if (partial_) sniff(partial_->bytes());
+      refuse({ErrorCode::timed_out, "the rest of the frame did not arrive in time", {}, dialect_},
+             service_.output);
       state_ = State::refused;
       send(service_.output);
       break;

@@ -5,6 +5,7 @@
 #include <list>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -20,6 +21,7 @@ namespace handoff {
 ///
 /// - Requests that arrive together are answered with one write.
 /// - Replies without ids keep the order of their requests; one with an id may overtake.
+/// - Lines and JSON-RPC are told from the article's frames and messages by what the client sends.
 /// - While replies wait for a client that does not read, nothing more is read from it.
 /// - An idle connection holds no buffer.
 class Session final : private Timer {
@@ -56,6 +58,19 @@ class Session final : private Timer {
     Event one_finished;
   };
 
+  /// The replies of a batch, collected.
+  struct Batch {
+    std::string replies;   ///< with a comma behind each
+    std::size_t left = 0;  ///< calls that have not finished
+  };
+  /// Where the reply of a call goes, and what it must say to be understood.
+  struct ReplyPlace {
+    Dialect dialect = Dialect::article;
+    bool wanted = true;  ///< not by a notification
+    PendingCall* ordered = nullptr;
+    std::shared_ptr<Batch> batch;
+  };
+
   Session(Service& service, Fd socket, std::uint64_t id);
   ~Session();
 
@@ -69,14 +84,19 @@ class Session final : private Timer {
   Next linger();
   void keep_rest(ReceiveBuffer& input);
 
+  void sniff(std::span<const char> bytes);
+  bool goes_on(std::span<const char> line_part, const ReceiveBuffer& input) const;
   void answer(std::string_view body, std::string& out);
-  void answer_error(ErrorCode code, std::string_view message, std::string_view id,
-                    std::string& out);
-  void start_call(const Method& method, const Request& request, PendingCall* place);
-  static Task<void> run_call(Session& session, const Method& method, Call call, PendingCall* place);
-  void complete(PendingCall* place, std::string reply);
+  void answer_request(const ParsedRequest& parsed, std::string& out);
+  void answer_batch(std::span<const ParsedRequest> requests, std::string& out);
+  void refuse(const BadRequest& bad, std::string& out);
+  void start_call(const Method& method, const Request& request, ReplyPlace place);
+  static Task<void> run_call(Session& session, std::shared_ptr<const Handlers> handlers,
+                             const Method& method, Call call, ReplyPlace place);
+  static Task<Result> run_method(Service& service, const Method& method, Call call);
+  void complete(const ReplyPlace& place, std::string_view body);
+  void finish_batch(Batch& batch, std::string& out);
   std::string& place_for_reply(bool ordered, std::string& out);
-
   bool has_calls() const { return calls_ && calls_->running > 0; }
   bool has_room_for_call() const;
   void arm(Limit limit, TimePoint when);
@@ -94,6 +114,8 @@ class Session final : private Timer {
   std::string unsent_;
   TimePoint due_ = kNever;  ///< when a partial frame must be whole, or a lingering client gone
   std::uint32_t index_;     ///< our place in service_.sessions
+  Framing framing_;
+  Dialect dialect_ = Dialect::article;  ///< of the last valid request
   State state_ = State::open;
   Limit limit_ = Limit::none;
   bool unprocessed_ = false;     ///< partial_ may hold whole frames, left when a turn ended

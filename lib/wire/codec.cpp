@@ -5,6 +5,40 @@
 
 namespace handoff {
 
+DecodedFrame decode_line(std::span<const char> bytes, std::uint32_t max_body) {
+  const std::string_view text(bytes.data(), bytes.size());
+  const std::size_t newline = text.find('\n');
+  if (newline == std::string_view::npos) {
+    if (text.size() > max_body) return {DecodedFrame::Outcome::oversized, {}, text.size()};
+    return {DecodedFrame::Outcome::partial, {}, 0};
+  }
+  if (newline > max_body) return {DecodedFrame::Outcome::oversized, {}, newline};
+  std::string_view body = text.substr(0, newline);
+  if (body.ends_with('\r')) body.remove_suffix(1);
+  return {DecodedFrame::Outcome::complete, body, newline + 1};
+}
+
+bool is_text(std::span<const char> bytes) {
+  return std::all_of(bytes.begin(), bytes.end(), [](char byte) {
+    return (byte >= 0x20 && byte < 0x7F) || byte == '\n' || byte == '\r' || byte == '\t';
+  });
+}
+
+Framing sniff_framing(std::span<const char> bytes, std::uint32_t max_body) {
+  if (bytes.size() < frame::kHeaderSize) return Framing::unknown;
+  if (decode_frame(bytes, max_body).outcome != DecodedFrame::Outcome::oversized) {
+    return Framing::length;
+  }
+  return is_text(bytes.first(frame::kHeaderSize)) ? Framing::lines : Framing::length;
+}
+
+/// JSON has newlines only between its tokens, where they can go.
+void FrameWriter::finish_line() {
+  const auto start = out_.begin() + static_cast<std::ptrdiff_t>(start_);
+  out_.erase(std::remove(start, out_.end(), '\n'), out_.end());
+  out_.push_back('\n');
+}
+
 void append_frame(std::string& out, std::string_view body) {
   FrameWriter writer(out);
   out.append(body);

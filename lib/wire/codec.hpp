@@ -21,10 +21,11 @@ struct DecodedFrame {
   };
   Outcome outcome;
   std::string_view body;
-  std::size_t size = 0;  ///< of the whole frame, header included; 0 while its header is partial
+  std::size_t size = 0;  ///< of the whole frame; 0 while that is not known
 };
 
-/// Looks at the first frame of `bytes`. Copies nothing, allocates nothing.
+/// Looks at the first frame of `bytes`, which has a length in front. Copies nothing, allocates
+/// nothing.
 inline DecodedFrame decode_frame(std::span<const char> bytes, std::uint32_t max_body) {
   if (bytes.size() < frame::kHeaderSize) return {DecodedFrame::Outcome::partial, {}, 0};
   std::uint32_t length = 0;
@@ -37,6 +38,17 @@ inline DecodedFrame decode_frame(std::span<const char> bytes, std::uint32_t max_
   return {DecodedFrame::Outcome::complete, {bytes.data() + frame::kHeaderSize, length}, size};
 }
 
+/// The same for a frame that is a line: the body is what stands before its newline, and before
+/// the carriage return in front of that. The body of a blank line is empty.
+DecodedFrame decode_line(std::span<const char> bytes, std::uint32_t max_body);
+
+/// Which framing a client uses, by its first bytes; unknown while there are fewer than four.
+/// `max_body` is at most frame::kHighestMaxBody.
+Framing sniff_framing(std::span<const char> bytes, std::uint32_t max_body);
+
+/// Whether all of `bytes` could stand in a line of text.
+bool is_text(std::span<const char> bytes);
+
 /// Writes `length` as a header to `header[0..3]`.
 inline void encode_header(char* header, std::uint32_t length) {
   for (std::size_t i = 0; i < frame::kHeaderSize; ++i) {
@@ -44,21 +56,31 @@ inline void encode_header(char* header, std::uint32_t length) {
   }
 }
 
-/// Appends one frame to `out`: made at once, its body is then appended to `out` by the caller,
-/// and `finish` writes its length. An unfinished frame is a bug of the caller.
+/// Appends one frame to `out`: made at once, its body, which is JSON, is then appended to `out` by
+/// the caller, and `finish` completes it. An unfinished frame is a bug of the caller.
 class FrameWriter {
  public:
-  explicit FrameWriter(std::string& out) : out_(out), start_(out.size()) {
-    out_.append(frame::kHeaderSize, '\0');
+  explicit FrameWriter(std::string& out, Framing framing = Framing::length)
+      : out_(out), start_(out.size()), is_line_(framing == Framing::lines) {
+    if (!is_line_) out_.append(frame::kHeaderSize, '\0');
   }
-  std::size_t body_size() const { return out_.size() - start_ - frame::kHeaderSize; }
-  void finish() { encode_header(out_.data() + start_, static_cast<std::uint32_t>(body_size())); }
+  std::size_t body_size() const { return out_.size() - body_start(); }
+  void finish() {
+    if (is_line_) return finish_line();
+    encode_header(out_.data() + start_, static_cast<std::uint32_t>(body_size()));
+  }
   /// Takes the unfinished frame back.
   void discard() { out_.resize(start_); }
+  /// Takes its body back.
+  void restart() { out_.resize(body_start()); }
 
  private:
+  std::size_t body_start() const { return start_ + (is_line_ ? 0 : frame::kHeaderSize); }
+  void finish_line();
+
   std::string& out_;
   std::size_t start_;
+  bool is_line_;
 };
 
 /// Appends a whole frame to `out`.

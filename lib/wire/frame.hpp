@@ -4,8 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
-/// The frame of handoff-wire(7): an unsigned 32-bit little-endian length, then that many bytes.
-/// This is the `struct.pack("I", …)` of the article on every machine that it ran on.
+/// The frames of handoff-wire(7): an unsigned 32-bit little-endian length, then that many bytes,
+/// which is the `struct.pack("I", …)` of the article on every machine that it ran on; or a line.
 namespace handoff::frame {
 
 /// Bytes of the length.
@@ -14,7 +14,25 @@ inline constexpr std::size_t kHeaderSize = 4;
 /// The longest body that is accepted unless `--max-frame` says otherwise.
 inline constexpr std::uint32_t kDefaultMaxBody = 1024 * 1024;
 
+/// The highest `--max-frame`. Any four bytes of text, read as a length, are above it: that is how
+/// lines are told from lengths.
+inline constexpr std::uint32_t kHighestMaxBody = 128 * 1024 * 1024;
+
+/// Requests in one batch of JSON-RPC.
+inline constexpr std::size_t kMaxBatch = 1024;
+
 /// How deep arrays and objects may nest in a body.
 inline constexpr int kMaxDepth = 64;
 
 }  // namespace handoff::frame
+
+namespace handoff {
+
+/// How the bodies on a connection are told apart.
+enum class Framing : std::uint8_t {
+  unknown,  ///< the client's first bytes will tell
+  length,   ///< a length in front of each
+  lines,    ///< a newline behind each
+};
+
+}  // namespace handoff

@@ -5,8 +5,15 @@
 #include <nlohmann/json.hpp>
 #include <simdjson.h>
 
+#include <algorithm>
+#include <array>
+#include <deque>
+#include <initializer_list>
+#include <vector>
+
 #include "wire/codec.hpp"
 #include "wire/frame.hpp"
+#include "wire/json_scalar.hpp"
 
 namespace handoff {
 namespace {
@@ -40,29 +47,25 @@ error_code validate_object(ondemand::object object, int depth) {
   return simdjson::SUCCESS;
 }
 
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view kSpace = " \t\n\r";
+  const std::size_t begin = text.find_first_not_of(kSpace);
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
+}
+
 template <typename Value>
-error_code validate_scalar(Value& value, ondemand::json_type type) {
-  switch (type) {
-    case ondemand::json_type::string: {
-      std::string_view text;
-      return value.get_string().get(text);
-    }
-    case ondemand::json_type::number: {
-      double number = 0;
-      return value.get_double().get(number);
-    }
-    case ondemand::json_type::boolean: {
-      bool truth = false;
-      return value.get_bool().get(truth);
-    }
-    default: {
-      bool null = false;
-      if (const auto error = simdjson::simdjson_result<bool>(value.is_null()).get(null)) {
-        return error;
-      }
-      return null ? simdjson::SUCCESS : simdjson::N_ATOM_ERROR;
-    }
+error_code validate_string(Value& value) {
+  std::string_view text;
+  return value.get_string().get(text);
+}
+
+/// `text` is all of it.
+error_code validate_scalar(ondemand::json_type type, std::string_view text) {
+  if (type == ondemand::json_type::number) {
+    return is_json_number(text) ? simdjson::SUCCESS : simdjson::NUMBER_ERROR;
   }
+  return is_json_word(text) ? simdjson::SUCCESS : simdjson::N_ATOM_ERROR;
 }
 
 error_code validate(ondemand::value value, int depth) {
@@ -79,7 +82,9 @@ error_code validate(ondemand::value value, int depth) {
       if (const auto error = value.get_object().get(object)) return error;
       return validate_object(object, depth + 1);
     }
-    default: return validate_scalar(value, type);
+    case ondemand::json_type::string: return validate_string(value);
+    // Left unread: whoever iterates skips it.
+    default: return validate_scalar(type, trimmed(value.raw_json_token()));
   }
 }
 
@@ -101,12 +106,10 @@ error_code validate_document(ondemand::document& document, std::string_view text
     return check_end(document);
   }
   if (type == ondemand::json_type::string) {
-    if (const auto error = validate_scalar(document, type)) return error;
+    if (const auto error = validate_string(document)) return error;
     return check_end(document);
   }
-  // simdjson 3.0 misjudges words and numbers at the root: "falsey" passes, "null " does not.
-  if (nlohmann::json::accept(text)) return simdjson::SUCCESS;
-  return type == ondemand::json_type::number ? simdjson::NUMBER_ERROR : simdjson::INCORRECT_TYPE;
+  return validate_scalar(type, trimmed(text));
 }
 
 std::string_view describe(error_code error) {
@@ -134,22 +137,60 @@ struct EnvelopeField {
   int count = 0;
 };
 
-std::string_view trim_end(const char* begin, const char* end) {
-  while (end > begin && (end[-1] == ' ' || end[-1] == '\n' || end[-1] == '\r' || end[-1] == '\t')) {
-    --end;
-  }
-  return {begin, static_cast<std::size_t>(end - begin)};
-}
-
-/// Validates `value` and finds its text: from its first token to the token that follows it.
-error_code read_field(ondemand::document& document, ondemand::value value, EnvelopeField& field) {
+/// Validates `value`, around which stand `depth` arrays and objects, and finds its text: from its
+/// first token to the token that follows it.
+error_code read_field(ondemand::document& document, ondemand::value value, int depth,
+                      EnvelopeField& field) {
   ++field.count;
-  const char* begin = value.raw_json_token().data();
+  const std::string_view first = value.raw_json_token();
   if (const auto error = value.type().get(field.type)) return error;
-  if (const auto error = validate(value, 1)) return error;
+  if (const auto error = validate(value, depth)) return error;
+  const bool is_read = field.type == ondemand::json_type::array ||
+                       field.type == ondemand::json_type::object ||
+                       field.type == ondemand::json_type::string;
+  field.json = trimmed(first);
+  if (!is_read) return simdjson::SUCCESS;
   const char* end = nullptr;
   if (const auto error = document.current_location().get(end)) return error;
-  field.json = trim_end(begin, end);
+  field.json = trimmed({first.data(), static_cast<std::size_t>(end - first.data())});
+  return simdjson::SUCCESS;
+}
+
+/// The fields of requests and replies, of both dialects.
+enum Name : std::size_t { kIn, kParams, kId, kOut, kResult, kJsonRpc, kMethod, kError, kNames };
+constexpr std::array<std::string_view, kNames> kFieldNames = {
+    "in", "params", "id", "out", "result", "jsonrpc", "method", "error"};
+
+struct Envelope {
+  std::array<EnvelopeField, kNames> fields;
+  bool is_object = false;
+
+  const EnvelopeField& operator[](Name name) const { return fields[name]; }
+  bool has(Name name) const { return fields[name].count > 0; }
+  bool repeats(std::initializer_list<Name> names) const {
+    return std::any_of(names.begin(), names.end(),
+                       [this](Name name) { return fields[name].count > 1; });
+  }
+};
+
+static_assert(frame::kMaxBatch == 1024);  // a message says so
+
+error_code read_envelope(ondemand::document& document, ondemand::object object, int depth,
+                         Envelope& envelope) {
+  envelope.is_object = true;
+  EnvelopeField ignored;
+  for (auto entry : object) {
+    if (const auto error = entry.error()) return error;
+    ondemand::field field = entry.value_unsafe();
+    std::string_view key;
+    if (const auto error = field.unescaped_key().get(key)) return error;
+    const auto* name = std::find(kFieldNames.begin(), kFieldNames.end(), key);
+    EnvelopeField& target =
+        name == kFieldNames.end()
+            ? ignored
+            : envelope.fields[static_cast<std::size_t>(name - kFieldNames.begin())];
+    if (const auto error = read_field(document, field.value(), depth, target)) return error;
+  }
   return simdjson::SUCCESS;
 }
 
@@ -157,95 +198,195 @@ bool is_id(const EnvelopeField& field) {
   return field.type == ondemand::json_type::string || field.type == ondemand::json_type::number;
 }
 
+bool is_string(const EnvelopeField& field) {
+  return field.type == ondemand::json_type::string;
+}
+
 }  // namespace
 
 struct MessageParser::Parser {
   ondemand::parser ondemand;
-  /// What a name in the envelope says, unescaped; the parser's own buffer is used for all else.
-  std::string name;
+  std::vector<ParsedRequest> requests;
+  /// What names with escapes say; the parser's own buffer is used for all else.
+  std::deque<std::string> names;
 
-  /// Reads an object with the fields `first`, `second` and "id". Returns the first error;
-  /// `is_object` tells whether the body was valid JSON of another type.
-  error_code read(std::string_view body, std::string_view first_name, EnvelopeField& first,
-                  std::string_view second_name, EnvelopeField& second, EnvelopeField& id,
-                  bool& is_object) {
-    is_object = true;
-    ondemand::document document;
-    const simdjson::padded_string_view padded(body.data(), body.size(),
-                                              body.size() + simdjson::SIMDJSON_PADDING);
-    if (const auto error = ondemand.iterate(padded).get(document)) return error;
-    ondemand::json_type type{};
-    if (const auto error = document.type().get(type)) return error;
-    if (type != ondemand::json_type::object) {
-      is_object = false;
-      return validate_document(document, body);
-    }
-    ondemand::object object;
-    if (const auto error = document.get_object().get(object)) return error;
-    EnvelopeField ignored;
-    for (auto entry : object) {
-      if (const auto error = entry.error()) return error;
-      ondemand::field field = entry.value_unsafe();
-      std::string_view key;
-      if (const auto error = field.unescaped_key().get(key)) return error;
-      EnvelopeField& target = key == first_name    ? first
-                              : key == second_name ? second
-                              : key == "id"        ? id
-                                                   : ignored;
-      if (const auto error = read_field(document, field.value(), target)) return error;
-    }
-    return check_end(document);
-  }
-
-  /// The text of a validated JSON string. Most have no escape and need no copy.
-  std::string_view unescape(std::string_view json) {
-    const std::string_view inside = json.substr(1, json.size() - 2);
-    if (inside.find('\\') == std::string_view::npos) return inside;
-    name = nlohmann::json::parse(json).get<std::string>();
-    return name;
-  }
+  error_code parse(std::string_view body, Dialect usual, bool& is_batch);
+  error_code parse_batch(ondemand::document& document, Dialect usual, bool& is_batch);
+  error_code read_object(ondemand::document& document, Envelope& envelope);
+  ondemand::document document_of(std::string_view body, error_code& error);
+  ParsedRequest judge(const Envelope& envelope, Dialect usual);
+  ParsedRequest judge_article(const Envelope& envelope);
+  ParsedRequest judge_json_rpc(const Envelope& envelope);
+  std::string_view unescape(std::string_view json);
 };
 
-MessageParser::MessageParser() : parser_(std::make_unique<Parser>()) {}
-MessageParser::~MessageParser() = default;
+/// The text of a validated JSON string. Most have no escape and need no copy.
+std::string_view MessageParser::Parser::unescape(std::string_view json) {
+  const std::string_view inside = json.substr(1, json.size() - 2);
+  if (inside.find('\\') == std::string_view::npos) return inside;
+  return names.emplace_back(nlohmann::json::parse(json).get<std::string>());
+}
 
-std::variant<Request, BadRequest> MessageParser::parse_request(std::string_view body) {
-  EnvelopeField method;
-  EnvelopeField params;
-  EnvelopeField id;
-  bool is_object = true;
-  if (const auto error = parser_->read(body, "in", method, "params", params, id, is_object)) {
-    return BadRequest{ErrorCode::parse_error, describe(error), {}};
+ondemand::document MessageParser::Parser::document_of(std::string_view body, error_code& error) {
+  ondemand::document document;
+  const simdjson::padded_string_view padded(body.data(), body.size(),
+                                            body.size() + simdjson::SIMDJSON_PADDING);
+  error = ondemand.iterate(padded).get(document);
+  return document;
+}
+
+error_code MessageParser::Parser::read_object(ondemand::document& document, Envelope& envelope) {
+  ondemand::object object;
+  if (const auto error = document.get_object().get(object)) return error;
+  if (const auto error = read_envelope(document, object, 1, envelope)) return error;
+  return check_end(document);
+}
+
+error_code MessageParser::Parser::parse(std::string_view body, Dialect usual, bool& is_batch) {
+  error_code error{};
+  ondemand::document document = document_of(body, error);
+  if (error) return error;
+  ondemand::json_type type{};
+  if ((error = document.type().get(type))) return error;
+  if (type == ondemand::json_type::array) return parse_batch(document, usual, is_batch);
+  Envelope envelope;
+  error = type == ondemand::json_type::object ? read_object(document, envelope)
+                                              : validate_document(document, body);
+  if (!error) requests.push_back(judge(envelope, usual));
+  return error;
+}
+
+/// Only JSON-RPC has batches. An array in which nothing says that it is one of JSON-RPC is one only
+/// where JSON-RPC is usual.
+error_code MessageParser::Parser::parse_batch(ondemand::document& document, Dialect usual,
+                                              bool& is_batch) {
+  ondemand::array array;
+  if (const auto error = document.get_array().get(array)) return error;
+  is_batch = usual == Dialect::json_rpc;
+  for (auto element : array) {
+    if (const auto error = element.error()) return error;
+    ondemand::value value = element.value_unsafe();
+    ondemand::json_type type{};
+    if (const auto error = value.type().get(type)) return error;
+    Envelope envelope;
+    if (type == ondemand::json_type::object) {
+      ondemand::object object;
+      if (const auto error = value.get_object().get(object)) return error;
+      if (const auto error = read_envelope(document, object, 2, envelope)) return error;
+    } else if (const auto error = validate(value, 1)) {
+      return error;
+    }
+    is_batch = is_batch || envelope.has(kJsonRpc);
+    // One more than are allowed is kept, to be seen.
+    if (requests.size() <= frame::kMaxBatch) requests.push_back(judge_json_rpc(envelope));
   }
+  if (const auto error = check_end(document)) return error;
+  std::string_view problem;
+  if (!is_batch) {
+    problem = "a request is an object";
+  } else if (requests.empty()) {
+    problem = "an empty batch";
+  } else if (requests.size() > frame::kMaxBatch) {
+    problem = "a batch of more than 1024 requests";
+  } else {
+    return simdjson::SUCCESS;
+  }
+  const Dialect dialect = is_batch ? Dialect::json_rpc : Dialect::article;
+  is_batch = false;
+  requests.assign(1, BadRequest{ErrorCode::invalid_request, problem, {}, dialect});
+  return simdjson::SUCCESS;
+}
+
+ParsedRequest MessageParser::Parser::judge(const Envelope& envelope, Dialect usual) {
+  const bool is_json_rpc =
+      envelope.has(kJsonRpc) || (usual == Dialect::json_rpc && !envelope.has(kIn));
+  return is_json_rpc ? judge_json_rpc(envelope) : judge_article(envelope);
+}
+
+ParsedRequest MessageParser::Parser::judge_article(const Envelope& envelope) {
+  const EnvelopeField& id = envelope[kId];
   const auto invalid = [&](std::string_view message) {
     return BadRequest{ErrorCode::invalid_request, message,
-                      id.count == 1 && is_id(id) ? id.json : std::string_view()};
+                      id.count == 1 && is_id(id) ? id.json : std::string_view(), Dialect::article};
   };
-  if (!is_object) return invalid("a request is an object");
-  if (method.count > 1 || params.count > 1 || id.count > 1) return invalid("a field came twice");
-  if (method.count == 0) return invalid("no field 'in'");
-  if (method.type != ondemand::json_type::string) return invalid("'in' is not a string");
+  if (!envelope.is_object) return invalid("a request is an object");
+  if (envelope.repeats({kIn, kParams, kId})) return invalid("a field came twice");
+  if (!envelope.has(kIn)) return invalid("no field 'in'");
+  if (!is_string(envelope[kIn])) return invalid("'in' is not a string");
   if (id.count == 1 && !is_id(id)) return invalid("'id' is neither a string nor a number");
   Request request;
-  request.method = parser_->unescape(method.json);
-  if (params.count == 1) request.params = params.json;
+  request.method = unescape(envelope[kIn].json);
+  if (envelope.has(kParams)) request.params = envelope[kParams].json;
   request.id = id.json;
   return request;
 }
 
-Reply MessageParser::parse_reply(std::string_view body) {
-  EnvelopeField out;
-  EnvelopeField result;
-  EnvelopeField id;
-  bool is_object = true;
-  if (const auto error = parser_->read(body, "out", out, "result", result, id, is_object)) {
-    throw ProtocolError(fmt::format("reply: invalid JSON: {}", describe(error)));
+/// As the JSON-RPC 2.0 specification, section 4, has it. Params that are null count as none.
+ParsedRequest MessageParser::Parser::judge_json_rpc(const Envelope& envelope) {
+  const EnvelopeField& id = envelope[kId];
+  const bool id_is_good = is_id(id) || id.json == "null";
+  const auto invalid = [&](std::string_view message) {
+    return BadRequest{ErrorCode::invalid_request, message,
+                      id.count == 1 && id_is_good ? id.json : std::string_view(),
+                      Dialect::json_rpc};
+  };
+  const std::string_view params = envelope.has(kParams) ? envelope[kParams].json : "null";
+  if (!envelope.is_object) return invalid("a request is an object");
+  if (envelope.repeats({kJsonRpc, kMethod, kParams, kId})) return invalid("a field came twice");
+  if (!is_string(envelope[kJsonRpc]) || unescape(envelope[kJsonRpc].json) != "2.0") {
+    return invalid("'jsonrpc' is not \"2.0\"");
   }
-  if (!is_object || out.count != 1 || result.count != 1 || id.count > 1 ||
-      out.type != ondemand::json_type::string) {
+  if (!envelope.has(kMethod)) return invalid("no field 'method'");
+  if (!is_string(envelope[kMethod])) return invalid("'method' is not a string");
+  if (!is_structured(params) && params != "null") {
+    return invalid("'params' is neither an object nor an array");
+  }
+  if (id.count == 1 && !id_is_good)
+    return invalid("'id' is neither a string nor a number nor null");
+  return Request{unescape(envelope[kMethod].json), params, id.json, Dialect::json_rpc};
+}
+
+MessageParser::MessageParser() : parser_(std::make_unique<Parser>()) {}
+MessageParser::~MessageParser() = default;
+
+ParsedBody MessageParser::parse_body(std::string_view body, Dialect usual) {
+  std::vector<ParsedRequest>& requests = parser_->requests;
+  requests.clear();
+  parser_->names.clear();
+  bool is_batch = false;
+  if (const auto error = parser_->parse(body, usual, is_batch)) {
+    requests.assign(1, BadRequest{ErrorCode::parse_error, describe(error), {}, usual});
+    is_batch = false;
+  }
+  return {requests, is_batch};
+}
+
+Reply MessageParser::parse_reply(std::string_view body) {
+  parser_->names.clear();
+  Envelope envelope;
+  error_code error{};
+  ondemand::document document = parser_->document_of(body, error);
+  ondemand::json_type type{};
+  if (!error) error = document.type().get(type);
+  if (!error) {
+    error = type == ondemand::json_type::object ? parser_->read_object(document, envelope)
+                                                : validate_document(document, body);
+  }
+  if (error) throw ProtocolError(fmt::format("reply: invalid JSON: {}", describe(error)));
+  const std::string_view id = envelope[kId].json;
+  const EnvelopeField& result = envelope[kResult];
+  if (envelope.has(kJsonRpc)) {
+    if (result.count + envelope[kError].count != 1 || envelope.repeats({kJsonRpc, kId})) {
+      throw ProtocolError("reply: not one of 'result' and 'error'");
+    }
+    if (envelope.has(kError)) return {"error", envelope[kError].json, id, body};
+    return {"", result.json, id, body};
+  }
+  if (envelope[kOut].count != 1 || result.count != 1 || envelope.repeats({kId}) ||
+      !is_string(envelope[kOut])) {
     throw ProtocolError("reply: not an object with one 'out' and one 'result'");
   }
-  return {parser_->unescape(out.json), result.json, id.json, body};
+  return {parser_->unescape(envelope[kOut].json), result.json, id, body};
 }
 
 std::optional<std::string> json_problem(std::string_view text) {
@@ -272,28 +413,43 @@ ErrorResult parse_error_result(std::string_view result) {
   return error;
 }
 
-void append_request(std::string& out, std::string_view method, std::string_view params,
-                    std::string_view id) {
-  out.append(R"({"in":)").append(quote_json(method));
-  out.append(R"(,"params":)").append(params);
+bool is_structured(std::string_view json) {
+  return json.starts_with('{') || json.starts_with('[');
+}
+
+void append_request(std::string& out, Dialect dialect, std::string_view method,
+                    std::string_view params, std::string_view id) {
+  if (dialect == Dialect::article) {
+    out.append(R"({"in":)").append(quote_json(method)).append(R"(,"params":)").append(params);
+  } else {
+    out.append(R"({"jsonrpc":"2.0","method":)").append(quote_json(method));
+    if (params != "null") out.append(R"(,"params":)").append(params);
+  }
   if (!id.empty()) out.append(R"(,"id":)").append(id);
   out.push_back('}');
 }
 
-void append_reply(std::string& out, std::string_view quoted_name, std::string_view result,
-                  std::string_view id) {
-  out.append(R"({"out":)").append(quoted_name).append(R"(,"result":)").append(result);
-  if (!id.empty()) out.append(R"(,"id":)").append(id);
+void append_reply(std::string& out, Dialect dialect, std::string_view quoted_name,
+                  std::string_view result, std::string_view id) {
+  if (dialect == Dialect::article) {
+    out.append(R"({"out":)").append(quoted_name).append(R"(,"result":)").append(result);
+    if (!id.empty()) out.append(R"(,"id":)").append(id);
+  } else {
+    out.append(R"({"jsonrpc":"2.0","result":)").append(result);
+    out.append(R"(,"id":)").append(id.empty() ? "null" : id);
+  }
   out.push_back('}');
 }
 
-void append_error(std::string& out, ErrorCode code, std::string_view message, std::string_view data,
-                  std::string_view id) {
-  std::string result =
+void append_error(std::string& out, Dialect dialect, ErrorCode code, std::string_view message,
+                  std::string_view data, std::string_view id) {
+  std::string error =
       fmt::format(R"({{"code":{},"message":{})", static_cast<int>(code), quote_json(message));
-  if (!data.empty()) result.append(R"(,"data":)").append(data);
-  result.push_back('}');
-  append_reply(out, R"("error")", result, id);
+  if (!data.empty()) error.append(R"(,"data":)").append(data);
+  error.push_back('}');
+  if (dialect == Dialect::article) return append_reply(out, dialect, R"("error")", error, id);
+  out.append(R"({"jsonrpc":"2.0","error":)").append(error);
+  out.append(R"(,"id":)").append(id.empty() ? "null" : id).push_back('}');
 }
 
 std::string quote_json(std::string_view text) {

@@ -4,7 +4,7 @@
 
 load common
 
-NO_COMMAND='no command for the workers; write it behind --, as in `rpc-master -- rpc-worker`'
+NO_COMMAND='no command for the workers; write it behind --, as in `rpc-master -- rpc-worker`, or let them join by --join PATH'
 IN_USE='Address already in use (another process listens there; `ss -lptx` names it)'
 
 # start_master [OPTION...] -- COMMAND...: an rpc-master on ./m, ready.
@@ -85,10 +85,12 @@ Usage: rpc-master \[-l ADDR\].* -- COMMAND \[ARG\.\.\.\].*--pidfile PATH .*' ''
 
 @test "a number out of range is a usage error that names the range" {
   local value
-  for value in 0 -1 4097 many; do
-    refuses "--workers: Value $value not in range 1 to 4096 (see rpc-master --help)" \
+  for value in -1 4097 many; do
+    refuses "--workers: Value $value not in range 0 to 4096 (see rpc-master --help)" \
       rpc-master -n "$value" -- rpc-worker
   done
+  refuses '--workers 0 needs --join PATH' rpc-master -n 0 -- rpc-worker
+  refuses '--workers needs a command behind --' rpc-master -j ./j -n 2
 }
 
 @test "a --max-connections that is no number of connections is a usage error that a person can read" {

@@ -4,7 +4,7 @@
 
 load common
 
-NOTHING='nothing to serve: give -l ADDR or --stdio, or start it with `rpc-master -- rpc-worker`'
+NOTHING='nothing to serve: give -l ADDR, -j PATH or --stdio, or start it with `rpc-master -- rpc-worker`'
 IN_USE='Address already in use (another process listens there; `ss -lptx` names it)'
 
 # stop_worker: its whole stderr was the one line that it was ready.
@@ -18,7 +18,7 @@ stop_worker() {
 @test "--help describes the tool on stdout" {
   tool rpc-worker --help
   expect_match 0 'Answer calls: .*
-Usage: rpc-worker \[-l ADDR\].*--method NAME=CMD .*--drain-timeout T .*' ''
+Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*' ''
 }
 
 @test "every option of the documentation is in --help" {
@@ -86,7 +86,7 @@ Usage: rpc-worker \[-l ADDR\].*--method NAME=CMD .*--drain-timeout T .*' ''
 
 @test "a method's name is given once" {
   refuses 'method, on a: there is one of this name already' rpc-worker -l :0 -m a=cat -m a=true
-  refuses 'method, on ping: there is one of this name already' rpc-worker -l :0 -m ping=cat
+  refuses 'method, on ping: there is one of this name already' rpc-worker -l :0 -m ping=cat -k ping=cat
 }
 
 @test "-l, -m and --env take one value, and leave what follows alone" {

@@ -32,7 +32,7 @@ class Visitor {
 
  private:
   static Task<void> visit(Semaphore& semaphore, std::optional<bool>& got) {
-    got = co_await semaphore.acquire();
+    got = co_await semaphore.acquire() == Semaphore::Outcome::acquired;
   }
 
   std::optional<bool> got_;

@@ -43,7 +43,7 @@ class PingServer {
   void reply(std::string_view name, std::string_view result) {
     std::string frame;
     FrameWriter writer(frame);
-    append_reply(frame, name, result);
+    append_reply(frame, Dialect::article, name, result);
     writer.finish();
     send(frame);
   }
@@ -60,7 +60,7 @@ class PingServer {
     for (;;) {
       const DecodedFrame frame = decode_frame(input.bytes(), frame::kDefaultMaxBody);
       if (frame.outcome != DecodedFrame::Outcome::complete) return true;
-      const auto request = std::get<Request>(parser.parse_request(frame.body));
+      const auto request = std::get<Request>(parser.parse_body(frame.body).requests.front());
       CHECK(request.method == "ping");
       current_ = &stream;
       if (!answer_(*this, std::string(request.params), requests_++)) return false;

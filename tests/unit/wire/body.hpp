@@ -20,16 +20,22 @@ class Bodies {
     buffer_.append(text);
     return {buffer_.bytes().data(), buffer_.bytes().size()};
   }
-  std::variant<Request, BadRequest> parse(std::string_view text) {
-    return parser_.parse_request(place(text));
+  ParsedBody parse_body(std::string_view text, Dialect usual = Dialect::article) {
+    return parser_.parse_body(place(text), usual);
   }
-  Request accept(std::string_view text) {
-    const auto parsed = parse(text);
+  ParsedRequest parse(std::string_view text, Dialect usual = Dialect::article) {
+    const ParsedBody body = parse_body(text, usual);
+    REQUIRE(body.requests.size() == 1);
+    CHECK(!body.is_batch);
+    return body.requests.front();
+  }
+  Request accept(std::string_view text, Dialect usual = Dialect::article) {
+    const auto parsed = parse(text, usual);
     if (const auto* bad = std::get_if<BadRequest>(&parsed)) FAIL(text << ": " << bad->message);
     return std::get<Request>(parsed);
   }
-  BadRequest refuse(std::string_view text) {
-    const auto parsed = parse(text);
+  BadRequest refuse(std::string_view text, Dialect usual = Dialect::article) {
+    const auto parsed = parse(text, usual);
     if (std::holds_alternative<Request>(parsed)) FAIL("accepted: " << text);
     return std::get<BadRequest>(parsed);
   }

@@ -127,25 +127,25 @@ TEST_CASE("what is no reply breaks the protocol") {
 TEST_CASE("a request and a reply are written as they are read") {
   test::Bodies bodies;
   std::string request;
-  append_request(request, "a\"b", "[1, 2]", "7");
+  append_request(request, Dialect::article, "a\"b", "[1, 2]", "7");
   CHECK(request == R"({"in":"a\"b","params":[1, 2],"id":7})");
   CHECK(bodies.accept(request).method == "a\"b");
 
   std::string reply = "before";
-  append_reply(reply, R"("pong")", "1.50", R"("x")");
+  append_reply(reply, Dialect::article, R"("pong")", "1.50", R"("x")");
   CHECK(reply == R"(before{"out":"pong","result":1.50,"id":"x"})");
 }
 
 TEST_CASE("an empty id is left out") {
   std::string out;
-  append_request(out, "m", "null");
-  append_reply(out, R"("m")", "null");
+  append_request(out, Dialect::article, "m", "null");
+  append_reply(out, Dialect::article, R"("m")", "null");
   CHECK(out == R"({"in":"m","params":null}{"out":"m","result":null})");
 }
 
 TEST_CASE("an error reply carries code, message and data") {
   std::string out;
-  append_error(out, ErrorCode::timed_out, "too \"late\"", R"({"ms": 5})", "1");
+  append_error(out, Dialect::article, ErrorCode::timed_out, "too \"late\"", R"({"ms": 5})", "1");
   CHECK(out == R"({"out":"error","result":{"code":-32002,"message":"too \"late\"",)"
                R"("data":{"ms": 5}},"id":1})");
   test::Bodies bodies;
@@ -157,7 +157,7 @@ TEST_CASE("an error reply carries code, message and data") {
   CHECK(error.data == R"({"ms":5})");
 
   out.clear();
-  append_error(out, ErrorCode::parse_error, "x", "");
+  append_error(out, Dialect::article, ErrorCode::parse_error, "x", "");
   CHECK(out == R"({"out":"error","result":{"code":-32700,"message":"x"}})");
 }
 

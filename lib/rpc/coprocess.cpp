@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: MIT
+#include "rpc/coprocess.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <limits>
+
+#include "async/stream.hpp"
+#include "rpc/command.hpp"
+
+namespace handoff {
+namespace {
+
+/// How long a fresh coprocess must be quiet behind its first answer.
+constexpr auto kSettleTime = std::chrono::milliseconds(5);
+
+/// A process closes its output a moment before it has ended.
+constexpr auto kExitTime = std::chrono::milliseconds(100);
+
+constexpr std::string_view kWroteNothing =
+    "the coprocess wrote nothing in time; if it buffers its output, run it by `stdbuf -oL`";
+
+}  // namespace
+
+/// One running process, with our ends of its pipes. Shared with the coroutines that wait for them.
+struct Coprocess::Member {
+  Member(Reactor& reactor, Fd in_end, Fd out_end, Fd err_end)
+      : in(reactor, std::move(in_end), Stream::Kind::nonblocking),
+        out(reactor, std::move(out_end), Stream::Kind::nonblocking),
+        err(reactor, std::move(err_end), Stream::Kind::nonblocking) {}
+
+  std::unique_ptr<Processes::Process> process;
+  Stream in;
+  Stream out;
+  Stream err;
+  std::string unsent;
+  std::string error_tail;
+  bool settled = false;
+  bool over = false;
+
+  /// False when nothing more can come.
+  bool take_errors();
+  /// Kills it, and ends the coroutines that wait for it.
+  ExitStatus end();
+};
+
+bool Coprocess::Member::take_errors() {
+  std::array<char, 4096> buffer;
+  for (;;) {
+    const IoResult result = err.try_read(buffer);
+    if (!result.done()) return result.outcome == IoResult::Outcome::would_block;
+    error_tail.append(buffer.data(), result.size);
+    if (error_tail.size() > kStderrTail) error_tail.erase(0, error_tail.size() - kStderrTail);
+  }
+}
+
+ExitStatus Coprocess::Member::end() {
+  over = true;
+  const ExitStatus status = process->end();
+  take_errors();
+  in.interrupt();
+  out.interrupt();
+  err.interrupt();
+  return status;
+}
+
+Coprocess::Coprocess(Reactor& reactor, Processes& processes, std::string name, std::string command,
+                     std::size_t pool_size)
+    : reactor_(reactor),
+      processes_(processes),
+      name_(std::move(name)),
+      command_(std::move(command)),
+      free_(reactor, pool_size, std::numeric_limits<std::size_t>::max()) {}
+
+Coprocess::~Coprocess() = default;
+
+Task<Result> Coprocess::call(Call call) {
+  if (co_await free_.acquire(call.deadline) != Semaphore::Outcome::acquired) {
+    co_return Result::error(ErrorCode::timed_out, "busy: no coprocess was free in time");
+  }
+  const SemaphorePlace place(free_);
+  const std::shared_ptr<Member> member = take_member();
+  bool usable = false;
+  Result result = co_await exchange(member, call, usable);
+  if (usable) {
+    idle_.push_back(member);
+  } else if (!member->over) {
+    member->end();
+  }
+  co_return result;
+}
+
+/// The one that was used last, unless it has ended or written something since.
+std::shared_ptr<Coprocess::Member> Coprocess::take_member() {
+  while (!idle_.empty()) {
+    std::shared_ptr<Member> member = std::move(idle_.back());
+    idle_.pop_back();
+    if (member->out.try_read(buffer_).outcome == IoResult::Outcome::would_block) return member;
+    member->end();
+  }
+  return start();
+}
+
+std::shared_ptr<Coprocess::Member> Coprocess::start() {
+  Pipe in = make_pipe();
+  Pipe out = make_pipe();
+  Pipe err = make_pipe();
+  // Our ends are open files of their own: the flag does not reach the coprocess.
+  for (const Fd* ours : {&in.write_end, &out.read_end, &err.read_end}) set_nonblocking(ours->get());
+  auto member = std::make_shared<Member>(reactor_, std::move(in.write_end), std::move(out.read_end),
+                                         std::move(err.read_end));
+  member->process.reset(new Processes::Process(
+      processes_.start(Program::shell(command_), {"RPC_METHOD=" + name_}, in.read_end.get(),
+                       out.write_end.get(), err.write_end.get())));
+  reactor_.spawn(collect_errors(member));
+  return member;
+}
+
+Task<Result> Coprocess::exchange(std::shared_ptr<Member> member, const Call& call, bool& usable) {
+  const std::size_t most = processes_.options().max_output;
+  member->unsent = minify_json(call.params);
+  member->unsent.push_back('\n');
+  const IoResult written = member->in.try_write(member->unsent);
+  member->unsent.erase(0, written.size);
+  // It may write before it has read everything, so the rest must not be waited for.
+  if (!member->unsent.empty()) reactor_.spawn(write_rest(member));
+
+  std::string answer;
+  std::size_t end = std::string::npos;
+  Deadline limit(member->out.readiness(), call.deadline);
+  while (end == std::string::npos && answer.size() <= most) {
+    const IoResult result = member->out.try_read(buffer_);
+    if (result.done()) {
+      const std::string_view bytes(buffer_.data(), result.size);
+      const std::size_t newline = bytes.find('\n');
+      if (newline != std::string_view::npos) end = answer.size() + newline;
+      answer.append(bytes);
+    } else if (result.outcome != IoResult::Outcome::would_block) {
+      co_return co_await died(member);
+    } else if (!co_await member->out.readable()) {
+      if (answer.empty()) co_return Result::error(ErrorCode::timed_out, std::string(kWroteNothing));
+      co_return Result::error(ErrorCode::timed_out, "the coprocess wrote no whole line in time");
+    }
+  }
+  if (std::min(end, answer.size()) > most) {
+    co_return Result::error(
+        ErrorCode::handler_failed,
+        fmt::format("the coprocess's line exceeds the limit of {} bytes", most));
+  }
+  usable = true;
+  if (!member->settled && end + 1 == answer.size()) {
+    member->settled = true;
+    Deadline settle(member->out.readiness(), reactor_.now() + kSettleTime);
+    if (co_await member->out.readable()) {
+      const IoResult more = member->out.try_read(buffer_);
+      if (more.done()) answer.append(buffer_.data(), more.size);
+      usable = more.outcome == IoResult::Outcome::would_block;
+    }
+  }
+  if (end + 1 != answer.size()) {
+    usable = false;
+    co_return Result::error(ErrorCode::handler_failed, "the coprocess wrote more than one line");
+  }
+  answer.resize(end);
+  if (answer.ends_with('\r')) answer.pop_back();
+  // It answers before it has read the question.
+  if (!member->unsent.empty()) usable = false;
+  Result result =
+      result_of_output(std::move(answer), processes_.options().text, "the coprocess's line");
+  if (result.is_error()) usable = false;
+  co_return result;
+}
+
+/// It has closed its output, which most do by ending.
+Task<Result> Coprocess::died(std::shared_ptr<Member> member) {
+  bool ended = false;
+  {
+    Readiness exited(reactor_, member->process->pidfd());
+    Deadline limit(exited, reactor_.now() + kExitTime);
+    ended = member->process->has_ended() || co_await exited.readable();
+  }
+  const ExitStatus status = member->end();
+  if (!ended) {
+    co_return Result::error(ErrorCode::handler_failed, "the coprocess closed its output");
+  }
+  Result result = failure_of_process(status, member->error_tail);
+  result.message = "the coprocess ended: " + result.message;
+  co_return result;
+}
+
+Task<void> Coprocess::write_rest(std::shared_ptr<Member> member) {
+  while (!member->over && !member->unsent.empty()) {
+    const IoResult result = member->in.try_write(member->unsent);
+    member->unsent.erase(0, result.size);
+    if (result.outcome == IoResult::Outcome::broken) break;
+    if (result.outcome == IoResult::Outcome::would_block) co_await member->in.writable();
+  }
+}
+
+Task<void> Coprocess::collect_errors(std::shared_ptr<Member> member) {
+  while (!member->over && member->take_errors()) co_await member->err.readable();
+}
+
+}  // namespace handoff
