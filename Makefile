@@ -8,7 +8,7 @@ WERROR ?= $(if $(CI),ON,OFF)
 
 BUILD_PACKAGES = g++ cmake ninja-build libfmt-dev libcli11-dev doctest-dev libsimdjson-dev \
                  nlohmann-json3-dev
-TEST_PACKAGES = bats python3 jq mandoc strace procps util-linux netcat-openbsd gunicorn openssh-client \
+TEST_PACKAGES = bats pkgconf python3 jq mandoc strace procps util-linux netcat-openbsd gunicorn openssh-client \
                 openssh-server ruby perl libio-fdpass-perl
 LINT_PACKAGES = clang-format clang-tidy shellcheck mandoc python3
 CLANG_PACKAGES = clang libclang-rt-14-dev

@@ -132,7 +132,9 @@ Session::Next Session::read_more() {
 /// Tells the framing by what has come so far, and may never be more: a line can be that short.
 void Session::sniff(std::span<const char> bytes) {
   if (framing_ != Framing::unknown || !is_text(bytes)) return;
-  if (std::find(bytes.begin(), bytes.end(), '\n') != bytes.end()) framing_ = Framing::lines;
+  const std::string_view text(bytes.data(), bytes.size());
+  const std::size_t newline = text.find('\n');
+  if (newline != std::string_view::npos && newline > 0) framing_ = Framing::lines;
 }
 
 /// Whether a line that was partial still is, so that its start need not be searched again.

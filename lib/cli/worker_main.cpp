@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT
+#include "cli/worker_main.hpp"
+
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <optional>
+
+#include "cli/options.hpp"
+#include "cli/tool_main.hpp"
+#include "cluster/worker.hpp"
+#include "os/error.hpp"
+#include "rpc/command.hpp"
+#include "rpc/coprocess.hpp"
+#include "rpc/directory.hpp"
+#include "rpc/forward.hpp"
+
+namespace handoff {
+namespace {
+
+struct Options {
+  std::vector<Address> listen;
+  bool stdio = false;
+  std::optional<Address> join;
+  std::vector<std::string> methods;
+  std::vector<std::string> coprocesses;
+  std::size_t pool = 1;
+  std::vector<std::string> directories;
+  std::vector<std::string> forwards;
+  ProcessOptions process;
+  WorkerOptions worker;
+};
+
+Options parse(Tool& tool) {
+  Options options;
+  SessionLimits& limits = options.worker.limits;
+  auto& app = tool.app;
+  tool.describe(
+      "Answer calls: on the channel that rpc-master gave it, of a master that it joins (-j),\n"
+      "alone (-l), or on --stdio.",
+      "rpc-worker [-j PATH | -l ADDR... | --stdio] [options]");
+  add_listen_options(tool, options.listen, options.worker.allow_public);
+  add_address(app, "-j,--join", options.join,
+              "Join the running rpc-master that has this named socket", "PATH");
+  app.add_flag("--stdio", options.stdio, "Serve one connection on stdin and stdout");
+  app.add_option("-m,--method", options.methods,
+                 "Run `sh -c CMD` for each call: params on stdin, result on stdout; repeatable")
+      ->type_name("NAME=CMD")
+      ->allow_extra_args(false);
+  app.add_option("-k,--coprocess", options.coprocesses,
+                 "Keep CMD running: params as a line to its stdin, a line back; repeatable")
+      ->type_name("NAME=CMD")
+      ->allow_extra_args(false);
+  app.add_option("--pool", options.pool, "How many of each coprocess run (default 1)")
+      ->check(CLI::Range(1, 4096))
+      ->type_name("N");
+  app.add_option("-d,--methods", options.directories,
+                 "Each executable in DIR is a method; HUP lists them again; repeatable")
+      ->type_name("DIR")
+      ->allow_extra_args(false);
+  app.add_option("-f,--forward", options.forwards,
+                 "NAME (PREFIX.*, or *) is answered by the server at ADDR; repeatable")
+      ->type_name("NAME=ADDR")
+      ->allow_extra_args(false);
+  app.add_option("--env", options.process.environment_names,
+                 "Also hand this variable to commands; repeatable")
+      ->type_name("NAME")
+      ->allow_extra_args(false);
+  app.add_flag("--text", options.process.text, "A command's output that is no JSON is a string");
+  app.add_option("-C,--concurrency", limits.concurrency,
+                 "Calls that run at a time (default 256); 1 is the synchronous worker")
+      ->check(CLI::Range(1, 1000000))
+      ->type_name("N");
+  app.add_option("--credits", options.worker.credits,
+                 "Connections held at a time (default: what the descriptor limit allows)")
+      ->check(CLI::Range(1, 10000000))
+      ->type_name("N");
+  add_max_frame(app, limits.max_frame, "Longest body of a frame (default 1MiB)");
+  add_choice(app, "--framing", limits.framing,
+             {{"auto", Framing::unknown}, {"length", Framing::length}, {"lines", Framing::lines}},
+             "auto (default: as the client's first bytes have it), length or lines")
+      ->type_name("WHAT");
+  tool.add_duration("--timeout", limits.call_timeout, "Deadline of a call (default 30s; 0: none)");
+  tool.add_duration("--idle-timeout", limits.idle_timeout,
+                    "Close a connection that is idle for so long (default: never)");
+  tool.add_duration("--frame-timeout", limits.frame_timeout,
+                    "From a frame's first byte to its last (default 30s)");
+  tool.add_duration("--write-timeout", limits.write_timeout,
+                    "For a client to take some of its replies (default 30s)");
+  tool.add_duration("--drain-timeout", options.worker.drain_timeout,
+                    "Cut off what has not ended by then (default 30s)");
+  tool.parse();
+  tool.refuse_command();
+  add_inherited_listeners(options.listen);
+  options.process.max_output = limits.max_frame;
+  options.worker.reloads = !options.directories.empty();
+  return options;
+}
+
+/// The methods that the command line names, and what stands behind them.
+class Methods {
+ public:
+  Methods(Reactor& reactor, const Options& options, const AddMethods& add_own)
+      : reactor_(reactor), options_(options), add_own_(add_own), processes_(options.process) {
+    for (const std::string& text : options.coprocesses) {
+      auto [name, command] = split_name_value(text, "NAME=CMD");
+      coprocesses_.emplace_back(
+          name, std::make_unique<Coprocess>(reactor, processes_, name, command, options.pool));
+    }
+    ForwardOptions forward;
+    forward.max_frame = options.worker.limits.max_frame;
+    for (const std::string& text : options.forwards) {
+      auto [name, address] = split_name_value(text, "NAME=ADDR");
+      auto& server = servers_[address];
+      if (!server) {
+        server = std::make_unique<Forward>(reactor, Address::parse(address), forward);
+      }
+      forwards_.emplace_back(name, server.get());
+    }
+  }
+
+  /// A table of all of them, the directories as they are now. What was named one by one goes
+  /// before what was found, and that before what is built in.
+  std::shared_ptr<const Handlers> make() {
+    const char* number = std::getenv("HANDOFF_WORKER");
+    auto handlers = std::make_shared<Handlers>();
+    for (const std::string& text : options_.methods) {
+      auto [name, command] = split_name_value(text, "NAME=CMD");
+      handlers->add(name, command_handler(reactor_, processes_, Program::shell(command)));
+    }
+    for (const auto& [name, coprocess] : coprocesses_) {
+      handlers->add(name, [to = coprocess.get()](Call call) { return to->call(std::move(call)); });
+    }
+    for (const auto& [name, server] : forwards_) {
+      handlers->add(name, [to = server](Call call) { return to->call(std::move(call)); });
+    }
+    if (add_own_) add_own_(*handlers, reactor_);
+    for (const std::string& path : options_.directories) {
+      add_directory(*handlers, reactor_, processes_, path);
+    }
+    add_built_in_methods(*handlers, number == nullptr ? 0 : std::atoi(number));
+    return handlers;
+  }
+
+ private:
+  Reactor& reactor_;
+  const Options& options_;
+  const AddMethods& add_own_;
+  Processes processes_;
+  std::vector<std::pair<std::string, std::unique_ptr<Coprocess>>> coprocesses_;
+  std::map<std::string, std::unique_ptr<Forward>> servers_;  ///< by address
+  std::vector<std::pair<std::string, Forward*>> forwards_;
+};
+
+/// The channel that a master has named in the environment, or -1.
+int channel_number() {
+  const char* number = std::getenv("HANDOFF_CHANNEL_FD");
+  return number == nullptr ? -1 : std::atoi(number);
+}
+
+ExitCode run(Tool& tool, const AddMethods& add_own) {
+  const Options options = parse(tool);
+  raise_descriptor_limit();
+  ignore_sigpipe();
+  adopt_orphans();
+  const SignalMask signals{SIGTERM, SIGINT, SIGHUP};
+  Reactor reactor;
+  Methods methods(reactor, options, add_own);
+  Worker worker(
+      reactor, signals, [&methods] { return methods.make(); }, options.worker, report_to(tool.log));
+  if (options.stdio) {
+    reactor.run(worker.run_on_stdio());
+  } else if (!options.listen.empty()) {
+    reactor.run(worker.run_alone(options.listen));
+  } else if (options.join) {
+    reactor.run(worker.run_joined(*options.join));
+  } else if (const int channel = channel_number(); channel >= 0) {
+    reactor.run(worker.run_on_channel(Fd(channel)));
+  } else {
+    throw InvalidArgument(
+        "nothing to serve: give -l ADDR, -j PATH or --stdio, or start it with "
+        "`rpc-master -- rpc-worker`");
+  }
+  if (worker.cut_off() == 0) return ExitCode::done;
+  throw TimedOut(fmt::format("drain: {} cut off", counted(worker.cut_off(), "connection")));
+}
+
+}  // namespace
+
+int worker_main(const char* name, int argc, char** argv, const AddMethods& add_own) {
+  return tool_main(name, argc, argv, [&](Tool& tool) { return run(tool, add_own); });
+}
+
+}  // namespace handoff

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+// A worker with a method of its own. Build it against the installed library, then run it:
+//
+//     g++ -o native-worker native_worker.cpp $(pkg-config --cflags --libs handoff)
+//     rpc-master -- ./native-worker
+//     rpc-call :8080 later 0.5
+#include <chrono>
+#include <cstdlib>
+
+#include "cli/worker_main.hpp"
+
+/// Gives its params back after so many seconds. Other calls go on meanwhile.
+static handoff::Task<handoff::Result> later(handoff::Reactor& reactor, handoff::Call call) {
+  const std::chrono::duration<double> pause(std::atof(call.params.c_str()));
+  co_await reactor.sleep_until(reactor.now() +
+                               std::chrono::duration_cast<handoff::Duration>(pause));
+  co_return handoff::Result::success(call.params);
+}
+
+int main(int argc, char** argv) {
+  return handoff::worker_main(
+      "native-worker", argc, argv, [](handoff::Handlers& handlers, handoff::Reactor& reactor) {
+        handlers.add("later", [&reactor](handoff::Call call) { return later(reactor, call); });
+      });
+}
