@@ -28,6 +28,14 @@ handoff::MasterOptions parse(Tool& tool) {
       ->type_name("N");
   handoff::add_address(app, "-j,--join", options.join, "Let workers join at this named socket",
                        "PATH");
+  handoff::add_address(app, "-c,--control", options.control,
+                       "Named socket with the master's own methods", "PATH");
+  handoff::add_choice(app, "-b,--balance", options.balance,
+                      {{"round-robin", handoff::Balance::round_robin},
+                       {"least", handoff::Balance::least},
+                       {"hash", handoff::Balance::hash}},
+                      "Who gets a connection: round-robin (default), least or hash (by address)")
+      ->type_name("HOW");
   handoff::add_choice(app, "--handshake", supervisor.handshake,
                       {{"full", handoff::Handshake::full}, {"none", handoff::Handshake::none}},
                       "full (default), or none: the article's plain protocol")
@@ -48,13 +56,16 @@ handoff::MasterOptions parse(Tool& tool) {
          "Pause before a worker that died young is started again (default 100ms:10s)")
       ->type_name("MIN:MAX");
   app.add_option("--allow-uid", options.allowed_uids,
-                 "Who may join, or connect to an abstract name, besides the own user; repeatable")
+                 "Who may join, control, or connect to an abstract name, besides the own user;\n"
+                 "repeatable")
       ->type_name("UID")
       ->allow_extra_args(false);
   app.add_option("--pidfile", options.pidfile, "Write the process id there, once ready")
       ->type_name("PATH");
   tool.parse();
 
+  if (options.join) handoff::require_named(*options.join, "join");
+  if (options.control) handoff::require_named(*options.control, "control");
   handoff::add_inherited_listeners(options.listen);
   if (options.listen.empty()) options.listen = {handoff::Address::parse("127.0.0.1:8080")};
   supervisor.command = tool.after_dashes;
@@ -71,6 +82,12 @@ handoff::MasterOptions parse(Tool& tool) {
   } else if (options.workers == 0 && !options.join) {
     throw handoff::InvalidArgument("--workers 0 needs --join PATH");
   }
+  if (options.balance == handoff::Balance::least &&
+      supervisor.handshake == handoff::Handshake::none) {
+    throw handoff::InvalidArgument(
+        "--balance least needs the full handshake: without it "
+        "nobody says when a connection has ended");
+  }
   if (options.max_connections > 0 && supervisor.handshake == handoff::Handshake::none) {
     throw handoff::InvalidArgument(
         "--max-connections needs the full handshake: without it "
@@ -81,9 +98,14 @@ handoff::MasterOptions parse(Tool& tool) {
 
 ExitCode run(Tool& tool) {
   handoff::MasterOptions options = parse(tool);
+  options.successor.program = handoff::own_program(tool.argv.front());
+  options.successor.argv = tool.argv;
+  // Its workers have as long as ours.
+  options.successor.ready_timeout = 2 * options.supervisor.ready_timeout;
   handoff::raise_descriptor_limit();
   handoff::adopt_orphans();
-  const handoff::SignalMask signals{SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGTTIN, SIGTTOU, SIGUSR1};
+  const handoff::SignalMask signals{SIGTERM, SIGINT,  SIGQUIT, SIGHUP,
+                                    SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2};
   handoff::Reactor reactor;
   handoff::Master master(reactor, signals, std::move(options), handoff::report_to(tool.log));
   const auto cut_off = reactor.run_for_result(master.run());

@@ -212,8 +212,8 @@ void Timer::cancel() {
   if (index_ != kNotArmed) reactor_.remove_timer(index_);
 }
 
-Readiness::~Readiness() {
-  if (watched_ == 0) return;
+void Readiness::unwatch() {
+  if (std::exchange(watched_, 0) == 0) return;
   epoll_ctl(reactor_->epoll_.get(), EPOLL_CTL_DEL, fd_, nullptr);
   for (std::size_t i = reactor_->next_event_; i < reactor_->event_count_; ++i) {
     if (reactor_->events_[i].data.ptr == this) reactor_->events_[i].data.ptr = nullptr;

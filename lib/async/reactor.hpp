@@ -136,7 +136,7 @@ class Readiness {
   Readiness(Reactor& reactor, int fd) : reactor_(&reactor), fd_(fd) {}
   Readiness(const Readiness&) = delete;
   Readiness& operator=(const Readiness&) = delete;
-  ~Readiness();
+  ~Readiness() { unwatch(); }
 
   Reactor& reactor() const { return *reactor_; }
   int fd() const { return fd_; }
@@ -165,6 +165,8 @@ class Readiness {
 
   /// Ends the waits under way, which give false; without one nothing happens.
   void interrupt();
+  /// Nobody waits any more, and the descriptor goes elsewhere.
+  void unwatch();
 
  private:
   friend class Reactor;

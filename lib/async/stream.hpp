@@ -50,6 +50,11 @@ class Stream {
 
   Reactor& reactor() const { return readiness_.reactor(); }
   int fd() const { return fd_.get(); }
+  /// The descriptor, now owned by the caller. Only while nobody waits; of no use afterwards.
+  Fd release() {
+    readiness_.unwatch();
+    return std::move(fd_);
+  }
 
   IoResult try_read(std::span<char> buffer);
   IoResult try_write(std::string_view bytes);

@@ -28,7 +28,7 @@ constexpr const char* kNotStructured = "JSON-RPC has only objects and arrays for
 
 /// Null is no params at all.
 bool is_json_rpc_params(std::string_view json) {
-  const std::size_t begin = json.find_first_not_of(" \t\r");
+  const std::size_t begin = json.find_first_not_of(" \t\r\n");
   json.remove_prefix(std::min(begin, json.size()));
   return is_structured(json) || json.starts_with('n');
 }

@@ -6,6 +6,7 @@
 
 #include <charconv>
 #include <cstdlib>
+#include <random>
 
 #include "os/error.hpp"
 #include "wire/frame.hpp"
@@ -51,6 +52,12 @@ CLI::Option* add_address(CLI::App& app, const std::string& names, std::optional<
       ->type_name(type);
 }
 
+void require_named(const Address& address, std::string_view what) {
+  if (address.kind == Address::Kind::unix_path || address.kind == Address::Kind::abstract) return;
+  throw InvalidArgument(
+      fmt::format("{}, on {}: write the name of a socket: /path or @name", what, address.text));
+}
+
 void add_max_frame(CLI::App& app, std::uint32_t& max_frame, const std::string& help) {
   app.add_option("--max-frame", max_frame, help)
       ->transform(CLI::AsSizeValue(false))
@@ -92,6 +99,24 @@ std::pair<Duration, Duration> parse_duration_range(std::string_view text) {
     throw InvalidArgument(fmt::format("range, on {}: the first exceeds the second", text));
   }
   return {low, high};
+}
+
+std::uint64_t parse_max_requests(std::string_view text) {
+  const auto number = [&](std::string_view digits) {
+    std::uint64_t value = 0;
+    const auto [at, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    if (error != std::errc() || at != digits.data() + digits.size() || value > 1'000'000'000'000) {
+      throw InvalidArgument(fmt::format("max-requests, on {}: write N or N,JITTER", text));
+    }
+    return value;
+  };
+  const auto comma = text.find(',');
+  const std::uint64_t most = number(text.substr(0, comma));
+  if (most == 0) throw InvalidArgument("max-requests, on 0: at least 1");
+  if (comma == std::string_view::npos) return most;
+  std::random_device random;
+  return most +
+         std::uniform_int_distribution<std::uint64_t>(0, number(text.substr(comma + 1)))(random);
 }
 
 std::pair<std::string, std::string> split_name_value(std::string_view text, std::string_view form) {

@@ -54,6 +54,9 @@ CLI::Option* add_choice(CLI::App& app, const std::string& names, Value& value,
 CLI::Option* add_address(CLI::App& app, const std::string& names, std::optional<Address>& address,
                          const std::string& help, const std::string& type);
 
+/// Throws InvalidArgument, naming `what`, unless the address is that of a named Unix socket.
+void require_named(const Address& address, std::string_view what);
+
 /// --max-frame, which is at most frame::kHighestMaxBody.
 void add_max_frame(CLI::App& app, std::uint32_t& max_frame, const std::string& help);
 
@@ -62,6 +65,9 @@ void add_exchange_options(Tool& tool, ExchangeOptions& options);
 
 /// "MIN:MAX", two durations in order. Throws InvalidArgument.
 std::pair<Duration, Duration> parse_duration_range(std::string_view text);
+
+/// "N", or "N,JITTER" for N and a random number up to JITTER. Throws InvalidArgument.
+std::uint64_t parse_max_requests(std::string_view text);
 
 /// "NAME=VALUE". Throws InvalidArgument, naming `form`.
 std::pair<std::string, std::string> split_name_value(std::string_view text, std::string_view form);

@@ -150,8 +150,9 @@ Duration parse_duration(std::string_view text) {
   return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(value * seconds));
 }
 
-Tool::Tool(const char* name, int argc, char** argv) : app("", name), log(name) {
-  const auto words = std::vector<std::string>(argv + std::min(argc, 1), argv + argc);
+Tool::Tool(const char* name, int argc, char** words_in)
+    : app("", name), log(name), argv(words_in, words_in + argc) {
+  const auto words = std::vector<std::string>(argv.begin() + std::min(argc, 1), argv.end());
   const auto dashes = std::find(words.begin(), words.end(), "--");
   words_.assign(std::make_reverse_iterator(dashes), words.rend());
   has_dashes = dashes != words.end();

@@ -21,6 +21,7 @@ class Tool {
 
   CLI::App app;                           ///< the tool adds its own options
   Log log;                                ///< as -v and -q say, once parsed
+  std::vector<std::string> argv;          ///< all of the command line
   std::vector<std::string> after_dashes;  ///< the words behind "--"; see parse()
   bool has_dashes = false;
 

@@ -24,6 +24,7 @@ struct Options {
   std::vector<Address> listen;
   bool stdio = false;
   std::optional<Address> join;
+  Duration wait{};  ///< for the master that is joined
   std::vector<std::string> methods;
   std::vector<std::string> coprocesses;
   std::size_t pool = 1;
@@ -32,6 +33,32 @@ struct Options {
   ProcessOptions process;
   WorkerOptions worker;
 };
+
+void check_name(const std::string& text, std::string_view form) {
+  const std::string name = split_name_value(text, form).first;
+  if (name == "*" || name.ends_with(".*")) {
+    throw InvalidArgument(
+        fmt::format("method, on {}: only --forward takes a name with a star", name));
+  }
+}
+
+void check(const Options& options) {
+  const int places = (options.listen.empty() ? 0 : 1) + (options.join ? 1 : 0) + options.stdio;
+  if (places > 1) throw InvalidArgument("only one of --listen, --join and --stdio");
+  if (options.join) require_named(*options.join, "join");
+  if (options.wait > Duration::zero() && !options.join) {
+    throw InvalidArgument("--wait needs --join");
+  }
+  for (const std::string& text : options.methods) check_name(text, "NAME=CMD");
+  for (const std::string& text : options.coprocesses) check_name(text, "NAME=CMD");
+  for (const std::string& text : options.forwards) {
+    const Address address = Address::parse(split_name_value(text, "NAME=ADDR").second);
+    if (address.kind == Address::Kind::inherited) {
+      throw InvalidArgument(
+          fmt::format("forward, on {}: one descriptor can't be connected to again", address.text));
+    }
+  }
+}
 
 Options parse(Tool& tool) {
   Options options;
@@ -44,6 +71,9 @@ Options parse(Tool& tool) {
   add_listen_options(tool, options.listen, options.worker.allow_public);
   add_address(app, "-j,--join", options.join,
               "Join the running rpc-master that has this named socket", "PATH");
+  app.add_flag_callback(
+      "--wait", [&options] { options.wait = std::chrono::hours(24 * 365); },
+      "With --join: wait until the master is there");
   app.add_flag("--stdio", options.stdio, "Serve one connection on stdin and stdout");
   app.add_option("-m,--method", options.methods,
                  "Run `sh -c CMD` for each call: params on stdin, result on stdout; repeatable")
@@ -78,6 +108,15 @@ Options parse(Tool& tool) {
       ->check(CLI::Range(1, 10000000))
       ->type_name("N");
   add_max_frame(app, limits.max_frame, "Longest body of a frame (default 1MiB)");
+  app.add_option_function<std::string>(
+         "--max-requests",
+         [&options](const std::string& text) {
+           options.worker.max_requests = parse_max_requests(text);
+         },
+         "Ask to be replaced after so many requests, and a random number up to JITTER")
+      ->type_name("N[,JITTER]");
+  tool.add_duration("--max-lifetime", options.worker.max_lifetime,
+                    "Ask to be replaced after so long (default: never)");
   add_choice(app, "--framing", limits.framing,
              {{"auto", Framing::unknown}, {"length", Framing::length}, {"lines", Framing::lines}},
              "auto (default: as the client's first bytes have it), length or lines")
@@ -93,7 +132,8 @@ Options parse(Tool& tool) {
                     "Cut off what has not ended by then (default 30s)");
   tool.parse();
   tool.refuse_command();
-  add_inherited_listeners(options.listen);
+  check(options);
+  if (!options.join && !options.stdio) add_inherited_listeners(options.listen);
   options.process.max_output = limits.max_frame;
   options.worker.reloads = !options.directories.empty();
   return options;
@@ -175,7 +215,7 @@ ExitCode run(Tool& tool, const AddMethods& add_own) {
   } else if (!options.listen.empty()) {
     reactor.run(worker.run_alone(options.listen));
   } else if (options.join) {
-    reactor.run(worker.run_joined(*options.join));
+    reactor.run(worker.run_joined(*options.join, options.wait));
   } else if (const int channel = channel_number(); channel >= 0) {
     reactor.run(worker.run_on_channel(Fd(channel)));
   } else {

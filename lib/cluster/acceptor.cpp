@@ -50,7 +50,7 @@ Task<void> Acceptor::run() {
 }
 
 void Acceptor::accept_waiting() {
-  while (accept_burst() == Outcome::burst) owner_.burst_ended();
+  while (accept_burst(true) == Outcome::burst) owner_.burst_ended();
   owner_.burst_ended();
 }
 
@@ -66,9 +66,9 @@ void Acceptor::release() {
   listener_.reset();
 }
 
-Acceptor::Outcome Acceptor::accept_burst() {
+Acceptor::Outcome Acceptor::accept_burst(bool room_or_not) {
   for (int i = 0; i < kBurst; ++i) {
-    if (!owner_.has_room()) return Outcome::no_room;
+    if (!room_or_not && !owner_.has_room()) return Outcome::no_room;
     Accepted accepted = try_accept(listener_->fd());
     switch (accepted.outcome) {
       case Accepted::Outcome::connection:

@@ -34,19 +34,22 @@ class Acceptor {
            std::vector<uid_t> allowed = {});
 
   const Listener& listener() const { return *listener_; }
+  /// Another process has the listener too, and owns it from now on.
+  void disown() { listener_->disown(); }
+  void own() { listener_->own(); }
 
   /// Accepts until close(). It must outlive the task.
   Task<void> run();
   /// There may be room again.
   void resume() { room_.set(); }
-  /// Accepts who is waiting already, without blocking.
+  /// Accepts who is waiting already, room or not, without blocking.
   void accept_waiting();
   /// Accepts nothing more, and gives the address up.
   void close();
 
  private:
   enum class Outcome { burst, would_block, no_room, exhausted };
-  Outcome accept_burst();
+  Outcome accept_burst(bool room_or_not = false);
   void release();
   void report_exhausted(int error_number);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "cluster/work.hpp"
 #include "cluster/worker_link.hpp"
 
 namespace handoff {
@@ -15,12 +16,16 @@ class Dispatcher {
   virtual void worker_joined(WorkerLink& link) = 0;
   /// It is to get nothing more: it drains, or is gone. What it was not sent yet goes to others.
   virtual void worker_left(WorkerLink& link) = 0;
-  /// A connection was accepted. Only while can_take().
+  /// A connection was accepted, while can_take(), or came back, at any time.
   virtual void work_arrived(Work work) = 0;
   /// Whether some worker has room.
   virtual bool can_take() const = 0;
   /// Sends what work_arrived() has queued, several in a message.
   virtual void flush() = 0;
+  /// Gives what waits to the workers that there are, room or not: it is their last.
+  virtual void flush_all() = 0;
+  /// Connections that no worker has room for.
+  virtual std::size_t waiting() const = 0;
 };
 
 }  // namespace handoff

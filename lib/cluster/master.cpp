@@ -5,21 +5,40 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <limits>
 
-#include "cluster/pass_connection.hpp"
 #include "os/error.hpp"
 
 namespace handoff {
 namespace {
 
-/// Who may connect is told by the peer's uid; the file's mode must let those who are named.
-Listener listen_for_workers(const MasterOptions& options) {
+/// Within which a control connection takes the last reply.
+constexpr auto kControlTime = std::chrono::seconds(1);
+
+/// A socket for workers or control. Who may connect is told by the peer's uid; the file's mode must
+/// let those who are named.
+Listener listen_privately(const Address& address, int type, const MasterOptions& options) {
   ListenOptions listen;
-  listen.type = options.supervisor.handshake == Handshake::full ? SOCK_SEQPACKET : SOCK_STREAM;
+  listen.type = type;
   if (!options.allowed_uids.empty()) listen.mode = 0666;
-  return listen_on(*options.join, listen);
+  return listen_on(address, listen);
+}
+
+int channel_type(const MasterOptions& options) {
+  return options.supervisor.handshake == Handshake::full ? SOCK_SEQPACKET : SOCK_STREAM;
+}
+
+const char* name_of(Balance balance) {
+  switch (balance) {
+    case Balance::round_robin: return "round-robin";
+    case Balance::least: return "least";
+    case Balance::hash: return "hash";
+  }
+  return "";
 }
 
 }  // namespace
@@ -29,9 +48,21 @@ Master::Master(Reactor& reactor, const SignalMask& signals, MasterOptions option
       signals_(signals),
       options_(std::move(options)),
       report_(std::move(report)),
-      dispatcher_(std::make_unique<PassConnection>()),
+      dispatcher_(std::make_unique<PassConnection>(options_.balance)),
       supervisor_(reactor, *dispatcher_, options_.supervisor, report_, [this] { on_change(); }),
-      all_gone_(reactor) {
+      changed_(reactor) {
+  if (auto inheritance = Inheritance::take()) {
+    inherit(std::move(*inheritance));
+  } else {
+    open_sockets();
+  }
+}
+
+Master::~Master() {
+  if (!options_.pidfile.empty() && accepting_ && !handed_over_) unlink(options_.pidfile.c_str());
+}
+
+void Master::open_sockets() {
   ListenOptions listen;
   listen.allow_public = options_.allow_public;
   AcceptorOwner& owner = *this;
@@ -39,7 +70,28 @@ Master::Master(Reactor& reactor, const SignalMask& signals, MasterOptions option
     acceptors_.emplace_back(reactor_, listen_on(address, listen), owner, report_,
                             options_.allowed_uids);
   }
-  if (options_.join) door_.emplace(*this, listen_for_workers(options_));
+  if (options_.join) {
+    door_.emplace(*this, listen_privately(*options_.join, channel_type(options_), options_));
+  }
+  if (options_.control) {
+    control_.emplace(reactor_, listen_privately(*options_.control, SOCK_STREAM, options_),
+                     static_cast<ControlOwner&>(*this), report_, options_.allowed_uids);
+  }
+}
+
+void Master::inherit(Inheritance inheritance) {
+  AcceptorOwner& owner = *this;
+  for (Listener& listener : inheritance.listeners) {
+    acceptors_.emplace_back(reactor_, std::move(listener), owner, report_, options_.allowed_uids);
+  }
+  if (inheritance.join) door_.emplace(*this, std::move(*inheritance.join));
+  if (inheritance.control) {
+    control_.emplace(reactor_, std::move(*inheritance.control), static_cast<ControlOwner&>(*this),
+                     report_, options_.allowed_uids);
+  }
+  predecessor_ = std::make_shared<MasterLink>(reactor_, static_cast<MasterLink::Owner&>(*this),
+                                              std::move(inheritance.channel));
+  predecessor_->start(std::numeric_limits<std::uint32_t>::max(), false);
 }
 
 Master::Door::Door(Master& master, Listener listener)
@@ -55,17 +107,34 @@ void Master::Door::accepted(Fd connection, const SocketAddress&) {
                                                peer_uid(connection.get())));
 }
 
-Master::~Master() {
-  if (!options_.pidfile.empty() && accepting_) unlink(options_.pidfile.c_str());
-}
-
 Task<Supervisor::CutOff> Master::run() {
   reactor_.spawn(watch_signals());
   for (int i = 0; i < options_.workers; ++i) supervisor_.add();
-  if (door_) reactor_.spawn(door_->acceptor().run());
+  if (!predecessor_) open_doors();
+  if (const auto interval = manager_.watchdog_interval()) reactor_.spawn(feed_watchdog(*interval));
   on_change();
-  co_await all_gone_;
-  co_return supervisor_.cut_off();
+  while (!is_over()) co_await changed_.wait();
+  if (handed_over_) {
+    while (predecessor_) co_await changed_.wait();  // what it still passes goes on
+    while (!successor_->is_done()) co_await successor_->progress().wait();
+  }
+  co_await wait_for_control();
+  Supervisor::CutOff cut_off = supervisor_.cut_off();
+  cut_off.connections += dispatcher_->waiting();
+  co_return cut_off;
+}
+
+bool Master::is_over() const {
+  return (handed_over_ || (stopping_ && !successor_)) && supervisor_.is_empty();
+}
+
+Task<void> Master::wait_for_control() {
+  if (!control_) co_return;
+  control_->drain();
+  const TimePoint limit = Clock::now() + kControlTime;
+  while (!control_->is_idle() && Clock::now() < limit) {
+    co_await reactor_.sleep_until(reactor_.now() + std::chrono::milliseconds(1));
+  }
 }
 
 Task<void> Master::watch_signals() {
@@ -76,19 +145,40 @@ Task<void> Master::watch_signals() {
   }
 }
 
+Task<void> Master::feed_watchdog(Duration interval) {
+  for (;;) {
+    manager_.watchdog();
+    co_await reactor_.sleep_until(reactor_.now() + interval);
+  }
+}
+
+/// What went wrong is on the log.
+Task<void> Master::ignore(Task<std::string> task) {
+  co_await std::move(task);
+}
+
 void Master::handle_signal(int signal) {
   switch (signal) {
     case SIGTERM:
     case SIGINT:
     case SIGQUIT:
-    case SIGHUP:
       if (stopping_) return supervisor_.kill_all();
+      // What was handed over is drained already: a second one ends that.
+      if (handed_over_) {
+        stopping_ = true;
+        return;
+      }
       return stop();
+    case SIGHUP: return reactor_.spawn(ignore(reload()));
+    case SIGUSR2: return reactor_.spawn(ignore(upgrade()));
     case SIGTTIN:
-      if (!stopping_) supervisor_.add();
-      return;
+      if (stopping_ || handed_over_) return;
+      if (options_.supervisor.command.empty()) {
+        return report_(Severity::error, "TTIN: there is no command to start");
+      }
+      return supervisor_.add();
     case SIGTTOU:
-      if (!stopping_ && !supervisor_.retire_one()) {
+      if (!stopping_ && !handed_over_ && !supervisor_.retire_one()) {
         report_(Severity::error, "TTOU: the last worker stays");
       }
       return;
@@ -101,35 +191,113 @@ void Master::handle_signal(int signal) {
 
 /// A worker became ready, has room, or is gone.
 void Master::on_change() {
-  if (stopping_ && supervisor_.size() == 0) all_gone_.set();
-  if (!accepting_ && !stopping_ && supervisor_.all_started()) {
-    begin_to_accept();
-  }
+  changed_.notify_all();
+  if (!accepting_ && !stopping_ && !handed_over_ && supervisor_.all_started()) begin_to_accept();
+  tell_manager();
   for (Acceptor& acceptor : acceptors_) acceptor.resume();
 }
 
 void Master::begin_to_accept() {
   accepting_ = true;
+  if (predecessor_) {
+    for (Acceptor& acceptor : acceptors_) acceptor.own();
+    if (door_) door_->acceptor().own();
+    if (control_) control_->acceptor().own();
+    open_doors();
+  }
   if (!options_.pidfile.empty()) write_pidfile();
   std::string line = fmt::format("ready, {}, on", counted(supervisor_.size(), "worker"));
   for (Acceptor& acceptor : acceptors_) {
     line += " " + acceptor.listener().text();
     reactor_.spawn(acceptor.run());
   }
-  if (door_) line += fmt::format(" (workers join at {})", options_.join->text);
+  if (door_) line += fmt::format(" (workers join at {})", door_->acceptor().listener().text());
   report_(Severity::info, line);
+  manager_.ready();
+  if (predecessor_) predecessor_->send_ready();
+}
+
+/// For workers and control. A successor leaves them to its predecessor until it is ready.
+void Master::open_doors() {
+  if (door_) reactor_.spawn(door_->acceptor().run());
+  if (control_) reactor_.spawn(control_->acceptor().run());
+}
+
+void Master::tell_manager() {
+  const std::size_t workers = supervisor_.size();
+  if (!accepting_ || std::exchange(told_workers_, workers) == workers) return;
+  manager_.status(counted(workers, "worker"));
 }
 
 /// What waits in the backlogs was promised a connection, and still gets one.
 void Master::stop() {
   stopping_ = true;
+  if (successor_) successor_->give_up();
+  manager_.stopping();
   report_(Severity::detail, "stopping");
   if (accepting_) {
     for (Acceptor& acceptor : acceptors_) acceptor.accept_waiting();
+    dispatcher_->flush_all();
   }
   for (Acceptor& acceptor : acceptors_) acceptor.close();
   if (door_) door_->acceptor().close();
-  supervisor_.retire_all();
+  supervisor_.retire_all({});
+  on_change();
+}
+
+Task<std::string> Master::reload() {
+  if (stopping_ || handed_over_) co_return "stopping";
+  if (successor_) co_return "an upgrade is under way";
+  if (options_.supervisor.command.empty()) {
+    report_(Severity::error, "reload: there is no command to start; workers that joined stay");
+    co_return "there is no command to start";
+  }
+  manager_.reloading();
+  last_reload_ = co_await supervisor_.reload();
+  if (last_reload_.empty()) ++reloads_;
+  if (!stopping_) manager_.ready();
+  co_return last_reload_;
+}
+
+Task<std::string> Master::upgrade() {
+  if (stopping_ || handed_over_) co_return "stopping";
+  if (successor_) co_return "an upgrade is under way";
+  report_(Severity::info, "upgrading");
+  successor_ = std::make_unique<Succession>(reactor_, *dispatcher_, report_,
+                                            [this](pid_t pid) { supervisor_.spare(pid); });
+  Succession::Estate estate;
+  for (const Acceptor& acceptor : acceptors_) estate.listeners.push_back(&acceptor.listener());
+  if (door_) estate.join = &door_->acceptor().listener();
+  if (control_) estate.control = &control_->acceptor().listener();
+  last_upgrade_ = co_await successor_->start(options_.successor, std::move(estate), manager_);
+  if (!last_upgrade_.empty()) {
+    successor_.reset();
+    report_(Severity::error, fmt::format("upgrade: {}{}", last_upgrade_,
+                                         stopping_ ? "" : "; this master serves on"));
+    changed_.notify_all();
+    co_return last_upgrade_;
+  }
+  hand_over();
+  co_return "";
+}
+
+/// The successor is ready, and accepts already: everything goes to it.
+void Master::hand_over() {
+  handed_over_ = true;
+  report_(Severity::info, fmt::format("upgraded, pid {} takes over", successor_->pid()));
+  manager_.main_pid(successor_->pid());
+  for (Acceptor& acceptor : acceptors_) {
+    acceptor.disown();
+    acceptor.close();
+  }
+  for (Acceptor* acceptor :
+       {door_ ? &door_->acceptor() : nullptr, control_ ? &control_->acceptor() : nullptr}) {
+    if (acceptor == nullptr) continue;
+    acceptor->disown();
+    acceptor->close();
+  }
+  successor_->take_over();
+  supervisor_.retire_all({.give_back = true, .join_again = true});
   on_change();
 }
 
@@ -137,7 +305,8 @@ void Master::write_pidfile() {
   // Written beside and renamed, so that nobody ever reads half a number.
   const std::string beside = options_.pidfile + ".new";
   const std::string text = fmt::format("{}\n", getpid());
-  const Fd file(open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  unlink(beside.c_str());
+  const Fd file(open(beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
   const bool written = file.valid() && write(file.get(), text.data(), text.size()) ==
                                            static_cast<ssize_t>(text.size());
   if (!written || rename(beside.c_str(), options_.pidfile.c_str()) < 0) {
@@ -151,7 +320,62 @@ bool Master::has_room() const {
 }
 
 void Master::accepted(Fd connection, const SocketAddress& peer) {
-  dispatcher_->work_arrived({++last_id_, std::move(connection), peer});
+  ++accepted_;
+  Work work;
+  work.id = ++last_id_;
+  work.connection = std::move(connection);
+  work.peer = peer;
+  dispatcher_->work_arrived(std::move(work));
+}
+
+MasterStatus Master::status() const {
+  MasterStatus status;
+  status.state = stopping_ || handed_over_    ? "stopping"
+                 : !accepting_                ? "starting"
+                 : successor_                 ? "upgrading"
+                 : supervisor_.is_reloading() ? "reloading"
+                                              : "ready";
+  status.pass = "connection";
+  status.balance = name_of(options_.balance);
+  for (const Acceptor& acceptor : acceptors_) {
+    if (!stopping_ && !handed_over_) status.listeners.push_back(acceptor.listener().text());
+  }
+  status.age = Clock::now() - started_;
+  status.waiting = dispatcher_->waiting();
+  status.connections = supervisor_.held() + status.waiting;
+  status.accepted = accepted_;
+  status.reloads = reloads_;
+  status.last_reload = last_reload_;
+  status.last_upgrade = last_upgrade_;
+  status.workers = supervisor_.status();
+  return status;
+}
+
+std::string Master::scale(std::size_t workers) {
+  if (options_.supervisor.command.empty()) return "there is no command to start";
+  if (stopping_ || handed_over_) return "stopping";
+  supervisor_.scale(workers);
+  on_change();
+  return "";
+}
+
+void Master::connection_passed(Work work) {
+  // Told to stop meanwhile: it is closed, as idle ones are.
+  if (stopping_ && !handed_over_) return;
+  work.id = ++last_id_;
+  dispatcher_->work_arrived(std::move(work));
+  dispatcher_->flush();
+}
+
+void Master::connections_missed(std::size_t count) {
+  report_(Severity::error, fmt::format("receive {} of the old master: {}",
+                                       counted(count, "connection"), error_text(EMFILE)));
+}
+
+void Master::master_gone() {
+  predecessor_->close();
+  predecessor_.reset();
+  changed_.notify_all();
 }
 
 }  // namespace handoff

@@ -10,10 +10,16 @@
 #include <string>
 #include <vector>
 
+#include "async/condition.hpp"
 #include "async/reactor.hpp"
 #include "cluster/acceptor.hpp"
+#include "cluster/control.hpp"
 #include "cluster/dispatcher.hpp"
+#include "cluster/master_link.hpp"
+#include "cluster/pass_connection.hpp"
+#include "cluster/succession.hpp"
 #include "cluster/supervisor.hpp"
+#include "os/notify.hpp"
 #include "os/signals.hpp"
 #include "os/socket.hpp"
 
@@ -23,16 +29,31 @@ struct MasterOptions {
   std::vector<Address> listen;
   bool allow_public = false;
   int workers = 1;
+  Balance balance = Balance::round_robin;
   std::size_t max_connections = 0;  ///< 0: no limit
   std::string pidfile;              ///< empty: none
   std::optional<Address> join;      ///< the named socket where workers join
+  std::optional<Address> control;   ///< that of the control methods
   std::vector<uid_t> allowed_uids;
   SupervisorOptions supervisor;
+  SuccessorCommand successor;  ///< for an upgrade
 };
 
 /// The master's life: binds, starts its workers, accepts once all of them are ready, and passes
-/// what it accepts until a signal ends it.
-class Master final : private AcceptorOwner {
+/// what it accepts until a signal ends it or another master takes over.
+class Master final : private AcceptorOwner, private ControlOwner, private MasterLink::Owner {
+ public:
+  /// Binds every address, or takes what a predecessor has left in the environment: throws what
+  /// listen_on throws.
+  Master(Reactor& reactor, const SignalMask& signals, MasterOptions options, Report report);
+  Master(const Master&) = delete;
+  Master& operator=(const Master&) = delete;
+  ~Master();
+
+  /// Until a signal has ended it and the last worker is gone. Gives what did not end in time.
+  Task<Supervisor::CutOff> run();
+
+ private:
   /// Where workers join.
   class Door final : private AcceptorOwner {
    public:
@@ -47,40 +68,64 @@ class Master final : private AcceptorOwner {
     Acceptor acceptor_;
   };
 
- public:
-  /// Binds every address: throws what listen_on throws. `signals` are those of kMasterSignals.
-  Master(Reactor& reactor, const SignalMask& signals, MasterOptions options, Report report);
-  Master(const Master&) = delete;
-  Master& operator=(const Master&) = delete;
-  ~Master();
-
-  /// Until a signal has ended it and the last worker is gone. Gives what did not end in time.
-  Task<Supervisor::CutOff> run();
-
- private:
+  void open_sockets();
+  void inherit(Inheritance inheritance);
   Task<void> watch_signals();
+  Task<void> feed_watchdog(Duration interval);
+  static Task<void> ignore(Task<std::string> task);
+  Task<void> wait_for_control();
   void handle_signal(int signal);
   void begin_to_accept();
   void stop();
+  void hand_over();
   void on_change();
+  bool is_over() const;
   void write_pidfile();
+  void open_doors();
+  void tell_manager();
 
   bool has_room() const override;
   void accepted(Fd connection, const SocketAddress& peer) override;
   void burst_ended() override { dispatcher_->flush(); }
 
+  Task<void> refresh() override { return supervisor_.refresh_requests(); }
+  MasterStatus status() const override;
+  Task<std::string> reload() override;
+  Task<std::string> upgrade() override;
+  Task<std::string> drain(int worker) override { return supervisor_.replace(worker); }
+  std::string scale(std::size_t workers) override;
+
+  // What a predecessor passes.
+  void connection_passed(Work work) override;
+  void connections_missed(std::size_t count) override;
+  void drain_asked(channel::Drain) override {}
+  void master_gone() override;
+  void all_sent() override {}
+  std::uint64_t requests() const override { return 0; }
+
   Reactor& reactor_;
   const SignalMask& signals_;
   MasterOptions options_;
   Report report_;
+  ServiceManager manager_;
   std::unique_ptr<Dispatcher> dispatcher_;
   std::deque<Acceptor> acceptors_;
   Supervisor supervisor_;
   std::optional<Door> door_;
-  Event all_gone_;
+  std::optional<Control> control_;
+  std::shared_ptr<MasterLink> predecessor_;
+  std::unique_ptr<Succession> successor_;
+  Condition changed_;
+  TimePoint started_ = Clock::now();
   std::uint64_t last_id_ = 0;
+  std::uint64_t accepted_ = 0;
+  std::uint64_t reloads_ = 0;
+  std::string last_reload_;
+  std::string last_upgrade_;
+  std::size_t told_workers_ = 0;  ///< to the service manager
   bool accepting_ = false;
   bool stopping_ = false;
+  bool handed_over_ = false;
 };
 
 }  // namespace handoff

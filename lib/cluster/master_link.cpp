@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <utility>
 
 #include "os/error.hpp"
@@ -18,6 +19,8 @@ namespace {
 
 /// Ids in one message at most; it stays far below channel::kMaxMessage.
 constexpr std::size_t kMaxIds = 1024;
+
+constexpr auto kRetryPause = std::chrono::milliseconds(10);
 
 }  // namespace
 
@@ -33,13 +36,13 @@ MasterLink::MasterLink(Reactor& reactor, Owner& owner, Fd channel)
   set_close_on_exec(channel_.get(), true);
 }
 
-void MasterLink::start(std::size_t credits) {
+void MasterLink::start(std::size_t credits, bool ready) {
   if (!full_) return reactor_.spawn(receive_plain(shared_from_this()));
   channel::Hello hello;
   hello.pid = static_cast<std::uint32_t>(getpid());
   hello.credits = static_cast<std::uint32_t>(credits);
-  greeting_ = {channel::encode_hello(hello), channel::encode_ready()};
-  some_to_send_.set();
+  post(channel::encode_hello(hello));
+  if (ready) send_ready();
   reactor_.spawn(send_messages(shared_from_this()));
   reactor_.spawn(receive_messages(shared_from_this()));
 }
@@ -47,11 +50,18 @@ void MasterLink::start(std::size_t credits) {
 void MasterLink::finished(std::uint64_t id) {
   if (!full_) return;
   finished_.push_back(id);
-  some_to_send_.set();
+  wake();
+}
+
+void MasterLink::give_back(Work work) {
+  returned_.push_back(std::move(work));
+  wake();
 }
 
 void MasterLink::leave() {
-  shutdown(channel_.get(), SHUT_WR);
+  if (full_) return post(channel::encode_leave());
+  // The master can send nothing more either. What it has sent is still received, and then the end.
+  shutdown(channel_.get(), SHUT_RDWR);
 }
 
 void MasterLink::close() {
@@ -63,7 +73,7 @@ void MasterLink::close() {
 Task<void> MasterLink::receive_messages(std::shared_ptr<MasterLink> self) {
   const auto packet = std::make_unique<std::array<char, channel::kMaxMessage>>();
   while (!self->closed_) {
-    ReceiveResult result = recv_fds(self->channel_.get(), *packet, channel::kMaxEntries);
+    ReceiveResult result = recv_fds(self->channel_.get(), *packet, channel::kMaxDescriptors);
     if (result.outcome == ReceiveOutcome::end) break;
     if (result.outcome == ReceiveOutcome::would_block) {
       co_await self->readiness_.readable();
@@ -71,26 +81,38 @@ Task<void> MasterLink::receive_messages(std::shared_ptr<MasterLink> self) {
       self->handle({packet->data(), result.size}, result.descriptors);
     }
   }
-  if (!self->closed_) self->owner_.drain_asked();
+  if (!self->closed_) self->owner_.master_gone();
 }
 
 void MasterLink::handle(std::span<const char> packet, std::vector<Fd>& descriptors) {
+  heard_ = true;
   const auto message = channel::decode(packet);
   if (!message) throw ProtocolError("channel: the master sent no valid message");
   switch (message->type) {
-    case channel::Type::drain: return owner_.drain_asked();
-    case channel::Type::connection:
-      for (std::size_t i = 0; i < message->entries.size(); ++i) {
-        const channel::Entry& entry = message->entries[i];
-        if (i < descriptors.size()) {
-          owner_.connection_passed(entry, std::move(descriptors[i]));
-        } else {
-          owner_.connection_missed();
-          finished(entry.id);
-        }
-      }
-      return;
+    case channel::Type::drain: return owner_.drain_asked(message->drain);
+    case channel::Type::connection: return start_works(*message, descriptors);
+    case channel::Type::requests: return post(channel::encode_requests(owner_.requests()));
     default: throw ProtocolError("channel: the master sent a message that only a worker sends");
+  }
+}
+
+void MasterLink::start_works(const channel::Message& message, std::vector<Fd>& descriptors) {
+  std::vector<Work> works;
+  std::vector<std::uint64_t> started;
+  std::vector<std::uint64_t> refused;
+  std::size_t next = 0;
+  for (const channel::Entry& entry : message.entries) {
+    Work work = Work::from(entry, descriptors, next);
+    const bool whole = work.connection.valid() && (entry.aside == 0 || work.aside.valid());
+    (whole ? started : refused).push_back(entry.id);
+    if (whole) works.push_back(std::move(work));
+  }
+  if (!refused.empty()) {
+    owner_.connections_missed(refused.size());
+    post(channel::encode_ids(channel::Type::refused, refused));
+  }
+  if (!started.empty()) {
+    post(channel::encode_ids(channel::Type::started, started), std::move(works));
   }
 }
 
@@ -101,39 +123,112 @@ Task<void> MasterLink::receive_plain(std::shared_ptr<MasterLink> self) {
     switch (result.outcome) {
       case ReceiveOutcome::would_block: co_await self->readiness_.readable(); break;
       case ReceiveOutcome::reset: break;
-      case ReceiveOutcome::end: self->owner_.drain_asked(); co_return;
-      case ReceiveOutcome::truncated: self->owner_.connection_missed(); break;
+      case ReceiveOutcome::end: self->owner_.master_gone(); co_return;
+      case ReceiveOutcome::truncated: self->owner_.connections_missed(1); break;
       case ReceiveOutcome::received:
+        self->heard_ = true;
         for (Fd& connection : result.descriptors) {
-          self->owner_.connection_passed({}, std::move(connection));
+          Work work;
+          work.connection = std::move(connection);
+          self->owner_.connection_passed(std::move(work));
         }
         break;
     }
   }
 }
 
-/// The ids of one turn of the loop in one message.
+void MasterLink::wake() {
+  sent_all_ = false;
+  some_to_send_.set();
+}
+
+/// At once, when nothing is before it.
+void MasterLink::post(std::string message, std::vector<Work> started) {
+  outgoing_.push_back({std::move(message), std::move(started)});
+  if (sent_all_ && outgoing_.size() == 1 && send_queued()) return;
+  wake();
+}
+
+/// What ended or was returned in one turn of the loop goes in one message.
 Task<void> MasterLink::send_messages(std::shared_ptr<MasterLink> self) {
   while (!self->closed_) {
     co_await self->some_to_send_;
     self->some_to_send_.clear();
-    for (std::string& message : std::exchange(self->greeting_, {})) {
-      co_await self->send(std::move(message));
+    while (!self->send_all()) {
+      co_await self->readiness_.writable();
+      // Too many descriptors in flight (ETOOMANYREFS) leave it writable.
+      if (!self->send_all())
+        co_await self->reactor_.sleep_until(self->reactor_.now() + kRetryPause);
     }
-    while (!self->finished_.empty()) {
-      std::vector<std::uint64_t>& ids = self->finished_;
-      const std::size_t count = std::min(ids.size(), kMaxIds);
-      std::string message = channel::encode_finished({ids.data(), count});
-      ids.erase(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(count));
-      co_await self->send(std::move(message));
-    }
+    self->sent_all_ = true;
+    self->owner_.all_sent();
   }
 }
 
-Task<void> MasterLink::send(std::string message) {
-  while (!closed_ && send_fds(channel_.get(), message, {}).outcome == SendOutcome::would_block) {
-    co_await readiness_.writable();
+bool MasterLink::send_all() {
+  return send_queued() && send_returned() && send_finished();
+}
+
+/// False when the channel is full.
+bool MasterLink::send_queued() {
+  while (!outgoing_.empty()) {
+    if (!send_now(outgoing_.front().message, {})) return false;
+    std::vector<Work> started = std::exchange(outgoing_.front().started, {});
+    outgoing_.pop_front();
+    for (Work& work : started) owner_.connection_passed(std::move(work));
   }
+  return true;
+}
+
+/// How many of the first can be sent: long bytes need a memfd each, and so a descriptor.
+std::size_t MasterLink::prepare_returned() {
+  std::size_t ready = 0;
+  try {
+    for (; ready < std::min(returned_.size(), channel::kMaxEntries); ++ready) {
+      returned_[ready].put_aside();
+    }
+  } catch (const SystemError&) {
+    if (ready == 0) return 0;
+  }
+  return std::min(ready, fit_in_message(returned_));
+}
+
+bool MasterLink::send_returned() {
+  while (!returned_.empty()) {
+    const std::size_t count = prepare_returned();
+    if (count == 0) return false;
+    std::array<channel::Entry, channel::kMaxEntries> entries;
+    std::array<int, channel::kMaxDescriptors> descriptors{};
+    std::size_t descriptor_count = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      entries[i] = returned_[i].entry();
+      descriptors[descriptor_count++] = returned_[i].connection.get();
+      if (returned_[i].aside.valid()) descriptors[descriptor_count++] = returned_[i].aside.get();
+    }
+    const std::string message =
+        channel::encode_entries(channel::Type::returned, {entries.data(), count});
+    if (!send_now(message, {descriptors.data(), descriptor_count})) return false;
+    returned_.erase(returned_.begin(), returned_.begin() + static_cast<std::ptrdiff_t>(count));
+  }
+  return true;
+}
+
+bool MasterLink::send_finished() {
+  while (!finished_.empty()) {
+    const std::size_t count = std::min(finished_.size(), kMaxIds);
+    const auto end = finished_.begin() + static_cast<std::ptrdiff_t>(count);
+    if (!send_now(channel::encode_ids(channel::Type::finished, {finished_.data(), count}), {})) {
+      return false;
+    }
+    finished_.erase(finished_.begin(), end);
+  }
+  return true;
+}
+
+/// True also when the master is gone: there is nobody to tell, and receiving finds out.
+bool MasterLink::send_now(const std::string& message, std::span<const int> descriptors) {
+  return closed_ ||
+         send_fds(channel_.get(), message, descriptors).outcome != SendOutcome::would_block;
 }
 
 }  // namespace handoff

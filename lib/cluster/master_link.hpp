@@ -3,12 +3,15 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "async/reactor.hpp"
 #include "async/task.hpp"
+#include "cluster/work.hpp"
 #include "os/fd.hpp"
 #include "pass/channel.hpp"
 
@@ -16,16 +19,25 @@ namespace handoff {
 
 /// The worker's end of its channel, in the form that the socket's type tells: SOCK_SEQPACKET the
 /// full one, SOCK_STREAM the plain one. Shared: its tasks keep it alive until they have ended.
+///
+/// No connection is given to the owner before the master was told that it is started: as long as
+/// that message is not on its way, the master still has the connection.
 class MasterLink : public std::enable_shared_from_this<MasterLink> {
  public:
   /// Who is told what the master says.
   class Owner {
    public:
-    virtual void connection_passed(const channel::Entry& entry, Fd connection) = 0;
-    /// A connection could not be received, for want of descriptors.
-    virtual void connection_missed() = 0;
-    /// The master passes nothing more: it has asked for the end, or is gone.
-    virtual void drain_asked() = 0;
+    virtual void connection_passed(Work work) = 0;
+    /// So many connections could not be received, for want of descriptors.
+    virtual void connections_missed(std::size_t count) = 0;
+    /// The master passes nothing more.
+    virtual void drain_asked(channel::Drain how) = 0;
+    /// The master is gone.
+    virtual void master_gone() = 0;
+    /// Everything was sent.
+    virtual void all_sent() = 0;
+    /// Requests since the start.
+    virtual std::uint64_t requests() const = 0;
 
    protected:
     ~Owner() = default;
@@ -36,31 +48,56 @@ class MasterLink : public std::enable_shared_from_this<MasterLink> {
   MasterLink(const MasterLink&) = delete;
   MasterLink& operator=(const MasterLink&) = delete;
 
-  /// Says who we are and that we are ready, then receives. An error of the protocol ends the
-  /// reactor's run.
-  void start(std::size_t credits);
+  bool is_full() const { return full_; }
+  /// Whether anything has come from the master.
+  bool heard() const { return heard_; }
+  /// Says who we are and, unless that shall come later, that we are ready; then receives. An error
+  /// of the protocol ends the reactor's run.
+  void start(std::size_t credits, bool ready = true);
+  void send_ready() { post(channel::encode_ready()); }
   /// The connection has ended.
   void finished(std::uint64_t id);
-  /// The master shall pass nothing more: it reads this as our end.
+  /// The connection is to go to another worker.
+  void give_back(Work work);
+  /// Asks to be drained; without messages the master reads this as our end.
   void leave();
+  /// Whether everything was sent.
+  bool idle() const { return sent_all_; }
   /// Ends the tasks.
   void close();
 
  private:
+  /// A message to be sent, and the connections that may be begun then.
+  struct Outgoing {
+    std::string message;
+    std::vector<Work> started;
+  };
+
   static Task<void> receive_messages(std::shared_ptr<MasterLink> self);
   static Task<void> receive_plain(std::shared_ptr<MasterLink> self);
   static Task<void> send_messages(std::shared_ptr<MasterLink> self);
-  Task<void> send(std::string message);
   void handle(std::span<const char> packet, std::vector<Fd>& descriptors);
+  void start_works(const channel::Message& message, std::vector<Fd>& descriptors);
+  void post(std::string message, std::vector<Work> started = {});
+  bool send_all();
+  bool send_queued();
+  std::size_t prepare_returned();
+  bool send_returned();
+  bool send_finished();
+  bool send_now(const std::string& message, std::span<const int> descriptors);
+  void wake();
 
   Reactor& reactor_;
   Owner& owner_;
   Fd channel_;
   Readiness readiness_;
   bool full_;
-  std::vector<std::string> greeting_;
+  std::deque<Outgoing> outgoing_;
+  std::deque<Work> returned_;
   std::vector<std::uint64_t> finished_;
   Event some_to_send_;
+  bool sent_all_ = true;
+  bool heard_ = false;
   bool closed_ = false;
 };
 

@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <csignal>
 #include <numeric>
+#include <set>
+#include <utility>
 
 #include "os/error.hpp"
 #include "os/socket.hpp"
@@ -35,6 +37,13 @@ Child spawn_worker(const SupervisorOptions& options, int number, const Fd& chann
   return spawn(spawn_options);
 }
 
+/// Descriptors that are kept back from what workers may return.
+constexpr std::size_t kReservedDescriptors = 64;
+constexpr std::size_t kDescriptorsPerMember = 2;
+
+/// How long a worker may take to say how many requests it has had.
+constexpr auto kAnswerTime = std::chrono::milliseconds(200);
+
 std::string in_words(Duration duration) {
   return fmt::format("{}", std::chrono::duration_cast<std::chrono::milliseconds>(duration));
 }
@@ -47,69 +56,15 @@ Supervisor::Supervisor(Reactor& reactor, Dispatcher& dispatcher, SupervisorOptio
       dispatcher_(dispatcher),
       options_(std::move(options)),
       report_(std::move(report)),
-      changed_(std::move(changed)) {}
+      changed_(std::move(changed)),
+      progress_(reactor) {}
 
 Supervisor::~Supervisor() = default;
 
-Supervisor::Place& Supervisor::add_place() {
-  int number = 1;
-  for (const Place& place : places_) number = std::max(number, place.number + 1);
-  return places_.emplace_back(reactor_, number);
-}
+// Places: each has a coroutine that keeps a worker in it.
 
 void Supervisor::add() {
-  reactor_.spawn(keep(add_place()));
-}
-
-void Supervisor::adopt(Fd channel) {
-  const auto joined = std::count_if(places_.begin(), places_.end(),
-                                    [](const Place& place) { return place.joined; });
-  if (static_cast<std::size_t>(joined) >= kMaxJoined) {
-    return report_(Severity::error, fmt::format("join: {} workers are the limit", kMaxJoined));
-  }
-  Place& place = add_place();
-  place.joined = true;
-  place.started = Clock::now();
-  place.link = std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(*this),
-                                            options_.handshake, place.number, std::move(channel));
-  limit(place, options_.ready_timeout);
-  reactor_.spawn(host(place));
-  place.link->start();
-  if (options_.handshake == Handshake::none) worker_ready(*place.link);
-}
-
-/// From its joining on until it is gone.
-Task<void> Supervisor::host(Place& place) {
-  while (place.link->open() && !place.killed) {
-    place.wake.clear();
-    co_await place.wake;
-    if (place.link->open() && reactor_.now() >= place.due) {
-      report_(Severity::error, describe_overdue(place));
-      place.killed = true;
-    }
-  }
-  dispatcher_.worker_left(*place.link);
-  report_(Severity::info, fmt::format("{}: left", name(place)));
-  if (place.retired && place.killed) cut_off_.connections += place.link->held();
-  place.link->end();
-  place.link.reset();
-  forget(place);
-}
-
-/// Of what it does now: starting, or draining.
-void Supervisor::limit(Place& place, Duration duration) {
-  place.due = deadline_after(reactor_.now(), duration);
-  if (place.joined) {
-    place.alarm.emplace(reactor_, place.wake, place.due);
-  } else {
-    place.limit.emplace(*place.exited, place.due);
-  }
-}
-
-void Supervisor::unlimit(Place& place) {
-  place.due = kNever;
-  place.alarm.reset();
-  place.limit.reset();
+  reactor_.spawn(keep(places_.emplace_back(reactor_, free_number())));
 }
 
 bool Supervisor::retire_one() {
@@ -119,140 +74,136 @@ bool Supervisor::retire_one() {
   return true;
 }
 
-void Supervisor::retire_all() {
-  for (Place& place : places_) {
-    if (!place.retired) retire(place);
+void Supervisor::scale(std::size_t count) {
+  const auto serving = [&] {
+    return static_cast<std::size_t>(std::count_if(
+        places_.begin(), places_.end(), [](const Place& place) { return !place.retired; }));
+  };
+  while (serving() < count) add();
+  while (serving() > count && retire_one()) {
   }
-}
-
-void Supervisor::kill_all() {
-  retire_all();
-  for (Place& place : places_) kill(place);
-}
-
-bool Supervisor::all_started() const {
-  return std::all_of(places_.begin(), places_.end(), [](const Place& place) {
-    return place.joined || place.state == Place::State::ready;
-  });
-}
-
-std::size_t Supervisor::held() const {
-  return std::accumulate(places_.begin(), places_.end(), std::size_t{0},
-                         [](std::size_t sum, const Place& place) {
-                           return sum + (place.link ? place.link->held() : 0);
-                         });
-}
-
-std::vector<std::string> Supervisor::describe() const {
-  static constexpr const char* kStates[] = {"starting", "ready", "draining", "pausing"};
-  std::vector<std::string> lines;
-  for (const Place& place : places_) {
-    lines.push_back(fmt::format("{}: {}, {}, {}", name(place),
-                                kStates[static_cast<int>(place.state)],
-                                counted(place.link ? place.link->held() : 0, "connection"),
-                                counted(place.restarts, "restart")));
-  }
-  return lines;
 }
 
 Task<void> Supervisor::keep(Place& place) {
   for (;;) {
+    // A successor may have come meanwhile.
+    if (place.current == nullptr && place.next == nullptr) place.current = try_start(place);
     bool was_ready = false;
-    if (!place.retired && start(place)) {
-      const std::string who = name(place);
-      const ExitStatus status = co_await wait_for_exit(place);
-      was_ready = place.state == Place::State::ready;
-      if (place.retired) {
-        report_(Severity::detail, fmt::format("{}: left, {}", who, status.text()));
-      } else {
-        report_(Severity::error, fmt::format("{}: {}{}", who, status.text(),
-                                             was_ready ? "" : ", before it was ready"));
+    TimePoint started = reactor_.now();
+    while (place.current != nullptr || place.next != nullptr) {
+      if (place.current != nullptr) {
+        was_ready = place.current->state == State::ready;
+        started = place.current->started;
       }
+      place.changed.clear();
+      co_await place.changed;
     }
     if (place.retired) break;
-    const Duration pause = pause_after_death(place, was_ready);
-    place.state = Place::State::pausing;
+    const Duration pause = pause_after_death(place, was_ready, reactor_.now() - started);
     changed_();
     if (pause > Duration::zero()) {
       report_(Severity::info,
               fmt::format("worker {}: started again in {}", place.number, in_words(pause)));
-      Alarm alarm(reactor_, place.wake, reactor_.now() + pause);
-      co_await place.wake;
-      if (place.retired) break;
-      place.wake.clear();
+      Alarm alarm(reactor_, place.changed, reactor_.now() + pause);
+      place.changed.clear();
+      co_await place.changed;
     } else {
       co_await reactor_.yield();
     }
+    if (place.retired) break;
     ++place.restarts;
   }
-  forget(place);
+  places_.remove_if([&](const Place& other) { return &other == &place; });
+  changed_();
 }
 
-/// False when the program can't be executed, which is an error of the command line when it never
+/// None when the program can't be executed, which is an error of the command line when it never
 /// could.
-bool Supervisor::start(Place& place) {
-  const int type = options_.handshake == Handshake::full ? SOCK_SEQPACKET : SOCK_STREAM;
-  Fd ours;
-  place.state = Place::State::starting;
-  place.killed = false;
-  place.started = Clock::now();
+Supervisor::Member* Supervisor::try_start(Place& place) {
+  if (place.retired) return nullptr;
   try {
-    auto [channel, theirs] = make_socket_pair(type);
-    place.child = spawn_worker(options_, place.number, theirs);
-    ours = std::move(channel);
+    return &start(place);
   } catch (const SystemError& error) {
     if (!any_started_) throw;
     report_(Severity::error, error.what());
-    return false;
+    return nullptr;
   }
+}
+
+/// Throws SystemError when the program can't be executed.
+Supervisor::Member& Supervisor::start(Place& place) {
+  const int type = options_.handshake == Handshake::full ? SOCK_SEQPACKET : SOCK_STREAM;
+  auto [ours, theirs] = make_socket_pair(type);
+  Child child = spawn_worker(options_, place.number, theirs);
   any_started_ = true;
-  place.link = std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(*this),
-                                            options_.handshake, place.number, std::move(ours));
-  place.exited.emplace(reactor_, place.child.pidfd());
-  limit(place, options_.ready_timeout);
-  place.link->start();
-  report_(Severity::detail, fmt::format("{}: started", name(place)));
-  if (options_.handshake == Handshake::none) worker_ready(*place.link);
-  return true;
+  Member& member = members_.emplace_back(reactor_, place.number);
+  member.place = &place;
+  member.child = std::move(child);
+  member.link = std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(*this),
+                                             options_.handshake, place.number, std::move(ours));
+  member.exited.emplace(reactor_, member.child.pidfd());
+  limit(member, options_.ready_timeout);
+  member.link->start();
+  report_(Severity::detail, fmt::format("{}: started", name(member)));
+  reactor_.spawn(live(member));
+  return member;
 }
 
-Task<ExitStatus> Supervisor::wait_for_exit(Place& place) {
-  while (!co_await place.exited->readable()) {
-    report_(Severity::error, describe_overdue(place));
-    kill(place);
+/// From its start on until it was reaped.
+Task<void> Supervisor::live(Member& member) {
+  if (!member.link->is_full()) worker_ready(*member.link);
+  while (!co_await member.exited->readable()) {
+    report_(Severity::error, describe_overdue(member));
+    kill(member);
   }
-  place.link->receive_rest();
-  dispatcher_.worker_left(*place.link);
-  unlimit(place);
-  place.exited.reset();
-  const ExitStatus status = place.child.reap();
-  finish_orphans(Processes::mark_of(place.child.pid()),
-                 [this](pid_t pid) { return is_worker(pid); });
-  if (place.retired && !status.success()) {
-    cut_off_.connections += place.link->held();
-    if (place.killed) ++cut_off_.workers;
-  }
-  place.link.reset();
-  co_return status;
+  co_await WorkerLink::receive_rest(member.link);
+  unlimit(member);
+  member.exited.reset();
+  const ExitStatus status = member.child.reap();
+  finish_orphans(Processes::mark_of(member.child.pid()),
+                 [this](pid_t pid) { return is_child(pid); });
+  member_ended(member, status);
 }
 
-std::string Supervisor::describe_overdue(const Place& place) const {
-  if (place.state == Place::State::starting) {
-    return fmt::format("{}: not ready within {}, killed", name(place),
-                       in_words(options_.ready_timeout));
+void Supervisor::member_ended(Member& member, const ExitStatus& status) {
+  const bool was_ready = member.state == State::ready;
+  give_unstarted_to_others(member);
+  if (member.state == State::draining) {
+    report_(Severity::detail, fmt::format("{}: left, {}", name(member), status.text()));
+    if (stopping_ && !member.dropped && !status.success()) {
+      cut_off_.connections += member.link->held();
+      if (member.killed) ++cut_off_.workers;
+    }
+  } else {
+    last_failure_ = fmt::format("{}: {}{}", name(member), status.text(),
+                                was_ready ? "" : ", before it was ready");
+    report_(Severity::error, last_failure_);
   }
-  const std::string held = options_.handshake == Handshake::none
-                               ? ""
-                               : " with " + counted(place.link->held(), "connection");
-  return fmt::format("{}: still there after {}, killed{}", name(place),
-                     in_words(options_.drain_timeout), held);
+  if (Place* place = member.place) {
+    place->last_exit = status.text();
+    if (place->next == &member) {
+      place->next = nullptr;
+    } else {
+      place->current = nullptr;
+      if (place->next != nullptr && place->next->state == State::ready) promote_next(*place);
+    }
+    place->changed.set();
+  }
+  members_.remove_if([&](const Member& other) { return &other == &member; });
+  progress_.notify_all();
+  changed_();
+}
+
+void Supervisor::give_unstarted_to_others(Member& member) {
+  dispatcher_.worker_left(*member.link);
+  for (Work& work : member.link->take_unstarted()) dispatcher_.work_arrived(std::move(work));
+  dispatcher_.flush();
+  asked_.erase(member.link.get());
 }
 
 /// None after a worker that had served well; else longer each time.
-Duration Supervisor::pause_after_death(Place& place, bool was_ready) const {
-  if (was_ready && Clock::now() - place.started >= options_.backoff_max) {
-    place.restarted_at_once = false;
-  }
+Duration Supervisor::pause_after_death(Place& place, bool was_ready, Duration age) const {
+  if (was_ready && age >= options_.backoff_max) place.restarted_at_once = false;
   if (was_ready && !place.restarted_at_once) {
     place.restarted_at_once = true;
     place.pauses = 0;
@@ -264,53 +215,400 @@ Duration Supervisor::pause_after_death(Place& place, bool was_ready) const {
   return std::min(pause, options_.backoff_max);
 }
 
-void Supervisor::retire(Place& place) {
-  place.retired = true;
-  if (!place.link) return place.wake.set();
-  if (place.state == Place::State::starting && !place.joined) place.child.kill(SIGTERM);
-  place.state = Place::State::draining;
-  dispatcher_.worker_left(*place.link);
-  place.link->drain();
-  limit(place, options_.drain_timeout);
+// Workers that join.
+
+void Supervisor::adopt(Fd channel) {
+  const auto joined = std::count_if(members_.begin(), members_.end(),
+                                    [](const Member& member) { return member.joined; });
+  if (static_cast<std::size_t>(joined) >= kMaxJoined) {
+    return report_(Severity::error, fmt::format("join: {} workers are the limit", kMaxJoined));
+  }
+  Member& member = members_.emplace_back(reactor_, free_number());
+  member.joined = true;
+  member.link = std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(*this),
+                                             options_.handshake, member.number, std::move(channel));
+  limit(member, options_.ready_timeout);
+  reactor_.spawn(host(member));
+  member.link->start();
+  // Whoever hears from us is not refused.
+  member.link->ask_for_requests();
 }
 
-void Supervisor::kill(Place& place) {
-  if (!place.link) return;
-  unlimit(place);
-  place.killed = true;
-  if (place.joined) return place.wake.set();
-  place.child.kill_group(SIGKILL);
-}
-
-void Supervisor::forget(const Place& place) {
-  places_.remove_if([&](const Place& other) { return &other == &place; });
+/// From its joining on until it is gone.
+Task<void> Supervisor::host(Member& member) {
+  if (!member.link->is_full()) worker_ready(*member.link);
+  while (member.link->open() && !member.killed) {
+    member.wake.clear();
+    co_await member.wake;
+    if (member.link->open() && reactor_.now() >= member.due) {
+      report_(Severity::error, describe_overdue(member));
+      member.killed = true;
+    }
+  }
+  report_(Severity::info, fmt::format("{}: left", name(member)));
+  if (stopping_ && member.killed) cut_off_.connections += member.link->held();
+  member.link->end();
+  give_unstarted_to_others(member);
+  members_.remove_if([&](const Member& other) { return &other == &member; });
+  progress_.notify_all();
   changed_();
 }
 
-bool Supervisor::is_worker(pid_t pid) const {
-  return std::any_of(places_.begin(), places_.end(), [pid](const Place& place) {
-    return place.link && !place.joined && place.child.pid() == pid;
+// Replacing.
+
+Task<std::string> Supervisor::reload() {
+  const std::uint64_t mine = ++reloads_wanted_;
+  if (!std::exchange(reloading_, true)) reactor_.spawn(reload_all());
+  while (reloads_done_ < mine) co_await progress_.wait();
+  co_return reload_problem_;
+}
+
+/// One after another, and one for all that were asked for meanwhile.
+Task<void> Supervisor::reload_all() {
+  while (reloads_done_ < reloads_wanted_) {
+    const std::uint64_t done = reloads_wanted_;
+    reload_problem_ = co_await reload_once();
+    reloads_done_ = done;
+    progress_.notify_all();
+  }
+  reloading_ = false;
+  progress_.notify_all();
+  changed_();
+}
+
+Task<std::string> Supervisor::reload_once() {
+  report_(Severity::info, "reloading");
+  std::string problem;
+  std::vector<std::pair<int, pid_t>> successors;
+  for (Place& place : places_) {
+    if (place.retired || !problem.empty()) continue;
+    if (start_next(place, problem)) successors.emplace_back(place.number, place.next->child.pid());
+  }
+  bool all_ready = false;
+  while (problem.empty() && !all_ready && !stopping_) {
+    all_ready = true;
+    for (const auto& [number, pid] : successors) {
+      const Place* place = find_place(number);
+      if (place == nullptr || place->retired) continue;
+      // It serves already: nobody else did, or replace() was at work.
+      if (place->current != nullptr && place->current->child.pid() == pid) continue;
+      if (place->next == nullptr) {
+        problem = last_failure_.empty() ? "a new worker is gone" : last_failure_;
+      }
+      all_ready = all_ready && place->next != nullptr && place->next->state == State::ready;
+    }
+    if (problem.empty() && !all_ready) co_await progress_.wait();
+  }
+  if (stopping_) co_return "stopping";
+  for (const auto& [number, pid] : successors) {
+    Place* place = find_place(number);
+    if (place == nullptr || place->next == nullptr) continue;
+    if (problem.empty()) {
+      promote_next(*place);
+    } else {
+      drop_next(*place);
+    }
+  }
+  report_(problem.empty() ? Severity::info : Severity::error,
+          problem.empty() ? fmt::format("reloaded, {}", counted(successors.size(), "worker"))
+                          : fmt::format("reload: {}; the old workers serve on", problem));
+  co_return problem;
+}
+
+Task<std::string> Supervisor::replace(int number) {
+  Place* place = find_place(number);
+  if (place == nullptr || place->retired) {
+    for (Member& member : members_) {
+      if (member.number != number || !member.joined) continue;
+      if (member.state != State::draining) drain(member, {.give_back = true});
+      co_return "";
+    }
+    co_return fmt::format("there is no worker {}", number);
+  }
+  if (place->replacing || reloading_) co_return "it is being replaced already";
+  std::string problem;
+  if (!start_next(*place, problem)) co_return problem;
+  place->replacing = true;
+  const pid_t next = place->next->child.pid();
+  const auto is_next = [next](const Member* member) {
+    return member != nullptr && member->child.pid() == next;
+  };
+  while (is_next(place->next) && place->next->state != State::ready) {
+    co_await progress_.wait();
+    place = find_place(number);
+    if (place == nullptr || stopping_) co_return "";
+  }
+  place->replacing = false;
+  progress_.notify_all();
+  if (is_next(place->next)) promote_next(*place);
+  if (is_next(place->current)) co_return "";
+  co_return last_failure_;
+}
+
+/// For a worker that has asked to be drained. It serves until it was replaced.
+Task<void> Supervisor::recycle(int number, pid_t pid) {
+  Duration pause = options_.backoff_min;
+  const auto is_it = [pid](const Member* member) {
+    return member != nullptr && member->child.pid() == pid;
+  };
+  for (;;) {
+    const Place* place = find_place(number);
+    if (place == nullptr || place->retired || stopping_) co_return;
+    if (!is_it(place->current) && !is_it(place->next)) co_return;
+    if (reloading_ || place->replacing || is_it(place->next)) {
+      co_await progress_.wait();
+      continue;
+    }
+    const std::string problem = co_await replace(number);
+    if (problem.empty()) co_return;
+    report_(Severity::error,
+            fmt::format("worker {}: it could not be replaced: {}; trying again", number, problem));
+    co_await reactor_.sleep_until(reactor_.now() + pause);
+    pause = std::min(pause * 2, options_.backoff_max);
+  }
+}
+
+bool Supervisor::start_next(Place& place, std::string& problem) {
+  if (place.next != nullptr) return true;
+  try {
+    place.next = &start(place);
+    return true;
+  } catch (const SystemError& error) {
+    problem = error.what();
+    return false;
+  }
+}
+
+/// What comes now goes to the successor; the old one drains.
+void Supervisor::promote_next(Place& place) {
+  Member* old = std::exchange(place.current, std::exchange(place.next, nullptr));
+  dispatcher_.worker_joined(*place.current->link);
+  progress_.notify_all();
+  if (old != nullptr) {
+    old->place = nullptr;
+    drain(*old, {.give_back = true});
+  }
+  place.changed.set();
+  changed_();
+}
+
+void Supervisor::drop_next(Place& place) {
+  Member* next = std::exchange(place.next, nullptr);
+  next->place = nullptr;
+  next->state = State::draining;
+  kill(*next);
+  next->dropped = true;
+  place.changed.set();
+}
+
+void Supervisor::retire(Place& place) {
+  place.retired = true;
+  if (place.next != nullptr) drop_next(place);
+  if (Member* old = std::exchange(place.current, nullptr)) {
+    old->place = nullptr;
+    drain(*old, {.give_back = true});
+  }
+  place.changed.set();
+}
+
+void Supervisor::retire_all(channel::Drain how) {
+  stopping_ = true;
+  for (Place& place : places_) {
+    place.retired = true;
+    if (place.next != nullptr) drop_next(place);
+    if (place.current != nullptr) std::exchange(place.current, nullptr)->place = nullptr;
+    place.changed.set();
+  }
+  for (Member& member : members_) {
+    if (member.state != State::draining) {
+      drain(member, how);
+    } else if (!how.give_back) {
+      member.link->drain(how);  // what it was to give back, it closes
+    }
+  }
+  progress_.notify_all();
+}
+
+void Supervisor::kill_all() {
+  retire_all({});
+  for (Member& member : members_) kill(member);
+}
+
+/// What it was not sent goes to others, unless all shall close what they have.
+void Supervisor::drain(Member& member, channel::Drain how) {
+  if (member.state == State::starting && !member.joined) member.child.kill(SIGTERM);
+  member.state = State::draining;
+  if (how.give_back) dispatcher_.worker_left(*member.link);
+  member.link->drain(how);
+  limit(member, options_.drain_timeout);
+}
+
+void Supervisor::kill(Member& member) {
+  unlimit(member);
+  member.killed = true;
+  if (member.joined) return member.wake.set();
+  if (member.exited) member.child.kill_group(SIGKILL);
+}
+
+/// Of what it does now: starting, or draining.
+void Supervisor::limit(Member& member, Duration duration) {
+  member.due = deadline_after(reactor_.now(), duration);
+  if (member.joined) {
+    member.alarm.emplace(reactor_, member.wake, member.due);
+  } else if (member.exited) {
+    member.limit.emplace(*member.exited, member.due);
+  }
+}
+
+void Supervisor::unlimit(Member& member) {
+  member.due = kNever;
+  member.alarm.reset();
+  member.limit.reset();
+}
+
+std::string Supervisor::describe_overdue(const Member& member) const {
+  if (member.state == State::starting) {
+    return fmt::format("{}: not ready within {}, killed", name(member),
+                       in_words(options_.ready_timeout));
+  }
+  return fmt::format("{}: still there after {}, {} with {}", name(member),
+                     in_words(options_.drain_timeout), member.joined ? "left alone" : "killed",
+                     counted(member.link->held(), "connection"));
+}
+
+// What is known.
+
+bool Supervisor::all_started() const {
+  return std::all_of(places_.begin(), places_.end(), [](const Place& place) {
+    return place.current != nullptr && place.current->state == State::ready;
   });
 }
 
-Supervisor::Place& Supervisor::place_of(const WorkerLink& link) {
-  return *std::find_if(places_.begin(), places_.end(),
-                       [&](const Place& place) { return place.link.get() == &link; });
+std::size_t Supervisor::size() const {
+  const auto count = [](const auto& list, auto condition) {
+    return static_cast<std::size_t>(std::count_if(list.begin(), list.end(), condition));
+  };
+  return count(places_, [](const Place& place) { return !place.retired; }) +
+         count(members_, [](const Member& member) { return member.joined; });
 }
 
-std::string Supervisor::name(const Place& place) const {
-  const pid_t pid = place.joined ? place.link->pid() : place.child.pid();
-  if (!place.link || pid <= 0) return fmt::format("worker {}", place.number);
-  return fmt::format("worker {}, pid {}", place.number, pid);
+std::size_t Supervisor::held() const {
+  return std::accumulate(
+      members_.begin(), members_.end(), std::size_t{0},
+      [](std::size_t sum, const Member& member) { return sum + member.link->held(); });
 }
+
+std::vector<WorkerStatus> Supervisor::status() const {
+  static constexpr const char* kStates[] = {"starting", "ready", "draining"};
+  std::vector<WorkerStatus> all;
+  for (const Member& member : members_) {
+    WorkerStatus status;
+    status.number = member.number;
+    status.pid = member.joined ? member.link->pid() : member.child.pid();
+    status.state = kStates[static_cast<int>(member.state)];
+    status.joined = member.joined;
+    status.connections = member.link->held();
+    status.passed = member.link->passed();
+    status.requests = member.link->requests();
+    status.age = Clock::now() - member.started;
+    if (member.place != nullptr) {
+      status.restarts = member.place->restarts;
+      status.last_exit = member.place->last_exit;
+    }
+    all.push_back(std::move(status));
+  }
+  for (const Place& place : places_) {
+    if (place.current != nullptr || place.next != nullptr || place.retired) continue;
+    WorkerStatus status;
+    status.number = place.number;
+    status.state = "pausing";
+    status.restarts = place.restarts;
+    status.last_exit = place.last_exit;
+    all.push_back(std::move(status));
+  }
+  std::stable_sort(all.begin(), all.end(), [](const WorkerStatus& one, const WorkerStatus& other) {
+    return one.number < other.number;
+  });
+  return all;
+}
+
+Task<void> Supervisor::refresh_requests() {
+  for (const Member& member : members_) {
+    if (!member.link->is_full() || !member.link->open()) continue;
+    if (member.state == State::starting) continue;
+    asked_.insert(member.link.get());
+    member.link->ask_for_requests();
+  }
+  const TimePoint limit = Clock::now() + kAnswerTime;
+  while (!asked_.empty() && Clock::now() < limit) co_await progress_.wait(limit);
+  asked_.clear();
+}
+
+std::vector<std::string> Supervisor::describe() const {
+  std::vector<std::string> lines;
+  for (const WorkerStatus& worker : status()) {
+    const std::string pid = worker.pid > 0 ? fmt::format(", pid {}", worker.pid) : "";
+    lines.push_back(fmt::format("worker {}{}: {}, {}, {}", worker.number, pid, worker.state,
+                                counted(worker.connections, "connection"),
+                                counted(worker.restarts, "restart")));
+  }
+  return lines;
+}
+
+Supervisor::Place* Supervisor::find_place(int number) {
+  const auto found = std::find_if(places_.begin(), places_.end(),
+                                  [number](const Place& place) { return place.number == number; });
+  return found == places_.end() ? nullptr : &*found;
+}
+
+/// The lowest that nobody has.
+int Supervisor::free_number() const {
+  std::set<int> taken;
+  for (const Place& place : places_) taken.insert(place.number);
+  for (const Member& member : members_) taken.insert(member.number);
+  int number = 1;
+  while (taken.contains(number)) ++number;
+  return number;
+}
+
+Supervisor::Member& Supervisor::member_of(const WorkerLink& link) {
+  return *std::find_if(members_.begin(), members_.end(),
+                       [&](const Member& member) { return member.link.get() == &link; });
+}
+
+bool Supervisor::is_child(pid_t pid) const {
+  if (pid == spared_) return true;
+  return std::any_of(members_.begin(), members_.end(), [pid](const Member& member) {
+    return !member.joined && member.exited && member.child.pid() == pid;
+  });
+}
+
+std::string Supervisor::name(const Member& member) {
+  const pid_t pid = member.joined ? member.link->pid() : member.child.pid();
+  if (pid <= 0) return fmt::format("worker {}", member.number);
+  return fmt::format("worker {}, pid {}", member.number, pid);
+}
+
+// What workers say.
 
 void Supervisor::worker_ready(WorkerLink& link) {
-  Place& place = place_of(link);
-  if (place.state != Place::State::starting) return;
-  place.state = Place::State::ready;
-  unlimit(place);
-  dispatcher_.worker_joined(link);
-  report_(Severity::detail, fmt::format("{}: ready", name(place)));
+  Member& member = member_of(link);
+  if (member.state != State::starting) return;
+  member.state = State::ready;
+  unlimit(member);
+  report_(Severity::detail, fmt::format("{}: ready", name(member)));
+  if (Place* place = member.place) {
+    if (place->next == &member) {
+      // Nobody serves in its place: it need not wait for the others.
+      if (place->current == nullptr) promote_next(*place);
+    } else {
+      dispatcher_.worker_joined(link);
+    }
+    place->changed.set();
+  } else {
+    dispatcher_.worker_joined(link);
+  }
+  progress_.notify_all();
   changed_();
 }
 
@@ -319,16 +617,42 @@ void Supervisor::worker_has_room(WorkerLink&) {
   changed_();
 }
 
+void Supervisor::worker_would_leave(WorkerLink& link) {
+  Member& member = member_of(link);
+  if (member.state == State::draining || stopping_) return;
+  if (member.joined) return drain(member, {.give_back = true});
+  if (std::exchange(member.would_leave, true)) return;
+  if (member.place != nullptr) reactor_.spawn(recycle(member.number, member.child.pid()));
+}
+
+void Supervisor::connection_returned(WorkerLink&, Work work) {
+  dispatcher_.work_arrived(std::move(work));
+  // Who takes it now is the last: room or not.
+  if (stopping_) dispatcher_.flush_all();
+}
+
+void Supervisor::requests_told(WorkerLink& link) {
+  if (asked_.erase(&link) > 0 && asked_.empty()) progress_.notify_all();
+}
+
 void Supervisor::worker_closed(WorkerLink& link, const std::string& problem) {
-  Place& place = place_of(link);
+  Member& member = member_of(link);
   dispatcher_.worker_left(link);
   if (!problem.empty()) {
-    report_(Severity::error, fmt::format("{}: {}; killed", name(place), problem));
-    return kill(place);
+    report_(Severity::error, fmt::format("{}: {}; killed", name(member), problem));
+    return kill(member);
   }
-  if (place.joined) return place.wake.set();
+  if (member.joined) return member.wake.set();
   // Without a channel it can get nothing more, and has to end.
-  if (!place.limit) limit(place, options_.drain_timeout);
+  if (member.due == kNever) limit(member, options_.drain_timeout);
+}
+
+/// Those that came back are here until another worker has started them.
+bool Supervisor::can_hold_more() const {
+  std::size_t here = dispatcher_.waiting();
+  for (const Member& member : members_) here += member.link->unstarted();
+  const std::size_t reserved = kReservedDescriptors + kDescriptorsPerMember * members_.size();
+  return stopping_ || here == 0 || here + reserved + channel::kMaxDescriptors < descriptor_limit();
 }
 
 }  // namespace handoff

@@ -3,13 +3,16 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <list>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "async/condition.hpp"
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
 #include "cluster/dispatcher.hpp"
@@ -20,7 +23,7 @@
 namespace handoff {
 
 struct SupervisorOptions {
-  std::vector<std::string> command;  ///< what every worker executes
+  std::vector<std::string> command;  ///< what every worker executes; empty: workers only join
   Handshake handshake = Handshake::full;
   Duration ready_timeout = std::chrono::seconds(10);
   Duration drain_timeout = std::chrono::seconds(30);
@@ -28,9 +31,24 @@ struct SupervisorOptions {
   Duration backoff_max = std::chrono::seconds(10);
 };
 
+/// What is known of a worker.
+struct WorkerStatus {
+  int number = 0;
+  pid_t pid = 0;      ///< 0 while none runs, or when it has not said
+  const char* state;  ///< starting, ready, draining, pausing
+  bool joined = false;
+  std::size_t connections = 0;  ///< now
+  std::uint64_t passed = 0;     ///< connections that it was ever given
+  std::uint64_t requests = 0;
+  unsigned restarts = 0;  ///< of its place
+  Duration age{};
+  std::string last_exit;  ///< of its predecessor, if that has died
+};
+
 /// Keeps so many workers running: starts them, waits until they are ready, tells the dispatcher of
-/// them, starts another when one dies (after a pause that doubles while they keep dying young), and
-/// drains them in the end. Workers that join are looked after in the same way, but for their start
+/// them, and starts another when one dies (after a pause that doubles while they keep dying young).
+/// A worker is replaced by starting its successor first; once that is ready, it gets what is new,
+/// and the old one drains. Workers that join are looked after in the same way, but for their start
 /// and their end, which are not ours.
 class Supervisor final : private WorkerLink::Owner {
  public:
@@ -44,74 +62,123 @@ class Supervisor final : private WorkerLink::Owner {
   /// One worker more. When the first start of any worker can't be executed, the reactor's run
   /// throws SystemError.
   void add();
-  /// A worker has joined, by this channel. Refused when there are kMaxJoined already.
-  void adopt(Fd channel);
   /// Drains the worker that was added last. False when there is only one.
   bool retire_one();
-  /// Drains all of them.
-  void retire_all();
+  /// So many workers from now on, at least one.
+  void scale(std::size_t count);
+  /// A worker has joined, by this channel. Refused when there are kMaxJoined already.
+  void adopt(Fd channel);
+  /// Replaces all workers, those that joined excepted. Empty, or why they were not: then the old
+  /// ones serve on. A call while another is under way is answered by the one that comes next.
+  Task<std::string> reload();
+  /// Replaces the worker of this number, or drains one that has joined. Empty, or why not.
+  Task<std::string> replace(int number);
+  /// Drains all of them, for good.
+  void retire_all(channel::Drain how);
   /// Kills all of them now.
   void kill_all();
 
-  std::size_t size() const { return places_.size(); }
+  /// A child that is no worker: it is not looked after here. 0 for none.
+  void spare(pid_t pid) { spared_ = pid; }
+
+  bool is_reloading() const { return reloading_; }
   /// Whether all that were added were ready. Nobody waits for those that join.
   bool all_started() const;
+  /// Whether nobody is left.
+  bool is_empty() const { return places_.empty() && members_.empty(); }
+  /// Workers that shall run, and those that have joined.
+  std::size_t size() const;
   /// Connections that the workers hold, as far as that is known.
   std::size_t held() const;
   static constexpr std::size_t kMaxJoined = 1024;
 
-  /// What did not end by itself while it drained.
+  /// What did not end by itself when all were drained.
   struct CutOff {
     std::size_t workers = 0;      ///< that were killed
     std::size_t connections = 0;  ///< that were held then, as far as that is known
   };
   CutOff cut_off() const { return cut_off_; }
+
+  std::vector<WorkerStatus> status() const;
+  /// Asks the workers for their numbers of requests, and waits for the answers a little while.
+  Task<void> refresh_requests();
   /// A line for each worker.
   std::vector<std::string> describe() const;
 
  private:
-  /// One of the places for a worker; the worker in it changes.
-  struct Place {
-    enum class State { starting, ready, draining, pausing };
-    Place(Reactor& reactor, int n) : number(n), wake(reactor) {}
+  enum class State { starting, ready, draining };
+  struct Place;
+  /// A worker: a child of ours, or one that has joined.
+  struct Member {
+    Member(Reactor& reactor, int n) : number(n), wake(reactor) {}
 
     int number;
+    Place* place = nullptr;  ///< where it serves or shall serve; none when it joined or drains
     State state = State::starting;
-    bool retired = false;  ///< no other worker follows
-    bool killed = false;   ///< by us
-    bool joined = false;   ///< it is no child of ours
+    bool joined = false;
+    bool killed = false;       ///< by us
+    bool dropped = false;      ///< before it has served anybody
+    bool would_leave = false;  ///< it has asked to be drained
     Child child;
     std::shared_ptr<WorkerLink> link;
-    std::optional<Readiness> exited;  ///< of the running worker
-    std::optional<Deadline> limit;    ///< when it is killed
-    TimePoint due = kNever;           ///< the same
+    std::optional<Readiness> exited;  ///< of a child
+    TimePoint due = kNever;           ///< when it is killed
+    std::optional<Deadline> limit;    ///< the same for a child
     std::optional<Alarm> alarm;       ///< the same for one that has joined
-    Event wake;                       ///< ends a pause; the alarm, or the end of one that joined
-    TimePoint started{};
+    Event wake;                       ///< the alarm, or the end of one that has joined
+    TimePoint started = Clock::now();
+  };
+  /// One of the places for a worker. Who is in it changes.
+  struct Place {
+    Place(Reactor& reactor, int n) : number(n), changed(reactor) {}
+
+    int number;
+    Member* current = nullptr;  ///< starting for the first time, or serving
+    Member* next = nullptr;     ///< shall replace it
+    bool retired = false;       ///< nobody follows
+    bool replacing = false;     ///< replace() is at work
+    Event changed;              ///< current or retired has
     unsigned restarts = 0;
     unsigned pauses = 0;             ///< in a row, because workers die young
     bool restarted_at_once = false;  ///< the one that died young was
+    std::string last_exit;
   };
 
-  Place& add_place();
   Task<void> keep(Place& place);
-  Task<void> host(Place& place);
-  void limit(Place& place, Duration duration);
-  void unlimit(Place& place);
-  bool start(Place& place);
-  Task<ExitStatus> wait_for_exit(Place& place);
-  Duration pause_after_death(Place& place, bool was_ready) const;
-  std::string describe_overdue(const Place& place) const;
+  Member* try_start(Place& place);
+  Member& start(Place& place);
+  Task<void> live(Member& member);
+  Task<void> host(Member& member);
+  void member_ended(Member& member, const ExitStatus& status);
+  Duration pause_after_death(Place& place, bool was_ready, Duration age) const;
+  void give_unstarted_to_others(Member& member);
+
+  Task<void> reload_all();
+  Task<std::string> reload_once();
+  Task<void> recycle(int number, pid_t pid);
+  bool start_next(Place& place, std::string& problem);
+  void promote_next(Place& place);
+  void drop_next(Place& place);
   void retire(Place& place);
-  void kill(Place& place);
-  void forget(const Place& place);
-  bool is_worker(pid_t pid) const;
-  Place& place_of(const WorkerLink& link);
-  std::string name(const Place& place) const;
+  void drain(Member& member, channel::Drain how);
+  void kill(Member& member);
+  void limit(Member& member, Duration duration);
+  static void unlimit(Member& member);
+  std::string describe_overdue(const Member& member) const;
+
+  Place* find_place(int number);
+  int free_number() const;
+  Member& member_of(const WorkerLink& link);
+  bool is_child(pid_t pid) const;
+  static std::string name(const Member& member);
 
   void worker_ready(WorkerLink& link) override;
   void worker_has_room(WorkerLink& link) override;
+  void worker_would_leave(WorkerLink& link) override;
+  void connection_returned(WorkerLink& link, Work work) override;
+  void requests_told(WorkerLink& link) override;
   void worker_closed(WorkerLink& link, const std::string& problem) override;
+  bool can_hold_more() const override;
 
   Reactor& reactor_;
   Dispatcher& dispatcher_;
@@ -119,7 +186,17 @@ class Supervisor final : private WorkerLink::Owner {
   Report report_;
   std::function<void()> changed_;
   std::list<Place> places_;
+  std::list<Member> members_;
+  Condition progress_;  ///< of what reload() and replace() wait for
+  std::set<const WorkerLink*> asked_;
   CutOff cut_off_;
+  std::string last_failure_;  ///< of a successor that died
+  std::uint64_t reloads_wanted_ = 0;
+  std::uint64_t reloads_done_ = 0;
+  std::string reload_problem_;  ///< of the last one
+  pid_t spared_ = 0;
+  bool reloading_ = false;
+  bool stopping_ = false;
   bool any_started_ = false;
 };
 

@@ -24,6 +24,8 @@ constexpr std::size_t kDescriptorsPerCall = 6;
 
 /// Within which a master that is there accepts.
 constexpr auto kJoinTimeout = std::chrono::seconds(10);
+constexpr Duration kJoinPause = std::chrono::milliseconds(50);
+constexpr Duration kRejoinPause = std::chrono::seconds(1);
 
 std::size_t default_credits(std::size_t concurrency) {
   const std::size_t limit = descriptor_limit();
@@ -66,8 +68,21 @@ Worker::Worker(Reactor& reactor, const SignalMask& signals, MakeHandlers make_ha
       service_(reactor, make_handlers_(), options_.limits),
       changed_(reactor) {
   if (options_.credits == 0) options_.credits = default_credits(options_.limits.concurrency);
+  service_.most_requests = options_.max_requests;
+  service_.on_most_requests = [this] { ask_to_leave(); };
+  service_.on_returned = [this](LiveConnection connection) {
+    Work work;
+    work.id = connection.id;
+    work.peer = peer_address(connection.socket.get());
+    work.connection = std::move(connection.socket);
+    work.read = std::move(connection.read);
+    work.framing = connection.framing;
+    work.dialect = connection.dialect;
+    link_->give_back(std::move(work));
+    changed_.set();
+  };
   service_.on_closed = [this](std::uint64_t id) {
-    if (link_) link_->finished(id);
+    if (link_ && id != 0) link_->finished(id);
     changed_.set();
     for (Acceptor& acceptor : acceptors_) acceptor.resume();
   };
@@ -78,13 +93,23 @@ Task<void> Worker::run_on_channel(Fd channel) {
   co_await serve_channel(std::move(channel));
 }
 
-Task<void> Worker::run_joined(Address address) {
-  Fd channel = co_await connect_to_master(address);
+Task<void> Worker::run_joined(Address address, Duration wait) {
   reactor_.spawn(watch_signals());
+  Fd channel = co_await wait_for_master(address, wait);
+  if (leaving_) co_return;
   for (;;) {
     report_(Severity::info, fmt::format("joined, on {}", address.text));
+    const bool is_full = socket_type(channel.get()) == SOCK_SEQPACKET;
     co_await serve_channel(std::move(channel));
-    if (leaving_) co_return;
+    if (leaving_ || !join_again_) co_return;
+    if (refusals_ > 1 && is_full) {
+      throw Unreachable(fmt::format("join, on {}: the master does not let us (see its --allow-uid)",
+                                    address.text));
+    }
+    // Without messages a refusal can't be told from an end: not too often.
+    if (refusals_ > 0) {
+      co_await reactor_.sleep_until(reactor_.now() + (is_full ? kJoinPause : kRejoinPause));
+    }
     try {
       channel = co_await connect_to_master(address);
     } catch (const Unreachable&) {
@@ -92,10 +117,30 @@ Task<void> Worker::run_joined(Address address) {
       co_return;
     }
     if (leaving_) co_return;
-    service_.draining = false;
+    service_.resume();
     drain_alarm_.reset();
     drained_by_ = kNever;
   }
+}
+
+Task<Fd> Worker::wait_for_master(const Address& address, Duration wait) {
+  const TimePoint limit = Clock::now() + wait;
+  for (;;) {
+    std::exception_ptr error;
+    try {
+      co_return co_await connect_to_master(address);
+    } catch (const Unreachable&) {
+      error = std::current_exception();
+    }
+    if (leaving_) co_return Fd();
+    if (Clock::now() >= limit) std::rethrow_exception(error);
+    co_await reactor_.sleep_until(reactor_.now() + kJoinPause);
+  }
+}
+
+void Worker::master_gone() {
+  refusals_ = leaving_ || link_->heard() ? 0 : refusals_ + 1;
+  drain({.give_back = false, .join_again = true});
 }
 
 /// The socket's type is the master's choice.
@@ -114,18 +159,48 @@ Task<Fd> Worker::connect_to_master(const Address& address) {
 Task<void> Worker::serve_channel(Fd channel) {
   link_ = std::make_shared<MasterLink>(reactor_, static_cast<MasterLink::Owner&>(*this),
                                        std::move(channel));
+  require_full_channel();
   link_->start(options_.credits);
   co_await wait_until_drained();
+  service_.abandon();
   link_->close();
   link_.reset();
 }
 
-void Worker::connection_passed(const channel::Entry& entry, Fd connection) {
-  Session::open(service_, std::move(connection), entry.id);
+void Worker::require_full_channel() const {
+  const bool recycles =
+      options_.max_requests != WorkerOptions().max_requests || options_.max_lifetime > Duration();
+  if (!recycles || link_->is_full()) return;
+  throw InvalidArgument(
+      "--max-requests and --max-lifetime need the full handshake: "
+      "without it a worker can't ask to be replaced");
 }
 
-void Worker::connection_missed() {
-  report_(Severity::error, fmt::format("receive a connection: {}", error_text(EMFILE)));
+void Worker::connection_passed(Work work) {
+  LiveConnection connection;
+  connection.id = work.id;
+  connection.framing = work.framing;
+  connection.dialect = work.dialect;
+  try {
+    connection.read = work.take_read();
+  } catch (const std::exception& error) {
+    report_(Severity::error, error.what());
+    return service_.on_closed(work.id);
+  }
+  connection.socket = std::move(work.connection);
+  Session::open(service_, std::move(connection));
+}
+
+void Worker::connections_missed(std::size_t count) {
+  report_(Severity::error,
+          fmt::format("receive {}: {}", counted(count, "connection"), error_text(EMFILE)));
+}
+
+/// A master is asked; without one there is nobody who would take over.
+void Worker::ask_to_leave() {
+  if (service_.draining()) return;
+  if (link_) return link_->leave();
+  drain({});
 }
 
 Task<void> Worker::run_alone(const std::vector<Address>& addresses) {
@@ -146,11 +221,11 @@ Task<void> Worker::run_alone(const std::vector<Address>& addresses) {
 Task<void> Worker::run_on_stdio() {
   reactor_.spawn(watch_signals());
   if (socket_type(STDIN_FILENO)) {
-    Session::open(service_, Fd(STDIN_FILENO));
+    Session::open(service_, {.socket = Fd(STDIN_FILENO)});
     co_return co_await wait_until_idle();
   }
   auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
-  Session::open(service_, std::move(theirs));
+  Session::open(service_, {.socket = std::move(theirs)});
   const auto relay = std::make_shared<Relay>(reactor_, std::move(ours));
   reactor_.spawn(copy(relay, relay->input, relay->session));
   reactor_.spawn(relay_output(relay));
@@ -176,8 +251,11 @@ Task<void> Worker::watch_signals() {
       cut_short_ = leaving_;
       leaving_ = true;
       changed_.set();
-      if (link_) link_->leave();
-      drain();
+      if (link_) {
+        leave();
+      } else {
+        drain({});
+      }
     }
     co_await readiness.readable();
   }
@@ -194,28 +272,57 @@ void Worker::reload() {
   }
 }
 
-void Worker::drain() {
-  if (service_.draining) return;
+/// A signal has ended us: the master takes the connections back, unless it does not answer.
+void Worker::leave() {
+  if (service_.draining()) return;
+  link_->leave();
+  set_drain_limit();
+}
+
+void Worker::drain(channel::Drain how) {
+  if (service_.draining()) {
+    // Nobody takes them any more.
+    if (!how.give_back) service_.drain(false);
+    return;
+  }
   for (Acceptor& acceptor : acceptors_) {
     acceptor.accept_waiting();
     acceptor.close();
   }
-  service_.drain();
-  drained_by_ = deadline_after(reactor_.now(), options_.drain_timeout);
-  drain_alarm_.emplace(reactor_, changed_, drained_by_);
+  join_again_ = how.join_again;
+  service_.drain(how.give_back);
+  set_drain_limit();
   changed_.set();
 }
 
+void Worker::set_drain_limit() {
+  if (drained_by_ != kNever) return;
+  drained_by_ = deadline_after(reactor_.now(), options_.drain_timeout);
+  drain_alarm_.emplace(reactor_, changed_, drained_by_);
+}
+
 Task<void> Worker::wait_until_drained() {
-  while (!service_.draining) {
+  std::optional<Alarm> lifetime;
+  const TimePoint old = deadline_after(reactor_.now(), options_.max_lifetime);
+  lifetime.emplace(reactor_, changed_, old);
+  while (!service_.draining() && !is_overdue()) {
     changed_.clear();
     co_await changed_;
+    if (lifetime && reactor_.now() >= old) {
+      lifetime.reset();
+      ask_to_leave();
+    }
   }
   co_await wait_until_idle();
 }
 
+bool Worker::is_overdue() const {
+  return cut_short_ || reactor_.now() >= drained_by_;
+}
+
+/// Until nothing is left, and what is to be said to the master was said.
 Task<void> Worker::wait_until_idle() {
-  while (service_.open + relaying_ > 0 && !cut_short_ && reactor_.now() < drained_by_) {
+  while ((service_.open + relaying_ > 0 || (link_ && !link_->idle())) && !is_overdue()) {
     changed_.clear();
     co_await changed_;
   }

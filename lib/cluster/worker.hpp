@@ -27,6 +27,8 @@ struct WorkerOptions {
   bool allow_public = false;
   Duration drain_timeout = std::chrono::seconds(30);
   bool reloads = false;  ///< HUP has the methods made again; otherwise it drains
+  std::uint64_t max_requests = ~std::uint64_t{0};  ///< then it asks to be drained and replaced
+  Duration max_lifetime{};                         ///< the same; 0: none
 };
 
 /// Makes the methods of a worker. Throws what makes that impossible.
@@ -44,8 +46,8 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   /// On the channel that a master gave it.
   Task<void> run_on_channel(Fd channel);
   /// On the channel of the running master that has this named socket, and again after that one was
-  /// replaced. Throws Unreachable when there is none at first.
-  Task<void> run_joined(Address address);
+  /// replaced. Throws Unreachable when there is none within `wait`, or it refuses us.
+  Task<void> run_joined(Address address, Duration wait);
   /// Alone, on listeners of its own.
   Task<void> run_alone(const std::vector<Address>& addresses);
   /// One connection on stdin and stdout.
@@ -59,7 +61,13 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   void reload();
   Task<void> serve_channel(Fd channel);
   Task<Fd> connect_to_master(const Address& address);
-  void drain();
+  Task<Fd> wait_for_master(const Address& address, Duration wait);
+  void drain(channel::Drain how);
+  void ask_to_leave();
+  void leave();
+  void set_drain_limit();
+  bool is_overdue() const;
+  void require_full_channel() const;
   Task<void> wait_until_drained();
   Task<void> wait_until_idle();
 
@@ -67,12 +75,15 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   static Task<void> copy(std::shared_ptr<Relay> relay, Stream& from, Stream& to);
   Task<void> relay_output(std::shared_ptr<Relay> relay);
 
-  void connection_passed(const channel::Entry& entry, Fd connection) override;
-  void connection_missed() override;
-  void drain_asked() override { drain(); }
+  void connection_passed(Work work) override;
+  void connections_missed(std::size_t count) override;
+  void drain_asked(channel::Drain how) override { drain(how); }
+  void master_gone() override;
+  void all_sent() override { changed_.set(); }
+  std::uint64_t requests() const override { return service_.requests; }
   bool has_room() const override { return service_.open < options_.credits; }
   void accepted(Fd connection, const SocketAddress&) override {
-    Session::open(service_, std::move(connection));
+    Session::open(service_, {.socket = std::move(connection)});
   }
 
   Reactor& reactor_;
@@ -86,6 +97,8 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   Event changed_;  ///< a connection has ended, or the drain has begun or is over
   TimePoint drained_by_ = kNever;
   std::optional<Alarm> drain_alarm_;
+  bool join_again_ = false;
+  int refusals_ = 0;  ///< in a row: the master has closed the channel without a word
   std::size_t relaying_ = 0;
   std::size_t cut_off_ = 0;
   bool leaving_ = false;    ///< because of a signal

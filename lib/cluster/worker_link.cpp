@@ -6,9 +6,8 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <limits>
-#include <memory>
-#include <vector>
 
 #include "pass/fd_passing.hpp"
 
@@ -17,6 +16,22 @@ namespace {
 
 /// The byte that carries a descriptor when there is no handshake.
 constexpr char kPlainByte = 0;
+
+/// Connections on their way to a worker that it has not started: one that hangs holds no more up.
+constexpr std::size_t kMaxUnstarted = 128;
+
+/// After so many messages of one worker the others have a turn.
+constexpr int kMessagesPerTurn = 64;
+
+/// Questions that wait to be sent.
+constexpr std::size_t kMaxQuestions = 4;
+
+/// How long a worker without descriptors gets no connections, and one that returns some waits when
+/// we have none.
+constexpr auto kPause = std::chrono::milliseconds(100);
+
+/// ETOOMANYREFS leaves the channel writable, and each attempt makes epoll say so again.
+constexpr auto kRetryPause = std::chrono::milliseconds(10);
 
 }  // namespace
 
@@ -31,24 +46,41 @@ WorkerLink::WorkerLink(Reactor& reactor, Owner& owner, Handshake handshake, int 
   if (handshake == Handshake::none) credits_ = std::numeric_limits<std::size_t>::max();
 }
 
+bool WorkerLink::has_room() const {
+  // Without credits, a full channel is the only word of a worker that does not keep up.
+  const bool keeps_up = is_full() ? queue_.size() + unstarted_.size() < kMaxUnstarted : !sending_;
+  return open_ && !draining_ && !refusing_ && keeps_up && held() < credits_;
+}
+
 Task<void> WorkerLink::receive(std::shared_ptr<WorkerLink> self) {
+  int messages = 0;
   while (self->open_) {
-    if (!self->receive_one()) co_await self->readiness_.readable();
+    if (self->must_wait()) {
+      co_await self->reactor_.sleep_until(self->reactor_.now() + kPause);
+    } else if (!self->receive_one()) {
+      co_await self->readiness_.readable();
+      messages = 0;
+    } else if (++messages == kMessagesPerTurn) {
+      co_await self->reactor_.yield();
+      messages = 0;
+    }
   }
 }
 
 /// False when there is nothing to receive now.
 bool WorkerLink::receive_one() {
-  const ReceiveResult result = recv_fds(channel_.get(), {packet_.get(), channel::kMaxMessage}, 0);
+  ReceiveResult result = recv_fds(channel_.get(), {packet_.get(), channel::kMaxMessage},
+                                  is_full() ? channel::kMaxDescriptors : 0);
   switch (result.outcome) {
     case ReceiveOutcome::would_block: return false;
     case ReceiveOutcome::reset: break;  // what it had sent before is still to be read
     case ReceiveOutcome::end: close(""); break;
-    case ReceiveOutcome::truncated: close("it sent descriptors, or too much"); break;
+    case ReceiveOutcome::truncated: close("it sent too much, or we had no descriptor left"); break;
     case ReceiveOutcome::received: {
-      if (handshake_ == Handshake::none) break;  // nothing is expected of it
+      if (!is_full()) break;  // nothing is expected of it
       const auto message = channel::decode({packet_.get(), result.size});
-      const std::string problem = message ? handle(*message) : "it sent no valid message";
+      const std::string problem =
+          message ? handle(*message, result.descriptors) : "it sent no valid message";
       if (!problem.empty()) close(problem);
       break;
     }
@@ -56,10 +88,28 @@ bool WorkerLink::receive_one() {
   return true;
 }
 
-void WorkerLink::receive_rest() {
-  while (open_ && receive_one()) {
+Task<void> WorkerLink::receive_rest(std::shared_ptr<WorkerLink> self) {
+  while (self->open_) {
+    if (self->must_wait()) {
+      co_await self->reactor_.sleep_until(self->reactor_.now() + kPause);
+    } else if (!self->receive_one()) {
+      break;
+    }
   }
-  end();
+  self->end();
+}
+
+/// There is no room for what comes back next.
+bool WorkerLink::must_wait() const {
+  return !owner_.can_hold_more() && next_is_return();
+}
+
+/// Looks without taking anything; without room for control data no descriptor comes.
+bool WorkerLink::next_is_return() const {
+  std::array<char, channel::kHeaderSize> header{};
+  return recv(channel_.get(), header.data(), header.size(), MSG_PEEK | MSG_DONTWAIT) ==
+             static_cast<ssize_t>(header.size()) &&
+         channel::type_of(header) == channel::Type::returned;
 }
 
 void WorkerLink::end() {
@@ -68,7 +118,11 @@ void WorkerLink::end() {
 }
 
 /// Empty, or what is wrong with the message.
-std::string WorkerLink::handle(const channel::Message& message) {
+std::string WorkerLink::handle(const channel::Message& message, std::vector<Fd>& descriptors) {
+  if (message.type != channel::Type::returned && !descriptors.empty()) {
+    return "it sent a descriptor with a message that has none";
+  }
+  if (!greeted_ && message.type != channel::Type::hello) return "its first message was no HELLO";
   switch (message.type) {
     case channel::Type::hello:
       if (message.hello.version != channel::kVersion) {
@@ -80,24 +134,83 @@ std::string WorkerLink::handle(const channel::Message& message) {
       credits_ = message.hello.credits;
       pid_ = static_cast<pid_t>(message.hello.pid);
       return "";
-    case channel::Type::ready:
-      if (!greeted_) return "it sent READY before HELLO";
-      owner_.worker_ready(*this);
+    case channel::Type::ready: owner_.worker_ready(*this); return "";
+    case channel::Type::started:
+      for (const std::uint64_t id : message.ids) {
+        Work work;
+        if (!take_unstarted(id, work)) return "it started a connection that it was not given";
+        ++held_;
+      }
+      most_per_message_ = std::min(channel::kMaxEntries, 2 * most_per_message_);
+      owner_.worker_has_room(*this);
       return "";
     case channel::Type::finished:
       if (message.ids.size() > held_) return "it finished more connections than it was given";
       held_ -= message.ids.size();
       owner_.worker_has_room(*this);
       return "";
+    case channel::Type::refused:
+    case channel::Type::returned: return take_back(message, descriptors);
+    case channel::Type::leave: owner_.worker_would_leave(*this); return "";
+    case channel::Type::requests:
+      requests_ = message.requests;
+      owner_.requests_told(*this);
+      return "";
     default: return "it sent a message that only a master sends";
   }
+}
+
+std::string WorkerLink::take_back(const channel::Message& message, std::vector<Fd>& descriptors) {
+  for (const std::uint64_t id : message.ids) {  // refused
+    Work work;
+    if (!take_unstarted(id, work)) return "it refused a connection that it was not given";
+    most_per_message_ = 1;
+    if (!std::exchange(refusing_, true)) reactor_.spawn(pause_after_refusal(shared_from_this()));
+    owner_.connection_returned(*this, std::move(work));
+  }
+  std::size_t next = 0;
+  for (const channel::Entry& entry : message.entries) {
+    Work work = Work::from(entry, descriptors, next);
+    if (held_ == 0) return "it returned a connection that it did not have";
+    if (!work.connection.valid() || (entry.aside > 0 && !work.aside.valid())) {
+      return "it returned a connection without its descriptor";
+    }
+    if (!work.is_sound()) return "it returned something that is no connection";
+    --held_;
+    owner_.connection_returned(*this, std::move(work));
+  }
+  owner_.worker_has_room(*this);  // sends what came back to those who get it
+  return "";
+}
+
+/// They are mostly started in the order in which they were sent.
+bool WorkerLink::take_unstarted(std::uint64_t id, Work& work) {
+  const auto found = std::find_if(unstarted_.begin(), unstarted_.end(),
+                                  [id](const Work& sent) { return sent.id == id; });
+  if (found == unstarted_.end()) return false;
+  work = std::move(*found);
+  unstarted_.erase(found);
+  return true;
+}
+
+std::deque<Work> WorkerLink::take_unstarted() {
+  std::deque<Work> works = std::exchange(unstarted_, {});
+  std::move(queue_.begin(), queue_.end(), std::back_inserter(works));
+  queue_.clear();
+  return works;
+}
+
+Task<void> WorkerLink::pause_after_refusal(std::shared_ptr<WorkerLink> self) {
+  co_await self->reactor_.sleep_until(self->reactor_.now() + kPause);
+  self->refusing_ = false;
+  if (self->open_) self->owner_.worker_has_room(*self);
 }
 
 void WorkerLink::flush() {
   if (sending_ || !open_) return;
   switch (send_batch()) {
     case Sent::all: break;
-    case Sent::closed: break;  // receive() reads to the end, and says so
+    case Sent::closed: end_receiving(); break;
     case Sent::blocked:
       sending_ = true;
       reactor_.spawn(send_when_writable(shared_from_this()));
@@ -110,61 +223,88 @@ Task<void> WorkerLink::send_when_writable(std::shared_ptr<WorkerLink> self) {
   while (sent == Sent::blocked && self->open_) {
     co_await self->readiness_.writable();
     if (self->open_) sent = self->send_batch();
-    // ETOOMANYREFS leaves the channel writable, and each attempt makes epoll say so again.
     if (sent == Sent::blocked) {
-      co_await self->reactor_.sleep_until(self->reactor_.now() + std::chrono::milliseconds(10));
+      co_await self->reactor_.sleep_until(self->reactor_.now() + kRetryPause);
     }
   }
   self->sending_ = false;
+  if (sent == Sent::closed) self->end_receiving();
   if (self->open_) self->owner_.worker_has_room(*self);
+}
+
+/// It takes nothing more: what it has sent is still read, to the end that this makes.
+void WorkerLink::end_receiving() {
+  shutdown(channel_.get(), SHUT_RD);
 }
 
 WorkerLink::Sent WorkerLink::send_batch() {
   while (!queue_.empty()) {
-    if (const Sent sent = send_one(); sent != Sent::all) return sent;
+    if (const Sent sent = send_works(); sent != Sent::all) return sent;
   }
-  return draining_ && !drain_sent_ ? send_drain() : Sent::all;
+  return send_messages();
 }
 
 /// One message: as many connections as it can carry.
-WorkerLink::Sent WorkerLink::send_one() {
-  const std::size_t most = handshake_ == Handshake::none ? 1 : channel::kMaxEntries;
-  const std::size_t count = std::min(queue_.size(), most);
-  std::array<int, channel::kMaxEntries> descriptors{};
-  std::array<channel::Entry, channel::kMaxEntries> entries;
-  for (std::size_t i = 0; i < count; ++i) {
-    descriptors[i] = queue_[i].connection.get();
-    entries[i] = {queue_[i].id, queue_[i].peer, {}};
+WorkerLink::Sent WorkerLink::send_works() {
+  std::size_t count = 1;
+  std::array<int, channel::kMaxDescriptors> descriptors{};
+  std::size_t descriptor_count = 0;
+  std::string message(1, kPlainByte);
+  if (is_full()) {
+    count = std::min(fit_in_message(queue_), most_per_message_);
+    std::array<channel::Entry, channel::kMaxEntries> entries;
+    for (std::size_t i = 0; i < count; ++i) {
+      entries[i] = queue_[i].entry();
+      descriptors[descriptor_count++] = queue_[i].connection.get();
+      if (queue_[i].aside.valid()) descriptors[descriptor_count++] = queue_[i].aside.get();
+    }
+    message = channel::encode_entries(channel::Type::connection, {entries.data(), count});
+  } else {
+    descriptors[descriptor_count++] = queue_.front().connection.get();
   }
-  const std::string message = handshake_ == Handshake::none
-                                  ? std::string(1, kPlainByte)
-                                  : channel::encode_connections({entries.data(), count});
-  const SendResult result = send_fds(channel_.get(), message, {descriptors.data(), count});
+  const SendResult result =
+      send_fds(channel_.get(), message, {descriptors.data(), descriptor_count});
   if (result.outcome == SendOutcome::would_block) return Sent::blocked;
   if (result.outcome == SendOutcome::closed) return Sent::closed;
-  if (handshake_ == Handshake::full) held_ += count;
-  queue_.erase(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(count));
+  const auto end = queue_.begin() + static_cast<std::ptrdiff_t>(count);
+  if (is_full()) std::move(queue_.begin(), end, std::back_inserter(unstarted_));
+  queue_.erase(queue_.begin(), end);
+  passed_ += count;
   return Sent::all;
 }
 
-WorkerLink::Sent WorkerLink::send_drain() {
-  if (handshake_ == Handshake::none) {
-    shutdown(channel_.get(), SHUT_WR);
-  } else {
-    const SendResult result = send_fds(channel_.get(), channel::encode_drain(), {});
-    if (result.outcome == SendOutcome::would_block) return Sent::blocked;
+WorkerLink::Sent WorkerLink::send_messages() {
+  while (!messages_.empty()) {
+    switch (send_fds(channel_.get(), messages_.front(), {}).outcome) {
+      case SendOutcome::would_block: return Sent::blocked;
+      case SendOutcome::closed: return Sent::closed;
+      case SendOutcome::sent: messages_.pop_front(); break;
+    }
   }
-  drain_sent_ = true;
+  // Without messages, the end of what is passed is the word to leave.
+  if (draining_ && !is_full()) shutdown(channel_.get(), SHUT_WR);
   return Sent::all;
 }
 
-void WorkerLink::drain() {
-  draining_ = true;
+void WorkerLink::ask_for_requests() {
+  // One that does not read is not asked again and again.
+  if (messages_.size() < kMaxQuestions) send_soon(channel::encode_requests(0));
+}
+
+void WorkerLink::send_soon(std::string message) {
+  if (is_full()) messages_.push_back(std::move(message));
   flush();
+}
+
+void WorkerLink::drain(channel::Drain how) {
+  draining_ = true;
+  send_soon(channel::encode_drain(how));
 }
 
 void WorkerLink::close(const std::string& problem) {
   open_ = false;
+  // One that has only closed its sending side reads on until this.
+  shutdown(channel_.get(), SHUT_WR);
   readiness_.interrupt();
   owner_.worker_closed(*this, problem);
 }

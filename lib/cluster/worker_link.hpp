@@ -5,13 +5,15 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "async/reactor.hpp"
 #include "async/task.hpp"
-#include "os/address.hpp"
+#include "cluster/work.hpp"
 #include "os/fd.hpp"
 #include "pass/channel.hpp"
 
@@ -23,26 +25,30 @@ enum class Handshake {
   none,  ///< one byte and one descriptor a connection on SOCK_STREAM; nothing comes back
 };
 
-/// An accepted connection on its way to a worker.
-struct Work {
-  std::uint64_t id = 0;
-  Fd connection;
-  SocketAddress peer;
-};
-
 /// The master's end of one worker's channel. Shared: its tasks keep it alive until they have ended,
 /// which can be a turn after its worker was forgotten.
+///
+/// A connection that was sent stays here too, until the worker says that it has started it. What it
+/// never starts is taken back when it dies.
 class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
  public:
   /// Who is told what a worker says.
   class Owner {
    public:
     virtual void worker_ready(WorkerLink& link) = 0;
-    /// Connections have ended: it has room again.
+    /// It has room again.
     virtual void worker_has_room(WorkerLink& link) = 0;
+    /// It asks to be drained.
+    virtual void worker_would_leave(WorkerLink& link) = 0;
+    /// A connection that it had, or refused, is to go to another.
+    virtual void connection_returned(WorkerLink& link, Work work) = 0;
+    /// It has told how many requests there were.
+    virtual void requests_told(WorkerLink& link) = 0;
     /// It closed its end, or broke the protocol (`problem` says how; empty otherwise). Nothing
     /// more can be passed to it.
     virtual void worker_closed(WorkerLink& link, const std::string& problem) = 0;
+    /// Whether there are descriptors for what it may return.
+    virtual bool can_hold_more() const = 0;
 
    protected:
     ~Owner() = default;
@@ -54,9 +60,9 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
 
   /// Starts to receive, for as long as the worker has its end open.
   void start() { reactor_.spawn(receive(shared_from_this())); }
-  /// The worker is gone: receives what it had sent, then neither receives nor sends any more.
-  void receive_rest();
-
+  /// The worker is gone: receives what it had sent, then neither receives nor sends any more. It
+  /// waits only when there are no descriptors for what was returned.
+  static Task<void> receive_rest(std::shared_ptr<WorkerLink> self);
   /// Nothing is received or sent any more.
   void end();
 
@@ -64,35 +70,49 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   /// Who it says that it is; 0 as long as it has not.
   pid_t pid() const { return pid_; }
   bool open() const { return open_; }
-  /// Connections that it was given and has not finished, those still queued here included. Not
-  /// known (0) without a handshake.
-  std::size_t held() const { return held_ + queue_.size(); }
+  bool is_full() const { return handshake_ == Handshake::full; }
+  /// Connections that it was given and has not finished, those on their way included. Not known
+  /// (0) without a handshake.
+  std::size_t held() const { return held_ + unstarted_.size() + queue_.size(); }
+  /// Connections on their way to it.
+  std::size_t unstarted() const { return unstarted_.size() + queue_.size(); }
+  /// Connections that it was ever given.
+  std::uint64_t passed() const { return passed_; }
+  /// Requests that it has told of.
+  std::uint64_t requests() const { return requests_; }
   /// Whether it may be given one more connection.
-  bool has_room() const {
-    // Without credits, a full channel is the only word of a worker that does not keep up.
-    const bool keeps_up = handshake_ == Handshake::full || !sending_;
-    return open_ && !draining_ && keeps_up && held() < credits_;
-  }
+  bool has_room() const;
 
   /// Queues a connection; flush() sends.
   void pass(Work work) { queue_.push_back(std::move(work)); }
   /// Sends what is queued, as far as the channel takes it now; the rest follows by itself.
   void flush();
-  /// What was queued and not sent, to be given to another.
+  /// What it has not started: to be given to another, once it is known that it will not.
+  std::deque<Work> take_unstarted();
+  /// What was not sent yet, to be given to another.
   std::deque<Work> take_unsent() { return std::exchange(queue_, {}); }
 
   /// Tells the worker to finish and leave, once what is queued was sent.
-  void drain();
+  void drain(channel::Drain how);
+  /// Asks for its number of requests; see Owner::requests_told.
+  void ask_for_requests();
 
  private:
   enum class Sent { all, blocked, closed };
   bool receive_one();
+  bool must_wait() const;
+  bool next_is_return() const;
   Sent send_batch();
-  Sent send_one();
-  Sent send_drain();
+  Sent send_works();
+  Sent send_messages();
+  void end_receiving();
+  void send_soon(std::string message);
   static Task<void> receive(std::shared_ptr<WorkerLink> self);
   static Task<void> send_when_writable(std::shared_ptr<WorkerLink> self);
-  std::string handle(const channel::Message& message);
+  static Task<void> pause_after_refusal(std::shared_ptr<WorkerLink> self);
+  std::string handle(const channel::Message& message, std::vector<Fd>& descriptors);
+  std::string take_back(const channel::Message& message, std::vector<Fd>& descriptors);
+  bool take_unstarted(std::uint64_t id, Work& work);
   void close(const std::string& problem);
 
   Reactor& reactor_;
@@ -104,13 +124,18 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   Readiness readiness_;
   std::unique_ptr<char[]> packet_;
   std::deque<Work> queue_;
-  std::size_t held_ = 0;
+  std::deque<Work> unstarted_;        ///< sent, in this order
+  std::deque<std::string> messages_;  ///< to be sent behind what is queued
+  std::size_t held_ = 0;              ///< started
   std::size_t credits_ = 0;
+  std::size_t most_per_message_ = channel::kMaxEntries;  ///< fewer for one short of descriptors
+  std::uint64_t passed_ = 0;
+  std::uint64_t requests_ = 0;
   bool open_ = true;
   bool greeted_ = false;
   bool draining_ = false;
-  bool drain_sent_ = false;
-  bool sending_ = false;  ///< send_when_writable() is at work
+  bool refusing_ = false;  ///< it had no descriptor left a moment ago
+  bool sending_ = false;   ///< send_when_writable() is at work
 };
 
 }  // namespace handoff

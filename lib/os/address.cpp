@@ -78,7 +78,7 @@ std::optional<SocketAddress> numeric_address(const std::string& host, std::uint1
 }  // namespace
 
 SocketAddress::SocketAddress(const sockaddr* address, socklen_t length)
-    : size_(std::min<socklen_t>(length, sizeof storage_)) {
+    : size_(std::min<socklen_t>(length, sizeof storage_.local)) {
   std::memcpy(&storage_, address, size_);
 }
 

@@ -19,6 +19,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <sstream>
@@ -36,6 +37,11 @@ struct ChildPlan {
   std::vector<std::pair<int, int>> moves;  ///< sorted by the child's number
   std::array<char, 32> listen_pid{};       ///< room for the variable
 };
+
+/// How often orphans in the middle of execve are looked at again, and after how many microseconds:
+/// for a second, which they need only when the machine is overloaded.
+constexpr int kMaxLooks = 5000;
+constexpr useconds_t kLookPause = 200;
 
 constexpr std::string_view kListenPid = "LISTEN_PID=";
 
@@ -136,10 +142,35 @@ std::string read_file(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-bool has_variable(pid_t pid, std::string_view variable) {
+/// What a look at a process tells of its environment.
+enum class Look {
+  has_it,
+  has_not,
+  dying,     ///< it was killed, and is being taken down: its children are still its own
+  starting,  ///< it is in the middle of execve, or was just now
+};
+
+Look look_for_variable(pid_t pid, std::string_view variable) {
   const std::string environment = read_file(fmt::format("/proc/{}/environ", pid));
-  return environment.starts_with(variable) ||
-         environment.find(std::string(1, '\0').append(variable)) != std::string::npos;
+  if (!environment.empty()) {
+    const bool has_it =
+        environment.starts_with(variable) ||
+        environment.find(std::string(1, '\0').append(variable)) != std::string::npos;
+    return has_it ? Look::has_it : Look::has_not;
+  }
+  const std::string stat = read_file(fmt::format("/proc/{}/stat", pid));
+  std::istringstream words(stat.substr(stat.rfind(')') + 1));
+  const std::vector<std::string> fields(std::istream_iterator<std::string>(words), {});
+  const auto field = [&fields](std::size_t number) {  // as proc(5) counts them; the third is here
+    return number - 3 < fields.size() ? std::strtoul(fields[number - 3].c_str(), nullptr, 10) : 0;
+  };
+  constexpr unsigned long kExiting = 0x4;  // PF_EXITING
+  if ((field(9) & kExiting) != 0) return Look::dying;
+  // The start of the code is set at the end of execve; 1 says that it is not for us to see.
+  const unsigned long code = field(26);
+  const bool is_empty = field(50) == field(51);
+  if (stat.empty() || code == 1 || (code != 0 && is_empty)) return Look::has_not;
+  return Look::starting;
 }
 
 /// The part between vfork and exec in a frame of its own, for the child shares our stack.
@@ -180,7 +211,9 @@ ExitStatus Child::reap() {
   const auto id = static_cast<id_t>(pidfd_.get());
   // P_PIDFD is 3 (Linux 5.4); older headers lack the name.
   if (retry([&] { return waitid(static_cast<idtype_t>(3), id, &info, WEXITED); }) < 0) {
-    throw SystemError(errno, "wait for a child");
+    if (errno != ECHILD) throw SystemError(errno, "wait for a child");
+    pidfd_.reset();  // finish_orphans() has reaped it
+    return {-1, 0};
   }
   pidfd_.reset();
   if (info.si_code == CLD_EXITED) return {info.si_status, 0};
@@ -222,15 +255,26 @@ void adopt_orphans() {
 
 void finish_orphans(std::string_view variable, const std::function<bool(pid_t)>& is_ours) {
   const std::string children = fmt::format("/proc/self/task/{}/children", getpid());
+  int looks = 0;
   bool any = true;
   while (any) {
     any = false;
     std::istringstream pids(read_file(children));
     for (pid_t pid = 0; pids >> pid;) {
-      if (is_ours(pid) || waitpid(pid, nullptr, WNOHANG) != 0) continue;
-      if (!has_variable(pid, variable)) continue;
-      ::kill(pid, SIGKILL);  // a child that is not reaped keeps its number
-      retry([&] { return waitpid(pid, nullptr, 0); });
+      if (is_ours(pid)) continue;
+      const pid_t reaped = waitpid(pid, nullptr, WNOHANG);
+      if (reaped < 0) continue;
+      if (reaped == 0) {
+        const Look look = look_for_variable(pid, variable);
+        if (look == Look::has_not) continue;
+        if (look == Look::starting) {
+          if (++looks > kMaxLooks) continue;
+          usleep(kLookPause);
+        } else {
+          ::kill(pid, SIGKILL);  // a child that is not reaped keeps its number
+          retry([&] { return waitpid(pid, nullptr, 0); });
+        }
+      }
       any = true;  // what it leaves behind comes to us next
     }
   }
@@ -273,10 +317,19 @@ std::string find_program(const std::string& name) {
   throw SystemError(error, "exec", name);
 }
 
+std::string own_program(const std::string& name) {
+  try {
+    return std::filesystem::absolute(find_program(name));
+  } catch (const SystemError&) {
+    return std::filesystem::read_symlink("/proc/self/exe");  // called by another name
+  }
+}
+
 std::vector<std::string> inherited_environment() {
   static constexpr const char* kOurs[] = {
-      "NOTIFY_SOCKET=", "WATCHDOG_USEC=",  "WATCHDOG_PID=",       "LISTEN_FDS=",
-      "LISTEN_PID=",    "LISTEN_FDNAMES=", "HANDOFF_CHANNEL_FD=", "HANDOFF_WORKER="};
+      "NOTIFY_SOCKET=",      "WATCHDOG_USEC=",  "WATCHDOG_PID=",
+      "LISTEN_FDS=",         "LISTEN_PID=",     "LISTEN_FDNAMES=",
+      "HANDOFF_CHANNEL_FD=", "HANDOFF_WORKER=", "HANDOFF_SUCCESSION="};
   std::vector<std::string> environment;
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view variable = *entry;

@@ -90,6 +90,10 @@ void finish_orphans(std::string_view variable, const std::function<bool(pid_t)>&
 /// ("exec, on NAME: ...") when it is not there, or may not be executed.
 std::string find_program(const std::string& name);
 
+/// The absolute path of this program as it was called by `name` (argv[0]): where that is found, not
+/// what it leads to, so that another program can take its place there.
+std::string own_program(const std::string& name);
+
 /// Our own environment, without the variables that are addressed to us alone (the service
 /// manager's and those that name inherited descriptors).
 std::vector<std::string> inherited_environment();

@@ -107,7 +107,25 @@ SocketAddress name_of(int socket, int (*query)(int, sockaddr*, socklen_t*)) {
 Listener::~Listener() {
   if (!lock_.valid()) return;
   if (!path_.empty()) unlink(path_.c_str());
-  unlink(lock_name_.c_str());
+  if (!lock_name_.empty()) unlink(lock_name_.c_str());
+}
+
+Listener Listener::adopt(Fd fd, Fd lock, std::string text) {
+  Listener listener;
+  set_close_on_exec(fd.get(), true);
+  listener.fd_ = std::move(fd);
+  if (lock.valid()) {
+    set_close_on_exec(lock.get(), true);
+    listener.lock_ = std::move(lock);
+  }
+  listener.text_ = std::move(text);
+  return listener;
+}
+
+void Listener::own() {
+  if (!lock_.valid()) return;
+  path_ = Address::parse(text_).name;
+  lock_name_ = with_suffix(path_, kLockSuffix);
 }
 
 Listener listen_on(const Address& address, const ListenOptions& options) {

@@ -39,6 +39,16 @@ class Listener {
   Fd release() { return std::move(fd_); }
   /// The bound address, with the port that the kernel chose for ":0".
   const std::string& text() const { return text_; }
+  /// The descriptor that holds the lock of a named socket's path; -1 for another listener.
+  int lock() const { return lock_.get(); }
+  /// Another process owns the listener now: its path is left alone.
+  void disown() { path_.clear(), lock_name_.clear(); }
+  /// An adopted listener's path is ours to remove from now on.
+  void own();
+  /// A listener of another process, which has disowned it or will. `lock` is not valid for one that
+  /// has no path of its own; else `text` is that path.
+  static Listener adopt(Fd listener, Fd lock, std::string text);
+
   /// Anybody on this host can connect, whatever the file modes: an abstract name.
   bool is_abstract() const { return text_.starts_with('@'); }
 

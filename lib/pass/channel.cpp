@@ -12,12 +12,12 @@ constexpr std::string_view kMagic = "HO";
 /// Little-endian integers, appended.
 class Writer {
  public:
-  Writer(Type type, std::size_t count) {
+  Writer(Type type, std::size_t count, std::uint16_t flags = 0) {
     bytes_.append(kMagic);
     number<std::uint8_t>(kVersion);
     number(static_cast<std::uint8_t>(type));
     number(static_cast<std::uint16_t>(count));
-    number<std::uint16_t>(0);
+    number(flags);
   }
   template <typename Number>
   void number(Number value) {
@@ -62,21 +62,35 @@ class Reader {
   bool ok_ = true;
 };
 
+constexpr std::size_t kEntrySize = 16;
+
+/// Flags of DRAIN.
+constexpr std::uint16_t kGiveBack = 1;
+constexpr std::uint16_t kJoinAgain = 2;
+
+/// Flags of an entry.
+constexpr std::uint8_t kJsonRpc = 1;
+constexpr std::uint8_t kAside = 2;
+
 void write_entry(Writer& writer, const Entry& entry) {
+  const bool aside = entry.aside > 0;
   writer.number(entry.id);
   writer.number(static_cast<std::uint16_t>(entry.peer.size()));
-  writer.number<std::uint16_t>(0);  // framing and dialect, once they are told apart
-  writer.number(static_cast<std::uint32_t>(entry.read.size()));
+  writer.number(static_cast<std::uint8_t>(entry.framing));
+  writer.number(static_cast<std::uint8_t>((entry.dialect == Dialect::json_rpc ? kJsonRpc : 0) |
+                                          (aside ? kAside : 0)));
+  writer.number(static_cast<std::uint32_t>(aside ? entry.aside : entry.read.size()));
   writer.text({reinterpret_cast<const char*>(entry.peer.data()), entry.peer.size()});
-  writer.text(entry.read);
+  if (!aside) writer.text(entry.read);
 }
 
-Entry read_entry(Reader& reader) {
-  Entry entry;
+/// False when a value is none that there is.
+bool read_entry(Reader& reader, Entry& entry) {
   entry.id = reader.number<std::uint64_t>();
   const auto peer_size = reader.number<std::uint16_t>();
-  reader.number<std::uint16_t>();
-  const auto read_size = reader.number<std::uint32_t>();
+  const auto framing = reader.number<std::uint8_t>();
+  const auto flags = reader.number<std::uint8_t>();
+  const auto size = reader.number<std::uint32_t>();
   const std::string_view peer = reader.text(peer_size);
   if (!peer.empty()) {
     sockaddr_storage storage{};
@@ -84,8 +98,15 @@ Entry read_entry(Reader& reader) {
     entry.peer = SocketAddress(reinterpret_cast<const sockaddr*>(&storage),
                                static_cast<socklen_t>(peer.size()));
   }
-  entry.read = reader.text(read_size);
-  return entry;
+  entry.framing = static_cast<Framing>(framing);
+  entry.dialect = (flags & kJsonRpc) != 0 ? Dialect::json_rpc : Dialect::article;
+  if ((flags & kAside) == 0) {
+    entry.read = reader.text(size);
+  } else {
+    entry.aside = size;
+  }
+  return framing <= static_cast<std::uint8_t>(Framing::lines) && flags <= (kJsonRpc | kAside) &&
+         entry.aside <= kMaxAside && ((flags & kAside) == 0 || size > 0);
 }
 
 }  // namespace
@@ -101,19 +122,34 @@ std::string encode_ready() {
   return Writer(Type::ready, 0).take();
 }
 
-std::string encode_drain() {
-  return Writer(Type::drain, 0).take();
+std::string encode_drain(Drain drain) {
+  const int flags = (drain.give_back ? kGiveBack : 0) | (drain.join_again ? kJoinAgain : 0);
+  return Writer(Type::drain, 0, static_cast<std::uint16_t>(flags)).take();
 }
 
-std::string encode_connections(std::span<const Entry> entries) {
+std::string encode_leave() {
+  return Writer(Type::leave, 0).take();
+}
+
+std::string encode_requests(std::uint64_t count) {
+  Writer writer(Type::requests, 0);
+  writer.number(count);
+  return writer.take();
+}
+
+std::size_t size_of(const Entry& entry) {
+  return kEntrySize + entry.peer.size() + (entry.aside > 0 ? 0 : entry.read.size());
+}
+
+std::string encode_entries(Type type, std::span<const Entry> entries) {
   assert(!entries.empty() && entries.size() <= kMaxEntries);
-  Writer writer(Type::connection, entries.size());
+  Writer writer(type, entries.size());
   for (const Entry& entry : entries) write_entry(writer, entry);
   return writer.take();
 }
 
-std::string encode_finished(std::span<const std::uint64_t> ids) {
-  Writer writer(Type::finished, ids.size());
+std::string encode_ids(Type type, std::span<const std::uint64_t> ids) {
+  Writer writer(type, ids.size());
   for (const std::uint64_t id : ids) writer.number(id);
   return writer.take();
 }
@@ -126,7 +162,7 @@ std::optional<Message> decode(std::span<const char> packet) {
   Message message;
   message.type = static_cast<Type>(reader.number<std::uint8_t>());
   const auto count = reader.number<std::uint16_t>();
-  reader.number<std::uint16_t>();
+  const auto flags = reader.number<std::uint16_t>();
   if (message.type == Type::hello) {
     message.hello.version = version;
     message.hello.pid = reader.number<std::uint32_t>();
@@ -137,17 +173,27 @@ std::optional<Message> decode(std::span<const char> packet) {
   switch (message.type) {
     case Type::hello:
     case Type::ready:
-    case Type::drain: break;
+    case Type::leave: break;
+    case Type::drain: message.drain = {(flags & kGiveBack) != 0, (flags & kJoinAgain) != 0}; break;
     case Type::connection:
+    case Type::returned:
       if (count == 0 || count > kMaxEntries) return std::nullopt;
-      for (std::size_t i = 0; i < count; ++i) message.entries.push_back(read_entry(reader));
+      message.entries.resize(count);
+      for (Entry& entry : message.entries) {
+        if (!read_entry(reader, entry)) return std::nullopt;
+      }
       break;
+    case Type::started:
+    case Type::refused:
     case Type::finished:
-      if (count == 0) return std::nullopt;
+      if (count == 0 || packet.size() != kHeaderSize + count * sizeof(std::uint64_t)) {
+        return std::nullopt;
+      }
       for (std::size_t i = 0; i < count; ++i) {
         message.ids.push_back(reader.number<std::uint64_t>());
       }
       break;
+    case Type::requests: message.requests = reader.number<std::uint64_t>(); break;
     default: return std::nullopt;
   }
   if (!reader.ok_at_end()) return std::nullopt;

@@ -67,6 +67,7 @@ SendResult send_fds(int socket, std::span<const char> bytes, std::span<const int
   switch (error) {
     case EAGAIN:
     case ETOOMANYREFS:
+    case ENOMEM:
     case ENOBUFS: return {SendOutcome::would_block};
     case EPIPE:
     case ECONNRESET: return {SendOutcome::closed};

@@ -2,7 +2,9 @@
 #include "rpc/client.hpp"
 
 #include <fmt/format.h>
+#include <sys/socket.h>
 
+#include <chrono>
 #include <csignal>
 #include <memory>
 
@@ -12,6 +14,19 @@ namespace handoff {
 namespace {
 
 constexpr std::size_t kInputSize = 64 * 1024;
+
+/// How long an exec: command may take to end once its input has.
+constexpr auto kEndTime = std::chrono::seconds(5);
+
+/// So that no zombie stays, and nothing that hangs.
+Task<void> finish(Reactor& reactor, Child child) {
+  Readiness exited(reactor, child.pidfd());
+  Deadline limit(exited, reactor.now() + kEndTime);
+  while (!child.has_ended()) {
+    if (!co_await exited.readable()) child.kill(SIGKILL);
+  }
+  child.reap();
+}
 
 }  // namespace
 
@@ -30,9 +45,8 @@ Client::Client(Reactor& reactor, Connection connection, std::string name, std::u
 
 Client::~Client() {
   if (!child_) return;
-  // An exec: command ends by itself at the end of its input; one that does not is not waited for.
   stream_.end_writing();
-  if (child_->has_ended()) child_->reap();
+  stream_.reactor().spawn(finish(stream_.reactor(), std::move(*child_)));
 }
 
 void Client::lost(const IoResult& result) const {
@@ -50,11 +64,17 @@ void Client::queue(std::string_view method, std::string_view params, std::string
   writer.finish();
 }
 
+bool Client::has_ended() const {
+  char byte = 0;
+  return recv(stream_.fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 Task<void> Client::flush(TimePoint deadline) {
   Deadline limit(stream_.readiness(), deadline);
   while (!unsent_.empty()) {
     const IoResult result = stream_.try_write(unsent_);
     unsent_.erase(0, result.size);
+    written_ += result.size;
     if (result.outcome == IoResult::Outcome::broken) lost(result);
     if (result.outcome == IoResult::Outcome::would_block && !co_await stream_.writable()) {
       throw TimedOut(fmt::format("call, on {}: timed out", name_));

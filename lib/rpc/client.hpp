@@ -43,6 +43,12 @@ class Client {
              Dialect dialect = Dialect::article);
   /// Bytes that were queued and not yet written.
   std::size_t queued() const { return unsent_.size(); }
+  /// Bytes that were queued and written so far, in all.
+  std::uint64_t queued_in_all() const { return written_ + unsent_.size(); }
+  std::uint64_t written() const { return written_; }
+  /// Whether the server has ended its side, as far as that has arrived; for when nothing is
+  /// awaited.
+  bool has_ended() const;
   /// Writes what was queued. Throws ConnectionLost or TimedOut.
   Task<void> flush(TimePoint deadline);
 
@@ -69,6 +75,7 @@ class Client {
   ReceiveBuffer input_;
   std::size_t used_ = 0;  ///< of input_, by the reply that was given last
   std::string unsent_;
+  std::uint64_t written_ = 0;
   TimePoint received_at_{};
 };
 

@@ -109,7 +109,8 @@ Task<Result> run_command(Reactor& reactor, Processes& processes, const Program& 
         fmt::format("the command's output exceeds the limit of {} bytes", options.max_output));
   }
   if (!in_time) {
-    co_return Result::error(ErrorCode::timed_out, "the command did not end in time");
+    co_return Result::error(ErrorCode::timed_out, "the command did not end in time",
+                            stderr_data(run->error_tail));
   }
   if (!status.success()) co_return failure_of_process(status, run->error_tail);
   std::string output = trimmed(std::move(run->output));
@@ -118,6 +119,11 @@ Task<Result> run_command(Reactor& reactor, Processes& processes, const Program& 
 }
 
 }  // namespace
+
+std::string stderr_data(const std::string& error_tail) {
+  const std::string text = trimmed(error_tail);
+  return text.empty() ? "" : R"({"stderr":)" + quote_json(text) + "}";
+}
 
 Result failure_of_process(const ExitStatus& status, const std::string& error_tail) {
   nlohmann::ordered_json data;

@@ -21,6 +21,9 @@ Result result_of_output(std::string output, bool text, std::string_view what);
 /// The error of a process that failed: how it ended, and in `data` the end of its stderr too.
 Result failure_of_process(const ExitStatus& status, const std::string& error_tail);
 
+/// {"stderr": ...}, or nothing when there is none.
+std::string stderr_data(const std::string& error_tail);
+
 /// How much of the end of stderr an error carries.
 inline constexpr std::size_t kStderrTail = 2048;
 

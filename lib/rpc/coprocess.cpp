@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "rpc/coprocess.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -29,15 +30,20 @@ struct Coprocess::Member {
   Member(Reactor& reactor, Fd in_end, Fd out_end, Fd err_end)
       : in(reactor, std::move(in_end), Stream::Kind::nonblocking),
         out(reactor, std::move(out_end), Stream::Kind::nonblocking),
-        err(reactor, std::move(err_end), Stream::Kind::nonblocking) {}
+        err(reactor, std::move(err_end), Stream::Kind::nonblocking),
+        exit(reactor) {}
 
   std::unique_ptr<Processes::Process> process;
+  Readiness* exited = nullptr;  ///< as long as watch_exit() waits
   Stream in;
   Stream out;
   Stream err;
+  Event exit;
   std::string unsent;
   std::string error_tail;
+  bool busy = true;  ///< a call waits for it
   bool settled = false;
+  bool ended = false;  ///< by itself; what it wrote before may still be in its pipes
   bool over = false;
 
   /// False when nothing more can come.
@@ -58,6 +64,7 @@ bool Coprocess::Member::take_errors() {
 
 ExitStatus Coprocess::Member::end() {
   over = true;
+  if (exited != nullptr) exited->interrupt();
   const ExitStatus status = process->end();
   take_errors();
   in.interrupt();
@@ -78,13 +85,14 @@ Coprocess::~Coprocess() = default;
 
 Task<Result> Coprocess::call(Call call) {
   if (co_await free_.acquire(call.deadline) != Semaphore::Outcome::acquired) {
-    co_return Result::error(ErrorCode::timed_out, "busy: no coprocess was free in time");
+    co_return Result::error(ErrorCode::timed_out, "no coprocess was free in time");
   }
   const SemaphorePlace place(free_);
   const std::shared_ptr<Member> member = take_member();
   bool usable = false;
   Result result = co_await exchange(member, call, usable);
-  if (usable) {
+  member->busy = false;
+  if (usable && !member->ended) {
     idle_.push_back(member);
   } else if (!member->over) {
     member->end();
@@ -97,8 +105,12 @@ std::shared_ptr<Coprocess::Member> Coprocess::take_member() {
   while (!idle_.empty()) {
     std::shared_ptr<Member> member = std::move(idle_.back());
     idle_.pop_back();
-    if (member->out.try_read(buffer_).outcome == IoResult::Outcome::would_block) return member;
-    member->end();
+    if (!member->over && !member->process->has_ended() &&
+        member->out.try_read(buffer_).outcome == IoResult::Outcome::would_block) {
+      member->busy = true;
+      return member;
+    }
+    if (!member->over) member->end();
   }
   return start();
 }
@@ -115,6 +127,7 @@ std::shared_ptr<Coprocess::Member> Coprocess::start() {
       processes_.start(Program::shell(command_), {"RPC_METHOD=" + name_}, in.read_end.get(),
                        out.write_end.get(), err.write_end.get())));
   reactor_.spawn(collect_errors(member));
+  reactor_.spawn(watch_exit(member));
   return member;
 }
 
@@ -137,11 +150,11 @@ Task<Result> Coprocess::exchange(std::shared_ptr<Member> member, const Call& cal
       const std::size_t newline = bytes.find('\n');
       if (newline != std::string_view::npos) end = answer.size() + newline;
       answer.append(bytes);
-    } else if (result.outcome != IoResult::Outcome::would_block) {
+    } else if (result.outcome != IoResult::Outcome::would_block || member->ended) {
+      // Others may hold its output open after it has ended.
       co_return co_await died(member);
-    } else if (!co_await member->out.readable()) {
-      if (answer.empty()) co_return Result::error(ErrorCode::timed_out, std::string(kWroteNothing));
-      co_return Result::error(ErrorCode::timed_out, "the coprocess wrote no whole line in time");
+    } else if (!co_await member->out.readable() && !member->ended) {
+      co_return too_late(*member, answer.empty());
     }
   }
   if (std::min(end, answer.size()) > most) {
@@ -173,14 +186,22 @@ Task<Result> Coprocess::exchange(std::shared_ptr<Member> member, const Call& cal
   co_return result;
 }
 
+/// What it wrote to its stderr tells more than a guess.
+Result Coprocess::too_late(const Member& member, bool wrote_nothing) {
+  std::string message = "the coprocess wrote no whole line in time";
+  if (wrote_nothing) {
+    message = member.error_tail.empty() ? kWroteNothing : "the coprocess wrote nothing in time";
+  }
+  return Result::error(ErrorCode::timed_out, std::move(message), stderr_data(member.error_tail));
+}
+
 /// It has closed its output, which most do by ending.
 Task<Result> Coprocess::died(std::shared_ptr<Member> member) {
-  bool ended = false;
-  {
-    Readiness exited(reactor_, member->process->pidfd());
-    Deadline limit(exited, reactor_.now() + kExitTime);
-    ended = member->process->has_ended() || co_await exited.readable();
+  if (!member->ended && !member->process->has_ended()) {
+    const Alarm alarm(reactor_, member->exit, reactor_.now() + kExitTime);
+    co_await member->exit;
   }
+  const bool ended = member->ended || member->process->has_ended();
   const ExitStatus status = member->end();
   if (!ended) {
     co_return Result::error(ErrorCode::handler_failed, "the coprocess closed its output");
@@ -197,6 +218,24 @@ Task<void> Coprocess::write_rest(std::shared_ptr<Member> member) {
     if (result.outcome == IoResult::Outcome::broken) break;
     if (result.outcome == IoResult::Outcome::would_block) co_await member->in.writable();
   }
+}
+
+/// One that ends while it is idle leaves nothing behind.
+Task<void> Coprocess::watch_exit(std::shared_ptr<Member> member) {
+  // A copy: the process may be reaped while this waits.
+  const Fd pidfd(fcntl(member->process->pidfd(), F_DUPFD_CLOEXEC, 0));
+  if (!pidfd.valid()) co_return;
+  {
+    Readiness exited(member->out.reactor(), pidfd.get());
+    member->exited = &exited;
+    co_await exited.readable();
+    member->exited = nullptr;
+  }
+  if (member->over) co_return;
+  member->ended = true;
+  member->exit.set();
+  member->out.interrupt();
+  if (!member->busy) member->end();
 }
 
 Task<void> Coprocess::collect_errors(std::shared_ptr<Member> member) {

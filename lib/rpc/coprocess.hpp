@@ -41,8 +41,10 @@ class Coprocess {
   std::shared_ptr<Member> take_member();
   std::shared_ptr<Member> start();
   Task<Result> exchange(std::shared_ptr<Member> member, const Call& call, bool& usable);
+  static Result too_late(const Member& member, bool wrote_nothing);
   Task<Result> died(std::shared_ptr<Member> member);
   static Task<void> write_rest(std::shared_ptr<Member> member);
+  static Task<void> watch_exit(std::shared_ptr<Member> member);
   static Task<void> collect_errors(std::shared_ptr<Member> member);
 
   Reactor& reactor_;

@@ -27,6 +27,11 @@ bool is_pattern(std::string_view name) {
   return name == "*" || name.ends_with(".*");
 }
 
+/// No client can ask for a name that is not.
+bool is_utf8(std::string_view name) {
+  return json_string(quote_json(name)) == name;
+}
+
 std::vector<std::string> list_executables(const Fd& directory, const std::string& path) {
   // The stream closes what it is given.
   const std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(directory.duplicate().release()),
@@ -35,7 +40,7 @@ std::vector<std::string> list_executables(const Fd& directory, const std::string
   std::vector<std::string> names;
   while (const dirent* entry = readdir(stream.get())) {
     const std::string_view name = entry->d_name;
-    if (name.starts_with('.') || is_pattern(name)) continue;
+    if (name.starts_with('.') || is_pattern(name) || !is_utf8(name)) continue;
     if (is_executable(directory.get(), entry->d_name)) names.emplace_back(name);
   }
   return names;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <deque>
+#include <limits>
 #include <map>
 #include <optional>
 
@@ -18,9 +19,20 @@ namespace {
 Result result_of(const Reply& reply) {
   if (!reply.is_error()) return Result::success(std::string(reply.result));
   ErrorResult error = parse_error_result(reply.result);
-  if (error.code == 0) error.code = static_cast<int>(ErrorCode::internal_error);
+  if (error.code == 0) {
+    error.code = static_cast<int>(ErrorCode::internal_error);
+    if (error.message.empty()) error.message = "the server gave an error without a code";
+  }
   return Result::error(static_cast<ErrorCode>(error.code), std::move(error.message),
                        std::move(error.data));
+}
+
+/// With the longest id that it may be sent with.
+std::size_t request_size(const Call& call) {
+  std::string without_params;
+  append_request(without_params, Dialect::article, call.method, {},
+                 fmt::format_int(std::numeric_limits<std::uint64_t>::max()).str());
+  return without_params.size() + call.params.size();
 }
 
 }  // namespace
@@ -38,14 +50,17 @@ class Forward::Link : public std::enable_shared_from_this<Forward::Link> {
   void start() { reactor_.spawn(run(shared_from_this())); }
 
   bool is_connected() const { return client_ != nullptr; }
+  /// Gets no more calls, and ends when those that it has are over.
+  bool is_retired() const { return retired_; }
   std::size_t calls() const { return waiting_.size(); }
   bool has_room() const {
-    return !closed_ && !silent_ && waiting_.size() < owner_->options_.max_calls &&
+    return !closed_ && !retired_ && waiting_.size() < owner_->options_.max_calls &&
            (!client_ || client_->queued() < owner_->options_.max_unsent);
   }
 
-  /// Sends the call, which must outlive the task, and waits for its reply.
-  Task<Result> call(const Call& call);
+  /// Sends the call, which must outlive the task, and waits for its reply. `lost` tells whether the
+  /// connection ended before any of it was sent.
+  Task<Result> call(const Call& call, bool& lost);
   /// Gives this to every call that waits, and ends the connection. The owner forgets it.
   void close(ErrorCode code, const std::string& message);
   /// The owner is gone.
@@ -62,10 +77,15 @@ class Forward::Link : public std::enable_shared_from_this<Forward::Link> {
     }
     Waiting(const Waiting&) = delete;
     Waiting& operator=(const Waiting&) = delete;
-    ~Waiting() { link.waiting_.erase(id); }
+    ~Waiting() {
+      link.waiting_.erase(id);
+      link.close_if_retired();
+    }
 
     Link& link;
     std::uint64_t id;
+    std::uint64_t start = 0;  ///< of its bytes, among all that were queued
+    bool lost = false;
     Event changed;
     std::optional<Result> result;
   };
@@ -73,6 +93,9 @@ class Forward::Link : public std::enable_shared_from_this<Forward::Link> {
   static Task<void> run(std::shared_ptr<Link> self);
   static Task<void> send(std::shared_ptr<Link> self);
   void deliver(const Reply& reply);
+  void close_if_retired() {
+    if (retired_ && waiting_.empty()) close(ErrorCode::timed_out, {});
+  }
 
   Forward* owner_;
   Reactor& reactor_;
@@ -84,11 +107,11 @@ class Forward::Link : public std::enable_shared_from_this<Forward::Link> {
   Event some_unsent_;
   std::uint64_t last_id_ = 0;
   bool echoes_ids_ = false;
-  bool silent_ = false;
+  bool retired_ = false;
   bool closed_ = false;
 };
 
-Task<Result> Forward::Link::call(const Call& call) {
+Task<Result> Forward::Link::call(const Call& call, bool& lost) {
   const std::shared_ptr<Link> self = shared_from_this();
   Waiting waiting(*this, ++last_id_);
   const Alarm alarm(reactor_, waiting.changed, call.deadline);
@@ -98,7 +121,13 @@ Task<Result> Forward::Link::call(const Call& call) {
     waiting.changed.clear();
   }
   const TimePoint sent = Clock::now();
+  // A server closes what is idle, and we may not have come to see that.
+  if (!settled() && waiting_.size() == 1 && client_->has_ended()) {
+    waiting.start = client_->queued_in_all();
+    close(ErrorCode::worker_died, fmt::format("{} has closed the connection", name_));
+  }
   if (!settled()) {
+    waiting.start = client_->queued_in_all();
     client_->queue(call.method, call.params, fmt::format_int(waiting.id).str());
     if (!echoes_ids_) order_.push_back(waiting.id);
     some_unsent_.set();
@@ -107,9 +136,9 @@ Task<Result> Forward::Link::call(const Call& call) {
     co_await waiting.changed;
     waiting.changed.clear();
   }
+  lost = waiting.lost;
   if (waiting.result) co_return std::move(*waiting.result);
-  silent_ = silent_ || !client_ || client_->received_at() < sent;
-  if (silent_ && waiting_.size() == 1) close(ErrorCode::timed_out, {});
+  retired_ = retired_ || !client_ || client_->received_at() < sent;
   co_return Result::error(ErrorCode::timed_out, fmt::format("{} did not reply in time", name_));
 }
 
@@ -156,18 +185,23 @@ Task<void> Forward::Link::send(std::shared_ptr<Link> self) {
 void Forward::Link::deliver(const Reply& reply) {
   std::uint64_t id = 0;
   if (!reply.id.empty()) {
-    std::from_chars(reply.id.data(), reply.id.data() + reply.id.size(), id);
+    const char* end = reply.id.data() + reply.id.size();
+    const auto [at, error] = std::from_chars(reply.id.data(), end, id);
+    if (at != end || error != std::errc()) return;  // none of ours
     echoes_ids_ = true;
+    if (owner_ != nullptr) owner_->echoes_ids_ = true;
     order_.clear();
-  } else if (echoes_ids_) {
+  } else if (echoes_ids_ || (reply.is_error() && owner_ != nullptr && owner_->echoes_ids_)) {
+    // It refuses what it can't read, and reads no more.
     last_error_ = parse_error_result(reply.result).message;
+    retired_ = true;
     return;
   } else if (!order_.empty()) {
     id = order_.front();
     order_.pop_front();
   }
   const auto found = waiting_.find(id);
-  if (found == waiting_.end()) return;  // its deadline came first
+  if (found == waiting_.end() || found->second->result) return;  // its deadline came first
   found->second->result = result_of(reply);
   found->second->changed.set();
 }
@@ -177,6 +211,7 @@ void Forward::Link::close(ErrorCode code, const std::string& message) {
   closed_ = true;
   for (const auto& [id, waiting] : waiting_) {
     if (waiting->result) continue;
+    waiting->lost = client_ && client_->written() <= waiting->start;
     waiting->result = Result::error(code, message);
     waiting->changed.set();
   }
@@ -193,10 +228,22 @@ Forward::~Forward() {
 }
 
 Task<Result> Forward::call(Call call) {
-  Result problem;
-  const std::shared_ptr<Link> link = take_link(problem);
-  if (!link) co_return problem;
-  co_return co_await link->call(call);
+  // The id takes a few bytes more, and a frame that is too long would cost others their calls.
+  if (request_size(call) > options_.max_frame) {
+    co_return Result::error(
+        ErrorCode::invalid_request,
+        fmt::format("the request exceeds the limit of {} bytes on its way to {}",
+                    options_.max_frame, address_.text));
+  }
+  Result result;
+  // What was not sent may be sent: once more, for a server that closes every connection.
+  bool lost = true;
+  for (int i = 0; i < 2 && lost; ++i) {
+    const std::shared_ptr<Link> link = take_link(result);
+    if (!link) break;
+    result = co_await link->call(call, lost);
+  }
+  co_return result;
 }
 
 std::shared_ptr<Forward::Link> Forward::take_link(Result& problem) {
@@ -214,7 +261,9 @@ std::shared_ptr<Forward::Link> Forward::take_link(Result& problem) {
     if (!best) problem = Result::error(ErrorCode::unreachable, problem_);
     return best;
   }
-  if (links_.size() < options_.max_links) {
+  const auto in_use = std::count_if(links_.begin(), links_.end(),
+                                    [](const auto& link) { return !link->is_retired(); });
+  if (static_cast<std::size_t>(in_use) < options_.max_links) {
     links_.push_back(std::make_shared<Link>(*this));
     links_.back()->start();
     return links_.back();

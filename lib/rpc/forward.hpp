@@ -35,7 +35,8 @@ struct ForwardOptions {
 /// - While the server can't be connected to, calls fail at once (`unreachable`); from time to time
 ///   one of them tries again.
 /// - A connection that ends takes its calls with it (`worker_died`): they may have been run.
-/// - A connection on which a deadline passed in silence gets no more calls.
+/// - A connection on which a deadline passed in silence, or on which the server has refused to read
+///   on, gets no more calls, and ends with the last of those that it has.
 class Forward {
  public:
   /// The reactor must outlive this object.
@@ -59,7 +60,8 @@ class Forward {
   Address address_;
   ForwardOptions options_;
   std::vector<std::shared_ptr<Link>> links_;
-  std::string problem_;  ///< why the server can't be connected to; empty while it can
+  std::string problem_;      ///< why the server can't be connected to; empty while it can
+  bool echoes_ids_ = false;  ///< the server has given an id back
   Duration pause_{};
   TimePoint next_attempt_{};
 };

@@ -71,7 +71,8 @@ void add_built_in_methods(Handlers& handlers, int worker) {
   add("ping", params);
   add("echo", params);
   add("methods", [&handlers, text = std::string()](const Request&) mutable {
-    text = nlohmann::json(handlers.names()).dump();
+    using nlohmann::json;
+    text = json(handlers.names()).dump(-1, ' ', false, json::error_handler_t::replace);
     return std::string_view(text);
   });
   const nlohmann::ordered_json info = {

@@ -47,7 +47,8 @@ ExitStatus Processes::Process::end() {
 
 Processes::Process Processes::start(const Program& program, const std::vector<std::string>& more,
                                     int in, int out, int err) {
-  std::string mark = fmt::format("{}{}", mark_of(getpid()), ++started_);
+  // The point keeps the first from being the start of the tenth.
+  std::string mark = fmt::format("{}{}.", mark_of(getpid()), ++started_);
   SpawnOptions options;
   options.argv = program.argv;
   options.path = program.path;

@@ -11,6 +11,7 @@
 
 #include "async/reactor.hpp"
 #include "async/semaphore.hpp"
+#include "os/fd.hpp"
 #include "rpc/handlers.hpp"
 #include "wire/codec.hpp"
 #include "wire/frame.hpp"
@@ -19,6 +20,15 @@
 namespace handoff {
 
 class Session;
+
+/// A connection, as it comes to a session, or leaves one between two frames.
+struct LiveConnection {
+  Fd socket;
+  std::uint64_t id = 0;                ///< what its end is reported under
+  Framing framing = Framing::unknown;  ///< when that is known
+  Dialect dialect = Dialect::article;  ///< of the last valid request
+  std::string read{};                  ///< bytes that were read and not used
+};
 
 /// What a client may make a server hold or wait for. A duration of 0 is no deadline.
 struct SessionLimits {
@@ -55,15 +65,30 @@ struct Service {
   ReceiveBuffer input{kInputSize};
   std::string output;
 
-  /// Finish what was started on every connection, then close it, from now on.
-  void drain();
+  /// From now on: finish what was started on every connection, then close it, or hand it to
+  /// `on_returned` with what is left to do.
+  void drain(bool give_back);
+  bool draining() const { return draining_; }
+  /// Serve again.
+  void resume() { draining_ = gives_back_ = false; }
+  /// What is left ends by itself; nobody is told.
+  void abandon();
 
   std::size_t open = 0;            ///< connections
   std::vector<Session*> sessions;  ///< those that have begun; see Session::open
   std::uint64_t requests = 0;      ///< since the start
-  bool draining = false;
   /// Is told the id of each connection that has been closed.
   std::function<void(std::uint64_t)> on_closed;
+  /// Gets each connection that was given back.
+  std::function<void(LiveConnection)> on_returned;
+  /// Is called once, when so many requests have been there.
+  std::uint64_t most_requests = ~std::uint64_t{0};
+  std::function<void()> on_most_requests;
+
+ private:
+  friend class Session;
+  bool draining_ = false;
+  bool gives_back_ = false;
 };
 
 }  // namespace handoff

@@ -30,20 +30,32 @@ std::string no_such_method(std::string_view name) {
 
 }  // namespace
 
-void Service::drain() {
-  draining = true;
+void Service::drain(bool give_back) {
+  draining_ = true;
+  gives_back_ = give_back;
   for (Session* session : sessions) session->drain();
 }
 
-Session::Session(Service& service, Fd socket, std::uint64_t id)
+void Service::abandon() {
+  gives_back_ = false;
+  for (Session* session : sessions) session->abandon();
+}
+
+Session::Session(Service& service, LiveConnection connection)
     : Timer(service.reactor),
       service_(service),
-      id_(id),
-      stream_(service.reactor, std::move(socket), Stream::Kind::socket),
+      id_(connection.id),
+      stream_(service.reactor, std::move(connection.socket), Stream::Kind::socket),
       index_(static_cast<std::uint32_t>(service.sessions.size())),
-      framing_(service.limits.framing) {
+      framing_(connection.framing),
+      dialect_(connection.dialect) {
   service.sessions.push_back(this);
-  if (service.draining) state_ = State::draining;
+  if (framing_ == Framing::unknown) framing_ = service.limits.framing;
+  if (service.draining_) state_ = State::draining;
+  if (connection.read.empty()) return;
+  partial_ = std::make_unique<ReceiveBuffer>(connection.read.size());
+  partial_->append(connection.read);
+  unprocessed_ = true;
 }
 
 Session::~Session() {
@@ -51,16 +63,16 @@ Session::~Session() {
   service_.sessions[index_]->index_ = index_;
   service_.sessions.pop_back();
   --service_.open;
-  if (service_.on_closed) service_.on_closed(id_);
+  if (!returned_ && service_.on_closed) service_.on_closed(id_);
 }
 
-void Session::open(Service& service, Fd socket, std::uint64_t id) {
+void Session::open(Service& service, LiveConnection connection) {
   ++service.open;
-  service.reactor.spawn(serve(service, std::move(socket), id));
+  service.reactor.spawn(serve(service, std::move(connection)));
 }
 
-Task<void> Session::serve(Service& service, Fd socket, std::uint64_t id) {
-  Session session(service, std::move(socket), id);
+Task<void> Session::serve(Service& service, LiveConnection connection) {
+  Session session(service, std::move(connection));
   for (;;) {
     switch (session.step()) {
       case Next::readable: co_await session.stream_.readable(); break;
@@ -78,7 +90,7 @@ Task<void> Session::serve(Service& service, Fd socket, std::uint64_t id) {
 }
 
 void Session::drain() {
-  if (state_ != State::open) return;
+  if (state_ != State::open && state_ != State::draining) return;
   state_ = State::draining;
   stream_.interrupt();
 }
@@ -92,6 +104,9 @@ Session::Next Session::step() {
     due_ = kNever;  // a frame that we do not read is not late
     arm_for(Limit::write, service_.limits.write_timeout);
     return Next::writable;
+  }
+  if (state_ == State::draining && service_.gives_back_) {
+    return has_calls() ? Next::call_finished : give_back();
   }
   if (state_ == State::open || state_ == State::draining) {
     if (has_room_for_call()) return read_more();
@@ -220,6 +235,19 @@ Session::Next Session::finish() {
   return Next::end;
 }
 
+/// Between two frames, with every reply written.
+Session::Next Session::give_back() {
+  LiveConnection connection;
+  connection.id = id_;
+  connection.framing = framing_;
+  connection.dialect = dialect_;
+  if (partial_) connection.read.assign(partial_->bytes().begin(), partial_->bytes().end());
+  connection.socket = stream_.release();
+  returned_ = true;
+  service_.on_returned(std::move(connection));
+  return Next::end;
+}
+
 Session::Next Session::linger() {
   if (service_.reactor.now() >= due_) return Next::end;
   service_.input.clear();
@@ -232,7 +260,9 @@ Session::Next Session::linger() {
 
 void Session::answer(std::string_view body, std::string& out) {
   const ParsedBody parsed = service_.parser.parse_body(body, dialect_);
+  const bool had_most = service_.requests >= service_.most_requests;
   service_.requests += parsed.requests.size();
+  if (!had_most && service_.requests >= service_.most_requests) service_.on_most_requests();
   if (parsed.is_batch) return answer_batch(parsed.requests, out);
   answer_request(parsed.requests.front(), out);
 }
@@ -248,7 +278,7 @@ void Session::answer_request(const ParsedRequest& parsed, std::string& out) {
     const std::string problem = no_such_method(request.method);
     return refuse({ErrorCode::method_not_found, problem, request.id, request.dialect}, out);
   }
-  if (method->handler || !service_.running.available()) {
+  if (must_wait(*method)) {
     if (!calls_) calls_ = std::make_unique<Calls>(service_.reactor);
     PendingCall* place = ordered ? &calls_->in_order.emplace_back() : nullptr;
     return start_call(*method, request,
@@ -270,17 +300,17 @@ void Session::answer_request(const ParsedRequest& parsed, std::string& out) {
 /// All of them run at a time, as far as they may; the replies go back together.
 void Session::answer_batch(std::span<const ParsedRequest> requests, std::string& out) {
   const auto batch = std::make_shared<Batch>();
-  std::string& replies = batch->replies;
-  dialect_ = Dialect::json_rpc;
+  std::string reply;
   for (const ParsedRequest& parsed : requests) {
     if (const auto* bad = std::get_if<BadRequest>(&parsed)) {
-      append_error(replies, bad->dialect, bad->code, bad->message, {}, bad->id);
-      replies.push_back(',');
+      append_error(reply, bad->dialect, bad->code, bad->message, {}, bad->id);
+      collect(*batch, std::exchange(reply, {}));
       continue;
     }
     const auto& request = std::get<Request>(parsed);
+    dialect_ = request.dialect;
     const Method* method = service_.handlers->find(request.method);
-    if (method != nullptr && (method->handler || !service_.running.available())) {
+    if (method != nullptr && must_wait(*method)) {
       ++batch->left;
       if (!calls_) calls_ = std::make_unique<Calls>(service_.reactor);
       start_call(*method, request, {request.dialect, !request.is_notification(), nullptr, batch});
@@ -289,27 +319,41 @@ void Session::answer_batch(std::span<const ParsedRequest> requests, std::string&
     const std::string_view result = method == nullptr ? "" : method->instant(request);
     if (request.is_notification()) continue;
     if (method == nullptr) {
-      append_error(replies, request.dialect, ErrorCode::method_not_found,
+      append_error(reply, request.dialect, ErrorCode::method_not_found,
                    no_such_method(request.method), {}, request.id);
     } else {
-      append_reply(replies, request.dialect, method->quoted_name, result, request.id);
+      append_reply(reply, request.dialect, method->quoted_name, result, request.id);
     }
-    replies.push_back(',');
+    collect(*batch, std::exchange(reply, {}));
   }
   if (batch->left == 0) finish_batch(*batch, out);
 }
 
 /// A batch of notifications is not answered at all.
 void Session::finish_batch(Batch& batch, std::string& out) {
-  if (batch.replies.empty()) return;
-  batch.replies.pop_back();
+  if (batch.replies.empty() && !batch.too_long) return;
   FrameWriter writer(out, framing_);
-  if (batch.replies.size() + 2 > service_.limits.max_frame) {
+  if (batch.too_long) {
     append_error(out, Dialect::json_rpc, ErrorCode::handler_failed, too_long(service_.limits), {});
   } else {
-    out.append("[").append(batch.replies).append("]");
+    batch.replies.back() = ']';
+    out.append("[").append(batch.replies);
   }
   writer.finish();
+}
+
+/// What is too long for one frame is not kept.
+void Session::collect(Batch& batch, std::string_view reply) const {
+  if (batch.too_long) return;
+  batch.replies.append(reply).push_back(',');
+  batch.too_long = batch.replies.size() + 1 > service_.limits.max_frame;
+  if (batch.too_long) std::string().swap(batch.replies);
+}
+
+/// An instant answer takes no time, and so no place; but a worker that does one thing at a time
+/// keeps the order.
+bool Session::must_wait(const Method& method) const {
+  return method.handler || (service_.limits.concurrency == 1 && !service_.running.available());
 }
 
 void Session::refuse(const BadRequest& bad, std::string& out) {
@@ -328,21 +372,29 @@ std::string& Session::place_for_reply(bool ordered, std::string& out) {
 }
 
 void Session::start_call(const Method& method, const Request& request, ReplyPlace place) {
-  ++calls_->running;
   Call call;
   call.method = request.method;
   call.params = request.params;
   call.id = request.id;
   call.peer = peer_address(stream_.fd()).text();
   call.deadline = deadline_after(service_.reactor.now(), service_.limits.call_timeout);
-  service_.reactor.spawn(
-      run_call(*this, service_.handlers, method, std::move(call), std::move(place)));
+  calls_->next.push_back({service_.handlers, &method, std::move(call), std::move(place)});
+  start_next_calls();
 }
 
-/// `handlers` keeps `method` alive.
-Task<void> Session::run_call(Session& session,
-                             [[maybe_unused]] std::shared_ptr<const Handlers> handlers,
-                             const Method& method, Call call, ReplyPlace place) {
+/// A batch may have more calls than a connection may have running.
+void Session::start_next_calls() {
+  while (!calls_->next.empty() && calls_->running < service_.limits.max_calls) {
+    ++calls_->running;
+    service_.reactor.spawn(run_call(*this, std::move(calls_->next.front())));
+    calls_->next.pop_front();
+  }
+}
+
+Task<void> Session::run_call(Session& session, NextCall next) {
+  const Method& method = *next.method;
+  const ReplyPlace& place = next.place;
+  Call call = std::move(next.call);
   const std::string id = call.id;
   const std::string name =
       method.quoted_name.empty() ? quote_json(call.method) : method.quoted_name;
@@ -368,7 +420,7 @@ Task<Result> Session::run_method(Service& service, const Method& method, Call ca
     case Semaphore::Outcome::full:
       co_return Result::error(ErrorCode::busy, "busy: too many calls wait already");
     case Semaphore::Outcome::timed_out:
-      co_return Result::error(ErrorCode::timed_out, "busy: the call did not begin in time");
+      co_return Result::error(ErrorCode::timed_out, "the call did not begin in time");
   }
   const SemaphorePlace place(service.running);
   try {
@@ -384,7 +436,7 @@ void Session::complete(const ReplyPlace& place, std::string_view body) {
   std::string out;
   if (place.batch) {
     Batch& batch = *place.batch;
-    if (place.wanted) batch.replies.append(body).push_back(',');
+    if (place.wanted) collect(batch, body);
     if (--batch.left == 0) finish_batch(batch, out);
   } else if (place.wanted) {
     std::string& target = place.ordered != nullptr ? place.ordered->reply : out;
@@ -403,6 +455,7 @@ void Session::complete(const ReplyPlace& place, std::string_view body) {
   const bool was_blocked = !unsent_.empty();
   send(out);
   --calls_->running;
+  start_next_calls();
   if (waits_for_call_) return calls_->one_finished.set();
   const bool newly_blocked = !was_blocked && !unsent_.empty();
   const bool last = calls_->running == 0;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <list>
 #include <memory>
 #include <optional>
@@ -26,19 +27,22 @@ namespace handoff {
 /// - An idle connection holds no buffer.
 class Session final : private Timer {
  public:
-  /// Serves `socket` until either side ends the connection. Returns at once; the service must
-  /// outlive the connection. `id` is what its end is reported under.
-  static void open(Service& service, Fd socket, std::uint64_t id = 0);
+  /// Serves the connection until either side ends it, or it is given back. Returns at once; the
+  /// service must outlive the connection.
+  static void open(Service& service, LiveConnection connection);
 
-  /// Finish what was started, then close; an idle connection closes at once.
+  /// Finish what was started, then close or give back, as Service::drain has it; an idle
+  /// connection goes at once.
   void drain();
+  /// Nobody is told of its end.
+  void abandon() { id_ = 0; }
 
  private:
   /// What the coroutine waits for before the next step.
   enum class Next { readable, writable, call_finished, turn, end };
   enum class State : std::uint8_t {
     open,
-    draining,   ///< closes as soon as nothing is under way
+    draining,   ///< goes as soon as nothing is under way
     ended,      ///< the client sends no more; what runs is still answered
     refused,    ///< the client broke the protocol; it gets what was written, and is closed
     lingering,  ///< all was written; wait until the refused client has read it
@@ -50,17 +54,10 @@ class Session final : private Timer {
     std::string reply;  ///< the encoded frame, once it is there
     bool done = false;
   };
-  /// Calls that did not finish at once. Only there while there are some, or are waited for.
-  struct Calls {
-    explicit Calls(Reactor& reactor) : one_finished(reactor) {}
-    std::list<PendingCall> in_order;  ///< without id: their replies leave in this order
-    std::size_t running = 0;
-    Event one_finished;
-  };
-
   /// The replies of a batch, collected.
   struct Batch {
-    std::string replies;   ///< with a comma behind each
+    std::string replies;  ///< with a comma behind each
+    bool too_long = false;
     std::size_t left = 0;  ///< calls that have not finished
   };
   /// Where the reply of a call goes, and what it must say to be understood.
@@ -70,11 +67,25 @@ class Session final : private Timer {
     PendingCall* ordered = nullptr;
     std::shared_ptr<Batch> batch;
   };
+  struct NextCall {
+    std::shared_ptr<const Handlers> handlers;  ///< keep `method` alive
+    const Method* method;
+    Call call;
+    ReplyPlace place;
+  };
+  /// Calls that did not finish at once. Only there while there are some, or are waited for.
+  struct Calls {
+    explicit Calls(Reactor& reactor) : one_finished(reactor) {}
+    std::list<PendingCall> in_order;  ///< without id: their replies leave in this order
+    std::deque<NextCall> next;        ///< of batches, when as many run as may
+    std::size_t running = 0;
+    Event one_finished;
+  };
 
-  Session(Service& service, Fd socket, std::uint64_t id);
+  Session(Service& service, LiveConnection connection);
   ~Session();
 
-  static Task<void> serve(Service& service, Fd socket, std::uint64_t id);
+  static Task<void> serve(Service& service, LiveConnection connection);
 
   Next step();
   Next read_more();
@@ -82,6 +93,7 @@ class Session final : private Timer {
   Next wait_for_input();
   Next finish();
   Next linger();
+  Next give_back();
   void keep_rest(ReceiveBuffer& input);
 
   void sniff(std::span<const char> bytes);
@@ -91,9 +103,11 @@ class Session final : private Timer {
   void answer_batch(std::span<const ParsedRequest> requests, std::string& out);
   void refuse(const BadRequest& bad, std::string& out);
   void start_call(const Method& method, const Request& request, ReplyPlace place);
-  static Task<void> run_call(Session& session, std::shared_ptr<const Handlers> handlers,
-                             const Method& method, Call call, ReplyPlace place);
+  void start_next_calls();
+  static Task<void> run_call(Session& session, NextCall next);
   static Task<Result> run_method(Service& service, const Method& method, Call call);
+  bool must_wait(const Method& method) const;
+  void collect(Batch& batch, std::string_view reply) const;
   void complete(const ReplyPlace& place, std::string_view body);
   void finish_batch(Batch& batch, std::string& out);
   std::string& place_for_reply(bool ordered, std::string& out);
@@ -118,7 +132,8 @@ class Session final : private Timer {
   Dialect dialect_ = Dialect::article;  ///< of the last valid request
   State state_ = State::open;
   Limit limit_ = Limit::none;
-  bool unprocessed_ = false;     ///< partial_ may hold whole frames, left when a turn ended
+  bool unprocessed_ = false;  ///< partial_ may hold whole frames, left when a turn ended
+  bool returned_ = false;
   bool waits_for_call_ = false;  ///< calls_->one_finished is awaited
 };
 

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <deque>
 #include <initializer_list>
 #include <vector>
@@ -400,16 +401,26 @@ std::optional<std::string> json_problem(std::string_view text) {
 }
 
 ErrorResult parse_error_result(std::string_view result) {
+  thread_local ondemand::parser parser;
   ErrorResult error;
-  const auto json = nlohmann::ordered_json::parse(result, nullptr, false);
-  if (!json.is_object()) return error;
-  if (const auto code = json.find("code"); code != json.end() && code->is_number_integer()) {
-    error.code = code->get<int>();
+  const simdjson::padded_string padded(result);
+  ondemand::document document;
+  ondemand::object object;
+  if (parser.iterate(padded).get(document) || document.get_object().get(object)) return error;
+  for (auto entry : object) {
+    std::string_view key;
+    EnvelopeField field;
+    if (entry.error() || entry.unescaped_key().get(key)) return error;
+    const std::string name(key);
+    if (read_field(document, entry.value(), 1, field)) return error;
+    if (name == "code" && field.type == ondemand::json_type::number) {
+      std::from_chars(field.json.data(), field.json.data() + field.json.size(), error.code);
+    } else if (name == "message" && is_string(field)) {
+      error.message = nlohmann::json::parse(field.json).get<std::string>();
+    } else if (name == "data") {
+      error.data = field.json;
+    }
   }
-  if (const auto text = json.find("message"); text != json.end() && text->is_string()) {
-    error.message = text->get<std::string>();
-  }
-  if (const auto data = json.find("data"); data != json.end()) error.data = data->dump();
   return error;
 }
 

@@ -19,7 +19,7 @@ NEITHER="neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '\"text\"'
   tool rpc-call --help
   local option
   for option in --list -t,--timeout --connect-timeout --retry --wait -r,--raw --pretty --compact \
-    --full --pipeline --ok -v,--verbose -q,--quiet -V,--version -h,--help; do
+    --full --pipeline --ok --jsonrpc -v,--verbose -q,--quiet -V,--version -h,--help; do
     [[ $output == *"  $option "* ]] || differs 0 "$option" ''
   done
   expect_match 0 '.*' ''
@@ -644,6 +644,160 @@ rpc-call: params, line 3: not JSON: empty'
   tool bash -c 'rpc-call ./w echo - <&-'
   expect_match 125 '' 'rpc-call: .*'
 }
+
+# JSON-RPC.
+
+@test "--jsonrpc calls with a request of JSON-RPC" {
+  tool rpc-call --jsonrpc 'exec:tee request | rpc-worker --stdio' echo '[1, "two"]'
+  expect 0 '[1,"two"]' ''
+  cmp request <(frame '{"jsonrpc":"2.0","method":"echo","params":[1, "two"],"id":1}')
+  tool rpc-call --jsonrpc 'exec:tee request | rpc-worker --stdio' echo name=Ada born:=1815
+  expect 0 '{"name":"Ada","born":1815}' ''
+  cmp request <(frame '{"jsonrpc":"2.0","method":"echo","params":{"name":"Ada","born":1815},"id":1}')
+}
+
+@test "--jsonrpc without params, or with null, sends none" {
+  local params
+  for params in '' null; do
+    # shellcheck disable=SC2086 # a word or none
+    tool rpc-call --jsonrpc 'exec:tee request | rpc-worker --stdio' echo $params
+    expect 0 null ''
+    cmp request <(frame '{"jsonrpc":"2.0","method":"echo","id":1}')
+  done
+}
+
+@test "--jsonrpc refuses params that are scalars" {
+  local json
+  for json in 5 -0.5 true false '""' '"[]"' '"null"'; do
+    refuses "params, on $json: JSON-RPC has only objects and arrays for params" \
+      rpc-call --jsonrpc :1 echo "$json"
+  done
+  refuses "params, on foo: $NEITHER" rpc-call --jsonrpc :1 echo foo
+}
+
+@test "--jsonrpc takes white space around params" {
+  start_worker
+  local space
+  for space in ' ' $'\t' $'\n' $'\r\n'; do
+    tool rpc-call --jsonrpc ./w echo "${space}[1]$space"
+    expect 0 '[1]' ''
+    tool rpc-call --jsonrpc ./w echo "${space}null$space"
+    expect 0 null ''
+  done
+}
+
+@test "--jsonrpc keeps to --raw and --pretty" {
+  start_worker --text -m 'text=echo hello'
+  tool rpc-call --jsonrpc ./w text
+  expect 0 '"hello"' ''
+  tool rpc-call --jsonrpc --raw ./w text
+  expect 0 hello ''
+  tool rpc-call --jsonrpc --pretty ./w echo '[1]'
+  expect 0 $'[\n  1\n]' ''
+}
+
+@test "with --jsonrpc an error is a message on stderr and status 1" {
+  start_worker -m 'fail=echo first >&2; echo second >&2; exit 3'
+  tool rpc-call --jsonrpc ./w nosuch
+  expect 1 '' 'rpc-call: nosuch, on ./w: no such method: nosuch'
+  tool rpc-call --jsonrpc ./w fail
+  expect 1 '' 'rpc-call: fail, on ./w: exit status 3: second'
+  tool rpc-call --jsonrpc ./w nosuch --ok -32601
+  expect 0 '' ''
+}
+
+@test "--jsonrpc --full prints the whole reply" {
+  start_worker
+  tool rpc-call --jsonrpc --full ./w ping '[1]'
+  expect 0 '{"jsonrpc":"2.0","result":[1],"id":1}' ''
+  tool rpc-call --jsonrpc --full ./w nosuch
+  expect 1 '{"jsonrpc":"2.0","error":{"code":-32601,"message":"no such method: nosuch"},"id":1}' \
+    'rpc-call: nosuch, on ./w: no such method: nosuch'
+}
+
+@test "--list --jsonrpc prints the methods, one a line" {
+  start_worker -m zebra=cat
+  tool rpc-call --list --jsonrpc ./w
+  expect 0 $'echo\ninfo\nmethods\nping\nzebra' ''
+  start_server ./s 'reply:{"jsonrpc":"2.0","error":{"code":-32601,"message":"no"},"id":1}'
+  tool rpc-call --jsonrpc --list ./s
+  expect 1 '' 'rpc-call: methods, on ./s: no'
+}
+
+@test "an error of JSON-RPC that names no call is the answer to the next" {
+  local error='{"jsonrpc":"2.0","error":{"code":-32600,"message":"what?"},"id":null}'
+  start_server ./s "reply:$error" "reply:$error" 'reply:{"jsonrpc":"2.0","result":2,"id":2}'
+  tool rpc-call --jsonrpc --full ./s echo
+  expect 1 "$error" 'rpc-call: echo, on ./s: what?'
+  tool rpc-call --jsonrpc ./s echo - <<<$'[1]\n[2]'
+  expect 1 $'null\n2' 'rpc-call: echo, on ./s, line 1: what?'
+}
+
+@test "--jsonrpc --retry calls again when the server was busy" {
+  start_server ./s 'reply:{"jsonrpc":"2.0","error":{"code":-32003,"message":"busy"},"id":1}' \
+    'reply:{"jsonrpc":"2.0","result":"served","id":1}'
+  tool rpc-call --jsonrpc --retry 1 ./s echo
+  expect 0 '"served"' ''
+}
+
+@test "JSON that is no reply of JSON-RPC broke the protocol" {
+  local bodies=('{"jsonrpc":"2.0","id":1}' '{"jsonrpc":"2.0","result":1,"error":{},"id":1}' \
+    '{"jsonrpc":"2.0","result":1,"result":1,"id":1}' '{"jsonrpc":"2.0","method":"echo","id":1}')
+  start_server ./s "${bodies[@]/#/reply:}" 'reply:[{"jsonrpc":"2.0","result":1,"id":1}]'
+  for _ in "${bodies[@]}"; do
+    tool rpc-call --jsonrpc ./s echo
+    expect 4 '' "rpc-call: call, on ./s: reply: not one of 'result' and 'error'"
+  done
+  tool rpc-call --jsonrpc ./s echo
+  expect 4 '' "rpc-call: call, on ./s: reply: not an object with one 'out' and one 'result'"
+}
+
+@test "--jsonrpc with - calls with each line, and the results come in their order" {
+  start_worker
+  seq 1000 | sed 's/.*/[&]/' >lines
+  tool rpc-call --jsonrpc ./w echo - <lines
+  expect 0 "$(<lines)" ''
+  tool rpc-call --jsonrpc --pipeline 1 ./w echo - <lines
+  expect 0 "$(<lines)" ''
+}
+
+@test "--jsonrpc with - keeps replies that come too early" {
+  mkfifo third
+  start_worker -m 'late=read n; [ $n != "[1]" ] || cat third; [ $n != "[3]" ] || : >third; echo $n'
+  tool rpc-call --jsonrpc ./w late - <<<$'[1]\n[2]\n[3]'
+  expect 0 $'[1]\n[2]\n[3]' ''
+}
+
+@test "--jsonrpc with - also keeps errors that come too early, and whole replies" {
+  local third='{"jsonrpc":"2.0","result":"c","id":3}' first='{"jsonrpc":"2.0","result":"a","id":1}'
+  local second='{"jsonrpc":"2.0","error":{"code":-1,"message":"b"},"id":2}'
+  local together
+  together=bytes:$(for reply in "$third" "$second" "$first"; do frame "$reply"; done |
+    od -An -v -tx1 | tr -d ' \n')
+  start_server ./s silent silent "$together" silent silent "$together"
+  tool rpc-call --jsonrpc ./s echo - <<<$'[1]\n[2]\n[3]'
+  expect 1 $'"a"\nnull\n"c"' 'rpc-call: echo, on ./s, line 2: b'
+  tool rpc-call --jsonrpc --full ./s echo - --ok -1 <<<$'[1]\n[2]\n[3]'
+  expect 0 "$first"$'\n'"$second"$'\n'"$third" ''
+}
+
+@test "--jsonrpc with - tells which lines are no params, and which got an error" {
+  start_worker -m 'odd=read n; test "$n" != "[4]" || exit 7; echo "$n"'
+  tool rpc-call --jsonrpc ./w odd - <<<$'[1]\n2\nx\n[4]\n{"a":5}\nnull\n"s"\n [8]'
+  expect 1 $'[1]\nnull\nnull\nnull\n{"a":5}\nnull\nnull\n[8]' \
+    'rpc-call: params, line 2: JSON-RPC has only objects and arrays for params
+rpc-call: params, line 3: not JSON: misplaced or missing punctuation
+rpc-call: odd, on ./w, line 4: exit status 7
+rpc-call: params, line 7: JSON-RPC has only objects and arrays for params'
+  tool rpc-call --jsonrpc --full ./w odd - <<<$'[1]\n2\n[4]'
+  expect 1 '{"jsonrpc":"2.0","result":[1],"id":1}
+null
+{"jsonrpc":"2.0","error":{"code":-32001,"message":"exit status 7","data":{"status":7,"stderr":""}},"id":3}' \
+    'rpc-call: params, line 2: JSON-RPC has only objects and arrays for params
+rpc-call: odd, on ./w, line 3: exit status 7'
+}
+
+# The end.
 
 @test "TERM ends a call that waits, as it ends any other program" {
   start_server ./s silent

@@ -25,7 +25,7 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
   tool rpc-worker --help
   local option
   for option in -l,--listen --stdio -m,--method -C,--concurrency --timeout --idle-timeout \
-    --max-frame --credits --env --text --public -v,--verbose -q,--quiet -V,--version -h,--help; do
+    --max-frame --framing --credits --env --text --public -v,--verbose -q,--quiet -V,--version -h,--help; do
     [[ $output == *"  $option "* ]] || differs 0 "$option" ''
   done
   expect_match 0 '.*' ''
@@ -87,6 +87,11 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
 @test "a method's name is given once" {
   refuses 'method, on a: there is one of this name already' rpc-worker -l :0 -m a=cat -m a=true
   refuses 'method, on ping: there is one of this name already' rpc-worker -l :0 -m ping=cat -k ping=cat
+}
+
+@test "a framing that is none is a usage error that names those that there are" {
+  refuses 'option, on x: write one of auto, length, lines' rpc-worker -l :0 --framing x
+  refuses '--framing: 1 required WHAT missing (see rpc-worker --help)' rpc-worker -l :0 --framing
 }
 
 @test "-l, -m and --env take one value, and leave what follows alone" {
@@ -567,6 +572,69 @@ USER=C" ''
   stop_worker
 }
 
+# Framing.
+
+@test "lines are answered with lines, unless --framing is length" {
+  printf '%s\n' '{"in":"ping"}' '{"jsonrpc":"2.0","method":"echo","id":7}' >requests
+  local option
+  for option in '' --framing=auto --framing=lines; do
+    # shellcheck disable=SC2086 # a word or none
+    tool rpc-worker --stdio $option <requests
+    expect 0 $'{"out":"pong","result":null}\n{"jsonrpc":"2.0","result":null,"id":7}' ''
+  done
+  tool bash -c 'rpc-worker --stdio --framing length <requests | tail -c +5'
+  expect 0 '{"out":"error","result":{"code":-32600,"message":"a frame of 1852383867 bytes exceeds the limit of 1048576"}}' ''
+}
+
+@test "lengths are answered with lengths, unless --framing is lines" {
+  frame '{"in":"ping"}' >requests
+  frame '{"out":"pong","result":null}' >replies
+  local option
+  for option in '' --framing=auto --framing=length; do
+    # shellcheck disable=SC2086 # a word or none
+    tool bash -c 'rpc-worker --stdio $1 <requests | cmp - replies' bash $option
+    expect 0 '' ''
+  done
+  tool rpc-worker --stdio --framing lines <requests
+  expect_match 0 '\{"out":"error","result":\{"code":-32700,"message":".*"\}\}' ''
+}
+
+@test "a client of bash alone can speak in lines" {
+  start worker rpc-worker -l :0 -m "pretty=printf '[\n  1,\n  2\n]\n'"
+  said worker ready
+  tool bash -c 'exec 7<>"/dev/tcp/127.0.0.1/$1"
+    for request in "{\"in\":\"pretty\"}" "" "nonsense" "{\"in\":\"ping\",\"params\":1}"; do
+      echo "$request" >&7
+      test -z "$request" || { read -r reply <&7; echo "$reply"; }
+    done' bash "$(port_of worker)"
+  expect_match 0 '\{"out":"pretty","result":\[ *1, *2\]\}
+\{"out":"error","result":\{"code":-32700,"message":"[^"]*"\}\}
+\{"out":"pong","result":1\}' ''
+}
+
+@test "the last line needs no newline, and blank lines are none" {
+  tool rpc-worker --stdio < <(printf '\n\r\n{"in":"ping","params":1}\r\n\n{"in":"ping","params":2}')
+  expect 0 $'{"out":"pong","result":1}\n{"out":"pong","result":2}' ''
+  tool rpc-worker --stdio <<<$'\n\n\n'
+  expect 0 '' ''
+  tool rpc-worker --stdio <<<1
+  expect 0 '{"out":"error","result":{"code":-32600,"message":"a request is an object"}}' ''
+}
+
+@test "a line over --max-frame is refused with an error, after what came before it" {
+  printf '%s\n' '{"in":"ping"}' "$(printf '"%0100d"' 0)" '{"in":"ping"}' >requests
+  tool rpc-worker --stdio --max-frame 100 <requests
+  expect 0 '{"out":"pong","result":null}
+{"out":"error","result":{"code":-32600,"message":"a frame of 102 bytes exceeds the limit of 100"}}' ''
+}
+
+@test "a line that does not arrive within --frame-timeout is an error, and the end" {
+  start worker rpc-worker -l :0 --frame-timeout 100ms
+  said worker ready
+  tool bash -c "exec 7<>/dev/tcp/127.0.0.1/$(port_of worker); printf '{\"in\"' >&7; cat <&7"
+  expect 0 '{"out":"error","result":{"code":-32002,"message":"the rest of the frame did not arrive in time"}}' ''
+}
+
 # Limits.
 
 @test "a frame over --max-frame is refused with an error" {
@@ -588,7 +656,7 @@ USER=C" ''
 @test "a frame that does not arrive within --frame-timeout is an error, and the end" {
   start worker rpc-worker -l :0 --frame-timeout 100ms
   said worker ready
-  tool bash -c "exec 7<>/dev/tcp/127.0.0.1/$(port_of worker); printf '\\012' >&7; tail -c +5 <&7"
+  tool bash -c "exec 7<>/dev/tcp/127.0.0.1/$(port_of worker); printf '\\033' >&7; tail -c +5 <&7"
   expect 0 '{"out":"error","result":{"code":-32002,"message":"the rest of the frame did not arrive in time"}}' ''
 }
 

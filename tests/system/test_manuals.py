@@ -163,6 +163,23 @@ class Manuals(unittest.TestCase):
                 if example.output is not None:
                     self.assertEqual(printed, example.output)
 
+    def test_each_reference_leads_somewhere(self):
+        ours = {f"{page.stem} {page.suffix[1:]}" for page in PAGES}
+        for page in PAGES:
+            text = page.read_text()
+            named = set(re.findall(r"^\.Xr ((?:rpc-|fd(?:send|recv)|handoff)\S* \d)", text, re.M))
+            titles = set(re.findall(r"^\.S[hs] (.*)", text, re.M))
+            sections = set(re.findall(r"^\.Sx (.*?)(?: [.,;:])?$", text, re.M))
+            with self.subTest(page.name):
+                self.assertLessEqual(named, ours)
+                self.assertLessEqual(sections, titles)
+
+    def test_the_overview_names_every_page(self):
+        overview = (handoff.ROOT / "man" / "handoff.7").read_text()
+        for page in PAGES:
+            if page.stem != "handoff":
+                self.assertIn(f".Xr {page.stem} {page.suffix[1:]}", overview)
+
     def test_the_options_of_each_page_are_those_of_the_tool(self):
         for page in TOOLS:
             with self.subTest(page.name):

@@ -112,7 +112,9 @@ class Workers(handoff.TestCase):
         for _ in range(handoff.count(1000000, 2000)):
             with server.connect() as client:
                 client.result("ping")
-        handoff.wait_for(lambda: [handoff.descriptor_count(pid) for pid in pids] == before,
+        # At most: the first connection may have been on its way still when they were counted.
+        handoff.wait_for(lambda: all(handoff.descriptor_count(pid) <= count
+                                     for pid, count in zip(pids, before)),
                          "as many open descriptors as before")
 
     def test_an_idle_server_makes_no_system_call(self):
@@ -271,23 +273,12 @@ class Stopping(handoff.TestCase):
         clients = [self.open(server) for _ in range(handoff.count(5000, 400))]
         for client in clients:
             client.send("ping", 1)
-        handoff.wait_for(lambda: not self.has_backlog(server), "the master to accept them")
         server.kill(signal.SIGTERM)
         handoff.wait_for(lambda: not self.listens(server), "the listener to close")
         os.kill(pid, signal.SIGCONT)
         for client in clients:
             self.assertEqual(client.receive()["result"], 1)
         self.assertEqual(server.process.wait(handoff.PATIENCE), 0)
-
-    @staticmethod
-    def has_backlog(server) -> bool:
-        """Whether a connection waits to be accepted: the receive queue of a listener counts them."""
-        port = f":{server.address[1]:04X}"
-        for line in pathlib.Path("/proc/net/tcp").read_text().splitlines():
-            words = line.split()
-            if words[1].endswith(port) and words[3] == "0A":
-                return int(words[4].split(":")[1], 16) > 0
-        return False
 
     def test_a_worker_that_is_told_to_leave_gets_no_more_connections(self):
         server = self.start(handoff.master(workers=2))

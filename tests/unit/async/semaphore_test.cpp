@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <chrono>
 #include <optional>
 #include <string>
 #include <utility>
@@ -94,6 +95,22 @@ TEST_CASE("one that leaves just when its turn has come gives the place back") {
   leaving.reset();
   reactor.run(yield_often(reactor));
   CHECK(next.got() == true);
+}
+
+TEST_CASE("who waits gives up at the deadline, and its turn goes to the next") {
+  Reactor reactor;
+  Semaphore semaphore(reactor, 1, 10);
+  reactor.run([](Reactor& loop, Semaphore& places) -> Task<void> {
+    CHECK(co_await places.acquire() == Semaphore::Outcome::acquired);
+    const TimePoint soon = Clock::now() + std::chrono::milliseconds(1);
+    CHECK(co_await places.acquire(soon) == Semaphore::Outcome::timed_out);
+    CHECK(Clock::now() >= soon);
+    loop.spawn([](Semaphore& to_release) -> Task<void> {
+      to_release.release();
+      co_return;
+    }(places));
+    CHECK(co_await places.acquire() == Semaphore::Outcome::acquired);
+  }(reactor, semaphore));
 }
 
 }  // namespace

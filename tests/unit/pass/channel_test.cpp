@@ -32,16 +32,17 @@ std::vector<std::string> valid_packets() {
   const std::array<std::uint64_t, 3> ids = {1, 2, 3};
   const std::array<Entry, 2> entries = {Entry{7, peer("127.0.0.1:80"), "read"},
                                         Entry{8, peer("/run/x"), ""}};
-  return {encode_hello({kVersion, 123, 16}), encode_ready(), encode_connections(entries),
-          encode_finished(ids), encode_drain()};
+  return {encode_hello({kVersion, 123, 16}), encode_ready(),
+          encode_entries(Type::connection, entries), encode_ids(Type::finished, ids),
+          encode_drain({})};
 }
 
 TEST_CASE("a packet starts with a mark, a version, a type and a count") {
   CHECK(encode_ready() == "HO\1\2\0\0\0\0"s);
-  CHECK(encode_drain() == "HO\1\12\0\0\0\0"s);
+  CHECK(encode_drain({}) == "HO\1\12\0\0\0\0"s);
   CHECK(encode_hello({kVersion, 0x01020304, 16}) == "HO\1\1\0\0\0\0\4\3\2\1\20\0\0\0"s);
   const std::array<std::uint64_t, 1> ids = {0x0102030405060708};
-  CHECK(encode_finished(ids) == "HO\1\6\1\0\0\0\10\7\6\5\4\3\2\1"s);
+  CHECK(encode_ids(Type::finished, ids) == "HO\1\6\1\0\0\0\10\7\6\5\4\3\2\1"s);
 }
 
 TEST_CASE("a hello tells who the worker is") {
@@ -55,7 +56,7 @@ TEST_CASE("a hello tells who the worker is") {
 
 TEST_CASE("ready and drain carry nothing") {
   for (const Type type : {Type::ready, Type::drain}) {
-    const auto packet = type == Type::ready ? encode_ready() : encode_drain();
+    const auto packet = type == Type::ready ? encode_ready() : encode_drain({});
     const auto message = decode(packet);
     REQUIRE(message);
     CHECK(message->type == type);
@@ -66,12 +67,12 @@ TEST_CASE("ready and drain carry nothing") {
 
 TEST_CASE("finished carries one id or many, and never none") {
   std::vector<std::uint64_t> ids;
-  CHECK_FALSE(decode(encode_finished(ids)));
+  CHECK_FALSE(decode(encode_ids(Type::finished, ids)));
   for (const std::size_t count : {1U, 16U, 1000U}) {
     while (ids.size() < count) {
       ids.push_back(std::numeric_limits<std::uint64_t>::max() - ids.size());
     }
-    const auto packet = encode_finished(ids);
+    const auto packet = encode_ids(Type::finished, ids);
     const auto message = decode(packet);
     REQUIRE(message);
     CHECK(message->type == Type::finished);
@@ -84,7 +85,7 @@ TEST_CASE("a connection's peer is of any family, or of none") {
       Entry{1, peer("192.0.2.1:65535"), ""}, Entry{2, peer("[2001:db8::1]:80"), ""},
       Entry{3, peer("/run/x.sock"), ""},     Entry{4, peer("@abstract"), ""},
       Entry{5, unnamed_peer(), ""},          Entry{6, SocketAddress(), ""}};
-  const auto packet = encode_connections(entries);
+  const auto packet = encode_entries(Type::connection, entries);
   const auto message = decode(packet);
   REQUIRE(message);
   REQUIRE(message->entries.size() == entries.size());
@@ -99,7 +100,7 @@ TEST_CASE("a connection's peer is of any family, or of none") {
 TEST_CASE("the longest path fits as a peer") {
   const std::string path = "/" + std::string(106, 'p');
   const std::array<Entry, 1> entries = {Entry{1, peer(path), "x"}};
-  const auto packet = encode_connections(entries);
+  const auto packet = encode_entries(Type::connection, entries);
   const auto message = decode(packet);
   REQUIRE(message);
   CHECK(message->entries[0].peer.text() == path);
@@ -110,7 +111,7 @@ TEST_CASE("bytes that were read already travel with their connection") {
   const std::string large(64 * 1024, '\xFF');
   const std::array<Entry, 3> entries = {Entry{1, peer(":1"), "\0\1\2"sv}, Entry{2, {}, ""},
                                         Entry{3, peer(":3"), large}};
-  const auto packet = encode_connections(entries);
+  const auto packet = encode_entries(Type::connection, entries);
   const auto message = decode(packet);
   REQUIRE(message);
   REQUIRE(message->entries.size() == 3);
@@ -122,12 +123,12 @@ TEST_CASE("bytes that were read already travel with their connection") {
 TEST_CASE("one to sixteen connections fit, none and seventeen are refused") {
   const std::vector<Entry> entries(kMaxEntries, Entry{1, {}, {}});
   for (std::size_t count = 1; count <= kMaxEntries; ++count) {
-    const auto packet = encode_connections(std::span(entries).first(count));
+    const auto packet = encode_entries(Type::connection, std::span(entries).first(count));
     const auto message = decode(packet);
     REQUIRE(message);
     CHECK(message->entries.size() == count);
   }
-  std::string packet = encode_connections(entries);
+  std::string packet = encode_entries(Type::connection, entries);
   const std::string entry = packet.substr(8, (packet.size() - 8) / kMaxEntries);
   packet.append(entry);
   packet[4] = kMaxEntries + 1;
@@ -151,12 +152,12 @@ TEST_CASE("every truncation of a valid packet is refused, and what is too long")
 TEST_CASE("counts and sizes that do not fit are refused") {
   const std::array<std::uint64_t, 2> ids = {1, 2};
   for (const char count : {'\0', '\1', '\3', '\x7F'}) {
-    std::string packet = encode_finished(ids);
+    std::string packet = encode_ids(Type::finished, ids);
     packet[4] = count;
     CHECK(!decode(packet));
   }
   const std::array<Entry, 1> entries = {Entry{1, peer(":80"), "read"}};
-  const std::string packet = encode_connections(entries);
+  const std::string packet = encode_entries(Type::connection, entries);
   for (const std::size_t place :
        {16U, 17U, 20U, 21U, 22U, 23U}) {  // the two sizes of the first entry
     for (const char value : {'\1', '\x7F', '\xFF'}) {
@@ -203,9 +204,9 @@ TEST_CASE("a packet over the limit is refused") {
   const std::string large = fits + "x";
   const std::array<Entry, 1> most = {Entry{1, {}, fits}};
   const std::array<Entry, 1> more = {Entry{1, {}, large}};
-  REQUIRE(encode_connections(most).size() == kMaxMessage);
-  CHECK(decode(encode_connections(most)).has_value());
-  CHECK(!decode(encode_connections(more)));
+  REQUIRE(encode_entries(Type::connection, most).size() == kMaxMessage);
+  CHECK(decode(encode_entries(Type::connection, most)).has_value());
+  CHECK(!decode(encode_entries(Type::connection, more)));
 }
 
 }  // namespace

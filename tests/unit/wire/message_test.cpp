@@ -154,7 +154,7 @@ TEST_CASE("an error reply carries code, message and data") {
   const ErrorResult error = parse_error_result(reply.result);
   CHECK(error.code == -32002);
   CHECK(error.message == "too \"late\"");
-  CHECK(error.data == R"({"ms":5})");
+  CHECK(error.data == R"({"ms": 5})");
 
   out.clear();
   append_error(out, Dialect::article, ErrorCode::parse_error, "x", "");

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: MIT
+#include "cluster/control.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "os/version.hpp"
+#include "rpc/handlers.hpp"
+#include "rpc/session.hpp"
+
+namespace handoff {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr int kMaxWorkers = 4096;
+
+/// How long the connection of a `reload` or an `upgrade` may wait for its reply: as long as they
+/// take, which has limits of its own.
+SessionLimits control_limits() {
+  SessionLimits limits;
+  limits.call_timeout = Duration::zero();
+  return limits;
+}
+
+double seconds(Duration duration) {
+  return std::chrono::duration<double>(duration).count();
+}
+
+ordered_json to_json(const WorkerStatus& worker) {
+  ordered_json json = {{"worker", worker.number},
+                       {"pid", worker.pid},
+                       {"state", worker.state},
+                       {"joined", worker.joined},
+                       {"connections", worker.connections},
+                       {"connections_ever", worker.passed},
+                       {"requests", worker.requests},
+                       {"restarts", worker.restarts},
+                       {"age", seconds(worker.age)},
+                       {"last_exit", nullptr}};
+  if (!worker.last_exit.empty()) json["last_exit"] = worker.last_exit;
+  return json;
+}
+
+ordered_json to_json(const std::vector<WorkerStatus>& workers) {
+  ordered_json json = ordered_json::array();
+  for (const WorkerStatus& worker : workers) json.push_back(to_json(worker));
+  return json;
+}
+
+ordered_json text_or_null(const std::string& text) {
+  return text.empty() ? ordered_json() : ordered_json(text);
+}
+
+ordered_json to_json(const MasterStatus& status) {
+  return {{"state", status.state},
+          {"pid", getpid()},
+          {"version", kVersion},
+          {"pass", status.pass},
+          {"balance", status.balance},
+          {"listeners", status.listeners},
+          {"age", seconds(status.age)},
+          {"connections", status.connections},
+          {"waiting", status.waiting},
+          {"accepted", status.accepted},
+          {"reloads", status.reloads},
+          {"last_reload_problem", text_or_null(status.last_reload)},
+          {"last_upgrade_problem", text_or_null(status.last_upgrade)},
+          {"workers", to_json(status.workers)}};
+}
+
+/// Prometheus' text format, version 0.0.4.
+class Metrics {
+ public:
+  void add(const char* name, const char* type, const char* help, double value) {
+    begin(name, type, help);
+    text_ += fmt::format("{} {}\n", name, value);
+  }
+  /// One for each worker's number: one that drains and its successor count together.
+  void add(const char* name, const char* type, const char* help,
+           const std::vector<WorkerStatus>& workers,
+           const std::function<double(const WorkerStatus&)>& value) {
+    std::map<int, double> values;
+    for (const WorkerStatus& worker : workers) values[worker.number] += value(worker);
+    begin(name, type, help);
+    for (const auto& [number, sum] : values) {
+      text_ += fmt::format("{}{{worker=\"{}\"}} {}\n", name, number, sum);
+    }
+  }
+  std::string text() && { return std::move(text_); }
+
+ private:
+  void begin(const char* name, const char* type, const char* help) {
+    text_ += fmt::format("# HELP {0} {1}\n# TYPE {0} {2}\n", name, help, type);
+  }
+
+  std::string text_;
+};
+
+std::string to_metrics(const MasterStatus& status) {
+  Metrics metrics;
+  metrics.add("handoff_age_seconds", "gauge", "Since the master started.", seconds(status.age));
+  metrics.add("handoff_accepted_total", "counter", "Connections accepted.",
+              static_cast<double>(status.accepted));
+  metrics.add("handoff_waiting", "gauge", "Connections that no worker has room for.",
+              static_cast<double>(status.waiting));
+  metrics.add("handoff_reloads_total", "counter", "Reloads that were done.",
+              static_cast<double>(status.reloads));
+  metrics.add("handoff_worker_ready", "gauge", "Workers that are ready.", status.workers,
+              [](const WorkerStatus& worker) {
+                return std::string_view(worker.state) == "ready" ? 1.0 : 0.0;
+              });
+  metrics.add("handoff_worker_connections", "gauge", "Connections held.", status.workers,
+              [](const WorkerStatus& worker) { return static_cast<double>(worker.connections); });
+  metrics.add("handoff_worker_connections_total", "counter", "Connections passed.", status.workers,
+              [](const WorkerStatus& worker) { return static_cast<double>(worker.passed); });
+  metrics.add("handoff_worker_requests_total", "counter", "Requests.", status.workers,
+              [](const WorkerStatus& worker) { return static_cast<double>(worker.requests); });
+  metrics.add("handoff_worker_restarts_total", "counter", "Restarts after a death.", status.workers,
+              [](const WorkerStatus& worker) { return static_cast<double>(worker.restarts); });
+  return std::move(metrics).text();
+}
+
+/// The number that params have under `name`, when that is all that they have.
+std::optional<int> number_in(const std::string& params, const char* name) {
+  const auto json = nlohmann::json::parse(params, nullptr, false);
+  if (!json.is_object() || json.size() != 1 || !json.contains(name)) return std::nullopt;
+  const auto& value = json[name];
+  if (!value.is_number_integer() || value < 0 || value > 1000000) return std::nullopt;
+  return value.get<int>();
+}
+
+Result invalid_params(const char* name) {
+  return Result::error(ErrorCode::invalid_params,
+                       fmt::format("params must be {{\"{}\": NUMBER}}", name));
+}
+
+Result done_or(const std::string& problem, const ControlOwner& owner) {
+  if (!problem.empty()) return Result::error(ErrorCode::handler_failed, problem);
+  const std::vector<WorkerStatus> workers = owner.status().workers;
+  const auto serving = std::count_if(workers.begin(), workers.end(), [](const auto& worker) {
+    return std::string_view(worker.state) != "draining";
+  });
+  return Result::success(ordered_json{{"workers", serving}}.dump());
+}
+
+Task<Result> show(ControlOwner& owner, std::string (*render)(const MasterStatus&)) {
+  co_await owner.refresh();
+  co_return Result::success(render(owner.status()));
+}
+
+Task<Result> reload(ControlOwner& owner) {
+  const std::string problem = co_await owner.reload();
+  co_return done_or(problem, owner);
+}
+
+Task<Result> upgrade(ControlOwner& owner) {
+  const std::string problem = co_await owner.upgrade();
+  if (!problem.empty()) co_return Result::error(ErrorCode::handler_failed, problem);
+  co_return Result::success("null");
+}
+
+Task<Result> drain_worker(ControlOwner& owner, Call call) {
+  const auto worker = number_in(call.params, "worker");
+  if (!worker) co_return invalid_params("worker");
+  const std::string problem = co_await owner.drain(*worker);
+  co_return done_or(problem, owner);
+}
+
+Task<Result> scale(ControlOwner& owner, Call call) {
+  const auto workers = number_in(call.params, "workers");
+  if (!workers) co_return invalid_params("workers");
+  if (*workers < 1 || *workers > kMaxWorkers) {
+    co_return Result::error(ErrorCode::invalid_params,
+                            fmt::format("the number of workers is 1 to {}", kMaxWorkers));
+  }
+  const std::string problem = owner.scale(static_cast<std::size_t>(*workers));
+  if (!problem.empty()) co_return Result::error(ErrorCode::handler_failed, problem);
+  co_return Result::success(ordered_json{{"workers", *workers}}.dump());
+}
+
+std::shared_ptr<const Handlers> make_handlers(ControlOwner& owner) {
+  auto handlers = std::make_shared<Handlers>();
+  handlers->add("status", [&owner](const Call&) {
+    return show(owner, [](const MasterStatus& status) { return to_json(status).dump(); });
+  });
+  handlers->add("workers", [&owner](const Call&) {
+    return show(owner, [](const MasterStatus& status) { return to_json(status.workers).dump(); });
+  });
+  handlers->add("metrics", [&owner](const Call&) {
+    return show(owner, [](const MasterStatus& status) { return quote_json(to_metrics(status)); });
+  });
+  handlers->add("reload", [&owner](const Call&) { return reload(owner); });
+  handlers->add("upgrade", [&owner](const Call&) { return upgrade(owner); });
+  handlers->add("drain", [&owner](Call call) { return drain_worker(owner, std::move(call)); });
+  handlers->add("scale", [&owner](Call call) { return scale(owner, std::move(call)); });
+  add_built_in_methods(*handlers, 0);
+  return handlers;
+}
+
+}  // namespace
+
+Control::Control(Reactor& reactor, Listener listener, ControlOwner& owner, Report report,
+                 std::vector<uid_t> allowed_uids)
+    : report_(std::move(report)),
+      allowed_uids_(std::move(allowed_uids)),
+      service_(reactor, make_handlers(owner), control_limits()),
+      acceptor_(reactor, std::move(listener), static_cast<AcceptorOwner&>(*this), report_) {
+  service_.on_closed = [this](std::uint64_t) { acceptor_.resume(); };
+}
+
+void Control::drain() {
+  acceptor_.close();
+  service_.drain(false);
+}
+
+void Control::accepted(Fd connection, const SocketAddress&) {
+  if (is_allowed_peer(connection.get(), allowed_uids_)) {
+    return Session::open(service_, {.socket = std::move(connection)});
+  }
+  report_(Severity::error, fmt::format("control: user {} is not allowed; see --allow-uid",
+                                       peer_uid(connection.get())));
+}
+
+}  // namespace handoff

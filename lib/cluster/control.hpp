@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "async/reactor.hpp"
+#include "async/task.hpp"
+#include "cluster/acceptor.hpp"
+#include "cluster/report.hpp"
+#include "cluster/supervisor.hpp"
+#include "os/socket.hpp"
+#include "rpc/service.hpp"
+
+namespace handoff {
+
+/// What a master tells of itself.
+struct MasterStatus {
+  const char* state = "";  ///< starting, ready, reloading, upgrading, stopping
+  std::string pass;
+  std::string balance;
+  std::vector<std::string> listeners;
+  Duration age{};
+  std::size_t connections = 0;  ///< now, with the workers or on their way
+  std::size_t waiting = 0;      ///< for a worker with room
+  std::uint64_t accepted = 0;   ///< ever
+  std::uint64_t reloads = 0;    ///< that were done
+  std::string last_reload;      ///< why the last one was not done, if so
+  std::string last_upgrade;     ///< the same
+  std::vector<WorkerStatus> workers;
+};
+
+/// What the control methods act on. The tasks give empty text, or why it was not done.
+class ControlOwner {
+ public:
+  virtual Task<void> refresh() = 0;
+  virtual MasterStatus status() const = 0;
+  virtual Task<std::string> reload() = 0;
+  virtual Task<std::string> upgrade() = 0;
+  virtual Task<std::string> drain(int worker) = 0;
+  virtual std::string scale(std::size_t workers) = 0;
+
+ protected:
+  ~ControlOwner() = default;
+};
+
+/// The master's own methods, on a named socket, in the same wire format as its workers': status,
+/// workers, reload, upgrade, drain, scale and metrics.
+class Control final : private AcceptorOwner {
+ public:
+  /// Connections at a time.
+  static constexpr std::size_t kMaxConnections = 64;
+
+  Control(Reactor& reactor, Listener listener, ControlOwner& owner, Report report,
+          std::vector<uid_t> allowed_uids);
+  Control(const Control&) = delete;
+  Control& operator=(const Control&) = delete;
+
+  Acceptor& acceptor() { return acceptor_; }
+  /// Ends the connections once their calls are answered.
+  void drain();
+  bool is_idle() const { return service_.open == 0; }
+
+ private:
+  bool has_room() const override { return service_.open < kMaxConnections; }
+  void accepted(Fd connection, const SocketAddress& peer) override;
+
+  Report report_;
+  std::vector<uid_t> allowed_uids_;
+  Service service_;
+  Acceptor acceptor_;
+};
+
+}  // namespace handoff

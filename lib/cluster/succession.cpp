@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: MIT
+#include "cluster/succession.hpp"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <utility>
+
+#include "async/stream.hpp"
+#include "os/error.hpp"
+
+namespace handoff {
+namespace {
+
+constexpr const char* kVariable = "HANDOFF_SUCCESSION";
+
+/// The first number behind the standard streams.
+constexpr int kFirst = 3;
+
+/// Gives the successor's descriptors their numbers, and says in JSON which is which.
+class Will {
+ public:
+  explicit Will(SpawnOptions& options) : options_(options) {}
+
+  int add(int fd) {
+    options_.descriptors.emplace_back(fd, next_);
+    return next_++;
+  }
+  nlohmann::ordered_json add(const Listener& listener) {
+    nlohmann::ordered_json entry = {{"fd", add(listener.fd())}, {"address", listener.text()}};
+    if (listener.lock() >= 0) entry["lock"] = add(listener.lock());
+    return entry;
+  }
+
+ private:
+  SpawnOptions& options_;
+  int next_ = kFirst;
+};
+
+Listener adopt(const nlohmann::json& entry) {
+  Fd lock(entry.value("lock", -1));
+  return Listener::adopt(Fd(entry.at("fd").get<int>()), std::move(lock),
+                         entry.at("address").get<std::string>());
+}
+
+}  // namespace
+
+std::optional<Inheritance> Inheritance::take() {
+  const char* text = std::getenv(kVariable);
+  if (text == nullptr) return std::nullopt;
+  Inheritance inheritance;
+  try {
+    const auto will = nlohmann::json::parse(text);
+    inheritance.channel = Fd(will.at("channel").get<int>());
+    for (const auto& entry : will.at("listeners")) inheritance.listeners.push_back(adopt(entry));
+    if (will.contains("join")) inheritance.join.emplace(adopt(will["join"]));
+    if (will.contains("control")) inheritance.control.emplace(adopt(will["control"]));
+  } catch (const nlohmann::json::exception& error) {
+    throw InvalidArgument(fmt::format("{}: {}", kVariable, error.what()));
+  }
+  unsetenv(kVariable);
+  return inheritance;
+}
+
+Succession::Succession(Reactor& reactor, Dispatcher& dispatcher, const Report& report,
+                       std::function<void(pid_t)> started)
+    : reactor_(reactor),
+      dispatcher_(dispatcher),
+      report_(report),
+      started_(std::move(started)),
+      progress_(reactor) {}
+
+Succession::~Succession() = default;
+
+void Succession::give_up() {
+  given_up_ = true;
+  progress_.notify_all();
+}
+
+Task<std::string> Succession::start(const SuccessorCommand& command, Estate estate,
+                                    const ServiceManager& manager) {
+  try {
+    spawn_successor(command, estate, manager);
+  } catch (const std::exception& error) {
+    co_return std::string(error.what());
+  }
+  const std::string name = fmt::format("the new master, pid {}", child_.pid());
+  const TimePoint limit = deadline_after(reactor_.now(), command.ready_timeout);
+  while (!ready_ && !closed_ && !given_up_ && reactor_.now() < limit) {
+    co_await progress_.wait(limit);
+  }
+  if (ready_ && !closed_ && !given_up_) co_return "";
+  std::string problem = problem_;
+  if (given_up_) {
+    problem = "this master stops, killed";
+  } else if (!closed_) {
+    const auto time = std::chrono::duration_cast<std::chrono::milliseconds>(command.ready_timeout);
+    problem = fmt::format("not ready within {}, killed", time);
+  }
+  // One that has closed its channel is about to end by itself.
+  if (closed_ && problem.empty()) {
+    Readiness exited(reactor_, child_.pidfd());
+    Deadline patience(exited, reactor_.now() + std::chrono::seconds(1));
+    const bool ended = child_.has_ended() || co_await exited.readable();
+    if (!ended) problem = "it closed its channel, killed";
+  }
+  child_.kill(SIGKILL);
+  link_->end();
+  const ExitStatus status = child_.reap();
+  if (problem.empty()) problem = status.text() + ", before it was ready";
+  co_return fmt::format("{}: {}", name, problem);
+}
+
+void Succession::spawn_successor(const SuccessorCommand& command, const Estate& estate,
+                                 const ServiceManager& manager) {
+  auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
+  SpawnOptions options;
+  options.path = command.program;
+  options.argv = command.argv;
+  options.new_group = false;  // it takes our place on the terminal too
+  options.descriptors = {
+      {STDIN_FILENO, STDIN_FILENO}, {STDOUT_FILENO, STDOUT_FILENO}, {STDERR_FILENO, STDERR_FILENO}};
+  Will will(options);
+  nlohmann::ordered_json text = {{"channel", will.add(theirs.get())},
+                                 {"listeners", nlohmann::ordered_json::array()}};
+  for (const Listener* listener : estate.listeners) {
+    text["listeners"].push_back(will.add(*listener));
+  }
+  if (estate.join != nullptr) text["join"] = will.add(*estate.join);
+  if (estate.control != nullptr) text["control"] = will.add(*estate.control);
+  options.environment = inherited_environment();
+  options.environment.push_back(fmt::format("{}={}", kVariable, text.dump()));
+  for (std::string& variable : manager.variables()) {
+    options.environment.push_back(std::move(variable));
+  }
+  child_ = spawn(options);
+  started_(child_.pid());
+  link_ = std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(*this),
+                                       Handshake::full, 0, std::move(ours));
+  link_->start();
+}
+
+bool Succession::is_done() const {
+  return closed_ || (link_->unstarted() == 0 && dispatcher_.waiting() == 0);
+}
+
+void Succession::worker_ready(WorkerLink&) {
+  ready_ = true;
+  progress_.notify_all();
+}
+
+void Succession::worker_has_room(WorkerLink&) {
+  dispatcher_.flush();
+  progress_.notify_all();
+}
+
+void Succession::connection_returned(WorkerLink&, Work work) {
+  dispatcher_.work_arrived(std::move(work));
+}
+
+void Succession::worker_closed(WorkerLink& link, const std::string& problem) {
+  closed_ = true;
+  problem_ = problem;
+  if (ready_) {
+    dispatcher_.worker_left(link);
+    for (Work& work : link.take_unstarted()) dispatcher_.work_arrived(std::move(work));
+    report_(Severity::error, "upgrade: the new master is gone");
+  }
+  progress_.notify_all();
+}
+
+}  // namespace handoff

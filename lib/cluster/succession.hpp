@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "async/condition.hpp"
+#include "async/reactor.hpp"
+#include "async/task.hpp"
+#include "cluster/dispatcher.hpp"
+#include "cluster/report.hpp"
+#include "cluster/worker_link.hpp"
+#include "os/notify.hpp"
+#include "os/process.hpp"
+#include "os/socket.hpp"
+
+namespace handoff {
+
+/// What a master gets from the one that it succeeds: see handoff-wire(7), HANDOFF_SUCCESSION.
+struct Inheritance {
+  Fd channel;  ///< to the predecessor, as that of a worker
+  std::vector<Listener> listeners;
+  std::optional<Listener> join;
+  std::optional<Listener> control;
+
+  /// Nothing when this process succeeds nobody. Throws InvalidArgument when what the environment
+  /// says can't be understood. Once: the variable is removed.
+  static std::optional<Inheritance> take();
+};
+
+/// How a master is started again.
+struct SuccessorCommand {
+  std::string program;            ///< the path that is executed
+  std::vector<std::string> argv;  ///< as this process got it
+  Duration ready_timeout{};
+};
+
+/// Another process of this program (or a newer one at its path) that takes over from a master. To
+/// its predecessor it is a worker that has joined: the connections go to it over a channel.
+class Succession final : private WorkerLink::Owner {
+ public:
+  /// `started` is told the number of its process, which start() reaps.
+  Succession(Reactor& reactor, Dispatcher& dispatcher, const Report& report,
+             std::function<void(pid_t)> started);
+  Succession(const Succession&) = delete;
+  Succession& operator=(const Succession&) = delete;
+  ~Succession();
+
+  /// What is handed over. They must outlive start().
+  struct Estate {
+    std::vector<const Listener*> listeners;
+    const Listener* join = nullptr;
+    const Listener* control = nullptr;
+  };
+  /// Starts it, and waits until it is ready: empty, or why it is not; then it is gone.
+  Task<std::string> start(const SuccessorCommand& command, Estate estate,
+                          const ServiceManager& manager);
+
+  /// The old master stops before it is ready: start() ends, and so does the new one.
+  void give_up();
+
+  pid_t pid() const { return child_.pid(); }
+  /// From now on the dispatcher gives it what there is.
+  void take_over() { dispatcher_.worker_joined(*link_); }
+  /// Whether everything that it was given is its own now, or it is gone.
+  bool is_done() const;
+  Condition& progress() { return progress_; }
+
+ private:
+  void spawn_successor(const SuccessorCommand& command, const Estate& estate,
+                       const ServiceManager& manager);
+
+  void worker_ready(WorkerLink& link) override;
+  void worker_has_room(WorkerLink& link) override;
+  void worker_would_leave(WorkerLink&) override {}
+  void connection_returned(WorkerLink& link, Work work) override;
+  void requests_told(WorkerLink&) override {}
+  void worker_closed(WorkerLink& link, const std::string& problem) override;
+  bool can_hold_more() const override { return true; }
+
+  Reactor& reactor_;
+  Dispatcher& dispatcher_;
+  const Report& report_;
+  std::function<void(pid_t)> started_;
+  Condition progress_;
+  Child child_;
+  std::shared_ptr<WorkerLink> link_;
+  std::string problem_;
+  bool ready_ = false;
+  bool closed_ = false;
+  bool given_up_ = false;
+};
+
+}  // namespace handoff

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+#include "os/notify.hpp"
+
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <ctime>
+
+#include "os/address.hpp"
+#include "os/error.hpp"
+#include "os/fd.hpp"
+
+namespace handoff {
+namespace {
+
+/// However short or long the manager wants it.
+constexpr std::chrono::microseconds kShortestInterval = std::chrono::milliseconds(1);
+constexpr std::chrono::microseconds kLongestInterval = std::chrono::hours(1);
+
+std::string variable_or_empty(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+}  // namespace
+
+ServiceManager::ServiceManager() : socket_(variable_or_empty("NOTIFY_SOCKET")) {
+  const std::string pid = variable_or_empty("WATCHDOG_PID");
+  const long microseconds = std::atol(variable_or_empty("WATCHDOG_USEC").c_str());
+  if (microseconds > 0 && (pid.empty() || std::atol(pid.c_str()) == getpid())) {
+    interval_ = std::clamp(std::chrono::microseconds(microseconds / 2), kShortestInterval,
+                           kLongestInterval);
+  }
+}
+
+void ServiceManager::reloading() const {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  const long long microseconds = now.tv_sec * 1000000LL + now.tv_nsec / 1000;
+  send(fmt::format("RELOADING=1\nMONOTONIC_USEC={}", microseconds));
+}
+
+void ServiceManager::status(std::string_view text) const {
+  send(fmt::format("STATUS={}", text));
+}
+
+void ServiceManager::main_pid(pid_t pid) const {
+  send(fmt::format("MAINPID={}", pid));
+}
+
+std::vector<std::string> ServiceManager::variables() const {
+  std::vector<std::string> variables;
+  if (!socket_.empty()) variables.push_back("NOTIFY_SOCKET=" + socket_);
+  if (interval_) variables.push_back(fmt::format("WATCHDOG_USEC={}", 2 * interval_->count()));
+  return variables;
+}
+
+void ServiceManager::send(std::string_view message) const {
+  if (socket_.empty()) return;
+  try {
+    const bool is_abstract = socket_.starts_with('@');
+    const SocketAddress address = is_abstract ? SocketAddress::unix_abstract(socket_.substr(1))
+                                              : SocketAddress::unix_path(socket_);
+    const Fd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    if (!socket.valid()) return;
+    sendto(socket.get(), message.data(), message.size(), MSG_DONTWAIT | MSG_NOSIGNAL,
+           address.data(), address.size());
+  } catch (const InvalidArgument&) {
+    // No name that a socket can have.
+  }
+}
+
+}  // namespace handoff
