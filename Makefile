@@ -3,6 +3,7 @@
 BUILD ?= build
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
+FUZZ_SECONDS ?= 60
 # In CI a warning is an error.
 WERROR ?= $(if $(CI),ON,OFF)
 
@@ -10,6 +11,8 @@ BUILD_PACKAGES = g++ cmake ninja-build libfmt-dev libcli11-dev doctest-dev libsi
                  nlohmann-json3-dev
 TEST_PACKAGES = bats pkgconf python3 jq mandoc strace procps util-linux netcat-openbsd gunicorn openssh-client \
                 openssh-server ruby perl libio-fdpass-perl
+BENCH_PACKAGES = python3 python3-matplotlib jq netcat-openbsd
+PEER_PACKAGES = nginx-light nodejs
 LINT_PACKAGES = clang-format clang-tidy shellcheck mandoc python3
 CLANG_PACKAGES = clang libclang-rt-14-dev
 
@@ -34,13 +37,14 @@ define configure
 @cmake -S . -B $(1) -G Ninja -DHANDOFF_WERROR=$(WERROR) $(2) >/dev/null
 endef
 
-.PHONY: help deps build demo test stress lint format asan tsan bench install clean
+.PHONY: help deps build demo test stress lint format asan tsan fuzz bench-deps bench install clean
 
 help: ## list what can be made
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
-deps: ## install what building, testing and linting need (Debian packages)
-	$(call install,$(BUILD_PACKAGES) $(TEST_PACKAGES) $(LINT_PACKAGES) $(CLANG_PACKAGES))
+deps: ## install what all of this needs (Debian packages)
+	$(call install,$(BUILD_PACKAGES) $(TEST_PACKAGES) $(BENCH_PACKAGES) $(LINT_PACKAGES) \
+	               $(CLANG_PACKAGES))
 
 build: ## build the tools, to build/bin/
 	$(call install,$(BUILD_PACKAGES))
@@ -84,14 +88,23 @@ tsan: ## the tests with the thread sanitizer
 	@cmake --build build-tsan --parallel $(JOBS)
 	@ctest --test-dir build-tsan --output-on-failure --parallel $(JOBS) --no-tests=error
 
-bench: build ## measure, side by side with others
-	$(call install,$(TEST_PACKAGES))
-	@python3 tests/bench/bench.py $(BUILD)
+fuzz: ## fuzz each decoder for FUZZ_SECONDS (60)
+	$(call install,$(BUILD_PACKAGES) $(CLANG_PACKAGES))
+	$(call configure,build-fuzz,-DCMAKE_CXX_COMPILER=clang++ -DHANDOFF_FUZZ=ON)
+	@cmake --build build-fuzz --parallel $(JOBS) --target fuzzers
+	@tests/fuzz/run build-fuzz $(FUZZ_SECONDS)
+
+bench-deps: ## install the servers that we are measured beside
+	$(call install,$(PEER_PACKAGES))
+
+bench: build ## measure, side by side with others; SUBJECTS="cold_call passing": only these
+	$(call install,$(BENCH_PACKAGES))
+	@python3 tests/bench/bench.py $(BUILD) $(SUBJECTS)
 
 install: build ## install to PREFIX (default /usr/local)
 	@cmake --install $(BUILD) --prefix $(PREFIX)
 
 clean: ## remove everything that was built
-	@rm -rf build build-asan build-tsan
+	@rm -rf build build-asan build-tsan build-fuzz
 
 comma := ,

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+
+#include "fuzz/judge.hpp"
+#include "fuzz/support.hpp"
+#include "wire/codec.hpp"
+#include "wire/frame.hpp"
+#include "wire/message.hpp"
+
+/// A whole connection as rpc/session.cpp reads it: what the client sent, in frames or in lines and
+/// in either dialect, is answered in the same, and the same however it arrives and whoever reads
+/// on.
+namespace handoff::fuzz {
+namespace {
+
+using Outcome = DecodedFrame::Outcome;
+
+/// The first buffer of a frame that did not arrive whole. A session's is larger, and seldom full.
+constexpr std::size_t kPartialSize = 8;
+
+/// Answers each request with its params.
+class Server {
+ public:
+  Server(std::uint32_t max_frame, std::size_t room) : max_frame_(max_frame), input_(room) {}
+
+  void receive(std::string_view piece) {
+    if (refused_) return;
+    if (!partial_) input_.get().clear();
+    WatchedBuffer& input = partial_ ? *partial_ : input_;
+    input.receive(piece);
+    const bool goes_on = framing_ == Framing::lines && partial_ &&
+                         input.text().size() <= max_frame_ &&
+                         piece.find('\n') == std::string_view::npos;
+    if (goes_on) {
+      const DecodedFrame line = decode_line(input.get().bytes(), max_frame_);
+      return check(line.outcome == Outcome::partial, "a line goes on where no newline came");
+    }
+    process(input);
+  }
+
+  /// The client sends no more; the last line needs no newline.
+  void end() {
+    if (refused_ || !partial_) return;
+    const std::string_view rest = partial_->text();
+    if (framing_ == Framing::unknown && is_text(rest) &&
+        rest.find('\n') != std::string_view::npos) {
+      framing_ = Framing::lines;
+    }
+    if (framing_ != Framing::lines) return;
+    partial_->append("\n");
+    process(*partial_);
+    check(!partial_, "nothing is left of lines that have ended");
+  }
+
+  Framing framing() const { return framing_; }
+  bool refused() const { return refused_; }
+  /// Goes on as another worker does that the connection was moved to.
+  void move() {
+    if (refused_) return;
+    if (partial_) {
+      auto moved = std::make_unique<WatchedBuffer>(partial_->text().size());
+      moved->append(partial_->text());
+      partial_ = std::move(moved);
+      process(*partial_);
+    }
+    parser_ = std::make_unique<MessageParser>();
+  }
+  std::size_t replies() const { return replies_; }
+  const std::string& out() const { return out_; }
+
+ private:
+  void process(WatchedBuffer& input) {
+    if (framing_ == Framing::unknown) framing_ = sniff_framing(input.get().bytes(), max_frame_);
+    while (!refused_) {
+      const bool is_line = framing_ == Framing::lines;
+      const DecodedFrame frame = is_line ? decode_line(input.get().bytes(), max_frame_)
+                                         : decode_frame(input.get().bytes(), max_frame_);
+      if (frame.outcome == Outcome::partial) break;
+      if (frame.outcome == Outcome::oversized) {
+        refuse({ErrorCode::invalid_request, "too long", {}, dialect_});
+        refused_ = true;
+        input.get().clear();
+        break;
+      }
+      check(frame.size > 0 && frame.size <= input.text().size(), "each frame takes bytes");
+      if (!is_line || !frame.body.empty()) answer(frame.body);
+      input.get().consume(frame.size);
+    }
+    keep_rest(input);
+  }
+
+  void keep_rest(WatchedBuffer& input) {
+    if (input.text().empty()) {
+      partial_.reset();
+    } else if (&input != partial_.get()) {
+      partial_ = std::make_unique<WatchedBuffer>(std::max(kPartialSize, input.text().size()));
+      partial_->append(input.text());
+    }
+  }
+
+  void answer(std::string_view body) {
+    const ParsedBody parsed = parser_->parse_body(body, dialect_);
+    check(!parsed.requests.empty(), "a body has a request");
+    if (parsed.is_batch) return answer_batch(parsed);
+    check(parsed.requests.size() == 1, "a body that is no batch has one");
+    if (const auto* bad = std::get_if<BadRequest>(&parsed.requests.front())) return refuse(*bad);
+    const auto& request = std::get<Request>(parsed.requests.front());
+    dialect_ = request.dialect;
+    if (request.is_notification()) return;
+    FrameWriter writer(out_, framing_);
+    append_reply(out_, dialect_, quote_json(request.method), request.params, request.id);
+    writer.finish();
+    ++replies_;
+  }
+
+  void answer_batch(const ParsedBody& parsed) {
+    dialect_ = Dialect::json_rpc;
+    std::string replies;
+    for (const ParsedRequest& each : parsed.requests) {
+      if (const auto* bad = std::get_if<BadRequest>(&each)) {
+        append_error(replies, bad->dialect, bad->code, bad->message, {}, bad->id);
+      } else if (const auto& request = std::get<Request>(each); !request.is_notification()) {
+        append_reply(replies, request.dialect, "", request.params, request.id);
+      } else {
+        continue;
+      }
+      replies.push_back(',');
+    }
+    if (replies.empty()) return;
+    replies.back() = ']';
+    FrameWriter writer(out_, framing_);
+    out_.append("[").append(replies);
+    writer.finish();
+    ++replies_;
+  }
+
+  void refuse(const BadRequest& bad) {
+    FrameWriter writer(out_, framing_);
+    append_error(out_, bad.dialect, bad.code, bad.message, {}, bad.id);
+    writer.finish();
+    ++replies_;
+  }
+
+  std::uint32_t max_frame_;
+  WatchedBuffer input_;
+  std::unique_ptr<WatchedBuffer> partial_;
+  std::unique_ptr<MessageParser> parser_ = std::make_unique<MessageParser>();
+  Framing framing_ = Framing::unknown;
+  Dialect dialect_ = Dialect::article;
+  bool refused_ = false;
+  std::size_t replies_ = 0;
+  std::string out_;
+};
+
+/// What the client gets, it can read.
+void check_replies(const Server& server) {
+  ReceiveBuffer buffer(server.out().size());
+  buffer.append(server.out());
+  MessageParser parser;
+  std::size_t replies = 0;
+  while (!buffer.empty()) {
+    const DecodedFrame frame = server.framing() == Framing::lines
+                                   ? decode_line(buffer.bytes(), frame::kHighestMaxBody)
+                                   : decode_frame(buffer.bytes(), frame::kHighestMaxBody);
+    check(frame.outcome == Outcome::complete, "replies are whole frames");
+    if (frame.body.starts_with('[')) {
+      const json batch = value_of(frame.body);
+      check(!batch.empty(), "a batch of replies is not empty");
+    } else {
+      parser.parse_reply(frame.body);
+    }
+    buffer.consume(frame.size);
+    ++replies;
+  }
+  check(replies == server.replies(), "each reply is a frame of its own");
+}
+
+void run(std::string_view input) {
+  for (const std::uint32_t max_frame : {64U, frame::kDefaultMaxBody}) {
+    Server whole(max_frame, input.size() + 1);
+    whole.receive(input);
+    whole.end();
+    check_replies(whole);
+
+    Pieces pieces(input);
+    Server server(max_frame, 1 + pieces.below(64));
+    while (!pieces.done()) {
+      server.receive(pieces.next());
+      if (pieces.below(8) == 0) server.move();
+    }
+    server.end();
+    check(server.framing() == whole.framing(), "the framing is told however the bytes come");
+    check(server.refused() == whole.refused(), "a stream is refused however it comes");
+    check(server.out() == whole.out(), "a stream is answered in the same way however it comes");
+  }
+}
+
+}  // namespace
+}  // namespace handoff::fuzz
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  handoff::fuzz::run(handoff::fuzz::text_of(data, size));
+  return 0;
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fuzz/support.hpp"
+#include "wire/codec.hpp"
+#include "wire/frame.hpp"
+
+/// A stream of lines means the same however it arrives, and is told from frames by its first four
+/// bytes.
+namespace handoff::fuzz {
+namespace {
+
+using Outcome = DecodedFrame::Outcome;
+
+struct Lines {
+  std::vector<std::string> bodies;
+  std::string rest;  ///< what is no whole line
+  bool oversized = false;
+
+  bool operator==(const Lines&) const = default;
+};
+
+void take_lines(WatchedBuffer& buffer, std::uint32_t limit, Lines& lines) {
+  for (;;) {
+    const std::string_view text = buffer.text();
+    const DecodedFrame line = decode_line(buffer.get().bytes(), limit);
+    if (line.outcome == Outcome::oversized) {
+      check(line.size > limit && line.size <= text.size(), "an oversized line is there");
+      lines.oversized = true;
+      return;
+    }
+    if (line.outcome == Outcome::partial) {
+      check(text.size() <= limit && line.size == 0, "a partial line is within the limit");
+      return;
+    }
+    check(lies_within(line.body, text), "a body lies in the bytes");
+    check(line.body.find('\n') == std::string_view::npos, "a line has no newline in it");
+    check(line.size > line.body.size() && text[line.size - 1] == '\n', "a line ends in a newline");
+    lines.bodies.emplace_back(line.body);
+    buffer.get().consume(line.size);
+  }
+}
+
+Lines read_pieces(std::string_view input, std::uint32_t limit) {
+  Lines lines;
+  Pieces pieces(input);
+  WatchedBuffer buffer(1 + pieces.below(64));
+  while (!pieces.done()) {
+    buffer.receive(pieces.next());
+    if (!lines.oversized) take_lines(buffer, limit, lines);
+  }
+  lines.rest = buffer.text();
+  return lines;
+}
+
+/// The same, said in another way.
+Lines split(std::string_view input, std::uint32_t limit) {
+  Lines lines;
+  while (!lines.oversized && !input.empty()) {
+    const auto length =
+        static_cast<std::size_t>(std::find(input.begin(), input.end(), '\n') - input.begin());
+    lines.oversized = length > limit;
+    if (lines.oversized || length == input.size()) break;
+    const bool has_return = length > 0 && input[length - 1] == '\r';
+    lines.bodies.emplace_back(input.substr(0, has_return ? length - 1 : length));
+    input.remove_prefix(length + 1);
+  }
+  lines.rest = input;
+  return lines;
+}
+
+void check_writing(const Lines& lines) {
+  std::string out = "before\n";
+  Lines expected;
+  for (const std::string& body : lines.bodies) {
+    FrameWriter writer(out, Framing::lines);
+    const std::size_t half = body.size() / 2;
+    out.append(body, 0, half).append("\n").append(body, half);
+    writer.finish();
+    // What would be read as part of the line's end is.
+    const bool has_return = body.ends_with('\r');
+    expected.bodies.push_back(has_return ? body.substr(0, body.size() - 1) : body);
+  }
+  check(out.starts_with("before\n"), "what was there before stays");
+  check(split(std::string_view(out).substr(7), frame::kHighestMaxBody) == expected,
+        "lines are written as they were read");
+}
+
+void check_sniffing(std::string_view input, std::uint32_t limit) {
+  const bool is_text_at_first = std::all_of(
+      input.begin(), input.begin() + std::min<std::ptrdiff_t>(4, std::ssize(input)), [](char byte) {
+        return (byte >= ' ' && byte <= '~') || byte == '\t' || byte == '\n' || byte == '\r';
+      });
+  const Framing told = is_text_at_first ? Framing::lines : Framing::length;
+  for (std::size_t size = 0; size <= std::min<std::size_t>(input.size(), 6); ++size) {
+    check(sniff_framing(input.substr(0, size), limit) == (size < 4 ? Framing::unknown : told),
+          "four bytes tell the framing, and no more are looked at");
+  }
+  check(sniff_framing(input, limit) == (input.size() < 4 ? Framing::unknown : told),
+        "four bytes tell the framing");
+}
+
+void run(std::string_view input) {
+  for (const std::uint32_t limit : {0U, 16U, frame::kDefaultMaxBody, frame::kHighestMaxBody}) {
+    Lines whole;
+    WatchedBuffer buffer(input.size());
+    buffer.append(input);
+    take_lines(buffer, limit, whole);
+    whole.rest = buffer.text();
+    check(whole == split(input, limit), "lines are what stands between newlines");
+    check(whole == read_pieces(input, limit), "pieces decode as the whole does");
+    check_sniffing(input, limit);
+    if (limit == frame::kHighestMaxBody) check_writing(whole);
+  }
+}
+
+}  // namespace
+}  // namespace handoff::fuzz
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  handoff::fuzz::run(handoff::fuzz::text_of(data, size));
+  return 0;
+}
