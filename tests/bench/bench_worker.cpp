@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+// A worker, with all the options of rpc-worker, whose methods take a known time. Each takes a
+// number of seconds as its params, and gives it back:
+//
+//     wait      waits so long, as for a backend; other calls go on meanwhile
+//     compute   burns so much CPU time, and nothing else goes on
+#include <chrono>
+#include <cstdlib>
+#include <ctime>
+
+#include "cli/worker_main.hpp"
+
+namespace {
+
+using handoff::Call;
+using handoff::Result;
+using handoff::Task;
+
+handoff::Duration seconds_of(const Call& call) {
+  const std::chrono::duration<double> seconds(std::atof(call.params.c_str()));
+  return std::chrono::duration_cast<handoff::Duration>(seconds);
+}
+
+/// What this thread has used so far.
+handoff::Duration cpu_time() {
+  timespec used{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+  return std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
+}
+
+Task<Result> wait(handoff::Reactor& reactor, Call call) {
+  // Not Reactor::now(): a turn that took long must not shorten the wait.
+  co_await reactor.sleep_until(handoff::Clock::now() + seconds_of(call));
+  co_return Result::success(call.params);
+}
+
+Task<Result> compute(Call call) {
+  const handoff::Duration end = cpu_time() + seconds_of(call);
+  while (cpu_time() < end) {
+  }
+  co_return Result::success(call.params);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return handoff::worker_main(
+      "bench_worker", argc, argv, [](handoff::Handlers& handlers, handoff::Reactor& reactor) {
+        handlers.add("wait", [&reactor](Call call) { return wait(reactor, std::move(call)); });
+        handlers.add("compute", compute);
+      });
+}

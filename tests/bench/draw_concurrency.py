@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: MIT
+"""Draws what measure_concurrency.py has measured:
+
+    /usr/bin/python3 tests/bench/draw_concurrency.py BUILD/bench/concurrency.json
+
+writes concurrency.svg and concurrency.png beside it. Needs matplotlib (Debian: python3-matplotlib).
+"""
+
+import json
+import pathlib
+import statistics
+import sys
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+# Of Okabe and Ito: they differ for every eye, and in grey.
+COLOURS = ("#E69F00", "#0072B2")
+# What is drawn: the label, where it is in a result, its scale, and how it is written.
+QUANTITIES = (("requests/s", "requests_per_second", 1, "{:,.0f}"),
+              ("99th percentile, ms", "p99_us", 1e-3, "{:.1f}"))
+
+
+def draw_bars(axes, values: dict[str, list[float]], form: str):
+    """A bar for the median of each list, with its value above, and a line for its range."""
+    for place, (given, colour) in enumerate(zip(values.values(), COLOURS)):
+        middle = statistics.median(given)
+        axes.bar(place, middle, width=0.6, color=colour)
+        axes.vlines(place, min(given), max(given), color="black", linewidth=1)
+        axes.annotate(form.format(middle), (place, middle), (4, 3), textcoords="offset points",
+                      weight="bold")
+    axes.set_xticks(range(len(values)), values)
+    axes.set_ylim(0, 1.15 * max(map(max, values.values())))
+    axes.margins(x=0.2)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+
+
+def draw(measured: dict):
+    handlers = measured["handlers"]
+    figure, rows = plt.subplots(len(QUANTITIES), len(handlers), figsize=(8, 6.6),
+                                layout="constrained")
+    for row, (label, key, scale, form) in zip(rows, QUANTITIES):
+        for axes, results in zip(row, handlers.values()):
+            draw_bars(axes, {f"-C {number}": [result[key] * scale for result in rounds]
+                             for number, rounds in results.items()}, form)
+        row[0].set_ylabel(label)
+    for axes, (words, results) in zip(rows[0], handlers.items()):
+        one, many = (statistics.median(result["requests_per_second"] for result in rounds)
+                     for rounds in results.values())
+        times = many / one
+        axes.set_title(f"handler {words}: × {times:.{0 if times >= 10 else 1}f}", fontsize=11)
+    figure.suptitle(f"One worker process, {measured['clients']} clients: a call at a time (-C 1), "
+                    "or 64", weight="bold")
+    note = "Bars are medians of the rounds, lines from the least to the greatest. Scales differ."
+    figure.supxlabel("\n".join(filter(None, [note, measured["warning"]])), fontsize=8)
+
+
+def main():
+    source = pathlib.Path(sys.argv[1])
+    # Text stays text, and the same numbers give the same file.
+    plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "handoff"})
+    draw(json.loads(source.read_text()))
+    plt.savefig(source.with_suffix(".svg"), metadata={"Date": None})
+    plt.savefig(source.with_suffix(".png"), dpi=150)
+
+
+main()

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: MIT
+"""Ten reloads under load, here and under nginx and Node's cluster: what do clients notice?
+
+16 clients stay connected and call every 10 ms; 16 threads make a connection for each call. A
+connection counts as lost when the server ends it, announced or not. Peers that are not installed are
+left out (`make bench-deps`).
+"""
+
+import collections
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+from bench_support import handoff
+
+CLIENTS = 16
+RELOADS = 10
+REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Http:
+    """A client of HTTP with one connection."""
+
+    def __init__(self, address):
+        self.socket = socket.create_connection(address, 10)
+        self.file = self.socket.makefile("rb")
+
+    def call(self):
+        self.socket.sendall(REQUEST)
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            line = self.file.readline()
+            if not line:
+                raise EOFError
+            head += line.lower()
+        size = int(head.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
+        self.file.read(size)
+        if b"connection: close" in head:
+            raise EOFError
+
+    def close(self):
+        self.socket.close()
+
+
+class Article(handoff.Connection):
+    def call(self):
+        if handoff.Connection.call(self, "ping", 1) != {"out": "pong", "result": 1}:
+            raise EOFError
+
+
+def load(client, address, lost, failed, over):
+    """Starts the clients' threads."""
+    def stay():
+        while not over.is_set():
+            with contextlib.suppress(OSError, EOFError):
+                connection = client(address)
+                try:
+                    while not over.is_set():
+                        connection.call()
+                        over.wait(0.01)
+                    return
+                finally:
+                    connection.close()
+            lost.append(1)
+
+    def come_and_go():
+        while not over.is_set():
+            try:
+                connection = client(address)
+                connection.call()
+                connection.close()
+            except (OSError, EOFError):
+                failed.append(1)
+            over.wait(0.01)
+
+    threads = [threading.Thread(target=target) for target in (stay, come_and_go)
+               for _ in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+@contextlib.contextmanager
+def our_server():
+    with tempfile.TemporaryDirectory() as directory:
+        control = f"{directory}/ctl"
+        with handoff.master("-c", control, workers=2) as server:
+            def reload():
+                with handoff.Connection(control) as client:
+                    client.result("reload")
+            yield Article, server.address, server.pid, reload
+
+
+@contextlib.contextmanager
+def nginx():
+    port = free_port()
+    with tempfile.TemporaryDirectory() as directory:
+        config = pathlib.Path(directory, "nginx.conf")
+        config.write_text(f"daemon off; pid {directory}/pid; error_log /dev/null;\n"
+                          "worker_processes 2; events {} http { access_log off;\n"
+                          f"keepalive_requests 1000000; server {{ listen 127.0.0.1:{port};\n"
+                          "location / { return 200 pong; } } }")
+        with subprocess.Popen(["nginx", "-p", directory, "-c", config],
+                              stderr=subprocess.DEVNULL) as process:
+            handoff.wait_for(lambda: len(handoff.children(process.pid)) == 2, "nginx")
+
+            def reload():
+                before = set(handoff.children(process.pid))
+                process.send_signal(signal.SIGHUP)
+                handoff.wait_for(lambda: len(set(handoff.children(process.pid)) - before) >= 2,
+                                 "the new workers of nginx")
+            yield Http, ("127.0.0.1", port), process.pid, reload
+            process.terminate()
+
+
+@contextlib.contextmanager
+def node():
+    port = free_port()
+    script = pathlib.Path(__file__).with_name("peers") / "cluster.js"
+    with subprocess.Popen(["node", script, str(port)], stdout=subprocess.PIPE,
+                          text=True) as process:
+        process.stdout.readline()
+
+        def reload():
+            process.send_signal(signal.SIGHUP)
+            process.stdout.readline()
+        yield Http, ("127.0.0.1", port), process.pid, reload
+        for pid in handoff.children(process.pid):
+            os.kill(pid, signal.SIGKILL)
+        process.kill()
+
+
+def measure():
+    servers = {"handoff": our_server}
+    if shutil.which("nginx"):
+        servers["nginx"] = nginx
+    if shutil.which("node"):
+        servers["node cluster"] = node
+    for name, server in servers.items():
+        seen = collections.Counter()
+        lost, failed, over = [], [], threading.Event()
+        with server() as (client, address, pid, reload):
+            threads = load(client, address, lost, failed, over)
+            time.sleep(0.5)
+            for _ in range(RELOADS):
+                before = handoff.children(pid)
+                reload()
+                time.sleep(1)
+                seen["old"] += sum(handoff.alive(worker) for worker in before)
+            over.set()
+            for thread in threads:
+                thread.join()
+        yield f"{RELOADS} reloads, {name}: long-lived connections lost", f"{len(lost)}"
+        yield f"{RELOADS} reloads, {name}: one-shot calls failed", f"{len(failed)}"
+        yield f"{RELOADS} reloads, {name}: old workers alive 1 s later", f"{seen['old']}"
