@@ -5,12 +5,12 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
-#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "os/version.hpp"
@@ -147,10 +147,12 @@ Result invalid_params(const char* name) {
 Result done_or(const std::string& problem, const ControlOwner& owner) {
   if (!problem.empty()) return Result::error(ErrorCode::handler_failed, problem);
   const std::vector<WorkerStatus> workers = owner.status().workers;
-  const auto serving = std::count_if(workers.begin(), workers.end(), [](const auto& worker) {
-    return std::string_view(worker.state) != "draining";
-  });
-  return Result::success(ordered_json{{"workers", serving}}.dump());
+  // One and its successor count once.
+  std::set<int> serving;
+  for (const WorkerStatus& worker : workers) {
+    if (std::string_view(worker.state) != "draining") serving.insert(worker.number);
+  }
+  return Result::success(ordered_json{{"workers", serving.size()}}.dump());
 }
 
 Task<Result> show(ControlOwner& owner, std::string (*render)(const MasterStatus&)) {

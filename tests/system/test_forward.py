@@ -150,6 +150,16 @@ class ForwardTest(handoff.TestCase):
     def assert_silent(self, client: handoff.Connection, seconds: float = 0):
         self.assertEqual(select.select([client.socket], [], [], seconds)[0], [])
 
+    def stop(self, pid: int):
+        """SIGSTOP, and waits until none of its threads runs any more."""
+        os.kill(pid, signal.SIGSTOP)
+
+        def is_stopped() -> bool:
+            return all("\nState:\tT" in (task / "status").read_text()
+                       for task in pathlib.Path(f"/proc/{pid}/task").iterdir())
+
+        handoff.wait_for(is_stopped, "the process to stop")
+
     def exchange(self, client: handoff.Connection, backend: Backend, params):
         """A call of `x`, from the client to the backend and back."""
         client.send("x", params)
@@ -776,7 +786,7 @@ class Hanging(ForwardTest):
             self.assertEqual(client.result("echo", number), number)
         other = self.open(server)
         for turn in range(2):
-            backend.kill(signal.SIGSTOP)
+            self.stop(backend.pid)
             started = time.monotonic()
             for client in clients:
                 client.send("echo", "late")
@@ -812,7 +822,7 @@ class Hanging(ForwardTest):
         clients = [self.open(server) for _ in range(20)]
         for number, client in enumerate(clients):
             self.assertEqual(client.result("ping", number), number)
-        backend.send_signal(signal.SIGSTOP)
+        self.stop(backend.pid)
         for client in clients:
             client.send("ping", "late")
         for client in clients:
@@ -946,8 +956,9 @@ class Commands(ForwardTest):
             os.kill(command, signal.SIGKILL)
             self.assert_error(other.receive(), DIED)
             self.assert_error(client.call("nope"), NO_METHOD)
-        self.assertEqual(handoff.descriptor_count(server.pid), descriptors)
         self.wait_until_reaped(server.pid)
+        handoff.wait_for(lambda: handoff.descriptor_count(server.pid) <= descriptors,
+                         "the descriptors to be as few as before")
 
     def test_commands_that_are_no_servers_fail_their_calls_and_leave_nothing(self):
         server = self.forwarder("-f", "x=exec:true", "-f", "y=exec:/none", "-f", "z=exec:cat",
@@ -1075,7 +1086,7 @@ class Chain(ForwardTest):
         load = Load(first, self.CONNECTIONS)
         load.wait_for_progress(5, "calls before the stop")
         before = load.total_errors().total()
-        last.kill(signal.SIGSTOP)
+        self.stop(last.pid)
         others = [self.open(server) for server in servers[:-1]]
         slowest = 0.0
 
