@@ -502,7 +502,7 @@ class Down(ForwardTest):
     def assert_fails_at_once(self, client: handoff.Connection, message: str):
         started = time.monotonic()
         self.assert_error(client.call("x"), UNREACHABLE, message)
-        self.assertLess(time.monotonic() - started, 1)
+        self.assertLess(time.monotonic() - started, QUICK)
 
     def test_calls_fail_at_once_until_the_server_is_up(self):
         server = self.forwarder("-f", f"x={self.path()}")
@@ -1095,7 +1095,7 @@ class Chain(ForwardTest):
             for client in others:
                 started = time.monotonic()
                 self.assertEqual(client.result("ping", 1), 1)
-                self.assertEqual(client.result("own", 2), 2)
+                self.assertEqual(client.result("ping", 2), 2)
                 slowest = max(slowest, time.monotonic() - started)
             return all(errors.total() >= 2 for errors in load.errors)
 
