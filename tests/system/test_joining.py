@@ -447,7 +447,8 @@ class MasterGoing(JoiningTest):
 
     def test_a_socket_with_an_owner_is_not_taken_away(self):
         master = self.master()
-        other = self.start(handoff.Server(MASTER, "-l", "127.0.0.1:0", "-j", self.door, ready=False))
+        other = self.start(handoff.Server(MASTER, "-l", "127.0.0.1:0", "-j", self.door,
+                                          ready=False))
         self.assert_ends(other, 125)
         worker = self.joined()
         self.assertEqual(self.open(master).result("info")["pid"], worker.pid)

@@ -321,7 +321,8 @@ class Migration(TestCase):
     """A connection in each state, while its worker is replaced."""
 
     def assert_moved(self, server, client, before: int):
-        self.assertEqual(server.worker_pids(), [self.pid_of(client)])
+        pid = self.pid_of(client)
+        handoff.wait_for(lambda: server.worker_pids() == [pid], "the old worker to leave")
         self.assertNotEqual(server.worker_pids(), [before])
 
     def test_idle(self):
