@@ -23,6 +23,12 @@ handoff::MasterOptions parse(Tool& tool) {
                 "rpc-master [-l ADDR]... [-n N] [options] -- COMMAND [ARG...]\n"
                 "       rpc-master [-l ADDR]... [-j PATH] [options]");
   add_listen_options(tool, options.listen, options.allow_public);
+  handoff::add_choice(app, "-p,--pass", options.pass,
+                      {{"connection", handoff::Pass::connection},
+                       {"listener", handoff::Pass::listener},
+                       {"queue", handoff::Pass::queue}},
+                      "What a worker is given: each connection (default), the listener or a queue")
+      ->type_name("WHAT");
   app.add_option("-n,--workers", options.workers, "How many COMMANDs run (default: one a core)")
       ->check(CLI::Range(0, 4096))
       ->type_name("N");
@@ -81,6 +87,19 @@ handoff::MasterOptions parse(Tool& tool) {
     options.workers = 0;
   } else if (options.workers == 0 && !options.join) {
     throw handoff::InvalidArgument("--workers 0 needs --join PATH");
+  }
+  if (options.pass != handoff::Pass::connection && app.count("--balance") > 0) {
+    throw handoff::InvalidArgument("--balance is for --pass connection: else nobody is chosen");
+  }
+  if (options.pass == handoff::Pass::listener && options.max_connections > 0) {
+    throw handoff::InvalidArgument(
+        "--max-connections is not for --pass listener, where workers accept: see --credits of "
+        "rpc-worker(1)");
+  }
+  if (options.pass == handoff::Pass::queue && supervisor.handshake == handoff::Handshake::none) {
+    throw handoff::InvalidArgument(
+        "--pass queue needs the full handshake: without it "
+        "nobody gets the queue");
   }
   if (options.balance == handoff::Balance::least &&
       supervisor.handshake == handoff::Handshake::none) {

@@ -224,7 +224,11 @@ void Readiness::watch(std::uint32_t event) {
   const std::uint32_t wanted = watched_ | event;
   if (wanted == watched_) return;
   epoll_event registration{};
-  registration.events = wanted | EPOLLRDHUP | EPOLLET;
+  switch (wake_) {
+    case Wake::all: registration.events = wanted | EPOLLRDHUP | EPOLLET; break;
+    case Wake::one: registration.events = wanted | EPOLLEXCLUSIVE | EPOLLET; break;
+    case Wake::hang_up: registration.events = EPOLLET; break;
+  }
   registration.data.ptr = this;
   const int operation = watched_ == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
   if (epoll_ctl(reactor_->epoll_.get(), operation, fd_, &registration) < 0) {

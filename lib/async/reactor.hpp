@@ -133,7 +133,15 @@ class Timer {
 /// always ready.
 class Readiness {
  public:
-  Readiness(Reactor& reactor, int fd) : reactor_(&reactor), fd_(fd) {}
+  /// Which of the processes that share an open file is woken.
+  enum class Wake : std::uint8_t {
+    all,
+    one,     ///< one of those that ask so (EPOLLEXCLUSIVE), and only readable() is awaited
+    hang_up  ///< this one when it hangs up, and never because it is readable
+  };
+
+  Readiness(Reactor& reactor, int fd, Wake wake = Wake::all)
+      : reactor_(&reactor), fd_(fd), wake_(wake) {}
   Readiness(const Readiness&) = delete;
   Readiness& operator=(const Readiness&) = delete;
   ~Readiness() { unwatch(); }
@@ -183,6 +191,7 @@ class Readiness {
   std::uint32_t interrupted_ = 0;  ///< which waits interrupt() has ended
   std::uint32_t posted_ = 0;  ///< which waiters are posted, and must be taken back if destroyed
   bool hung_up_ = false;
+  Wake wake_;
   bool ended_ = false;  ///< the peer has ended its side; ours may still be full
   std::coroutine_handle<> reader_;
   std::coroutine_handle<> writer_;

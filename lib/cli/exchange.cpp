@@ -76,7 +76,8 @@ Task<std::optional<Fd>> Exchange::accept() {
         }
         break;
       case Accepted::Outcome::try_again: break;
-      case Accepted::Outcome::exhausted: throw SystemError(accepted.error_number, "accept", name());
+      case Accepted::Outcome::exhausted:
+      case Accepted::Outcome::shut_down: throw SystemError(accepted.error_number, "accept", name());
       case Accepted::Outcome::connection: {
         if (is_allowed_peer(accepted.fd.get(), options_.allowed_uids)) {
           co_return std::move(accepted.fd);

@@ -36,6 +36,17 @@ void add_inherited_listeners(std::vector<Address>& listen) {
   }
 }
 
+std::vector<Fd> take_inherited_listeners() {
+  std::vector<Address> addresses;
+  add_inherited_listeners(addresses);
+  std::vector<Fd> listeners;
+  for (const Address& address : addresses) {
+    set_nonblocking(address.number);
+    listeners.emplace_back(address.number);
+  }
+  return listeners;
+}
+
 void add_words(CLI::App& app, const std::string& names, const std::string& help,
                const std::string& type) {
   app.add_option(names, help)

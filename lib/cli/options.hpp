@@ -26,6 +26,8 @@ void add_listen_options(Tool& tool, std::vector<Address>& listen, bool& allow_pu
 /// Adds the listeners that the service manager passed to this process (sd_listen_fds(3)):
 /// LISTEN_FDS descriptors from 3 on, when LISTEN_PID is ours.
 void add_inherited_listeners(std::vector<Address>& listen);
+/// The same, for a program that is told by its master when to accept from them.
+std::vector<Fd> take_inherited_listeners();
 
 /// An option whose every use takes one word; the words are in its results().
 void add_words(CLI::App& app, const std::string& names, const std::string& help,

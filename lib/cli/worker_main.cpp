@@ -34,6 +34,12 @@ struct Options {
   WorkerOptions worker;
 };
 
+/// The channel that a master has named in the environment, or -1.
+int channel_number() {
+  const char* number = std::getenv("HANDOFF_CHANNEL_FD");
+  return number == nullptr ? -1 : std::atoi(number);
+}
+
 void check_name(const std::string& text, std::string_view form) {
   const std::string name = split_name_value(text, form).first;
   if (name == "*" || name.ends_with(".*")) {
@@ -115,6 +121,9 @@ Options parse(Tool& tool) {
          },
          "Ask to be replaced after so many requests, and a random number up to JITTER")
       ->type_name("N[,JITTER]");
+  add_choice(app, "--wake", options.worker.wake_all, {{"one", false}, {"all", true}},
+             "Whom a connection at a passed listener wakes: one worker (default) or all")
+      ->type_name("WHOM");
   tool.add_duration("--max-lifetime", options.worker.max_lifetime,
                     "Ask to be replaced after so long (default: never)");
   add_choice(app, "--framing", limits.framing,
@@ -133,7 +142,8 @@ Options parse(Tool& tool) {
   tool.parse();
   tool.refuse_command();
   check(options);
-  if (!options.join && !options.stdio) add_inherited_listeners(options.listen);
+  const bool has_channel = options.listen.empty() && channel_number() >= 0;
+  if (!options.join && !options.stdio && !has_channel) add_inherited_listeners(options.listen);
   options.process.max_output = limits.max_frame;
   options.worker.reloads = !options.directories.empty();
   return options;
@@ -194,12 +204,6 @@ class Methods {
   std::vector<std::pair<std::string, Forward*>> forwards_;
 };
 
-/// The channel that a master has named in the environment, or -1.
-int channel_number() {
-  const char* number = std::getenv("HANDOFF_CHANNEL_FD");
-  return number == nullptr ? -1 : std::atoi(number);
-}
-
 ExitCode run(Tool& tool, const AddMethods& add_own) {
   const Options options = parse(tool);
   raise_descriptor_limit();
@@ -217,7 +221,7 @@ ExitCode run(Tool& tool, const AddMethods& add_own) {
   } else if (options.join) {
     reactor.run(worker.run_joined(*options.join, options.wait));
   } else if (const int channel = channel_number(); channel >= 0) {
-    reactor.run(worker.run_on_channel(Fd(channel)));
+    reactor.run(worker.run_on_channel(Fd(channel), take_inherited_listeners()));
   } else {
     throw InvalidArgument(
         "nothing to serve: give -l ADDR, -j PATH or --stdio, or start it with "

@@ -17,17 +17,26 @@ constexpr int kBurst = 64;
 /// How long nothing is accepted when there are no descriptors or no memory for it.
 constexpr auto kPause = std::chrono::milliseconds(100);
 
+/// And how long a listener that can't be made anew is left alone.
+constexpr auto kHealPause = std::chrono::milliseconds(200);
+
 }  // namespace
 
 Acceptor::Acceptor(Reactor& reactor, Listener listener, AcceptorOwner& owner, Report report,
-                   std::vector<uid_t> allowed)
+                   std::vector<uid_t> allowed, Sharing sharing)
     : reactor_(reactor),
       listener_(std::move(listener)),
       owner_(owner),
       report_(std::move(report)),
       allowed_(std::move(allowed)),
+      sharing_(sharing),
       room_(reactor) {
-  readiness_.emplace(reactor, listener_->fd());
+  watch();
+}
+
+void Acceptor::watch() {
+  readiness_.emplace(reactor_, listener_->fd(),
+                     sharing_ == Sharing::wake_one ? Readiness::Wake::one : Readiness::Wake::all);
 }
 
 Task<void> Acceptor::run() {
@@ -40,16 +49,68 @@ Task<void> Acceptor::run() {
       case Outcome::would_block: co_await readiness_->readable(); break;
       case Outcome::exhausted: co_await reactor_.sleep_until(reactor_.now() + kPause); break;
       case Outcome::no_room:
+        leave_to_others();
         room_.clear();
         co_await room_;
         break;
+      case Outcome::shut_down: closed_ = true; break;
     }
   }
   running_ = false;
   release();
 }
 
+/// Nobody is woken for us any more: the next connection wakes somebody else. The last one may have
+/// been ours.
+void Acceptor::leave_to_others() {
+  if (sharing_ == Sharing::none) return;
+  readiness_->unwatch();
+  owner_.leaves_to_others();
+}
+
+Task<void> Acceptor::guard(std::function<void(bool)> healed) {
+  running_ = true;
+  while (!closed_) {
+    readiness_.emplace(reactor_, listener_->fd(), Readiness::Wake::hang_up);
+    co_await readiness_->readable();
+    bool same_socket = true;
+    if (closed_ || !listener_->is_shut_down()) continue;
+    readiness_.reset();
+    if (try_heal(same_socket)) {
+      report_(Severity::error, fmt::format("listen, on {}: a worker had shut the socket down; "
+                                           "listening again",
+                                           listener_->text()));
+      healed(same_socket);
+    } else {
+      room_.clear();
+      const Alarm again(reactor_, room_, reactor_.now() + kHealPause);
+      co_await room_;
+    }
+  }
+  running_ = false;
+  release();
+}
+
+bool Acceptor::try_heal(bool& same_socket) {
+  try {
+    same_socket = listener_->heal();
+    exhausted_ = false;
+    return true;
+  } catch (const SystemError& error) {
+    if (!std::exchange(exhausted_, true)) {
+      report_(Severity::error, fmt::format("{}; trying again", error.what()));
+    }
+    return false;
+  }
+}
+
+/// As if it had become readable.
+void Acceptor::look() {
+  if (running_ && !closed_ && readiness_) readiness_->interrupt();
+}
+
 void Acceptor::accept_waiting() {
+  if (closed_) return;
   while (accept_burst(true) == Outcome::burst) owner_.burst_ended();
   owner_.burst_ended();
 }
@@ -57,13 +118,14 @@ void Acceptor::accept_waiting() {
 void Acceptor::close() {
   if (std::exchange(closed_, true)) return;
   if (!running_) return release();
-  readiness_->interrupt();
+  if (readiness_) readiness_->interrupt();
   room_.set();
 }
 
 void Acceptor::release() {
   readiness_.reset();
   listener_.reset();
+  if (sharing_ != Sharing::none) owner_.leaves_to_others();
 }
 
 Acceptor::Outcome Acceptor::accept_burst(bool room_or_not) {
@@ -81,6 +143,9 @@ Acceptor::Outcome Acceptor::accept_burst(bool room_or_not) {
       case Accepted::Outcome::exhausted:
         report_exhausted(accepted.error_number);
         return Outcome::exhausted;
+      case Accepted::Outcome::shut_down:
+        if (sharing_ == Sharing::none) throw SystemError(accepted.error_number, "accept");
+        return Outcome::shut_down;
     }
   }
   return Outcome::burst;

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -21,9 +22,19 @@ class AcceptorOwner {
   virtual void accepted(Fd connection, const SocketAddress& peer) = 0;
   /// Nobody else is waiting now, or others shall have a turn.
   virtual void burst_ended() {}
+  /// Other processes accept from the same listener, and we don't any more, for want of room or for
+  /// good: one of them may have to accept whom we were woken for.
+  virtual void leaves_to_others() {}
 
  protected:
   ~AcceptorOwner() = default;
+};
+
+/// How an acceptor shares its listener with other processes.
+enum class Sharing {
+  none,
+  wake_one,  ///< a connection wakes one of them (EPOLLEXCLUSIVE)
+  wake_all,
 };
 
 /// Accepts from one listener, and survives whatever accept(2) can report.
@@ -31,15 +42,23 @@ class Acceptor {
  public:
   /// `allowed` may connect to an abstract name besides ourselves and root: it has no file mode.
   Acceptor(Reactor& reactor, Listener listener, AcceptorOwner& owner, Report report,
-           std::vector<uid_t> allowed = {});
+           std::vector<uid_t> allowed = {}, Sharing sharing = Sharing::none);
 
   const Listener& listener() const { return *listener_; }
   /// Another process has the listener too, and owns it from now on.
   void disown() { listener_->disown(); }
   void own() { listener_->own(); }
 
-  /// Accepts until close(). It must outlive the task.
+  /// Accepts until close(), or until another process has shut the listener down. It must outlive
+  /// the task.
   Task<void> run();
+  /// Instead of run(), for a listener that other processes accept from: listens again when one of
+  /// them has shut it down, and tells `healed` whether the same socket does; if not, what they have
+  /// of it is of no use any more. Until close().
+  Task<void> guard(std::function<void(bool same_socket)> healed);
+  bool is_running() const { return running_; }
+  /// Somebody may wait who has woken another process.
+  void look();
   /// There may be room again.
   void resume() { room_.set(); }
   /// Accepts who is waiting already, room or not, without blocking.
@@ -48,8 +67,11 @@ class Acceptor {
   void close();
 
  private:
-  enum class Outcome { burst, would_block, no_room, exhausted };
+  enum class Outcome { burst, would_block, no_room, exhausted, shut_down };
   Outcome accept_burst(bool room_or_not = false);
+  bool try_heal(bool& same_socket);
+  void watch();
+  void leave_to_others();
   void release();
   void report_exhausted(int error_number);
 
@@ -59,6 +81,7 @@ class Acceptor {
   AcceptorOwner& owner_;
   Report report_;
   std::vector<uid_t> allowed_;
+  Sharing sharing_;
   Event room_;
   bool running_ = false;
   bool closed_ = false;

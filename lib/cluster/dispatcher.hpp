@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
+#include <span>
+
 #include "cluster/work.hpp"
 #include "cluster/worker_link.hpp"
 
 namespace handoff {
 
 /// The part of a master that decides who gets what it passes. A link is known to it from
-/// worker_joined to worker_left, and outlives that time.
+/// worker_joined to worker_gone, and outlives that time.
 class Dispatcher {
  public:
   virtual ~Dispatcher() = default;
@@ -16,6 +19,15 @@ class Dispatcher {
   virtual void worker_joined(WorkerLink& link) = 0;
   /// It is to get nothing more: it drains, or is gone. What it was not sent yet goes to others.
   virtual void worker_left(WorkerLink& link) = 0;
+  /// It is gone, after worker_left(), and everything that it has sent was received. What it has not
+  /// started goes to others.
+  virtual void worker_gone(WorkerLink& link) = 0;
+  /// Another master takes over, and has all but the connections.
+  virtual void successor_joined(WorkerLink& link) = 0;
+  /// A worker leaves to others who waits at the listeners that they share.
+  virtual void others_shall_accept(WorkerLink&) {}
+  /// What a worker that is started finds from descriptor 3 on, and in LISTEN_FDS.
+  virtual std::span<const int> inheritance() const { return {}; }
   /// A connection was accepted, while can_take(), or came back, at any time.
   virtual void work_arrived(Work work) = 0;
   /// Whether some worker has room.

@@ -28,8 +28,21 @@ Listener listen_privately(const Address& address, int type, const MasterOptions&
   return listen_on(address, listen);
 }
 
+bool has_messages(const MasterOptions& options) {
+  return options.supervisor.handshake == Handshake::full;
+}
+
 int channel_type(const MasterOptions& options) {
-  return options.supervisor.handshake == Handshake::full ? SOCK_SEQPACKET : SOCK_STREAM;
+  return has_messages(options) ? SOCK_SEQPACKET : SOCK_STREAM;
+}
+
+const char* name_of(Pass pass) {
+  switch (pass) {
+    case Pass::connection: return "connection";
+    case Pass::listener: return "listener";
+    case Pass::queue: return "queue";
+  }
+  return "";
 }
 
 const char* name_of(Balance balance) {
@@ -48,7 +61,7 @@ Master::Master(Reactor& reactor, const SignalMask& signals, MasterOptions option
       signals_(signals),
       options_(std::move(options)),
       report_(std::move(report)),
-      dispatcher_(std::make_unique<PassConnection>(options_.balance)),
+      dispatcher_(make_dispatcher()),
       supervisor_(reactor, *dispatcher_, options_.supervisor, report_, [this] { on_change(); }),
       changed_(reactor) {
   if (auto inheritance = Inheritance::take()) {
@@ -56,6 +69,14 @@ Master::Master(Reactor& reactor, const SignalMask& signals, MasterOptions option
   } else {
     open_sockets();
   }
+  if (pass_listener_ != nullptr) pass_listener_->set_listeners(listener_numbers());
+}
+
+std::unique_ptr<Dispatcher> Master::make_dispatcher() {
+  if (options_.pass == Pass::connection) return std::make_unique<PassConnection>(options_.balance);
+  auto listener = std::make_unique<PassListener>();
+  pass_listener_ = listener.get();
+  return listener;
 }
 
 Master::~Master() {
@@ -65,6 +86,8 @@ Master::~Master() {
 void Master::open_sockets() {
   ListenOptions listen;
   listen.allow_public = options_.allow_public;
+  // A program that knows nothing of us expects a socket as a service manager passes it.
+  listen.blocking = options_.pass == Pass::listener && !has_messages(options_);
   AcceptorOwner& owner = *this;
   for (const Address& address : options_.listen) {
     acceptors_.emplace_back(reactor_, listen_on(address, listen), owner, report_,
@@ -91,7 +114,7 @@ void Master::inherit(Inheritance inheritance) {
   }
   predecessor_ = std::make_shared<MasterLink>(reactor_, static_cast<MasterLink::Owner&>(*this),
                                               std::move(inheritance.channel));
-  predecessor_->start(std::numeric_limits<std::uint32_t>::max(), false);
+  predecessor_->start(std::numeric_limits<std::uint32_t>::max(), 1, false);
 }
 
 Master::Door::Door(Master& master, Listener listener)
@@ -209,12 +232,33 @@ void Master::begin_to_accept() {
   std::string line = fmt::format("ready, {}, on", counted(supervisor_.size(), "worker"));
   for (Acceptor& acceptor : acceptors_) {
     line += " " + acceptor.listener().text();
-    reactor_.spawn(acceptor.run());
+    if (pass_listener_ == nullptr) reactor_.spawn(acceptor.run());
   }
+  if (pass_listener_ != nullptr) guard_listeners();
   if (door_) line += fmt::format(" (workers join at {})", door_->acceptor().listener().text());
   report_(Severity::info, line);
   manager_.ready();
   if (predecessor_) predecessor_->send_ready();
+}
+
+/// The workers accept; one of them could do more than that.
+void Master::guard_listeners() {
+  pass_listener_->begin();
+  for (Acceptor& acceptor : acceptors_) {
+    reactor_.spawn(acceptor.guard([this](bool same_socket) { listener_healed(same_socket); }));
+  }
+}
+
+std::vector<int> Master::listener_numbers() const {
+  std::vector<int> numbers;
+  for (const Acceptor& acceptor : acceptors_) numbers.push_back(acceptor.listener().fd());
+  return numbers;
+}
+
+/// Workers that can't be told of another socket are replaced by such as start with it.
+void Master::listener_healed(bool same_socket) {
+  pass_listener_->set_listeners(listener_numbers());
+  if (!same_socket && !has_messages(options_)) reactor_.spawn(ignore(reload()));
 }
 
 /// For workers and control. A successor leaves them to its predecessor until it is ready.
@@ -235,7 +279,7 @@ void Master::stop() {
   if (successor_) successor_->give_up();
   manager_.stopping();
   report_(Severity::detail, "stopping");
-  if (accepting_) {
+  if (accepting_ && pass_listener_ == nullptr) {
     for (Acceptor& acceptor : acceptors_) acceptor.accept_waiting();
     dispatcher_->flush_all();
   }
@@ -322,7 +366,6 @@ bool Master::has_room() const {
 void Master::accepted(Fd connection, const SocketAddress& peer) {
   ++accepted_;
   Work work;
-  work.id = ++last_id_;
   work.connection = std::move(connection);
   work.peer = peer;
   dispatcher_->work_arrived(std::move(work));
@@ -335,8 +378,8 @@ MasterStatus Master::status() const {
                  : successor_                 ? "upgrading"
                  : supervisor_.is_reloading() ? "reloading"
                                               : "ready";
-  status.pass = "connection";
-  status.balance = name_of(options_.balance);
+  status.pass = name_of(options_.pass);
+  if (options_.pass == Pass::connection) status.balance = name_of(options_.balance);
   for (const Acceptor& acceptor : acceptors_) {
     if (!stopping_ && !handed_over_) status.listeners.push_back(acceptor.listener().text());
   }
@@ -362,7 +405,6 @@ std::string Master::scale(std::size_t workers) {
 void Master::connection_passed(Work work) {
   // Told to stop meanwhile: it is closed, as idle ones are.
   if (stopping_ && !handed_over_) return;
-  work.id = ++last_id_;
   dispatcher_->work_arrived(std::move(work));
   dispatcher_->flush();
 }

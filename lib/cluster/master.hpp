@@ -17,6 +17,7 @@
 #include "cluster/dispatcher.hpp"
 #include "cluster/master_link.hpp"
 #include "cluster/pass_connection.hpp"
+#include "cluster/pass_listener.hpp"
 #include "cluster/succession.hpp"
 #include "cluster/supervisor.hpp"
 #include "os/notify.hpp"
@@ -25,7 +26,15 @@
 
 namespace handoff {
 
+/// What a worker is given.
+enum class Pass {
+  connection,  ///< one accepted socket after another
+  listener,    ///< the listening sockets, once
+  queue,       ///< memory with requests and replies, once
+};
+
 struct MasterOptions {
+  Pass pass = Pass::connection;
   std::vector<Address> listen;
   bool allow_public = false;
   int workers = 1;
@@ -68,6 +77,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
     Acceptor acceptor_;
   };
 
+  std::unique_ptr<Dispatcher> make_dispatcher();
   void open_sockets();
   void inherit(Inheritance inheritance);
   Task<void> watch_signals();
@@ -76,6 +86,9 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   Task<void> wait_for_control();
   void handle_signal(int signal);
   void begin_to_accept();
+  void guard_listeners();
+  std::vector<int> listener_numbers() const;
+  void listener_healed(bool same_socket);
   void stop();
   void hand_over();
   void on_change();
@@ -97,6 +110,9 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
 
   // What a predecessor passes.
   void connection_passed(Work work) override;
+  void listeners_passed(std::vector<Fd>) override {}
+  void accept_asked() override {}
+  void queue_passed(Fd, Fd) override {}
   void connections_missed(std::size_t count) override;
   void drain_asked(channel::Drain) override {}
   void master_gone() override;
@@ -108,6 +124,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   MasterOptions options_;
   Report report_;
   ServiceManager manager_;
+  PassListener* pass_listener_ = nullptr;  ///< the dispatcher, if it is that one
   std::unique_ptr<Dispatcher> dispatcher_;
   std::deque<Acceptor> acceptors_;
   Supervisor supervisor_;
@@ -117,7 +134,6 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   std::unique_ptr<Succession> successor_;
   Condition changed_;
   TimePoint started_ = Clock::now();
-  std::uint64_t last_id_ = 0;
   std::uint64_t accepted_ = 0;
   std::uint64_t reloads_ = 0;
   std::string last_reload_;

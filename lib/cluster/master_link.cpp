@@ -36,15 +36,22 @@ MasterLink::MasterLink(Reactor& reactor, Owner& owner, Fd channel)
   set_close_on_exec(channel_.get(), true);
 }
 
-void MasterLink::start(std::size_t credits, bool ready) {
+void MasterLink::start(std::size_t credits, std::size_t calls, bool ready) {
   if (!full_) return reactor_.spawn(receive_plain(shared_from_this()));
   channel::Hello hello;
   hello.pid = static_cast<std::uint32_t>(getpid());
   hello.credits = static_cast<std::uint32_t>(credits);
+  hello.calls = static_cast<std::uint32_t>(calls);
   post(channel::encode_hello(hello));
   if (ready) send_ready();
   reactor_.spawn(send_messages(shared_from_this()));
   reactor_.spawn(receive_messages(shared_from_this()));
+}
+
+void MasterLink::started(std::uint64_t id) {
+  if (!full_) return;
+  started_.push_back(id);
+  wake();
 }
 
 void MasterLink::finished(std::uint64_t id) {
@@ -56,6 +63,14 @@ void MasterLink::finished(std::uint64_t id) {
 void MasterLink::give_back(Work work) {
   returned_.push_back(std::move(work));
   wake();
+}
+
+void MasterLink::wake_master(channel::Type type) {
+  if (!full_) return;
+  const std::string message = channel::encode_passing(type, 0);
+  if (type == channel::Type::listener) return post(message);
+  // With no room for it there are messages that the master has not read, and it looks when it does.
+  send_now(message, {});
 }
 
 void MasterLink::leave() {
@@ -91,9 +106,25 @@ void MasterLink::handle(std::span<const char> packet, std::vector<Fd>& descripto
   switch (message->type) {
     case channel::Type::drain: return owner_.drain_asked(message->drain);
     case channel::Type::connection: return start_works(*message, descriptors);
+    case channel::Type::listener:
+    case channel::Type::queue: return take_source(*message, descriptors);
     case channel::Type::requests: return post(channel::encode_requests(owner_.requests()));
     default: throw ProtocolError("channel: the master sent a message that only a worker sends");
   }
+}
+
+void MasterLink::take_source(const channel::Message& message, std::vector<Fd>& descriptors) {
+  if (descriptors.size() != message.descriptors) {
+    throw ProtocolError("channel: a message of the master came without its descriptors");
+  }
+  const bool is_listener = message.type == channel::Type::listener;
+  if (descriptors.empty()) {
+    if (is_listener) owner_.accept_asked();
+    return;  // awake is all that a queue wants us to be
+  }
+  if (is_listener) return owner_.listeners_passed(std::move(descriptors));
+  if (descriptors.size() != 2) throw ProtocolError("channel: a queue has two memories");
+  owner_.queue_passed(std::move(descriptors[0]), std::move(descriptors[1]));
 }
 
 void MasterLink::start_works(const channel::Message& message, std::vector<Fd>& descriptors) {
@@ -119,7 +150,7 @@ void MasterLink::start_works(const channel::Message& message, std::vector<Fd>& d
 Task<void> MasterLink::receive_plain(std::shared_ptr<MasterLink> self) {
   std::array<char, 1> byte;
   while (!self->closed_) {
-    ReceiveResult result = recv_fds(self->channel_.get(), byte, 1);
+    ReceiveResult result = recv_fds(self->channel_.get(), byte, channel::kMaxEntries);
     switch (result.outcome) {
       case ReceiveOutcome::would_block: co_await self->readiness_.readable(); break;
       case ReceiveOutcome::reset: break;
@@ -127,6 +158,10 @@ Task<void> MasterLink::receive_plain(std::shared_ptr<MasterLink> self) {
       case ReceiveOutcome::truncated: self->owner_.connections_missed(1); break;
       case ReceiveOutcome::received:
         self->heard_ = true;
+        if (!result.descriptors.empty() && is_listening(result.descriptors.front().get())) {
+          self->owner_.listeners_passed(std::move(result.descriptors));
+          break;
+        }
         for (Fd& connection : result.descriptors) {
           Work work;
           work.connection = std::move(connection);
@@ -166,7 +201,8 @@ Task<void> MasterLink::send_messages(std::shared_ptr<MasterLink> self) {
 }
 
 bool MasterLink::send_all() {
-  return send_queued() && send_returned() && send_finished();
+  return send_queued() && send_ids(channel::Type::started, started_) && send_returned() &&
+         send_ids(channel::Type::finished, finished_);
 }
 
 /// False when the channel is full.
@@ -213,14 +249,11 @@ bool MasterLink::send_returned() {
   return true;
 }
 
-bool MasterLink::send_finished() {
-  while (!finished_.empty()) {
-    const std::size_t count = std::min(finished_.size(), kMaxIds);
-    const auto end = finished_.begin() + static_cast<std::ptrdiff_t>(count);
-    if (!send_now(channel::encode_ids(channel::Type::finished, {finished_.data(), count}), {})) {
-      return false;
-    }
-    finished_.erase(finished_.begin(), end);
+bool MasterLink::send_ids(channel::Type type, std::vector<std::uint64_t>& ids) {
+  while (!ids.empty()) {
+    const std::size_t count = std::min(ids.size(), kMaxIds);
+    if (!send_now(channel::encode_ids(type, {ids.data(), count}), {})) return false;
+    ids.erase(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(count));
   }
   return true;
 }

@@ -28,6 +28,12 @@ class MasterLink : public std::enable_shared_from_this<MasterLink> {
   class Owner {
    public:
     virtual void connection_passed(Work work) = 0;
+    /// The listening sockets to accept from, instead of those before.
+    virtual void listeners_passed(std::vector<Fd> listeners) = 0;
+    /// Somebody may wait at them.
+    virtual void accept_asked() = 0;
+    /// The memories of a queue: the master's, and ours.
+    virtual void queue_passed(Fd masters, Fd ours) = 0;
     /// So many connections could not be received, for want of descriptors.
     virtual void connections_missed(std::size_t count) = 0;
     /// The master passes nothing more.
@@ -53,14 +59,18 @@ class MasterLink : public std::enable_shared_from_this<MasterLink> {
   bool heard() const { return heard_; }
   /// Says who we are and, unless that shall come later, that we are ready; then receives. An error
   /// of the protocol ends the reactor's run.
-  void start(std::size_t credits, bool ready = true);
+  void start(std::size_t credits, std::size_t calls = 1, bool ready = true);
   void send_ready() { post(channel::encode_ready()); }
+  /// A connection that we have accepted ourselves; its number has channel::kOwnId.
+  void started(std::uint64_t id);
   /// The connection has ended.
   void finished(std::uint64_t id);
   /// The connection is to go to another worker.
   void give_back(Work work);
   /// Asks to be drained; without messages the master reads this as our end.
   void leave();
+  /// Has the master wake others that accept, or look at the queue.
+  void wake_master(channel::Type type);
   /// Whether everything was sent.
   bool idle() const { return sent_all_; }
   /// Ends the tasks.
@@ -77,13 +87,14 @@ class MasterLink : public std::enable_shared_from_this<MasterLink> {
   static Task<void> receive_plain(std::shared_ptr<MasterLink> self);
   static Task<void> send_messages(std::shared_ptr<MasterLink> self);
   void handle(std::span<const char> packet, std::vector<Fd>& descriptors);
+  void take_source(const channel::Message& message, std::vector<Fd>& descriptors);
   void start_works(const channel::Message& message, std::vector<Fd>& descriptors);
   void post(std::string message, std::vector<Work> started = {});
   bool send_all();
   bool send_queued();
   std::size_t prepare_returned();
   bool send_returned();
-  bool send_finished();
+  bool send_ids(channel::Type type, std::vector<std::uint64_t>& ids);
   bool send_now(const std::string& message, std::span<const int> descriptors);
   void wake();
 
@@ -94,6 +105,7 @@ class MasterLink : public std::enable_shared_from_this<MasterLink> {
   bool full_;
   std::deque<Outgoing> outgoing_;
   std::deque<Work> returned_;
+  std::vector<std::uint64_t> started_;
   std::vector<std::uint64_t> finished_;
   Event some_to_send_;
   bool sent_all_ = true;

@@ -52,6 +52,12 @@ void PassConnection::worker_left(WorkerLink& link) {
   flush();
 }
 
+void PassConnection::worker_gone(WorkerLink& link) {
+  worker_left(link);
+  for (Work& work : link.take_unstarted()) work_arrived(std::move(work));
+  flush();
+}
+
 void PassConnection::work_arrived(Work work) {
   if (WorkerLink* link = choose(work)) {
     link->pass(std::move(work));

@@ -24,6 +24,8 @@ class PassConnection final : public Dispatcher {
 
   void worker_joined(WorkerLink& link) override;
   void worker_left(WorkerLink& link) override;
+  void worker_gone(WorkerLink& link) override;
+  void successor_joined(WorkerLink& link) override { worker_joined(link); }
   void work_arrived(Work work) override;
   bool can_take() const override;
   void flush() override;

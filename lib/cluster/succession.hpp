@@ -63,7 +63,7 @@ class Succession final : private WorkerLink::Owner {
 
   pid_t pid() const { return child_.pid(); }
   /// From now on the dispatcher gives it what there is.
-  void take_over() { dispatcher_.worker_joined(*link_); }
+  void take_over() { dispatcher_.successor_joined(*link_); }
   /// Whether everything that it was given is its own now, or it is gone.
   bool is_done() const;
   Condition& progress() { return progress_; }
@@ -76,6 +76,7 @@ class Succession final : private WorkerLink::Owner {
   void worker_has_room(WorkerLink& link) override;
   void worker_would_leave(WorkerLink&) override {}
   void connection_returned(WorkerLink& link, Work work) override;
+  void others_shall_accept(WorkerLink&) override {}
   void requests_told(WorkerLink&) override {}
   void worker_closed(WorkerLink& link, const std::string& problem) override;
   bool can_hold_more() const override { return true; }

@@ -19,21 +19,37 @@
 namespace handoff {
 namespace {
 
-/// Where a spawned worker finds its channel.
-constexpr int kChannelNumber = 3;
+/// The first descriptor that a spawned worker has besides the standard ones: its channel, unless it
+/// inherits others.
+constexpr int kFirstNumber = 3;
+constexpr int kStandardAndChannel = 4;
 
-Child spawn_worker(const SupervisorOptions& options, int number, const Fd& channel) {
+/// Behind what it inherits, which programs that know nothing of us look for at 3.
+Child spawn_worker(const SupervisorOptions& options, int number, const Fd& channel,
+                   std::span<const int> inheritance) {
+  const int channel_number = kFirstNumber + static_cast<int>(inheritance.size());
   const Fd nothing(open("/dev/null", O_RDONLY | O_CLOEXEC));
   if (!nothing.valid()) throw SystemError(errno, "open", "/dev/null");
   SpawnOptions spawn_options;
   spawn_options.argv = options.command;
   spawn_options.environment = inherited_environment();
-  spawn_options.environment.push_back(fmt::format("HANDOFF_CHANNEL_FD={}", kChannelNumber));
+  spawn_options.environment.push_back(fmt::format("HANDOFF_CHANNEL_FD={}", channel_number));
   spawn_options.environment.push_back(fmt::format("HANDOFF_WORKER={}", number));
   spawn_options.descriptors = {{nothing.get(), STDIN_FILENO},
                                {STDOUT_FILENO, STDOUT_FILENO},
                                {STDERR_FILENO, STDERR_FILENO},
-                               {channel.get(), kChannelNumber}};
+                               {channel.get(), channel_number}};
+  std::string names;
+  for (const int listener : inheritance) {
+    const auto place = static_cast<int>(spawn_options.descriptors.size()) - kStandardAndChannel;
+    spawn_options.descriptors.emplace_back(listener, kFirstNumber + place);
+    names += place == 0 ? "listener" : ":listener";
+  }
+  if (!inheritance.empty()) {
+    spawn_options.environment.push_back(fmt::format("LISTEN_FDS={}", inheritance.size()));
+    spawn_options.environment.push_back("LISTEN_FDNAMES=" + names);
+    spawn_options.listen_pid = true;
+  }
   return spawn(spawn_options);
 }
 
@@ -134,7 +150,7 @@ Supervisor::Member* Supervisor::try_start(Place& place) {
 Supervisor::Member& Supervisor::start(Place& place) {
   const int type = options_.handshake == Handshake::full ? SOCK_SEQPACKET : SOCK_STREAM;
   auto [ours, theirs] = make_socket_pair(type);
-  Child child = spawn_worker(options_, place.number, theirs);
+  Child child = spawn_worker(options_, place.number, theirs, dispatcher_.inheritance());
   any_started_ = true;
   Member& member = members_.emplace_back(reactor_, place.number);
   member.place = &place;
@@ -167,7 +183,7 @@ Task<void> Supervisor::live(Member& member) {
 
 void Supervisor::member_ended(Member& member, const ExitStatus& status) {
   const bool was_ready = member.state == State::ready;
-  give_unstarted_to_others(member);
+  forget(member);
   if (member.state == State::draining) {
     report_(Severity::detail, fmt::format("{}: left, {}", name(member), status.text()));
     if (stopping_ && !member.dropped && !status.success()) {
@@ -194,10 +210,8 @@ void Supervisor::member_ended(Member& member, const ExitStatus& status) {
   changed_();
 }
 
-void Supervisor::give_unstarted_to_others(Member& member) {
-  dispatcher_.worker_left(*member.link);
-  for (Work& work : member.link->take_unstarted()) dispatcher_.work_arrived(std::move(work));
-  dispatcher_.flush();
+void Supervisor::forget(Member& member) {
+  dispatcher_.worker_gone(*member.link);
   asked_.erase(member.link.get());
 }
 
@@ -225,8 +239,9 @@ void Supervisor::adopt(Fd channel) {
   }
   Member& member = members_.emplace_back(reactor_, free_number());
   member.joined = true;
-  member.link = std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(*this),
-                                             options_.handshake, member.number, std::move(channel));
+  member.link =
+      std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(*this),
+                                   options_.handshake, member.number, std::move(channel), true);
   limit(member, options_.ready_timeout);
   reactor_.spawn(host(member));
   member.link->start();
@@ -248,7 +263,7 @@ Task<void> Supervisor::host(Member& member) {
   report_(Severity::info, fmt::format("{}: left", name(member)));
   if (stopping_ && member.killed) cut_off_.connections += member.link->held();
   member.link->end();
-  give_unstarted_to_others(member);
+  forget(member);
   members_.remove_if([&](const Member& other) { return &other == &member; });
   progress_.notify_all();
   changed_();
@@ -436,7 +451,9 @@ void Supervisor::kill_all() {
 
 /// What it was not sent goes to others, unless all shall close what they have.
 void Supervisor::drain(Member& member, channel::Drain how) {
-  if (member.state == State::starting && !member.joined) member.child.kill(SIGTERM);
+  // One that accepts for itself, and does not know our messages, needs a signal to end.
+  const bool accepts = !member.link->is_full() && !dispatcher_.inheritance().empty();
+  if ((member.state == State::starting || accepts) && !member.joined) member.child.kill(SIGTERM);
   member.state = State::draining;
   if (how.give_back) dispatcher_.worker_left(*member.link);
   member.link->drain(how);
@@ -629,6 +646,10 @@ void Supervisor::connection_returned(WorkerLink&, Work work) {
   dispatcher_.work_arrived(std::move(work));
   // Who takes it now is the last: room or not.
   if (stopping_) dispatcher_.flush_all();
+}
+
+void Supervisor::others_shall_accept(WorkerLink& link) {
+  dispatcher_.others_shall_accept(link);
 }
 
 void Supervisor::requests_told(WorkerLink& link) {

@@ -151,7 +151,7 @@ class Supervisor final : private WorkerLink::Owner {
   Task<void> host(Member& member);
   void member_ended(Member& member, const ExitStatus& status);
   Duration pause_after_death(Place& place, bool was_ready, Duration age) const;
-  void give_unstarted_to_others(Member& member);
+  void forget(Member& member);
 
   Task<void> reload_all();
   Task<std::string> reload_once();
@@ -176,6 +176,7 @@ class Supervisor final : private WorkerLink::Owner {
   void worker_has_room(WorkerLink& link) override;
   void worker_would_leave(WorkerLink& link) override;
   void connection_returned(WorkerLink& link, Work work) override;
+  void others_shall_accept(WorkerLink& link) override;
   void requests_told(WorkerLink& link) override;
   void worker_closed(WorkerLink& link, const std::string& problem) override;
   bool can_hold_more() const override;

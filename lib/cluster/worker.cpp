@@ -88,9 +88,9 @@ Worker::Worker(Reactor& reactor, const SignalMask& signals, MakeHandlers make_ha
   };
 }
 
-Task<void> Worker::run_on_channel(Fd channel) {
+Task<void> Worker::run_on_channel(Fd channel, std::vector<Fd> listeners) {
   reactor_.spawn(watch_signals());
-  co_await serve_channel(std::move(channel));
+  co_await serve_channel(std::move(channel), std::move(listeners));
 }
 
 Task<void> Worker::run_joined(Address address, Duration wait) {
@@ -156,11 +156,13 @@ Task<Fd> Worker::connect_to_master(const Address& address) {
   co_return std::move(plain.socket);
 }
 
-Task<void> Worker::serve_channel(Fd channel) {
+Task<void> Worker::serve_channel(Fd channel, std::vector<Fd> listeners) {
   link_ = std::make_shared<MasterLink>(reactor_, static_cast<MasterLink::Owner&>(*this),
                                        std::move(channel));
   require_full_channel();
-  link_->start(options_.credits);
+  link_->start(options_.credits, options_.limits.concurrency);
+  if (!link_->is_full() && !listeners.empty()) listeners_passed(std::move(listeners));
+  listeners.clear();
   co_await wait_until_drained();
   service_.abandon();
   link_->close();
@@ -189,6 +191,37 @@ void Worker::connection_passed(Work work) {
   }
   connection.socket = std::move(work.connection);
   Session::open(service_, std::move(connection));
+}
+
+void Worker::listeners_passed(std::vector<Fd> listeners) {
+  if (service_.draining()) return;
+  acceptors_.remove_if([](const Acceptor& acceptor) { return !acceptor.is_running(); });
+  for (Acceptor& old : acceptors_) old.close();
+  AcceptorOwner& owner = *this;
+  for (Fd& listener : listeners) {
+    const std::string text = local_address(listener.get()).text();
+    acceptors_.emplace_back(reactor_, Listener::adopt(std::move(listener), {}, text), owner,
+                            report_, std::vector<uid_t>(),
+                            options_.wake_all ? Sharing::wake_all : Sharing::wake_one);
+    reactor_.spawn(acceptors_.back().run());
+  }
+}
+
+void Worker::accept_asked() {
+  for (Acceptor& acceptor : acceptors_) acceptor.look();
+}
+
+void Worker::queue_passed(Fd, Fd) {}
+
+void Worker::accepted(Fd connection, const SocketAddress&) {
+  LiveConnection live;
+  live.socket = std::move(connection);
+  if (link_) link_->started(live.id = channel::kOwnId | ++last_own_id_);
+  Session::open(service_, std::move(live));
+}
+
+void Worker::leaves_to_others() {
+  if (link_) link_->wake_master(channel::Type::listener);
 }
 
 void Worker::connections_missed(std::size_t count) {
@@ -286,7 +319,7 @@ void Worker::drain(channel::Drain how) {
     return;
   }
   for (Acceptor& acceptor : acceptors_) {
-    acceptor.accept_waiting();
+    if (!how.give_back) acceptor.accept_waiting();  // nobody else does
     acceptor.close();
   }
   join_again_ = how.join_again;

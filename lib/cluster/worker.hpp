@@ -2,8 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <functional>
+#include <list>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -29,6 +29,7 @@ struct WorkerOptions {
   bool reloads = false;  ///< HUP has the methods made again; otherwise it drains
   std::uint64_t max_requests = ~std::uint64_t{0};  ///< then it asks to be drained and replaced
   Duration max_lifetime{};                         ///< the same; 0: none
+  bool wake_all = false;  ///< by each connection at a listener that a master has passed
 };
 
 /// Makes the methods of a worker. Throws what makes that impossible.
@@ -43,8 +44,9 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  /// On the channel that a master gave it.
-  Task<void> run_on_channel(Fd channel);
+  /// On the channel that a master gave it. `listeners` come with it, and count when the channel has
+  /// no messages: else the master passes them when it is time.
+  Task<void> run_on_channel(Fd channel, std::vector<Fd> listeners = {});
   /// On the channel of the running master that has this named socket, and again after that one was
   /// replaced. Throws Unreachable when there is none within `wait`, or it refuses us.
   Task<void> run_joined(Address address, Duration wait);
@@ -59,7 +61,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
  private:
   Task<void> watch_signals();
   void reload();
-  Task<void> serve_channel(Fd channel);
+  Task<void> serve_channel(Fd channel, std::vector<Fd> listeners = {});
   Task<Fd> connect_to_master(const Address& address);
   Task<Fd> wait_for_master(const Address& address, Duration wait);
   void drain(channel::Drain how);
@@ -76,15 +78,17 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   Task<void> relay_output(std::shared_ptr<Relay> relay);
 
   void connection_passed(Work work) override;
+  void listeners_passed(std::vector<Fd> listeners) override;
+  void accept_asked() override;
+  void queue_passed(Fd masters, Fd ours) override;
   void connections_missed(std::size_t count) override;
   void drain_asked(channel::Drain how) override { drain(how); }
   void master_gone() override;
   void all_sent() override { changed_.set(); }
   std::uint64_t requests() const override { return service_.requests; }
   bool has_room() const override { return service_.open < options_.credits; }
-  void accepted(Fd connection, const SocketAddress&) override {
-    Session::open(service_, {.socket = std::move(connection)});
-  }
+  void accepted(Fd connection, const SocketAddress&) override;
+  void leaves_to_others() override;
 
   Reactor& reactor_;
   const SignalMask& signals_;
@@ -92,7 +96,8 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   WorkerOptions options_;
   Report report_;
   Service service_;
-  std::deque<Acceptor> acceptors_;
+  std::list<Acceptor> acceptors_;
+  std::uint64_t last_own_id_ = 0;  ///< of the connections that we accept beside a master
   std::shared_ptr<MasterLink> link_;
   Event changed_;  ///< a connection has ended, or the drain has begun or is over
   TimePoint drained_by_ = kNever;

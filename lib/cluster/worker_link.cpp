@@ -35,11 +35,13 @@ constexpr auto kRetryPause = std::chrono::milliseconds(10);
 
 }  // namespace
 
-WorkerLink::WorkerLink(Reactor& reactor, Owner& owner, Handshake handshake, int number, Fd channel)
+WorkerLink::WorkerLink(Reactor& reactor, Owner& owner, Handshake handshake, int number, Fd channel,
+                       bool joined)
     : reactor_(reactor),
       owner_(owner),
       handshake_(handshake),
       number_(number),
+      joined_(joined),
       channel_(std::move(channel)),
       readiness_(reactor, channel_.get()),
       packet_(std::make_unique_for_overwrite<char[]>(channel::kMaxMessage)) {
@@ -132,18 +134,11 @@ std::string WorkerLink::handle(const channel::Message& message, std::vector<Fd>&
       if (greeted_) return "it sent a second HELLO";
       greeted_ = true;
       credits_ = message.hello.credits;
+      calls_ = message.hello.calls;
       pid_ = static_cast<pid_t>(message.hello.pid);
       return "";
     case channel::Type::ready: owner_.worker_ready(*this); return "";
-    case channel::Type::started:
-      for (const std::uint64_t id : message.ids) {
-        Work work;
-        if (!take_unstarted(id, work)) return "it started a connection that it was not given";
-        ++held_;
-      }
-      most_per_message_ = std::min(channel::kMaxEntries, 2 * most_per_message_);
-      owner_.worker_has_room(*this);
-      return "";
+    case channel::Type::started: return start(message.ids);
     case channel::Type::finished:
       if (message.ids.size() > held_) return "it finished more connections than it was given";
       held_ -= message.ids.size();
@@ -156,8 +151,25 @@ std::string WorkerLink::handle(const channel::Message& message, std::vector<Fd>&
       requests_ = message.requests;
       owner_.requests_told(*this);
       return "";
+    case channel::Type::listener: owner_.others_shall_accept(*this); return "";
+    case channel::Type::queue: return "";  // we are awake
     default: return "it sent a message that only a master sends";
   }
+}
+
+std::string WorkerLink::start(std::span<const std::uint64_t> ids) {
+  for (const std::uint64_t id : ids) {
+    Work work;
+    if (accepts_ && (id & channel::kOwnId) != 0) {
+      ++passed_;
+    } else if (!take_unstarted(id, work)) {
+      return "it started a connection that it was not given";
+    }
+    ++held_;
+  }
+  most_per_message_ = std::min(channel::kMaxEntries, 2 * most_per_message_);
+  owner_.worker_has_room(*this);
+  return "";
 }
 
 std::string WorkerLink::take_back(const channel::Message& message, std::vector<Fd>& descriptors) {
@@ -275,7 +287,12 @@ WorkerLink::Sent WorkerLink::send_works() {
 
 WorkerLink::Sent WorkerLink::send_messages() {
   while (!messages_.empty()) {
-    switch (send_fds(channel_.get(), messages_.front(), {}).outcome) {
+    const Outgoing& next = messages_.front();
+    std::array<int, channel::kMaxEntries> descriptors{};
+    std::transform(next.descriptors.begin(), next.descriptors.end(), descriptors.begin(),
+                   [](const Fd& fd) { return fd.get(); });
+    switch (send_fds(channel_.get(), next.message, {descriptors.data(), next.descriptors.size()})
+                .outcome) {
       case SendOutcome::would_block: return Sent::blocked;
       case SendOutcome::closed: return Sent::closed;
       case SendOutcome::sent: messages_.pop_front(); break;
@@ -288,17 +305,35 @@ WorkerLink::Sent WorkerLink::send_messages() {
 
 void WorkerLink::ask_for_requests() {
   // One that does not read is not asked again and again.
-  if (messages_.size() < kMaxQuestions) send_soon(channel::encode_requests(0));
+  if (messages_.size() < kMaxQuestions) send_soon({channel::encode_requests(0)});
 }
 
-void WorkerLink::send_soon(std::string message) {
-  if (is_full()) messages_.push_back(std::move(message));
+void WorkerLink::pass_source(channel::Type type, std::vector<Fd> descriptors) {
+  accepts_ = type == channel::Type::listener;
+  Outgoing passed;
+  passed.message =
+      is_full() ? channel::encode_passing(type, descriptors.size()) : std::string(1, kPlainByte);
+  passed.descriptors = std::move(descriptors);
+  send_soon(std::move(passed));
+}
+
+void WorkerLink::wake(channel::Type type) {
+  if (!is_full() || !open_ || !messages_.empty()) return;
+  static const std::string kLook = channel::encode_passing(channel::Type::listener, 0);
+  static const std::string kWake = channel::encode_passing(channel::Type::queue, 0);
+  if (type == channel::Type::listener) return send_soon({kLook});
+  // With no room for it there are messages that it has not read, and it looks when it does.
+  send_fds(channel_.get(), kWake, {});
+}
+
+void WorkerLink::send_soon(Outgoing message) {
+  if (is_full() || !message.descriptors.empty()) messages_.push_back(std::move(message));
   flush();
 }
 
 void WorkerLink::drain(channel::Drain how) {
   draining_ = true;
-  send_soon(channel::encode_drain(how));
+  send_soon({channel::encode_drain(how)});
 }
 
 void WorkerLink::close(const std::string& problem) {

@@ -7,6 +7,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -42,6 +43,8 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
     virtual void worker_would_leave(WorkerLink& link) = 0;
     /// A connection that it had, or refused, is to go to another.
     virtual void connection_returned(WorkerLink& link, Work work) = 0;
+    /// It leaves who waits at its listeners to others.
+    virtual void others_shall_accept(WorkerLink& link) = 0;
     /// It has told how many requests there were.
     virtual void requests_told(WorkerLink& link) = 0;
     /// It closed its end, or broke the protocol (`problem` says how; empty otherwise). Nothing
@@ -54,7 +57,8 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
     ~Owner() = default;
   };
 
-  WorkerLink(Reactor& reactor, Owner& owner, Handshake handshake, int number, Fd channel);
+  WorkerLink(Reactor& reactor, Owner& owner, Handshake handshake, int number, Fd channel,
+             bool joined = false);
   WorkerLink(const WorkerLink&) = delete;
   WorkerLink& operator=(const WorkerLink&) = delete;
 
@@ -70,21 +74,33 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   /// Who it says that it is; 0 as long as it has not.
   pid_t pid() const { return pid_; }
   bool open() const { return open_; }
+  /// Whether it was started by others, and so without anything.
+  bool has_joined() const { return joined_; }
   bool is_full() const { return handshake_ == Handshake::full; }
   /// Connections that it was given and has not finished, those on their way included. Not known
   /// (0) without a handshake.
   std::size_t held() const { return held_ + unstarted_.size() + queue_.size(); }
+  /// Requests of a queue that it will have at a time.
+  std::size_t calls() const { return calls_; }
   /// Connections on their way to it.
   std::size_t unstarted() const { return unstarted_.size() + queue_.size(); }
-  /// Connections that it was ever given.
+  /// Connections that it was ever given, or has accepted.
   std::uint64_t passed() const { return passed_; }
   /// Requests that it has told of.
   std::uint64_t requests() const { return requests_; }
   /// Whether it may be given one more connection.
   bool has_room() const;
 
-  /// Queues a connection; flush() sends.
-  void pass(Work work) { queue_.push_back(std::move(work)); }
+  /// Queues a connection, and numbers it; flush() sends.
+  void pass(Work work) {
+    work.id = ++last_id_;
+    queue_.push_back(std::move(work));
+  }
+  /// Sends what its work comes from: all listeners, or the memories of a queue. Without a handshake
+  /// they go with one byte.
+  void pass_source(channel::Type type, std::vector<Fd> descriptors);
+  /// Has it look at its listeners or its queue. It does so in any case when messages wait for it.
+  void wake(channel::Type type);
   /// Sends what is queued, as far as the channel takes it now; the rest follows by itself.
   void flush();
   /// What it has not started: to be given to another, once it is known that it will not.
@@ -99,6 +115,10 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
 
  private:
   enum class Sent { all, blocked, closed };
+  struct Outgoing {
+    std::string message;
+    std::vector<Fd> descriptors{};
+  };
   bool receive_one();
   bool must_wait() const;
   bool next_is_return() const;
@@ -106,7 +126,8 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   Sent send_works();
   Sent send_messages();
   void end_receiving();
-  void send_soon(std::string message);
+  void send_soon(Outgoing message);
+  std::string start(std::span<const std::uint64_t> ids);
   static Task<void> receive(std::shared_ptr<WorkerLink> self);
   static Task<void> send_when_writable(std::shared_ptr<WorkerLink> self);
   static Task<void> pause_after_refusal(std::shared_ptr<WorkerLink> self);
@@ -119,19 +140,23 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   Owner& owner_;
   Handshake handshake_;
   int number_;
+  bool joined_;
   pid_t pid_ = 0;
   Fd channel_;
   Readiness readiness_;
   std::unique_ptr<char[]> packet_;
   std::deque<Work> queue_;
-  std::deque<Work> unstarted_;        ///< sent, in this order
-  std::deque<std::string> messages_;  ///< to be sent behind what is queued
-  std::size_t held_ = 0;              ///< started
+  std::deque<Work> unstarted_;     ///< sent, in this order
+  std::deque<Outgoing> messages_;  ///< to be sent behind what is queued
+  std::size_t held_ = 0;           ///< started
   std::size_t credits_ = 0;
+  std::size_t calls_ = 0;
   std::size_t most_per_message_ = channel::kMaxEntries;  ///< fewer for one short of descriptors
   std::uint64_t passed_ = 0;
   std::uint64_t requests_ = 0;
+  std::uint64_t last_id_ = 0;
   bool open_ = true;
+  bool accepts_ = false;  ///< it has listeners
   bool greeted_ = false;
   bool draining_ = false;
   bool refusing_ = false;  ///< it had no descriptor left a moment ago

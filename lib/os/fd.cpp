@@ -33,7 +33,11 @@ void Fd::reset() {
 }
 
 Fd Fd::duplicate() const {
-  const int copy = fcntl(number_, F_DUPFD_CLOEXEC, 0);
+  return handoff::duplicate(number_);
+}
+
+Fd duplicate(int number) {
+  const int copy = fcntl(number, F_DUPFD_CLOEXEC, 0);
   if (copy < 0) throw SystemError(errno, "duplicate a descriptor");
   return Fd(copy);
 }

@@ -36,6 +36,9 @@ class Fd {
   int number_ = -1;
 };
 
+/// The same of a descriptor that is not owned here.
+Fd duplicate(int number);
+
 /// A new pipe, close-on-exec, both ends blocking.
 struct Pipe {
   Fd read_end;

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -84,15 +85,22 @@ void bind_named(int socket, const std::string& path, mode_t mode) {
 }
 
 void check_listening(int socket, const std::string& text) {
-  int listening = 0;
-  socklen_t size = sizeof listening;
-  if (getsockopt(socket, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0) {
-    throw SystemError(errno, "listen", text);
-  }
-  if (listening == 0) {
+  if (!socket_type(socket)) throw SystemError(errno, "listen", text);
+  if (!is_listening(socket)) {
     throw InvalidArgument(
         fmt::format("listen, on {}: the descriptor is not a listening socket", text));
   }
+}
+
+void bind_address(int socket, const SocketAddress& wanted, const std::string& text) {
+  if (wanted.family() != AF_UNIX) {
+    set_option(socket, SOL_SOCKET, SO_REUSEADDR, 1, "set SO_REUSEADDR");
+  }
+  // So that 0.0.0.0:80 and [::]:80 can be listened on together.
+  if (wanted.family() == AF_INET6) {
+    set_option(socket, IPPROTO_IPV6, IPV6_V6ONLY, 1, "set IPV6_V6ONLY");
+  }
+  if (bind(socket, wanted.data(), wanted.size()) < 0) throw SystemError(errno, "listen", text);
 }
 
 SocketAddress name_of(int socket, int (*query)(int, sockaddr*, socklen_t*)) {
@@ -126,6 +134,36 @@ void Listener::own() {
   if (!lock_.valid()) return;
   path_ = Address::parse(text_).name;
   lock_name_ = with_suffix(path_, kLockSuffix);
+}
+
+bool Listener::is_shut_down() const {
+  pollfd asked{fd(), 0, 0};
+  return poll(&asked, 1, 0) > 0 && (asked.revents & POLLHUP) != 0;
+}
+
+bool Listener::heal() {
+  const Address address = Address::parse(text_);
+  const int type = socket_type(fd()).value_or(SOCK_STREAM);
+  // The kernel has kept a port that was asked for, and freed one that it chose itself.
+  if (address.kind == Address::Kind::tcp && local_address(fd()).text() == text_) {
+    if (listen(fd(), ListenOptions().backlog) < 0) throw SystemError(errno, "listen", text_);
+    if (!is_shut_down()) return true;
+  }
+  const SocketAddress wanted = address.resolve().front();
+  Fd fresh = make_socket(wanted, type);
+  if (address.kind == Address::Kind::unix_path) {
+    struct stat old {};
+    if (!lock_.valid() || stat(address.name.c_str(), &old) < 0) {
+      throw SystemError(EADDRINUSE, "listen", text_);  // it is not ours to replace
+    }
+    bind_named(fresh.get(), address.name, old.st_mode & 0777U);
+  } else {
+    bind_address(fresh.get(), wanted, text_);
+  }
+  if (listen(fresh.get(), ListenOptions().backlog) < 0) throw SystemError(errno, "listen", text_);
+  set_nonblocking(fresh.get(), (fcntl(fd(), F_GETFL) & O_NONBLOCK) != 0);
+  fd_ = std::move(fresh);
+  return false;
 }
 
 Listener listen_on(const Address& address, const ListenOptions& options) {
@@ -162,16 +200,7 @@ Listener listen_on(const Address& address, const ListenOptions& options) {
     bind_named(socket, address.name, options.mode);
     listener.path_ = address.name;
   } else {
-    if (wanted.family() != AF_UNIX) {
-      set_option(socket, SOL_SOCKET, SO_REUSEADDR, 1, "set SO_REUSEADDR");
-    }
-    // So that 0.0.0.0:80 and [::]:80 can be listened on together.
-    if (wanted.family() == AF_INET6) {
-      set_option(socket, IPPROTO_IPV6, IPV6_V6ONLY, 1, "set IPV6_V6ONLY");
-    }
-    if (bind(socket, wanted.data(), wanted.size()) < 0) {
-      throw SystemError(errno, "listen", address.text);
-    }
+    bind_address(socket, wanted, address.text);
   }
   if (options.blocking) set_nonblocking(socket, false);
   if (listen(socket, options.backlog) < 0) throw SystemError(errno, "listen", address.text);
@@ -206,6 +235,7 @@ Accepted try_accept(int listener) {
     case ENFILE:
     case ENOBUFS:
     case ENOMEM: return {Accepted::Outcome::exhausted, {}, {}, error};
+    case EINVAL: return {Accepted::Outcome::shut_down, {}, {}, error};
     default: throw SystemError(error, "accept");
   }
 }
@@ -225,6 +255,12 @@ Fd make_socket(const SocketAddress& address, int type) {
     set_option(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1, "set TCP_NODELAY");
   }
   return fd;
+}
+
+bool is_listening(int number) {
+  int listening = 0;
+  socklen_t size = sizeof listening;
+  return getsockopt(number, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening != 0;
 }
 
 std::optional<int> socket_type(int number) {

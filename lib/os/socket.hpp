@@ -43,6 +43,12 @@ class Listener {
   int lock() const { return lock_.get(); }
   /// Another process owns the listener now: its path is left alone.
   void disown() { path_.clear(), lock_name_.clear(); }
+  /// Whether some process that shares the socket has shut it down.
+  bool is_shut_down() const;
+  /// Listens again when that has happened, on the same address. True when the same socket does, so
+  /// that whoever has it can accept again; false when another took its place here. Throws
+  /// SystemError.
+  bool heal();
   /// An adopted listener's path is ours to remove from now on.
   void own();
   /// A listener of another process, which has disowned it or will. `lock` is not valid for one that
@@ -75,6 +81,7 @@ struct Accepted {
     would_block,  ///< nobody is waiting
     try_again,    ///< a connection was lost before it was accepted (accept(2): ECONNABORTED, ...)
     exhausted,    ///< out of descriptors or memory: pause, then try again
+    shut_down,    ///< the listener does not listen any more
   };
   Outcome outcome;
   Fd fd;
@@ -82,7 +89,7 @@ struct Accepted {
   int error_number = 0;
 };
 /// Never blocks on a non-blocking listener. The new descriptor is close-on-exec and blocking.
-/// Throws SystemError when the listener itself is broken.
+/// Throws SystemError when the descriptor is none to accept from.
 Accepted try_accept(int listener);
 
 /// A connected pair of Unix sockets, close-on-exec, blocking.
@@ -90,6 +97,9 @@ std::pair<Fd, Fd> make_socket_pair(int type);
 
 /// A new non-blocking, close-on-exec socket for `address`, TCP_NODELAY set where it exists.
 Fd make_socket(const SocketAddress& address, int type = SOCK_STREAM);
+
+/// Whether it is a listening socket.
+bool is_listening(int number);
 
 /// SO_TYPE, or nothing when `number` is no socket.
 std::optional<int> socket_type(int number);

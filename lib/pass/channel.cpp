@@ -115,6 +115,7 @@ std::string encode_hello(const Hello& hello) {
   Writer writer(Type::hello, 0);
   writer.number(hello.pid);
   writer.number(hello.credits);
+  writer.number(hello.calls);
   return writer.take();
 }
 
@@ -135,6 +136,10 @@ std::string encode_requests(std::uint64_t count) {
   Writer writer(Type::requests, 0);
   writer.number(count);
   return writer.take();
+}
+
+std::string encode_passing(Type type, std::size_t descriptors) {
+  return Writer(type, descriptors).take();
 }
 
 std::size_t size_of(const Entry& entry) {
@@ -168,6 +173,7 @@ std::optional<Message> decode(std::span<const char> packet) {
     message.hello.pid = reader.number<std::uint32_t>();
     message.hello.credits = reader.number<std::uint32_t>();
     if (version != kVersion) return message;
+    message.hello.calls = reader.number<std::uint32_t>();
   }
   if (version != kVersion) return std::nullopt;
   switch (message.type) {
@@ -192,6 +198,11 @@ std::optional<Message> decode(std::span<const char> packet) {
       for (std::size_t i = 0; i < count; ++i) {
         message.ids.push_back(reader.number<std::uint64_t>());
       }
+      break;
+    case Type::listener:
+    case Type::queue:
+      if (count > kMaxEntries) return std::nullopt;
+      message.descriptors = count;
       break;
     case Type::requests: message.requests = reader.number<std::uint64_t>(); break;
     default: return std::nullopt;

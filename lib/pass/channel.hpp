@@ -43,6 +43,8 @@ enum class Type : std::uint8_t {
   refused = 5,     ///< worker: ids whose descriptor did not arrive
   finished = 6,    ///< worker: ids whose connection has ended
   returned = 7,    ///< worker: entries, as in `connection`, between two frames
+  listener = 8,    ///< master: listening sockets, all that there are; both, none: look who waits
+  queue = 9,       ///< master: a queue's two memories; both, none: wake up
   drain = 10,      ///< master: finish what was started, take nothing new, leave
   leave = 11,      ///< worker: it asks to be drained
   requests = 12,   ///< master: how many requests were there? worker: so many
@@ -58,11 +60,15 @@ struct Hello {
   std::uint8_t version = kVersion;
   std::uint32_t pid = 0;
   std::uint32_t credits = 0;  ///< connections that it will hold at a time
+  std::uint32_t calls = 1;    ///< requests of a queue that it will have at a time
 };
+
+/// Worker: a connection that it has accepted itself has a number of its own, with this bit.
+inline constexpr std::uint64_t kOwnId = std::uint64_t{1} << 63U;
 
 /// A connection on its way to or from a worker.
 struct Entry {
-  std::uint64_t id = 0;                ///< the master's number for it, never used twice
+  std::uint64_t id = 0;                ///< of the connection on this channel, never used twice
   SocketAddress peer;                  ///< as accept(2) gave it
   std::string_view read;               ///< bytes that were read and not used
   std::size_t aside = 0;               ///< so many of them instead in a memfd behind the socket
@@ -77,7 +83,8 @@ struct Message {
   std::vector<Entry> entries;      ///< connection, returned
   std::vector<std::uint64_t> ids;  ///< started, refused, finished
   Drain drain;
-  std::uint64_t requests = 0;  ///< requests, since the worker's start
+  std::size_t descriptors = 0;  ///< listener, queue: how many come with it
+  std::uint64_t requests = 0;   ///< requests, since the worker's start
 };
 
 std::string encode_hello(const Hello& hello);
@@ -85,6 +92,8 @@ std::string encode_ready();
 std::string encode_drain(Drain drain);
 std::string encode_leave();
 std::string encode_requests(std::uint64_t count);
+/// `type` is `listener` or `queue`; with so many descriptors.
+std::string encode_passing(Type type, std::size_t descriptors);
 /// `type` is `connection` or `returned`. At most kMaxEntries of them.
 std::string encode_entries(Type type, std::span<const Entry> entries);
 /// `type` is `started`, `refused` or `finished`.

@@ -32,6 +32,8 @@ std::string encode(const channel::Message& message) {
     case Type::finished: return channel::encode_ids(message.type, message.ids);
     case Type::drain: return channel::encode_drain(message.drain);
     case Type::leave: return channel::encode_leave();
+    case Type::listener:
+    case Type::queue: return channel::encode_passing(message.type, message.descriptors);
     case Type::requests: return channel::encode_requests(message.requests);
   }
   check(false, "a decoded message has a type that is known");
@@ -50,6 +52,7 @@ bool same(const channel::Entry& one, const channel::Entry& other) {
 bool same(const channel::Message& one, const channel::Message& other) {
   return one.type == other.type && one.hello.version == other.hello.version &&
          one.hello.pid == other.hello.pid && one.hello.credits == other.hello.credits &&
+         one.hello.calls == other.hello.calls && one.descriptors == other.descriptors &&
          one.ids == other.ids && one.drain.give_back == other.drain.give_back &&
          one.drain.join_again == other.drain.join_again && one.requests == other.requests &&
          std::equal(one.entries.begin(), one.entries.end(), other.entries.begin(),

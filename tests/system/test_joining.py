@@ -48,8 +48,8 @@ def header(kind: int, count: int = 0) -> bytes:
     return struct.pack("<2sBBHH", b"HO", 1, kind, count, 0)
 
 
-def hello(pid: int = 1, credits: int = 10, version: int = 1) -> bytes:
-    return b"HO" + bytes([version]) + header(1)[3:] + struct.pack("<II", pid, credits)
+def hello(pid: int = 1, credits: int = 10, version: int = 1, calls: int = 1) -> bytes:
+    return b"HO" + bytes([version]) + header(1)[3:] + struct.pack("<III", pid, credits, calls)
 
 
 READY = header(2)

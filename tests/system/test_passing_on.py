@@ -52,7 +52,7 @@ class ScriptedWorker:
         self.channel.settimeout(handoff.PATIENCE)
         self.drained = False
         self.held: list[Entry] = []
-        self.send(HELLO, struct.pack("<II", os.getpid(), credits))
+        self.send(HELLO, struct.pack("<III", os.getpid(), credits, 1))
         self.send(READY)
 
     @classmethod
@@ -744,7 +744,7 @@ class Hostile(PassingOn):
 
     def test_a_second_hello(self):
         clients = self.give_it(1)
-        self.worker.send(HELLO, struct.pack("<II", os.getpid(), 10))
+        self.worker.send(HELLO, struct.pack("<III", os.getpid(), 10, 1))
         self.assert_blamed("it sent a second HELLO")
         self.assert_others_live(clients)
 
@@ -823,7 +823,7 @@ class Hostile(PassingOn):
     def test_another_version(self):
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as other:
             other.connect(self.path)
-            other.send(struct.pack("<2sBBHHII", b"HO", 9, HELLO, 0, 0, 1, 1))
+            other.send(struct.pack("<2sBBHHIII", b"HO", 9, HELLO, 0, 0, 1, 1, 1))
             self.server.wait_for_line("worker 3.*: it speaks version 9 .*, we speak 1; killed")
         self.worker.die()
         self.assert_others_live()

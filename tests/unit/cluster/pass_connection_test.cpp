@@ -39,7 +39,6 @@ class Cluster final : private WorkerLink::Owner {
 
   void arrive(const std::string& peer = "127.0.0.1:1") {
     Work work;
-    work.id = ++last_id_;
     work.connection = std::move(make_socket_pair(SOCK_STREAM).first);
     work.peer = Address::parse(peer).resolve().front();
     dispatcher.work_arrived(std::move(work));
@@ -52,6 +51,7 @@ class Cluster final : private WorkerLink::Owner {
   void worker_has_room(WorkerLink&) override {}
   void worker_would_leave(WorkerLink&) override {}
   void connection_returned(WorkerLink&, Work) override {}
+  void others_shall_accept(WorkerLink&) override {}
   void requests_told(WorkerLink&) override {}
   void worker_closed(WorkerLink&, const std::string&) override {}
   bool can_hold_more() const override { return true; }
@@ -59,7 +59,6 @@ class Cluster final : private WorkerLink::Owner {
   Reactor reactor_;
   std::vector<Fd> ends_;
   std::deque<std::shared_ptr<WorkerLink>> links_;
-  std::uint64_t last_id_ = 0;
 };
 
 TEST_CASE("round robin gives each worker one in turn") {

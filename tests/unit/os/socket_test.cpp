@@ -2,6 +2,7 @@
 #include "os/socket.hpp"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -162,12 +163,43 @@ TEST_CASE("without a free descriptor accepting is exhausted, and then goes on") 
   CHECK(try_accept(listener.fd()).outcome == Outcome::connection);
 }
 
-TEST_CASE("accepting from what does not listen is an error") {
-  const auto [left, right] = make_socket_pair(SOCK_STREAM);
-  const auto error =
-      test::thrown_by<SystemError>([&, number = left.get()] { (void)try_accept(number); });
-  CHECK(error.error_number() == EINVAL);
+TEST_CASE("accepting from a file is an error, and from what was shut down tells so") {
+  const Fd file(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  const auto error = test::thrown_by<SystemError>([&] { (void)try_accept(file.get()); });
+  CHECK(error.error_number() == ENOTSOCK);
   CHECK(error.attempt() == "accept");
+  const Listener listener = listen_on(Address::parse("127.0.0.1:0"));
+  REQUIRE(shutdown(listener.fd(), SHUT_RDWR) == 0);
+  CHECK(try_accept(listener.fd()).outcome == Accepted::Outcome::shut_down);
+}
+
+TEST_CASE("a listener that was shut down is healed on the same address") {
+  const test::TemporaryDirectory directory;
+  for (const std::string& text : {std::string("127.0.0.1:0"), directory.path("socket")}) {
+    CAPTURE(text);
+    Listener listener = listen_on(Address::parse(text));
+    const std::string address = listener.text();
+    CHECK(!listener.is_shut_down());
+    REQUIRE(shutdown(listener.fd(), SHUT_RDWR) == 0);
+    CHECK(listener.is_shut_down());
+    CHECK(!listener.heal());  // another socket, for the kernel has freed the port or keeps the path
+    CHECK(!listener.is_shut_down());
+    CHECK(listener.text() == address);
+    CHECK(try_accept(listener.fd()).outcome == Accepted::Outcome::would_block);
+    const SocketAddress target = Address::parse(address).resolve().front();
+    const Fd client = make_socket(target);
+    CHECK(connect(client.get(), target.data(), target.size()) == 0);
+    CHECK(try_accept(listener.fd()).outcome == Accepted::Outcome::connection);
+  }
+}
+
+TEST_CASE("a port that was asked for is healed for all who have the socket") {
+  const std::string address = listen_on(Address::parse("127.0.0.1:0")).text();
+  Listener listener = listen_on(Address::parse(address));
+  const Fd shared = duplicate(listener.fd());
+  REQUIRE(shutdown(shared.get(), SHUT_RDWR) == 0);
+  CHECK(listener.heal());
+  CHECK(try_accept(shared.get()).outcome == Accepted::Outcome::would_block);
 }
 
 TEST_CASE("a socket pair is connected, close-on-exec and blocking") {

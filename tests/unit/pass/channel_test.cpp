@@ -40,7 +40,7 @@ std::vector<std::string> valid_packets() {
 TEST_CASE("a packet starts with a mark, a version, a type and a count") {
   CHECK(encode_ready() == "HO\1\2\0\0\0\0"s);
   CHECK(encode_drain({}) == "HO\1\12\0\0\0\0"s);
-  CHECK(encode_hello({kVersion, 0x01020304, 16}) == "HO\1\1\0\0\0\0\4\3\2\1\20\0\0\0"s);
+  CHECK(encode_hello({kVersion, 0x01020304, 16}) == "HO\1\1\0\0\0\0\4\3\2\1\20\0\0\0\1\0\0\0"s);
   const std::array<std::uint64_t, 1> ids = {0x0102030405060708};
   CHECK(encode_ids(Type::finished, ids) == "HO\1\6\1\0\0\0\10\7\6\5\4\3\2\1"s);
 }
