@@ -144,10 +144,11 @@ bool Listener::is_shut_down() const {
 bool Listener::heal() {
   const Address address = Address::parse(text_);
   const int type = socket_type(fd()).value_or(SOCK_STREAM);
-  // The kernel has kept a port that was asked for, and freed one that it chose itself.
-  if (address.kind == Address::Kind::tcp && local_address(fd()).text() == text_) {
-    if (listen(fd(), ListenOptions().backlog) < 0) throw SystemError(errno, "listen", text_);
-    if (!is_shut_down()) return true;
+  if (address.kind == Address::Kind::tcp && listen(fd(), ListenOptions().backlog) == 0) {
+    // The kernel has kept a port that was asked for. One that it chose itself it has freed, and the
+    // socket has another now.
+    if (local_address(fd()).text() == text_) return true;
+    shutdown(fd(), SHUT_RDWR);
   }
   const SocketAddress wanted = address.resolve().front();
   Fd fresh = make_socket(wanted, type);

@@ -4,9 +4,14 @@
 //
 //     wait      waits so long, as for a backend; other calls go on meanwhile
 //     compute   burns so much CPU time, and nothing else goes on
+//     vary      waits that long, or 100 times as long one time in 20, as chance has it; which is
+//               another one for each worker of a master, and the same in each run
 #include <chrono>
 #include <cstdlib>
 #include <ctime>
+#include <memory>
+#include <random>
+#include <utility>
 
 #include "cli/worker_main.hpp"
 
@@ -34,6 +39,17 @@ Task<Result> wait(handoff::Reactor& reactor, Call call) {
   co_return Result::success(call.params);
 }
 
+/// Chance begins anew with the number of the worker.
+unsigned seed() {
+  const char* number = std::getenv("HANDOFF_WORKER");
+  return number == nullptr ? 0 : static_cast<unsigned>(std::atoi(number));
+}
+
+Task<Result> vary(handoff::Reactor& reactor, bool long_one, Call call) {
+  co_await reactor.sleep_until(handoff::Clock::now() + (long_one ? 100 : 1) * seconds_of(call));
+  co_return Result::success(call.params);
+}
+
 Task<Result> compute(Call call) {
   const handoff::Duration end = cpu_time() + seconds_of(call);
   while (cpu_time() < end) {
@@ -48,5 +64,9 @@ int main(int argc, char** argv) {
       "bench_worker", argc, argv, [](handoff::Handlers& handlers, handoff::Reactor& reactor) {
         handlers.add("wait", [&reactor](Call call) { return wait(reactor, std::move(call)); });
         handlers.add("compute", compute);
+        const auto chance = std::make_shared<std::mt19937>(seed());
+        handlers.add("vary", [&reactor, chance](Call call) {
+          return vary(reactor, (*chance)() % 20 == 0, std::move(call));
+        });
       });
 }
