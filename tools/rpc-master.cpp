@@ -14,9 +14,20 @@ namespace {
 using handoff::ExitCode;
 using handoff::Tool;
 
+void refuse_queue_options(const CLI::App& app) {
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->count() == 0 || !option->get_description().starts_with("(queue)")) continue;
+    throw handoff::InvalidArgument(
+        fmt::format("{} is for --pass queue; else workers serve the clients: give it to rpc-worker",
+                    option->get_name()));
+  }
+}
+
 handoff::MasterOptions parse(Tool& tool) {
   handoff::MasterOptions options;
   handoff::SupervisorOptions& supervisor = options.supervisor;
+  handoff::PassQueue::Options& queue = options.queue;
+  std::vector<std::string> idempotent;
   options.workers = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   auto& app = tool.app;
   tool.describe("Accept connections, and pass each of them to one of the workers.",
@@ -49,6 +60,15 @@ handoff::MasterOptions parse(Tool& tool) {
   app.add_option("--max-connections", options.max_connections, "Stop accepting above it")
       ->check(CLI::Range(1, 100000000))
       ->type_name("N");
+  app.add_option("--idempotent", idempotent,
+                 "(queue) Give this method to another worker when its worker dies; repeatable")
+      ->type_name("METHOD")
+      ->allow_extra_args(false);
+  app.add_option("--queue-limit", queue.queue_limit,
+                 "(queue) Requests that wait or run at a time (default 1024)")
+      ->check(CLI::Range(1, 1000000))
+      ->type_name("N");
+  handoff::add_session_options(tool, queue.limits, "(queue) ");
   tool.add_duration("--ready-timeout", supervisor.ready_timeout,
                     "Kill a worker that is not ready by then (default 10s)");
   tool.add_duration("--drain-timeout", supervisor.drain_timeout,
@@ -70,6 +90,8 @@ handoff::MasterOptions parse(Tool& tool) {
       ->type_name("PATH");
   tool.parse();
 
+  queue.idempotent.insert(idempotent.begin(), idempotent.end());
+  if (options.pass != handoff::Pass::queue) refuse_queue_options(app);
   if (options.join) handoff::require_named(*options.join, "join");
   if (options.control) handoff::require_named(*options.control, "control");
   handoff::add_inherited_listeners(options.listen);

@@ -81,12 +81,29 @@ void Reactor::turn() {
   resume_posted();
 }
 
+bool Reactor::poll_all() {
+  bool any = false;
+  for (std::size_t i = 0; i < pollers_.size(); ++i) any = pollers_[i]->poll() || any;
+  return any || !posted_.empty();
+}
+
 int Reactor::wait_for_events() {
+  constexpr TimePoint kNow = TimePoint::min();
+  const TimePoint next = timers_.empty() ? kNever : timers_.front().armed;
+  if (poll_all()) return wait_until(kNow);
+  if (pollers_.empty()) return wait_until(next);
+  for (Poller* poller : pollers_) poller->set_waiting(true);
+  const int count = wait_until(poll_all() ? kNow : next);
+  for (Poller* poller : pollers_) poller->set_waiting(false);
+  return count;
+}
+
+int Reactor::wait_until(TimePoint when) {
   Duration timeout = Duration(-1);
-  if (!posted_.empty()) {
+  if (when == TimePoint::min()) {
     timeout = Duration::zero();
-  } else if (!timers_.empty()) {
-    timeout = std::max(Duration::zero(), timers_.front().armed - Clock::now());
+  } else if (when != kNever) {
+    timeout = std::max(Duration::zero(), when - Clock::now());
   }
   const int capacity = static_cast<int>(events_.size());
   int count = -1;

@@ -27,6 +27,18 @@ inline constexpr TimePoint kNever = TimePoint::max();
 /// `now + duration`, or kNever when the duration is 0 or less ("no deadline").
 TimePoint deadline_after(TimePoint now, Duration duration);
 
+/// Something that other processes or threads put something into without a system call.
+class Poller {
+ public:
+  /// Takes what there is. Whether there was anything.
+  virtual bool poll() = 0;
+  /// The loop is about to wait: from now on whoever puts something in wakes it. Or no longer.
+  virtual void set_waiting(bool waiting) = 0;
+
+ protected:
+  ~Poller() = default;
+};
+
 class Readiness;
 class SleepAwaiter;
 class Timer;
@@ -52,6 +64,10 @@ class Reactor final : private RootOwner {
   /// When the last wait ended. Cheap; good enough for deadlines, not for measurements.
   TimePoint now() const { return now_; }
 
+  /// Looks at it in every turn of the loop, until it is removed.
+  void add(Poller& poller) { pollers_.push_back(&poller); }
+  void remove(Poller& poller) { std::erase(pollers_, &poller); }
+
   /// Resumes `frame` in the next turn of the loop.
   void post(std::coroutine_handle<> frame) { posted_.push_back(frame); }
   /// Takes a posted frame back, when it is destroyed before its turn.
@@ -72,6 +88,8 @@ class Reactor final : private RootOwner {
 
   void turn();
   int wait_for_events();
+  int wait_until(TimePoint when);
+  bool poll_all();
   void dispatch(const epoll_event& event);
   void fire_timers();
   void resume_posted();
@@ -89,6 +107,7 @@ class Reactor final : private RootOwner {
   Fd epoll_;
   TimePoint now_ = Clock::now();
   std::vector<TimerEntry> timers_;
+  std::vector<Poller*> pollers_;
   std::vector<std::coroutine_handle<>> posted_;
   std::vector<std::coroutine_handle<>> resuming_;
   std::vector<std::coroutine_handle<>> roots_;

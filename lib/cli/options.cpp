@@ -76,6 +76,22 @@ void add_max_frame(CLI::App& app, std::uint32_t& max_frame, const std::string& h
       ->type_name("BYTES");
 }
 
+void add_session_options(Tool& tool, SessionLimits& limits, const std::string& mark) {
+  add_max_frame(tool.app, limits.max_frame, mark + "Longest body of a frame (default 1MiB)");
+  add_choice(tool.app, "--framing", limits.framing,
+             {{"auto", Framing::unknown}, {"length", Framing::length}, {"lines", Framing::lines}},
+             mark + "auto (default: as the client's first bytes have it), length or lines")
+      ->type_name("WHAT");
+  tool.add_duration("--timeout", limits.call_timeout,
+                    mark + "Deadline of a call (default 30s; 0: none)");
+  tool.add_duration("--idle-timeout", limits.idle_timeout,
+                    mark + "Close a connection that is idle for so long (default: never)");
+  tool.add_duration("--frame-timeout", limits.frame_timeout,
+                    mark + "From a frame's first byte to its last (default 30s)");
+  tool.add_duration("--write-timeout", limits.write_timeout,
+                    mark + "For a client to take some of its replies (default 30s)");
+}
+
 void add_exchange_options(Tool& tool, ExchangeOptions& options) {
   tool.add_duration("-t,--timeout", options.timeout, "Deadline of everything (default: none)");
   tool.app

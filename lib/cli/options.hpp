@@ -16,6 +16,7 @@
 #include "cluster/report.hpp"
 #include "os/address.hpp"
 #include "os/error.hpp"
+#include "rpc/service.hpp"
 
 /// Options that several tools have, and words that several options take.
 namespace handoff {
@@ -55,6 +56,9 @@ CLI::Option* add_choice(CLI::App& app, const std::string& names, Value& value,
 /// An option that takes one address.
 CLI::Option* add_address(CLI::App& app, const std::string& names, std::optional<Address>& address,
                          const std::string& help, const std::string& type);
+
+/// What a client may make a server hold or wait for. `mark` goes before each explanation.
+void add_session_options(Tool& tool, SessionLimits& limits, const std::string& mark = "");
 
 /// Throws InvalidArgument, naming `what`, unless the address is that of a named Unix socket.
 void require_named(const Address& address, std::string_view what);

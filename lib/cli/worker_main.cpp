@@ -113,7 +113,6 @@ Options parse(Tool& tool) {
                  "Connections held at a time (default: what the descriptor limit allows)")
       ->check(CLI::Range(1, 10000000))
       ->type_name("N");
-  add_max_frame(app, limits.max_frame, "Longest body of a frame (default 1MiB)");
   app.add_option_function<std::string>(
          "--max-requests",
          [&options](const std::string& text) {
@@ -126,17 +125,7 @@ Options parse(Tool& tool) {
       ->type_name("WHOM");
   tool.add_duration("--max-lifetime", options.worker.max_lifetime,
                     "Ask to be replaced after so long (default: never)");
-  add_choice(app, "--framing", limits.framing,
-             {{"auto", Framing::unknown}, {"length", Framing::length}, {"lines", Framing::lines}},
-             "auto (default: as the client's first bytes have it), length or lines")
-      ->type_name("WHAT");
-  tool.add_duration("--timeout", limits.call_timeout, "Deadline of a call (default 30s; 0: none)");
-  tool.add_duration("--idle-timeout", limits.idle_timeout,
-                    "Close a connection that is idle for so long (default: never)");
-  tool.add_duration("--frame-timeout", limits.frame_timeout,
-                    "From a frame's first byte to its last (default 30s)");
-  tool.add_duration("--write-timeout", limits.write_timeout,
-                    "For a client to take some of its replies (default 30s)");
+  add_session_options(tool, limits);
   tool.add_duration("--drain-timeout", options.worker.drain_timeout,
                     "Cut off what has not ended by then (default 30s)");
   tool.parse();

@@ -61,16 +61,25 @@ ordered_json text_or_null(const std::string& text) {
   return text.empty() ? ordered_json() : ordered_json(text);
 }
 
+ordered_json to_json(const Queue::Counts& queue) {
+  return {{"waiting", queue.waiting},
+          {"running", queue.running},
+          {"late", queue.late},
+          {"redispatched", queue.redispatched},
+          {"died", queue.died}};
+}
+
 ordered_json to_json(const MasterStatus& status) {
   return {{"state", status.state},
           {"pid", getpid()},
           {"version", kVersion},
           {"pass", status.pass},
-          {"balance", status.balance},
+          {"balance", text_or_null(status.balance)},
           {"listeners", status.listeners},
           {"age", seconds(status.age)},
           {"connections", status.connections},
           {"waiting", status.waiting},
+          {"queue", status.queue ? to_json(*status.queue) : ordered_json()},
           {"accepted", status.accepted},
           {"reloads", status.reloads},
           {"last_reload_problem", text_or_null(status.last_reload)},
@@ -106,6 +115,20 @@ class Metrics {
   std::string text_;
 };
 
+void add_queue(Metrics& metrics, const Queue::Counts& queue) {
+  metrics.add("handoff_queue_waiting", "gauge", "Requests that wait for a free worker.",
+              static_cast<double>(queue.waiting));
+  metrics.add("handoff_queue_running", "gauge", "Requests that a worker has.",
+              static_cast<double>(queue.running));
+  metrics.add("handoff_queue_late_total", "counter", "Replies that came too late.",
+              static_cast<double>(queue.late));
+  metrics.add("handoff_queue_redispatched_total", "counter",
+              "Requests of dead workers that went to others.",
+              static_cast<double>(queue.redispatched));
+  metrics.add("handoff_queue_died_total", "counter", "Requests that died with their worker.",
+              static_cast<double>(queue.died));
+}
+
 std::string to_metrics(const MasterStatus& status) {
   Metrics metrics;
   metrics.add("handoff_age_seconds", "gauge", "Since the master started.", seconds(status.age));
@@ -113,6 +136,7 @@ std::string to_metrics(const MasterStatus& status) {
               static_cast<double>(status.accepted));
   metrics.add("handoff_waiting", "gauge", "Connections that no worker has room for.",
               static_cast<double>(status.waiting));
+  if (status.queue) add_queue(metrics, *status.queue);
   metrics.add("handoff_reloads_total", "counter", "Reloads that were done.",
               static_cast<double>(status.reloads));
   metrics.add("handoff_worker_ready", "gauge", "Workers that are ready.", status.workers,

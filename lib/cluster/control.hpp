@@ -5,12 +5,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "cluster/acceptor.hpp"
+#include "cluster/queue.hpp"
 #include "cluster/report.hpp"
 #include "cluster/supervisor.hpp"
 #include "os/socket.hpp"
@@ -25,12 +27,13 @@ struct MasterStatus {
   std::string balance;
   std::vector<std::string> listeners;
   Duration age{};
-  std::size_t connections = 0;  ///< now, with the workers or on their way
-  std::size_t waiting = 0;      ///< for a worker with room
-  std::uint64_t accepted = 0;   ///< ever
-  std::uint64_t reloads = 0;    ///< that were done
-  std::string last_reload;      ///< why the last one was not done, if so
-  std::string last_upgrade;     ///< the same
+  std::size_t connections = 0;         ///< now, with the workers or on their way
+  std::size_t waiting = 0;             ///< for a worker with room
+  std::uint64_t accepted = 0;          ///< ever
+  std::uint64_t reloads = 0;           ///< that were done
+  std::string last_reload;             ///< why the last one was not done, if so
+  std::string last_upgrade;            ///< the same
+  std::optional<Queue::Counts> queue;  ///< with --pass queue
   std::vector<WorkerStatus> workers;
 };
 

@@ -24,6 +24,11 @@ class Dispatcher {
   virtual void worker_gone(WorkerLink& link) = 0;
   /// Another master takes over, and has all but the connections.
   virtual void successor_joined(WorkerLink& link) = 0;
+  /// Nothing more is accepted: finish what the master itself serves, then close it, or give it to
+  /// the successor that has joined.
+  virtual void drain(channel::Drain) {}
+  /// Connections that the master itself serves.
+  virtual std::size_t serving() const { return 0; }
   /// A worker leaves to others who waits at the listeners that they share.
   virtual void others_shall_accept(WorkerLink&) {}
   /// What a worker that is started finds from descriptor 3 on, and in LISTEN_FDS.

@@ -74,6 +74,11 @@ Master::Master(Reactor& reactor, const SignalMask& signals, MasterOptions option
 
 std::unique_ptr<Dispatcher> Master::make_dispatcher() {
   if (options_.pass == Pass::connection) return std::make_unique<PassConnection>(options_.balance);
+  if (options_.pass == Pass::queue) {
+    auto queue = std::make_unique<PassQueue>(reactor_, options_.queue, [this] { on_change(); });
+    pass_queue_ = queue.get();
+    return queue;
+  }
   auto listener = std::make_unique<PassListener>();
   pass_listener_ = listener.get();
   return listener;
@@ -143,12 +148,12 @@ Task<Supervisor::CutOff> Master::run() {
   }
   co_await wait_for_control();
   Supervisor::CutOff cut_off = supervisor_.cut_off();
-  cut_off.connections += dispatcher_->waiting();
+  cut_off.connections += dispatcher_->waiting() + cut_off_;
   co_return cut_off;
 }
 
 bool Master::is_over() const {
-  return (handed_over_ || (stopping_ && !successor_)) && supervisor_.is_empty();
+  return (handed_over_ || (stopping_ && !successor_)) && retired_ && supervisor_.is_empty();
 }
 
 Task<void> Master::wait_for_control() {
@@ -185,7 +190,11 @@ void Master::handle_signal(int signal) {
     case SIGTERM:
     case SIGINT:
     case SIGQUIT:
-      if (stopping_) return supervisor_.kill_all();
+      if (stopping_) {
+        cut_short_ = true;
+        changed_.notify_all();
+        return supervisor_.kill_all();
+      }
       // What was handed over is drained already: a second one ends that.
       if (handed_over_) {
         stopping_ = true;
@@ -285,7 +294,20 @@ void Master::stop() {
   }
   for (Acceptor& acceptor : acceptors_) acceptor.close();
   if (door_) door_->acceptor().close();
-  supervisor_.retire_all({});
+  reactor_.spawn(retire_workers({}));
+  on_change();
+}
+
+/// Once the connections that we serve ourselves need them no more.
+Task<void> Master::retire_workers(channel::Drain how) {
+  dispatcher_->drain(how);
+  const TimePoint limit = deadline_after(reactor_.now(), options_.supervisor.drain_timeout);
+  while (dispatcher_->serving() > 0 && !cut_short_ && reactor_.now() < limit) {
+    co_await changed_.wait(limit);
+  }
+  cut_off_ = dispatcher_->serving();
+  supervisor_.retire_all(how);
+  retired_ = true;
   on_change();
 }
 
@@ -341,7 +363,7 @@ void Master::hand_over() {
     acceptor->close();
   }
   successor_->take_over();
-  supervisor_.retire_all({.give_back = true, .join_again = true});
+  reactor_.spawn(retire_workers({.give_back = true, .join_again = true}));
   on_change();
 }
 
@@ -360,7 +382,7 @@ void Master::write_pidfile() {
 
 bool Master::has_room() const {
   const std::size_t most = options_.max_connections;
-  return dispatcher_->can_take() && (most == 0 || supervisor_.held() < most);
+  return dispatcher_->can_take() && (most == 0 || connections() < most);
 }
 
 void Master::accepted(Fd connection, const SocketAddress& peer) {
@@ -369,6 +391,10 @@ void Master::accepted(Fd connection, const SocketAddress& peer) {
   work.connection = std::move(connection);
   work.peer = peer;
   dispatcher_->work_arrived(std::move(work));
+}
+
+std::size_t Master::connections() const {
+  return supervisor_.held() + dispatcher_->serving();
 }
 
 MasterStatus Master::status() const {
@@ -385,7 +411,8 @@ MasterStatus Master::status() const {
   }
   status.age = Clock::now() - started_;
   status.waiting = dispatcher_->waiting();
-  status.connections = supervisor_.held() + status.waiting;
+  status.connections = connections() + status.waiting;
+  if (pass_queue_ != nullptr) status.queue = pass_queue_->counts();
   status.accepted = accepted_;
   status.reloads = reloads_;
   status.last_reload = last_reload_;
@@ -405,8 +432,12 @@ std::string Master::scale(std::size_t workers) {
 void Master::connection_passed(Work work) {
   // Told to stop meanwhile: it is closed, as idle ones are.
   if (stopping_ && !handed_over_) return;
-  dispatcher_->work_arrived(std::move(work));
-  dispatcher_->flush();
+  try {
+    dispatcher_->work_arrived(std::move(work));
+    dispatcher_->flush();
+  } catch (const std::exception& error) {
+    report_(Severity::error, fmt::format("take a connection of the old master: {}", error.what()));
+  }
 }
 
 void Master::connections_missed(std::size_t count) {

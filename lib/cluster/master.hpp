@@ -18,6 +18,7 @@
 #include "cluster/master_link.hpp"
 #include "cluster/pass_connection.hpp"
 #include "cluster/pass_listener.hpp"
+#include "cluster/pass_queue.hpp"
 #include "cluster/succession.hpp"
 #include "cluster/supervisor.hpp"
 #include "os/notify.hpp"
@@ -45,6 +46,7 @@ struct MasterOptions {
   std::optional<Address> control;   ///< that of the control methods
   std::vector<uid_t> allowed_uids;
   SupervisorOptions supervisor;
+  PassQueue::Options queue;
   SuccessorCommand successor;  ///< for an upgrade
 };
 
@@ -82,6 +84,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   void inherit(Inheritance inheritance);
   Task<void> watch_signals();
   Task<void> feed_watchdog(Duration interval);
+  Task<void> retire_workers(channel::Drain how);
   static Task<void> ignore(Task<std::string> task);
   Task<void> wait_for_control();
   void handle_signal(int signal);
@@ -93,6 +96,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   void hand_over();
   void on_change();
   bool is_over() const;
+  std::size_t connections() const;
   void write_pidfile();
   void open_doors();
   void tell_manager();
@@ -125,6 +129,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   Report report_;
   ServiceManager manager_;
   PassListener* pass_listener_ = nullptr;  ///< the dispatcher, if it is that one
+  PassQueue* pass_queue_ = nullptr;        ///< the same
   std::unique_ptr<Dispatcher> dispatcher_;
   std::deque<Acceptor> acceptors_;
   Supervisor supervisor_;
@@ -142,6 +147,9 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   bool accepting_ = false;
   bool stopping_ = false;
   bool handed_over_ = false;
+  bool retired_ = false;     ///< the workers were told to leave
+  bool cut_short_ = false;   ///< by a second signal
+  std::size_t cut_off_ = 0;  ///< connections that we served ourselves
 };
 
 }  // namespace handoff

@@ -20,6 +20,27 @@ void Work::put_aside() {
   std::string().swap(read);
 }
 
+Work Work::from(LiveConnection connection) {
+  Work work;
+  work.id = connection.id;
+  work.peer = peer_address(connection.socket.get());
+  work.connection = std::move(connection.socket);
+  work.read = std::move(connection.read);
+  work.framing = connection.framing;
+  work.dialect = connection.dialect;
+  return work;
+}
+
+LiveConnection Work::to_connection() {
+  LiveConnection live;
+  live.id = id;
+  live.framing = framing;
+  live.dialect = dialect;
+  live.read = take_read();
+  live.socket = std::move(connection);
+  return live;
+}
+
 channel::Entry Work::entry() const {
   return {id, peer, read, aside_size, framing, dialect};
 }

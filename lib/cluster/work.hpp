@@ -8,6 +8,7 @@
 #include "os/address.hpp"
 #include "os/fd.hpp"
 #include "pass/channel.hpp"
+#include "rpc/service.hpp"
 
 namespace handoff {
 
@@ -25,6 +26,10 @@ struct Work {
 
   /// Puts `read` into a memfd when it is too long to stay.
   void put_aside();
+  /// As a session gives it.
+  static Work from(LiveConnection connection);
+  /// As a session takes it; throws what take_read() throws.
+  LiveConnection to_connection();
   /// Views last as long as this does.
   channel::Entry entry() const;
   /// What an entry says, with the descriptors that came with it, from `next` on. A descriptor that

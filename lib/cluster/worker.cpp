@@ -71,14 +71,7 @@ Worker::Worker(Reactor& reactor, const SignalMask& signals, MakeHandlers make_ha
   service_.most_requests = options_.max_requests;
   service_.on_most_requests = [this] { ask_to_leave(); };
   service_.on_returned = [this](LiveConnection connection) {
-    Work work;
-    work.id = connection.id;
-    work.peer = peer_address(connection.socket.get());
-    work.connection = std::move(connection.socket);
-    work.read = std::move(connection.read);
-    work.framing = connection.framing;
-    work.dialect = connection.dialect;
-    link_->give_back(std::move(work));
+    link_->give_back(Work::from(std::move(connection)));
     changed_.set();
   };
   service_.on_closed = [this](std::uint64_t id) {
@@ -165,6 +158,7 @@ Task<void> Worker::serve_channel(Fd channel, std::vector<Fd> listeners) {
   listeners.clear();
   co_await wait_until_drained();
   service_.abandon();
+  queue_.reset();
   link_->close();
   link_.reset();
 }
@@ -180,16 +174,12 @@ void Worker::require_full_channel() const {
 
 void Worker::connection_passed(Work work) {
   LiveConnection connection;
-  connection.id = work.id;
-  connection.framing = work.framing;
-  connection.dialect = work.dialect;
   try {
-    connection.read = work.take_read();
+    connection = work.to_connection();
   } catch (const std::exception& error) {
     report_(Severity::error, error.what());
     return service_.on_closed(work.id);
   }
-  connection.socket = std::move(work.connection);
   Session::open(service_, std::move(connection));
 }
 
@@ -211,7 +201,14 @@ void Worker::accept_asked() {
   for (Acceptor& acceptor : acceptors_) acceptor.look();
 }
 
-void Worker::queue_passed(Fd, Fd) {}
+void Worker::queue_passed(Fd masters, Fd ours) {
+  if (queue_) throw ProtocolError("channel: the master sent a second queue");
+  const std::shared_ptr<MasterLink> link = link_;
+  queue_ = std::make_shared<QueueEnd>(
+      service_, std::move(masters), std::move(ours),
+      QueueEnd::Owner{[link] { link->wake_master(channel::Type::queue); },
+                      [this] { changed_.set(); }});
+}
 
 void Worker::accepted(Fd connection, const SocketAddress&) {
   LiveConnection live;
@@ -355,11 +352,15 @@ bool Worker::is_overdue() const {
 
 /// Until nothing is left, and what is to be said to the master was said.
 Task<void> Worker::wait_until_idle() {
-  while ((service_.open + relaying_ > 0 || (link_ && !link_->idle())) && !is_overdue()) {
+  while (is_busy() && !is_overdue()) {
     changed_.clear();
     co_await changed_;
   }
-  cut_off_ = service_.open;
+  cut_off_ = service_.open + (queue_ ? queue_->running() : 0);
+}
+
+bool Worker::is_busy() const {
+  return service_.open + relaying_ > 0 || (queue_ && !queue_->idle()) || (link_ && !link_->idle());
 }
 
 }  // namespace handoff

@@ -12,6 +12,7 @@
 #include "async/stream.hpp"
 #include "cluster/acceptor.hpp"
 #include "cluster/master_link.hpp"
+#include "cluster/queue_end.hpp"
 #include "cluster/report.hpp"
 #include "os/signals.hpp"
 #include "os/socket.hpp"
@@ -69,6 +70,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   void leave();
   void set_drain_limit();
   bool is_overdue() const;
+  bool is_busy() const;
   void require_full_channel() const;
   Task<void> wait_until_drained();
   Task<void> wait_until_idle();
@@ -99,6 +101,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   std::list<Acceptor> acceptors_;
   std::uint64_t last_own_id_ = 0;  ///< of the connections that we accept beside a master
   std::shared_ptr<MasterLink> link_;
+  std::shared_ptr<QueueEnd> queue_;
   Event changed_;  ///< a connection has ended, or the drain has begun or is over
   TimePoint drained_by_ = kNever;
   std::optional<Alarm> drain_alarm_;

@@ -108,6 +108,10 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   /// What was not sent yet, to be given to another.
   std::deque<Work> take_unsent() { return std::exchange(queue_, {}); }
 
+  /// It has broken the protocol elsewhere: as if it had on the channel.
+  void blame(const std::string& problem) {
+    if (open_) close(problem);
+  }
   /// Tells the worker to finish and leave, once what is queued was sent.
   void drain(channel::Drain how);
   /// Asks for its number of requests; see Owner::requests_told.

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <string_view>
+#include <utility>
 
 #include "os/fd.hpp"
 
@@ -10,5 +12,38 @@ namespace handoff {
 /// A file in memory (memfd_create(2)) that holds `bytes`, positioned at its start, sealed: whoever
 /// gets it can read it and never change it. `name` shows in /proc for those who debug.
 Fd make_sealed_file(const char* name, std::string_view bytes);
+
+/// A whole file in memory, mapped and shared with whoever maps it too. Move-only.
+class Mapping {
+ public:
+  Mapping() = default;
+  /// Throws SystemError.
+  Mapping(int file, bool writable);
+  Mapping(Mapping&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  Mapping& operator=(Mapping&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+  ~Mapping();
+
+  char* data() const { return data_; }
+  std::size_t size() const { return size_; }
+
+ private:
+  char* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+/// A file in memory of so many zero bytes that keeps its size for ever, and our mapping of it.
+struct SharedMemory {
+  Fd file;
+  Mapping mapping;
+};
+/// We write, and whoever gets the file can only read it.
+SharedMemory make_memory_to_write(const char* name, std::size_t size);
+/// Whoever gets the file writes, and our mapping is to read.
+SharedMemory make_memory_to_read(const char* name, std::size_t size);
 
 }  // namespace handoff

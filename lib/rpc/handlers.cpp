@@ -12,12 +12,29 @@ namespace handoff {
 
 namespace {
 
+/// How much of a name that a client sent is worth repeating to it.
+constexpr std::size_t kMaxNameInMessage = 100;
+
+}  // namespace
+
 /// The article's server answers "ping" with "pong".
 std::string quoted_reply_name(std::string_view method) {
   return quote_json(method == "ping" ? "pong" : method);
 }
 
-}  // namespace
+std::string no_such_method(std::string_view name) {
+  return fmt::format("no such method: {}", name.substr(0, kMaxNameInMessage));
+}
+
+Task<Result> run_method(const Method& method, Call call) {
+  try {
+    if (method.handler) co_return co_await method.handler(std::move(call));
+    const Request request{call.method, call.params, call.id};
+    co_return Result::success(std::string(method.instant(request)));
+  } catch (const std::exception& error) {
+    co_return Result::error(ErrorCode::internal_error, error.what());
+  }
+}
 
 void Handlers::insert(std::string name, Method method) {
   if (name.empty()) throw InvalidArgument("method: a method needs a name");

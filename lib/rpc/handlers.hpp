@@ -49,6 +49,15 @@ struct Method {
   Handler handler;          ///< or that
 };
 
+/// What a reply to this method says in "out", as a JSON string.
+std::string quoted_reply_name(std::string_view method);
+
+/// What is said of a name that no method has.
+std::string no_such_method(std::string_view name);
+
+/// Runs either kind of method.
+Task<Result> run_method(const Method& method, Call call);
+
 /// The methods of a server by name. A name that ends in ".*" stands for all that begin with what is
 /// before the star, and "*" for all; the longest that fits counts.
 class Handlers {

@@ -43,6 +43,7 @@ struct SessionLimits {
   std::size_t concurrency = 256;                      ///< calls of all connections that run
   std::size_t max_waiting = 1024;                     ///< calls that wait to run; then "busy"
   Framing framing = Framing::unknown;                 ///< of every connection
+  bool reads_on_when_full = true;  ///< a connection of whose calls one waits to run
 };
 
 /// What all connections of one reactor share: the methods, the limits, and memory that is only
@@ -73,6 +74,12 @@ struct Service {
   void resume() { draining_ = gives_back_ = false; }
   /// What is left ends by itself; nobody is told.
   void abandon();
+
+  void count_requests(std::size_t count) {
+    const bool had_most = requests >= most_requests;
+    requests += count;
+    if (!had_most && requests >= most_requests) on_most_requests();
+  }
 
   std::size_t open = 0;            ///< connections
   std::vector<Session*> sessions;  ///< those that have begun; see Session::open

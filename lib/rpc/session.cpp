@@ -17,15 +17,8 @@ constexpr int kFramesPerTurn = 64;
 /// The first buffer of a frame that did not arrive whole.
 constexpr std::size_t kPartialSize = 4096;
 
-/// How much of a name that a client sent is worth repeating to it.
-constexpr std::size_t kMaxNameInMessage = 100;
-
 std::string too_long(const SessionLimits& limits) {
   return fmt::format("the reply exceeds the limit of {} bytes", limits.max_frame);
-}
-
-std::string no_such_method(std::string_view name) {
-  return fmt::format("no such method: {}", name.substr(0, kMaxNameInMessage));
 }
 
 }  // namespace
@@ -260,9 +253,7 @@ Session::Next Session::linger() {
 
 void Session::answer(std::string_view body, std::string& out) {
   const ParsedBody parsed = service_.parser.parse_body(body, dialect_);
-  const bool had_most = service_.requests >= service_.most_requests;
-  service_.requests += parsed.requests.size();
-  if (!had_most && service_.requests >= service_.most_requests) service_.on_most_requests();
+  service_.count_requests(parsed.requests.size());
   if (parsed.is_batch) return answer_batch(parsed.requests, out);
   answer_request(parsed.requests.front(), out);
 }
@@ -376,7 +367,8 @@ void Session::start_call(const Method& method, const Request& request, ReplyPlac
   call.method = request.method;
   call.params = request.params;
   call.id = request.id;
-  call.peer = peer_address(stream_.fd()).text();
+  if (!calls_->peer) calls_->peer = peer_address(stream_.fd()).text();
+  call.peer = *calls_->peer;
   call.deadline = deadline_after(service_.reactor.now(), service_.limits.call_timeout);
   calls_->next.push_back({service_.handlers, &method, std::move(call), std::move(place)});
   start_next_calls();
@@ -397,8 +389,8 @@ Task<void> Session::run_call(Session& session, NextCall next) {
   Call call = std::move(next.call);
   const std::string id = call.id;
   const std::string name =
-      method.quoted_name.empty() ? quote_json(call.method) : method.quoted_name;
-  Result result = co_await run_method(session.service_, method, std::move(call));
+      method.quoted_name.empty() ? quoted_reply_name(call.method) : method.quoted_name;
+  Result result = co_await wait_and_run(session, method, std::move(call));
   std::string body;
   if (!result.is_error()) {
     append_reply(body, place.dialect, name, result.json, id);
@@ -414,8 +406,13 @@ Task<void> Session::run_call(Session& session, NextCall next) {
 }
 
 /// Waits for its turn, then runs. Both take from the call's time.
-Task<Result> Session::run_method(Service& service, const Method& method, Call call) {
-  switch (co_await service.running.acquire(call.deadline)) {
+Task<Result> Session::wait_and_run(Session& session, const Method& method, Call call) {
+  Service& service = session.service_;
+  const bool waits = !service.running.available();
+  if (waits) ++session.calls_->waiting;
+  const Semaphore::Outcome outcome = co_await service.running.acquire(call.deadline);
+  if (waits) session.call_waits_no_more();
+  switch (outcome) {
     case Semaphore::Outcome::acquired: break;
     case Semaphore::Outcome::full:
       co_return Result::error(ErrorCode::busy, "busy: too many calls wait already");
@@ -423,13 +420,12 @@ Task<Result> Session::run_method(Service& service, const Method& method, Call ca
       co_return Result::error(ErrorCode::timed_out, "the call did not begin in time");
   }
   const SemaphorePlace place(service.running);
-  try {
-    if (method.handler) co_return co_await method.handler(std::move(call));
-    const Request request{call.method, call.params, call.id};
-    co_return Result::success(std::string(method.instant(request)));
-  } catch (const std::exception& error) {
-    co_return Result::error(ErrorCode::internal_error, error.what());
-  }
+  co_return co_await run_method(method, std::move(call));
+}
+
+void Session::call_waits_no_more() {
+  --calls_->waiting;
+  if (waits_for_call_ && !service_.limits.reads_on_when_full) calls_->one_finished.set();
 }
 
 void Session::complete(const ReplyPlace& place, std::string_view body) {
@@ -469,6 +465,7 @@ bool Session::has_room_for_call() const {
   if (!calls_) return true;
   std::size_t held = 0;
   for (const PendingCall& call : calls_->in_order) held += call.reply.size();
+  if (calls_->waiting > 0 && !service_.limits.reads_on_when_full) return false;
   return calls_->running < service_.limits.max_calls &&
          calls_->in_order.size() < service_.limits.max_calls && held < service_.limits.max_unsent;
 }

@@ -79,6 +79,8 @@ class Session final : private Timer {
     std::list<PendingCall> in_order;  ///< without id: their replies leave in this order
     std::deque<NextCall> next;        ///< of batches, when as many run as may
     std::size_t running = 0;
+    std::size_t waiting = 0;  ///< of those, for a place among all that run
+    std::optional<std::string> peer;
     Event one_finished;
   };
 
@@ -105,7 +107,8 @@ class Session final : private Timer {
   void start_call(const Method& method, const Request& request, ReplyPlace place);
   void start_next_calls();
   static Task<void> run_call(Session& session, NextCall next);
-  static Task<Result> run_method(Service& service, const Method& method, Call call);
+  static Task<Result> wait_and_run(Session& session, const Method& method, Call call);
+  void call_waits_no_more();
   bool must_wait(const Method& method) const;
   void collect(Batch& batch, std::string_view reply) const;
   void complete(const ReplyPlace& place, std::string_view body);

@@ -362,6 +362,12 @@ ParsedBody MessageParser::parse_body(std::string_view body, Dialect usual) {
   return {requests, is_batch};
 }
 
+bool MessageParser::is_json(std::string_view text) {
+  error_code error{};
+  ondemand::document document = parser_->document_of(text, error);
+  return error == simdjson::SUCCESS && validate_document(document, text, 1) == simdjson::SUCCESS;
+}
+
 Reply MessageParser::parse_reply(std::string_view body) {
   parser_->names.clear();
   Envelope envelope;

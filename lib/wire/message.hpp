@@ -96,6 +96,9 @@ class MessageParser {
 
   /// What does not tell its dialect is judged as `usual` has it. Valid until the next use.
   ParsedBody parse_body(std::string_view body, Dialect usual = Dialect::article);
+  /// Whether `text` is one JSON value that may stand in a message (so it may nest one level less
+  /// than a body).
+  bool is_json(std::string_view text);
   /// Throws ProtocolError when `body` is no reply.
   Reply parse_reply(std::string_view body);
 

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <set>
+#include <string>
+
+#include "async/reactor.hpp"
+#include "cluster/dispatcher.hpp"
+#include "cluster/pass_connection.hpp"
+#include "cluster/queue.hpp"
+#include "rpc/service.hpp"
+#include "rpc/session.hpp"
+
+namespace handoff {
+
+/// `--pass queue`: the master serves the connections, and passes requests to the workers through
+/// memory that it shares with them. The model of the second article: In-queue and Out-queue.
+class PassQueue final : public Dispatcher {
+ public:
+  struct Options {
+    SessionLimits limits;
+    std::size_t queue_limit = 1024;
+    std::set<std::string, std::less<>> idempotent;
+  };
+
+  /// `changed` is called when a connection has ended.
+  PassQueue(Reactor& reactor, const Options& options, std::function<void()> changed);
+
+  void worker_joined(WorkerLink& link) override { queue_.add(link); }
+  void worker_left(WorkerLink& link) override;
+  void worker_gone(WorkerLink& link) override;
+  void successor_joined(WorkerLink& link) override;
+  void work_arrived(Work work) override;
+  bool can_take() const override;
+  void flush() override { returned_.flush(); }
+  void flush_all() override { returned_.flush_all(); }
+  std::size_t waiting() const override { return returned_.waiting(); }
+  void drain(channel::Drain how) override { service_.drain(how.give_back); }
+  std::size_t serving() const override { return service_.open; }
+
+  Queue::Counts counts() const { return queue_.counts(); }
+
+ private:
+  Task<Result> call(Call call);
+
+  Reactor& reactor_;
+  Queue queue_;
+  Service service_;
+  PassConnection returned_{Balance::round_robin};  ///< connections for a successor
+  bool has_successor_ = false;
+};
+
+}  // namespace handoff

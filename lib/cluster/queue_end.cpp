@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT
+#include "cluster/queue_end.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "os/memory.hpp"
+#include "wire/message.hpp"
+
+namespace handoff {
+namespace {
+
+/// Requests that are taken before anything else has a turn.
+constexpr int kRequestsPerTurn = 256;
+
+TimePoint deadline_of(const QueueRequest& request) {
+  return TimePoint(std::chrono::nanoseconds(request.deadline));
+}
+
+}  // namespace
+
+QueueEnd::QueueEnd(Service& service, Fd masters, Fd ours, Owner owner)
+    : service_(service),
+      owner_(std::move(owner)),
+      rings_(Mapping(ours.get(), true), Mapping(masters.get(), false)) {
+  service_.reactor.add(*this);
+}
+
+QueueEnd::~QueueEnd() {
+  service_.reactor.remove(*this);
+}
+
+bool QueueEnd::poll() {
+  bool any = send_unsent();
+  for (int i = 0; i < kRequestsPerTurn; ++i) {
+    const auto record = rings_.read(record_);
+    if (!record) break;
+    const auto request = decode_request(*record);
+    if (!request) throw ProtocolError("queue: the master wrote no valid request");
+    // What we say to be done with we have begun: if we die now, it is not done by another.
+    rings_.release();
+    take(*request);
+    any = true;
+  }
+  if (rings_.broken()) throw ProtocolError("queue: the master broke its memory");
+  if (unpublished_) publish();
+  if (service_.draining() && idle()) owner_.became_idle();
+  return any;
+}
+
+void QueueEnd::set_waiting(bool waiting) {
+  if (waiting) {
+    rings_.arm();
+  } else {
+    rings_.disarm();
+  }
+}
+
+void QueueEnd::take(const QueueRequest& request) {
+  service_.count_requests(1);
+  const Method* method = service_.handlers->find(request.method);
+  if (method == nullptr) {
+    return reply(request.ticket,
+                 Result::error(ErrorCode::method_not_found, no_such_method(request.method)));
+  }
+  if (method->instant && !(service_.limits.concurrency == 1 && running_ > 0)) {
+    const Request asked{request.method, request.params, request.id};
+    const QueueReply answer{request.ticket, 0, method->instant(asked), {}};
+    unpublished_ = true;
+    if (!unsent_.empty() || !write_reply(rings_, answer)) {
+      reply(request.ticket, Result::success(std::string(answer.json)));
+    }
+    return;
+  }
+  Call call;
+  call.method = request.method;
+  call.params = request.params;
+  call.id = request.id;
+  call.peer = request.peer;
+  call.deadline = std::min(deadline_of(request),
+                           deadline_after(service_.reactor.now(), service_.limits.call_timeout));
+  ++running_;
+  service_.reactor.spawn(
+      run(shared_from_this(), service_.handlers, *method, std::move(call), request.ticket));
+}
+
+/// `handlers` keep `method` alive.
+Task<void> QueueEnd::run(std::shared_ptr<QueueEnd> self,
+                         [[maybe_unused]] std::shared_ptr<const Handlers> handlers,
+                         const Method& method, Call call, std::uint64_t ticket) {
+  Result result = co_await run_method(method, std::move(call));
+  --self->running_;
+  self->reply(ticket, std::move(result));
+}
+
+void QueueEnd::reply(std::uint64_t ticket, Result result) {
+  const std::size_t size = result.json.size() + result.message.size() + kQueueRecordSize;
+  if (size > rings_.longest()) {
+    result = Result::error(ErrorCode::handler_failed,
+                           fmt::format("the reply exceeds the {} bytes that the master takes",
+                                       rings_.longest() - kQueueRecordSize));
+  }
+  unpublished_ = true;
+  if (unsent_.empty() && write(ticket, result)) return;
+  unsent_.push_back({ticket, std::move(result)});
+  rings_.set_starved(true);
+}
+
+bool QueueEnd::write(std::uint64_t ticket, const Result& result) {
+  return write_reply(rings_,
+                     {ticket, static_cast<std::int32_t>(result.code), result.json, result.message});
+}
+
+/// Whether there was room for one.
+bool QueueEnd::send_unsent() {
+  bool any = false;
+  while (!unsent_.empty() && write(unsent_.front().ticket, unsent_.front().result)) {
+    unsent_.pop_front();
+    any = unpublished_ = true;
+    if (unsent_.empty()) rings_.set_starved(false);
+  }
+  return any;
+}
+
+void QueueEnd::publish() {
+  unpublished_ = false;
+  rings_.publish();
+  if (rings_.must_wake()) owner_.wake_master();
+}
+
+}  // namespace handoff

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+#include "pass/ring.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "os/error.hpp"
+#include "wire/codec.hpp"
+
+namespace handoff {
+namespace {
+
+/// Records begin behind the state, on a page of their own.
+constexpr std::size_t kStateSize = 4096;
+static_assert(sizeof(RingState) <= kStateSize);
+
+constexpr std::size_t kLeastCapacity = std::size_t{64} * 1024;
+
+}  // namespace
+
+std::size_t RingEnd::memory_size(std::size_t longest) {
+  return kStateSize + std::bit_ceil(std::max(longest + kHeaderSize, kLeastCapacity));
+}
+
+RingEnd::Side::Side(Mapping memory)
+    : mapping(std::move(memory)),
+      state(reinterpret_cast<RingState*>(mapping.data())),
+      records(mapping.data() + kStateSize),
+      capacity(mapping.size() - kStateSize) {
+  if (mapping.size() < kStateSize + kLeastCapacity || !std::has_single_bit(capacity)) {
+    throw InvalidArgument("ring: the memory has no size of one");
+  }
+}
+
+RingEnd::RingEnd(Mapping own, Mapping other) : own_(std::move(own)), other_(std::move(other)) {}
+
+/// Records begin at multiples of 8, so that a header is never in two pieces.
+std::size_t RingEnd::size_with_header(std::size_t size) {
+  return (kHeaderSize + size + 7) & ~std::size_t{7};
+}
+
+void RingEnd::copy_out(const Side& from, std::uint64_t at, std::span<char> to) {
+  const std::size_t start = at & (from.capacity - 1);
+  const std::size_t first = std::min(to.size(), from.capacity - start);
+  std::memcpy(to.data(), from.records + start, first);
+  std::memcpy(to.data() + first, from.records, to.size() - first);
+}
+
+void RingEnd::copy_in(std::uint64_t at, std::string_view bytes) {
+  const std::size_t start = at & (own_.capacity - 1);
+  const std::size_t first = std::min(bytes.size(), own_.capacity - start);
+  std::memcpy(own_.records + start, bytes.data(), first);
+  std::memcpy(own_.records, bytes.data() + first, bytes.size() - first);
+}
+
+bool RingEnd::write(std::span<const std::string_view> parts) {
+  std::size_t size = 0;
+  for (const std::string_view part : parts) size += part.size();
+  const std::size_t taken = written_ - read_by_other();
+  if (broken_ || taken > own_.capacity) {
+    broken_ = true;
+    return false;
+  }
+  if (size_with_header(size) > own_.capacity - taken) return false;
+  const std::uint64_t header = size;
+  std::uint64_t at = written_;
+  copy_in(at, {reinterpret_cast<const char*>(&header), sizeof header});
+  at += kHeaderSize;
+  for (const std::string_view part : parts) {
+    copy_in(at, part);
+    at += part.size();
+  }
+  written_ += size_with_header(size);
+  return true;
+}
+
+void RingEnd::publish() {
+  own_.state->written.store(written_, std::memory_order_release);
+}
+
+std::optional<std::string_view> RingEnd::read(std::string& copy) {
+  const std::uint64_t there = other_.state->written.load(std::memory_order_acquire) - read_;
+  if (there == 0 || broken_) return std::nullopt;
+  std::uint64_t size = 0;
+  if (there >= kHeaderSize && there <= other_.capacity) {
+    copy_out(other_, read_, {reinterpret_cast<char*>(&size), sizeof size});
+  } else {
+    broken_ = true;
+  }
+  // The size alone could wrap around.
+  if (broken_ || size > other_.capacity || size_with_header(size) > there) {
+    broken_ = true;
+    return std::nullopt;
+  }
+  if (copy.capacity() < size + ReceiveBuffer::kPadding) {
+    copy.reserve(2 * size + ReceiveBuffer::kPadding);
+  }
+  copy.resize(size);
+  copy_out(other_, read_ + kHeaderSize, copy);
+  read_ += size_with_header(size);
+  return copy;
+}
+
+void RingEnd::release() {
+  own_.state->read.store(read_, std::memory_order_release);
+}
+
+// The order of our store and our load that follows must be seen by the other side, whose store and
+// load are the other way round: one of us sees what the other has done.
+
+void RingEnd::arm() {
+  own_.state->sleeping.store(++sleeps_, std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+}
+
+void RingEnd::disarm() {
+  own_.state->sleeping.store(++sleeps_, std::memory_order_relaxed);
+}
+
+bool RingEnd::must_wake() {
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  const std::uint32_t sleeping = other_.state->sleeping.load(std::memory_order_relaxed);
+  if (sleeping % 2 == 0 || sleeping == woken_) return false;
+  woken_ = sleeping;
+  return true;
+}
+
+void RingEnd::set_starved(bool starved) {
+  own_.state->starved.store(starved ? 1 : 0, std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+}
+
+}  // namespace handoff

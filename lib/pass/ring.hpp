@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "os/memory.hpp"
+
+namespace handoff {
+
+/// What one side of a pair of rings tells the other, at the start of its memory.
+struct RingState {
+  /// Bytes of its records, since the start. What it counts is whole.
+  alignas(64) std::atomic<std::uint64_t> written;
+  /// Bytes of the other's records that it is done with.
+  alignas(64) std::atomic<std::uint64_t> read;
+  /// Odd while it waits, and must be woken.
+  alignas(64) std::atomic<std::uint32_t> sleeping;
+  /// Not 0 while it has something to write and no room for it.
+  std::atomic<std::uint32_t> starved;
+};
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
+
+/// One side of two one-producer one-consumer rings of records, in memory that two processes share.
+/// Each side has one memory that only it writes: its state, and the records that it produces. So
+/// there is no lock, and what one side destroys is its own.
+///
+/// The other side is trusted in nothing: what it says is checked, and each record is copied once,
+/// before anybody looks at it.
+class RingEnd {
+ public:
+  /// The bytes of a side's memory, for records of up to `longest` bytes.
+  static std::size_t memory_size(std::size_t longest);
+
+  /// `own` is writable. Throws InvalidArgument when one of them has no size that memory_size()
+  /// gives.
+  RingEnd(Mapping own, Mapping other);
+
+  /// Bytes of the longest record that can be written at all.
+  std::size_t longest() const { return own_.capacity - kHeaderSize; }
+
+  /// Adds a record, made of these parts one behind the other; false when there is no room for it
+  /// now. The other side sees it after publish().
+  bool write(std::span<const std::string_view> parts);
+  void publish();
+  /// Where the last record that was written ends.
+  std::uint64_t written() const { return written_; }
+  /// Up to where the other side is done with our records.
+  std::uint64_t read_by_other() const { return other_.state->read.load(std::memory_order_acquire); }
+
+  /// Copies the next record of the other side, with ReceiveBuffer::kPadding readable bytes behind
+  /// it. Nothing when there is none, or `broken()`.
+  std::optional<std::string_view> read(std::string& copy);
+  bool has_record() const { return other_.state->written.load(std::memory_order_acquire) != read_; }
+  /// Tells the other side that everything read so far is done with.
+  void release();
+  /// The other side has said what can't be. Nothing more is read from it or written.
+  bool broken() const { return broken_; }
+
+  /// Sleep is: arm, look again, wait. Whoever writes to an armed side wakes it.
+  void arm();
+  void disarm();
+  /// Whether the other side waits for what was published or released: once for each sleep.
+  bool must_wake();
+  void set_starved(bool starved);
+  bool other_is_starved() const {
+    return other_.state->starved.load(std::memory_order_relaxed) != 0;
+  }
+
+ private:
+  static constexpr std::size_t kHeaderSize = 8;
+  /// One side's memory.
+  struct Side {
+    explicit Side(Mapping memory);
+    Mapping mapping;
+    RingState* state;
+    char* records;
+    std::size_t capacity;  ///< a power of two
+  };
+  static std::size_t size_with_header(std::size_t size);
+  static void copy_out(const Side& from, std::uint64_t at, std::span<char> to);
+  void copy_in(std::uint64_t at, std::string_view bytes);
+
+  Side own_;
+  Side other_;
+  std::uint64_t written_ = 0;
+  std::uint64_t read_ = 0;
+  std::uint32_t sleeps_ = 0;
+  std::uint32_t woken_ = 0;  ///< the sleep of the other side that we have ended
+  bool broken_ = false;
+};
+
+}  // namespace handoff
