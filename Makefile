@@ -10,7 +10,7 @@ WERROR ?= $(if $(CI),ON,OFF)
 BUILD_PACKAGES = g++ cmake ninja-build libfmt-dev libcli11-dev doctest-dev libsimdjson-dev \
                  nlohmann-json3-dev
 TEST_PACKAGES = bats pkgconf python3 jq mandoc strace procps util-linux netcat-openbsd gunicorn openssh-client \
-                openssh-server ruby perl libio-fdpass-perl
+                openssh-server ruby perl libio-fdpass-perl spin
 BENCH_PACKAGES = python3 python3-matplotlib jq netcat-openbsd
 PEER_PACKAGES = nginx-light nodejs
 LINT_PACKAGES = clang-format clang-tidy shellcheck mandoc python3

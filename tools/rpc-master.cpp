@@ -68,6 +68,10 @@ handoff::MasterOptions parse(Tool& tool) {
                  "(queue) Requests that wait or run at a time (default 1024)")
       ->check(CLI::Range(1, 1000000))
       ->type_name("N");
+  app.add_option("--io-threads", queue.io_threads,
+                 "(queue) Threads that serve clients (default 1: the main one)")
+      ->check(CLI::Range(1, 1024))
+      ->type_name("N");
   handoff::add_session_options(tool, queue.limits, "(queue) ");
   tool.add_duration("--ready-timeout", supervisor.ready_timeout,
                     "Kill a worker that is not ready by then (default 10s)");

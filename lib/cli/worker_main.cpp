@@ -120,6 +120,10 @@ Options parse(Tool& tool) {
          },
          "Ask to be replaced after so many requests, and a random number up to JITTER")
       ->type_name("N[,JITTER]");
+  app.add_option("--threads", options.worker.threads,
+                 "Reactors in this process, a thread each (default 1)")
+      ->check(CLI::Range(1, 1024))
+      ->type_name("N");
   add_choice(app, "--wake", options.worker.wake_all, {{"one", false}, {"all", true}},
              "Whom a connection at a passed listener wakes: one worker (default) or all")
       ->type_name("WHOM");
@@ -138,11 +142,12 @@ Options parse(Tool& tool) {
   return options;
 }
 
-/// The methods that the command line names, and what stands behind them.
+/// The methods that the command line names, and what stands behind them; of one reactor.
 class Methods {
  public:
-  Methods(Reactor& reactor, const Options& options, const AddMethods& add_own)
-      : reactor_(reactor), options_(options), add_own_(add_own), processes_(options.process) {
+  Methods(Reactor& reactor, Processes& processes, const Options& options,
+          const AddMethods& add_own)
+      : reactor_(reactor), options_(options), add_own_(add_own), processes_(processes) {
     for (const std::string& text : options.coprocesses) {
       auto [name, command] = split_name_value(text, "NAME=CMD");
       coprocesses_.emplace_back(
@@ -187,7 +192,7 @@ class Methods {
   Reactor& reactor_;
   const Options& options_;
   const AddMethods& add_own_;
-  Processes processes_;
+  Processes& processes_;
   std::vector<std::pair<std::string, std::unique_ptr<Coprocess>>> coprocesses_;
   std::map<std::string, std::unique_ptr<Forward>> servers_;  ///< by address
   std::vector<std::pair<std::string, Forward*>> forwards_;
@@ -200,9 +205,12 @@ ExitCode run(Tool& tool, const AddMethods& add_own) {
   adopt_orphans();
   const SignalMask signals{SIGTERM, SIGINT, SIGHUP};
   Reactor reactor;
-  Methods methods(reactor, options, add_own);
-  Worker worker(
-      reactor, signals, [&methods] { return methods.make(); }, options.worker, report_to(tool.log));
+  Processes processes(options.process);
+  const auto make_methods = [&](Reactor& of) -> MakeHandlers {
+    const auto methods = std::make_shared<Methods>(of, processes, options, add_own);
+    return [methods] { return methods->make(); };
+  };
+  Worker worker(reactor, signals, make_methods, options.worker, report_to(tool.log));
   if (options.stdio) {
     reactor.run(worker.run_on_stdio());
   } else if (!options.listen.empty()) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <exception>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <utility>
 
@@ -41,15 +42,64 @@ class AwaitedCall final : public QueuedCall {
   Queue& queue_;
 };
 
+/// The same for one on another thread, where all but what the queue does to it happens.
+class RemoteCall final : public QueuedCall, public std::enable_shared_from_this<RemoteCall> {
+ public:
+  RemoteCall(Lane& lane, Reactor& reactor, Call what)
+      : QueuedCall(std::move(what)), came(reactor), lane_(lane) {}
+
+  Event came;
+  std::optional<Result> result;
+
+  void submit_to(Queue& queue) {
+    in_queue_ = shared_from_this();
+    queue.submit(*this);
+  }
+  void cancel_in(Queue& queue) {
+    queue.cancel(*this);
+    in_queue_.reset();
+  }
+
+ private:
+  void answered(Result given) override {
+    lane_.post([self = std::move(in_queue_), given = std::move(given)](Service&) {
+      self->result = given;
+      self->came.set();
+    });
+  }
+
+  Lane& lane_;
+  std::shared_ptr<RemoteCall> in_queue_;
+};
+
+TimePoint with_grace(TimePoint deadline) {
+  return deadline > kNever - kGrace ? kNever : deadline + Duration(kGrace);
+}
+
+Result not_answered() {
+  return Result::error(ErrorCode::timed_out, "the call was not answered in time");
+}
+
+std::shared_ptr<const Handlers> handler_of_all(Handler handler) {
+  auto handlers = std::make_shared<Handlers>();
+  handlers->add("*", std::move(handler));
+  return handlers;
+}
+
+/// So many for each I/O thread.
+std::size_t share_of_limit(const PassQueue::Options& options) {
+  return (options.queue_limit + options.io_threads - 1) / options.io_threads;
+}
+
 Queue::Options queue_options(const PassQueue::Options& options) {
-  return {options.queue_limit, options.limits.max_frame + kMaxPeer, options.idempotent};
+  return {share_of_limit(options) * options.io_threads, options.limits.max_frame + kMaxPeer, options.idempotent};
 }
 
 /// As many calls are in the queue as may; as many more wait for a place in it, while their
 /// connections are not read.
 SessionLimits session_limits(const PassQueue::Options& options) {
   SessionLimits limits = options.limits;
-  limits.concurrency = limits.max_waiting = options.queue_limit;
+  limits.concurrency = limits.max_waiting = share_of_limit(options);
   limits.reads_on_when_full = false;
   return limits;
 }
@@ -59,15 +109,32 @@ SessionLimits session_limits(const PassQueue::Options& options) {
 PassQueue::PassQueue(Reactor& reactor, const Options& options, std::function<void()> changed)
     : reactor_(reactor),
       queue_(reactor, queue_options(options)),
-      service_(reactor, nullptr, session_limits(options)) {
-  auto handlers = std::make_shared<Handlers>();
-  handlers->add("*", [this](Call what) { return call(std::move(what)); });
-  service_.handlers = std::move(handlers);
-  service_.on_closed = [changed = std::move(changed)](std::uint64_t) { changed(); };
-  service_.on_returned = [this](LiveConnection connection) {
-    returned_.work_arrived(Work::from(std::move(connection)));
-    returned_.flush();
-  };
+      service_(reactor, nullptr, session_limits(options)),
+      mailbox_(reactor) {
+  service_.handlers = handler_of_all([this](Call what) { return call(std::move(what)); });
+  service_.on_closed = [changed](std::uint64_t) { changed(); };
+  service_.on_returned = [this](LiveConnection connection) { returned(std::move(connection)); };
+  for (std::size_t i = 0; options.io_threads > 1 && i < options.io_threads; ++i) {
+    Lane::Owner owner;
+    owner.closed = [changed](std::uint64_t) { changed(); };
+    owner.returned = [this, changed](LiveConnection connection) {
+      returned(std::move(connection));
+      changed();
+    };
+    const auto make_methods = [this, i](Reactor& its) -> MakeHandlers {
+      return [this, i, &its] {
+        return handler_of_all(
+            [this, i, &its](Call what) { return call_from(lanes_[i], its, std::move(what)); });
+      };
+    };
+    lanes_.emplace_back(mailbox_, session_limits(options), make_methods,
+                        ~std::uint64_t{0}, std::move(owner));
+  }
+}
+
+void PassQueue::returned(LiveConnection connection) {
+  returned_.work_arrived(Work::from(std::move(connection)));
+  returned_.flush();
 }
 
 void PassQueue::worker_left(WorkerLink& link) {
@@ -88,22 +155,50 @@ void PassQueue::successor_joined(WorkerLink& link) {
 /// Accepted, or passed by a predecessor.
 void PassQueue::work_arrived(Work work) {
   if (has_successor_) return returned_.work_arrived(std::move(work));
-  Session::open(service_, work.to_connection());
+  serve(work.to_connection());
+}
+
+/// On the thread that has the fewest connections.
+void PassQueue::serve(LiveConnection connection) {
+  if (lanes_.empty()) return Session::open(service_, std::move(connection));
+  std::min_element(lanes_.begin(), lanes_.end(), [](const Lane& one, const Lane& other) {
+    return one.held() < other.held();
+  })->open(std::move(connection));
+}
+
+void PassQueue::drain(channel::Drain how) {
+  service_.drain(how.give_back);
+  for (Lane& lane : lanes_) lane.post([how](Service& service) { service.drain(how.give_back); });
+}
+
+std::size_t PassQueue::serving() const {
+  return std::accumulate(lanes_.begin(), lanes_.end(), service_.open,
+                         [](std::size_t sum, const Lane& lane) { return sum + lane.held(); });
 }
 
 bool PassQueue::can_take() const {
-  return service_.open + kReservedDescriptors < descriptor_limit();
+  return serving() + kReservedDescriptors < descriptor_limit();
 }
 
 Task<Result> PassQueue::call(Call call) {
-  const TimePoint deadline =
-      call.deadline > kNever - kGrace ? kNever : call.deadline + Duration(kGrace);
+  const TimePoint limit = with_grace(call.deadline);
   AwaitedCall awaited(reactor_, queue_, std::move(call));
   queue_.submit(awaited);
-  const Alarm alarm(reactor_, awaited.came, deadline);
+  const Alarm alarm(reactor_, awaited.came, limit);
   co_await awaited.came;
-  if (awaited.result) co_return std::move(*awaited.result);
-  co_return Result::error(ErrorCode::timed_out, "the call was not answered in time");
+  co_return awaited.result ? std::move(*awaited.result) : not_answered();
+}
+
+/// On an I/O thread. The queue is the main thread's.
+Task<Result> PassQueue::call_from(Lane& lane, Reactor& reactor, Call call) {
+  const TimePoint limit = with_grace(call.deadline);
+  const auto remote = std::make_shared<RemoteCall>(lane, reactor, std::move(call));
+  mailbox_.send([this, remote] { remote->submit_to(queue_); });
+  const Alarm alarm(reactor, remote->came, limit);
+  co_await remote->came;
+  if (remote->result) co_return std::move(*remote->result);
+  mailbox_.send([this, remote] { remote->cancel_in(queue_); });
+  co_return not_answered();
 }
 
 }  // namespace handoff

@@ -2,12 +2,15 @@
 #pragma once
 
 #include <cstddef>
+#include <deque>
 #include <functional>
 #include <set>
 #include <string>
 
+#include "async/mailbox.hpp"
 #include "async/reactor.hpp"
 #include "cluster/dispatcher.hpp"
+#include "cluster/lane.hpp"
 #include "cluster/pass_connection.hpp"
 #include "cluster/queue.hpp"
 #include "rpc/service.hpp"
@@ -22,6 +25,7 @@ class PassQueue final : public Dispatcher {
   struct Options {
     SessionLimits limits;
     std::size_t queue_limit = 1024;
+    std::size_t io_threads = 1;  ///< that serve connections; 1: the reactor's own
     std::set<std::string, std::less<>> idempotent;
   };
 
@@ -37,19 +41,24 @@ class PassQueue final : public Dispatcher {
   void flush() override { returned_.flush(); }
   void flush_all() override { returned_.flush_all(); }
   std::size_t waiting() const override { return returned_.waiting(); }
-  void drain(channel::Drain how) override { service_.drain(how.give_back); }
-  std::size_t serving() const override { return service_.open; }
+  void drain(channel::Drain how) override;
+  std::size_t serving() const override;
 
   Queue::Counts counts() const { return queue_.counts(); }
 
  private:
+  void serve(LiveConnection connection);
+  void returned(LiveConnection connection);
   Task<Result> call(Call call);
+  Task<Result> call_from(Lane& lane, Reactor& reactor, Call call);
 
   Reactor& reactor_;
   Queue queue_;
   Service service_;
   PassConnection returned_{Balance::round_robin};  ///< connections for a successor
   bool has_successor_ = false;
+  Mailbox mailbox_;         ///< of the lanes
+  std::deque<Lane> lanes_;  ///< the I/O threads, when there are several
 };
 
 }  // namespace handoff

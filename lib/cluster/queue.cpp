@@ -188,7 +188,9 @@ void Queue::lose(Seat& seat) {
   std::vector<Slot*> again;
   for (Slot& slot : slots_) {
     if (slot.seat != &seat) continue;
-    const bool begun = slot.end <= seat.rings.read_by_other();
+    // The end of a channel is not the end of a process that others have started: it may still begin
+    // what it has.
+    const bool begun = seat.link.has_joined() || slot.end <= seat.rings.read_by_other();
     if (!begun || options_.idempotent.contains(slot.call->call.method)) {
       again.push_back(&slot);
       continue;

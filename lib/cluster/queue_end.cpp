@@ -82,6 +82,11 @@ void QueueEnd::take(const QueueRequest& request) {
   call.deadline = std::min(deadline_of(request),
                            deadline_after(service_.reactor.now(), service_.limits.call_timeout));
   ++running_;
+  const auto done = [self = shared_from_this(), ticket = request.ticket](Result result) {
+    --self->running_;
+    self->reply(ticket, std::move(result));
+  };
+  if (owner_.run_elsewhere(call, done)) return;
   service_.reactor.spawn(
       run(shared_from_this(), service_.handlers, *method, std::move(call), request.ticket));
 }

@@ -28,6 +28,8 @@ class QueueEnd final : public std::enable_shared_from_this<QueueEnd>, private Po
   struct Owner {
     std::function<void()> wake_master;
     std::function<void()> became_idle;
+    /// Has a call run on another thread, and `done` called on this one; or gives false.
+    std::function<bool(Call&, const std::function<void(Result)>& done)> run_elsewhere;
   };
   /// Throws SystemError or InvalidArgument when the memories are none. The service must outlive it.
   QueueEnd(Service& service, Fd masters, Fd ours, Owner owner);

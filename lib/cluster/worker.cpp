@@ -9,6 +9,7 @@
 #include <array>
 #include <csignal>
 #include <memory>
+#include <numeric>
 
 #include "async/stream.hpp"
 #include "os/error.hpp"
@@ -31,6 +32,22 @@ std::size_t default_credits(std::size_t concurrency) {
   const std::size_t limit = descriptor_limit();
   const std::size_t reserved = kReservedDescriptors + kDescriptorsPerCall * concurrency;
   return limit > 2 * reserved ? limit - reserved : limit / 2;
+}
+
+std::size_t rounded_up(std::size_t number, std::size_t parts) {
+  return (number + parts - 1) / parts;
+}
+
+/// What each of the threads allows.
+SessionLimits share_of(const WorkerOptions& options) {
+  SessionLimits limits = options.limits;
+  limits.concurrency = rounded_up(limits.concurrency, options.threads);
+  limits.max_waiting = rounded_up(limits.max_waiting, options.threads);
+  return limits;
+}
+
+std::uint64_t most_requests_of_each(const WorkerOptions& options) {
+  return std::max(std::uint64_t{1}, options.max_requests / options.threads);
 }
 
 }  // namespace
@@ -58,27 +75,82 @@ Task<void> Worker::copy([[maybe_unused]] std::shared_ptr<Relay> relay, Stream& f
   to.end_writing();
 }
 
-Worker::Worker(Reactor& reactor, const SignalMask& signals, MakeHandlers make_handlers,
+Worker::Worker(Reactor& reactor, const SignalMask& signals, const MakeMethods& make_methods,
                const WorkerOptions& options, Report report)
     : reactor_(reactor),
       signals_(signals),
-      make_handlers_(std::move(make_handlers)),
+      mailbox_(reactor),
+      make_handlers_(make_methods(reactor)),
       options_(options),
       report_(std::move(report)),
-      service_(reactor, make_handlers_(), options_.limits),
+      service_(reactor, make_handlers_(), share_of(options)),
       changed_(reactor) {
   if (options_.credits == 0) options_.credits = default_credits(options_.limits.concurrency);
-  service_.most_requests = options_.max_requests;
+  service_.most_requests = most_requests_of_each(options);
   service_.on_most_requests = [this] { ask_to_leave(); };
-  service_.on_returned = [this](LiveConnection connection) {
-    link_->give_back(Work::from(std::move(connection)));
-    changed_.set();
-  };
-  service_.on_closed = [this](std::uint64_t id) {
-    if (link_ && id != 0) link_->finished(id);
-    changed_.set();
-    for (Acceptor& acceptor : acceptors_) acceptor.resume();
-  };
+  service_.on_returned = [this](LiveConnection connection) { give_back(std::move(connection)); };
+  service_.on_closed = [this](std::uint64_t id) { ended(id); };
+  start_lanes(make_methods);
+}
+
+/// Our own reactor is one of the threads.
+void Worker::start_lanes(const MakeMethods& make_methods) {
+  for (std::size_t i = 1; i < options_.threads; ++i) {
+    Lane::Owner owner;
+    owner.closed = [this](std::uint64_t id) { ended(id); };
+    owner.returned = [this](LiveConnection connection) { give_back(std::move(connection)); };
+    owner.had_most_requests = [this] { ask_to_leave(); };
+    owner.reload_failed = [this](const std::string& problem) { report_(Severity::error, problem); };
+    lanes_.emplace_back(mailbox_, share_of(options_), make_methods, most_requests_of_each(options_),
+                        std::move(owner));
+  }
+}
+
+/// On the thread that has the fewest connections.
+void Worker::serve(LiveConnection connection) {
+  Lane* best = nullptr;
+  for (Lane& lane : lanes_) {
+    if (lane.held() < (best == nullptr ? service_.open : best->held())) best = &lane;
+  }
+  if (best != nullptr) return best->open(std::move(connection));
+  Session::open(service_, std::move(connection));
+}
+
+/// On one thread after the other; false for our own.
+bool Worker::run_elsewhere(Call& call, const std::function<void(Result)>& done) {
+  next_lane_ = (next_lane_ + 1) % (lanes_.size() + 1);
+  if (next_lane_ == lanes_.size()) return false;
+  lanes_[next_lane_].run(std::move(call), done);
+  return true;
+}
+
+std::size_t Worker::held() const {
+  return std::accumulate(lanes_.begin(), lanes_.end(), service_.open,
+                         [](std::size_t sum, const Lane& lane) { return sum + lane.held(); });
+}
+
+std::uint64_t Worker::requests() const {
+  return std::accumulate(
+      lanes_.begin(), lanes_.end(), service_.requests,
+      [](std::uint64_t sum, const Lane& lane) { return sum + lane.requests(); });
+}
+
+void Worker::give_back(LiveConnection connection) {
+  if (link_) link_->give_back(Work::from(std::move(connection)));
+  changed_.set();
+}
+
+void Worker::ended(std::uint64_t id) {
+  if (link_ && id != 0) link_->finished(id);
+  changed_.set();
+  for (Acceptor& acceptor : acceptors_) acceptor.resume();
+}
+
+void Worker::drain_services(bool give_back) {
+  service_.drain(give_back);
+  for (Lane& lane : lanes_) {
+    lane.post([give_back](Service& service) { service.drain(give_back); });
+  }
 }
 
 Task<void> Worker::run_on_channel(Fd channel, std::vector<Fd> listeners) {
@@ -111,6 +183,7 @@ Task<void> Worker::run_joined(Address address, Duration wait) {
     }
     if (leaving_) co_return;
     service_.resume();
+    for (Lane& lane : lanes_) lane.post([](Service& service) { service.resume(); });
     drain_alarm_.reset();
     drained_by_ = kNever;
   }
@@ -158,6 +231,7 @@ Task<void> Worker::serve_channel(Fd channel, std::vector<Fd> listeners) {
   listeners.clear();
   co_await wait_until_drained();
   service_.abandon();
+  for (Lane& lane : lanes_) lane.post([](Service& service) { service.abandon(); });
   queue_.reset();
   link_->close();
   link_.reset();
@@ -178,9 +252,9 @@ void Worker::connection_passed(Work work) {
     connection = work.to_connection();
   } catch (const std::exception& error) {
     report_(Severity::error, error.what());
-    return service_.on_closed(work.id);
+    return ended(work.id);
   }
-  Session::open(service_, std::move(connection));
+  serve(std::move(connection));
 }
 
 void Worker::listeners_passed(std::vector<Fd> listeners) {
@@ -207,14 +281,17 @@ void Worker::queue_passed(Fd masters, Fd ours) {
   queue_ = std::make_shared<QueueEnd>(
       service_, std::move(masters), std::move(ours),
       QueueEnd::Owner{[link] { link->wake_master(channel::Type::queue); },
-                      [this] { changed_.set(); }});
+                      [this] { changed_.set(); },
+                      [this](Call& call, const std::function<void(Result)>& done) {
+                        return run_elsewhere(call, done);
+                      }});
 }
 
 void Worker::accepted(Fd connection, const SocketAddress&) {
   LiveConnection live;
   live.socket = std::move(connection);
   if (link_) link_->started(live.id = channel::kOwnId | ++last_own_id_);
-  Session::open(service_, std::move(live));
+  serve(std::move(live));
 }
 
 void Worker::leaves_to_others() {
@@ -295,6 +372,7 @@ Task<void> Worker::watch_signals() {
 void Worker::reload() {
   try {
     service_.handlers = make_handlers_();
+    for (Lane& lane : lanes_) lane.reload();
     report_(Severity::info,
             fmt::format("reloaded, {}", counted(service_.handlers->names().size(), "method")));
   } catch (const std::exception& error) {
@@ -312,7 +390,7 @@ void Worker::leave() {
 void Worker::drain(channel::Drain how) {
   if (service_.draining()) {
     // Nobody takes them any more.
-    if (!how.give_back) service_.drain(false);
+    if (!how.give_back) drain_services(false);
     return;
   }
   for (Acceptor& acceptor : acceptors_) {
@@ -320,7 +398,7 @@ void Worker::drain(channel::Drain how) {
     acceptor.close();
   }
   join_again_ = how.join_again;
-  service_.drain(how.give_back);
+  drain_services(how.give_back);
   set_drain_limit();
   changed_.set();
 }
@@ -356,11 +434,11 @@ Task<void> Worker::wait_until_idle() {
     changed_.clear();
     co_await changed_;
   }
-  cut_off_ = service_.open + (queue_ ? queue_->running() : 0);
+  cut_off_ = held() + (queue_ ? queue_->running() : 0);
 }
 
 bool Worker::is_busy() const {
-  return service_.open + relaying_ > 0 || (queue_ && !queue_->idle()) || (link_ && !link_->idle());
+  return held() + relaying_ > 0 || (queue_ && !queue_->idle()) || (link_ && !link_->idle());
 }
 
 }  // namespace handoff

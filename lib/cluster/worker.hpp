@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <list>
 #include <memory>
@@ -10,7 +11,9 @@
 
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
+#include "async/mailbox.hpp"
 #include "cluster/acceptor.hpp"
+#include "cluster/lane.hpp"
 #include "cluster/master_link.hpp"
 #include "cluster/queue_end.hpp"
 #include "cluster/report.hpp"
@@ -23,7 +26,8 @@
 namespace handoff {
 
 struct WorkerOptions {
-  SessionLimits limits;
+  SessionLimits limits;     ///< of all threads together
+  std::size_t threads = 1;  ///< reactors
   std::size_t credits = 0;  ///< connections held at a time; 0: what the descriptor limit allows
   bool allow_public = false;
   Duration drain_timeout = std::chrono::seconds(30);
@@ -33,14 +37,11 @@ struct WorkerOptions {
   bool wake_all = false;  ///< by each connection at a listener that a master has passed
 };
 
-/// Makes the methods of a worker. Throws what makes that impossible.
-using MakeHandlers = std::function<std::shared_ptr<const Handlers>()>;
-
 /// A worker's life: gets connections from its master, from its own listeners or as its stdin and
 /// stdout, and serves them until it is told to drain.
 class Worker final : private AcceptorOwner, private MasterLink::Owner {
  public:
-  Worker(Reactor& reactor, const SignalMask& signals, MakeHandlers make_handlers,
+  Worker(Reactor& reactor, const SignalMask& signals, const MakeMethods& make_methods,
          const WorkerOptions& options, Report report);
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -62,6 +63,13 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
  private:
   Task<void> watch_signals();
   void reload();
+  void start_lanes(const MakeMethods& make_methods);
+  void serve(LiveConnection connection);
+  bool run_elsewhere(Call& call, const std::function<void(Result)>& done);
+  std::size_t held() const;
+  void give_back(LiveConnection connection);
+  void ended(std::uint64_t id);
+  void drain_services(bool give_back);
   Task<void> serve_channel(Fd channel, std::vector<Fd> listeners = {});
   Task<Fd> connect_to_master(const Address& address);
   Task<Fd> wait_for_master(const Address& address, Duration wait);
@@ -87,13 +95,14 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   void drain_asked(channel::Drain how) override { drain(how); }
   void master_gone() override;
   void all_sent() override { changed_.set(); }
-  std::uint64_t requests() const override { return service_.requests; }
-  bool has_room() const override { return service_.open < options_.credits; }
+  std::uint64_t requests() const override;
+  bool has_room() const override { return held() < options_.credits; }
   void accepted(Fd connection, const SocketAddress&) override;
   void leaves_to_others() override;
 
   Reactor& reactor_;
   const SignalMask& signals_;
+  Mailbox mailbox_;  ///< of the lanes
   MakeHandlers make_handlers_;
   WorkerOptions options_;
   Report report_;
@@ -111,6 +120,8 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   std::size_t cut_off_ = 0;
   bool leaving_ = false;    ///< because of a signal
   bool cut_short_ = false;  ///< because of a second one
+  std::size_t next_lane_ = 0;
+  std::deque<Lane> lanes_;  ///< the reactors besides our own; the first to be destroyed
 };
 
 }  // namespace handoff

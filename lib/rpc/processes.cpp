@@ -27,9 +27,7 @@ std::string Processes::mark_of(pid_t worker) {
 }
 
 Processes::Process::Process(Processes& processes, Child child, std::string mark)
-    : processes_(processes), child_(std::move(child)), mark_(std::move(mark)) {
-  processes_.running_.insert(child_.pid());
-}
+    : processes_(processes), child_(std::move(child)), mark_(std::move(mark)) {}
 
 Processes::Process::~Process() {
   if (!ended_) end();
@@ -37,6 +35,7 @@ Processes::Process::~Process() {
 
 ExitStatus Processes::Process::end() {
   ended_ = true;
+  const std::lock_guard lock(processes_.mutex_);
   child_.kill_group(SIGKILL);
   const ExitStatus status = child_.reap();
   std::set<pid_t>& running = processes_.running_;
@@ -47,6 +46,7 @@ ExitStatus Processes::Process::end() {
 
 Processes::Process Processes::start(const Program& program, const std::vector<std::string>& more,
                                     int in, int out, int err) {
+  const std::lock_guard lock(mutex_);
   // The point keeps the first from being the start of the tenth.
   std::string mark = fmt::format("{}{}.", mark_of(getpid()), ++started_);
   SpawnOptions options;
@@ -61,7 +61,9 @@ Processes::Process Processes::start(const Program& program, const std::vector<st
   options.descriptors = {{in, 0}, {out, 1}, {err, 2}};
   options.no_new_privileges = true;
   options.parent_death_signal = SIGKILL;
-  return {*this, spawn(options), std::move(mark)};
+  Child child = spawn(options);
+  running_.insert(child.pid());
+  return {*this, std::move(child), std::move(mark)};
 }
 
 }  // namespace handoff

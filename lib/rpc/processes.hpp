@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <mutex>
 #include <set>
 #include <string>
 #include <utility>
@@ -28,7 +29,8 @@ struct Program {
   static Program shell(std::string command) { return {{"sh", "-c", std::move(command)}, {}}; }
 };
 
-/// The processes behind methods: starts them, and sees to it that nothing is left of them.
+/// The processes behind methods: starts them, and sees to it that nothing is left of them. Shared by
+/// all threads.
 class Processes {
  public:
   explicit Processes(ProcessOptions options) : options_(std::move(options)) {}
@@ -70,6 +72,9 @@ class Processes {
 
  private:
   ProcessOptions options_;
+  /// Held while a process is started, and while one is ended: else one thread could take the child
+  /// of another for an orphan.
+  std::mutex mutex_;
   std::set<pid_t> running_;
   std::uint64_t started_ = 0;
 };

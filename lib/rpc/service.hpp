@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -78,12 +79,14 @@ struct Service {
   void count_requests(std::size_t count) {
     const bool had_most = requests >= most_requests;
     requests += count;
+    if (requests_told != nullptr) requests_told->store(requests, std::memory_order_relaxed);
     if (!had_most && requests >= most_requests) on_most_requests();
   }
 
   std::size_t open = 0;            ///< connections
   std::vector<Session*> sessions;  ///< those that have begun; see Session::open
   std::uint64_t requests = 0;      ///< since the start
+  std::atomic<std::uint64_t>* requests_told = nullptr;  ///< the same, for other threads
   /// Is told the id of each connection that has been closed.
   std::function<void(std::uint64_t)> on_closed;
   /// Gets each connection that was given back.

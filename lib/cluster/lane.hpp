@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "async/mailbox.hpp"
+#include "async/reactor.hpp"
+#include "rpc/handlers.hpp"
+#include "rpc/service.hpp"
+
+namespace handoff {
+
+/// Makes a table of methods, each time as they are now. Throws what makes that impossible.
+using MakeHandlers = std::function<std::shared_ptr<const Handlers>()>;
+
+/// Gives what makes the methods of a reactor, on its thread. They belong to it, and to no other.
+using MakeMethods = std::function<MakeHandlers(Reactor&)>;
+
+/// A thread with a reactor, which serves the connections that the main thread gives it. All of this
+/// is for the main thread.
+class Lane {
+ public:
+  /// Called on the main thread, by way of its mailbox.
+  struct Owner {
+    std::function<void(std::uint64_t)> closed;
+    std::function<void(LiveConnection)> returned;
+    std::function<void()> had_most_requests;
+    std::function<void(const std::string&)> reload_failed;
+  };
+
+  /// What goes wrong on the thread is thrown where the mailbox is received.
+  Lane(Mailbox& home, const SessionLimits& limits, MakeMethods make_methods,
+       std::uint64_t most_requests, Owner owner);
+  Lane(const Lane&) = delete;
+  Lane& operator=(const Lane&) = delete;
+  /// Cuts off what is still served, and waits for the end of the thread.
+  ~Lane();
+
+  void open(LiveConnection connection);
+  /// Runs the method there; `done` is called on the main thread.
+  void run(Call call, std::function<void(Result)> done);
+  /// Calls that on the thread.
+  void post(std::function<void(Service&)> what);
+  /// Makes the methods again.
+  void reload();
+
+  /// Connections that it was given and has neither closed nor returned.
+  std::size_t held() const { return held_; }
+  /// Requests since the start.
+  std::uint64_t requests() const { return requests_.load(std::memory_order_relaxed); }
+
+ private:
+  /// What is there while the thread runs.
+  struct Inside;
+
+  void run_thread(Inside& inside);
+  static Task<void> run_call(Lane& lane, Call call, std::function<void(Result)> done);
+
+  Mailbox& home_;
+  SessionLimits limits_;
+  MakeMethods make_methods_;
+  std::uint64_t most_requests_;
+  Owner owner_;
+  std::size_t held_ = 0;
+  std::atomic<std::uint64_t> requests_ = 0;
+  std::unique_ptr<Inside> inside_;
+  std::thread thread_;
+};
+
+}  // namespace handoff
