@@ -11,7 +11,7 @@ BUILD_PACKAGES = g++ cmake ninja-build libfmt-dev libcli11-dev doctest-dev libsi
                  nlohmann-json3-dev
 TEST_PACKAGES = bats pkgconf python3 jq mandoc strace procps util-linux netcat-openbsd gunicorn openssh-client \
                 openssh-server ruby perl libio-fdpass-perl spin
-BENCH_PACKAGES = python3 python3-matplotlib jq netcat-openbsd
+BENCH_PACKAGES = python3 python3-matplotlib jq netcat-openbsd strace
 PEER_PACKAGES = nginx-light nodejs
 LINT_PACKAGES = clang-format clang-tidy shellcheck mandoc python3
 CLANG_PACKAGES = clang libclang-rt-14-dev

@@ -62,6 +62,8 @@ class Stream {
   /// See Readiness.
   auto readable() { return readiness_.readable(); }
   auto writable() { return readiness_.writable(); }
+  /// For EPOLLIN or EPOLLOUT.
+  auto ready(std::uint32_t event) { return Readiness::Awaiter(readiness_, event); }
   void interrupt() { readiness_.interrupt(); }
   Readiness& readiness() { return readiness_; }
 

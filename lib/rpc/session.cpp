@@ -61,15 +61,21 @@ Session::~Session() {
 
 void Session::open(Service& service, LiveConnection connection) {
   ++service.open;
-  service.reactor.spawn(serve(service, std::move(connection)));
+  service.reactor.spawn(serve(service, std::make_unique<LiveConnection>(std::move(connection))));
 }
 
-Task<void> Session::serve(Service& service, LiveConnection connection) {
-  Session session(service, std::move(connection));
+/// What stands in its frame is what an idle connection costs: hence the pointer, and one wait for
+/// either readiness.
+Task<void> Session::serve(Service& service, std::unique_ptr<LiveConnection> connection) {
+  Session session(service, std::move(*connection));
+  connection.reset();
   for (;;) {
-    switch (session.step()) {
-      case Next::readable: co_await session.stream_.readable(); break;
-      case Next::writable: co_await session.stream_.writable(); break;
+    const Next next = session.step();
+    switch (next) {
+      case Next::readable:
+      case Next::writable:
+        co_await session.stream_.ready(next == Next::readable ? EPOLLIN : EPOLLOUT);
+        break;
       case Next::turn: co_await service.reactor.yield(); break;
       case Next::call_finished:
         session.waits_for_call_ = true;
@@ -91,9 +97,9 @@ void Session::drain() {
 Session::Next Session::step() {
   limit_ = Limit::none;
   if (calls_ && calls_->running == 0) calls_.reset();
-  if (!unsent_.empty()) send_unsent();
+  if (unsent_) send_unsent();
   if (state_ == State::lingering) return linger();
-  if (!unsent_.empty()) {
+  if (unsent_) {
     due_ = kNever;  // a frame that we do not read is not late
     arm_for(Limit::write, service_.limits.write_timeout);
     return Next::writable;
@@ -190,7 +196,7 @@ Session::Next Session::process(ReceiveBuffer& input, bool drained_socket) {
   }
   send(out);
   const bool reads_on = state_ == State::open || state_ == State::draining;
-  if (reads_on && partial && drained_socket && unsent_.empty()) return wait_for_input();
+  if (reads_on && partial && drained_socket && !unsent_) return wait_for_input();
   return Next::turn;
 }
 
@@ -448,12 +454,12 @@ void Session::complete(const ReplyPlace& place, std::string_view body) {
       in_order.pop_front();
     }
   }
-  const bool was_blocked = !unsent_.empty();
+  const bool was_blocked = unsent_ != nullptr;
   send(out);
   --calls_->running;
   start_next_calls();
   if (waits_for_call_) return calls_->one_finished.set();
-  const bool newly_blocked = !was_blocked && !unsent_.empty();
+  const bool newly_blocked = !was_blocked && unsent_ != nullptr;
   const bool last = calls_->running == 0;
   if (last) calls_.reset();
   if (newly_blocked || (last && state_ != State::open)) return stream_.interrupt();
@@ -472,24 +478,26 @@ bool Session::has_room_for_call() const {
 
 void Session::send(std::string_view bytes) {
   if (bytes.empty() || state_ == State::broken) return;
-  if (unsent_.empty()) {
+  if (!unsent_) {
     const IoResult result = stream_.try_write(bytes);
     if (result.outcome == IoResult::Outcome::broken) return set_broken();
     bytes.remove_prefix(result.size);
+    if (bytes.empty()) return;
+    unsent_ = std::make_unique<std::string>();
   }
-  unsent_.append(bytes);
+  unsent_->append(bytes);
 }
 
 void Session::send_unsent() {
-  const IoResult result = stream_.try_write(unsent_);
+  const IoResult result = stream_.try_write(*unsent_);
   if (result.outcome == IoResult::Outcome::broken) return set_broken();
-  unsent_.erase(0, result.size);
-  if (unsent_.empty()) std::string().swap(unsent_);
+  unsent_->erase(0, result.size);
+  if (unsent_->empty()) unsent_.reset();
 }
 
 void Session::set_broken() {
   state_ = State::broken;
-  std::string().swap(unsent_);
+  unsent_.reset();
 }
 
 void Session::arm(Limit limit, TimePoint when) {

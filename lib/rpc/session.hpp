@@ -87,7 +87,7 @@ class Session final : private Timer {
   Session(Service& service, LiveConnection connection);
   ~Session();
 
-  static Task<void> serve(Service& service, LiveConnection connection);
+  static Task<void> serve(Service& service, std::unique_ptr<LiveConnection> connection);
 
   Next step();
   Next read_more();
@@ -128,7 +128,7 @@ class Session final : private Timer {
   Stream stream_;
   std::unique_ptr<ReceiveBuffer> partial_;  ///< bytes that are not yet used, if any
   std::unique_ptr<Calls> calls_;
-  std::string unsent_;
+  std::unique_ptr<std::string> unsent_;      ///< bytes that the client does not take, if any
   TimePoint due_ = kNever;  ///< when a partial frame must be whole, or a lingering client gone
   std::uint32_t index_;     ///< our place in service_.sessions
   Framing framing_;

@@ -5,8 +5,10 @@
 
 A subject is a module measure_SUBJECT.py, whose measure() gives rows of a name and a value. Its
 table is also written to BUILD/bench/SUBJECT.txt, and that of the whole run to results.txt there.
+What is drawn is there as SUBJECT.svg and .png.
 
-Machines are noisy: what is compared runs in turns, and medians and ratios are what counts.
+Machines are noisy: what is compared runs in turns, and medians and ratios are what counts. A
+warning tells when the machine had other things to do.
 """
 
 import importlib
@@ -15,6 +17,9 @@ import pathlib
 import sys
 
 sys.dont_write_bytecode = True
+
+from disturbance import Disturbance  # noqa: E402
+
 HERE = pathlib.Path(__file__).parent
 SUBJECTS = sorted(path.stem.removeprefix("measure_") for path in HERE.glob("measure_*.py"))
 
@@ -48,8 +53,12 @@ def main():
             with (build / "bench" / f"{subject}.txt").open("w") as table:
                 if warning:
                     print(warning, file=table)
+                say(f"== {subject}", results, table)
+                disturbance = Disturbance()
                 for name, value in module.measure():
-                    say(f"{name:58} {value:>16}", results, table)
+                    say(f"{name:62} {value:>18}".rstrip(), results, table)
+                if disturbance.warning():
+                    say(disturbance.warning(), results, table)
 
 
 main()

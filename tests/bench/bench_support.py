@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What the subjects share: the programs of the build, load from many clients, and turns."""
+"""What the subjects share: the programs of the build, cores, load from many clients, and turns."""
 
+import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -12,6 +14,13 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
 
 BENCH = handoff.BIN.parent / "bench"
+
+# A server has a core, and so has the load; the same one where there is no other.
+CORES = sorted(os.sched_getaffinity(0))
+SERVER_CORE, LOAD_CORE = CORES[0], CORES[-1]
+
+# What a master may give its workers; the first is the default.
+PASSES = ("connection", "listener", "queue")
 
 
 def load_warning(limit: float = 0.5) -> str:
@@ -26,9 +35,40 @@ def load_warning(limit: float = 0.5) -> str:
 LOAD_WARNING = load_warning()
 
 
+@contextlib.contextmanager
+def on_core(core: int | None):
+    """What is started meanwhile runs there, and what it starts."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, before if core is None else {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 def bench_worker(*options: str) -> handoff.Server:
     """The worker whose methods take a known time, alone."""
     return handoff.Server(str(BENCH / "bench_worker"), "-l", "127.0.0.1:0", *options)
+
+
+def raw_echo(*options: str) -> handoff.Server:
+    """The bare epoll loop that the others are measured against."""
+    return handoff.Server(str(BENCH / "raw_echo"), "-l", "127.0.0.1:0", *options)
+
+
+def pass_words(what: str) -> tuple[str, ...]:
+    """The options of rpc-master."""
+    return () if what == PASSES[0] else ("--pass", what)
+
+
+@functools.cache
+def can_pass(what: str) -> bool:
+    """Whether this rpc-master has such a --pass; `connection` is what all do."""
+    try:
+        with handoff.master(*pass_words(what), workers=1):
+            return True
+    except AssertionError:
+        return False
 
 
 def address_text(server: handoff.Server) -> str:
@@ -38,14 +78,27 @@ def address_text(server: handoff.Server) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def processes_of(pid: int) -> list[int]:
+    """The process and all that it has started."""
+    return [pid, *(found for child in handoff.children(pid) for found in processes_of(child))]
+
+
+def run_load(*words: str, core: int | None = None, errors: bool = False) -> dict:
+    """What the program `load` prints; an error reply is an exception, unless they are expected."""
+    with on_core(core):
+        done = subprocess.run([BENCH / "load", *words], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True)
+    if done.returncode != 0 and not (errors and done.stdout):
+        raise RuntimeError(done.stderr.strip())
+    return json.loads(done.stdout)
+
+
 def load(server: handoff.Server, method: str, params=None, connections: int = 1,
          in_flight: int = 1, seconds: float = 2) -> dict:
     """Has so many connections with so many requests under way on each call the method again and
-    again. Gives what the program `load` prints; an error reply is an exception."""
-    done = subprocess.run([BENCH / "load", "-C", str(connections), "-P", str(in_flight),
-                           "-t", str(seconds), address_text(server), method, json.dumps(params)],
-                          stdout=subprocess.PIPE, check=True)
-    return json.loads(done.stdout)
+    again."""
+    return run_load("-C", str(connections), "-P", str(in_flight), "-t", str(seconds),
+                    address_text(server), method, json.dumps(params))
 
 
 def in_turns(rounds: int, cases: dict) -> dict:
@@ -61,9 +114,14 @@ def in_turns(rounds: int, cases: dict) -> dict:
 def draw(subject: str):
     """Has draw_SUBJECT.py draw BUILD/bench/SUBJECT.json, with Debian's Python, whichever runs us:
     Debian's matplotlib is for that one."""
-    subprocess.run(["/usr/bin/python3", pathlib.Path(__file__).with_name(f"draw_{subject}.py"),
-                    BENCH / f"{subject}.json"], check=True)
+    script = pathlib.Path(__file__).with_name(f"draw_{subject}.py")
+    subprocess.run(["/usr/bin/python3", "-B", script, BENCH / f"{subject}.json"], check=True)
 
 
 def median_of(results: list[dict], key: str) -> float:
     return statistics.median(result[key] for result in results)
+
+
+def ratio_of(results: list[dict], base: list[dict], key: str) -> float:
+    """The median of the quotients: what ran in the same round met the same machine."""
+    return statistics.median(mine[key] / its[key] for mine, its in zip(results, base))

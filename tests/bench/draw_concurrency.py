@@ -6,18 +6,11 @@
 writes concurrency.svg and concurrency.png beside it. Needs matplotlib (Debian: python3-matplotlib).
 """
 
-import json
-import pathlib
 import statistics
-import sys
 
-import matplotlib
+import drawing
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
-
-# Of Okabe and Ito: they differ for every eye, and in grey.
-COLOURS = ("#E69F00", "#0072B2")
+COLOURS = (drawing.ORANGE, drawing.BLUE)
 # What is drawn: the label, where it is in a result, its scale, and how it is written.
 QUANTITIES = (("requests/s", "requests_per_second", 1, "{:,.0f}"),
               ("99th percentile, ms", "p99_us", 1e-3, "{:.1f}"))
@@ -34,11 +27,11 @@ def draw_bars(axes, values: dict[str, list[float]], form: str):
     axes.set_xticks(range(len(values)), values)
     axes.set_ylim(0, 1.15 * max(map(max, values.values())))
     axes.margins(x=0.2)
-    axes.spines[["top", "right"]].set_visible(False)
+    drawing.strip(axes)
     axes.yaxis.set_major_formatter("{x:,.0f}")
 
 
-def draw(measured: dict):
+def draw(measured: dict, plt):
     handlers = measured["handlers"]
     figure, rows = plt.subplots(len(QUANTITIES), len(handlers), figsize=(8, 6.6),
                                 layout="constrained")
@@ -58,13 +51,4 @@ def draw(measured: dict):
     figure.supxlabel("\n".join(filter(None, [note, measured["warning"]])), fontsize=8)
 
 
-def main():
-    source = pathlib.Path(sys.argv[1])
-    # Text stays text, and the same numbers give the same file.
-    plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "handoff"})
-    draw(json.loads(source.read_text()))
-    plt.savefig(source.with_suffix(".svg"), metadata={"Date": None})
-    plt.savefig(source.with_suffix(".png"), dpi=150)
-
-
-main()
+drawing.main(draw)

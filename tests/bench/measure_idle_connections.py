@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""What an idle connection that was used once costs a worker and the master."""
+"""What an idle connection that was used once costs a master and its workers, and a raw epoll loop,
+in memory of their processes."""
 
 import pathlib
 import re
 import resource
 
-from bench_support import handoff
+from bench_support import PASSES, can_pass, handoff, pass_words, processes_of, raw_echo
+from targets import RAW
+
+
+# As the raw loop knows it.
+PING = b'{"in":"ping","params":null}'
 
 
 def private_bytes(pid: int) -> int:
@@ -14,22 +20,37 @@ def private_bytes(pid: int) -> int:
     return sum(int(kb) for kb in re.findall(r"Private_\w+:\s+(\d+) kB", text)) * 1024
 
 
-def measure(number: int = 9000):
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    with handoff.master(workers=2) as server:
-        for _ in range(2):
-            with server.connect() as client:
-                client.result("ping")
-        workers = server.worker_pids()
-        before = [private_bytes(pid) for pid in [server.pid, *workers]]
-        clients = [server.connect() for _ in range(number)]
+def bytes_each(server: handoff.Server, number: int) -> list[float]:
+    """For the first process of the server, and for the rest of them together."""
+    def use(clients):
         for client in clients:
-            client.result("ping")
-        after = [private_bytes(pid) for pid in [server.pid, *workers]]
-        for client in clients:
-            client.close()
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    yield f"{number} idle connections, master", f"{(after[0] - before[0]) / number:.0f} bytes each"
-    yield (f"{number} idle connections, worker",
-           f"{(sum(after[1:]) - sum(before[1:])) / number:.0f} bytes each")
+            client.send_body(PING)
+            client.receive()
+
+    # Buffers that all connections share are there from the first one on.
+    warm = [server.connect() for _ in range(8)]
+    use(warm)
+    pids = processes_of(server.pid)
+    before = [private_bytes(pid) for pid in pids]
+    clients = [server.connect() for _ in range(number)]
+    use(clients)
+    grown = [private_bytes(pid) - old for pid, old in zip(pids, before)]
+    for client in warm + clients:
+        client.close()
+    return [grown[0] / number, sum(grown[1:]) / number]
+
+
+def measure(number: int = 10_000):
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
+    with raw_echo() as server:
+        yield f"{number} idle connections, {RAW}", f"{bytes_each(server, number)[0]:.0f} bytes each"
+    with handoff.worker() as server:
+        alone = bytes_each(server, number)[0]
+    yield f"{number} idle connections, rpc-worker alone", f"{alone:.0f} bytes each"
+    for what in filter(can_pass, PASSES):
+        with handoff.master(*pass_words(what), workers=2) as server:
+            master, workers = bytes_each(server, number)
+        yield (f"{number} idle connections, --pass {what}: master + workers",
+               f"{master:.0f} + {workers:.0f} bytes")
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)

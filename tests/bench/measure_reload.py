@@ -8,27 +8,18 @@ left out (`make bench-deps`).
 
 import collections
 import contextlib
-import os
-import pathlib
-import shutil
-import signal
+import functools
 import socket
-import subprocess
 import tempfile
 import threading
 import time
 
 from bench_support import handoff
+from peers import HTTP_PEERS
 
 CLIENTS = 16
 RELOADS = 10
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Http:
@@ -105,50 +96,15 @@ def our_server():
 
 
 @contextlib.contextmanager
-def nginx():
-    port = free_port()
-    with tempfile.TemporaryDirectory() as directory:
-        config = pathlib.Path(directory, "nginx.conf")
-        config.write_text(f"daemon off; pid {directory}/pid; error_log /dev/null;\n"
-                          "worker_processes 2; events {} http { access_log off;\n"
-                          f"keepalive_requests 1000000; server {{ listen 127.0.0.1:{port};\n"
-                          "location / { return 200 pong; } } }")
-        with subprocess.Popen(["nginx", "-p", directory, "-c", config],
-                              stderr=subprocess.DEVNULL) as process:
-            handoff.wait_for(lambda: len(handoff.children(process.pid)) == 2, "nginx")
-
-            def reload():
-                before = set(handoff.children(process.pid))
-                process.send_signal(signal.SIGHUP)
-                handoff.wait_for(lambda: len(set(handoff.children(process.pid)) - before) >= 2,
-                                 "the new workers of nginx")
-            yield Http, ("127.0.0.1", port), process.pid, reload
-            process.terminate()
-
-
-@contextlib.contextmanager
-def node():
-    port = free_port()
-    script = pathlib.Path(__file__).with_name("peers") / "cluster.js"
-    with subprocess.Popen(["node", script, str(port)], stdout=subprocess.PIPE,
-                          text=True) as process:
-        process.stdout.readline()
-
-        def reload():
-            process.send_signal(signal.SIGHUP)
-            process.stdout.readline()
-        yield Http, ("127.0.0.1", port), process.pid, reload
-        for pid in handoff.children(process.pid):
-            os.kill(pid, signal.SIGKILL)
-        process.kill()
+def peer(start):
+    with start(workers=2) as server:
+        yield Http, server.address, server.pid, server.reload
 
 
 def measure():
     servers = {"handoff": our_server}
-    if shutil.which("nginx"):
-        servers["nginx"] = nginx
-    if shutil.which("node"):
-        servers["node cluster"] = node
+    for name, start in HTTP_PEERS.items():
+        servers[name] = functools.partial(peer, start)
     for name, server in servers.items():
         seen = collections.Counter()
         lost, failed, over = [], [], threading.Event()

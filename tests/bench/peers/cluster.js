@@ -4,7 +4,8 @@
 const cluster = require('cluster');
 const http = require('http');
 
-const COUNT = 2;
+const [port, count = '2', body = 'pong'] = process.argv.slice(2);
+const COUNT = Number(count);
 
 function fork(then) {
   const fresh = Array.from({length: COUNT}, () => cluster.fork());
@@ -23,7 +24,7 @@ if (cluster.isPrimary) {
     });
   });
 } else {
-  const server = http.createServer((request, response) => response.end('pong'));
+  const server = http.createServer((request, response) => response.end(body));
   server.keepAliveTimeout = 60000;
-  server.listen(Number(process.argv[2]), '127.0.0.1');
+  server.listen(Number(port), '127.0.0.1');
 }
