@@ -52,13 +52,13 @@ void Reactor::destroy_roots() {
 }
 
 void Reactor::run(Task<void> main) {
-  bool done = false;
+  done_ = false;
   spawn([](Task<void> task, bool& finished) -> Task<void> {
     co_await std::move(task);
     finished = true;
-  }(std::move(main), done));
+  }(std::move(main), done_));
   try {
-    while (!done && !error_) turn();
+    while (!done_ && !error_) turn();
   } catch (...) {
     destroy_roots();  // they use what the caller destroys before us
     throw;
@@ -69,16 +69,30 @@ void Reactor::run(Task<void> main) {
 
 void Reactor::unpost(std::coroutine_handle<> frame) {
   std::erase(posted_, frame);
+  std::erase(yielding_, frame);
   std::replace(resuming_.begin(), resuming_.end(), frame, std::coroutine_handle<>());
 }
 
 void Reactor::turn() {
+  do_posted();
+  if (done_ || error_) return;
   event_count_ = static_cast<std::size_t>(wait_for_events());
   now_ = Clock::now();
   for (next_event_ = 0; next_event_ < event_count_;) dispatch(events_[next_event_++]);
   event_count_ = next_event_ = 0;
   fire_timers();
+  posted_.insert(posted_.end(), yielding_.begin(), yielding_.end());
+  yielding_.clear();
   resume_posted();
+}
+
+/// What makes more of itself does not keep the loop from looking at the kernel.
+void Reactor::do_posted() {
+  constexpr int kRounds = 8;
+  for (int round = 0; round < kRounds && poll_all(); ++round) {
+    resume_posted();
+    if (done_ || error_) return;
+  }
 }
 
 bool Reactor::poll_all() {
@@ -90,7 +104,7 @@ bool Reactor::poll_all() {
 int Reactor::wait_for_events() {
   constexpr TimePoint kNow = TimePoint::min();
   const TimePoint next = timers_.empty() ? kNever : timers_.front().armed;
-  if (poll_all()) return wait_until(kNow);
+  if (!posted_.empty() || !yielding_.empty()) return wait_until(kNow);
   if (pollers_.empty()) return wait_until(next);
   for (Poller* poller : pollers_) poller->set_waiting(true);
   const int count = wait_until(poll_all() ? kNow : next);

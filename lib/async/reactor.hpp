@@ -68,7 +68,7 @@ class Reactor final : private RootOwner {
   void add(Poller& poller) { pollers_.push_back(&poller); }
   void remove(Poller& poller) { std::erase(pollers_, &poller); }
 
-  /// Resumes `frame` in the next turn of the loop.
+  /// Resumes `frame` soon, before the loop waits.
   void post(std::coroutine_handle<> frame) { posted_.push_back(frame); }
   /// Takes a posted frame back, when it is destroyed before its turn.
   void unpost(std::coroutine_handle<> frame);
@@ -87,6 +87,7 @@ class Reactor final : private RootOwner {
   };
 
   void turn();
+  void do_posted();
   int wait_for_events();
   int wait_until(TimePoint when);
   bool poll_all();
@@ -110,8 +111,10 @@ class Reactor final : private RootOwner {
   std::vector<Poller*> pollers_;
   std::vector<std::coroutine_handle<>> posted_;
   std::vector<std::coroutine_handle<>> resuming_;
+  std::vector<std::coroutine_handle<>> yielding_;  ///< posted once the others had a turn
   std::vector<std::coroutine_handle<>> roots_;
   std::exception_ptr error_;
+  bool done_ = false;  ///< the main task has ended
   std::array<epoll_event, kEventsPerTurn> events_;
   std::size_t next_event_ = 0;
   std::size_t event_count_ = 0;
@@ -189,6 +192,9 @@ class Readiness {
   /// `co_await readable()`: true, or false when the wait was interrupted.
   Awaiter readable() { return {*this, EPOLLIN}; }
   Awaiter writable() { return {*this, EPOLLOUT}; }
+
+  /// Whether it was seen to have hung up, so that no wait is one any more.
+  bool hung_up() const { return hung_up_; }
 
   /// Ends the waits under way, which give false; without one nothing happens.
   void interrupt();
@@ -282,7 +288,7 @@ inline auto Reactor::yield() {
     bool await_ready() const { return false; }
     void await_suspend(std::coroutine_handle<> awaiting) {
       frame = awaiting;
-      reactor.post(frame);
+      reactor.yielding_.push_back(frame);
     }
     void await_resume() { frame = nullptr; }
     ~Awaiter() {

@@ -18,6 +18,13 @@ class Semaphore {
   /// Whether acquire() would succeed at once.
   bool available() const { return free_ > 0; }
 
+  /// Takes a place, if there is one now.
+  bool try_acquire() {
+    if (free_ == 0) return false;
+    --free_;
+    return true;
+  }
+
   enum class Outcome {
     acquired,
     full,       ///< too many wait already
@@ -25,10 +32,7 @@ class Semaphore {
   };
   /// Waits for a place, which release() gives back.
   Task<Outcome> acquire(TimePoint deadline = kNever) {
-    if (free_ > 0) {
-      --free_;
-      co_return Outcome::acquired;
-    }
+    if (try_acquire()) co_return Outcome::acquired;
     if (waiting_.size() >= max_waiting_) co_return Outcome::full;
     Turn turn{*this, Event(reactor_)};
     waiting_.push_back(&turn);

@@ -47,7 +47,10 @@ Task<void> Acceptor::run() {
     switch (outcome) {
       case Outcome::burst: co_await reactor_.yield(); break;
       case Outcome::would_block: co_await readiness_->readable(); break;
-      case Outcome::exhausted: co_await reactor_.sleep_until(reactor_.now() + kPause); break;
+      case Outcome::exhausted:
+        leave_to_others();
+        co_await reactor_.sleep_until(reactor_.now() + kPause);
+        break;
       case Outcome::no_room:
         leave_to_others();
         room_.clear();
@@ -139,13 +142,15 @@ Acceptor::Outcome Acceptor::accept_burst(bool room_or_not) {
         owner_.accepted(std::move(accepted.fd), accepted.peer);
         break;
       case Accepted::Outcome::try_again: break;
-      case Accepted::Outcome::would_block: return Outcome::would_block;
+      case Accepted::Outcome::would_block:
+        if (!readiness_->hung_up()) return Outcome::would_block;
+        [[fallthrough]];  // how a Unix socket says it
+      case Accepted::Outcome::shut_down:
+        if (sharing_ != Sharing::none) return Outcome::shut_down;
+        throw SystemError(EINVAL, "accept", listener_->text());
       case Accepted::Outcome::exhausted:
         report_exhausted(accepted.error_number);
         return Outcome::exhausted;
-      case Accepted::Outcome::shut_down:
-        if (sharing_ == Sharing::none) throw SystemError(accepted.error_number, "accept");
-        return Outcome::shut_down;
     }
   }
   return Outcome::burst;

@@ -69,7 +69,12 @@ Master::Master(Reactor& reactor, const SignalMask& signals, MasterOptions option
   } else {
     open_sockets();
   }
-  if (pass_listener_ != nullptr) pass_listener_->set_listeners(listener_numbers());
+  if (pass_listener_ == nullptr) return;
+  if (acceptors_.size() > channel::kMaxEntries) {
+    throw InvalidArgument(fmt::format("--pass listener can pass {} of them, not {}",
+                                      channel::kMaxEntries, acceptors_.size()));
+  }
+  pass_listener_->set_listeners(listener_numbers());
 }
 
 std::unique_ptr<Dispatcher> Master::make_dispatcher() {
@@ -413,7 +418,7 @@ MasterStatus Master::status() const {
   status.waiting = dispatcher_->waiting();
   status.connections = connections() + status.waiting;
   if (pass_queue_ != nullptr) status.queue = pass_queue_->counts();
-  status.accepted = accepted_;
+  status.accepted = accepted_ + supervisor_.accepted();
   status.reloads = reloads_;
   status.last_reload = last_reload_;
   status.last_upgrade = last_upgrade_;

@@ -20,12 +20,16 @@ namespace {
 /// Ids in one message at most; it stays far below channel::kMaxMessage.
 constexpr std::size_t kMaxIds = 1024;
 
+/// How often connections that we have accepted ourselves are told of.
+constexpr auto kReportPause = std::chrono::milliseconds(50);
+
 constexpr auto kRetryPause = std::chrono::milliseconds(10);
 
 }  // namespace
 
 MasterLink::MasterLink(Reactor& reactor, Owner& owner, Fd channel)
-    : reactor_(reactor),
+    : Timer(reactor),
+      reactor_(reactor),
       owner_(owner),
       channel_(std::move(channel)),
       readiness_(reactor, channel_.get()),
@@ -49,13 +53,24 @@ void MasterLink::start(std::size_t credits, std::size_t calls, bool ready) {
 }
 
 void MasterLink::started(std::uint64_t id) {
-  if (!full_) return;
-  started_.push_back(id);
-  wake();
+  if (full_) report_later(started_, id);
+}
+
+/// The master counts those that we have accepted ourselves, and need not know at once.
+void MasterLink::report_later(std::vector<std::uint64_t>& ids, std::uint64_t id) {
+  ids.push_back(id);
+  if (ids.size() >= kMaxIds) return wake();
+  if (!std::exchange(reports_later_, true)) set(reactor_.now() + kReportPause);
+}
+
+void MasterLink::on_timer() {
+  reports_later_ = false;
+  if (!started_.empty() || !finished_.empty()) wake();
 }
 
 void MasterLink::finished(std::uint64_t id) {
   if (!full_) return;
+  if ((id & channel::kOwnId) != 0) return report_later(finished_, id);
   finished_.push_back(id);
   wake();
 }
@@ -81,6 +96,7 @@ void MasterLink::leave() {
 
 void MasterLink::close() {
   closed_ = true;
+  cancel();
   readiness_.interrupt();
   some_to_send_.set();
 }
@@ -108,16 +124,21 @@ void MasterLink::handle(std::span<const char> packet, std::vector<Fd>& descripto
     case channel::Type::connection: return start_works(*message, descriptors);
     case channel::Type::listener:
     case channel::Type::queue: return take_source(*message, descriptors);
-    case channel::Type::requests: return post(channel::encode_requests(owner_.requests()));
+    case channel::Type::requests:
+      // What else is counted goes before it.
+      if (send_queued()) send_ids(channel::Type::started, started_);
+      if (started_.empty()) send_ids(channel::Type::finished, finished_);
+      return post(channel::encode_requests(owner_.requests()));
     default: throw ProtocolError("channel: the master sent a message that only a worker sends");
   }
 }
 
 void MasterLink::take_source(const channel::Message& message, std::vector<Fd>& descriptors) {
-  if (descriptors.size() != message.descriptors) {
-    throw ProtocolError("channel: a message of the master came without its descriptors");
-  }
   const bool is_listener = message.type == channel::Type::listener;
+  if (descriptors.size() != message.descriptors) {
+    if (is_listener) return owner_.connections_missed(0);
+    throw ProtocolError("channel: a queue came without its memories");
+  }
   if (descriptors.empty()) {
     if (is_listener) owner_.accept_asked();
     return;  // awake is all that a queue wants us to be

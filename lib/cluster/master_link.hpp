@@ -22,7 +22,7 @@ namespace handoff {
 ///
 /// No connection is given to the owner before the master was told that it is started: as long as
 /// that message is not on its way, the master still has the connection.
-class MasterLink : public std::enable_shared_from_this<MasterLink> {
+class MasterLink : public std::enable_shared_from_this<MasterLink>, private Timer {
  public:
   /// Who is told what the master says.
   class Owner {
@@ -34,7 +34,7 @@ class MasterLink : public std::enable_shared_from_this<MasterLink> {
     virtual void accept_asked() = 0;
     /// The memories of a queue: the master's, and ours.
     virtual void queue_passed(Fd masters, Fd ours) = 0;
-    /// So many connections could not be received, for want of descriptors.
+    /// So many connections, or for 0 the listeners, could not be received, for want of descriptors.
     virtual void connections_missed(std::size_t count) = 0;
     /// The master passes nothing more.
     virtual void drain_asked(channel::Drain how) = 0;
@@ -97,6 +97,8 @@ class MasterLink : public std::enable_shared_from_this<MasterLink> {
   bool send_ids(channel::Type type, std::vector<std::uint64_t>& ids);
   bool send_now(const std::string& message, std::span<const int> descriptors);
   void wake();
+  void report_later(std::vector<std::uint64_t>& ids, std::uint64_t id);
+  void on_timer() override;
 
   Reactor& reactor_;
   Owner& owner_;
@@ -107,6 +109,7 @@ class MasterLink : public std::enable_shared_from_this<MasterLink> {
   std::deque<Work> returned_;
   std::vector<std::uint64_t> started_;
   std::vector<std::uint64_t> finished_;
+  bool reports_later_ = false;
   Event some_to_send_;
   bool sent_all_ = true;
   bool heard_ = false;

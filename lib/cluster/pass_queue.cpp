@@ -72,6 +72,11 @@ class RemoteCall final : public QueuedCall, public std::enable_shared_from_this<
   std::shared_ptr<RemoteCall> in_queue_;
 };
 
+std::size_t most_connections() {
+  const std::size_t limit = descriptor_limit();
+  return limit > 2 * kReservedDescriptors ? limit - kReservedDescriptors : limit / 2;
+}
+
 TimePoint with_grace(TimePoint deadline) {
   return deadline > kNever - kGrace ? kNever : deadline + Duration(kGrace);
 }
@@ -92,7 +97,8 @@ std::size_t share_of_limit(const PassQueue::Options& options) {
 }
 
 Queue::Options queue_options(const PassQueue::Options& options) {
-  return {share_of_limit(options) * options.io_threads, options.limits.max_frame + kMaxPeer, options.idempotent};
+  return {share_of_limit(options) * options.io_threads, options.limits.max_frame + kMaxPeer,
+          options.idempotent};
 }
 
 /// As many calls are in the queue as may; as many more wait for a place in it, while their
@@ -108,6 +114,7 @@ SessionLimits session_limits(const PassQueue::Options& options) {
 
 PassQueue::PassQueue(Reactor& reactor, const Options& options, std::function<void()> changed)
     : reactor_(reactor),
+      most_connections_(most_connections()),
       queue_(reactor, queue_options(options)),
       service_(reactor, nullptr, session_limits(options)),
       mailbox_(reactor) {
@@ -127,8 +134,8 @@ PassQueue::PassQueue(Reactor& reactor, const Options& options, std::function<voi
             [this, i, &its](Call what) { return call_from(lanes_[i], its, std::move(what)); });
       };
     };
-    lanes_.emplace_back(mailbox_, session_limits(options), make_methods,
-                        ~std::uint64_t{0}, std::move(owner));
+    lanes_.emplace_back(mailbox_, session_limits(options), make_methods, ~std::uint64_t{0},
+                        std::move(owner));
   }
 }
 
@@ -177,7 +184,7 @@ std::size_t PassQueue::serving() const {
 }
 
 bool PassQueue::can_take() const {
-  return serving() + kReservedDescriptors < descriptor_limit();
+  return serving() < most_connections_;
 }
 
 Task<Result> PassQueue::call(Call call) {

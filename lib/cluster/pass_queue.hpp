@@ -53,6 +53,7 @@ class PassQueue final : public Dispatcher {
   Task<Result> call_from(Lane& lane, Reactor& reactor, Call call);
 
   Reactor& reactor_;
+  std::size_t most_connections_;
   Queue queue_;
   Service service_;
   PassConnection returned_{Balance::round_robin};  ///< connections for a successor

@@ -106,10 +106,13 @@ void Queue::set_waiting(bool waiting) {
 }
 
 void Queue::assign() {
+  for (Seat& seat : seats_) seat.has_room = true;
   while (!waiting_.empty()) {
     Seat* seat = free_seat();
-    if (seat == nullptr || !give(*find(waiting_.front()), *seat)) return;
-    waiting_.pop_front();
+    if (seat == nullptr) return;
+    seat->has_room = give(*find(waiting_.front()), *seat);
+    seat->rings.set_starved(!seat->has_room);
+    if (seat->has_room) waiting_.pop_front();
   }
 }
 
@@ -117,7 +120,7 @@ void Queue::assign() {
 Queue::Seat* Queue::free_seat() {
   auto best = seats_.end();
   for (auto seat = seats_.begin(); seat != seats_.end(); ++seat) {
-    if (seat->retired || seat->running >= seat->link.calls()) continue;
+    if (seat->retired || !seat->has_room || seat->running >= seat->link.calls()) continue;
     if (best == seats_.end() || seat->running < best->running) best = seat;
   }
   if (best == seats_.end()) return nullptr;
@@ -125,7 +128,7 @@ Queue::Seat* Queue::free_seat() {
   return &*best;
 }
 
-/// False when the worker's ring has no room for it: there is, once it has read what it has.
+/// False when the worker's ring has no room for it now.
 bool Queue::give(Slot& slot, Seat& seat) {
   const Call& call = slot.call->call;
   const std::int64_t deadline = call.deadline.time_since_epoch() / std::chrono::nanoseconds(1);
@@ -159,7 +162,7 @@ bool Queue::read_replies(Seat& seat) {
   }
   if (count == 0) return false;
   seat.rings.release();
-  if (seat.rings.other_is_starved() && seat.rings.must_wake()) {
+  if (seat.rings.must_wake_for_room()) {
     seat.link.wake(channel::Type::queue);
   }
   return true;

@@ -88,6 +88,7 @@ class Queue final : private Poller {
     bool retired = false;
     bool blamed = false;  ///< nothing that it says counts any more
     bool unpublished = false;
+    bool has_room = true;  ///< for the next request
   };
   /// Where a request is kept.
   struct Slot {

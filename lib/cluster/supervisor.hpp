@@ -88,6 +88,8 @@ class Supervisor final : private WorkerLink::Owner {
   bool is_empty() const { return places_.empty() && members_.empty(); }
   /// Workers that shall run, and those that have joined.
   std::size_t size() const;
+  /// Connections that workers have accepted themselves, ever.
+  std::uint64_t accepted() const { return accepted_; }
   /// Connections that the workers hold, as far as that is known.
   std::size_t held() const;
   static constexpr std::size_t kMaxJoined = 1024;
@@ -177,6 +179,7 @@ class Supervisor final : private WorkerLink::Owner {
   void worker_would_leave(WorkerLink& link) override;
   void connection_returned(WorkerLink& link, Work work) override;
   void others_shall_accept(WorkerLink& link) override;
+  void worker_accepted(std::size_t count) override { accepted_ += count; }
   void requests_told(WorkerLink& link) override;
   void worker_closed(WorkerLink& link, const std::string& problem) override;
   bool can_hold_more() const override;
@@ -192,6 +195,7 @@ class Supervisor final : private WorkerLink::Owner {
   std::set<const WorkerLink*> asked_;
   CutOff cut_off_;
   std::string last_failure_;  ///< of a successor that died
+  std::uint64_t accepted_ = 0;
   std::uint64_t reloads_wanted_ = 0;
   std::uint64_t reloads_done_ = 0;
   std::string reload_problem_;  ///< of the last one

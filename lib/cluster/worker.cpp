@@ -130,9 +130,8 @@ std::size_t Worker::held() const {
 }
 
 std::uint64_t Worker::requests() const {
-  return std::accumulate(
-      lanes_.begin(), lanes_.end(), service_.requests,
-      [](std::uint64_t sum, const Lane& lane) { return sum + lane.requests(); });
+  return std::accumulate(lanes_.begin(), lanes_.end(), service_.requests,
+                         [](std::uint64_t sum, const Lane& lane) { return sum + lane.requests(); });
 }
 
 void Worker::give_back(LiveConnection connection) {
@@ -264,6 +263,7 @@ void Worker::listeners_passed(std::vector<Fd> listeners) {
   AcceptorOwner& owner = *this;
   for (Fd& listener : listeners) {
     const std::string text = local_address(listener.get()).text();
+    set_nonblocking(listener.get());
     acceptors_.emplace_back(reactor_, Listener::adopt(std::move(listener), {}, text), owner,
                             report_, std::vector<uid_t>(),
                             options_.wake_all ? Sharing::wake_all : Sharing::wake_one);
@@ -300,7 +300,8 @@ void Worker::leaves_to_others() {
 
 void Worker::connections_missed(std::size_t count) {
   report_(Severity::error,
-          fmt::format("receive {}: {}", counted(count, "connection"), error_text(EMFILE)));
+          fmt::format("receive {}: {}", count == 0 ? "the listeners" : counted(count, "connection"),
+                      error_text(EMFILE)));
 }
 
 /// A master is asked; without one there is nobody who would take over.

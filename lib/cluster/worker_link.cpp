@@ -158,15 +158,18 @@ std::string WorkerLink::handle(const channel::Message& message, std::vector<Fd>&
 }
 
 std::string WorkerLink::start(std::span<const std::uint64_t> ids) {
+  std::size_t accepted = 0;
   for (const std::uint64_t id : ids) {
     Work work;
     if (accepts_ && (id & channel::kOwnId) != 0) {
       ++passed_;
+      ++accepted;
     } else if (!take_unstarted(id, work)) {
       return "it started a connection that it was not given";
     }
     ++held_;
   }
+  if (accepted > 0) owner_.worker_accepted(accepted);
   most_per_message_ = std::min(channel::kMaxEntries, 2 * most_per_message_);
   owner_.worker_has_room(*this);
   return "";

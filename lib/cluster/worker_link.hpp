@@ -45,6 +45,8 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
     virtual void connection_returned(WorkerLink& link, Work work) = 0;
     /// It leaves who waits at its listeners to others.
     virtual void others_shall_accept(WorkerLink& link) = 0;
+    /// It has accepted so many connections itself.
+    virtual void worker_accepted(std::size_t) {}
     /// It has told how many requests there were.
     virtual void requests_told(WorkerLink& link) = 0;
     /// It closed its end, or broke the protocol (`problem` says how; empty otherwise). Nothing

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <utility>
 
 #include "os/error.hpp"
 #include "wire/codec.hpp"
@@ -126,7 +127,13 @@ bool RingEnd::must_wake() {
   return true;
 }
 
+bool RingEnd::must_wake_for_room() {
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  return other_is_starved() && must_wake();
+}
+
 void RingEnd::set_starved(bool starved) {
+  if (std::exchange(starved_, starved) == starved) return;
   own_.state->starved.store(starved ? 1 : 0, std::memory_order_relaxed);
   std::atomic_thread_fence(std::memory_order_seq_cst);
 }

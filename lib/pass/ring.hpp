@@ -71,6 +71,8 @@ class RingEnd {
   bool other_is_starved() const {
     return other_.state->starved.load(std::memory_order_relaxed) != 0;
   }
+  /// The same for what was released: only if the other side waits for room.
+  bool must_wake_for_room();
 
  private:
   static constexpr std::size_t kHeaderSize = 8;
@@ -92,6 +94,7 @@ class RingEnd {
   std::uint64_t read_ = 0;
   std::uint32_t sleeps_ = 0;
   std::uint32_t woken_ = 0;  ///< the sleep of the other side that we have ended
+  bool starved_ = false;
   bool broken_ = false;
 };
 

@@ -49,12 +49,11 @@ struct SessionLimits {
 
 /// What all connections of one reactor share: the methods, the limits, and memory that is only
 /// used between two waits, so that an idle connection holds none.
-struct Service {
-  Service(Reactor& loop, std::shared_ptr<const Handlers> methods, const SessionLimits& bounds)
-      : reactor(loop),
-        handlers(std::move(methods)),
-        limits(bounds),
-        running(loop, bounds.concurrency, bounds.max_waiting) {}
+struct Service final : private Poller {
+  Service(Reactor& loop, std::shared_ptr<const Handlers> methods, const SessionLimits& bounds);
+  Service(const Service&) = delete;
+  Service& operator=(const Service&) = delete;
+  ~Service();
 
   static constexpr std::size_t kInputSize = 64 * 1024;
 
@@ -66,6 +65,7 @@ struct Service {
   MessageParser parser;
   ReceiveBuffer input{kInputSize};
   std::string output;
+  std::string body;
 
   /// From now on: finish what was started on every connection, then close it, or hand it to
   /// `on_returned` with what is left to do.
@@ -83,9 +83,10 @@ struct Service {
     if (!had_most && requests >= most_requests) on_most_requests();
   }
 
-  std::size_t open = 0;            ///< connections
-  std::vector<Session*> sessions;  ///< those that have begun; see Session::open
-  std::uint64_t requests = 0;      ///< since the start
+  std::size_t open = 0;             ///< connections
+  std::vector<Session*> sessions;   ///< those that have begun; see Session::open
+  std::vector<Session*> deferring;  ///< those that have replies to send at the end of the turn
+  std::uint64_t requests = 0;       ///< since the start
   std::atomic<std::uint64_t>* requests_told = nullptr;  ///< the same, for other threads
   /// Is told the id of each connection that has been closed.
   std::function<void(std::uint64_t)> on_closed;
@@ -97,6 +98,10 @@ struct Service {
 
  private:
   friend class Session;
+  /// Sends what was answered in this turn.
+  bool poll() override;
+  void set_waiting(bool) override {}
+
   bool draining_ = false;
   bool gives_back_ = false;
 };

@@ -23,6 +23,19 @@ std::string too_long(const SessionLimits& limits) {
 
 }  // namespace
 
+Service::Service(Reactor& loop, std::shared_ptr<const Handlers> methods,
+                 const SessionLimits& bounds)
+    : reactor(loop),
+      handlers(std::move(methods)),
+      limits(bounds),
+      running(loop, bounds.concurrency, bounds.max_waiting) {
+  reactor.add(*this);
+}
+
+Service::~Service() {
+  reactor.remove(*this);
+}
+
 void Service::drain(bool give_back) {
   draining_ = true;
   gives_back_ = give_back;
@@ -52,6 +65,7 @@ Session::Session(Service& service, LiveConnection connection)
 }
 
 Session::~Session() {
+  if (deferred_) std::erase(service_.deferring, this);
   service_.sessions[index_] = service_.sessions.back();
   service_.sessions[index_]->index_ = index_;
   service_.sessions.pop_back();
@@ -373,60 +387,54 @@ void Session::start_call(const Method& method, const Request& request, ReplyPlac
   call.method = request.method;
   call.params = request.params;
   call.id = request.id;
-  if (!calls_->peer) calls_->peer = peer_address(stream_.fd()).text();
-  call.peer = *calls_->peer;
+  if (!peer_) peer_ = std::make_unique<std::string>(peer_address(stream_.fd()).text());
+  call.peer = *peer_;
   call.deadline = deadline_after(service_.reactor.now(), service_.limits.call_timeout);
-  calls_->next.push_back({service_.handlers, &method, std::move(call), std::move(place)});
-  start_next_calls();
+  NextCall next{service_.handlers, &method, std::move(call), std::move(place)};
+  if (calls_->running < service_.limits.max_calls) return run(std::move(next));
+  calls_->next.push_back(std::move(next));
+}
+
+void Session::run(NextCall next) {
+  ++calls_->running;
+  service_.reactor.spawn(run_call(*this, std::move(next)));
 }
 
 /// A batch may have more calls than a connection may have running.
 void Session::start_next_calls() {
   while (!calls_->next.empty() && calls_->running < service_.limits.max_calls) {
-    ++calls_->running;
-    service_.reactor.spawn(run_call(*this, std::move(calls_->next.front())));
+    run(std::move(calls_->next.front()));
     calls_->next.pop_front();
   }
 }
 
-Task<void> Session::run_call(Session& session, NextCall next) {
-  const Method& method = *next.method;
-  const ReplyPlace& place = next.place;
-  Call call = std::move(next.call);
-  const std::string id = call.id;
-  const std::string name =
-      method.quoted_name.empty() ? quoted_reply_name(call.method) : method.quoted_name;
-  Result result = co_await wait_and_run(session, method, std::move(call));
-  std::string body;
-  if (!result.is_error()) {
-    append_reply(body, place.dialect, name, result.json, id);
-    if (body.size() > session.service_.limits.max_frame) {
-      result = Result::error(ErrorCode::handler_failed, too_long(session.service_.limits));
-      body.clear();
-    }
-  }
-  if (result.is_error()) {
-    append_error(body, place.dialect, result.code, result.message, result.json, id);
-  }
-  session.complete(place, body);
-}
-
 /// Waits for its turn, then runs. Both take from the call's time.
-Task<Result> Session::wait_and_run(Session& session, const Method& method, Call call) {
+Task<void> Session::run_call(Session& session, NextCall next) {
   Service& service = session.service_;
-  const bool waits = !service.running.available();
-  if (waits) ++session.calls_->waiting;
-  const Semaphore::Outcome outcome = co_await service.running.acquire(call.deadline);
-  if (waits) session.call_waits_no_more();
-  switch (outcome) {
-    case Semaphore::Outcome::acquired: break;
-    case Semaphore::Outcome::full:
-      co_return Result::error(ErrorCode::busy, "busy: too many calls wait already");
-    case Semaphore::Outcome::timed_out:
-      co_return Result::error(ErrorCode::timed_out, "the call did not begin in time");
+  const std::string id = next.call.id;
+  std::string name = next.method->quoted_name;
+  if (name.empty()) name = quoted_reply_name(next.call.method);
+  Result result;
+  auto outcome = Semaphore::Outcome::acquired;
+  if (!service.running.try_acquire()) {
+    ++session.calls_->waiting;
+    outcome = co_await service.running.acquire(next.call.deadline);
+    session.call_waits_no_more();
   }
-  const SemaphorePlace place(service.running);
-  co_return co_await run_method(method, std::move(call));
+  switch (outcome) {
+    case Semaphore::Outcome::acquired: {
+      const SemaphorePlace place(service.running);
+      result = co_await run_method(*next.method, std::move(next.call));
+      break;
+    }
+    case Semaphore::Outcome::full:
+      result = Result::error(ErrorCode::busy, "busy: too many calls wait already");
+      break;
+    case Semaphore::Outcome::timed_out:
+      result = Result::error(ErrorCode::timed_out, "the call did not begin in time");
+      break;
+  }
+  session.complete(next.place, name, id, std::move(result));
 }
 
 void Session::call_waits_no_more() {
@@ -434,8 +442,22 @@ void Session::call_waits_no_more() {
   if (waits_for_call_ && !service_.limits.reads_on_when_full) calls_->one_finished.set();
 }
 
-void Session::complete(const ReplyPlace& place, std::string_view body) {
-  std::string out;
+void Session::complete(const ReplyPlace& place, std::string_view name, std::string_view id,
+                       Result result) {
+  std::string& body = service_.body;
+  body.clear();
+  if (!result.is_error()) {
+    append_reply(body, place.dialect, name, result.json, id);
+    if (body.size() > service_.limits.max_frame) {
+      result = Result::error(ErrorCode::handler_failed, too_long(service_.limits));
+      body.clear();
+    }
+  }
+  if (result.is_error()) {
+    append_error(body, place.dialect, result.code, result.message, result.json, id);
+  }
+  std::string& out = service_.output;
+  out.clear();
   if (place.batch) {
     Batch& batch = *place.batch;
     if (place.wanted) collect(batch, body);
@@ -454,16 +476,45 @@ void Session::complete(const ReplyPlace& place, std::string_view body) {
       in_order.pop_front();
     }
   }
-  const bool was_blocked = unsent_ != nullptr;
-  send(out);
+  const bool was_blocked = unsent_ && !deferred_;
   --calls_->running;
   start_next_calls();
+  // What else is answered in this turn goes with it.
+  if (calls_->running > 0) {
+    defer(out);
+  } else {
+    send(out);
+  }
   if (waits_for_call_) return calls_->one_finished.set();
-  const bool newly_blocked = !was_blocked && unsent_ != nullptr;
+  const bool newly_blocked = !was_blocked && unsent_ && !deferred_;
   const bool last = calls_->running == 0;
   if (last) calls_.reset();
   if (newly_blocked || (last && state_ != State::open)) return stream_.interrupt();
   if (last && limit_ == Limit::none) arm_for(Limit::idle, service_.limits.idle_timeout);
+}
+
+void Session::defer(std::string_view bytes) {
+  if (bytes.empty() || state_ == State::broken) return;
+  if (!unsent_) {
+    unsent_ = std::make_unique<std::string>();
+    deferred_ = true;
+    service_.deferring.push_back(this);
+  }
+  unsent_->append(bytes);
+}
+
+/// At the end of a turn.
+void Session::send_deferred() {
+  deferred_ = false;
+  if (!unsent_) return;
+  send_unsent();
+  if (unsent_ || state_ == State::broken) stream_.interrupt();
+}
+
+bool Service::poll() {
+  for (std::size_t i = 0; i < deferring.size(); ++i) deferring[i]->send_deferred();
+  deferring.clear();
+  return false;
 }
 
 /// Replies that wait for an earlier one count like calls, and their bytes like unsent ones.
@@ -486,9 +537,11 @@ void Session::send(std::string_view bytes) {
     unsent_ = std::make_unique<std::string>();
   }
   unsent_->append(bytes);
+  if (deferred_) send_unsent();
 }
 
 void Session::send_unsent() {
+  if (std::exchange(deferred_, false)) std::erase(service_.deferring, this);
   const IoResult result = stream_.try_write(*unsent_);
   if (result.outcome == IoResult::Outcome::broken) return set_broken();
   unsent_->erase(0, result.size);
@@ -497,6 +550,7 @@ void Session::send_unsent() {
 
 void Session::set_broken() {
   state_ = State::broken;
+  if (std::exchange(deferred_, false)) std::erase(service_.deferring, this);
   unsent_.reset();
 }
 

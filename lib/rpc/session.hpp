@@ -26,6 +26,8 @@ namespace handoff {
 /// - While replies wait for a client that does not read, nothing more is read from it.
 /// - An idle connection holds no buffer.
 class Session final : private Timer {
+  friend struct Service;
+
  public:
   /// Serves the connection until either side ends it, or it is given back. Returns at once; the
   /// service must outlive the connection.
@@ -77,10 +79,9 @@ class Session final : private Timer {
   struct Calls {
     explicit Calls(Reactor& reactor) : one_finished(reactor) {}
     std::list<PendingCall> in_order;  ///< without id: their replies leave in this order
-    std::deque<NextCall> next;        ///< of batches, when as many run as may
+    std::list<NextCall> next;         ///< of batches, when as many run as may
     std::size_t running = 0;
     std::size_t waiting = 0;  ///< of those, for a place among all that run
-    std::optional<std::string> peer;
     Event one_finished;
   };
 
@@ -105,13 +106,13 @@ class Session final : private Timer {
   void answer_batch(std::span<const ParsedRequest> requests, std::string& out);
   void refuse(const BadRequest& bad, std::string& out);
   void start_call(const Method& method, const Request& request, ReplyPlace place);
+  void run(NextCall next);
   void start_next_calls();
   static Task<void> run_call(Session& session, NextCall next);
-  static Task<Result> wait_and_run(Session& session, const Method& method, Call call);
   void call_waits_no_more();
   bool must_wait(const Method& method) const;
   void collect(Batch& batch, std::string_view reply) const;
-  void complete(const ReplyPlace& place, std::string_view body);
+  void complete(const ReplyPlace& place, std::string_view name, std::string_view id, Result result);
   void finish_batch(Batch& batch, std::string& out);
   std::string& place_for_reply(bool ordered, std::string& out);
   bool has_calls() const { return calls_ && calls_->running > 0; }
@@ -119,6 +120,8 @@ class Session final : private Timer {
   void arm(Limit limit, TimePoint when);
   void arm_for(Limit limit, Duration duration);
   void send(std::string_view bytes);
+  void defer(std::string_view bytes);
+  void send_deferred();
   void send_unsent();
   void set_broken();
   void on_timer() override;
@@ -128,7 +131,8 @@ class Session final : private Timer {
   Stream stream_;
   std::unique_ptr<ReceiveBuffer> partial_;  ///< bytes that are not yet used, if any
   std::unique_ptr<Calls> calls_;
-  std::unique_ptr<std::string> unsent_;      ///< bytes that the client does not take, if any
+  std::unique_ptr<std::string> peer_;    ///< its address as text, once a method asked
+  std::unique_ptr<std::string> unsent_;  ///< bytes that the client does not take, if any
   TimePoint due_ = kNever;  ///< when a partial frame must be whole, or a lingering client gone
   std::uint32_t index_;     ///< our place in service_.sessions
   Framing framing_;
@@ -138,6 +142,7 @@ class Session final : private Timer {
   bool unprocessed_ = false;  ///< partial_ may hold whole frames, left when a turn ended
   bool returned_ = false;
   bool waits_for_call_ = false;  ///< calls_->one_finished is awaited
+  bool deferred_ = false;        ///< unsent_ waits for no more than the end of the turn
 };
 
 }  // namespace handoff

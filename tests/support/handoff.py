@@ -25,6 +25,9 @@ BIN = pathlib.Path(os.environ.get("HANDOFF_BIN", ROOT / "build" / "bin"))
 SANITIZED = bool(os.environ.get("HANDOFF_SANITIZE"))
 STRESS = bool(os.environ.get("HANDOFF_STRESS"))
 
+# What masters give their workers. The tests that concern clients run once for each --pass.
+PASS = os.environ.get("HANDOFF_PASS", "connection")
+
 # Long enough for a loaded machine; no test waits for it when all is well.
 PATIENCE = 30.0
 
@@ -36,6 +39,18 @@ def count(full: int, ordinary: int) -> int:
 
 def tool(name: str) -> str:
     return str(BIN / name)
+
+
+def only(*models: str, because: str):
+    """Of a test or a class of them that is not about every --pass."""
+    return unittest.skipUnless(PASS in models, f"not with --pass {PASS}: {because}")
+
+
+def passing(*options: str) -> list[str]:
+    """What a master's command line needs besides `options` in a run for another --pass."""
+    if PASS == "connection" or {"-p", "--pass"} & set(options):
+        return []
+    return ["--pass", PASS]
 
 
 def wait_for(condition, what: str, patience: float = PATIENCE):
@@ -119,6 +134,8 @@ class Server:
                                         text=True, **popen)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        # Of the process that reads what clients send.
+        self.pid_of_reader = self.process.pid
         self.addresses: list = []
         if ready:
             line = self.wait_for_line(r": ready, .*on ")
@@ -195,14 +212,51 @@ def master(*options: str, workers: int = 2, command=None, **server) -> Server:
     """rpc-master on a free port of the loopback interface, unless `options` name an address."""
     listen = [] if "-l" in options else ["-l", "127.0.0.1:0"]
     command = command or [tool("rpc-worker")]
-    return Server(tool("rpc-master"), *listen, "-n", str(workers), *options, "--", *command,
-                  **server)
+    return Server(tool("rpc-master"), *listen, "-n", str(workers), *passing(*options), *options,
+                  "--", *command, **server)
 
 
 def worker(*options: str, **server) -> Server:
     """rpc-worker alone."""
     listen = [] if "-l" in options else ["-l", "127.0.0.1:0"]
     return Server(tool("rpc-worker"), *listen, *options, **server)
+
+
+def behind_any(*options: str, listen=(), **server) -> Server:
+    """rpc-worker alone, or behind a master in a run for another --pass: no client can tell."""
+    addresses = [word for address in listen for word in ("-l", address)]
+    if PASS == "connection":
+        return worker(*addresses, *options, **server)
+    started = master(*addresses, workers=1, command=[tool("rpc-worker"), *options], **server)
+    if PASS == "listener":
+        started.pid_of_reader = started.worker_pids()[0]
+    return started
+
+
+def connect_at(server: Server, pid: int, pids) -> Connection:
+    """A connection that the worker `pid` serves, of all that are `pids`."""
+    others = [other for other in pids if other != pid] if PASS == "listener" else []
+    for other in others:
+        stop_process(other)  # else anyone may accept
+    try:
+        while True:
+            client = server.connect()
+            if client.result("info")["pid"] == pid:
+                return client
+            client.close()
+    finally:
+        for other in others:
+            os.kill(other, signal.SIGCONT)
+
+
+def stop_process(pid: int):
+    os.kill(pid, signal.SIGSTOP)
+
+    def is_stopped():
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+        return stat.rsplit(")", 1)[1].split()[0] == "T"
+
+    wait_for(is_stopped, "the process to stop")
 
 
 def children(pid: int) -> list[int]:

@@ -39,7 +39,7 @@ class Documents(handoff.TestCase):
         super().setUp()
         (self.directory / "documents").mkdir()
         # `id` gives its params back; `file` prints the file that has its params for a name.
-        self.server = self.start(handoff.worker(
+        self.server = self.start(handoff.behind_any(
             "-m", "id=cat", "-m", f'file=cat "{self.directory}/documents/$(cat)"'))
         self.client = self.open(self.server)
 

@@ -102,8 +102,8 @@ class JsonRpc(handoff.TestCase):
 
     Client = Lengths
 
-    def serve(self, *options: str):
-        self.server = self.start(handoff.worker(*options))
+    def serve(self, *options: str, listen=()):
+        self.server = self.start(handoff.behind_any(*options, listen=listen))
         self.client = self.connect()
 
     def connect(self):
@@ -615,12 +615,12 @@ class Order(JsonRpc):
         entered, gate = self.fifo("entered"), self.fifo("gate")
         self.serve("-m", f"slow=echo >{entered}; cat {gate}")
         self.assert_alive()
-        before = handoff.descriptor_count(self.server.pid)
+        before = handoff.descriptor_count(self.server.pid_of_reader)
         self.send([call("slow", 1), call("ping", 2)])
         entered.read_text()
         self.client.close()
         gate.write_text("5")
-        handoff.wait_for(lambda: handoff.descriptor_count(self.server.pid) == before - 1,
+        handoff.wait_for(lambda: handoff.descriptor_count(self.server.pid_of_reader) == before - 1,
                          "the connection to be closed")
         self.client = self.connect()
         self.assert_alive()
@@ -679,8 +679,8 @@ class Batches(JsonRpc):
 
     def test_calls_beyond_those_that_may_wait_are_told_that_the_worker_is_busy(self):
         entered, gate = self.fifo("entered"), self.fifo("gate")
-        self.serve("-l", str(self.directory / "w"), "-C", "1",
-                   "-k", f"cat=read first; echo >{entered}; cat {gate}; exec cat")
+        self.serve("-C", "1", "-k", f"cat=read first; echo >{entered}; cat {gate}; exec cat",
+                   listen=[str(self.directory / "w")])
         first = self.client
         self.send(call("cat", "runs", params=[0]))
         entered.read_text()
@@ -745,7 +745,7 @@ class Batches(JsonRpc):
         self.assert_alive()
 
     def peak_bytes(self) -> int:
-        text = pathlib.Path(f"/proc/{self.server.pid}/status").read_text()
+        text = pathlib.Path(f"/proc/{self.server.pid_of_reader}/status").read_text()
         return int(re.search(r"VmHWM:\s+(\d+) kB", text).group(1)) * 1024
 
     def test_a_megabyte_of_batches_in_one_write_is_answered(self):

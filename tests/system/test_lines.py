@@ -54,7 +54,7 @@ class Lines(handoff.Connection):
 
 class LinesCase(handoff.TestCase):
     def serve(self, *options: str):
-        self.server = self.start(handoff.worker(*options))
+        self.server = self.start(handoff.behind_any(*options))
         self.client = self.connect()
 
     def connect(self) -> Lines:
@@ -82,7 +82,7 @@ class Programs(LinesCase):
     def setUp(self):
         super().setUp()
         self.path = str(self.directory / "socket")
-        self.server = self.start(handoff.worker("-l", self.path, "-l", "127.0.0.1:0"))
+        self.server = self.start(handoff.behind_any(listen=(self.path, "127.0.0.1:0")))
         self.port = str(self.server.addresses[1][1])
 
     def assert_answers(self, *words: str):
@@ -315,7 +315,7 @@ class Limits(LinesCase):
         self.serve()
         self.client.write(PING % 1 + b"\n")
         self.client.line()
-        before = handoff.resident_bytes(self.server.pid)
+        before = handoff.resident_bytes(self.server.pid_of_reader)
         piece = b" " * 100000
         try:
             for _ in range(1000):
@@ -323,7 +323,8 @@ class Limits(LinesCase):
         except (BrokenPipeError, ConnectionResetError):
             pass
         if not handoff.SANITIZED:
-            self.assertLess(handoff.resident_bytes(self.server.pid) - before, 8 * 1024 * 1024)
+            self.assertLess(handoff.resident_bytes(self.server.pid_of_reader) - before,
+                            8 * 1024 * 1024)
         self.assert_served()
 
     def test_a_line_over_the_limit_is_answered_in_the_dialect_of_the_connection(self):
@@ -487,6 +488,7 @@ class Strangers(LinesCase):
 class Cluster(LinesCase):
     def test_lines_through_a_master_reach_each_worker(self):
         self.server = self.start(handoff.master(workers=2))
+        wanted = set(self.server.worker_pids())
         pids = set()
         for _ in range(4):
             with self.connect() as client:
@@ -494,7 +496,9 @@ class Cluster(LinesCase):
                 first, second = map(json.loads, client.rest())
                 self.assertEqual(first["result"], second["result"])
                 pids.add(first["result"]["pid"])
-        self.assertEqual(pids, set(self.server.worker_pids()))
+        if handoff.PASS == "connection":
+            self.assertEqual(pids, wanted)
+        self.assertLessEqual(pids, wanted)
 
     def test_nc_and_a_client_with_lengths_are_served_by_one_worker_under_a_master(self):
         path = str(self.directory / "socket")

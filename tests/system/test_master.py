@@ -75,7 +75,7 @@ class Workers(handoff.TestCase):
 
     def test_a_worker_that_never_gets_ready_is_killed_and_retried(self):
         server = self.start(handoff.master("--ready-timeout", "100ms", workers=1, ready=False,
-                                           command=["sh", "-c", "cat <&3"]))
+                                           command=["sh", "-c", "cat <&$HANDOFF_CHANNEL_FD"]))
         server.wait_for_line(r"worker 1, pid \d+: not ready within 100ms, killed")
         server.wait_for_line("again in 100ms")
         self.assertEqual(server.stop(), 0)
@@ -133,6 +133,7 @@ class Workers(handoff.TestCase):
         used = sum(map(handoff.cpu_seconds, pids)) - sum(before)
         self.assertLess(used / (time.monotonic() - started), 0.05)
 
+    @handoff.only("connection", "queue", because="nobody counts before a worker accepts")
     def test_max_connections_leaves_further_clients_in_the_backlog(self):
         server = self.start(handoff.master("--max-connections", "2"))
         first, second = self.open(server), self.open(server)
@@ -147,6 +148,7 @@ class Workers(handoff.TestCase):
 
 
 class Accepting(handoff.TestCase):
+    @handoff.only("connection", "queue", because="the master does not accept")
     def test_running_out_of_descriptors_pauses_and_recovers(self):
         server = self.start(handoff.master())
         client = self.open(server)
@@ -167,13 +169,14 @@ class Accepting(handoff.TestCase):
         said = [line for line in server.lines if "Too many open files" in line]
         self.assertEqual(len(said), 1, "it is said once, not for each attempt")
 
+    @handoff.only("connection", "queue", because="the master does not accept")
     def test_errors_of_a_lost_connection_are_survived(self):
         for error in ("ECONNABORTED", "EPROTO", "ENETDOWN", "ENOBUFS", "EINTR"):
             with self.subTest(error):
                 words = ["strace", "-qq", "-o", "/dev/null", "-e", "trace=accept4",
                          "-e", f"inject=accept4:error={error}:when=1..20",
-                         handoff.tool("rpc-master"), "-l", "127.0.0.1:0", "-n", "1", "--",
-                         handoff.tool("rpc-worker")]
+                         handoff.tool("rpc-master"), *handoff.passing(), "-l", "127.0.0.1:0",
+                         "-n", "1", "--", handoff.tool("rpc-worker")]
                 # A leak checker can't work in a traced process.
                 environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
                 with handoff.Server(*words, env=environment) as server:
@@ -262,19 +265,20 @@ class Stopping(handoff.TestCase):
                  "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n"
                  "os.kill(os.getpid(), signal.SIGTERM)\n"
                  "os.execv(sys.argv[1], sys.argv[1:])", handoff.tool("rpc-master"),
-                 "-l", "127.0.0.1:0", "-n", "2", "--", handoff.tool("rpc-worker")]
+                 *handoff.passing(), "-l", "127.0.0.1:0", "-n", "2", "--",
+                 handoff.tool("rpc-worker")]
         server = self.start(handoff.Server(*words, ready=False))
         self.assertEqual(server.process.wait(handoff.PATIENCE), 0)
 
     def test_connections_that_wait_for_a_slow_worker_are_served_before_the_end(self):
-        server = self.start(handoff.master(workers=1))
+        server = self.start(handoff.master("-v", workers=1))
         pid = server.worker_pids()[0]
         os.kill(pid, signal.SIGSTOP)
         clients = [self.open(server) for _ in range(handoff.count(5000, 400))]
         for client in clients:
             client.send("ping", 1)
         server.kill(signal.SIGTERM)
-        handoff.wait_for(lambda: not self.listens(server), "the listener to close")
+        server.wait_for_line(": stopping$")
         os.kill(pid, signal.SIGCONT)
         for client in clients:
             self.assertEqual(client.receive()["result"], 1)
@@ -292,6 +296,7 @@ class Stopping(handoff.TestCase):
             with server.connect() as client:
                 self.assertEqual(client.result("ping", 1), 1)
 
+    @handoff.only("connection", because="with the others a full channel stops nobody")
     def test_without_a_handshake_a_stuck_worker_does_not_take_the_others_down(self):
         server = self.start(handoff.master("--handshake", "none", workers=2))
         stuck = server.worker_pids()[0]

@@ -23,6 +23,7 @@ class Protocol(handoff.TestCase):
         self.assertEqual(client.result("methods"), ["echo", "info", "methods", "ping"])
         self.assertIn(client.result("info")["pid"], server.worker_pids())
 
+    @handoff.only("connection", because="it is what this worker knows")
     def test_a_python_worker_in_the_articles_way_serves_under_the_master(self):
         server = self.start(handoff.master("--handshake", "none", workers=3,
                                            command=[sys.executable, "-B", PLAIN_WORKER]))
@@ -34,6 +35,7 @@ class Protocol(handoff.TestCase):
         self.assertEqual(pids, set(server.worker_pids()), "round robin reaches each worker")
         self.assertEqual(server.stop(), 0, "the workers end when their channel does")
 
+    @handoff.only("connection", "listener", because="a queue needs the full handshake")
     def test_our_worker_serves_on_the_plain_channel_too(self):
         server = self.start(handoff.master("--handshake", "none"))
         self.assertEqual(self.open(server).result("ping", 7), 7)
@@ -47,6 +49,7 @@ class Protocol(handoff.TestCase):
         for number, client in enumerate(clients):
             self.assertEqual(client.receive()["result"], number)
 
+    @handoff.only("connection", because="the kernel does not choose in turn")
     def test_64_connections_on_four_workers_are_16_each(self):
         server = self.start(handoff.master(workers=4))
         clients = [self.open(server) for _ in range(64)]

@@ -169,6 +169,7 @@ class UpgradeTest(handoff.TestCase):
                ready: bool = True, **server) -> handoff.Server:
         listen = [] if "-l" in options else ["-l", "127.0.0.1:0"]
         behind = ["-n", str(workers)] if command else []
+        behind += handoff.passing(*options)
         behind += [*options, "--", *command] if command else options
         words = words or [str(self.program)]
         return self.run_server(*words, *listen, "-c", self.control, *behind, ready=ready, **server)

@@ -39,7 +39,7 @@ INVALID_REQUESTS = [
 class Bodies(handoff.TestCase):
     def setUp(self):
         super().setUp()
-        self.server = self.start(handoff.worker())
+        self.server = self.start(handoff.behind_any())
         self.client = self.open(self.server)
 
     def assert_refused(self, body: bytes, code: int):
@@ -76,9 +76,9 @@ class Bodies(handoff.TestCase):
 
 class Frames(handoff.TestCase):
     def test_a_length_over_the_limit_is_answered_then_closed_and_takes_no_memory(self):
-        server = self.start(handoff.worker())
+        server = self.start(handoff.behind_any())
         self.open(server).result("ping")
-        before = handoff.resident_bytes(server.pid)
+        before = handoff.resident_bytes(server.pid_of_reader)
         for length in (0xFFFFFFFF, 1024 * 1024 + 1):
             client = self.open(server)
             client.socket.sendall(struct.pack("<I", length) + b"x" * 100000)
@@ -87,10 +87,10 @@ class Frames(handoff.TestCase):
             self.assertIn("exceeds the limit", reply["result"]["message"])
             self.assertIsNone(client.receive())
         if not handoff.SANITIZED:
-            self.assertLess(handoff.resident_bytes(server.pid) - before, 1024 * 1024)
+            self.assertLess(handoff.resident_bytes(server.pid_of_reader) - before, 1024 * 1024)
 
     def test_a_body_of_just_the_limit_is_served(self):
-        server = self.start(handoff.worker("--max-frame", "1000"))
+        server = self.start(handoff.behind_any("--max-frame", "1000"))
         client = self.open(server)
         for length, out in ((1000, "methods"), (1001, "error")):
             body = '{"in":"methods","params":"' + "x" * (length - 28) + '"}'
@@ -99,7 +99,7 @@ class Frames(handoff.TestCase):
             self.assertEqual(client.receive()["out"], out)
 
     def test_a_reply_over_the_limit_becomes_an_error(self):
-        server = self.start(handoff.worker("--max-frame", "1000"))
+        server = self.start(handoff.behind_any("--max-frame", "1000"))
         client = self.open(server)
         body = b'{"in":"ping","params":"' + b"x" * 975 + b'"}'
         self.assertEqual(len(body), 1000)
@@ -109,13 +109,13 @@ class Frames(handoff.TestCase):
         self.assertEqual(client.result("ping", 1), 1)
 
     def test_a_megabyte_goes_through_in_pieces(self):
-        server = self.start(handoff.worker())
+        server = self.start(handoff.behind_any())
         client = self.open(server)
         params = "x" * 1000000
         self.assertEqual(client.call("echo", params)["result"], params)
 
     def test_replies_before_a_bad_length_are_not_lost(self):
-        server = self.start(handoff.worker())
+        server = self.start(handoff.behind_any())
         client = self.open(server)
         good = handoff.frame(b'{"in":"ping","params":1}')
         client.socket.sendall(good * 3 + b"\xff\xff\xff\xff")
@@ -125,7 +125,7 @@ class Frames(handoff.TestCase):
 
 class Deadlines(handoff.TestCase):
     def test_a_frame_that_never_gets_whole_is_answered_and_closed(self):
-        server = self.start(handoff.worker("--frame-timeout", "100ms"))
+        server = self.start(handoff.behind_any("--frame-timeout", "100ms"))
         for start in (b"\x20", struct.pack("<I", 32), struct.pack("<I", 32) + b'{"in"'):
             client = self.open(server)
             client.socket.sendall(start)
@@ -133,7 +133,7 @@ class Deadlines(handoff.TestCase):
             self.assertIsNone(client.receive())
 
     def test_many_slow_clients_are_closed_and_others_served(self):
-        server = self.start(handoff.worker("--frame-timeout", "500ms"))
+        server = self.start(handoff.behind_any("--frame-timeout", "500ms"))
         slow = [self.open(server) for _ in range(handoff.count(10000, 100))]
         for client in slow:
             client.socket.sendall(b"\x20")
@@ -142,7 +142,7 @@ class Deadlines(handoff.TestCase):
             self.assertEqual(client.receive()["result"]["code"], TIMED_OUT)
 
     def test_an_idle_connection_is_closed_at_its_deadline_and_a_busy_one_is_not(self):
-        server = self.start(handoff.worker("--idle-timeout", "300ms"))
+        server = self.start(handoff.behind_any("--idle-timeout", "300ms"))
         idle, busy = self.open(server), self.open(server)
         idle.result("ping")
         idle.socket.settimeout(0.05)
@@ -156,21 +156,21 @@ class Deadlines(handoff.TestCase):
         self.assertEqual(busy.result("ping", 1), 1)
 
     def test_a_client_that_pipelines_and_never_reads_is_cut_off(self):
-        server = self.start(handoff.worker("--write-timeout", "300ms"))
+        server = self.start(handoff.behind_any("--write-timeout", "300ms"))
         client = self.open(server)
-        before = handoff.resident_bytes(server.pid)
+        before = handoff.resident_bytes(server.pid_of_reader)
         batch = handoff.frame(b'{"in":"echo","params":"' + b"x" * 50000 + b'"}') * 10
         with self.assertRaises((BrokenPipeError, ConnectionResetError)):
             while True:
                 client.socket.sendall(batch)
         if not handoff.SANITIZED:
-            self.assertLess(handoff.resident_bytes(server.pid) - before, 8 * 1024 * 1024)
+            self.assertLess(handoff.resident_bytes(server.pid_of_reader) - before, 8 * 1024 * 1024)
         self.assertEqual(self.open(server).result("ping", 1), 1)
 
 
 class Clients(handoff.TestCase):
     def test_a_client_that_resets_in_mid_reply_harms_nobody(self):
-        server = self.start(handoff.worker())
+        server = self.start(handoff.behind_any())
         other = self.open(server)
         body = b'{"in":"echo","params":"' + b"x" * 900000 + b'"}'
         for _ in range(handoff.count(1000, 20)):
@@ -199,17 +199,17 @@ class Clients(handoff.TestCase):
     def test_replies_that_wait_for_a_slow_call_take_bounded_memory(self):
         gate = self.directory / "gate"
         os.mkfifo(gate)
-        server = self.start(handoff.worker("-m", f"slow=cat {gate}", "--write-timeout", "1s"))
+        server = self.start(handoff.behind_any("-m", f"slow=cat {gate}", "--write-timeout", "1s"))
         client = self.open(server)
         client.send("slow")
-        before = handoff.resident_bytes(server.pid)
+        before = handoff.resident_bytes(server.pid_of_reader)
         batch = handoff.frame(b'{"in":"echo","params":"' + b"x" * 50000 + b'"}') * 10
         client.socket.settimeout(1)
         with gate.open("w") as opened, self.assertRaises(TimeoutError):
             while True:
                 client.socket.sendall(batch)
         if not handoff.SANITIZED:
-            self.assertLess(handoff.resident_bytes(server.pid) - before, 16 * 1024 * 1024)
+            self.assertLess(handoff.resident_bytes(server.pid_of_reader) - before, 16 * 1024 * 1024)
         opened.close()
 
     def test_a_command_that_says_too_much_while_the_worker_is_stopped_is_answered(self):
@@ -228,7 +228,7 @@ class Clients(handoff.TestCase):
         self.assertIn("output exceeds the limit", client.receive()["result"]["message"])
 
     def test_a_half_closed_client_gets_its_replies(self):
-        server = self.start(handoff.worker("-m", "one=echo 1"))
+        server = self.start(handoff.behind_any("-m", "one=echo 1"))
         client = self.open(server)
         client.send("one")
         client.send("ping", 2)
