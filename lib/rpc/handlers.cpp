@@ -62,7 +62,11 @@ void Handlers::add_instant(std::string name, InstantHandler handler) {
 }
 
 const Method* Handlers::find(std::string_view name) const {
-  if (const auto found = methods_.find(name); found != methods_.end()) return &found->second;
+  if (last_ != nullptr && last_->first == name) return &last_->second;
+  if (const auto found = methods_.find(name); found != methods_.end()) {
+    last_ = &*found;
+    return &found->second;
+  }
   const Method* best = nullptr;
   std::size_t best_size = 0;
   for (const auto& [start, method] : patterns_) {

@@ -58,10 +58,14 @@ std::string no_such_method(std::string_view name);
 /// Runs either kind of method.
 Task<Result> run_method(const Method& method, Call call);
 
-/// The methods of a server by name. A name that ends in ".*" stands for all that begin with what is
-/// before the star, and "*" for all; the longest that fits counts.
+/// The methods of a server by name, for one thread. A name that ends in ".*" stands for all that
+/// begin with what is before the star, and "*" for all; the longest that fits counts.
 class Handlers {
  public:
+  Handlers() = default;
+  Handlers(const Handlers&) = delete;
+  Handlers& operator=(const Handlers&) = delete;
+
   /// Throws InvalidArgument when there is a method of this name already.
   void add(std::string name, Handler handler);
   void add_instant(std::string name, InstantHandler handler);
@@ -74,8 +78,10 @@ class Handlers {
  private:
   void insert(std::string name, Method method);
 
-  std::map<std::string, Method, std::less<>> methods_;
-  std::map<std::string, Method, std::less<>> patterns_;  ///< without their star
+  using Methods = std::map<std::string, Method, std::less<>>;
+  Methods methods_;
+  mutable const Methods::value_type* last_ = nullptr;  ///< that was found: most likely the next
+  Methods patterns_;                                   ///< without their star
 };
 
 /// ping (answered as "pong"), echo, methods and info, unless there is one of that name already.

@@ -29,8 +29,8 @@ struct Program {
   static Program shell(std::string command) { return {{"sh", "-c", std::move(command)}, {}}; }
 };
 
-/// The processes behind methods: starts them, and sees to it that nothing is left of them. Shared by
-/// all threads.
+/// The processes behind methods: starts them, and sees to it that nothing is left of them. Shared
+/// by all threads.
 class Processes {
  public:
   explicit Processes(ProcessOptions options) : options_(std::move(options)) {}

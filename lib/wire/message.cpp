@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstring>
 #include <deque>
 #include <initializer_list>
 #include <vector>
@@ -19,6 +20,7 @@
 namespace handoff {
 namespace {
 
+using std::string_view_literals::operator""sv;
 namespace ondemand = simdjson::ondemand;
 using simdjson::error_code;
 
@@ -48,17 +50,29 @@ error_code validate_object(ondemand::object object, int depth) {
   return simdjson::SUCCESS;
 }
 
+constexpr bool is_space(char byte) {
+  return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';
+}
+
 std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view kSpace = " \t\n\r";
-  const std::size_t begin = text.find_first_not_of(kSpace);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
+  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
+  return text;
 }
 
 template <typename Value>
 error_code validate_string(Value& value) {
   std::string_view text;
   return value.get_string().get(text);
+}
+
+/// A string inside an array or object. The parser's first pass has found all that can be wrong with
+/// it but an escape. Left unread it is skipped by whoever iterates, who would take it for a key if
+/// a colon came behind it.
+error_code validate_string_inside(ondemand::value value) {
+  const std::string_view token = value.raw_json_token();
+  if (token.find('\\') != std::string_view::npos) return validate_string(value);
+  return *(token.data() + token.size()) == ':' ? simdjson::TAPE_ERROR : simdjson::SUCCESS;
 }
 
 /// `text` is all of it.
@@ -83,7 +97,7 @@ error_code validate(ondemand::value value, int depth) {
       if (const auto error = value.get_object().get(object)) return error;
       return validate_object(object, depth + 1);
     }
-    case ondemand::json_type::string: return validate_string(value);
+    case ondemand::json_type::string: return validate_string_inside(value);
     // Left unread: whoever iterates skips it.
     default: return validate_scalar(type, trimmed(value.raw_json_token()));
   }
@@ -146,11 +160,10 @@ error_code read_field(ondemand::document& document, ondemand::value value, int d
   const std::string_view first = value.raw_json_token();
   if (const auto error = value.type().get(field.type)) return error;
   if (const auto error = validate(value, depth)) return error;
-  const bool is_read = field.type == ondemand::json_type::array ||
-                       field.type == ondemand::json_type::object ||
-                       field.type == ondemand::json_type::string;
+  const bool has_parts =
+      field.type == ondemand::json_type::array || field.type == ondemand::json_type::object;
   field.json = trimmed(first);
-  if (!is_read) return simdjson::SUCCESS;
+  if (!has_parts) return simdjson::SUCCESS;
   const char* end = nullptr;
   if (const auto error = document.current_location().get(end)) return error;
   field.json = trimmed({first.data(), static_cast<std::size_t>(end - first.data())});
@@ -159,8 +172,30 @@ error_code read_field(ondemand::document& document, ondemand::value value, int d
 
 /// The fields of requests and replies, of both dialects.
 enum Name : std::size_t { kIn, kParams, kId, kOut, kResult, kJsonRpc, kMethod, kError, kNames };
+
 constexpr std::array<std::string_view, kNames> kFieldNames = {
     "in", "params", "id", "out", "result", "jsonrpc", "method", "error"};
+
+/// Whether these bytes, of which more follow, begin with the name and its closing quote.
+template <std::size_t size>
+bool is_key(const char* key, const char (&name)[size]) {
+  return std::memcmp(key, name, size - 1) == 0;
+}
+
+/// The name that a field's key is. What is written as usual need not be copied.
+error_code read_key(ondemand::field& field, Name& name) {
+  const char* key = field.key().raw();
+  if (is_key(key, "in\"")) return name = kIn, simdjson::SUCCESS;
+  if (is_key(key, "params\"")) return name = kParams, simdjson::SUCCESS;
+  if (is_key(key, "id\"")) return name = kId, simdjson::SUCCESS;
+  if (is_key(key, "jsonrpc\"")) return name = kJsonRpc, simdjson::SUCCESS;
+  if (is_key(key, "method\"")) return name = kMethod, simdjson::SUCCESS;
+  std::string_view text;
+  const auto error = field.unescaped_key().get(text);
+  const auto* found = std::find(kFieldNames.begin(), kFieldNames.end(), text);
+  name = static_cast<Name>(found - kFieldNames.begin());
+  return error;
+}
 
 struct Envelope {
   std::array<EnvelopeField, kNames> fields;
@@ -183,13 +218,9 @@ error_code read_envelope(ondemand::document& document, ondemand::object object, 
   for (auto entry : object) {
     if (const auto error = entry.error()) return error;
     ondemand::field field = entry.value_unsafe();
-    std::string_view key;
-    if (const auto error = field.unescaped_key().get(key)) return error;
-    const auto* name = std::find(kFieldNames.begin(), kFieldNames.end(), key);
-    EnvelopeField& target =
-        name == kFieldNames.end()
-            ? ignored
-            : envelope.fields[static_cast<std::size_t>(name - kFieldNames.begin())];
+    Name name{};
+    if (const auto error = read_key(field, name)) return error;
+    EnvelopeField& target = name == kNames ? ignored : envelope.fields[name];
     if (const auto error = read_field(document, field.value(), depth, target)) return error;
   }
   return simdjson::SUCCESS;
@@ -353,7 +384,7 @@ MessageParser::~MessageParser() = default;
 ParsedBody MessageParser::parse_body(std::string_view body, Dialect usual) {
   std::vector<ParsedRequest>& requests = parser_->requests;
   requests.clear();
-  parser_->names.clear();
+  if (!parser_->names.empty()) parser_->names.clear();
   bool is_batch = false;
   if (const auto error = parser_->parse(body, usual, is_batch)) {
     requests.assign(1, BadRequest{ErrorCode::parse_error, describe(error), {}, usual});
@@ -449,8 +480,8 @@ void append_request(std::string& out, Dialect dialect, std::string_view method,
 void append_reply(std::string& out, Dialect dialect, std::string_view quoted_name,
                   std::string_view result, std::string_view id) {
   if (dialect == Dialect::article) {
-    out.append(R"({"out":)").append(quoted_name).append(R"(,"result":)").append(result);
-    if (!id.empty()) out.append(R"(,"id":)").append(id);
+    out.append(R"({"out":)"sv).append(quoted_name).append(R"(,"result":)"sv).append(result);
+    if (!id.empty()) out.append(R"(,"id":)"sv).append(id);
   } else {
     out.append(R"({"jsonrpc":"2.0","result":)").append(result);
     out.append(R"(,"id":)").append(id.empty() ? "null" : id);
@@ -470,6 +501,10 @@ void append_error(std::string& out, Dialect dialect, ErrorCode code, std::string
 }
 
 std::string quote_json(std::string_view text) {
+  const bool is_plain = std::all_of(text.begin(), text.end(), [](char byte) {
+    return byte >= ' ' && byte <= '~' && byte != '"' && byte != '\\';
+  });
+  if (is_plain) return std::string("\"").append(text).append("\"");
   using nlohmann::json;
   return json(std::string(text)).dump(-1, ' ', false, json::error_handler_t::replace);
 }
