@@ -120,7 +120,10 @@ PassQueue::PassQueue(Reactor& reactor, const Options& options, std::function<voi
       mailbox_(reactor) {
   service_.handlers = handler_of_all([this](Call what) { return call(std::move(what)); });
   service_.on_closed = [changed](std::uint64_t) { changed(); };
-  service_.on_returned = [this](LiveConnection connection) { returned(std::move(connection)); };
+  service_.on_returned = [this, changed](LiveConnection connection) {
+    returned(std::move(connection));
+    changed();
+  };
   for (std::size_t i = 0; options.io_threads > 1 && i < options.io_threads; ++i) {
     Lane::Owner owner;
     owner.closed = [changed](std::uint64_t) { changed(); };

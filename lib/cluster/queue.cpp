@@ -162,7 +162,7 @@ bool Queue::read_replies(Seat& seat) {
   }
   if (count == 0) return false;
   seat.rings.release();
-  if (seat.rings.must_wake_for_room()) {
+  if (seat.rings.other_is_starved() && seat.rings.must_wake()) {
     seat.link.wake(channel::Type::queue);
   }
   return true;

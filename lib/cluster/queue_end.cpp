@@ -44,7 +44,7 @@ bool QueueEnd::poll() {
     take(*request);
     any = true;
   }
-  if (any && rings_.must_wake_for_room()) owner_.wake_master();
+  if (any && rings_.other_is_starved() && rings_.must_wake()) owner_.wake_master();
   if (rings_.broken()) throw ProtocolError("queue: the master broke its memory");
   if (unpublished_) publish();
   if (service_.draining() && idle()) owner_.became_idle();

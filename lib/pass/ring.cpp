@@ -127,9 +127,9 @@ bool RingEnd::must_wake() {
   return true;
 }
 
-bool RingEnd::must_wake_for_room() {
+bool RingEnd::other_is_starved() const {
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  return other_is_starved() && must_wake();
+  return other_.state->starved.load(std::memory_order_relaxed) != 0;
 }
 
 void RingEnd::set_starved(bool starved) {

@@ -68,11 +68,8 @@ class RingEnd {
   /// Whether the other side waits for what was published or released: once for each sleep.
   bool must_wake();
   void set_starved(bool starved);
-  bool other_is_starved() const {
-    return other_.state->starved.load(std::memory_order_relaxed) != 0;
-  }
-  /// The same for what was released: only if the other side waits for room.
-  bool must_wake_for_room();
+  /// Asked after release(): whether the other side waits for that.
+  bool other_is_starved() const;
 
  private:
   static constexpr std::size_t kHeaderSize = 8;

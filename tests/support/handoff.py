@@ -46,11 +46,22 @@ def only(*models: str, because: str):
     return unittest.skipUnless(PASS in models, f"not with --pass {PASS}: {because}")
 
 
-def passing(*options: str) -> list[str]:
-    """What a master's command line needs besides `options` in a run for another --pass."""
+# What is said of connections: to whoever reads from the clients.
+OF_SESSIONS = ("--max-frame", "--framing", "--timeout", "--idle-timeout", "--frame-timeout",
+               "--write-timeout")
+
+
+def passing(*options: str, command=()) -> list[str]:
+    """What a master's command line needs besides `options` in a run for another --pass. With a
+    queue the master serves the clients, and so it is told what `command` is told of them."""
     if PASS == "connection" or {"-p", "--pass"} & set(options):
         return []
-    return ["--pass", PASS]
+    words = ["--pass", PASS]
+    if PASS == "queue":
+        for word, value in zip(command, [*command[1:], ""]):
+            if word in OF_SESSIONS:
+                words += [word, value]
+    return words
 
 
 def wait_for(condition, what: str, patience: float = PATIENCE):
@@ -212,8 +223,8 @@ def master(*options: str, workers: int = 2, command=None, **server) -> Server:
     """rpc-master on a free port of the loopback interface, unless `options` name an address."""
     listen = [] if "-l" in options else ["-l", "127.0.0.1:0"]
     command = command or [tool("rpc-worker")]
-    return Server(tool("rpc-master"), *listen, "-n", str(workers), *passing(*options), *options,
-                  "--", *command, **server)
+    words = [*passing(*options, command=command), *options]
+    return Server(tool("rpc-master"), *listen, "-n", str(workers), *words, "--", *command, **server)
 
 
 def worker(*options: str, **server) -> Server:
@@ -234,7 +245,10 @@ def behind_any(*options: str, listen=(), **server) -> Server:
 
 
 def connect_at(server: Server, pid: int, pids) -> Connection:
-    """A connection that the worker `pid` serves, of all that are `pids`."""
+    """A connection that the worker `pid` serves, of all that are `pids`; with a queue any, since no
+    worker has connections."""
+    if PASS == "queue":
+        return server.connect()
     others = [other for other in pids if other != pid] if PASS == "listener" else []
     for other in others:
         stop_process(other)  # else anyone may accept

@@ -372,8 +372,9 @@ def answer_others(gate: str):
 def answer_unknown(ticket: str):
     """A ticket that there is not counts as an old one; more replies than requests do not."""
     worker, request = begun()
-    worker.answer(int(ticket), b'"unknown"')
-    worker.echo(request)
+    worker.write(int(ticket), b'"unknown"')
+    worker.write(request.ticket, request.params)
+    worker.publish()
     worker.stay()
 
 
@@ -424,10 +425,11 @@ def never_read():
 
 
 def claim_sleep():
-    """Says with each look that it sleeps, and reads no message."""
+    """Says with each look that it sleeps, and reads no message as long as its master lives."""
     worker = QueueWorker.spawned(calls=4)
     worker.begin()
-    while not worker.drained:
+    master = os.getppid()
+    while not worker.drained and os.getppid() == master:
         worker.sleeps += 2
         worker.replies.store_word(SLEEPING, worker.sleeps | 1)
         if worker.has_request():
