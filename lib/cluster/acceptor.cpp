@@ -56,7 +56,15 @@ Task<void> Acceptor::run() {
         room_.clear();
         co_await room_;
         break;
-      case Outcome::shut_down: closed_ = true; break;
+      case Outcome::shut_down: {
+        // Whoever passed it makes it listen again, or passes another.
+        readiness_.reset();
+        room_.clear();
+        const Alarm again(reactor_, room_, reactor_.now() + kHealPause);
+        co_await room_;
+        watch();
+        break;
+      }
     }
   }
   running_ = false;
@@ -143,7 +151,7 @@ Acceptor::Outcome Acceptor::accept_burst(bool room_or_not) {
         break;
       case Accepted::Outcome::try_again: break;
       case Accepted::Outcome::would_block:
-        if (!readiness_->hung_up()) return Outcome::would_block;
+        if (!readiness_ || !readiness_->hung_up()) return Outcome::would_block;
         [[fallthrough]];  // how a Unix socket says it
       case Accepted::Outcome::shut_down:
         if (sharing_ != Sharing::none) return Outcome::shut_down;

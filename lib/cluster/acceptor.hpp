@@ -49,8 +49,7 @@ class Acceptor {
   void disown() { listener_->disown(); }
   void own() { listener_->own(); }
 
-  /// Accepts until close(), or until another process has shut the listener down. It must outlive
-  /// the task.
+  /// Accepts until close(). It must outlive the task.
   Task<void> run();
   /// Instead of run(), for a listener that other processes accept from: listens again when one of
   /// them has shut it down, and tells `healed` whether the same socket does; if not, what they have

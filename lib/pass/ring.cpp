@@ -49,6 +49,7 @@ void RingEnd::copy_out(const Side& from, std::uint64_t at, std::span<char> to) {
 }
 
 void RingEnd::copy_in(std::uint64_t at, std::string_view bytes) {
+  if (bytes.empty()) return;
   const std::size_t start = at & (own_.capacity - 1);
   const std::size_t first = std::min(bytes.size(), own_.capacity - start);
   std::memcpy(own_.records + start, bytes.data(), first);

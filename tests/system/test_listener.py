@@ -525,7 +525,8 @@ class Racing(ListenerTest):
             victim = chance.choice(handoff.wait_for(server.worker_pids, "a worker"))
             for place in range(6):
                 if place == number % 6:
-                    os.kill(victim, signal.SIGKILL)
+                    with contextlib.suppress(ProcessLookupError):  # of an earlier round
+                        os.kill(victim, signal.SIGKILL)
                 client = self.open(server)
                 clients.append(client)
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -832,12 +833,20 @@ class Moving(ListenerTest):
 
 
 class Stopping(ListenerTest):
+    @staticmethod
+    def waits_for_term(pid: int) -> bool:
+        text = pathlib.Path(f"/proc/{pid}/status").read_text()
+        blocked = int(re.search(r"SigBlk:\s+([0-9a-f]+)", text).group(1), 16)
+        return bool(blocked >> (signal.SIGTERM - 1) & 1)
+
     def test_those_who_wait_are_served_first(self):
         for handshake in ("full", "none"):
             with self.subTest(handshake):
                 server = self.master("-v", "--handshake", handshake)
                 workers = server.worker_pids()
                 for pid in workers:
+                    # Without a handshake nobody waits for that.
+                    handoff.wait_for(lambda: self.waits_for_term(pid), "the worker to listen to us")
                     handoff.stop_process(pid)
                 clients = self.asking(server, handoff.count(1000, 100))
                 server.kill(signal.SIGTERM)
