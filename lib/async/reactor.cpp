@@ -258,7 +258,7 @@ void Readiness::watch(std::uint32_t event) {
   switch (wake_) {
     case Wake::all: registration.events = wanted | EPOLLRDHUP | EPOLLET; break;
     case Wake::one: registration.events = wanted | EPOLLEXCLUSIVE | EPOLLET; break;
-    case Wake::hang_up: registration.events = EPOLLET; break;
+    case Wake::hang_up: registration.events = EPOLLRDHUP | EPOLLET; break;
   }
   registration.data.ptr = this;
   const int operation = watched_ == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;

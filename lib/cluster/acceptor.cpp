@@ -39,8 +39,7 @@ void Acceptor::watch() {
                      sharing_ == Sharing::wake_one ? Readiness::Wake::one : Readiness::Wake::all);
 }
 
-Task<void> Acceptor::run() {
-  running_ = true;
+Task<void> Acceptor::accept_until_closed() {
   while (!closed_) {
     const Outcome outcome = accept_burst();
     owner_.burst_ended();
@@ -79,8 +78,7 @@ void Acceptor::leave_to_others() {
   owner_.leaves_to_others();
 }
 
-Task<void> Acceptor::guard(std::function<void(bool)> healed) {
-  running_ = true;
+Task<void> Acceptor::heal_until_closed(std::function<void(bool)> healed) {
   while (!closed_) {
     readiness_.emplace(reactor_, listener_->fd(), Readiness::Wake::hang_up);
     co_await readiness_->readable();
@@ -92,11 +90,11 @@ Task<void> Acceptor::guard(std::function<void(bool)> healed) {
                                            "listening again",
                                            listener_->text()));
       healed(same_socket);
-    } else {
-      room_.clear();
-      const Alarm again(reactor_, room_, reactor_.now() + kHealPause);
-      co_await room_;
     }
+    // Whoever does that again and again is no faster than this.
+    room_.clear();
+    const Alarm again(reactor_, room_, reactor_.now() + kHealPause);
+    co_await room_;
   }
   running_ = false;
   release();

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "async/reactor.hpp"
@@ -50,11 +51,18 @@ class Acceptor {
   void own() { listener_->own(); }
 
   /// Accepts until close(). It must outlive the task.
-  Task<void> run();
+  Task<void> run() {
+    running_ = true;
+    return accept_until_closed();
+  }
   /// Instead of run(), for a listener that other processes accept from: listens again when one of
   /// them has shut it down, and tells `healed` whether the same socket does; if not, what they have
   /// of it is of no use any more. Until close().
-  Task<void> guard(std::function<void(bool same_socket)> healed);
+  Task<void> guard(std::function<void(bool same_socket)> healed) {
+    running_ = true;
+    return heal_until_closed(std::move(healed));
+  }
+  /// From run() or guard() on, until its end.
   bool is_running() const { return running_; }
   /// Somebody may wait who has woken another process.
   void look();
@@ -67,6 +75,8 @@ class Acceptor {
 
  private:
   enum class Outcome { burst, would_block, no_room, exhausted, shut_down };
+  Task<void> accept_until_closed();
+  Task<void> heal_until_closed(std::function<void(bool)> healed);
   Outcome accept_burst(bool room_or_not = false);
   bool try_heal(bool& same_socket);
   void watch();

@@ -27,11 +27,11 @@ struct Lane::Inside {
 };
 
 Lane::Lane(Mailbox& home, const SessionLimits& limits, MakeMethods make_methods,
-           std::uint64_t most_requests, Owner owner)
+           std::atomic<std::int64_t>* requests_left, Owner owner)
     : home_(home),
       limits_(limits),
       make_methods_(std::move(make_methods)),
-      most_requests_(most_requests),
+      requests_left_(requests_left),
       owner_(std::move(owner)),
       inside_(std::make_unique<Inside>()),
       thread_([this] { run_thread(*inside_); }) {}
@@ -51,7 +51,7 @@ void Lane::run_thread(Inside& inside) {
     inside.service =
         std::make_unique<Service>(inside.reactor, inside.make_handlers(), limits_);
     Service& service = *inside.service;
-    service.most_requests = most_requests_;
+    service.requests_left = requests_left_;
     service.on_most_requests = [this] { home_.send(owner_.had_most_requests); };
     service.on_closed = [this](std::uint64_t id) {
       home_.send([this, id] {

@@ -36,7 +36,7 @@ class Lane {
 
   /// What goes wrong on the thread is thrown where the mailbox is received.
   Lane(Mailbox& home, const SessionLimits& limits, MakeMethods make_methods,
-       std::uint64_t most_requests, Owner owner);
+       std::atomic<std::int64_t>* requests_left, Owner owner);
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;
   /// Cuts off what is still served, and waits for the end of the thread.
@@ -65,7 +65,7 @@ class Lane {
   Mailbox& home_;
   SessionLimits limits_;
   MakeMethods make_methods_;
-  std::uint64_t most_requests_;
+  std::atomic<std::int64_t>* requests_left_;
   Owner owner_;
   std::size_t held_ = 0;
   std::atomic<std::uint64_t> requests_ = 0;

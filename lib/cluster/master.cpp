@@ -80,6 +80,7 @@ Master::Master(Reactor& reactor, const SignalMask& signals, MasterOptions option
 std::unique_ptr<Dispatcher> Master::make_dispatcher() {
   if (options_.pass == Pass::connection) return std::make_unique<PassConnection>(options_.balance);
   if (options_.pass == Pass::queue) {
+    options_.queue.workers = static_cast<std::size_t>(options_.workers);
     auto queue = std::make_unique<PassQueue>(reactor_, options_.queue, [this] { on_change(); });
     pass_queue_ = queue.get();
     return queue;

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "cluster/pass_listener.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
+
+#include "os/error.hpp"
 
 namespace handoff {
 
@@ -13,7 +17,8 @@ void PassListener::set_listeners(std::vector<int> listeners) {
 
 void PassListener::begin() {
   begun_ = true;
-  for (WorkerLink* link : links_) pass_listeners(*link);
+  // One that is blamed leaves the list.
+  for (WorkerLink* link : std::vector(links_)) pass_listeners(*link);
 }
 
 void PassListener::worker_joined(WorkerLink& link) {
@@ -25,9 +30,13 @@ void PassListener::worker_joined(WorkerLink& link) {
 /// One that was started without a handshake has them already.
 void PassListener::pass_listeners(WorkerLink& link) const {
   if (!link.is_full() && !link.has_joined()) return;
-  std::vector<Fd> copies;
-  for (const int number : listeners_) copies.push_back(duplicate(number));
-  link.pass_source(channel::Type::listener, std::move(copies));
+  try {
+    std::vector<Fd> copies;
+    for (const int number : listeners_) copies.push_back(duplicate(number));
+    link.pass_source(channel::Type::listener, std::move(copies));
+  } catch (const SystemError& error) {
+    link.blame(fmt::format("it could not be given the listeners: {}", error.what()));
+  }
 }
 
 void PassListener::worker_left(WorkerLink& link) {

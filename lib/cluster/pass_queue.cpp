@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "cluster/pass_queue.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <exception>
 #include <memory>
@@ -8,14 +10,17 @@
 #include <optional>
 #include <utility>
 
+#include "cluster/report.hpp"
+#include "os/error.hpp"
 #include "os/fd.hpp"
 
 namespace handoff {
 namespace {
 
-/// Descriptors that are kept back from clients: those of the master itself, and of workers that
-/// start.
-constexpr std::size_t kReservedDescriptors = 128;
+/// Descriptors that are kept back from clients: those of the master itself, and of what it starts.
+constexpr std::size_t kReserved = 64;
+constexpr std::size_t kReservedPerWorker = 6;
+constexpr std::size_t kReservedPerThread = 3;
 
 /// Bytes that a record may have besides a frame's: the client's address.
 constexpr std::size_t kMaxPeer = 256;
@@ -45,37 +50,28 @@ class AwaitedCall final : public QueuedCall {
 /// The same for one on another thread, where all but what the queue does to it happens.
 class RemoteCall final : public QueuedCall, public std::enable_shared_from_this<RemoteCall> {
  public:
-  RemoteCall(Lane& lane, Reactor& reactor, Call what)
-      : QueuedCall(std::move(what)), came(reactor), lane_(lane) {}
+  using Kept = std::map<const QueuedCall*, std::shared_ptr<QueuedCall>>;
+  /// While it is in the queue, it is kept alive by `kept`.
+  RemoteCall(Lane& lane, Reactor& reactor, Kept& kept, Call what)
+      : QueuedCall(std::move(what)), came(reactor), lane_(lane), kept_(kept) {}
 
   Event came;
   std::optional<Result> result;
 
-  void submit_to(Queue& queue) {
-    in_queue_ = shared_from_this();
-    queue.submit(*this);
-  }
-  void cancel_in(Queue& queue) {
-    queue.cancel(*this);
-    in_queue_.reset();
-  }
 
  private:
   void answered(Result given) override {
-    lane_.post([self = std::move(in_queue_), given = std::move(given)](Service&) {
+    const auto self = shared_from_this();
+    kept_.erase(this);
+    lane_.post([self, given = std::move(given)](Service&) {
       self->result = given;
       self->came.set();
     });
   }
 
   Lane& lane_;
-  std::shared_ptr<RemoteCall> in_queue_;
+  Kept& kept_;
 };
-
-std::size_t most_connections() {
-  const std::size_t limit = descriptor_limit();
-  return limit > 2 * kReservedDescriptors ? limit - kReservedDescriptors : limit / 2;
-}
 
 TimePoint with_grace(TimePoint deadline) {
   return deadline > kNever - kGrace ? kNever : deadline + Duration(kGrace);
@@ -114,10 +110,15 @@ SessionLimits session_limits(const PassQueue::Options& options) {
 
 PassQueue::PassQueue(Reactor& reactor, const Options& options, std::function<void()> changed)
     : reactor_(reactor),
-      most_connections_(most_connections()),
+      reserved_(kReserved + kReservedPerThread * options.io_threads),
+      expected_workers_(options.workers),
       queue_(reactor, queue_options(options)),
       service_(reactor, nullptr, session_limits(options)),
       mailbox_(reactor) {
+  if (most_connections() == 0) {
+    throw InvalidArgument(fmt::format("a limit of {} descriptors (ulimit -n) is not enough for {}",
+                                      descriptor_limit(), counted(options.workers, "worker")));
+  }
   service_.handlers = handler_of_all([this](Call what) { return call(std::move(what)); });
   service_.on_closed = [changed](std::uint64_t) { changed(); };
   service_.on_returned = [this, changed](LiveConnection connection) {
@@ -137,14 +138,27 @@ PassQueue::PassQueue(Reactor& reactor, const Options& options, std::function<voi
             [this, i, &its](Call what) { return call_from(lanes_[i], its, std::move(what)); });
       };
     };
-    lanes_.emplace_back(mailbox_, session_limits(options), make_methods, ~std::uint64_t{0},
-                        std::move(owner));
+    lanes_.emplace_back(mailbox_, session_limits(options), make_methods, nullptr, std::move(owner));
   }
 }
 
 void PassQueue::returned(LiveConnection connection) {
   returned_.work_arrived(Work::from(std::move(connection)));
   returned_.flush();
+}
+
+std::size_t PassQueue::most_connections() const {
+  const std::size_t workers = std::max(expected_workers_, queue_.workers());
+  const std::size_t reserved = reserved_ + kReservedPerWorker * workers;
+  return limit_ > reserved ? limit_ - reserved : 0;
+}
+
+void PassQueue::worker_joined(WorkerLink& link) {
+  try {
+    queue_.add(link);
+  } catch (const SystemError& error) {
+    link.blame(fmt::format("it could not be given the queue: {}", error.what()));
+  }
 }
 
 void PassQueue::worker_left(WorkerLink& link) {
@@ -186,10 +200,6 @@ std::size_t PassQueue::serving() const {
                          [](std::size_t sum, const Lane& lane) { return sum + lane.held(); });
 }
 
-bool PassQueue::can_take() const {
-  return serving() < most_connections_;
-}
-
 Task<Result> PassQueue::call(Call call) {
   const TimePoint limit = with_grace(call.deadline);
   AwaitedCall awaited(reactor_, queue_, std::move(call));
@@ -202,12 +212,18 @@ Task<Result> PassQueue::call(Call call) {
 /// On an I/O thread. The queue is the main thread's.
 Task<Result> PassQueue::call_from(Lane& lane, Reactor& reactor, Call call) {
   const TimePoint limit = with_grace(call.deadline);
-  const auto remote = std::make_shared<RemoteCall>(lane, reactor, std::move(call));
-  mailbox_.send([this, remote] { remote->submit_to(queue_); });
+  const auto remote = std::make_shared<RemoteCall>(lane, reactor, remote_, std::move(call));
+  mailbox_.send([this, remote] {
+    remote_.emplace(remote.get(), remote);
+    queue_.submit(*remote);
+  });
   const Alarm alarm(reactor, remote->came, limit);
   co_await remote->came;
   if (remote->result) co_return std::move(*remote->result);
-  mailbox_.send([this, remote] { remote->cancel_in(queue_); });
+  mailbox_.send([this, remote] {
+    queue_.cancel(*remote);
+    remote_.erase(remote.get());
+  });
   co_return not_answered();
 }
 

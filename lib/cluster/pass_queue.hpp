@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <deque>
 #include <functional>
+#include <map>
+#include <memory>
 #include <set>
 #include <string>
 
@@ -26,18 +28,20 @@ class PassQueue final : public Dispatcher {
     SessionLimits limits;
     std::size_t queue_limit = 1024;
     std::size_t io_threads = 1;  ///< that serve connections; 1: the reactor's own
+    std::size_t workers = 0;     ///< that are expected
     std::set<std::string, std::less<>> idempotent;
   };
 
-  /// `changed` is called when a connection has ended.
+  /// `changed` is called when a connection has ended. Throws InvalidArgument when there can't be
+  /// descriptors enough.
   PassQueue(Reactor& reactor, const Options& options, std::function<void()> changed);
 
-  void worker_joined(WorkerLink& link) override { queue_.add(link); }
+  void worker_joined(WorkerLink& link) override;
   void worker_left(WorkerLink& link) override;
   void worker_gone(WorkerLink& link) override;
   void successor_joined(WorkerLink& link) override;
   void work_arrived(Work work) override;
-  bool can_take() const override;
+  bool can_take() const override { return serving() < most_connections(); }
   void flush() override { returned_.flush(); }
   void flush_all() override { returned_.flush_all(); }
   std::size_t waiting() const override { return returned_.waiting(); }
@@ -47,13 +51,17 @@ class PassQueue final : public Dispatcher {
   Queue::Counts counts() const { return queue_.counts(); }
 
  private:
+  std::size_t most_connections() const;
   void serve(LiveConnection connection);
   void returned(LiveConnection connection);
   Task<Result> call(Call call);
   Task<Result> call_from(Lane& lane, Reactor& reactor, Call call);
 
   Reactor& reactor_;
-  std::size_t most_connections_;
+  std::size_t reserved_;  ///< descriptors that are kept back from clients, but for workers
+  std::size_t expected_workers_;
+  std::size_t limit_ = descriptor_limit();
+  std::map<const QueuedCall*, std::shared_ptr<QueuedCall>> remote_;  ///< calls of other threads
   Queue queue_;
   Service service_;
   PassConnection returned_{Balance::round_robin};  ///< connections for a successor

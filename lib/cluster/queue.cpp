@@ -194,7 +194,10 @@ void Queue::lose(Seat& seat) {
     // The end of a channel is not the end of a process that others have started: it may still begin
     // what it has.
     const bool begun = seat.link.has_joined() || slot.end <= seat.rings.read_by_other();
-    if (!begun || options_.idempotent.contains(slot.call->call.method)) {
+    const bool may_again = options_.idempotent.contains(slot.call->call.method) &&
+                           slot.attempts + 1 < kMostAttempts;
+    if (!begun || may_again) {
+      slot.attempts += begun ? 1 : 0;
       again.push_back(&slot);
       continue;
     }
@@ -232,6 +235,7 @@ void Queue::free(Slot& slot) {
   slot.call->ticket_ = 0;
   slot.call = nullptr;
   slot.seat = nullptr;
+  slot.attempts = 0;
   ++slot.generation;
   free_.push_back(static_cast<std::uint32_t>(&slot - slots_.data()));
 }

@@ -76,7 +76,8 @@ class Queue final : private Poller {
   void remove(const WorkerLink& link);
 
   Counts counts() const;
-  bool has_workers() const { return !seats_.empty(); }
+  std::size_t workers() const { return seats_.size(); }
+  static constexpr int kMostAttempts = 5;  ///< at an idempotent request whose workers die
 
  private:
   /// A worker.
@@ -96,6 +97,7 @@ class Queue final : private Poller {
     Seat* seat = nullptr;   ///< none while it waits
     std::uint64_t end = 0;  ///< of its record in the seat's ring
     std::uint32_t generation = 1;
+    int attempts = 0;  ///< by workers that died
   };
 
   bool poll() override;

@@ -46,10 +46,6 @@ SessionLimits share_of(const WorkerOptions& options) {
   return limits;
 }
 
-std::uint64_t most_requests_of_each(const WorkerOptions& options) {
-  return std::max(std::uint64_t{1}, options.max_requests / options.threads);
-}
-
 }  // namespace
 
 /// Two pipes in front of a session, which has one socket.
@@ -84,9 +80,10 @@ Worker::Worker(Reactor& reactor, const SignalMask& signals, const MakeMethods& m
       options_(options),
       report_(std::move(report)),
       service_(reactor, make_handlers_(), share_of(options)),
+      requests_left_(static_cast<std::int64_t>(options.max_requests)),
       changed_(reactor) {
   if (options_.credits == 0) options_.credits = default_credits(options_.limits.concurrency);
-  service_.most_requests = most_requests_of_each(options);
+  service_.requests_left = limits_requests() ? &requests_left_ : nullptr;
   service_.on_most_requests = [this] { ask_to_leave(); };
   service_.on_returned = [this](LiveConnection connection) { give_back(std::move(connection)); };
   service_.on_closed = [this](std::uint64_t id) { ended(id); };
@@ -101,7 +98,7 @@ void Worker::start_lanes(const MakeMethods& make_methods) {
     owner.returned = [this](LiveConnection connection) { give_back(std::move(connection)); };
     owner.had_most_requests = [this] { ask_to_leave(); };
     owner.reload_failed = [this](const std::string& problem) { report_(Severity::error, problem); };
-    lanes_.emplace_back(mailbox_, share_of(options_), make_methods, most_requests_of_each(options_),
+    lanes_.emplace_back(mailbox_, share_of(options_), make_methods, service_.requests_left,
                         std::move(owner));
   }
 }
@@ -237,8 +234,7 @@ Task<void> Worker::serve_channel(Fd channel, std::vector<Fd> listeners) {
 }
 
 void Worker::require_full_channel() const {
-  const bool recycles =
-      options_.max_requests != WorkerOptions().max_requests || options_.max_lifetime > Duration();
+  const bool recycles = limits_requests() || options_.max_lifetime > Duration();
   if (!recycles || link_->is_full()) return;
   throw InvalidArgument(
       "--max-requests and --max-lifetime need the full handshake: "

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -69,6 +70,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   std::size_t held() const;
   void give_back(LiveConnection connection);
   void ended(std::uint64_t id);
+  bool limits_requests() const { return options_.max_requests != WorkerOptions().max_requests; }
   void drain_services(bool give_back);
   Task<void> serve_channel(Fd channel, std::vector<Fd> listeners = {});
   Task<Fd> connect_to_master(const Address& address);
@@ -107,6 +109,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   WorkerOptions options_;
   Report report_;
   Service service_;
+  std::atomic<std::int64_t> requests_left_;
   std::list<Acceptor> acceptors_;
   std::uint64_t last_own_id_ = 0;  ///< of the connections that we accept beside a master
   std::shared_ptr<MasterLink> link_;

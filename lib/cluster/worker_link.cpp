@@ -103,7 +103,7 @@ Task<void> WorkerLink::receive_rest(std::shared_ptr<WorkerLink> self) {
 
 /// There is no room for what comes back next.
 bool WorkerLink::must_wait() const {
-  return !owner_.can_hold_more() && next_is_return();
+  return draining_ && !owner_.can_hold_more() && next_is_return();
 }
 
 /// Looks without taking anything; without room for control data no descriptor comes.
@@ -317,6 +317,8 @@ void WorkerLink::pass_source(channel::Type type, std::vector<Fd> descriptors) {
   passed.message =
       is_full() ? channel::encode_passing(type, descriptors.size()) : std::string(1, kPlainByte);
   passed.descriptors = std::move(descriptors);
+  // What it has not taken yet is of no use any more.
+  std::erase_if(messages_, [](const Outgoing& old) { return !old.descriptors.empty(); });
   send_soon(std::move(passed));
 }
 

@@ -137,8 +137,8 @@ void Listener::own() {
 }
 
 bool Listener::is_shut_down() const {
-  pollfd asked{fd(), 0, 0};
-  return poll(&asked, 1, 0) > 0 && (asked.revents & POLLHUP) != 0;
+  pollfd asked{fd(), POLLRDHUP, 0};
+  return poll(&asked, 1, 0) > 0 && (asked.revents & (POLLHUP | POLLRDHUP)) != 0;
 }
 
 bool Listener::heal() {

@@ -77,10 +77,12 @@ struct Service final : private Poller {
   void abandon();
 
   void count_requests(std::size_t count) {
-    const bool had_most = requests >= most_requests;
     requests += count;
     if (requests_told != nullptr) requests_told->store(requests, std::memory_order_relaxed);
-    if (!had_most && requests >= most_requests) on_most_requests();
+    if (requests_left == nullptr) return;
+    const auto number = static_cast<std::int64_t>(count);
+    const std::int64_t left = requests_left->fetch_sub(number, std::memory_order_relaxed);
+    if (left > 0 && left <= number) on_most_requests();
   }
 
   std::size_t open = 0;             ///< connections
@@ -92,8 +94,8 @@ struct Service final : private Poller {
   std::function<void(std::uint64_t)> on_closed;
   /// Gets each connection that was given back.
   std::function<void(LiveConnection)> on_returned;
-  /// Is called once, when so many requests have been there.
-  std::uint64_t most_requests = ~std::uint64_t{0};
+  /// How many more there may be, of all threads, until this is called, once. None: no limit.
+  std::atomic<std::int64_t>* requests_left = nullptr;
   std::function<void()> on_most_requests;
 
  private:
