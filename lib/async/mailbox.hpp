@@ -22,8 +22,8 @@ class Mailbox {
   Mailbox& operator=(const Mailbox&) = delete;
   ~Mailbox();
 
-  /// From any thread, also while the reactor does not run. Letters of one thread are called in their
-  /// order. An exception of a letter leaves Reactor::run.
+  /// From any thread, also while the reactor does not run. Letters of one thread are called in
+  /// their order. An exception of a letter leaves Reactor::run.
   void send(Letter letter);
 
  private:

@@ -145,8 +145,7 @@ Options parse(Tool& tool) {
 /// The methods that the command line names, and what stands behind them; of one reactor.
 class Methods {
  public:
-  Methods(Reactor& reactor, Processes& processes, const Options& options,
-          const AddMethods& add_own)
+  Methods(Reactor& reactor, Processes& processes, const Options& options, const AddMethods& add_own)
       : reactor_(reactor), options_(options), add_own_(add_own), processes_(processes) {
     for (const std::string& text : options.coprocesses) {
       auto [name, command] = split_name_value(text, "NAME=CMD");

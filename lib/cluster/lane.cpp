@@ -48,8 +48,7 @@ Lane::~Lane() {
 void Lane::run_thread(Inside& inside) {
   try {
     inside.make_handlers = make_methods_(inside.reactor);
-    inside.service =
-        std::make_unique<Service>(inside.reactor, inside.make_handlers(), limits_);
+    inside.service = std::make_unique<Service>(inside.reactor, inside.make_handlers(), limits_);
     Service& service = *inside.service;
     service.requests_left = requests_left_;
     service.on_most_requests = [this] { home_.send(owner_.had_most_requests); };
@@ -82,10 +81,8 @@ void Lane::open(LiveConnection connection) {
 }
 
 void Lane::run(Call call, std::function<void(Result)> done) {
-  post([this, moved = std::make_shared<Call>(std::move(call)),
-        done = std::move(done)](Service& service) {
-    service.reactor.spawn(run_call(*this, std::move(*moved), done));
-  });
+  post([this, moved = std::make_shared<Call>(std::move(call)), done = std::move(done)](
+           Service& service) { service.reactor.spawn(run_call(*this, std::move(*moved), done)); });
 }
 
 Task<void> Lane::run_call(Lane& lane, Call call, std::function<void(Result)> done) {

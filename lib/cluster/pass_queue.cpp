@@ -58,7 +58,6 @@ class RemoteCall final : public QueuedCall, public std::enable_shared_from_this<
   Event came;
   std::optional<Result> result;
 
-
  private:
   void answered(Result given) override {
     const auto self = shared_from_this();
@@ -113,8 +112,7 @@ PassQueue::PassQueue(Reactor& reactor, const Options& options, std::function<voi
       reserved_(kReserved + kReservedPerThread * options.io_threads),
       expected_workers_(options.workers),
       queue_(reactor, queue_options(options)),
-      service_(reactor, nullptr, session_limits(options)),
-      mailbox_(reactor) {
+      service_(reactor, nullptr, session_limits(options)) {
   if (most_connections() == 0) {
     throw InvalidArgument(fmt::format("a limit of {} descriptors (ulimit -n) is not enough for {}",
                                       descriptor_limit(), counted(options.workers, "worker")));
@@ -125,6 +123,7 @@ PassQueue::PassQueue(Reactor& reactor, const Options& options, std::function<voi
     returned(std::move(connection));
     changed();
   };
+  if (options.io_threads > 1) mailbox_.emplace(reactor_);
   for (std::size_t i = 0; options.io_threads > 1 && i < options.io_threads; ++i) {
     Lane::Owner owner;
     owner.closed = [changed](std::uint64_t) { changed(); };
@@ -138,7 +137,8 @@ PassQueue::PassQueue(Reactor& reactor, const Options& options, std::function<voi
             [this, i, &its](Call what) { return call_from(lanes_[i], its, std::move(what)); });
       };
     };
-    lanes_.emplace_back(mailbox_, session_limits(options), make_methods, nullptr, std::move(owner));
+    lanes_.emplace_back(*mailbox_, session_limits(options), make_methods, nullptr,
+                        std::move(owner));
   }
 }
 
@@ -213,14 +213,14 @@ Task<Result> PassQueue::call(Call call) {
 Task<Result> PassQueue::call_from(Lane& lane, Reactor& reactor, Call call) {
   const TimePoint limit = with_grace(call.deadline);
   const auto remote = std::make_shared<RemoteCall>(lane, reactor, remote_, std::move(call));
-  mailbox_.send([this, remote] {
+  mailbox_->send([this, remote] {
     remote_.emplace(remote.get(), remote);
     queue_.submit(*remote);
   });
   const Alarm alarm(reactor, remote->came, limit);
   co_await remote->came;
   if (remote->result) co_return std::move(*remote->result);
-  mailbox_.send([this, remote] {
+  mailbox_->send([this, remote] {
     queue_.cancel(*remote);
     remote_.erase(remote.get());
   });

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -66,8 +67,8 @@ class PassQueue final : public Dispatcher {
   Service service_;
   PassConnection returned_{Balance::round_robin};  ///< connections for a successor
   bool has_successor_ = false;
-  Mailbox mailbox_;         ///< of the lanes
-  std::deque<Lane> lanes_;  ///< the I/O threads, when there are several
+  std::optional<Mailbox> mailbox_;  ///< of the lanes, if there are any
+  std::deque<Lane> lanes_;          ///< the I/O threads, when there are several
 };
 
 }  // namespace handoff

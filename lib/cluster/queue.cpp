@@ -194,8 +194,8 @@ void Queue::lose(Seat& seat) {
     // The end of a channel is not the end of a process that others have started: it may still begin
     // what it has.
     const bool begun = seat.link.has_joined() || slot.end <= seat.rings.read_by_other();
-    const bool may_again = options_.idempotent.contains(slot.call->call.method) &&
-                           slot.attempts + 1 < kMostAttempts;
+    const bool may_again =
+        options_.idempotent.contains(slot.call->call.method) && slot.attempts + 1 < kMostAttempts;
     if (!begun || may_again) {
       slot.attempts += begun ? 1 : 0;
       again.push_back(&slot);

@@ -75,7 +75,6 @@ Worker::Worker(Reactor& reactor, const SignalMask& signals, const MakeMethods& m
                const WorkerOptions& options, Report report)
     : reactor_(reactor),
       signals_(signals),
-      mailbox_(reactor),
       make_handlers_(make_methods(reactor)),
       options_(options),
       report_(std::move(report)),
@@ -92,13 +91,14 @@ Worker::Worker(Reactor& reactor, const SignalMask& signals, const MakeMethods& m
 
 /// Our own reactor is one of the threads.
 void Worker::start_lanes(const MakeMethods& make_methods) {
+  if (options_.threads > 1) mailbox_.emplace(reactor_);
   for (std::size_t i = 1; i < options_.threads; ++i) {
     Lane::Owner owner;
     owner.closed = [this](std::uint64_t id) { ended(id); };
     owner.returned = [this](LiveConnection connection) { give_back(std::move(connection)); };
     owner.had_most_requests = [this] { ask_to_leave(); };
     owner.reload_failed = [this](const std::string& problem) { report_(Severity::error, problem); };
-    lanes_.emplace_back(mailbox_, share_of(options_), make_methods, service_.requests_left,
+    lanes_.emplace_back(*mailbox_, share_of(options_), make_methods, service_.requests_left,
                         std::move(owner));
   }
 }

@@ -10,9 +10,9 @@
 #include <optional>
 #include <vector>
 
+#include "async/mailbox.hpp"
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
-#include "async/mailbox.hpp"
 #include "cluster/acceptor.hpp"
 #include "cluster/lane.hpp"
 #include "cluster/master_link.hpp"
@@ -104,7 +104,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
 
   Reactor& reactor_;
   const SignalMask& signals_;
-  Mailbox mailbox_;  ///< of the lanes
+  std::optional<Mailbox> mailbox_;  ///< of the lanes, if there are any
   MakeHandlers make_handlers_;
   WorkerOptions options_;
   Report report_;
