@@ -233,12 +233,14 @@ def worker(*options: str, **server) -> Server:
     return Server(tool("rpc-worker"), *listen, *options, **server)
 
 
-def behind_any(*options: str, listen=(), **server) -> Server:
-    """rpc-worker alone, or behind a master in a run for another --pass: no client can tell."""
+def behind_any(*options: str, listen=(), queue=(), **server) -> Server:
+    """rpc-worker alone, or behind a master in a run for another --pass: no client can tell. `queue`
+    are options of a master that has one."""
     addresses = [word for address in listen for word in ("-l", address)]
     if PASS == "connection":
         return worker(*addresses, *options, **server)
-    started = master(*addresses, workers=1, command=[tool("rpc-worker"), *options], **server)
+    more = queue if PASS == "queue" else []
+    started = master(*addresses, *more, workers=1, command=[tool("rpc-worker"), *options], **server)
     if PASS == "listener":
         started.pid_of_reader = started.worker_pids()[0]
     return started

@@ -330,8 +330,9 @@ class Limits(LinesCase):
     def test_a_line_over_the_limit_is_answered_in_the_dialect_of_the_connection(self):
         self.serve("--max-frame", "1000")
         self.client.write(b'{"jsonrpc":"2.0","method":"ping","id":1}\n' + b"x" * 2000)
-        self.assertEqual(self.client.line(), b'{"jsonrpc":"2.0","result":null,"id":1}')
-        refusal, = self.client.to_end()
+        # In any order: both are of JSON-RPC.
+        refusal, reply = sorted(self.client.to_end())
+        self.assertEqual(reply, b'{"jsonrpc":"2.0","result":null,"id":1}')
         self.assertEqual(json.loads(refusal)["error"]["code"], INVALID_REQUEST)
         self.assertIsNone(json.loads(refusal)["id"])
 
@@ -494,9 +495,10 @@ class Cluster(LinesCase):
             with self.connect() as client:
                 client.write(b'{"in":"info"}\n{"jsonrpc":"2.0","method":"info","id":1}')
                 first, second = map(json.loads, client.rest())
-                self.assertEqual(first["result"], second["result"])
-                pids.add(first["result"]["pid"])
-        if handoff.PASS == "connection":
+                if handoff.PASS != "queue":
+                    self.assertEqual(first["result"], second["result"])
+                pids |= {first["result"]["pid"], second["result"]["pid"]}
+        if handoff.PASS != "listener":
             self.assertEqual(pids, wanted)
         self.assertLessEqual(pids, wanted)
 
