@@ -186,6 +186,11 @@ Task<void> Master::feed_watchdog(Duration interval) {
   }
 }
 
+Task<void> Master::tell_status() {
+  co_await supervisor_.refresh_requests();
+  for (const std::string& line : supervisor_.describe()) report_(Severity::info, line);
+}
+
 /// What went wrong is on the log.
 Task<void> Master::ignore(Task<std::string> task) {
   co_await std::move(task);
@@ -220,9 +225,7 @@ void Master::handle_signal(int signal) {
         report_(Severity::error, "TTOU: the last worker stays");
       }
       return;
-    case SIGUSR1:
-      for (const std::string& line : supervisor_.describe()) report_(Severity::info, line);
-      return;
+    case SIGUSR1: return reactor_.spawn(tell_status());
     default: return;
   }
 }

@@ -84,6 +84,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   void inherit(Inheritance inheritance);
   Task<void> watch_signals();
   Task<void> feed_watchdog(Duration interval);
+  Task<void> tell_status();
   Task<void> retire_workers(channel::Drain how);
   static Task<void> ignore(Task<std::string> task);
   Task<void> wait_for_control();

@@ -142,9 +142,16 @@ PassQueue::PassQueue(Reactor& reactor, const Options& options, std::function<voi
   }
 }
 
+/// For the successor. One whose bytes can't be put aside, for want of memory, is closed.
 void PassQueue::returned(LiveConnection connection) {
-  returned_.work_arrived(Work::from(std::move(connection)));
-  returned_.flush();
+  try {
+    Work work = Work::from(std::move(connection));
+    work.put_aside();
+    returned_.work_arrived(std::move(work));
+    returned_.flush();
+  } catch (const SystemError&) {
+    ++lost_;
+  }
 }
 
 std::size_t PassQueue::most_connections() const {

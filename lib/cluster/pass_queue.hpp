@@ -45,7 +45,7 @@ class PassQueue final : public Dispatcher {
   bool can_take() const override { return serving() < most_connections(); }
   void flush() override { returned_.flush(); }
   void flush_all() override { returned_.flush_all(); }
-  std::size_t waiting() const override { return returned_.waiting(); }
+  std::size_t waiting() const override { return returned_.waiting() + lost_; }
   void drain(channel::Drain how) override;
   std::size_t serving() const override;
 
@@ -67,6 +67,7 @@ class PassQueue final : public Dispatcher {
   Service service_;
   PassConnection returned_{Balance::round_robin};  ///< connections for a successor
   bool has_successor_ = false;
+  std::size_t lost_ = 0;  ///< connections that could not be given to the successor
   std::optional<Mailbox> mailbox_;  ///< of the lanes, if there are any
   std::deque<Lane> lanes_;          ///< the I/O threads, when there are several
 };
