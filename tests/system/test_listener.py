@@ -2,7 +2,6 @@
 """--pass listener: the workers accept for themselves. Nobody who waits is lost when one of them
 dies, leaves, is full or harms the socket; and a program that knows nothing of us is a worker too."""
 
-import array
 import contextlib
 import http.client
 import os
@@ -22,6 +21,8 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
+from scripted_worker import (  # noqa: E402
+    CONNECTION, FINISHED, LISTENER, RETURN, STARTED, Channel, connect)
 
 MASTER = handoff.tool("rpc-master")
 WORKER = handoff.tool("rpc-worker")
@@ -29,8 +30,6 @@ WORKER = handoff.tool("rpc-worker")
 # What is quick must not take longer, on however loaded a machine.
 QUICK = 10.0
 
-HELLO, READY, CONNECTION, STARTED, REFUSED, FINISHED, RETURN, LISTENER = range(1, 9)
-DRAIN, LEAVE = 10, 11
 OWN = 1 << 63
 
 EPOLLEXCLUSIVE = 1 << 28
@@ -67,34 +66,18 @@ def wakeups(pid: int) -> int:
     return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", text, re.M).group(1))
 
 
-class ScriptedWorker:
+class ScriptedWorker(Channel):
     """A worker that has joined, and accepts only when a test says so."""
 
     def __init__(self, path: str, credits: int = 1000):
-        self.channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.channel.settimeout(handoff.PATIENCE)
-        self.channel.connect(path)
+        super().__init__(connect(path), credits)
         self.listeners: list[socket.socket] = []
         self.connections: list[socket.socket] = []
         self.asked_to_look = 0
-        self.drained = False
-        self.send(HELLO, struct.pack("<III", os.getpid(), credits, 1))
-        self.send(READY)
-
-    def send(self, kind: int, payload: bytes = b"", count: int = 0, descriptors=()):
-        packet = struct.pack("<2sBBHH", b"HO", 1, kind, count, 0) + payload
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
-        self.channel.sendmsg([packet], rights if descriptors else [])
-
-    def send_ids(self, kind: int, *ids: int):
-        self.send(kind, struct.pack(f"<{len(ids)}Q", *ids), len(ids))
 
     def receive(self) -> int:
         """The next message's type."""
-        packet, descriptors, _, _ = socket.recv_fds(self.channel, 128 * 1024, 64)
-        assert packet, "the end of the channel"
-        magic, version, kind, count, _ = struct.unpack("<2sBBHH", packet[:8])
-        assert (magic, version) == (b"HO", 1), packet
+        packet, descriptors, kind, count = self.receive_message()
         sockets = [socket.socket(fileno=number) for number in descriptors]
         if kind == LISTENER:
             assert len(packet) == 8 and len(sockets) == count, packet
@@ -106,7 +89,6 @@ class ScriptedWorker:
                 self.asked_to_look += 1
         elif kind == CONNECTION:
             self.connections += sockets
-        self.drained = self.drained or kind == DRAIN
         return kind
 
     def receive_until(self, condition):

@@ -5,7 +5,6 @@ Some of the workers here are scripted: they speak the full channel of handoff-wi
 test wants it, and then stop to.
 """
 
-import array
 import collections
 import json
 import os
@@ -23,9 +22,9 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
-
-HELLO, READY, CONNECTION, STARTED, REFUSED, FINISHED, RETURN = range(1, 8)
-DRAIN, LEAVE, REQUESTS = 10, 11, 12
+from scripted_worker import (  # noqa: E402
+    CONNECTION, DRAIN, FINISHED, HELLO, LEAVE, READY, REFUSED, REQUESTS, RETURN, STARTED,
+    Channel, connect)
 
 ASIDE = 2  # flag of an entry: its bytes are in a memfd
 
@@ -44,36 +43,20 @@ def entry(number: int, read: bytes = b"", flags: int = 0, size=None) -> bytes:
     return struct.pack("<QHBBI", number, 0, 0, flags, len(read) if size is None else size) + read
 
 
-class ScriptedWorker:
-    """A worker's end of the channel, in the hands of a test."""
+class ScriptedWorker(Channel):
+    """One that a test has answer, die and lie."""
 
     def __init__(self, channel: socket.socket, credits: int = 10000):
-        self.channel = channel
-        self.channel.settimeout(handoff.PATIENCE)
-        self.drained = False
         self.held: list[Entry] = []
-        self.send(HELLO, struct.pack("<III", os.getpid(), credits, 1))
-        self.send(READY)
+        super().__init__(channel, credits)
 
     @classmethod
     def join(cls, path):
-        channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        channel.connect(str(path))
-        return cls(channel)
-
-    def send(self, kind: int, payload: bytes = b"", count: int = 0, descriptors=()):
-        packet = struct.pack("<2sBBHH", b"HO", 1, kind, count, 0) + payload
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
-        self.channel.sendmsg([packet], rights if descriptors else [])
-
-    def send_ids(self, kind: int, *ids: int):
-        self.send(kind, struct.pack(f"<{len(ids)}Q", *ids), len(ids))
+        return cls(connect(path))
 
     def receive(self) -> list:
         """The entries of the next message; none of one that has none."""
-        packet, descriptors, _, _ = socket.recv_fds(self.channel, 128 * 1024, 64)
-        _, _, kind, count, _ = struct.unpack("<2sBBHH", packet[:8])
-        self.drained = self.drained or kind == DRAIN
+        packet, descriptors, kind, count = self.receive_message()
         if kind != CONNECTION:
             return []
         entries = []
