@@ -67,7 +67,7 @@ class PassQueue final : public Dispatcher {
   Service service_;
   PassConnection returned_{Balance::round_robin};  ///< connections for a successor
   bool has_successor_ = false;
-  std::size_t lost_ = 0;  ///< connections that could not be given to the successor
+  std::size_t lost_ = 0;            ///< connections that could not be given to the successor
   std::optional<Mailbox> mailbox_;  ///< of the lanes, if there are any
   std::deque<Lane> lanes_;          ///< the I/O threads, when there are several
 };
