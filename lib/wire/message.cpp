@@ -20,7 +20,7 @@
 namespace handoff {
 namespace {
 
-using std::string_view_literals::operator""sv;
+using namespace std::string_view_literals;
 namespace ondemand = simdjson::ondemand;
 using simdjson::error_code;
 

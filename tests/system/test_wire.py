@@ -164,7 +164,9 @@ class Deadlines(handoff.TestCase):
             while True:
                 client.socket.sendall(batch)
         if not handoff.SANITIZED:
-            self.assertLess(handoff.resident_bytes(server.pid_of_reader) - before, 8 * 1024 * 1024)
+            # With a queue, its two memories too are filled.
+        most = (13 if handoff.PASS == "queue" else 8) * 1024 * 1024
+        self.assertLess(handoff.resident_bytes(server.pid_of_reader) - before, most)
         self.assertEqual(self.open(server).result("ping", 1), 1)
 
 
