@@ -165,8 +165,8 @@ class Deadlines(handoff.TestCase):
                 client.socket.sendall(batch)
         if not handoff.SANITIZED:
             # With a queue, its two memories too are filled.
-        most = (13 if handoff.PASS == "queue" else 8) * 1024 * 1024
-        self.assertLess(handoff.resident_bytes(server.pid_of_reader) - before, most)
+            most = (13 if handoff.PASS == "queue" else 8) * 1024 * 1024
+            self.assertLess(handoff.resident_bytes(server.pid_of_reader) - before, most)
         self.assertEqual(self.open(server).result("ping", 1), 1)
 
 
