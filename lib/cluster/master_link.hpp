@@ -22,7 +22,7 @@ namespace handoff {
 ///
 /// No connection is given to the owner before the master was told that it is started: as long as
 /// that message is not on its way, the master still has the connection.
-class MasterLink : public std::enable_shared_from_this<MasterLink>, private Timer {
+class MasterLink final : public std::enable_shared_from_this<MasterLink>, private Timer {
  public:
   /// Who is told what the master says.
   class Owner {
