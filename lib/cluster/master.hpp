@@ -116,6 +116,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   // What a predecessor passes.
   void connection_passed(Work work) override;
   void listeners_passed(std::vector<Fd>) override {}
+  void listeners_missed() override {}
   void accept_asked() override {}
   void queue_passed(Fd, Fd) override {}
   void connections_missed(std::size_t count) override;

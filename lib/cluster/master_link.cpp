@@ -136,7 +136,7 @@ void MasterLink::handle(std::span<const char> packet, std::vector<Fd>& descripto
 void MasterLink::take_source(const channel::Message& message, std::vector<Fd>& descriptors) {
   const bool is_listener = message.type == channel::Type::listener;
   if (descriptors.size() != message.descriptors) {
-    if (is_listener) return owner_.connections_missed(0);
+    if (is_listener) return owner_.listeners_missed();
     throw ProtocolError("channel: a queue came without its memories");
   }
   if (descriptors.empty()) {

@@ -30,11 +30,13 @@ class MasterLink final : public std::enable_shared_from_this<MasterLink>, privat
     virtual void connection_passed(Work work) = 0;
     /// The listening sockets to accept from, instead of those before.
     virtual void listeners_passed(std::vector<Fd> listeners) = 0;
+    /// They could not be received, for want of descriptors: those before stay.
+    virtual void listeners_missed() = 0;
     /// Somebody may wait at them.
     virtual void accept_asked() = 0;
     /// The memories of a queue: the master's, and ours.
     virtual void queue_passed(Fd masters, Fd ours) = 0;
-    /// So many connections, or for 0 the listeners, could not be received, for want of descriptors.
+    /// So many connections could not be received, for want of descriptors.
     virtual void connections_missed(std::size_t count) = 0;
     /// The master passes nothing more.
     virtual void drain_asked(channel::Drain how) = 0;

@@ -294,10 +294,13 @@ void Worker::leaves_to_others() {
   if (link_) link_->wake_master(channel::Type::listener);
 }
 
+void Worker::listeners_missed() {
+  report_(Severity::error, fmt::format("receive the listeners: {}", error_text(EMFILE)));
+}
+
 void Worker::connections_missed(std::size_t count) {
   report_(Severity::error,
-          fmt::format("receive {}: {}", count == 0 ? "the listeners" : counted(count, "connection"),
-                      error_text(EMFILE)));
+          fmt::format("receive {}: {}", counted(count, "connection"), error_text(EMFILE)));
 }
 
 /// A master is asked; without one there is nobody who would take over.

@@ -91,6 +91,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
 
   void connection_passed(Work work) override;
   void listeners_passed(std::vector<Fd> listeners) override;
+  void listeners_missed() override;
   void accept_asked() override;
   void queue_passed(Fd masters, Fd ours) override;
   void connections_missed(std::size_t count) override;
