@@ -117,8 +117,12 @@ class Workers(handoff.TestCase):
 
     def test_the_same_descriptors_are_open_after_many_connections(self):
         server = self.start(handoff.master())
-        self.open(server).result("ping")
-        pids = [server.pid, *server.worker_pids()]
+        workers = server.worker_pids()
+        # Each has served somebody, so each has all that it was given: a listener too.
+        for worker in workers:
+            client = self.stack.enter_context(handoff.connect_at(server, worker, workers))
+            client.result("ping")
+        pids = [server.pid, *workers]
         before = [handoff.descriptor_count(pid) for pid in pids]
         for _ in range(handoff.count(1000000, 2000)):
             with server.connect() as client:
