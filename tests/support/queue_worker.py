@@ -259,7 +259,8 @@ def die(step: str, marker: str, log: str):
         if name != step or not (before_requests or held and b"victim" in held[-1].params):
             return
         with contextlib.suppress(FileExistsError):
-            os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
+            with open(marker, "x", encoding="ascii") as file:
+                file.write(str(os.getpid()))
             os.kill(os.getpid(), signal.SIGKILL)
 
     worker = QueueWorker.spawned(step=after)

@@ -370,8 +370,9 @@ class Serving(QueueTest):
         for client in clients:
             self.assert_error(client.receive(), TIMED_OUT)
         os.kill(pid, signal.SIGCONT)
-        self.assertEqual(self.wait_for_queue(running=0)["late"], 1)
+        self.wait_for_queue(running=0, late=1)
         self.assertEqual(clients[0].result("ping", 1), 1)
+        self.assertEqual(self.queue()["late"], 1)
 
     def test_a_client_that_goes_leaves_nothing_behind(self):
         server = self.launch("--queue-limit", "4", command=[
@@ -452,7 +453,9 @@ class Full(QueueTest):
             sender = threading.Thread(target=client.socket.sendall, args=(rest[client],))
             sender.start()
             for number in range(sent[client]):
-                self.assertTrue(client.receive()["result"].startswith(f"{number}-xx"))
+                reply = client.receive()
+                self.assertEqual(reply["out"], "pong", reply)
+                self.assertTrue(reply["result"].startswith(f"{number}-xx"))
             sender.join()
         self.assertEqual(self.queue()["late"], 0)
 
