@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <deque>
+#include <utility>
 
 #include "async/reactor.hpp"
 #include "async/task.hpp"
@@ -75,16 +76,25 @@ class Semaphore {
   std::deque<Turn*> waiting_;
 };
 
-/// Gives an acquired place back when it goes.
+/// Gives an acquired place back when it goes. Made without one, it has none.
 class SemaphorePlace {
  public:
-  explicit SemaphorePlace(Semaphore& semaphore) : semaphore_(semaphore) {}
-  SemaphorePlace(const SemaphorePlace&) = delete;
-  SemaphorePlace& operator=(const SemaphorePlace&) = delete;
-  ~SemaphorePlace() { semaphore_.release(); }
+  SemaphorePlace() = default;
+  explicit SemaphorePlace(Semaphore& semaphore) : semaphore_(&semaphore) {}
+  SemaphorePlace(SemaphorePlace&& other) noexcept
+      : semaphore_(std::exchange(other.semaphore_, nullptr)) {}
+  SemaphorePlace& operator=(SemaphorePlace&& other) noexcept {
+    std::swap(semaphore_, other.semaphore_);
+    return *this;
+  }
+  ~SemaphorePlace() {
+    if (semaphore_ != nullptr) semaphore_->release();
+  }
+
+  explicit operator bool() const { return semaphore_ != nullptr; }
 
  private:
-  Semaphore& semaphore_;
+  Semaphore* semaphore_ = nullptr;
 };
 
 }  // namespace handoff

@@ -395,8 +395,14 @@ void Session::start_call(const Method& method, const Request& request, ReplyPlac
   calls_->next.push_back(std::move(next));
 }
 
+/// That it has to wait is known at once: whether to read on depends on it.
 void Session::run(NextCall next) {
   ++calls_->running;
+  if (service_.running.try_acquire()) {
+    next.turn = SemaphorePlace(service_.running);
+  } else {
+    ++calls_->waiting;
+  }
   service_.reactor.spawn(run_call(*this, std::move(next)));
 }
 
@@ -416,14 +422,14 @@ Task<void> Session::run_call(Session& session, NextCall next) {
   if (name.empty()) name = quoted_reply_name(next.call.method);
   Result result;
   auto outcome = Semaphore::Outcome::acquired;
-  if (!service.running.try_acquire()) {
-    ++session.calls_->waiting;
+  if (!next.turn) {
     outcome = co_await service.running.acquire(next.call.deadline);
+    if (outcome == Semaphore::Outcome::acquired) next.turn = SemaphorePlace(service.running);
     session.call_waits_no_more();
   }
   switch (outcome) {
     case Semaphore::Outcome::acquired: {
-      const SemaphorePlace place(service.running);
+      const SemaphorePlace turn = std::move(next.turn);
       result = co_await run_method(*next.method, std::move(next.call));
       break;
     }

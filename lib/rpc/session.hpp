@@ -74,6 +74,7 @@ class Session final : private Timer {
     const Method* method;
     Call call;
     ReplyPlace place;
+    SemaphorePlace turn{};  ///< to run; without one it waits
   };
   /// Calls that did not finish at once. Only there while there are some, or are waited for.
   struct Calls {

@@ -459,6 +459,18 @@ class Full(QueueTest):
             sender.join()
         self.assertEqual(self.queue()["late"], 0)
 
+    def test_who_sends_more_at_once_than_may_wait_is_only_read_more_slowly(self):
+        client = self.open(self.server)
+        client.socket.sendall(b"".join(
+            handoff.frame(b'{"in":"ping","params":%d}' % number) for number in range(30)))
+        # One waits, besides those in the queue; what is behind it is not read.
+        handoff.wait_for(lambda: self.queue()["waiting"] + self.queue()["running"] == 8,
+                         "8 calls to be in the queue", QUICK)
+        self.assert_unanswered([client])
+        self.let_them_go_on()
+        for number in range(30):
+            self.assertEqual(client.receive(), {"out": "pong", "result": number})
+
     def test_beyond_twice_the_limit_the_answer_is_busy_at_once(self):
         clients = self.clients(self.server, 30)
         for number, client in enumerate(clients):
