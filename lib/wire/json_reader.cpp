@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT
+#include "wire/json_reader.hpp"
+
+#include <simdjson.h>
+
+#include <cstring>
+#include <new>
+
+#include "wire/codec.hpp"
+#include "wire/frame.hpp"
+#include "wire/json_scalar.hpp"
+
+namespace handoff {
+namespace {
+
+static_assert(ReceiveBuffer::kPadding >= simdjson::SIMDJSON_PADDING);
+
+/// Room for texts grows in such steps.
+constexpr std::size_t kCapacityStep = 64 * 1024;
+
+/// Between tokens stands nothing but space, so that what precedes the next one ends with it.
+std::string_view without_space_behind(const char* begin, const char* end) {
+  while (end[-1] == ' ' || end[-1] == '\t' || end[-1] == '\n' || end[-1] == '\r') --end;
+  return {begin, static_cast<std::size_t>(end - begin)};
+}
+
+JsonProblem problem_of(simdjson::error_code error) {
+  switch (error) {
+    case simdjson::SUCCESS: return JsonProblem::none;
+    case simdjson::EMPTY: return JsonProblem::empty;
+    case simdjson::UTF8_ERROR: return JsonProblem::utf8;
+    case simdjson::UNESCAPED_CHARS: return JsonProblem::control_character;
+    case simdjson::UNCLOSED_STRING: return JsonProblem::unclosed_string;
+    case simdjson::MEMALLOC: throw std::bad_alloc();
+    default: return JsonProblem::punctuation;
+  }
+}
+
+const unsigned char* as_unsigned(const char* bytes) {
+  return reinterpret_cast<const unsigned char*>(bytes);
+}
+
+}  // namespace
+
+std::string_view describe(JsonProblem problem) {
+  switch (problem) {
+    case JsonProblem::none: return "valid";
+    case JsonProblem::empty: return "empty";
+    case JsonProblem::utf8: return "invalid UTF-8";
+    case JsonProblem::control_character: return "a control character in a string";
+    case JsonProblem::unclosed_string: return "a string is not closed";
+    case JsonProblem::escape: return "invalid escape in a string";
+    case JsonProblem::number: return "invalid number";
+    case JsonProblem::word: return "unknown word";
+    case JsonProblem::punctuation: return "misplaced or missing punctuation";
+    case JsonProblem::depth: return "nested too deeply";
+    case JsonProblem::trailing: return "something follows the value";
+  }
+  return "";
+}
+
+JsonReader::JsonReader() {
+  const auto error = simdjson::get_active_implementation()->create_dom_parser_implementation(
+      kCapacityStep, 1, simdjson_);
+  if (error) throw std::bad_alloc();
+}
+
+JsonReader::~JsonReader() = default;
+
+JsonProblem JsonReader::open(std::string_view text) {
+  next_ = end_ = nullptr;
+  if (text.size() > simdjson_->capacity()) {
+    const std::size_t steps = (text.size() + kCapacityStep - 1) / kCapacityStep;
+    if (simdjson_->set_capacity(steps * kCapacityStep)) throw std::bad_alloc();
+  }
+  const auto error =
+      simdjson_->stage1(as_unsigned(text.data()), text.size(), simdjson::stage1_mode::regular);
+  if (error) return problem_of(error);
+  text_ = text.data();
+  next_ = simdjson_->structural_indexes.get();
+  end_ = next_ + simdjson_->n_structural_indexes;
+  has_escapes_ = std::memchr(text.data(), '\\', text.size()) != nullptr;
+  return JsonProblem::none;
+}
+
+JsonProblem JsonReader::read_value(int depth, std::string_view& json) {
+  const std::uint32_t* first = next_;
+  const JsonProblem problem = skip_value(depth);
+  if (problem != JsonProblem::none) return problem;
+  json = without_space_behind(text_ + *first, text_ + *next_);
+  return JsonProblem::none;
+}
+
+/// The next one, which is there.
+std::string_view JsonReader::token() const {
+  return without_space_behind(text_ + *next_, text_ + next_[1]);
+}
+
+JsonProblem JsonReader::skip_if(bool valid, JsonProblem otherwise) {
+  if (!valid) return otherwise;
+  ++next_;
+  return JsonProblem::none;
+}
+
+JsonProblem JsonReader::skip_value(int depth) {
+  switch (peek()) {
+    case '{': return skip_object(depth + 1);
+    case '[': return skip_array(depth + 1);
+    case '"': return skip_string();
+    case 't':
+    case 'f':
+    case 'n': return skip_if(is_json_word(token()), JsonProblem::word);
+    case '-':
+    case '0':
+    case '1':
+    case '2':
+    case '3':
+    case '4':
+    case '5':
+    case '6':
+    case '7':
+    case '8':
+    case '9': return skip_if(is_json_number(token()), JsonProblem::number);
+    default: return JsonProblem::punctuation;
+  }
+}
+
+JsonProblem JsonReader::skip_array(int depth) {
+  if (depth > frame::kMaxDepth) return JsonProblem::depth;
+  ++next_;
+  if (take(']')) return JsonProblem::none;
+  do {
+    if (const auto problem = skip_value(depth); problem != JsonProblem::none) return problem;
+  } while (take(','));
+  return take(']') ? JsonProblem::none : JsonProblem::punctuation;
+}
+
+JsonProblem JsonReader::skip_object(int depth) {
+  if (depth > frame::kMaxDepth) return JsonProblem::depth;
+  ++next_;
+  if (take('}')) return JsonProblem::none;
+  std::string_view name;
+  do {
+    if (const auto problem = read_name(name); problem != JsonProblem::none) return problem;
+    if (const auto problem = skip_value(depth); problem != JsonProblem::none) return problem;
+  } while (take(','));
+  return take('}') ? JsonProblem::none : JsonProblem::punctuation;
+}
+
+/// A name and the colon behind it.
+JsonProblem JsonReader::read_name(std::string_view& name) {
+  if (peek() != '"') return JsonProblem::punctuation;
+  name = token();
+  if (const auto problem = skip_string(); problem != JsonProblem::none) return problem;
+  return take(':') ? JsonProblem::none : JsonProblem::punctuation;
+}
+
+JsonProblem JsonReader::skip_string() {
+  if (has_escapes_) {
+    const std::string_view quoted = token();
+    if (quoted.find('\\') != std::string_view::npos) {
+      unescaped_.resize(quoted.size() + simdjson::SIMDJSON_PADDING);
+      auto* out = reinterpret_cast<unsigned char*>(unescaped_.data());
+      if (simdjson_->parse_string(as_unsigned(quoted.data()) + 1, out) == nullptr) {
+        return JsonProblem::escape;
+      }
+    }
+  }
+  ++next_;
+  return JsonProblem::none;
+}
+
+std::string_view JsonReader::unescape(std::string_view quoted, std::string& copy) const {
+  const std::string_view inside = quoted.substr(1, quoted.size() - 2);
+  if (!has_escapes_ || inside.find('\\') == std::string_view::npos) return inside;
+  copy.resize(quoted.size() + simdjson::SIMDJSON_PADDING);
+  auto* out = reinterpret_cast<unsigned char*>(copy.data());
+  const auto* end = simdjson_->parse_string(as_unsigned(inside.data()), out);
+  copy.resize(static_cast<std::size_t>(end - out));
+  return copy;
+}
+
+}  // namespace handoff

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace simdjson::internal {
+class dom_parser_implementation;
+}
+
+namespace handoff {
+
+/// What is wrong with a JSON text.
+enum class JsonProblem : std::uint8_t {
+  none,
+  empty,
+  utf8,
+  control_character,  ///< in a string
+  unclosed_string,
+  escape,
+  number,
+  word,
+  punctuation,
+  depth,
+  trailing,
+};
+
+/// For people, without a full stop.
+std::string_view describe(JsonProblem problem);
+
+/// Reads a JSON text from its first byte to its last, and says where the values are.
+///
+/// simdjson's first pass finds the tokens with vector instructions; it has checked UTF-8, and that
+/// strings are closed and have no control characters, before anything is read. What follows checks
+/// the rest as it goes: grammar, nesting, numbers, words, escapes. So what was read to its end is
+/// valid, all of it. (simdjson's own On-Demand reader would do; it takes twice the instructions for
+/// bodies of 100 bytes, and judges some numbers and words wrongly.)
+///
+/// A reader keeps memory for the longest text so far: four bytes for each of its own.
+class JsonReader {
+ public:
+  JsonReader();
+  ~JsonReader();
+  JsonReader(const JsonReader&) = delete;
+  JsonReader& operator=(const JsonReader&) = delete;
+
+  /// Begins with a text, which must stay as it is until it was read, and have
+  /// ReceiveBuffer::kPadding readable bytes behind it.
+  JsonProblem open(std::string_view text);
+
+  /// The first byte of the next token, 0 at the end.
+  char peek() const { return next_ == end_ ? '\0' : text_[*next_]; }
+  /// Whether that was the next token; it is behind us then.
+  bool take(char punctuation) {
+    if (peek() != punctuation) return false;
+    ++next_;
+    return true;
+  }
+  /// What is wrong when nothing should follow.
+  JsonProblem read_end() const { return next_ == end_ ? JsonProblem::none : JsonProblem::trailing; }
+
+  /// Reads a value, around which stand `depth` arrays and objects, and gives its text.
+  JsonProblem read_value(int depth, std::string_view& json);
+
+  /// Reads an object in the same way, when peek() says that one is next. `value_of` is given each
+  /// name, a JSON string, and gives a std::string_view& for the text of its value.
+  template <typename ValueOf>
+  JsonProblem read_object(int depth, ValueOf value_of);
+
+  /// The text of a JSON string that was read. It may lie in `copy`.
+  std::string_view unescape(std::string_view quoted, std::string& copy) const;
+
+ private:
+  std::string_view token() const;
+  JsonProblem skip_value(int depth);
+  JsonProblem skip_array(int depth);
+  JsonProblem skip_object(int depth);
+  JsonProblem skip_string();
+  JsonProblem read_name(std::string_view& name);
+  JsonProblem skip_if(bool valid, JsonProblem otherwise);
+
+  std::unique_ptr<simdjson::internal::dom_parser_implementation> simdjson_;
+  const char* text_ = nullptr;
+  const std::uint32_t* next_ = nullptr;  ///< where tokens begin; behind the last stands the end
+  const std::uint32_t* end_ = nullptr;
+  bool has_escapes_ = false;  ///< there is a backslash
+  std::string unescaped_;     ///< scratch
+};
+
+template <typename ValueOf>
+JsonProblem JsonReader::read_object(int depth, ValueOf value_of) {
+  if (!take('{')) return JsonProblem::punctuation;
+  if (take('}')) return JsonProblem::none;
+  do {
+    std::string_view name;
+    if (const auto problem = read_name(name); problem != JsonProblem::none) return problem;
+    const auto problem = read_value(depth + 1, value_of(name));
+    if (problem != JsonProblem::none) return problem;
+  } while (take(','));
+  return take('}') ? JsonProblem::none : JsonProblem::punctuation;
+}
+
+}  // namespace handoff
