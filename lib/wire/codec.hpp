@@ -24,14 +24,19 @@ struct DecodedFrame {
   std::size_t size = 0;  ///< of the whole frame; 0 while that is not known
 };
 
+/// The length that a header says. Written out, so that it is one load.
+inline std::uint32_t decode_header(std::span<const char, frame::kHeaderSize> header) {
+  const auto byte = [&](std::size_t i) {
+    return static_cast<std::uint32_t>(static_cast<unsigned char>(header[i]));
+  };
+  return byte(0) | byte(1) << 8U | byte(2) << 16U | byte(3) << 24U;
+}
+
 /// Looks at the first frame of `bytes`, which has a length in front. Copies nothing, allocates
 /// nothing.
 inline DecodedFrame decode_frame(std::span<const char> bytes, std::uint32_t max_body) {
   if (bytes.size() < frame::kHeaderSize) return {DecodedFrame::Outcome::partial, {}, 0};
-  std::uint32_t length = 0;
-  for (std::size_t i = 0; i < frame::kHeaderSize; ++i) {
-    length |= static_cast<std::uint32_t>(static_cast<unsigned char>(bytes[i])) << (8 * i);
-  }
+  const std::uint32_t length = decode_header(bytes.first<frame::kHeaderSize>());
   if (length > max_body) return {DecodedFrame::Outcome::oversized, {}, length};
   const std::size_t size = frame::kHeaderSize + length;
   if (bytes.size() < size) return {DecodedFrame::Outcome::partial, {}, size};
@@ -51,9 +56,10 @@ bool is_text(std::span<const char> bytes);
 
 /// Writes `length` as a header to `header[0..3]`.
 inline void encode_header(char* header, std::uint32_t length) {
-  for (std::size_t i = 0; i < frame::kHeaderSize; ++i) {
-    header[i] = static_cast<char>(length >> (8 * i));
-  }
+  header[0] = static_cast<char>(length);
+  header[1] = static_cast<char>(length >> 8U);
+  header[2] = static_cast<char>(length >> 16U);
+  header[3] = static_cast<char>(length >> 24U);
 }
 
 /// Appends one frame to `out`: made at once, its body, which is JSON, is then appended to `out` by

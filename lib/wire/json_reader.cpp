@@ -18,12 +18,6 @@ static_assert(ReceiveBuffer::kPadding >= simdjson::SIMDJSON_PADDING);
 /// Room for texts grows in such steps.
 constexpr std::size_t kCapacityStep = 64 * 1024;
 
-/// Between tokens stands nothing but space, so that what precedes the next one ends with it.
-std::string_view without_space_behind(const char* begin, const char* end) {
-  while (end[-1] == ' ' || end[-1] == '\t' || end[-1] == '\n' || end[-1] == '\r') --end;
-  return {begin, static_cast<std::size_t>(end - begin)};
-}
-
 JsonProblem problem_of(simdjson::error_code error) {
   switch (error) {
     case simdjson::SUCCESS: return JsonProblem::none;
@@ -83,22 +77,11 @@ JsonProblem JsonReader::open(std::string_view text) {
   return JsonProblem::none;
 }
 
-JsonProblem JsonReader::read_value(int depth, std::string_view& json) {
+JsonProblem JsonReader::read_any_value(int depth, std::string_view& json) {
   const std::uint32_t* first = next_;
   const JsonProblem problem = skip_value(depth);
   if (problem != JsonProblem::none) return problem;
-  json = without_space_behind(text_ + *first, text_ + *next_);
-  return JsonProblem::none;
-}
-
-/// The next one, which is there.
-std::string_view JsonReader::token() const {
-  return without_space_behind(text_ + *next_, text_ + next_[1]);
-}
-
-JsonProblem JsonReader::skip_if(bool valid, JsonProblem otherwise) {
-  if (!valid) return otherwise;
-  ++next_;
+  json = text_between(text_ + *first, text_ + *next_);
   return JsonProblem::none;
 }
 
@@ -147,32 +130,17 @@ JsonProblem JsonReader::skip_object(int depth) {
   return take('}') ? JsonProblem::none : JsonProblem::punctuation;
 }
 
-/// A name and the colon behind it.
-JsonProblem JsonReader::read_name(std::string_view& name) {
-  if (peek() != '"') return JsonProblem::punctuation;
-  name = token();
-  if (const auto problem = skip_string(); problem != JsonProblem::none) return problem;
-  return take(':') ? JsonProblem::none : JsonProblem::punctuation;
+bool JsonReader::has_good_escapes() {
+  const std::string_view quoted = token();
+  if (quoted.find('\\') == std::string_view::npos) return true;
+  unescaped_.resize(quoted.size() + simdjson::SIMDJSON_PADDING);
+  auto* out = reinterpret_cast<unsigned char*>(unescaped_.data());
+  return simdjson_->parse_string(as_unsigned(quoted.data()) + 1, out) != nullptr;
 }
 
-JsonProblem JsonReader::skip_string() {
-  if (has_escapes_) {
-    const std::string_view quoted = token();
-    if (quoted.find('\\') != std::string_view::npos) {
-      unescaped_.resize(quoted.size() + simdjson::SIMDJSON_PADDING);
-      auto* out = reinterpret_cast<unsigned char*>(unescaped_.data());
-      if (simdjson_->parse_string(as_unsigned(quoted.data()) + 1, out) == nullptr) {
-        return JsonProblem::escape;
-      }
-    }
-  }
-  ++next_;
-  return JsonProblem::none;
-}
-
-std::string_view JsonReader::unescape(std::string_view quoted, std::string& copy) const {
+std::string_view JsonReader::unescape_any(std::string_view quoted, std::string& copy) const {
   const std::string_view inside = quoted.substr(1, quoted.size() - 2);
-  if (!has_escapes_ || inside.find('\\') == std::string_view::npos) return inside;
+  if (inside.find('\\') == std::string_view::npos) return inside;
   copy.resize(quoted.size() + simdjson::SIMDJSON_PADDING);
   auto* out = reinterpret_cast<unsigned char*>(copy.data());
   const auto* end = simdjson_->parse_string(as_unsigned(inside.data()), out);

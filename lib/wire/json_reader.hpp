@@ -62,24 +62,46 @@ class JsonReader {
   JsonProblem read_end() const { return next_ == end_ ? JsonProblem::none : JsonProblem::trailing; }
 
   /// Reads a value, around which stand `depth` arrays and objects, and gives its text.
-  JsonProblem read_value(int depth, std::string_view& json);
+  JsonProblem read_value(int depth, std::string_view& json) {
+    if (peek() != '"' || has_escapes_) return read_any_value(depth, json);
+    json = token();
+    ++next_;
+    return JsonProblem::none;
+  }
 
   /// Reads an object in the same way, when peek() says that one is next. `value_of` is given each
   /// name, a JSON string, and gives a std::string_view& for the text of its value.
   template <typename ValueOf>
   JsonProblem read_object(int depth, ValueOf value_of);
 
-  /// The text of a JSON string that was read. It may lie in `copy`.
-  std::string_view unescape(std::string_view quoted, std::string& copy) const;
+  /// The text of a JSON string that was read. Without escapes it needs no copy.
+  std::string_view unescape(std::string_view quoted, std::string& copy) const {
+    if (has_escapes_) return unescape_any(quoted, copy);
+    return {quoted.data() + 1, quoted.size() - 2};
+  }
+  /// Whether any string has one.
+  bool has_escapes() const { return has_escapes_; }
 
  private:
-  std::string_view token() const;
+  /// The next one, which is there.
+  std::string_view token() const { return text_between(text_ + *next_, text_ + next_[1]); }
+  /// Without the space in front of `end`.
+  static std::string_view text_between(const char* begin, const char* end);
+  JsonProblem read_name(std::string_view& name);
+  JsonProblem read_any_value(int depth, std::string_view& json);
   JsonProblem skip_value(int depth);
   JsonProblem skip_array(int depth);
   JsonProblem skip_object(int depth);
-  JsonProblem skip_string();
-  JsonProblem read_name(std::string_view& name);
-  JsonProblem skip_if(bool valid, JsonProblem otherwise);
+  JsonProblem skip_string() {
+    return skip_if(!has_escapes_ || has_good_escapes(), JsonProblem::escape);
+  }
+  JsonProblem skip_if(bool valid, JsonProblem otherwise) {
+    if (!valid) return otherwise;
+    ++next_;
+    return JsonProblem::none;
+  }
+  bool has_good_escapes();
+  std::string_view unescape_any(std::string_view quoted, std::string& copy) const;
 
   std::unique_ptr<simdjson::internal::dom_parser_implementation> simdjson_;
   const char* text_ = nullptr;
@@ -88,6 +110,23 @@ class JsonReader {
   bool has_escapes_ = false;  ///< there is a backslash
   std::string unescaped_;     ///< scratch
 };
+
+/// Nothing but space stands between two tokens.
+inline std::string_view JsonReader::text_between(const char* begin, const char* end) {
+  const auto is_space = [](char byte) {
+    return byte <= ' ' && (byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r');
+  };
+  while (is_space(end[-1])) --end;
+  return {begin, static_cast<std::size_t>(end - begin)};
+}
+
+/// A string and the colon behind it.
+inline JsonProblem JsonReader::read_name(std::string_view& name) {
+  if (peek() != '"') return JsonProblem::punctuation;
+  name = token();
+  if (const auto problem = skip_string(); problem != JsonProblem::none) return problem;
+  return take(':') ? JsonProblem::none : JsonProblem::punctuation;
+}
 
 template <typename ValueOf>
 JsonProblem JsonReader::read_object(int depth, ValueOf value_of) {

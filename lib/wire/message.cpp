@@ -8,8 +8,8 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstring>
 #include <deque>
-#include <initializer_list>
 #include <vector>
 
 #include "wire/codec.hpp"
@@ -21,55 +21,70 @@ namespace {
 
 using namespace std::string_view_literals;
 
-/// A field of the envelope: its JSON text, and whether it came once, twice or never.
-struct EnvelopeField {
-  std::string_view json;
-  int count = 0;
+bool is_string(std::string_view json) {
+  return json.starts_with('"');
+}
 
-  bool is_string() const { return json.starts_with('"'); }
-  bool is_number() const {
-    return !json.empty() && (json.front() == '-' || (json.front() >= '0' && json.front() <= '9'));
-  }
-  bool is_id() const { return is_string() || is_number(); }
-};
+bool is_number(std::string_view json) {
+  return !json.empty() && (json.front() == '-' || (json.front() >= '0' && json.front() <= '9'));
+}
+
+bool is_id(std::string_view json) {
+  return is_string(json) || is_number(json);
+}
 
 /// The fields of requests and replies, of both dialects.
 enum Name : std::size_t { kIn, kParams, kId, kOut, kResult, kJsonRpc, kMethod, kError, kNames };
 
-constexpr std::array<std::string_view, kNames> kFieldNames = {
-    "in", "params", "id", "out", "result", "jsonrpc", "method", "error"};
+/// Whether it is `name`, when it is as long.
+template <std::size_t size>
+bool is_name(std::string_view text, const char (&name)[size]) {
+  return std::memcmp(text.data(), name, size - 1) == 0;
+}
 
+/// kNames for any other.
+Name name_of(std::string_view text) {
+  switch (text.size()) {
+    case 2: return is_name(text, "in") ? kIn : is_name(text, "id") ? kId : kNames;
+    case 3: return is_name(text, "out") ? kOut : kNames;
+    case 5: return is_name(text, "error") ? kError : kNames;
+    case 6:
+      if (is_name(text, "params")) return kParams;
+      return is_name(text, "result") ? kResult : is_name(text, "method") ? kMethod : kNames;
+    case 7: return is_name(text, "jsonrpc") ? kJsonRpc : kNames;
+    default: return kNames;
+  }
+}
+
+/// The JSON texts of the fields, and which came once or more often.
 struct Envelope {
-  std::array<EnvelopeField, kNames> fields;
+  std::array<std::string_view, kNames + 1> json;  ///< the last one is of all other names
+  unsigned seen = 0;
+  unsigned repeated = 0;
   bool is_object = false;
 
-  const EnvelopeField& operator[](Name name) const { return fields[name]; }
-  bool has(Name name) const { return fields[name].count > 0; }
-  bool repeats(std::initializer_list<Name> names) const {
-    return std::any_of(names.begin(), names.end(),
-                       [this](Name name) { return fields[name].count > 1; });
+  static constexpr unsigned bit(Name name) { return 1U << name; }
+  std::string_view operator[](Name name) const { return json[name]; }
+  bool has(Name name) const { return (seen & bit(name)) != 0; }
+  template <typename... Names>
+  bool repeats(Names... names) const {
+    return (repeated & (bit(names) | ...)) != 0;
+  }
+  std::string_view& add(Name name) {
+    repeated |= seen & bit(name);
+    seen |= bit(name);
+    return json[name];
   }
 };
 
 static_assert(frame::kMaxBatch == 1024);  // a message says so
 
-/// The name that a field has; most are written without escapes.
-Name name_of(const JsonReader& reader, std::string_view quoted, std::string& copy) {
-  const std::string_view text = reader.unescape(quoted, copy);
-  const auto* found = std::find(kFieldNames.begin(), kFieldNames.end(), text);
-  return static_cast<Name>(found - kFieldNames.begin());
-}
-
 /// `depth` arrays and objects stand around it.
 JsonProblem read_envelope(JsonReader& reader, int depth, Envelope& envelope) {
   envelope.is_object = true;
-  EnvelopeField ignored;
   std::string copy;
   return reader.read_object(depth, [&](std::string_view quoted) -> std::string_view& {
-    const Name name = name_of(reader, quoted, copy);
-    EnvelopeField& field = name == kNames ? ignored : envelope.fields[name];
-    ++field.count;
-    return field.json;
+    return envelope.add(name_of(reader.unescape(quoted, copy)));
   });
 }
 
@@ -81,6 +96,15 @@ JsonProblem validate(JsonReader& reader, std::string_view text, int depth) {
     return problem;
   }
   return reader.read_end();
+}
+
+/// With one look at how much room there is.
+template <typename... Parts>
+void append_all(std::string& out, Parts... parts) {
+  const std::size_t start = out.size();
+  out.resize(start + (parts.size() + ...));
+  char* at = out.data() + start;
+  ((at = std::copy(parts.begin(), parts.end(), at)), ...);
 }
 
 /// With the readable bytes behind it that the reader wants.
@@ -96,7 +120,8 @@ std::string padded(std::string_view text) {
 struct MessageParser::Parser {
   JsonReader reader;
   std::vector<ParsedRequest> requests;
-  std::deque<std::string> names;  ///< those that have escapes
+  std::deque<std::string> names;  ///< those that may have escapes
+  std::string no_name;
 
   JsonProblem parse(std::string_view body, Dialect usual, bool& is_batch);
   JsonProblem parse_batch(Dialect usual, bool& is_batch);
@@ -107,10 +132,9 @@ struct MessageParser::Parser {
   std::string_view unescape(std::string_view json);
 };
 
-/// The text of a validated JSON string. Most have no escape and need no copy.
+/// The text of a validated JSON string.
 std::string_view MessageParser::Parser::unescape(std::string_view json) {
-  if (json.find('\\') == std::string_view::npos) return json.substr(1, json.size() - 2);
-  return reader.unescape(json, names.emplace_back());
+  return reader.unescape(json, reader.has_escapes() ? names.emplace_back() : no_name);
 }
 
 /// What is next, to its end: the fields of an object, or another value, which is only validated.
@@ -169,46 +193,48 @@ ParsedRequest MessageParser::Parser::judge(const Envelope& envelope, Dialect usu
 }
 
 ParsedRequest MessageParser::Parser::judge_article(const Envelope& envelope) {
-  const EnvelopeField& id = envelope[kId];
+  const std::string_view id = envelope[kId];
   const auto invalid = [&](std::string_view message) {
-    return BadRequest{ErrorCode::invalid_request, message,
-                      id.count == 1 && id.is_id() ? id.json : std::string_view(), Dialect::article};
+    const bool answers_it = is_id(id) && !envelope.repeats(kId);
+    return BadRequest{ErrorCode::invalid_request, message, answers_it ? id : std::string_view(),
+                      Dialect::article};
   };
   if (!envelope.is_object) return invalid("a request is an object");
-  if (envelope.repeats({kIn, kParams, kId})) return invalid("a field came twice");
+  if (envelope.repeats(kIn, kParams, kId)) return invalid("a field came twice");
   if (!envelope.has(kIn)) return invalid("no field 'in'");
-  if (!envelope[kIn].is_string()) return invalid("'in' is not a string");
-  if (id.count == 1 && !id.is_id()) return invalid("'id' is neither a string nor a number");
+  if (!is_string(envelope[kIn])) return invalid("'in' is not a string");
+  if (envelope.has(kId) && !is_id(id)) return invalid("'id' is neither a string nor a number");
   Request request;
-  request.method = unescape(envelope[kIn].json);
-  if (envelope.has(kParams)) request.params = envelope[kParams].json;
-  request.id = id.json;
+  request.method = unescape(envelope[kIn]);
+  if (envelope.has(kParams)) request.params = envelope[kParams];
+  request.id = id;
   return request;
 }
 
 /// As the JSON-RPC 2.0 specification, section 4, has it. Params that are null count as none.
 ParsedRequest MessageParser::Parser::judge_json_rpc(const Envelope& envelope) {
-  const EnvelopeField& id = envelope[kId];
-  const bool id_is_good = id.is_id() || id.json == "null";
+  const std::string_view id = envelope[kId];
+  const bool id_is_good = is_id(id) || id == "null";
   const auto invalid = [&](std::string_view message) {
-    return BadRequest{ErrorCode::invalid_request, message,
-                      id.count == 1 && id_is_good ? id.json : std::string_view(),
+    const bool answers_it = id_is_good && !envelope.repeats(kId);
+    return BadRequest{ErrorCode::invalid_request, message, answers_it ? id : std::string_view(),
                       Dialect::json_rpc};
   };
-  const std::string_view params = envelope.has(kParams) ? envelope[kParams].json : "null";
+  const std::string_view params = envelope.has(kParams) ? envelope[kParams] : "null";
   if (!envelope.is_object) return invalid("a request is an object");
-  if (envelope.repeats({kJsonRpc, kMethod, kParams, kId})) return invalid("a field came twice");
-  if (!envelope[kJsonRpc].is_string() || unescape(envelope[kJsonRpc].json) != "2.0") {
+  if (envelope.repeats(kJsonRpc, kMethod, kParams, kId)) return invalid("a field came twice");
+  if (!is_string(envelope[kJsonRpc]) || unescape(envelope[kJsonRpc]) != "2.0") {
     return invalid("'jsonrpc' is not \"2.0\"");
   }
   if (!envelope.has(kMethod)) return invalid("no field 'method'");
-  if (!envelope[kMethod].is_string()) return invalid("'method' is not a string");
+  if (!is_string(envelope[kMethod])) return invalid("'method' is not a string");
   if (!is_structured(params) && params != "null") {
     return invalid("'params' is neither an object nor an array");
   }
-  if (id.count == 1 && !id_is_good)
+  if (envelope.has(kId) && !id_is_good) {
     return invalid("'id' is neither a string nor a number nor null");
-  return Request{unescape(envelope[kMethod].json), params, id.json, Dialect::json_rpc};
+  }
+  return Request{unescape(envelope[kMethod]), params, id, Dialect::json_rpc};
 }
 
 MessageParser::MessageParser() : parser_(std::make_unique<Parser>()) {}
@@ -241,20 +267,20 @@ Reply MessageParser::parse_reply(std::string_view body) {
   if (problem != JsonProblem::none) {
     throw ProtocolError(fmt::format("reply: invalid JSON: {}", describe(problem)));
   }
-  const std::string_view id = envelope[kId].json;
-  const EnvelopeField& result = envelope[kResult];
+  const std::string_view id = envelope[kId];
   if (envelope.has(kJsonRpc)) {
-    if (result.count + envelope[kError].count != 1 || envelope.repeats({kJsonRpc, kId})) {
+    if (envelope.has(kResult) == envelope.has(kError) ||
+        envelope.repeats(kResult, kError, kJsonRpc, kId)) {
       throw ProtocolError("reply: not one of 'result' and 'error'");
     }
-    if (envelope.has(kError)) return {"error", envelope[kError].json, id, body};
-    return {"", result.json, id, body};
+    if (envelope.has(kError)) return {"error", envelope[kError], id, body};
+    return {"", envelope[kResult], id, body};
   }
-  if (envelope[kOut].count != 1 || result.count != 1 || envelope.repeats({kId}) ||
-      !envelope[kOut].is_string()) {
+  if (!envelope.has(kOut) || !envelope.has(kResult) || envelope.repeats(kOut, kResult, kId) ||
+      !is_string(envelope[kOut])) {
     throw ProtocolError("reply: not an object with one 'out' and one 'result'");
   }
-  return {parser_->unescape(envelope[kOut].json), result.json, id, body};
+  return {parser_->unescape(envelope[kOut]), envelope[kResult], id, body};
 }
 
 std::optional<std::string> json_problem(std::string_view text) {
@@ -306,14 +332,12 @@ void append_request(std::string& out, Dialect dialect, std::string_view method,
 
 void append_reply(std::string& out, Dialect dialect, std::string_view quoted_name,
                   std::string_view result, std::string_view id) {
-  if (dialect == Dialect::article) {
-    out.append(R"({"out":)"sv).append(quoted_name).append(R"(,"result":)"sv).append(result);
-    if (!id.empty()) out.append(R"(,"id":)"sv).append(id);
-  } else {
-    out.append(R"({"jsonrpc":"2.0","result":)").append(result);
-    out.append(R"(,"id":)").append(id.empty() ? "null" : id);
+  if (dialect == Dialect::json_rpc) {
+    return append_all(out, R"({"jsonrpc":"2.0","result":)"sv, result, R"(,"id":)"sv,
+                      id.empty() ? "null"sv : id, "}"sv);
   }
-  out.push_back('}');
+  append_all(out, R"({"out":)"sv, quoted_name, R"(,"result":)"sv, result,
+             id.empty() ? ""sv : R"(,"id":)"sv, id, "}"sv);
 }
 
 void append_error(std::string& out, Dialect dialect, ErrorCode code, std::string_view message,
