@@ -26,7 +26,7 @@ void Reactor::spawn(Task<void> task) {
   auto frame = task.release();
   frame.promise().owner = this;
   roots_.push_back(frame);
-  frame.promise().root_index = roots_.size() - 1;
+  frame.promise().root_index = static_cast<std::uint32_t>(roots_.size() - 1);
   post(frame);
 }
 
@@ -151,10 +151,10 @@ void Reactor::dispatch(const epoll_event& event) {
   std::uint32_t ready = event.events & (EPOLLIN | EPOLLOUT);
   if ((event.events & EPOLLRDHUP) != 0) ready |= EPOLLIN;
   if ((event.events & kBroken) != 0) ready |= EPOLLIN | EPOLLOUT;
-  readiness.ready_ |= ready;
+  readiness.ready_.add(ready);
 
   // Who is posted already is resumed in this turn.
-  const std::uint32_t wakes = ready & ~readiness.posted_;
+  const std::uint32_t wakes = ready & ~readiness.posted_.bits();
   const bool wakes_reader = readiness.reader_ && (wakes & EPOLLIN) != 0;
   const bool wakes_writer = readiness.writer_ && (wakes & EPOLLOUT) != 0;
   // The first may destroy what the second belongs to; posted, it is taken back in that case.
@@ -244,7 +244,7 @@ void Timer::cancel() {
 }
 
 void Readiness::unwatch() {
-  if (std::exchange(watched_, 0) == 0) return;
+  if (std::exchange(watched_, Events()).none()) return;
   epoll_ctl(reactor_->epoll_.get(), EPOLL_CTL_DEL, fd_, nullptr);
   for (std::size_t i = reactor_->next_event_; i < reactor_->event_count_; ++i) {
     if (reactor_->events_[i].data.ptr == this) reactor_->events_[i].data.ptr = nullptr;
@@ -252,8 +252,8 @@ void Readiness::unwatch() {
 }
 
 void Readiness::watch(std::uint32_t event) {
-  const std::uint32_t wanted = watched_ | event;
-  if (wanted == watched_) return;
+  const std::uint32_t wanted = watched_.bits() | event;
+  if (wanted == watched_.bits()) return;
   epoll_event registration{};
   switch (wake_) {
     case Wake::all: registration.events = wanted | EPOLLRDHUP | EPOLLET; break;
@@ -261,25 +261,25 @@ void Readiness::watch(std::uint32_t event) {
     case Wake::hang_up: registration.events = EPOLLRDHUP | EPOLLET; break;
   }
   registration.data.ptr = this;
-  const int operation = watched_ == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+  const int operation = watched_.none() ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
   if (epoll_ctl(reactor_->epoll_.get(), operation, fd_, &registration) < 0) {
     if (errno != EPERM) throw SystemError(errno, "epoll_ctl");
     hung_up_ = true;  // a regular file: always ready
     return;
   }
-  watched_ = wanted;
+  watched_.add(wanted);
 }
 
 void Readiness::post_waiter(std::uint32_t event) {
-  if ((posted_ & event) != 0) return;
-  posted_ |= event;
+  if (posted_.has(event)) return;
+  posted_.add(event);
   reactor_->post(waiter(event));
 }
 
 void Readiness::interrupt() {
   for (const std::uint32_t event : {EPOLLIN, EPOLLOUT}) {
     if (!waiter(event)) continue;
-    interrupted_ |= event;
+    interrupted_.add(event);
     post_waiter(event);
   }
 }
@@ -287,19 +287,19 @@ void Readiness::interrupt() {
 bool Readiness::Awaiter::await_ready() {
   readiness_.watch(event_);
   if (readiness_.hung_up_ || (readiness_.ended_ && event_ == EPOLLIN)) return true;
-  const bool ready = (readiness_.ready_ & event_) != 0;
-  readiness_.ready_ &= ~event_;
+  const bool ready = readiness_.ready_.has(event_);
+  readiness_.ready_.remove(event_);
   return ready;
 }
 
 void Readiness::Awaiter::await_suspend(std::coroutine_handle<> frame) {
   assert(!readiness_.waiter(event_));
-  readiness_.interrupted_ &= ~event_;
+  readiness_.interrupted_.remove(event_);
   frame_ = readiness_.waiter(event_) = frame;
 }
 
 void Readiness::Awaiter::leave() {
-  readiness_.posted_ &= ~event_;
+  readiness_.posted_.remove(event_);
   readiness_.waiter(event_) = nullptr;
   frame_ = nullptr;
 }
@@ -308,14 +308,14 @@ bool Readiness::Awaiter::await_resume() {
   if (!frame_) return true;
   leave();
   // What happened besides an interruption is not reported again: the next wait must find it.
-  if ((readiness_.interrupted_ & event_) != 0) return false;
-  readiness_.ready_ &= ~event_;
+  if (readiness_.interrupted_.has(event_)) return false;
+  readiness_.ready_.remove(event_);
   return true;
 }
 
 Readiness::Awaiter::~Awaiter() {
   if (!frame_) return;
-  if ((readiness_.posted_ & event_) != 0) readiness_.reactor_->unpost(frame_);
+  if (readiness_.posted_.has(event_)) readiness_.reactor_->unpost(frame_);
   leave();
 }
 

@@ -209,12 +209,26 @@ class Readiness {
     return event == EPOLLIN ? reader_ : writer_;
   }
 
+  /// Some of EPOLLIN and EPOLLOUT. There are as many of these as connections: no more than a byte.
+  class Events {
+   public:
+    bool has(std::uint32_t event) const { return (bits_ & event) != 0; }
+    bool none() const { return bits_ == 0; }
+    std::uint32_t bits() const { return bits_; }
+    void add(std::uint32_t events) { bits_ = static_cast<std::uint8_t>(bits_ | events); }
+    void remove(std::uint32_t events) { bits_ = static_cast<std::uint8_t>(bits_ & ~events); }
+
+   private:
+    static_assert((EPOLLIN | EPOLLOUT) <= 0xFF);
+    std::uint8_t bits_ = 0;
+  };
+
   Reactor* reactor_;
   int fd_;
-  std::uint32_t watched_ = 0;      ///< what epoll was asked for
-  std::uint32_t ready_ = 0;        ///< what happened and nobody has waited for since
-  std::uint32_t interrupted_ = 0;  ///< which waits interrupt() has ended
-  std::uint32_t posted_ = 0;  ///< which waiters are posted, and must be taken back if destroyed
+  Events watched_;      ///< what epoll was asked for
+  Events ready_;        ///< what happened and nobody has waited for since
+  Events interrupted_;  ///< which waits interrupt() has ended
+  Events posted_;       ///< which waiters are posted, and must be taken back if destroyed
   bool hung_up_ = false;
   Wake wake_;
   bool ended_ = false;  ///< the peer has ended its side; ours may still be full

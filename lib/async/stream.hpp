@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -36,17 +37,17 @@ struct IoResult {
 /// standard stream) is asked with poll(2) first.
 class Stream {
  public:
-  enum class Kind {
+  enum class Kind : std::uint8_t {
     socket,
     nonblocking,  ///< O_NONBLOCK is set, and nobody else has this open file: our end of a pipe
     shared,       ///< anything, and its flags are not ours to change
   };
 
   Stream(Reactor& reactor, Fd fd, Kind kind)
-      : fd_(std::move(fd)), readiness_(reactor, fd_.get()), kind_(kind) {}
+      : fd_(std::move(fd)), kind_(kind), readiness_(reactor, fd_.get()) {}
   /// For a descriptor of unknown origin: a socket or `shared`.
   Stream(Reactor& reactor, Fd fd)
-      : fd_(std::move(fd)), readiness_(reactor, fd_.get()), kind_(kind_of(fd_.get())) {}
+      : fd_(std::move(fd)), kind_(kind_of(fd_.get())), readiness_(reactor, fd_.get()) {}
 
   Reactor& reactor() const { return readiness_.reactor(); }
   int fd() const { return fd_.get(); }
@@ -81,8 +82,8 @@ class Stream {
   static Kind kind_of(int fd);
 
   Fd fd_;
-  Readiness readiness_;  // destroyed before the descriptor is closed
   Kind kind_;
+  Readiness readiness_;  // destroyed before the descriptor is closed
 };
 
 /// Interrupts the waits for a descriptor at a time. Destroying it calls that off.

@@ -4,6 +4,7 @@
 #include <cassert>
 #include <coroutine>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <optional>
 #include <utility>
@@ -25,9 +26,13 @@ struct RootOwner {
 namespace detail {
 
 struct TaskPromiseBase {
-  std::coroutine_handle<> continuation;
-  RootOwner* owner = nullptr;  ///< of a spawned task, which nobody awaits
-  std::size_t root_index = 0;  ///< the place of a spawned task in its owner's list
+  /// Who awaits it; nobody awaits a spawned task, which has an owner, and a place in its list.
+  union {
+    std::coroutine_handle<> continuation = nullptr;
+    RootOwner* owner;
+  };
+  static constexpr std::uint32_t kNoRoot = ~std::uint32_t{0};
+  std::uint32_t root_index = kNoRoot;
   std::exception_ptr error;
 
   std::suspend_always initial_suspend() noexcept { return {}; }
@@ -38,9 +43,10 @@ struct TaskPromiseBase {
     template <typename Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) const noexcept {
       TaskPromiseBase& promise = frame.promise();
-      if (promise.continuation) return promise.continuation;
-      if (promise.owner != nullptr) {
+      if (promise.root_index != kNoRoot) {
         promise.owner->root_finished(frame, std::move(promise.error));
+      } else if (promise.continuation) {
+        return promise.continuation;
       }
       return std::noop_coroutine();
     }

@@ -49,10 +49,10 @@ void Service::abandon() {
 
 Session::Session(Service& service, LiveConnection connection)
     : Timer(service.reactor),
+      index_(static_cast<std::uint32_t>(service.sessions.size())),
       service_(service),
       id_(connection.id),
       stream_(service.reactor, std::move(connection.socket), Stream::Kind::socket),
-      index_(static_cast<std::uint32_t>(service.sessions.size())),
       framing_(connection.framing),
       dialect_(connection.dialect) {
   service.sessions.push_back(this);
@@ -75,31 +75,32 @@ Session::~Session() {
 
 void Session::open(Service& service, LiveConnection connection) {
   ++service.open;
-  service.reactor.spawn(serve(service, std::make_unique<LiveConnection>(std::move(connection))));
+  service.reactor.spawn(
+      serve(std::unique_ptr<Opening>(new Opening{service, std::move(connection)})));
 }
 
-/// What stands in its frame is what an idle connection costs: hence the pointer, and one wait for
-/// either readiness.
-Task<void> Session::serve(Service& service, std::unique_ptr<LiveConnection> connection) {
-  Session session(service, std::move(*connection));
-  connection.reset();
+/// What stands in its frame is what an idle connection costs: hence the pointer, one wait for
+/// either readiness, and other waits elsewhere.
+Task<void> Session::serve(std::unique_ptr<Opening> opening) {
+  Session session(opening->service, std::move(opening->connection));
+  opening.reset();
   for (;;) {
     const Next next = session.step();
-    switch (next) {
-      case Next::readable:
-      case Next::writable:
-        co_await session.stream_.ready(next == Next::readable ? EPOLLIN : EPOLLOUT);
-        break;
-      case Next::turn: co_await service.reactor.yield(); break;
-      case Next::call_finished:
-        session.waits_for_call_ = true;
-        session.calls_->one_finished.clear();
-        co_await session.calls_->one_finished;
-        session.waits_for_call_ = false;
-        break;
-      case Next::end: co_return;
+    if (next == Next::end) co_return;
+    if (next == Next::readable || next == Next::writable) {
+      co_await session.stream_.ready(next == Next::readable ? EPOLLIN : EPOLLOUT);
+    } else {
+      co_await pause(session, next);
     }
   }
+}
+
+Task<void> Session::pause(Session& session, Next reason) {
+  if (reason == Next::turn) co_return co_await session.service_.reactor.yield();
+  session.waits_for_call_ = true;
+  session.calls_->one_finished.clear();
+  co_await session.calls_->one_finished;
+  session.waits_for_call_ = false;
 }
 
 void Session::drain() {

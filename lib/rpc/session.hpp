@@ -89,7 +89,12 @@ class Session final : private Timer {
   Session(Service& service, LiveConnection connection);
   ~Session();
 
-  static Task<void> serve(Service& service, std::unique_ptr<LiveConnection> connection);
+  struct Opening {
+    Service& service;
+    LiveConnection connection;
+  };
+  static Task<void> serve(std::unique_ptr<Opening> opening);
+  static Task<void> pause(Session& session, Next reason);
 
   Next step();
   Next read_more();
@@ -127,6 +132,7 @@ class Session final : private Timer {
   void set_broken();
   void on_timer() override;
 
+  std::uint32_t index_;  ///< our place in service_.sessions
   Service& service_;
   std::uint64_t id_;
   Stream stream_;
@@ -135,7 +141,6 @@ class Session final : private Timer {
   std::unique_ptr<std::string> peer_;    ///< its address as text, once a method asked
   std::unique_ptr<std::string> unsent_;  ///< bytes that the client does not take, if any
   TimePoint due_ = kNever;  ///< when a partial frame must be whole, or a lingering client gone
-  std::uint32_t index_;     ///< our place in service_.sessions
   Framing framing_;
   Dialect dialect_ = Dialect::article;  ///< of the last valid request
   State state_ = State::open;
