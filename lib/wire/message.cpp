@@ -58,13 +58,20 @@ Name name_of(std::string_view text) {
 
 /// The JSON texts of the fields, and which came once or more often.
 struct Envelope {
-  std::array<std::string_view, kNames + 1> json;  ///< the last one is of all other names
+  bool is_object = false;
   unsigned seen = 0;
   unsigned repeated = 0;
-  bool is_object = false;
+  std::array<std::string_view, kNames + 1> json;  ///< of those seen; the last is of other names
 
   static constexpr unsigned bit(Name name) { return 1U << name; }
-  std::string_view operator[](Name name) const { return json[name]; }
+  /// To be used again; the texts need not be touched for that.
+  void clear() {
+    is_object = false;
+    seen = repeated = 0;
+  }
+  std::string_view operator[](Name name) const {
+    return has(name) ? json[name] : std::string_view();
+  }
   bool has(Name name) const { return (seen & bit(name)) != 0; }
   template <typename... Names>
   bool repeats(Names... names) const {
@@ -119,16 +126,17 @@ std::string padded(std::string_view text) {
 
 struct MessageParser::Parser {
   JsonReader reader;
+  Envelope envelope;
   std::vector<ParsedRequest> requests;
   std::deque<std::string> names;  ///< those that may have escapes
   std::string no_name;
 
   JsonProblem parse(std::string_view body, Dialect usual, bool& is_batch);
   JsonProblem parse_batch(Dialect usual, bool& is_batch);
-  JsonProblem read_message(int depth, Envelope& envelope);
-  ParsedRequest judge(const Envelope& envelope, Dialect usual);
-  ParsedRequest judge_article(const Envelope& envelope);
-  ParsedRequest judge_json_rpc(const Envelope& envelope);
+  JsonProblem read_message(int depth);
+  void judge(Dialect usual);
+  void judge_article(ParsedRequest& judged);
+  void judge_json_rpc(ParsedRequest& judged);
   std::string_view unescape(std::string_view json);
 };
 
@@ -138,7 +146,8 @@ std::string_view MessageParser::Parser::unescape(std::string_view json) {
 }
 
 /// What is next, to its end: the fields of an object, or another value, which is only validated.
-JsonProblem MessageParser::Parser::read_message(int depth, Envelope& envelope) {
+JsonProblem MessageParser::Parser::read_message(int depth) {
+  envelope.clear();
   if (reader.peek() == '{') return read_envelope(reader, depth, envelope);
   std::string_view json;
   return reader.read_value(depth, json);
@@ -147,9 +156,8 @@ JsonProblem MessageParser::Parser::read_message(int depth, Envelope& envelope) {
 JsonProblem MessageParser::Parser::parse(std::string_view body, Dialect usual, bool& is_batch) {
   if (const auto problem = reader.open(body); problem != JsonProblem::none) return problem;
   if (reader.peek() == '[') return parse_batch(usual, is_batch);
-  Envelope envelope;
-  if (const auto problem = read_message(0, envelope); problem != JsonProblem::none) return problem;
-  requests.push_back(judge(envelope, usual));
+  if (const auto problem = read_message(0); problem != JsonProblem::none) return problem;
+  judge(usual);
   return reader.read_end();
 }
 
@@ -160,13 +168,10 @@ JsonProblem MessageParser::Parser::parse_batch(Dialect usual, bool& is_batch) {
   reader.take('[');
   if (!reader.take(']')) {
     do {
-      Envelope envelope;
-      if (const auto problem = read_message(1, envelope); problem != JsonProblem::none) {
-        return problem;
-      }
+      if (const auto problem = read_message(1); problem != JsonProblem::none) return problem;
       is_batch = is_batch || envelope.has(kJsonRpc);
       // One more than are allowed is kept, to be seen.
-      if (requests.size() <= frame::kMaxBatch) requests.push_back(judge_json_rpc(envelope));
+      if (requests.size() <= frame::kMaxBatch) judge_json_rpc(requests.emplace_back());
     } while (reader.take(','));
     if (!reader.take(']')) return JsonProblem::punctuation;
   }
@@ -186,55 +191,59 @@ JsonProblem MessageParser::Parser::parse_batch(Dialect usual, bool& is_batch) {
   return reader.read_end();
 }
 
-ParsedRequest MessageParser::Parser::judge(const Envelope& envelope, Dialect usual) {
+void MessageParser::Parser::judge(Dialect usual) {
   const bool is_json_rpc =
       envelope.has(kJsonRpc) || (usual == Dialect::json_rpc && !envelope.has(kIn));
-  return is_json_rpc ? judge_json_rpc(envelope) : judge_article(envelope);
+  return is_json_rpc ? judge_json_rpc(requests.emplace_back())
+                     : judge_article(requests.emplace_back());
 }
 
-ParsedRequest MessageParser::Parser::judge_article(const Envelope& envelope) {
+void MessageParser::Parser::judge_article(ParsedRequest& judged) {
   const std::string_view id = envelope[kId];
-  const auto invalid = [&](std::string_view message) {
+  const auto refuse = [&](std::string_view message) {
     const bool answers_it = is_id(id) && !envelope.repeats(kId);
-    return BadRequest{ErrorCode::invalid_request, message, answers_it ? id : std::string_view(),
-                      Dialect::article};
+    judged = BadRequest{ErrorCode::invalid_request, message, answers_it ? id : std::string_view(),
+                        Dialect::article};
   };
-  if (!envelope.is_object) return invalid("a request is an object");
-  if (envelope.repeats(kIn, kParams, kId)) return invalid("a field came twice");
-  if (!envelope.has(kIn)) return invalid("no field 'in'");
-  if (!is_string(envelope[kIn])) return invalid("'in' is not a string");
-  if (envelope.has(kId) && !is_id(id)) return invalid("'id' is neither a string nor a number");
-  Request request;
+  if (!envelope.is_object) return refuse("a request is an object");
+  if (envelope.repeats(kIn, kParams, kId)) return refuse("a field came twice");
+  if (!envelope.has(kIn)) return refuse("no field 'in'");
+  if (!is_string(envelope[kIn])) return refuse("'in' is not a string");
+  if (envelope.has(kId) && !is_id(id)) return refuse("'id' is neither a string nor a number");
+  auto& request = std::get<Request>(judged);
   request.method = unescape(envelope[kIn]);
   if (envelope.has(kParams)) request.params = envelope[kParams];
   request.id = id;
-  return request;
 }
 
 /// As the JSON-RPC 2.0 specification, section 4, has it. Params that are null count as none.
-ParsedRequest MessageParser::Parser::judge_json_rpc(const Envelope& envelope) {
+void MessageParser::Parser::judge_json_rpc(ParsedRequest& judged) {
   const std::string_view id = envelope[kId];
   const bool id_is_good = is_id(id) || id == "null";
-  const auto invalid = [&](std::string_view message) {
+  const auto refuse = [&](std::string_view message) {
     const bool answers_it = id_is_good && !envelope.repeats(kId);
-    return BadRequest{ErrorCode::invalid_request, message, answers_it ? id : std::string_view(),
-                      Dialect::json_rpc};
+    judged = BadRequest{ErrorCode::invalid_request, message, answers_it ? id : std::string_view(),
+                        Dialect::json_rpc};
   };
   const std::string_view params = envelope.has(kParams) ? envelope[kParams] : "null";
-  if (!envelope.is_object) return invalid("a request is an object");
-  if (envelope.repeats(kJsonRpc, kMethod, kParams, kId)) return invalid("a field came twice");
+  if (!envelope.is_object) return refuse("a request is an object");
+  if (envelope.repeats(kJsonRpc, kMethod, kParams, kId)) return refuse("a field came twice");
   if (!is_string(envelope[kJsonRpc]) || unescape(envelope[kJsonRpc]) != "2.0") {
-    return invalid("'jsonrpc' is not \"2.0\"");
+    return refuse("'jsonrpc' is not \"2.0\"");
   }
-  if (!envelope.has(kMethod)) return invalid("no field 'method'");
-  if (!is_string(envelope[kMethod])) return invalid("'method' is not a string");
+  if (!envelope.has(kMethod)) return refuse("no field 'method'");
+  if (!is_string(envelope[kMethod])) return refuse("'method' is not a string");
   if (!is_structured(params) && params != "null") {
-    return invalid("'params' is neither an object nor an array");
+    return refuse("'params' is neither an object nor an array");
   }
   if (envelope.has(kId) && !id_is_good) {
-    return invalid("'id' is neither a string nor a number nor null");
+    return refuse("'id' is neither a string nor a number nor null");
   }
-  return Request{unescape(envelope[kMethod]), params, id, Dialect::json_rpc};
+  auto& request = std::get<Request>(judged);
+  request.method = unescape(envelope[kMethod]);
+  request.params = params;
+  request.id = id;
+  request.dialect = Dialect::json_rpc;
 }
 
 MessageParser::MessageParser() : parser_(std::make_unique<Parser>()) {}
@@ -259,10 +268,10 @@ bool MessageParser::is_json(std::string_view text) {
 
 Reply MessageParser::parse_reply(std::string_view body) {
   parser_->names.clear();
-  Envelope envelope;
+  const Envelope& envelope = parser_->envelope;
   JsonReader& reader = parser_->reader;
   JsonProblem problem = reader.open(body);
-  if (problem == JsonProblem::none) problem = parser_->read_message(0, envelope);
+  if (problem == JsonProblem::none) problem = parser_->read_message(0);
   if (problem == JsonProblem::none) problem = reader.read_end();
   if (problem != JsonProblem::none) {
     throw ProtocolError(fmt::format("reply: invalid JSON: {}", describe(problem)));
