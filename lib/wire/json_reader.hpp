@@ -35,8 +35,8 @@ std::string_view describe(JsonProblem problem);
 /// simdjson's first pass finds the tokens with vector instructions; it has checked UTF-8, and that
 /// strings are closed and have no control characters, before anything is read. What follows checks
 /// the rest as it goes: grammar, nesting, numbers, words, escapes. So what was read to its end is
-/// valid, all of it. (simdjson's own On-Demand reader would do; it takes twice the instructions for
-/// bodies of 100 bytes, and judges some numbers and words wrongly.)
+/// valid, all of it. (simdjson's own On-Demand reader takes twice the instructions behind that pass
+/// for bodies of 100 bytes, and judges some numbers and words wrongly.)
 ///
 /// A reader keeps memory for the longest text so far: four bytes for each of its own.
 class JsonReader {

@@ -91,7 +91,7 @@ def measure_round_trip(servers: dict, rounds: int, seconds: float):
                f"{seen['rpc-ping']:.1f} us, adds", f"{added:.1f} us")
 
 
-def measure(rounds: int = 5, seconds: float = 1):
+def measure(rounds: int = 9, seconds: float = 0.6):
     with Targets() as targets:
         servers = {RAW: targets.raw(), **targets.ours()}
         del servers["rpc-worker alone"]
