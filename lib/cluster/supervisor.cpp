@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "cluster/supervisor.hpp"
 
-#include <fcntl.h>
 #include <fmt/chrono.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
@@ -18,40 +16,6 @@
 
 namespace handoff {
 namespace {
-
-/// The first descriptor that a spawned worker has besides the standard ones: its channel, unless it
-/// inherits others.
-constexpr int kFirstNumber = 3;
-constexpr int kStandardAndChannel = 4;
-
-/// Behind what it inherits, which programs that know nothing of us look for at 3.
-Child spawn_worker(const SupervisorOptions& options, int number, const Fd& channel,
-                   std::span<const int> inheritance) {
-  const int channel_number = kFirstNumber + static_cast<int>(inheritance.size());
-  const Fd nothing(open("/dev/null", O_RDONLY | O_CLOEXEC));
-  if (!nothing.valid()) throw SystemError(errno, "open", "/dev/null");
-  SpawnOptions spawn_options;
-  spawn_options.argv = options.command;
-  spawn_options.environment = inherited_environment();
-  spawn_options.environment.push_back(fmt::format("HANDOFF_CHANNEL_FD={}", channel_number));
-  spawn_options.environment.push_back(fmt::format("HANDOFF_WORKER={}", number));
-  spawn_options.descriptors = {{nothing.get(), STDIN_FILENO},
-                               {STDOUT_FILENO, STDOUT_FILENO},
-                               {STDERR_FILENO, STDERR_FILENO},
-                               {channel.get(), channel_number}};
-  std::string names;
-  for (const int listener : inheritance) {
-    const auto place = static_cast<int>(spawn_options.descriptors.size()) - kStandardAndChannel;
-    spawn_options.descriptors.emplace_back(listener, kFirstNumber + place);
-    names += place == 0 ? "listener" : ":listener";
-  }
-  if (!inheritance.empty()) {
-    spawn_options.environment.push_back(fmt::format("LISTEN_FDS={}", inheritance.size()));
-    spawn_options.environment.push_back("LISTEN_FDNAMES=" + names);
-    spawn_options.listen_pid = true;
-  }
-  return spawn(spawn_options);
-}
 
 /// Descriptors that are kept back from what workers may return.
 constexpr std::size_t kReservedDescriptors = 64;
@@ -108,7 +72,7 @@ Task<void> Supervisor::keep(Place& place) {
     TimePoint started = reactor_.now();
     while (place.current != nullptr || place.next != nullptr) {
       if (place.current != nullptr) {
-        was_ready = place.current->state == State::ready;
+        was_ready = place.current->state == Member::State::ready;
         started = place.current->started;
       }
       place.changed.clear();
@@ -135,7 +99,7 @@ Task<void> Supervisor::keep(Place& place) {
 
 /// None when the program can't be executed, which is an error of the command line when it never
 /// could.
-Supervisor::Member* Supervisor::try_start(Place& place) {
+Member* Supervisor::try_start(Place& place) {
   if (place.retired) return nullptr;
   try {
     return &start(place);
@@ -147,10 +111,10 @@ Supervisor::Member* Supervisor::try_start(Place& place) {
 }
 
 /// Throws SystemError when the program can't be executed.
-Supervisor::Member& Supervisor::start(Place& place) {
+Member& Supervisor::start(Place& place) {
   const int type = options_.handshake == Handshake::full ? SOCK_SEQPACKET : SOCK_STREAM;
   auto [ours, theirs] = make_socket_pair(type);
-  Child child = spawn_worker(options_, place.number, theirs, dispatcher_.inheritance());
+  Child child = spawn_worker(options_.command, place.number, theirs, dispatcher_.inheritance());
   any_started_ = true;
   Member& member = members_.emplace_back(reactor_, place.number);
   member.place = &place;
@@ -158,9 +122,9 @@ Supervisor::Member& Supervisor::start(Place& place) {
   member.link = std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(*this),
                                              options_.handshake, place.number, std::move(ours));
   member.exited.emplace(reactor_, member.child.pidfd());
-  limit(member, options_.ready_timeout);
+  member.limit(options_.ready_timeout);
   member.link->start();
-  report_(Severity::detail, fmt::format("{}: started", name(member)));
+  report_(Severity::detail, fmt::format("{}: started", member.name()));
   reactor_.spawn(live(member));
   return member;
 }
@@ -170,10 +134,10 @@ Task<void> Supervisor::live(Member& member) {
   if (!member.link->is_full()) worker_ready(*member.link);
   while (!co_await member.exited->readable()) {
     report_(Severity::error, describe_overdue(member));
-    kill(member);
+    member.kill();
   }
   co_await WorkerLink::receive_rest(member.link);
-  unlimit(member);
+  member.unlimit();
   member.exited.reset();
   const ExitStatus status = member.child.reap();
   finish_orphans(Processes::mark_of(member.child.pid()),
@@ -182,16 +146,16 @@ Task<void> Supervisor::live(Member& member) {
 }
 
 void Supervisor::member_ended(Member& member, const ExitStatus& status) {
-  const bool was_ready = member.state == State::ready;
+  const bool was_ready = member.state == Member::State::ready;
   forget(member);
-  if (member.state == State::draining) {
-    report_(Severity::detail, fmt::format("{}: left, {}", name(member), status.text()));
+  if (member.state == Member::State::draining) {
+    report_(Severity::detail, fmt::format("{}: left, {}", member.name(), status.text()));
     if (stopping_ && !member.dropped && !status.success()) {
       cut_off_.connections += member.link->held();
       if (member.killed) ++cut_off_.workers;
     }
   } else {
-    last_failure_ = fmt::format("{}: {}{}", name(member), status.text(),
+    last_failure_ = fmt::format("{}: {}{}", member.name(), status.text(),
                                 was_ready ? "" : ", before it was ready");
     report_(Severity::error, last_failure_);
   }
@@ -201,7 +165,8 @@ void Supervisor::member_ended(Member& member, const ExitStatus& status) {
       place->next = nullptr;
     } else {
       place->current = nullptr;
-      if (place->next != nullptr && place->next->state == State::ready) promote_next(*place);
+      const Member* next = place->next;
+      if (next != nullptr && next->state == Member::State::ready) promote_next(*place);
     }
     place->changed.set();
   }
@@ -242,7 +207,7 @@ void Supervisor::adopt(Fd channel) {
   member.link =
       std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(*this),
                                    options_.handshake, member.number, std::move(channel), true);
-  limit(member, options_.ready_timeout);
+  member.limit(options_.ready_timeout);
   reactor_.spawn(host(member));
   member.link->start();
   // Whoever hears from us is not refused.
@@ -260,7 +225,7 @@ Task<void> Supervisor::host(Member& member) {
       member.killed = true;
     }
   }
-  report_(Severity::info, fmt::format("{}: left", name(member)));
+  report_(Severity::info, fmt::format("{}: left", member.name()));
   if (stopping_ && member.killed) cut_off_.connections += member.link->held();
   member.link->end();
   forget(member);
@@ -310,7 +275,7 @@ Task<std::string> Supervisor::reload_once() {
       if (place->next == nullptr) {
         problem = last_failure_.empty() ? "a new worker is gone" : last_failure_;
       }
-      all_ready = all_ready && place->next != nullptr && place->next->state == State::ready;
+      all_ready = all_ready && place->next != nullptr && place->next->state == Member::State::ready;
     }
     if (problem.empty() && !all_ready) co_await progress_.wait();
   }
@@ -335,7 +300,7 @@ Task<std::string> Supervisor::replace(int number) {
   if (place == nullptr || place->retired) {
     for (Member& member : members_) {
       if (member.number != number || !member.joined) continue;
-      if (member.state != State::draining) drain(member, {.give_back = true});
+      if (member.state != Member::State::draining) drain(member, {.give_back = true});
       co_return "";
     }
     co_return fmt::format("there is no worker {}", number);
@@ -348,7 +313,7 @@ Task<std::string> Supervisor::replace(int number) {
   const auto is_next = [next](const Member* member) {
     return member != nullptr && member->child.pid() == next;
   };
-  while (is_next(place->next) && place->next->state != State::ready) {
+  while (is_next(place->next) && place->next->state != Member::State::ready) {
     co_await progress_.wait();
     place = find_place(number);
     if (place == nullptr || stopping_) co_return "";
@@ -410,8 +375,8 @@ void Supervisor::promote_next(Place& place) {
 void Supervisor::drop_next(Place& place) {
   Member* next = std::exchange(place.next, nullptr);
   next->place = nullptr;
-  next->state = State::draining;
-  kill(*next);
+  next->state = Member::State::draining;
+  next->kill();
   next->dropped = true;
   place.changed.set();
 }
@@ -435,7 +400,7 @@ void Supervisor::retire_all(channel::Drain how) {
     place.changed.set();
   }
   for (Member& member : members_) {
-    if (member.state != State::draining) {
+    if (member.state != Member::State::draining) {
       drain(member, how);
     } else if (!how.give_back) {
       member.link->drain(how);  // what it was to give back, it closes
@@ -446,49 +411,27 @@ void Supervisor::retire_all(channel::Drain how) {
 
 void Supervisor::kill_all() {
   retire_all({});
-  for (Member& member : members_) kill(member);
+  for (Member& member : members_) member.kill();
 }
 
 /// What it was not sent goes to others, unless all shall close what they have.
 void Supervisor::drain(Member& member, channel::Drain how) {
   // One that accepts for itself, and does not know our messages, needs a signal to end.
   const bool accepts = !member.link->is_full() && !dispatcher_.inheritance().empty();
-  if ((member.state == State::starting || accepts) && !member.joined) member.child.kill(SIGTERM);
-  member.state = State::draining;
+  const bool needs_signal = accepts || member.state == Member::State::starting;
+  if (needs_signal && !member.joined) member.child.kill(SIGTERM);
+  member.state = Member::State::draining;
   if (how.give_back) dispatcher_.worker_left(*member.link);
   member.link->drain(how);
-  limit(member, options_.drain_timeout);
-}
-
-void Supervisor::kill(Member& member) {
-  unlimit(member);
-  member.killed = true;
-  if (member.joined) return member.wake.set();
-  if (member.exited) member.child.kill_group(SIGKILL);
-}
-
-/// Of what it does now: starting, or draining.
-void Supervisor::limit(Member& member, Duration duration) {
-  member.due = deadline_after(reactor_.now(), duration);
-  if (member.joined) {
-    member.alarm.emplace(reactor_, member.wake, member.due);
-  } else if (member.exited) {
-    member.limit.emplace(*member.exited, member.due);
-  }
-}
-
-void Supervisor::unlimit(Member& member) {
-  member.due = kNever;
-  member.alarm.reset();
-  member.limit.reset();
+  member.limit(options_.drain_timeout);
 }
 
 std::string Supervisor::describe_overdue(const Member& member) const {
-  if (member.state == State::starting) {
-    return fmt::format("{}: not ready within {}, killed", name(member),
+  if (member.state == Member::State::starting) {
+    return fmt::format("{}: not ready within {}, killed", member.name(),
                        in_words(options_.ready_timeout));
   }
-  return fmt::format("{}: still there after {}, {} with {}", name(member),
+  return fmt::format("{}: still there after {}, {} with {}", member.name(),
                      in_words(options_.drain_timeout), member.joined ? "left alone" : "killed",
                      counted(member.link->held(), "connection"));
 }
@@ -497,7 +440,7 @@ std::string Supervisor::describe_overdue(const Member& member) const {
 
 bool Supervisor::all_started() const {
   return std::all_of(places_.begin(), places_.end(), [](const Place& place) {
-    return place.current != nullptr && place.current->state == State::ready;
+    return place.current != nullptr && place.current->state == Member::State::ready;
   });
 }
 
@@ -521,7 +464,7 @@ std::vector<WorkerStatus> Supervisor::status() const {
   for (const Member& member : members_) {
     WorkerStatus status;
     status.number = member.number;
-    status.pid = member.joined ? member.link->pid() : member.child.pid();
+    status.pid = member.pid();
     status.state = kStates[static_cast<int>(member.state)];
     status.joined = member.joined;
     status.connections = member.link->held();
@@ -552,7 +495,7 @@ std::vector<WorkerStatus> Supervisor::status() const {
 Task<void> Supervisor::refresh_requests() {
   for (const Member& member : members_) {
     if (!member.link->is_full() || !member.link->open()) continue;
-    if (member.state == State::starting) continue;
+    if (member.state == Member::State::starting) continue;
     asked_.insert(member.link.get());
     member.link->ask_for_requests();
   }
@@ -572,7 +515,7 @@ std::vector<std::string> Supervisor::describe() const {
   return lines;
 }
 
-Supervisor::Place* Supervisor::find_place(int number) {
+Place* Supervisor::find_place(int number) {
   const auto found = std::find_if(places_.begin(), places_.end(),
                                   [number](const Place& place) { return place.number == number; });
   return found == places_.end() ? nullptr : &*found;
@@ -588,7 +531,7 @@ int Supervisor::free_number() const {
   return number;
 }
 
-Supervisor::Member& Supervisor::member_of(const WorkerLink& link) {
+Member& Supervisor::member_of(const WorkerLink& link) {
   return *std::find_if(members_.begin(), members_.end(),
                        [&](const Member& member) { return member.link.get() == &link; });
 }
@@ -600,20 +543,14 @@ bool Supervisor::is_child(pid_t pid) const {
   });
 }
 
-std::string Supervisor::name(const Member& member) {
-  const pid_t pid = member.joined ? member.link->pid() : member.child.pid();
-  if (pid <= 0) return fmt::format("worker {}", member.number);
-  return fmt::format("worker {}, pid {}", member.number, pid);
-}
-
 // What workers say.
 
 void Supervisor::worker_ready(WorkerLink& link) {
   Member& member = member_of(link);
-  if (member.state != State::starting) return;
-  member.state = State::ready;
-  unlimit(member);
-  report_(Severity::detail, fmt::format("{}: ready", name(member)));
+  if (member.state != Member::State::starting) return;
+  member.state = Member::State::ready;
+  member.unlimit();
+  report_(Severity::detail, fmt::format("{}: ready", member.name()));
   if (Place* place = member.place) {
     if (place->next == &member) {
       // Nobody serves in its place: it need not wait for the others.
@@ -636,7 +573,7 @@ void Supervisor::worker_has_room(WorkerLink&) {
 
 void Supervisor::worker_would_leave(WorkerLink& link) {
   Member& member = member_of(link);
-  if (member.state == State::draining || stopping_) return;
+  if (member.state == Member::State::draining || stopping_) return;
   if (member.joined) return drain(member, {.give_back = true});
   if (std::exchange(member.would_leave, true)) return;
   if (member.place != nullptr) reactor_.spawn(recycle(member.number, member.child.pid()));
@@ -660,12 +597,12 @@ void Supervisor::worker_closed(WorkerLink& link, const std::string& problem) {
   Member& member = member_of(link);
   dispatcher_.worker_left(link);
   if (!problem.empty()) {
-    report_(Severity::error, fmt::format("{}: {}; killed", name(member), problem));
-    return kill(member);
+    report_(Severity::error, fmt::format("{}: {}; killed", member.name(), problem));
+    return member.kill();
   }
   if (member.joined) return member.wake.set();
   // Without a channel it can get nothing more, and has to end.
-  if (member.due == kNever) limit(member, options_.drain_timeout);
+  if (member.due == kNever) member.limit(options_.drain_timeout);
 }
 
 /// Those that came back are here until another worker has started them.

@@ -14,8 +14,8 @@
 
 #include "async/condition.hpp"
 #include "async/reactor.hpp"
-#include "async/stream.hpp"
 #include "cluster/dispatcher.hpp"
+#include "cluster/member.hpp"
 #include "cluster/report.hpp"
 #include "cluster/worker_link.hpp"
 #include "os/process.hpp"
@@ -108,44 +108,6 @@ class Supervisor final : private WorkerLink::Owner {
   std::vector<std::string> describe() const;
 
  private:
-  enum class State { starting, ready, draining };
-  struct Place;
-  /// A worker: a child of ours, or one that has joined.
-  struct Member {
-    Member(Reactor& reactor, int n) : number(n), wake(reactor) {}
-
-    int number;
-    Place* place = nullptr;  ///< where it serves or shall serve; none when it joined or drains
-    State state = State::starting;
-    bool joined = false;
-    bool killed = false;       ///< by us
-    bool dropped = false;      ///< before it has served anybody
-    bool would_leave = false;  ///< it has asked to be drained
-    Child child;
-    std::shared_ptr<WorkerLink> link;
-    std::optional<Readiness> exited;  ///< of a child
-    TimePoint due = kNever;           ///< when it is killed
-    std::optional<Deadline> limit;    ///< the same for a child
-    std::optional<Alarm> alarm;       ///< the same for one that has joined
-    Event wake;                       ///< the alarm, or the end of one that has joined
-    TimePoint started = Clock::now();
-  };
-  /// One of the places for a worker. Who is in it changes.
-  struct Place {
-    Place(Reactor& reactor, int n) : number(n), changed(reactor) {}
-
-    int number;
-    Member* current = nullptr;  ///< starting for the first time, or serving
-    Member* next = nullptr;     ///< shall replace it
-    bool retired = false;       ///< nobody follows
-    bool replacing = false;     ///< replace() is at work
-    Event changed;              ///< current or retired has
-    unsigned restarts = 0;
-    unsigned pauses = 0;             ///< in a row, because workers die young
-    bool restarted_at_once = false;  ///< the one that died young was
-    std::string last_exit;
-  };
-
   Task<void> keep(Place& place);
   Member* try_start(Place& place);
   Member& start(Place& place);
@@ -163,16 +125,12 @@ class Supervisor final : private WorkerLink::Owner {
   void drop_next(Place& place);
   void retire(Place& place);
   void drain(Member& member, channel::Drain how);
-  void kill(Member& member);
-  void limit(Member& member, Duration duration);
-  static void unlimit(Member& member);
   std::string describe_overdue(const Member& member) const;
 
   Place* find_place(int number);
   int free_number() const;
   Member& member_of(const WorkerLink& link);
   bool is_child(pid_t pid) const;
-  static std::string name(const Member& member);
 
   void worker_ready(WorkerLink& link) override;
   void worker_has_room(WorkerLink& link) override;

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+#include "cluster/member.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "os/error.hpp"
+
+namespace handoff {
+namespace {
+
+/// The first descriptor that a spawned worker has besides the standard ones: its channel, unless it
+/// inherits others.
+constexpr int kFirstNumber = 3;
+constexpr int kStandardAndChannel = 4;
+
+}  // namespace
+
+std::string Member::name() const {
+  if (pid() <= 0) return fmt::format("worker {}", number);
+  return fmt::format("worker {}, pid {}", number, pid());
+}
+
+void Member::limit(Duration duration) {
+  due = deadline_after(reactor.now(), duration);
+  if (joined) {
+    alarm.emplace(reactor, wake, due);
+  } else if (exited) {
+    deadline.emplace(*exited, due);
+  }
+}
+
+void Member::unlimit() {
+  due = kNever;
+  alarm.reset();
+  deadline.reset();
+}
+
+void Member::kill() {
+  unlimit();
+  killed = true;
+  if (joined) return wake.set();
+  if (exited) child.kill_group(SIGKILL);
+}
+
+Child spawn_worker(const std::vector<std::string>& command, int number, const Fd& channel,
+                   std::span<const int> inheritance) {
+  const int channel_number = kFirstNumber + static_cast<int>(inheritance.size());
+  const Fd nothing(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  if (!nothing.valid()) throw SystemError(errno, "open", "/dev/null");
+  SpawnOptions spawn_options;
+  spawn_options.argv = command;
+  spawn_options.environment = inherited_environment();
+  spawn_options.environment.push_back(fmt::format("HANDOFF_CHANNEL_FD={}", channel_number));
+  spawn_options.environment.push_back(fmt::format("HANDOFF_WORKER={}", number));
+  spawn_options.descriptors = {{nothing.get(), STDIN_FILENO},
+                               {STDOUT_FILENO, STDOUT_FILENO},
+                               {STDERR_FILENO, STDERR_FILENO},
+                               {channel.get(), channel_number}};
+  std::string names;
+  for (const int listener : inheritance) {
+    const auto place = static_cast<int>(spawn_options.descriptors.size()) - kStandardAndChannel;
+    spawn_options.descriptors.emplace_back(listener, kFirstNumber + place);
+    names += place == 0 ? "listener" : ":listener";
+  }
+  if (!inheritance.empty()) {
+    spawn_options.environment.push_back(fmt::format("LISTEN_FDS={}", inheritance.size()));
+    spawn_options.environment.push_back("LISTEN_FDNAMES=" + names);
+    spawn_options.listen_pid = true;
+  }
+  return spawn(spawn_options);
+}
+
+}  // namespace handoff

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "async/reactor.hpp"
+#include "async/stream.hpp"
+#include "cluster/worker_link.hpp"
+#include "os/fd.hpp"
+#include "os/process.hpp"
+
+namespace handoff {
+
+struct Place;
+
+/// A worker as its supervisor knows it: a child of ours, or one that has joined.
+struct Member {
+  enum class State { starting, ready, draining };
+
+  Member(Reactor& loop, int n) : reactor(loop), number(n), wake(loop) {}
+
+  /// "worker 1, pid 4711", as diagnostics call it.
+  std::string name() const;
+  /// 0 when it has not said.
+  pid_t pid() const { return joined ? link->pid() : child.pid(); }
+  /// So long for what it does now, starting or draining.
+  void limit(Duration duration);
+  void unlimit();
+  /// At once; one that has joined is only let go.
+  void kill();
+
+  Reactor& reactor;
+  int number;
+  Place* place = nullptr;  ///< where it serves or shall serve; none when it joined or drains
+  State state = State::starting;
+  bool joined = false;
+  bool killed = false;       ///< by us
+  bool dropped = false;      ///< before it has served anybody
+  bool would_leave = false;  ///< it has asked to be drained
+  Child child;
+  std::shared_ptr<WorkerLink> link;
+  std::optional<Readiness> exited;   ///< of a child
+  TimePoint due = kNever;            ///< when it is killed
+  std::optional<Deadline> deadline;  ///< the same for a child
+  std::optional<Alarm> alarm;        ///< the same for one that has joined
+  Event wake;                        ///< the alarm, or the end of one that has joined
+  TimePoint started = Clock::now();
+};
+
+/// One of the places for a worker. Who is in it changes.
+struct Place {
+  Place(Reactor& reactor, int n) : number(n), changed(reactor) {}
+
+  int number;
+  Member* current = nullptr;  ///< starting for the first time, or serving
+  Member* next = nullptr;     ///< shall replace it
+  bool retired = false;       ///< nobody follows
+  bool replacing = false;     ///< Supervisor::replace() is at work
+  Event changed;              ///< current or retired has
+  unsigned restarts = 0;
+  unsigned pauses = 0;             ///< in a row, because workers die young
+  bool restarted_at_once = false;  ///< the one that died young was
+  std::string last_exit;
+};
+
+/// Starts a worker with this number: its end of the channel stands behind the descriptors that it
+/// inherits, which programs that know nothing of us look for at 3 (sd_listen_fds(3)). Throws
+/// SystemError when the program can't be executed.
+Child spawn_worker(const std::vector<std::string>& command, int number, const Fd& channel,
+                   std::span<const int> inheritance);
+
+}  // namespace handoff
