@@ -35,7 +35,8 @@ void take_lines(WatchedBuffer& buffer, std::uint32_t limit, Lines& lines) {
       return;
     }
     if (line.outcome == Outcome::partial) {
-      check(text.size() <= limit && line.size == 0, "a partial line is within the limit");
+      const std::size_t size = text.size() - (text.ends_with('\r') ? 1 : 0);
+      check(size <= limit && line.size == 0, "a partial line is within the limit");
       return;
     }
     check(lies_within(line.body, text), "a body lies in the bytes");
@@ -64,10 +65,11 @@ Lines split(std::string_view input, std::uint32_t limit) {
   while (!lines.oversized && !input.empty()) {
     const auto length =
         static_cast<std::size_t>(std::find(input.begin(), input.end(), '\n') - input.begin());
-    lines.oversized = length > limit;
-    if (lines.oversized || length == input.size()) break;
     const bool has_return = length > 0 && input[length - 1] == '\r';
-    lines.bodies.emplace_back(input.substr(0, has_return ? length - 1 : length));
+    const std::string_view body = input.substr(0, has_return ? length - 1 : length);
+    lines.oversized = body.size() > limit;
+    if (lines.oversized || length == input.size()) break;
+    lines.bodies.emplace_back(body);
     input.remove_prefix(length + 1);
   }
   lines.rest = input;
