@@ -446,7 +446,8 @@ class Full(QueueTest):
                     rest[client] = rest[client][client.socket.send(rest[client]):]
             self.assertLess(sum(sent.values()), 400, "it reads on")
         # 8 in the queue, one that waits on each connection, and one that was not read to its end.
-        self.assertLess(handoff.resident_bytes(self.server.pid) - before, 40 * MIB)
+        if not handoff.SANITIZED:
+            self.assertLess(handoff.resident_bytes(self.server.pid) - before, 40 * MIB)
         self.let_them_go_on()
         for client in clients:
             client.socket.settimeout(handoff.PATIENCE)
