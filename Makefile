@@ -84,7 +84,7 @@ asan: ## the tests with the address and undefined-behaviour sanitizers
 
 # It makes a fork of every vfork, and then nobody hears that a program can't be executed: these want
 # to. The programs have threads in none of them that they have not in the others.
-NOT_TSAN = -E '^(cli/|unit/os|model/|system/(control|forward|handlers|reload|upgrade))'
+NOT_TSAN = -E '^(cli/|unit/os|model/|system/(control|forward|handlers|passing$$|reload|upgrade))'
 
 tsan: ## the tests with the thread sanitizer
 	$(call install,$(BUILD_PACKAGES) $(TEST_PACKAGES) $(CLANG_PACKAGES))
