@@ -79,8 +79,6 @@ class JsonReader {
     if (has_escapes_) return unescape_any(quoted, copy);
     return {quoted.data() + 1, quoted.size() - 2};
   }
-  /// Whether any string has one.
-  bool has_escapes() const { return has_escapes_; }
 
  private:
   /// The next one, which is there.

@@ -10,6 +10,7 @@
 #include <charconv>
 #include <cstring>
 #include <deque>
+#include <utility>
 #include <vector>
 
 #include "wire/codec.hpp"
@@ -128,8 +129,7 @@ struct MessageParser::Parser {
   JsonReader reader;
   Envelope envelope;
   std::vector<ParsedRequest> requests;
-  std::deque<std::string> names;  ///< those that may have escapes
-  std::string no_name;
+  std::deque<std::string> names;  ///< those that have escapes
 
   JsonProblem parse(std::string_view body, Dialect usual, bool& is_batch);
   JsonProblem parse_batch(Dialect usual, bool& is_batch);
@@ -142,7 +142,9 @@ struct MessageParser::Parser {
 
 /// The text of a validated JSON string.
 std::string_view MessageParser::Parser::unescape(std::string_view json) {
-  return reader.unescape(json, reader.has_escapes() ? names.emplace_back() : no_name);
+  std::string copy;
+  const std::string_view text = reader.unescape(json, copy);
+  return copy.empty() ? text : names.emplace_back(std::move(copy));
 }
 
 /// What is next, to its end: the fields of an object, or another value, which is only validated.
