@@ -149,8 +149,9 @@ ExitCode run(Tool& tool) {
   options.successor.ready_timeout = 2 * options.supervisor.ready_timeout;
   handoff::raise_descriptor_limit();
   handoff::adopt_orphans();
-  const handoff::SignalMask signals{SIGTERM, SIGINT,  SIGQUIT, SIGHUP,
-                                    SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2};
+  const handoff::SignalMask signals(
+      {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2},
+      handoff::SignalMask::Until::exit);
   handoff::Reactor reactor;
   handoff::Master master(reactor, signals, std::move(options), handoff::report_to(tool.log));
   const auto cut_off = reactor.run_for_result(master.run());

@@ -167,7 +167,7 @@ ExitCode exit_code_of(const PingResult& result) {
 ExitCode run(Tool& tool) {
   CommandLine line = parse(tool);
   handoff::raise_descriptor_limit();
-  const handoff::SignalMask signals{SIGINT, SIGQUIT};
+  const handoff::SignalMask signals({SIGINT, SIGQUIT}, handoff::SignalMask::Until::exit);
   handoff::PingReport report(std::move(line.report));
   handoff::Reactor reactor;
   handoff::Pinger pinger(reactor, line.ping, std::move(line.addresses), report);

@@ -202,7 +202,7 @@ ExitCode run(Tool& tool, const AddMethods& add_own) {
   raise_descriptor_limit();
   ignore_sigpipe();
   adopt_orphans();
-  const SignalMask signals{SIGTERM, SIGINT, SIGHUP};
+  const SignalMask signals({SIGTERM, SIGINT, SIGHUP}, SignalMask::Until::exit);
   Reactor reactor;
   Processes processes(options.process);
   const auto make_methods = [&](Reactor& of) -> MakeHandlers {

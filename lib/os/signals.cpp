@@ -8,7 +8,8 @@
 
 namespace handoff {
 
-SignalMask::SignalMask(std::initializer_list<int> signals) : before_{} {
+SignalMask::SignalMask(std::initializer_list<int> signals, Until until)
+    : before_{}, until_(until) {
   sigset_t wanted;
   sigemptyset(&wanted);
   for (const int signal : signals) sigaddset(&wanted, signal);
@@ -20,7 +21,7 @@ SignalMask::SignalMask(std::initializer_list<int> signals) : before_{} {
 }
 
 SignalMask::~SignalMask() {
-  pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  if (until_ == Until::destroyed) pthread_sigmask(SIG_SETMASK, &before_, nullptr);
 }
 
 std::optional<int> SignalMask::try_read() const {

@@ -9,11 +9,16 @@
 
 namespace handoff {
 
-/// Blocks the given signals for as long as it lives, and lets them be read from a signalfd(2).
-/// Made before any thread or child exists; children get an empty mask from spawn().
+/// Blocks the given signals for as long as it lives, or until the process ends, and lets them be
+/// read from a signalfd(2). Made before any thread or child exists; children get an empty mask from
+/// spawn().
 class SignalMask {
  public:
-  SignalMask(std::initializer_list<int> signals);
+  /// A program that has decided its exit status blocks until `exit`: a signal that comes after that
+  /// must not change it.
+  enum class Until { destroyed, exit };
+
+  SignalMask(std::initializer_list<int> signals, Until until = Until::destroyed);
   ~SignalMask();
   SignalMask(const SignalMask&) = delete;
   SignalMask& operator=(const SignalMask&) = delete;
@@ -25,6 +30,7 @@ class SignalMask {
 
  private:
   sigset_t before_;
+  Until until_;
   Fd fd_;
 };
 

@@ -262,6 +262,19 @@ class Stopping(handoff.TestCase):
             server.kill(signal.SIGTERM)
             self.assertEqual(server.process.wait(handoff.PATIENCE), 124)
 
+    def test_signals_at_its_very_end_do_not_change_its_status(self):
+        for words, first, flood in (
+                ([handoff.tool("rpc-master"), *handoff.passing(), "-l", "127.0.0.1:0", "--",
+                  handoff.tool("rpc-worker")], signal.SIGTERM, signal.SIGUSR1),
+                ([handoff.tool("rpc-worker"), "-l", "127.0.0.1:0"], signal.SIGTERM, signal.SIGTERM)):
+            for _ in range(handoff.count(200, 10)):
+                with self.subTest(words[0]):
+                    server = self.start(handoff.Server(*words))
+                    server.kill(first)
+                    while server.process.poll() is None:
+                        server.kill(flood)
+                    self.assertEqual(server.process.returncode, 0)
+
     def test_no_handler_outlives_a_killed_worker(self):
         gate, mark = self.directory / "gate", self.directory / "pid"
         os.mkfifo(gate)

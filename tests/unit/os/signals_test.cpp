@@ -53,6 +53,14 @@ TEST_CASE("only the signals asked for are blocked, until the mask is destroyed")
   CHECK(!is_blocked(SIGUSR1));
 }
 
+TEST_CASE("a mask that lasts until the exit leaves its signals blocked") {
+  sigset_t before;
+  pthread_sigmask(SIG_BLOCK, nullptr, &before);
+  { const SignalMask mask({SIGUSR1}, SignalMask::Until::exit); }
+  CHECK(is_blocked(SIGUSR1));
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
 TEST_CASE("masks nest: the inner one leaves what the outer one blocks") {
   const SignalMask outer({SIGUSR1});
   { const SignalMask inner({SIGUSR1, SIGUSR2}); }
