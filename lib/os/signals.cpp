@@ -8,8 +8,7 @@
 
 namespace handoff {
 
-SignalMask::SignalMask(std::initializer_list<int> signals, Until until)
-    : before_{}, until_(until) {
+SignalMask::SignalMask(std::initializer_list<int> signals, Until until) : before_{}, until_(until) {
   sigset_t wanted;
   sigemptyset(&wanted);
   for (const int signal : signals) sigaddset(&wanted, signal);

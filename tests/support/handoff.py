@@ -138,8 +138,13 @@ def frame(body: bytes) -> bytes:
 class Server:
     """A running rpc-master or rpc-worker, with its stderr collected."""
 
+    MARK = "<all was read up to here>\n"
+
     def __init__(self, *words: str, ready: bool = True, **popen):
-        self.lines: list[str] = []
+        self._lines: list[str] = []
+        self._ended = False
+        self._marks_written = 0
+        self._marks_read = 0
         self._seen = threading.Condition()
         self.process = subprocess.Popen(words, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
                                         text=True, **popen)
@@ -153,13 +158,35 @@ class Server:
             self.addresses = [parse_address(word) for word in line.split(" on ", 1)[1].split()]
 
     def _read(self):
+        begun = ""
         for line in self.process.stderr:
             with self._seen:
-                self.lines.append(line.rstrip("\n"))
+                if line.endswith(self.MARK):
+                    begun += line.removesuffix(self.MARK)
+                    self._marks_read += 1
+                else:
+                    self._lines.append(begun + line.rstrip("\n"))
+                    begun = ""
                 self._seen.notify_all()
         with self._seen:
-            self.lines.append("")
+            self._ended = True
             self._seen.notify_all()
+
+    @property
+    def lines(self) -> list[str]:
+        """All that was said until now, also by a process that has ended meanwhile: a mark of our own
+        goes through the same pipe."""
+        with self._seen:
+            if self._ended or self.process.stderr.closed:
+                return list(self._lines)
+            self._marks_written += 1
+            wanted = self._marks_written
+            pipe = os.open(f"/proc/self/fd/{self.process.stderr.fileno()}", os.O_WRONLY)
+        os.write(pipe, self.MARK.encode())
+        os.close(pipe)
+        with self._seen:
+            self._seen.wait_for(lambda: self._marks_read >= wanted or self._ended, PATIENCE)
+            return list(self._lines)
 
     def wait_for_line(self, pattern: str, after: int = 0, patience: float = PATIENCE) -> str:
         """The first line from number `after` on that matches."""
@@ -167,12 +194,12 @@ class Server:
         deadline = time.monotonic() + patience
         with self._seen:
             while True:
-                for line in self.lines[after:]:
+                for line in self._lines[after:]:
                     if expression.search(line):
                         return line
-                ended = self.lines and self.lines[-1] == ""
-                if ended or not self._seen.wait(deadline - time.monotonic()):
-                    raise AssertionError(f"no line matches {pattern!r}:\n" + "\n".join(self.lines))
+                if self._ended or not self._seen.wait(deadline - time.monotonic()):
+                    raise AssertionError(f"no line matches {pattern!r}:\n" +
+                                         "\n".join(self._lines))
 
     @property
     def pid(self) -> int:
