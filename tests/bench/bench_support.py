@@ -111,11 +111,13 @@ def in_turns(rounds: int, cases: dict) -> dict:
     return given
 
 
-def draw(subject: str):
-    """Has draw_SUBJECT.py draw BUILD/bench/SUBJECT.json, with Debian's Python, whichever runs us:
-    Debian's matplotlib is for that one."""
+def draw(subject: str, measured: dict):
+    """Writes what was measured to BUILD/bench/SUBJECT.json, and has draw_SUBJECT.py draw it, with
+    Debian's Python, whichever runs us: Debian's matplotlib is for that one."""
+    file = BENCH / f"{subject}.json"
+    file.write_text(json.dumps({"warning": LOAD_WARNING, **measured}, indent=1))
     script = pathlib.Path(__file__).with_name(f"draw_{subject}.py")
-    subprocess.run(["/usr/bin/python3", "-B", script, BENCH / f"{subject}.json"], check=True)
+    subprocess.run(["/usr/bin/python3", "-B", script, file], check=True)
 
 
 def median_of(results: list[dict], key: str) -> float:

@@ -1,10 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Draws what measure_concurrency.py has measured:
-
-    /usr/bin/python3 tests/bench/draw_concurrency.py BUILD/bench/concurrency.json
-
-writes concurrency.svg and concurrency.png beside it. Needs matplotlib (Debian: python3-matplotlib).
-"""
+"""Draws what measure_concurrency.py has measured; drawing.py says how."""
 
 import statistics
 
@@ -48,7 +43,7 @@ def draw(measured: dict, plt):
     figure.suptitle(f"One worker process, {measured['clients']} clients: a call at a time (-C 1), "
                     "or 64", weight="bold")
     note = "Bars are medians of the rounds, lines from the least to the greatest. Scales differ."
-    figure.supxlabel("\n".join(filter(None, [note, measured["warning"]])), fontsize=8)
+    drawing.explain(figure, measured, note)
 
 
 drawing.main(draw)

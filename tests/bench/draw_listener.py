@@ -1,10 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Draws what measure_listener.py has measured:
-
-    /usr/bin/python3 tests/bench/draw_listener.py BUILD/bench/listener.json
-
-writes listener.svg and listener.png beside it. Needs matplotlib (Debian: python3-matplotlib).
-"""
+"""Draws what measure_listener.py has measured; drawing.py says how."""
 
 import statistics
 
@@ -37,7 +32,7 @@ def draw(measured: dict, plt):
     figure.suptitle(f"{measured['clients']} clients come one after another and stay: "
                     f"who has them? {measured['workers']} workers", weight="bold")
     note = "Bars are medians of the rounds, lines from the least to the greatest. Dotted: even."
-    figure.supxlabel("\n".join(filter(None, [note, measured["warning"]])), fontsize=8)
+    drawing.explain(figure, measured, note)
 
 
 drawing.main(draw)

@@ -1,10 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Draws what measure_models.py has measured:
-
-    /usr/bin/python3 tests/bench/draw_models.py BUILD/bench/models.json
-
-writes models.svg and models.png beside it. Needs matplotlib (Debian: python3-matplotlib).
-"""
+"""Draws what measure_models.py has measured; drawing.py says how."""
 
 import drawing
 
@@ -54,8 +49,7 @@ def draw(measured: dict, plt):
     all_axes[0].set_yticks(range(len(models)), models)
     figure.suptitle("Calls of 1 ms, and 100 ms one time in 20, at 60 % load on 4 workers (-C 1)",
                     weight="bold")
-    if measured["warning"]:
-        figure.supxlabel(measured["warning"], fontsize=8)
+    drawing.explain(figure, measured)
 
 
 drawing.main(draw)

@@ -1,16 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Draws what measure_throughput.py has measured:
-
-    /usr/bin/python3 tests/bench/draw_throughput.py BUILD/bench/throughput.json
-
-writes throughput.svg and throughput.png beside it. Needs matplotlib (Debian: python3-matplotlib).
-"""
+"""Draws what measure_throughput.py has measured; drawing.py says how."""
 
 import statistics
 
 import drawing
-
-COLOURS = {"raw": drawing.GREY, "rpc-": drawing.ORANGE, "--pa": drawing.BLUE}
 
 
 def ratios_of(servers: dict, raw: str, key: str) -> dict[str, float]:
@@ -25,27 +18,16 @@ def draw(measured: dict, plt):
                                     layout="constrained")
     for axes, (load, servers) in zip(all_axes, loads.items()):
         ratios = ratios_of(servers, measured["raw"], measured["key"])
-        for place, name in enumerate(names):
-            ratio = ratios.get(name)
-            if ratio is None:
-                continue
-            axes.barh(place, ratio, height=0.7,
-                      color=COLOURS.get(name[:4], drawing.LIGHT_GREY))
-            axes.annotate(f"{ratio:.2f}", (ratio, place), (3, 0), textcoords="offset points",
-                          va="center", fontsize=8,
-                          bbox={"color": "white", "pad": 0.5})
+        drawing.stack_bars(axes, {name: [(ratios[name], drawing.colour_of(name))]
+                                  if name in ratios else [] for name in names}, "{:.2f}")
         rate = statistics.median(result[measured["key"]] for result in servers[measured["raw"]])
         axes.set_title(f"{load}\n(1 is {rate:,.0f})", fontsize=9)
         axes.axvline(1, color="black", linewidth=0.8)
         axes.set_xlim(0, 1.25 * max(1.0, *ratios.values()))
-        drawing.strip(axes)
-    all_axes[0].set_yticks(range(len(names)), names)
-    all_axes[0].invert_yaxis()
     figure.suptitle("Requests per second of server CPU, as ratios to a raw epoll loop",
                     weight="bold")
-    figure.supxlabel("\n".join(filter(None, ["Medians of the rounds. nginx and Node return a "
-                                             "constant over HTTP.", measured["warning"]])),
-                     fontsize=8)
+    note = "Medians of the rounds. nginx and Node return a constant over HTTP."
+    drawing.explain(figure, measured, note)
 
 
 drawing.main(draw)

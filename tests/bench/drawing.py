@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""What the pictures share. Runs with Debian's Python: needs matplotlib (python3-matplotlib)."""
+"""What the pictures share. draw_SUBJECT.py draws what measure_SUBJECT.py has measured:
+
+    /usr/bin/python3 tests/bench/draw_SUBJECT.py BUILD/bench/SUBJECT.json
+
+writes SUBJECT.svg and SUBJECT.png beside it. Needs matplotlib for Debian's Python
+(python3-matplotlib).
+"""
 
 import json
 import pathlib
@@ -15,8 +21,43 @@ ORANGE, BLUE, GREEN, PINK = "#E69F00", "#0072B2", "#009E73", "#CC79A7"
 GREY, LIGHT_GREY = "#555555", "#BBBBBB"
 
 
+# By how the name of a server begins.
+COLOURS = {"raw": GREY, "rpc-": ORANGE, "--pa": BLUE}
+
+
+def colour_of(server: str) -> str:
+    return next((colour for start, colour in COLOURS.items() if server.startswith(start)),
+                LIGHT_GREY)
+
+
 def strip(axes):
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def name_rows(axes, names):
+    """The first is on top."""
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    strip(axes)
+
+
+def stack_bars(axes, rows: dict[str, list[tuple[float, str]]], form: str):
+    """A horizontal bar for each row, of lengths and their colours, with their sum at its end."""
+    for place, parts in enumerate(rows.values()):
+        end = 0.0
+        for length, colour in parts:
+            axes.barh(place, length, left=end, height=0.7, color=colour)
+            end += length
+        if parts:
+            axes.annotate(form.format(end), (end, place), (3, 0), textcoords="offset points",
+                          va="center", fontsize=8, bbox={"color": "white", "pad": 0.5})
+    axes.margins(x=0.15)
+    name_rows(axes, list(rows))
+
+
+def explain(figure, measured: dict, note: str = ""):
+    """Below the picture: how to read it, and what spoiled the numbers."""
+    figure.supxlabel("\n".join(filter(None, [note, measured["warning"]])), fontsize=8)
 
 
 def main(draw):

@@ -2,14 +2,13 @@
 """One worker process and 64 clients, a call at a time (-C 1) and 64 (-C 64).
 
 When the handler waits for a backend, other calls go on meanwhile; when it computes, they can't.
-Both take 1 ms. Drawn as BUILD/bench/concurrency.svg and .png, from concurrency.json.
+Both take 1 ms. Drawn as BUILD/bench/concurrency.svg and .png.
 """
 
 import contextlib
 import functools
-import json
 
-from bench_support import BENCH, LOAD_WARNING, address_text, bench_worker, draw, handoff, in_turns
+from bench_support import address_text, bench_worker, draw, handoff, in_turns
 from bench_support import load, median_of
 
 CLIENTS = 64
@@ -39,8 +38,7 @@ def measure(rounds: int = 5, seconds: float = 2):
             yield (f"handler {words}, -C {number}, p99",
                    f"{median_of(given, 'p99_us') / 1e3:.1f} ms")
         yield f"handler {words}, -C 64 / -C 1", f"{rates[1] / rates[0]:.2f}"
-    (BENCH / "concurrency.json").write_text(json.dumps({
-        "clients": CLIENTS, "warning": LOAD_WARNING,
+    draw("concurrency", {
+        "clients": CLIENTS,
         "handlers": {words: {number: results[method, number] for number in CONCURRENCIES}
-                     for method, words in HANDLERS.items()}}, indent=1))
-    draw("concurrency")
+                     for method, words in HANDLERS.items()}})

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """What an idle connection that was used once costs a master and its workers, and a raw epoll loop,
-in memory of their processes."""
+in memory of their processes. Drawn as BUILD/bench/idle_connections.svg and .png."""
 
+import functools
 import pathlib
 import re
 import resource
 
-from bench_support import PASSES, can_pass, handoff, pass_words, processes_of, raw_echo
+from bench_support import PASSES, can_pass, draw, handoff, pass_words, processes_of, raw_echo
 from targets import RAW
 
 
@@ -40,17 +41,21 @@ def bytes_each(server: handoff.Server, number: int) -> list[float]:
     return [grown[0] / number, sum(grown[1:]) / number]
 
 
+def starters() -> dict:
+    return {RAW: raw_echo, "rpc-worker alone": handoff.worker,
+            **{f"--pass {what}": functools.partial(handoff.master, *pass_words(what), workers=2)
+               for what in filter(can_pass, PASSES)}}
+
+
 def measure(number: int = 10_000):
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
-    with raw_echo() as server:
-        yield f"{number} idle connections, {RAW}", f"{bytes_each(server, number)[0]:.0f} bytes each"
-    with handoff.worker() as server:
-        alone = bytes_each(server, number)[0]
-    yield f"{number} idle connections, rpc-worker alone", f"{alone:.0f} bytes each"
-    for what in filter(can_pass, PASSES):
-        with handoff.master(*pass_words(what), workers=2) as server:
-            master, workers = bytes_each(server, number)
-        yield (f"{number} idle connections, --pass {what}: master + workers",
-               f"{master:.0f} + {workers:.0f} bytes")
+    servers = {}
+    for name, start in starters().items():
+        with start() as server:
+            servers[name] = bytes_each(server, number)
+        first, rest = servers[name]
+        yield (f"{number} idle connections, {name}: it + its workers",
+               f"{first:.0f} + {rest:.0f} bytes")
+    draw("idle_connections", {"number": number, "servers": servers})
     resource.setrlimit(resource.RLIMIT_NOFILE, limits)

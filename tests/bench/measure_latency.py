@@ -4,7 +4,7 @@ and `load`, which has nothing of its code, agree on what a server can do.
 
 The greatest load of a server is what it, or the raw epoll loop if that is less, gave in a closed
 loop. At half of it, requests are due at random times, and are timed from then; the raw loop gets as
-many beside it.
+many beside it. Drawn as BUILD/bench/latency.svg and .png.
 """
 
 import functools
@@ -13,7 +13,7 @@ import re
 import statistics
 import subprocess
 
-from bench_support import LOAD_CORE, handoff, in_turns, median_of, on_core, ratio_of
+from bench_support import LOAD_CORE, draw, handoff, in_turns, median_of, on_core, ratio_of
 from targets import RAW, SIZE, Target, Targets
 
 CLIENTS = ("-C", "64")
@@ -50,7 +50,7 @@ def half_of_greatest(servers: dict) -> dict[str, float]:
     return {name: min(rate, greatest[RAW]) / 2 for name, rate in greatest.items()}
 
 
-def measure_half_load(servers: dict, rounds: int, seconds: float):
+def measure_half_load(servers: dict, rounds: int, seconds: float, measured: dict):
     rates = half_of_greatest(servers)
     results = in_turns(rounds, {
         (name, who): functools.partial(servers[who].load, *CLIENTS, "--rate", f"{rate:.0f}",
@@ -62,6 +62,7 @@ def measure_half_load(servers: dict, rounds: int, seconds: float):
         yield (f"{rates[name]:,.0f}/s: {who}, {median_of(given, 'p50_us'):.0f} us, "
                f"{median_of(given, 'p99_us'):.0f} us" + (f", {failed} failed" if failed else ""),
                f"{ratio_of(given, results[name, RAW], 'p99_us'):.2f}")
+        measured.setdefault(name, {"rate": rates[name], "results": {}})["results"][who] = given
 
 
 def measure_agreement(servers: dict, rounds: int, seconds: float):
@@ -80,10 +81,11 @@ def measure_agreement(servers: dict, rounds: int, seconds: float):
         yield f"64 connections, {name}: rpc-ping / load", f"{verdict} {ratio:.3f}"
 
 
-def measure_round_trip(servers: dict, rounds: int, seconds: float):
+def measure_round_trip(servers: dict, rounds: int, seconds: float, measured: dict):
     for name, server in servers.items():
         times = in_turns(rounds, {"rpc-ping": functools.partial(ping_time, server, seconds),
                                   "load": functools.partial(server.load, seconds=seconds)})
+        measured[name] = times
         seen = {program: median_of(given, "p50_us") for program, given in times.items()}
         added = statistics.median(mine["p50_us"] - its["p50_us"]
                                   for mine, its in zip(times["rpc-ping"], times["load"]))
@@ -95,7 +97,9 @@ def measure(rounds: int = 9, seconds: float = 0.6):
     with Targets() as targets:
         servers = {RAW: targets.raw(), **targets.ours()}
         del servers["rpc-worker alone"]
-        yield from measure_half_load(servers, rounds, 1.5 * seconds)
+        measured: dict = {"half_load": {}, "round_trip": {}}
+        yield from measure_half_load(servers, rounds, 1.5 * seconds, measured["half_load"])
         two = {name: servers[name] for name in (RAW, "--pass connection")}
-        yield from measure_round_trip(two, rounds, seconds / 2)
+        yield from measure_round_trip(two, rounds, seconds / 2, measured["round_trip"])
         yield from measure_agreement(two, rounds, seconds)
+    draw("latency", measured)

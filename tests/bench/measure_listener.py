@@ -4,16 +4,15 @@
 64 clients come one after another and stay; `info` tells each the process that has its connection.
 For 4 workers, their connections, the most first. Workers that accept for themselves wake for each
 connection one at a time (EPOLLEXCLUSIVE), or all; a master gives them in turn, or to who has least.
-Drawn as BUILD/bench/listener.svg and .png, from listener.json.
+Drawn as BUILD/bench/listener.svg and .png.
 """
 
 import collections
 import contextlib
 import functools
-import json
 import statistics
 
-from bench_support import BENCH, LOAD_WARNING, draw, handoff, in_turns
+from bench_support import draw, handoff, in_turns
 
 CLIENTS, WORKERS = 64, 4
 # The options of the master, and of the workers.
@@ -55,6 +54,4 @@ def measure(rounds: int = 15):
     for name, ranks in medians.items():
         yield (f"{CLIENTS} clients, {WORKERS} workers: {name}",
                " / ".join(f"{rank:.0f}" for rank in ranks))
-    (BENCH / "listener.json").write_text(json.dumps(
-        {"warning": LOAD_WARNING, "clients": CLIENTS, "workers": WORKERS, "ways": given}, indent=1))
-    draw("listener")
+    draw("listener", {"clients": CLIENTS, "workers": WORKERS, "ways": given})

@@ -5,14 +5,13 @@ A call takes 1 ms, or 100 ms one time in 20. What waits behind a long one waits 
 connection, or it itself, was given to that worker. The load is an open loop at random times: each
 request on one of 64 connections that stay, or on a connection of its own. All models and both kinds
 of clients are measured at the same time, since their workers only wait. Drawn as
-BUILD/bench/models.svg and .png, from models.json.
+BUILD/bench/models.svg and .png.
 """
 
 import concurrent.futures
 import contextlib
-import json
 
-from bench_support import BENCH, LOAD_WARNING, address_text, can_pass, draw, handoff, pass_words
+from bench_support import BENCH, address_text, can_pass, draw, handoff, pass_words
 from bench_support import run_load
 
 WORKERS, SHARE = 4, 0.6
@@ -55,8 +54,7 @@ def measure(seconds: float = 40):
         times = " / ".join(f"{result[key] / 1e3:.0f}" for key in QUANTILES.values())
         failed = f", {result['errors']} failed" if result["errors"] else ""
         yield f"{clients}: {model}{failed}", f"{times} ms"
-    (BENCH / "models.json").write_text(json.dumps({
-        "warning": LOAD_WARNING, "rate": rate, "quantiles": QUANTILES,
+    draw("models", {
+        "rate": rate, "quantiles": QUANTILES,
         "clients": {clients: {model: result for (at, model), result in results.items()
-                              if at == clients} for clients in CLIENTS}}, indent=1))
-    draw("models")
+                              if at == clients} for clients in CLIENTS}})

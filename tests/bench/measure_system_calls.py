@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: MIT
 """System calls for each request, ours beside the raw epoll loop's: `strace -c`, whose tables are
-left in BUILD/bench/strace/.
+left in BUILD/bench/strace/. Drawn as BUILD/bench/system_calls.svg and .png.
 
 Under strace a server is slow, so more of its clients wait for it than otherwise, and an epoll_wait
 finds more of them.
 """
 
 import contextlib
-import json
 import re
 import shutil
 import signal
 import subprocess
 
-from bench_support import BENCH, handoff
+from bench_support import BENCH, draw, handoff
 from targets import RAW, Target, Targets
 
 LOADS = {"64 connections": ("-C", "64"),
@@ -73,4 +72,4 @@ def measure(seconds: float = 0.5):
                 yield (f"{load}: {name}, calls a request + waits",
                        f"{sum(calls.values()) - waits:.2f} + {waits:.2f}")
                 yield f"    {text_of(calls)}", ""
-    (BENCH / "system_calls.json").write_text(json.dumps(found, indent=1))
+    draw("system_calls", {"loads": found})

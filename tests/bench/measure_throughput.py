@@ -3,16 +3,15 @@
 
 The servers have one core, which master and worker share, and the load has another. What counts is
 the CPU time that all processes of a server have used, so that a load that can't keep up does no
-harm. Drawn as BUILD/bench/throughput.svg and .png, from throughput.json.
+harm. Drawn as BUILD/bench/throughput.svg and .png.
 
 nginx and Node's cluster speak HTTP, and return a constant of 64 bytes; the article's server is
 Python, with a thread for each connection.
 """
 
 import functools
-import json
 
-from bench_support import BENCH, LOAD_WARNING, draw, in_turns, median_of, ratio_of
+from bench_support import draw, in_turns, median_of, ratio_of
 from targets import ARTICLE, RAW, Targets
 
 KEY = "requests_per_cpu_second"
@@ -58,8 +57,7 @@ def measure(rounds: int = 5, seconds: float = 0.6):
                               ("raw, passed", PASSED, RAW)):
         ratio = ratio_of(results[ONE_EACH, given], results[ONE_EACH, base], KEY)
         yield f"{ONE_EACH}: {name} / accepted by who serves it", f"{ratio:.2f}"
-    (BENCH / "throughput.json").write_text(json.dumps({
-        "raw": RAW, "warning": LOAD_WARNING, "key": KEY,
+    draw("throughput", {
+        "raw": RAW, "key": KEY,
         "loads": {load: {name: results[load, name] for at, name in results if at == load}
-                  for load in LOADS}}, indent=1))
-    draw("throughput")
+                  for load in LOADS}})
