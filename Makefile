@@ -82,15 +82,11 @@ asan: ## the tests with the address and undefined-behaviour sanitizers
 	@cmake --build build-asan --parallel $(JOBS)
 	@ctest --test-dir build-asan --output-on-failure --parallel $(JOBS) --no-tests=error
 
-# It makes a fork of every vfork, and then nobody hears that a program can't be executed: these want
-# to. The programs have threads in none of them that they have not in the others.
-NOT_TSAN = -E '^(cli/|unit/os|model/|system/(control|forward|handlers|passing$$|reload|upgrade))'
-
 tsan: ## the tests with the thread sanitizer
 	$(call install,$(BUILD_PACKAGES) $(TEST_PACKAGES) $(CLANG_PACKAGES))
 	$(call configure,build-tsan,-DCMAKE_CXX_COMPILER=clang++ -DHANDOFF_SANITIZE=thread)
 	@cmake --build build-tsan --parallel $(JOBS)
-	@ctest --test-dir build-tsan --output-on-failure --parallel $(JOBS) --no-tests=error $(NOT_TSAN)
+	@ctest --test-dir build-tsan --output-on-failure --parallel $(JOBS) --no-tests=error
 
 fuzz: ## fuzz each decoder for FUZZ_SECONDS (60)
 	$(call install,$(BUILD_PACKAGES) $(CLANG_PACKAGES))

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <linux/close_range.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -22,6 +23,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <sstream>
 
 #include "os/error.hpp"
@@ -29,14 +31,20 @@
 namespace handoff {
 namespace {
 
-/// What the child needs, made before vfork: between vfork and exec nothing may allocate.
+/// What the child needs, made before it is: until it executes its program, it shares our memory and
+/// may not allocate.
 struct ChildPlan {
   const SpawnOptions* options;
   std::vector<char*> argv;
   std::vector<char*> environment;
   std::vector<std::pair<int, int>> moves;  ///< sorted by the child's number
   std::array<char, 32> listen_pid{};       ///< room for the variable
+  int error = 0;                           ///< why nothing was executed, as errno
 };
+
+/// What the child needs of a stack, arguments excepted: execvpe(3) copies those onto it for a
+/// script that does not name its interpreter, and the names of files.
+constexpr std::size_t kChildStack = 64 * 1024;
 
 /// How often orphans in the middle of execve are looked at again, and after how many microseconds:
 /// for a second, which they need only when the machine is overloaded.
@@ -110,7 +118,7 @@ void add_listen_pid(ChildPlan& plan) {
   plan.environment.insert(plan.environment.begin(), plan.listen_pid.data());
 }
 
-/// Runs in the child, on the parent's memory. Returns errno.
+/// Runs in the child. Returns errno.
 int execute(ChildPlan& plan) {
   const SpawnOptions& options = *plan.options;
   // By the system call: the library's function leaves out the two signals that it uses itself, and
@@ -173,14 +181,18 @@ Look look_for_variable(pid_t pid, std::string_view variable) {
   return Look::starting;
 }
 
-/// The part between vfork and exec in a frame of its own, for the child shares our stack.
-[[gnu::noinline]] pid_t vfork_and_exec(ChildPlan& plan, volatile int& error) {
-  const pid_t pid = vfork();
-  if (pid == 0) {
-    error = execute(plan);
-    _exit(127);
-  }
-  return pid;
+/// Returns when the child has executed its program, or has ended. As vfork(2), but with a stack of
+/// its own, and with the pidfd at once. On failure -1, with errno.
+pid_t clone_and_execute(ChildPlan& plan, int& pidfd) {
+  const auto run = [](void* argument) {
+    auto& of_parent = *static_cast<ChildPlan*>(argument);
+    of_parent.error = execute(of_parent);
+    return 127;
+  };
+  const std::size_t size = kChildStack + plan.argv.size() * sizeof(char*);
+  const auto stack = std::make_unique_for_overwrite<std::byte[]>(size);
+  return clone(run, stack.get() + size, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &plan,
+               &pidfd);
 }
 
 }  // namespace
@@ -229,24 +241,18 @@ Child spawn(const SpawnOptions& options) {
   sigset_t before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  volatile int exec_error = 0;
-  const pid_t pid = vfork_and_exec(plan, exec_error);
-  const int vfork_error = errno;
+  int pidfd = -1;
+  const pid_t pid = clone_and_execute(plan, pidfd);
+  const int clone_error = errno;
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 
-  if (pid < 0) throw SystemError(vfork_error, "create a process for", options.argv[0]);
-  if (exec_error != 0) {
-    retry([&] { return waitpid(pid, nullptr, 0); });
-    throw SystemError(exec_error, "exec", options.argv[0]);
+  if (pid < 0) throw SystemError(clone_error, "create a process for", options.argv[0]);
+  Child child(pid, Fd(pidfd));
+  if (plan.error != 0) {
+    child.reap();
+    throw SystemError(plan.error, "exec", options.argv[0]);
   }
-  const int pidfd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
-  if (pidfd < 0) {
-    const int error = errno;
-    ::kill(pid, SIGKILL);
-    retry([&] { return waitpid(pid, nullptr, 0); });
-    throw SystemError(error, "pidfd_open");
-  }
-  return {pid, Fd(pidfd)};
+  return child;
 }
 
 void adopt_orphans() {

@@ -67,7 +67,7 @@ class Child {
   Fd pidfd_;
 };
 
-/// The only place that creates a process: vfork, then execvpe. Returns when the child has
+/// The only place that creates a process: as vfork, then execvpe. Returns when the child has
 /// executed its program. Throws SystemError ("exec, on NAME: ...") when it can't be executed,
 /// with the errno that execve(2) gave. Call it from the main thread.
 Child spawn(const SpawnOptions& options);
