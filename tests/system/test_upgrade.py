@@ -633,6 +633,15 @@ class Connections(UpgradeTest):
         os.mkfifo(self.path("slow"))
         return (WORKER, "-m", f"slow=cat {self.path('slow')}")
 
+    @staticmethod
+    def wait_until_told_to_drain(server):
+        """All workers of the old master were."""
+        seen = len(server.lines)
+        server.kill(signal.SIGUSR1)
+        # With a queue a worker is told to leave when the connections have moved.
+        state = "ready, " if handoff.PASS == "queue" else "draining"
+        server.wait_for_line(rf"worker \d, pid \d+: {state}|cut off", seen)
+
     def test_a_call_that_runs_gets_its_reply(self):
         server = self.launch(command=self.slow_worker())
         client = self.open(server)
@@ -643,6 +652,7 @@ class Connections(UpgradeTest):
             self.assertEqual(self.open(server).result("ping", "the new one serves"),
                              "the new one serves")
             self.assertIsNone(server.process.poll(), "the old one waits for the call")
+            self.wait_until_told_to_drain(server)
             client.send("info")
             slow.write("1")
         self.assertEqual(client.receive(), {"out": "slow", "result": 1})
@@ -658,10 +668,7 @@ class Connections(UpgradeTest):
         with open(self.path("slow"), "w", encoding="ascii") as slow:
             self.upgrade(server, server.pid)
             server.kill(signal.SIGTERM)
-            server.kill(signal.SIGUSR1)  # in the order of their numbers: it was seen before
-            # With a queue a worker is told to leave when the connections have moved.
-            state = "ready, " if handoff.PASS == "queue" else "draining"
-            server.wait_for_line(rf"worker \d, pid \d+: {state}|cut off")
+            self.wait_until_told_to_drain(server)  # by then it has seen the other signal too
             slow.write("1")
         self.assertEqual(client.receive(), {"out": "slow", "result": 1})
         self.assertEqual(self.status_of(server, server.pid), 0)
