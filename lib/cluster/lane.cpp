@@ -55,12 +55,13 @@ void Lane::run_thread(Inside& inside) {
     service.on_closed = [this](std::uint64_t id) {
       home_.send([this, id] {
         --held_;
-        owner_.closed(id);
+        owner_.closed(abandoning_ > 0 ? 0 : id);
       });
     };
     service.on_returned = [this](LiveConnection connection) {
       home_.send([this, moved = std::make_shared<LiveConnection>(std::move(connection))] {
         --held_;
+        if (abandoning_ > 0) return owner_.closed(0);
         owner_.returned(std::move(*moved));
       });
     };
@@ -77,6 +78,15 @@ void Lane::open(LiveConnection connection) {
   ++held_;
   post([moved = std::make_shared<LiveConnection>(std::move(connection))](Service& service) {
     Session::open(service, std::move(*moved));
+  });
+}
+
+/// The thread answers, behind all letters that it has sent before.
+void Lane::abandon() {
+  ++abandoning_;
+  post([this](Service& service) {
+    service.abandon();
+    home_.send([this] { --abandoning_; });
   });
 }
 

@@ -49,6 +49,8 @@ class Lane {
   void post(std::function<void(Service&)> what);
   /// Makes the methods again.
   void reload();
+  /// What is served now ends by itself: its ids are told to nobody, and 0 for them.
+  void abandon();
 
   /// Connections that it was given and has neither closed nor returned.
   std::size_t held() const { return held_; }
@@ -68,6 +70,7 @@ class Lane {
   std::atomic<std::int64_t>* requests_left_;
   Owner owner_;
   std::size_t held_ = 0;
+  std::size_t abandoning_ = 0;  ///< letters of before it may still be on their way
   std::atomic<std::uint64_t> requests_ = 0;
   std::unique_ptr<Inside> inside_;
   std::thread thread_;

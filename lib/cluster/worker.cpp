@@ -227,7 +227,7 @@ Task<void> Worker::serve_channel(Fd channel, std::vector<Fd> listeners) {
   listeners.clear();
   co_await wait_until_drained();
   service_.abandon();
-  for (Lane& lane : lanes_) lane.post([](Service& service) { service.abandon(); });
+  for (Lane& lane : lanes_) lane.abandon();
   queue_.reset();
   link_->close();
   link_.reset();
