@@ -302,6 +302,14 @@ def stop_process(pid: int):
     wait_for(is_stopped, "the process to stop")
 
 
+def catches(pid: int, number: int) -> bool:
+    """Whether the process has a handler for the signal."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        text = pathlib.Path(f"/proc/{pid}/status").read_text()
+        return bool(int(re.search(r"SigCgt:\s+(\w+)", text).group(1), 16) >> (number - 1) & 1)
+    return False
+
+
 def children(pid: int) -> list[int]:
     with contextlib.suppress(FileNotFoundError):
         text = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text()

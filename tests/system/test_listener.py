@@ -914,6 +914,13 @@ def application(environment, start_response):
             body = reply.read().decode()
             return body if reply.status == 200 else f"status {reply.status}"
 
+    @staticmethod
+    def heeds_signals(pid: int) -> bool:
+        """Whether its own worker does: until that has handlers of its own, it loses a TERM."""
+        children = handoff.children(pid)
+        return bool(children) and not any(
+            handoff.catches(child, signal.SIGHUP) for child in children)
+
     def test_reloads_cost_no_request(self):
         server = self.master(
             "--handshake", "none", "-v", workers=2,
@@ -926,6 +933,7 @@ def application(environment, start_response):
             for _ in range(handoff.count(50, 6)):
                 old = set(server.worker_pids())
                 everyone |= old
+                handoff.wait_for(lambda: all(map(self.heeds_signals, old)), "them to have begun")
                 seen = len(server.lines)
                 server.kill(signal.SIGHUP)
                 server.wait_for_line("reloaded, 2 workers", after=seen)
