@@ -29,6 +29,10 @@ class Dispatcher {
   virtual void drain(channel::Drain) {}
   /// Connections that the master itself serves.
   virtual std::size_t serving() const { return 0; }
+  /// Of those that it should give to the successor, some still have calls that no worker has got.
+  virtual bool needs_workers() const { return false; }
+  /// Connections that were lost because they could not be given to the successor.
+  virtual std::size_t lost() const { return 0; }
   /// A worker leaves to others who waits at the listeners that they share.
   virtual void others_shall_accept(WorkerLink&) {}
   /// What a worker that is started finds from descriptor 3 on, and in LISTEN_FDS.

@@ -66,6 +66,7 @@ void Lane::run_thread(Inside& inside) {
       });
     };
     service.requests_told = &requests_;
+    service.calls_told = &calls_;
     inside.reactor.run(wait_for(inside.stopped));
   } catch (...) {
     home_.send([error = std::current_exception()] { std::rethrow_exception(error); });
@@ -87,6 +88,14 @@ void Lane::abandon() {
   post([this](Service& service) {
     service.abandon();
     home_.send([this] { --abandoning_; });
+  });
+}
+
+void Lane::drain(bool give_back) {
+  ++drains_;
+  post([this, give_back](Service& service) {
+    service.drain(give_back);
+    home_.send([this] { --drains_; });
   });
 }
 

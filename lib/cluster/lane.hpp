@@ -51,9 +51,14 @@ class Lane {
   void reload();
   /// What is served now ends by itself: its ids are told to nobody, and 0 for them.
   void abandon();
+  /// As Service::drain; has_drained() once the thread has heard of it.
+  void drain(bool give_back);
+  bool has_drained() const { return drains_ == 0; }
 
   /// Connections that it was given and has neither closed nor returned.
   std::size_t held() const { return held_; }
+  /// Calls that it runs, or that wait there.
+  std::size_t calls() const { return calls_.load(std::memory_order_relaxed); }
   /// Requests since the start.
   std::uint64_t requests() const { return requests_.load(std::memory_order_relaxed); }
 
@@ -70,8 +75,10 @@ class Lane {
   std::atomic<std::int64_t>* requests_left_;
   Owner owner_;
   std::size_t held_ = 0;
+  std::size_t drains_ = 0;      ///< that it has not heard of
   std::size_t abandoning_ = 0;  ///< letters of before it may still be on their way
   std::atomic<std::uint64_t> requests_ = 0;
+  std::atomic<std::size_t> calls_ = 0;
   std::unique_ptr<Inside> inside_;
   std::thread thread_;
 };

@@ -19,6 +19,9 @@ namespace {
 /// Within which a control connection takes the last reply.
 constexpr auto kControlTime = std::chrono::seconds(1);
 
+/// How often it is seen to whether workers can be let go.
+constexpr auto kLookPause = std::chrono::milliseconds(5);
+
 /// A socket for workers or control. Who may connect is told by the peer's uid; the file's mode must
 /// let those who are named.
 Listener listen_privately(const Address& address, int type, const MasterOptions& options) {
@@ -154,7 +157,7 @@ Task<Supervisor::CutOff> Master::run() {
   }
   co_await wait_for_control();
   Supervisor::CutOff cut_off = supervisor_.cut_off();
-  cut_off.connections += dispatcher_->waiting() + cut_off_;
+  cut_off.connections += dispatcher_->waiting() + dispatcher_->lost() + cut_off_;
   co_return cut_off;
 }
 
@@ -307,15 +310,21 @@ void Master::stop() {
   on_change();
 }
 
-/// Once the connections that we serve ourselves need them no more.
+/// Once the connections that we serve ourselves need them no more. A successor may have no other
+/// workers than those that join it when they leave us: they need not wait for every client.
 Task<void> Master::retire_workers(channel::Drain how) {
   dispatcher_->drain(how);
   const TimePoint limit = deadline_after(reactor_.now(), options_.supervisor.drain_timeout);
+  while (how.give_back && dispatcher_->needs_workers() && !cut_short_ && reactor_.now() < limit) {
+    // Calls begin and end on other threads too, and nobody tells.
+    co_await changed_.wait(std::min(limit, reactor_.now() + Duration(kLookPause)));
+  }
+  if (how.give_back) supervisor_.retire_all(how);
   while (dispatcher_->serving() > 0 && !cut_short_ && reactor_.now() < limit) {
     co_await changed_.wait(limit);
   }
   cut_off_ = dispatcher_->serving();
-  supervisor_.retire_all(how);
+  if (!how.give_back || cut_short_) supervisor_.retire_all(how);
   retired_ = true;
   on_change();
 }

@@ -11,7 +11,6 @@
 
 #include "os/error.hpp"
 #include "os/socket.hpp"
-#include "pass/fd_passing.hpp"
 #include "wire/message.hpp"
 
 namespace handoff {
@@ -59,8 +58,13 @@ void MasterLink::started(std::uint64_t id) {
 /// The master counts those that we have accepted ourselves, and need not know at once.
 void MasterLink::report_later(std::vector<std::uint64_t>& ids, std::uint64_t id) {
   ids.push_back(id);
-  if (ids.size() >= kMaxIds) return wake();
+  if (hurried_ || ids.size() >= kMaxIds) return wake();
   if (!std::exchange(reports_later_, true)) set(reactor_.now() + kReportPause);
+}
+
+void MasterLink::hurry() {
+  hurried_ = true;
+  on_timer();
 }
 
 void MasterLink::on_timer() {
@@ -229,9 +233,11 @@ bool MasterLink::send_all() {
 /// False when the channel is full.
 bool MasterLink::send_queued() {
   while (!outgoing_.empty()) {
-    if (!send_now(outgoing_.front().message, {})) return false;
+    const SendOutcome outcome = send(outgoing_.front().message, {});
+    if (outcome == SendOutcome::would_block) return false;
     std::vector<Work> started = std::exchange(outgoing_.front().started, {});
     outgoing_.pop_front();
+    if (outcome != SendOutcome::sent) continue;
     for (Work& work : started) owner_.connection_passed(std::move(work));
   }
   return true;
@@ -279,10 +285,14 @@ bool MasterLink::send_ids(channel::Type type, std::vector<std::uint64_t>& ids) {
   return true;
 }
 
+SendOutcome MasterLink::send(const std::string& message, std::span<const int> descriptors) {
+  if (closed_) return SendOutcome::closed;
+  return send_fds(channel_.get(), message, descriptors).outcome;
+}
+
 /// True also when the master is gone: there is nobody to tell, and receiving finds out.
 bool MasterLink::send_now(const std::string& message, std::span<const int> descriptors) {
-  return closed_ ||
-         send_fds(channel_.get(), message, descriptors).outcome != SendOutcome::would_block;
+  return send(message, descriptors) != SendOutcome::would_block;
 }
 
 }  // namespace handoff

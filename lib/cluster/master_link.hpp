@@ -14,6 +14,7 @@
 #include "cluster/work.hpp"
 #include "os/fd.hpp"
 #include "pass/channel.hpp"
+#include "pass/fd_passing.hpp"
 
 namespace handoff {
 
@@ -21,7 +22,8 @@ namespace handoff {
 /// full one, SOCK_STREAM the plain one. Shared: its tasks keep it alive until they have ended.
 ///
 /// No connection is given to the owner before the master was told that it is started: as long as
-/// that message is not on its way, the master still has the connection.
+/// that message is not on its way, the master still has the connection. When it can't be told any
+/// more, the connection is let go: a master that had given up waiting for us has given it to another.
 class MasterLink final : public std::enable_shared_from_this<MasterLink>, private Timer {
  public:
   /// Who is told what the master says.
@@ -74,7 +76,9 @@ class MasterLink final : public std::enable_shared_from_this<MasterLink>, privat
   /// Has the master wake others that accept, or look at the queue.
   void wake_master(channel::Type type);
   /// Whether everything was sent.
-  bool idle() const { return sent_all_; }
+  bool idle() const { return sent_all_ && started_.empty() && finished_.empty(); }
+  /// From now on nothing that is to be told waits for more of its kind.
+  void hurry();
   /// Ends the tasks.
   void close();
 
@@ -97,6 +101,7 @@ class MasterLink final : public std::enable_shared_from_this<MasterLink>, privat
   std::size_t prepare_returned();
   bool send_returned();
   bool send_ids(channel::Type type, std::vector<std::uint64_t>& ids);
+  SendOutcome send(const std::string& message, std::span<const int> descriptors);
   bool send_now(const std::string& message, std::span<const int> descriptors);
   void wake();
   void report_later(std::vector<std::uint64_t>& ids, std::uint64_t id);
@@ -112,6 +117,7 @@ class MasterLink final : public std::enable_shared_from_this<MasterLink>, privat
   std::vector<std::uint64_t> started_;
   std::vector<std::uint64_t> finished_;
   bool reports_later_ = false;
+  bool hurried_ = false;
   Event some_to_send_;
   bool sent_all_ = true;
   bool heard_ = false;

@@ -199,12 +199,22 @@ void PassQueue::serve(LiveConnection connection) {
 
 void PassQueue::drain(channel::Drain how) {
   service_.drain(how.give_back);
-  for (Lane& lane : lanes_) lane.post([how](Service& service) { service.drain(how.give_back); });
+  for (Lane& lane : lanes_) lane.drain(how.give_back);
 }
 
 std::size_t PassQueue::serving() const {
   return std::accumulate(lanes_.begin(), lanes_.end(), service_.open,
                          [](std::size_t sum, const Lane& lane) { return sum + lane.held(); });
+}
+
+/// One that a worker has got is answered by it, also when it drains.
+bool PassQueue::needs_workers() const {
+  std::size_t calls = service_.calls;
+  for (const Lane& lane : lanes_) {
+    if (!lane.has_drained()) return true;
+    calls += lane.calls();
+  }
+  return calls > queue_.counts().running;
 }
 
 Task<Result> PassQueue::call(Call call) {

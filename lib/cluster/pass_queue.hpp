@@ -45,9 +45,11 @@ class PassQueue final : public Dispatcher {
   bool can_take() const override { return serving() < most_connections(); }
   void flush() override { returned_.flush(); }
   void flush_all() override { returned_.flush_all(); }
-  std::size_t waiting() const override { return returned_.waiting() + lost_; }
+  std::size_t waiting() const override { return returned_.waiting(); }
   void drain(channel::Drain how) override;
   std::size_t serving() const override;
+  bool needs_workers() const override;
+  std::size_t lost() const override { return lost_; }
 
   Queue::Counts counts() const { return queue_.counts(); }
 

@@ -144,9 +144,7 @@ void Worker::ended(std::uint64_t id) {
 
 void Worker::drain_services(bool give_back) {
   service_.drain(give_back);
-  for (Lane& lane : lanes_) {
-    lane.post([give_back](Service& service) { service.drain(give_back); });
-  }
+  for (Lane& lane : lanes_) lane.drain(give_back);
 }
 
 Task<void> Worker::run_on_channel(Fd channel, std::vector<Fd> listeners) {
@@ -223,6 +221,7 @@ Task<void> Worker::serve_channel(Fd channel, std::vector<Fd> listeners) {
                                        std::move(channel));
   require_full_channel();
   link_->start(options_.credits, options_.limits.concurrency);
+  if (limits_requests() && requests_left_ <= 0) ask_to_leave();
   if (!link_->is_full() && !listeners.empty()) listeners_passed(std::move(listeners));
   listeners.clear();
   co_await wait_until_drained();
@@ -398,6 +397,7 @@ void Worker::drain(channel::Drain how) {
     acceptor.close();
   }
   join_again_ = how.join_again;
+  if (link_) link_->hurry();
   drain_services(how.give_back);
   set_drain_limit();
   changed_.set();

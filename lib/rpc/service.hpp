@@ -85,11 +85,16 @@ struct Service final : private Poller {
     if (left > 0 && left <= number) on_most_requests();
   }
 
+  void call_begins() { tell_calls(++calls); }
+  void call_ends() { tell_calls(--calls); }
+
   std::size_t open = 0;             ///< connections
   std::vector<Session*> sessions;   ///< those that have begun; see Session::open
   std::vector<Session*> deferring;  ///< those that have replies to send at the end of the turn
   std::uint64_t requests = 0;       ///< since the start
   std::atomic<std::uint64_t>* requests_told = nullptr;  ///< the same, for other threads
+  std::size_t calls = 0;            ///< of all connections that have begun or wait
+  std::atomic<std::size_t>* calls_told = nullptr;  ///< the same, for other threads
   /// Is told the id of each connection that has been closed.
   std::function<void(std::uint64_t)> on_closed;
   /// Gets each connection that was given back.
@@ -100,6 +105,9 @@ struct Service final : private Poller {
 
  private:
   friend class Session;
+  void tell_calls(std::size_t count) {
+    if (calls_told != nullptr) calls_told->store(count, std::memory_order_relaxed);
+  }
   /// Sends what was answered in this turn.
   bool poll() override;
   void set_waiting(bool) override {}

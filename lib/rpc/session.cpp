@@ -392,6 +392,7 @@ void Session::start_call(const Method& method, const Request& request, ReplyPlac
   call.peer = *peer_;
   call.deadline = deadline_after(service_.reactor.now(), service_.limits.call_timeout);
   NextCall next{service_.handlers, &method, std::move(call), std::move(place)};
+  service_.call_begins();
   if (calls_->running < service_.limits.max_calls) return run(std::move(next));
   calls_->next.push_back(std::move(next));
 }
@@ -485,6 +486,7 @@ void Session::complete(const ReplyPlace& place, std::string_view name, std::stri
   }
   const bool was_blocked = unsent_ && !deferred_;
   --calls_->running;
+  service_.call_ends();
   start_next_calls();
   // What else is answered in this turn goes with it.
   if (calls_->running > 0) {

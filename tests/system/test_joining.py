@@ -277,6 +277,25 @@ class Going(JoiningTest):
                     self.assertEqual(client.receive(), {"out": "pong", "result": 1})
                 self.assert_ends(tracing, 0)
 
+    def test_one_that_wakes_up_too_late_does_no_harm_to_what_others_have(self):
+        master = self.master("--drain-timeout", "300ms", "-c", str(self.directory / "control"))
+        late = self.joined()
+        self.wait_until_serving(master, [late])
+        handoff.stop_process(late.pid)
+        clients = [self.open(master) for _ in range(10)]
+        for client in clients:
+            client.send("info")
+        other = self.joined()
+        self.wait_for_status(master, "worker 2.*: ready, ")
+        with handoff.Connection(str(self.directory / "control")) as control:
+            control.result("drain", {"worker": 1})
+        for client in clients:
+            self.assertEqual(client.receive()["result"]["pid"], other.pid)
+        os.kill(late.pid, signal.SIGCONT)
+        late.process.wait(handoff.PATIENCE)
+        for client in clients:
+            self.assertEqual(client.result("info")["pid"], other.pid)
+
     @staticmethod
     def end(pid: int):
         """It would outlive strace."""

@@ -638,9 +638,50 @@ class Connections(UpgradeTest):
         """All workers of the old master were."""
         seen = len(server.lines)
         server.kill(signal.SIGUSR1)
-        # With a queue a worker is told to leave when the connections have moved.
-        state = "ready, " if handoff.PASS == "queue" else "draining"
-        server.wait_for_line(rf"worker \d, pid \d+: {state}|cut off", seen)
+        server.wait_for_line(r"worker \d, pid \d+: draining|cut off", seen)
+
+    def join_new_master(self, join: str, *options: str):
+        worker = self.start(handoff.Server(WORKER, "-j", join, *options, ready=False))
+        worker.wait_for_line("joined, on")
+        return worker
+
+    @handoff.only("queue", because="a connection moves with its call, or waits for its reply")
+    def test_a_slow_call_keeps_no_idle_worker_from_the_new_master(self):
+        join = self.path("join")
+        server = self.launch("-j", join, workers=0)
+        options = self.slow_worker()[1:]
+        for _ in range(2):
+            self.join_new_master(join, *options)
+        client = self.open(server)
+        client.send("slow")
+        with open(self.path("slow"), "w", encoding="ascii") as slow:
+            pid = self.upgrade(server, server.pid)
+            self.assertEqual(self.open(server).result("ping", "served"), "served")
+            slow.write("1")
+        self.assertEqual(client.receive(), {"out": "slow", "result": 1})
+        self.assertEqual(self.status_of(server, server.pid), 0)
+        self.assertEqual(client.result("ping", "moved"), "moved")
+        self.assertEqual(self.stop(server, pid), 0)
+
+    @handoff.only("queue", because="a worker has its clients until they have read")
+    def test_who_does_not_read_keeps_no_worker_from_the_new_master(self):
+        join = self.path("join")
+        for threads in ("1", "2"):
+            with self.subTest(io_threads=threads):
+                server = self.launch("-j", join, "--io-threads", threads, workers=0)
+                worker = self.join_new_master(
+                    join, "--text", "-m", "long=head -c 900000 /dev/zero | tr '\\0' x")
+                idler = self.open(server)
+                for _ in range(16):
+                    idler.send("long")
+                pid = self.upgrade(server, server.pid)
+                self.assertEqual(self.open(server).result("ping", "served"), "served")
+                for _ in range(16):
+                    self.assertEqual(len(idler.receive()["result"]), 900_000)
+                self.assertEqual(self.status_of(server, server.pid), 0)
+                self.assertEqual(idler.result("ping", "moved"), "moved")
+                self.assertEqual(self.stop(server, pid), 0)
+                self.assertEqual(worker.process.wait(handoff.PATIENCE), 0)
 
     def test_a_call_that_runs_gets_its_reply(self):
         server = self.launch(command=self.slow_worker())
