@@ -10,7 +10,7 @@ PROGRAMS = {"load": drawing.GREY, "rpc-ping": drawing.ORANGE}
 
 
 def draw_half_load(axes, pairs: dict):
-    """For each server the raw loop at the same rate, and it."""
+    """For each server the raw epoll loop at the same rate, and it."""
     rows = [(who, results) for pair in pairs.values() for who, results in pair["results"].items()]
     for place, (_, results) in enumerate(rows):
         times = [statistics.median(result[key] for result in results) for key in QUANTILES]
@@ -19,15 +19,15 @@ def draw_half_load(axes, pairs: dict):
             axes.scatter(time, place, s=50, color=colour)
             name = "" if place else f"{key[:3]}: "
             axes.annotate(f"{name}{time:.0f}", (time, place), (0, 5), textcoords="offset points",
-                          ha="center", fontsize=8)
+                          fontsize=8)
     drawing.name_rows(axes, [who for who, _ in rows])
     for place, pair in enumerate(pairs.values()):
         axes.annotate(f"{pair['rate']:,.0f}/s", (1, 2 * place + 0.5),
                       xycoords=axes.get_yaxis_transform(), ha="right", va="center", fontsize=8)
         if place:
             axes.axhline(2 * place - 0.5, color="#EEEEEE")
-    axes.set_xlim(left=0)
     axes.margins(x=0.25)
+    axes.set_xlim(left=0)
     axes.set_xlabel("us, from when a request was due")
     axes.set_title("half of the greatest load, open loop", fontsize=10)
 

@@ -13,7 +13,9 @@ KINDS = {"receive": (drawing.BLUE, ("recvfrom", "recvmsg")),
 def parts_of(calls: dict[str, float]) -> list[tuple[float, str]]:
     known = [(sum(calls.get(name, 0) for name in names), colour)
              for colour, names in KINDS.values()]
-    return [*known, (sum(calls.values()) - sum(share for share, _ in known), drawing.LIGHT_GREY)]
+    others = sum(share for name, share in calls.items()
+                 if not any(name in names for _, names in KINDS.values()))
+    return [*known, (others, drawing.LIGHT_GREY)]
 
 
 def draw(measured: dict, plt):

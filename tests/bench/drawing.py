@@ -21,15 +21,6 @@ ORANGE, BLUE, GREEN, PINK = "#E69F00", "#0072B2", "#009E73", "#CC79A7"
 GREY, LIGHT_GREY = "#555555", "#BBBBBB"
 
 
-# By how the name of a server begins.
-COLOURS = {"raw": GREY, "rpc-": ORANGE, "--pa": BLUE}
-
-
-def colour_of(server: str) -> str:
-    return next((colour for start, colour in COLOURS.items() if server.startswith(start)),
-                LIGHT_GREY)
-
-
 def strip(axes):
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -42,12 +33,15 @@ def name_rows(axes, names):
 
 
 def stack_bars(axes, rows: dict[str, list[tuple[float, str]]], form: str):
-    """A horizontal bar for each row, of lengths and their colours, with their sum at its end."""
+    """A horizontal bar for each row, of lengths and their colours, with their sum at its end. What
+    has no length, or less, is left out."""
     for place, parts in enumerate(rows.values()):
         end = 0.0
         for length, colour in parts:
-            axes.barh(place, length, left=end, height=0.7, color=colour)
-            end += length
+            # A bar of no length would be where the axes end, whatever their margins.
+            if length > 0:
+                axes.barh(place, length, left=end, height=0.7, color=colour)
+                end += length
         if parts:
             axes.annotate(form.format(end), (end, place), (3, 0), textcoords="offset points",
                           va="center", fontsize=8, bbox={"color": "white", "pad": 0.5})
@@ -62,6 +56,9 @@ def explain(figure, measured: dict, note: str = ""):
 
 def main(draw):
     """Draws the file that the command line names, as .svg and .png beside it."""
+    if len(sys.argv) != 2:
+        print(f"Usage: {pathlib.Path(sys.argv[0]).name} BUILD/bench/SUBJECT.json", file=sys.stderr)
+        sys.exit(2)
     source = pathlib.Path(sys.argv[1])
     # Text stays text, and the same numbers give the same file.
     plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "handoff"})

@@ -21,7 +21,7 @@ def private_bytes(pid: int) -> int:
     return sum(int(kb) for kb in re.findall(r"Private_\w+:\s+(\d+) kB", text)) * 1024
 
 
-def bytes_each(server: handoff.Server, number: int) -> list[float]:
+def bytes_each(server: handoff.Server, number: int) -> list[int]:
     """For the first process of the server, and for the rest of them together."""
     def use(clients):
         for client in clients:
@@ -38,7 +38,7 @@ def bytes_each(server: handoff.Server, number: int) -> list[float]:
     grown = [private_bytes(pid) - old for pid, old in zip(pids, before)]
     for client in warm + clients:
         client.close()
-    return [grown[0] / number, sum(grown[1:]) / number]
+    return [round(grown[0] / number), round(sum(grown[1:]) / number)]
 
 
 def starters() -> dict:
@@ -56,6 +56,6 @@ def measure(number: int = 10_000):
             servers[name] = bytes_each(server, number)
         first, rest = servers[name]
         yield (f"{number} idle connections, {name}: it + its workers",
-               f"{first:.0f} + {rest:.0f} bytes")
+               f"{first} + {rest} bytes")
     draw("idle_connections", {"number": number, "servers": servers})
     resource.setrlimit(resource.RLIMIT_NOFILE, limits)
