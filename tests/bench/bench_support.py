@@ -2,7 +2,6 @@
 """What the subjects share: the programs of the build, cores, load from many clients, and turns."""
 
 import contextlib
-import functools
 import json
 import os
 import pathlib
@@ -59,16 +58,6 @@ def raw_echo(*options: str) -> handoff.Server:
 def pass_words(what: str) -> tuple[str, ...]:
     """The options of rpc-master."""
     return () if what == PASSES[0] else ("--pass", what)
-
-
-@functools.cache
-def can_pass(what: str) -> bool:
-    """Whether this rpc-master has such a --pass; `connection` is what all do."""
-    try:
-        with handoff.master(*pass_words(what), workers=1):
-            return True
-    except AssertionError:
-        return False
 
 
 def address_text(server: handoff.Server) -> str:

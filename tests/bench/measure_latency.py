@@ -95,8 +95,7 @@ def measure_round_trip(servers: dict, rounds: int, seconds: float, measured: dic
 
 def measure(rounds: int = 9, seconds: float = 0.6):
     with Targets() as targets:
-        servers = {RAW: targets.raw(), **targets.ours()}
-        del servers["rpc-worker alone"]
+        servers = {RAW: targets.raw(), **targets.masters()}
         measured: dict = {"half_load": {}, "round_trip": {}}
         yield from measure_half_load(servers, rounds, 1.5 * seconds, measured["half_load"])
         two = {name: servers[name] for name in (RAW, "--pass connection")}

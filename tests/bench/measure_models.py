@@ -11,7 +11,7 @@ BUILD/bench/models.svg and .png.
 import concurrent.futures
 import contextlib
 
-from bench_support import BENCH, address_text, can_pass, draw, handoff, pass_words
+from bench_support import BENCH, address_text, draw, handoff, pass_words
 from bench_support import run_load
 
 WORKERS, SHARE = 4, 0.6
@@ -41,8 +41,6 @@ def measure(seconds: float = 40):
         pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(16))
         runs = {}
         for model, way in MODELS.items():
-            if not can_pass(way[0]):
-                continue
             for clients, words in CLIENTS.items():
                 server = start(stack, *way)
                 runs[clients, model] = pool.submit(

@@ -7,8 +7,8 @@ import functools
 import pathlib
 
 import peers
-from bench_support import LOAD_CORE, PASSES, SERVER_CORE, address_text, can_pass, handoff, on_core
-from bench_support import pass_words, processes_of, raw_echo, run_load
+from bench_support import LOAD_CORE, PASSES, SERVER_CORE, address_text, handoff, on_core, pass_words
+from bench_support import processes_of, raw_echo, run_load
 
 # Of a method that all of them have.
 METHOD, SIZE = "ping", 64
@@ -53,10 +53,12 @@ class Targets(contextlib.ExitStack):
             handoff.master, *pass_words(what), workers=1,
             command=[handoff.tool("rpc-worker"), *options]))
 
+    def masters(self) -> dict[str, Target]:
+        """One with each --pass that there is."""
+        return {f"--pass {what}": self.master(what) for what in PASSES}
+
     def ours(self) -> dict[str, Target]:
-        """The worker alone, and a master with each --pass that there is."""
-        return {"rpc-worker alone": self.worker(),
-                **{f"--pass {what}": self.master(what) for what in filter(can_pass, PASSES)}}
+        return {"rpc-worker alone": self.worker(), **self.masters()}
 
     def others(self) -> dict[str, Target]:
         """The peers that are installed; those of HTTP answer with as many bytes."""
