@@ -2,8 +2,8 @@
 """Ten reloads under load, here and under nginx and Node's cluster: what do clients notice?
 
 16 clients stay connected and call every 10 ms; 16 threads make a connection for each call. A
-connection counts as lost when the server ends it, announced or not. Peers that are not installed are
-left out (`make bench-deps`).
+connection counts as lost when the server ends it, announced or not. Peers that are not installed
+are left out (`make bench-deps`).
 """
 
 import collections

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Reloads, upgrades and kills under load for a long time: `python3 tests/bench/soak.py BUILD [MINUTES]`.
+"""Reloads, upgrades and kills under load for a long time:
+
+    python3 tests/bench/soak.py BUILD [MINUTES]
 
 Every five seconds the descriptors and the memory of the master and of its workers are written down;
 in the end they are drawn to BUILD/bench/soak.svg. They should be flat. Prints what clients saw.
