@@ -22,18 +22,6 @@ SERVER_CORE, LOAD_CORE = CORES[0], CORES[-1]
 PASSES = ("connection", "listener", "queue")
 
 
-def load_warning(limit: float = 0.5) -> str:
-    load = os.getloadavg()[0]
-    if load <= limit:
-        return ""
-    return (f"warning: a load average of {load:.2f} at the start: other programs run, or ran just "
-            "before, and spoil the numbers")
-
-
-# Made before anything runs; empty when the machine was idle.
-LOAD_WARNING = load_warning()
-
-
 @contextlib.contextmanager
 def on_core(core: int | None):
     """What is started meanwhile runs there, and what it starts."""
@@ -51,7 +39,7 @@ def bench_worker(*options: str) -> handoff.Server:
 
 
 def raw_echo(*options: str) -> handoff.Server:
-    """The bare epoll loop that the others are measured against."""
+    """The raw epoll loop, which the others are measured against."""
     return handoff.Server(str(BENCH / "raw_echo"), "-l", "127.0.0.1:0", *options)
 
 
@@ -98,15 +86,6 @@ def in_turns(rounds: int, cases: dict) -> dict:
         for name, case in cases.items():
             given[name].append(case())
     return given
-
-
-def draw(subject: str, measured: dict):
-    """Writes what was measured to BUILD/bench/SUBJECT.json, and has draw_SUBJECT.py draw it, with
-    Debian's Python, whichever runs us: Debian's matplotlib is for that one."""
-    file = BENCH / f"{subject}.json"
-    file.write_text(json.dumps({"warning": LOAD_WARNING, **measured}, indent=1))
-    script = pathlib.Path(__file__).with_name(f"draw_{subject}.py")
-    subprocess.run(["/usr/bin/python3", "-B", script, file], check=True)
 
 
 def median_of(results: list[dict], key: str) -> float:

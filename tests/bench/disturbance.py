@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Whether others used the machine while something was measured."""
+"""Whether others used the machine before or while something was measured."""
 
 import contextlib
 import ctypes
@@ -8,6 +8,15 @@ import pathlib
 import resource
 
 PR_SET_CHILD_SUBREAPER = 36
+
+
+def load_warning(limit: float = 0.5) -> str:
+    """Before anything runs; empty when the machine was idle."""
+    load = os.getloadavg()[0]
+    if load <= limit:
+        return ""
+    return (f"warning: a load average of {load:.2f} at the start: other programs run, or ran just "
+            "before, and spoil the numbers")
 
 
 class Disturbance:

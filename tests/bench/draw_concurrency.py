@@ -40,8 +40,9 @@ def draw(measured: dict, plt):
                      for rounds in results.values())
         times = many / one
         axes.set_title(f"handler {words}: × {times:.{0 if times >= 10 else 1}f}", fontsize=11)
-    figure.suptitle(f"One worker process, {measured['clients']} clients: a call at a time (-C 1), "
-                    "or 64", weight="bold")
+    numbers = " or ".join(next(iter(handlers.values())))
+    figure.suptitle(f"One worker process, {measured['clients']} clients, at most {numbers} calls "
+                    "at a time (-C)", weight="bold")
     note = "Bars are medians of the rounds, lines from the least to the greatest. Scales differ."
     drawing.explain(figure, measured, note)
 

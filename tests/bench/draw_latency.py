@@ -45,7 +45,7 @@ def draw(measured: dict, plt):
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained")
     draw_half_load(left, measured["half_load"])
     draw_round_trip(right, measured["round_trip"])
-    figure.suptitle("Times of replies, 64-byte params", weight="bold")
+    figure.suptitle(f"Times of replies, {measured['size']}-byte params", weight="bold")
     drawing.explain(figure, measured, "Medians of the rounds.")
 
 

@@ -47,7 +47,8 @@ def draw(measured: dict, plt):
         axes.set_axisbelow(True)
         drawing.strip(axes)
     all_axes[0].set_yticks(range(len(models)), models)
-    figure.suptitle("Calls of 1 ms, and 100 ms one time in 20, at 60 % load on 4 workers (-C 1)",
+    figure.suptitle(f"Calls of {measured['calls']}, at {100 * measured['share']:.0f} % load "
+                    f"({measured['rate']:.0f}/s) on {measured['workers']} workers (-C 1)",
                     weight="bold")
     drawing.explain(figure, measured)
 

@@ -51,7 +51,7 @@ def stack_bars(axes, rows: dict[str, list[tuple[float, str]]], form: str):
 
 def explain(figure, measured: dict, note: str = ""):
     """Below the picture: how to read it, and what spoiled the numbers."""
-    figure.supxlabel("\n".join(filter(None, [note, measured["warning"]])), fontsize=8)
+    figure.supxlabel("\n".join(filter(None, [note, *measured["warnings"]])), fontsize=8)
 
 
 def main(draw):

@@ -8,12 +8,13 @@ Both take 1 ms. Drawn as BUILD/bench/concurrency.svg and .png.
 import contextlib
 import functools
 
-from bench_support import address_text, bench_worker, draw, handoff, in_turns
-from bench_support import load, median_of
+from bench_support import address_text, bench_worker, handoff, in_turns, load, median_of
 
 CLIENTS = 64
 CONCURRENCIES = (1, 64)
-HANDLERS = {"wait": "waits 1 ms for a backend", "compute": "computes for 1 ms"}
+HANDLING = 0.001  # seconds
+HANDLERS = {"wait": f"waits {HANDLING * 1e3:g} ms for a backend",
+            "compute": f"computes for {HANDLING * 1e3:g} ms"}
 
 
 def measure(rounds: int = 5, seconds: float = 2):
@@ -26,7 +27,7 @@ def measure(rounds: int = 5, seconds: float = 2):
             servers["wait", number] = stack.enter_context(handoff.worker(*forward, *concurrency))
             servers["compute", number] = stack.enter_context(bench_worker(*concurrency))
         results = in_turns(rounds, {
-            (method, number): functools.partial(load, server, method, 0.001,
+            (method, number): functools.partial(load, server, method, HANDLING,
                                                 connections=CLIENTS, seconds=seconds)
             for (method, number), server in servers.items()})
     for method, words in HANDLERS.items():
@@ -37,8 +38,8 @@ def measure(rounds: int = 5, seconds: float = 2):
             yield f"handler {words}, -C {number}", f"{rates[-1]:.0f} requests/s"
             yield (f"handler {words}, -C {number}, p99",
                    f"{median_of(given, 'p99_us') / 1e3:.1f} ms")
-        yield f"handler {words}, -C 64 / -C 1", f"{rates[1] / rates[0]:.2f}"
-    draw("concurrency", {
-        "clients": CLIENTS,
-        "handlers": {words: {number: results[method, number] for number in CONCURRENCIES}
-                     for method, words in HANDLERS.items()}})
+        few, many = CONCURRENCIES
+        yield f"handler {words}, -C {many} / -C {few}", f"{rates[1] / rates[0]:.2f}"
+    return {"clients": CLIENTS,
+            "handlers": {words: {number: results[method, number] for number in CONCURRENCIES}
+                         for method, words in HANDLERS.items()}}

@@ -7,11 +7,11 @@ import pathlib
 import re
 import resource
 
-from bench_support import PASSES, draw, handoff, pass_words, processes_of, raw_echo
+from bench_support import PASSES, handoff, pass_words, processes_of, raw_echo
 from targets import RAW
 
 
-# As the raw loop knows it.
+# As the raw epoll loop knows it.
 PING = b'{"in":"ping","params":null}'
 
 
@@ -57,5 +57,5 @@ def measure(number: int = 10_000):
         first, rest = servers[name]
         yield (f"{number} idle connections, {name}: it + its workers",
                f"{first} + {rest} bytes")
-    draw("idle_connections", {"number": number, "servers": servers})
     resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    return {"number": number, "servers": servers}

@@ -3,8 +3,8 @@
 and `load`, which has nothing of its code, agree on what a server can do.
 
 The greatest load of a server is what it, or the raw epoll loop if that is less, gave in a closed
-loop. At half of it, requests are due at random times, and are timed from then; the raw loop gets as
-many beside it. Drawn as BUILD/bench/latency.svg and .png.
+loop. At half of it, requests are due at random times, and are timed from then; the raw epoll loop
+gets as many beside it. Drawn as BUILD/bench/latency.svg and .png.
 """
 
 import functools
@@ -13,7 +13,7 @@ import re
 import statistics
 import subprocess
 
-from bench_support import LOAD_CORE, draw, handoff, in_turns, median_of, on_core, ratio_of
+from bench_support import LOAD_CORE, handoff, in_turns, median_of, on_core, ratio_of
 from targets import RAW, SIZE, Target, Targets
 
 CLIENTS = ("-C", "64")
@@ -89,16 +89,16 @@ def measure_round_trip(servers: dict, rounds: int, seconds: float, measured: dic
         seen = {program: median_of(given, "p50_us") for program, given in times.items()}
         added = statistics.median(mine["p50_us"] - its["p50_us"]
                                   for mine, its in zip(times["rpc-ping"], times["load"]))
-        yield (f"round trip, {name}: bare loop {seen['load']:.1f} us, rpc-ping "
+        yield (f"round trip, {name}: load {seen['load']:.1f} us, rpc-ping "
                f"{seen['rpc-ping']:.1f} us, adds", f"{added:.1f} us")
 
 
 def measure(rounds: int = 9, seconds: float = 0.6):
     with Targets() as targets:
         servers = {RAW: targets.raw(), **targets.masters()}
-        measured: dict = {"half_load": {}, "round_trip": {}}
+        measured: dict = {"size": SIZE, "half_load": {}, "round_trip": {}}
         yield from measure_half_load(servers, rounds, 1.5 * seconds, measured["half_load"])
         two = {name: servers[name] for name in (RAW, "--pass connection")}
         yield from measure_round_trip(two, rounds, seconds / 2, measured["round_trip"])
         yield from measure_agreement(two, rounds, seconds)
-    draw("latency", measured)
+    return measured

@@ -11,12 +11,12 @@ BUILD/bench/models.svg and .png.
 import concurrent.futures
 import contextlib
 
-from bench_support import BENCH, address_text, draw, handoff, pass_words
-from bench_support import run_load
+from bench_support import BENCH, address_text, handoff, pass_words, run_load
 
 WORKERS, SHARE = 4, 0.6
 SHORT, TIMES, ONE_IN = 0.001, 100, 20  # as bench_worker's `vary` has it
 MEAN = SHORT * (ONE_IN - 1 + TIMES) / ONE_IN
+CALLS = f"{SHORT * 1e3:g} ms, or {SHORT * TIMES * 1e3:g} ms one time in {ONE_IN}"
 # What is passed, the options of the master, and of the workers.
 MODELS = {"connection, round-robin": ("connection", ("-b", "round-robin"), ()),
           "connection, least": ("connection", ("-b", "least"), ()),
@@ -47,12 +47,12 @@ def measure(seconds: float = 40):
                     run_load, *words, "--rate", f"{rate:.1f}", "-t", str(seconds), "--warm-up", "2",
                     address_text(server), "vary", str(SHORT), errors=True)
         results = {case: run.result() for case, run in runs.items()}
-    yield f"calls of 1 ms, or 100 ms one time in {ONE_IN}, {rate:.0f}/s", " / ".join(QUANTILES)
+    yield f"calls of {CALLS}, {rate:.0f}/s", " / ".join(QUANTILES)
     for (clients, model), result in results.items():
         times = " / ".join(f"{result[key] / 1e3:.0f}" for key in QUANTILES.values())
         failed = f", {result['errors']} failed" if result["errors"] else ""
         yield f"{clients}: {model}{failed}", f"{times} ms"
-    draw("models", {
-        "rate": rate, "quantiles": QUANTILES,
-        "clients": {clients: {model: result for (at, model), result in results.items()
-                              if at == clients} for clients in CLIENTS}})
+    return {"calls": CALLS, "rate": rate, "share": SHARE, "workers": WORKERS,
+            "quantiles": QUANTILES,
+            "clients": {clients: {model: result for (at, model), result in results.items()
+                                  if at == clients} for clients in CLIENTS}}

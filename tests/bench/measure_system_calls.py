@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 
-from bench_support import BENCH, draw, handoff
+from bench_support import BENCH, handoff
 from targets import RAW, Target, Targets
 
 LOADS = {"64 connections": ("-C", "64"),
@@ -57,7 +57,7 @@ def text_of(calls: dict[str, float], least: float = 0.005) -> str:
 def measure(seconds: float = 0.5):
     if not shutil.which("strace"):
         yield "system calls a request", "strace is missing"
-        return
+        return None
     (BENCH / "strace").mkdir(exist_ok=True)
     found = {}
     with Targets() as targets:
@@ -72,4 +72,4 @@ def measure(seconds: float = 0.5):
                 yield (f"{load}: {name}, calls a request + waits",
                        f"{sum(calls.values()) - waits:.2f} + {waits:.2f}")
                 yield f"    {text_of(calls)}", ""
-    draw("system_calls", {"loads": found})
+    return {"loads": found}
