@@ -215,8 +215,17 @@ void Master::handle_signal(int signal) {
         return;
       }
       return stop();
-    case SIGHUP: return reactor_.spawn(ignore(reload()));
-    case SIGUSR2: return reactor_.spawn(ignore(upgrade()));
+    case SIGHUP:
+      if (successor_ && !handed_over_ && !stopping_) {
+        reload_put_off_ = true;
+        return report_(Severity::info, "reload: put off, for an upgrade is under way");
+      }
+      return reactor_.spawn(ignore(reload()));
+    case SIGUSR2:
+      if (successor_ && !handed_over_ && !stopping_) {
+        return report_(Severity::info, "upgrading already");
+      }
+      return reactor_.spawn(ignore(upgrade()));
     case SIGTTIN:
       if (stopping_ || handed_over_) return;
       if (options_.supervisor.command.empty()) {
@@ -299,7 +308,7 @@ void Master::stop() {
   stopping_ = true;
   if (successor_) successor_->give_up();
   manager_.stopping();
-  report_(Severity::detail, "stopping");
+  report_(Severity::info, "stopping");
   if (accepting_ && pass_listener_ == nullptr) {
     for (Acceptor& acceptor : acceptors_) acceptor.accept_waiting();
     dispatcher_->flush_all();
@@ -358,6 +367,7 @@ Task<std::string> Master::upgrade() {
     successor_.reset();
     report_(Severity::error, fmt::format("upgrade: {}{}", last_upgrade_,
                                          stopping_ ? "" : "; this master serves on"));
+    if (std::exchange(reload_put_off_, false)) reactor_.spawn(ignore(reload()));
     changed_.notify_all();
     co_return last_upgrade_;
   }

@@ -149,9 +149,10 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   bool accepting_ = false;
   bool stopping_ = false;
   bool handed_over_ = false;
-  bool retired_ = false;     ///< the workers were told to leave
-  bool cut_short_ = false;   ///< by a second signal
-  std::size_t cut_off_ = 0;  ///< connections that we served ourselves
+  bool retired_ = false;         ///< the workers were told to leave
+  bool cut_short_ = false;       ///< by a second signal
+  bool reload_put_off_ = false;  ///< until an upgrade has failed
+  std::size_t cut_off_ = 0;      ///< connections that we served ourselves
 };
 
 }  // namespace handoff

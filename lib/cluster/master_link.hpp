@@ -23,7 +23,8 @@ namespace handoff {
 ///
 /// No connection is given to the owner before the master was told that it is started: as long as
 /// that message is not on its way, the master still has the connection. When it can't be told any
-/// more, the connection is let go: a master that had given up waiting for us has given it to another.
+/// more, the connection is let go: a master that had given up waiting for us has given it to
+/// another.
 class MasterLink final : public std::enable_shared_from_this<MasterLink>, private Timer {
  public:
   /// Who is told what the master says.

@@ -202,7 +202,10 @@ void Queue::lose(Seat& seat) {
       continue;
     }
     ++counts_.died;
-    answer(slot, Result::error(ErrorCode::worker_died, "the worker died while it executed this"));
+    answer(slot, Result::error(ErrorCode::worker_died,
+                               slot.end <= seat.rings.read_by_other()
+                                   ? "the worker died while it executed this"
+                                   : "the worker has left, and may still execute this"));
   }
   // They were there before all that waits.
   std::sort(again.begin(), again.end(),

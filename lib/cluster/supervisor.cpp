@@ -262,6 +262,8 @@ Task<std::string> Supervisor::reload_once() {
   std::vector<std::pair<int, pid_t>> successors;
   for (Place& place : places_) {
     if (place.retired || !problem.empty()) continue;
+    // One that replace() has started may have read what it is made of before that was changed.
+    if (place.next != nullptr) drop_next(place);
     if (start_next(place, problem)) successors.emplace_back(place.number, place.next->child.pid());
   }
   bool all_ready = false;
@@ -322,7 +324,9 @@ Task<std::string> Supervisor::replace(int number) {
   progress_.notify_all();
   if (is_next(place->next)) promote_next(*place);
   if (is_next(place->current)) co_return "";
-  co_return last_failure_;
+  if (!reloading_) co_return last_failure_;
+  while (reloading_ && !stopping_) co_await progress_.wait();
+  co_return reload_problem_;
 }
 
 /// For a worker that has asked to be drained. It serves until it was replaced.
@@ -349,7 +353,6 @@ Task<void> Supervisor::recycle(int number, pid_t pid) {
 }
 
 bool Supervisor::start_next(Place& place, std::string& problem) {
-  if (place.next != nullptr) return true;
   try {
     place.next = &start(place);
     return true;

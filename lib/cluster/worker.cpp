@@ -162,8 +162,10 @@ Task<void> Worker::run_joined(Address address, Duration wait) {
     co_await serve_channel(std::move(channel));
     if (leaving_ || !join_again_) co_return;
     if (refusals_ > 1 && is_full) {
-      throw Unreachable(fmt::format("join, on {}: the master does not let us (see its --allow-uid)",
-                                    address.text));
+      throw Unreachable(fmt::format(
+          "join, on {}: the master does not let us (see its --allow-uid), or has as many "
+          "workers as it takes",
+          address.text));
     }
     // Without messages a refusal can't be told from an end: not too often.
     if (refusals_ > 0) {

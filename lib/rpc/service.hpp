@@ -93,7 +93,7 @@ struct Service final : private Poller {
   std::vector<Session*> deferring;  ///< those that have replies to send at the end of the turn
   std::uint64_t requests = 0;       ///< since the start
   std::atomic<std::uint64_t>* requests_told = nullptr;  ///< the same, for other threads
-  std::size_t calls = 0;            ///< of all connections that have begun or wait
+  std::size_t calls = 0;                           ///< of all connections that have begun or wait
   std::atomic<std::size_t>* calls_told = nullptr;  ///< the same, for other threads
   /// Is told the id of each connection that has been closed.
   std::function<void(std::uint64_t)> on_closed;

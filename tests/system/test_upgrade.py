@@ -876,6 +876,22 @@ class Several(UpgradeTest):
         self.assertEqual(self.stop(server, pid), 0)
         self.assert_nobody_left(server)
 
+    def test_hup_during_an_upgrade_that_fails_is_a_reload_after_it(self):
+        server = self.launch()
+        before = set(server.worker_pids())
+        self.put_gate()
+        server.kill(signal.SIGUSR2)
+        successor = self.wait_at_gate()
+        server.kill(signal.SIGHUP)
+        server.wait_for_line("reload: put off")
+        server.kill(signal.SIGUSR2)
+        server.wait_for_line("upgrading already")
+        os.kill(successor, signal.SIGKILL)
+        server.wait_for_line("this master serves on")
+        server.wait_for_line("reloaded, 2 workers")
+        handoff.wait_for(lambda: not before & set(server.worker_pids()), "the old workers to leave")
+        self.assertEqual(self.stop(server, server.pid), 0)
+
     def test_an_upgrade_during_a_reload(self):
         server = self.launch()
         with Load(server.address) as load:
