@@ -69,21 +69,25 @@ Task<ExitCode> CallCommand::run() {
   co_return code;
 }
 
+/// Tries until there is a connection, or as long as the options allow.
 Task<void> CallCommand::connect() {
   Duration pause = kFirstPause;
+  std::exception_ptr refusal;  // of the last attempt that was not cut short
   for (;;) {
-    std::exception_ptr error;
     const TimePoint limit =
         std::min(deadline_, deadline_after(Clock::now(), options_.connect_timeout));
     try {
       client_ = co_await Client::connect(reactor_, options_.address, limit, options_.max_frame);
       co_return;
     } catch (const Unreachable&) {
-      error = std::current_exception();
+      refusal = std::current_exception();
+    } catch (const TimedOut&) {
+      // That the last attempt had too little time says less than why others failed.
+      if (!refusal || limit < deadline_) throw;
     }
-    if (!options_.wait && retries_left_-- <= 0) std::rethrow_exception(error);
-    if (Clock::now() >= deadline_) std::rethrow_exception(error);
+    if (!options_.wait && retries_left_-- <= 0) std::rethrow_exception(refusal);
     co_await reactor_.sleep_until(std::min(deadline_, Clock::now() + pause));
+    if (Clock::now() >= deadline_) std::rethrow_exception(refusal);
     pause = std::min<Duration>(pause * 2, kLastPause);
   }
 }

@@ -458,6 +458,23 @@ NEITHER="neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '\"text\"'
   expect 3 '' 'rpc-call: connect, on ./none: No such file or directory'
 }
 
+@test "at the deadline the reason is why the last attempt failed, over TCP too" {
+  start server python3 "$SUPPORT/scripted_server.py" --late 127.0.0.1:0 silent
+  said server '^bound'
+  local option
+  for option in --wait --retry=1000; do
+    tool rpc-call "$option" -t 200ms ":$(port_of server)" ping
+    expect 3 '' "rpc-call: connect, on 127.0.0.1:$(port_of server): Connection refused"
+  done
+}
+
+@test "an attempt that the deadline cuts short does not hide why those before it failed" {
+  start call rpc-call --wait -t 2s ./s ping
+  start server python3 "$SUPPORT/scripted_server.py" ./s deaf
+  finish call
+  expect_match 3 '' 'rpc-call: connect, on \./s: (No such file or directory|Connection refused)'
+}
+
 # Servers that misbehave.
 
 @test "a server that never answers is a timeout" {
