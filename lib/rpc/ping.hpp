@@ -55,7 +55,7 @@ struct PingResult {
   enum class Verdict {
     answered,
     no_reply,         ///< or fewer than `count` by the deadline
-    unreachable,      ///< there was never a connection
+    unreachable,      ///< there was never a connection; the only address is not tried again
     protocol_broken,  ///< something else than a reply came; probing ended there
   };
 
@@ -111,7 +111,7 @@ class Pinger {
   Pinger& operator=(const Pinger&) = delete;
 
   /// Probes until all is done, the deadline has passed or stop() was called: give it to
-  /// Reactor::run. Throws Unreachable when the first connection to the only address fails.
+  /// Reactor::run.
   Task<void> run();
 
   /// Sends no more, and ends once what may come any moment has come (twice the longest round trip

@@ -202,21 +202,21 @@ void PingReport::print_json_summary(const PingResult& result) {
                       ms(statistics.percentile(50)), ms(statistics.percentile(90)),
                       ms(statistics.percentile(99)), ms(statistics.percentile(99.9)));
   }
+  // Of no probes, 0 % would look like good news.
+  const std::string loss = statistics.sent() > 0 ? loss_text(statistics) : "null";
   print(fmt::format(
       R"({{"type":"summary","address":{},"sent":{},"received":{},"errors":{},"late":{},)"
-      R"("loss_percent":{:g},"duration_ms":{:.3f},"rtt_ms":{}}})"
+      R"("loss_percent":{},"duration_ms":{:.3f},"rtt_ms":{}}})"
       "\n",
       quote_json(result.address), statistics.sent(), statistics.received(), statistics.errors(),
-      statistics.late(), statistics.loss_percent(), ms(result.duration), rtt));
+      statistics.late(), loss, ms(result.duration), rtt));
 }
 
 void PingReport::print_summary(const PingResult& result) {
-  if (result.started) {
-    if (options_.json) {
-      print_json_summary(result);
-    } else {
-      print_text_summary(result);
-    }
+  if (options_.json) {
+    print_json_summary(result);
+  } else if (result.started) {
+    print_text_summary(result);
   }
   std::fflush(options_.out);
   if (!result.looks_like_delayed_ack()) return;

@@ -54,8 +54,8 @@ class PingReport final : public PingObserver {
   void on_detail(std::string_view text) override;
   void on_status_request(const std::vector<const PingResult*>& results) override;
 
-  /// What ping prints when it ends; a hint about the server goes to `error`. Nothing for an address
-  /// that was never pinged.
+  /// What ping prints when it ends; a hint about the server goes to `error`. For an address that
+  /// was never pinged there is no footer, but an object of JSON.
   void print_summary(const PingResult& result);
 
  private:

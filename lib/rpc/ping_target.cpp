@@ -46,6 +46,8 @@ Task<void> PingTarget::run() {
   try {
     const std::string ping_params(payload_.json(0));
     first = co_await peer_.reach(ping_params);
+  } catch (const Unreachable& error) {
+    unreachable(error.what());
   } catch (const ProtocolError& error) {
     protocol_broken(error.what());
   }
@@ -258,6 +260,12 @@ void PingTarget::detail(std::string_view text) {
   if (!finished_) run_.observer.on_detail(text);
 }
 
+void PingTarget::unreachable(std::string_view text) {
+  trouble(text);
+  finish();
+  result_.verdict = PingResult::Verdict::unreachable;
+}
+
 void PingTarget::protocol_broken(std::string_view text) {
   trouble(text);
   broken_ = true;
@@ -281,9 +289,7 @@ void PingTarget::hold() {
 }
 
 void PingTarget::give_up() {
-  trouble(peer_.why_not() + " (until the deadline)");
-  finish();
-  result_.verdict = PingResult::Verdict::unreachable;
+  unreachable(peer_.why_not() + " (until the deadline)");
 }
 
 void PingTarget::finish() {

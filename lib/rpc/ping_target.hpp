@@ -49,6 +49,8 @@ class PingTarget {
   void late(std::uint64_t seq, Duration rtt);
   void trouble(std::string_view text);
   void detail(std::string_view text);
+  /// There is no first connection: this address is done with.
+  void unreachable(std::string_view text);
   /// What came is no reply: this address is done with.
   void protocol_broken(std::string_view text);
   /// Replies or losses have been counted: perhaps the next probe is due, or it was the last.

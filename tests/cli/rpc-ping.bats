@@ -180,6 +180,19 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
   [ "$stderr" = "rpc-ping: connect, on $address: Connection refused" ]
 }
 
+@test "with -J an address that can't be reached has a summary too" {
+  summary_of() {
+    printf '{"type":"summary","address":"%s","sent":0,"received":0,"errors":0,"late":0,"loss_percent":null,"duration_ms":0.000,"rtt_ms":null}' "$1"
+  }
+  address=$(closed_address)
+  tool rpc-ping -J -c 1 "$address"
+  expect 3 "$(summary_of "$address")" "rpc-ping: connect, on $address: Connection refused"
+  tool rpc-ping -J -q -x -w 0.05 "$address" ./none.sock
+  expect 3 "$(summary_of "$address"; echo; summary_of ./none.sock)" \
+    "rpc-ping: connect, on $address: Connection refused (until the deadline)
+rpc-ping: connect, on ./none.sock: No such file or directory (until the deadline)"
+}
+
 @test "of several addresses, one where nobody listens makes status 3, and the others are pinged" {
   serve
   nobody=$(closed_address)

@@ -154,6 +154,19 @@ TEST_CASE_FIXTURE(ReportTest, "an address that was never pinged has no footer") 
   CHECK(out.text().empty());
 }
 
+TEST_CASE_FIXTURE(ReportTest, "in JSON, an address that was never pinged has a summary") {
+  PingReportOptions wanted = options();
+  wanted.json = true;
+  PingReport report(std::move(wanted));
+  PingResult result;
+  result.address = "./none";
+  report.print_summary(result);
+  CHECK(out.text() ==
+        R"({"type":"summary","address":"./none","sent":0,"received":0,"errors":0,"late":0,)"
+        R"("loss_percent":null,"duration_ms":0.000,"rtt_ms":null})"
+        "\n");
+}
+
 TEST_CASE_FIXTURE(ReportTest, "JSON lines") {
   PingReportOptions wanted = options();
   wanted.json = true;
