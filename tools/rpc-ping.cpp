@@ -102,6 +102,7 @@ void choose_report(const Tool& tool, const PingOptions& ping, bool flood,
   report.flush_lines = !report.dots && (terminal || slow);
   report.shows_pace = ping.pace == Pace::flood || ping.pace == Pace::adaptive;
   report.error = [&tool](std::string_view text) { tool.log.error(text); };
+  report.info = [&tool](std::string_view text) { tool.log.info(text); };
   if (tool.log.level() == Log::Level::verbose) {
     report.detail = [&tool](std::string_view text) { tool.log.detail(text); };
   }

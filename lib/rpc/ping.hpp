@@ -85,6 +85,8 @@ class PingObserver {
   virtual void on_error(const PingResult& result, std::uint64_t seq, std::string_view problem) = 0;
   /// A reply to a probe that is lost already.
   virtual void on_late(const PingResult& result, std::uint64_t seq, Duration rtt) = 0;
+  /// A server is not up yet, and waited for, "what, on what: why"; once for each address.
+  virtual void on_waiting(std::string_view text) = 0;
   /// Something failed, "what, on what: why", and its probes with it; on_lost() follows for each.
   virtual void on_trouble(std::string_view text) = 0;
   /// Worth saying to somebody who wants to know more.

@@ -64,6 +64,7 @@ Task<std::unique_ptr<Client>> PingPeer::try_first_connection(std::string_view pi
 }
 
 Task<std::unique_ptr<Client>> PingPeer::reach(std::string_view ping_params) {
+  bool waiting = false;
   for (Duration wait = kShortestWait;; wait = std::min(2 * wait, kLongestWait)) {
     try {
       std::unique_ptr<Client> client = co_await try_first_connection(ping_params);
@@ -79,7 +80,11 @@ Task<std::unique_ptr<Client>> PingPeer::reach(std::string_view ping_params) {
       if (run_.alone) throw Unreachable(why_not_);
       co_return nullptr;  // its probes will say why
     }
-    run_.observer.on_detail(why_not_);
+    if (std::exchange(waiting, true)) {
+      run_.observer.on_detail(why_not_);
+    } else {
+      run_.observer.on_waiting(why_not_ + " (waiting)");
+    }
     co_await run_.reactor.sleep_until(Clock::now() + wait);
   }
 }

@@ -121,9 +121,14 @@ void PingReport::on_late(const PingResult& result, std::uint64_t seq, Duration r
       fmt::format("ping, on {}: seq={}: late, after {} ms", result.address, seq, ping_time(rtt)));
 }
 
-void PingReport::say(std::string_view text) {
+void PingReport::say(const Say& how, std::string_view text) {
+  if (!how) return;
   std::fflush(options_.out);
-  options_.error(text);
+  how(text);
+}
+
+void PingReport::on_waiting(std::string_view text) {
+  say(options_.info, text);
 }
 
 void PingReport::on_trouble(std::string_view text) {
@@ -133,21 +138,19 @@ void PingReport::on_trouble(std::string_view text) {
     if (said_.size() == kMostRemembered) said_.clear();
     said_.emplace(text);
   }
-  say(text);
+  say(options_.error, text);
 }
 
 void PingReport::on_error(const PingResult& result, std::uint64_t seq, std::string_view problem) {
   if (options_.lines) {
-    say(fmt::format("ping, on {}: seq={}: {}", result.address, seq, problem));
+    say(options_.error, fmt::format("ping, on {}: seq={}: {}", result.address, seq, problem));
   } else {
     on_trouble(fmt::format("ping, on {}: {}", result.address, problem));
   }
 }
 
 void PingReport::on_detail(std::string_view text) {
-  if (!options_.detail) return;
-  std::fflush(options_.out);
-  options_.detail(text);
+  say(options_.detail, text);
 }
 
 void PingReport::on_status_request(const std::vector<const PingResult*>& results) {

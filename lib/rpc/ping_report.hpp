@@ -28,6 +28,7 @@ struct PingReportOptions {
   std::FILE* status = stderr;  ///< answers to SIGQUIT
   /// Get lines of diagnostics, "what, on what: why".
   std::function<void(std::string_view)> error;
+  std::function<void(std::string_view)> info;
   std::function<void(std::string_view)> detail;
 
   bool json = false;        ///< an object a line, nothing else
@@ -50,6 +51,7 @@ class PingReport final : public PingObserver {
   void on_lost(const PingResult& result, std::uint64_t seq, std::string_view why) override;
   void on_error(const PingResult& result, std::uint64_t seq, std::string_view problem) override;
   void on_late(const PingResult& result, std::uint64_t seq, Duration rtt) override;
+  void on_waiting(std::string_view text) override;
   void on_trouble(std::string_view text) override;
   void on_detail(std::string_view text) override;
   void on_status_request(const std::vector<const PingResult*>& results) override;
@@ -59,7 +61,8 @@ class PingReport final : public PingObserver {
   void print_summary(const PingResult& result);
 
  private:
-  void say(std::string_view text);
+  using Say = std::function<void(std::string_view)>;
+  void say(const Say& how, std::string_view text);
   void print(std::string_view text);
   void flush_if_due();
   std::string stamp() const;

@@ -304,12 +304,27 @@ rpc-ping: connect, on ./none.sock: No such file or directory (until the deadline
   [ "$(count_lines '^1 sent, 1 received, 0% loss')" -eq 1 ]
 }
 
+@test "-x says once for each address why it waits, and nothing with -q" {
+  start ping rpc-ping -x -c 1 ./late.sock ./later.sock
+  said ping '^rpc-ping: connect, on \./late\.sock: No such file or directory \(waiting\)$'
+  said ping '^rpc-ping: connect, on \./later\.sock: No such file or directory \(waiting\)$'
+  start quiet rpc-ping -x -q -c 1 ./later.sock
+  serve --unix ./late.sock
+  eventually lines_match ping.out '^pong from \./late\.sock: ' 1
+  serve --unix ./later.sock
+  finish ping
+  [ "$status" -eq 0 ]
+  [ "$(wc -l <<<"$stderr")" -eq 2 ]
+  finish quiet
+  [ "$status" -eq 0 ]
+  [ -z "$stderr" ]
+}
+
 @test "-x gives up at -w: status 3" {
   address=$(closed_address)
   tool rpc-ping -x -w 0.05 "$address"
-  [ "$status" -eq 3 ]
-  [ -z "$output" ]
-  [ "$stderr" = "rpc-ping: connect, on $address: Connection refused (until the deadline)" ]
+  expect 3 '' "rpc-ping: connect, on $address: Connection refused (waiting)
+rpc-ping: connect, on $address: Connection refused (until the deadline)"
 }
 
 @test "INT prints the summary, QUIT the status so far" {

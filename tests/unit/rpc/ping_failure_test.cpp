@@ -187,6 +187,9 @@ TEST_CASE_FIXTURE(PingTest, "waiting ends when the server answers") {
   wanted.wait_until_up = true;
   CHECK(run(wanted).statistics.received() == 2);
   CHECK(server.connections() == 3);
+  REQUIRE(recorder.waits.size() == 1);
+  CHECK(recorder.waits.front().starts_with("call, on " + server.address() + ": "));
+  CHECK(recorder.waits.front().ends_with(" (waiting)"));
   CHECK(recorder.troubles.empty());
 }
 
