@@ -2,6 +2,8 @@
 // rpc-call: calls a method of a server from the command line.
 #include <unistd.h>
 
+#include <utility>
+
 #include "cli/call.hpp"
 #include "cli/options.hpp"
 #include "cli/params.hpp"
@@ -49,7 +51,7 @@ handoff::CallOptions parse(Tool& tool) {
 
   const std::size_t needed = options.list ? 1 : 2;
   if (words.empty()) throw handoff::InvalidArgument("no ADDR (see rpc-call --help)");
-  options.address = handoff::Address::parse(words[0]);
+  options.address = handoff::parse_server(words[0]);
   if (words.size() < needed) throw handoff::InvalidArgument("no METHOD (see rpc-call --help)");
   if (options.list) {
     if (words.size() > 1) throw handoff::InvalidArgument("--list takes no METHOD");
@@ -68,8 +70,9 @@ handoff::CallOptions parse(Tool& tool) {
 }
 
 ExitCode run(Tool& tool) {
+  handoff::CallOptions options = parse(tool);
   handoff::Reactor reactor;
-  handoff::CallCommand command(reactor, parse(tool), tool.log);
+  handoff::CallCommand command(reactor, std::move(options), tool.log);
   return reactor.run_for_result(command.run());
 }
 

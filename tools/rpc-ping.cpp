@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "cli/options.hpp"
 #include "cli/tool_main.hpp"
 #include "os/error.hpp"
 #include "os/fd.hpp"
@@ -147,7 +148,7 @@ CommandLine parse(Tool& tool) {
   const std::vector<std::string> words = tool.parse_words();
 
   if (words.empty()) throw InvalidArgument("no ADDR (see rpc-ping --help)");
-  for (const std::string& word : words) line.addresses.push_back(Address::parse(word));
+  for (const std::string& word : words) line.addresses.push_back(handoff::parse_server(word));
   ping.pace = pace.choose(ping.interval);
   ping.check(line.addresses);
   if (loss->count() > 0) line.limits.loss_percent = most_loss;

@@ -106,9 +106,10 @@ Task<ExitCode> CallCommand::call_once() {
   }
 }
 
-/// The server said that it did not run the call.
+/// The server said that it did not run the call, and can be connected to again.
 bool CallCommand::is_worth_retrying(const Reply& reply) const {
   if (retries_left_ <= 0 || !reply.is_error()) return false;
+  if (options_.address.kind == Address::Kind::inherited) return false;
   const int code = parse_error_result(reply.result).code;
   return code == static_cast<int>(ErrorCode::busy) ||
          code == static_cast<int>(ErrorCode::shutting_down) ||
@@ -174,7 +175,13 @@ Task<void> CallCommand::send_lines() {
   std::array<char, 64 * 1024> buffer;
   std::string rest;
   for (;;) {
-    const IoResult result = co_await input.read_some(buffer);
+    IoResult result{IoResult::Outcome::end};
+    try {
+      result = co_await input.read_some(buffer);
+    } catch (const SystemError& error) {
+      // It is closed, or not open for reading.
+      throw SystemError(error.error_number(), error.attempt(), "stdin");
+    }
     if (result.outcome == IoResult::Outcome::broken) {
       throw SystemError(result.error_number, "read", "stdin");
     }

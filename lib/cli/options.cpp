@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/options.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -61,6 +62,20 @@ CLI::Option* add_address(CLI::App& app, const std::string& names, std::optional<
       .add_option_function<std::string>(
           names, [&address](const std::string& text) { address = Address::parse(text); }, help)
       ->type_name(type);
+}
+
+Address parse_server(std::string_view word) {
+  Address address = Address::parse(word);
+  if (address.kind != Address::Kind::inherited) return address;
+  const int flags = fcntl(address.number, F_GETFL);
+  if (flags < 0) {
+    throw InvalidArgument(fmt::format("descriptor, on {}: it is not open", word));
+  }
+  if ((flags & O_ACCMODE) != O_RDWR) {
+    throw InvalidArgument(
+        fmt::format("descriptor, on {}: it is not open for reading and writing", word));
+  }
+  return address;
 }
 
 void require_named(const Address& address, std::string_view what) {

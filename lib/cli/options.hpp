@@ -57,6 +57,11 @@ CLI::Option* add_choice(CLI::App& app, const std::string& names, Value& value,
 CLI::Option* add_address(CLI::App& app, const std::string& names, std::optional<Address>& address,
                          const std::string& help, const std::string& type);
 
+/// The address of a server to call, from a word. Throws InvalidArgument, also when it is fd:N and
+/// that is not open for reading and writing. Call it before this process opens anything: its own
+/// descriptors would do.
+Address parse_server(std::string_view word);
+
 /// What a client may make a server hold or wait for. `mark` goes before each explanation.
 void add_session_options(Tool& tool, SessionLimits& limits, const std::string& mark = "");
 

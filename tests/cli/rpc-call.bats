@@ -385,9 +385,19 @@ NEITHER="neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '\"text\"'
   expect 0 1 ''
 }
 
-@test "fd:N that is not open is a failure of the tool" {
-  tool bash -c 'rpc-call fd:7 echo 1 7>&-'
-  expect_match 125 '' 'rpc-call: .*: Bad file descriptor'
+@test "fd:N that is not open, or one way only, is a usage error" {
+  local number
+  for number in 3 4 5 6 7 9; do
+    tool bash -c "rpc-call fd:$number echo 1 $number>&-"
+    expect 2 '' "rpc-call: descriptor, on fd:$number: it is not open"
+  done
+  local why='it is not open for reading and writing'
+  tool bash -c 'rpc-call fd:7 echo 1 7</dev/null'
+  expect 2 '' "rpc-call: descriptor, on fd:7: $why"
+  tool bash -c 'rpc-call fd:7 echo 1 7>/dev/null'
+  expect 2 '' "rpc-call: descriptor, on fd:7: $why"
+  tool bash -c 'rpc-call fd:0 echo 1 <&-'
+  expect 2 '' "rpc-call: descriptor, on fd:0: $why"
 }
 
 # Servers that are not there, and those that come later.
@@ -437,6 +447,12 @@ NEITHER="neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '\"text\"'
   expect 1 '' 'rpc-call: echo, on ./s: busy'
   tool rpc-call ./s echo
   expect 1 '' 'rpc-call: echo, on ./s: busy'
+}
+
+@test "--retry can't connect a descriptor again" {
+  start_server 127.0.0.1:0 'reply:{"out":"error","result":{"code":-32003,"message":"busy"}}'
+  tool bash -c "rpc-call --retry 2 fd:7 echo 7<>/dev/tcp/127.0.0.1/$(port_of server)"
+  expect 1 '' 'rpc-call: echo, on fd:7: busy'
 }
 
 @test "--retry does not repeat a call that was run" {
@@ -657,9 +673,9 @@ rpc-call: params, line 3: not JSON: empty'
 @test "a stdin that can't be read is a failure of the tool" {
   start_worker
   tool rpc-call ./w echo - <.
-  expect_match 125 '' 'rpc-call: read.*: Is a directory'
+  expect 125 '' 'rpc-call: read, on stdin: Is a directory'
   tool bash -c 'rpc-call ./w echo - <&-'
-  expect_match 125 '' 'rpc-call: .*'
+  expect 125 '' 'rpc-call: read, on stdin: Bad file descriptor'
 }
 
 # JSON-RPC.

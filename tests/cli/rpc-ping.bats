@@ -391,8 +391,18 @@ rpc-ping: connect, on $address: Connection refused (until the deadline)"
   refuses 'duration, on x: write 250ms, 2s, 1m or 1h' rpc-ping -i x :1
   refuses 'duration, on -1: write 250ms, 2s, 1m or 1h' rpc-ping -W -1 :1
   refuses 'in-flight, on reconnect: a connection has one probe then' rpc-ping --reconnect -P 2 :1
-  refuses "connect, on fd:0: a descriptor can't be connected again, so it has one connection" \
-    rpc-ping --reconnect fd:0
+  refuses "connect, on fd:7: a descriptor can't be connected again, so it has one connection" \
+    rpc-ping --reconnect fd:7 7<>/dev/null
+}
+
+@test "fd:N that is not open, or one way only, is a usage error" {
+  local number
+  for number in 3 5 9; do
+    tool bash -c "rpc-ping -c 1 fd:$number $number>&-"
+    expect 2 '' "rpc-ping: descriptor, on fd:$number: it is not open"
+  done
+  tool bash -c 'rpc-ping -c 1 fd:7 7</dev/null'
+  expect 2 '' 'rpc-ping: descriptor, on fd:7: it is not open for reading and writing'
 }
 
 @test "paces exclude each other, except -f and -i" {

@@ -2,6 +2,7 @@
 #include "cli/options.hpp"
 
 #include <doctest/doctest.h>
+#include <sys/socket.h>
 
 #include <cerrno>
 #include <chrono>
@@ -14,6 +15,7 @@
 #include "cli/tool_main.hpp"
 #include "os/error.hpp"
 #include "os/fd.hpp"
+#include "os/socket.hpp"
 #include "unit/support.hpp"
 #include "wire/message.hpp"
 
@@ -22,6 +24,7 @@ using handoff::Duration;
 using handoff::InvalidArgument;
 using handoff::parse_duration;
 using handoff::parse_duration_range;
+using handoff::parse_server;
 using handoff::split_name_value;
 using handoff::Tool;
 using handoff::test::thrown_by;
@@ -101,6 +104,22 @@ std::vector<Address> inherited() {
 }
 
 }  // namespace
+
+TEST_CASE("a server's descriptor must be open, for reading and writing") {
+  const auto word = [](const handoff::Fd& fd) { return "fd:" + std::to_string(fd.get()); };
+  const auto problem = [](const std::string& text) -> std::string {
+    return thrown_by<InvalidArgument>([&] { (void)parse_server(text); }).what();
+  };
+  const auto [socket, peer] = handoff::make_socket_pair(SOCK_STREAM);
+  CHECK(parse_server(word(socket)).number == socket.get());
+  handoff::Pipe pipe = handoff::make_pipe();
+  for (handoff::Fd* end : {&pipe.read_end, &pipe.write_end}) {
+    const std::string text = word(*end);
+    CHECK(problem(text) == "descriptor, on " + text + ": it is not open for reading and writing");
+    end->reset();
+    CHECK(problem(text) == "descriptor, on " + text + ": it is not open");
+  }
+}
 
 TEST_CASE("a duration has a unit, or is in seconds") {
   CHECK(parse_duration("250us") == 250us);
