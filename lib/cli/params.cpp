@@ -3,14 +3,20 @@
 
 #include <fmt/format.h>
 
+#include <set>
+#include <utility>
+
 #include "os/error.hpp"
 #include "wire/message.hpp"
 
 namespace handoff {
 namespace {
 
-/// `"key":value`.
-std::string member_from_word(const std::string& word) {
+constexpr const char* kMixed =
+    "write only one JSON value, only KEY=TEXT and KEY:=JSON words, or only -";
+
+/// The key, and the value as JSON.
+std::pair<std::string, std::string> member_from_word(const std::string& word) {
   const auto equals = word.find('=');
   if (equals == std::string::npos || equals == 0) {
     throw InvalidArgument(fmt::format(
@@ -18,13 +24,11 @@ std::string member_from_word(const std::string& word) {
         word));
   }
   const std::string value = word.substr(equals + 1);
-  if (word[equals - 1] != ':') {
-    return fmt::format("{}:{}", quote_json(word.substr(0, equals)), quote_json(value));
-  }
+  if (word[equals - 1] != ':') return {word.substr(0, equals), quote_json(value)};
   if (const auto problem = json_problem(value)) {
     throw InvalidArgument(fmt::format("params, on {}: not JSON behind := ({})", word, *problem));
   }
-  return fmt::format("{}:{}", quote_json(word.substr(0, equals - 1)), value);
+  return {word.substr(0, equals - 1), value};
 }
 
 }  // namespace
@@ -39,9 +43,17 @@ std::string params_from_words(std::span<const std::string> words) {
                                       *json_problem(words.front())));
   }
   std::string object = "{";
+  std::set<std::string> keys;
   for (const std::string& word : words) {
+    if (words.size() > 1 && (word == "-" || !json_problem(word))) {
+      throw InvalidArgument(fmt::format("params, on {}: {}", word, kMixed));
+    }
+    const auto [key, value] = member_from_word(word);
+    if (!keys.insert(key).second) {
+      throw InvalidArgument(fmt::format("params, on {}: the key is given twice", key));
+    }
     if (object.size() > 1) object += ',';
-    object += member_from_word(word);
+    object += fmt::format("{}:{}", quote_json(key), value);
   }
   return object + "}";
 }

@@ -4,6 +4,7 @@
 
 load common
 
+MIXED='write only one JSON value, only KEY=TEXT and KEY:=JSON words, or only -'
 NEITHER="neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '\"text\"')"
 
 # The command line.
@@ -148,10 +149,23 @@ NEITHER="neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '\"text\"'
 @test "words that are neither JSON nor pairs are a usage error" {
   refuses "params, on foo: $NEITHER" rpc-call :1 echo foo
   refuses "params, on =2: $NEITHER" rpc-call :1 echo =2
-  refuses "params, on 2: $NEITHER" rpc-call :1 echo a=1 2
-  refuses "params, on 1: $NEITHER" rpc-call :1 echo 1 2
-  refuses "params, on -: $NEITHER" rpc-call :1 echo - a=1
+  refuses "params, on foo: $NEITHER" rpc-call :1 echo foo bar
   refuses "params, on 1e400: $NEITHER" rpc-call :1 echo 1e400
+}
+
+@test "one form of params excludes the others" {
+  refuses "params, on 1: $MIXED" rpc-call :1 echo 1 2
+  refuses "params, on 2: $MIXED" rpc-call :1 echo a=1 2
+  refuses "params, on {\"a\":1}: $MIXED" rpc-call :1 echo '{"a":1}' b=2
+  refuses "params, on \"a=1\": $MIXED" rpc-call :1 echo '"a=1"' b=2
+  refuses "params, on -: $MIXED" rpc-call :1 echo - a=1
+  refuses "params, on -: $MIXED" rpc-call :1 echo - 5
+  refuses "params, on -: $MIXED" rpc-call :1 echo a=1 -
+}
+
+@test "a key that is given twice is a usage error" {
+  refuses 'params, on a: the key is given twice' rpc-call :1 echo a=1 a=2
+  refuses 'params, on a: the key is given twice' rpc-call :1 echo a:=1 b=1 a=1
 }
 
 @test "an empty word is neither JSON nor a pair" {

@@ -69,13 +69,23 @@ TEST_CASE("a word that is neither JSON nor a member is refused with the forms th
       R"(neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '"text"'))";
   CHECK(problem({"foo"}) == "params, on foo: " + forms);
   CHECK(problem({"=1"}) == "params, on =1: " + forms);
-  CHECK(problem({"a=1", "2"}) == "params, on 2: " + forms);
-  CHECK(problem({"1", "2"}) == "params, on 1: " + forms);
+  CHECK(problem({"a=1", "foo"}) == "params, on foo: " + forms);
 }
 
-TEST_CASE("JSON is not a member among others") {
-  CHECK_THROWS_AS(params({"{}", "a=1"}), InvalidArgument);
-  CHECK_THROWS_AS(params({"a=1", "{}"}), InvalidArgument);
+TEST_CASE("JSON and the dash are refused among other words") {
+  const std::string why = "write only one JSON value, only KEY=TEXT and KEY:=JSON words, or only -";
+  CHECK(problem({"1", "2"}) == "params, on 1: " + why);
+  CHECK(problem({"a=1", "2"}) == "params, on 2: " + why);
+  CHECK(problem({"{}", "a=1"}) == "params, on {}: " + why);
+  CHECK(problem({"a=1", "\"b=c\""}) == "params, on \"b=c\": " + why);
+  CHECK(problem({"-", "5"}) == "params, on -: " + why);
+  CHECK(problem({"a=1", "-"}) == "params, on -: " + why);
+}
+
+TEST_CASE("a key that is given twice is refused") {
+  CHECK(problem({"a=1", "b=2", "a=3"}) == "params, on a: the key is given twice");
+  CHECK(problem({"a=1", "a:=2"}) == "params, on a: the key is given twice");
+  CHECK(params({"a=1", "A=2", "a:b=3"}) == R"({"a":"1","A":"2","a:b":"3"})");
 }
 
 TEST_CASE("a word that begins like JSON is refused with what is wrong with it") {
