@@ -73,19 +73,25 @@ Task<ExitCode> CallCommand::run() {
 Task<void> CallCommand::connect() {
   Duration pause = kFirstPause;
   std::exception_ptr refusal;  // of the last attempt that was not cut short
+  std::string reason;
+  std::string said;
   for (;;) {
     const TimePoint limit =
         std::min(deadline_, deadline_after(Clock::now(), options_.connect_timeout));
     try {
       client_ = co_await Client::connect(reactor_, options_.address, limit, options_.max_frame);
+      log_.detail(fmt::format("connected, on {}", options_.address.text));
       co_return;
-    } catch (const Unreachable&) {
+    } catch (const Unreachable& error) {
       refusal = std::current_exception();
+      reason = error.what();
     } catch (const TimedOut&) {
       // That the last attempt had too little time says less than why others failed.
       if (!refusal || limit < deadline_) throw;
     }
     if (!options_.wait && retries_left_-- <= 0) std::rethrow_exception(refusal);
+    if (reason != said) log_.detail(reason + " (waiting)");
+    said = reason;
     co_await reactor_.sleep_until(std::min(deadline_, Clock::now() + pause));
     if (Clock::now() >= deadline_) std::rethrow_exception(refusal);
     pause = std::min<Duration>(pause * 2, kLastPause);

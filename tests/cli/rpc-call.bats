@@ -505,6 +505,26 @@ NEITHER="neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '\"text\"'
   expect_match 3 '' 'rpc-call: connect, on \./s: (No such file or directory|Connection refused)'
 }
 
+@test "-v says what is waited for, each new reason once, and that there is a connection" {
+  start call rpc-call -v --wait ./s echo
+  said call '^rpc-call: connect, on \./s: No such file or directory \(waiting\)$'
+  start server python3 "$SUPPORT/scripted_server.py" --late ./s 'reply:{"out":"echo","result":1}'
+  said call '^rpc-call: connect, on \./s: Connection refused \(waiting\)$'
+  kill -USR1 "${pid[server]}"
+  finish call
+  expect 0 1 'rpc-call: connect, on ./s: No such file or directory (waiting)
+rpc-call: connect, on ./s: Connection refused (waiting)
+rpc-call: connected, on ./s'
+}
+
+@test "-v says that there is a connection, in line mode too" {
+  start_worker
+  tool rpc-call -v ./w echo 1
+  expect 0 1 'rpc-call: connected, on ./w'
+  tool rpc-call -v ./w echo - <<<$'1\n2'
+  expect 0 $'1\n2' 'rpc-call: connected, on ./w'
+}
+
 # Servers that misbehave.
 
 @test "a server that never answers is a timeout" {
