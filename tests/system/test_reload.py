@@ -730,6 +730,25 @@ class BadSuccessors(TestCase):
         self.assertEqual(pids & set(server.worker_pids()), set())
         self.assertIsNone(self.control.result("status")["last_reload_problem"])
 
+    def test_a_reload_does_not_make_do_with_one_that_was_started_before_it(self):
+        gate, mark = self.directory / "gate", self.directory / "mark"
+        os.mkfifo(gate)
+        os.mkfifo(mark)
+        worker = f"exec {handoff.tool('rpc-worker')} -m version='echo"
+        self.write(f"{worker} 1'")
+        server = self.start_master(command=[str(self.script)])
+        self.write(f"echo >{mark}; cat {gate}; {worker} 2'")
+        drain = threading.Thread(target=self.control.call, args=("drain", {"worker": 1}))
+        drain.start()
+        mark.read_text()  # it has read what it is to be
+        self.write(f"{worker} 3'")
+        server.kill(signal.SIGHUP)
+        server.wait_for_line("reloaded, 1 worker")
+        drain.join()
+        with server.connect() as client:
+            self.assertEqual(client.result("version"), 3)
+        handoff.wait_for(lambda: len(server.worker_pids()) == 1, "the others to leave")
+
     def test_that_crash(self):
         server, clients, pids = self.start_scripted()
         good = self.script.read_text()
