@@ -4,11 +4,13 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <set>
 
 #include "cli/options.hpp"
 #include "cli/receive.hpp"
 #include "cli/tool_main.hpp"
 #include "os/error.hpp"
+#include "os/socket.hpp"
 
 namespace {
 
@@ -23,7 +25,15 @@ std::string socket_word(const std::vector<std::string>& words) {
     throw handoff::InvalidArgument("more than one SOCKET; a command stands behind --");
   }
   if (!words.empty()) return words[0];
-  if (const char* channel = std::getenv("HANDOFF_CHANNEL_FD")) return std::string("fd:") + channel;
+  if (const char* channel = std::getenv("HANDOFF_CHANNEL_FD")) {
+    const int number = std::atoi(channel);
+    if (number > 0 && handoff::socket_type(number) == SOCK_SEQPACKET) {
+      throw handoff::InvalidArgument(
+          "HANDOFF_CHANNEL_FD, on fd:" + std::string(channel) +
+          ": a channel of the full handshake; give rpc-master --handshake none");
+    }
+    return std::string("fd:") + channel;
+  }
   throw handoff::InvalidArgument("no SOCKET (see fdrecv --help)");
 }
 
@@ -34,8 +44,8 @@ ReceiveOptions parse(Tool& tool) {
   bool listen_fds = false;
   bool connect = false;
   tool.describe("Receive a descriptor: copy it to stdout, or run COMMAND with it.",
-                "fdrecv [options] SOCKET\n"
-                "       fdrecv [options] SOCKET -- COMMAND [ARG...]");
+                "fdrecv [options] [SOCKET]\n"
+                "       fdrecv [options] [SOCKET] -- COMMAND [ARG...]");
   auto& app = tool.app;
   app.add_flag("-c,--connect", connect, "Connect to SOCKET instead of listening on it");
   app.add_flag("--wait", options.exchange.wait, "With -c: wait until somebody listens on SOCKET")
@@ -72,10 +82,13 @@ ReceiveOptions parse(Tool& tool) {
   options.exchange.socket = handoff::parse_socket(socket_word(words), STDIN_FILENO);
   options.command = tool.after_dashes;
   if (!options.numbers.empty()) options.placement = Placement::numbers;
+  if (std::set(options.numbers.begin(), options.numbers.end()).size() < options.numbers.size()) {
+    throw handoff::InvalidArgument("--fd names a descriptor twice");
+  }
   if (only_stdin) options.placement = Placement::stdin_only;
   if (listen_fds) options.placement = Placement::listen_fds;
   const bool places = options.placement != Placement::stdio || stdio || options.keep;
-  if (options.command.empty() && places && !options.json) {
+  if (options.command.empty() && (places || tool.has_dashes) && !options.json) {
     throw handoff::InvalidArgument("no COMMAND behind --");
   }
   if (!options.command.empty() && options.json) {

@@ -2,6 +2,7 @@
 // rpc-master: accepts connections and passes each of them to one of its workers.
 #include <fmt/format.h>
 
+#include <set>
 #include <thread>
 
 #include "cli/options.hpp"
@@ -17,10 +18,27 @@ using handoff::Tool;
 void refuse_queue_options(const CLI::App& app) {
   for (const CLI::Option* option : app.get_options()) {
     if (option->count() == 0 || !option->get_description().starts_with("(queue)")) continue;
+    const std::string name = option->get_name();
+    const bool is_ours =
+        name == "--idempotent" || name == "--queue-limit" || name == "--io-threads";
     throw handoff::InvalidArgument(
-        fmt::format("{} is for --pass queue; else workers serve the clients: give it to rpc-worker",
-                    option->get_name()));
+        fmt::format("{} is for --pass queue{}", name,
+                    is_ours ? "" : "; else workers serve the clients: give it to rpc-worker"));
   }
+}
+
+/// Nobody can listen in two ways at one place.
+void refuse_twice(const handoff::MasterOptions& options) {
+  std::set<std::string> seen;
+  const auto add = [&seen](const handoff::Address& address) {
+    const bool chosen = address.text.ends_with(":0");  // a free port each
+    if (!chosen && !seen.insert(address.text).second) {
+      throw handoff::InvalidArgument(fmt::format("listen, on {}: named twice", address.text));
+    }
+  };
+  for (const handoff::Address& address : options.listen) add(address);
+  if (options.join) add(*options.join);
+  if (options.control) add(*options.control);
 }
 
 handoff::MasterOptions parse(Tool& tool) {
@@ -30,7 +48,7 @@ handoff::MasterOptions parse(Tool& tool) {
   std::vector<std::string> idempotent;
   options.workers = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   auto& app = tool.app;
-  tool.describe("Accept connections, and pass each of them to one of the workers.",
+  tool.describe("Accept connections and pass them to workers; supervise and replace the workers.",
                 "rpc-master [-l ADDR]... [-n N] [options] -- COMMAND [ARG...]\n"
                 "       rpc-master [-l ADDR]... [-j PATH] [options]");
   add_listen_options(tool, options.listen, options.allow_public);
@@ -55,7 +73,7 @@ handoff::MasterOptions parse(Tool& tool) {
       ->type_name("HOW");
   handoff::add_choice(app, "--handshake", supervisor.handshake,
                       {{"full", handoff::Handshake::full}, {"none", handoff::Handshake::none}},
-                      "full (default), or none: the article's plain protocol")
+                      "full (default), or none: a byte with each connection, and no more")
       ->type_name("WHAT");
   app.add_option("--max-connections", options.max_connections, "Stop accepting above it")
       ->check(CLI::Range(1, 100000000))
@@ -92,7 +110,7 @@ handoff::MasterOptions parse(Tool& tool) {
       ->allow_extra_args(false);
   app.add_option("--pidfile", options.pidfile, "Write the process id there, once ready")
       ->type_name("PATH");
-  tool.parse();
+  tool.parse(": the workers' command stands behind --");
 
   queue.idempotent.insert(idempotent.begin(), idempotent.end());
   if (options.pass != handoff::Pass::queue) refuse_queue_options(app);
@@ -100,6 +118,7 @@ handoff::MasterOptions parse(Tool& tool) {
   if (options.control) handoff::require_named(*options.control, "control");
   handoff::add_inherited_listeners(options.listen);
   if (options.listen.empty()) options.listen = {handoff::Address::parse("127.0.0.1:8080")};
+  refuse_twice(options);
   supervisor.command = tool.after_dashes;
   if (supervisor.command.empty()) {
     if (!options.join) {
@@ -107,7 +126,7 @@ handoff::MasterOptions parse(Tool& tool) {
           "no command for the workers; write it behind --, as in "
           "`rpc-master -- rpc-worker`, or let them join by --join PATH");
     }
-    if (app.count("--workers") > 0) {
+    if (app.count("--workers") > 0 && options.workers > 0) {
       throw handoff::InvalidArgument("--workers needs a command behind --");
     }
     options.workers = 0;

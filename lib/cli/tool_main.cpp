@@ -147,7 +147,13 @@ Duration parse_duration(std::string_view text) {
     throw InvalidArgument(
         fmt::format("duration, on {}: write 250ms, 2s, 1m or 1h", text.empty() ? "''" : text));
   }
-  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(value * seconds));
+  const auto duration =
+      std::chrono::duration_cast<Duration>(std::chrono::duration<double>(value * seconds));
+  // 0 has a meaning of its own.
+  if (value > 0 && duration == Duration()) {
+    throw InvalidArgument(fmt::format("duration, on {}: shorter than a nanosecond", text));
+  }
+  return duration;
 }
 
 Tool::Tool(const char* name, int argc, char** words_in)
@@ -170,22 +176,35 @@ void Tool::describe(const std::string& sentence, const std::string& usage) {
   app.formatter(std::make_shared<HelpFormatter>(usage));
 }
 
-void Tool::parse() {
+void Tool::parse_options() {
+  app.allow_extras();
   app.parse(words_);
   if (more_ > less_) log.set_level(Log::Level::verbose);
   if (more_ < less_) log.set_level(Log::Level::quiet);
 }
 
+void Tool::refuse_option(const std::string& word) const {
+  throw InvalidArgument(fmt::format("unknown option {} (see {} --help)", word, app.get_name()));
+}
+
+void Tool::parse(std::string_view remedy) {
+  parse_options();
+  const std::vector<std::string> extra = app.remaining();
+  // In CLI11's list unknown options come first.
+  const auto first = std::find_first_of(argv.begin(), argv.end(), extra.begin(), extra.end());
+  if (first == argv.end()) return;
+  if (first->starts_with('-')) refuse_option(*first);
+  throw InvalidArgument(
+      fmt::format("unexpected word {}{} (see {} --help)", *first, remedy, app.get_name()));
+}
+
 std::vector<std::string> Tool::parse_positionals() {
   // Declared positionals would be taken apart: CLI11 reads "[1,2]" as a list of its own.
-  app.allow_extras();
-  parse();
+  parse_options();
   std::vector<std::string> words = app.remaining();
   for (const std::string& word : words) {
     const bool is_option = word.size() > 1 && word[0] == '-' && (word[1] < '0' || word[1] > '9');
-    if (is_option) {
-      throw InvalidArgument(fmt::format("unknown option {} (see {} --help)", word, app.get_name()));
-    }
+    if (is_option) refuse_option(word);
   }
   return words;
 }

@@ -30,8 +30,9 @@ class Tool {
 
   /// Parses what stands before "--". CLI11 would take the first word behind it for a missing
   /// positional, so it never sees those: a tool that runs a command takes them as the command,
-  /// another appends them to its positionals.
-  void parse();
+  /// another appends them to its positionals. Throws InvalidArgument for any word that belongs to
+  /// no option, with `remedy` behind it.
+  void parse(std::string_view remedy = "");
   /// The same for a tool whose positionals may be any text, JSON among it: gives them as they came,
   /// those behind "--" too. A word like -5 is one of them.
   std::vector<std::string> parse_words();
@@ -44,6 +45,9 @@ class Tool {
   CLI::Option* add_duration(const std::string& names, Duration& value, const std::string& help);
 
  private:
+  void parse_options();
+  [[noreturn]] void refuse_option(const std::string& word) const;
+
   std::vector<std::string> words_;  ///< in reverse, as CLI11 wants them
   int more_ = 0;
   int less_ = 0;

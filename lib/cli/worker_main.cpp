@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <cstdlib>
 #include <map>
 #include <memory>
@@ -36,12 +37,21 @@ struct Options {
 
 /// The channel that a master has named in the environment, or -1.
 int channel_number() {
-  const char* number = std::getenv("HANDOFF_CHANNEL_FD");
-  return number == nullptr ? -1 : std::atoi(number);
+  const char* text = std::getenv("HANDOFF_CHANNEL_FD");
+  if (text == nullptr) return -1;
+  const std::string_view word = text;
+  int number = -1;
+  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), number);
+  if (error != std::errc() || end != word.data() + word.size() || number < 0) {
+    throw InvalidArgument(
+        fmt::format("HANDOFF_CHANNEL_FD, on {}: no number of a descriptor", word));
+  }
+  return number;
 }
 
-void check_name(const std::string& text, std::string_view form) {
-  const std::string name = split_name_value(text, form).first;
+void check_command(const std::string& text) {
+  const auto [name, command] = split_name_value(text, "NAME=CMD");
+  if (command.empty()) throw InvalidArgument(fmt::format("method, on {}: no command", name));
   if (name == "*" || name.ends_with(".*")) {
     throw InvalidArgument(
         fmt::format("method, on {}: only --forward takes a name with a star", name));
@@ -55,8 +65,23 @@ void check(const Options& options) {
   if (options.wait > Duration::zero() && !options.join) {
     throw InvalidArgument("--wait needs --join");
   }
-  for (const std::string& text : options.methods) check_name(text, "NAME=CMD");
-  for (const std::string& text : options.coprocesses) check_name(text, "NAME=CMD");
+  if (options.worker.threads > options.worker.limits.concurrency) {
+    throw InvalidArgument(
+        fmt::format("--threads {} needs --concurrency {} or more: each thread runs a call",
+                    options.worker.threads, options.worker.threads));
+  }
+  if ((!options.listen.empty() || options.join) && channel_number() >= 0) {
+    throw InvalidArgument(
+        "--listen and --join are not for a worker that rpc-master has started: it gets what it is "
+        "to "
+        "serve from there (HANDOFF_CHANNEL_FD is set)");
+  }
+  for (const std::string& text : options.methods) check_command(text);
+  for (const std::string& text : options.coprocesses) check_command(text);
+  for (const std::string& name : options.process.environment_names) {
+    if (!name.empty() && name.find('=') == std::string::npos) continue;
+    throw InvalidArgument(fmt::format("--env, on '{}': write the name of a variable alone", name));
+  }
   for (const std::string& text : options.forwards) {
     const Address address = Address::parse(split_name_value(text, "NAME=ADDR").second);
     if (address.kind == Address::Kind::inherited) {
@@ -91,6 +116,7 @@ Options parse(Tool& tool) {
       ->allow_extra_args(false);
   app.add_option("--pool", options.pool, "How many of each coprocess run (default 1)")
       ->check(CLI::Range(1, 4096))
+      ->needs("--coprocess")
       ->type_name("N");
   app.add_option("-d,--methods", options.directories,
                  "Each executable in DIR is a method; HUP lists them again; repeatable")

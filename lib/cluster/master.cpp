@@ -9,6 +9,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <fstream>
 #include <limits>
 
 #include "os/error.hpp"
@@ -94,7 +95,7 @@ std::unique_ptr<Dispatcher> Master::make_dispatcher() {
 }
 
 Master::~Master() {
-  if (!options_.pidfile.empty() && accepting_ && !handed_over_) unlink(options_.pidfile.c_str());
+  if (!options_.pidfile.empty() && accepting_ && !handed_over_) remove_pidfile();
 }
 
 void Master::open_sockets() {
@@ -308,7 +309,7 @@ void Master::stop() {
   stopping_ = true;
   if (successor_) successor_->give_up();
   manager_.stopping();
-  report_(Severity::info, "stopping");
+  report_(Severity::detail, "stopping");
   if (accepting_ && pass_listener_ == nullptr) {
     for (Acceptor& acceptor : acceptors_) acceptor.accept_waiting();
     dispatcher_->flush_all();
@@ -406,6 +407,13 @@ void Master::write_pidfile() {
   if (!written || rename(beside.c_str(), options_.pidfile.c_str()) < 0) {
     throw SystemError(errno, "write the pidfile", options_.pidfile);
   }
+}
+
+/// Unless another master has written its own there.
+void Master::remove_pidfile() const {
+  std::string text;
+  std::ifstream(options_.pidfile) >> text;
+  if (text == fmt::format("{}", getpid())) unlink(options_.pidfile.c_str());
 }
 
 bool Master::has_room() const {

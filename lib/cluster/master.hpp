@@ -99,6 +99,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   bool is_over() const;
   std::size_t connections() const;
   void write_pidfile();
+  void remove_pidfile() const;
   void open_doors();
   void tell_manager();
 

@@ -66,7 +66,7 @@ void QueueEnd::take(const QueueRequest& request) {
     return reply(request.ticket,
                  Result::error(ErrorCode::method_not_found, no_such_method(request.method)));
   }
-  if (method->instant && !(service_.limits.concurrency == 1 && running_ > 0)) {
+  if (method->instant && !(service_.limits.synchronous && running_ > 0)) {
     const Request asked{request.method, request.params, request.id};
     const QueueReply answer{request.ticket, 0, method->instant(asked), {}};
     unpublished_ = true;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "cluster/succession.hpp"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <unistd.h>
@@ -99,8 +98,7 @@ Task<std::string> Succession::start(const SuccessorCommand& command, Estate esta
   if (given_up_) {
     problem = "this master stops, killed";
   } else if (!closed_) {
-    const auto time = std::chrono::duration_cast<std::chrono::milliseconds>(command.ready_timeout);
-    problem = fmt::format("not ready within {}, killed", time);
+    problem = fmt::format("not ready within {}, killed", in_words(command.ready_timeout));
   }
   // One that has closed its channel is about to end by itself.
   if (closed_ && problem.empty()) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "cluster/supervisor.hpp"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -23,10 +22,6 @@ constexpr std::size_t kDescriptorsPerMember = 2;
 
 /// How long a worker may take to say how many requests it has had.
 constexpr auto kAnswerTime = std::chrono::milliseconds(200);
-
-std::string in_words(Duration duration) {
-  return fmt::format("{}", std::chrono::duration_cast<std::chrono::milliseconds>(duration));
-}
 
 }  // namespace
 
@@ -600,7 +595,8 @@ void Supervisor::worker_closed(WorkerLink& link, const std::string& problem) {
   Member& member = member_of(link);
   dispatcher_.worker_left(link);
   if (!problem.empty()) {
-    report_(Severity::error, fmt::format("{}: {}; killed", member.name(), problem));
+    report_(Severity::error, fmt::format("{}: {}; {}", member.name(), problem,
+                                         member.joined ? "sent away" : "killed"));
     return member.kill();
   }
   if (member.joined) return member.wake.set();

@@ -41,6 +41,7 @@ std::size_t rounded_up(std::size_t number, std::size_t parts) {
 /// What each of the threads allows.
 SessionLimits share_of(const WorkerOptions& options) {
   SessionLimits limits = options.limits;
+  limits.synchronous = limits.concurrency == 1;
   limits.concurrency = rounded_up(limits.concurrency, options.threads);
   limits.max_waiting = rounded_up(limits.max_waiting, options.threads);
   return limits;

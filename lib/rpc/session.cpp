@@ -365,7 +365,7 @@ void Session::collect(Batch& batch, std::string_view reply) const {
 /// An instant answer takes no time, and so no place; but a worker that does one thing at a time
 /// keeps the order.
 bool Session::must_wait(const Method& method) const {
-  return method.handler || (service_.limits.concurrency == 1 && !service_.running.available());
+  return method.handler || (service_.limits.synchronous && !service_.running.available());
 }
 
 void Session::refuse(const BadRequest& bad, std::string& out) {

@@ -39,8 +39,8 @@ no_program() {
 @test "--help describes the tool on stdout" {
   tool fdrecv --help
   expect_match 0 'Receive a descriptor.*
-Usage: fdrecv \[options\] SOCKET
-.*fdrecv \[options\] SOCKET -- COMMAND \[ARG\.\.\.\].*--timeout T .*' ''
+Usage: fdrecv \[options\] \[SOCKET\]
+.*fdrecv \[options\] \[SOCKET\] -- COMMAND \[ARG\.\.\.\].*--timeout T .*' ''
 }
 
 @test "every option of the documentation is in --help" {

@@ -31,7 +31,7 @@ serving_alone() {
 
 @test "--help describes the tool on stdout" {
   tool rpc-master --help
-  expect_match 0 'Accept connections, .*
+  expect_match 0 'Accept connections and .*
 Usage: rpc-master \[-l ADDR\].* -- COMMAND \[ARG\.\.\.\].*--pidfile PATH .*' ''
 }
 
@@ -63,10 +63,31 @@ Usage: rpc-master \[-l ADDR\].* -- COMMAND \[ARG\.\.\.\].*--pidfile PATH .*' ''
 }
 
 @test "an unknown option or a word too many is a usage error" {
-  refuses 'The following argument was not expected: --nope (see rpc-master --help)' \
-    rpc-master --nope -- rpc-worker
-  refuses 'The following argument was not expected: rpc-worker (see rpc-master --help)' \
-    rpc-master rpc-worker
+  refuses 'unknown option --nope (see rpc-master --help)' rpc-master --nope -- rpc-worker
+  local remedy="the workers' command stands behind --"
+  refuses "unexpected word rpc-worker: $remedy (see rpc-master --help)" rpc-master rpc-worker
+  refuses "unexpected word rpc-worker: $remedy (see rpc-master --help)" \
+    rpc-master -n 2 rpc-worker --text
+}
+
+@test "one place to listen on is not named twice" {
+  refuses 'listen, on 127.0.0.1:18500: named twice' \
+    rpc-master -l :18500 -l 127.0.0.1:18500 -- rpc-worker
+  refuses 'listen, on ./s: named twice' rpc-master -l :0 -l :0 -j ./s -c ./s -- rpc-worker
+}
+
+@test "a pidfile that another master has written is left alone" {
+  start master rpc-master -l :0 -n 1 --pidfile ./pid -- rpc-worker
+  said master ': ready, '
+  echo 4711 >pid
+  stop master TERM
+  [ "$(cat pid)" = 4711 ]
+}
+
+@test "-n may be 0 with -j, and no command" {
+  start master rpc-master -l :0 -n 0 -j ./j
+  said master ': ready, 0 workers, '
+  stop master TERM
 }
 
 @test "an option without its value does not take it from behind --" {

@@ -39,9 +39,8 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
 }
 
 @test "an unknown option or a word too many is a usage error" {
-  refuses 'The following argument was not expected: --nope (see rpc-worker --help)' \
-    rpc-worker --nope
-  refuses 'The following argument was not expected: word (see rpc-worker --help)' \
+  refuses 'unknown option --nope (see rpc-worker --help)' rpc-worker --nope
+  refuses 'unexpected word word (see rpc-worker --help)' \
     rpc-worker --stdio word
   refuses 'arguments, on cat: this tool runs no command' rpc-worker -l :0 -- cat
 }
@@ -94,12 +93,23 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
   refuses '--framing: 1 required WHAT missing (see rpc-worker --help)' rpc-worker -l :0 --framing
 }
 
+@test "options that can mean nothing are usage errors" {
+  refuses 'method, on a: no command' rpc-worker -l :0 -m a=
+  refuses "--env, on 'A=B': write the name of a variable alone" rpc-worker -l :0 --env A=B
+  refuses '--pool requires --coprocess (see rpc-worker --help)' rpc-worker -l :0 --pool 2
+  refuses '--threads 4 needs --concurrency 4 or more: each thread runs a call' \
+    rpc-worker -l :0 --threads 4 -C 1
+  refuses 'duration, on 0.0000001ms: shorter than a nanosecond' \
+    rpc-worker -l :0 --timeout 0.0000001ms
+  HANDOFF_CHANNEL_FD=x refuses 'HANDOFF_CHANNEL_FD, on x: no number of a descriptor' rpc-worker
+}
+
 @test "-l, -m and --env take one value, and leave what follows alone" {
-  refuses 'The following argument was not expected: ./v (see rpc-worker --help)' \
+  refuses 'unexpected word ./v (see rpc-worker --help)' \
     rpc-worker --stdio -l ./w ./v </dev/null
-  refuses 'The following argument was not expected: b=cat (see rpc-worker --help)' \
+  refuses 'unexpected word b=cat (see rpc-worker --help)' \
     rpc-worker --stdio -m a=cat b=cat </dev/null
-  refuses 'The following argument was not expected: B (see rpc-worker --help)' \
+  refuses 'unexpected word B (see rpc-worker --help)' \
     rpc-worker --stdio --env A B </dev/null
 }
 

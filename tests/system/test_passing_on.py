@@ -584,7 +584,7 @@ class Hostile(PassingOn):
         self.assertIsNone(self.server.process.poll())
 
     def assert_blamed(self, problem: str):
-        self.server.wait_for_line(rf"worker 2, pid {os.getpid()}: {problem}; killed")
+        self.server.wait_for_line(rf"worker 2, pid {os.getpid()}: {problem}; sent away")
         self.server.wait_for_line(rf"worker 2, pid {os.getpid()}: left")
         about = [line for line in self.server.lines
                  if "worker 2" in line and not line.endswith((": ready", ": left"))]

@@ -64,6 +64,14 @@ class Threads(handoff.TestCase):
         for client, pid in zip(clients, seen):
             self.assertEqual(client.result("who"), pid, "a connection stays where it is")
 
+    def test_one_call_for_each_does_not_hold_up_what_takes_no_time(self):
+        server = self.start(handoff.worker("--threads", "2", "-C", "2", "-m", self.slow()))
+        client = self.open(server)
+        client.send("slow", id=1)
+        client.send("slow", id=2)
+        self.assertEqual(client.call("ping", 3, id=3)["id"], 3)
+        self.gate.touch()
+
     def test_requests_of_a_queue_are_spread_over_them(self):
         server = self.start(handoff.Server(
             handoff.tool("rpc-master"), "-l", "127.0.0.1:0", "-p", "queue", "-n", "1", "--",

@@ -327,9 +327,9 @@ TEST_CASE("an option that is not understood is one line that names --help") {
     return handoff::ExitCode::done;
   };
   CHECK(said_by({"--nope"}, 2, parse) ==
-        "tool: The following argument was not expected: --nope (see tool --help)\n");
+        "tool: unknown option --nope (see tool --help)\n");
   CHECK(said_by({"word"}, 2, parse) ==
-        "tool: The following argument was not expected: word (see tool --help)\n");
+        "tool: unexpected word word (see tool --help)\n");
 }
 
 TEST_CASE("--help and --version go to stdout") {
