@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a server of the article's protocol costs when it does nothing but the system calls: a bare
+// What a server of the article's protocol costs when it does nothing but the system calls: a raw
 // epoll loop, which the others are measured against.
 //
 //     raw_echo -l 127.0.0.1:0 [--processes N] [--pass]

@@ -720,7 +720,7 @@ signal.pause()
                 ours, theirs = socket.socketpair()
                 with ours, theirs:
                     say(worker, theirs)
-                server.wait_for_line(rf"worker 2, pid {os.getpid()}: it .*; killed")
+                server.wait_for_line(rf"worker 2, pid {os.getpid()}: it .*; sent away")
                 self.assert_answered(self.asking(server, 10))
                 self.assertEqual(server.stop(), 0)
 
@@ -731,7 +731,7 @@ signal.pause()
         server.wait_for_line(": ready, ")
         worker = self.join(path)
         worker.send_ids(STARTED, OWN | 1)
-        server.wait_for_line("it started a connection that it was not given; killed")
+        server.wait_for_line("it started a connection that it was not given; sent away")
 
 
 class Moving(ListenerTest):

@@ -799,7 +799,7 @@ class Hostile(PassingOn):
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as mute:
             mute.connect(self.path)
             mute.send(struct.pack("<2sBBHH", b"HO", 1, READY, 0, 0))
-            self.server.wait_for_line("worker 3: its first message was no HELLO; killed")
+            self.server.wait_for_line("worker 3: its first message was no HELLO; sent away")
         self.worker.die()
         self.assert_others_live()
 
@@ -807,7 +807,7 @@ class Hostile(PassingOn):
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as other:
             other.connect(self.path)
             other.send(struct.pack("<2sBBHHIII", b"HO", 9, HELLO, 0, 0, 1, 1, 1))
-            self.server.wait_for_line("worker 3.*: it speaks version 9 .*, we speak 1; killed")
+            self.server.wait_for_line("worker 3.*: it speaks version 9 .*, we speak 1; sent away")
         self.worker.die()
         self.assert_others_live()
 

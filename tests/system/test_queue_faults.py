@@ -261,7 +261,7 @@ class Joining(FaultTest):
         client.send("ping", 1)
         request = liar.take(QUICK)
         liar.answer(request.ticket, b"no JSON")
-        server.wait_for_line("worker 1, pid [0-9]+: it sent a reply that is no JSON; killed$")
+        server.wait_for_line("worker 1, pid [0-9]+: it sent a reply that is no JSON; sent away$")
         self.assert_error(client.receive(), WORKER_DIED)
         other.send("ping", 2)
         with self.assertRaises((queue_worker.Gone, ConnectionResetError)):
