@@ -326,10 +326,8 @@ TEST_CASE("an option that is not understood is one line that names --help") {
     tool.parse();
     return handoff::ExitCode::done;
   };
-  CHECK(said_by({"--nope"}, 2, parse) ==
-        "tool: unknown option --nope (see tool --help)\n");
-  CHECK(said_by({"word"}, 2, parse) ==
-        "tool: unexpected word word (see tool --help)\n");
+  CHECK(said_by({"--nope"}, 2, parse) == "tool: unknown option --nope (see tool --help)\n");
+  CHECK(said_by({"word"}, 2, parse) == "tool: unexpected word word (see tool --help)\n");
 }
 
 TEST_CASE("--help and --version go to stdout") {
