@@ -305,7 +305,7 @@ class Failing(UpgradeTest):
             pid = self.wait_at_gate()
             self.assertEqual(self.ask("status")["state"], "upgrading")
             load.go_on()
-            self.wait_for_problem(server, rf"the new master, pid {pid}: not ready within 1000ms")
+            self.wait_for_problem(server, rf"the new master, pid {pid}: not ready within 1s")
             self.assertFalse(handoff.alive(pid))
             load.go_on()
         self.assertEqual(load.failures, [])
