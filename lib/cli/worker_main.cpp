@@ -72,9 +72,8 @@ void check(const Options& options) {
   }
   if ((!options.listen.empty() || options.join) && channel_number() >= 0) {
     throw InvalidArgument(
-        "--listen and --join are not for a worker that rpc-master has started: it gets what it is "
-        "to "
-        "serve from there (HANDOFF_CHANNEL_FD is set)");
+        "--listen and --join are not for a worker of rpc-master, which gives it what it serves "
+        "(HANDOFF_CHANNEL_FD is set)");
   }
   for (const std::string& text : options.methods) check_command(text);
   for (const std::string& text : options.coprocesses) check_command(text);

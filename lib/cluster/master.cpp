@@ -334,7 +334,7 @@ Task<void> Master::retire_workers(channel::Drain how) {
     co_await changed_.wait(limit);
   }
   cut_off_ = dispatcher_->serving();
-  if (!how.give_back || cut_short_) supervisor_.retire_all(how);
+  if (!how.give_back) supervisor_.retire_all(how);
   retired_ = true;
   on_change();
 }

@@ -26,12 +26,13 @@ constexpr auto kRetryPause = std::chrono::milliseconds(10);
 
 }  // namespace
 
-MasterLink::MasterLink(Reactor& reactor, Owner& owner, Fd channel)
+MasterLink::MasterLink(Reactor& reactor, Owner& owner, Fd channel, bool joined)
     : Timer(reactor),
       reactor_(reactor),
       owner_(owner),
       channel_(std::move(channel)),
       readiness_(reactor, channel_.get()),
+      joined_(joined),
       some_to_send_(reactor) {
   const auto type = socket_type(channel_.get());
   if (!type) throw InvalidArgument("channel: the descriptor is not a socket");
@@ -237,7 +238,7 @@ bool MasterLink::send_queued() {
     if (outcome == SendOutcome::would_block) return false;
     std::vector<Work> started = std::exchange(outgoing_.front().started, {});
     outgoing_.pop_front();
-    if (outcome != SendOutcome::sent) continue;
+    if (joined_ && outcome != SendOutcome::sent) continue;
     for (Work& work : started) owner_.connection_passed(std::move(work));
   }
   return true;

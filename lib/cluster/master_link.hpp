@@ -22,9 +22,9 @@ namespace handoff {
 /// full one, SOCK_STREAM the plain one. Shared: its tasks keep it alive until they have ended.
 ///
 /// No connection is given to the owner before the master was told that it is started: as long as
-/// that message is not on its way, the master still has the connection. When it can't be told any
-/// more, the connection is let go: a master that had given up waiting for us has given it to
-/// another.
+/// that message is not on its way, the master still has the connection. When a worker that has
+/// joined can't tell it any more, it lets the connection go: a master that has only given up
+/// waiting for it has given that to another. (A worker of the master's own would have been killed.)
 class MasterLink final : public std::enable_shared_from_this<MasterLink>, private Timer {
  public:
   /// Who is told what the master says.
@@ -55,7 +55,7 @@ class MasterLink final : public std::enable_shared_from_this<MasterLink>, privat
   };
 
   /// Throws InvalidArgument when the descriptor is no socket.
-  MasterLink(Reactor& reactor, Owner& owner, Fd channel);
+  MasterLink(Reactor& reactor, Owner& owner, Fd channel, bool joined = false);
   MasterLink(const MasterLink&) = delete;
   MasterLink& operator=(const MasterLink&) = delete;
 
@@ -113,6 +113,7 @@ class MasterLink final : public std::enable_shared_from_this<MasterLink>, privat
   Fd channel_;
   Readiness readiness_;
   bool full_;
+  bool joined_;
   std::deque<Outgoing> outgoing_;
   std::deque<Work> returned_;
   std::vector<std::uint64_t> started_;

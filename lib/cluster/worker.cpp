@@ -154,6 +154,7 @@ Task<void> Worker::run_on_channel(Fd channel, std::vector<Fd> listeners) {
 }
 
 Task<void> Worker::run_joined(Address address, Duration wait) {
+  joined_ = true;
   reactor_.spawn(watch_signals());
   Fd channel = co_await wait_for_master(address, wait);
   if (leaving_) co_return;
@@ -221,7 +222,7 @@ Task<Fd> Worker::connect_to_master(const Address& address) {
 
 Task<void> Worker::serve_channel(Fd channel, std::vector<Fd> listeners) {
   link_ = std::make_shared<MasterLink>(reactor_, static_cast<MasterLink::Owner&>(*this),
-                                       std::move(channel));
+                                       std::move(channel), joined_);
   require_full_channel();
   link_->start(options_.credits, options_.limits.concurrency);
   if (limits_requests() && requests_left_ <= 0) ask_to_leave();

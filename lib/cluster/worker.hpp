@@ -118,6 +118,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   Event changed_;  ///< a connection has ended, or the drain has begun or is over
   TimePoint drained_by_ = kNever;
   std::optional<Alarm> drain_alarm_;
+  bool joined_ = false;
   bool join_again_ = false;
   int refusals_ = 0;  ///< in a row: the master has closed the channel without a word
   std::size_t relaying_ = 0;
