@@ -409,11 +409,13 @@ void Master::write_pidfile() {
   }
 }
 
-/// Unless another master has written its own there.
+/// Unless another master that runs has written its own there. One that we have started in vain does
+/// not run any more.
 void Master::remove_pidfile() const {
-  std::string text;
-  std::ifstream(options_.pidfile) >> text;
-  if (text == fmt::format("{}", getpid())) unlink(options_.pidfile.c_str());
+  pid_t pid = 0;
+  std::ifstream(options_.pidfile) >> pid;
+  const bool is_of_another = pid > 0 && pid != getpid() && kill(pid, 0) == 0;
+  if (!is_of_another) unlink(options_.pidfile.c_str());
 }
 
 bool Master::has_room() const {

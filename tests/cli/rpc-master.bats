@@ -79,9 +79,9 @@ Usage: rpc-master \[-l ADDR\].* -- COMMAND \[ARG\.\.\.\].*--pidfile PATH .*' ''
 @test "a pidfile that another master has written is left alone" {
   start master rpc-master -l :0 -n 1 --pidfile ./pid -- rpc-worker
   said master ': ready, '
-  echo 4711 >pid
+  echo $$ >pid
   stop master TERM
-  [ "$(cat pid)" = 4711 ]
+  [ "$(cat pid)" = $$ ]
 }
 
 @test "-n may be 0 with -j, and no command" {
