@@ -116,6 +116,9 @@ bool WorkerLink::next_is_return() const {
 
 void WorkerLink::end() {
   open_ = false;
+  // From this moment on, not from when our tasks have let it go: what it starts then it would
+  // share.
+  shutdown(channel_.get(), SHUT_RDWR);
   readiness_.interrupt();
 }
 

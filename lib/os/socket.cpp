@@ -68,7 +68,8 @@ void check_replaceable(const std::string& path) {
   if (!S_ISSOCK(found.st_mode)) throw SystemError(EEXIST, "listen", path);
 }
 
-void bind_named(int socket, const std::string& path, mode_t mode) {
+/// Whoever finds the name can connect: the socket listens before it has that.
+void listen_named(int socket, const std::string& path, mode_t mode, int backlog) {
   const std::string beside = with_suffix(path, kBesideSuffix);
   const SocketAddress address = SocketAddress::unix_path(beside);
   // bind(2) gives the file the mode of the socket's own inode: there is no moment in which the
@@ -77,7 +78,8 @@ void bind_named(int socket, const std::string& path, mode_t mode) {
   unlink(beside.c_str());
   if (bind(socket, address.data(), address.size()) < 0) throw SystemError(errno, "listen", path);
   // The umask has cut the mode; what was asked for is exact.
-  if (chmod(beside.c_str(), mode) < 0 || rename(beside.c_str(), path.c_str()) < 0) {
+  if (chmod(beside.c_str(), mode) < 0 || listen(socket, backlog) < 0 ||
+      rename(beside.c_str(), path.c_str()) < 0) {
     const int error = errno;
     unlink(beside.c_str());
     throw SystemError(error, "listen", path);
@@ -157,11 +159,11 @@ bool Listener::heal() {
     if (!lock_.valid() || stat(address.name.c_str(), &old) < 0) {
       throw SystemError(EADDRINUSE, "listen", text_);  // it is not ours to replace
     }
-    bind_named(fresh.get(), address.name, old.st_mode & 0777U);
+    listen_named(fresh.get(), address.name, old.st_mode & 0777U, ListenOptions().backlog);
   } else {
     bind_address(fresh.get(), wanted, text_);
+    if (listen(fresh.get(), ListenOptions().backlog) < 0) throw SystemError(errno, "listen", text_);
   }
-  if (listen(fresh.get(), ListenOptions().backlog) < 0) throw SystemError(errno, "listen", text_);
   set_nonblocking(fresh.get(), (fcntl(fd(), F_GETFL) & O_NONBLOCK) != 0);
   fd_ = std::move(fresh);
   return false;
@@ -198,13 +200,13 @@ Listener listen_on(const Address& address, const ListenOptions& options) {
     listener.lock_ = lock_path(address.name);
     listener.lock_name_ = with_suffix(address.name, kLockSuffix);
     check_replaceable(address.name);
-    bind_named(socket, address.name, options.mode);
+    listen_named(socket, address.name, options.mode, options.backlog);
     listener.path_ = address.name;
   } else {
     bind_address(socket, wanted, address.text);
+    if (listen(socket, options.backlog) < 0) throw SystemError(errno, "listen", address.text);
   }
   if (options.blocking) set_nonblocking(socket, false);
-  if (listen(socket, options.backlog) < 0) throw SystemError(errno, "listen", address.text);
   listener.text_ = wanted.family() == AF_UNIX ? address.text : local_address(socket).text();
   return listener;
 }
