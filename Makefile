@@ -1,5 +1,9 @@
 # The front door. `make` alone lists what can be made.
 
+# An empty environment has none, and CMake does not find itself without.
+PATH ?= /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+
 BUILD ?= build
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
