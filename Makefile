@@ -6,7 +6,7 @@ export PATH
 
 BUILD ?= build
 PREFIX ?= /usr/local
-JOBS ?= $(shell nproc)
+JOBS ?= $(shell PATH="$(PATH)" nproc)
 FUZZ_SECONDS ?= 60
 # A regular expression; only the tests whose names match it are run.
 TESTS ?= .
