@@ -38,7 +38,7 @@ define run_tests
 @tests/support/list-skipped $(1)
 endef
 
-.PHONY: help deps peers build demo test stress lint format asan tsan fuzz bench install uninstall clean
+.PHONY: help deps peers build demo test stress lint format model asan tsan fuzz bench install uninstall clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -85,6 +85,10 @@ lint: ## formatting, includes, clang-tidy, shellcheck, man pages
 
 format: ## reformat the sources
 	@clang-format -i $(CXX_FILES)
+
+model: ## verify the protocols with spin
+	$(INSTALL) g++ spin
+	@tests/model/check
 
 asan: ## the tests with the address and undefined-behaviour sanitizers
 	$(INSTALL) $(BUILD_PACKAGES) $(TEST_PACKAGES) $(CLANG_PACKAGES)

@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import signal
 import socket
 import struct
@@ -19,6 +20,12 @@ import tempfile
 import threading
 import time
 import unittest
+
+# What the tests see does not depend on where they are run: everything else in the environment is dropped.
+for name in list(os.environ):
+    if not re.fullmatch(r"PATH|TMPDIR|HANDOFF_\w+|\w+SAN_OPTIONS", name):
+        del os.environ[name]
+os.environ.setdefault("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("HANDOFF_BIN", ROOT / "build" / "bin"))
@@ -348,6 +355,14 @@ class TestCase(unittest.TestCase):
         self.directory = pathlib.Path(directory.name)
         self.stack = contextlib.ExitStack()
         self.addCleanup(self.stack.close)
+
+    def need_descriptors(self, count: int):
+        """Raises the limit of this process for the test: an ordinary user's is 1,024."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if hard < count:
+            self.skipTest(f"no {count} descriptors")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count), hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
 
     def start(self, server: Server) -> Server:
         """Has the server ended with the test."""

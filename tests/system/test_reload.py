@@ -668,6 +668,7 @@ class Migration(TestCase):
 
     def test_of_more_than_the_master_may_hold(self):
         """It takes from the old worker what it can pass on to the new one."""
+        self.need_descriptors(2048)
         for spare, count in ((40, 200), (600, 1200)):
             with self.subTest(spare=spare), contextlib.ExitStack() as stack:
                 server = stack.enter_context(handoff.master("-v", workers=1))
