@@ -84,10 +84,12 @@ def wait_for(condition, what: str, patience: float = PATIENCE):
 
 
 class Connection:
-    """A client of the article's protocol."""
+    """A client of the article's protocol, on a connection of its own or on one that it is given."""
 
     def __init__(self, address, timeout: float = PATIENCE):
-        if isinstance(address, str):
+        if isinstance(address, socket.socket):
+            self.socket = address
+        elif isinstance(address, str):
             self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self.socket.settimeout(timeout)
             self.socket.connect(address)
