@@ -37,7 +37,7 @@ define configure
 @cmake -S . -B $(1) -G Ninja -DHANDOFF_WERROR=$(WERROR) $(2) >/dev/null
 endef
 
-.PHONY: help deps build demo test stress lint format asan tsan fuzz bench-deps bench install clean
+.PHONY: help deps build demo test stress lint format asan tsan fuzz bench-deps bench install uninstall clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -101,8 +101,13 @@ bench: build ## measure, side by side with others; SUBJECTS="cold_call passing":
 	$(call install,$(BENCH_PACKAGES))
 	@python3 tests/bench/bench.py $(BUILD) $(SUBJECTS)
 
-install: build ## install to PREFIX (default /usr/local)
-	@cmake --install $(BUILD) --prefix $(PREFIX)
+install: build ## install to PREFIX (default /usr/local); DESTDIR is honoured
+	@cmake -S . -B $(BUILD) -DCMAKE_INSTALL_PREFIX="$(PREFIX)" >/dev/null
+	@cmake --build $(BUILD) --parallel $(JOBS)
+	@cmake --install $(BUILD) --strip
+
+uninstall: ## remove what make install with the same PREFIX and DESTDIR has installed
+	@cmake -D BUILD=$(BUILD) -D PREFIX="$(PREFIX)" -P cmake/uninstall.cmake
 
 clean: ## remove everything that was built
 	@rm -rf build build-asan build-tsan build-fuzz
