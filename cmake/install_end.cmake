@@ -10,17 +10,16 @@ set(pkgconfigdir "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
 file(RELATIVE_PATH pc_to_prefix "${pkgconfigdir}" "${CMAKE_INSTALL_PREFIX}")
 string(REGEX REPLACE "/$" "" pc_to_prefix "${pc_to_prefix}")
 file(RELATIVE_PATH pc_to_includedir "${pkgconfigdir}" "${CMAKE_INSTALL_INCLUDEDIR}")
-configure_file("${PROJECT_SOURCE_DIR}/cmake/handoff.pc.in" "${CMAKE_BINARY_DIR}/handoff.pc" @ONLY)
-file(INSTALL "${CMAKE_BINARY_DIR}/handoff.pc" DESTINATION "${pkgconfigdir}" MESSAGE_NEVER)
+string(REPLACE " " "\\ " pc_to_prefix "${pc_to_prefix}")
+string(REPLACE " " "\\ " pc_to_includedir "${pc_to_includedir}")
+configure_file("${PROJECT_SOURCE_DIR}/cmake/handoff.pc.in" "${record}/handoff.pc" @ONLY)
+file(INSTALL "${record}/handoff.pc" DESTINATION "${pkgconfigdir}" MESSAGE_NEVER)
 
-# Inside the double quotes of a unit file.
-set(unit_bindir "${CMAKE_INSTALL_BINDIR}")
-string(REPLACE "\\" "\\\\" unit_bindir "${unit_bindir}")
-string(REPLACE "\"" "\\\"" unit_bindir "${unit_bindir}")
-string(REPLACE "%" "%%" unit_bindir "${unit_bindir}")
+# In the unit file it stands in double quotes. (systemd starts no program with one in its path.)
+string(REPLACE "%" "%%" unit_bindir "${CMAKE_INSTALL_BINDIR}")
 configure_file("${PROJECT_SOURCE_DIR}/tools/systemd/handoff@.service.in"
-               "${CMAKE_BINARY_DIR}/handoff@.service" @ONLY)
-file(INSTALL "${CMAKE_BINARY_DIR}/handoff@.service" DESTINATION "${handoff_unitdir}" MESSAGE_NEVER)
+               "${record}/handoff@.service" @ONLY)
+file(INSTALL "${record}/handoff@.service" DESTINATION "${handoff_unitdir}" MESSAGE_NEVER)
 
 # The loader searches these by itself. It finds a library in other folders of /etc/ld.so.conf,
 # such as /usr/local/lib, only once ldconfig has seen it there, so that the tools keep a RUNPATH:

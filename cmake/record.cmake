@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
-# A record of what was installed, for `make uninstall`: one file in the build folder for each pair
-# of a prefix and a DESTDIR. It sets handoff_folders, the topmost folders that the installation
+# A record of what was installed, for `make uninstall`, in a folder of the build folder for each
+# pair of a prefix and a DESTDIR. It sets handoff_folders, the topmost folders that the installation
 # made, and handoff_files; their paths begin with DESTDIR.
 
 if(DEFINED ENV{DESTDIR} AND NOT "$ENV{DESTDIR}" STREQUAL "")
@@ -9,13 +9,13 @@ if(DEFINED ENV{DESTDIR} AND NOT "$ENV{DESTDIR}" STREQUAL "")
   set(ENV{DESTDIR} "${destdir}")
 endif()
 
-# Sets `record`, its path, and reads it if it is there.
+# Sets `record`, the folder, and reads the record if it is there.
 macro(handoff_read_record build prefix)
   string(MD5 record "$ENV{DESTDIR}:${prefix}")
-  set(record "${build}/installed/${record}.cmake")
+  set(record "${build}/installed/${record}")
   set(handoff_folders "")
   set(handoff_files "")
-  include("${record}" OPTIONAL)
+  include("${record}/record.cmake" OPTIONAL)
 endmacro()
 
 # Writes it.
@@ -25,5 +25,5 @@ function(handoff_write_record)
     list(REMOVE_DUPLICATES ${name})
     string(APPEND text "set(${name} [==[${${name}}]==])\n")
   endforeach()
-  file(WRITE "${record}" "${text}")
+  file(WRITE "${record}/record.cmake" "${text}")
 endfunction()

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: MIT
+"""The build that is tested, installed to a scratch prefix."""
+
+import os
+import pathlib
+import subprocess
+import tempfile
+
+import handoff
+
+BUILD = handoff.BIN.parent
+
+
+def run(*words, **options) -> subprocess.CompletedProcess:
+    """Runs a program that has to end well, and gives what it said."""
+    done = subprocess.run([str(word) for word in words], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, check=False, **options)
+    if done.returncode:
+        raise AssertionError(f"{words}: status {done.returncode}\n{done.stdout}{done.stderr}")
+    return done
+
+
+def environment(**more) -> dict[str, str]:
+    """The tests' own, without a DESTDIR of whoever runs them."""
+    return {name: value for name, value in {**os.environ, **more}.items()
+            if name != "DESTDIR" or "DESTDIR" in more}
+
+
+def install(prefix, **more):
+    run("cmake", "--install", BUILD, "--strip", "--prefix", prefix, env=environment(**more))
+
+
+def uninstall(prefix, **more):
+    run("cmake", "-D", f"BUILD={BUILD}", "-D", f"PREFIX={prefix}",
+        "-P", handoff.ROOT / "cmake" / "uninstall.cmake", env=environment(**more))
+
+
+class TestCase(handoff.TestCase):
+    """Tests of one installation, in a prefix that has a space in its name."""
+
+    @classmethod
+    def setUpClass(cls):
+        directory = tempfile.TemporaryDirectory(prefix="handoff-")
+        cls.addClassCleanup(directory.cleanup)
+        cls.prefix = pathlib.Path(directory.name) / "a prefix"
+        install(cls.prefix)
+        cls.addClassCleanup(uninstall, cls.prefix)
+        cls.libdir = next(cls.prefix.rglob("libhandoff.so")).parent
+        cls.pkgconfig = cls.libdir / "pkgconfig"
