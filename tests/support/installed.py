@@ -11,19 +11,21 @@ import handoff
 BUILD = handoff.BIN.parent
 
 
-def run(*words, **options) -> subprocess.CompletedProcess:
+def environment(**more) -> dict[str, str]:
+    """The environment of the tests, with a PATH, and without the DESTDIR of a `make install`."""
+    found = {"PATH": "/usr/local/bin:/usr/bin:/bin", **os.environ}
+    found.pop("DESTDIR", None)
+    return {**found, **more}
+
+
+def run(*words, env=None, cwd=None) -> subprocess.CompletedProcess:
     """Runs a program that has to end well, and gives what it said."""
     done = subprocess.run([str(word) for word in words], stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, check=False, **options)
+                          capture_output=True, text=True, check=False, cwd=cwd,
+                          env=environment() if env is None else env)
     if done.returncode:
         raise AssertionError(f"{words}: status {done.returncode}\n{done.stdout}{done.stderr}")
     return done
-
-
-def environment(**more) -> dict[str, str]:
-    """The tests' own, without a DESTDIR of whoever runs them."""
-    return {name: value for name, value in {**os.environ, **more}.items()
-            if name != "DESTDIR" or "DESTDIR" in more}
 
 
 def install(prefix, **more):

@@ -19,8 +19,7 @@ WORKER = handoff.ROOT / "tests/examples/native_worker.cpp"
 
 
 def configure(source, build, *options):
-    return run("cmake", "-S", source, "-B", build, "-G", "Ninja", *options,
-               env=installed.environment())
+    return run("cmake", "-S", source, "-B", build, "-G", "Ninja", *options)
 
 
 @unittest.skipIf(handoff.SANITIZED, "the library was built by another compiler")
@@ -45,7 +44,7 @@ class OverTheInstalledLibrary(installed.TestCase):
         if not shutil.which("pkg-config"):
             self.skipTest("no pkg-config")
         said = run("pkg-config", "--cflags", "--libs", "handoff",
-                   env={**os.environ, "PKG_CONFIG_PATH": str(self.pkgconfig)}).stdout
+                   env=installed.environment(PKG_CONFIG_PATH=str(self.pkgconfig))).stdout
         self.assertNotIn("-std", said)
         program = self.directory / "native-worker"
         run("g++", f"-std={standard}", "-Wall", "-Wextra", "-Werror", "-o", program, WORKER,
@@ -147,7 +146,7 @@ endforeach()
 
     def test_it_has_nothing_to_install(self):
         prefix = self.directory / "prefix"
-        run("cmake", "--install", self.build, "--prefix", prefix, env=installed.environment())
+        run("cmake", "--install", self.build, "--prefix", prefix)
         self.assertFalse(prefix.exists())
 
     def test_a_worker_compiles_with_it(self):

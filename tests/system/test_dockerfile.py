@@ -64,8 +64,7 @@ class Dockerfile(handoff.TestCase):
         """Runs the one command that begins so."""
         (line,) = [arguments for name, arguments in self.build
                    if name == "RUN" and arguments.startswith(start)]
-        run("sh", "-c", re.sub(r"(?<= )/build\b", f"'{build}'", self.here(line)),
-            env=installed.environment())
+        run("sh", "-c", re.sub(r"(?<= )/build\b", f"'{build}'", self.here(line)))
 
     def test_every_instruction_is_one_of_docker_and_in_its_place(self):
         for stage in (self.build, self.final):
@@ -114,7 +113,8 @@ class Dockerfile(handoff.TestCase):
         self.assertTrue((self.directory / "out" / prefix.lstrip("/") / "bin/rpc-master").exists())
 
     def test_its_command_serves_and_its_health_check_tells_whether_it_does(self):
-        environment = {**os.environ, "PATH": f"{handoff.BIN}:{os.environ.get('PATH', os.defpath)}"}
+        environment = installed.environment()
+        environment["PATH"] = f"{handoff.BIN}:{environment['PATH']}"
         command = json.loads(self.here(only(self.final, "CMD")))
         options, check = self.here(only(self.final, "HEALTHCHECK")).split(" CMD ")
         for option in shlex.split(options):

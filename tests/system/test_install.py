@@ -203,8 +203,7 @@ class Layouts(handoff.TestCase):
         if not shutil.which("pkg-config"):
             self.skipTest("no pkg-config")
         said = run("pkg-config", "--cflags", "--libs", "handoff",
-                   env={"PATH": os.environ.get("PATH", os.defpath),
-                        "PKG_CONFIG_PATH": str(pkgconfig)}).stdout
+                   env=installed.environment(PKG_CONFIG_PATH=str(pkgconfig))).stdout
         include, library, link = shlex.split(said)
         self.assertEqual((include[:2], library[:2], link), ("-I", "-L", "-lhandoff"))
         # Folders that are not there yet can still be resolved.
