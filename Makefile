@@ -101,10 +101,12 @@ bench: build ## measure, side by side with others; SUBJECTS="cold_call passing":
 	$(call install,$(BENCH_PACKAGES))
 	@python3 tests/bench/bench.py $(BUILD) $(SUBJECTS)
 
+# After `sudo make install` the build folder is still its owner's, who can go on building.
 install: build ## install to PREFIX (default /usr/local); DESTDIR is honoured
 	@cmake -S . -B $(BUILD) -DCMAKE_INSTALL_PREFIX="$(PREFIX)" >/dev/null
 	@cmake --build $(BUILD) --parallel $(JOBS)
 	@cmake --install $(BUILD) --strip
+	@test "$$(id -u)" != 0 || chown -hR --reference=$(BUILD) $(BUILD)
 
 uninstall: ## remove what make install with the same PREFIX and DESTDIR has installed
 	@cmake -D BUILD=$(BUILD) -D PREFIX="$(PREFIX)" -P cmake/uninstall.cmake

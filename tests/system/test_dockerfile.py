@@ -4,7 +4,6 @@ packages are looked up, the configuration, the installation, the command and the
 run here. No image is built."""
 
 import json
-import os
 import pathlib
 import re
 import shlex
