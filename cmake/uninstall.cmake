@@ -18,7 +18,7 @@ if(status)
   message(FATAL_ERROR "cannot uninstall everything from $ENV{DESTDIR}${PREFIX} (become root?)")
 endif()
 
-# Whether a folder is one that the installation made, or in one.
+# Sets `ours` to true for a folder that the installation made, and for all that is in one.
 function(is_ours folder)
   set(ours FALSE PARENT_SCOPE)
   foreach(made ${handoff_folders})

@@ -165,7 +165,7 @@ class VersionsOfSimdjson(handoff.TestCase):
         build = self.directory / "build"
 
         def with_version(version: str):
-            # As its own version file, it takes no other minor version than its own for a match.
+            # The version file of simdjson does the same: no other minor version is a match.
             (package / "simdjson-config-version.cmake").write_text(
                 f'set(PACKAGE_VERSION "{version}")\n'
                 f'if("{version}." MATCHES "^${{PACKAGE_FIND_VERSION}}")\n'

@@ -53,7 +53,7 @@ class Dockerfile(handoff.TestCase):
         self.build, self.final = stages()
 
     def here(self, text: str) -> str:
-        """The same with places of this machine instead of the container's."""
+        """Replaces places in the container by places on this machine."""
         for there, here in (("/run/handoff", self.directory), ("/src", handoff.ROOT),
                             ("/out", self.directory / "out")):
             text = re.sub(rf"{there}\b", str(here), text)
