@@ -114,8 +114,15 @@ bench: ## measure, side by side with others; SUBJECTS="cold_call passing": only 
 	@cmake --build $(BUILD) --parallel $(JOBS)
 	@python3 tests/bench/bench.py $(BUILD) $(SUBJECTS)
 
-install: build ## install to PREFIX (default /usr/local)
-	@cmake --install $(BUILD) --prefix $(PREFIX)
+# After `sudo make install` the build folder is still its owner's, who can go on building.
+install: build ## install to PREFIX (default /usr/local); DESTDIR is honoured
+	@cmake -S . -B $(BUILD) -DCMAKE_INSTALL_PREFIX="$(PREFIX)" >/dev/null
+	@cmake --build $(BUILD) --parallel $(JOBS) --target tools
+	@cmake --install $(BUILD) --strip
+	@test "$$(id -u)" != 0 || chown -hR --reference=$(BUILD) $(BUILD)
+
+uninstall: ## remove what make install with the same PREFIX and DESTDIR has installed
+	@cmake -D BUILD=$(BUILD) -D PREFIX="$(PREFIX)" -P tools/install/uninstall.cmake
 
 clean: ## remove everything that was built
 	@rm -rf build build-asan build-tsan build-fuzz
