@@ -34,7 +34,7 @@ def install(prefix, **more):
 
 def uninstall(prefix, **more):
     run("cmake", "-D", f"BUILD={BUILD}", "-D", f"PREFIX={prefix}",
-        "-P", handoff.ROOT / "cmake" / "uninstall.cmake", env=environment(**more))
+        "-P", handoff.ROOT / "tools/install/uninstall.cmake", env=environment(**more))
 
 
 class TestCase(handoff.TestCase):

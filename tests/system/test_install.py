@@ -16,7 +16,7 @@ import installed  # noqa: E402
 from installed import run  # noqa: E402
 
 TOOLS = ["fdrecv", "fdsend", "rpc-call", "rpc-master", "rpc-ping", "rpc-worker"]
-SCRIPTS = handoff.ROOT / "cmake"
+SCRIPTS = handoff.ROOT / "tools" / "install"
 UNITS = pathlib.Path("lib/systemd/system")
 
 
@@ -195,7 +195,7 @@ class Layouts(handoff.TestCase):
         script = self.directory / "finish.cmake"
         script.write_text("".join(f'set({name} [==[{value}]==])\n'
                                   for name, value in variables.items()) +
-                          "".join(f'include("{SCRIPTS}/install_{part}.cmake")\n'
+                          "".join(f'include("{SCRIPTS}/{part}.cmake")\n'
                                   for part in ("begin", "end")))
         run("cmake", "-P", script, env=installed.environment(DESTDIR=str(destdir)))
 
