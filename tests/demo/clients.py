@@ -22,7 +22,7 @@ class Client(asyncio.Protocol):
 
     def __init__(self, load: "Load", number: int):
         self.load, self.number = load, number
-        self.worker = self.pid = None
+        self.pid: int | None = None  # of the worker that has answered last
         self.answers = 0
         self._transport = self._next_call = None
         self._buffer = b""
@@ -55,7 +55,7 @@ class Client(asyncio.Protocol):
         if reply["out"] == "info":
             self.load.answered += 1
             self.answers += 1
-            self.worker, self.pid = reply["result"]["worker"], reply["result"]["pid"]
+            self.pid = reply["result"]["pid"]
         elif reply["result"].get("code") == WORKER_DIED and self.load.doomed:
             self.load.died_of += 1
         else:
@@ -118,7 +118,7 @@ class Load:
             return
         self.closed_by_kill += 1
         self.unanswered_by_kill += client.waits
-        client.waits, client.worker, client.pid = False, None, None
+        client.waits, client.pid = False, None
         self._connect(client)
 
     def fail(self, problem: str):

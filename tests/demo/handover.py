@@ -12,6 +12,8 @@ from processes import PATIENCE, Failure, Processes, ending
 
 CALLS = 200
 
+GIVE_ON = "fdsend --wait --ack ./second 0"
+
 # The first program is a shell script. It answers half of the calls, and gives its connection away.
 # `read` takes no byte beyond the end of a line, so that nothing is lost with the shell.
 SCRIPT = r"""
@@ -21,8 +23,7 @@ while [ "$calls" -lt "$1" ] && IFS= read -r line; do
   printf '{"out":"pong","result":%s}\n' "${params%\}}"
   calls=$((calls + 1))
 done
-exec fdsend --wait --ack ./second 0
-"""
+exec """ + GIVE_ON
 
 FIRST = ("fdrecv", "./first", "--", "sh", "first.sh", str(CALLS // 2))
 SECOND = ("fdrecv", "./second", "--", "rpc-worker", "--stdio")
@@ -88,12 +89,8 @@ async def hand_over(processes: Processes, pause: float, tell) -> tuple[int, int,
         last, next_one = talk.begin(), talk.begin()
         talk.send(last + next_one[:20])
         await talk.end()
-        try:
-            status = await asyncio.wait_for(first.wait(), PATIENCE)
-        except asyncio.TimeoutError:
-            raise Failure(f"waited {PATIENCE:.0f} s for fdsend to pass the connection on") from None
-        if status != 0:
-            raise Failure(f"`{GIVE[0]} --wait --ack ./second 0` {ending(status)}")
+        if status := await processes.end_of(first, f"`{GIVE_ON}`"):
+            raise Failure(f"`{GIVE_ON}` {ending(status)}")
         talk.send(next_one[20:])
         await talk.end()
         await talk.calls(CALLS - CALLS // 2 - 1, pause)
@@ -105,5 +102,5 @@ async def hand_over(processes: Processes, pause: float, tell) -> tuple[int, int,
         raise Failure(f"process {answered_by} answered, and not {second.pid}, which is rpc-worker")
     if talk.asked.digest() != talk.answered.digest():
         raise Failure("the results are not what was asked for: their SHA-256 differ")
-    await second.wait()
+    await processes.end_of(second, "rpc-worker")
     return first.pid, second.pid, talk.asked.hexdigest(), talk.answered.hexdigest()

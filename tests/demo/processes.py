@@ -62,6 +62,14 @@ class Processes:
                           f"{': ' if why else ''}{why}")
         return output.decode().strip()
 
+    @staticmethod
+    async def end_of(process: asyncio.subprocess.Process, name: str) -> int:
+        """Waits until a program has ended, and returns its status."""
+        try:
+            return await asyncio.wait_for(process.wait(), PATIENCE)
+        except asyncio.TimeoutError:
+            raise Failure(f"{name} has not ended: waited {PATIENCE:.0f} s") from None
+
     async def end_all(self):
         """Asks every process to end, kills those that do not, and waits until all are gone."""
         deadline = time.monotonic() + GRACE

@@ -120,13 +120,13 @@ class Server:
             raise Failure(f"rpc-master, pid {pid}, {ending(status)} when it was stopped")
 
     async def _status_of(self, pid: int) -> int:
-        """The exit status of the master with this process id, which has ended. After an upgrade it is
-        a child of the demo, as an orphan, or of the process that was started first, which then ends
-        with the same status."""
+        """The exit status of the master with this process id, which has ended. After an upgrade it
+        is a child of the demo, as an orphan, or of the process that was started first, which then
+        ends with the same status."""
         if pid != self._process.pid:
             with contextlib.suppress(ChildProcessError):
                 return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        return await self._process.wait()
+        return await self._processes.end_of(self._process, "rpc-master")
 
     def log_tail(self, lines: int = 10) -> list[str]:
         with contextlib.suppress(FileNotFoundError):
@@ -176,5 +176,5 @@ class Pings:
         answered nor as lost."""
         self.check()
         self._process.send_signal(signal.SIGINT)
-        await self._process.wait()
+        await self._processes.end_of(self._process, "rpc-ping")
         self._reading.cancel()

@@ -69,7 +69,12 @@ class Story:
                      if step.progress in (Progress.under_way, Progress.failed)), None)
 
     async def run(self):
-        """Performs all steps. A step that fails raises."""
+        """Performs all steps, and says what was measured. A step that fails raises."""
+        await self._perform()
+        for line in await self.stop():
+            self._screen.say(line)
+
+    async def _perform(self):
         self._drawing = asyncio.create_task(self._draw_again_and_again())
         try:
             for number, step in enumerate(self.steps, 1):
