@@ -212,16 +212,18 @@ class Story:
         with open("beside.log", "wb") as log:
             process = await self.processes.start(sys.executable, str(program), *COMPARED,
                                                  stdout=asyncio.subprocess.PIPE, stderr=log)
+        problem = "not measured"
         try:
             while line := await asyncio.wait_for(process.stdout.readline(), PATIENCE):
                 self.beside.append(json.loads(line))
                 self._check()
         except asyncio.TimeoutError:
+            problem = f"no answer in {PATIENCE:.0f} s"
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+        why = pathlib.Path("beside.log").read_text(errors="replace").splitlines()[-1:]
         for name in COMPARED[len(self.beside):]:
-            why = pathlib.Path("beside.log").read_text(errors="replace").splitlines()[-1:]
-            self.beside.append({"name": name, "problem": ": ".join(["not measured", *why])})
+            self.beside.append({"name": name, "problem": ": ".join([problem, *why])})
         ours = self.beside[0]
         if "problem" in ours:
             raise Failure(f"a reload under other load: {ours['problem']}")
