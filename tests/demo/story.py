@@ -244,12 +244,12 @@ class Story:
         if missing or load.lost or load.closed:
             raise Failure(f"{load.calls} calls, {missing} without an answer")
         _, _, asked, answered = self._conversation
+        killed = load.unanswered_by_kill
         lines = ["",
                  f"{load.calls:,} calls on {CLIENTS} connections and {pings.received:,} pings: "
-                 f"{load.lost} lost",
+                 f"{load.lost} lost" + (f", and {killed} with the killed worker" if killed else ""),
                  f"connections closed: {self._closed_by['reload']} by the reload, "
-                 f"{self._closed_by['upgrade']} by the upgrade, {load.closed_by_kill} by the kill "
-                 f"(calls: {load.unanswered_by_kill})",
+                 f"{self._closed_by['upgrade']} by the upgrade, {load.closed_by_kill} by the kill",
                  f"slowest answer: {load.slowest * 1000:.1f} ms to a call, "
                  f"{pings.slowest:.1f} ms to a ping",
                  f"the conversation: SHA-256 {asked[:16]} asked, {answered[:16]} answered",

@@ -71,13 +71,13 @@ class Demo(handoff.TestCase):
                          list(STEPS))
         self.assertNotIn("\x1b", done.stdout)
         calls, pings, lost = re.search(
-            r"^([\d,]+) calls on 64 connections and ([\d,]+) pings: (\d+) lost$", done.stdout,
+            r"^([\d,]+) calls on 64 connections and ([\d,]+) pings: (\d+) lost", done.stdout,
             re.MULTILINE).groups()
         self.assertGreater(int(calls.replace(",", "")), 5 * 64)
         self.assertGreater(int(pings.replace(",", "")), 5)
         self.assertEqual(lost, "0")
         self.assertRegex(done.stdout,
-                         r"closed: 0 by the reload, 0 by the upgrade, [1-9]\d* by the kill ")
+                         r"closed: 0 by the reload, 0 by the upgrade, [1-9]\d* by the kill\n")
         self.assertRegex(done.stdout, r"SHA-256 ([0-9a-f]{16}) asked, \1 answered")
         self.assertRegex(done.stdout,
                          r"\n  handoff +0 of 16 connections closed; failed calls of others: 0\n")
