@@ -54,7 +54,7 @@ build: ## build the tools, to build/bin/
 	$(call configure,$(BUILD))
 	@cmake --build $(BUILD) --parallel $(JOBS) --target tools
 
-demo: ## see it work: a server, calls, a killed worker
+demo: ## see it work: every process of a server is replaced under its clients
 	$(INSTALL) $(BUILD_PACKAGES) $(DEMO_PACKAGES)
 	$(call configure,$(BUILD))
 	@cmake --build $(BUILD) --parallel $(JOBS) --target tools
