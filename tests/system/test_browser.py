@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A page in a user's browser, which tries in every way that it has to call the methods of a server on
-the same machine."""
+"""A page in a user's browser, which tries in every way that it has to call the methods of a server
+on the same machine."""
 
 import contextlib
 import http.server
@@ -61,14 +61,16 @@ const image = () => {
   element.src = server + "image";
   return end;
 };
-const socket = () => either(new WebSocket(server.replace("http", "ws") + "socket"), "onopen", "onerror");
+const socket = () =>
+  either(new WebSocket(server.replace("http", "ws") + "socket"), "onopen", "onerror");
 const tls = () => seen(fetch(server.replace("http", "https") + "tls", {mode: "no-cors"}));
 
 const attempts = {
   "get": () => fetched("get", {mode: "no-cors"}),
   "post": () => fetched("post", {mode: "no-cors", method: "POST", body: calls("post"),
                                  headers: {"Content-Type": "text/plain"}}),
-  "blanks": () => fetched("blanks", {mode: "no-cors", method: "POST", body: "\\n\\n" + calls("blanks")}),
+  "blanks": () => fetched("blanks", {mode: "no-cors", method: "POST",
+                                     body: "\\n\\n" + calls("blanks")}),
   "json": () => fetched("json", {method: "POST", body: calls("json"),
                                  headers: {"Content-Type": "application/json"}}),
   "beacon": () => "queued: " + navigator.sendBeacon(server + "beacon", calls("beacon")),
@@ -184,9 +186,10 @@ class Relay:
         with self._lock:
             for asked, answered in self.exchanges:
                 request = re.match(rb"[A-Z]+ /(\w+) HTTP", asked)
-                name = request.group(1).decode() if request else "tls" if asked[:1] == b"\x16" else ""
-                if name:
-                    found.setdefault(name, []).append(answered)
+                if request:
+                    found.setdefault(request.group(1).decode(), []).append(answered)
+                elif asked.startswith(b"\x16"):
+                    found.setdefault("tls", []).append(answered)
         return found
 
 

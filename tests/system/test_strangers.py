@@ -146,7 +146,8 @@ class Shapes(StrangersCase):
     def test_what_comes_while_the_server_waits_for_the_stranger_to_leave_is_not_run(self):
         self.serve()
         for start, check in ((b"GET / HTTP/1.1\r\n\r\n", self.assert_one_http_response),
-                             (b"null\n", self.assert_one_line), (b"\xff" * 4, self.assert_one_frame)):
+                             (b"null\n", self.assert_one_line),
+                             (b"\xff" * 4, self.assert_one_frame)):
             with self.subTest(start=start), Stranger(self.path) as stranger:
                 stranger.write(start)
                 answer = stranger.socket.recv(65536)
@@ -393,8 +394,9 @@ class Programs(StrangersCase):
         self.assert_only_clients_ran_it()
 
     def test_curl_posts_calls_with_tls(self):
-        done = self.curl("-k", "--data-binary", "@-", f"https://127.0.0.1:{self.port}/", stdin=CALLS)
-        self.assertNotEqual((done.returncode, done.stderr), (0, b""))
+        url = f"https://127.0.0.1:{self.port}/"
+        done = self.curl("-k", "--data-binary", "@-", url, stdin=CALLS)
+        self.assertNotEqual(done.returncode, 0)
         self.assert_only_clients_ran_it()
 
     def test_openssl_opens_tls(self):
@@ -424,7 +426,8 @@ class Programs(StrangersCase):
         """
         done = self.run_program("node", "-e", script, self.url, CALLS.decode())
         self.assertEqual((done.returncode, done.stderr), (0, b""))
-        self.assertRegex(done.stdout, rb'\A(400 text/plain "[^"]*rpc-call ADDR --list[^"]*"\n){2}\Z')
+        self.assertRegex(done.stdout,
+                         rb'\A(400 text/plain "[^"]*rpc-call ADDR --list[^"]*"\n){2}\Z')
         self.assert_only_clients_ran_it()
 
 
