@@ -17,6 +17,12 @@ constexpr std::size_t kTelling = frame::kHeaderSize;
 constexpr std::string_view kHttpMethods[] = {"GET ", "POST", "PUT ", "HEAD", "OPTI",
                                              "DELE", "PATC", "CONN", "TRAC", "PRI "};
 
+bool is_text(std::string_view bytes) {
+  return std::all_of(bytes.begin(), bytes.end(), [](char byte) {
+    return (byte >= 0x20 && byte < 0x7F) || byte == '\n' || byte == '\r' || byte == '\t';
+  });
+}
+
 std::size_t count_blanks(std::string_view text) {
   return std::min(text.find_first_not_of(" \t\r\n"), text.size());
 }
@@ -32,22 +38,16 @@ bool has_newline(std::string_view text) {
 
 }  // namespace
 
-bool is_text(std::span<const char> bytes) {
-  return std::all_of(bytes.begin(), bytes.end(), [](char byte) {
-    return (byte >= 0x20 && byte < 0x7F) || byte == '\n' || byte == '\r' || byte == '\t';
-  });
-}
-
 JudgedStart judge_start(std::span<const char> bytes, Framing expected, bool complete) {
   const std::string_view text(bytes.data(), bytes.size());
   if (expected != Framing::lines) {
     if (text.size() < kTelling) {
       if (!complete) return {Start::undecided};
       // A line can be that short.
-      const bool is_line = expected == Framing::unknown && is_text(bytes) && has_newline(text);
+      const bool is_line = expected == Framing::unknown && is_text(text) && has_newline(text);
       if (!is_line) return {Start::length};
     } else if (expected == Framing::length ? !looks_like_http(text)
-                                           : !is_text(bytes.first(kTelling))) {
+                                           : !is_text(text.substr(0, kTelling))) {
       return {Start::length};
     }
   }

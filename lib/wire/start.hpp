@@ -34,7 +34,4 @@ JudgedStart judge_start(std::span<const char> bytes, Framing expected, bool comp
 /// blanks, look like a request of HTTP, and else an error reply on a line.
 void append_answer_to_stranger(std::string& out, std::span<const char> bytes);
 
-/// Whether all of `bytes` could stand in a line of text.
-bool is_text(std::span<const char> bytes);
-
 }  // namespace handoff
