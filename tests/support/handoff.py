@@ -6,6 +6,7 @@ fails the test after a generous deadline.
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -17,6 +18,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 import unittest
@@ -138,6 +140,11 @@ class Connection:
         if reply is None or reply["out"] == "error":
             raise AssertionError(f"{method}: {reply}")
         return reply["result"]
+
+
+def is_read(client: Connection) -> bool:
+    """Whether the server has read all that a client of a Unix socket has sent."""
+    return fcntl.ioctl(client.socket, termios.TIOCOUTQ, bytes(4)) == bytes(4)
 
 
 def frame(body: bytes) -> bytes:
