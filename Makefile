@@ -58,7 +58,7 @@ demo: ## see it work: every process of a server is replaced under its clients
 	$(INSTALL) $(BUILD_PACKAGES) $(DEMO_PACKAGES)
 	$(call configure,$(BUILD))
 	@cmake --build $(BUILD) --parallel $(JOBS) --target tools
-	@tests/examples/demo $(BUILD)/bin
+	@tests/demo/demo $(BUILD)/bin
 
 test: ## build, and run the tests; TESTS=system/: only those
 	$(INSTALL) $(BUILD_PACKAGES) $(TEST_PACKAGES)

@@ -23,12 +23,6 @@ import threading
 import time
 import unittest
 
-# What the tests see does not depend on where they are run: everything else in the environment is dropped.
-for name in list(os.environ):
-    if not re.fullmatch(r"PATH|TMPDIR|HANDOFF_\w+|\w+SAN_OPTIONS", name):
-        del os.environ[name]
-os.environ.setdefault("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("HANDOFF_BIN", ROOT / "build" / "bin"))
 SANITIZED = bool(os.environ.get("HANDOFF_SANITIZE"))
@@ -382,4 +376,10 @@ class TestCase(unittest.TestCase):
 
 
 def run_tests():
+    """Runs the tests of the calling file. What they see does not depend on where they are run: all else in the
+    environment is dropped."""
+    for name in list(os.environ):
+        if not re.fullmatch(r"PATH|TMPDIR|HANDOFF_\w+|\w+SAN_OPTIONS", name):
+            del os.environ[name]
+    os.environ.setdefault("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
     unittest.main(argv=[sys.argv[0], "-v", *sys.argv[1:]])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""tests/examples/demo: what it shows, on terminals and in a pipe, and how it ends."""
+"""tests/demo/demo: what it shows, on terminals and in a pipe, and how it ends."""
 
 import os
 import pathlib
@@ -11,7 +11,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
 from terminal import Terminal  # noqa: E402
 
-DEMO = handoff.ROOT / "tests" / "examples" / "demo"
+DEMO = handoff.ROOT / "tests" / "demo" / "demo"
 STEPS = ("start", "connect", "kill", "queue", "reload", "upgrade", "hand over", "compare")
 TOOLS = ("rpc-master", "rpc-worker", "rpc-call", "rpc-ping", "fdsend", "fdrecv")
 CTRL_C = "\x03"
