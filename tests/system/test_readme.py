@@ -14,6 +14,7 @@ terminal as its output. CONTRIBUTING.md and SECURITY.md are treated alike.
 """
 
 import collections
+import errno
 import os
 import pathlib
 import pty
@@ -34,7 +35,7 @@ PAGES = [handoff.ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECUR
 README = PAGES[0]
 PATH = f"{handoff.BIN}:/usr/local/bin:/usr/bin:/bin"
 
-# How each shell is started without anybody's configuration, and the status of its last command.
+# How each shell is started without a configuration, and the status of its last command.
 SHELLS = {"bash": (["bash", "--norc"], "$?"),
           "zsh": (["zsh", "-f"], "$?"),
           "fish": (["fish", "--no-config"], "$status")}
@@ -119,6 +120,7 @@ class Shell:
         self.words, self.status = SHELLS[name]
         self.directory = directory
         self.printed = ""
+        self.closed = False  # no process has the terminal any more
 
     def run(self, test: unittest.TestCase, blocks: list[Block]) -> list[tuple[str, list[int]]]:
         """What each block printed, and the status of each of its lines."""
@@ -136,28 +138,32 @@ class Shell:
                     mark = f"printf '\\036%s\\n' {self.status}"
                     stdin.write(f"{line}\n{mark}\n".encode())
                 stdin.write(b"printf '\\035'\n")
-        while process.poll() is None:
-            test.assertTrue(self.read(terminal, handoff.PATIENCE) or process.poll() is not None,
+        while not self.closed and process.poll() is None:
+            test.assertTrue(self.read(terminal, handoff.PATIENCE),
                             f"nothing for {handoff.PATIENCE:.0f} s after:\n{self.printed}")
-        handoff.wait_for(lambda: not session(process.pid) or self.read(terminal, 0),
-                         f"the end of {session(process.pid)}")
-        while self.read(terminal, 0):
-            pass
+        process.wait(handoff.PATIENCE)
+
+        def is_over():
+            while not self.closed and self.read(terminal, 0):
+                pass
+            return not session(process.pid)
+        handoff.wait_for(is_over, f"the end of {session(process.pid)}")
         pieces = self.printed.split("\x1d")[:-1]
         return [(re.sub(r"\x1e\d+\n", "", piece),
                  [int(status) for status in re.findall(r"\x1e(\d+)\n", piece)])
                 for piece in pieces]
 
     def read(self, terminal: int, patience: float) -> bool:
-        """Reads what is there, if anything comes in that time."""
+        """Reads what is there, or sees that there will be no more. False: neither in that time."""
         if not select.select([terminal], [], [], patience)[0]:
             return False
         try:
-            data = os.read(terminal, 65536)
-        except OSError:  # nobody has the other end any more
-            return False
-        self.printed += data.decode()
-        return bool(data)
+            self.printed += os.read(terminal, 65536).decode(errors="replace")
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            self.closed = True
+        return True
 
 
 class Page(handoff.TestCase):
