@@ -230,6 +230,66 @@ class Clients(unittest.TestCase):
         self.check("go", "go")
 
 
+class Troubleshooting(handoff.TestCase):
+    """The messages in the table are those of the programs."""
+
+    def messages(self) -> list[str]:
+        page = README.read_text(encoding="utf-8").split("## Troubleshooting\n")[1].split("\n## ")[0]
+        cells = re.findall(r"(?m)^\| (`.*?`) \| ", page)
+        return [re.sub(r"pid \d+", "pid N", cell.strip("`").strip()) for cell in cells]
+
+    def complain(self, *words: str, **popen) -> str:
+        """What a command says that fails."""
+        done = subprocess.run([handoff.tool(words[0]), *words[1:]], cwd=self.directory, text=True,
+                              stdin=subprocess.DEVNULL, capture_output=True, check=False,
+                              timeout=handoff.PATIENCE, **popen)
+        self.assertNotEqual(done.returncode, 0, words)
+        return re.sub(r"pid \d+", "pid N", done.stderr)
+
+    def launch(self, *command: str):
+        server = self.start(handoff.Server(
+            handoff.tool("rpc-master"), "-l", "./s", "-c", "./c", "-n", "1", "--", *command,
+            cwd=self.directory, ready=False))
+        server.wait_for_line("ready, 1 worker")
+
+    def test_the_message_to_another_user_is_there(self):
+        self.launch(handoff.tool("rpc-worker"))
+        another = {}
+        if os.geteuid() == 0:
+            self.directory.chmod(0o755)
+            another = {"user": 65534}
+        else:
+            (self.directory / "s").chmod(0)  # what another user finds
+        try:
+            said = self.complain("rpc-call", "./s", "ping", **another)
+        except PermissionError:
+            self.skipTest("no way for another user to the programs")
+        self.assertIn(said.rstrip(), self.messages())
+
+    def test_each_message_is_one_that_a_program_writes(self):
+        wanted = [message for message in self.messages() if "Permission" not in message]
+        self.assertGreater(len(wanted), 8)
+        said = self.complain("rpc-call", "./s", "ping")
+        said += self.complain("rpc-master", "-l", "0.0.0.0:8080", "--", "rpc-worker")
+        said += self.complain("rpc-master", "-l", "./other", "--", "rpc-wroker")
+        said += self.complain("rpc-worker")
+        worker = self.directory / "worker"
+        worker.write_text(f"#!/bin/sh\nexec {handoff.tool('rpc-worker')} --timeout 200ms "
+                          "-k 'up=tr a-z A-Z' -m 'now=date'\n")
+        worker.chmod(0o755)
+        self.launch("./worker")
+        said += self.complain("rpc-master", "-l", "./s", "--", "rpc-worker")
+        said += self.complain("rpc-call", "./s", "up", '"x"')
+        said += self.complain("rpc-call", "./s", "now")
+        said += self.complain("rpc-call", "./s", "echo", "x")
+        worker.write_text("#!/bin/sh\nexec rpc-wroker\n")
+        said += self.complain("rpc-call", "./c", "reload")
+        for message in wanted:
+            with self.subTest(message):
+                pattern = re.escape(message).replace("…", ".*")
+                self.assertRegex(said, f"(?m)^{pattern}$")
+
+
 class Form(unittest.TestCase):
     """What a reader can paste, whatever the shell."""
 
