@@ -10,7 +10,8 @@ The page is read as sections of fenced blocks, by what stands behind the first f
     nothing           a picture
 
 The blocks of a section are given to one shell on its standard input, one after the other, with a
-terminal as its output. CONTRIBUTING.md and SECURITY.md are treated alike.
+terminal as its output, and what they print is compared. Then they are pasted into an interactive
+shell, where only the status of each command tells. CONTRIBUTING.md and SECURITY.md are treated alike.
 """
 
 import collections
@@ -114,44 +115,78 @@ def has_program(block: Block) -> bool:
 
 
 class Shell:
-    """One shell that is given commands as a paste is, and all that it prints."""
+    """One shell that is given commands, in a directory, and all that it prints."""
 
-    def __init__(self, name: str, directory: str):
+    def __init__(self, test: unittest.TestCase, name: str, directory: str):
+        self.test = test
         self.words, self.status = SHELLS[name]
         self.directory = directory
+        self.environment = {"PATH": PATH, "HOME": directory}
         self.printed = ""
         self.closed = False  # no process has the terminal any more
 
-    def run(self, test: unittest.TestCase, blocks: list[Block]) -> list[tuple[str, list[int]]]:
-        """What each block printed, and the status of each of its lines."""
+    def run(self, blocks: list[Block]) -> list[tuple[str, list[int]]]:
+        """What each block printed, and the status of each of its lines. A command that reads
+        standard input takes the rest of the blocks away, as it would take the rest of a paste."""
         terminal, output = pty.openpty()
         tty.setraw(output)  # the kernel adds no carriage returns
-        process = subprocess.Popen(
-            self.words, cwd=self.directory, stdin=subprocess.PIPE, stdout=output, stderr=output,
-            env={"PATH": PATH, "HOME": self.directory}, start_new_session=True)
+        process = subprocess.Popen(self.words, cwd=self.directory, env=self.environment,
+                                   stdin=subprocess.PIPE, stdout=output, stderr=output,
+                                   start_new_session=True)
         os.close(output)
-        test.addCleanup(os.close, terminal)
-        test.addCleanup(end_session, process.pid)
+        self.test.addCleanup(os.close, terminal)
+        self.test.addCleanup(end_session, process.pid)
         with process.stdin as stdin:
             for block in blocks:
-                for line in block.text.splitlines():
-                    mark = f"printf '\\036%s\\n' {self.status}"
-                    stdin.write(f"{line}\n{mark}\n".encode())
-                stdin.write(b"printf '\\035'\n")
-        while not self.closed and process.poll() is None:
-            test.assertTrue(self.read(terminal, handoff.PATIENCE),
-                            f"nothing for {handoff.PATIENCE:.0f} s after:\n{self.printed}")
+                stdin.write(self.marked(block) + b"printf '\\035'\n")
+        self.read_until(terminal, lambda: self.closed or process.poll() is not None)
         process.wait(handoff.PATIENCE)
+        self.wait_for_the_rest(terminal, process.pid)
+        return [(re.sub(r"\x1e\d+\n", "", piece), self.statuses(piece))
+                for piece in self.printed.split("\x1d")[:-1]]
 
+    def paste(self, blocks: list[Block]) -> list[int]:
+        """The status of each line in an interactive shell on a terminal of its own."""
+        pid, terminal = pty.fork()
+        if pid == 0:
+            try:
+                os.chdir(self.directory)
+                os.execvpe(self.words[0], [*self.words, "-i"], {**self.environment, "TERM": "dumb"})
+            finally:
+                os._exit(127)
+        self.test.addCleanup(os.close, terminal)
+        self.test.addCleanup(os.waitpid, pid, 0)
+        self.test.addCleanup(end_session, pid)
+        wanted = 0
+        for block in blocks:
+            os.write(terminal, self.marked(block))
+            wanted += len(block.text.splitlines())
+            self.read_until(terminal, lambda: self.closed or
+                            len(self.statuses(self.printed)) >= wanted)  # noqa: B023
+        if not self.closed:
+            os.write(terminal, b"exit\n")
+        self.wait_for_the_rest(terminal, pid)
+        return self.statuses(self.printed)
+
+    def marked(self, block: Block) -> bytes:
+        mark = f"printf '\\036%s\\n' {self.status}\n"
+        return "".join(f"{line}\n{mark}" for line in block.text.splitlines()).encode()
+
+    @staticmethod
+    def statuses(text: str) -> list[int]:
+        return [int(status) for status in re.findall(r"\x1e(\d+)\r?\n", text)]
+
+    def read_until(self, terminal: int, is_over):
+        while not is_over():
+            self.test.assertTrue(self.read(terminal, handoff.PATIENCE),
+                                 f"nothing for {handoff.PATIENCE:.0f} s after:\n{self.printed}")
+
+    def wait_for_the_rest(self, terminal: int, leader: int):
         def is_over():
             while not self.closed and self.read(terminal, 0):
                 pass
-            return not session(process.pid)
-        handoff.wait_for(is_over, f"the end of {session(process.pid)}")
-        pieces = self.printed.split("\x1d")[:-1]
-        return [(re.sub(r"\x1e\d+\n", "", piece),
-                 [int(status) for status in re.findall(r"\x1e(\d+)\n", piece)])
-                for piece in pieces]
+            return not session(leader)
+        handoff.wait_for(is_over, f"the end of {session(leader)}")
 
     def read(self, terminal: int, patience: float) -> bool:
         """Reads what is there, or sees that there will be no more. False: neither in that time."""
@@ -169,46 +204,63 @@ class Shell:
 class Page(handoff.TestCase):
     maxDiff = None
 
-    def run_section(self, shell: str, page: pathlib.Path, section: str, left_out=()):
-        blocks = [block for block in blocks_of(page) if block.section == section]
-        with tempfile.TemporaryDirectory(prefix="handoff-") as directory:
-            for block in blocks:
-                if block.kind in PROGRAMS:
-                    path = pathlib.Path(directory, PROGRAMS[block.kind])
-                    path.write_text(block.text, encoding="utf-8")
-            run, texts = [], []
-            for block in blocks:
-                if block.kind == "sh" and has_program(block) and block.text not in left_out:
-                    run.append(block)
-                    texts.append(None)
-                elif block.kind == "text" and blocks[blocks.index(block) - 1] is run[-1]:
-                    texts[-1] = block
-            printed = Shell(shell, directory).run(self, run)
+    def check_output(self, shell: str, page: pathlib.Path, section: str):
+        blocks, directory = self.prepare(page, section)
+        run = [block for block in blocks if block.kind == "sh" and has_program(block)]
+        printed = Shell(self, shell, directory).run(run)
         self.assertEqual(len(printed), len(run), printed)
-        for block, text, (output, statuses) in zip(run, texts, printed):
+        for block, (output, statuses) in zip(run, printed):
             place = f"{page.name}:{block.line}: {output}"
             self.assertEqual(statuses, [0] * len(block.text.splitlines()), place)
-            unordered = text is not None and text.unordered
-            self.assertEqual(normal(output, unordered),
-                             normal(text.text if text else "", unordered), place)
+            text = next(iter(blocks[blocks.index(block) + 1:]), block)
+            wanted, unordered = ("", False) if text.kind != "text" else (text.text, text.unordered)
+            self.assertEqual(normal(output, unordered), normal(wanted, unordered), place)
 
-    def run_all(self, shell: str):
+    def check_paste(self, shell: str, page: pathlib.Path, section: str):
+        blocks, directory = self.prepare(page, section)
+        run = [block for block in blocks if block.kind == "sh" and has_program(block)]
+        pasted = Shell(self, shell, directory)
+        statuses = pasted.paste(run)
+        lines = sum(len(block.text.splitlines()) for block in run)
+        self.assertEqual(statuses, [0] * lines, pasted.printed)
+
+    def prepare(self, page: pathlib.Path, section: str) -> tuple[list[Block], str]:
+        """The blocks of a section, and a directory with its programs."""
+        blocks = [block for block in blocks_of(page) if block.section == section]
+        directory = tempfile.TemporaryDirectory(prefix="handoff-")
+        self.addCleanup(directory.cleanup)
+        for block in blocks:
+            if block.kind in PROGRAMS:
+                path = pathlib.Path(directory.name, PROGRAMS[block.kind])
+                path.write_text(block.text, encoding="utf-8")
+        return blocks, directory.name
+
+    def for_all_sections(self, shell: str, check):
         if shutil.which(shell, path=PATH) is None:
             self.skipTest(f"no {shell}")
         for page in PAGES:
             sections = [block.section for block in blocks_of(page) if block.kind == "sh"]
             for section in dict.fromkeys(sections):
-                with self.subTest(page=page.name, section=section, shell=shell):
-                    self.run_section(shell, page, section)
+                with self.subTest(page=page.name, section=section):
+                    check(shell, page, section)
 
-    def test_every_command_runs_in_bash(self):
-        self.run_all("bash")
+    def test_every_command_prints_what_the_page_says_in_bash(self):
+        self.for_all_sections("bash", self.check_output)
 
-    def test_every_command_runs_in_zsh(self):
-        self.run_all("zsh")
+    def test_every_command_prints_what_the_page_says_in_zsh(self):
+        self.for_all_sections("zsh", self.check_output)
 
-    def test_every_command_runs_in_fish(self):
-        self.run_all("fish")
+    def test_every_command_prints_what_the_page_says_in_fish(self):
+        self.for_all_sections("fish", self.check_output)
+
+    def test_every_command_can_be_pasted_into_bash(self):
+        self.for_all_sections("bash", self.check_paste)
+
+    def test_every_command_can_be_pasted_into_zsh(self):
+        self.for_all_sections("zsh", self.check_paste)
+
+    def test_every_command_can_be_pasted_into_fish(self):
+        self.for_all_sections("fish", self.check_paste)
 
 
 class Clients(unittest.TestCase):
