@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "os/socket.hpp"
+#include "wire/start.hpp"
 
 namespace handoff {
 namespace {
@@ -56,7 +57,6 @@ Session::Session(Service& service, LiveConnection connection)
       framing_(connection.framing),
       dialect_(connection.dialect) {
   service.sessions.push_back(this);
-  if (framing_ == Framing::unknown) framing_ = service.limits.framing;
   if (service.draining_) state_ = State::draining;
   if (connection.read.empty()) return;
   partial_ = std::make_unique<ReceiveBuffer>(connection.read.size());
@@ -148,22 +148,25 @@ Session::Next Session::read_more() {
     case IoResult::Outcome::would_block: return wait_for_input();
     case IoResult::Outcome::end:
       state_ = State::ended;
-      sniff(input.bytes());
-      // The last line needs no newline. A frame that was cut off can't be answered.
-      if (framing_ != Framing::lines || input.empty()) return Next::turn;
-      input.append(std::string_view("\n"));
-      return process(input, true);
+      return input.empty() ? Next::turn : process(input, true);
     case IoResult::Outcome::broken: set_broken(); return Next::turn;
   }
   return Next::end;
 }
 
-/// Tells the framing by what has come so far, and may never be more: a line can be that short.
-void Session::sniff(std::span<const char> bytes) {
-  if (framing_ != Framing::unknown || !is_text(bytes)) return;
-  const std::string_view text(bytes.data(), bytes.size());
-  const std::size_t newline = text.find('\n');
-  if (newline != std::string_view::npos && newline > 0) framing_ = Framing::lines;
+/// Nothing of what a stranger sends is parsed, neither now nor later.
+void Session::judge(ReceiveBuffer& input, std::string& out, bool complete) {
+  const JudgedStart judged = judge_start(input.bytes(), service_.limits.framing, complete);
+  switch (judged.start) {
+    case Start::undecided: break;
+    case Start::lines: framing_ = Framing::lines; break;
+    case Start::length: framing_ = Framing::length; break;
+    case Start::stranger:
+      append_answer_to_stranger(out, input.bytes());
+      state_ = State::refused;
+      return input.clear();
+  }
+  input.consume(judged.blanks);
 }
 
 /// Whether a line that was partial still is, so that its start need not be searched again.
@@ -176,11 +179,12 @@ bool Session::goes_on(std::span<const char> line_part, const ReceiveBuffer& inpu
 Session::Next Session::process(ReceiveBuffer& input, bool drained_socket) {
   std::string& out = service_.output;
   out.clear();
-  if (framing_ == Framing::unknown) {
-    framing_ = sniff_framing(input.bytes(), service_.limits.max_frame);
-  }
+  const bool complete = state_ == State::ended;
+  if (framing_ == Framing::unknown) judge(input, out, complete);
+  // The last line needs no newline. A frame that was cut off can't be answered.
+  if (complete && framing_ == Framing::lines) input.append(std::string_view("\n"));
   int frames = 0;
-  bool partial = false;
+  bool partial = framing_ == Framing::unknown;
   while (!partial && frames < kFramesPerTurn && out.size() < service_.limits.max_unsent &&
          has_room_for_call()) {
     const std::uint32_t limit = service_.limits.max_frame;
@@ -580,10 +584,12 @@ void Session::on_timer() {
     case Limit::linger: set_broken(); break;
     case Limit::frame:
       service_.output.clear();
-      if (partial_) sniff(partial_->bytes());
-      refuse({ErrorCode::timed_out, "the rest of the frame did not arrive in time", {}, dialect_},
-             service_.output);
-      state_ = State::refused;
+      if (framing_ == Framing::unknown) judge(*partial_, service_.output, true);
+      if (state_ != State::refused) {
+        refuse({ErrorCode::timed_out, "the rest of the frame did not arrive in time", {}, dialect_},
+               service_.output);
+        state_ = State::refused;
+      }
       send(service_.output);
       break;
   }

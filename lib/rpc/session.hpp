@@ -46,7 +46,7 @@ class Session final : private Timer {
     open,
     draining,   ///< goes as soon as nothing is under way
     ended,      ///< the client sends no more; what runs is still answered
-    refused,    ///< the client broke the protocol; it gets what was written, and is closed
+    refused,    ///< no client, or it broke the protocol; it gets what was written, and is closed
     lingering,  ///< all was written; wait until the refused client has read it
     broken,     ///< nothing can be written any more
   };
@@ -105,7 +105,7 @@ class Session final : private Timer {
   Next give_back();
   void keep_rest(ReceiveBuffer& input);
 
-  void sniff(std::span<const char> bytes);
+  void judge(ReceiveBuffer& input, std::string& out, bool complete);
   bool goes_on(std::span<const char> line_part, const ReceiveBuffer& input) const;
   void answer(std::string_view body, std::string& out);
   void answer_request(const ParsedRequest& parsed, std::string& out);
@@ -141,7 +141,7 @@ class Session final : private Timer {
   std::unique_ptr<std::string> peer_;    ///< its address as text, once a method asked
   std::unique_ptr<std::string> unsent_;  ///< bytes that the client does not take, if any
   TimePoint due_ = kNever;  ///< when a partial frame must be whole, or a lingering client gone
-  Framing framing_;
+  Framing framing_;         ///< unknown until the start of the connection was judged
   Dialect dialect_ = Dialect::article;  ///< of the last valid request
   State state_ = State::open;
   Limit limit_ = Limit::none;

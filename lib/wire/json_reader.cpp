@@ -34,6 +34,19 @@ const unsigned char* as_unsigned(const char* bytes) {
   return reinterpret_cast<const unsigned char*>(bytes);
 }
 
+/// Copies a JSON string without its escapes, from the byte after its first quote. Returns the end
+/// of the copy, or null if an escape is invalid. Since 3.2 simdjson asks whether half of a
+/// surrogate pair is to be replaced; it is an error here. This is a template because
+/// nothing else may hold a call that the installed version does not have.
+template <typename Parser>
+unsigned char* copy_unescaped(const Parser& parser, const unsigned char* from, unsigned char* to) {
+  if constexpr (requires { parser.parse_string(from, to, false); }) {
+    return parser.parse_string(from, to, false);
+  } else {
+    return parser.parse_string(from, to);
+  }
+}
+
 }  // namespace
 
 std::string_view describe(JsonProblem problem) {
@@ -135,7 +148,7 @@ bool JsonReader::has_good_escapes() {
   if (quoted.find('\\') == std::string_view::npos) return true;
   unescaped_.resize(quoted.size() + simdjson::SIMDJSON_PADDING);
   auto* out = reinterpret_cast<unsigned char*>(unescaped_.data());
-  return simdjson_->parse_string(as_unsigned(quoted.data()) + 1, out) != nullptr;
+  return copy_unescaped(*simdjson_, as_unsigned(quoted.data()) + 1, out) != nullptr;
 }
 
 std::string_view JsonReader::unescape_any(std::string_view quoted, std::string& copy) const {
@@ -143,7 +156,7 @@ std::string_view JsonReader::unescape_any(std::string_view quoted, std::string& 
   if (inside.find('\\') == std::string_view::npos) return inside;
   copy.resize(quoted.size() + simdjson::SIMDJSON_PADDING);
   auto* out = reinterpret_cast<unsigned char*>(copy.data());
-  const auto* end = simdjson_->parse_string(as_unsigned(inside.data()), out);
+  const auto* end = copy_unescaped(*simdjson_, as_unsigned(inside.data()), out);
   copy.resize(static_cast<std::size_t>(end - out));
   return copy;
 }

@@ -5,6 +5,15 @@
 
 bats_require_minimum_version 1.5.0
 
+# What the tests see does not depend on where they are run.
+for variable in $(compgen -e); do
+  case $variable in
+    PATH | TMPDIR | HANDOFF_* | BATS_* | *SAN_OPTIONS | PWD | SHLVL | _) ;;
+    *) unset "$variable" ;;
+  esac
+done
+unset variable
+
 HANDOFF_BIN=$(realpath "${HANDOFF_BIN:-$BATS_TEST_DIRNAME/../../build/bin}")
 PATH=$HANDOFF_BIN:$PATH
 SUPPORT=$BATS_TEST_DIRNAME/../support

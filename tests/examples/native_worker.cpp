@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A worker with a method of its own. Build it against the installed library, then run it:
 //
-//     g++ -o native-worker native_worker.cpp $(pkg-config --cflags --libs handoff)
+//     g++ -std=c++20 -o native-worker native_worker.cpp $(pkg-config --cflags --libs handoff)
 //     rpc-master -- ./native-worker
 //     rpc-call :8080 later 0.5
 #include <chrono>

@@ -6,16 +6,19 @@ fails the test after a generous deadline.
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
 import re
+import resource
 import signal
 import socket
 import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 import unittest
@@ -77,10 +80,12 @@ def wait_for(condition, what: str, patience: float = PATIENCE):
 
 
 class Connection:
-    """A client of the article's protocol."""
+    """A client of the article's protocol, on a connection of its own or on one that it is given."""
 
     def __init__(self, address, timeout: float = PATIENCE):
-        if isinstance(address, str):
+        if isinstance(address, socket.socket):
+            self.socket = address
+        elif isinstance(address, str):
             self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self.socket.settimeout(timeout)
             self.socket.connect(address)
@@ -129,6 +134,11 @@ class Connection:
         if reply is None or reply["out"] == "error":
             raise AssertionError(f"{method}: {reply}")
         return reply["result"]
+
+
+def is_read(client: Connection) -> bool:
+    """Whether the server has read all that a client of a Unix socket has sent."""
+    return fcntl.ioctl(client.socket, termios.TIOCOUTQ, bytes(4)) == bytes(4)
 
 
 def frame(body: bytes) -> bytes:
@@ -349,6 +359,14 @@ class TestCase(unittest.TestCase):
         self.stack = contextlib.ExitStack()
         self.addCleanup(self.stack.close)
 
+    def need_descriptors(self, count: int):
+        """Raises the limit of this process for the test: an ordinary user's is 1,024."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if hard < count:
+            self.skipTest(f"no {count} descriptors")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count), hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+
     def start(self, server: Server) -> Server:
         """Has the server ended with the test."""
         return self.stack.enter_context(server)
@@ -358,4 +376,10 @@ class TestCase(unittest.TestCase):
 
 
 def run_tests():
+    """Runs the tests of the calling file. What they see does not depend on where they are run: all else in the
+    environment is dropped."""
+    for name in list(os.environ):
+        if not re.fullmatch(r"PATH|TMPDIR|HANDOFF_\w+|\w+SAN_OPTIONS", name):
+            del os.environ[name]
+    os.environ.setdefault("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
     unittest.main(argv=[sys.argv[0], "-v", *sys.argv[1:]])

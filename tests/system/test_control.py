@@ -907,22 +907,6 @@ class Systemd(ControlTest):
         self.assertEqual(server.stop(), 0)
         self.assertTrue(os.path.exists(listener), "it is the manager's")
 
-    def test_the_unit_files_are_valid(self):
-        folder = handoff.ROOT / "tools" / "systemd"
-        if not shutil.which("systemd-analyze"):
-            self.skipTest("systemd-analyze is not installed")
-        # It wants the programs to be where the unit says, and instances.
-        units = []
-        for kind in ("service", "socket"):
-            unit = self.directory / f"handoff@test.{kind}"
-            text = (folder / f"handoff@.{kind}").read_text()
-            text = re.sub(r"(?<=ExecStart=)\S+", handoff.tool("rpc-master"), text)
-            unit.write_text(text)
-            units.append(str(unit))
-        done = subprocess.run(["systemd-analyze", "verify", "--man=no", *units],
-                              capture_output=True, text=True, timeout=handoff.PATIENCE, check=False)
-        self.assertEqual((done.returncode, done.stderr), (0, ""))
-
 
 if __name__ == "__main__":
     handoff.run_tests()

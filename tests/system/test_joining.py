@@ -9,7 +9,6 @@ import json
 import os
 import pathlib
 import re
-import resource
 import select
 import shutil
 import signal
@@ -700,11 +699,7 @@ class Strangers(JoiningTest):
         return select.select([client.socket for client in clients], [], [], 0)[0]
 
     def test_a_thousand_and_some_are_too_many(self):
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if hard < 4096:
-            self.skipTest("needs 4096 descriptors")
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        self.need_descriptors(4096)
         master = self.serving_master("--ready-timeout", "30s")
         channels = [self.door_of() for _ in range(1024)]
         last = self.door_of()

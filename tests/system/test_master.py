@@ -326,6 +326,7 @@ class Stopping(handoff.TestCase):
 
     @handoff.only("connection", because="with the others a full channel stops nobody")
     def test_without_a_handshake_a_stuck_worker_does_not_take_the_others_down(self):
+        self.need_descriptors(2048)
         server = self.start(handoff.master("--handshake", "none", workers=2))
         stuck = server.worker_pids()[0]
         resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (256, 256))

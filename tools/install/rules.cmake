@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: MIT
+#
+# The rules of `cmake --install`. What depends on the prefix is made while it installs, so that
+# --prefix may name another one than the configuration did.
+
+include(CMakePackageConfigHelpers)
+
+set(handoff_cmakedir ${CMAKE_INSTALL_LIBDIR}/cmake/handoff)
+set(handoff_unitdir lib/systemd/system)
+
+# What the two scripts need to know.
+set(known "")
+foreach(name CMAKE_BINARY_DIR CMAKE_LIBRARY_ARCHITECTURE CMAKE_INSTALL_BINDIR CMAKE_INSTALL_LIBDIR
+             CMAKE_INSTALL_INCLUDEDIR CMAKE_INSTALL_MANDIR CMAKE_INSTALL_DOCDIR PROJECT_SOURCE_DIR
+             PROJECT_VERSION PROJECT_DESCRIPTION handoff_tools handoff_cmakedir handoff_unitdir
+             handoff_runpath handoff_linked_runpath)
+  string(APPEND known "set(${name} [==[${${name}}]==])\n")
+endforeach()
+install(CODE "${known}")
+install(SCRIPT tools/install/begin.cmake)
+
+install(TARGETS ${handoff_tools} DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS handoff EXPORT handoff LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+        INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/handoff)
+
+# The headers that a worker of one's own needs. Those of the tools need CLI11 and stay here.
+foreach(folder os wire pass async rpc cluster)
+  install(DIRECTORY lib/${folder} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/handoff
+          FILES_MATCHING PATTERN "*.hpp")
+endforeach()
+install(FILES lib/cli/worker_main.hpp DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/handoff/cli)
+
+# The library needs no other package of those that use it, so what CMake exports is the whole
+# package file.
+write_basic_package_version_file(handoff-config-version.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/handoff-config-version.cmake
+        DESTINATION ${handoff_cmakedir})
+install(EXPORT handoff NAMESPACE handoff:: FILE handoff-config.cmake
+        DESTINATION ${handoff_cmakedir})
+
+install(DIRECTORY man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 FILES_MATCHING PATTERN "*.1")
+install(DIRECTORY man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man7 FILES_MATCHING PATTERN "*.7")
+install(FILES README.md LICENSE CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(DIRECTORY tests/examples DESTINATION ${CMAKE_INSTALL_DOCDIR} USE_SOURCE_PERMISSIONS)
+install(FILES tools/systemd/handoff@.socket DESTINATION ${handoff_unitdir})
+
+install(SCRIPT tools/install/end.cmake)
