@@ -301,6 +301,12 @@ class Troubleshooting(handoff.TestCase):
         self.assertNotEqual(done.returncode, 0, words)
         return re.sub(r"pid \d+", "pid N", done.stderr)
 
+    def answer_to(self, request: bytes) -> str:
+        with handoff.Connection(str(self.directory / "s")) as client:
+            client.socket.sendall(request)
+            with client.socket.makefile() as answer:
+                return answer.read()
+
     def launch(self, *command: str):
         server = self.start(handoff.Server(
             handoff.tool("rpc-master"), "-l", "./s", "-c", "./c", "-n", "1", "--", *command,
@@ -337,6 +343,7 @@ class Troubleshooting(handoff.TestCase):
         said += self.complain("rpc-call", "./s", "up", '"x"')
         said += self.complain("rpc-call", "./s", "now")
         said += self.complain("rpc-call", "./s", "echo", "x")
+        said += self.answer_to(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         worker.write_text("#!/bin/sh\nexec rpc-wroker\n")
         said += self.complain("rpc-call", "./c", "reload")
         for message in wanted:
