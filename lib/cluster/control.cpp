@@ -214,6 +214,12 @@ Task<Result> scale(ControlOwner& owner, Call call) {
   co_return Result::success(ordered_json{{"workers", *workers}}.dump());
 }
 
+Task<Result> stop(ControlOwner& owner) {
+  const std::string problem = co_await owner.stop();
+  if (!problem.empty()) co_return Result::error(ErrorCode::handler_failed, problem);
+  co_return Result::success("null");
+}
+
 std::shared_ptr<const Handlers> make_handlers(ControlOwner& owner) {
   auto handlers = std::make_shared<Handlers>();
   handlers->add("status", [&owner](const Call&) {
@@ -229,6 +235,7 @@ std::shared_ptr<const Handlers> make_handlers(ControlOwner& owner) {
   handlers->add("upgrade", [&owner](const Call&) { return upgrade(owner); });
   handlers->add("drain", [&owner](Call call) { return drain_worker(owner, std::move(call)); });
   handlers->add("scale", [&owner](Call call) { return scale(owner, std::move(call)); });
+  handlers->add("stop", [&owner](const Call&) { return stop(owner); });
   add_built_in_methods(*handlers, 0);
   return handlers;
 }

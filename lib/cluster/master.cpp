@@ -169,6 +169,7 @@ bool Master::is_over() const {
 Task<void> Master::wait_for_control() {
   if (!control_) co_return;
   control_->drain();
+  changed_.notify_all();  // for the calls of stop
   const TimePoint limit = Clock::now() + kControlTime;
   while (!control_->is_idle() && Clock::now() < limit) {
     co_await reactor_.sleep_until(reactor_.now() + std::chrono::milliseconds(1));
@@ -215,7 +216,7 @@ void Master::handle_signal(int signal) {
         stopping_ = true;
         return;
       }
-      return stop();
+      return begin_to_stop();
     case SIGHUP:
       if (successor_ && !handed_over_ && !stopping_) {
         reload_put_off_ = true;
@@ -305,7 +306,7 @@ void Master::tell_manager() {
 }
 
 /// What waits in the backlogs was promised a connection, and still gets one.
-void Master::stop() {
+void Master::begin_to_stop() {
   stopping_ = true;
   if (successor_) successor_->give_up();
   manager_.stopping();
@@ -465,6 +466,15 @@ std::string Master::scale(std::size_t workers) {
   supervisor_.scale(workers);
   on_change();
   return "";
+}
+
+/// The reply is written last, so that the caller finds nothing left of this master. A caller that
+/// hangs up meanwhile changes nothing.
+Task<std::string> Master::stop() {
+  if (handed_over_) co_return fmt::format("pid {} has taken over", successor_->pid());
+  handle_signal(SIGTERM);
+  while (!control_->is_draining()) co_await changed_.wait();
+  co_return "";
 }
 
 void Master::connection_passed(Work work) {

@@ -93,7 +93,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   void guard_listeners();
   std::vector<int> listener_numbers() const;
   void listener_healed(bool same_socket);
-  void stop();
+  void begin_to_stop();
   void hand_over();
   void on_change();
   bool is_over() const;
@@ -113,6 +113,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   Task<std::string> upgrade() override;
   Task<std::string> drain(int worker) override { return supervisor_.replace(worker); }
   std::string scale(std::size_t workers) override;
+  Task<std::string> stop() override;
 
   // What a predecessor passes.
   void connection_passed(Work work) override;
