@@ -376,8 +376,8 @@ class TestCase(unittest.TestCase):
 
 
 def run_tests():
-    """Runs the tests of the calling file. What they see does not depend on where they are run: all else in the
-    environment is dropped."""
+    """Runs the tests of the calling file. What they see does not depend on where they are run: all
+    else in the environment is dropped."""
     for name in list(os.environ):
         if not re.fullmatch(r"PATH|TMPDIR|HANDOFF_\w+|\w+SAN_OPTIONS", name):
             del os.environ[name]
