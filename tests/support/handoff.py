@@ -241,8 +241,13 @@ class Server:
         return self
 
     def __exit__(self, *_):
+        """Kills what a failed test has left: also its workers, which may be stopped."""
         if self.process.poll() is None:
+            left = descendants(self.pid)
             self.process.kill()
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         self.process.wait()
         self._reader.join(PATIENCE)
         self.process.stderr.close()
@@ -325,6 +330,11 @@ def children(pid: int) -> list[int]:
         text = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text()
         return [int(word) for word in text.split()]
     return []
+
+
+def descendants(pid: int) -> list[int]:
+    own = children(pid)
+    return own + [each for child in own for each in descendants(child)]
 
 
 def alive(pid: int) -> bool:
