@@ -18,6 +18,9 @@ namespace handoff {
 /// outside of it: capture a reference to it, and guard it (std::atomic, std::mutex), because the
 /// handlers of different threads run at the same time. Never keep another thread's reactor, or
 /// anything that was made with it; Mailbox leads from one thread to another.
+///
+/// A connection's calls run on the connection's thread. With a queue each call goes to the next
+/// thread, but the first thread answers at once what was added by Handlers::add_instant.
 using AddMethods = std::function<void(Handlers& handlers, Reactor& reactor)>;
 
 /// The main function of a worker: rpc-worker, with all of its options, and these methods besides.
