@@ -285,7 +285,9 @@ void Readiness::interrupt() {
 }
 
 bool Readiness::Awaiter::await_ready() {
-  readiness_.watch(event_);
+  // Every registration reports a hang-up.
+  readiness_.watch(only_hang_up_ ? EPOLLIN : event_);
+  if (only_hang_up_) return false;
   if (readiness_.hung_up_ || (readiness_.ended_ && event_ == EPOLLIN)) return true;
   const bool ready = readiness_.ready_.has(event_);
   readiness_.ready_.remove(event_);

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 
 #include "cli/options.hpp"
@@ -170,8 +171,13 @@ Options parse(Tool& tool) {
 /// The methods that the command line names, and what stands behind them; of one reactor.
 class Methods {
  public:
-  Methods(Reactor& reactor, Processes& processes, const Options& options, const AddMethods& add_own)
-      : reactor_(reactor), options_(options), add_own_(add_own), processes_(processes) {
+  Methods(Reactor& reactor, Processes& processes, const Options& options, const AddMethods& add_own,
+          std::mutex& adding)
+      : reactor_(reactor),
+        options_(options),
+        add_own_(add_own),
+        adding_(adding),
+        processes_(processes) {
     for (const std::string& text : options.coprocesses) {
       auto [name, command] = split_name_value(text, "NAME=CMD");
       coprocesses_.emplace_back(
@@ -196,15 +202,20 @@ class Methods {
     auto handlers = std::make_shared<Handlers>();
     for (const std::string& text : options_.methods) {
       auto [name, command] = split_name_value(text, "NAME=CMD");
-      handlers->add(name, command_handler(reactor_, processes_, Program::shell(command)));
+      handlers->add(name, command_handler(reactor_, processes_, Program::shell(command)),
+                    Supervision::handler);
     }
     for (const auto& [name, coprocess] : coprocesses_) {
-      handlers->add(name, [to = coprocess.get()](Call call) { return to->call(std::move(call)); });
+      handlers->add(
+          name, [to = coprocess.get()](Call call) { return to->call(std::move(call)); },
+          Supervision::handler);
     }
     for (const auto& [name, server] : forwards_) {
-      handlers->add(name, [to = server](Call call) { return to->call(std::move(call)); });
+      handlers->add(
+          name, [to = server](Call call) { return to->call(std::move(call)); },
+          Supervision::handler);
     }
-    if (add_own_) add_own_(*handlers, reactor_);
+    add_own_methods(*handlers);
     for (const std::string& path : options_.directories) {
       add_directory(*handlers, reactor_, processes_, path);
     }
@@ -213,9 +224,17 @@ class Methods {
   }
 
  private:
+  /// The threads take turns, as AddMethods promises.
+  void add_own_methods(Handlers& handlers) {
+    if (!add_own_) return;
+    const std::lock_guard lock(adding_);
+    add_own_(handlers, reactor_);
+  }
+
   Reactor& reactor_;
   const Options& options_;
   const AddMethods& add_own_;
+  std::mutex& adding_;
   Processes& processes_;
   std::vector<std::pair<std::string, std::unique_ptr<Coprocess>>> coprocesses_;
   std::map<std::string, std::unique_ptr<Forward>> servers_;  ///< by address
@@ -230,8 +249,9 @@ ExitCode run(Tool& tool, const AddMethods& add_own) {
   const SignalMask signals({SIGTERM, SIGINT, SIGHUP}, SignalMask::Until::exit);
   Reactor reactor;
   Processes processes(options.process);
+  std::mutex adding;
   const auto make_methods = [&](Reactor& of) -> MakeHandlers {
-    const auto methods = std::make_shared<Methods>(of, processes, options, add_own);
+    const auto methods = std::make_shared<Methods>(of, processes, options, add_own, adding);
     return [methods] { return methods->make(); };
   };
   Worker worker(reactor, signals, make_methods, options.worker, report_to(tool.log));

@@ -82,7 +82,7 @@ Result not_answered() {
 
 std::shared_ptr<const Handlers> handler_of_all(Handler handler) {
   auto handlers = std::make_shared<Handlers>();
-  handlers->add("*", std::move(handler));
+  handlers->add("*", std::move(handler), Supervision::handler);
   return handlers;
 }
 

@@ -9,7 +9,8 @@
 
 #include "cli/worker_main.hpp"
 
-/// Gives its params back after so many seconds. Other calls go on meanwhile.
+/// Gives its params back after so many seconds. Other calls go on meanwhile. At the deadline of the
+/// call (`--timeout`), or when its client has left, it ends where it waits.
 static handoff::Task<handoff::Result> later(handoff::Reactor& reactor, handoff::Call call) {
   const std::chrono::duration<double> pause(std::atof(call.params.c_str()));
   co_await reactor.sleep_until(reactor.now() +
@@ -17,6 +18,7 @@ static handoff::Task<handoff::Result> later(handoff::Reactor& reactor, handoff::
   co_return handoff::Result::success(call.params);
 }
 
+// What adds the methods is called once for each thread of `--threads`, with its reactor.
 int main(int argc, char** argv) {
   return handoff::worker_main(
       "native-worker", argc, argv, [](handoff::Handlers& handlers, handoff::Reactor& reactor) {
