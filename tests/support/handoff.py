@@ -5,7 +5,9 @@ Nothing here sleeps for a fixed time. wait_for() asks again and again until a co
 fails the test after a generous deadline.
 """
 
+import array
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -17,6 +19,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 import unittest
@@ -138,6 +141,14 @@ class Connection:
         if reply is None or reply["out"] == "error":
             raise AssertionError(f"{method}: {reply}")
         return reply["result"]
+
+
+def unread(descriptor, request=termios.FIONREAD) -> int:
+    """How many bytes wait in a pipe or socket; with TIOCOUTQ, how much a Unix socket's peer has not
+    read, a little more than the bytes themselves."""
+    count = array.array("i", [0])
+    fcntl.ioctl(descriptor, request, count)
+    return count[0]
 
 
 def frame(body: bytes) -> bytes:
