@@ -60,6 +60,13 @@ void StdoutWriter::write_now() {
   if (is_empty()) drained_.set();
 }
 
+void StdoutWriter::discard() {
+  text_.clear();
+  written_ = 0;
+  caught_up_.set();
+  drained_.set();
+}
+
 Task<void> StdoutWriter::caught_up() {
   while (is_behind()) {
     caught_up_.clear();

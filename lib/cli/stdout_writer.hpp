@@ -22,6 +22,8 @@ class StdoutWriter {
   StdoutWriter& operator=(const StdoutWriter&) = delete;
   ~StdoutWriter();
 
+  Reactor& reactor() const { return stream_.reactor(); }
+
   /// Writes what is added, for as long as the reactor runs. Spawn it before anything else here is
   /// awaited. Throws SystemError ("write, on stdout: ...") when stdout can't be written to.
   Task<void> run();
@@ -30,6 +32,8 @@ class StdoutWriter {
   void add(std::string_view text);
   /// Writes what stdout takes at once. Does not block. Throws as run() does.
   void write_now();
+  /// Drops what is not written yet.
+  void discard();
   bool is_empty() const { return text_.empty(); }
   /// Whether at least kBehind bytes wait to be written.
   bool is_behind() const { return text_.size() - written_ >= kBehind; }

@@ -4,11 +4,12 @@
 measured wrongly. What a client has read is seen at the server's end of a Unix socket: the kernel
 tells how much of what was sent is still unread."""
 
-import array
 import fcntl
 import json
 import os
 import pathlib
+import select
+import signal
 import socket
 import struct
 import subprocess
@@ -23,18 +24,7 @@ CALLS = 8
 LARGE = "x" * 500_000  # neither a pipe nor a socket has room for it
 
 
-def unread(descriptor, request=termios.FIONREAD) -> int:
-    """How many bytes wait in a pipe; with TIOCOUTQ, how much a Unix socket's peer has not read."""
-    count = array.array("i", [0])
-    fcntl.ioctl(descriptor, request, count)
-    return count[0]
-
-
 class SlowReader(handoff.TestCase):
-    def setUp(self):
-        super().setUp()
-        self.failures = []
-
     def listen(self, name="s"):
         listener = self.stack.enter_context(socket.socket(socket.AF_UNIX))
         listener.bind(str(self.directory / name))
@@ -105,9 +95,9 @@ class Calls(SlowReader):
                 ahead = 3 if "--pipeline" in options else CALLS
                 for _ in range(ahead):
                     self.reply_to(client, self.request(client), LARGE)
-                handoff.wait_for(lambda: unread(client.socket, termios.TIOCOUTQ) == 0,
+                handoff.wait_for(lambda: handoff.unread(client.socket, termios.TIOCOUTQ) == 0,
                                  "rpc-call to read all replies")
-                self.assertGreater(handoff.wait_for(lambda: unread(call.stdout), "output"), 0)
+                self.assertGreater(handoff.wait_for(lambda: handoff.unread(call.stdout), "output"), 0)
                 served = threading.Thread(
                     target=lambda: [self.reply_to(client, self.request(client), LARGE)
                                     for _ in range(CALLS - ahead)])
@@ -127,8 +117,8 @@ class Calls(SlowReader):
         client = self.accept(listener)
         for _ in range(2):
             self.reply_to(client, self.request(client), LARGE)
-        handoff.wait_for(lambda: unread(client.socket, termios.TIOCOUTQ) == 0, "the replies to be read")
-        self.assertEqual(unread(client.socket), 0, "no third request while stdout is stuck")
+        handoff.wait_for(lambda: handoff.unread(client.socket, termios.TIOCOUTQ) == 0, "the replies to be read")
+        self.assertEqual(handoff.unread(client.socket), 0, "no third request while stdout is stuck")
         served = threading.Thread(
             target=lambda: [self.reply_to(client, self.request(client), 3) for _ in range(3)])
         served.start()
@@ -185,9 +175,91 @@ class Calls(SlowReader):
                 os.close(write_end)
                 client = self.accept(listener)
                 self.reply_to(client, self.request(client), LARGE)
-                handoff.wait_for(lambda: unread(reader) > 0, "output")
+                handoff.wait_for(lambda: handoff.unread(reader) > 0, "output")
                 self.assertEqual(len(reader.read()), len(LARGE) + 3)
                 self.assertEqual((call.stderr.read(), call.wait(handoff.PATIENCE)), ("", 0))
+
+
+class Pings(SlowReader):
+    def setUp(self):
+        super().setUp()
+        self.start(handoff.worker("-l", str(self.directory / "fast")))
+
+    def ping(self, *words):
+        read_end, write_end = os.pipe()
+        self.reader = self.stack.enter_context(open(read_end, "rb"))
+        self.writer = self.stack.enter_context(open(write_end, "wb"))
+        return self.run_tool("rpc-ping", "-J", "-W", "10m", *words, stdout=self.writer)
+
+    def wait_until_stdout_is_full(self):
+        handoff.wait_for(lambda: not select.select([], [self.writer], [], 0)[1], "stdout to be full")
+
+    def wait_until_no_probe_arrives(self, server):
+        """A flood sends a hundred a second, so that so many looks without one are far more than a pause."""
+        counts = []
+
+        def is_quiet():
+            counts.append(handoff.unread(server.socket))
+            return len(counts) > 50 and len(set(counts[-50:])) == 1
+
+        handoff.wait_for(is_quiet, "probing to pause")
+
+    def read_to_end(self):
+        self.writer.close()
+        return [json.loads(line) for line in self.reader]
+
+    def test_a_reply_is_read_in_time_while_stdout_is_full(self):
+        """Otherwise its time would depend on the reader, or it would count as lost."""
+        listener = self.listen()
+        ping = self.ping("-f", "./fast", "./s")
+        late = self.accept(listener)
+        request = json.loads(late.read(struct.unpack("<I", late.read(4))[0]))
+        self.wait_until_stdout_is_full()
+        self.wait_until_no_probe_arrives(late)
+        late.send_body(json.dumps({"out": "pong", "result": request["params"]}).encode())
+        handoff.wait_for(lambda: handoff.unread(late.socket, termios.TIOCOUTQ) == 0,
+                         "rpc-ping to read the reply")
+        ping.send_signal(signal.SIGINT)
+        lines = self.read_to_end()
+        self.assertEqual((ping.stderr.read(), ping.wait(handoff.PATIENCE)), ("", 0))
+        self.assertEqual([line["seq"] for line in lines
+                          if line["type"] == "pong" and line["address"] == "./s"], [1])
+        fast = [line for line in lines if line["address"] == "./fast"]
+        summary = fast.pop()
+        self.assertEqual([line["seq"] for line in fast], list(range(1, len(fast) + 1)))
+        self.assertEqual((summary["type"], summary["received"]), ("summary", len(fast)))
+
+    def test_probing_goes_on_when_stdout_takes_something_again(self):
+        for pace in (["-f"], ["-A"], ["-i", "100us"], ["--rate", "10000"], ["-f", "--reconnect"]):
+            with self.subTest(pace):
+                ping = self.ping(*pace, "./fast")
+                self.wait_until_stdout_is_full()
+                for _ in range(4000):  # far more than are kept
+                    self.assertEqual(json.loads(self.reader.readline())["type"], "pong")
+                self.end(ping)
+
+    def test_a_signal_ends_it_although_stdout_takes_nothing(self):
+        ping = self.ping("-f", "./fast")
+        self.wait_until_stdout_is_full()
+        handoff.wait_for(lambda: ping.poll() is not None or ping.send_signal(signal.SIGINT),
+                         "rpc-ping to end")
+        self.assertEqual((ping.stderr.read(), ping.returncode), ("", 0))
+
+
+class Receipts(SlowReader):
+    def test_a_stdout_that_does_not_block_gets_each_descriptor_that_was_confirmed(self):
+        read_end, write_end = os.pipe()
+        reader = self.stack.enter_context(open(read_end))
+        fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, 4096)
+        os.set_blocking(write_end, False)
+        receiver = self.run_tool("fdrecv", "--json", "./r", stdout=write_end)
+        sender = self.run_tool("fdsend", "--wait", "--ack", "./r", *["0"] * 200)
+        handoff.wait_for(lambda: not select.select([], [write_end], [], 0)[1], "stdout to be full")
+        os.close(write_end)
+        lines = [json.loads(line) for line in reader]
+        self.assertEqual([line["type"] for line in lines], ["character device"] * 200)
+        self.assertEqual((sender.stderr.read(), sender.wait(handoff.PATIENCE)), ("", 0))
+        self.assertEqual((receiver.stderr.read(), receiver.wait(handoff.PATIENCE)), ("", 0))
 
 
 if __name__ == "__main__":
