@@ -167,7 +167,7 @@ ExitCode run(Tool& tool) {
   // Its workers have as long as ours.
   options.successor.ready_timeout = 2 * options.supervisor.ready_timeout;
   handoff::raise_descriptor_limit();
-  handoff::adopt_orphans();
+  tool.adopt_orphans();
   const handoff::SignalMask signals(
       {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2},
       handoff::SignalMask::Until::exit);

@@ -13,6 +13,7 @@
 
 #include "os/error.hpp"
 #include "os/fd.hpp"
+#include "os/process.hpp"
 #include "os/version.hpp"
 #include "wire/message.hpp"
 
@@ -30,6 +31,15 @@ std::string_view remedy_for(const SystemError& error) {
       case ELOOP: return " (a symlink is not followed; name the socket itself)";
       case EEXIST: return " (the file is no socket, and is left alone)";
       default: return "";
+    }
+  }
+  if (is_refused(error.error_number())) {
+    if (error.attempt() == "memfd_create") {
+      return " (--pass queue shares memory by it; connection and listener do without)";
+    }
+    if (error.attempt() == "take") {
+      return " (pidfd_getfd needs the right to trace the process, see ptrace(2), and a container "
+             "may refuse it altogether)";
     }
   }
   if (error.error_number() == EMFILE) return " (raise the limit with `ulimit -n`)";
@@ -227,6 +237,15 @@ CLI::Option* Tool::add_duration(const std::string& names, Duration& value,
       .add_option_function<std::string>(
           names, [&value](const std::string& text) { value = parse_duration(text); }, help)
       ->type_name("T");
+}
+
+void Tool::adopt_orphans() const {
+  if (handoff::adopt_orphans()) return;
+  const int error = errno;
+  log.info(
+      fmt::format("become a subreaper: {}; a process that leaves the group of its worker or "
+                  "command, and outlives it, is not ended",
+                  error_text(error)));
 }
 
 int tool_main(const char* name, int argc, char** argv, const std::function<ExitCode(Tool&)>& run) {

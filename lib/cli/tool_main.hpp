@@ -44,6 +44,9 @@ class Tool {
   /// An option that takes a duration: "250ms", "2s", "1m", "1h"; a bare number is seconds.
   CLI::Option* add_duration(const std::string& names, Duration& value, const std::string& help);
 
+  /// See handoff::adopt_orphans. Where that is refused, the tool goes on without, and says so.
+  void adopt_orphans() const;
+
  private:
   void parse_options();
   [[noreturn]] void refuse_option(const std::string& word) const;

@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <cstdlib>
 #include <map>
 #include <memory>
@@ -14,6 +13,7 @@
 #include "cli/tool_main.hpp"
 #include "cluster/worker.hpp"
 #include "os/error.hpp"
+#include "os/parse_number.hpp"
 #include "rpc/command.hpp"
 #include "rpc/coprocess.hpp"
 #include "rpc/directory.hpp"
@@ -40,14 +40,12 @@ struct Options {
 int channel_number() {
   const char* text = std::getenv("HANDOFF_CHANNEL_FD");
   if (text == nullptr) return -1;
-  const std::string_view word = text;
-  int number = -1;
-  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), number);
-  if (error != std::errc() || end != word.data() + word.size() || number < 0) {
+  const auto number = parse_number<int>(text);
+  if (!number || *number < 0) {
     throw InvalidArgument(
-        fmt::format("HANDOFF_CHANNEL_FD, on {}: no number of a descriptor", word));
+        fmt::format("HANDOFF_CHANNEL_FD, on {}: no number of a descriptor", text));
   }
-  return number;
+  return *number;
 }
 
 void check_command(const std::string& text) {
@@ -219,7 +217,7 @@ class Methods {
     for (const std::string& path : options_.directories) {
       add_directory(*handlers, reactor_, processes_, path);
     }
-    add_built_in_methods(*handlers, number == nullptr ? 0 : std::atoi(number));
+    add_built_in_methods(*handlers, number == nullptr ? 0 : parse_number<int>(number).value_or(0));
     return handlers;
   }
 
@@ -245,7 +243,7 @@ ExitCode run(Tool& tool, const AddMethods& add_own) {
   const Options options = parse(tool);
   raise_descriptor_limit();
   ignore_sigpipe();
-  adopt_orphans();
+  tool.adopt_orphans();
   const SignalMask signals({SIGTERM, SIGINT, SIGHUP}, SignalMask::Until::exit);
   Reactor reactor;
   Processes processes(options.process);

@@ -244,23 +244,28 @@ bool MasterLink::send_queued() {
   return true;
 }
 
-/// How many of the first can be sent: long bytes need a memfd each, and so a descriptor.
+/// How many of the first can be sent: long bytes need a memfd each, and so a descriptor. Where
+/// memfd_create(2) is not to be had, a connection with long bytes ends, lest it holds up the
+/// others.
 std::size_t MasterLink::prepare_returned() {
   std::size_t ready = 0;
-  try {
-    for (; ready < std::min(returned_.size(), channel::kMaxEntries); ++ready) {
+  while (ready < std::min(returned_.size(), channel::kMaxEntries)) {
+    try {
       returned_[ready].put_aside();
+      ++ready;
+    } catch (const SystemError& error) {
+      if (!is_refused(error.error_number())) break;
+      finished_.push_back(returned_[ready].id);
+      returned_.erase(returned_.begin() + static_cast<std::ptrdiff_t>(ready));
     }
-  } catch (const SystemError&) {
-    if (ready == 0) return 0;
   }
-  return std::min(ready, fit_in_message(returned_));
+  return ready == 0 ? 0 : std::min(ready, fit_in_message(returned_));
 }
 
 bool MasterLink::send_returned() {
   while (!returned_.empty()) {
     const std::size_t count = prepare_returned();
-    if (count == 0) return false;
+    if (count == 0) return returned_.empty();
     std::array<channel::Entry, channel::kMaxEntries> entries;
     std::array<int, channel::kMaxDescriptors> descriptors{};
     std::size_t descriptor_count = 0;

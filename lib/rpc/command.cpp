@@ -105,7 +105,7 @@ Task<Result> run_command(Reactor& reactor, Processes& processes, const Program& 
   // Our ends are open files of their own: the flag does not reach the command.
   set_nonblocking(out.read_end.get());
   set_nonblocking(err.read_end.get());
-  const Fd input = make_sealed_file("params", call.params);
+  const Fd input = make_input_file("params", call.params);
   Processes::Process process = processes.start(
       program, {"RPC_METHOD=" + call.method, "RPC_PEER=" + call.peer, "RPC_ID=" + call.id},
       input.get(), out.write_end.get(), err.write_end.get());

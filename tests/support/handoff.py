@@ -5,6 +5,7 @@ Nothing here sleeps for a fixed time. wait_for() asks again and again until a co
 fails the test after a generous deadline.
 """
 
+import array
 import contextlib
 import fcntl
 import json
@@ -136,9 +137,17 @@ class Connection:
         return reply["result"]
 
 
+def unread(descriptor, request=termios.FIONREAD) -> int:
+    """How many bytes wait in a pipe or socket; with TIOCOUTQ, how much a Unix socket's peer has not
+    read, a little more than the bytes themselves."""
+    count = array.array("i", [0])
+    fcntl.ioctl(descriptor, request, count)
+    return count[0]
+
+
 def is_read(client: Connection) -> bool:
     """Whether the server has read all that a client of a Unix socket has sent."""
-    return fcntl.ioctl(client.socket, termios.TIOCOUTQ, bytes(4)) == bytes(4)
+    return unread(client.socket, termios.TIOCOUTQ) == 0
 
 
 def frame(body: bytes) -> bytes:
