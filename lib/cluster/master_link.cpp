@@ -22,6 +22,9 @@ constexpr std::size_t kMaxIds = 1024;
 /// How often connections that we have accepted ourselves are told of.
 constexpr auto kReportPause = std::chrono::milliseconds(50);
 
+/// After so many messages of the master others have a turn.
+constexpr int kMessagesPerTurn = 64;
+
 constexpr auto kRetryPause = std::chrono::milliseconds(10);
 
 }  // namespace
@@ -108,13 +111,18 @@ void MasterLink::close() {
 
 Task<void> MasterLink::receive_messages(std::shared_ptr<MasterLink> self) {
   const auto packet = std::make_unique<std::array<char, channel::kMaxMessage>>();
+  int messages = 0;
   while (!self->closed_) {
     ReceiveResult result = recv_fds(self->channel_.get(), *packet, channel::kMaxDescriptors);
     if (result.outcome == ReceiveOutcome::end) break;
     if (result.outcome == ReceiveOutcome::would_block) {
       co_await self->readiness_.readable();
+      messages = 0;
     } else if (result.outcome != ReceiveOutcome::reset) {
       self->handle({packet->data(), result.size}, result.descriptors);
+      if (++messages < kMessagesPerTurn) continue;
+      co_await self->reactor_.yield();
+      messages = 0;
     }
   }
   if (!self->closed_) self->owner_.master_gone();
@@ -240,6 +248,7 @@ bool MasterLink::send_queued() {
     outgoing_.pop_front();
     if (joined_ && outcome != SendOutcome::sent) continue;
     for (Work& work : started) owner_.connection_passed(std::move(work));
+    if (!started.empty()) owner_.all_passed();
   }
   return true;
 }
@@ -278,12 +287,15 @@ bool MasterLink::send_returned() {
 }
 
 bool MasterLink::send_ids(channel::Type type, std::vector<std::uint64_t>& ids) {
-  while (!ids.empty()) {
-    const std::size_t count = std::min(ids.size(), kMaxIds);
-    if (!send_now(channel::encode_ids(type, {ids.data(), count}), {})) return false;
-    ids.erase(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(count));
+  std::size_t sent = 0;
+  bool all_sent = true;
+  while (sent < ids.size() && all_sent) {
+    const std::size_t count = std::min(ids.size() - sent, kMaxIds);
+    all_sent = send_now(channel::encode_ids(type, {ids.data() + sent, count}), {});
+    if (all_sent) sent += count;
   }
-  return true;
+  ids.erase(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(sent));
+  return all_sent;
 }
 
 SendOutcome MasterLink::send(const std::string& message, std::span<const int> descriptors) {

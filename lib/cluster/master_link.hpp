@@ -31,6 +31,8 @@ class MasterLink final : public std::enable_shared_from_this<MasterLink>, privat
   class Owner {
    public:
     virtual void connection_passed(Work work) = 0;
+    /// All connections of a message were given to connection_passed().
+    virtual void all_passed() {}
     /// The listening sockets to accept from, instead of those before.
     virtual void listeners_passed(std::vector<Fd> listeners) = 0;
     /// They could not be received, for want of descriptors: those before stay.
