@@ -22,6 +22,12 @@ constexpr std::size_t kMaxIds = 1024;
 /// How often connections that we have accepted ourselves are told of.
 constexpr auto kReportPause = std::chrono::milliseconds(50);
 
+/// The share of our limit of descriptors that we let be in flight: so many workers can return
+/// connections at once, and the master can still send. The kernel counts what is in flight of all
+/// processes of a user, and lets none of them send when there is more than its limit; then a master
+/// that has its hands full could neither pass on nor take.
+constexpr std::size_t kWorkersAtOnce = 64;
+
 /// After so many messages of the master others have a turn.
 constexpr int kMessagesPerTurn = 64;
 
@@ -224,9 +230,10 @@ Task<void> MasterLink::send_messages(std::shared_ptr<MasterLink> self) {
     co_await self->some_to_send_;
     self->some_to_send_.clear();
     while (!self->send_all()) {
+      // It becomes writable also when the master reads a message.
       co_await self->readiness_.writable();
       // Too many descriptors in flight (ETOOMANYREFS) leave it writable.
-      if (!self->send_all())
+      if (!self->waits_for_reader_ && !self->send_all())
         co_await self->reactor_.sleep_until(self->reactor_.now() + kRetryPause);
     }
     self->sent_all_ = true;
@@ -235,6 +242,7 @@ Task<void> MasterLink::send_messages(std::shared_ptr<MasterLink> self) {
 }
 
 bool MasterLink::send_all() {
+  waits_for_reader_ = false;
   return send_queued() && send_ids(channel::Type::started, started_) && send_returned() &&
          send_ids(channel::Type::finished, finished_);
 }
@@ -253,6 +261,13 @@ bool MasterLink::send_queued() {
   return true;
 }
 
+bool MasterLink::may_return() {
+  const std::size_t most = std::max(descriptor_limit() / kWorkersAtOnce, channel::kMaxEntries);
+  if (in_flight_ >= most && has_been_read(channel_.get())) in_flight_ = 0;
+  waits_for_reader_ = in_flight_ >= most;
+  return !waits_for_reader_ || closed_;
+}
+
 /// How many of the first can be sent: long bytes need a memfd each, and so a descriptor.
 std::size_t MasterLink::prepare_returned() {
   std::size_t ready = 0;
@@ -268,6 +283,7 @@ std::size_t MasterLink::prepare_returned() {
 
 bool MasterLink::send_returned() {
   while (!returned_.empty()) {
+    if (!may_return()) return false;
     const std::size_t count = prepare_returned();
     if (count == 0) return false;
     std::array<channel::Entry, channel::kMaxEntries> entries;
@@ -281,6 +297,7 @@ bool MasterLink::send_returned() {
     const std::string message =
         channel::encode_entries(channel::Type::returned, {entries.data(), count});
     if (!send_now(message, {descriptors.data(), descriptor_count})) return false;
+    in_flight_ += descriptor_count;
     returned_.erase(returned_.begin(), returned_.begin() + static_cast<std::ptrdiff_t>(count));
   }
   return true;

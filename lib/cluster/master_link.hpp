@@ -101,6 +101,7 @@ class MasterLink final : public std::enable_shared_from_this<MasterLink>, privat
   void post(std::string message, std::vector<Work> started = {});
   bool send_all();
   bool send_queued();
+  bool may_return();
   std::size_t prepare_returned();
   bool send_returned();
   bool send_ids(channel::Type type, std::vector<std::uint64_t>& ids);
@@ -118,6 +119,8 @@ class MasterLink final : public std::enable_shared_from_this<MasterLink>, privat
   bool joined_;
   std::deque<Outgoing> outgoing_;
   std::deque<Work> returned_;
+  std::size_t in_flight_ = 0;      ///< descriptors returned since the master had read all
+  bool waits_for_reader_ = false;  ///< the master is to read what is in flight first
   std::vector<std::uint64_t> started_;
   std::vector<std::uint64_t> finished_;
   bool reports_later_ = false;

@@ -280,12 +280,14 @@ Task<void> WorkerLink::pause_after_refusal(std::shared_ptr<WorkerLink> self) {
 }
 
 void WorkerLink::flush() {
-  if (sending_ || !open_) return;
+  if (!open_) return;
+  // Also when the rest of an earlier attempt waits: with too many descriptors in flight there is
+  // room for as many as we have just received, and only until another process takes it.
   switch (send_batch()) {
     case Sent::all: break;
     case Sent::closed: end_receiving(); break;
     case Sent::blocked:
-      sending_ = true;
+      if (std::exchange(sending_, true)) break;
       reactor_.spawn(send_when_writable(shared_from_this()));
       break;
   }
