@@ -22,12 +22,6 @@ constexpr std::size_t kMaxIds = 1024;
 /// How often connections that we have accepted ourselves are told of.
 constexpr auto kReportPause = std::chrono::milliseconds(50);
 
-/// The share of our limit of descriptors that we let be in flight: so many workers can return
-/// connections at once, and the master can still send. The kernel counts what is in flight of all
-/// processes of a user, and lets none of them send when there is more than its limit; then a master
-/// that has its hands full could neither pass on nor take.
-constexpr std::size_t kWorkersAtOnce = 64;
-
 /// After so many messages of the master others have a turn.
 constexpr int kMessagesPerTurn = 64;
 
@@ -261,11 +255,14 @@ bool MasterLink::send_queued() {
   return true;
 }
 
+/// One message at a time: it goes when the master has read the one before. The kernel counts the
+/// descriptors in flight of all processes of a user, and lets none of them send while that is more
+/// than its own limit. If workers returned all that they have at once, a master with its hands full
+/// could neither pass on nor take.
 bool MasterLink::may_return() {
-  const std::size_t most = std::max(descriptor_limit() / kWorkersAtOnce, channel::kMaxEntries);
-  if (in_flight_ >= most && has_been_read(channel_.get())) in_flight_ = 0;
-  waits_for_reader_ = in_flight_ >= most;
-  return !waits_for_reader_ || closed_;
+  if (return_in_flight_ && has_been_read(channel_.get())) return_in_flight_ = false;
+  waits_for_reader_ = return_in_flight_;
+  return !return_in_flight_ || closed_;
 }
 
 /// How many of the first can be sent: long bytes need a memfd each, and so a descriptor.
@@ -297,7 +294,7 @@ bool MasterLink::send_returned() {
     const std::string message =
         channel::encode_entries(channel::Type::returned, {entries.data(), count});
     if (!send_now(message, {descriptors.data(), descriptor_count})) return false;
-    in_flight_ += descriptor_count;
+    return_in_flight_ = true;
     returned_.erase(returned_.begin(), returned_.begin() + static_cast<std::ptrdiff_t>(count));
   }
   return true;

@@ -119,14 +119,14 @@ class MasterLink final : public std::enable_shared_from_this<MasterLink>, privat
   bool joined_;
   std::deque<Outgoing> outgoing_;
   std::deque<Work> returned_;
-  std::size_t in_flight_ = 0;      ///< descriptors returned since the master had read all
-  bool waits_for_reader_ = false;  ///< the master is to read what is in flight first
   std::vector<std::uint64_t> started_;
   std::vector<std::uint64_t> finished_;
   bool reports_later_ = false;
   bool hurried_ = false;
   Event some_to_send_;
   bool sent_all_ = true;
+  bool return_in_flight_ = false;  ///< connections were returned that the master may not have read
+  bool waits_for_reader_ = false;  ///< nothing more is sent until it has
   bool heard_ = false;
   bool closed_ = false;
 };
