@@ -119,7 +119,7 @@ Balancer::Candidate* Balancer::by_hash(const Work& work) {
   return best;
 }
 
-void Balancer::give(Candidate& candidate, Work work) {
+void Balancer::give(Candidate& candidate, Work&& work) {
   candidate.recipient->pass(std::move(work));
   if (!std::exchange(candidate.unsent, true)) unsent_.push_back(&candidate);
   put_in_order(candidate, ++last_turn_);

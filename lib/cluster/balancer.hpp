@@ -87,7 +87,7 @@ class Balancer {
 
   Candidate* choose(const Work& work);
   Candidate* by_hash(const Work& work);
-  void give(Candidate& candidate, Work work);
+  void give(Candidate& candidate, Work&& work);
   void put_in_order(Candidate& candidate, std::uint64_t turn);
   void give_waiting();
 
