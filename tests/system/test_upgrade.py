@@ -806,7 +806,7 @@ class Connections(UpgradeTest):
 
     @handoff.only("connection", "listener", because="the new master holds them all itself")
     def test_without_privileges_they_move_too(self):
-        """Then the kernel lets no more descriptors be in flight than the limit of whoever sends."""
+        """Then the kernel lets no more descriptors be in flight than the sender may open."""
         libc = ctypes.CDLL(None)
 
         def drop_privileges():
