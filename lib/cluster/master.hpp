@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -14,6 +15,7 @@
 #include "async/reactor.hpp"
 #include "cluster/acceptor.hpp"
 #include "cluster/control.hpp"
+#include "cluster/custody.hpp"
 #include "cluster/dispatcher.hpp"
 #include "cluster/master_link.hpp"
 #include "cluster/pass_connection.hpp"
@@ -96,6 +98,9 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   void begin_to_stop();
   void hand_over();
   void on_change();
+  void on_room();
+  void connection_closed(std::uint64_t id);
+  std::size_t credits() const;
   bool is_over() const;
   std::size_t connections() const;
   void write_pidfile();
@@ -117,6 +122,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
 
   // What a predecessor passes.
   void connection_passed(Work work) override;
+  void all_passed() override { dispatcher_->flush(); }
   void listeners_passed(std::vector<Fd>) override {}
   void listeners_missed() override {}
   void accept_asked() override {}
@@ -132,6 +138,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   MasterOptions options_;
   Report report_;
   ServiceManager manager_;
+  std::shared_ptr<Custody> custody_;
   PassListener* pass_listener_ = nullptr;  ///< the dispatcher, if it is that one
   PassQueue* pass_queue_ = nullptr;        ///< the same
   std::unique_ptr<Dispatcher> dispatcher_;
