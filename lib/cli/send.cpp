@@ -9,6 +9,7 @@
 #include <csignal>
 
 #include "os/error.hpp"
+#include "os/listener.hpp"
 #include "pass/fd_passing.hpp"
 #include "pass/handover.hpp"
 #include "wire/message.hpp"

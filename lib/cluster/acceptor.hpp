@@ -11,7 +11,7 @@
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "cluster/report.hpp"
-#include "os/socket.hpp"
+#include "os/listener.hpp"
 
 namespace handoff {
 

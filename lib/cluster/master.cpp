@@ -13,6 +13,7 @@
 #include <limits>
 
 #include "os/error.hpp"
+#include "os/socket.hpp"
 
 namespace handoff {
 namespace {

@@ -21,9 +21,9 @@
 #include "cluster/pass_queue.hpp"
 #include "cluster/succession.hpp"
 #include "cluster/supervisor.hpp"
+#include "os/listener.hpp"
 #include "os/notify.hpp"
 #include "os/signals.hpp"
-#include "os/socket.hpp"
 
 namespace handoff {
 

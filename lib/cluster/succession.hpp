@@ -12,9 +12,9 @@
 #include "cluster/dispatcher.hpp"
 #include "cluster/report.hpp"
 #include "cluster/worker_link.hpp"
+#include "os/listener.hpp"
 #include "os/notify.hpp"
 #include "os/process.hpp"
-#include "os/socket.hpp"
 
 namespace handoff {
 

@@ -13,6 +13,7 @@
 
 #include "async/stream.hpp"
 #include "os/error.hpp"
+#include "os/listener.hpp"
 #include "os/socket.hpp"
 
 namespace handoff {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "os/error.hpp"
+#include "os/listener.hpp"
 #include "os/socket.hpp"
 #include "unit/support.hpp"
 
