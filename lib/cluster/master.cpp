@@ -262,7 +262,8 @@ void Master::on_change() {
 }
 
 void Master::begin_to_accept() {
-  if (pidfile_) pidfile_->write();  // the last that can fail
+  // The last that can fail. A successor that starts already writes its own instead.
+  if (pidfile_ && !successor_) pidfile_->write();
   accepting_ = true;
   open_doors();
   std::string line = fmt::format("ready, {}, on", counted(supervisor_.size(), "worker"));
@@ -416,10 +417,11 @@ void Master::hand_over() {
   on_change();
 }
 
-/// A successor that failed after it was ready has left its number there.
+/// A successor that failed may have left its number there, or have kept us from writing ours.
 void Master::take_back_pidfile(pid_t successor) {
+  if (!pidfile_ || !accepting_) return;
   try {
-    if (pidfile_ && pidfile_->names(successor)) pidfile_->write();
+    if (pidfile_->fd() < 0 || pidfile_->names(successor)) pidfile_->write();
   } catch (const SystemError& error) {
     report_(Severity::error, error.what());
   }

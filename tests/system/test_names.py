@@ -118,6 +118,36 @@ class Upgrades(NamesTest):
         self.assertEqual(self.stop(server, server.pid), 0)
         self.assertFalse(self.pidfile.exists())
 
+    def test_one_that_starts_before_the_old_master_is_ready_writes_the_pidfile_if_it_succeeds(self):
+        go, at_worker, gate = (self.path(name) for name in ("go", "at-worker", "worker-gate"))
+        os.mkfifo(gate)
+        held = (f'test -e "{go}" || {{ echo >"{at_worker}"; read -r line <"{gate}"; }}; '
+                f"exec {shlex.quote(WORKER)}")
+        for then, line in ((f'exec {shlex.quote(MASTER)} "$@"', "upgraded, pid"),
+                           ("exit 3", "this master serves on")):
+            with self.subTest(line):
+                for name in (go, at_worker):
+                    pathlib.Path(name).unlink(missing_ok=True)
+                self.put(MASTER)
+                server = self.launch(*self.options, "--pidfile", str(self.pidfile), workers=1,
+                                     ready=False, command=["sh", "-c", held])
+                handoff.wait_for(lambda: os.path.exists(at_worker), "the worker")
+                self.put_gate(then)
+                server.kill(signal.SIGUSR2)
+                successor = self.wait_at_gate()
+                pathlib.Path(go).touch()
+                pathlib.Path(gate).write_text("go\n")
+                server.wait_for_line(": ready, ")
+                self.assertFalse(self.pidfile.exists())
+                self.open_gate()
+                server.wait_for_line(line)
+                serves = server.pid if then == "exit 3" else successor
+                self.assertEqual(self.pidfile.read_text(), f"{serves}\n")
+                self.assertEqual(self.stop(server, serves), 0)
+                self.assert_nobody_left(server)
+                self.assert_no_names()
+                self.assertFalse(self.pidfile.exists())
+
     def test_one_that_is_told_to_stop_as_soon_as_it_is_ready_leaves_no_name_behind(self):
         server = self.launch(*self.options, "--pidfile", str(self.pidfile))
         inodes = self.inodes()
