@@ -15,6 +15,7 @@
 #include "async/stream.hpp"
 #include "cli/log.hpp"
 #include "os/address.hpp"
+#include "os/listener.hpp"
 #include "os/socket.hpp"
 
 /// How fdsend and fdrecv meet: either may be the one that listens.

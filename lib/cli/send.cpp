@@ -8,6 +8,7 @@
 #include <csignal>
 
 #include "os/error.hpp"
+#include "os/listener.hpp"
 #include "os/parse_number.hpp"
 #include "pass/fd_passing.hpp"
 #include "pass/handover.hpp"

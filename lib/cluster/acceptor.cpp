@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "os/error.hpp"
+#include "os/socket.hpp"
 
 namespace handoff {
 namespace {

@@ -11,7 +11,7 @@
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "cluster/report.hpp"
-#include "os/socket.hpp"
+#include "os/listener.hpp"
 
 namespace handoff {
 
@@ -46,9 +46,11 @@ class Acceptor {
            std::vector<uid_t> allowed = {}, Sharing sharing = Sharing::none);
 
   const Listener& listener() const { return *listener_; }
-  /// Another process has the listener too, and owns it from now on.
-  void disown() { listener_->disown(); }
-  void own() { listener_->own(); }
+  /// Says which of the processes that have the listener removes its names in the file system. Does
+  /// nothing once the listener is closed.
+  void set_owner(OwnedName::Owner owner) {
+    if (listener_) listener_->set_owner(owner);
+  }
 
   /// Accepts until close(). It must outlive the task.
   Task<void> run() {

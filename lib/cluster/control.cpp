@@ -13,6 +13,7 @@
 #include <set>
 #include <utility>
 
+#include "os/socket.hpp"
 #include "os/version.hpp"
 #include "rpc/handlers.hpp"
 #include "rpc/session.hpp"

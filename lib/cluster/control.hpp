@@ -15,7 +15,7 @@
 #include "cluster/queue.hpp"
 #include "cluster/report.hpp"
 #include "cluster/supervisor.hpp"
-#include "os/socket.hpp"
+#include "os/listener.hpp"
 #include "rpc/service.hpp"
 
 namespace handoff {

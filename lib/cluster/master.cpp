@@ -8,10 +8,9 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
-#include <cstdio>
-#include <fstream>
 
 #include "os/error.hpp"
+#include "os/socket.hpp"
 
 namespace handoff {
 namespace {
@@ -71,17 +70,28 @@ Master::Master(Reactor& reactor, const SignalMask& signals, MasterOptions option
           reactor, *dispatcher_, custody_, options_.supervisor, report_, [this] { on_change(); },
           [this] { on_room(); }),
       changed_(reactor) {
-  if (auto inheritance = Inheritance::take()) {
+  check_listeners();
+  auto inheritance = Inheritance::take();
+  // What can fail is tried before a name is taken.
+  if (!options_.pidfile.empty()) {
+    pidfile_.emplace(options_.pidfile, inheritance ? std::move(inheritance->pidfile) : Fd());
+    pidfile_->check();
+  }
+  if (inheritance) {
     inherit(std::move(*inheritance));
   } else {
     open_sockets();
   }
-  if (pass_listener_ == nullptr) return;
-  if (acceptors_.size() > channel::kMaxEntries) {
-    throw InvalidArgument(fmt::format("--pass listener can pass {} of them, not {}",
-                                      channel::kMaxEntries, acceptors_.size()));
-  }
-  pass_listener_->set_listeners(listener_numbers());
+  if (pass_listener_ != nullptr) pass_listener_->set_listeners(listener_numbers());
+}
+
+Master::~Master() = default;
+
+void Master::check_listeners() const {
+  const std::size_t count = options_.listen.size();
+  if (pass_listener_ == nullptr || count <= channel::kMaxEntries) return;
+  throw InvalidArgument(
+      fmt::format("--pass listener can pass {} of them, not {}", channel::kMaxEntries, count));
 }
 
 std::unique_ptr<Dispatcher> Master::make_dispatcher() {
@@ -100,7 +110,6 @@ std::unique_ptr<Dispatcher> Master::make_dispatcher() {
 
 Master::~Master() {
   custody_->on_passed_on = nullptr;
-  if (!options_.pidfile.empty() && accepting_ && !handed_over_) remove_pidfile();
 }
 
 void Master::open_sockets() {
@@ -123,6 +132,7 @@ void Master::open_sockets() {
 }
 
 void Master::inherit(Inheritance inheritance) {
+  names_ = Names::predecessors;
   AcceptorOwner& owner = *this;
   for (Listener& listener : inheritance.listeners) {
     acceptors_.emplace_back(reactor_, std::move(listener), owner, report_, options_.allowed_uids);
@@ -232,6 +242,8 @@ void Master::handle_signal(int signal) {
         stopping_ = true;
         return;
       }
+      // The predecessor may hand over in this moment, or have failed.
+      if (names_ == Names::promised && !std::exchange(stop_put_off_, true)) return;
       return begin_to_stop();
     case SIGHUP:
       if (successor_ && !handed_over_ && !stopping_) {
@@ -280,14 +292,10 @@ void Master::connection_closed(std::uint64_t id) {
 }
 
 void Master::begin_to_accept() {
+  // The last that can fail. A successor that starts already writes its own instead.
+  if (pidfile_ && !successor_) pidfile_->write();
   accepting_ = true;
-  if (predecessor_) {
-    for (Acceptor& acceptor : acceptors_) acceptor.own();
-    if (door_) door_->acceptor().own();
-    if (control_) control_->acceptor().own();
-    open_doors();
-  }
-  if (!options_.pidfile.empty()) write_pidfile();
+  open_doors();
   std::string line = fmt::format("ready, {}, on", counted(supervisor_.size(), "worker"));
   for (Acceptor& acceptor : acceptors_) {
     line += " " + acceptor.listener().text();
@@ -297,7 +305,22 @@ void Master::begin_to_accept() {
   if (door_) line += fmt::format(" (workers join at {})", door_->acceptor().listener().text());
   report_(Severity::info, line);
   manager_.ready();
-  if (predecessor_) predecessor_->send_ready();
+  if (!predecessor_) return;
+  names_ = Names::promised;
+  predecessor_->send_ready();
+}
+
+void Master::set_owner_of_names(OwnedName::Owner owner) {
+  for (Acceptor& acceptor : acceptors_) acceptor.set_owner(owner);
+  if (door_) door_->acceptor().set_owner(owner);
+  if (control_) control_->acceptor().set_owner(owner);
+}
+
+/// The predecessor has handed over, or has died.
+void Master::take_names() {
+  if (std::exchange(names_, Names::ours) == Names::ours) return;
+  set_owner_of_names(OwnedName::Owner::this_process);
+  if (stop_put_off_ && !stopping_) begin_to_stop();
 }
 
 /// The workers accept; one of them could do more than that.
@@ -322,8 +345,10 @@ void Master::listener_healed(bool same_socket) {
 
 /// For workers and control. A successor leaves them to its predecessor until it is ready.
 void Master::open_doors() {
-  if (door_) reactor_.spawn(door_->acceptor().run());
-  if (control_) reactor_.spawn(control_->acceptor().run());
+  for (Acceptor* acceptor :
+       {door_ ? &door_->acceptor() : nullptr, control_ ? &control_->acceptor() : nullptr}) {
+    if (acceptor != nullptr && !acceptor->is_running()) reactor_.spawn(acceptor->run());
+  }
 }
 
 void Master::tell_manager() {
@@ -337,6 +362,7 @@ void Master::begin_to_stop() {
   stopping_ = true;
   if (successor_) successor_->give_up();
   manager_.stopping();
+  if (pidfile_) pidfile_->unlock();
   report_(Severity::detail, "stopping");
   if (accepting_ && pass_listener_ == nullptr) {
     for (Acceptor& acceptor : acceptors_) acceptor.accept_waiting();
@@ -391,8 +417,10 @@ Task<std::string> Master::upgrade() {
   for (const Acceptor& acceptor : acceptors_) estate.listeners.push_back(&acceptor.listener());
   if (door_) estate.join = &door_->acceptor().listener();
   if (control_) estate.control = &control_->acceptor().listener();
+  if (pidfile_) estate.pidfile = pidfile_->fd();
   last_upgrade_ = co_await successor_->start(options_.successor, std::move(estate), manager_);
   if (!last_upgrade_.empty()) {
+    take_back_pidfile(successor_->pid());
     successor_.reset();
     report_(Severity::error, fmt::format("upgrade: {}{}", last_upgrade_,
                                          stopping_ ? "" : "; this master serves on"));
@@ -409,41 +437,24 @@ void Master::hand_over() {
   handed_over_ = true;
   report_(Severity::info, fmt::format("upgraded, pid {} takes over", successor_->pid()));
   manager_.main_pid(successor_->pid());
-  for (Acceptor& acceptor : acceptors_) {
-    acceptor.disown();
-    acceptor.close();
-  }
-  for (Acceptor* acceptor :
-       {door_ ? &door_->acceptor() : nullptr, control_ ? &control_->acceptor() : nullptr}) {
-    if (acceptor == nullptr) continue;
-    acceptor->disown();
-    acceptor->close();
-  }
+  set_owner_of_names(OwnedName::Owner::another_process);
+  pidfile_.reset();
+  for (Acceptor& acceptor : acceptors_) acceptor.close();
+  if (door_) door_->acceptor().close();
+  if (control_) control_->acceptor().close();
   successor_->take_over();
   reactor_.spawn(retire_workers({.give_back = true, .join_again = true}));
   on_change();
 }
 
-void Master::write_pidfile() {
-  // Written beside and renamed, so that nobody ever reads half a number.
-  const std::string beside = options_.pidfile + ".new";
-  const std::string text = fmt::format("{}\n", getpid());
-  unlink(beside.c_str());
-  const Fd file(open(beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
-  const bool written = file.valid() && write(file.get(), text.data(), text.size()) ==
-                                           static_cast<ssize_t>(text.size());
-  if (!written || rename(beside.c_str(), options_.pidfile.c_str()) < 0) {
-    throw SystemError(errno, "write the pidfile", options_.pidfile);
+/// A successor that failed may have left its number there, or have kept us from writing ours.
+void Master::take_back_pidfile(pid_t successor) {
+  if (!pidfile_ || !accepting_) return;
+  try {
+    if (pidfile_->fd() < 0 || pidfile_->names(successor)) pidfile_->write();
+  } catch (const SystemError& error) {
+    report_(Severity::error, error.what());
   }
-}
-
-/// Unless another master that runs has written its own there. One that we have started in vain does
-/// not run any more.
-void Master::remove_pidfile() const {
-  pid_t pid = 0;
-  std::ifstream(options_.pidfile) >> pid;
-  const bool is_of_another = pid > 0 && pid != getpid() && kill(pid, 0) == 0;
-  if (!is_of_another) unlink(options_.pidfile.c_str());
 }
 
 bool Master::has_room() const {
@@ -525,6 +536,7 @@ void Master::connections_missed(std::size_t count) {
 void Master::master_gone() {
   predecessor_->close();
   predecessor_.reset();
+  take_names();
   changed_.notify_all();
 }
 

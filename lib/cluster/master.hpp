@@ -21,11 +21,12 @@
 #include "cluster/pass_connection.hpp"
 #include "cluster/pass_listener.hpp"
 #include "cluster/pass_queue.hpp"
+#include "cluster/pidfile.hpp"
 #include "cluster/succession.hpp"
 #include "cluster/supervisor.hpp"
+#include "os/listener.hpp"
 #include "os/notify.hpp"
 #include "os/signals.hpp"
-#include "os/socket.hpp"
 
 namespace handoff {
 
@@ -81,7 +82,15 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
     Acceptor acceptor_;
   };
 
+  /// Who removes the names of the sockets in the end.
+  enum class Names {
+    ours,
+    predecessors,  ///< it still serves
+    promised,      ///< we have said READY: it tells us that they are ours, or ends
+  };
+
   std::unique_ptr<Dispatcher> make_dispatcher();
+  void check_listeners() const;
   void open_sockets();
   void inherit(Inheritance inheritance);
   Task<void> watch_signals();
@@ -103,8 +112,9 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   std::size_t credits() const;
   bool is_over() const;
   std::size_t connections() const;
-  void write_pidfile();
-  void remove_pidfile() const;
+  void set_owner_of_names(OwnedName::Owner owner);
+  void take_names();
+  void take_back_pidfile(pid_t successor);
   void open_doors();
   void tell_manager();
 
@@ -125,7 +135,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   void all_passed() override { dispatcher_->flush(); }
   void listeners_passed(std::vector<Fd>) override {}
   void listeners_missed() override {}
-  void accept_asked() override {}
+  void accept_asked() override { take_names(); }
   void queue_passed(Fd, Fd) override {}
   void connections_missed(std::size_t count) override;
   void drain_asked(channel::Drain) override {}
@@ -142,6 +152,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   PassListener* pass_listener_ = nullptr;  ///< the dispatcher, if it is that one
   PassQueue* pass_queue_ = nullptr;        ///< the same
   std::unique_ptr<Dispatcher> dispatcher_;
+  std::optional<Pidfile> pidfile_;
   std::deque<Acceptor> acceptors_;
   Supervisor supervisor_;
   std::optional<Door> door_;
@@ -155,7 +166,9 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   std::string last_reload_;
   std::string last_upgrade_;
   std::size_t told_workers_ = 0;  ///< to the service manager
+  Names names_ = Names::ours;
   bool accepting_ = false;
+  bool stop_put_off_ = false;  ///< until it is known whose the names are
   bool stopping_ = false;
   bool handed_over_ = false;
   bool retired_ = false;         ///< the workers were told to leave

@@ -12,6 +12,7 @@
 
 #include "async/stream.hpp"
 #include "os/error.hpp"
+#include "os/socket.hpp"
 
 namespace handoff {
 namespace {
@@ -32,7 +33,11 @@ class Will {
   }
   nlohmann::ordered_json add(const Listener& listener) {
     nlohmann::ordered_json entry = {{"fd", add(listener.fd())}, {"address", listener.text()}};
-    if (listener.lock() >= 0) entry["lock"] = add(listener.lock());
+    if (listener.lock() >= 0) {
+      entry["lock"] = add(listener.lock());
+      entry["device"] = listener.file().device;
+      entry["inode"] = listener.file().inode;
+    }
     return entry;
   }
 
@@ -42,9 +47,12 @@ class Will {
 };
 
 Listener adopt(const nlohmann::json& entry) {
-  Fd lock(entry.value("lock", -1));
-  return Listener::adopt(Fd(entry.at("fd").get<int>()), std::move(lock),
-                         entry.at("address").get<std::string>());
+  Fd listener(entry.at("fd").get<int>());
+  auto text = entry.at("address").get<std::string>();
+  if (!entry.contains("lock")) return Listener::adopt(std::move(listener), std::move(text));
+  Fd lock(entry["lock"].get<int>());
+  const FileIdentity file{entry.at("device").get<dev_t>(), entry.at("inode").get<ino_t>()};
+  return Listener::adopt(std::move(listener), std::move(text), std::move(lock), file);
 }
 
 }  // namespace
@@ -59,6 +67,7 @@ std::optional<Inheritance> Inheritance::take() {
     for (const auto& entry : will.at("listeners")) inheritance.listeners.push_back(adopt(entry));
     if (will.contains("join")) inheritance.join.emplace(adopt(will["join"]));
     if (will.contains("control")) inheritance.control.emplace(adopt(will["control"]));
+    if (will.contains("pidfile")) inheritance.pidfile = Fd(will["pidfile"].get<int>());
   } catch (const nlohmann::json::exception& error) {
     throw InvalidArgument(fmt::format("{}: {}", kVariable, error.what()));
   }
@@ -132,6 +141,7 @@ void Succession::spawn_successor(const SuccessorCommand& command, const Estate& 
   }
   if (estate.join != nullptr) text["join"] = will.add(*estate.join);
   if (estate.control != nullptr) text["control"] = will.add(*estate.control);
+  if (estate.pidfile >= 0) text["pidfile"] = will.add(estate.pidfile);
   options.environment = inherited_environment();
   options.environment.push_back(fmt::format("{}={}", kVariable, text.dump()));
   for (std::string& variable : manager.variables()) {

@@ -12,9 +12,9 @@
 #include "cluster/dispatcher.hpp"
 #include "cluster/report.hpp"
 #include "cluster/worker_link.hpp"
+#include "os/listener.hpp"
 #include "os/notify.hpp"
 #include "os/process.hpp"
-#include "os/socket.hpp"
 
 namespace handoff {
 
@@ -24,6 +24,7 @@ struct Inheritance {
   std::vector<Listener> listeners;
   std::optional<Listener> join;
   std::optional<Listener> control;
+  Fd pidfile;  ///< not valid if there is none
 
   /// Nothing when this process succeeds nobody. Throws InvalidArgument when what the environment
   /// says can't be understood. Once: the variable is removed.
@@ -53,6 +54,7 @@ class Succession final : private WorkerLink::Owner {
     std::vector<const Listener*> listeners;
     const Listener* join = nullptr;
     const Listener* control = nullptr;
+    int pidfile = -1;  ///< -1 if there is none
   };
   /// Starts it, and waits until it is ready: empty, or why it is not; then it is gone.
   Task<std::string> start(const SuccessorCommand& command, Estate estate,
@@ -62,8 +64,11 @@ class Succession final : private WorkerLink::Owner {
   void give_up();
 
   pid_t pid() const { return child_.pid(); }
-  /// From now on the dispatcher gives it what there is.
-  void take_over() { dispatcher_.successor_joined(*link_); }
+  /// From now on the names of the listeners are its own, and the dispatcher gives it what there is.
+  void take_over() {
+    link_->give_names();
+    dispatcher_.successor_joined(*link_);
+  }
   /// Whether everything that it was given is its own now, or it is gone.
   bool is_done() const;
   Condition& progress() { return progress_; }

@@ -13,6 +13,7 @@
 
 #include "async/stream.hpp"
 #include "os/error.hpp"
+#include "os/listener.hpp"
 #include "os/socket.hpp"
 
 namespace handoff {
@@ -263,8 +264,8 @@ void Worker::listeners_passed(std::vector<Fd> listeners) {
   for (Fd& listener : listeners) {
     const std::string text = local_address(listener.get()).text();
     set_nonblocking(listener.get());
-    acceptors_.emplace_back(reactor_, Listener::adopt(std::move(listener), {}, text), owner,
-                            report_, std::vector<uid_t>(),
+    acceptors_.emplace_back(reactor_, Listener::adopt(std::move(listener), text), owner, report_,
+                            std::vector<uid_t>(),
                             options_.wake_all ? Sharing::wake_all : Sharing::wake_one);
     reactor_.spawn(acceptors_.back().run());
   }

@@ -392,6 +392,10 @@ void WorkerLink::wake(channel::Type type) {
   send_fds(channel_.get(), kWake, {});
 }
 
+void WorkerLink::give_names() {
+  send_soon({channel::encode_passing(channel::Type::listener, 0)});
+}
+
 void WorkerLink::send_soon(Outgoing message) {
   if (is_full() || !message.descriptors.empty()) messages_.push_back(std::move(message));
   flush();

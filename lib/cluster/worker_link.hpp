@@ -107,6 +107,8 @@ class WorkerLink final : public Recipient, public std::enable_shared_from_this<W
   void pass_source(channel::Type type, std::vector<Fd> descriptors);
   /// Has it look at its listeners or its queue. It does so in any case when messages wait for it.
   void wake(channel::Type type);
+  /// Tells a successor that the names of the listeners are its own from now on.
+  void give_names();
   /// Sends what is queued, as far as the channel takes it now; the rest follows by itself.
   void flush() override;
   /// What it has not started: to be given to another, once it is known that it will not.

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cstring>
+#include <utility>
 
 namespace handoff {
 
@@ -18,5 +19,12 @@ SystemError::SystemError(int error_number, std::string_view attempt, std::string
       text_(object.empty()
                 ? fmt::format("{}: {}", attempt, error_text(error_number))
                 : fmt::format("{}, on {}: {}", attempt, object, error_text(error_number))) {}
+
+SystemError SystemError::sentence(int error_number, std::string text) {
+  SystemError error;
+  error.error_number_ = error_number;
+  error.text_ = std::move(text);
+  return error;
+}
 
 }  // namespace handoff

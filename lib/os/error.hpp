@@ -17,12 +17,18 @@ class SystemError : public std::exception {
   /// are already built, for building them may change it.
   SystemError(int error_number, std::string_view attempt, std::string_view object = {});
 
+  /// A failure whose sentence is given whole: "cannot listen on ./s: the file ./s.new is in the way
+  /// (remove it if nothing needs it)". It has no attempt.
+  static SystemError sentence(int error_number, std::string text);
+
   int error_number() const { return error_number_; }
   const std::string& attempt() const { return attempt_; }
   const char* what() const noexcept override { return text_.c_str(); }
 
  private:
-  int error_number_;
+  SystemError() = default;
+
+  int error_number_ = 0;
   std::string attempt_;
   std::string text_;
 };

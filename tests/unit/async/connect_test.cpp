@@ -12,6 +12,7 @@
 
 #include "async/stream.hpp"
 #include "os/error.hpp"
+#include "os/listener.hpp"
 #include "os/socket.hpp"
 #include "unit/support.hpp"
 

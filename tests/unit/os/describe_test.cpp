@@ -22,6 +22,7 @@
 
 #include "os/address.hpp"
 #include "os/fd.hpp"
+#include "os/listener.hpp"
 #include "os/socket.hpp"
 #include "unit/support.hpp"
 

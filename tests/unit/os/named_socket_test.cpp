@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "os/error.hpp"
+#include "os/listener.hpp"
 #include "os/socket.hpp"
 #include "unit/support.hpp"
 
@@ -166,10 +167,14 @@ TEST_CASE("a stale socket is replaced, also when its owner left a lock file") {
   const std::string path = directory.path("s");
   leave_stale_socket(path);
   test::write_file(path + ".lock", "");
+  REQUIRE(chmod((path + ".lock").c_str(), 0600) == 0);
   REQUIRE(!can_connect(path));
-  const Listener listener = listen_at(path);
-  CHECK(can_connect(path));
-  CHECK(mode_of(path) == 0600);
+  {
+    const Listener listener = listen_at(path);
+    CHECK(can_connect(path));
+    CHECK(mode_of(path) == 0600);
+  }
+  CHECK(directory.entries() == 0);
 }
 
 TEST_CASE("a path that has a live owner is refused, and goes on working") {

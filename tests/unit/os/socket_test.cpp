@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "os/error.hpp"
+#include "os/listener.hpp"
 #include "unit/support.hpp"
 
 namespace handoff {

@@ -14,7 +14,7 @@
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
 #include "async/task.hpp"
-#include "os/socket.hpp"
+#include "os/listener.hpp"
 #include "rpc/ping.hpp"
 #include "unit/support.hpp"
 #include "wire/codec.hpp"

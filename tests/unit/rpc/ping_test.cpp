@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "os/error.hpp"
+#include "os/socket.hpp"
 #include "unit/rpc/ping_peer.hpp"
 #include "unit/support.hpp"
 

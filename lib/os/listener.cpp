@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: MIT
+#include "os/listener.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <optional>
+#include <string_view>
+
+#include "os/error.hpp"
+#include "os/socket.hpp"
+
+namespace handoff {
+namespace {
+
+/// Beside a named socket stand its lock and, while it is made, the socket under another name.
+constexpr std::string_view kLockSuffix = ".lock";
+constexpr std::string_view kBesideSuffix = ".new";
+
+/// The mode of a lock. An empty file of the own user with this mode is taken for a lock whose owner
+/// was killed; any other file belongs to another program.
+constexpr mode_t kLockMode = 0600;
+
+std::string with_suffix(const std::string& path, std::string_view suffix) {
+  return fmt::format("{}{}", path, suffix);
+}
+
+/// The name that it is made under must fit in an address too.
+void check_length(const std::string& path) {
+  constexpr std::size_t kMost = sizeof(sockaddr_un::sun_path) - 1 - kBesideSuffix.size();
+  if (path.size() <= kMost) return;
+  throw InvalidArgument(
+      fmt::format("listen, on {}: a path to listen on has at most {} bytes", path, kMost));
+}
+
+SystemError in_the_way(const std::string& path, const std::string& file, int error_number) {
+  return SystemError::sentence(error_number,
+                               fmt::format("cannot listen on {}: the file {} is in the way "
+                                           "(remove it if nothing needs it)",
+                                           path, file));
+}
+
+bool is_lock(const struct stat& found) {
+  return S_ISREG(found.st_mode) && (found.st_mode & 07777U) == kLockMode && found.st_size == 0 &&
+         found.st_uid == geteuid();
+}
+
+struct Lock {
+  Fd file;
+  OwnedName name;
+};
+
+/// Opens a lock file that exists: not valid when it has gone meanwhile.
+Fd open_lock(const std::string& path, const std::string& lock_name) {
+  struct stat found {};
+  if (lstat(lock_name.c_str(), &found) == 0 && !S_ISREG(found.st_mode)) {
+    throw in_the_way(path, lock_name, S_ISLNK(found.st_mode) ? ELOOP : EEXIST);
+  }
+  Fd lock(open(lock_name.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  if (!lock.valid() && errno != ENOENT) throw SystemError(errno, "lock", lock_name);
+  return lock;
+}
+
+/// Takes the lock that decides who owns a named socket's path. Its file is removed by the owner, so
+/// after the lock was had, it must still be the file that the name leads to.
+Lock lock_path(const std::string& path) {
+  const std::string lock_name = with_suffix(path, kLockSuffix);
+  for (;;) {
+    Fd lock(open(lock_name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, kLockMode));
+    const bool is_new = lock.valid();
+    if (is_new) {
+      fchmod(lock.get(), kLockMode);  // the umask has cut it
+    } else {
+      if (errno != EEXIST) throw SystemError(errno, "lock", lock_name);
+      lock = open_lock(path, lock_name);
+      if (!lock.valid()) continue;
+    }
+    struct stat held {};
+    if (fstat(lock.get(), &held) < 0) throw SystemError(errno, "lock", lock_name);
+    OwnedName name(lock_name, FileIdentity::of(held), OwnedName::Owner::another_process);
+    if (flock(lock.get(), LOCK_EX | LOCK_NB) < 0) {
+      const int error = errno;
+      if (error == EWOULDBLOCK) throw SystemError(EADDRINUSE, "listen", path);
+      if (is_new) name.set_owner(OwnedName::Owner::this_process);
+      throw SystemError(error, "lock", lock_name);
+    }
+    if (!name.is_in_place()) continue;
+    if (!is_new && !is_lock(held)) throw in_the_way(path, lock_name, EEXIST);
+    name.set_owner(OwnedName::Owner::this_process);
+    return {std::move(lock), std::move(name)};
+  }
+}
+
+/// Tells whether a process has the socket that `path` refers to. A connection would use up a
+/// listener that takes one only, and so this asks with a socket of a type that cannot connect to a
+/// stream: unix(7) then reports EPROTOTYPE for a socket that is open, ECONNREFUSED for a stale one.
+/// Returns 0 for a stale one, EADDRINUSE for one that is open, and else why it cannot be told.
+int look_for_owner(const std::string& path) {
+  const SocketAddress address = SocketAddress::unix_path(path);
+  const Fd probe = make_socket(address, SOCK_DGRAM);
+  const int error = connect(probe.get(), address.data(), address.size()) == 0 ? 0 : errno;
+  switch (error) {
+    case ECONNREFUSED:
+    case ENOENT: return 0;
+    case 0:  // a datagram socket
+    case EPERM:
+    case EPROTOTYPE: return EADDRINUSE;
+    default: return error;
+  }
+}
+
+/// Returns the stale socket at `path`, which may be replaced, or nothing when the name is free.
+/// Anything else belongs to another process.
+std::optional<FileIdentity> find_stale(const std::string& path) {
+  struct stat found {};
+  if (lstat(path.c_str(), &found) < 0) {
+    if (errno == ENOENT) return std::nullopt;
+    throw SystemError(errno, "listen", path);
+  }
+  if (S_ISLNK(found.st_mode)) throw SystemError(ELOOP, "listen", path);
+  if (!S_ISSOCK(found.st_mode)) throw SystemError(EEXIST, "listen", path);
+  if (const int error = look_for_owner(path)) throw SystemError(error, "listen", path);
+  return FileIdentity::of(found);
+}
+
+/// Frees the name that the socket at `path` is made under, if a process that was killed has left a
+/// socket there.
+void remove_leftover(const std::string& beside, const std::string& path) {
+  struct stat found {};
+  if (lstat(beside.c_str(), &found) < 0) return;  // bind reports what else is wrong
+  if (!S_ISSOCK(found.st_mode) || look_for_owner(beside) != 0) {
+    throw in_the_way(path, beside, EEXIST);
+  }
+  const OwnedName removed(beside, FileIdentity::of(found));
+}
+
+/// The owner of the folder can put another file in the place of `name` at any moment, and a name
+/// would lead to it: the mode is set by descriptor.
+void set_mode(const OwnedName& name, mode_t mode, const std::string& path) {
+  const Fd file(open(name.path().c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (!file.valid()) throw SystemError(errno, "set the mode", path);
+  if (identity_of_descriptor(file.get()) != name.file()) {
+    throw in_the_way(path, name.path(), EEXIST);
+  }
+  if (chmod(fmt::format("/proc/self/fd/{}", file.get()).c_str(), mode) < 0) {
+    throw SystemError(errno, "set the mode", path);
+  }
+}
+
+/// Binds the socket beside `path`.
+OwnedName bind_beside(int socket, const std::string& path, mode_t mode) {
+  const std::string beside = with_suffix(path, kBesideSuffix);
+  remove_leftover(beside, path);
+  const SocketAddress address = SocketAddress::unix_path(beside);
+  // bind(2) gives the file the mode of the socket's own inode: there is no moment in which the
+  // file exists with more than that.
+  if (fchmod(socket, mode) < 0) throw SystemError(errno, "set the mode", path);
+  if (bind(socket, address.data(), address.size()) < 0) throw SystemError(errno, "listen", path);
+  struct stat bound {};
+  if (lstat(beside.c_str(), &bound) < 0) throw SystemError(errno, "listen", path);
+  if (!S_ISSOCK(bound.st_mode)) throw in_the_way(path, beside, EEXIST);
+  OwnedName name(beside, FileIdentity::of(bound));
+  // The umask may have cut the mode; what was asked for is exact.
+  if ((bound.st_mode & 07777U) != mode) set_mode(name, mode, path);
+  return name;
+}
+
+/// Gives the socket the name `path`, in the place of `replaced`. A client that finds the name can
+/// connect: the socket listens before it has that. Nothing can fail after it has.
+OwnedName listen_named(int socket, const std::string& path, mode_t mode, int backlog,
+                       std::optional<FileIdentity> replaced) {
+  OwnedName name = bind_beside(socket, path, mode);
+  if (listen(socket, backlog) < 0) throw SystemError(errno, "listen", path);
+  name.move_to(path, replaced, "listen");
+  return name;
+}
+
+void check_listening(int socket, const std::string& text) {
+  if (!socket_type(socket)) throw SystemError(errno, "listen", text);
+  if (!is_listening(socket)) {
+    throw InvalidArgument(
+        fmt::format("listen, on {}: the descriptor is not a listening socket", text));
+  }
+}
+
+void bind_address(int socket, const SocketAddress& wanted, const std::string& text) {
+  if (wanted.family() != AF_UNIX) {
+    set_option(socket, SOL_SOCKET, SO_REUSEADDR, 1, "set SO_REUSEADDR");
+  }
+  // So that 0.0.0.0:80 and [::]:80 can be listened on together.
+  if (wanted.family() == AF_INET6) {
+    set_option(socket, IPPROTO_IPV6, IPV6_V6ONLY, 1, "set IPV6_V6ONLY");
+  }
+  if (bind(socket, wanted.data(), wanted.size()) < 0) throw SystemError(errno, "listen", text);
+}
+
+}  // namespace
+
+Listener Listener::adopt(Fd fd, std::string text) {
+  Listener listener;
+  set_close_on_exec(fd.get(), true);
+  listener.fd_ = std::move(fd);
+  listener.text_ = std::move(text);
+  return listener;
+}
+
+Listener Listener::adopt(Fd fd, std::string text, Fd lock, FileIdentity file) {
+  Listener listener = adopt(std::move(fd), std::move(text));
+  set_close_on_exec(lock.get(), true);
+  const std::string path = Address::parse(listener.text_).name;
+  constexpr auto kOwner = OwnedName::Owner::another_process;
+  listener.lock_name_ = {with_suffix(path, kLockSuffix), identity_of_descriptor(lock.get()),
+                         kOwner};
+  listener.name_ = {path, file, kOwner};
+  listener.lock_ = std::move(lock);
+  return listener;
+}
+
+void Listener::set_owner(OwnedName::Owner owner) {
+  name_.set_owner(owner);
+  lock_name_.set_owner(owner);
+}
+
+bool Listener::is_shut_down() const {
+  pollfd asked{fd(), POLLRDHUP, 0};
+  return poll(&asked, 1, 0) > 0 && (asked.revents & (POLLHUP | POLLRDHUP)) != 0;
+}
+
+bool Listener::heal() {
+  const Address address = Address::parse(text_);
+  const int type = socket_type(fd()).value_or(SOCK_STREAM);
+  if (address.kind == Address::Kind::tcp && listen(fd(), ListenOptions().backlog) == 0) {
+    // The kernel has kept a port that was asked for. One that it chose itself it has freed, and the
+    // socket has another now.
+    if (local_address(fd()).text() == text_) return true;
+    shutdown(fd(), SHUT_RDWR);
+  }
+  const SocketAddress wanted = address.resolve().front();
+  Fd fresh = make_socket(wanted, type);
+  if (address.kind == Address::Kind::unix_path) {
+    struct stat old {};
+    if (name_.owner() != OwnedName::Owner::this_process || !lock_.valid() ||
+        lstat(address.name.c_str(), &old) < 0 || FileIdentity::of(old) != name_.file()) {
+      throw SystemError(EADDRINUSE, "listen", text_);  // it is not ours to replace
+    }
+    name_ = listen_named(fresh.get(), address.name, old.st_mode & 0777U, ListenOptions().backlog,
+                         name_.file());
+  } else {
+    bind_address(fresh.get(), wanted, text_);
+    if (listen(fresh.get(), ListenOptions().backlog) < 0) throw SystemError(errno, "listen", text_);
+  }
+  set_nonblocking(fresh.get(), (fcntl(fd(), F_GETFL) & O_NONBLOCK) != 0);
+  fd_ = std::move(fresh);
+  return false;
+}
+
+Listener listen_on(const Address& address, const ListenOptions& options) {
+  Listener listener;
+  if (address.kind == Address::Kind::inherited) {
+    check_listening(address.number, address.text);
+    set_close_on_exec(address.number, true);
+    set_nonblocking(address.number);
+    listener.fd_ = Fd(address.number);
+    const SocketAddress bound = local_address(address.number);
+    if (bound.family() != AF_UNIX) {
+      set_option(address.number, IPPROTO_TCP, TCP_NODELAY, 1, "set TCP_NODELAY");
+    }
+    listener.text_ = bound.text();
+    return listener;
+  }
+  if (address.kind == Address::Kind::exec) {
+    throw InvalidArgument(
+        fmt::format("listen, on {}: a command can't be listened on", address.text));
+  }
+
+  const SocketAddress wanted = address.resolve().front();
+  if (!wanted.is_loopback() && !options.allow_public) {
+    throw InvalidArgument(fmt::format(
+        "listen, on {}: other hosts could connect; add --public if they shall", address.text));
+  }
+  listener.fd_ = make_socket(wanted, options.type);
+  const int socket = listener.fd_.get();
+  if (options.blocking) set_nonblocking(socket, false);
+  if (address.kind == Address::Kind::unix_path) {
+    check_length(address.name);
+    Lock lock = lock_path(address.name);
+    listener.lock_ = std::move(lock.file);
+    listener.lock_name_ = std::move(lock.name);
+    listener.name_ =
+        listen_named(socket, address.name, options.mode, options.backlog, find_stale(address.name));
+  } else {
+    bind_address(socket, wanted, address.text);
+    if (listen(socket, options.backlog) < 0) throw SystemError(errno, "listen", address.text);
+  }
+  listener.text_ = wanted.family() == AF_UNIX ? address.text : local_address(socket).text();
+  return listener;
+}
+
+}  // namespace handoff
