@@ -85,7 +85,9 @@ Master::Master(Reactor& reactor, const SignalMask& signals, MasterOptions option
   if (pass_listener_ != nullptr) pass_listener_->set_listeners(listener_numbers());
 }
 
-Master::~Master() = default;
+Master::~Master() {
+  custody_->on_passed_on = nullptr;
+}
 
 void Master::check_listeners() const {
   const std::size_t count = options_.listen.size();
@@ -106,10 +108,6 @@ std::unique_ptr<Dispatcher> Master::make_dispatcher() {
   auto listener = std::make_unique<PassListener>();
   pass_listener_ = listener.get();
   return listener;
-}
-
-Master::~Master() {
-  custody_->on_passed_on = nullptr;
 }
 
 void Master::open_sockets() {
