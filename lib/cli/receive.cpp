@@ -12,6 +12,7 @@
 
 #include "os/describe.hpp"
 #include "os/error.hpp"
+#include "os/program.hpp"
 #include "pass/fd_passing.hpp"
 #include "pass/handover.hpp"
 #include "pass/sources.hpp"
@@ -22,6 +23,9 @@ namespace {
 
 /// Senders that are connected at a time; further ones wait in the backlog.
 constexpr std::size_t kMaxSenders = 64;
+
+/// Lines about senders that failed, within a second.
+constexpr std::size_t kSenderBurst = 32;
 
 /// The first descriptor of sd_listen_fds(3).
 constexpr int kFirstListenFd = 3;
@@ -94,10 +98,12 @@ SpawnOptions plan(const ReceiveOptions& receive, const Received& received) {
 }  // namespace
 
 ReceiveCommand::ReceiveCommand(Reactor& reactor, const SignalMask& signals, ReceiveOptions options,
-                               const Log& log)
+                               StderrLog& log)
     : reactor_(reactor),
       options_(std::move(options)),
       log_(log),
+      report_failed_(
+          reactor, [&log](std::string_view line) { log.error(line); }, kSenderBurst),
       signals_(signals),
       exchange_(reactor, options_.exchange, log),
       places_(reactor, options_.max_processes, kMaxSenders),
@@ -149,7 +155,7 @@ Task<void> ReceiveCommand::receive_from(Fd socket) {
     if (is_only_one || !options_.keep) {
       error_ = std::current_exception();
     } else {
-      log_.error(error.what());  // one sender of many
+      report_failed_(error.what());  // one sender of many
     }
   }
   --senders_;
@@ -265,7 +271,7 @@ void ReceiveCommand::print(const Received& received) const {
     using nlohmann::json;
     fmt::print("{}\n", line.dump(-1, ' ', false, json::error_handler_t::replace));
   }
-  std::fflush(stdout);
+  if (!flush_output(stdout)) throw SystemError(errno, "write", "stdout");
 }
 
 void ReceiveCommand::start_process(const Received& received) {

@@ -10,7 +10,8 @@
 
 #include "async/reactor.hpp"
 #include "cli/exit_status.hpp"
-#include "cli/log.hpp"
+#include "cli/stderr_log.hpp"
+#include "os/program.hpp"
 
 namespace handoff {
 
@@ -20,7 +21,7 @@ class Tool {
   Tool(const char* name, int argc, char** argv);
 
   CLI::App app;                           ///< the tool adds its own options
-  Log log;                                ///< as -v and -q say, once parsed
+  StderrLog log;                          ///< as -v and -q say, once parsed
   std::vector<std::string> argv;          ///< all of the command line
   std::vector<std::string> after_dashes;  ///< the words behind "--"; see parse()
   bool has_dashes = false;
@@ -40,6 +41,10 @@ class Tool {
   std::vector<std::string> parse_positionals();
   /// For a tool that runs no command: throws InvalidArgument when there are words behind "--".
   void refuse_command() const;
+
+  /// For a program that runs until it is told to stop: prepare_to_run_long(), and from now on the
+  /// log is not waited for.
+  void run_long(Orphans orphans);
 
   /// An option that takes a duration: "250ms", "2s", "1m", "1h"; a bare number is seconds.
   CLI::Option* add_duration(const std::string& names, Duration& value, const std::string& help);

@@ -3,8 +3,8 @@
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
+#include "os/program.hpp"
 #include "wire/message.hpp"
 
 namespace handoff {
@@ -68,7 +68,7 @@ void PingReport::flush_if_due() {
   const TimePoint now = Clock::now();
   if (!options_.flush_lines && now - flushed_ < interval) return;
   flushed_ = now;
-  std::fflush(options_.out);
+  flush_output(options_.out);
 }
 
 std::string PingReport::stamp() const {
@@ -80,7 +80,7 @@ void PingReport::on_start(const PingResult& result) {
   const bool shows_peer = !result.peer.empty() && result.peer != result.address;
   print(fmt::format("PING {}{}: {} bytes of params\n", result.address,
                     shows_peer ? fmt::format(" ({})", result.peer) : "", options_.size));
-  std::fflush(options_.out);
+  flush_output(options_.out);
 }
 
 void PingReport::on_sent(const PingResult&, std::uint64_t) {
@@ -123,7 +123,7 @@ void PingReport::on_late(const PingResult& result, std::uint64_t seq, Duration r
 
 void PingReport::say(const Say& how, std::string_view text) {
   if (!how) return;
-  std::fflush(options_.out);
+  flush_output(options_.out);
   how(text);
 }
 
@@ -154,13 +154,11 @@ void PingReport::on_detail(std::string_view text) {
 }
 
 void PingReport::on_status_request(const std::vector<const PingResult*>& results) {
-  std::fflush(options_.out);
-  // Over the "^\" that a terminal shows.
-  const char* const start = isatty(fileno(options_.status)) != 0 ? "\r" : "";
+  flush_output(options_.out);
   for (const PingResult* result : results) {
     const PingStatistics& statistics = result->statistics;
     std::string line =
-        fmt::format("{}{}{}/{} packets, {:.0f}% loss", start,
+        fmt::format("{}{}/{} packets, {:.0f}% loss",
                     results.size() > 1 ? result->address + ": " : std::string(),
                     statistics.received(), statistics.sent(), statistics.loss_percent());
     if (statistics.received() > 0) {
@@ -168,9 +166,8 @@ void PingReport::on_status_request(const std::vector<const PingResult*>& results
                           ms(statistics.min()), ms(statistics.average()),
                           ms(statistics.moving_average()), ms(statistics.max()));
     }
-    fmt::print(options_.status, "{}\n", line);
+    options_.status(line);
   }
-  std::fflush(options_.status);
 }
 
 void PingReport::print_text_summary(const PingResult& result) {
@@ -221,7 +218,7 @@ void PingReport::print_summary(const PingResult& result) {
   } else if (result.started) {
     print_text_summary(result);
   }
-  std::fflush(options_.out);
+  flush_output(options_.out);
   if (!result.looks_like_delayed_ack()) return;
   options_.error(fmt::format(
       "hint, on {}: a steady {:.0f} ms is what two writes a reply cost: Nagle's algorithm holds "

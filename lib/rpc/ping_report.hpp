@@ -24,8 +24,9 @@ struct PingLimits {
 };
 
 struct PingReportOptions {
-  std::FILE* out = stdout;     ///< data
-  std::FILE* status = stderr;  ///< answers to SIGQUIT
+  std::FILE* out = stdout;  ///< data
+  /// Gets the lines of an answer to SIGQUIT.
+  std::function<void(std::string_view)> status;
   /// Get lines of diagnostics, "what, on what: why".
   std::function<void(std::string_view)> error;
   std::function<void(std::string_view)> info;
