@@ -65,6 +65,7 @@ Master::Master(Reactor& reactor, const SignalMask& signals, MasterOptions option
       signals_(signals),
       options_(std::move(options)),
       report_(std::move(report)),
+      report_not_taken_(reactor, saying(report_, Severity::error)),
       dispatcher_(make_dispatcher()),
       supervisor_(reactor, *dispatcher_, options_.supervisor, report_, [this] { on_change(); }),
       changed_(reactor) {
@@ -134,6 +135,7 @@ void Master::inherit(Inheritance inheritance) {
 
 Master::Door::Door(Master& master, Listener listener)
     : master_(master),
+      report_refused_(master.reactor_, saying(master.report_, Severity::error)),
       acceptor_(master.reactor_, std::move(listener), static_cast<AcceptorOwner&>(*this),
                 master.report_) {}
 
@@ -141,8 +143,8 @@ void Master::Door::accepted(Fd connection, const SocketAddress&) {
   if (is_allowed_peer(connection.get(), master_.options_.allowed_uids)) {
     return master_.supervisor_.adopt(std::move(connection));
   }
-  master_.report_(Severity::error, fmt::format("join: user {} is not allowed; see --allow-uid",
-                                               peer_uid(connection.get())));
+  report_refused_(
+      fmt::format("join: user {} is not allowed; see --allow-uid", peer_uid(connection.get())));
 }
 
 Task<Supervisor::CutOff> Master::run() {
@@ -474,13 +476,13 @@ void Master::connection_passed(Work work) {
     dispatcher_->work_arrived(std::move(work));
     dispatcher_->flush();
   } catch (const std::exception& error) {
-    report_(Severity::error, fmt::format("take a connection of the old master: {}", error.what()));
+    report_not_taken_(fmt::format("take a connection of the old master: {}", error.what()));
   }
 }
 
 void Master::connections_missed(std::size_t count) {
-  report_(Severity::error, fmt::format("receive {} of the old master: {}",
-                                       counted(count, "connection"), error_text(EMFILE)));
+  report_not_taken_(fmt::format("receive {} of the old master: {}", counted(count, "connection"),
+                                error_text(EMFILE)));
 }
 
 void Master::master_gone() {

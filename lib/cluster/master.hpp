@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "async/condition.hpp"
+#include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "cluster/acceptor.hpp"
 #include "cluster/control.hpp"
@@ -76,6 +77,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
     void accepted(Fd connection, const SocketAddress& peer) override;
 
     Master& master_;
+    LimitedLine report_refused_;
     Acceptor acceptor_;
   };
 
@@ -130,6 +132,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   const SignalMask& signals_;
   MasterOptions options_;
   Report report_;
+  LimitedLine report_not_taken_;  ///< of connections that the old master passes
   ServiceManager manager_;
   PassListener* pass_listener_ = nullptr;  ///< the dispatcher, if it is that one
   PassQueue* pass_queue_ = nullptr;        ///< the same

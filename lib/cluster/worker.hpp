@@ -10,6 +10,7 @@
 #include <optional>
 #include <vector>
 
+#include "async/limited_line.hpp"
 #include "async/mailbox.hpp"
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
@@ -69,6 +70,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   bool run_elsewhere(Call& call, const std::function<void(Result)>& done);
   std::size_t held() const;
   void give_back(LiveConnection connection);
+  bool is_returnable(const Work& work);
   void ended(std::uint64_t id);
   bool limits_requests() const { return options_.max_requests != WorkerOptions().max_requests; }
   void drain_services(bool give_back);
@@ -109,6 +111,8 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   MakeHandlers make_handlers_;
   WorkerOptions options_;
   Report report_;
+  LimitedLine report_joined_;
+  LimitedLine report_lost_;  ///< of connections that could not be taken or given back
   Service service_;
   std::atomic<std::int64_t> requests_left_;
   std::list<Acceptor> acceptors_;

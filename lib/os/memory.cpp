@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -39,6 +40,12 @@ Fd make_sealed_file(const char* name, std::string_view bytes) {
   if (lseek(file.get(), 0, SEEK_SET) < 0) throw SystemError(errno, "rewind a file in memory");
   seal(file, F_SEAL_WRITE);
   return file;
+}
+
+std::uint64_t file_size_limit() {
+  rlimit limit{};
+  getrlimit(RLIMIT_FSIZE, &limit);
+  return limit.rlim_cur;
 }
 
 Mapping::Mapping(int file, bool writable) {

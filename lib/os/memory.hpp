@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 #include <utility>
 
@@ -12,6 +13,9 @@ namespace handoff {
 /// A file in memory (memfd_create(2)) that holds `bytes`, positioned at its start, sealed: whoever
 /// gets it can read it and never change it. `name` shows in /proc for those who debug.
 Fd make_sealed_file(const char* name, std::string_view bytes);
+
+/// The longest file, in memory too, that this process may make (RLIMIT_FSIZE).
+std::uint64_t file_size_limit();
 
 /// A whole file in memory, mapped and shared with whoever maps it too. Move-only.
 class Mapping {
