@@ -42,8 +42,8 @@ class Tool {
   /// For a tool that runs no command: throws InvalidArgument when there are words behind "--".
   void refuse_command() const;
 
-  /// For a program that runs until it is told to stop: prepare_to_run_long(), and from now on the
-  /// log is not waited for.
+  /// Prepares a program that runs until it is told to stop: calls prepare_to_run_long() and
+  /// StderrLog::never_wait(). Call it before there are threads or children. Throws SystemError.
   void run_long(Orphans orphans);
 
   /// An option that takes a duration: "250ms", "2s", "1m", "1h"; a bare number is seconds.

@@ -23,7 +23,7 @@ class LineLimit {
   LineLimit(std::size_t burst, std::chrono::nanoseconds interval)
       : burst_(burst), interval_(interval) {}
 
-  /// Whether a line is to be said at `now`. If not, it is kept.
+  /// Returns whether a line is to be said at `now`. If not, it is kept.
   bool admits(std::string_view line, Time now);
   /// The line for those that were kept, if there are any and their interval is over at `now`.
   std::optional<std::string> take_due(Time now);

@@ -15,7 +15,7 @@
 namespace handoff {
 namespace {
 
-/// What prepare_to_run_long() found: whoever started the program may have ignored it already.
+/// What prepare_to_run_long() did: the program may have been started with SIGPIPE ignored already.
 enum class PipeSignal { untouched, ignored_by_us };
 PipeSignal pipe_signal = PipeSignal::untouched;
 

@@ -143,7 +143,7 @@ TEST_CASE("a full socket is not waited for") {
         "tool: heard\n");
 }
 
-TEST_CASE("a terminal that nobody reads is not waited for") {
+TEST_CASE("a terminal without a reader is not waited for") {
   int master_number = -1;
   int terminal_number = -1;
   if (openpty(&master_number, &terminal_number, nullptr, nullptr, nullptr) != 0) {
