@@ -39,9 +39,9 @@ class StderrLog {
   void plain(std::string_view text);
 
   /// From now on a line is written only if that is possible at once. A line that is not written is
-  /// dropped and counted; the first line that can be written again follows one with the count. A log
-  /// that is full, or whose reader has ended, so costs a server lines and nothing else. The program
-  /// must ignore SIGPIPE and SIGXFSZ; see prepare_to_run_long().
+  /// dropped and counted; the first line that can be written again follows one with the count. A
+  /// log that is full, or whose reader has ended, so costs a server lines and nothing else. The
+  /// program must ignore SIGPIPE and SIGXFSZ; see prepare_to_run_long().
   void never_wait();
 
   /// Says how many lines were dropped, if any were. Returns whether nothing is left to say.
