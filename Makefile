@@ -16,8 +16,9 @@ WERROR ?= $(if $(CI),ON,OFF)
 BUILD_PACKAGES = g++ cmake ninja-build libfmt-dev libcli11-dev doctest-dev libsimdjson-dev \
                  nlohmann-json3-dev
 DEMO_PACKAGES = python3
-TEST_PACKAGES = bats pkgconf python3 jq mandoc strace procps util-linux netcat-openbsd socat curl openssl gunicorn \
-                openssh-client openssh-server ruby perl libio-fdpass-perl spin zsh fish
+TEST_PACKAGES = bats pkgconf python3 jq mandoc strace procps util-linux netcat-openbsd socat curl \
+                openssl gunicorn openssh-client openssh-server ruby perl libio-fdpass-perl spin \
+                zsh fish
 BENCH_PACKAGES = python3 python3-matplotlib jq netcat-openbsd strace
 PEER_PACKAGES = nginx-light nodejs haproxy golang-go chromium systemd
 LINT_PACKAGES = clang-format clang-tidy shellcheck mandoc python3
@@ -38,7 +39,8 @@ define run_tests
 @tests/support/list-skipped $(1)
 endef
 
-.PHONY: help deps peers build demo test stress lint format model asan tsan fuzz bench install uninstall clean
+.PHONY: help deps peers build demo test stress lint format model asan tsan fuzz bench \
+        install uninstall clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -54,11 +56,11 @@ build: ## build the tools, to build/bin/
 	$(call configure,$(BUILD))
 	@cmake --build $(BUILD) --parallel $(JOBS) --target tools
 
-demo: ## see it work: a server, calls, a killed worker
+demo: ## see it work: every process of a server is replaced under its clients
 	$(INSTALL) $(BUILD_PACKAGES) $(DEMO_PACKAGES)
 	$(call configure,$(BUILD))
 	@cmake --build $(BUILD) --parallel $(JOBS) --target tools
-	@tests/examples/demo $(BUILD)/bin
+	@tests/demo/demo $(BUILD)/bin
 
 test: ## build, and run the tests; TESTS=system/: only those
 	$(INSTALL) $(BUILD_PACKAGES) $(TEST_PACKAGES)

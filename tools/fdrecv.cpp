@@ -10,6 +10,7 @@
 #include "cli/receive.hpp"
 #include "cli/tool_main.hpp"
 #include "os/error.hpp"
+#include "os/parse_number.hpp"
 #include "os/socket.hpp"
 
 namespace {
@@ -26,8 +27,8 @@ std::string socket_word(const std::vector<std::string>& words) {
   }
   if (!words.empty()) return words[0];
   if (const char* channel = std::getenv("HANDOFF_CHANNEL_FD")) {
-    const int number = std::atoi(channel);
-    if (number > 0 && handoff::socket_type(number) == SOCK_SEQPACKET) {
+    const auto number = handoff::parse_number<int>(channel);
+    if (number && handoff::socket_type(*number) == SOCK_SEQPACKET) {
       throw handoff::InvalidArgument(
           "HANDOFF_CHANNEL_FD, on fd:" + std::string(channel) +
           ": a channel of the full handshake; give rpc-master --handshake none");

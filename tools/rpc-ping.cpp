@@ -14,9 +14,9 @@
 #include <vector>
 
 #include "cli/options.hpp"
+#include "cli/stdout_writer.hpp"
 #include "cli/tool_main.hpp"
 #include "os/error.hpp"
-#include "os/fd.hpp"
 #include "os/signals.hpp"
 #include "rpc/ping.hpp"
 #include "rpc/ping_report.hpp"
@@ -169,14 +169,39 @@ ExitCode exit_code_of(const PingResult& result) {
   }
 }
 
+/// While the reader of stdout does not keep up, no probe is sent: all lines are kept for it.
+handoff::Task<void> keep_up(handoff::Pinger& pinger, handoff::StdoutWriter& output) {
+  for (;;) {
+    co_await output.fell_behind();
+    pinger.pause();
+    co_await output.caught_up();
+    pinger.resume();
+  }
+}
+
+/// The reader of stdout may never take the rest of the output; then a signal is the only way out.
+handoff::Task<void> discard_at_signal(const handoff::SignalMask& signals,
+                                      handoff::StdoutWriter& output) {
+  handoff::Readiness readiness(output.reactor(), signals.fd());
+  while (!signals.try_read()) co_await readiness.readable();
+  output.discard();
+}
+
 ExitCode run(Tool& tool) {
   CommandLine line = parse(tool);
   tool.run_long(handoff::Orphans::leave);
   const handoff::SignalMask signals({SIGINT, SIGQUIT}, handoff::SignalMask::Until::exit);
-  handoff::PingReport report(std::move(line.report));
   handoff::Reactor reactor;
   const handoff::DropNotice notice(reactor, tool.log);
+  handoff::StdoutWriter output(reactor);
+  line.report.out = [&output](std::string_view text) {
+    output.add(text);
+    output.write_now();  // before a diagnostic that follows
+  };
+  handoff::PingReport report(std::move(line.report));
   handoff::Pinger pinger(reactor, line.ping, std::move(line.addresses), report);
+  reactor.spawn(output.run());
+  reactor.spawn(keep_up(pinger, output));
   reactor.spawn(pinger.obey(signals));
   reactor.run(pinger.run());
   ExitCode worst = ExitCode::done;
@@ -189,6 +214,9 @@ ExitCode run(Tool& tool) {
     }
     worst = std::max(worst, code);
   }
+  reactor.spawn(output.run());
+  reactor.spawn(discard_at_signal(signals, output));
+  reactor.run(output.drained());
   return worst;
 }
 

@@ -18,31 +18,47 @@ class Condition {
 
   /// All that wait go on, in the next turn.
   void notify_all() {
-    for (Event* event : waiting_) event->set();
+    for (Waiting* waiting : waiting_) {
+      waiting->notified = true;
+      waiting->event.set();
+    }
   }
 
-  /// Waits for the next notify_all(), or until `deadline`.
-  Task<void> wait(TimePoint deadline = kNever) {
+  /// Waits for the next notify_all(), or until `deadline`. Gives false when the deadline came
+  /// first, and at once when it has passed already: a loop that goes on then spins. The condition
+  /// must outlive the task.
+  Task<bool> wait(TimePoint deadline = kNever) {
     Waiting waiting(*this);
     const Alarm alarm(reactor_, waiting.event, deadline);
     co_await waiting.event;
+    co_return waiting.notified;
+  }
+
+  /// Waits until `holds()`, which is asked at once and after each notify_all(), or until
+  /// `deadline`. Gives what it said last. What `holds` refers to must outlive the task.
+  template <typename Predicate>
+  Task<bool> wait_until(Predicate holds, TimePoint deadline = kNever) {
+    bool held = holds();
+    for (bool in_time = true; in_time && !held; held = holds()) in_time = co_await wait(deadline);
+    co_return held;
   }
 
  private:
   struct Waiting {
     explicit Waiting(Condition& of) : condition(of), event(of.reactor_) {
-      condition.waiting_.push_back(&event);
+      condition.waiting_.push_back(this);
     }
     Waiting(const Waiting&) = delete;
     Waiting& operator=(const Waiting&) = delete;
-    ~Waiting() { std::erase(condition.waiting_, &event); }
+    ~Waiting() { std::erase(condition.waiting_, this); }
 
     Condition& condition;
     Event event;
+    bool notified = false;
   };
 
   Reactor& reactor_;
-  std::vector<Event*> waiting_;
+  std::vector<Waiting*> waiting_;
 };
 
 }  // namespace handoff

@@ -127,7 +127,7 @@ int Reactor::wait_until(TimePoint when) {
     count = epoll_pwait2(epoll_.get(), events_.data(), capacity, &limit, nullptr);
     // Linux 5.11, and some seccomp profiles refuse it; without it, deadlines are kept to the
     // millisecond.
-    if (count < 0 && (errno == ENOSYS || errno == EPERM)) precise_wait_ = false;
+    if (count < 0 && is_refused(errno)) precise_wait_ = false;
   }
   if (count < 0 && !(precise_wait_ && timeout > Duration::zero())) {
     const auto ms = std::chrono::ceil<std::chrono::milliseconds>(timeout).count();
@@ -285,7 +285,9 @@ void Readiness::interrupt() {
 }
 
 bool Readiness::Awaiter::await_ready() {
-  readiness_.watch(event_);
+  // Every registration reports a hang-up.
+  readiness_.watch(only_hang_up_ ? EPOLLIN : event_);
+  if (only_hang_up_) return false;
   if (readiness_.hung_up_ || (readiness_.ended_ && event_ == EPOLLIN)) return true;
   const bool ready = readiness_.ready_.has(event_);
   readiness_.ready_.remove(event_);

@@ -70,6 +70,8 @@ class Reactor final : private RootOwner {
 
   /// Resumes `frame` soon, before the loop waits.
   void post(std::coroutine_handle<> frame) { posted_.push_back(frame); }
+  /// Resumes `frame` after everything else that is ready by then.
+  void post_last(std::coroutine_handle<> frame) { yielding_.push_back(frame); }
   /// Takes a posted frame back, when it is destroyed before its turn.
   void unpost(std::coroutine_handle<> frame);
 
@@ -173,7 +175,10 @@ class Readiness {
 
   class Awaiter {
    public:
-    Awaiter(Readiness& readiness, std::uint32_t event) : readiness_(readiness), event_(event) {}
+    Awaiter(Readiness& readiness, std::uint32_t event)
+        : readiness_(readiness),
+          event_(event == EPOLLHUP ? EPOLLOUT : event),
+          only_hang_up_(event == EPOLLHUP) {}
     Awaiter(const Awaiter&) = delete;
     Awaiter& operator=(const Awaiter&) = delete;
     ~Awaiter();
@@ -186,12 +191,16 @@ class Readiness {
     void leave();
 
     Readiness& readiness_;
-    std::uint32_t event_;
+    std::uint32_t event_;  ///< whose waiter the coroutine is: EPOLLIN or EPOLLOUT
+    bool only_hang_up_;
     std::coroutine_handle<> frame_;
   };
   /// `co_await readable()`: true, or false when the wait was interrupted.
   Awaiter readable() { return {*this, EPOLLIN}; }
   Awaiter writable() { return {*this, EPOLLOUT}; }
+  /// Waits for what changes hung_up(), or for interrupt(), and may also end without either: look at
+  /// hung_up() before and after. It takes the place of writable().
+  Awaiter hang_up() { return {*this, EPOLLHUP}; }
 
   /// Whether it was seen to have hung up, so that no wait is one any more.
   bool hung_up() const { return hung_up_; }
@@ -302,7 +311,7 @@ inline auto Reactor::yield() {
     bool await_ready() const { return false; }
     void await_suspend(std::coroutine_handle<> awaiting) {
       frame = awaiting;
-      reactor.yielding_.push_back(frame);
+      reactor.post_last(frame);
     }
     void await_resume() { frame = nullptr; }
     ~Awaiter() {

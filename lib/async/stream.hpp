@@ -63,8 +63,9 @@ class Stream {
   /// See Readiness.
   auto readable() { return readiness_.readable(); }
   auto writable() { return readiness_.writable(); }
-  /// For EPOLLIN or EPOLLOUT.
+  /// Waits for EPOLLIN, EPOLLOUT or EPOLLHUP, as Readiness's readable(), writable() and hang_up().
   auto ready(std::uint32_t event) { return Readiness::Awaiter(readiness_, event); }
+  bool hung_up() const { return readiness_.hung_up(); }
   void interrupt() { readiness_.interrupt(); }
   Readiness& readiness() { return readiness_; }
 

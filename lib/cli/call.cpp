@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <cstdio>
 #include <optional>
 
 #include "async/stream.hpp"
@@ -20,9 +19,6 @@ namespace {
 /// Between two attempts; doubled after each, up to the last.
 constexpr auto kFirstPause = std::chrono::milliseconds(20);
 constexpr auto kLastPause = std::chrono::seconds(1);
-
-/// Written at once, when replies come faster.
-constexpr std::size_t kOutputBatch = 64 * 1024;
 
 constexpr const char* kNotStructured = "JSON-RPC has only objects and arrays for params";
 
@@ -48,6 +44,7 @@ CallCommand::CallCommand(Reactor& reactor, CallOptions options, StderrLog& log)
       options_(std::move(options)),
       log_(log),
       retries_left_(options_.retries),
+      output_(reactor),
       line_sent_(reactor),
       line_answered_(reactor) {
   if (options_.list) options_.method = "methods";
@@ -56,16 +53,30 @@ CallCommand::CallCommand(Reactor& reactor, CallOptions options, StderrLog& log)
   }
 }
 
+/// Results go to stdout while replies are read, so that the deadline of a call measures the server
+/// and never the reader of stdout. What was read is printed even if a later call fails.
 Task<ExitCode> CallCommand::run() {
   deadline_ = deadline_after(Clock::now(), options_.timeout);
+  reactor_.spawn(output_.run());
   co_await connect();
   ExitCode code = ExitCode::done;
-  if (options_.lines) {
-    code = co_await call_lines();
-  } else {
-    code = co_await call_once();
+  std::exception_ptr failure;
+  try {
+    if (options_.lines) {
+      code = co_await call_lines();
+    } else {
+      code = co_await call_once();
+    }
+  } catch (...) {
+    failure = std::current_exception();
   }
-  flush();
+  if (failure) {
+    input_ = Input::abandoned;
+    client_->interrupt();
+    show_early_replies();
+  }
+  co_await output_.drained();
+  if (failure) std::rethrow_exception(failure);
   co_return code;
 }
 
@@ -126,25 +137,24 @@ Task<ExitCode> CallCommand::call_lines() {
   reactor_.spawn(send_lines());
   ExitCode worst = ExitCode::done;
   for (;;) {
-    while (pending_.empty() && !input_ended_) {
-      flush();
+    while (pending_.empty() && input_ == Input::open) {
       line_sent_.clear();
       co_await line_sent_;
     }
-    if (pending_.empty()) co_return worst;
+    if (pending_.empty()) break;
     const PendingLine line = pending_.front();
-    const std::string where = fmt::format(", line {}", line.number);
     ExitCode code = ExitCode::negative;
-    if (!line.problem.empty()) {
-      log_.error(fmt::format("params{}: {}", where, line.problem));
-      print("null");
-    } else {
+    if (line.problem.empty()) {
       code = co_await answer_line(line);
+    } else {
+      show_problem(line);
     }
     worst = std::max(worst, code);
     pending_.pop_front();
     line_answered_.set();
   }
+  if (input_failure_) std::rethrow_exception(input_failure_);
+  co_return worst;
 }
 
 void CallCommand::queue(std::string_view params, std::uint64_t number) {
@@ -155,28 +165,53 @@ void CallCommand::queue(std::string_view params, std::uint64_t number) {
 /// Replies of JSON-RPC come in any order; those that are early are kept. One without a number is an
 /// error that is about nothing in particular, and taken for the next.
 Task<ExitCode> CallCommand::answer_line(const PendingLine& line) {
-  const std::string where = fmt::format(", line {}", line.number);
   for (;;) {
-    if (const auto found = early_.find(line.number); found != early_.end()) {
-      const EarlyReply early = std::move(found->second);
-      early_.erase(found);
-      co_return show({early.is_error ? "error" : "", early.result, {}, early.body}, where);
-    }
+    if (const auto code = show_early_reply(line)) co_return *code;
     std::optional<Reply> reply = client_->try_receive();
-    if (!reply) {
-      flush();
-      reply = co_await client_->receive(line.deadline);
-    }
+    if (!reply) reply = co_await client_->receive(line.deadline);
     std::uint64_t number = line.number;
     std::from_chars(reply->id.data(), reply->id.data() + reply->id.size(), number);
-    if (!options_.json_rpc || number == line.number) co_return show(*reply, where);
+    if (!options_.json_rpc || number == line.number) co_return show(*reply, place_of(line));
     early_.insert_or_assign(number, EarlyReply{reply->is_error(), std::string(reply->result),
                                                std::string(reply->body)});
   }
 }
 
-/// Reads lines and sends each as a call, so many ahead of the replies as is allowed.
+std::optional<ExitCode> CallCommand::show_early_reply(const PendingLine& line) {
+  const auto found = early_.find(line.number);
+  if (found == early_.end()) return std::nullopt;
+  const EarlyReply early = std::move(found->second);
+  early_.erase(found);
+  return show({early.is_error ? "error" : "", early.result, {}, early.body}, place_of(line));
+}
+
+/// When a call has failed that others had overtaken: up to the last reply that was read, each line
+/// has one in the output, which is null where no reply was read.
+void CallCommand::show_early_replies() {
+  for (; !early_.empty() && !pending_.empty(); pending_.pop_front()) {
+    const PendingLine& line = pending_.front();
+    if (!line.problem.empty()) {
+      show_problem(line);
+    } else if (!show_early_reply(line)) {
+      print("null");
+    }
+  }
+}
+
+/// A failure to read or to send waits for the replies to what was sent before.
 Task<void> CallCommand::send_lines() {
+  try {
+    co_await send_until_end();
+  } catch (...) {
+    input_failure_ = std::current_exception();
+  }
+  if (input_ == Input::open) input_ = Input::ended;
+  line_sent_.set();
+}
+
+/// Reads lines and sends each as a call, as many ahead of the replies as is allowed, and none while
+/// the output is behind: with what is kept for it, that would grow without a limit.
+Task<void> CallCommand::send_until_end() {
   Stream input(reactor_, Fd(STDIN_FILENO));
   std::array<char, 64 * 1024> buffer;
   std::string rest;
@@ -201,15 +236,19 @@ Task<void> CallCommand::send_lines() {
         line_answered_.clear();
         if (pending_.size() >= options_.pipeline) co_await line_answered_;
       }
+      if (output_.is_behind()) {
+        co_await client_->flush(kNever);
+        co_await output_.caught_up();
+      }
+      if (input_ == Input::abandoned) co_return;
       send_line(std::string_view(rest).substr(start, end - start));
     }
     rest.erase(0, start);
     co_await client_->flush(kNever);
   }
+  if (input_ == Input::abandoned) co_return;
   if (!rest.empty()) send_line(rest);
   co_await client_->flush(kNever);
-  input_ended_ = true;
-  line_sent_.set();
 }
 
 void CallCommand::send_line(std::string_view line) {
@@ -223,6 +262,15 @@ void CallCommand::send_line(std::string_view line) {
   }
   pending_.push_back(std::move(pending));
   line_sent_.set();
+}
+
+std::string CallCommand::place_of(const PendingLine& line) {
+  return fmt::format(", line {}", line.number);
+}
+
+void CallCommand::show_problem(const PendingLine& line) {
+  log_.error(fmt::format("params{}: {}", place_of(line), line.problem));
+  print("null");
 }
 
 /// Prints a reply; `where` names the line that it answers.
@@ -243,28 +291,21 @@ ExitCode CallCommand::show(const Reply& reply, const std::string& where) {
   return ExitCode::negative;
 }
 
-ExitCode CallCommand::list_methods(const Reply& reply) const {
+ExitCode CallCommand::list_methods(const Reply& reply) {
   const auto names = nlohmann::json::parse(reply.result);
   if (!names.is_array()) {
     throw ProtocolError(
         fmt::format("methods, on {}: the result is no list of names", options_.address.text));
   }
   for (const auto& name : names) {
-    fmt::print("{}\n", name.is_string() ? name.get<std::string>() : name.dump());
+    print(name.is_string() ? name.get<std::string>() : name.dump());
   }
   return ExitCode::done;
 }
 
 void CallCommand::print(std::string_view text) {
-  output_.append(text).push_back('\n');
-  if (output_.size() >= kOutputBatch) flush();
-}
-
-void CallCommand::flush() {
-  if (output_.empty()) return;
-  std::fwrite(output_.data(), 1, output_.size(), stdout);
-  output_.clear();
-  if (std::fflush(stdout) != 0) throw SystemError(errno, "write", "stdout");
+  output_.add(text);
+  output_.add("\n");
 }
 
 }  // namespace handoff

@@ -4,8 +4,10 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <exception>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +16,7 @@
 #include "cli/exit_status.hpp"
 #include "cli/render.hpp"
 #include "cli/stderr_log.hpp"
+#include "cli/stdout_writer.hpp"
 #include "os/address.hpp"
 #include "rpc/client.hpp"
 
@@ -47,6 +50,13 @@ class CallCommand {
   Task<ExitCode> run();
 
  private:
+  /// What is still to come from stdin.
+  enum class Input : std::uint8_t {
+    open,
+    ended,
+    abandoned,  ///< a call has failed, and no further one is made
+  };
+
   /// A line whose reply is still to come, or that was no JSON.
   struct PendingLine {
     std::uint64_t number;  ///< also the call's id in JSON-RPC
@@ -64,15 +74,19 @@ class CallCommand {
   Task<void> connect();
   void queue(std::string_view params, std::uint64_t number);
   Task<ExitCode> answer_line(const PendingLine& line);
+  std::optional<ExitCode> show_early_reply(const PendingLine& line);
+  void show_early_replies();
   Task<ExitCode> call_once();
   Task<ExitCode> call_lines();
   Task<void> send_lines();
+  Task<void> send_until_end();
   void send_line(std::string_view line);
+  static std::string place_of(const PendingLine& line);
+  void show_problem(const PendingLine& line);
   ExitCode show(const Reply& reply, const std::string& where);
-  ExitCode list_methods(const Reply& reply) const;
+  ExitCode list_methods(const Reply& reply);
   bool is_worth_retrying(const Reply& reply) const;
   void print(std::string_view text);
-  void flush();
 
   Reactor& reactor_;
   CallOptions options_;
@@ -80,11 +94,12 @@ class CallCommand {
   std::unique_ptr<Client> client_;
   TimePoint deadline_ = kNever;
   int retries_left_;
-  std::string output_;
+  StdoutWriter output_;
   std::deque<PendingLine> pending_;
   std::map<std::uint64_t, EarlyReply> early_;
   std::uint64_t line_count_ = 0;
-  bool input_ended_ = false;
+  Input input_ = Input::open;
+  std::exception_ptr input_failure_;
   Event line_sent_;
   Event line_answered_;
 };

@@ -10,6 +10,7 @@
 #include <random>
 
 #include "os/error.hpp"
+#include "os/parse_number.hpp"
 #include "wire/frame.hpp"
 
 namespace handoff {
@@ -31,8 +32,9 @@ void add_inherited_listeners(std::vector<Address>& listen) {
   constexpr int kFirst = 3;
   const char* pid = std::getenv("LISTEN_PID");
   const char* count = std::getenv("LISTEN_FDS");
-  if (pid == nullptr || count == nullptr || std::atoi(pid) != getpid()) return;
-  for (int i = 0; i < std::atoi(count); ++i) {
+  if (pid == nullptr || count == nullptr || parse_number<pid_t>(pid) != getpid()) return;
+  const int listeners = parse_number<int>(count).value_or(0);
+  for (int i = 0; i < listeners; ++i) {
     listen.push_back(Address::parse(fmt::format("fd:{}", kFirst + i)));
   }
 }

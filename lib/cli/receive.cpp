@@ -43,6 +43,18 @@ std::size_t wait_and_retry(int fd, short event, std::string_view attempt, std::s
   }
 }
 
+/// Blocks until all is written. Throws SystemError ("write, on stdout: ..."); see also
+/// end_if_reader_has_gone().
+void write_to_stdout(std::string_view bytes) {
+  while (!bytes.empty()) {
+    bytes.remove_prefix(wait_and_retry(STDOUT_FILENO, POLLOUT, "write", "stdout", [&] {
+      const ssize_t size = write(STDOUT_FILENO, bytes.data(), bytes.size());
+      if (size < 0) end_if_reader_has_gone(errno);
+      return size;
+    }));
+  }
+}
+
 /// How the command gets what was received.
 SpawnOptions plan(const ReceiveOptions& receive, const Received& received) {
   SpawnOptions options;
@@ -257,7 +269,9 @@ void ReceiveCommand::take(Received received) {
   }
 }
 
+/// At once, for the sender is sent its confirmation after that.
 void ReceiveCommand::print(const Received& received) const {
+  std::string lines;
   for (std::size_t i = 0; i < received.descriptors.size(); ++i) {
     nlohmann::ordered_json line;
     if (!received.names[i].empty()) line["name"] = received.names[i];
@@ -269,9 +283,9 @@ void ReceiveCommand::print(const Received& received) const {
       }
     }
     using nlohmann::json;
-    fmt::print("{}\n", line.dump(-1, ' ', false, json::error_handler_t::replace));
+    lines += line.dump(-1, ' ', false, json::error_handler_t::replace) + '\n';
   }
-  if (!flush_output(stdout)) throw SystemError(errno, "write", "stdout");
+  write_to_stdout(lines);
 }
 
 void ReceiveCommand::start_process(const Received& received) {
@@ -332,11 +346,7 @@ ExitCode hand_on(const ReceiveOptions& options, const Received& received) {
       return read(from, buffer.data(), buffer.size());
     });
     if (size == 0) return ExitCode::done;
-    for (std::size_t done = 0; done < size;) {
-      done += wait_and_retry(STDOUT_FILENO, POLLOUT, "write", "stdout", [&] {
-        return write(STDOUT_FILENO, buffer.data() + done, size - done);
-      });
-    }
+    write_to_stdout({buffer.data(), size});
   }
 }
 

@@ -5,10 +5,10 @@
 #include <unistd.h>
 
 #include <array>
-#include <charconv>
 #include <csignal>
 
 #include "os/error.hpp"
+#include "os/parse_number.hpp"
 #include "pass/fd_passing.hpp"
 #include "pass/handover.hpp"
 #include "wire/message.hpp"
@@ -20,12 +20,11 @@ namespace {
 constexpr std::size_t kAskerBurst = 32;
 
 int parse_descriptor(const std::string& word) {
-  int number = -1;
-  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), number);
-  if (error != std::errc() || end != word.data() + word.size() || number < 0) {
+  const auto number = parse_number<int>(word);
+  if (!number || *number < 0) {
     throw InvalidArgument(fmt::format("descriptor, on {}: not a number", word));
   }
-  return number;
+  return *number;
 }
 
 Address parse_tcp(const std::string& word) {

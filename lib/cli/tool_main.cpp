@@ -30,6 +30,15 @@ std::string_view remedy_for(const SystemError& error) {
       default: return "";
     }
   }
+  if (is_refused(error.error_number())) {
+    if (error.attempt() == "memfd_create") {
+      return " (--pass queue shares memory by it; connection and listener do without)";
+    }
+    if (error.attempt() == "take") {
+      return " (pidfd_getfd needs the right to trace the process, see ptrace(2), and a container "
+             "may refuse it altogether)";
+    }
+  }
   if (error.error_number() == EMFILE) return " (raise the limit with `ulimit -n`)";
   return "";
 }
@@ -162,8 +171,14 @@ Tool::Tool(const char* name, int argc, char** words_in)
 }
 
 void Tool::run_long(Orphans orphans) {
-  prepare_to_run_long(orphans);
+  const bool adopts = prepare_to_run_long(orphans);
+  const int error = errno;
   log.never_wait();
+  if (adopts) return;
+  log.info(
+      fmt::format("become a subreaper: {}; a process that leaves the group of its worker or "
+                  "command, and outlives it, is not ended",
+                  error_text(error)));
 }
 
 void Tool::describe(const std::string& sentence, const std::string& usage) {

@@ -43,7 +43,8 @@ class Tool {
   void refuse_command() const;
 
   /// Prepares a program that runs until it is told to stop: calls prepare_to_run_long() and
-  /// StderrLog::never_wait(). Call it before there are threads or children. Throws SystemError.
+  /// StderrLog::never_wait(). Where orphans can't be adopted, the tool goes on without, and says
+  /// so. Call it before there are threads or children.
   void run_long(Orphans orphans);
 
   /// An option that takes a duration: "250ms", "2s", "1m", "1h"; a bare number is seconds.

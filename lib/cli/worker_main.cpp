@@ -3,16 +3,17 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <cstdlib>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 
 #include "cli/options.hpp"
 #include "cli/tool_main.hpp"
 #include "cluster/worker.hpp"
 #include "os/error.hpp"
+#include "os/parse_number.hpp"
 #include "rpc/command.hpp"
 #include "rpc/coprocess.hpp"
 #include "rpc/directory.hpp"
@@ -39,14 +40,12 @@ struct Options {
 int channel_number() {
   const char* text = std::getenv("HANDOFF_CHANNEL_FD");
   if (text == nullptr) return -1;
-  const std::string_view word = text;
-  int number = -1;
-  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), number);
-  if (error != std::errc() || end != word.data() + word.size() || number < 0) {
+  const auto number = parse_number<int>(text);
+  if (!number || *number < 0) {
     throw InvalidArgument(
-        fmt::format("HANDOFF_CHANNEL_FD, on {}: no number of a descriptor", word));
+        fmt::format("HANDOFF_CHANNEL_FD, on {}: no number of a descriptor", text));
   }
-  return number;
+  return *number;
 }
 
 void check_command(const std::string& text) {
@@ -170,8 +169,13 @@ Options parse(Tool& tool) {
 /// The methods that the command line names, and what stands behind them; of one reactor.
 class Methods {
  public:
-  Methods(Reactor& reactor, Processes& processes, const Options& options, const AddMethods& add_own)
-      : reactor_(reactor), options_(options), add_own_(add_own), processes_(processes) {
+  Methods(Reactor& reactor, Processes& processes, const Options& options, const AddMethods& add_own,
+          std::mutex& adding)
+      : reactor_(reactor),
+        options_(options),
+        add_own_(add_own),
+        adding_(adding),
+        processes_(processes) {
     for (const std::string& text : options.coprocesses) {
       auto [name, command] = split_name_value(text, "NAME=CMD");
       coprocesses_.emplace_back(
@@ -196,26 +200,39 @@ class Methods {
     auto handlers = std::make_shared<Handlers>();
     for (const std::string& text : options_.methods) {
       auto [name, command] = split_name_value(text, "NAME=CMD");
-      handlers->add(name, command_handler(reactor_, processes_, Program::shell(command)));
+      handlers->add(name, command_handler(reactor_, processes_, Program::shell(command)),
+                    Supervision::handler);
     }
     for (const auto& [name, coprocess] : coprocesses_) {
-      handlers->add(name, [to = coprocess.get()](Call call) { return to->call(std::move(call)); });
+      handlers->add(
+          name, [to = coprocess.get()](Call call) { return to->call(std::move(call)); },
+          Supervision::handler);
     }
     for (const auto& [name, server] : forwards_) {
-      handlers->add(name, [to = server](Call call) { return to->call(std::move(call)); });
+      handlers->add(
+          name, [to = server](Call call) { return to->call(std::move(call)); },
+          Supervision::handler);
     }
-    if (add_own_) add_own_(*handlers, reactor_);
+    add_own_methods(*handlers);
     for (const std::string& path : options_.directories) {
       add_directory(*handlers, reactor_, processes_, path);
     }
-    add_built_in_methods(*handlers, number == nullptr ? 0 : std::atoi(number));
+    add_built_in_methods(*handlers, number == nullptr ? 0 : parse_number<int>(number).value_or(0));
     return handlers;
   }
 
  private:
+  /// The threads take turns, as AddMethods promises.
+  void add_own_methods(Handlers& handlers) {
+    if (!add_own_) return;
+    const std::lock_guard lock(adding_);
+    add_own_(handlers, reactor_);
+  }
+
   Reactor& reactor_;
   const Options& options_;
   const AddMethods& add_own_;
+  std::mutex& adding_;
   Processes& processes_;
   std::vector<std::pair<std::string, std::unique_ptr<Coprocess>>> coprocesses_;
   std::map<std::string, std::unique_ptr<Forward>> servers_;  ///< by address
@@ -235,8 +252,9 @@ ExitCode run(Tool& tool, const AddMethods& add_own) {
   Reactor reactor;
   const DropNotice notice(reactor, tool.log);
   Processes processes(options.process);
+  std::mutex adding;
   const auto make_methods = [&](Reactor& of) -> MakeHandlers {
-    const auto methods = std::make_shared<Methods>(of, processes, options, add_own);
+    const auto methods = std::make_shared<Methods>(of, processes, options, add_own, adding);
     return [methods] { return methods->make(); };
   };
   Worker worker(reactor, signals, make_methods, options.worker, report_to(tool.log));

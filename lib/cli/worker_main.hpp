@@ -8,8 +8,19 @@
 
 namespace handoff {
 
-/// Adds methods to a worker. Called at the start, and again when they are made anew (HUP); the
-/// reactor is the one that the handlers run on.
+/// Adds methods to a table of a worker.
+///
+/// It is called once for each of the worker's threads (`--threads N`: N times), on that thread and
+/// with that thread's reactor, and again for each when the methods are made anew (HUP with `-d`).
+/// Two calls of it never overlap. So whatever it makes there is N copies, one a thread: used by the
+/// calls of one thread only, it needs no lock, but no call sees more than one copy, and a HUP
+/// starts new ones while calls that run keep the old. State that the whole worker shares must exist
+/// outside of it: capture a reference to it, and guard it (std::atomic, std::mutex), because the
+/// handlers of different threads run at the same time. Never keep another thread's reactor, or
+/// anything that was made with it; Mailbox leads from one thread to another.
+///
+/// A connection's calls run on the connection's thread. With a queue each call goes to the next
+/// thread, but the first thread answers at once what was added by Handlers::add_instant.
 using AddMethods = std::function<void(Handlers& handlers, Reactor& reactor)>;
 
 /// The main function of a worker: rpc-worker, with all of its options, and these methods besides.

@@ -53,7 +53,7 @@ Task<void> Acceptor::accept_until_closed() {
       case Outcome::no_room:
         leave_to_others();
         room_.clear();
-        co_await room_;
+        if (!owner_.has_room()) co_await room_;  // the end of the burst may have made some
         break;
       case Outcome::shut_down: {
         // Whoever passed it makes it listen again, or passes another.

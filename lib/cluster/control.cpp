@@ -214,21 +214,32 @@ Task<Result> scale(ControlOwner& owner, Call call) {
   co_return Result::success(ordered_json{{"workers", *workers}}.dump());
 }
 
+Task<Result> stop(ControlOwner& owner) {
+  const std::string problem = co_await owner.stop();
+  if (!problem.empty()) co_return Result::error(ErrorCode::handler_failed, problem);
+  co_return Result::success("null");
+}
+
 std::shared_ptr<const Handlers> make_handlers(ControlOwner& owner) {
   auto handlers = std::make_shared<Handlers>();
-  handlers->add("status", [&owner](const Call&) {
+  // What a client has started goes on without it: half of a reload would be worse than either.
+  const auto add = [&handlers](const char* name, Handler handler) {
+    handlers->add(name, std::move(handler), Supervision::handler);
+  };
+  add("status", [&owner](const Call&) {
     return show(owner, [](const MasterStatus& status) { return to_json(status).dump(); });
   });
-  handlers->add("workers", [&owner](const Call&) {
+  add("workers", [&owner](const Call&) {
     return show(owner, [](const MasterStatus& status) { return to_json(status.workers).dump(); });
   });
-  handlers->add("metrics", [&owner](const Call&) {
+  add("metrics", [&owner](const Call&) {
     return show(owner, [](const MasterStatus& status) { return quote_json(to_metrics(status)); });
   });
-  handlers->add("reload", [&owner](const Call&) { return reload(owner); });
-  handlers->add("upgrade", [&owner](const Call&) { return upgrade(owner); });
-  handlers->add("drain", [&owner](Call call) { return drain_worker(owner, std::move(call)); });
-  handlers->add("scale", [&owner](Call call) { return scale(owner, std::move(call)); });
+  add("reload", [&owner](const Call&) { return reload(owner); });
+  add("upgrade", [&owner](const Call&) { return upgrade(owner); });
+  add("drain", [&owner](Call call) { return drain_worker(owner, std::move(call)); });
+  add("scale", [&owner](Call call) { return scale(owner, std::move(call)); });
+  add("stop", [&owner](const Call&) { return stop(owner); });
   add_built_in_methods(*handlers, 0);
   return handlers;
 }

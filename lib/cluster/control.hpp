@@ -47,13 +47,15 @@ class ControlOwner {
   virtual Task<std::string> upgrade() = 0;
   virtual Task<std::string> drain(int worker) = 0;
   virtual std::string scale(std::size_t workers) = 0;
+  /// Is over when all that is left to do is to answer the calls of the control socket.
+  virtual Task<std::string> stop() = 0;
 
  protected:
   ~ControlOwner() = default;
 };
 
 /// The master's own methods, on a named socket, in the same wire format as its workers': status,
-/// workers, reload, upgrade, drain, scale and metrics.
+/// workers, reload, upgrade, drain, scale, stop and metrics.
 class Control final : private AcceptorOwner {
  public:
   /// Connections at a time.
@@ -67,6 +69,7 @@ class Control final : private AcceptorOwner {
   Acceptor& acceptor() { return acceptor_; }
   /// Ends the connections once their calls are answered.
   void drain();
+  bool is_draining() const { return service_.draining(); }
   bool is_idle() const { return service_.open == 0; }
 
  private:

@@ -22,6 +22,9 @@ class Dispatcher {
   /// It is gone, after worker_left(), and everything that it has sent was received. What it has not
   /// started goes to others.
   virtual void worker_gone(WorkerLink& link) = 0;
+  /// It has room again, or holds fewer connections; what waits for that is passed, and what is
+  /// queued is sent.
+  virtual void worker_has_room(WorkerLink& link) = 0;
   /// Another master takes over, and has all but the connections.
   virtual void successor_joined(WorkerLink& link) = 0;
   /// Nothing more is accepted: finish what the master itself serves, then close it, or give it to
@@ -41,6 +44,8 @@ class Dispatcher {
   virtual void work_arrived(Work work) = 0;
   /// Whether some worker has room.
   virtual bool can_take() const = 0;
+  /// Whether there is a worker or a successor to take connections, with room or without.
+  virtual bool has_takers() const = 0;
   /// Sends what work_arrived() has queued, several in a message.
   virtual void flush() = 0;
   /// Gives what waits to the workers that there are, room or not: it is their last.

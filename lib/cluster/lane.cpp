@@ -4,6 +4,7 @@
 #include <exception>
 #include <utility>
 
+#include "rpc/dispatch.hpp"
 #include "rpc/session.hpp"
 
 namespace handoff {
@@ -111,7 +112,7 @@ Task<void> Lane::run_call(Lane& lane, Call call, std::function<void(Result)> don
   if (method == nullptr) {
     result = Result::error(ErrorCode::method_not_found, no_such_method(call.method));
   } else {
-    result = co_await run_method(*method, std::move(call));
+    result = co_await run_method(lane.inside_->reactor, *method, std::move(call));
   }
   lane.home_.send([done = std::move(done), result = std::move(result)] { done(result); });
 }

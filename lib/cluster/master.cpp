@@ -10,7 +10,6 @@
 #include <csignal>
 #include <cstdio>
 #include <fstream>
-#include <limits>
 
 #include "os/error.hpp"
 
@@ -66,8 +65,12 @@ Master::Master(Reactor& reactor, const SignalMask& signals, MasterOptions option
       options_(std::move(options)),
       report_(std::move(report)),
       report_not_taken_(reactor, saying(report_, Severity::error)),
+      custody_(std::make_shared<Custody>(reactor,
+                                         static_cast<std::size_t>(std::max(options_.workers, 0)))),
       dispatcher_(make_dispatcher()),
-      supervisor_(reactor, *dispatcher_, options_.supervisor, report_, [this] { on_change(); }),
+      supervisor_(
+          reactor, *dispatcher_, custody_, options_.supervisor, report_, [this] { on_change(); },
+          [this] { on_room(); }),
       changed_(reactor) {
   if (auto inheritance = Inheritance::take()) {
     inherit(std::move(*inheritance));
@@ -86,7 +89,8 @@ std::unique_ptr<Dispatcher> Master::make_dispatcher() {
   if (options_.pass == Pass::connection) return std::make_unique<PassConnection>(options_.balance);
   if (options_.pass == Pass::queue) {
     options_.queue.workers = static_cast<std::size_t>(options_.workers);
-    auto queue = std::make_unique<PassQueue>(reactor_, options_.queue, [this] { on_change(); });
+    auto queue = std::make_unique<PassQueue>(reactor_, options_.queue,
+                                             [this](std::uint64_t id) { connection_closed(id); });
     pass_queue_ = queue.get();
     return queue;
   }
@@ -96,6 +100,7 @@ std::unique_ptr<Dispatcher> Master::make_dispatcher() {
 }
 
 Master::~Master() {
+  custody_->on_passed_on = nullptr;
   if (!options_.pidfile.empty() && accepting_ && !handed_over_) remove_pidfile();
 }
 
@@ -130,7 +135,18 @@ void Master::inherit(Inheritance inheritance) {
   }
   predecessor_ = std::make_shared<MasterLink>(reactor_, static_cast<MasterLink::Owner&>(*this),
                                               std::move(inheritance.channel));
-  predecessor_->start(std::numeric_limits<std::uint32_t>::max(), 1, false);
+  custody_->on_passed_on = [this](std::uint64_t id) {
+    if (predecessor_) predecessor_->finished(id);
+  };
+  predecessor_->start(credits(), 1, false);
+}
+
+/// How many connections the predecessor may give us at a time: those that we serve ourselves, or
+/// those that we have not passed on yet. Of these it gets half: the other half is for those that we
+/// accept, and that our own workers return.
+std::size_t Master::credits() const {
+  if (pass_queue_ != nullptr) return pass_queue_->most_connections();
+  return std::max(custody_->capacity() / 2, channel::kMaxEntries);
 }
 
 Master::Door::Door(Master& master, Listener listener)
@@ -171,6 +187,7 @@ bool Master::is_over() const {
 Task<void> Master::wait_for_control() {
   if (!control_) co_return;
   control_->drain();
+  changed_.notify_all();  // for the calls of stop
   const TimePoint limit = Clock::now() + kControlTime;
   while (!control_->is_idle() && Clock::now() < limit) {
     co_await reactor_.sleep_until(reactor_.now() + std::chrono::milliseconds(1));
@@ -217,7 +234,7 @@ void Master::handle_signal(int signal) {
         stopping_ = true;
         return;
       }
-      return stop();
+      return begin_to_stop();
     case SIGHUP:
       if (successor_ && !handed_over_ && !stopping_) {
         reload_put_off_ = true;
@@ -245,12 +262,23 @@ void Master::handle_signal(int signal) {
   }
 }
 
-/// A worker became ready, has room, or is gone.
+/// A worker became ready or is gone.
 void Master::on_change() {
   changed_.notify_all();
   if (!accepting_ && !stopping_ && !handed_over_ && supervisor_.all_started()) begin_to_accept();
   tell_manager();
+  on_room();
+}
+
+void Master::on_room() {
   for (Acceptor& acceptor : acceptors_) acceptor.resume();
+}
+
+/// One that we have served ourselves.
+void Master::connection_closed(std::uint64_t id) {
+  if (id != 0 && predecessor_) predecessor_->finished(id);
+  changed_.notify_all();
+  on_room();
 }
 
 void Master::begin_to_accept() {
@@ -307,7 +335,7 @@ void Master::tell_manager() {
 }
 
 /// What waits in the backlogs was promised a connection, and still gets one.
-void Master::stop() {
+void Master::begin_to_stop() {
   stopping_ = true;
   if (successor_) successor_->give_up();
   manager_.stopping();
@@ -359,7 +387,7 @@ Task<std::string> Master::upgrade() {
   if (stopping_ || handed_over_) co_return "stopping";
   if (successor_) co_return "an upgrade is under way";
   report_(Severity::info, "upgrading");
-  successor_ = std::make_unique<Succession>(reactor_, *dispatcher_, report_,
+  successor_ = std::make_unique<Succession>(reactor_, *dispatcher_, custody_, report_,
                                             [this](pid_t pid) { supervisor_.spare(pid); });
   Succession::Estate estate;
   for (const Acceptor& acceptor : acceptors_) estate.listeners.push_back(&acceptor.listener());
@@ -422,7 +450,7 @@ void Master::remove_pidfile() const {
 
 bool Master::has_room() const {
   const std::size_t most = options_.max_connections;
-  return dispatcher_->can_take() && (most == 0 || connections() < most);
+  return dispatcher_->can_take() && custody_->has_room() && (most == 0 || connections() < most);
 }
 
 void Master::accepted(Fd connection, const SocketAddress& peer) {
@@ -430,6 +458,7 @@ void Master::accepted(Fd connection, const SocketAddress& peer) {
   Work work;
   work.connection = std::move(connection);
   work.peer = peer;
+  work.hold = Custody::Hold(*custody_, work.descriptors());
   dispatcher_->work_arrived(std::move(work));
 }
 
@@ -469,12 +498,22 @@ std::string Master::scale(std::size_t workers) {
   return "";
 }
 
+/// The reply is written last, so that the caller finds nothing left of this master. A caller that
+/// hangs up meanwhile changes nothing.
+Task<std::string> Master::stop() {
+  if (handed_over_) co_return fmt::format("pid {} has taken over", successor_->pid());
+  handle_signal(SIGTERM);
+  while (!control_->is_draining()) co_await changed_.wait();
+  co_return "";
+}
+
 void Master::connection_passed(Work work) {
   // Told to stop meanwhile: it is closed, as idle ones are.
   if (stopping_ && !handed_over_) return;
+  const bool serves_itself = pass_queue_ != nullptr && !handed_over_;
+  if (!serves_itself) work.hold = Custody::Hold(*custody_, work.descriptors(), work.id);
   try {
     dispatcher_->work_arrived(std::move(work));
-    dispatcher_->flush();
   } catch (const std::exception& error) {
     report_not_taken_(fmt::format("take a connection of the old master: {}", error.what()));
   }

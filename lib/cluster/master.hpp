@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -15,6 +16,7 @@
 #include "async/reactor.hpp"
 #include "cluster/acceptor.hpp"
 #include "cluster/control.hpp"
+#include "cluster/custody.hpp"
 #include "cluster/dispatcher.hpp"
 #include "cluster/master_link.hpp"
 #include "cluster/pass_connection.hpp"
@@ -95,9 +97,12 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   void guard_listeners();
   std::vector<int> listener_numbers() const;
   void listener_healed(bool same_socket);
-  void stop();
+  void begin_to_stop();
   void hand_over();
   void on_change();
+  void on_room();
+  void connection_closed(std::uint64_t id);
+  std::size_t credits() const;
   bool is_over() const;
   std::size_t connections() const;
   void write_pidfile();
@@ -115,9 +120,11 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   Task<std::string> upgrade() override;
   Task<std::string> drain(int worker) override { return supervisor_.replace(worker); }
   std::string scale(std::size_t workers) override;
+  Task<std::string> stop() override;
 
   // What a predecessor passes.
   void connection_passed(Work work) override;
+  void all_passed() override { dispatcher_->flush(); }
   void listeners_passed(std::vector<Fd>) override {}
   void listeners_missed() override {}
   void accept_asked() override {}
@@ -134,6 +141,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   Report report_;
   LimitedLine report_not_taken_;  ///< of connections that the old master passes
   ServiceManager manager_;
+  std::shared_ptr<Custody> custody_;
   PassListener* pass_listener_ = nullptr;  ///< the dispatcher, if it is that one
   PassQueue* pass_queue_ = nullptr;        ///< the same
   std::unique_ptr<Dispatcher> dispatcher_;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <utility>
 
@@ -22,7 +23,16 @@ constexpr std::size_t kMaxIds = 1024;
 /// How often connections that we have accepted ourselves are told of.
 constexpr auto kReportPause = std::chrono::milliseconds(50);
 
+/// After so many messages of the master others have a turn.
+constexpr int kMessagesPerTurn = 64;
+
 constexpr auto kRetryPause = std::chrono::milliseconds(10);
+
+/// Whether another try would fail too: memfd_create(2) is not to be had, or the bytes exceed the
+/// limit of file sizes (RLIMIT_FSIZE).
+bool is_permanent(int error_number) {
+  return is_refused(error_number) || error_number == EFBIG;
+}
 
 }  // namespace
 
@@ -108,13 +118,18 @@ void MasterLink::close() {
 
 Task<void> MasterLink::receive_messages(std::shared_ptr<MasterLink> self) {
   const auto packet = std::make_unique<std::array<char, channel::kMaxMessage>>();
+  int messages = 0;
   while (!self->closed_) {
     ReceiveResult result = recv_fds(self->channel_.get(), *packet, channel::kMaxDescriptors);
     if (result.outcome == ReceiveOutcome::end) break;
     if (result.outcome == ReceiveOutcome::would_block) {
       co_await self->readiness_.readable();
+      messages = 0;
     } else if (result.outcome != ReceiveOutcome::reset) {
       self->handle({packet->data(), result.size}, result.descriptors);
+      if (++messages < kMessagesPerTurn) continue;
+      co_await self->reactor_.yield();
+      messages = 0;
     }
   }
   if (!self->closed_) self->owner_.master_gone();
@@ -216,9 +231,10 @@ Task<void> MasterLink::send_messages(std::shared_ptr<MasterLink> self) {
     co_await self->some_to_send_;
     self->some_to_send_.clear();
     while (!self->send_all()) {
+      // It becomes writable also when the master reads a message.
       co_await self->readiness_.writable();
       // Too many descriptors in flight (ETOOMANYREFS) leave it writable.
-      if (!self->send_all())
+      if (!self->waits_for_reader_ && !self->send_all())
         co_await self->reactor_.sleep_until(self->reactor_.now() + kRetryPause);
     }
     self->sent_all_ = true;
@@ -227,6 +243,7 @@ Task<void> MasterLink::send_messages(std::shared_ptr<MasterLink> self) {
 }
 
 bool MasterLink::send_all() {
+  waits_for_reader_ = false;
   return send_queued() && send_ids(channel::Type::started, started_) && send_returned() &&
          send_ids(channel::Type::finished, finished_);
 }
@@ -240,27 +257,45 @@ bool MasterLink::send_queued() {
     outgoing_.pop_front();
     if (joined_ && outcome != SendOutcome::sent) continue;
     for (Work& work : started) owner_.connection_passed(std::move(work));
+    if (!started.empty()) owner_.all_passed();
   }
   return true;
 }
 
-/// How many of the first can be sent: long bytes need a memfd each, and so a descriptor.
+/// One message at a time: it goes when the master has read the one before. The kernel counts the
+/// descriptors in flight of all processes of a user, and lets none of them send while that is more
+/// than its own limit. If workers returned all that they have at once, a master with its hands full
+/// could neither pass on nor take.
+bool MasterLink::may_return() {
+  if (return_in_flight_ && has_been_read(channel_.get())) return_in_flight_ = false;
+  waits_for_reader_ = return_in_flight_;
+  return !return_in_flight_ || closed_;
+}
+
+/// How many of the first can be sent: long bytes need a memfd each, and so a descriptor. A
+/// connection whose bytes can't be put into one ends, lest it holds up the others.
 std::size_t MasterLink::prepare_returned() {
   std::size_t ready = 0;
-  try {
-    for (; ready < std::min(returned_.size(), channel::kMaxEntries); ++ready) {
+  while (ready < std::min(returned_.size(), channel::kMaxEntries)) {
+    try {
       returned_[ready].put_aside();
+      ++ready;
+    } catch (const SystemError& error) {
+      if (!is_permanent(error.error_number())) break;
+      finished_.push_back(returned_[ready].id);
+      const std::size_t unread = returned_[ready].read.size();
+      returned_.erase(returned_.begin() + static_cast<std::ptrdiff_t>(ready));
+      owner_.connection_not_returned(unread, error.error_number());
     }
-  } catch (const SystemError&) {
-    if (ready == 0) return 0;
   }
-  return std::min(ready, fit_in_message(returned_));
+  return ready == 0 ? 0 : std::min(ready, fit_in_message(returned_));
 }
 
 bool MasterLink::send_returned() {
   while (!returned_.empty()) {
+    if (!may_return()) return false;
     const std::size_t count = prepare_returned();
-    if (count == 0) return false;
+    if (count == 0) return returned_.empty();
     std::array<channel::Entry, channel::kMaxEntries> entries;
     std::array<int, channel::kMaxDescriptors> descriptors{};
     std::size_t descriptor_count = 0;
@@ -272,18 +307,22 @@ bool MasterLink::send_returned() {
     const std::string message =
         channel::encode_entries(channel::Type::returned, {entries.data(), count});
     if (!send_now(message, {descriptors.data(), descriptor_count})) return false;
+    return_in_flight_ = true;
     returned_.erase(returned_.begin(), returned_.begin() + static_cast<std::ptrdiff_t>(count));
   }
   return true;
 }
 
 bool MasterLink::send_ids(channel::Type type, std::vector<std::uint64_t>& ids) {
-  while (!ids.empty()) {
-    const std::size_t count = std::min(ids.size(), kMaxIds);
-    if (!send_now(channel::encode_ids(type, {ids.data(), count}), {})) return false;
-    ids.erase(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(count));
+  std::size_t sent = 0;
+  bool all_sent = true;
+  while (sent < ids.size() && all_sent) {
+    const std::size_t count = std::min(ids.size() - sent, kMaxIds);
+    all_sent = send_now(channel::encode_ids(type, {ids.data() + sent, count}), {});
+    if (all_sent) sent += count;
   }
-  return true;
+  ids.erase(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(sent));
+  return all_sent;
 }
 
 SendOutcome MasterLink::send(const std::string& message, std::span<const int> descriptors) {

@@ -31,6 +31,8 @@ class MasterLink final : public std::enable_shared_from_this<MasterLink>, privat
   class Owner {
    public:
     virtual void connection_passed(Work work) = 0;
+    /// All connections of a message were given to connection_passed().
+    virtual void all_passed() {}
     /// The listening sockets to accept from, instead of those before.
     virtual void listeners_passed(std::vector<Fd> listeners) = 0;
     /// They could not be received, for want of descriptors: those before stay.
@@ -41,6 +43,9 @@ class MasterLink final : public std::enable_shared_from_this<MasterLink>, privat
     virtual void queue_passed(Fd masters, Fd ours) = 0;
     /// So many connections could not be received, for want of descriptors.
     virtual void connections_missed(std::size_t count) = 0;
+    /// A connection has ended instead of going back to the master: its `unread` bytes did not fit
+    /// into a message, and can't be put into a file (`error`, as errno).
+    virtual void connection_not_returned(std::size_t /*unread*/, int /*error*/) {}
     /// The master passes nothing more.
     virtual void drain_asked(channel::Drain how) = 0;
     /// The master is gone.
@@ -99,6 +104,7 @@ class MasterLink final : public std::enable_shared_from_this<MasterLink>, privat
   void post(std::string message, std::vector<Work> started = {});
   bool send_all();
   bool send_queued();
+  bool may_return();
   std::size_t prepare_returned();
   bool send_returned();
   bool send_ids(channel::Type type, std::vector<std::uint64_t>& ids);
@@ -122,6 +128,8 @@ class MasterLink final : public std::enable_shared_from_this<MasterLink>, privat
   bool hurried_ = false;
   Event some_to_send_;
   bool sent_all_ = true;
+  bool return_in_flight_ = false;  ///< connections were returned that the master may not have read
+  bool waits_for_reader_ = false;  ///< nothing more is sent until it has
   bool heard_ = false;
   bool closed_ = false;
 };

@@ -26,11 +26,13 @@ class PassListener final : public Dispatcher {
   void worker_joined(WorkerLink& link) override;
   void worker_left(WorkerLink& link) override;
   void worker_gone(WorkerLink& link) override;
+  void worker_has_room(WorkerLink& link) override { returned_.worker_has_room(link); }
   void successor_joined(WorkerLink& link) override { returned_.worker_joined(link); }
   void others_shall_accept(WorkerLink& link) override { wake_others(link); }
   std::span<const int> inheritance() const override { return listeners_; }
   void work_arrived(Work work) override { returned_.work_arrived(std::move(work)); }
   bool can_take() const override { return returned_.can_take(); }
+  bool has_takers() const override { return returned_.has_takers(); }
   void flush() override { returned_.flush(); }
   void flush_all() override { returned_.flush_all(); }
   std::size_t waiting() const override { return returned_.waiting(); }

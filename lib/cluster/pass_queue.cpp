@@ -83,7 +83,7 @@ Result not_answered() {
 
 std::shared_ptr<const Handlers> handler_of_all(Handler handler) {
   auto handlers = std::make_shared<Handlers>();
-  handlers->add("*", std::move(handler));
+  handlers->add("*", std::move(handler), Supervision::handler);
   return handlers;
 }
 
@@ -108,7 +108,8 @@ SessionLimits session_limits(const PassQueue::Options& options) {
 
 }  // namespace
 
-PassQueue::PassQueue(Reactor& reactor, const Options& options, std::function<void()> changed)
+PassQueue::PassQueue(Reactor& reactor, const Options& options,
+                     const std::function<void(std::uint64_t)>& closed)
     : reactor_(reactor),
       reserved_(kReserved + kReservedPerThread * options.io_threads),
       expected_workers_(options.workers),
@@ -125,19 +126,18 @@ PassQueue::PassQueue(Reactor& reactor, const Options& options, std::function<voi
         file_size_limit(), Queue::memory_size(queue_options(options))));
   }
   service_.handlers = handler_of_all([this](Call what) { return call(std::move(what)); });
-  service_.on_closed = [changed](std::uint64_t) { changed(); };
-  service_.on_returned = [this, changed](LiveConnection connection) {
+  const auto give_back = [this, closed](LiveConnection connection) {
+    const std::uint64_t id = connection.id;
     returned(std::move(connection));
-    changed();
+    closed(id);
   };
+  service_.on_closed = closed;
+  service_.on_returned = give_back;
   if (options.io_threads > 1) mailbox_.emplace(reactor_);
   for (std::size_t i = 0; options.io_threads > 1 && i < options.io_threads; ++i) {
     Lane::Owner owner;
-    owner.closed = [changed](std::uint64_t) { changed(); };
-    owner.returned = [this, changed](LiveConnection connection) {
-      returned(std::move(connection));
-      changed();
-    };
+    owner.closed = closed;
+    owner.returned = give_back;
     const auto make_methods = [this, i](Reactor& its) -> MakeHandlers {
       return [this, i, &its] {
         return handler_of_all(

@@ -33,16 +33,19 @@ class PassQueue final : public Dispatcher {
     std::set<std::string, std::less<>> idempotent;
   };
 
-  /// `changed` is called when a connection has ended. Throws InvalidArgument when there can't be
-  /// descriptors enough.
-  PassQueue(Reactor& reactor, const Options& options, std::function<void()> changed);
+  /// `closed` is called when a connection has ended or goes to the successor, with the number that
+  /// its Work had. Throws InvalidArgument when there can't be descriptors enough.
+  PassQueue(Reactor& reactor, const Options& options,
+            const std::function<void(std::uint64_t id)>& closed);
 
   void worker_joined(WorkerLink& link) override;
   void worker_left(WorkerLink& link) override;
   void worker_gone(WorkerLink& link) override;
+  void worker_has_room(WorkerLink& link) override { returned_.worker_has_room(link); }
   void successor_joined(WorkerLink& link) override;
   void work_arrived(Work work) override;
   bool can_take() const override { return serving() < most_connections(); }
+  bool has_takers() const override { return returned_.has_takers(); }
   void flush() override { returned_.flush(); }
   void flush_all() override { returned_.flush_all(); }
   std::size_t waiting() const override { return returned_.waiting(); }
@@ -51,10 +54,12 @@ class PassQueue final : public Dispatcher {
   bool needs_workers() const override;
   std::size_t lost() const override { return lost_; }
 
+  /// Connections that it can serve at a time.
+  std::size_t most_connections() const;
+
   Queue::Counts counts() const { return queue_.counts(); }
 
  private:
-  std::size_t most_connections() const;
   void serve(LiveConnection connection);
   void returned(LiveConnection connection);
   Task<Result> call(Call call);

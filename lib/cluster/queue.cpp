@@ -24,6 +24,8 @@ Queue::Queue(Reactor& reactor, Options options)
   for (std::size_t i = slots_.size(); i > 0; --i) {
     free_.push_back(static_cast<std::uint32_t>(i - 1));
   }
+  // What no worker can be given is better said at the start.
+  (void)make_memory_to_write("handoff-requests", 1);
   reactor_.add(*this);
 }
 

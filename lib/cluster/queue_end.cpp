@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "os/memory.hpp"
+#include "rpc/dispatch.hpp"
 #include "wire/message.hpp"
 
 namespace handoff {
@@ -68,7 +69,9 @@ void QueueEnd::take(const QueueRequest& request) {
   }
   if (method->instant && !(service_.limits.synchronous && running_ > 0)) {
     const Request asked{request.method, request.params, request.id};
-    const QueueReply answer{request.ticket, 0, method->instant(asked), {}};
+    InstantResult result = run_instant(*method, asked);
+    if (auto* error = std::get_if<Result>(&result)) return reply(request.ticket, std::move(*error));
+    const QueueReply answer{request.ticket, 0, std::get<std::string_view>(result), {}};
     unpublished_ = true;
     if (!unsent_.empty() || !write_reply(rings_, answer)) {
       reply(request.ticket, Result::success(std::string(answer.json)));
@@ -96,7 +99,7 @@ void QueueEnd::take(const QueueRequest& request) {
 Task<void> QueueEnd::run(std::shared_ptr<QueueEnd> self,
                          [[maybe_unused]] std::shared_ptr<const Handlers> handlers,
                          const Method& method, Call call, std::uint64_t ticket) {
-  Result result = co_await run_method(method, std::move(call));
+  Result result = co_await run_method(self->service_.reactor, method, std::move(call));
   --self->running_;
   self->reply(ticket, std::move(result));
 }

@@ -66,10 +66,11 @@ std::optional<Inheritance> Inheritance::take() {
   return inheritance;
 }
 
-Succession::Succession(Reactor& reactor, Dispatcher& dispatcher, const Report& report,
-                       std::function<void(pid_t)> started)
+Succession::Succession(Reactor& reactor, Dispatcher& dispatcher, std::shared_ptr<Custody> custody,
+                       const Report& report, std::function<void(pid_t)> started)
     : reactor_(reactor),
       dispatcher_(dispatcher),
+      custody_(std::move(custody)),
       report_(report),
       started_(std::move(started)),
       progress_(reactor) {}
@@ -138,7 +139,7 @@ void Succession::spawn_successor(const SuccessorCommand& command, const Estate& 
   }
   child_ = spawn(options);
   started_(child_.pid());
-  link_ = std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(*this),
+  link_ = std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(*this), custody_,
                                        Handshake::full, 0, std::move(ours));
   link_->start();
 }
@@ -152,8 +153,8 @@ void Succession::worker_ready(WorkerLink&) {
   progress_.notify_all();
 }
 
-void Succession::worker_has_room(WorkerLink&) {
-  dispatcher_.flush();
+void Succession::worker_has_room(WorkerLink& link) {
+  dispatcher_.worker_has_room(link);
   progress_.notify_all();
 }
 

@@ -42,8 +42,8 @@ struct SuccessorCommand {
 class Succession final : private WorkerLink::Owner {
  public:
   /// `started` is told the number of its process, which start() reaps.
-  Succession(Reactor& reactor, Dispatcher& dispatcher, const Report& report,
-             std::function<void(pid_t)> started);
+  Succession(Reactor& reactor, Dispatcher& dispatcher, std::shared_ptr<Custody> custody,
+             const Report& report, std::function<void(pid_t)> started);
   Succession(const Succession&) = delete;
   Succession& operator=(const Succession&) = delete;
   ~Succession();
@@ -79,10 +79,12 @@ class Succession final : private WorkerLink::Owner {
   void others_shall_accept(WorkerLink&) override {}
   void requests_told(WorkerLink&) override {}
   void worker_closed(WorkerLink& link, const std::string& problem) override;
-  bool can_hold_more() const override { return true; }
+  void connections_lost(WorkerLink&, std::size_t) override {}
+  bool passes_on() const override { return false; }
 
   Reactor& reactor_;
   Dispatcher& dispatcher_;
+  std::shared_ptr<Custody> custody_;
   const Report& report_;
   std::function<void(pid_t)> started_;
   Condition progress_;

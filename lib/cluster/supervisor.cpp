@@ -16,10 +16,6 @@
 namespace handoff {
 namespace {
 
-/// Descriptors that are kept back from what workers may return.
-constexpr std::size_t kReservedDescriptors = 64;
-constexpr std::size_t kDescriptorsPerMember = 2;
-
 /// How long a worker may take to say how many requests it has had.
 constexpr auto kAnswerTime = std::chrono::milliseconds(200);
 
@@ -29,15 +25,18 @@ constexpr std::size_t kJoinedBurst = 32;
 
 }  // namespace
 
-Supervisor::Supervisor(Reactor& reactor, Dispatcher& dispatcher, SupervisorOptions options,
-                       Report report, std::function<void()> changed)
+Supervisor::Supervisor(Reactor& reactor, Dispatcher& dispatcher, std::shared_ptr<Custody> custody,
+                       SupervisorOptions options, Report report, std::function<void()> changed,
+                       std::function<void()> has_room)
     : reactor_(reactor),
       dispatcher_(dispatcher),
+      custody_(std::move(custody)),
       options_(std::move(options)),
       report_(std::move(report)),
       report_joined_left_(reactor, saying(report_, Severity::info), kJoinedBurst),
       report_joined_trouble_(reactor, saying(report_, Severity::error), kJoinedBurst),
       changed_(std::move(changed)),
+      has_room_(std::move(has_room)),
       progress_(reactor) {}
 
 Supervisor::~Supervisor() = default;
@@ -118,10 +117,12 @@ Member& Supervisor::start(Place& place) {
   Child child = spawn_worker(options_.command, place.number, theirs, dispatcher_.inheritance());
   any_started_ = true;
   Member& member = members_.emplace_back(reactor_, place.number);
+  custody_->set_workers(members_.size());
   member.place = &place;
   member.child = std::move(child);
-  member.link = std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(*this),
-                                             options_.handshake, place.number, std::move(ours));
+  member.link =
+      std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(*this), custody_,
+                                   options_.handshake, place.number, std::move(ours));
   member.exited.emplace(reactor_, member.child.pidfd());
   member.limit(options_.ready_timeout);
   member.link->start();
@@ -151,7 +152,7 @@ void Supervisor::member_ended(Member& member, const ExitStatus& status) {
   forget(member);
   if (member.state == Member::State::draining) {
     report_(Severity::detail, fmt::format("{}: left, {}", member.name(), status.text()));
-    if (stopping_ && !member.dropped && !status.success()) {
+    if (stopping() && !member.dropped && !status.success()) {
       cut_off_.connections += member.link->held();
       if (member.killed) ++cut_off_.workers;
     }
@@ -171,7 +172,7 @@ void Supervisor::member_ended(Member& member, const ExitStatus& status) {
     }
     place->changed.set();
   }
-  members_.remove_if([&](const Member& other) { return &other == &member; });
+  remove(member);
   progress_.notify_all();
   changed_();
 }
@@ -179,6 +180,12 @@ void Supervisor::member_ended(Member& member, const ExitStatus& status) {
 void Supervisor::forget(Member& member) {
   dispatcher_.worker_gone(*member.link);
   asked_.erase(member.link.get());
+}
+
+void Supervisor::remove(Member& member) {
+  held_ -= member.link->held();
+  members_.remove_if([&](const Member& other) { return &other == &member; });
+  custody_->set_workers(members_.size());
 }
 
 /// None after a worker that had served well; else longer each time.
@@ -204,9 +211,10 @@ void Supervisor::adopt(Fd channel) {
     return report_joined_trouble_(fmt::format("join: {} workers are the limit", kMaxJoined));
   }
   Member& member = members_.emplace_back(reactor_, free_number());
+  custody_->set_workers(members_.size());
   member.joined = true;
   member.link =
-      std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(*this),
+      std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(*this), custody_,
                                    options_.handshake, member.number, std::move(channel), true);
   member.limit(options_.ready_timeout);
   reactor_.spawn(host(member));
@@ -227,10 +235,10 @@ Task<void> Supervisor::host(Member& member) {
     }
   }
   report_joined_left_(fmt::format("{}: left", member.name()));
-  if (stopping_ && member.killed) cut_off_.connections += member.link->held();
+  if (stopping() && member.killed) cut_off_.connections += member.link->held();
   member.link->end();
   forget(member);
-  members_.remove_if([&](const Member& other) { return &other == &member; });
+  remove(member);
   progress_.notify_all();
   changed_();
 }
@@ -268,7 +276,7 @@ Task<std::string> Supervisor::reload_once() {
     if (start_next(place, problem)) successors.emplace_back(place.number, place.next->child.pid());
   }
   bool all_ready = false;
-  while (problem.empty() && !all_ready && !stopping_) {
+  while (problem.empty() && !all_ready && !stopping()) {
     all_ready = true;
     for (const auto& [number, pid] : successors) {
       const Place* place = find_place(number);
@@ -282,7 +290,7 @@ Task<std::string> Supervisor::reload_once() {
     }
     if (problem.empty() && !all_ready) co_await progress_.wait();
   }
-  if (stopping_) co_return "stopping";
+  if (stopping()) co_return "stopping";
   for (const auto& [number, pid] : successors) {
     Place* place = find_place(number);
     if (place == nullptr || place->next == nullptr) continue;
@@ -319,14 +327,14 @@ Task<std::string> Supervisor::replace(int number) {
   while (is_next(place->next) && place->next->state != Member::State::ready) {
     co_await progress_.wait();
     place = find_place(number);
-    if (place == nullptr || stopping_) co_return "";
+    if (place == nullptr || stopping()) co_return "";
   }
   place->replacing = false;
   progress_.notify_all();
   if (is_next(place->next)) promote_next(*place);
   if (is_next(place->current)) co_return "";
   if (!reloading_) co_return last_failure_;
-  while (reloading_ && !stopping_) co_await progress_.wait();
+  while (reloading_ && !stopping()) co_await progress_.wait();
   co_return reload_problem_;
 }
 
@@ -338,7 +346,7 @@ Task<void> Supervisor::recycle(int number, pid_t pid) {
   };
   for (;;) {
     const Place* place = find_place(number);
-    if (place == nullptr || place->retired || stopping_) co_return;
+    if (place == nullptr || place->retired || stopping()) co_return;
     if (!is_it(place->current) && !is_it(place->next)) co_return;
     if (reloading_ || place->replacing || is_it(place->next)) {
       co_await progress_.wait();
@@ -396,7 +404,7 @@ void Supervisor::retire(Place& place) {
 }
 
 void Supervisor::retire_all(channel::Drain how) {
-  stopping_ = true;
+  retirement_ = how.give_back ? Retirement::handing_over : Retirement::closing;
   for (Place& place : places_) {
     place.retired = true;
     if (place.next != nullptr) drop_next(place);
@@ -454,12 +462,6 @@ std::size_t Supervisor::size() const {
   };
   return count(places_, [](const Place& place) { return !place.retired; }) +
          count(members_, [](const Member& member) { return member.joined; });
-}
-
-std::size_t Supervisor::held() const {
-  return std::accumulate(
-      members_.begin(), members_.end(), std::size_t{0},
-      [](std::size_t sum, const Member& member) { return sum + member.link->held(); });
 }
 
 std::vector<WorkerStatus> Supervisor::status() const {
@@ -570,14 +572,14 @@ void Supervisor::worker_ready(WorkerLink& link) {
   changed_();
 }
 
-void Supervisor::worker_has_room(WorkerLink&) {
-  dispatcher_.flush();
-  changed_();
+void Supervisor::worker_has_room(WorkerLink& link) {
+  dispatcher_.worker_has_room(link);
+  has_room_();
 }
 
 void Supervisor::worker_would_leave(WorkerLink& link) {
   Member& member = member_of(link);
-  if (member.state == Member::State::draining || stopping_) return;
+  if (member.state == Member::State::draining || stopping()) return;
   if (member.joined) return drain(member, {.give_back = true});
   if (std::exchange(member.would_leave, true)) return;
   if (member.place != nullptr) reactor_.spawn(recycle(member.number, member.child.pid()));
@@ -585,8 +587,8 @@ void Supervisor::worker_would_leave(WorkerLink& link) {
 
 void Supervisor::connection_returned(WorkerLink&, Work work) {
   dispatcher_.work_arrived(std::move(work));
-  // Who takes it now is the last: room or not.
-  if (stopping_) dispatcher_.flush_all();
+  // When all close what they have, the one that gets it now is the last: room or not.
+  if (retirement_ == Retirement::closing) dispatcher_.flush_all();
 }
 
 void Supervisor::others_shall_accept(WorkerLink& link) {
@@ -613,12 +615,20 @@ void Supervisor::worker_closed(WorkerLink& link, const std::string& problem) {
   if (member.due == kNever) member.limit(options_.drain_timeout);
 }
 
-/// Those that came back are here until another worker has started them.
-bool Supervisor::can_hold_more() const {
-  std::size_t here = dispatcher_.waiting();
-  for (const Member& member : members_) here += member.link->unstarted();
-  const std::size_t reserved = kReservedDescriptors + kDescriptorsPerMember * members_.size();
-  return stopping_ || here == 0 || here + reserved + channel::kMaxDescriptors < descriptor_limit();
+void Supervisor::connections_lost(WorkerLink& link, std::size_t count) {
+  if (stopping()) cut_off_.connections += count;
+  report_(Severity::error,
+          fmt::format("cannot receive {} from {}: {}", counted(count, "connection"),
+                      member_of(link).name(), error_text(EMFILE)));
+}
+
+void Supervisor::held_changed(std::ptrdiff_t change) {
+  held_ += static_cast<std::size_t>(change);
+}
+
+bool Supervisor::passes_on() const {
+  if (retirement_ == Retirement::handing_over) return dispatcher_.has_takers();
+  return retirement_ == Retirement::none;
 }
 
 }  // namespace handoff

@@ -53,9 +53,10 @@ struct WorkerStatus {
 /// and their end, which are not ours.
 class Supervisor final : private WorkerLink::Owner {
  public:
-  /// `changed` is called when a worker became ready, has room again, or is gone.
-  Supervisor(Reactor& reactor, Dispatcher& dispatcher, SupervisorOptions options, Report report,
-             std::function<void()> changed);
+  /// `changed` is called when a worker became ready or is gone, `has_room` when one has room again.
+  Supervisor(Reactor& reactor, Dispatcher& dispatcher, std::shared_ptr<Custody> custody,
+             SupervisorOptions options, Report report, std::function<void()> changed,
+             std::function<void()> has_room);
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
   ~Supervisor();
@@ -92,7 +93,7 @@ class Supervisor final : private WorkerLink::Owner {
   /// Connections that workers have accepted themselves, ever.
   std::uint64_t accepted() const { return accepted_; }
   /// Connections that the workers hold, as far as that is known.
-  std::size_t held() const;
+  std::size_t held() const { return held_; }
   static constexpr std::size_t kMaxJoined = 1024;
 
   /// What did not end by itself when all were drained.
@@ -109,6 +110,13 @@ class Supervisor final : private WorkerLink::Owner {
   std::vector<std::string> describe() const;
 
  private:
+  /// What happens to all workers, for good.
+  enum class Retirement {
+    none,
+    handing_over,  ///< what they return goes to a successor
+    closing,       ///< they close what they have
+  };
+
   Task<void> keep(Place& place);
   Member* try_start(Place& place);
   Member& start(Place& place);
@@ -117,6 +125,8 @@ class Supervisor final : private WorkerLink::Owner {
   void member_ended(Member& member, const ExitStatus& status);
   Duration pause_after_death(Place& place, bool was_ready, Duration age) const;
   void forget(Member& member);
+  void remove(Member& member);
+  bool stopping() const { return retirement_ != Retirement::none; }
 
   Task<void> reload_all();
   Task<std::string> reload_once();
@@ -141,15 +151,19 @@ class Supervisor final : private WorkerLink::Owner {
   void worker_accepted(std::size_t count) override { accepted_ += count; }
   void requests_told(WorkerLink& link) override;
   void worker_closed(WorkerLink& link, const std::string& problem) override;
-  bool can_hold_more() const override;
+  void connections_lost(WorkerLink& link, std::size_t count) override;
+  void held_changed(std::ptrdiff_t change) override;
+  bool passes_on() const override;
 
   Reactor& reactor_;
   Dispatcher& dispatcher_;
+  std::shared_ptr<Custody> custody_;
   SupervisorOptions options_;
   Report report_;
   LimitedLine report_joined_left_;
   LimitedLine report_joined_trouble_;
   std::function<void()> changed_;
+  std::function<void()> has_room_;
   std::list<Place> places_;
   std::list<Member> members_;
   Condition progress_;  ///< of what reload() and replace() wait for
@@ -157,12 +171,13 @@ class Supervisor final : private WorkerLink::Owner {
   CutOff cut_off_;
   std::string last_failure_;  ///< of a successor that died
   std::uint64_t accepted_ = 0;
+  std::size_t held_ = 0;
   std::uint64_t reloads_wanted_ = 0;
   std::uint64_t reloads_done_ = 0;
   std::string reload_problem_;  ///< of the last one
   pid_t spared_ = 0;
   bool reloading_ = false;
-  bool stopping_ = false;
+  Retirement retirement_ = Retirement::none;
   bool any_started_ = false;
 };
 

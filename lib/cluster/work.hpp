@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "cluster/custody.hpp"
 #include "os/address.hpp"
 #include "os/fd.hpp"
 #include "pass/channel.hpp"
@@ -23,6 +24,7 @@ struct Work {
   std::size_t aside_size = 0;
   Framing framing = Framing::unknown;
   Dialect dialect = Dialect::article;
+  Custody::Hold hold;  ///< in a master: what counts it
 
   /// Puts `read` into a memfd when it is too long to stay.
   void put_aside();
@@ -38,6 +40,8 @@ struct Work {
   /// Whether the descriptors are what they should be: a stream socket, and a memfd that holds the
   /// bytes and can't shrink. A worker may have sent anything.
   bool is_sound() const;
+  /// How many it has.
+  std::size_t descriptors() const { return aside.valid() ? 2 : 1; }
   /// The bytes, from wherever they are. Throws SystemError, or ProtocolError when the memfd does
   /// not hold so many.
   std::string take_read();

@@ -5,7 +5,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <csignal>
 #include <memory>
@@ -13,7 +12,6 @@
 
 #include "async/stream.hpp"
 #include "os/error.hpp"
-#include "os/memory.hpp"
 #include "os/socket.hpp"
 
 namespace handoff {
@@ -139,26 +137,14 @@ std::uint64_t Worker::requests() const {
 }
 
 void Worker::give_back(LiveConnection connection) {
-  if (link_) {
-    Work work = Work::from(std::move(connection));
-    if (!is_returnable(work)) {
-      shutdown(work.connection.get(), SHUT_RDWR);
-      return ended(work.id);
-    }
-    link_->give_back(std::move(work));
-  }
+  if (link_) link_->give_back(Work::from(std::move(connection)));
   changed_.set();
 }
 
-/// Unread bytes that do not fit into a message travel in a file, whose size may be limited.
-bool Worker::is_returnable(const Work& work) {
-  if (work.read.size() <= std::max<std::uint64_t>(channel::kMaxRead, file_size_limit())) {
-    return true;
-  }
-  report_lost_(
-      fmt::format("cannot give back a connection with {} unread bytes: {} (raise `ulimit -f`)",
-                  work.read.size(), error_text(EFBIG)));
-  return false;
+void Worker::connection_not_returned(std::size_t unread, int error) {
+  report_lost_(fmt::format("cannot give back a connection with {} unread bytes: {} ({})", unread,
+                           error_text(error),
+                           error == EFBIG ? "raise `ulimit -f`" : "memfd_create is refused"));
 }
 
 void Worker::ended(std::uint64_t id) {

@@ -70,7 +70,6 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   bool run_elsewhere(Call& call, const std::function<void(Result)>& done);
   std::size_t held() const;
   void give_back(LiveConnection connection);
-  bool is_returnable(const Work& work);
   void ended(std::uint64_t id);
   bool limits_requests() const { return options_.max_requests != WorkerOptions().max_requests; }
   void drain_services(bool give_back);
@@ -97,6 +96,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   void accept_asked() override;
   void queue_passed(Fd masters, Fd ours) override;
   void connections_missed(std::size_t count) override;
+  void connection_not_returned(std::size_t unread, int error) override;
   void drain_asked(channel::Drain how) override { drain(how); }
   void master_gone() override;
   void all_sent() override { changed_.set(); }

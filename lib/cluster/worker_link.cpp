@@ -9,8 +9,6 @@
 #include <chrono>
 #include <limits>
 
-#include "pass/fd_passing.hpp"
-
 namespace handoff {
 namespace {
 
@@ -26,8 +24,7 @@ constexpr int kMessagesPerTurn = 64;
 /// Questions that wait to be sent.
 constexpr std::size_t kMaxQuestions = 4;
 
-/// How long a worker without descriptors gets no connections, and one that returns some waits when
-/// we have none.
+/// How long a worker without descriptors gets no connections.
 constexpr auto kPause = std::chrono::milliseconds(100);
 
 /// ETOOMANYREFS leaves the channel writable, and each attempt makes epoll say so again.
@@ -35,10 +32,11 @@ constexpr auto kRetryPause = std::chrono::milliseconds(10);
 
 }  // namespace
 
-WorkerLink::WorkerLink(Reactor& reactor, Owner& owner, Handshake handshake, int number, Fd channel,
-                       bool joined)
+WorkerLink::WorkerLink(Reactor& reactor, Owner& owner, std::shared_ptr<Custody> custody,
+                       Handshake handshake, int number, Fd channel, bool joined)
     : reactor_(reactor),
       owner_(owner),
+      custody_(std::move(custody)),
       handshake_(handshake),
       number_(number),
       joined_(joined),
@@ -54,56 +52,107 @@ bool WorkerLink::has_room() const {
   return open_ && !draining_ && !refusing_ && keeps_up && held() < credits_;
 }
 
+void WorkerLink::pass(Work work) {
+  work.id = ++last_id_;
+  queue_.push_back(std::move(work));
+  recount();
+}
+
+std::deque<Work> WorkerLink::take_unsent() {
+  std::deque<Work> works = std::exchange(queue_, {});
+  recount();
+  return works;
+}
+
+void WorkerLink::recount() {
+  const std::size_t now = held();
+  const auto change = static_cast<std::ptrdiff_t>(now - counted_);
+  counted_ = now;
+  if (change != 0) owner_.held_changed(change);
+}
+
 Task<void> WorkerLink::receive(std::shared_ptr<WorkerLink> self) {
   int messages = 0;
   while (self->open_) {
-    if (self->must_wait()) {
-      co_await self->reactor_.sleep_until(self->reactor_.now() + kPause);
-    } else if (!self->receive_one()) {
-      co_await self->readiness_.readable();
-      messages = 0;
-    } else if (++messages == kMessagesPerTurn) {
-      co_await self->reactor_.yield();
-      messages = 0;
+    switch (self->receive_one()) {
+      case Received::message:
+        if (++messages < kMessagesPerTurn) break;
+        co_await self->reactor_.yield();
+        messages = 0;
+        break;
+      case Received::nothing:
+        co_await self->readiness_.readable();
+        messages = 0;
+        break;
+      case Received::no_room: co_await self->custody_->wait(); break;
     }
   }
-}
-
-/// False when there is nothing to receive now.
-bool WorkerLink::receive_one() {
-  ReceiveResult result = recv_fds(channel_.get(), {packet_.get(), channel::kMaxMessage},
-                                  is_full() ? channel::kMaxDescriptors : 0);
-  switch (result.outcome) {
-    case ReceiveOutcome::would_block: return false;
-    case ReceiveOutcome::reset: break;  // what it had sent before is still to be read
-    case ReceiveOutcome::end: close(""); break;
-    case ReceiveOutcome::truncated: close("it sent too much, or we had no descriptor left"); break;
-    case ReceiveOutcome::received: {
-      if (!is_full()) break;  // nothing is expected of it
-      const auto message = channel::decode({packet_.get(), result.size});
-      const std::string problem =
-          message ? handle(*message, result.descriptors) : "it sent no valid message";
-      if (!problem.empty()) close(problem);
-      break;
-    }
-  }
-  return true;
 }
 
 Task<void> WorkerLink::receive_rest(std::shared_ptr<WorkerLink> self) {
   while (self->open_) {
-    if (self->must_wait()) {
-      co_await self->reactor_.sleep_until(self->reactor_.now() + kPause);
-    } else if (!self->receive_one()) {
-      break;
-    }
+    const Received received = self->receive_one();
+    if (received == Received::nothing) break;
+    if (received == Received::no_room) co_await self->custody_->wait();
   }
   self->end();
 }
 
-/// There is no room for what comes back next.
-bool WorkerLink::must_wait() const {
-  return draining_ && !owner_.can_hold_more() && next_is_return();
+WorkerLink::Received WorkerLink::receive_one() {
+  // Mostly only one that drains returns connections: the others are spared the system call as long
+  // as descriptors are plenty.
+  const bool may_return = is_full() && (draining_ || !custody_->has_room());
+  if (may_return && next_is_return()) return receive_returned();
+  ReceiveResult result = recv_fds(channel_.get(), {packet_.get(), channel::kMaxMessage},
+                                  is_full() ? channel::kMaxDescriptors : 0);
+  if (result.outcome == ReceiveOutcome::would_block) return Received::nothing;
+  take(result);
+  return Received::message;
+}
+
+/// The message stays in the channel until all its descriptors are here.
+WorkerLink::Received WorkerLink::receive_returned() {
+  if (!custody_->has_room() && owner_.passes_on()) return Received::no_room;
+  ReceiveResult result = recv_fds(channel_.get(), {packet_.get(), channel::kMaxMessage},
+                                  channel::kMaxDescriptors, Receive::look);
+  if (result.lacks_descriptors && owner_.passes_on()) return Received::no_room;
+  // A reset comes before the message.
+  if (result.outcome != ReceiveOutcome::reset) drop_message(channel_.get());
+  take(result);
+  return Received::message;
+}
+
+void WorkerLink::take(ReceiveResult& result) {
+  switch (result.outcome) {
+    case ReceiveOutcome::would_block: break;
+    case ReceiveOutcome::reset: break;  // what it had sent before is still to be read
+    case ReceiveOutcome::end: close(""); break;
+    case ReceiveOutcome::truncated:
+      if (!result.lacks_descriptors) return close("it sent too much");
+      [[fallthrough]];
+    case ReceiveOutcome::received: {
+      if (!is_full()) break;  // nothing is expected of it
+      const auto message = channel::decode({packet_.get(), result.size});
+      std::string problem = "it sent no valid message";
+      if (message && result.lacks_descriptors && message->type == channel::Type::returned) {
+        problem = lose(message->entries.size());
+      } else if (message) {
+        problem = handle(*message, result.descriptors);
+      }
+      if (!problem.empty()) close(problem);
+      break;
+    }
+  }
+}
+
+/// Empty, or what is wrong with that.
+std::string WorkerLink::lose(std::size_t count) {
+  if (count > held_) return "it returned a connection that it did not have";
+  held_ -= count;
+  recount();
+  owner_.connections_lost(*this, count);
+  owner_.worker_has_room(*this);
+  return "";
 }
 
 /// Looks without taking anything; without room for control data no descriptor comes.
@@ -145,6 +194,7 @@ std::string WorkerLink::handle(const channel::Message& message, std::vector<Fd>&
     case channel::Type::finished:
       if (message.ids.size() > held_) return "it finished more connections than it was given";
       held_ -= message.ids.size();
+      recount();
       owner_.worker_has_room(*this);
       return "";
     case channel::Type::refused:
@@ -172,6 +222,7 @@ std::string WorkerLink::start(std::span<const std::uint64_t> ids) {
     }
     ++held_;
   }
+  recount();
   if (accepted > 0) owner_.worker_accepted(accepted);
   most_per_message_ = std::min(channel::kMaxEntries, 2 * most_per_message_);
   owner_.worker_has_room(*this);
@@ -184,6 +235,7 @@ std::string WorkerLink::take_back(const channel::Message& message, std::vector<F
     if (!take_unstarted(id, work)) return "it refused a connection that it was not given";
     most_per_message_ = 1;
     if (!std::exchange(refusing_, true)) reactor_.spawn(pause_after_refusal(shared_from_this()));
+    recount();
     owner_.connection_returned(*this, std::move(work));
   }
   std::size_t next = 0;
@@ -195,6 +247,8 @@ std::string WorkerLink::take_back(const channel::Message& message, std::vector<F
     }
     if (!work.is_sound()) return "it returned something that is no connection";
     --held_;
+    recount();
+    work.hold = Custody::Hold(*custody_, work.descriptors());
     owner_.connection_returned(*this, std::move(work));
   }
   owner_.worker_has_room(*this);  // sends what came back to those who get it
@@ -215,6 +269,7 @@ std::deque<Work> WorkerLink::take_unstarted() {
   std::deque<Work> works = std::exchange(unstarted_, {});
   std::move(queue_.begin(), queue_.end(), std::back_inserter(works));
   queue_.clear();
+  recount();
   return works;
 }
 
@@ -225,12 +280,14 @@ Task<void> WorkerLink::pause_after_refusal(std::shared_ptr<WorkerLink> self) {
 }
 
 void WorkerLink::flush() {
-  if (sending_ || !open_) return;
+  if (!open_) return;
+  // Also when the rest of an earlier attempt waits: with too many descriptors in flight there is
+  // room for as many as we have just received, and only until another process takes it.
   switch (send_batch()) {
     case Sent::all: break;
     case Sent::closed: end_receiving(); break;
     case Sent::blocked:
-      sending_ = true;
+      if (std::exchange(sending_, true)) break;
       reactor_.spawn(send_when_writable(shared_from_this()));
       break;
   }
@@ -288,6 +345,7 @@ WorkerLink::Sent WorkerLink::send_works() {
   if (is_full()) std::move(queue_.begin(), end, std::back_inserter(unstarted_));
   queue_.erase(queue_.begin(), end);
   passed_ += count;
+  recount();
   return Sent::all;
 }
 

@@ -14,9 +14,11 @@
 
 #include "async/reactor.hpp"
 #include "async/task.hpp"
+#include "cluster/balancer.hpp"
 #include "cluster/work.hpp"
 #include "os/fd.hpp"
 #include "pass/channel.hpp"
+#include "pass/fd_passing.hpp"
 
 namespace handoff {
 
@@ -31,13 +33,13 @@ enum class Handshake {
 ///
 /// A connection that was sent stays here too, until the worker says that it has started it. What it
 /// never starts is taken back when it dies.
-class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
+class WorkerLink final : public Recipient, public std::enable_shared_from_this<WorkerLink> {
  public:
   /// Who is told what a worker says.
   class Owner {
    public:
     virtual void worker_ready(WorkerLink& link) = 0;
-    /// It has room again.
+    /// Its room has changed, or it holds fewer connections.
     virtual void worker_has_room(WorkerLink& link) = 0;
     /// It asks to be drained.
     virtual void worker_would_leave(WorkerLink& link) = 0;
@@ -45,6 +47,10 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
     virtual void connection_returned(WorkerLink& link, Work work) = 0;
     /// It leaves who waits at its listeners to others.
     virtual void others_shall_accept(WorkerLink& link) = 0;
+    /// It has returned so many that there was no descriptor for; they are lost.
+    virtual void connections_lost(WorkerLink& link, std::size_t count) = 0;
+    /// held() has changed by so much.
+    virtual void held_changed(std::ptrdiff_t) {}
     /// It has accepted so many connections itself.
     virtual void worker_accepted(std::size_t) {}
     /// It has told how many requests there were.
@@ -52,15 +58,16 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
     /// It closed its end, or broke the protocol (`problem` says how; empty otherwise). Nothing
     /// more can be passed to it.
     virtual void worker_closed(WorkerLink& link, const std::string& problem) = 0;
-    /// Whether there are descriptors for what it may return.
-    virtual bool can_hold_more() const = 0;
+    /// Whether what it returns can go to others. While it can, it waits in the channel until there
+    /// are descriptors for it.
+    virtual bool passes_on() const = 0;
 
    protected:
     ~Owner() = default;
   };
 
-  WorkerLink(Reactor& reactor, Owner& owner, Handshake handshake, int number, Fd channel,
-             bool joined = false);
+  WorkerLink(Reactor& reactor, Owner& owner, std::shared_ptr<Custody> custody, Handshake handshake,
+             int number, Fd channel, bool joined = false);
   WorkerLink(const WorkerLink&) = delete;
   WorkerLink& operator=(const WorkerLink&) = delete;
 
@@ -72,7 +79,7 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   /// Nothing is received or sent any more.
   void end();
 
-  int number() const { return number_; }
+  int number() const override { return number_; }
   /// Who it says that it is; 0 as long as it has not.
   pid_t pid() const { return pid_; }
   bool open() const { return open_; }
@@ -81,7 +88,7 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   bool is_full() const { return handshake_ == Handshake::full; }
   /// Connections that it was given and has not finished, those on their way included. Not known
   /// (0) without a handshake.
-  std::size_t held() const { return held_ + unstarted_.size() + queue_.size(); }
+  std::size_t held() const override { return held_ + unstarted_.size() + queue_.size(); }
   /// Requests of a queue that it will have at a time.
   std::size_t calls() const { return calls_; }
   /// Connections on their way to it.
@@ -91,24 +98,21 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   /// Requests that it has told of.
   std::uint64_t requests() const { return requests_; }
   /// Whether it may be given one more connection.
-  bool has_room() const;
+  bool has_room() const override;
 
   /// Queues a connection, and numbers it; flush() sends.
-  void pass(Work work) {
-    work.id = ++last_id_;
-    queue_.push_back(std::move(work));
-  }
+  void pass(Work work) override;
   /// Sends what its work comes from: all listeners, or the memories of a queue. Without a handshake
   /// they go with one byte.
   void pass_source(channel::Type type, std::vector<Fd> descriptors);
   /// Has it look at its listeners or its queue. It does so in any case when messages wait for it.
   void wake(channel::Type type);
   /// Sends what is queued, as far as the channel takes it now; the rest follows by itself.
-  void flush();
+  void flush() override;
   /// What it has not started: to be given to another, once it is known that it will not.
   std::deque<Work> take_unstarted();
   /// What was not sent yet, to be given to another.
-  std::deque<Work> take_unsent() { return std::exchange(queue_, {}); }
+  std::deque<Work> take_unsent();
 
   /// It has broken the protocol elsewhere: as if it had on the channel.
   void blame(const std::string& problem) {
@@ -121,13 +125,21 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
 
  private:
   enum class Sent { all, blocked, closed };
+  enum class Received {
+    message,
+    nothing,  ///< there is none now
+    no_room,  ///< there is one, with connections that we have no descriptors for
+  };
   struct Outgoing {
     std::string message;
     std::vector<Fd> descriptors{};
   };
-  bool receive_one();
-  bool must_wait() const;
+  Received receive_one();
+  Received receive_returned();
+  void take(ReceiveResult& result);
   bool next_is_return() const;
+  std::string lose(std::size_t count);
+  void recount();
   Sent send_batch();
   Sent send_works();
   Sent send_messages();
@@ -144,6 +156,7 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
 
   Reactor& reactor_;
   Owner& owner_;
+  std::shared_ptr<Custody> custody_;
   Handshake handshake_;
   int number_;
   bool joined_;
@@ -155,6 +168,7 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   std::deque<Work> unstarted_;     ///< sent, in this order
   std::deque<Outgoing> messages_;  ///< to be sent behind what is queued
   std::size_t held_ = 0;           ///< started
+  std::size_t counted_ = 0;        ///< what the owner was told of held()
   std::size_t credits_ = 0;
   std::size_t calls_ = 0;
   std::size_t most_per_message_ = channel::kMaxEntries;  ///< fewer for one short of descriptors

@@ -52,6 +52,13 @@ auto retry(Call call) {
   }
 }
 
+/// Whether a system call is not to be had at all, and a fall-back is to be taken: the kernel lacks
+/// it (ENOSYS), or a seccomp profile refuses it (EPERM, in those of older containers for each call
+/// that they do not know).
+inline bool is_refused(int error_number) {
+  return error_number == ENOSYS || error_number == EPERM;
+}
+
 /// The text of an errno value, as strerror(3) has it, safe in threads.
 std::string error_text(int error_number);
 

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "os/fd.hpp"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+#include <charconv>
+#include <cstring>
 
 #include "os/error.hpp"
 
@@ -14,6 +19,31 @@ rlimit read_limit() {
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
   return limit;
+}
+
+/// The fallback of close_descriptors(): looks at which are open. readdir(3) would allocate.
+bool close_listed_descriptors(unsigned first, unsigned last) {
+  const int folder = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) return false;
+  alignas(dirent64) char entries[4096];
+  long size = 0;
+  while ((size = syscall(SYS_getdents64, folder, entries, sizeof entries)) > 0) {
+    for (long offset = 0; offset < size;) {
+      const auto* entry = reinterpret_cast<const dirent64*>(entries + offset);
+      offset += entry->d_reclen;
+      const char* const end = entry->d_name + std::strlen(entry->d_name);
+      int number = -1;
+      std::from_chars(entry->d_name, end, number);  // "." and ".." leave it as it is
+      if (number < 0 || number == folder) continue;
+      if (const auto open = static_cast<unsigned>(number); open >= first && open <= last) {
+        ::close(number);
+      }
+    }
+  }
+  const int error = errno;
+  ::close(folder);
+  errno = error;
+  return size == 0;
 }
 
 }  // namespace
@@ -57,6 +87,11 @@ void set_nonblocking(int number, bool on) {
 
 bool is_open(int number) {
   return fcntl(number, F_GETFD) >= 0;
+}
+
+bool close_descriptors(unsigned first, unsigned last) {
+  if (syscall(SYS_close_range, first, last, 0) == 0) return true;
+  return close_listed_descriptors(first, last);
 }
 
 void set_close_on_exec(int number, bool on) {

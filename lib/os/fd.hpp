@@ -53,6 +53,12 @@ void set_nonblocking(int number, bool on = true);
 /// Whether `number` is an open descriptor.
 bool is_open(int number);
 
+/// Closes every open descriptor from `first` to `last`, both included. Where close_range(2) is
+/// refused, as by the seccomp profiles of older containers, it reads /proc/self/fd instead. Neither
+/// allocates nor throws, so that a child may call it that shares its parent's memory. False, with
+/// errno, when both are refused.
+bool close_descriptors(unsigned first, unsigned last);
+
 /// Sets or clears close-on-exec.
 void set_close_on_exec(int number, bool on);
 

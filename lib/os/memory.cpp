@@ -21,6 +21,24 @@ Fd make_file(const char* name, std::size_t size) {
   return file;
 }
 
+void fill(const Fd& file, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t size = retry([&] { return write(file.get(), bytes.data(), bytes.size()); });
+    if (size < 0) throw SystemError(errno, "fill a file in memory");
+    bytes.remove_prefix(static_cast<std::size_t>(size));
+  }
+  if (lseek(file.get(), 0, SEEK_SET) < 0) throw SystemError(errno, "rewind a file in memory");
+}
+
+/// Invalid when there is no folder for it.
+Fd make_unnamed_file() {
+  for (const char* folder : {"/dev/shm", "/tmp"}) {
+    Fd file(open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+    if (file.valid()) return file;
+  }
+  return {};
+}
+
 /// Its size is sealed, and what `more` says.
 void seal(const Fd& file, int more) {
   if (fcntl(file.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | more) < 0) {
@@ -32,14 +50,21 @@ void seal(const Fd& file, int more) {
 
 Fd make_sealed_file(const char* name, std::string_view bytes) {
   Fd file = make_file(name, 0);
-  while (!bytes.empty()) {
-    const ssize_t size = retry([&] { return write(file.get(), bytes.data(), bytes.size()); });
-    if (size < 0) throw SystemError(errno, "fill a file in memory");
-    bytes.remove_prefix(static_cast<std::size_t>(size));
-  }
-  if (lseek(file.get(), 0, SEEK_SET) < 0) throw SystemError(errno, "rewind a file in memory");
+  fill(file, bytes);
   seal(file, F_SEAL_WRITE);
   return file;
+}
+
+Fd make_input_file(const char* name, std::string_view bytes) {
+  try {
+    return make_sealed_file(name, bytes);
+  } catch (const SystemError& error) {
+    if (!is_refused(error.error_number())) throw;
+    Fd file = make_unnamed_file();
+    if (!file.valid()) throw;
+    fill(file, bytes);
+    return file;
+  }
 }
 
 std::uint64_t file_size_limit() {

@@ -12,6 +12,7 @@
 #include "os/address.hpp"
 #include "os/error.hpp"
 #include "os/fd.hpp"
+#include "os/parse_number.hpp"
 
 namespace handoff {
 namespace {
@@ -29,8 +30,8 @@ std::string variable_or_empty(const char* name) {
 
 ServiceManager::ServiceManager() : socket_(variable_or_empty("NOTIFY_SOCKET")) {
   const std::string pid = variable_or_empty("WATCHDOG_PID");
-  const long microseconds = std::atol(variable_or_empty("WATCHDOG_USEC").c_str());
-  if (microseconds > 0 && (pid.empty() || std::atol(pid.c_str()) == getpid())) {
+  const long microseconds = parse_number<long>(variable_or_empty("WATCHDOG_USEC")).value_or(0);
+  if (microseconds > 0 && (pid.empty() || parse_number<pid_t>(pid) == getpid())) {
     interval_ = std::clamp(std::chrono::microseconds(microseconds / 2), kShortestInterval,
                            kLongestInterval);
   }

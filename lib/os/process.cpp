@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <linux/close_range.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/prctl.h>
@@ -27,6 +26,7 @@
 #include <sstream>
 
 #include "os/error.hpp"
+#include "os/parse_number.hpp"
 
 namespace handoff {
 namespace {
@@ -39,6 +39,7 @@ struct ChildPlan {
   std::vector<char*> environment;
   std::vector<std::pair<int, int>> moves;  ///< sorted by the child's number
   std::array<char, 32> listen_pid{};       ///< room for the variable
+  const char* step = "";                   ///< what is attempted, or has failed
   int error = 0;                           ///< why nothing was executed, as errno
 };
 
@@ -52,6 +53,11 @@ constexpr int kMaxLooks = 5000;
 constexpr useconds_t kLookPause = 200;
 
 constexpr std::string_view kListenPid = "LISTEN_PID=";
+
+// The steps of starting a program, as an error names them.
+constexpr const char* kExecute = "exec";
+constexpr const char* kNoNewPrivileges = "set no_new_privs for";
+constexpr const char* kPlace = "place descriptors for";
 
 const char* program_of(const SpawnOptions& options) {
   return options.path.empty() ? options.argv[0].c_str() : options.path.c_str();
@@ -77,6 +83,7 @@ bool is_target(const ChildPlan& plan, int number) {
 }
 
 bool place_descriptors(ChildPlan& plan) {
+  plan.step = kPlace;
   // First those that stand in another's place out of the way, and those in their own place too: a
   // copy onto itself would keep close-on-exec. Then all to their places.
   int lowest = STDERR_FILENO + 1;
@@ -94,10 +101,10 @@ bool place_descriptors(ChildPlan& plan) {
   unsigned int next = 0;
   for (const auto& [source, target] : plan.moves) {
     const auto number = static_cast<unsigned int>(target);
-    if (number > next) syscall(SYS_close_range, next, number - 1, 0);
+    if (number > next && !close_descriptors(next, number - 1)) return false;
     next = number + 1;
   }
-  return syscall(SYS_close_range, next, ~0U, 0) == 0;
+  return close_descriptors(next, ~0U);
 }
 
 ChildPlan make_plan(const SpawnOptions& options) {
@@ -129,7 +136,10 @@ int execute(ChildPlan& plan) {
   }
   if (options.new_group) setsid();
   if (options.parent_death_signal != 0) prctl(PR_SET_PDEATHSIG, options.parent_death_signal);
-  if (options.no_new_privileges) prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  if (options.no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
+    plan.step = kNoNewPrivileges;
+    return errno;
+  }
   if (!place_descriptors(plan)) return errno;
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
@@ -140,6 +150,7 @@ int execute(ChildPlan& plan) {
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   if (options.listen_pid) fill_listen_pid(plan);
+  plan.step = kExecute;
   execvpe(program_of(options), plan.argv.data(), plan.environment.data());
   return errno;
 }
@@ -170,7 +181,8 @@ Look look_for_variable(pid_t pid, std::string_view variable) {
   std::istringstream words(stat.substr(stat.rfind(')') + 1));
   const std::vector<std::string> fields(std::istream_iterator<std::string>(words), {});
   const auto field = [&fields](std::size_t number) {  // as proc(5) counts them; the third is here
-    return number - 3 < fields.size() ? std::strtoul(fields[number - 3].c_str(), nullptr, 10) : 0;
+    if (number - 3 >= fields.size()) return 0UL;
+    return parse_number<unsigned long>(fields[number - 3]).value_or(0);
   };
   constexpr unsigned long kExiting = 0x4;  // PF_EXITING
   if ((field(9) & kExiting) != 0) return Look::dying;
@@ -205,7 +217,9 @@ std::string ExitStatus::text() const {
 }
 
 void Child::kill(int signal) const {
-  syscall(SYS_pidfd_send_signal, pidfd_.get(), signal, nullptr, 0);
+  // Until it is reaped here, no other process gets its number. Some seccomp profiles refuse
+  // pidfd_send_signal(2).
+  if (!has_ended()) ::kill(pid_, signal);
 }
 
 void Child::kill_group(int signal) const {
@@ -250,13 +264,13 @@ Child spawn(const SpawnOptions& options) {
   Child child(pid, Fd(pidfd));
   if (plan.error != 0) {
     child.reap();
-    throw SystemError(plan.error, "exec", options.argv[0]);
+    throw SystemError(plan.error, plan.step, options.argv[0]);
   }
   return child;
 }
 
-void adopt_orphans() {
-  if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0) throw SystemError(errno, "become a subreaper");
+bool adopt_orphans() {
+  return prctl(PR_SET_CHILD_SUBREAPER, 1) == 0;
 }
 
 void finish_orphans(std::string_view variable, const std::function<bool(pid_t)>& is_ours) {
@@ -290,9 +304,9 @@ void become(const SpawnOptions& options) {
   ChildPlan plan = make_plan(options);
   add_listen_pid(plan);
   if (options.listen_pid) fill_listen_pid(plan);
-  if (!place_descriptors(plan)) throw SystemError(errno, "place descriptors for", options.argv[0]);
+  if (!place_descriptors(plan)) throw SystemError(errno, kPlace, options.argv[0]);
   execvpe(program_of(options), plan.argv.data(), plan.environment.data());
-  throw SystemError(errno, "exec", options.argv[0]);
+  throw SystemError(errno, kExecute, options.argv[0]);
 }
 
 std::string find_program(const std::string& name) {

@@ -43,8 +43,9 @@ struct ExitStatus {
   std::string text() const;
 };
 
-/// A child process, not yet reaped. Signals go through its pidfd, so they can't reach a process
-/// that was given the same number later. Destroying it neither kills nor reaps.
+/// A child process, not yet reaped. Its pidfd tells that it has ended; no signal is sent after
+/// that, so none reaches a process that was given the same number. Destroying it neither kills nor
+/// reaps.
 class Child {
  public:
   Child() = default;
@@ -71,12 +72,14 @@ class Child {
 
 /// The only place that creates a process: as vfork, then execvpe. Returns when the child has
 /// executed its program. Throws SystemError ("exec, on NAME: ...") when it can't be executed,
-/// with the errno that execve(2) gave. Call it from the main thread.
+/// with the errno that execve(2) gave; when a step before that fails, the error names that step.
+/// Call it from the main thread.
 Child spawn(const SpawnOptions& options);
 
-/// From now on whatever outlives its own parent below us becomes our child (prctl(2),
-/// PR_SET_CHILD_SUBREAPER), so that finish_orphans can find it.
-void adopt_orphans();
+/// From now on a descendant that outlives its own parent becomes a child of this process (prctl(2),
+/// PR_SET_CHILD_SUBREAPER), so that finish_orphans can find it. False, with errno, when the kernel
+/// or a seccomp profile refuses that; then finish_orphans finds direct children only.
+bool adopt_orphans();
 
 /// Kills and reaps each child of ours whose environment has a variable that starts with `variable`
 /// ("NAME=value"), and whatever it leaves behind in turn; reaps dead children. Children for which

@@ -32,11 +32,11 @@ void fill_standard_descriptors() {
   }
 }
 
-void prepare_to_run_long(Orphans orphans) {
+bool prepare_to_run_long(Orphans orphans) {
   if (!is_ignored(SIGPIPE)) pipe_signal = PipeSignal::ignored_by_us;
   for (const int signal : {SIGPIPE, SIGXFSZ}) std::signal(signal, SIG_IGN);
   raise_descriptor_limit();
-  if (orphans == Orphans::adopt) adopt_orphans();
+  return orphans == Orphans::leave || adopt_orphans();
 }
 
 std::vector<int> ending_signals(std::initializer_list<int> signals) {
@@ -45,9 +45,13 @@ std::vector<int> ending_signals(std::initializer_list<int> signals) {
   return ending;
 }
 
+void end_if_reader_has_gone(int error) {
+  if (error == EPIPE && pipe_signal == PipeSignal::ignored_by_us) end_by_signal(SIGPIPE);
+}
+
 bool flush_output(std::FILE* file) {
   if (std::fflush(file) == 0) return true;
-  if (errno == EPIPE && pipe_signal == PipeSignal::ignored_by_us) end_by_signal(SIGPIPE);
+  end_if_reader_has_gone(errno);
   return false;
 }
 

@@ -3,9 +3,11 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -264,6 +266,14 @@ bool is_listening(int number) {
   int listening = 0;
   socklen_t size = sizeof listening;
   return getsockopt(number, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening != 0;
+}
+
+bool has_been_read(int number) {
+  // The kernel counts its own memory for a message, at least so much, and takes the last byte of it
+  // off only after it has woken us.
+  constexpr int kLeastMessage = 256;
+  int unread = 0;
+  return ioctl(number, SIOCOUTQ, &unread) < 0 || unread < kLeastMessage;
 }
 
 std::optional<int> socket_type(int number) {

@@ -101,6 +101,10 @@ Fd make_socket(const SocketAddress& address, int type = SOCK_STREAM);
 /// Whether it is a listening socket.
 bool is_listening(int number);
 
+/// Whether the other end of a Unix socket has read everything that was sent to it. When it reads a
+/// message, this end becomes writable anew.
+bool has_been_read(int number);
+
 /// SO_TYPE, or nothing when `number` is no socket.
 std::optional<int> socket_type(int number);
 

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cassert>
+#include <cerrno>
 #include <cstring>
 #include <stdexcept>
 
@@ -75,7 +76,8 @@ SendResult send_fds(int socket, std::span<const char> bytes, std::span<const int
   }
 }
 
-ReceiveResult recv_fds(int socket, std::span<char> buffer, std::size_t max_descriptors) {
+ReceiveResult recv_fds(int socket, std::span<char> buffer, std::size_t max_descriptors,
+                       Receive how) {
   assert(max_descriptors <= kMaxDescriptorsPerMessage);
   ControlBuffer control;
   iovec vector{buffer.data(), buffer.size()};
@@ -86,8 +88,8 @@ ReceiveResult recv_fds(int socket, std::span<char> buffer, std::size_t max_descr
   // Room for one more than asked for: the kernel would round the room up on some machines and
   // install the surplus unseen. This way it is seen, and closed.
   message.msg_controllen = CMSG_SPACE(sizeof(int) * (max_descriptors + 1));
-  const ssize_t size =
-      retry([&] { return recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC); });
+  const int flags = MSG_DONTWAIT | MSG_CMSG_CLOEXEC | (how == Receive::look ? MSG_PEEK : 0);
+  const ssize_t size = retry([&] { return recvmsg(socket, &message, flags); });
   const int error = errno;
   if (size < 0) {
     if (error == EAGAIN) return {ReceiveOutcome::would_block, 0, {}};
@@ -98,12 +100,21 @@ ReceiveResult recv_fds(int socket, std::span<char> buffer, std::size_t max_descr
   own_descriptors(message, result.descriptors);
   const bool cut = (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) != 0;
   if (cut || result.descriptors.size() > max_descriptors) {
+    // There was room in the buffer for one too many.
+    result.lacks_descriptors = (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) == MSG_CTRUNC &&
+                               result.descriptors.size() <= max_descriptors;
     result.descriptors.clear();
     result.outcome = ReceiveOutcome::truncated;
   } else if (size == 0 && result.descriptors.empty()) {
     result.outcome = ReceiveOutcome::end;
   }
   return result;
+}
+
+void drop_message(int socket) {
+  // The reset by a sender that has died comes first, once; then the message is still there.
+  while (recv(socket, nullptr, 0, MSG_DONTWAIT) < 0 && (errno == EINTR || errno == ECONNRESET)) {
+  }
 }
 
 }  // namespace handoff

@@ -46,12 +46,25 @@ struct ReceiveResult {
   ReceiveOutcome outcome;
   std::size_t size = 0;         ///< bytes in the buffer; set when received or truncated
   std::vector<Fd> descriptors;  ///< close-on-exec, in the order in which they were sent
+  /// When truncated: it is not too much, our table of descriptors was full.
+  bool lacks_descriptors = false;
+};
+
+/// What a receiver does with a message.
+enum class Receive {
+  take,
+  look,  ///< it stays in the socket, and what is returned are copies: to be followed by
+         ///< drop_message(), or by another attempt when there were no descriptors for it
 };
 
 /// Receives one message, or on a stream what is there, and at most `max_descriptors` with it.
 /// Every descriptor is owned before anything else is looked at.
 ///
 /// A receiver at its descriptor limit sees MSG_CTRUNC and no errno; that too is `truncated`.
-ReceiveResult recv_fds(int socket, std::span<char> buffer, std::size_t max_descriptors);
+ReceiveResult recv_fds(int socket, std::span<char> buffer, std::size_t max_descriptors,
+                       Receive how = Receive::take);
+
+/// Takes the next message off a socket that keeps messages apart, and closes what comes with it.
+void drop_message(int socket);
 
 }  // namespace handoff

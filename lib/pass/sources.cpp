@@ -6,10 +6,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <charconv>
 #include <optional>
 
 #include "os/error.hpp"
+#include "os/parse_number.hpp"
 
 namespace handoff {
 namespace {
@@ -25,10 +25,13 @@ int flags_of(OpenMode mode) {
 }
 
 std::optional<int> parse_natural(std::string_view text) {
-  int value = -1;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < 0) return std::nullopt;
-  return value;
+  const auto value = parse_number<int>(text);
+  return value && *value >= 0 ? value : std::nullopt;
+}
+
+/// The error names `call` when the kernel lacks it. `name` is what was to be taken, as PID:FD.
+[[noreturn]] void fail_to_take(int error, std::string_view call, std::string_view name) {
+  throw SystemError(error, error == ENOSYS ? call : "take", name);
 }
 
 }  // namespace
@@ -53,9 +56,9 @@ Fd open_file(const std::string& path, OpenMode mode) {
 Fd take_from_process(int pid, int number) {
   const std::string name = fmt::format("{}:{}", pid, number);
   const Fd process(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-  if (!process.valid()) throw SystemError(errno, "take", name);
+  if (!process.valid()) fail_to_take(errno, "pidfd_open", name);
   Fd taken(static_cast<int>(syscall(SYS_pidfd_getfd, process.get(), number, 0)));
-  if (!taken.valid()) throw SystemError(errno, "take", name);
+  if (!taken.valid()) fail_to_take(errno, "pidfd_getfd", name);
   return taken;
 }
 

@@ -32,6 +32,9 @@ struct Run {
 
   bool collect(Stream& stream, std::size_t max_output);
   static Task<void> collect_all(std::shared_ptr<Run> run, Stream& stream, std::size_t max_output);
+
+  /// Ends the coroutines that collect. The pidfd may be closed afterwards.
+  void stop();
 };
 
 /// Takes what is in the pipe; false when nothing more can come.
@@ -61,6 +64,25 @@ Task<void> Run::collect_all(std::shared_ptr<Run> run, Stream& stream, std::size_
   if (run->too_long && run->exited) run->exited->interrupt();
 }
 
+void Run::stop() {
+  over = true;
+  exited.reset();
+  out.interrupt();
+  err.interrupt();
+}
+
+/// Stops a run when its call is over or is dropped, before the process and its pidfd go.
+class StopAtEnd {
+ public:
+  explicit StopAtEnd(Run& run) : run_(run) {}
+  StopAtEnd(const StopAtEnd&) = delete;
+  StopAtEnd& operator=(const StopAtEnd&) = delete;
+  ~StopAtEnd() { run_.stop(); }
+
+ private:
+  Run& run_;
+};
+
 /// False when the deadline or an interruption came first.
 Task<bool> wait_until(Readiness& readiness, TimePoint when) {
   Deadline deadline(readiness, when);
@@ -86,7 +108,7 @@ Task<Result> run_command(Reactor& reactor, Processes& processes, const Program& 
   set_nonblocking(err.read_end.get());
   Fd input;
   try {
-    input = make_sealed_file("params", call.params);
+    input = make_input_file("params", call.params);
   } catch (const SystemError& error) {
     co_return Result::error(
         ErrorCode::internal_error,
@@ -102,17 +124,15 @@ Task<Result> run_command(Reactor& reactor, Processes& processes, const Program& 
 
   auto run = std::make_shared<Run>(reactor, std::move(out.read_end), std::move(err.read_end),
                                    process.pidfd());
+  const StopAtEnd stop_at_end(*run);
   reactor.spawn(Run::collect_all(run, run->out, options.max_output));
   reactor.spawn(Run::collect_all(run, run->err, options.max_output));
   const bool in_time = co_await wait_until(*run->exited, call.deadline);
 
-  run->exited.reset();
+  run->stop();
   const ExitStatus status = process.end();
-  run->over = true;
   run->collect(run->out, options.max_output);
   run->collect(run->err, options.max_output);
-  run->out.interrupt();
-  run->err.interrupt();
   if (run->too_long) {
     co_return Result::error(
         ErrorCode::handler_failed,

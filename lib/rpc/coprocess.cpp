@@ -23,6 +23,18 @@ constexpr auto kExitTime = std::chrono::milliseconds(100);
 constexpr std::string_view kWroteNothing =
     "the coprocess wrote nothing in time; if it buffers its output, run it by `stdbuf -oL`";
 
+/// Names a wait for as long as it may be interrupted.
+class Interruptible {
+ public:
+  Interruptible(Readiness*& name, Readiness& readiness) : name_(name) { name_ = &readiness; }
+  Interruptible(const Interruptible&) = delete;
+  Interruptible& operator=(const Interruptible&) = delete;
+  ~Interruptible() { name_ = nullptr; }
+
+ private:
+  Readiness*& name_;
+};
+
 }  // namespace
 
 /// One running process, with our ends of its pipes. Shared with the coroutines that wait for them.
@@ -34,7 +46,7 @@ struct Coprocess::Member {
         exit(reactor) {}
 
   std::unique_ptr<Processes::Process> process;
-  Readiness* exited = nullptr;  ///< as long as watch_exit() waits
+  Readiness* exited = nullptr;  ///< as long as exit_of() waits
   Stream in;
   Stream out;
   Stream err;
@@ -46,11 +58,19 @@ struct Coprocess::Member {
   bool ended = false;  ///< by itself; what it wrote before may still be in its pipes
   bool over = false;
 
+  /// Waits until the process of this pidfd has ended, or end() interrupts.
+  Task<void> exit_of(int pidfd);
   /// False when nothing more can come.
   bool take_errors();
   /// Kills it, and ends the coroutines that wait for it.
   ExitStatus end();
 };
+
+Task<void> Coprocess::Member::exit_of(int pidfd) {
+  Readiness readiness(out.reactor(), pidfd);
+  const Interruptible interruptible(exited, readiness);
+  co_await readiness.readable();
+}
 
 bool Coprocess::Member::take_errors() {
   std::array<char, 4096> buffer;
@@ -83,21 +103,39 @@ Coprocess::Coprocess(Reactor& reactor, Processes& processes, std::string name, s
 
 Coprocess::~Coprocess() = default;
 
+/// A member that a call uses. When the call is over or is dropped, it is given back if it may be
+/// used again, and killed if not: what it writes later would answer another call.
+class Coprocess::Loan {
+ public:
+  Loan(Coprocess& owner, std::shared_ptr<Member> member)
+      : owner_(owner), member_(std::move(member)) {}
+  Loan(const Loan&) = delete;
+  Loan& operator=(const Loan&) = delete;
+  ~Loan() {
+    member_->busy = false;
+    if (usable && !member_->ended) {
+      owner_.idle_.push_back(member_);
+    } else if (!member_->over) {
+      member_->end();
+    }
+  }
+
+  const std::shared_ptr<Member>& member() const { return member_; }
+
+  bool usable = false;
+
+ private:
+  Coprocess& owner_;
+  std::shared_ptr<Member> member_;
+};
+
 Task<Result> Coprocess::call(Call call) {
   if (co_await free_.acquire(call.deadline) != Semaphore::Outcome::acquired) {
     co_return Result::error(ErrorCode::timed_out, "no coprocess was free in time");
   }
   const SemaphorePlace place(free_);
-  const std::shared_ptr<Member> member = take_member();
-  bool usable = false;
-  Result result = co_await exchange(member, call, usable);
-  member->busy = false;
-  if (usable && !member->ended) {
-    idle_.push_back(member);
-  } else if (!member->over) {
-    member->end();
-  }
-  co_return result;
+  Loan loan(*this, take_member());
+  co_return co_await exchange(loan.member(), call, loan.usable);
 }
 
 /// The one that was used last, unless it has ended or written something since.
@@ -162,27 +200,25 @@ Task<Result> Coprocess::exchange(std::shared_ptr<Member> member, const Call& cal
         ErrorCode::handler_failed,
         fmt::format("the coprocess's line exceeds the limit of {} bytes", most));
   }
-  usable = true;
+  bool quiet = true;
   if (!member->settled && end + 1 == answer.size()) {
     member->settled = true;
     Deadline settle(member->out.readiness(), reactor_.now() + kSettleTime);
     if (co_await member->out.readable()) {
       const IoResult more = member->out.try_read(buffer_);
       if (more.done()) answer.append(buffer_.data(), more.size);
-      usable = more.outcome == IoResult::Outcome::would_block;
+      quiet = more.outcome == IoResult::Outcome::would_block;
     }
   }
   if (end + 1 != answer.size()) {
-    usable = false;
     co_return Result::error(ErrorCode::handler_failed, "the coprocess wrote more than one line");
   }
   answer.resize(end);
   if (answer.ends_with('\r')) answer.pop_back();
-  // It answers before it has read the question.
-  if (!member->unsent.empty()) usable = false;
   Result result =
       result_of_output(std::move(answer), processes_.options().text, "the coprocess's line");
-  if (result.is_error()) usable = false;
+  // One that has not read all of the question has answered before it knew it.
+  usable = quiet && member->unsent.empty() && !result.is_error();
   co_return result;
 }
 
@@ -225,12 +261,7 @@ Task<void> Coprocess::watch_exit(std::shared_ptr<Member> member) {
   // A copy: the process may be reaped while this waits.
   const Fd pidfd(fcntl(member->process->pidfd(), F_DUPFD_CLOEXEC, 0));
   if (!pidfd.valid()) co_return;
-  {
-    Readiness exited(member->out.reactor(), pidfd.get());
-    member->exited = &exited;
-    co_await exited.readable();
-    member->exited = nullptr;
-  }
+  co_await member->exit_of(pidfd.get());
   if (member->over) co_return;
   member->ended = true;
   member->exit.set();

@@ -37,6 +37,7 @@ class Coprocess {
 
  private:
   struct Member;
+  class Loan;
 
   std::shared_ptr<Member> take_member();
   std::shared_ptr<Member> start();

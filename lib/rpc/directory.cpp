@@ -57,9 +57,12 @@ void add_directory(Handlers& handlers, Reactor& reactor, Processes& processes,
     if (handlers.has(name)) continue;
     // Through us, for the process itself is not given the descriptor.
     Program program{{name}, fmt::format("/proc/{}/fd/{}/{}", getpid(), directory->get(), name)};
-    handlers.add(name,
-                 [directory, handler = command_handler(reactor, processes, std::move(program))](
-                     Call call) { return handler(std::move(call)); });
+    handlers.add(
+        name,
+        [directory, handler = command_handler(reactor, processes, std::move(program))](Call call) {
+          return handler(std::move(call));
+        },
+        Supervision::handler);
   }
 }
 

@@ -26,16 +26,6 @@ std::string no_such_method(std::string_view name) {
   return fmt::format("no such method: {}", name.substr(0, kMaxNameInMessage));
 }
 
-Task<Result> run_method(const Method& method, Call call) {
-  try {
-    if (method.handler) co_return co_await method.handler(std::move(call));
-    const Request request{call.method, call.params, call.id};
-    co_return Result::success(std::string(method.instant(request)));
-  } catch (const std::exception& error) {
-    co_return Result::error(ErrorCode::internal_error, error.what());
-  }
-}
-
 void Handlers::insert(std::string name, Method method) {
   if (name.empty()) throw InvalidArgument("method: a method needs a name");
   const bool is_pattern = name == "*" || name.ends_with(".*");
@@ -51,14 +41,14 @@ void Handlers::insert(std::string name, Method method) {
   }
 }
 
-void Handlers::add(std::string name, Handler handler) {
+void Handlers::add(std::string name, Handler handler, Supervision supervision) {
   std::string quoted = quoted_reply_name(name);
-  insert(std::move(name), {std::move(quoted), {}, std::move(handler)});
+  insert(std::move(name), {std::move(quoted), {}, std::move(handler), supervision});
 }
 
 void Handlers::add_instant(std::string name, InstantHandler handler) {
   std::string quoted = quoted_reply_name(name);
-  insert(std::move(name), {std::move(quoted), std::move(handler), {}});
+  insert(std::move(name), {std::move(quoted), std::move(handler), {}, Supervision::server});
 }
 
 const Method* Handlers::find(std::string_view name) const {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <string>
@@ -24,7 +25,7 @@ struct Call {
 
 /// What a handler gives: a result, or an error.
 struct Result {
-  std::string json;  ///< validated JSON: the result, or an error's `data` (may be empty)
+  std::string json;  ///< JSON: the result, or an error's `data` (may be empty)
   ErrorCode code{};  ///< 0 for a result
   std::string message;
 
@@ -35,18 +36,37 @@ struct Result {
   bool is_error() const { return code != ErrorCode{}; }
 };
 
-/// Answers a call, in its own time. Other calls go on whenever it awaits. An exception becomes an
-/// internal error.
+/// Answers a call, in its own time. Other calls go on whenever it awaits; while it does not,
+/// nothing else happens on its thread, and nothing can end it.
+///
+/// - All calls that a table of methods gets run on one thread, that of its reactor.
+/// - The handler outlives its calls, and so does what it has captured.
+/// - An exception becomes the error -32603, and a result or `data` that is not JSON -32001.
+/// - A call ends early at its `deadline` (-32002), and when its client has left: the connection is
+///   reset, or a Unix socket closed at the other end. The coroutine is then destroyed at the await
+///   where it is: its locals are destroyed, and nothing after that await runs. What must be done
+///   all the same belongs into a task of its own (Reactor::spawn) that owns all that it uses.
+/// - A client that has only ended its sending side has not left, nor has one that sent a
+///   notification and wants no reply. A worker with a queue is not told that a client has left.
 using Handler = std::function<Task<Result>(Call)>;
 
 /// Answers at once, without waiting for anything: gives the result, which may be the request's own
-/// params, so that nothing is copied.
+/// params, so that nothing is copied. It must stay valid until the next call of the handler. What
+/// is said of exceptions and of results above holds here too.
 using InstantHandler = std::function<std::string_view(const Request&)>;
+
+/// Who sees to it that a call ends in time, and that it gives JSON.
+enum class Supervision : std::uint8_t {
+  server,   ///< the server, as described at Handler
+  handler,  ///< the handler: it keeps the deadline, goes on when the client has left, and gives
+            ///< nothing but valid JSON
+};
 
 struct Method {
   std::string quoted_name;  ///< what a reply's "out" says, as a JSON string; empty: the call's name
   InstantHandler instant;   ///< either this
   Handler handler;          ///< or that
+  Supervision supervision = Supervision::server;
 };
 
 /// What a reply to this method says in "out", as a JSON string.
@@ -54,9 +74,6 @@ std::string quoted_reply_name(std::string_view method);
 
 /// What is said of a name that no method has.
 std::string no_such_method(std::string_view name);
-
-/// Runs either kind of method.
-Task<Result> run_method(const Method& method, Call call);
 
 /// The methods of a server by name, for one thread. A name that ends in ".*" stands for all that
 /// begin with what is before the star, and "*" for all; the longest that fits counts.
@@ -67,7 +84,7 @@ class Handlers {
   Handlers& operator=(const Handlers&) = delete;
 
   /// Throws InvalidArgument when there is a method of this name already.
-  void add(std::string name, Handler handler);
+  void add(std::string name, Handler handler, Supervision supervision = Supervision::server);
   void add_instant(std::string name, InstantHandler handler);
 
   bool has(std::string_view name) const { return methods_.contains(name); }

@@ -101,6 +101,15 @@ void Pinger::stop() {
   run_->over.set();
 }
 
+void Pinger::pause() {
+  run_->paused = true;
+}
+
+void Pinger::resume() {
+  run_->paused = false;
+  for (const auto& target : targets_) target->resume();
+}
+
 Task<void> Pinger::obey(const SignalMask& signals) {
   Readiness readiness(run_->reactor, signals.fd());
   for (;;) {

@@ -120,6 +120,11 @@ class Pinger {
   /// so far, 100 ms at most). Called again: ends at once.
   void stop();
 
+  /// Sends no probe until resume() is called, and goes on to take replies; what would have been due
+  /// meanwhile is not made up for.
+  void pause();
+  void resume();
+
   /// Stops at SIGINT, asks for the status at SIGQUIT. Spawn it; `signals` must outlive it.
   Task<void> obey(const SignalMask& signals);
 

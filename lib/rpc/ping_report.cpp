@@ -4,7 +4,6 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
-#include "os/program.hpp"
 #include "wire/message.hpp"
 
 namespace handoff {
@@ -60,7 +59,12 @@ std::vector<std::string> PingLimits::exceeded_by(const PingResult& result) const
 }
 
 void PingReport::print(std::string_view text) {
-  std::fwrite(text.data(), 1, text.size(), options_.out);
+  unflushed_.append(text);
+}
+
+void PingReport::flush() {
+  if (!unflushed_.empty()) options_.out(unflushed_);
+  unflushed_.clear();
 }
 
 void PingReport::flush_if_due() {
@@ -68,7 +72,7 @@ void PingReport::flush_if_due() {
   const TimePoint now = Clock::now();
   if (!options_.flush_lines && now - flushed_ < interval) return;
   flushed_ = now;
-  flush_output(options_.out);
+  flush();
 }
 
 std::string PingReport::stamp() const {
@@ -80,7 +84,7 @@ void PingReport::on_start(const PingResult& result) {
   const bool shows_peer = !result.peer.empty() && result.peer != result.address;
   print(fmt::format("PING {}{}: {} bytes of params\n", result.address,
                     shows_peer ? fmt::format(" ({})", result.peer) : "", options_.size));
-  flush_output(options_.out);
+  flush();
 }
 
 void PingReport::on_sent(const PingResult&, std::uint64_t) {
@@ -123,7 +127,7 @@ void PingReport::on_late(const PingResult& result, std::uint64_t seq, Duration r
 
 void PingReport::say(const Say& how, std::string_view text) {
   if (!how) return;
-  flush_output(options_.out);
+  flush();
   how(text);
 }
 
@@ -154,7 +158,7 @@ void PingReport::on_detail(std::string_view text) {
 }
 
 void PingReport::on_status_request(const std::vector<const PingResult*>& results) {
-  flush_output(options_.out);
+  flush();
   for (const PingResult* result : results) {
     const PingStatistics& statistics = result->statistics;
     std::string line =
@@ -218,7 +222,7 @@ void PingReport::print_summary(const PingResult& result) {
   } else if (result.started) {
     print_text_summary(result);
   }
-  flush_output(options_.out);
+  flush();
   if (!result.looks_like_delayed_ack()) return;
   options_.error(fmt::format(
       "hint, on {}: a steady {:.0f} ms is what two writes a reply cost: Nagle's algorithm holds "

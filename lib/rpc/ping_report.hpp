@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstdio>
 #include <functional>
 #include <optional>
 #include <set>
@@ -24,7 +23,9 @@ struct PingLimits {
 };
 
 struct PingReportOptions {
-  std::FILE* out = stdout;  ///< data
+  /// Gets data, several lines at a time. It must not block: a probe that is under way meanwhile
+  /// would be measured wrongly.
+  std::function<void(std::string_view)> out;
   /// Gets the lines of an answer to SIGQUIT.
   std::function<void(std::string_view)> status;
   /// Get lines of diagnostics, "what, on what: why".
@@ -66,11 +67,13 @@ class PingReport final : public PingObserver {
   void say(const Say& how, std::string_view text);
   void print(std::string_view text);
   void flush_if_due();
+  void flush();
   std::string stamp() const;
   void print_text_summary(const PingResult& result);
   void print_json_summary(const PingResult& result);
 
   PingReportOptions options_;
+  std::string unflushed_;
   TimePoint flushed_{};
   std::set<std::string, std::less<>> said_;  ///< troubles, when each is said once
 };

@@ -16,6 +16,7 @@ struct PingRun {
   std::size_t unfinished;  ///< targets
   bool alone;              ///< there is one target: it fails with its first connection
   Event over;              ///< no target is left, or somebody wants the end
+  bool paused = false;     ///< no probe is sent
 };
 
 }  // namespace handoff

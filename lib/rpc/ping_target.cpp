@@ -97,7 +97,7 @@ Duration PingTarget::pause() const {
 }
 
 /// With a deadline it is replies that are counted, as in ping: what was lost is sent again.
-bool PingTarget::may_send() const {
+bool PingTarget::has_more() const {
   if (held_ || finished_) return false;
   const std::uint64_t count = run_.options.count;
   if (count == 0) return true;
@@ -175,7 +175,7 @@ Task<void> PingTarget::send_when_due() {
         if (due <= now) due = now + options.interval;
       }
     }
-    if (!may_send() && options.deadline == Duration::zero()) co_return;
+    if (!has_more() && options.deadline == Duration::zero()) co_return;
     co_await run_.reactor.sleep_until(due > now ? due : now + kRest);
   }
 }
@@ -286,6 +286,13 @@ void PingTarget::settle() {
 void PingTarget::hold() {
   held_ = true;
   settle();
+}
+
+void PingTarget::resume() {
+  const bool has_begun = first_sent_ != TimePoint{};
+  if (!has_begun) return;
+  fill_with_connections();
+  for (const auto& connection : connections_) fill(*connection);
 }
 
 void PingTarget::give_up() {

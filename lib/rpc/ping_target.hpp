@@ -30,6 +30,8 @@ class PingTarget {
   Task<void> run();
   /// Sends no more: finished as soon as nothing is under way.
   void hold();
+  /// The run is no longer paused: sends what may be sent now.
+  void resume();
   /// Nothing more is counted.
   void finish();
   bool finished() const { return finished_; }
@@ -67,7 +69,8 @@ class PingTarget {
   Task<void> probe_once(std::uint64_t seq, TimePoint due);
 
   bool closed_loop() const;
-  bool may_send() const;
+  bool has_more() const;
+  bool may_send() const { return has_more() && !run_.paused; }
   bool wants_end() const;
   PingConnection* next_connection();
   /// False when nothing can take a probe now.

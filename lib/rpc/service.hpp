@@ -44,7 +44,7 @@ struct SessionLimits {
   std::size_t concurrency = 256;                      ///< calls of all connections that run
   bool synchronous = false;                           ///< instant methods too wait for their turn
   std::size_t max_waiting = 1024;                     ///< calls that wait to run; then "busy"
-  Framing framing = Framing::unknown;                 ///< of every connection
+  Framing framing = Framing::unknown;                 ///< that every client must use, if any
   bool reads_on_when_full = true;  ///< a connection of whose calls one waits to run
 };
 

@@ -7,6 +7,8 @@
 #include <algorithm>
 
 #include "os/socket.hpp"
+#include "rpc/dispatch.hpp"
+#include "wire/start.hpp"
 
 namespace handoff {
 namespace {
@@ -56,7 +58,6 @@ Session::Session(Service& service, LiveConnection connection)
       framing_(connection.framing),
       dialect_(connection.dialect) {
   service.sessions.push_back(this);
-  if (framing_ == Framing::unknown) framing_ = service.limits.framing;
   if (service.draining_) state_ = State::draining;
   if (connection.read.empty()) return;
   partial_ = std::make_unique<ReceiveBuffer>(connection.read.size());
@@ -87,20 +88,20 @@ Task<void> Session::serve(std::unique_ptr<Opening> opening) {
   for (;;) {
     const Next next = session.step();
     if (next == Next::end) co_return;
-    if (next == Next::readable || next == Next::writable) {
-      co_await session.stream_.ready(next == Next::readable ? EPOLLIN : EPOLLOUT);
-    } else {
-      co_await pause(session, next);
+    if (next == Next::turn) {
+      co_await pause(session);
+      continue;
     }
+    session.waits_for_call_ = next == Next::call_finished;
+    co_await session.stream_.ready(next == Next::readable   ? EPOLLIN
+                                   : next == Next::writable ? EPOLLOUT
+                                                            : EPOLLHUP);
+    session.waits_for_call_ = false;
   }
 }
 
-Task<void> Session::pause(Session& session, Next reason) {
-  if (reason == Next::turn) co_return co_await session.service_.reactor.yield();
-  session.waits_for_call_ = true;
-  session.calls_->one_finished.clear();
-  co_await session.calls_->one_finished;
-  session.waits_for_call_ = false;
+Task<void> Session::pause(Session& session) {
+  co_await session.service_.reactor.yield();
 }
 
 void Session::drain() {
@@ -113,6 +114,7 @@ Session::Next Session::step() {
   limit_ = Limit::none;
   if (calls_ && calls_->running == 0) calls_.reset();
   if (unsent_) send_unsent();
+  if (calls_ && client_has_left()) calls_->client_left.cancel();
   if (state_ == State::lingering) return linger();
   if (unsent_) {
     due_ = kNever;  // a frame that we do not read is not late
@@ -148,22 +150,25 @@ Session::Next Session::read_more() {
     case IoResult::Outcome::would_block: return wait_for_input();
     case IoResult::Outcome::end:
       state_ = State::ended;
-      sniff(input.bytes());
-      // The last line needs no newline. A frame that was cut off can't be answered.
-      if (framing_ != Framing::lines || input.empty()) return Next::turn;
-      input.append(std::string_view("\n"));
-      return process(input, true);
+      return input.empty() ? Next::turn : process(input, true);
     case IoResult::Outcome::broken: set_broken(); return Next::turn;
   }
   return Next::end;
 }
 
-/// Tells the framing by what has come so far, and may never be more: a line can be that short.
-void Session::sniff(std::span<const char> bytes) {
-  if (framing_ != Framing::unknown || !is_text(bytes)) return;
-  const std::string_view text(bytes.data(), bytes.size());
-  const std::size_t newline = text.find('\n');
-  if (newline != std::string_view::npos && newline > 0) framing_ = Framing::lines;
+/// Nothing of what a stranger sends is parsed, neither now nor later.
+void Session::judge(ReceiveBuffer& input, std::string& out, bool complete) {
+  const JudgedStart judged = judge_start(input.bytes(), service_.limits.framing, complete);
+  switch (judged.start) {
+    case Start::undecided: break;
+    case Start::lines: framing_ = Framing::lines; break;
+    case Start::length: framing_ = Framing::length; break;
+    case Start::stranger:
+      append_answer_to_stranger(out, input.bytes());
+      state_ = State::refused;
+      return input.clear();
+  }
+  input.consume(judged.blanks);
 }
 
 /// Whether a line that was partial still is, so that its start need not be searched again.
@@ -176,11 +181,12 @@ bool Session::goes_on(std::span<const char> line_part, const ReceiveBuffer& inpu
 Session::Next Session::process(ReceiveBuffer& input, bool drained_socket) {
   std::string& out = service_.output;
   out.clear();
-  if (framing_ == Framing::unknown) {
-    framing_ = sniff_framing(input.bytes(), service_.limits.max_frame);
-  }
+  const bool complete = state_ == State::ended;
+  if (framing_ == Framing::unknown) judge(input, out, complete);
+  // The last line needs no newline. A frame that was cut off can't be answered.
+  if (complete && framing_ == Framing::lines) input.append(std::string_view("\n"));
   int frames = 0;
-  bool partial = false;
+  bool partial = framing_ == Framing::unknown;
   while (!partial && frames < kFramesPerTurn && out.size() < service_.limits.max_unsent &&
          has_room_for_call()) {
     const std::uint32_t limit = service_.limits.max_frame;
@@ -291,16 +297,19 @@ void Session::answer_request(const ParsedRequest& parsed, std::string& out) {
     return refuse({ErrorCode::method_not_found, problem, request.id, request.dialect}, out);
   }
   if (must_wait(*method)) {
-    if (!calls_) calls_ = std::make_unique<Calls>(service_.reactor);
-    PendingCall* place = ordered ? &calls_->in_order.emplace_back() : nullptr;
+    PendingCall* place = ordered ? &calls().in_order.emplace_back() : nullptr;
     return start_call(*method, request,
                       {request.dialect, !request.is_notification(), place, nullptr});
   }
-  const std::string_view result = method->instant(request);
+  const InstantResult result = run_instant(*method, request);
   if (request.is_notification()) return;
+  if (const auto* error = std::get_if<Result>(&result)) {
+    return refuse({error->code, error->message, request.id, request.dialect}, out);
+  }
   std::string& target = place_for_reply(ordered, out);
   FrameWriter writer(target, framing_);
-  append_reply(target, request.dialect, method->quoted_name, result, request.id);
+  append_reply(target, request.dialect, method->quoted_name, std::get<std::string_view>(result),
+               request.id);
   if (writer.body_size() > service_.limits.max_frame) {
     writer.restart();
     append_error(target, request.dialect, ErrorCode::handler_failed, too_long(service_.limits), {},
@@ -324,17 +333,18 @@ void Session::answer_batch(std::span<const ParsedRequest> requests, std::string&
     const Method* method = service_.handlers->find(request.method);
     if (method != nullptr && must_wait(*method)) {
       ++batch->left;
-      if (!calls_) calls_ = std::make_unique<Calls>(service_.reactor);
       start_call(*method, request, {request.dialect, !request.is_notification(), nullptr, batch});
       continue;
     }
-    const std::string_view result = method == nullptr ? "" : method->instant(request);
+    const InstantResult result = method != nullptr ? run_instant(*method, request)
+                                                   : Result::error(ErrorCode::method_not_found,
+                                                                   no_such_method(request.method));
     if (request.is_notification()) continue;
-    if (method == nullptr) {
-      append_error(reply, request.dialect, ErrorCode::method_not_found,
-                   no_such_method(request.method), {}, request.id);
+    if (const auto* error = std::get_if<Result>(&result)) {
+      append_error(reply, request.dialect, error->code, error->message, {}, request.id);
     } else {
-      append_reply(reply, request.dialect, method->quoted_name, result, request.id);
+      append_reply(reply, request.dialect, method->quoted_name, std::get<std::string_view>(result),
+                   request.id);
     }
     collect(*batch, std::exchange(reply, {}));
   }
@@ -393,7 +403,8 @@ void Session::start_call(const Method& method, const Request& request, ReplyPlac
   call.deadline = deadline_after(service_.reactor.now(), service_.limits.call_timeout);
   NextCall next{service_.handlers, &method, std::move(call), std::move(place)};
   service_.call_begins();
-  if (calls_->running < service_.limits.max_calls) return run(std::move(next));
+  if (client_has_left()) calls().client_left.cancel();
+  if (calls().running < service_.limits.max_calls) return run(std::move(next));
   calls_->next.push_back(std::move(next));
 }
 
@@ -416,23 +427,40 @@ void Session::start_next_calls() {
   }
 }
 
+/// Nothing that is written reaches it. One that has ended its sending side may still read.
+bool Session::client_has_left() const {
+  return state_ == State::broken || stream_.hung_up();
+}
+
+Session::Calls& Session::calls() {
+  if (!calls_) calls_ = std::make_unique<Calls>();
+  return *calls_;
+}
+
 /// Waits for its turn, then runs. Both take from the call's time.
 Task<void> Session::run_call(Session& session, NextCall next) {
   Service& service = session.service_;
   const std::string id = next.call.id;
   std::string name = next.method->quoted_name;
   if (name.empty()) name = quoted_reply_name(next.call.method);
-  Result result;
-  auto outcome = Semaphore::Outcome::acquired;
+  const bool ends_with_client =
+      next.place.wanted && next.method->supervision == Supervision::server;
+  Cancellation* const client_left = ends_with_client ? &session.calls_->client_left : nullptr;
+  Result result = result_for_no_client();
+  std::optional<Semaphore::Outcome> outcome = Semaphore::Outcome::acquired;
   if (!next.turn) {
-    outcome = co_await service.running.acquire(next.call.deadline);
+    const auto waited = co_await race(service.reactor, service.running.acquire(next.call.deadline),
+                                      kNever, client_left);
+    outcome = waited.value;
     if (outcome == Semaphore::Outcome::acquired) next.turn = SemaphorePlace(service.running);
     session.call_waits_no_more();
   }
-  switch (outcome) {
+  if (!outcome) co_return session.complete(next.place, name, id, std::move(result));
+  switch (*outcome) {
     case Semaphore::Outcome::acquired: {
       const SemaphorePlace turn = std::move(next.turn);
-      result = co_await run_method(*next.method, std::move(next.call));
+      result =
+          co_await run_method(service.reactor, *next.method, std::move(next.call), client_left);
       break;
     }
     case Semaphore::Outcome::full:
@@ -447,7 +475,7 @@ Task<void> Session::run_call(Session& session, NextCall next) {
 
 void Session::call_waits_no_more() {
   --calls_->waiting;
-  if (waits_for_call_ && !service_.limits.reads_on_when_full) calls_->one_finished.set();
+  if (waits_for_call_ && !service_.limits.reads_on_when_full) stream_.interrupt();
 }
 
 void Session::complete(const ReplyPlace& place, std::string_view name, std::string_view id,
@@ -463,6 +491,11 @@ void Session::complete(const ReplyPlace& place, std::string_view name, std::stri
   }
   if (result.is_error()) {
     append_error(body, place.dialect, result.code, result.message, result.json, id);
+    if (body.size() > service_.limits.max_frame) {
+      body.clear();
+      append_error(body, place.dialect, ErrorCode::handler_failed, too_long(service_.limits), {},
+                   id);
+    }
   }
   std::string& out = service_.output;
   out.clear();
@@ -494,7 +527,7 @@ void Session::complete(const ReplyPlace& place, std::string_view name, std::stri
   } else {
     send(out);
   }
-  if (waits_for_call_) return calls_->one_finished.set();
+  if (waits_for_call_) return stream_.interrupt();
   const bool newly_blocked = !was_blocked && unsent_ && !deferred_;
   const bool last = calls_->running == 0;
   if (last) calls_.reset();
@@ -580,10 +613,12 @@ void Session::on_timer() {
     case Limit::linger: set_broken(); break;
     case Limit::frame:
       service_.output.clear();
-      if (partial_) sniff(partial_->bytes());
-      refuse({ErrorCode::timed_out, "the rest of the frame did not arrive in time", {}, dialect_},
-             service_.output);
-      state_ = State::refused;
+      if (framing_ == Framing::unknown) judge(*partial_, service_.output, true);
+      if (state_ != State::refused) {
+        refuse({ErrorCode::timed_out, "the rest of the frame did not arrive in time", {}, dialect_},
+               service_.output);
+        state_ = State::refused;
+      }
       send(service_.output);
       break;
   }

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "async/race.hpp"
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
 #include "async/task.hpp"
@@ -41,12 +42,18 @@ class Session final : private Timer {
 
  private:
   /// What the coroutine waits for before the next step.
-  enum class Next { readable, writable, call_finished, turn, end };
+  enum class Next {
+    readable,
+    writable,
+    call_finished,  ///< or the client has left
+    turn,
+    end
+  };
   enum class State : std::uint8_t {
     open,
     draining,   ///< goes as soon as nothing is under way
     ended,      ///< the client sends no more; what runs is still answered
-    refused,    ///< the client broke the protocol; it gets what was written, and is closed
+    refused,    ///< no client, or it broke the protocol; it gets what was written, and is closed
     lingering,  ///< all was written; wait until the refused client has read it
     broken,     ///< nothing can be written any more
   };
@@ -78,12 +85,11 @@ class Session final : private Timer {
   };
   /// Calls that did not finish at once. Only there while there are some, or are waited for.
   struct Calls {
-    explicit Calls(Reactor& reactor) : one_finished(reactor) {}
     std::list<PendingCall> in_order;  ///< without id: their replies leave in this order
     std::list<NextCall> next;         ///< of batches, when as many run as may
     std::size_t running = 0;
     std::size_t waiting = 0;  ///< of those, for a place among all that run
-    Event one_finished;
+    Cancellation client_left;
   };
 
   Session(Service& service, LiveConnection connection);
@@ -94,7 +100,7 @@ class Session final : private Timer {
     LiveConnection connection;
   };
   static Task<void> serve(std::unique_ptr<Opening> opening);
-  static Task<void> pause(Session& session, Next reason);
+  static Task<void> pause(Session& session);
 
   Next step();
   Next read_more();
@@ -105,7 +111,7 @@ class Session final : private Timer {
   Next give_back();
   void keep_rest(ReceiveBuffer& input);
 
-  void sniff(std::span<const char> bytes);
+  void judge(ReceiveBuffer& input, std::string& out, bool complete);
   bool goes_on(std::span<const char> line_part, const ReceiveBuffer& input) const;
   void answer(std::string_view body, std::string& out);
   void answer_request(const ParsedRequest& parsed, std::string& out);
@@ -116,6 +122,8 @@ class Session final : private Timer {
   void start_next_calls();
   static Task<void> run_call(Session& session, NextCall next);
   void call_waits_no_more();
+  bool client_has_left() const;
+  Calls& calls();
   bool must_wait(const Method& method) const;
   void collect(Batch& batch, std::string_view reply) const;
   void complete(const ReplyPlace& place, std::string_view name, std::string_view id, Result result);
@@ -141,13 +149,13 @@ class Session final : private Timer {
   std::unique_ptr<std::string> peer_;    ///< its address as text, once a method asked
   std::unique_ptr<std::string> unsent_;  ///< bytes that the client does not take, if any
   TimePoint due_ = kNever;  ///< when a partial frame must be whole, or a lingering client gone
-  Framing framing_;
+  Framing framing_;         ///< unknown until the start of the connection was judged
   Dialect dialect_ = Dialect::article;  ///< of the last valid request
   State state_ = State::open;
   Limit limit_ = Limit::none;
   bool unprocessed_ = false;  ///< partial_ may hold whole frames, left when a turn ended
   bool returned_ = false;
-  bool waits_for_call_ = false;  ///< calls_->one_finished is awaited
+  bool waits_for_call_ = false;  ///< until one has finished, or the client has left
   bool deferred_ = false;        ///< unsent_ waits for no more than the end of the turn
 };
 

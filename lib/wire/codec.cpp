@@ -19,20 +19,6 @@ DecodedFrame decode_line(std::span<const char> bytes, std::uint32_t max_body) {
   return {DecodedFrame::Outcome::complete, body, newline + 1};
 }
 
-bool is_text(std::span<const char> bytes) {
-  return std::all_of(bytes.begin(), bytes.end(), [](char byte) {
-    return (byte >= 0x20 && byte < 0x7F) || byte == '\n' || byte == '\r' || byte == '\t';
-  });
-}
-
-Framing sniff_framing(std::span<const char> bytes, std::uint32_t max_body) {
-  if (bytes.size() < frame::kHeaderSize) return Framing::unknown;
-  if (decode_frame(bytes, max_body).outcome != DecodedFrame::Outcome::oversized) {
-    return Framing::length;
-  }
-  return is_text(bytes.first(frame::kHeaderSize)) ? Framing::lines : Framing::length;
-}
-
 /// JSON has newlines only between its tokens, where they can go.
 void FrameWriter::finish_line() {
   const auto start = out_.begin() + static_cast<std::ptrdiff_t>(start_);

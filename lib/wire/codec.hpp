@@ -47,13 +47,6 @@ inline DecodedFrame decode_frame(std::span<const char> bytes, std::uint32_t max_
 /// the carriage return in front of that. The body of a blank line is empty.
 DecodedFrame decode_line(std::span<const char> bytes, std::uint32_t max_body);
 
-/// Which framing a client uses, by its first bytes; unknown while there are fewer than four.
-/// `max_body` is at most frame::kHighestMaxBody.
-Framing sniff_framing(std::span<const char> bytes, std::uint32_t max_body);
-
-/// Whether all of `bytes` could stand in a line of text.
-bool is_text(std::span<const char> bytes);
-
 /// Writes `length` as a header to `header[0..3]`.
 inline void encode_header(char* header, std::uint32_t length) {
   header[0] = static_cast<char>(length);

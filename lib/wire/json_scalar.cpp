@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "wire/json_scalar.hpp"
 
+#include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstddef>
-#include <cstdlib>
-#include <string>
+#include <limits>
 
 namespace handoff {
 namespace {
@@ -19,6 +20,32 @@ std::size_t take_digits(std::string_view& text) {
   while (count < text.size() && text[count] >= '0' && text[count] <= '9') ++count;
   text.remove_prefix(count);
   return count;
+}
+
+/// Whether the first digit other than 0 stands for ten or more, exponent included. `text` is a
+/// number that is not 0.
+bool is_large(std::string_view text) {
+  const std::string_view digits = text.substr(0, text.find_first_of("eE"));
+  const std::size_t first = digits.find_first_of("123456789");
+  const std::size_t point = std::min(digits.find('.'), digits.size());
+  const auto distance = static_cast<long>(point) - static_cast<long>(first);
+  const long power = distance > 0 ? distance - 1 : distance;
+  if (digits.size() == text.size()) return power > 0;
+
+  std::string_view exponent = text.substr(digits.size() + 1);
+  const bool is_negative = exponent.starts_with('-');
+  if (is_negative || exponent.starts_with('+')) exponent.remove_prefix(1);
+  long shift = std::numeric_limits<long>::max();  // remains when it has too many digits for a long
+  std::from_chars(exponent.data(), exponent.data() + exponent.size(), shift);
+  return is_negative ? power > shift : shift > -power;
+}
+
+/// Not strtod(3), whose decimal point is that of the locale. A number too small for a double is
+/// read as 0; from_chars reports it in the same way as one that is too large.
+bool fits_double(std::string_view text) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() ? std::isfinite(value) : !is_large(text);
 }
 
 }  // namespace
@@ -42,7 +69,7 @@ bool is_json_number(std::string_view text) {
   }
   if (!rest.empty()) return false;
   if (digits <= kSafeDigits && exponent_digits <= kSafeExponentDigits) return true;
-  return std::isfinite(std::strtod(std::string(text).c_str(), nullptr));
+  return fits_double(text);
 }
 
 }  // namespace handoff

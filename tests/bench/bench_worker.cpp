@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "cli/worker_main.hpp"
+#include "os/parse_number.hpp"
 
 namespace {
 
@@ -22,7 +23,8 @@ using handoff::Result;
 using handoff::Task;
 
 handoff::Duration seconds_of(const Call& call) {
-  const std::chrono::duration<double> seconds(std::atof(call.params.c_str()));
+  const std::chrono::duration<double> seconds(
+      handoff::parse_number<double>(call.params).value_or(0));
   return std::chrono::duration_cast<handoff::Duration>(seconds);
 }
 
@@ -42,7 +44,7 @@ Task<Result> wait(handoff::Reactor& reactor, Call call) {
 /// Chance begins anew with the number of the worker.
 unsigned seed() {
   const char* number = std::getenv("HANDOFF_WORKER");
-  return number == nullptr ? 0 : static_cast<unsigned>(std::atoi(number));
+  return number == nullptr ? 0 : handoff::parse_number<unsigned>(number).value_or(0);
 }
 
 Task<Result> vary(handoff::Reactor& reactor, bool long_one, Call call) {

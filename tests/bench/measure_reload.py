@@ -6,7 +6,6 @@ connection counts as lost when the server ends it, announced or not. Peers that 
 are left out (`make bench-deps`).
 """
 
-import collections
 import contextlib
 import functools
 import socket
@@ -101,24 +100,36 @@ def peer(start):
         yield Http, server.address, server.pid, server.reload
 
 
-def measure():
-    servers = {"handoff": our_server}
-    for name, start in HTTP_PEERS.items():
-        servers[name] = functools.partial(peer, start)
-    for name, server in servers.items():
-        seen = collections.Counter()
-        lost, failed, over = [], [], threading.Event()
-        with server() as (client, address, pid, reload):
-            threads = load(client, address, lost, failed, over)
+def servers():
+    """Those that are installed, by name."""
+    return {"handoff": our_server,
+            **{name: functools.partial(peer, start) for name, start in HTTP_PEERS.items()}}
+
+
+def reload_under_load(server, reloads: int) -> tuple[int, int, int]:
+    """How many connections of those that stay were lost, how many calls of those that come and go
+    failed, and how many old workers were alive a second after each reload, all reloads together."""
+    old = 0
+    lost, failed, over = [], [], threading.Event()
+    with server() as (client, address, pid, reload):
+        threads = load(client, address, lost, failed, over)
+        try:
             time.sleep(0.5)
-            for _ in range(RELOADS):
+            for _ in range(reloads):
                 before = handoff.children(pid)
                 reload()
                 time.sleep(1)
-                seen["old"] += sum(handoff.alive(worker) for worker in before)
+                old += sum(handoff.alive(worker) for worker in before)
+        finally:
             over.set()
             for thread in threads:
                 thread.join()
-        yield f"{RELOADS} reloads, {name}: long-lived connections lost", f"{len(lost)}"
-        yield f"{RELOADS} reloads, {name}: one-shot calls failed", f"{len(failed)}"
-        yield f"{RELOADS} reloads, {name}: old workers alive 1 s later", f"{seen['old']}"
+    return len(lost), len(failed), old
+
+
+def measure():
+    for name, server in servers().items():
+        lost, failed, old = reload_under_load(server, RELOADS)
+        yield f"{RELOADS} reloads, {name}: long-lived connections lost", f"{lost}"
+        yield f"{RELOADS} reloads, {name}: one-shot calls failed", f"{failed}"
+        yield f"{RELOADS} reloads, {name}: old workers alive 1 s later", f"{old}"

@@ -39,6 +39,9 @@ def nginx(workers: int, body: str = "pong"):
         config.write_text(f"daemon off; pid {directory}/pid; error_log /dev/null;\n"
                           f"worker_processes {workers}; events {{ worker_connections 4096; }}\n"
                           "http { access_log off; keepalive_requests 100000000;\n"
+                          # Else nginx makes directories that only root may make.
+                          + "".join(f"{kind}_temp_path {directory}/{kind};\n" for kind in
+                                    ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")) +
                           f"server {{ listen 127.0.0.1:{port};\n"
                           f"location / {{ return 200 {body}; }} }} }}")
         with subprocess.Popen(["nginx", "-p", directory, "-c", config],

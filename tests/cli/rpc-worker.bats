@@ -627,8 +627,15 @@ USER=C" ''
   expect 0 $'{"out":"pong","result":1}\n{"out":"pong","result":2}' ''
   tool rpc-worker --stdio <<<$'\n\n\n'
   expect 0 '' ''
-  tool rpc-worker --stdio <<<1
-  expect 0 '{"out":"error","result":{"code":-32600,"message":"a request is an object"}}' ''
+  tool rpc-worker --stdio <<<'{}'
+  expect 0 "{\"out\":\"error\",\"result\":{\"code\":-32600,\"message\":\"no field 'in'\"}}" ''
+}
+
+@test "a first line that is no JSON is the last, and the answer says how to call" {
+  tool rpc-worker --stdio <<<$'null\n{"in":"ping"}'
+  expect_match 0 '\{"out":"error","result":\{"code":-32700,"message":"[^"]*rpc-call ADDR --list[^"]*"\}\}' ''
+  tool rpc-worker --stdio <<<$'GET / HTTP/1.1\r\n\r\n{"in":"ping"}'
+  expect_match 0 $'HTTP/1\\.1 400 [^{}]*\r\n\r\n[^{}\n]*rpc-call ADDR --list[^{}\n]*' ''
 }
 
 @test "a line over --max-frame is refused with an error, after what came before it" {

@@ -13,10 +13,11 @@
 #include "wire/codec.hpp"
 #include "wire/frame.hpp"
 #include "wire/message.hpp"
+#include "wire/start.hpp"
 
 /// A whole connection as rpc/session.cpp reads it: what the client sent, in frames or in lines and
 /// in either dialect, is answered in the same, and the same however it arrives and whoever reads
-/// on.
+/// on; and a stranger gets one answer.
 namespace handoff::fuzz {
 namespace {
 
@@ -28,7 +29,8 @@ constexpr std::size_t kPartialSize = 8;
 /// Answers each request with its params.
 class Server {
  public:
-  Server(std::uint32_t max_frame, std::size_t room) : max_frame_(max_frame), input_(room) {}
+  Server(std::uint32_t max_frame, Framing expected, std::size_t room)
+      : max_frame_(max_frame), expected_(expected), input_(room) {}
 
   void receive(std::string_view piece) {
     if (refused_) return;
@@ -48,19 +50,15 @@ class Server {
   /// The client sends no more; the last line needs no newline.
   void end() {
     if (refused_ || !partial_) return;
-    const std::string_view rest = partial_->text();
-    if (framing_ == Framing::unknown && is_text(rest) &&
-        rest.find('\n') != std::string_view::npos) {
-      framing_ = Framing::lines;
-    }
-    if (framing_ != Framing::lines) return;
-    partial_->append("\n");
+    ended_ = true;
     process(*partial_);
-    check(!partial_, "nothing is left of lines that have ended");
+    check(framing_ != Framing::unknown || refused_, "what has ended is judged");
+    check(framing_ == Framing::length || !partial_, "nothing is left of lines that have ended");
   }
 
   Framing framing() const { return framing_; }
   bool refused() const { return refused_; }
+  bool is_stranger() const { return refused_ && framing_ == Framing::unknown; }
   /// Goes on as another worker does that the connection was moved to.
   void move() {
     if (refused_) return;
@@ -77,8 +75,9 @@ class Server {
 
  private:
   void process(WatchedBuffer& input) {
-    if (framing_ == Framing::unknown) framing_ = sniff_framing(input.get().bytes(), max_frame_);
-    while (!refused_) {
+    if (framing_ == Framing::unknown) judge(input);
+    if (ended_ && framing_ == Framing::lines) input.append("\n");
+    while (!refused_ && framing_ != Framing::unknown) {
       const bool is_line = framing_ == Framing::lines;
       const DecodedFrame frame = is_line ? decode_line(input.get().bytes(), max_frame_)
                                          : decode_frame(input.get().bytes(), max_frame_);
@@ -94,6 +93,22 @@ class Server {
       input.get().consume(frame.size);
     }
     keep_rest(input);
+  }
+
+  void judge(WatchedBuffer& input) {
+    const JudgedStart judged = judge_start(input.get().bytes(), expected_, ended_);
+    switch (judged.start) {
+      case Start::undecided: break;
+      case Start::lines: framing_ = Framing::lines; break;
+      case Start::length: framing_ = Framing::length; break;
+      case Start::stranger:
+        check(out_.empty(), "only the start can be a stranger's");
+        append_answer_to_stranger(out_, input.get().bytes());
+        refused_ = true;
+        return input.get().clear();
+    }
+    input.get().consume(judged.blanks);
+    check(framing_ != Framing::unknown || input.text().size() < 8, "what is undecided is short");
   }
 
   void keep_rest(WatchedBuffer& input) {
@@ -149,18 +164,26 @@ class Server {
   }
 
   std::uint32_t max_frame_;
+  Framing expected_;
   WatchedBuffer input_;
   std::unique_ptr<WatchedBuffer> partial_;
   std::unique_ptr<MessageParser> parser_ = std::make_unique<MessageParser>();
   Framing framing_ = Framing::unknown;
   Dialect dialect_ = Dialect::article;
   bool refused_ = false;
+  bool ended_ = false;
   std::size_t replies_ = 0;
   std::string out_;
 };
 
 /// What the client gets, it can read.
 void check_replies(const Server& server) {
+  if (server.is_stranger()) {
+    const bool is_http = server.out().starts_with("HTTP/1.1 400 ");
+    const std::string line = is_http ? "{}\n" : server.out();
+    check(line.find('\n') == line.size() - 1, "a stranger gets one line");
+    return check(value_of(line).is_object(), "the line is a reply");
+  }
   ReceiveBuffer buffer(server.out().size());
   buffer.append(server.out());
   MessageParser parser;
@@ -182,30 +205,34 @@ void check_replies(const Server& server) {
   check(replies == server.replies(), "each reply is a frame of its own");
 }
 
-void run(std::string_view input) {
-  for (const std::uint32_t max_frame : {64U, frame::kDefaultMaxBody}) {
-    Server whole(max_frame, input.size() + 1);
-    whole.receive(input);
-    whole.end();
-    check_replies(whole);
+void run(std::string_view input, std::uint32_t max_frame, Framing expected) {
+  Server whole(max_frame, expected, input.size() + 1);
+  whole.receive(input);
+  whole.end();
+  check_replies(whole);
 
-    Pieces pieces(input);
-    Server server(max_frame, 1 + pieces.below(64));
-    while (!pieces.done()) {
-      server.receive(pieces.next());
-      if (pieces.below(8) == 0) server.move();
-    }
-    server.end();
-    check(server.framing() == whole.framing(), "the framing is told however the bytes come");
-    check(server.refused() == whole.refused(), "a stream is refused however it comes");
-    check(server.out() == whole.out(), "a stream is answered in the same way however it comes");
+  Pieces pieces(input);
+  Server server(max_frame, expected, 1 + pieces.below(64));
+  while (!pieces.done()) {
+    server.receive(pieces.next());
+    if (pieces.below(8) == 0) server.move();
   }
+  server.end();
+  check(server.framing() == whole.framing(), "the framing is told however the bytes come");
+  check(server.refused() == whole.refused(), "a stream is refused however it comes");
+  check(server.out() == whole.out(), "a stream is answered in the same way however it comes");
 }
 
 }  // namespace
 }  // namespace handoff::fuzz
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  handoff::fuzz::run(handoff::fuzz::text_of(data, size));
+  using handoff::Framing;
+  const std::string_view input = handoff::fuzz::text_of(data, size);
+  for (const std::uint32_t max_frame : {64U, handoff::frame::kDefaultMaxBody}) {
+    handoff::fuzz::run(input, max_frame, Framing::unknown);
+  }
+  handoff::fuzz::run(input, 64U, Framing::length);
+  handoff::fuzz::run(input, 64U, Framing::lines);
   return 0;
 }

@@ -9,9 +9,10 @@
 #include "fuzz/support.hpp"
 #include "wire/codec.hpp"
 #include "wire/frame.hpp"
+#include "wire/start.hpp"
 
-/// A stream of lines means the same however it arrives, and is told from frames by its first four
-/// bytes.
+/// A stream of lines means the same however it arrives, and is told from frames, and from what no
+/// client sends, by its first bytes.
 namespace handoff::fuzz {
 namespace {
 
@@ -93,21 +94,38 @@ void check_writing(const Lines& lines) {
         "lines are written as they were read");
 }
 
-void check_sniffing(std::string_view input, std::uint32_t limit) {
-  const bool is_text_at_first = std::all_of(
-      input.begin(), input.begin() + std::min<std::ptrdiff_t>(4, std::ssize(input)), [](char byte) {
-        return (byte >= ' ' && byte <= '~') || byte == '\t' || byte == '\n' || byte == '\r';
-      });
-  const Framing told = is_text_at_first ? Framing::lines : Framing::length;
-  for (std::size_t size = 0; size <= std::min<std::size_t>(input.size(), 6); ++size) {
-    check(sniff_framing(input.substr(0, size), limit) == (size < 4 ? Framing::unknown : told),
-          "four bytes tell the framing, and no more are looked at");
+/// What the first bytes say, found in another way.
+Start start_of(std::string_view bytes) {
+  if (bytes.size() < 4) return Start::undecided;
+  for (const char byte : bytes.substr(0, 4)) {
+    const bool is_text = (byte >= ' ' && byte <= '~') || (byte >= '\t' && byte <= '\r');
+    if (!is_text || byte == '\v' || byte == '\f') return Start::length;
   }
-  check(sniff_framing(input, limit) == (input.size() < 4 ? Framing::unknown : told),
-        "four bytes tell the framing");
+  while (!bytes.empty() &&
+         std::string_view(" \t\r\n").find(bytes.front()) != std::string_view::npos) {
+    bytes.remove_prefix(1);
+  }
+  if (bytes.empty()) return Start::undecided;
+  if (bytes.front() == '{' || bytes.front() == '[') return Start::lines;
+  const bool is_short =
+      bytes.size() < 4 && std::find(bytes.begin(), bytes.end(), '\n') == bytes.end();
+  return is_short ? Start::undecided : Start::stranger;
+}
+
+void check_start(std::string_view input) {
+  for (std::size_t size = 0; size <= input.size(); size += size < 16 ? 1 : input.size() / 8 + 1) {
+    const std::string_view bytes = input.substr(0, size);
+    const JudgedStart judged = judge_start(bytes, Framing::unknown, false);
+    check(judged.start == start_of(bytes), "a connection is judged by its first bytes");
+    check(judged.blanks <= size, "what can be dropped is there");
+    if (judged.start != Start::undecided) return;
+    const JudgedStart rest = judge_start(bytes.substr(judged.blanks), Framing::unknown, false);
+    check(rest.start == Start::undecided && rest.blanks == 0, "blanks are dropped once");
+  }
 }
 
 void run(std::string_view input) {
+  check_start(input);
   for (const std::uint32_t limit : {0U, 16U, frame::kDefaultMaxBody, frame::kHighestMaxBody}) {
     Lines whole;
     WatchedBuffer buffer(input.size());
@@ -116,7 +134,6 @@ void run(std::string_view input) {
     whole.rest = buffer.text();
     check(whole == split(input, limit), "lines are what stands between newlines");
     check(whole == read_pieces(input, limit), "pieces decode as the whole does");
-    check_sniffing(input, limit);
     if (limit == frame::kHighestMaxBody) check_writing(whole);
   }
 }

@@ -5,7 +5,9 @@ Nothing here sleeps for a fixed time. wait_for() asks again and again until a co
 fails the test after a generous deadline.
 """
 
+import array
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -17,15 +19,10 @@ import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 import unittest
-
-# What the tests see does not depend on where they are run: everything else in the environment is dropped.
-for name in list(os.environ):
-    if not re.fullmatch(r"PATH|TMPDIR|HANDOFF_\w+|\w+SAN_OPTIONS", name):
-        del os.environ[name]
-os.environ.setdefault("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("HANDOFF_BIN", ROOT / "build" / "bin"))
@@ -140,6 +137,19 @@ class Connection:
         return reply["result"]
 
 
+def unread(descriptor, request=termios.FIONREAD) -> int:
+    """How many bytes wait in a pipe or socket; with TIOCOUTQ, how much a Unix socket's peer has not
+    read, a little more than the bytes themselves."""
+    count = array.array("i", [0])
+    fcntl.ioctl(descriptor, request, count)
+    return count[0]
+
+
+def is_read(client: Connection) -> bool:
+    """Whether the server has read all that a client of a Unix socket has sent."""
+    return unread(client.socket, termios.TIOCOUTQ) == 0
+
+
 def frame(body: bytes) -> bytes:
     return struct.pack("<I", len(body)) + body
 
@@ -240,8 +250,13 @@ class Server:
         return self
 
     def __exit__(self, *_):
+        """Kills what a failed test has left: also its workers, which may be stopped."""
         if self.process.poll() is None:
+            left = descendants(self.pid)
             self.process.kill()
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         self.process.wait()
         self._reader.join(PATIENCE)
         self.process.stderr.close()
@@ -326,6 +341,11 @@ def children(pid: int) -> list[int]:
     return []
 
 
+def descendants(pid: int) -> list[int]:
+    own = children(pid)
+    return own + [each for child in own for each in descendants(child)]
+
+
 def alive(pid: int) -> bool:
     """Whether the process is there and no zombie."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
@@ -375,4 +395,10 @@ class TestCase(unittest.TestCase):
 
 
 def run_tests():
+    """Runs the tests of the calling file. What they see does not depend on where they are run: all
+    else in the environment is dropped."""
+    for name in list(os.environ):
+        if not re.fullmatch(r"PATH|TMPDIR|HANDOFF_\w+|\w+SAN_OPTIONS", name):
+            del os.environ[name]
+    os.environ.setdefault("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
     unittest.main(argv=[sys.argv[0], "-v", *sys.argv[1:]])

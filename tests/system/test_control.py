@@ -28,7 +28,7 @@ NO_METHOD = -32601
 FAILED = -32000  # and below: handoff's own codes
 
 METHODS = ["drain", "echo", "info", "methods", "metrics", "ping", "reload", "scale", "status",
-           "upgrade", "workers"]
+           "stop", "upgrade", "workers"]
 
 
 def held(connections: int) -> int:

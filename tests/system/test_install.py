@@ -48,7 +48,8 @@ class Installed(installed.TestCase):
         self.assertEqual(names(self.pkgconfig), {"handoff.pc"})
         self.assertLessEqual({"handoff-config.cmake", "handoff-config-version.cmake"},
                              names(self.libdir / "cmake/handoff"))
-        self.assertEqual(names(documents), {"README.md", "LICENSE", "CHANGELOG.md", "examples"})
+        self.assertEqual(names(documents), {"README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md",
+                                            "SECURITY.md", "examples"})
         self.assertEqual(names(documents / "examples"), names(root / "tests/examples"))
         for section in ("1", "7"):
             self.assertEqual(names(manuals / f"man{section}"), names(root / "man", f"*.{section}"))

@@ -945,6 +945,8 @@ def application(environment, start_response):
                 answers.wait_for(20)
                 self.assertLessEqual(set(answers.all[-5:]), {str(pid) for pid in new})
             everyone |= set(server.worker_pids())
+            handoff.wait_for(lambda: all(map(self.heeds_signals, server.worker_pids())),
+                             "the last ones to have begun")
         self.assertLessEqual(set(answers.all), {str(pid) for pid in everyone})
         self.assertGreater(len(set(answers.all)), 5)
         self.assertEqual(server.stop(), 0)

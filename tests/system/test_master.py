@@ -329,7 +329,9 @@ class Stopping(handoff.TestCase):
         self.need_descriptors(2048)
         server = self.start(handoff.master("--handshake", "none", workers=2))
         stuck = server.worker_pids()[0]
-        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (256, 256))
+        # Fewer than the clients, and more than what can be on its way to one worker: the kernel lets
+        # a user have no more descriptors on their way than this.
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (512, 512))
         os.kill(stuck, signal.SIGSTOP)
         answered = 0
         waiting = []

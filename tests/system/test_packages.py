@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""tests/support/install-packages, with programs in place of apt-get that say how they were called."""
+"""tests/support/install-packages, with a program in place of apt-get that says how it was called."""
 
 import os
 import re
@@ -39,7 +39,7 @@ class Packages(handoff.TestCase):
         return path.read_text().splitlines() if path.exists() else []
 
     def install(self, *packages: str):
-        # Programs of the machine are out of reach, but for those that are asked for by their whole names.
+        # The programs of the machine are out of reach.
         script = INSTALL.read_text().replace(":/usr/local/sbin:/usr/sbin:/sbin", "")
         return subprocess.run(["/bin/bash", "-c", script, "install-packages", *packages],
                               capture_output=True, text=True, env={"PATH": str(self.programs)},
@@ -56,8 +56,9 @@ class Packages(handoff.TestCase):
         self.put("jq", "")
         done = self.install("jq", "g++", "libfmt-dev", "strace")
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertRegex(done.stdout, r"^Installing with apt-get( \(by sudo\))?: g\+\+ strace libfmt-dev\n$")
-        self.assertRegex(self.calls()[-1], r"install -y --no-install-recommends g\+\+ strace libfmt-dev$")
+        self.assertRegex(done.stdout, r"^Installing with apt-get( \(by sudo\))?: "
+                                      r"g\+\+ strace libfmt-dev\n$")
+        self.assertRegex(self.calls()[-1], r"install -y g\+\+ strace libfmt-dev$")
 
     def test_a_missing_header_is_found_by_asking_the_compiler(self):
         self.put("c++", 'while read -r line; do [[ $line != missing* ]] || echo "$line"; done')
@@ -69,15 +70,17 @@ class Packages(handoff.TestCase):
     def test_another_distribution_is_told_what_is_missing(self):
         done = self.install("cmake", "strace")
         self.assertEqual((done.returncode, done.stdout), (1, ""))
-        self.assertEqual(done.stderr, "install-packages: this is not Debian: please install what its packages of "
-                                      "these names contain: cmake strace\n")
+        self.assertEqual(done.stderr,
+                         "install-packages: this is not Debian: please install what its packages "
+                         "of these names contain: cmake strace\n")
 
     def test_a_package_source_that_does_not_answer_is_tried_three_times(self):
         self.put_apt_get("exit 100")
         done = self.install("strace")
         self.assertEqual(done.returncode, 69)
         self.assertEqual(len(self.calls()), 3)
-        self.assertRegex(done.stderr, r"(?m)^install-packages: the package source does not answer, .*: strace$")
+        self.assertRegex(done.stderr, r"(?m)^install-packages: the package source does not answer, "
+                                      r".*: strace$")
 
     def test_a_second_try_that_succeeds_is_enough(self):
         self.put_apt_get(f"[[ $(grep -c update {self.directory}/calls) != 1 ]]")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A server behind HAProxy, which speaks TLS with the clients: what README.md advises for a network."""
+"""A server behind HAProxy, which speaks TLS with the clients."""
 
 import os
 import pathlib
@@ -35,8 +35,9 @@ class Proxy(handoff.TestCase):
             if not shutil.which(program):
                 self.skipTest(f"no {program}")
         key, certificate = self.directory / "key.pem", self.directory / "certificate.pem"
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out",
-                        certificate, "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key,
+                        "-out", certificate, "-subj", "/CN=localhost",
+                        "-addext", "subjectAltName=DNS:localhost"],
                        check=True, capture_output=True, timeout=handoff.PATIENCE)
         self.trust = ssl.create_default_context(cadata=certificate.read_text())
         with certificate.open("a") as file:

@@ -3,7 +3,6 @@
 leave; and what is left when all is stopped."""
 
 import contextlib
-import fcntl
 import json
 import os
 import pathlib
@@ -15,7 +14,6 @@ import socket
 import struct
 import subprocess
 import sys
-import termios
 import threading
 import time
 
@@ -137,11 +135,6 @@ class Load:
             right = {"jsonrpc": "2.0", "result": [number], "id": number}
         if reply != right:
             raise AssertionError(f"{reply} for {number}")
-
-
-def is_read(client) -> bool:
-    """Whether the server has read all that a client of a Unix socket has sent."""
-    return fcntl.ioctl(client.socket, termios.TIOCOUTQ, bytes(4)) == bytes(4)
 
 
 class TestCase(handoff.TestCase):
@@ -408,7 +401,7 @@ class Migration(TestCase):
         client = self.open(server)
         frame = handoff.frame(encode("ping", "x"))
         client.socket.sendall(frame[:2])
-        handoff.wait_for(lambda: is_read(client), "the bytes to be read")
+        handoff.wait_for(lambda: handoff.is_read(client), "the bytes to be read")
         self.reload(server)
         client.socket.sendall(frame[2:])
         self.assertEqual(client.receive()["result"], "x")
@@ -419,7 +412,7 @@ class Migration(TestCase):
         text = "".join(chr(97 + number % 26) for number in range(1000000))
         frame = handoff.frame(encode("ping", text))
         client.socket.sendall(frame[:900000])
-        handoff.wait_for(lambda: is_read(client), "the bytes to be read")
+        handoff.wait_for(lambda: handoff.is_read(client), "the bytes to be read")
         before = server.worker_pids()[0]
         for _ in range(3):
             self.reload(server)
@@ -436,7 +429,7 @@ class Migration(TestCase):
             frame = handoff.frame(encode("ping", "x" * size))
             client.rest = frame[size // 2:]
             client.socket.sendall(frame[:size // 2])
-        handoff.wait_for(lambda: all(map(is_read, clients)), "the bytes to be read")
+        handoff.wait_for(lambda: all(map(handoff.is_read, clients)), "the bytes to be read")
         self.reload(server)
         for client in clients:
             client.socket.sendall(client.rest)
@@ -631,7 +624,7 @@ class Migration(TestCase):
             with self.subTest(size), server.connect() as client:
                 line = encode("ping", "x" * 100) + b"\n"
                 client.socket.sendall(line[:size])
-                handoff.wait_for(lambda: is_read(client), "the bytes to be read")
+                handoff.wait_for(lambda: handoff.is_read(client), "the bytes to be read")
                 self.reload(server)
                 client.socket.sendall(line[size:])
                 lines = Lines(client)
@@ -669,6 +662,9 @@ class Migration(TestCase):
     def test_of_more_than_the_master_may_hold(self):
         """It takes from the old worker what it can pass on to the new one."""
         self.need_descriptors(2048)
+        if os.geteuid() != 0:
+            # What the old worker returns at once counts against this user's limit.
+            self.skipTest("no exemption from the limit of descriptors that are on their way")
         for spare, count in ((40, 200), (600, 1200)):
             with self.subTest(spare=spare), contextlib.ExitStack() as stack:
                 server = stack.enter_context(handoff.master("-v", workers=1))

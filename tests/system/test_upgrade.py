@@ -24,6 +24,9 @@ import handoff  # noqa: E402
 MASTER = handoff.tool("rpc-master")
 WORKER = handoff.tool("rpc-worker")
 PR_SET_CHILD_SUBREAPER = 36
+PR_CAPBSET_DROP = 24
+CAP_SYS_ADMIN = 21
+CAP_SYS_RESOURCE = 24
 
 
 def setUpModule():
@@ -795,6 +798,41 @@ class Connections(UpgradeTest):
         self.assertEqual(self.status_of(server, server.pid), 0)
         self.start(handoff.Server(WORKER, "-j", join, ready=False))
         self.assertEqual(client.receive()["result"], 1)
+        self.assertEqual(self.stop(server, pid), 0)
+
+    @handoff.only("connection", "listener", because="the new master holds them all itself")
+    def test_more_connections_than_one_process_may_have_descriptors_move(self):
+        self.move_more_than_the_limit()
+
+    @handoff.only("connection", "listener", because="the new master holds them all itself")
+    def test_without_privileges_they_move_too(self):
+        """Then the kernel lets no more descriptors be in flight than the sender may open."""
+        libc = ctypes.CDLL(None)
+
+        def drop_privileges():
+            for capability in CAP_SYS_ADMIN, CAP_SYS_RESOURCE:
+                libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+
+        self.move_more_than_the_limit(preexec_fn=drop_privileges)
+
+    def move_more_than_the_limit(self, **server):
+        self.need_descriptors(4096)
+        server = self.launch("-v", workers=6, command=(WORKER, "-C", "4"), **server)
+        clients = [self.open(server) for _ in range(1800)]
+        for number, client in enumerate(clients):
+            self.assertEqual(client.result("ping", number), number)
+        # The new master and its workers have the same limit.
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (512, 512))
+        workers = set(server.worker_pids())
+        pid = self.upgrade(server, server.pid)
+        self.assertEqual(self.status_of(server, server.pid), 0, server.lines[-20:])
+        for number, client in enumerate(clients):
+            client.send("info", number)
+        for client in clients:
+            self.assertNotIn(client.receive()["result"]["pid"], workers)
+        self.assertEqual(self.ask("status")["connections"], len(clients))
+        said = "\n".join(server.lines)
+        self.assertNotRegex(said, r"Too many open files|killed|cannot receive|[1-9]\d* connections cut off")
         self.assertEqual(self.stop(server, pid), 0)
 
     @handoff.only("connection", "listener", because="the new master holds them all itself")

@@ -32,6 +32,14 @@ inline std::size_t open_descriptors() {
   return static_cast<std::size_t>(std::distance(begin(entries), end(entries)));
 }
 
+/// The number that the next descriptor gets. With a limit of so many more, at most so many more can
+/// be opened.
+inline std::size_t next_descriptor() {
+  const Fd next(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  REQUIRE(next.valid());
+  return static_cast<std::size_t>(next.get());
+}
+
 /// Checks that as many descriptors are open when it goes as were when it came. Make it first.
 class DescriptorCheck {
  public:

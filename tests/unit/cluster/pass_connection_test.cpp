@@ -28,7 +28,8 @@ class Cluster final : private WorkerLink::Owner {
     CHECK(write(theirs.get(), hello.data(), hello.size()) > 0);
     ends_.push_back(std::move(theirs));
     links_.push_back(std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(*this),
-                                                  Handshake::full, number, std::move(ours)));
+                                                  custody_, Handshake::full, number,
+                                                  std::move(ours)));
     links_.back()->start();
     reactor_.run([](Reactor& reactor) -> Task<void> {
       for (int i = 0; i < 3; ++i) co_await reactor.yield();
@@ -54,9 +55,11 @@ class Cluster final : private WorkerLink::Owner {
   void others_shall_accept(WorkerLink&) override {}
   void requests_told(WorkerLink&) override {}
   void worker_closed(WorkerLink&, const std::string&) override {}
-  bool can_hold_more() const override { return true; }
+  void connections_lost(WorkerLink&, std::size_t) override {}
+  bool passes_on() const override { return true; }
 
   Reactor reactor_;
+  std::shared_ptr<Custody> custody_ = std::make_shared<Custody>(reactor_, 4);
   std::vector<Fd> ends_;
   std::deque<std::shared_ptr<WorkerLink>> links_;
 };

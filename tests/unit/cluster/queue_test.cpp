@@ -85,8 +85,8 @@ class Cluster final : private WorkerLink::Owner {
     ScriptedWorker& worker = workers.emplace_back();
     worker.end = std::move(theirs);
     worker.link = std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(*this),
-                                               Handshake::full, static_cast<int>(workers.size()),
-                                               std::move(ours));
+                                               custody_, Handshake::full,
+                                               static_cast<int>(workers.size()), std::move(ours));
     worker.link->start();
     turn();
     queue.add(*worker.link);
@@ -130,9 +130,11 @@ class Cluster final : private WorkerLink::Owner {
     problem = what;
     queue.retire(link);
   }
-  bool can_hold_more() const override { return true; }
+  void connections_lost(WorkerLink&, std::size_t) override {}
+  bool passes_on() const override { return true; }
 
   Reactor reactor_;
+  std::shared_ptr<Custody> custody_ = std::make_shared<Custody>(reactor_, 4);
 
  public:
   Queue queue;

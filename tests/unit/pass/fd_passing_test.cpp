@@ -251,6 +251,57 @@ TEST_CASE("a peer that died with messages unread resets first; its own can still
   CHECK(receive(ours, 1).outcome == ReceiveOutcome::end);
 }
 
+TEST_CASE("a message that was looked at stays, and its descriptors are copies") {
+  const test::DescriptorCheck check;
+  const auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
+  const auto [read_end, write_end] = make_pipe();
+  send(ours, "first", {write_end.get(), write_end.get()});
+  send(ours, "second");
+  for (int i = 0; i < 2; ++i) {
+    std::array<char, 64> buffer{};
+    const ReceiveResult seen = recv_fds(theirs.get(), buffer, 2, Receive::look);
+    CHECK(seen.outcome == ReceiveOutcome::received);
+    CHECK(std::string_view(buffer.data(), seen.size) == "first");
+    REQUIRE(seen.descriptors.size() == 2);
+    CHECK(test::same_file(seen.descriptors[1].get(), write_end.get()));
+    CHECK(test::closes_on_exec(seen.descriptors[1].get()));
+  }
+  drop_message(theirs.get());
+  CHECK(receive(theirs, 2).text == "second");
+  drop_message(theirs.get());  // there is none
+  CHECK(receive(theirs, 2).outcome == ReceiveOutcome::would_block);
+}
+
+TEST_CASE("a message is dropped also when the reset by its dead sender comes first") {
+  auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
+  send(theirs, "first");
+  send(theirs, "second");
+  send(ours, "unread");
+  theirs.reset();
+  drop_message(ours.get());
+  CHECK(receive(ours, 1).text == "second");
+}
+
+TEST_CASE("want of descriptors is told from too many of them") {
+  const test::DescriptorCheck check;
+  const auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
+  const auto outcome = [&](std::size_t count, std::size_t spare, Receive how) {
+    send(ours, "!", std::vector<int>(count, ours.get()));
+    std::array<char, 64> buffer{};
+    const test::DescriptorLimit limit(test::next_descriptor() + spare);
+    const ReceiveResult result = recv_fds(theirs.get(), buffer, 4, how);
+    if (how == Receive::look) drop_message(theirs.get());
+    return std::pair(result.outcome, result.lacks_descriptors);
+  };
+  for (const Receive how : {Receive::take, Receive::look}) {
+    CHECK(outcome(4, 400, how) == std::pair(ReceiveOutcome::received, false));
+    CHECK(outcome(4, 3, how) == std::pair(ReceiveOutcome::truncated, true));
+    CHECK(outcome(4, 0, how) == std::pair(ReceiveOutcome::truncated, true));
+    CHECK(outcome(5, 400, how) == std::pair(ReceiveOutcome::truncated, false));
+    CHECK(outcome(50, 400, how) == std::pair(ReceiveOutcome::truncated, false));
+  }
+}
+
 TEST_CASE("descriptors that nobody received are closed with their socket") {
   auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
   auto [read_end, write_end] = make_pipe();

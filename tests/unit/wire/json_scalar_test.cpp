@@ -4,9 +4,13 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
+#include <clocale>
+#include <cstdlib>
 #include <random>
 #include <string>
 #include <string_view>
+
+#include "unit/support.hpp"
 
 namespace handoff {
 namespace {
@@ -35,6 +39,55 @@ TEST_CASE("what is written otherwise is no number") {
     CAPTURE(text);
     CHECK(!is_json_number(text));
   }
+}
+
+TEST_CASE("a number is too large for a double, or only too small, whatever its form") {
+  const std::string zeros(400, '0');
+  for (const std::string& text :
+       {std::string("1.5e308"), std::string("1e-999"), std::string("-1.5e-999"), "0." + zeros + "1",
+        "0." + zeros + "1e500", "1" + zeros + "e-200", "0." + zeros + "1e-999999999999999999999",
+        std::string("0e999"), std::string("0.0e99999999999999999999")}) {
+    CAPTURE(text);
+    CHECK(is_json_number(text));
+  }
+  for (const std::string& text :
+       {std::string("1.5e309"), std::string("-1.5e999"), "1" + zeros, "1" + zeros + ".5e-50",
+        "0." + zeros + "1e900", std::string("0.1e999999999999999999999"), "-9" + zeros + "e+1"}) {
+    CAPTURE(text);
+    CHECK(!is_json_number(text));
+  }
+}
+
+/// Makes a locale with a decimal comma the current one for as long as it lives, where there is one.
+class CommaLocale {
+ public:
+  CommaLocale() {
+    for (const char* name : {"de_DE.UTF-8", "fr_FR.UTF-8", "comma"}) {
+      if (std::setlocale(LC_NUMERIC, name) != nullptr) break;
+    }
+  }
+  ~CommaLocale() { std::setlocale(LC_NUMERIC, "C"); }
+  static bool is_there() { return *std::localeconv()->decimal_point == ','; }
+};
+
+TEST_CASE("the locale does not matter to a number") {
+  // glibc finds a locale of this name below LOCPATH; it is compiled here if it can be.
+  const test::TemporaryDirectory folder;
+  setenv("LOCPATH", folder.path("").c_str(), 1);
+  const std::string command =
+      "localedef -i de_DE -f UTF-8 '" + folder.path("comma") + "' >/dev/null 2>&1";
+  [[maybe_unused]] const int status = std::system(command.c_str());
+  {
+    const CommaLocale locale;
+    if (CommaLocale::is_there()) {
+      CHECK(!is_json_number("1.5e999"));
+      CHECK(!is_json_number("-1.5e9999"));
+      CHECK(is_json_number("1.5e300"));
+    } else {
+      MESSAGE("skipped: no locale with a decimal comma");
+    }
+  }
+  unsetenv("LOCPATH");
 }
 
 TEST_CASE("a NUL is no end of a number or a word") {

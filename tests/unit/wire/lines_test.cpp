@@ -26,10 +26,6 @@ DecodedFrame decode(std::string_view text, std::uint32_t max_body = kLimit) {
   return decode_line(bytes_of(text), max_body);
 }
 
-Framing sniff(std::string_view text, std::uint32_t max_body = kLimit) {
-  return sniff_framing(bytes_of(text), max_body);
-}
-
 /// All bodies of `text`, as a session would find them.
 std::vector<std::string> lines_of(std::string_view text) {
   std::vector<std::string> lines;
@@ -127,75 +123,6 @@ TEST_CASE("the limit is the body's: a carriage return at the end does not count"
   CHECK(decode(longest + "\rx", 100).outcome == Outcome::oversized);
   CHECK(decode(longest + "\r\r", 100).outcome == Outcome::oversized);
   CHECK(decode(longest + "x\r\n", 100).outcome == Outcome::oversized);
-}
-
-// Telling the framing.
-
-TEST_CASE("fewer than four bytes do not tell the framing") {
-  for (const std::string_view bytes : {"", "{", "{}", "{}\n", "\n\n\n", "\xFF\xFF\xFF"}) {
-    CHECK(sniff(bytes) == Framing::unknown);
-  }
-  CHECK(sniff(std::string_view("\0\0\0", 3)) == Framing::unknown);
-}
-
-TEST_CASE("four bytes of text are the start of lines") {
-  for (const std::string_view bytes :
-       {"{\"in\"", "{\"jsonrpc\"", "[{\"j", "[1]\n", "{}\n{", "null", "  {\"", "\t\t\t\t",
-        "\r\n\r\n", "\n\n\n\n", "GET / HTTP/1.1", "\x7E\x7E\x7E\x7E", "1\n\r\t"}) {
-    CAPTURE(bytes);
-    CHECK(sniff(bytes) == Framing::lines);
-    CHECK(sniff(bytes, frame::kHighestMaxBody) == Framing::lines);
-  }
-}
-
-TEST_CASE("any four bytes that can be text are over the highest limit as a length") {
-  std::string text = "\t\n\r";
-  for (char byte = 0x20; byte < 0x7F; ++byte) text.push_back(byte);
-  for (const char first : text) {
-    for (const char fourth : text) {
-      for (const char inner : {'\t', ' ', '~'}) {
-        const std::string bytes{first, inner, inner, fourth};
-        if (sniff(bytes, frame::kHighestMaxBody) != Framing::lines) FAIL_CHECK(bytes);
-      }
-    }
-  }
-}
-
-TEST_CASE("a length within the limit is a length, whatever its bytes look like") {
-  CHECK(sniff(std::string(4, '\0')) == Framing::length);
-  CHECK(sniff(four(0x1B, 0, 0, 0)) == Framing::length);
-  CHECK(sniff(four('a', 'b', 0, 0)) == Framing::length);
-  CHECK(sniff(four('\n', 0, 0, 0)) == Framing::length);
-  CHECK(sniff(four(0, 0, 0x10, 0)) == Framing::length);
-  CHECK(sniff(four('a', 'b', 'c', 7), frame::kHighestMaxBody) == Framing::length);
-  CHECK(sniff(four(0, 0, 0, 8), frame::kHighestMaxBody) == Framing::length);
-}
-
-TEST_CASE("what is neither a good length nor text is a length that is too long") {
-  CHECK(sniff(four(0xFF, 0xFF, 0xFF, 0xFF)) == Framing::length);
-  CHECK(sniff(four(1, 0, 0x10, 0)) == Framing::length);
-  CHECK(sniff(four('a', 'b', 'c', 7)) == Framing::length);
-  CHECK(sniff(four('a', 'b', 'c', 0x7F)) == Framing::length);
-  CHECK(sniff(four('{', '"', 0xC3, 0xA9)) == Framing::length);
-  CHECK(sniff(four(0xEF, 0xBB, 0xBF, '{')) == Framing::length);
-  CHECK(sniff(four(0x16, 3, 1, 2)) == Framing::length);  // TLS
-}
-
-TEST_CASE("the framing is told by the first four bytes, whatever follows") {
-  CHECK(sniff("{\"a\"\xFF") == Framing::lines);
-  CHECK(sniff("null" + std::string(4, '\0')) == Framing::lines);
-  CHECK(sniff(four(5, 0, 0, 0) + "{}\n{}\n") == Framing::length);
-}
-
-TEST_CASE("text is what can be printed, and white space") {
-  for (int byte = 0; byte < 256; ++byte) {
-    CAPTURE(byte);
-    const char bytes[] = {'x', static_cast<char>(byte), 'x'};
-    const bool expected =
-        (byte >= 0x20 && byte <= 0x7E) || byte == '\t' || byte == '\n' || byte == '\r';
-    CHECK(is_text(bytes) == expected);
-  }
-  CHECK(is_text({}));
 }
 
 // Writing lines.

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+#include "async/race.hpp"
+
+namespace handoff {
+
+Cancellation::~Cancellation() {
+  for (RaceBase* race : races_) race->cancellation_ = nullptr;
+}
+
+void Cancellation::cancel() {
+  cancelled_ = true;
+  for (RaceBase* race : races_) race->end_early(RaceEnd::cancelled);
+}
+
+void RaceBase::enter(std::coroutine_handle<> waiter) {
+  waiter_ = waiter;
+  set(deadline_);
+  if (cancellation_ != nullptr) cancellation_->races_.push_back(this);
+}
+
+void RaceBase::leave() {
+  if (!waiter_) return;
+  if (end_ != RaceEnd::finished) reactor_.unpost(waiter_);
+  waiter_ = nullptr;
+  cancel();
+  if (cancellation_ != nullptr) std::erase(cancellation_->races_, this);
+}
+
+/// The task is not destroyed here: whoever cancels may be called by it.
+void RaceBase::end_early(RaceEnd why) {
+  if (end_ != RaceEnd::finished) return;
+  end_ = why;
+  reactor_.post_last(waiter_);
+}
+
+}  // namespace handoff

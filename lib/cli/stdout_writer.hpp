@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "async/reactor.hpp"
+#include "async/stream.hpp"
+#include "async/task.hpp"
+
+namespace handoff {
+
+/// Writes text to stdout while the reactor goes on with everything else: a reader of stdout that
+/// pauses holds up nothing but the output. Text is kept until it can be written, so a program that
+/// makes much of it asks is_behind() before it makes more. O_NONBLOCK of stdout does not matter.
+class StdoutWriter {
+ public:
+  /// The reactor must outlive it. It does not close stdout.
+  explicit StdoutWriter(Reactor& reactor);
+  StdoutWriter(const StdoutWriter&) = delete;
+  StdoutWriter& operator=(const StdoutWriter&) = delete;
+  ~StdoutWriter();
+
+  Reactor& reactor() const { return stream_.reactor(); }
+
+  /// Writes what is added, for as long as the reactor runs. Spawn it before anything else here is
+  /// awaited. Throws SystemError ("write, on stdout: ...") when stdout can't be written to; see
+  /// also end_if_reader_has_gone().
+  Task<void> run();
+
+  /// Adds to what is to be written. Does not block.
+  void add(std::string_view text);
+  /// Writes what stdout takes at once. Does not block. Throws as run() does.
+  void write_now();
+  /// Drops what is not written yet.
+  void discard();
+  bool is_empty() const { return text_.empty(); }
+  /// Whether at least kBehind bytes wait to be written.
+  bool is_behind() const { return text_.size() - written_ >= kBehind; }
+
+  /// Waits until is_behind() is false. One coroutine at a time.
+  Task<void> caught_up();
+  /// Waits until is_behind() is true. One coroutine at a time.
+  Task<void> fell_behind();
+  /// Waits until all is written. One coroutine at a time.
+  Task<void> drained();
+
+  static constexpr std::size_t kBehind = 64 * 1024;
+
+ private:
+  Stream stream_;
+  std::string text_;
+  std::size_t written_ = 0;  ///< of text_
+  Event added_;
+  Event caught_up_;
+  Event fell_behind_;
+  Event drained_;
+};
+
+}  // namespace handoff

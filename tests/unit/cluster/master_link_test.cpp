@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+#include "cluster/master_link.hpp"
+
+#include <doctest/doctest.h>
+#include <sys/resource.h>
+
+#include <cerrno>
+#include <csignal>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "async/reactor.hpp"
+#include "os/socket.hpp"
+#include "unit/support.hpp"
+
+namespace handoff {
+namespace {
+
+/// A worker's end of a channel, and the master's in the hands of the test.
+class Channel final : private MasterLink::Owner {
+ public:
+  Channel() {
+    auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
+    master_ = std::move(ours);
+    link = std::make_shared<MasterLink>(reactor_, static_cast<MasterLink::Owner&>(*this),
+                                        std::move(theirs));
+  }
+
+  /// What the master reads in each of its turns, from the first on, when connections with so many
+  /// unread bytes are returned.
+  std::vector<std::size_t> batches(const std::vector<std::size_t>& unread) {
+    std::vector<std::size_t> batches;
+    const auto body = [&]() -> Task<void> {
+      link->start(1000);
+      co_await turns();
+      CHECK(read() == 0);  // HELLO and READY
+      for (const std::size_t size : unread) give_back(size);
+      do {
+        co_await turns();
+        batches.push_back(read());
+      } while (batches.back() > 0);
+    };
+    reactor_.run(body());
+    return batches;
+  }
+
+  Task<void> turns() {
+    for (int i = 0; i < 20; ++i) co_await reactor_.yield();
+  }
+
+  void give_back(std::size_t unread) {
+    Work work;
+    work.read.assign(unread, 'x');
+    work.connection = std::move(make_socket_pair(SOCK_STREAM).first);
+    link->give_back(std::move(work));
+  }
+
+  /// Reads all that is there; how many descriptors came.
+  std::size_t read() {
+    std::size_t count = 0;
+    std::vector<char> packet(channel::kMaxMessage);
+    for (;;) {
+      const ReceiveResult result = recv_fds(master_.get(), packet, channel::kMaxDescriptors);
+      if (result.outcome != ReceiveOutcome::received) return count;
+      count += result.descriptors.size();
+    }
+  }
+
+  std::shared_ptr<MasterLink> link;
+  std::vector<std::size_t> not_returned;  ///< unread bytes of each connection
+
+ private:
+  void connection_passed(Work) override {}
+  void listeners_passed(std::vector<Fd>) override {}
+  void listeners_missed() override {}
+  void accept_asked() override {}
+  void queue_passed(Fd, Fd) override {}
+  void connections_missed(std::size_t) override {}
+  void connection_not_returned(std::size_t unread, int error) override {
+    CHECK(error == EFBIG);
+    not_returned.push_back(unread);
+  }
+  void drain_asked(channel::Drain) override {}
+  void master_gone() override {}
+  void all_sent() override {}
+  std::uint64_t requests() const override { return 0; }
+
+  Reactor reactor_;
+  Fd master_;
+};
+
+TEST_CASE("a worker returns one message at a time, when the master has read the last") {
+  const test::DescriptorCheck check;
+  Channel channel;
+  CHECK(channel.batches(std::vector<std::size_t>(40)) == std::vector<std::size_t>{16, 16, 8, 0});
+  CHECK(channel.link->idle());
+}
+
+TEST_CASE("a connection whose unread bytes no file can hold ends, and others are returned") {
+  const test::DescriptorCheck check;
+  Channel channel;
+  const auto before = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit limit{};
+  getrlimit(RLIMIT_FSIZE, &limit);
+  const rlimit lowered{channel::kMaxRead, limit.rlim_max};
+  REQUIRE(setrlimit(RLIMIT_FSIZE, &lowered) == 0);
+  const std::vector<std::size_t> batches = channel.batches({0, channel::kMaxRead + 1, 0});
+  setrlimit(RLIMIT_FSIZE, &limit);
+  std::signal(SIGXFSZ, before);
+  CHECK(batches == std::vector<std::size_t>{2, 0});
+  CHECK(channel.not_returned == std::vector<std::size_t>{channel::kMaxRead + 1});
+  CHECK(channel.link->idle());
+}
+
+}  // namespace
+}  // namespace handoff

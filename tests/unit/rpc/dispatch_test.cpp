@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+#include "rpc/dispatch.hpp"
+
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "unit/support.hpp"
+
+namespace handoff {
+namespace {
+
+Method native(Handler handler, Supervision supervision = Supervision::server) {
+  return {"\"m\"", {}, std::move(handler), supervision};
+}
+
+Method instant(InstantHandler handler) {
+  return {"\"m\"", std::move(handler), {}, Supervision::server};
+}
+
+Method giving(Result result, Supervision supervision = Supervision::server) {
+  return native([result = std::move(result)](const Call&) -> Task<Result> { co_return result; },
+                supervision);
+}
+
+Result result_of(const Method& method, TimePoint deadline = kNever) {
+  Reactor reactor;
+  Call call;
+  call.params = "[1]";
+  call.deadline = deadline;
+  return reactor.run_for_result(run_method(reactor, method, std::move(call)));
+}
+
+TEST_CASE("a result and an error's data are given on if they are JSON") {
+  const Result result = result_of(giving(Result::success("{\"a\":[1,2]}")));
+  CHECK(result.json == "{\"a\":[1,2]}");
+  CHECK(!result.is_error());
+  const Result error = result_of(giving(Result::error(ErrorCode::busy, "full", "{\"a\":1}")));
+  CHECK(error.code == ErrorCode::busy);
+  CHECK(error.message == "full");
+  CHECK(error.json == "{\"a\":1}");
+  CHECK(result_of(giving(Result::error(ErrorCode::busy, "full"))).code == ErrorCode::busy);
+}
+
+TEST_CASE("a result or data that is no JSON becomes an error that says what is wrong") {
+  const std::string too_deep = std::string(64, '[') + std::string(64, ']');
+  for (const std::string& text :
+       {std::string(), std::string("1}{"), std::string("1,\"id\":2"), std::string("nul"),
+        std::string("\"\xff\""), std::string("\"a\nb\""), std::string("1\n2"), too_deep}) {
+    CAPTURE(text);
+    const Result result = result_of(giving(Result::success(text)));
+    CHECK(result.code == ErrorCode::handler_failed);
+    CHECK(result.message.starts_with("the method's result is not JSON: "));
+    CHECK(result.json.empty());
+    if (text.empty()) continue;
+    const Result data = result_of(giving(Result::error(ErrorCode::busy, "full", text)));
+    CHECK(data.code == ErrorCode::handler_failed);
+    CHECK(data.message.starts_with("the method's error data is not JSON: "));
+    CHECK(data.json.empty());
+  }
+}
+
+TEST_CASE("what an instant handler gives is checked too, and its request's params are given on") {
+  const auto of = [](InstantHandler handler) { return result_of(instant(std::move(handler))); };
+  CHECK(of([](const Request& request) { return request.params; }).json == "[1]");
+  CHECK(of([](const Request&) { return std::string_view("{}"); }).json == "{}");
+  CHECK(of([](const Request&) { return std::string_view("1}"); }).code ==
+        ErrorCode::handler_failed);
+  // A part of the params is not all of them.
+  CHECK(of([](const Request& request) { return request.params.substr(0, 2); }).code ==
+        ErrorCode::handler_failed);
+}
+
+TEST_CASE("whatever a handler throws is an internal error") {
+  struct NoException {};
+  const auto check = [](const Method& method, std::string_view message) {
+    const Result result = result_of(method);
+    CHECK(result.code == ErrorCode::internal_error);
+    CHECK(result.message == message);
+  };
+  const auto fails = [](const Call&) -> Task<Result> {
+    throw std::runtime_error("failed");
+    co_return Result();
+  };
+  check(native(fails), "failed");
+  check(native(fails, Supervision::handler), "failed");
+  check(native([](const Call&) -> Task<Result> { throw std::runtime_error("no coroutine"); }),
+        "no coroutine");
+  check(native([](const Call&) -> Task<Result> {
+          throw NoException();
+          co_return Result();
+        }),
+        "the method threw no std::exception");
+  check(instant([](const Request&) -> std::string_view { throw std::runtime_error("at once"); }),
+        "at once");
+  check(instant([](const Request&) -> std::string_view { throw NoException(); }),
+        "the method threw no std::exception");
+}
+
+TEST_CASE("a handler is ended at its deadline, unless it keeps it itself") {
+  for (const Supervision supervision : {Supervision::server, Supervision::handler}) {
+    Reactor reactor;
+    const TimePoint deadline = reactor.now() + std::chrono::milliseconds(1);
+    const Duration late = supervision == Supervision::server ? Duration(std::chrono::hours(1))
+                                                             : std::chrono::milliseconds(1);
+    const Method method = native(
+        [&reactor, late](Call call) -> Task<Result> {
+          co_await reactor.sleep_until(call.deadline + late);
+          co_return Result::success("1");
+        },
+        supervision);
+    Call call;
+    call.deadline = deadline;
+    const Result result = reactor.run_for_result(run_method(reactor, method, std::move(call)));
+    if (supervision == Supervision::server) {
+      CHECK(result.code == ErrorCode::timed_out);
+      CHECK(result.message == "the method did not answer in time");
+    } else {
+      CHECK(result.json == "1");
+    }
+  }
+}
+
+}  // namespace
+}  // namespace handoff
