@@ -100,10 +100,12 @@ ReceiveOptions parse(Tool& tool) {
 
 ExitCode run(Tool& tool) {
   const ReceiveOptions options = parse(tool);
+  if (options.keep) tool.run_long(handoff::Orphans::leave);
   handoff::Received received;
   {
-    const handoff::SignalMask signals{SIGTERM, SIGINT, SIGHUP};
+    const handoff::SignalMask signals(handoff::ending_signals({SIGTERM, SIGINT, SIGHUP}));
     handoff::Reactor reactor;
+    const handoff::DropNotice notice(reactor, tool.log);
     handoff::ReceiveCommand command(reactor, signals, options, tool.log);
     received = reactor.run_for_result(command.run());
   }

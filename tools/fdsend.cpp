@@ -77,9 +77,12 @@ handoff::SendOptions parse(Tool& tool) {
 ExitCode run(Tool& tool) {
   std::optional<handoff::SignalMask> signals;  // outlives what is given up when a signal comes
   handoff::Reactor reactor;
-  handoff::SendCommand command(reactor, parse(tool), tool.log);
+  const handoff::DropNotice notice(reactor, tool.log);
+  handoff::SendOptions options = parse(tool);
+  if (options.keep) tool.run_long(handoff::Orphans::leave);
+  handoff::SendCommand command(reactor, std::move(options), tool.log);
   reactor.run(command.open_sources());
-  signals.emplace({SIGTERM, SIGINT, SIGHUP});
+  signals.emplace(handoff::ending_signals({SIGTERM, SIGINT, SIGHUP}));
   return reactor.run_for_result(command.run(*signals));
 }
 

@@ -166,12 +166,12 @@ ExitCode run(Tool& tool) {
   options.successor.argv = tool.argv;
   // Its workers have as long as ours.
   options.successor.ready_timeout = 2 * options.supervisor.ready_timeout;
-  handoff::raise_descriptor_limit();
-  tool.adopt_orphans();
+  tool.run_long(handoff::Orphans::adopt);
   const handoff::SignalMask signals(
       {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2},
       handoff::SignalMask::Until::exit);
   handoff::Reactor reactor;
+  const handoff::DropNotice notice(reactor, tool.log);
   handoff::Master master(reactor, signals, std::move(options), handoff::report_to(tool.log));
   const auto cut_off = reactor.run_for_result(master.run());
   if (cut_off.workers == 0 && cut_off.connections == 0) return ExitCode::done;

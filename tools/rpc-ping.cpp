@@ -17,7 +17,6 @@
 #include "cli/stdout_writer.hpp"
 #include "cli/tool_main.hpp"
 #include "os/error.hpp"
-#include "os/fd.hpp"
 #include "os/signals.hpp"
 #include "rpc/ping.hpp"
 #include "rpc/ping_report.hpp"
@@ -28,10 +27,10 @@ using handoff::Address;
 using handoff::Duration;
 using handoff::ExitCode;
 using handoff::InvalidArgument;
-using handoff::Log;
 using handoff::PingOptions;
 using handoff::PingReportOptions;
 using handoff::PingResult;
+using handoff::StderrLog;
 using handoff::Tool;
 using Pace = PingOptions::Pace;
 
@@ -91,10 +90,9 @@ struct PaceOptions {
 };
 
 /// Chooses how results are shown: each probe on a line, as dots, or not at all.
-void choose_report(const Tool& tool, const PingOptions& ping, bool flood,
-                   PingReportOptions& report) {
+void choose_report(Tool& tool, const PingOptions& ping, bool flood, PingReportOptions& report) {
   const bool terminal = isatty(STDOUT_FILENO) != 0;
-  const bool quiet = tool.log.level() == Log::Level::quiet;
+  const bool quiet = tool.log.level() == StderrLog::Level::quiet;
   const bool slow =
       (ping.pace == Pace::interval && ping.interval >= std::chrono::milliseconds(200)) ||
       (ping.pace == Pace::rate && ping.rate <= 5);
@@ -103,9 +101,13 @@ void choose_report(const Tool& tool, const PingOptions& ping, bool flood,
   report.lines = !quiet && (report.json || !flood);
   report.flush_lines = !report.dots && (terminal || slow);
   report.shows_pace = ping.pace == Pace::flood || ping.pace == Pace::adaptive;
+  const std::string start = isatty(STDERR_FILENO) != 0 ? "\r" : "";  // over the "^\" that it shows
+  report.status = [&tool, start](std::string_view line) {
+    tool.log.plain(start + std::string(line));
+  };
   report.error = [&tool](std::string_view text) { tool.log.error(text); };
   report.info = [&tool](std::string_view text) { tool.log.info(text); };
-  if (tool.log.level() == Log::Level::verbose) {
+  if (tool.log.level() == StderrLog::Level::verbose) {
     report.detail = [&tool](std::string_view text) { tool.log.detail(text); };
   }
 }
@@ -187,9 +189,10 @@ handoff::Task<void> discard_at_signal(const handoff::SignalMask& signals,
 
 ExitCode run(Tool& tool) {
   CommandLine line = parse(tool);
-  handoff::raise_descriptor_limit();
+  tool.run_long(handoff::Orphans::leave);
   const handoff::SignalMask signals({SIGINT, SIGQUIT}, handoff::SignalMask::Until::exit);
   handoff::Reactor reactor;
+  const handoff::DropNotice notice(reactor, tool.log);
   handoff::StdoutWriter output(reactor);
   line.report.out = [&output](std::string_view text) {
     output.add(text);

@@ -39,7 +39,7 @@ std::string last_words(const std::string& data) {
 
 }  // namespace
 
-CallCommand::CallCommand(Reactor& reactor, CallOptions options, const Log& log)
+CallCommand::CallCommand(Reactor& reactor, CallOptions options, StderrLog& log)
     : reactor_(reactor),
       options_(std::move(options)),
       log_(log),

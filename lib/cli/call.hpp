@@ -14,8 +14,8 @@
 
 #include "async/reactor.hpp"
 #include "cli/exit_status.hpp"
-#include "cli/log.hpp"
 #include "cli/render.hpp"
+#include "cli/stderr_log.hpp"
 #include "cli/stdout_writer.hpp"
 #include "os/address.hpp"
 #include "rpc/client.hpp"
@@ -43,7 +43,7 @@ struct CallOptions {
 /// What rpc-call does: one call, or one for each line of stdin; results on stdout.
 class CallCommand {
  public:
-  CallCommand(Reactor& reactor, CallOptions options, const Log& log);
+  CallCommand(Reactor& reactor, CallOptions options, StderrLog& log);
   CallCommand(const CallCommand&) = delete;
   CallCommand& operator=(const CallCommand&) = delete;
 
@@ -90,7 +90,7 @@ class CallCommand {
 
   Reactor& reactor_;
   CallOptions options_;
-  const Log& log_;
+  StderrLog& log_;
   std::unique_ptr<Client> client_;
   TimePoint deadline_ = kNever;
   int retries_left_;

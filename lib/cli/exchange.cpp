@@ -36,10 +36,10 @@ Address parse_socket(std::string_view word, int dash) {
   return address;
 }
 
-Exchange::Exchange(Reactor& reactor, ExchangeOptions options, const Log& log)
+Exchange::Exchange(Reactor& reactor, ExchangeOptions options, StderrLog& log)
     : reactor_(reactor),
       options_(std::move(options)),
-      log_(log),
+      report_refused_(reactor, [&log](std::string_view line) { log.error(line); }),
       deadline_(deadline_after(Clock::now(), options_.timeout)) {
   if (options_.socket.kind == Address::Kind::inherited) {
     int listening = 0;
@@ -82,8 +82,8 @@ Task<std::optional<Fd>> Exchange::accept() {
         if (is_allowed_peer(accepted.fd.get(), options_.allowed_uids)) {
           co_return std::move(accepted.fd);
         }
-        log_.error(fmt::format("accept, on {}: user {} is refused (--allow-uid allows it)", name(),
-                               peer_uid(accepted.fd.get())));
+        report_refused_(fmt::format("accept, on {}: user {} is refused (--allow-uid allows it)",
+                                    name(), peer_uid(accepted.fd.get())));
         break;
       }
     }

@@ -11,9 +11,10 @@
 #include <string_view>
 #include <vector>
 
+#include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
-#include "cli/log.hpp"
+#include "cli/stderr_log.hpp"
 #include "os/address.hpp"
 #include "os/listener.hpp"
 #include "os/socket.hpp"
@@ -37,7 +38,7 @@ struct ExchangeOptions {
 class Exchange {
  public:
   /// Binds when it is to listen: throws what listen_on throws.
-  Exchange(Reactor& reactor, ExchangeOptions options, const Log& log);
+  Exchange(Reactor& reactor, ExchangeOptions options, StderrLog& log);
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
 
@@ -63,7 +64,7 @@ class Exchange {
 
   Reactor& reactor_;
   ExchangeOptions options_;
-  const Log& log_;
+  LimitedLine report_refused_;
   TimePoint deadline_;
   std::optional<Listener> listener_;
   std::optional<Readiness> readiness_;

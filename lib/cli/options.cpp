@@ -171,7 +171,7 @@ std::pair<std::string, std::string> split_name_value(std::string_view text, std:
   return {std::string(text.substr(0, equals)), std::string(text.substr(equals + 1))};
 }
 
-Report report_to(const Log& log) {
+Report report_to(StderrLog& log) {
   return [&log](Severity severity, std::string_view text) {
     switch (severity) {
       case Severity::error: return log.error(text);

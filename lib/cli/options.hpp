@@ -11,7 +11,7 @@
 
 #include "async/reactor.hpp"
 #include "cli/exchange.hpp"
-#include "cli/log.hpp"
+#include "cli/stderr_log.hpp"
 #include "cli/tool_main.hpp"
 #include "cluster/report.hpp"
 #include "os/address.hpp"
@@ -84,6 +84,6 @@ std::uint64_t parse_max_requests(std::string_view text);
 std::pair<std::string, std::string> split_name_value(std::string_view text, std::string_view form);
 
 /// The lines of a life cycle, said as the log's level allows. The log must outlive it.
-Report report_to(const Log& log);
+Report report_to(StderrLog& log);
 
 }  // namespace handoff

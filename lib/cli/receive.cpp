@@ -12,6 +12,7 @@
 
 #include "os/describe.hpp"
 #include "os/error.hpp"
+#include "os/program.hpp"
 #include "pass/fd_passing.hpp"
 #include "pass/handover.hpp"
 #include "pass/sources.hpp"
@@ -22,6 +23,9 @@ namespace {
 
 /// Senders that are connected at a time; further ones wait in the backlog.
 constexpr std::size_t kMaxSenders = 64;
+
+/// Lines about senders that failed, within a second.
+constexpr std::size_t kSenderBurst = 32;
 
 /// The first descriptor of sd_listen_fds(3).
 constexpr int kFirstListenFd = 3;
@@ -39,11 +43,14 @@ std::size_t wait_and_retry(int fd, short event, std::string_view attempt, std::s
   }
 }
 
-/// Blocks until all is written. Throws SystemError ("write, on stdout: ...").
+/// Blocks until all is written. Throws SystemError ("write, on stdout: ..."); see also
+/// end_if_reader_has_gone().
 void write_to_stdout(std::string_view bytes) {
   while (!bytes.empty()) {
     bytes.remove_prefix(wait_and_retry(STDOUT_FILENO, POLLOUT, "write", "stdout", [&] {
-      return write(STDOUT_FILENO, bytes.data(), bytes.size());
+      const ssize_t size = write(STDOUT_FILENO, bytes.data(), bytes.size());
+      if (size < 0) end_if_reader_has_gone(errno);
+      return size;
     }));
   }
 }
@@ -103,10 +110,12 @@ SpawnOptions plan(const ReceiveOptions& receive, const Received& received) {
 }  // namespace
 
 ReceiveCommand::ReceiveCommand(Reactor& reactor, const SignalMask& signals, ReceiveOptions options,
-                               const Log& log)
+                               StderrLog& log)
     : reactor_(reactor),
       options_(std::move(options)),
       log_(log),
+      report_failed_(
+          reactor, [&log](std::string_view line) { log.error(line); }, kSenderBurst),
       signals_(signals),
       exchange_(reactor, options_.exchange, log),
       places_(reactor, options_.max_processes, kMaxSenders),
@@ -158,7 +167,7 @@ Task<void> ReceiveCommand::receive_from(Fd socket) {
     if (is_only_one || !options_.keep) {
       error_ = std::current_exception();
     } else {
-      log_.error(error.what());  // one sender of many
+      report_failed_(error.what());  // one sender of many
     }
   }
   --senders_;

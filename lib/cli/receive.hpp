@@ -8,12 +8,13 @@
 #include <utility>
 #include <vector>
 
+#include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "async/semaphore.hpp"
 #include "async/stream.hpp"
 #include "cli/exchange.hpp"
 #include "cli/exit_status.hpp"
-#include "cli/log.hpp"
+#include "cli/stderr_log.hpp"
 #include "os/process.hpp"
 #include "os/signals.hpp"
 
@@ -51,7 +52,7 @@ class ReceiveCommand {
  public:
   /// Throws SystemError when the command can't be executed: that shall not cost a descriptor.
   ReceiveCommand(Reactor& reactor, const SignalMask& signals, ReceiveOptions options,
-                 const Log& log);
+                 StderrLog& log);
   ReceiveCommand(const ReceiveCommand&) = delete;
   ReceiveCommand& operator=(const ReceiveCommand&) = delete;
 
@@ -76,7 +77,8 @@ class ReceiveCommand {
 
   Reactor& reactor_;
   ReceiveOptions options_;
-  const Log& log_;
+  StderrLog& log_;
+  LimitedLine report_failed_;  ///< of senders, when there are many
   const SignalMask& signals_;
   Exchange exchange_;
   Received received_;

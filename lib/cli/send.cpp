@@ -17,6 +17,9 @@
 namespace handoff {
 namespace {
 
+/// Lines about askers that failed, within a second.
+constexpr std::size_t kAskerBurst = 32;
+
 int parse_descriptor(const std::string& word) {
   const auto number = parse_number<int>(word);
   if (!number || *number < 0) {
@@ -33,8 +36,12 @@ Address parse_tcp(const std::string& word) {
 
 }  // namespace
 
-SendCommand::SendCommand(Reactor& reactor, SendOptions options, const Log& log)
-    : reactor_(reactor), options_(std::move(options)), log_(log) {
+SendCommand::SendCommand(Reactor& reactor, SendOptions options, StderrLog& log)
+    : reactor_(reactor),
+      options_(std::move(options)),
+      log_(log),
+      report_failed_(
+          reactor, [&log](std::string_view line) { log.error(line); }, kAskerBurst) {
   if (options_.sources.empty()) options_.sources = {{Source::Kind::inherited, "0"}};
   const std::size_t count = options_.sources.size();
   if (count > kMaxDescriptorsPerMessage) {
@@ -120,7 +127,7 @@ Task<void> SendCommand::serve(Fd socket) {
   try {
     co_await send(socket.get());
   } catch (const std::exception& error) {
-    log_.error(error.what());
+    report_failed_(error.what());
   }
 }
 

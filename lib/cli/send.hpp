@@ -5,10 +5,11 @@
 #include <string>
 #include <vector>
 
+#include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "cli/exchange.hpp"
 #include "cli/exit_status.hpp"
-#include "cli/log.hpp"
+#include "cli/stderr_log.hpp"
 #include "os/address.hpp"
 #include "os/signals.hpp"
 #include "pass/sources.hpp"
@@ -37,7 +38,7 @@ struct SendOptions {
 class SendCommand {
  public:
   /// Throws InvalidArgument for options that do not go together.
-  SendCommand(Reactor& reactor, SendOptions options, const Log& log);
+  SendCommand(Reactor& reactor, SendOptions options, StderrLog& log);
   SendCommand(const SendCommand&) = delete;
   SendCommand& operator=(const SendCommand&) = delete;
 
@@ -56,7 +57,8 @@ class SendCommand {
 
   Reactor& reactor_;
   SendOptions options_;
-  const Log& log_;
+  StderrLog& log_;
+  LimitedLine report_failed_;  ///< of askers, when there are many
   std::optional<Exchange> exchange_;
   TimePoint deadline_ = kNever;
   std::vector<Fd> descriptors_;

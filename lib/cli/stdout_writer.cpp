@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "os/error.hpp"
+#include "os/program.hpp"
 
 namespace handoff {
 
@@ -46,6 +47,7 @@ void StdoutWriter::write_now() {
       throw SystemError(error.error_number(), error.attempt(), "stdout");
     }
     if (result.outcome == IoResult::Outcome::broken) {
+      end_if_reader_has_gone(result.error_number);
       throw SystemError(result.error_number, "write", "stdout");
     }
     if (!result.done()) break;

@@ -25,7 +25,8 @@ class StdoutWriter {
   Reactor& reactor() const { return stream_.reactor(); }
 
   /// Writes what is added, for as long as the reactor runs. Spawn it before anything else here is
-  /// awaited. Throws SystemError ("write, on stdout: ...") when stdout can't be written to.
+  /// awaited. Throws SystemError ("write, on stdout: ...") when stdout can't be written to; see
+  /// also end_if_reader_has_gone().
   Task<void> run();
 
   /// Adds to what is to be written. Does not block.

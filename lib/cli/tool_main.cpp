@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/tool_main.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -12,8 +10,7 @@
 #include <memory>
 
 #include "os/error.hpp"
-#include "os/fd.hpp"
-#include "os/process.hpp"
+#include "os/program.hpp"
 #include "os/version.hpp"
 #include "wire/message.hpp"
 
@@ -79,7 +76,7 @@ class HelpFormatter : public CLI::Formatter {
 
 /// Data that could not be written was not delivered: that is a failure, even at the very end.
 void flush_stdout() {
-  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+  if (!flush_output(stdout) || std::ferror(stdout) != 0) {
     throw SystemError(errno, "write", "stdout");
   }
 }
@@ -95,14 +92,6 @@ ExitCode run_or_tell(Tool& tool, const std::string& name,
     fmt::print("{} (handoff) {}\n", name, kVersion);
   }
   return ExitCode::done;
-}
-
-/// A standard descriptor that is closed would become our next socket, and be written to as stdout.
-/// What fills its place is open the wrong way round, so that using it fails still.
-void fill_standard_descriptors() {
-  for (int number = STDIN_FILENO; number <= STDERR_FILENO; ++number) {
-    if (!is_open(number)) open("/dev/null", number == STDIN_FILENO ? O_WRONLY : O_RDONLY);
-  }
 }
 
 ExitCode run_and_report(Tool& tool, const std::string& name,
@@ -181,6 +170,17 @@ Tool::Tool(const char* name, int argc, char** words_in)
   app.failure_message(CLI::FailureMessage::simple);
 }
 
+void Tool::run_long(Orphans orphans) {
+  const bool adopts = prepare_to_run_long(orphans);
+  const int error = errno;
+  log.never_wait();
+  if (adopts) return;
+  log.info(
+      fmt::format("become a subreaper: {}; a process that leaves the group of its worker or "
+                  "command, and outlives it, is not ended",
+                  error_text(error)));
+}
+
 void Tool::describe(const std::string& sentence, const std::string& usage) {
   app.description(sentence);
   app.formatter(std::make_shared<HelpFormatter>(usage));
@@ -189,8 +189,8 @@ void Tool::describe(const std::string& sentence, const std::string& usage) {
 void Tool::parse_options() {
   app.allow_extras();
   app.parse(words_);
-  if (more_ > less_) log.set_level(Log::Level::verbose);
-  if (more_ < less_) log.set_level(Log::Level::quiet);
+  if (more_ > less_) log.set_level(StderrLog::Level::verbose);
+  if (more_ < less_) log.set_level(StderrLog::Level::quiet);
 }
 
 void Tool::refuse_option(const std::string& word) const {
@@ -239,19 +239,12 @@ CLI::Option* Tool::add_duration(const std::string& names, Duration& value,
       ->type_name("T");
 }
 
-void Tool::adopt_orphans() const {
-  if (handoff::adopt_orphans()) return;
-  const int error = errno;
-  log.info(
-      fmt::format("become a subreaper: {}; a process that leaves the group of its worker or "
-                  "command, and outlives it, is not ended",
-                  error_text(error)));
-}
-
 int tool_main(const char* name, int argc, char** argv, const std::function<ExitCode(Tool&)>& run) {
   fill_standard_descriptors();
   Tool tool(name, argc, argv);
-  return to_int(run_and_report(tool, name, run));
+  const ExitCode code = run_and_report(tool, name, run);
+  tool.log.catch_up();
+  return to_int(code);
 }
 
 }  // namespace handoff

@@ -10,7 +10,8 @@
 
 #include "async/reactor.hpp"
 #include "cli/exit_status.hpp"
-#include "cli/log.hpp"
+#include "cli/stderr_log.hpp"
+#include "os/program.hpp"
 
 namespace handoff {
 
@@ -20,7 +21,7 @@ class Tool {
   Tool(const char* name, int argc, char** argv);
 
   CLI::App app;                           ///< the tool adds its own options
-  Log log;                                ///< as -v and -q say, once parsed
+  StderrLog log;                          ///< as -v and -q say, once parsed
   std::vector<std::string> argv;          ///< all of the command line
   std::vector<std::string> after_dashes;  ///< the words behind "--"; see parse()
   bool has_dashes = false;
@@ -41,11 +42,13 @@ class Tool {
   /// For a tool that runs no command: throws InvalidArgument when there are words behind "--".
   void refuse_command() const;
 
+  /// Prepares a program that runs until it is told to stop: calls prepare_to_run_long() and
+  /// StderrLog::never_wait(). Where orphans can't be adopted, the tool goes on without, and says
+  /// so. Call it before there are threads or children.
+  void run_long(Orphans orphans);
+
   /// An option that takes a duration: "250ms", "2s", "1m", "1h"; a bare number is seconds.
   CLI::Option* add_duration(const std::string& names, Duration& value, const std::string& help);
-
-  /// See handoff::adopt_orphans. Where that is refused, the tool goes on without, and says so.
-  void adopt_orphans() const;
 
  private:
   void parse_options();

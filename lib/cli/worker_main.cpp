@@ -239,13 +239,18 @@ class Methods {
   std::vector<std::pair<std::string, Forward*>> forwards_;
 };
 
+/// HUP ends a worker that has no directories to list again.
+std::vector<int> signals_of(const Options& options) {
+  if (options.worker.reloads) return {SIGTERM, SIGINT, SIGHUP};
+  return ending_signals({SIGTERM, SIGINT, SIGHUP});
+}
+
 ExitCode run(Tool& tool, const AddMethods& add_own) {
   const Options options = parse(tool);
-  raise_descriptor_limit();
-  ignore_sigpipe();
-  tool.adopt_orphans();
-  const SignalMask signals({SIGTERM, SIGINT, SIGHUP}, SignalMask::Until::exit);
+  tool.run_long(Orphans::adopt);
+  const SignalMask signals(signals_of(options), SignalMask::Until::exit);
   Reactor reactor;
+  const DropNotice notice(reactor, tool.log);
   Processes processes(options.process);
   std::mutex adding;
   const auto make_methods = [&](Reactor& of) -> MakeHandlers {

@@ -28,7 +28,7 @@ Acceptor::Acceptor(Reactor& reactor, Listener listener, AcceptorOwner& owner, Re
     : reactor_(reactor),
       listener_(std::move(listener)),
       owner_(owner),
-      report_(std::move(report)),
+      report_trouble_(reactor, saying(std::move(report), Severity::error)),
       allowed_(std::move(allowed)),
       sharing_(sharing),
       room_(reactor) {
@@ -87,9 +87,10 @@ Task<void> Acceptor::heal_until_closed(std::function<void(bool)> healed) {
     if (closed_ || !listener_->is_shut_down()) continue;
     readiness_.reset();
     if (try_heal(same_socket)) {
-      report_(Severity::error, fmt::format("listen, on {}: a worker had shut the socket down; "
-                                           "listening again",
-                                           listener_->text()));
+      report_trouble_(
+          fmt::format("listen, on {}: a worker had shut the socket down; "
+                      "listening again",
+                      listener_->text()));
       healed(same_socket);
     }
     // Whoever does that again and again is no faster than this.
@@ -108,7 +109,7 @@ bool Acceptor::try_heal(bool& same_socket) {
     return true;
   } catch (const SystemError& error) {
     if (!std::exchange(exhausted_, true)) {
-      report_(Severity::error, fmt::format("{}; trying again", error.what()));
+      report_trouble_(fmt::format("{}; trying again", error.what()));
     }
     return false;
   }
@@ -167,8 +168,8 @@ Acceptor::Outcome Acceptor::accept_burst(bool room_or_not) {
 void Acceptor::report_exhausted(int error_number) {
   if (exhausted_) return;
   exhausted_ = true;
-  report_(Severity::error, fmt::format("accept, on {}: {}; trying again", listener_->text(),
-                                       error_text(error_number)));
+  report_trouble_(
+      fmt::format("accept, on {}: {}; trying again", listener_->text(), error_text(error_number)));
 }
 
 }  // namespace handoff

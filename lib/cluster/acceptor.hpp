@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "cluster/report.hpp"
@@ -90,7 +91,7 @@ class Acceptor {
   std::optional<Listener> listener_;
   std::optional<Readiness> readiness_;
   AcceptorOwner& owner_;
-  Report report_;
+  LimitedLine report_trouble_;
   std::vector<uid_t> allowed_;
   Sharing sharing_;
   Event room_;

@@ -249,10 +249,11 @@ std::shared_ptr<const Handlers> make_handlers(ControlOwner& owner) {
 
 Control::Control(Reactor& reactor, Listener listener, ControlOwner& owner, Report report,
                  std::vector<uid_t> allowed_uids)
-    : report_(std::move(report)),
+    : report_refused_(reactor, saying(report, Severity::error)),
       allowed_uids_(std::move(allowed_uids)),
       service_(reactor, make_handlers(owner), control_limits()),
-      acceptor_(reactor, std::move(listener), static_cast<AcceptorOwner&>(*this), report_) {
+      acceptor_(reactor, std::move(listener), static_cast<AcceptorOwner&>(*this),
+                std::move(report)) {
   service_.on_closed = [this](std::uint64_t) { acceptor_.resume(); };
 }
 
@@ -265,8 +266,8 @@ void Control::accepted(Fd connection, const SocketAddress&) {
   if (is_allowed_peer(connection.get(), allowed_uids_)) {
     return Session::open(service_, {.socket = std::move(connection)});
   }
-  report_(Severity::error, fmt::format("control: user {} is not allowed; see --allow-uid",
-                                       peer_uid(connection.get())));
+  report_refused_(
+      fmt::format("control: user {} is not allowed; see --allow-uid", peer_uid(connection.get())));
 }
 
 }  // namespace handoff

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "cluster/acceptor.hpp"
@@ -75,7 +76,7 @@ class Control final : private AcceptorOwner {
   bool has_room() const override { return service_.open < kMaxConnections; }
   void accepted(Fd connection, const SocketAddress& peer) override;
 
-  Report report_;
+  LimitedLine report_refused_;
   std::vector<uid_t> allowed_uids_;
   Service service_;
   Acceptor acceptor_;

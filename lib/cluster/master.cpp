@@ -63,6 +63,7 @@ Master::Master(Reactor& reactor, const SignalMask& signals, MasterOptions option
       signals_(signals),
       options_(std::move(options)),
       report_(std::move(report)),
+      report_not_taken_(reactor, saying(report_, Severity::error)),
       custody_(std::make_shared<Custody>(reactor,
                                          static_cast<std::size_t>(std::max(options_.workers, 0)))),
       dispatcher_(make_dispatcher()),
@@ -158,6 +159,7 @@ std::size_t Master::credits() const {
 
 Master::Door::Door(Master& master, Listener listener)
     : master_(master),
+      report_refused_(master.reactor_, saying(master.report_, Severity::error)),
       acceptor_(master.reactor_, std::move(listener), static_cast<AcceptorOwner&>(*this),
                 master.report_) {}
 
@@ -165,8 +167,8 @@ void Master::Door::accepted(Fd connection, const SocketAddress&) {
   if (is_allowed_peer(connection.get(), master_.options_.allowed_uids)) {
     return master_.supervisor_.adopt(std::move(connection));
   }
-  master_.report_(Severity::error, fmt::format("join: user {} is not allowed; see --allow-uid",
-                                               peer_uid(connection.get())));
+  report_refused_(
+      fmt::format("join: user {} is not allowed; see --allow-uid", peer_uid(connection.get())));
 }
 
 Task<Supervisor::CutOff> Master::run() {
@@ -522,13 +524,13 @@ void Master::connection_passed(Work work) {
   try {
     dispatcher_->work_arrived(std::move(work));
   } catch (const std::exception& error) {
-    report_(Severity::error, fmt::format("take a connection of the old master: {}", error.what()));
+    report_not_taken_(fmt::format("take a connection of the old master: {}", error.what()));
   }
 }
 
 void Master::connections_missed(std::size_t count) {
-  report_(Severity::error, fmt::format("receive {} of the old master: {}",
-                                       counted(count, "connection"), error_text(EMFILE)));
+  report_not_taken_(fmt::format("receive {} of the old master: {}", counted(count, "connection"),
+                                error_text(EMFILE)));
 }
 
 void Master::master_gone() {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "async/condition.hpp"
+#include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "cluster/acceptor.hpp"
 #include "cluster/control.hpp"
@@ -79,6 +80,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
     void accepted(Fd connection, const SocketAddress& peer) override;
 
     Master& master_;
+    LimitedLine report_refused_;
     Acceptor acceptor_;
   };
 
@@ -147,6 +149,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   const SignalMask& signals_;
   MasterOptions options_;
   Report report_;
+  LimitedLine report_not_taken_;  ///< of connections that the old master passes
   ServiceManager manager_;
   std::shared_ptr<Custody> custody_;
   PassListener* pass_listener_ = nullptr;  ///< the dispatcher, if it is that one

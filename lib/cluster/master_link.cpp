@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <utility>
 
@@ -26,6 +27,12 @@ constexpr auto kReportPause = std::chrono::milliseconds(50);
 constexpr int kMessagesPerTurn = 64;
 
 constexpr auto kRetryPause = std::chrono::milliseconds(10);
+
+/// Whether another try would fail too: memfd_create(2) is not to be had, or the bytes exceed the
+/// limit of file sizes (RLIMIT_FSIZE).
+bool is_permanent(int error_number) {
+  return is_refused(error_number) || error_number == EFBIG;
+}
 
 }  // namespace
 
@@ -265,9 +272,8 @@ bool MasterLink::may_return() {
   return !return_in_flight_ || closed_;
 }
 
-/// How many of the first can be sent: long bytes need a memfd each, and so a descriptor. Where
-/// memfd_create(2) is not to be had, a connection with long bytes ends, lest it holds up the
-/// others.
+/// How many of the first can be sent: long bytes need a memfd each, and so a descriptor. A
+/// connection whose bytes can't be put into one ends, lest it holds up the others.
 std::size_t MasterLink::prepare_returned() {
   std::size_t ready = 0;
   while (ready < std::min(returned_.size(), channel::kMaxEntries)) {
@@ -275,9 +281,11 @@ std::size_t MasterLink::prepare_returned() {
       returned_[ready].put_aside();
       ++ready;
     } catch (const SystemError& error) {
-      if (!is_refused(error.error_number())) break;
+      if (!is_permanent(error.error_number())) break;
       finished_.push_back(returned_[ready].id);
+      const std::size_t unread = returned_[ready].read.size();
       returned_.erase(returned_.begin() + static_cast<std::ptrdiff_t>(ready));
+      owner_.connection_not_returned(unread, error.error_number());
     }
   }
   return ready == 0 ? 0 : std::min(ready, fit_in_message(returned_));

@@ -43,6 +43,9 @@ class MasterLink final : public std::enable_shared_from_this<MasterLink>, privat
     virtual void queue_passed(Fd masters, Fd ours) = 0;
     /// So many connections could not be received, for want of descriptors.
     virtual void connections_missed(std::size_t count) = 0;
+    /// A connection has ended instead of going back to the master: its `unread` bytes did not fit
+    /// into a message, and can't be put into a file (`error`, as errno).
+    virtual void connection_not_returned(std::size_t /*unread*/, int /*error*/) {}
     /// The master passes nothing more.
     virtual void drain_asked(channel::Drain how) = 0;
     /// The master is gone.

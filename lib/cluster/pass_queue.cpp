@@ -13,6 +13,7 @@
 #include "cluster/report.hpp"
 #include "os/error.hpp"
 #include "os/fd.hpp"
+#include "os/memory.hpp"
 
 namespace handoff {
 namespace {
@@ -117,6 +118,12 @@ PassQueue::PassQueue(Reactor& reactor, const Options& options,
   if (most_connections() == 0) {
     throw InvalidArgument(fmt::format("a limit of {} descriptors (ulimit -n) is not enough for {}",
                                       descriptor_limit(), counted(options.workers, "worker")));
+  }
+  if (Queue::memory_size(queue_options(options)) > file_size_limit()) {
+    throw InvalidArgument(fmt::format(
+        "a file size limit of {} bytes (ulimit -f) is not enough for a queue of {} bytes (lower "
+        "--max-frame)",
+        file_size_limit(), Queue::memory_size(queue_options(options))));
   }
   service_.handlers = handler_of_all([this](Call what) { return call(std::move(what)); });
   const auto give_back = [this, closed](LiveConnection connection) {

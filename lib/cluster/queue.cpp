@@ -52,8 +52,12 @@ void Queue::cancel(QueuedCall& call) {
   free(*slot);
 }
 
+std::size_t Queue::memory_size(const Options& options) {
+  return RingEnd::memory_size(options.longest + kQueueRecordSize);
+}
+
 void Queue::add(WorkerLink& link) {
-  const std::size_t size = RingEnd::memory_size(options_.longest + kQueueRecordSize);
+  const std::size_t size = memory_size(options_);
   SharedMemory ours = make_memory_to_write("handoff-requests", size);
   SharedMemory theirs = make_memory_to_read("handoff-replies", size);
   seats_.emplace_back(link, RingEnd(std::move(ours.mapping), std::move(theirs.mapping)));

@@ -68,6 +68,9 @@ class Queue final : private Poller {
   /// It is not answered any more; a worker that has it goes on in vain.
   void cancel(QueuedCall& call);
 
+  /// Bytes of each of the two memories that a worker gets.
+  static std::size_t memory_size(const Options& options);
+
   /// The worker gets its memories, and then requests. Throws SystemError when there is no memory.
   void add(WorkerLink& link);
   /// It gets no more requests; what it has, it answers.

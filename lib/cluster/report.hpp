@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace handoff {
 
@@ -18,6 +19,11 @@ enum class Severity {
 
 /// Where a life cycle says what happens: one line, without the tool's name.
 using Report = std::function<void(Severity, std::string_view)>;
+
+/// What a LimitedLine says a line with.
+inline std::function<void(std::string_view)> saying(Report report, Severity severity) {
+  return [report = std::move(report), severity](std::string_view text) { report(severity, text); };
+}
 
 /// "1 worker", "2 workers".
 inline std::string counted(std::size_t count, std::string_view noun) {

@@ -19,6 +19,10 @@ namespace {
 /// How long a worker may take to say how many requests it has had.
 constexpr auto kAnswerTime = std::chrono::milliseconds(200);
 
+/// Lines about workers that have joined, within a second: several may leave at a time, and one that
+/// joins again and again must not flood the log.
+constexpr std::size_t kJoinedBurst = 32;
+
 }  // namespace
 
 Supervisor::Supervisor(Reactor& reactor, Dispatcher& dispatcher, std::shared_ptr<Custody> custody,
@@ -29,6 +33,8 @@ Supervisor::Supervisor(Reactor& reactor, Dispatcher& dispatcher, std::shared_ptr
       custody_(std::move(custody)),
       options_(std::move(options)),
       report_(std::move(report)),
+      report_joined_left_(reactor, saying(report_, Severity::info), kJoinedBurst),
+      report_joined_trouble_(reactor, saying(report_, Severity::error), kJoinedBurst),
       changed_(std::move(changed)),
       has_room_(std::move(has_room)),
       progress_(reactor) {}
@@ -202,7 +208,7 @@ void Supervisor::adopt(Fd channel) {
   const auto joined = std::count_if(members_.begin(), members_.end(),
                                     [](const Member& member) { return member.joined; });
   if (static_cast<std::size_t>(joined) >= kMaxJoined) {
-    return report_(Severity::error, fmt::format("join: {} workers are the limit", kMaxJoined));
+    return report_joined_trouble_(fmt::format("join: {} workers are the limit", kMaxJoined));
   }
   Member& member = members_.emplace_back(reactor_, free_number());
   custody_->set_workers(members_.size());
@@ -224,11 +230,11 @@ Task<void> Supervisor::host(Member& member) {
     member.wake.clear();
     co_await member.wake;
     if (member.link->open() && reactor_.now() >= member.due) {
-      report_(Severity::error, describe_overdue(member));
+      report_joined_trouble_(describe_overdue(member));
       member.killed = true;
     }
   }
-  report_(Severity::info, fmt::format("{}: left", member.name()));
+  report_joined_left_(fmt::format("{}: left", member.name()));
   if (stopping() && member.killed) cut_off_.connections += member.link->held();
   member.link->end();
   forget(member);
@@ -597,8 +603,11 @@ void Supervisor::worker_closed(WorkerLink& link, const std::string& problem) {
   Member& member = member_of(link);
   dispatcher_.worker_left(link);
   if (!problem.empty()) {
-    report_(Severity::error, fmt::format("{}: {}; {}", member.name(), problem,
-                                         member.joined ? "sent away" : "killed"));
+    if (member.joined) {
+      report_joined_trouble_(fmt::format("{}: {}; sent away", member.name(), problem));
+    } else {
+      report_(Severity::error, fmt::format("{}: {}; killed", member.name(), problem));
+    }
     return member.kill();
   }
   if (member.joined) return member.wake.set();

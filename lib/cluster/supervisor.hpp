@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "async/condition.hpp"
+#include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "cluster/dispatcher.hpp"
 #include "cluster/member.hpp"
@@ -159,6 +160,8 @@ class Supervisor final : private WorkerLink::Owner {
   std::shared_ptr<Custody> custody_;
   SupervisorOptions options_;
   Report report_;
+  LimitedLine report_joined_left_;
+  LimitedLine report_joined_trouble_;
   std::function<void()> changed_;
   std::function<void()> has_room_;
   std::list<Place> places_;

@@ -5,7 +5,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <csignal>
 #include <memory>
@@ -28,6 +27,9 @@ constexpr std::size_t kDescriptorsPerCall = 6;
 constexpr auto kJoinTimeout = std::chrono::seconds(10);
 constexpr Duration kJoinPause = std::chrono::milliseconds(50);
 constexpr Duration kRejoinPause = std::chrono::seconds(1);
+
+/// Lines that say that we have joined, within a second: a master may send us away again and again.
+constexpr std::size_t kJoinedBurst = 16;
 
 std::size_t default_credits(std::size_t concurrency) {
   const std::size_t limit = descriptor_limit();
@@ -80,6 +82,8 @@ Worker::Worker(Reactor& reactor, const SignalMask& signals, const MakeMethods& m
       make_handlers_(make_methods(reactor)),
       options_(options),
       report_(std::move(report)),
+      report_joined_(reactor, saying(report_, Severity::info), kJoinedBurst),
+      report_lost_(reactor, saying(report_, Severity::error)),
       service_(reactor, make_handlers_(), share_of(options)),
       requests_left_(static_cast<std::int64_t>(options.max_requests)),
       changed_(reactor) {
@@ -138,6 +142,12 @@ void Worker::give_back(LiveConnection connection) {
   changed_.set();
 }
 
+void Worker::connection_not_returned(std::size_t unread, int error) {
+  report_lost_(fmt::format("cannot give back a connection with {} unread bytes: {} ({})", unread,
+                           error_text(error),
+                           error == EFBIG ? "raise `ulimit -f`" : "memfd_create is refused"));
+}
+
 void Worker::ended(std::uint64_t id) {
   if (link_ && id != 0) link_->finished(id);
   changed_.set();
@@ -160,7 +170,7 @@ Task<void> Worker::run_joined(Address address, Duration wait) {
   Fd channel = co_await wait_for_master(address, wait);
   if (leaving_) co_return;
   for (;;) {
-    report_(Severity::info, fmt::format("joined, on {}", address.text));
+    report_joined_(fmt::format("joined, on {}", address.text));
     const bool is_full = socket_type(channel.get()) == SOCK_SEQPACKET;
     co_await serve_channel(std::move(channel));
     if (leaving_ || !join_again_) co_return;
@@ -250,7 +260,7 @@ void Worker::connection_passed(Work work) {
   try {
     connection = work.to_connection();
   } catch (const std::exception& error) {
-    report_(Severity::error, error.what());
+    report_lost_(error.what());
     return ended(work.id);
   }
   serve(std::move(connection));
@@ -303,8 +313,7 @@ void Worker::listeners_missed() {
 }
 
 void Worker::connections_missed(std::size_t count) {
-  report_(Severity::error,
-          fmt::format("receive {}: {}", counted(count, "connection"), error_text(EMFILE)));
+  report_lost_(fmt::format("receive {}: {}", counted(count, "connection"), error_text(EMFILE)));
 }
 
 /// A master is asked; without one there is nobody who would take over.

@@ -10,6 +10,7 @@
 #include <optional>
 #include <vector>
 
+#include "async/limited_line.hpp"
 #include "async/mailbox.hpp"
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
@@ -95,6 +96,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   void accept_asked() override;
   void queue_passed(Fd masters, Fd ours) override;
   void connections_missed(std::size_t count) override;
+  void connection_not_returned(std::size_t unread, int error) override;
   void drain_asked(channel::Drain how) override { drain(how); }
   void master_gone() override;
   void all_sent() override { changed_.set(); }
@@ -109,6 +111,8 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   MakeHandlers make_handlers_;
   WorkerOptions options_;
   Report report_;
+  LimitedLine report_joined_;
+  LimitedLine report_lost_;  ///< of connections that could not be taken or given back
   Service service_;
   std::atomic<std::int64_t> requests_left_;
   std::list<Acceptor> acceptors_;

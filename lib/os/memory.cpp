@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -64,6 +65,12 @@ Fd make_input_file(const char* name, std::string_view bytes) {
     fill(file, bytes);
     return file;
   }
+}
+
+std::uint64_t file_size_limit() {
+  rlimit limit{};
+  getrlimit(RLIMIT_FSIZE, &limit);
+  return limit.rlim_cur;
 }
 
 Mapping::Mapping(int file, bool writable) {

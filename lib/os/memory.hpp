@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 #include <utility>
 
@@ -17,6 +18,9 @@ Fd make_sealed_file(const char* name, std::string_view bytes);
 /// the kernel or a seccomp profile refuses memfd_create(2), it is a file without a name in /dev/shm
 /// or /tmp, which only this user and those who get the descriptor can read. Throws SystemError.
 Fd make_input_file(const char* name, std::string_view bytes);
+
+/// The longest file, in memory too, that this process may make (RLIMIT_FSIZE).
+std::uint64_t file_size_limit();
 
 /// A whole file in memory, mapped and shared with whoever maps it too. Move-only.
 class Mapping {

@@ -134,7 +134,7 @@ int execute(ChildPlan& plan) {
   for (int signal = 1; signal < NSIG; ++signal) {
     syscall(SYS_rt_sigaction, signal, by_default.data(), nullptr, NSIG / 8);
   }
-  if (options.new_group) setpgid(0, 0);
+  if (options.new_group) setsid();
   if (options.parent_death_signal != 0) prctl(PR_SET_PDEATHSIG, options.parent_death_signal);
   if (options.no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
     plan.step = kNoNewPrivileges;

@@ -22,7 +22,9 @@ struct SpawnOptions {
   std::vector<std::string> environment;  ///< "NAME=value", complete
   /// (our descriptor, the child's number). The child has these and no other.
   std::vector<std::pair<int, int>> descriptors;
-  /// A process group of its own: ^C on our terminal does not reach it, and kill_group does.
+  /// A session and a process group of its own: ^C on our terminal does not reach it, and kill_group
+  /// does. Without a terminal it is not stopped when it writes to one (`stty tostop`), as a
+  /// background job is.
   bool new_group = true;
   bool no_new_privileges = false;
   /// LISTEN_PID with the child's own number is added to its environment (sd_listen_fds(3)).

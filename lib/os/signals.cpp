@@ -8,7 +8,7 @@
 
 namespace handoff {
 
-SignalMask::SignalMask(std::initializer_list<int> signals, Until until) : before_{}, until_(until) {
+SignalMask::SignalMask(const std::vector<int>& signals, Until until) : before_{}, until_(until) {
   sigset_t wanted;
   sigemptyset(&wanted);
   for (const int signal : signals) sigaddset(&wanted, signal);
@@ -33,10 +33,6 @@ std::optional<int> SignalMask::try_read() const {
 void end_by_signal(int signal) {
   std::signal(signal, SIG_DFL);  // whoever started us may have ignored it
   raise(signal);
-}
-
-void ignore_sigpipe() {
-  std::signal(SIGPIPE, SIG_IGN);
 }
 
 }  // namespace handoff

@@ -4,6 +4,7 @@
 #include <csignal>
 #include <initializer_list>
 #include <optional>
+#include <vector>
 
 #include "os/fd.hpp"
 
@@ -18,7 +19,9 @@ class SignalMask {
   /// must not change it.
   enum class Until { destroyed, exit };
 
-  SignalMask(std::initializer_list<int> signals, Until until = Until::destroyed);
+  SignalMask(std::initializer_list<int> signals, Until until = Until::destroyed)
+      : SignalMask(std::vector<int>(signals), until) {}
+  explicit SignalMask(const std::vector<int>& signals, Until until = Until::destroyed);
   ~SignalMask();
   SignalMask(const SignalMask&) = delete;
   SignalMask& operator=(const SignalMask&) = delete;
@@ -37,9 +40,5 @@ class SignalMask {
 /// Has us end by `signal`, as if nobody had waited for it. While it is blocked, that is put off
 /// until its SignalMask ends.
 void end_by_signal(int signal);
-
-/// A write to a closed connection is to be an error, not the end of the process. Children get
-/// the default back from spawn().
-void ignore_sigpipe();
 
 }  // namespace handoff

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "async/stream.hpp"
+#include "os/error.hpp"
 #include "os/memory.hpp"
 
 namespace handoff {
@@ -105,7 +106,16 @@ Task<Result> run_command(Reactor& reactor, Processes& processes, const Program& 
   // Our ends are open files of their own: the flag does not reach the command.
   set_nonblocking(out.read_end.get());
   set_nonblocking(err.read_end.get());
-  const Fd input = make_input_file("params", call.params);
+  Fd input;
+  try {
+    input = make_input_file("params", call.params);
+  } catch (const SystemError& error) {
+    co_return Result::error(
+        ErrorCode::internal_error,
+        fmt::format("cannot give {} bytes of params to the command: {}{}", call.params.size(),
+                    error_text(error.error_number()),
+                    error.error_number() == EFBIG ? " (the server's `ulimit -f` is too low)" : ""));
+  }
   Processes::Process process = processes.start(
       program, {"RPC_METHOD=" + call.method, "RPC_PEER=" + call.peer, "RPC_ID=" + call.id},
       input.get(), out.write_end.get(), err.write_end.get());

@@ -3,7 +3,6 @@
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include "wire/message.hpp"
 
@@ -160,12 +159,10 @@ void PingReport::on_detail(std::string_view text) {
 
 void PingReport::on_status_request(const std::vector<const PingResult*>& results) {
   flush();
-  // Over the "^\" that a terminal shows.
-  const char* const start = isatty(fileno(options_.status)) != 0 ? "\r" : "";
   for (const PingResult* result : results) {
     const PingStatistics& statistics = result->statistics;
     std::string line =
-        fmt::format("{}{}{}/{} packets, {:.0f}% loss", start,
+        fmt::format("{}{}/{} packets, {:.0f}% loss",
                     results.size() > 1 ? result->address + ": " : std::string(),
                     statistics.received(), statistics.sent(), statistics.loss_percent());
     if (statistics.received() > 0) {
@@ -173,9 +170,8 @@ void PingReport::on_status_request(const std::vector<const PingResult*>& results
                           ms(statistics.min()), ms(statistics.average()),
                           ms(statistics.moving_average()), ms(statistics.max()));
     }
-    fmt::print(options_.status, "{}\n", line);
+    options_.status(line);
   }
-  std::fflush(options_.status);
 }
 
 void PingReport::print_text_summary(const PingResult& result) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstdio>
 #include <functional>
 #include <optional>
 #include <set>
@@ -27,7 +26,8 @@ struct PingReportOptions {
   /// Gets data, several lines at a time. It must not block: a probe that is under way meanwhile
   /// would be measured wrongly.
   std::function<void(std::string_view)> out;
-  std::FILE* status = stderr;  ///< answers to SIGQUIT
+  /// Gets the lines of an answer to SIGQUIT.
+  std::function<void(std::string_view)> status;
   /// Get lines of diagnostics, "what, on what: why".
   std::function<void(std::string_view)> error;
   std::function<void(std::string_view)> info;

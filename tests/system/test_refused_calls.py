@@ -165,6 +165,8 @@ class RefusedCalls(handoff.TestCase):
             handoff.wait_for(lambda: handoff.unread(long.socket, termios.TIOCOUTQ) == 0,
                              "the worker to read it")
             os.kill(self.master_of(server), signal.SIGHUP)
+            server.wait_for_line(r"cannot give back a connection with \d+ unread bytes: "
+                                 r"Operation not permitted \(memfd_create is refused\)")
             server.wait_for_line("reloaded, 1 worker")
             self.assertEqual(other.result("echo", "moved"), "moved")
             with self.assertRaises((ConnectionError, EOFError)):

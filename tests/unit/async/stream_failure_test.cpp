@@ -27,7 +27,7 @@ Task<void> yield_often(Reactor& reactor) {
 
 TEST_CASE("a writer whose reader is gone is broken, not killed") {
   const test::DescriptorCheck check;
-  ignore_sigpipe();
+  std::signal(SIGPIPE, SIG_IGN);
   Reactor reactor;
   auto [left, right] = make_socket_pair(SOCK_STREAM);
   auto [read_end, write_end] = make_pipe();

@@ -264,7 +264,7 @@ TEST_CASE("what stands behind -- is kept for a command, or refused") {
 }
 
 TEST_CASE("-v and -q set how much is said, and the more frequent one wins") {
-  using Level = handoff::Log::Level;
+  using Level = handoff::StderrLog::Level;
   const auto level = [](const Words& words) {
     CommandLine line(words);
     Tool tool("tool", line.argc(), line.argv());
@@ -280,10 +280,10 @@ TEST_CASE("-v and -q set how much is said, and the more frequent one wins") {
 }
 
 TEST_CASE("a report is said as far as the log's level allows") {
-  using Level = handoff::Log::Level;
+  using Level = handoff::StderrLog::Level;
   using handoff::Severity;
   const auto said = [](Level level) {
-    handoff::Log log("tool");
+    handoff::StderrLog log("tool");
     log.set_level(level);
     return written_to(STDERR_FILENO, [&] {
       const handoff::Report report = handoff::report_to(log);

@@ -2,7 +2,10 @@
 #include "cluster/master_link.hpp"
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 
+#include <cerrno>
+#include <csignal>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -24,14 +27,15 @@ class Channel final : private MasterLink::Owner {
                                         std::move(theirs));
   }
 
-  /// What the master reads in each of its turns, from the first on, when so many are returned.
-  std::vector<std::size_t> batches(std::size_t count) {
+  /// What the master reads in each of its turns, from the first on, when connections with so many
+  /// unread bytes are returned.
+  std::vector<std::size_t> batches(const std::vector<std::size_t>& unread) {
     std::vector<std::size_t> batches;
     const auto body = [&]() -> Task<void> {
       link->start(1000);
       co_await turns();
       CHECK(read() == 0);  // HELLO and READY
-      give_back(count);
+      for (const std::size_t size : unread) give_back(size);
       do {
         co_await turns();
         batches.push_back(read());
@@ -45,12 +49,11 @@ class Channel final : private MasterLink::Owner {
     for (int i = 0; i < 20; ++i) co_await reactor_.yield();
   }
 
-  void give_back(std::size_t count) {
-    for (std::size_t i = 0; i < count; ++i) {
-      Work work;
-      work.connection = std::move(make_socket_pair(SOCK_STREAM).first);
-      link->give_back(std::move(work));
-    }
+  void give_back(std::size_t unread) {
+    Work work;
+    work.read.assign(unread, 'x');
+    work.connection = std::move(make_socket_pair(SOCK_STREAM).first);
+    link->give_back(std::move(work));
   }
 
   /// Reads all that is there; how many descriptors came.
@@ -65,6 +68,7 @@ class Channel final : private MasterLink::Owner {
   }
 
   std::shared_ptr<MasterLink> link;
+  std::vector<std::size_t> not_returned;  ///< unread bytes of each connection
 
  private:
   void connection_passed(Work) override {}
@@ -73,6 +77,10 @@ class Channel final : private MasterLink::Owner {
   void accept_asked() override {}
   void queue_passed(Fd, Fd) override {}
   void connections_missed(std::size_t) override {}
+  void connection_not_returned(std::size_t unread, int error) override {
+    CHECK(error == EFBIG);
+    not_returned.push_back(unread);
+  }
   void drain_asked(channel::Drain) override {}
   void master_gone() override {}
   void all_sent() override {}
@@ -85,7 +93,23 @@ class Channel final : private MasterLink::Owner {
 TEST_CASE("a worker returns one message at a time, when the master has read the last") {
   const test::DescriptorCheck check;
   Channel channel;
-  CHECK(channel.batches(40) == std::vector<std::size_t>{16, 16, 8, 0});
+  CHECK(channel.batches(std::vector<std::size_t>(40)) == std::vector<std::size_t>{16, 16, 8, 0});
+  CHECK(channel.link->idle());
+}
+
+TEST_CASE("a connection whose unread bytes no file can hold ends, and others are returned") {
+  const test::DescriptorCheck check;
+  Channel channel;
+  const auto before = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit limit{};
+  getrlimit(RLIMIT_FSIZE, &limit);
+  const rlimit lowered{channel::kMaxRead, limit.rlim_max};
+  REQUIRE(setrlimit(RLIMIT_FSIZE, &lowered) == 0);
+  const std::vector<std::size_t> batches = channel.batches({0, channel::kMaxRead + 1, 0});
+  setrlimit(RLIMIT_FSIZE, &limit);
+  std::signal(SIGXFSZ, before);
+  CHECK(batches == std::vector<std::size_t>{2, 0});
+  CHECK(channel.not_returned == std::vector<std::size_t>{channel::kMaxRead + 1});
   CHECK(channel.link->idle());
 }
 

@@ -12,6 +12,7 @@
 
 #include "async/condition.hpp"
 #include "os/address.hpp"
+#include "os/listener.hpp"
 #include "os/socket.hpp"
 #include "rpc/session.hpp"
 #include "unit/support.hpp"

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+#include "cli/stderr_log.hpp"
+
+#include <climits>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "os/error.hpp"
+
+namespace handoff {
+namespace {
+
+constexpr Duration kCatchUpPause = std::chrono::seconds(1);
+
+/// A pipe or terminal can be full, and may be shared with other processes, so that O_NONBLOCK can't
+/// be set on it: the flag belongs to the open file. Opening it once more makes an open file of our
+/// own. Returns none if it can't be opened, and for what never blocks.
+Fd reopen_without_waiting(int number) {
+  struct stat file {};
+  if (fstat(number, &file) < 0 || (fcntl(number, F_GETFL) & O_ACCMODE) == O_RDONLY) return {};
+  if (!S_ISFIFO(file.st_mode) && isatty(number) == 0) return {};
+  const std::string path = fmt::format("/proc/self/fd/{}", number);
+  return Fd(open(path.c_str(), O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+}
+
+}  // namespace
+
+void StderrLog::never_wait() {
+  waits_ = false;
+  nonblocking_ = reopen_without_waiting(number_);
+}
+
+void StderrLog::write(std::string_view text) {
+  write_line(fmt::format("{}: {}\n", tool_, text));
+}
+
+void StderrLog::plain(std::string_view text) {
+  write_line(fmt::format("{}\n", text));
+}
+
+void StderrLog::write_line(std::string_view line) {
+  if (catch_up() && try_write(line)) return;
+  if (dropped_++ == 0 && on_drop_) on_drop_();
+}
+
+bool StderrLog::catch_up() {
+  if (dropped_ == 0) return true;
+  const std::string line = fmt::format(
+      "{}: {} {} dropped: cannot write to standard error: {}\n", tool_, dropped_,
+      dropped_ == 1 ? "line was" : "lines were",
+      error_ == EAGAIN ? std::string("its reader did not keep up") : error_text(error_));
+  if (!try_write(line)) return false;
+  dropped_ = 0;
+  return true;
+}
+
+/// One write(2) for a line of ordinary length, so that lines of several processes do not mix.
+bool StderrLog::try_write(std::string_view bytes) {
+  const std::string after_a_cut = cut_ ? fmt::format("\n{}", bytes) : std::string();
+  if (cut_) bytes = after_a_cut;
+  const int number = nonblocking_.valid() ? nonblocking_.get() : number_;
+  bool begun = false;
+  while (!bytes.empty()) {
+    pollfd writable{number, POLLOUT, 0};
+    if (retry([&] { return poll(&writable, 1, waits_ ? -1 : 0); }) == 0) {
+      error_ = EAGAIN;
+      break;
+    }
+    // After POLLOUT a pipe has room for PIPE_BUF bytes.
+    const bool can_block = !waits_ && !nonblocking_.valid();
+    const std::string_view piece = can_block ? bytes.substr(0, PIPE_BUF) : bytes;
+    const ssize_t size = retry([&] { return ::write(number, piece.data(), piece.size()); });
+    if (size < 0 && errno == EAGAIN && waits_) continue;
+    if (size <= 0) {
+      error_ = size < 0 ? errno : EIO;
+      break;
+    }
+    begun = true;
+    bytes.remove_prefix(static_cast<std::size_t>(size));
+  }
+  if (begun) cut_ = !bytes.empty();
+  return bytes.empty();
+}
+
+DropNotice::DropNotice(Reactor& reactor, StderrLog& log) : Timer(reactor), log_(log) {
+  log_.on_drop([this] { try_soon(); });
+  if (!log_.catch_up()) try_soon();
+}
+
+void DropNotice::try_soon() {
+  set(Clock::now() + kCatchUpPause);
+}
+
+void DropNotice::on_timer() {
+  if (!log_.catch_up()) try_soon();
+}
+
+}  // namespace handoff
