@@ -284,7 +284,9 @@ TEST_CASE("a message is dropped also when the reset by its dead sender comes fir
 
 TEST_CASE("want of descriptors is told from too many of them") {
   const test::DescriptorCheck check;
-  const auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
+  const auto ends = make_socket_pair(SOCK_SEQPACKET);
+  const Fd& ours = ends.first;
+  const Fd& theirs = ends.second;
   const auto outcome = [&](std::size_t count, std::size_t spare, Receive how) {
     send(ours, "!", std::vector<int>(count, ours.get()));
     std::array<char, 64> buffer{};
