@@ -340,6 +340,9 @@ class Lying(FaultTest):
         self.assertGreaterEqual(self.count_lines(server, says), 2, server.lines)
         self.assert_serves(server)
         self.assertEqual(load.errors.get(WORKER_DIED, 0), self.queue()["died"])
+        # One that is killed and not gone yet when the master stops counts as cut off.
+        handoff.wait_for(lambda: self.count_lines(server, says) == self.count_killed(server),
+                         "those that were killed to be gone", QUICK)
         found = self.count_lines(server, says)
         status = server.stop()
         # The last one may be found out, and killed, only while the master stops.
@@ -349,6 +352,11 @@ class Lying(FaultTest):
     @staticmethod
     def count_lines(server, says: str) -> int:
         return sum(bool(re.search(f"worker 1, pid [0-9]+: {says}; killed$", line))
+                   for line in list(server.lines))
+
+    @staticmethod
+    def count_killed(server) -> int:
+        return sum(bool(re.search(r"worker 1, pid [0-9]+: signal 9 \(Killed\)$", line))
                    for line in list(server.lines))
 
     def test_random_bytes_over_all_of_its_memory(self):
