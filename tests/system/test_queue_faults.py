@@ -553,6 +553,9 @@ class Crowding(FaultTest):
             load.go_on()
         self.assertEqual(load.failures, [])
         self.assertEqual(load.errors.get(WORKER_DIED, 0), self.queue()["died"])
+        handoff.wait_for(lambda: all(map(handoff.alive, server.worker_pids())),
+                         "those that were killed to be gone", QUICK)
+        self.assert_serves(server)
         self.assert_whole(server, 4)
 
 

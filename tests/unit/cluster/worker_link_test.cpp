@@ -79,7 +79,6 @@ class Channel final : private WorkerLink::Owner {
   std::size_t lost = 0;
   std::ptrdiff_t held = 0;
   std::vector<std::string> problems;
-  std::vector<Work> returned;
 
  private:
   void worker_ready(WorkerLink&) override {}
@@ -101,6 +100,7 @@ class Channel final : private WorkerLink::Owner {
 
  public:
   std::shared_ptr<Custody> custody = std::make_shared<Custody>(reactor_, 1);
+  std::vector<Work> returned;  // which it must outlive
   std::shared_ptr<WorkerLink> link;
 };
 
