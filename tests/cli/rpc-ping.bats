@@ -156,7 +156,9 @@ sys.stdout.write(text.decode().replace("\b", "<").replace("\r", ""))
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 ' "$address"
   [ "$status" -eq 0 ]
-  [ "${lines[1]}" = ".< <.< <.< <.< <.< <" ]
+  # A pong that is late on a busy machine comes after the next dot.
+  [ "${lines[1]//[^.]/}" = "....." ]
+  [ "${lines[1]//./}" = "< << << << << <" ]
   [[ "${lines[2]}" == "--- $address ping statistics ---" ]]
   [ -z "$stderr" ]
 }
@@ -367,9 +369,13 @@ rpc-ping: connect, on $address: Connection refused (until the deadline)"
 
 @test "two writes a reply earn a hint" {
   serve --two-writes
-  tool rpc-ping -q -A -c 12 "$address"
-  [ "$status" -eq 0 ]
-  [ "$(count_lines '^12 sent, 12 received')" -eq 1 ]
+  # It is only given for times that are steady, which they are not on every machine at every moment.
+  for _ in 1 2 3 4 5; do
+    tool rpc-ping -q -A -c 12 "$address"
+    [ "$status" -eq 0 ]
+    [ "$(count_lines '^12 sent, 12 received')" -eq 1 ]
+    [[ -z $stderr ]] || break
+  done
   [[ "$stderr" =~ ^"rpc-ping: hint, on $address: a steady 4"[0-9]" ms is "[^$'\n']*TCP_NODELAY[^$'\n']*$ ]]
 }
 
