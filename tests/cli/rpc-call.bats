@@ -869,6 +869,8 @@ rpc-call: odd, on ./w, line 3: exit status 7'
 @test "TERM ends a call that waits, as it ends any other program" {
   start_server ./s silent
   start call rpc-call --wait ./s echo
+  # Until it is executed, the signal goes to a shell of the test.
+  eventually grep -qx rpc-call "/proc/${pid[call]}/comm"
   stop call
   expect 143 '' ''
 }
