@@ -352,7 +352,8 @@ class Failing(UpgradeTest):
         listener = self.path("listen")
         server = self.launch(
             "-l", listener, workers=1,
-            command=["sh", "-c", f'test -e "{marker}" && exec cat <&3; exec "$0"', WORKER])
+            command=["sh", "-c", f'test -e "{marker}" && exec cat <&"$HANDOFF_CHANNEL_FD"; exec "$0"',
+                     WORKER])
         pathlib.Path(marker).touch()
         server.kill(signal.SIGUSR2)
         pid = handoff.wait_for(
