@@ -26,7 +26,7 @@ void RaceBase::leave() {
   if (cancellation_ != nullptr) std::erase(cancellation_->races_, this);
 }
 
-/// The task is not destroyed here: whoever cancels may be called by it.
+/// The task is not destroyed here, since the caller may itself be called by it.
 void RaceBase::end_early(RaceEnd why) {
   if (end_ != RaceEnd::finished) return;
   end_ = why;
