@@ -586,7 +586,8 @@ class Socket(ControlTest):
         self.assertFalse(self.as_nobody("status"))
         os.chmod(self.control, 0o666)  # the mode alone does not decide
         self.assertFalse(self.as_nobody("status"))
-        server.wait_for_line(f"control: user {NOBODY} is not allowed; see --allow-uid")
+        server.wait_for_line(f"accept, on {self.control}: user {NOBODY} is refused "
+                             r"\(--allow-uid allows it\)$")
         self.assertEqual(self.ask("ping", 1), 1)
 
     def test_a_user_who_is_named_is_admitted(self):
@@ -598,7 +599,7 @@ class Socket(ControlTest):
         self.needs_root()
         server = self.launch("--allow-uid", str(NOBODY - 1))
         self.assertFalse(self.as_nobody("status"))
-        server.wait_for_line(f"control: user {NOBODY} is not allowed")
+        server.wait_for_line(f"user {NOBODY} is refused")
 
     def test_more_than_64_connections_wait(self):
         server = self.launch(workers=1)
