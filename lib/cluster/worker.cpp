@@ -171,12 +171,11 @@ Task<void> Worker::run_joined(Address address, Duration wait) {
   reactor_.spawn(watch_signals());
   Fd channel = co_await wait_for_master(address, wait);
   if (leaving_) co_return;
+  report_(Severity::detail, fmt::format("waiting for the master at {}", join_name_));
   for (;;) {
     check_master(channel.get());
     const bool is_full = socket_type(channel.get()) == SOCK_SEQPACKET;
-    if (is_full) {
-      report_(Severity::detail, fmt::format("waiting for the master at {}", join_name_));
-    } else {
+    if (!is_full) {
       report_joined_(
           fmt::format("connected, on {} (in the plain form no master confirms that this "
                       "worker has joined)",

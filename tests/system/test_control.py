@@ -22,7 +22,7 @@ import handoff  # noqa: E402
 
 WORKER = handoff.tool("rpc-worker")
 MASTER = [handoff.tool("rpc-master"), *handoff.passing()]
-NOBODY = 65534
+NOBODY = 61234  # not 65534, which a user namespace gives to all who are not mapped
 INVALID_PARAMS = -32602
 NO_METHOD = -32601
 FAILED = -32000  # and below: handoff's own codes

@@ -27,7 +27,7 @@ WORKER = handoff.tool("rpc-worker")
 MASTER = handoff.tool("rpc-master")
 CALL = handoff.tool("rpc-call")
 PLAIN_WORKER = str(handoff.ROOT / "tests" / "support" / "plain_worker.py")
-NOBODY = 65534
+NOBODY = 61234  # not 65534, which a user namespace gives to all who are not mapped
 
 # How a worker that only knows what a master gives it joins one by itself.
 JOIN_AND_RUN = """

@@ -22,7 +22,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
 from handoff import tool  # noqa: E402
 
-NOBODY = 65534
+NOBODY = 61234  # not 65534, which a user namespace gives to all who are not mapped
 INTERNAL_ERROR = -32603
 FAILED = -32001
 KIB = 1024
