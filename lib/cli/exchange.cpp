@@ -111,7 +111,7 @@ Task<Fd> Exchange::connect() {
   }
 }
 
-/// Throws Unreachable when nobody can be admitted, whom ever it waits for.
+/// Throws Unreachable where this user namespace maps no user: waiting for another peer is vain.
 bool Exchange::admits(int connection) {
   const auto refused = judge_.refuse(connection);
   if (!refused) return true;
