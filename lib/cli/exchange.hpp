@@ -57,6 +57,9 @@ class Exchange {
 
  private:
   Task<std::optional<Fd>> accept();
+  Task<bool> wait_for_client();
+  Task<void> pause();
+  bool is_welcome(int socket);
   Accepted try_to_accept() const;
   Task<Fd> connect();
   void check_user(int socket) const;
@@ -66,6 +69,7 @@ class Exchange {
   ExchangeOptions options_;
   LimitedLine report_refused_;
   TimePoint deadline_;
+  Event stop_pause_;
   std::optional<Listener> listener_;
   std::optional<Readiness> readiness_;
   bool accepts_ = false;  ///< the descriptor that was given is a listener

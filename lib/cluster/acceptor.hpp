@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <optional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "async/task.hpp"
 #include "cluster/report.hpp"
 #include "os/listener.hpp"
+#include "os/socket.hpp"
 
 namespace handoff {
 
@@ -39,7 +41,8 @@ enum class Sharing {
   wake_all,
 };
 
-/// Accepts from one listener, and survives whatever accept(2) can report.
+/// Accepts from one listener, and survives whatever accept(2) can report. What fails with one
+/// connection, a call of its owner included, costs that connection.
 class Acceptor {
  public:
   /// `allowed` may connect to an abstract name besides ourselves and root: it has no file mode.
@@ -82,10 +85,11 @@ class Acceptor {
   Task<void> heal_until_closed(std::function<void(bool)> healed);
   Outcome accept_burst(bool room_or_not = false);
   bool try_heal(bool& same_socket);
+  void hand_over(Accepted accepted);
   void watch();
   void leave_to_others();
   void release();
-  void report_exhausted(int error_number);
+  void report_exhausted(std::string_view attempt, int error_number);
 
   Reactor& reactor_;
   std::optional<Listener> listener_;
