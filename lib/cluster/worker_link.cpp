@@ -32,6 +32,9 @@ constexpr auto kPause = std::chrono::milliseconds(100);
 /// ETOOMANYREFS leaves the channel writable, and each attempt makes epoll say so again.
 constexpr auto kRetryPause = std::chrono::milliseconds(10);
 
+/// To receive what a worker that is gone has sent, while there is no memory for it.
+constexpr int kMostAttempts = 100;
+
 std::string unreadable(int error) {
   return fmt::format("its channel can't be read: {}", error_text(error));
 }
@@ -102,11 +105,13 @@ Task<void> WorkerLink::receive(std::shared_ptr<WorkerLink> self) {
 
 Task<void> WorkerLink::receive_rest(std::shared_ptr<WorkerLink> self) {
   self->end_receiving();
-  while (self->open_) {
+  int left = kMostAttempts;
+  while (self->open_ && left > 0) {
     const Received received = self->receive_one();
     if (received == Received::nothing) break;
     if (received == Received::no_room) co_await self->custody_->wait();
     if (received == Received::no_memory) {
+      --left;
       co_await self->reactor_.sleep_until(self->reactor_.now() + kRetryPause);
     }
   }
