@@ -432,7 +432,10 @@ void WorkerLink::wake(channel::Type type) {
   static const std::string kWake = channel::encode_passing(channel::Type::queue, 0);
   if (type == channel::Type::listener) return send_soon({kLook});
   // With no room for it there are messages that it has not read, and it looks when it does.
-  send_fds(channel_.get(), kWake, {});
+  const SendResult result = send_fds(channel_.get(), kWake, {});
+  if (result.outcome != SendOutcome::failed) return;
+  owner_.send_failed(*this, 0, result.error_number);
+  end_receiving();
 }
 
 void WorkerLink::give_names() {
