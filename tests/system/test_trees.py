@@ -175,9 +175,11 @@ class Trees(handoff.TestCase):
                 (self.directory / "pids").unlink(missing_ok=True)
                 first = self.master(wrapper)
                 self.ask(first.address)
+                tree = handoff.descendants(first.pid)
+                self.assertIn(self.servers()[0], tree)
                 first.kill(signal.SIGKILL)
                 first.process.wait(handoff.PATIENCE)
-                wait_for(lambda: not self.living(), "the server to end")
+                wait_for(lambda: not any(map(handoff.alive, tree)), "all of the tree to end")
                 address = f"127.0.0.1:{first.address[1]}"
                 second = self.master(wrapper, "-l", address)
                 self.ask(second.address)
