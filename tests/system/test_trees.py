@@ -153,7 +153,7 @@ class Trees(handoff.TestCase):
                 self.assertEqual([], self.living())
 
     def test_a_worker_that_goes_into_the_background_is_killed_there_and_the_log_says_so(self):
-        master = self.master("{server}", "--backoff", "50ms:100ms", server="daemon", ready=False)
+        master = self.master("{server}", "--backoff", "50ms:20s", server="daemon", ready=False)
         for _ in range(3):
             master.wait_for_line(r"worker 1, pid \d+: exit status 0; it went into the background "
                                  r"and was killed there \(run it in the foreground\)")
