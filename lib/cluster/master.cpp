@@ -200,6 +200,7 @@ Task<void> Master::wait_for_control() {
 
 Task<void> Master::watch_signals() {
   Readiness readiness(reactor_, signals_.fd());
+  supervisor_.children_ended();  // those of which no signal tells any more
   for (;;) {
     while (const auto signal = signals_.try_read()) handle_signal(*signal);
     co_await readiness.readable();
@@ -264,6 +265,7 @@ void Master::handle_signal(int signal) {
       }
       return;
     case SIGUSR1: return reactor_.spawn(tell_status());
+    case SIGCHLD: return supervisor_.children_ended();
     default: return;
   }
 }

@@ -12,7 +12,6 @@
 #include "os/error.hpp"
 #include "os/peer.hpp"
 #include "os/socket.hpp"
-#include "rpc/processes.hpp"
 
 namespace handoff {
 namespace {
@@ -44,7 +43,9 @@ Supervisor::Supervisor(Reactor& reactor, Dispatcher& dispatcher, std::shared_ptr
       has_room_(std::move(has_room)),
       progress_(reactor) {}
 
-Supervisor::~Supervisor() = default;
+Supervisor::~Supervisor() {
+  if (guard_ && members_.empty()) guard_->dismiss();
+}
 
 // Places: each has a coroutine that keeps a worker in it.
 
@@ -119,7 +120,9 @@ Member* Supervisor::try_start(Place& place) {
 Member& Supervisor::start(Place& place) {
   const int type = options_.handshake == Handshake::full ? SOCK_SEQPACKET : SOCK_STREAM;
   auto [ours, theirs] = make_socket_pair(type);
-  Child child = spawn_worker(options_.command, place.number, theirs, dispatcher_.inheritance());
+  guard_workers();
+  ProcessTree child = spawn_worker(options_.command, place.number, marks_.next(), theirs,
+                                   dispatcher_.inheritance());
   any_started_ = true;
   Member& member = members_.emplace_back(reactor_, place.number);
   custody_->set_workers(members_.size());
@@ -144,12 +147,10 @@ Task<void> Supervisor::live(Member& member) {
     report_(Severity::error, describe_overdue(member));
     member.kill(LeaveReason::overdue);
   }
+  co_await outlast(member);
   co_await WorkerLink::receive_rest(member.link);
   member.unlimit();
-  member.exited.reset();
-  const ExitStatus status = member.child.reap();
-  finish_orphans(Processes::mark_of(member.child.pid()),
-                 [this](pid_t pid) { return is_child(pid); });
+  const ExitStatus status = member.child.finish();
   member_ended(member, status);
 }
 
@@ -161,20 +162,63 @@ Task<bool> Supervisor::exits_in_time(Member& member) {
     report_lost_(fmt::format("{}: {}; trying again", member.name(), error.what()));
   }
   co_await reactor_.sleep_until(reactor_.now() + kWatchPause);
-  co_return member.child.has_ended();
+  co_return member.child.leader_has_ended();
+}
+
+/// A worker is there until nothing of its tree is. What is left of one that was told to leave has
+/// the time that it was given; what another one has left behind is killed at once.
+Task<void> Supervisor::outlast(Member& member) {
+  member.outlive_child();
+  for (;;) {
+    member.wake.clear();
+    if (member.child.is_empty()) co_return;
+    member.left_others = true;
+    const bool drains = member.phase == WorkerPhase::draining;
+    if (drains && reactor_.now() < member.due) {
+      member.child.term();
+    } else {
+      if (drains) report_(Severity::error, describe_overdue(member));
+      if (!member.was_told_to_leave()) dispatcher_.worker_left(*member.link);
+      member.kill(LeaveReason::overdue);
+    }
+    co_await member.wake;
+  }
+}
+
+void Supervisor::children_ended() {
+  reap_orphans();
+  for (Member& member : members_) {
+    if (!member.joined && !member.exited) member.wake.set();
+  }
+}
+
+/// Workers without a handshake need not notice that the channel ends when we are killed.
+void Supervisor::guard_workers() {
+  if (guard_ || options_.handshake == Handshake::full) return;
+  GuardOrders orders;
+  orders.mark = marks_.prefix();
+  orders.signal = dispatcher_.inheritance().empty() ? 0 : SIGTERM;
+  orders.patience = std::chrono::ceil<std::chrono::milliseconds>(options_.drain_timeout);
+  try {
+    guard_.emplace(orders);
+  } catch (const SystemError& error) {
+    report_(Severity::error,
+            fmt::format("{}; workers will outlive this master if it is killed", error.what()));
+  }
 }
 
 void Supervisor::member_ended(Member& member, const ExitStatus& status) {
   forget(member);
-  if (member.leave_reason == LeaveReason::drained ||
-      member.leave_reason == LeaveReason::discarded) {
+  if (member.was_told_to_leave()) {
     report_(Severity::detail, fmt::format("{}: left, {}", member.name(), status.text()));
-    if (stopping() && member.leave_reason == LeaveReason::drained && !status.success()) {
+    const bool killed = member.phase == WorkerPhase::killed;
+    const bool was_cut_off = !status.success() || (member.left_others && killed);
+    if (stopping() && member.leave_reason == LeaveReason::drained && was_cut_off) {
       cut_off_.connections += member.link->held();
-      if (member.phase == WorkerPhase::killed) ++cut_off_.workers;
+      if (killed) ++cut_off_.workers;
     }
   } else {
-    last_failure_ = fmt::format("{}: {}{}", member.name(), status.text(),
+    last_failure_ = fmt::format("{}: {}{}", member.name(), member.end_in_words(status),
                                 member.was_ready ? "" : ", before it was ready");
     report_(Severity::error, last_failure_);
   }
@@ -451,7 +495,7 @@ void Supervisor::drain(Member& member, channel::Drain how) {
   // One that accepts for itself, and does not know our messages, needs a signal to end.
   const bool accepts = !member.link->is_full() && !dispatcher_.inheritance().empty();
   const bool needs_signal = accepts || member.phase == WorkerPhase::starting;
-  if (needs_signal && !member.joined) member.child.kill(SIGTERM);
+  if (needs_signal && !member.joined) member.child.term();
   member.enter(WorkerPhase::draining, LeaveReason::drained);
   if (how.give_back) dispatcher_.worker_left(*member.link);
   member.link->drain(how);
@@ -563,13 +607,6 @@ int Supervisor::free_number() const {
 Member& Supervisor::member_of(const WorkerLink& link) {
   return *std::find_if(members_.begin(), members_.end(),
                        [&](const Member& member) { return member.link.get() == &link; });
-}
-
-bool Supervisor::is_child(pid_t pid) const {
-  if (pid == spared_) return true;
-  return std::any_of(members_.begin(), members_.end(), [pid](const Member& member) {
-    return !member.joined && member.exited && member.child.pid() == pid;
-  });
 }
 
 // What workers say.

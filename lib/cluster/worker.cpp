@@ -13,6 +13,7 @@
 #include "async/stream.hpp"
 #include "os/error.hpp"
 #include "os/listener.hpp"
+#include "os/process_tree.hpp"
 #include "os/socket.hpp"
 
 namespace handoff {
@@ -400,10 +401,15 @@ Task<void> Worker::relay_output(std::shared_ptr<Relay> relay) {
 
 Task<void> Worker::watch_signals() {
   Readiness readiness(reactor_, signals_.fd());
+  reap_orphans();  // those of which no signal tells any more
   for (;;) {
     while (const auto signal = signals_.try_read()) {
       if (*signal == SIGHUP && options_.reloads) {
         reload();
+        continue;
+      }
+      if (*signal == SIGCHLD) {
+        reap_orphans();
         continue;
       }
       cut_short_ = leaving_;
