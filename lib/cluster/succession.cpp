@@ -68,6 +68,7 @@ std::optional<Inheritance> Inheritance::take() {
     if (will.contains("join")) inheritance.join.emplace(adopt(will["join"]));
     if (will.contains("control")) inheritance.control.emplace(adopt(will["control"]));
     if (will.contains("pidfile")) inheritance.pidfile = Fd(will["pidfile"].get<int>());
+    if (will.contains("original")) inheritance.original = Fd(will["original"].get<int>());
   } catch (const nlohmann::json::exception& error) {
     throw InvalidArgument(fmt::format("{}: {}", kVariable, error.what()));
   }
@@ -76,7 +77,7 @@ std::optional<Inheritance> Inheritance::take() {
 }
 
 Succession::Succession(Reactor& reactor, Dispatcher& dispatcher, std::shared_ptr<Custody> custody,
-                       const Report& report, std::function<void(pid_t)> started)
+                       const Report& report, std::function<void(const Child&)> started)
     : reactor_(reactor),
       dispatcher_(dispatcher),
       custody_(std::move(custody)),
@@ -96,6 +97,10 @@ Task<std::string> Succession::start(const SuccessorCommand& command, Estate esta
   try {
     spawn_successor(command, estate, manager);
   } catch (const std::exception& error) {
+    if (child_.pid() > 0) {  // else it would serve, as if this master had died
+      child_.kill(SIGKILL);
+      child_.reap();
+    }
     co_return std::string(error.what());
   }
   const std::string name = fmt::format("the new master, pid {}", child_.pid());
@@ -142,13 +147,14 @@ void Succession::spawn_successor(const SuccessorCommand& command, const Estate& 
   if (estate.join != nullptr) text["join"] = will.add(*estate.join);
   if (estate.control != nullptr) text["control"] = will.add(*estate.control);
   if (estate.pidfile >= 0) text["pidfile"] = will.add(estate.pidfile);
+  if (estate.original >= 0) text["original"] = will.add(estate.original);
   options.environment = inherited_environment();
   options.environment.push_back(fmt::format("{}={}", kVariable, text.dump()));
   for (std::string& variable : manager.variables()) {
     options.environment.push_back(std::move(variable));
   }
   child_ = spawn(options);
-  started_(child_.pid());
+  started_(child_);
   link_ = std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(*this), custody_,
                                        Handshake::full, 0, std::move(ours));
   link_->start();

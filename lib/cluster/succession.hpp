@@ -24,7 +24,8 @@ struct Inheritance {
   std::vector<Listener> listeners;
   std::optional<Listener> join;
   std::optional<Listener> control;
-  Fd pidfile;  ///< not valid if there is none
+  Fd pidfile;   ///< not valid if there is none
+  Fd original;  ///< to the original process; not valid if none stays
 
   /// Nothing when this process succeeds nobody. Throws InvalidArgument when what the environment
   /// says can't be understood. Once: the variable is removed.
@@ -42,9 +43,9 @@ struct SuccessorCommand {
 /// its predecessor it is a worker that has joined: the connections go to it over a channel.
 class Succession final : private WorkerLink::Owner {
  public:
-  /// `started` is told the number of its process, which start() reaps.
+  /// `started` is told its process, which start() reaps if it fails.
   Succession(Reactor& reactor, Dispatcher& dispatcher, std::shared_ptr<Custody> custody,
-             const Report& report, std::function<void(pid_t)> started);
+             const Report& report, std::function<void(const Child&)> started);
   Succession(const Succession&) = delete;
   Succession& operator=(const Succession&) = delete;
   ~Succession();
@@ -54,7 +55,8 @@ class Succession final : private WorkerLink::Owner {
     std::vector<const Listener*> listeners;
     const Listener* join = nullptr;
     const Listener* control = nullptr;
-    int pidfile = -1;  ///< -1 if there is none
+    int pidfile = -1;   ///< -1 if there is none
+    int original = -1;  ///< the socket to the original process; -1 if none stays
   };
   /// Starts it, and waits until it is ready: empty, or why it is not; then it is gone.
   Task<std::string> start(const SuccessorCommand& command, Estate estate,
@@ -91,7 +93,7 @@ class Succession final : private WorkerLink::Owner {
   Dispatcher& dispatcher_;
   std::shared_ptr<Custody> custody_;
   const Report& report_;
-  std::function<void(pid_t)> started_;
+  std::function<void(const Child&)> started_;
   Condition progress_;
   Child child_;
   std::shared_ptr<WorkerLink> link_;

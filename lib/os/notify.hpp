@@ -19,6 +19,9 @@ class ServiceManager {
   /// Reads the environment.
   ServiceManager();
 
+  /// Whether a service manager listens.
+  bool is_there() const { return !socket_.empty(); }
+
   void ready() const { send("READY=1"); }
   /// To be followed by ready().
   void reloading() const;

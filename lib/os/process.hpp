@@ -81,6 +81,15 @@ Child spawn(const SpawnOptions& options);
 /// or a seccomp profile refuses that; then finish_orphans finds direct children only.
 bool adopt_orphans();
 
+/// A child that has ended and was reaped.
+struct ReapedChild {
+  pid_t pid;
+  ExitStatus status;
+};
+/// Reaps one child, whoever has made it a child of this process; nothing when none has ended. Not
+/// beside a Child that shall be reaped by its owner. Does not block.
+std::optional<ReapedChild> reap_any_child();
+
 /// Kills and reaps each child of ours whose environment has a variable that starts with `variable`
 /// ("NAME=value"), and whatever it leaves behind in turn; reaps dead children. Children for which
 /// `is_ours` holds are left alone. Blocks only for as long as a killed process takes to die. Does

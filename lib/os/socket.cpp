@@ -20,6 +20,15 @@ SocketAddress name_of(int socket, int (*query)(int, sockaddr*, socklen_t*)) {
   return SocketAddress(reinterpret_cast<const sockaddr*>(&storage), size);
 }
 
+ucred peer_credentials(int socket) {
+  ucred credentials{};
+  socklen_t size = sizeof credentials;
+  if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0) {
+    throw SystemError(errno, "ask for the peer's user");
+  }
+  return credentials;
+}
+
 }  // namespace
 
 Accepted try_accept(int listener) {
@@ -107,12 +116,11 @@ SocketAddress peer_address(int socket) {
 }
 
 uid_t peer_uid(int socket) {
-  ucred credentials{};
-  socklen_t size = sizeof credentials;
-  if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0) {
-    throw SystemError(errno, "ask for the peer's user");
-  }
-  return credentials.uid;
+  return peer_credentials(socket).uid;
+}
+
+pid_t peer_pid(int socket) {
+  return peer_credentials(socket).pid;
 }
 
 bool is_allowed_peer(int socket, const std::vector<uid_t>& allowed) {

@@ -57,6 +57,10 @@ SocketAddress peer_address(int socket);
 /// The user at the other end of a connected Unix socket when it connected (SO_PEERCRED).
 uid_t peer_uid(int socket);
 
+/// The process that had the other end of a Unix socket when it connected or made the pair
+/// (SO_PEERCRED); 0 for one of another pid namespace.
+pid_t peer_pid(int socket);
+
 /// Whether the user at the other end of a Unix socket is our own or one of `allowed`.
 bool is_allowed_peer(int socket, const std::vector<uid_t>& allowed);
 
