@@ -192,7 +192,11 @@ Task<Supervisor::CutOff> Master::run() {
   }
   co_await wait_for_control();
   Supervisor::CutOff cut_off = supervisor_.cut_off();
-  cut_off.connections += dispatcher_->waiting() + dispatcher_->lost() + cut_off_;
+  cut_off.connections += cut_off_;
+  // What waits for a successor that stops too is closed, as its own idle connections are.
+  if (!handed_over_ || !stopping_) {
+    cut_off.connections += dispatcher_->waiting() + dispatcher_->lost();
+  }
   lineage_->tell_end(cut_off.workers + cut_off.connections > 0 ? kCutOff : 0);
   co_return cut_off;
 }
@@ -269,6 +273,8 @@ void Master::stop_asked(pid_t sender) {
   // What was handed over is drained already: a second one ends that.
   if (handed_over_) {
     stopping_ = true;
+    successor_->give_up();
+    if (retired_) supervisor_.retire_all({});  // no master takes what they would give back
     return;
   }
   // The predecessor may hand over in this moment, or have failed.
@@ -282,7 +288,7 @@ void Master::stop_asked(pid_t sender) {
 void Master::handle_signal(const ReceivedSignal& signal) {
   if (handed_over_ && lineage_->role() != Lineage::Role::managed) {
     lineage_->forward(signal);
-    if (!is_stop(signal.number)) return;
+    if (!is_stop(signal.number) && signal.number != SIGUSR1) return;
   }
   switch (signal.number) {
     case SIGTERM:

@@ -184,7 +184,7 @@ void Succession::worker_closed(WorkerLink& link, const std::string& problem) {
   if (ready_) {
     dispatcher_.worker_left(link);
     for (Work& work : link.take_unstarted()) dispatcher_.work_arrived(std::move(work));
-    report_(Severity::error, "upgrade: the new master is gone");
+    if (!given_up_) report_(Severity::error, "upgrade: the new master is gone");
   }
   progress_.notify_all();
 }

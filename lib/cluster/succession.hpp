@@ -62,7 +62,8 @@ class Succession final : private WorkerLink::Owner {
   Task<std::string> start(const SuccessorCommand& command, Estate estate,
                           const ServiceManager& manager);
 
-  /// The old master stops before it is ready: start() ends, and so does the new one.
+  /// The old master stops. Before the new one is ready, start() ends, and so does the new one; later
+  /// its end is expected.
   void give_up();
 
   pid_t pid() const { return child_.pid(); }

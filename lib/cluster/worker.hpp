@@ -52,7 +52,8 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   /// no messages: else the master passes them when it is time.
   Task<void> run_on_channel(Fd channel, std::vector<Fd> listeners = {});
   /// On the channel of the running master that has this named socket, and again after that one was
-  /// replaced. Throws Unreachable when there is none within `wait`, or it refuses us.
+  /// replaced or has died. Throws Unreachable when there is none within `wait`, at first or later,
+  /// or it refuses us.
   Task<void> run_joined(Address address, Duration wait);
   /// Alone, on listeners of its own.
   Task<void> run_alone(const std::vector<Address>& addresses);
@@ -75,6 +76,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   void drain_services(bool give_back);
   Task<void> serve_channel(Fd channel, std::vector<Fd> listeners = {});
   Task<Fd> connect_to_master(const Address& address);
+  Task<Fd> join_again(const Address& address, Duration wait, bool is_full);
   Task<Fd> wait_for_master(const Address& address, Duration wait);
   void drain(channel::Drain how);
   void ask_to_leave();
