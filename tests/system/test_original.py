@@ -36,6 +36,8 @@ class OriginalTest(test_upgrade.UpgradeTest):
             server.kill(signal.SIGUSR2)
             pid = self.wait_for_successor(server, seen)
             self.assert_replaced(server, server.pid)
+            handoff.wait_for(lambda: handoff.children(server.pid) == [pid],
+                             "the master before to be reaped")
         return pid
 
     def wait_for_end(self, pid: int):
@@ -125,8 +127,9 @@ class Signals(OriginalTest):
         for each in [server.pid, pid, *handoff.children(pid)]:
             os.kill(each, signal.SIGTERM)
         handoff.wait_for(lambda: self.ask("status")["state"] == "stopping", "the stop")
+        seen = len(server.lines)
         os.kill(pid, signal.SIGUSR1)  # by then it has read the signals before
-        server.wait_for_line(r"worker \d, pid \d+: draining")
+        server.wait_for_line(r"worker \d, pid \d+: ", seen)
         self.end_slow_call()
         self.assertEqual(client.receive(), {"out": "slow", "result": 1})
         self.assertEqual(server.process.wait(handoff.PATIENCE), 0)
@@ -355,6 +358,7 @@ class Successors(OriginalTest):
                 self.end(server, successor, times)
                 self.put(MASTER)
 
+    @handoff.only("connection", "listener", because="its connections end with a master that serves")
     def test_killed_while_it_drains(self):
         os.mkfifo(self.path("slow"))
         server, pid = self.begin(1, f'exec "$0" -m "slow=cat {self.path("slow")}"')
@@ -454,8 +458,9 @@ class Surroundings(OriginalTest):
                 self.begin_slow_call(client)
                 os.write(keyboard, b"\x03")
                 handoff.wait_for(lambda: self.ask("status")["state"] == "stopping", "the stop")
-                os.kill(pid, signal.SIGUSR1)
-                server.wait_for_line(r"worker \d, pid \d+: draining")
+                seen = len(server.lines)
+                os.kill(pid, signal.SIGUSR1)  # by then it has read the signals before
+                server.wait_for_line(r"worker \d, pid \d+: ", seen)
                 self.assertIsNone(server.process.poll())
                 if times == 1:
                     self.end_slow_call()

@@ -153,12 +153,15 @@ TEST_CASE_FIXTURE(Fixture, "an original process waits for masters that still dra
 }
 
 TEST_CASE_FIXTURE(Fixture, "a successor that starts while the master dies serves in its place") {
-  Waiting heir("trap 'exit 8' USR1");
+  Waiting heir("trap 'exit 8' USR2");
   const pid_t pid = heir.child.pid();
-  take_over(start_shell("kill -9 $$; exit 1"));
+  Child master = start_shell("kill -9 $$");
+  REQUIRE(test::becomes_readable(master.pidfd()));
+  take_over(std::move(master));
   notify("s", {heir.child.pidfd()});
-  heir.end.reset();
-  CHECK(run()->success());
+  const SignalMask signals({SIGUSR2});
+  raise(SIGUSR2);  // which is for the heir
+  CHECK(process.run(signals)->code == 8);
   REQUIRE(lines.size() == 1);
   CHECK(lines[0].ends_with("signal 9 (Killed); pid " + std::to_string(pid) + " takes over"));
 }
