@@ -132,7 +132,8 @@ void OriginalProcess::reap_children() {
   }
 }
 
-/// When it was the one that served, a successor that it had started takes its place by itself.
+/// When it was the one that served, a successor that it had started takes its place by itself. One
+/// that was started in the instant before the kill, and is not known, ends with this process.
 void OriginalProcess::master_ended(const Child& master, std::optional<ExitStatus> status) {
   if (!masters_.empty()) return;
   last_ = status ? status : told_;

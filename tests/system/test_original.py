@@ -40,6 +40,12 @@ class OriginalTest(test_upgrade.UpgradeTest):
                              "the master before to be reaped")
         return pid
 
+    def wait_until_known(self, server, times: int):
+        """An original process with one that serves has heard of a successor that starts."""
+        if times:
+            handoff.wait_for(lambda: self.open_files(server.pid).count("anon_inode:[pidfd]") == 2,
+                             "the notice of the successor")
+
     def wait_for_end(self, pid: int):
         handoff.wait_for(lambda: not handoff.alive(pid), f"process {pid} to end")
 
@@ -252,6 +258,7 @@ class Small(OriginalTest):
         self.put_gate()
         os.kill(second, signal.SIGUSR2)
         third = self.wait_at_gate()
+        self.wait_until_known(server, 2)
         workers = set(handoff.children(second)) - {third}
         self.assertEqual(len(workers), 2)
         os.kill(second, signal.SIGKILL)
@@ -307,6 +314,7 @@ class Successors(OriginalTest):
                 seen = len(server.lines)
                 os.kill(pid, signal.SIGUSR2)
                 successor = self.wait_at_gate()
+                self.wait_until_known(server, times)
                 os.kill(pid, signal.SIGKILL)
                 self.wait_for_end(pid)
                 self.open_gate()
