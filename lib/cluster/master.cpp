@@ -194,11 +194,17 @@ Task<Supervisor::CutOff> Master::run() {
   Supervisor::CutOff cut_off = supervisor_.cut_off();
   cut_off.connections += cut_off_;
   // What waits for a successor that stops too is closed, as its own idle connections are.
-  if (!handed_over_ || !stopping_) {
+  if (!all_masters_stop()) {
     cut_off.connections += dispatcher_->waiting() + dispatcher_->lost();
   }
   lineage_->tell_end(cut_off.workers + cut_off.connections > 0 ? kCutOff : 0);
   co_return cut_off;
+}
+
+/// Whether a signal to the original process has reached this one, which had handed over already:
+/// then the successor stops too.
+bool Master::all_masters_stop() const {
+  return handed_over_ && stopping_ && lineage_->role() != Lineage::Role::managed;
 }
 
 bool Master::is_over() const {
@@ -274,7 +280,7 @@ void Master::stop_asked(pid_t sender) {
   if (handed_over_) {
     stopping_ = true;
     successor_->give_up();
-    if (retired_) supervisor_.retire_all({});  // no master takes what they would give back
+    if (retired_ && all_masters_stop()) supervisor_.retire_all({});  // nobody takes their clients
     return;
   }
   // The predecessor may hand over in this moment, or have failed.
@@ -467,18 +473,15 @@ Task<std::string> Master::upgrade() {
   if (stopping_ || handed_over_) co_return "stopping";
   if (successor_) co_return "an upgrade is under way";
   report_(Severity::info, "upgrading");
-  const auto started = [this](const Child& child) {
-    supervisor_.spare(child.pid());
-    lineage_->successor_started(child);
-  };
-  successor_ = std::make_unique<Succession>(reactor_, *dispatcher_, custody_, report_, started);
+  successor_ = std::make_unique<Succession>(reactor_, *dispatcher_, custody_, report_,
+                                            [this](pid_t pid) { supervisor_.spare(pid); });
   Succession::Estate estate;
   for (const Acceptor& acceptor : acceptors_) estate.listeners.push_back(&acceptor.listener());
   if (door_) estate.join = &door_->acceptor().listener();
   if (control_) estate.control = &control_->acceptor().listener();
   if (pidfile_) estate.pidfile = pidfile_->fd();
-  estate.original = lineage_->end_for_successor();
-  last_upgrade_ = co_await successor_->start(options_.successor, std::move(estate), manager_);
+  last_upgrade_ =
+      co_await successor_->start(options_.successor, std::move(estate), manager_, *lineage_);
   if (!last_upgrade_.empty()) {
     take_back_pidfile(successor_->pid());
     successor_.reset();

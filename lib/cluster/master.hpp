@@ -122,6 +122,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   void on_room();
   void connection_closed(std::uint64_t id);
   std::size_t credits() const;
+  bool all_masters_stop() const;
   bool is_over() const;
   std::size_t connections() const;
   void set_owner_of_names(OwnedName::Owner owner);

@@ -77,7 +77,7 @@ std::optional<Inheritance> Inheritance::take() {
 }
 
 Succession::Succession(Reactor& reactor, Dispatcher& dispatcher, std::shared_ptr<Custody> custody,
-                       const Report& report, std::function<void(const Child&)> started)
+                       const Report& report, std::function<void(pid_t)> started)
     : reactor_(reactor),
       dispatcher_(dispatcher),
       custody_(std::move(custody)),
@@ -93,9 +93,9 @@ void Succession::give_up() {
 }
 
 Task<std::string> Succession::start(const SuccessorCommand& command, Estate estate,
-                                    const ServiceManager& manager) {
+                                    const ServiceManager& manager, Lineage& lineage) {
   try {
-    spawn_successor(command, estate, manager);
+    spawn_successor(command, estate, manager, lineage);
   } catch (const std::exception& error) {
     if (child_.pid() > 0) {  // else it would serve, as if this master had died
       child_.kill(SIGKILL);
@@ -130,7 +130,7 @@ Task<std::string> Succession::start(const SuccessorCommand& command, Estate esta
 }
 
 void Succession::spawn_successor(const SuccessorCommand& command, const Estate& estate,
-                                 const ServiceManager& manager) {
+                                 const ServiceManager& manager, Lineage& lineage) {
   auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
   SpawnOptions options;
   options.path = command.program;
@@ -147,14 +147,16 @@ void Succession::spawn_successor(const SuccessorCommand& command, const Estate& 
   if (estate.join != nullptr) text["join"] = will.add(*estate.join);
   if (estate.control != nullptr) text["control"] = will.add(*estate.control);
   if (estate.pidfile >= 0) text["pidfile"] = will.add(estate.pidfile);
-  if (estate.original >= 0) text["original"] = will.add(estate.original);
+  const int original = lineage.end_for_successor();
+  if (original >= 0) text["original"] = will.add(original);
   options.environment = inherited_environment();
   options.environment.push_back(fmt::format("{}={}", kVariable, text.dump()));
   for (std::string& variable : manager.variables()) {
     options.environment.push_back(std::move(variable));
   }
   child_ = spawn(options);
-  started_(child_);
+  started_(child_.pid());
+  lineage.successor_started(child_);
   link_ = std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(*this), custody_,
                                        Handshake::full, 0, std::move(ours));
   link_->start();

@@ -10,6 +10,7 @@
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "cluster/dispatcher.hpp"
+#include "cluster/lineage.hpp"
 #include "cluster/report.hpp"
 #include "cluster/worker_link.hpp"
 #include "os/listener.hpp"
@@ -43,9 +44,9 @@ struct SuccessorCommand {
 /// its predecessor it is a worker that has joined: the connections go to it over a channel.
 class Succession final : private WorkerLink::Owner {
  public:
-  /// `started` is told its process, which start() reaps if it fails.
+  /// `started` is told the number of its process, which start() reaps if it fails.
   Succession(Reactor& reactor, Dispatcher& dispatcher, std::shared_ptr<Custody> custody,
-             const Report& report, std::function<void(const Child&)> started);
+             const Report& report, std::function<void(pid_t)> started);
   Succession(const Succession&) = delete;
   Succession& operator=(const Succession&) = delete;
   ~Succession();
@@ -55,15 +56,15 @@ class Succession final : private WorkerLink::Owner {
     std::vector<const Listener*> listeners;
     const Listener* join = nullptr;
     const Listener* control = nullptr;
-    int pidfile = -1;   ///< -1 if there is none
-    int original = -1;  ///< the socket to the original process; -1 if none stays
+    int pidfile = -1;  ///< -1 if there is none
   };
-  /// Starts it, and waits until it is ready: empty, or why it is not; then it is gone.
+  /// Starts it, and waits until it is ready: empty, or why it is not; then it is gone. `lineage` is
+  /// told of its process.
   Task<std::string> start(const SuccessorCommand& command, Estate estate,
-                          const ServiceManager& manager);
+                          const ServiceManager& manager, Lineage& lineage);
 
-  /// The old master stops. Before the new one is ready, start() ends, and so does the new one; later
-  /// its end is expected.
+  /// The old master stops. Before the new one is ready, start() ends, and so does the new one;
+  /// later its end is expected.
   void give_up();
 
   pid_t pid() const { return child_.pid(); }
@@ -78,7 +79,7 @@ class Succession final : private WorkerLink::Owner {
 
  private:
   void spawn_successor(const SuccessorCommand& command, const Estate& estate,
-                       const ServiceManager& manager);
+                       const ServiceManager& manager, Lineage& lineage);
 
   void worker_ready(WorkerLink& link) override;
   void worker_has_room(WorkerLink& link) override;
@@ -94,7 +95,7 @@ class Succession final : private WorkerLink::Owner {
   Dispatcher& dispatcher_;
   std::shared_ptr<Custody> custody_;
   const Report& report_;
-  std::function<void(const Child&)> started_;
+  std::function<void(pid_t)> started_;
   Condition progress_;
   Child child_;
   std::shared_ptr<WorkerLink> link_;
