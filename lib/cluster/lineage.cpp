@@ -8,6 +8,7 @@
 #include <span>
 #include <utility>
 
+#include "os/peer.hpp"
 #include "os/socket.hpp"
 #include "pass/fd_passing.hpp"
 
@@ -32,7 +33,7 @@ Lineage::Lineage(Reactor& reactor, Report report, const ServiceManager& manager,
       predecessor_(predecessor) {
   if (!link_.valid()) return;
   set_close_on_exec(link_.get(), true);
-  original_ = peer_pid(link_.get());
+  original_ = peer_credentials(link_.get()).pid;
 }
 
 int Lineage::end_for_successor() {

@@ -4,9 +4,6 @@
 #include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
-#include <unistd.h>
-
-#include <algorithm>
 
 #include "os/error.hpp"
 
@@ -18,15 +15,6 @@ SocketAddress name_of(int socket, int (*query)(int, sockaddr*, socklen_t*)) {
   socklen_t size = sizeof storage;
   if (query(socket, reinterpret_cast<sockaddr*>(&storage), &size) < 0) return {};
   return SocketAddress(reinterpret_cast<const sockaddr*>(&storage), size);
-}
-
-ucred peer_credentials(int socket) {
-  ucred credentials{};
-  socklen_t size = sizeof credentials;
-  if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0) {
-    throw SystemError(errno, "ask for the peer's user");
-  }
-  return credentials;
 }
 
 }  // namespace
@@ -113,19 +101,6 @@ SocketAddress local_address(int socket) {
 
 SocketAddress peer_address(int socket) {
   return name_of(socket, getpeername);
-}
-
-uid_t peer_uid(int socket) {
-  return peer_credentials(socket).uid;
-}
-
-pid_t peer_pid(int socket) {
-  return peer_credentials(socket).pid;
-}
-
-bool is_allowed_peer(int socket, const std::vector<uid_t>& allowed) {
-  const uid_t uid = peer_uid(socket);
-  return uid == geteuid() || std::find(allowed.begin(), allowed.end(), uid) != allowed.end();
 }
 
 }  // namespace handoff
