@@ -7,6 +7,7 @@ import os
 import pathlib
 import pty
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -327,10 +328,8 @@ class Successors(OriginalTest):
         """It has a control socket at once: its workers may never be ready."""
         for times in (0, 2):
             with self.subTest(times=times):
-                marker, gate = self.path(f"marker{times}"), self.path(f"gate{times}")
-                os.mkfifo(gate)
-                server, pid = self.begin(
-                    times, f'test -e "{marker}" && read -r line <"{gate}"; exec "$0"')
+                marker = self.path("marker")
+                server, pid = self.begin(times, f'while test -e "{marker}"; do :; done; exec "$0"')
                 pathlib.Path(marker).touch()
                 seen = len(server.lines)
                 os.kill(pid, signal.SIGUSR2)
@@ -343,8 +342,6 @@ class Successors(OriginalTest):
                 self.assertEqual(self.ask("status")["state"], "starting")
                 self.assertEqual(self.ask("status")["pid"], successor)
                 os.unlink(marker)
-                with open(gate, "w", encoding="ascii") as go:
-                    go.write("go\n" * 2)
                 server.wait_for_line(": ready, ", seen)
                 self.check(server, successor)
                 self.end(server, successor, times)
@@ -397,6 +394,52 @@ class Successors(OriginalTest):
         self.assertEqual(self.stop(server, first), 0)
         self.wait_for_end(second)
         self.assert_no_names()
+
+
+class Others(OriginalTest):
+    def test_a_successor_that_does_not_know_of_it_serves_and_stops(self):
+        """As an older version does: it closes no descriptor that it does not know."""
+        server = self.launch()
+        self.put_script("""HANDOFF_SUCCESSION=$(echo "$HANDOFF_SUCCESSION" |
+                           sed 's/,"original":[0-9]*//')\n""" + f'exec {shlex.quote(MASTER)} "$@"')
+        pid = self.upgrade_all(server, 1)
+        server.kill(signal.SIGHUP)
+        server.wait_for_line("reloaded, 2 workers")
+        self.assertEqual(self.open(server).result("ping", 1), 1)
+        self.assertEqual(self.ask("status")["pid"], pid)
+        self.assertEqual(server.stop(), 0)
+        self.assert_nobody_left(server)
+
+    def test_where_orphans_are_not_adopted_a_master_tells_its_status_itself(self):
+        if shutil.which("strace") is None:
+            self.skipTest("no strace")
+        command = self.slow_command()
+        for second in (False, True):
+            with self.subTest(second=second):
+                words = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=prctl", "-e",
+                         "inject=prctl:error=EPERM:when=1", str(self.program)]
+                server = self.launch(words=words, command=command,
+                                     env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
+                server.wait_for_line("become a subreaper")
+                original = handoff.children(server.pid)[0]
+                for _ in range(2):
+                    seen = len(server.lines)
+                    os.kill(original, signal.SIGUSR2)
+                    pid = self.wait_for_successor(server, seen)
+                    handoff.wait_for(lambda: self.holds_nothing(original), "all to be handed over")
+                client = self.open(server)
+                self.begin_slow_call(client)
+                os.kill(original, signal.SIGTERM)
+                handoff.wait_for(lambda: self.ask("status")["state"] == "stopping", "the stop")
+                if second:
+                    os.kill(original, signal.SIGTERM)
+                    self.wait_for_end(pid)
+                    self.slow.close()  # nobody finds the method's command, which strace waits for
+                else:
+                    self.end_slow_call()
+                    self.assertEqual(client.receive(), {"out": "slow", "result": 1})
+                self.assertEqual(server.process.wait(handoff.PATIENCE), 124 if second else 0)
+                self.wait_for_end(pid)
 
 
 class Surroundings(OriginalTest):
