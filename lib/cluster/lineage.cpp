@@ -98,7 +98,7 @@ int Lineage::stop_asked(pid_t sender) {
 }
 
 void Lineage::tell_end(int status) {
-  if (role_ != Role::successor) return;
+  if (role_ != Role::successor || successor_) return;  // a successor's status counts
   const std::array<char, 2> bytes{static_cast<char>(Notice::ended), static_cast<char>(status)};
   send(bytes, {});
 }

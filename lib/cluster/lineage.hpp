@@ -69,7 +69,7 @@ class Lineage {
   int stop_asked(pid_t sender);
 
   /// Tells the original process the exit status that follows, for the case that it is not this
-  /// process's parent.
+  /// process's parent. Says nothing when a successor has taken over.
   void tell_end(int status);
   /// What this process is from now on; nothing if it may end.
   std::unique_ptr<OriginalProcess> leave();

@@ -135,8 +135,12 @@ void OriginalProcess::reap_children() {
 /// When it was the one that served, a successor that it had started takes its place by itself. One
 /// that was started in the instant before the kill, and is not known, ends with this process.
 void OriginalProcess::master_ended(const Child& master, std::optional<ExitStatus> status) {
-  if (!masters_.empty()) return;
+  if (!masters_.empty()) {
+    if (told_to_stop_ && status && !status->success()) cut_off_ = status;
+    return;
+  }
   last_ = status ? status : told_;
+  if (last_ && last_->success() && cut_off_) last_ = cut_off_;
   const std::string how = last_ ? last_->text() : "its exit status is not known";
   const bool has_heir = candidate_ && !candidate_->has_ended();
   if (has_heir) {

@@ -69,7 +69,8 @@ class OriginalProcess {
   bool told_to_stop() const { return told_to_stop_; }
 
   /// Forwards and reaps until the phase is `over`: blocks. `signals` are those to forward. Returns
-  /// how the master that served last has ended; nothing if that cannot be known. No Child but those
+  /// how the master that served last has ended, or one that still drained when a signal stopped
+  /// both, if only that one failed; nothing if that cannot be known. No Child but those
   /// given to this object may wait to be reaped.
   std::optional<ExitStatus> run(const SignalMask& signals);
 
@@ -90,10 +91,12 @@ class OriginalProcess {
   Fd theirs_;
   Phase phase_ = Phase::serving;
   bool told_to_stop_ = false;
-  std::optional<Child> candidate_;  ///< a successor that does not serve yet
-  std::vector<Successor> masters_;  ///< those that have taken over and live, the oldest first
-  std::optional<ExitStatus> told_;  ///< what the one that serves has said of its end
-  std::optional<ExitStatus> last_;  ///< how the last of them has ended
+  std::optional<Child> candidate_;     ///< a successor that does not serve yet
+  std::vector<Successor> masters_;     ///< those that have taken over and live, the oldest first
+  std::optional<ExitStatus> told_;     ///< what the one that serves has said of its end
+  std::optional<ExitStatus> cut_off_;  ///< of one that drained when all were told to stop, if it
+                                       ///< was no success
+  std::optional<ExitStatus> last_;     ///< how the last of them has ended
 };
 
 }  // namespace handoff

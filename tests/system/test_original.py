@@ -182,6 +182,22 @@ class Signals(OriginalTest):
         self.assert_nobody_left(server)
 
 
+    def test_a_second_term_cuts_off_what_a_master_in_the_middle_still_drains(self):
+        server = self.launch(command=self.slow_command())
+        self.upgrade_all(server, 1)
+        client = self.open(server)
+        self.begin_slow_call(client)
+        seen = len(server.lines)
+        server.kill(signal.SIGUSR2)
+        serving = self.wait_for_successor(server, seen)
+        server.kill(signal.SIGTERM)
+        self.wait_for_end(serving)
+        server.kill(signal.SIGTERM)
+        self.assertEqual(server.process.wait(handoff.PATIENCE), 124)
+        server.wait_for_line(r"stop: \d connections? cut off, ")
+        self.assert_nobody_left(server)
+
+
 class Ends(OriginalTest):
     def test_it_ends_with_the_status_of_the_master_that_served(self):
         server = self.launch()
@@ -205,15 +221,14 @@ class Ends(OriginalTest):
         self.assertEqual(server.process.wait(handoff.PATIENCE), 0)
 
     def test_when_it_is_killed_the_master_that_serves_stops_at_once(self):
+        command = self.slow_command()
         for times in (1, 3):
             with self.subTest(times=times):
                 listener = self.path(f"listen{times}")
-                server = self.launch("-l", listener, "--pidfile", str(self.pidfile),
-                                     command=["sh", "-c", 'exec "$0" -m "slow=cat; sleep 99"', WORKER])
+                server = self.launch("-l", listener, "--pidfile", str(self.pidfile), command=command)
                 pid = self.upgrade_all(server, times)
                 client = self.open(server)
-                client.send("slow")
-                handoff.wait_for(lambda: any(map(handoff.children, handoff.children(pid))), "it")
+                self.begin_slow_call(client)
                 server.kill(signal.SIGKILL)
                 self.wait_for_end(pid)
                 server.wait_for_line(f"the process that was started, pid {server.pid}, is gone")

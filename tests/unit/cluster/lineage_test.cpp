@@ -122,8 +122,11 @@ TEST_CASE("a successor tells the original process of its own successor") {
   const Child child(getpid(), make_pipe().read_end);
   CHECK(successor.lineage->end_for_successor() >= 0);
   successor.lineage->successor_started(child);
-  successor.lineage->successor_took_over();
+  successor.lineage->successor_failed();
   successor.lineage->tell_end(124);
+  successor.lineage->successor_started(child);
+  successor.lineage->successor_took_over();
+  successor.lineage->tell_end(0);
   std::array<char, 8> bytes{};
   const auto receive = [&] {
     ReceiveResult result = recv_fds(successor.end.get(), bytes, 1);
@@ -131,8 +134,10 @@ TEST_CASE("a successor tells the original process of its own successor") {
     return std::pair(std::string(bytes.data(), result.size), result.descriptors.size());
   };
   CHECK(receive() == std::pair(std::string("s"), std::size_t{1}));
-  CHECK(receive() == std::pair(std::string("t"), std::size_t{0}));
   CHECK(receive() == std::pair(std::string("e\x7c"), std::size_t{0}));
+  CHECK(receive() == std::pair(std::string("s"), std::size_t{1}));
+  CHECK(receive() == std::pair(std::string("t"), std::size_t{0}));
+  CHECK(recv_fds(successor.end.get(), bytes, 1).outcome == ReceiveOutcome::would_block);
 }
 
 TEST_CASE("a process stays only if a successor has taken over") {

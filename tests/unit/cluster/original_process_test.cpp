@@ -152,6 +152,22 @@ TEST_CASE_FIXTURE(Fixture, "an original process waits for masters that still dra
   CHECK(run()->code == 3);
 }
 
+TEST_CASE_FIXTURE(Fixture, "a stop fails if a master that still drained has cut something off") {
+  Child draining = start_shell("exit 124");
+  REQUIRE(test::becomes_readable(draining.pidfd()));
+  take_over(std::move(draining));
+  Child serving = start_shell("exit 0");
+  REQUIRE(test::becomes_readable(serving.pidfd()));
+  take_over(std::move(serving));
+  SUBCASE("it was told to stop") {
+    process.forward(by_process(SIGTERM));
+    CHECK(run()->code == 124);
+  }
+  SUBCASE("it was not") {
+    CHECK(run()->success());
+  }
+}
+
 TEST_CASE_FIXTURE(Fixture, "a successor that starts while the master dies serves in its place") {
   Waiting heir("trap 'exit 8' USR2");
   const pid_t pid = heir.child.pid();
