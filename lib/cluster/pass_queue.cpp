@@ -193,7 +193,7 @@ void PassQueue::successor_joined(WorkerLink& link) {
 /// Accepted, or passed by a predecessor.
 void PassQueue::work_arrived(Work work) {
   if (has_successor_) return returned_.work_arrived(std::move(work));
-  serve(work.to_connection());
+  serve(work.to_connection(service_.limits.max_unused()));
 }
 
 /// On the thread that has the fewest connections.

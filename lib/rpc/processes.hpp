@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <set>
 #include <string>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "os/process.hpp"
+#include "rpc/memory_budget.hpp"
 
 namespace handoff {
 
@@ -19,6 +21,7 @@ struct ProcessOptions {
   std::vector<std::string> environment_names;  ///< handed to them besides the usual few
   bool text = false;                           ///< output that is no JSON becomes a string
   std::size_t max_output = 1024 * 1024;        ///< bytes for one call; more is an error
+  std::shared_ptr<MemoryBudget> memory = std::make_shared<MemoryBudget>();  ///< counts output
 };
 
 /// What a process behind a method is.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -14,6 +15,7 @@
 #include "async/semaphore.hpp"
 #include "os/fd.hpp"
 #include "rpc/handlers.hpp"
+#include "rpc/memory_budget.hpp"
 #include "wire/codec.hpp"
 #include "wire/frame.hpp"
 #include "wire/message.hpp"
@@ -46,6 +48,17 @@ struct SessionLimits {
   std::size_t max_waiting = 1024;                     ///< calls that wait to run; then "busy"
   Framing framing = Framing::unknown;                 ///< that every client must use, if any
   bool reads_on_when_full = true;  ///< a connection of whose calls one waits to run
+  /// Of the process: copies of these limits share it.
+  std::shared_ptr<MemoryBudget> memory = std::make_shared<MemoryBudget>();
+
+  /// Bytes that one connection may make us hold before it may start no further call: always two
+  /// of the longest frames, a request and its reply.
+  std::size_t connection_memory() const {
+    return std::max(2 * std::size_t{max_frame}, std::min(std::size_t{8} << 20, memory->limit()));
+  }
+  /// Bytes of one connection that were read and not used, at most: the start of a frame, and what
+  /// came with its last read.
+  std::size_t max_unused() const { return connection_memory() + max_unsent; }
 };
 
 /// What all connections of one reactor share: the methods, the limits, and memory that is only
@@ -91,6 +104,7 @@ struct Service final : private Poller {
 
   std::size_t open = 0;             ///< connections
   std::vector<Session*> sessions;   ///< those that have begun; see Session::open
+  std::size_t paused = 0;           ///< connections that wait for the process's memory
   std::vector<Session*> deferring;  ///< those that have replies to send at the end of the turn
   std::uint64_t requests = 0;       ///< since the start
   std::atomic<std::uint64_t>* requests_told = nullptr;  ///< the same, for other threads

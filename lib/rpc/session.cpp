@@ -19,6 +19,23 @@ constexpr int kFramesPerTurn = 64;
 /// The first buffer of a frame that did not arrive whole.
 constexpr std::size_t kPartialSize = 4096;
 
+/// Bytes that are read at a time at most, so that little more than a frame is ever unused.
+constexpr std::size_t kMostAtOnce = std::size_t{512} << 10;
+
+/// How long calls may hold up others with replies that may be long.
+constexpr auto kLongCall = std::chrono::seconds(1);
+
+/// How often a connection looks whether the process has memory again: other threads free it too.
+constexpr auto kMemoryPause = std::chrono::milliseconds(20);
+
+/// What a call takes besides its texts.
+constexpr std::size_t kCallSize = 1024;
+
+/// The method and the id are there twice: in the call, and for its reply.
+std::size_t size_of(const Call& call) {
+  return kCallSize + 2 * call.method.size() + 2 * call.id.size() + call.params.size();
+}
+
 std::string too_long(const SessionLimits& limits) {
   return fmt::format("the reply exceeds the limit of {} bytes", limits.max_frame);
 }
@@ -52,7 +69,9 @@ void Service::abandon() {
 Session::Session(Service& service, LiveConnection connection)
     : Timer(service.reactor),
       index_(static_cast<std::uint32_t>(service.sessions.size())),
+      estimate_(service.limits.connection_memory(), service.limits.max_frame),
       service_(service),
+      share_(*service.limits.memory),
       id_(connection.id),
       stream_(service.reactor, std::move(connection.socket), Stream::Kind::socket),
       framing_(connection.framing),
@@ -67,6 +86,7 @@ Session::Session(Service& service, LiveConnection connection)
 
 Session::~Session() {
   if (deferred_) std::erase(service_.deferring, this);
+  if (paused_) --service_.paused;
   service_.sessions[index_] = service_.sessions.back();
   service_.sessions[index_]->index_ = index_;
   service_.sessions.pop_back();
@@ -87,6 +107,7 @@ Task<void> Session::serve(std::unique_ptr<Opening> opening) {
   opening.reset();
   for (;;) {
     const Next next = session.step();
+    session.count_held();
     if (next == Next::end) co_return;
     if (next == Next::turn) {
       co_await pause(session);
@@ -112,24 +133,28 @@ void Session::drain() {
 
 Session::Next Session::step() {
   limit_ = Limit::none;
+  if (std::exchange(paused_, false)) --service_.paused;
   if (calls_ && calls_->running == 0) calls_.reset();
   if (unsent_) send_unsent();
   if (calls_ && client_has_left()) calls_->client_left.cancel();
   if (state_ == State::lingering) return linger();
   if (unsent_) {
     due_ = kNever;  // a frame that we do not read is not late
+    share_.wait_for_client();
     arm_for(Limit::write, service_.limits.write_timeout);
     return Next::writable;
   }
   if (state_ == State::draining && service_.gives_back_) {
-    return has_calls() ? Next::call_finished : give_back();
+    return has_calls() ? wait_for_calls() : give_back();
   }
   if (state_ == State::open || state_ == State::draining) {
-    if (has_room_for_call()) return read_more();
+    const Room room = room_for_call();
+    if (room == Room::enough || room == Room::none) return read_more();
+    if (room == Room::memory) return wait_for_memory();
     due_ = kNever;
-    return Next::call_finished;
+    return wait_for_calls();
   }
-  return has_calls() ? Next::call_finished : finish();
+  return has_calls() ? wait_for_calls() : finish();
 }
 
 Session::Next Session::read_more() {
@@ -138,8 +163,8 @@ Session::Next Session::read_more() {
   // What was left when the last turn ended comes first.
   if (unprocessed_) return process(input, false);
   input.make_room();
-  const std::size_t room = input.room().size();
-  const IoResult result = stream_.try_read(input.room());
+  const std::size_t room = std::min(input.room().size(), kMostAtOnce);
+  const IoResult result = stream_.try_read(input.room().first(room));
   switch (result.outcome) {
     case IoResult::Outcome::done: {
       const std::span<const char> arrived = input.room().first(result.size);
@@ -187,14 +212,16 @@ Session::Next Session::process(ReceiveBuffer& input, bool drained_socket) {
   if (complete && framing_ == Framing::lines) input.append(std::string_view("\n"));
   int frames = 0;
   bool partial = framing_ == Framing::unknown;
-  while (!partial && frames < kFramesPerTurn && out.size() < service_.limits.max_unsent &&
-         has_room_for_call()) {
+  while (!partial && frames < kFramesPerTurn && out.size() < service_.limits.max_unsent) {
+    const Room room = room_for_call();
+    if (room != Room::enough && room != Room::none) break;
     const std::uint32_t limit = service_.limits.max_frame;
     const DecodedFrame frame = framing_ == Framing::lines ? decode_line(input.bytes(), limit)
                                                           : decode_frame(input.bytes(), limit);
     if (frame.outcome == DecodedFrame::Outcome::complete) {
       const bool is_blank_line = framing_ == Framing::lines && frame.body.empty();
-      if (!is_blank_line) answer(frame.body, out);
+      if (!is_blank_line)
+        room == Room::enough ? answer(frame.body, out) : answer_busy(frame.body, out);
       input.consume(frame.size);
       ++frames;
     } else if (frame.outcome == DecodedFrame::Outcome::partial) {
@@ -242,6 +269,25 @@ Session::Next Session::wait_for_input() {
   return Next::readable;
 }
 
+/// While long replies may be on their way others wait for them, but not for calls that take long.
+Session::Next Session::wait_for_calls() {
+  if (calls_ && !replies_fit()) arm_for(Limit::replies, kLongCall);
+  return Next::call_finished;
+}
+
+/// The rest of a frame is still awaited: its start is a part of what the process holds.
+Session::Next Session::wait_for_memory() {
+  paused_ = true;
+  ++service_.paused;
+  if (!partial_ || unprocessed_) {
+    due_ = kNever;
+  } else if (due_ == kNever) {
+    due_ = deadline_after(service_.reactor.now(), service_.limits.frame_timeout);
+  }
+  arm(Limit::memory, std::min(due_, service_.reactor.now() + Duration(kMemoryPause)));
+  return Next::call_finished;
+}
+
 Session::Next Session::finish() {
   if (state_ == State::refused) {
     // Closing with unread input would turn what we wrote into a reset: let the client read first.
@@ -283,6 +329,21 @@ void Session::answer(std::string_view body, std::string& out) {
   service_.count_requests(parsed.requests.size());
   if (parsed.is_batch) return answer_batch(parsed.requests, out);
   answer_request(parsed.requests.front(), out);
+  if (calls_ && !calls_->in_order.empty()) count_reply(calls_->in_order.back());
+}
+
+/// A batch gets one answer, as it does when its replies are too long.
+void Session::answer_busy(std::string_view body, std::string& out) {
+  constexpr std::string_view kBusy = "busy: the server holds as much as it may (--max-memory)";
+  const ParsedBody parsed = service_.parser.parse_body(body, dialect_);
+  service_.count_requests(parsed.requests.size());
+  if (parsed.is_batch) return refuse({ErrorCode::busy, kBusy, {}, Dialect::json_rpc}, out);
+  const ParsedRequest& first = parsed.requests.front();
+  if (const auto* bad = std::get_if<BadRequest>(&first)) return refuse(*bad, out);
+  const auto& request = std::get<Request>(first);
+  dialect_ = request.dialect;
+  if (request.is_notification()) return;
+  refuse({ErrorCode::busy, kBusy, request.id, request.dialect}, out);
 }
 
 void Session::answer_request(const ParsedRequest& parsed, std::string& out) {
@@ -348,7 +409,8 @@ void Session::answer_batch(std::span<const ParsedRequest> requests, std::string&
     }
     collect(*batch, std::exchange(reply, {}));
   }
-  if (batch->left == 0) finish_batch(*batch, out);
+  if (batch->left == 0) return finish_batch(*batch, out);
+  calls_->held += batch->counted = batch->replies.size();
 }
 
 /// A batch of notifications is not answered at all.
@@ -401,10 +463,11 @@ void Session::start_call(const Method& method, const Request& request, ReplyPlac
   if (!peer_) peer_ = std::make_unique<std::string>(peer_address(stream_.fd()).text());
   call.peer = *peer_;
   call.deadline = deadline_after(service_.reactor.now(), service_.limits.call_timeout);
+  calls().held += place.counted = size_of(call);
   NextCall next{service_.handlers, &method, std::move(call), std::move(place)};
   service_.call_begins();
   if (client_has_left()) calls().client_left.cancel();
-  if (calls().running < service_.limits.max_calls) return run(std::move(next));
+  if (may_run_another()) return run(std::move(next));
   calls_->next.push_back(std::move(next));
 }
 
@@ -421,7 +484,7 @@ void Session::run(NextCall next) {
 
 /// A batch may have more calls than a connection may have running.
 void Session::start_next_calls() {
-  while (!calls_->next.empty() && calls_->running < service_.limits.max_calls) {
+  while (!calls_->next.empty() && may_run_another()) {
     run(std::move(calls_->next.front()));
     calls_->next.pop_front();
   }
@@ -497,12 +560,19 @@ void Session::complete(const ReplyPlace& place, std::string_view name, std::stri
                    id);
     }
   }
+  estimate_.reply_came(body.size());
+  calls_->held -= place.counted;
   std::string& out = service_.output;
   out.clear();
   if (place.batch) {
     Batch& batch = *place.batch;
     if (place.wanted) collect(batch, body);
-    if (--batch.left == 0) finish_batch(batch, out);
+    calls_->held -= batch.counted;
+    if (--batch.left == 0) {
+      finish_batch(batch, out);
+    } else {
+      calls_->held += batch.counted = batch.replies.size();
+    }
   } else if (place.wanted) {
     std::string& target = place.ordered != nullptr ? place.ordered->reply : out;
     FrameWriter writer(target, framing_);
@@ -511,9 +581,11 @@ void Session::complete(const ReplyPlace& place, std::string_view name, std::stri
   }
   if (place.ordered != nullptr) {
     place.ordered->done = true;
+    count_reply(*place.ordered);
     std::list<PendingCall>& in_order = calls_->in_order;
     while (!in_order.empty() && in_order.front().done) {
       out.append(in_order.front().reply);
+      calls_->held -= in_order.front().counted;
       in_order.pop_front();
     }
   }
@@ -527,6 +599,7 @@ void Session::complete(const ReplyPlace& place, std::string_view name, std::stri
   } else {
     send(out);
   }
+  count_held();
   if (waits_for_call_) return stream_.interrupt();
   const bool newly_blocked = !was_blocked && unsent_ && !deferred_;
   const bool last = calls_->running == 0;
@@ -550,6 +623,7 @@ void Session::send_deferred() {
   deferred_ = false;
   if (!unsent_) return;
   send_unsent();
+  count_held();
   if (unsent_ || state_ == State::broken) stream_.interrupt();
 }
 
@@ -559,14 +633,42 @@ bool Service::poll() {
   return false;
 }
 
-/// Replies that wait for an earlier one count like calls, and their bytes like unsent ones.
-bool Session::has_room_for_call() const {
-  if (!calls_) return true;
-  std::size_t held = 0;
-  for (const PendingCall& call : calls_->in_order) held += call.reply.size();
-  if (calls_->waiting > 0 && !service_.limits.reads_on_when_full) return false;
-  return calls_->running < service_.limits.max_calls &&
-         calls_->in_order.size() < service_.limits.max_calls && held < service_.limits.max_unsent;
+/// Replies that wait for an earlier one count like calls.
+Session::Room Session::room_for_call() {
+  const SessionLimits& limits = service_.limits;
+  if (calls_) {
+    if (calls_->waiting > 0 && !limits.reads_on_when_full) return Room::calls;
+    if (calls_->running >= limits.max_calls) return Room::calls;
+    if (calls_->in_order.size() >= limits.max_calls) return Room::calls;
+    if (!replies_fit()) return Room::replies;
+  }
+  if (share_.may_start_call()) return Room::enough;
+  const bool holds_nothing = !calls_ && !partial_;
+  return holds_nothing && service_.paused >= limits.max_waiting ? Room::none : Room::memory;
+}
+
+/// One always may, so that a connection that is allowed little still gets on.
+bool Session::may_run_another() {
+  if (calls_->running == 0) return true;
+  return calls_->running < service_.limits.max_calls && replies_fit() && share_.may_start_call();
+}
+
+/// Whether the connection keeps to its budget if each call brings as long a reply as is expected.
+bool Session::replies_fit() const {
+  return calls_->running == 0 ||
+         held() + (calls_->running + 1) * estimate_.bytes() <= service_.limits.connection_memory();
+}
+
+/// Bytes that the connection makes us hold.
+std::size_t Session::held() const {
+  return (partial_ ? partial_->bytes().size() : 0) + (unsent_ ? unsent_->size() : 0) +
+         (calls_ ? calls_->held : 0);
+}
+
+/// In what its calls hold.
+void Session::count_reply(PendingCall& call) {
+  calls_->held += call.reply.size() - call.counted;
+  call.counted = call.reply.size();
 }
 
 void Session::send(std::string_view bytes) {
@@ -611,18 +713,34 @@ void Session::on_timer() {
     case Limit::idle: state_ = State::draining; break;
     case Limit::write:
     case Limit::linger: set_broken(); break;
-    case Limit::frame:
-      service_.output.clear();
-      if (framing_ == Framing::unknown) judge(*partial_, service_.output, true);
-      if (state_ != State::refused) {
-        refuse({ErrorCode::timed_out, "the rest of the frame did not arrive in time", {}, dialect_},
-               service_.output);
-        state_ = State::refused;
-      }
-      send(service_.output);
+    case Limit::frame: frame_is_late(); break;
+    case Limit::memory:
+      if (service_.reactor.now() >= due_) frame_is_late();
+      break;
+    case Limit::replies:
+      if (calls_) calls_take_long();
       break;
   }
   stream_.interrupt();
+}
+
+void Session::frame_is_late() {
+  service_.output.clear();
+  if (framing_ == Framing::unknown) judge(*partial_, service_.output, true);
+  if (state_ != State::refused) {
+    refuse({ErrorCode::timed_out, "the rest of the frame did not arrive in time", {}, dialect_},
+           service_.output);
+    state_ = State::refused;
+  }
+  partial_.reset();
+  send(service_.output);
+}
+
+/// Unless it is what the connection holds already that leaves no room.
+void Session::calls_take_long() {
+  const std::size_t least = held() + (calls_->running + 1) * ReplyEstimate::kLeast;
+  if (least <= service_.limits.connection_memory()) estimate_.calls_take_long();
+  start_next_calls();
 }
 
 }  // namespace handoff
