@@ -104,7 +104,7 @@ void add_max_memory(CLI::App& app, SessionLimits& limits, const std::string& hel
          },
          help)
       ->transform(CLI::AsSizeValue(false))
-      ->check(CLI::Range(std::uint64_t{1} << 20, std::uint64_t{1} << 47, "1MiB to 128TiB"))
+      ->check(CLI::Range(std::uint64_t{1} << 16, std::uint64_t{1} << 47, "64KiB to 128TiB"))
       ->type_name("SIZE");
 }
 

@@ -103,6 +103,7 @@ SessionLimits session_limits(const PassQueue::Options& options) {
   SessionLimits limits = options.limits;
   limits.concurrency = limits.max_waiting = share_of_limit(options);
   limits.reads_on_when_full = false;
+  limits.begins_elsewhere = true;
   return limits;
 }
 
@@ -146,6 +147,9 @@ PassQueue::PassQueue(Reactor& reactor, const Options& options,
     };
     lanes_.emplace_back(*mailbox_, session_limits(options), make_methods, nullptr,
                         std::move(owner));
+    // The queue looks at what waits in it in each turn of our loop.
+    lanes_.back().post(
+        [this](Service& service) { service.on_calls_allowed = [this] { mailbox_->send([] {}); }; });
   }
 }
 

@@ -48,6 +48,7 @@ struct SessionLimits {
   std::size_t max_waiting = 1024;                     ///< calls that wait to run; then "busy"
   Framing framing = Framing::unknown;                 ///< that every client must use, if any
   bool reads_on_when_full = true;  ///< a connection of whose calls one waits to run
+  bool begins_elsewhere = false;   ///< a call that runs waits behind its Call::gate
   /// Of the process: copies of these limits share it.
   std::shared_ptr<MemoryBudget> memory = std::make_shared<MemoryBudget>();
 
@@ -114,6 +115,8 @@ struct Service final : private Poller {
   std::function<void(std::uint64_t)> on_closed;
   /// Gets each connection that was given back.
   std::function<void(LiveConnection)> on_returned;
+  /// Is told that calls may begin which a Call::gate has held up.
+  std::function<void()> on_calls_allowed;
   /// How many more there may be, of all threads, until this is called, once. None: no limit.
   std::atomic<std::int64_t>* requests_left = nullptr;
   std::function<void()> on_most_requests;

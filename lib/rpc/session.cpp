@@ -134,8 +134,9 @@ void Session::drain() {
 Session::Next Session::step() {
   limit_ = Limit::none;
   if (std::exchange(paused_, false)) --service_.paused;
-  if (calls_ && calls_->running == 0) calls_.reset();
+  if (!has_calls()) calls_.reset();
   if (unsent_) send_unsent();
+  if (calls_) start_next_calls();
   if (calls_ && client_has_left()) calls_->client_left.cancel();
   if (state_ == State::lingering) return linger();
   if (unsent_) {
@@ -261,7 +262,10 @@ Session::Next Session::wait_for_input() {
   if (partial_) {
     if (due_ == kNever)
       due_ = deadline_after(service_.reactor.now(), service_.limits.frame_timeout);
-    arm(Limit::frame, due_);
+    const TimePoint look = holds_back_calls() ? service_.reactor.now() + kLongCall : kNever;
+    arm(Limit::frame, std::min(due_, look));
+  } else if (holds_back_calls()) {
+    arm_for(Limit::calls, kLongCall);
   } else if (!has_calls()) {
     if (state_ == State::draining) return finish();
     arm_for(Limit::idle, service_.limits.idle_timeout);
@@ -269,9 +273,8 @@ Session::Next Session::wait_for_input() {
   return Next::readable;
 }
 
-/// While long replies may be on their way others wait for them, but not for calls that take long.
 Session::Next Session::wait_for_calls() {
-  if (calls_ && !replies_fit()) arm_for(Limit::replies, kLongCall);
+  if (holds_back_calls()) arm_for(Limit::calls, kLongCall);
   return Next::call_finished;
 }
 
@@ -464,10 +467,14 @@ void Session::start_call(const Method& method, const Request& request, ReplyPlac
   call.peer = *peer_;
   call.deadline = deadline_after(service_.reactor.now(), service_.limits.call_timeout);
   calls().held += place.counted = size_of(call);
+  if (service_.limits.begins_elsewhere) {
+    if (!calls_->gate) calls_->gate = std::make_shared<CallGate>();
+    call.gate = calls_->gate;
+  }
   NextCall next{service_.handlers, &method, std::move(call), std::move(place)};
   service_.call_begins();
   if (client_has_left()) calls().client_left.cancel();
-  if (may_run_another()) return run(std::move(next));
+  if (calls_->next.empty() && may_run_another()) return run(std::move(next));
   calls_->next.push_back(std::move(next));
 }
 
@@ -482,9 +489,11 @@ void Session::run(NextCall next) {
   service_.reactor.spawn(run_call(*this, std::move(next)));
 }
 
-/// A batch may have more calls than a connection may have running.
+/// A batch may have more calls than a connection may have running, and long replies may hold up the
+/// calls after them.
 void Session::start_next_calls() {
-  while (!calls_->next.empty() && may_run_another()) {
+  while (!calls_->next.empty() && calls_->running < service_.limits.max_calls &&
+         may_begin(executing())) {
     run(std::move(calls_->next.front()));
     calls_->next.pop_front();
   }
@@ -517,6 +526,9 @@ Task<void> Session::run_call(Session& session, NextCall next) {
     outcome = waited.value;
     if (outcome == Semaphore::Outcome::acquired) next.turn = SemaphorePlace(service.running);
     session.call_waits_no_more();
+    if (next.turn && !session.may_begin(session.executing() - 1)) {
+      co_return session.wait_again(std::move(next));
+    }
   }
   if (!outcome) co_return session.complete(next.place, name, id, std::move(result));
   switch (*outcome) {
@@ -592,17 +604,17 @@ void Session::complete(const ReplyPlace& place, std::string_view name, std::stri
   const bool was_blocked = unsent_ && !deferred_;
   --calls_->running;
   service_.call_ends();
-  start_next_calls();
   // What else is answered in this turn goes with it.
   if (calls_->running > 0) {
     defer(out);
   } else {
     send(out);
   }
+  start_next_calls();
   count_held();
   if (waits_for_call_) return stream_.interrupt();
   const bool newly_blocked = !was_blocked && unsent_ && !deferred_;
-  const bool last = calls_->running == 0;
+  const bool last = !has_calls();
   if (last) calls_.reset();
   if (newly_blocked || (last && state_ != State::open)) return stream_.interrupt();
   if (last && limit_ == Limit::none) arm_for(Limit::idle, service_.limits.idle_timeout);
@@ -623,6 +635,7 @@ void Session::send_deferred() {
   deferred_ = false;
   if (!unsent_) return;
   send_unsent();
+  if (calls_) start_next_calls();
   count_held();
   if (unsent_ || state_ == State::broken) stream_.interrupt();
 }
@@ -638,25 +651,57 @@ Session::Room Session::room_for_call() {
   const SessionLimits& limits = service_.limits;
   if (calls_) {
     if (calls_->waiting > 0 && !limits.reads_on_when_full) return Room::calls;
-    if (calls_->running >= limits.max_calls) return Room::calls;
+    if (calls_->running + calls_->next.size() >= limits.max_calls) return Room::calls;
     if (calls_->in_order.size() >= limits.max_calls) return Room::calls;
-    if (!replies_fit()) return Room::replies;
+    if (held() >= limits.connection_memory()) return Room::calls;
   }
   if (share_.may_start_call()) return Room::enough;
   const bool holds_nothing = !calls_ && !partial_;
   return holds_nothing && service_.paused >= limits.max_waiting ? Room::none : Room::memory;
 }
 
-/// One always may, so that a connection that is allowed little still gets on.
+/// One that has to wait for a place among all that run is asked again when it has got one.
 bool Session::may_run_another() {
-  if (calls_->running == 0) return true;
-  return calls_->running < service_.limits.max_calls && replies_fit() && share_.may_start_call();
+  if (calls_->running >= service_.limits.max_calls) return false;
+  return !service_.running.available() || may_begin(executing());
 }
 
-/// Whether the connection keeps to its budget if each call brings as long a reply as is expected.
-bool Session::replies_fit() const {
-  return calls_->running == 0 ||
-         held() + (calls_->running + 1) * estimate_.bytes() <= service_.limits.connection_memory();
+/// Beside so many others of the connection.
+bool Session::may_begin(std::size_t others) {
+  if (service_.limits.begins_elsewhere) return true;
+  return others < most_executing() && (others == 0 || share_.may_start_call());
+}
+
+/// As many as keep to the connection's budget, if each of them brings as long a reply as is
+/// expected. A connection that holds too much gets on with one, unless it is the client who has to
+/// get on.
+std::size_t Session::most_executing() const {
+  const std::size_t budget = service_.limits.connection_memory();
+  const std::size_t used = held();
+  if (used >= budget) return unsent_ ? 0 : 1;
+  return std::max<std::size_t>((budget - used) / estimate_.bytes(), 1);
+}
+
+/// Whether calls wait because those that are executed may bring long replies.
+bool Session::holds_back_calls() const {
+  if (!calls_ || executing() < most_executing()) return false;
+  return service_.limits.begins_elsewhere ? executing() > most_executing() : !calls_->next.empty();
+}
+
+/// The call has a place to run, which it gives to the next: its connection holds too much.
+void Session::wait_again(NextCall next) {
+  next.turn = SemaphorePlace();
+  calls_->next.push_back(std::move(next));
+  --calls_->running;
+}
+
+void Session::count_held() {
+  share_.set(held());
+  if (!calls_ || !calls_->gate) return;
+  const std::size_t most = most_executing();
+  const std::size_t before = calls_->gate->allow(most);
+  const bool held_up = before < most && before < calls_->running;
+  if (held_up && service_.on_calls_allowed) service_.on_calls_allowed();
 }
 
 /// Bytes that the connection makes us hold.
@@ -713,12 +758,14 @@ void Session::on_timer() {
     case Limit::idle: state_ = State::draining; break;
     case Limit::write:
     case Limit::linger: set_broken(); break;
-    case Limit::frame: frame_is_late(); break;
+    case Limit::frame:
     case Limit::memory:
-      if (service_.reactor.now() >= due_) frame_is_late();
-      break;
-    case Limit::replies:
-      if (calls_) calls_take_long();
+    case Limit::calls:
+      if (service_.reactor.now() >= due_) {
+        frame_is_late();
+      } else if (limit_ != Limit::memory && holds_back_calls()) {
+        calls_take_long();
+      }
       break;
   }
   stream_.interrupt();
@@ -738,7 +785,7 @@ void Session::frame_is_late() {
 
 /// Unless it is what the connection holds already that leaves no room.
 void Session::calls_take_long() {
-  const std::size_t least = held() + (calls_->running + 1) * ReplyEstimate::kLeast;
+  const std::size_t least = held() + (executing() + 1) * ReplyEstimate::kLeast;
   if (least <= service_.limits.connection_memory()) estimate_.calls_take_long();
   start_next_calls();
 }

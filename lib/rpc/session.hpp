@@ -61,14 +61,13 @@ class Session final : private Timer {
     broken,     ///< nothing can be written any more
   };
   /// Which deadline the timer stands for.
-  enum class Limit : std::uint8_t { none, idle, frame, write, linger, replies, memory };
+  enum class Limit : std::uint8_t { none, idle, frame, write, linger, calls, memory };
   /// Whether one more request may be read, or what it has to wait for.
   enum class Room : std::uint8_t {
     enough,
-    calls,    ///< until one of the connection's calls has ended, or begun
-    replies,  ///< until fewer calls may bring long replies
-    memory,   ///< until the process holds less
-    none,     ///< it need not wait: it is refused, for too many wait for memory
+    calls,   ///< until one of the connection's calls has ended
+    memory,  ///< until the process holds less
+    none,    ///< it need not wait: it is refused, for too many wait for memory
   };
   struct PendingCall {
     std::string reply;        ///< the encoded frame, once it is there
@@ -100,10 +99,11 @@ class Session final : private Timer {
   /// Calls that did not finish at once. Only there while there are some, or are waited for.
   struct Calls {
     std::list<PendingCall> in_order;  ///< without id: their replies leave in this order
-    std::list<NextCall> next;         ///< of batches, when as many run as may
+    std::list<NextCall> next;         ///< that wait for those that run
     std::size_t running = 0;
-    std::size_t waiting = 0;  ///< of those, for a place among all that run
-    std::size_t held = 0;     ///< bytes of all requests, and of replies that wait for others
+    std::size_t waiting = 0;         ///< of those, for a place among all that run
+    std::size_t held = 0;            ///< bytes of all requests, and of replies that wait for others
+    std::shared_ptr<CallGate> gate;  ///< with SessionLimits::begins_elsewhere
     Cancellation client_left;
   };
 
@@ -147,12 +147,16 @@ class Session final : private Timer {
   void complete(const ReplyPlace& place, std::string_view name, std::string_view id, Result result);
   void finish_batch(Batch& batch, std::string& out);
   std::string& place_for_reply(bool ordered, std::string& out);
-  bool has_calls() const { return calls_ && calls_->running > 0; }
+  bool has_calls() const { return calls_ && (calls_->running > 0 || !calls_->next.empty()); }
   Room room_for_call();
   bool may_run_another();
-  bool replies_fit() const;
+  bool may_begin(std::size_t others);
+  bool holds_back_calls() const;
+  std::size_t most_executing() const;
+  std::size_t executing() const { return calls_->running - calls_->waiting; }
+  void wait_again(NextCall next);
   std::size_t held() const;
-  void count_held() { share_.set(held()); }
+  void count_held();
   void count_reply(PendingCall& call);
   void frame_is_late();
   void calls_take_long();
