@@ -84,7 +84,7 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
   tool rpc-worker -l :0 --max-memory big
   expect_match 2 '' 'rpc-worker: --max-memory: big .* \(see rpc-worker --help\)'
   tool rpc-worker -l :0 --max-memory 1000
-  expect_match 2 '' 'rpc-worker: --max-memory: .*64KiB.* \(see rpc-worker --help\)'
+  expect_match 2 '' 'rpc-worker: --max-memory: Value 1000 not in range 65536 .* \(see rpc-worker --help\)'
 }
 
 @test "a method is written NAME=CMD" {

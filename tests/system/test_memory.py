@@ -133,13 +133,14 @@ class Memory(handoff.TestCase):
         os.mkfifo(gate)
         for model in ("alone", "queue"):
             with self.subTest(model=model):
-                server = self.serve(model, methods=[f"gated=echo >>{self.log}; cat {gate}; echo 1"])
+                server = self.serve(model, methods=[f"gated=echo >>{self.log}; read line <{gate}; echo 1"])
                 client = self.silent(server, *[b'{"in":"gated"}'] * 40)
                 handoff.wait_for(lambda: self.calls() == 40, "all calls to begin")
-                gate.open("w").close()
-                client.socket.settimeout(handoff.PATIENCE)
-                for _ in range(40):
-                    self.assertEqual(client.receive()["result"], 1)
+                with gate.open("r+b", buffering=0) as lines:
+                    lines.write(b"\n" * 40)
+                    client.socket.settimeout(handoff.PATIENCE)
+                    for _ in range(40):
+                        self.assertEqual(client.receive()["result"], 1)
                 server.stop()
 
     def test_who_takes_nothing_is_closed_after_the_write_timeout_and_the_others_live(self):
