@@ -93,8 +93,26 @@ void add_max_frame(CLI::App& app, std::uint32_t& max_frame, const std::string& h
       ->type_name("BYTES");
 }
 
+namespace {
+
+/// A number of bytes; units are powers of 1024. The kernel gives no process more than 47 bits.
+void add_max_memory(CLI::App& app, SessionLimits& limits, const std::string& help) {
+  app.add_option_function<std::uint64_t>(
+         "--max-memory",
+         [&limits](const std::uint64_t& size) {
+           limits.memory = std::make_shared<MemoryBudget>(size);
+         },
+         help)
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::Range(std::uint64_t{1} << 16, std::uint64_t{1} << 47, "64KiB to 128TiB"))
+      ->type_name("SIZE");
+}
+
+}  // namespace
+
 void add_session_options(Tool& tool, SessionLimits& limits, const std::string& mark) {
   add_max_frame(tool.app, limits.max_frame, mark + "Longest body of a frame (default 1MiB)");
+  add_max_memory(tool.app, limits, mark + "Bytes that clients may make it hold (default 256MiB)");
   add_choice(tool.app, "--framing", limits.framing,
              {{"auto", Framing::unknown}, {"length", Framing::length}, {"lines", Framing::lines}},
              mark + "auto (default: as the client's first bytes have it), length or lines")

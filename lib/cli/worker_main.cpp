@@ -165,6 +165,7 @@ Options parse(Tool& tool) {
   const bool has_channel = options.listen.empty() && channel_number() >= 0;
   if (!options.join && !options.stdio && !has_channel) add_inherited_listeners(options.listen);
   options.process.max_output = limits.max_frame;
+  options.process.memory = limits.memory;
   options.worker.reloads = !options.directories.empty();
   return options;
 }

@@ -25,7 +25,7 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
   tool rpc-worker --help
   local option
   for option in -l,--listen --stdio -m,--method -C,--concurrency --timeout --idle-timeout \
-    --max-frame --framing --credits --env --text --public --allow-uid -v,--verbose -q,--quiet -V,--version -h,--help; do
+    --max-frame --max-memory --framing --credits --env --text --public --allow-uid -v,--verbose -q,--quiet -V,--version -h,--help; do
     [[ $output == *"  $option "* ]] || differs 0 "$option" ''
   done
   expect_match 0 '.*' ''
@@ -81,6 +81,10 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
 @test "a size that is none is a usage error" {
   tool rpc-worker -l :0 --max-frame big
   expect_match 2 '' 'rpc-worker: --max-frame: big .* \(see rpc-worker --help\)'
+  tool rpc-worker -l :0 --max-memory big
+  expect_match 2 '' 'rpc-worker: --max-memory: big .* \(see rpc-worker --help\)'
+  tool rpc-worker -l :0 --max-memory 1000
+  expect_match 2 '' 'rpc-worker: --max-memory: Value 1000 not in range 65536 .* \(see rpc-worker --help\)'
 }
 
 @test "a method is written NAME=CMD" {

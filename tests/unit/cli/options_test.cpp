@@ -321,6 +321,30 @@ TEST_CASE("a failure whose remedy is known says it") {
         "tool: open, on x: Too many open files (raise the limit with `ulimit -n`)\n");
 }
 
+TEST_CASE("a budget of memory is a number of bytes, with a unit or without") {
+  const auto limit_of = [](const std::string& size) {
+    CommandLine line({"--max-memory", size});
+    Tool tool("tool", line.argc(), line.argv());
+    handoff::SessionLimits limits;
+    add_session_options(tool, limits);
+    tool.parse();
+    return limits.memory->limit();
+  };
+  CHECK(limit_of("256MiB") == std::size_t{256} << 20);
+  CHECK(limit_of("1G") == std::size_t{1} << 30);
+  CHECK(limit_of("65536") == std::size_t{1} << 16);
+  for (const char* wrong : {"0", "65535", "1GB1", "-1", "much", "129TiB"}) {
+    CAPTURE(wrong);
+    const std::string said = said_by({"--max-memory", wrong}, 2, [](Tool& tool) {
+      handoff::SessionLimits limits;
+      add_session_options(tool, limits);
+      tool.parse();
+      return handoff::ExitCode::done;
+    });
+    CHECK(said.find("--max-memory") != std::string::npos);
+  }
+}
+
 TEST_CASE("an option that is not understood is one line that names --help") {
   const auto parse = [](Tool& tool) {
     tool.parse();
