@@ -61,9 +61,11 @@ handoff::CallOptions parse(Tool& tool) {
     options.lines = params.size() == 1 && params[0] == "-";
     if (!options.lines) options.params = handoff::params_from_words(params);
   }
+  const bool on_terminal = isatty(STDOUT_FILENO) == 1;
+  if (on_terminal) options.output = handoff::Output::terminal;
   if (raw) {
     options.rendering = Rendering::raw;
-  } else if (pretty || (!compact && !options.lines && isatty(STDOUT_FILENO) == 1)) {
+  } else if (pretty || (!compact && !options.lines && on_terminal)) {
     options.rendering = Rendering::pretty;
   }
   return options;

@@ -101,10 +101,7 @@ void choose_report(Tool& tool, const PingOptions& ping, bool flood, PingReportOp
   report.lines = !quiet && (report.json || !flood);
   report.flush_lines = !report.dots && (terminal || slow);
   report.shows_pace = ping.pace == Pace::flood || ping.pace == Pace::adaptive;
-  const std::string start = isatty(STDERR_FILENO) != 0 ? "\r" : "";  // over the "^\" that it shows
-  report.status = [&tool, start](std::string_view line) {
-    tool.log.plain(start + std::string(line));
-  };
+  report.status = [&tool](std::string_view line) { tool.log.plain(line); };
   report.error = [&tool](std::string_view text) { tool.log.error(text); };
   report.info = [&tool](std::string_view text) { tool.log.info(text); };
   if (tool.log.level() == StderrLog::Level::verbose) {

@@ -12,6 +12,7 @@
 
 #include "async/stream.hpp"
 #include "os/error.hpp"
+#include "os/printable.hpp"
 
 namespace handoff {
 namespace {
@@ -275,9 +276,9 @@ void CallCommand::show_problem(const PendingLine& line) {
 
 /// Prints a reply; `where` names the line that it answers.
 ExitCode CallCommand::show(const Reply& reply, const std::string& where) {
-  if (options_.full) print(render_json(reply.body, options_.rendering));
+  if (options_.full) print(render_json(reply.body, options_.rendering, options_.output));
   if (!reply.is_error()) {
-    if (!options_.full) print(render_json(reply.result, options_.rendering));
+    if (!options_.full) print(render_json(reply.result, options_.rendering, options_.output));
     return ExitCode::done;
   }
   const ErrorResult error = parse_error_result(reply.result);
@@ -298,7 +299,8 @@ ExitCode CallCommand::list_methods(const Reply& reply) {
         fmt::format("methods, on {}: the result is no list of names", options_.address.text));
   }
   for (const auto& name : names) {
-    print(name.is_string() ? name.get<std::string>() : name.dump());
+    // One line each, whatever a server calls its methods.
+    print(name.is_string() ? printable(name.get<std::string>()) : name.dump());
   }
   return ExitCode::done;
 }

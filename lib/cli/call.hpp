@@ -31,6 +31,7 @@ struct CallOptions {
   bool full = false;   ///< show whole replies
   bool json_rpc = false;
   Rendering rendering = Rendering::compact;
+  Output output = Output::other;
   Duration timeout = std::chrono::seconds(60);
   Duration connect_timeout = std::chrono::seconds(10);
   int retries = 0;
