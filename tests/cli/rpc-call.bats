@@ -173,16 +173,16 @@ NEITHER="neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '\"text\"'
 }
 
 @test "what begins as JSON and is none is told what is wrong with it" {
-  refuses 'params, on {"a":: not valid JSON: misplaced or missing punctuation' \
+  refuses 'params, on {"a":: not valid JSON: misplaced or missing punctuation at column 6, the end' \
     rpc-call :1 echo '{"a":'
-  refuses 'params, on [1,]: not valid JSON: misplaced or missing punctuation' rpc-call :1 echo '[1,]'
-  refuses 'params, on "x: not valid JSON: a string is not closed' rpc-call :1 echo '"x'
-  refuses 'params, on "\x": not valid JSON: invalid escape in a string' rpc-call :1 echo '"\x"'
-  refuses 'params, on [] []: not valid JSON: something follows the value' rpc-call :1 echo '[] []'
+  refuses 'params, on [1,]: not valid JSON: misplaced or missing punctuation at column 4' rpc-call :1 echo '[1,]'
+  refuses 'params, on "x: not valid JSON: a string is not closed at column 1' rpc-call :1 echo '"x'
+  refuses 'params, on "\x": not valid JSON: invalid escape in a string at column 1' rpc-call :1 echo '"\x"'
+  refuses 'params, on [] []: not valid JSON: something follows the value at column 4' rpc-call :1 echo '[] []'
 }
 
 @test "what stands behind := must be JSON" {
-  refuses 'params, on a:=x: not JSON behind := (misplaced or missing punctuation)' \
+  refuses 'params, on a:=x: not JSON behind := (unknown word at column 1)' \
     rpc-call :1 echo a:=x
   refuses 'params, on a:=: not JSON behind := (empty)' rpc-call :1 echo a:=
 }
@@ -560,11 +560,11 @@ rpc-call: connected, on ./s'
 @test "a reply that is no JSON broke the protocol" {
   start_server ./s 'reply:nonsense' 'reply:' $'reply:{"out":"echo","result":"\x01"}'
   tool rpc-call ./s echo
-  expect 4 '' 'rpc-call: call, on ./s: reply: invalid JSON: unknown word'
+  expect 4 '' 'rpc-call: call, on ./s: reply: invalid JSON: unknown word at column 1'
   tool rpc-call ./s echo
   expect 4 '' 'rpc-call: call, on ./s: reply: invalid JSON: empty'
   tool rpc-call ./s echo
-  expect 4 '' 'rpc-call: call, on ./s: reply: invalid JSON: a control character in a string'
+  expect 4 '' 'rpc-call: call, on ./s: reply: invalid JSON: a control character in a string at column 25'
 }
 
 @test "JSON that is no reply broke the protocol" {
@@ -653,7 +653,7 @@ rpc-call: connected, on ./s'
   start_worker
   tool rpc-call ./w echo - <<<$'1\nx\n\n4'
   expect 1 $'1\nnull\nnull\n4' \
-    'rpc-call: params, line 2: not JSON: misplaced or missing punctuation
+    'rpc-call: params, line 2: not JSON: unknown word at column 1
 rpc-call: params, line 3: not JSON: empty'
 }
 
@@ -853,7 +853,7 @@ rpc-call: params, line 3: not JSON: empty'
   tool rpc-call --jsonrpc ./w odd - <<<$'[1]\n2\nx\n[4]\n{"a":5}\nnull\n"s"\n [8]'
   expect 1 $'[1]\nnull\nnull\nnull\n{"a":5}\nnull\nnull\n[8]' \
     'rpc-call: params, line 2: JSON-RPC has only objects and arrays for params
-rpc-call: params, line 3: not JSON: misplaced or missing punctuation
+rpc-call: params, line 3: not JSON: unknown word at column 1
 rpc-call: odd, on ./w, line 4: exit status 7
 rpc-call: params, line 7: JSON-RPC has only objects and arrays for params'
   tool rpc-call --jsonrpc --full ./w odd - <<<$'[1]\n2\n[4]'

@@ -406,13 +406,14 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
 @test "output that is no JSON is an error" {
   start_worker -m 'garbage=echo hello' -m 'two=echo []; echo []' -m 'bytes=printf "\"\377\""'
   local why="the command's output is not JSON:"
+  local remedy='(rpc-worker --text takes it as a string)'
   tool rpc-call ./w garbage
-  expect 1 '' "rpc-call: garbage, on ./w: $why misplaced or missing punctuation"
+  expect 1 '' "rpc-call: garbage, on ./w: $why unknown word at column 1 $remedy"
   tool rpc-call ./w two
-  expect 1 '' "rpc-call: two, on ./w: $why something follows the value"
+  expect 1 '' "rpc-call: two, on ./w: $why something follows the value at line 2, column 1 $remedy"
   tool rpc-call --full ./w bytes
-  expect 1 "{\"out\":\"error\",\"result\":{\"code\":-32001,\"message\":\"$why invalid UTF-8\"}}" \
-    "rpc-call: bytes, on ./w: $why invalid UTF-8"
+  expect 1 "{\"out\":\"error\",\"result\":{\"code\":-32001,\"message\":\"$why invalid UTF-8 at column 2 $remedy\"}}" \
+    "rpc-call: bytes, on ./w: $why invalid UTF-8 at column 2 $remedy"
   stop_worker
 }
 
