@@ -162,6 +162,7 @@ ExitCode exit_code_of(const PingResult& result) {
     case PingResult::Verdict::answered: return ExitCode::done;
     case PingResult::Verdict::unreachable: return ExitCode::unreachable;
     case PingResult::Verdict::protocol_broken: return ExitCode::protocol;
+    case PingResult::Verdict::cannot_send: return ExitCode::failed;
     default: return ExitCode::negative;
   }
 }

@@ -184,7 +184,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
 @test "with -J an address that can't be reached has a summary too" {
   summary_of() {
-    printf '{"type":"summary","address":"%s","sent":0,"received":0,"errors":0,"late":0,"loss_percent":null,"duration_ms":0.000,"rtt_ms":null}' "$1"
+    printf '{"type":"summary","address":"%s","sent":0,"received":0,"duplicates":0,"errors":0,"late":0,"loss_percent":null,"duration_ms":0.000,"rtt_ms":null}' "$1"
   }
   address=$(closed_address)
   tool rpc-ping -J -c 1 "$address"
@@ -260,11 +260,31 @@ rpc-ping: connect, on ./none.sock: No such file or directory (until the deadline
   [ "$status" -eq 4 ]
   [ "$(count_lines '^1 sent, 0 received, 100% loss')" -eq 1 ]
   [ "$stderr" = "rpc-ping: call, on $address: a reply of 1347703880 bytes exceeds the limit of 1048576" ]
-  serve --unasked
-  tool rpc-ping "$address"
+}
+
+@test "a reply that is to no probe breaks the protocol: status 4" {
+  local bodies
+  bodies=$(for body in '{"out":"pong","result":""}' '{"out":"x","result":1}'; do
+    frame "$body"
+  done | od -An -v -tx1 | tr -d ' \n')
+  start_server ./s "bytes:$bodies"
+  tool rpc-ping -s 0 ./s
   [ "$status" -eq 4 ]
   [ "$(count_lines '^1 sent, 1 received, 0% loss')" -eq 1 ]
-  [ "$stderr" = "rpc-ping: call, on $address: a reply that nobody asked for" ]
+  [ "$stderr" = "rpc-ping: call, on ./s: a reply that nobody asked for" ]
+}
+
+@test "pongs that come twice are marked and counted, as in ping" {
+  serve --unasked
+  tool rpc-ping -c 3 -i 0.01 "$address"
+  [ "$status" -eq 0 ]
+  [ "$(count_lines '^pong from .*: seq=[1-3] time=[0-9.]+ ms$')" -eq 3 ]
+  [ "$(count_lines '^pong from .*: seq=[1-3] time=[0-9.]+ ms \(DUP!\)$')" -ge 2 ]
+  [ "$(count_lines '^3 sent, 3 received, \+[23] duplicates, 0% loss')" -eq 1 ]
+  [ "$stderr" = "" ]
+  tool rpc-ping -J -c 3 -i 0.01 "$address"
+  [ "$(jq -s 'map(select(.type == "pong")) | length' <<<"$output")" -eq 3 ]
+  [ "$(jq -s '(map(select(.type == "duplicate")) | length) == .[-1].duplicates' <<<"$output")" = true ]
 }
 
 @test "a connection that ended is opened again" {
