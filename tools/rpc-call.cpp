@@ -57,6 +57,7 @@ handoff::CallOptions parse(Tool& tool) {
     if (words.size() > 1) throw handoff::InvalidArgument("--list takes no METHOD");
   } else {
     options.method = words[1];
+    handoff::require_utf8("METHOD", options.method);
     const std::span<const std::string> params(words.begin() + 2, words.end());
     options.lines = params.size() == 1 && params[0] == "-";
     if (!options.lines) options.params = handoff::params_from_words(params);

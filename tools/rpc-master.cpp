@@ -112,6 +112,7 @@ handoff::MasterOptions parse(Tool& tool) {
       ->type_name("PATH");
   tool.parse(": the workers' command stands behind --");
 
+  for (const std::string& method : idempotent) handoff::require_utf8("--idempotent", method);
   queue.idempotent.insert(idempotent.begin(), idempotent.end());
   if (options.pass != handoff::Pass::queue) refuse_queue_options(app);
   if (options.join) handoff::require_named(*options.join, "join");

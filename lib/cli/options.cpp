@@ -11,6 +11,7 @@
 
 #include "os/error.hpp"
 #include "os/parse_number.hpp"
+#include "os/utf8.hpp"
 #include "wire/frame.hpp"
 
 namespace handoff {
@@ -78,6 +79,12 @@ Address parse_server(std::string_view word) {
         fmt::format("descriptor, on {}: it is not open for reading and writing", word));
   }
   return address;
+}
+
+void require_utf8(std::string_view what, std::string_view word) {
+  if (is_utf8(word)) return;
+  throw InvalidArgument(
+      fmt::format("{} {}: write it in UTF-8, for JSON has nothing else", what, word));
 }
 
 void require_named(const Address& address, std::string_view what) {
@@ -163,10 +170,11 @@ std::uint64_t parse_max_requests(std::string_view text) {
          std::uniform_int_distribution<std::uint64_t>(0, number(text.substr(comma + 1)))(random);
 }
 
-std::pair<std::string, std::string> split_name_value(std::string_view text, std::string_view form) {
+std::pair<std::string, std::string> split_name_value(std::string_view option, std::string_view text,
+                                                     std::string_view form) {
   const auto equals = text.find('=');
   if (equals == std::string_view::npos || equals == 0) {
-    throw InvalidArgument(fmt::format("option, on {}: write {}", text, form));
+    throw InvalidArgument(fmt::format("{} {}: write {}", option, text, form));
   }
   return {std::string(text.substr(0, equals)), std::string(text.substr(equals + 1))};
 }

@@ -65,6 +65,10 @@ Address parse_server(std::string_view word);
 /// What a client may make a server hold or wait for. `mark` goes before each explanation.
 void add_session_options(Tool& tool, SessionLimits& limits, const std::string& mark = "");
 
+/// Throws InvalidArgument, naming `what`, unless the word is UTF-8: JSON has no place for other
+/// bytes, and to change them would be to do something else than the user wants.
+void require_utf8(std::string_view what, std::string_view word);
+
 /// Throws InvalidArgument, naming `what`, unless the address is that of a named Unix socket.
 void require_named(const Address& address, std::string_view what);
 
@@ -80,8 +84,9 @@ std::pair<Duration, Duration> parse_duration_range(std::string_view text);
 /// "N", or "N,JITTER" for N and a random number up to JITTER. Throws InvalidArgument.
 std::uint64_t parse_max_requests(std::string_view text);
 
-/// "NAME=VALUE". Throws InvalidArgument, naming `form`.
-std::pair<std::string, std::string> split_name_value(std::string_view text, std::string_view form);
+/// "NAME=VALUE", given to `option`. Throws InvalidArgument, naming the option and the `form`.
+std::pair<std::string, std::string> split_name_value(std::string_view option, std::string_view text,
+                                                     std::string_view form);
 
 /// The lines of a life cycle, said as the log's level allows. The log must outlive it.
 Report report_to(StderrLog& log);

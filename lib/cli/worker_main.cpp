@@ -48,12 +48,15 @@ int channel_number() {
   return *number;
 }
 
-void check_command(const std::string& text) {
-  const auto [name, command] = split_name_value(text, "NAME=CMD");
-  if (command.empty()) throw InvalidArgument(fmt::format("method, on {}: no command", name));
+void check_command(std::string_view option, const std::string& text) {
+  const auto [name, command] = split_name_value(option, text, "NAME=CMD");
+  require_utf8(option, name);
+  if (command.empty()) {
+    throw InvalidArgument(fmt::format("{} {}: no command behind the =", option, text));
+  }
   if (name == "*" || name.ends_with(".*")) {
     throw InvalidArgument(
-        fmt::format("method, on {}: only --forward takes a name with a star", name));
+        fmt::format("{} {}: only --forward takes a name with a star", option, text));
   }
 }
 
@@ -74,14 +77,17 @@ void check(const Options& options) {
         "--listen and --join are not for a worker of rpc-master, which gives it what it serves "
         "(HANDOFF_CHANNEL_FD is set)");
   }
-  for (const std::string& text : options.methods) check_command(text);
-  for (const std::string& text : options.coprocesses) check_command(text);
+  for (const std::string& text : options.methods) {
+    check_command("--method", text);
+  }
+  for (const std::string& text : options.coprocesses) check_command("--coprocess", text);
   for (const std::string& name : options.process.environment_names) {
     if (!name.empty() && name.find('=') == std::string::npos) continue;
     throw InvalidArgument(fmt::format("--env, on '{}': write the name of a variable alone", name));
   }
   for (const std::string& text : options.forwards) {
-    const Address address = Address::parse(split_name_value(text, "NAME=ADDR").second);
+    const Address address = Address::parse(split_name_value("--forward", text, "NAME=ADDR").second);
+    require_utf8("--forward", text);
     if (address.kind == Address::Kind::inherited) {
       throw InvalidArgument(
           fmt::format("forward, on {}: one descriptor can't be connected to again", address.text));
@@ -177,14 +183,14 @@ class Methods {
         adding_(adding),
         processes_(processes) {
     for (const std::string& text : options.coprocesses) {
-      auto [name, command] = split_name_value(text, "NAME=CMD");
+      auto [name, command] = split_name_value("--coprocess", text, "NAME=CMD");
       coprocesses_.emplace_back(
           name, std::make_unique<Coprocess>(reactor, processes_, name, command, options.pool));
     }
     ForwardOptions forward;
     forward.max_frame = options.worker.limits.max_frame;
     for (const std::string& text : options.forwards) {
-      auto [name, address] = split_name_value(text, "NAME=ADDR");
+      auto [name, address] = split_name_value("--forward", text, "NAME=ADDR");
       auto& server = servers_[address];
       if (!server) {
         server = std::make_unique<Forward>(reactor, Address::parse(address), forward);
@@ -199,7 +205,7 @@ class Methods {
     const char* number = std::getenv("HANDOFF_WORKER");
     auto handlers = std::make_shared<Handlers>();
     for (const std::string& text : options_.methods) {
-      auto [name, command] = split_name_value(text, "NAME=CMD");
+      auto [name, command] = split_name_value("--method", text, "NAME=CMD");
       handlers->add(name, command_handler(reactor_, processes_, Program::shell(command)),
                     Supervision::handler);
     }

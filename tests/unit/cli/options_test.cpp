@@ -169,17 +169,18 @@ TEST_CASE("a range that is none is refused with what is wrong") {
 
 TEST_CASE("NAME=VALUE is split at its first equals sign") {
   using Pair = std::pair<std::string, std::string>;
-  CHECK(split_name_value("a=b", "NAME=CMD") == Pair("a", "b"));
-  CHECK(split_name_value("a=b=c", "NAME=CMD") == Pair("a", "b=c"));
-  CHECK(split_name_value("a=", "NAME=CMD") == Pair("a", ""));
+  CHECK(split_name_value("--method", "a=b", "NAME=CMD") == Pair("a", "b"));
+  CHECK(split_name_value("--method", "a=b=c", "NAME=CMD") == Pair("a", "b=c"));
+  CHECK(split_name_value("--method", "a=", "NAME=CMD") == Pair("a", ""));
 }
 
 TEST_CASE("what is not NAME=VALUE is refused with the form") {
   for (const char* text : {"a", "", "=b"}) {
     CAPTURE(text);
-    CHECK(
-        std::string(thrown_by<InvalidArgument>([&] { split_name_value(text, "NAME=CMD"); }).what())
-            .ends_with(": write NAME=CMD"));
+    CHECK(std::string(thrown_by<InvalidArgument>([&] {
+                        split_name_value("--method", text, "NAME=CMD");
+                      }).what())
+              .ends_with(": write NAME=CMD"));
   }
 }
 

@@ -60,8 +60,12 @@ TEST_CASE("keys and texts are quoted as JSON") {
   CHECK(params({"a:b=c"}) == R"({"a:b":"c"})");
 }
 
-TEST_CASE("bytes that are no UTF-8 become a replacement character") {
-  CHECK(params({"a=\xff"}) == "{\"a\":\"\xef\xbf\xbd\"}");
+TEST_CASE("bytes that are no UTF-8 are refused, and not replaced") {
+  for (const std::string word : {"a=\xff", "\xff=a", "a\xc3"}) {
+    CAPTURE(word);
+    CHECK(problem({word}).ends_with(": write it in UTF-8, for JSON has nothing else"));
+    CHECK(problem({"b=1", word}).ends_with(": write it in UTF-8, for JSON has nothing else"));
+  }
 }
 
 TEST_CASE("a word that is neither JSON nor a member is refused with the forms that there are") {
