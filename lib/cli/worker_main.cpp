@@ -60,10 +60,21 @@ void check_command(std::string_view option, const std::string& text) {
   }
 }
 
+void check_forward(const std::string& text) {
+  const auto [name, word] = split_name_value("--forward", text, "NAME=ADDR");
+  require_utf8("--forward", name);
+  try {
+    if (Address::parse(word).kind != Address::Kind::inherited) return;
+  } catch (const InvalidArgument& error) {
+    throw InvalidArgument(fmt::format("--forward {}", error.what()));
+  }
+  throw InvalidArgument(
+      fmt::format("--forward {}: one descriptor can't be connected to again", text));
+}
+
 void check(const Options& options) {
   const int places = (options.listen.empty() ? 0 : 1) + (options.join ? 1 : 0) + options.stdio;
   if (places > 1) throw InvalidArgument("only one of --listen, --join and --stdio");
-  if (options.join) require_named(*options.join, "join");
   if (options.wait > Duration::zero() && !options.join) {
     throw InvalidArgument("--wait needs --join");
   }
@@ -83,15 +94,11 @@ void check(const Options& options) {
   for (const std::string& text : options.coprocesses) check_command("--coprocess", text);
   for (const std::string& name : options.process.environment_names) {
     if (!name.empty() && name.find('=') == std::string::npos) continue;
-    throw InvalidArgument(fmt::format("--env, on '{}': write the name of a variable alone", name));
+    throw InvalidArgument(
+        fmt::format("--env {}: write the name of a variable alone", name.empty() ? "''" : name));
   }
   for (const std::string& text : options.forwards) {
-    const Address address = Address::parse(split_name_value("--forward", text, "NAME=ADDR").second);
-    require_utf8("--forward", text);
-    if (address.kind == Address::Kind::inherited) {
-      throw InvalidArgument(
-          fmt::format("forward, on {}: one descriptor can't be connected to again", address.text));
-    }
+    check_forward(text);
   }
 }
 
@@ -104,8 +111,8 @@ Options parse(Tool& tool) {
       "alone (-l), or on --stdio.",
       "rpc-worker [-j PATH | -l ADDR... | --stdio] [options]");
   add_listen_options(tool, options.listen, options.worker.allow_public);
-  add_address(app, "-j,--join", options.join,
-              "Join the running rpc-master that has this named socket", "PATH");
+  add_socket_name(tool, "-j,--join", options.join,
+                  "Join the running rpc-master that has this named socket");
   app.add_flag_callback(
       "--wait", [&options] { options.wait = std::chrono::hours(24 * 365); },
       "With --join: wait until the master is there");
@@ -118,10 +125,9 @@ Options parse(Tool& tool) {
                  "Keep CMD running: params as a line to its stdin, a line back; repeatable")
       ->type_name("NAME=CMD")
       ->allow_extra_args(false);
-  app.add_option("--pool", options.pool, "How many of each coprocess run (default 1)")
-      ->check(CLI::Range(1, 4096))
-      ->needs("--coprocess")
-      ->type_name("N");
+  add_number(tool, "--pool", "N", options.pool, 1, 4096,
+             "How many of each coprocess run (default 1)")
+      ->needs("--coprocess");
   app.add_option("-d,--methods", options.directories,
                  "Each executable in DIR is a method; HUP lists them again; repeatable")
       ->type_name("DIR")
@@ -135,28 +141,20 @@ Options parse(Tool& tool) {
       ->type_name("NAME")
       ->allow_extra_args(false);
   app.add_flag("--text", options.process.text, "A command's output that is no JSON is a string");
-  app.add_option("-C,--concurrency", limits.concurrency,
-                 "Calls that run at a time (default 256); 1 is the synchronous worker")
-      ->check(CLI::Range(1, 1000000))
-      ->type_name("N");
-  app.add_option("--credits", options.worker.credits,
-                 "Connections held at a time (default: what the descriptor limit allows)")
-      ->check(CLI::Range(1, 10000000))
-      ->type_name("N");
-  app.add_option_function<std::string>(
-         "--max-requests",
-         [&options](const std::string& text) {
-           options.worker.max_requests = parse_max_requests(text);
-         },
-         "Ask to be replaced after so many requests, and a random number up to JITTER")
-      ->type_name("N[,JITTER]");
-  app.add_option("--threads", options.worker.threads,
-                 "Reactors in this process, a thread each (default 1)")
-      ->check(CLI::Range(1, 1024))
-      ->type_name("N");
-  add_choice(app, "--wake", options.worker.wake_all, {{"one", false}, {"all", true}},
-             "Whom a connection at a passed listener wakes: one worker (default) or all")
-      ->type_name("WHOM");
+  add_number(tool, "-C,--concurrency", "N", limits.concurrency, 1, 1000000,
+             "Calls that run at a time (default 256); 1 is the synchronous worker");
+  add_number(tool, "--credits", "N", options.worker.credits, 1, 10000000,
+             "Connections held at a time (default: what the descriptor limit allows)");
+  tool.add_value(
+      "--max-requests", "N[,JITTER]",
+      [&options](const std::string& text) {
+        options.worker.max_requests = parse_max_requests(text);
+      },
+      "Ask to be replaced after so many requests, and a random number up to JITTER");
+  add_number(tool, "--threads", "N", options.worker.threads, 1, 1024,
+             "Reactors in this process, a thread each (default 1)");
+  add_choice<bool>(tool, "--wake", "WHOM", options.worker.wake_all, {{"one", false}, {"all", true}},
+                   "Whom a connection at a passed listener wakes: one worker (default) or all");
   tool.add_duration("--max-lifetime", options.worker.max_lifetime,
                     "Ask to be replaced after so long (default: never)");
   add_session_options(tool, limits);

@@ -401,21 +401,21 @@ rpc-ping: connect, on $address: Connection refused (until the deadline)"
 
 @test "what cannot be understood is a usage error" {
   refuses 'no ADDR (see rpc-ping --help)' rpc-ping
-  refuses 'address, on nonsense: no port (write host:port, :port, /path, @name, fd:N)' \
+  refuses 'nonsense: no port: write nonsense:PORT, or ./nonsense for a socket'\''s file' \
     rpc-ping nonsense
   refuses 'unknown option --nope (see rpc-ping --help)' rpc-ping --nope :1
-  refuses '--count, on 0: write a number from 1 to 9223372036854775807' rpc-ping -c 0 :1
-  refuses '--count, on x: write a number from 1 to 9223372036854775807' rpc-ping -c x :1
-  refuses '--in-flight, on 0: write a number from 1 to 65536' rpc-ping -P 0 :1
-  refuses '--connections, on 70000: write a number from 1 to 65536' rpc-ping -C 70000 :1
-  refuses '--size, on 1048513: write a number from 0 to 1048512' rpc-ping -s 1048513 :1
-  refuses '--rate, on 0: write a number from 0.001 to 10000000' rpc-ping --rate 0 :1
-  refuses '--fail-loss, on 101: write a number from 0 to 100' rpc-ping --fail-loss 101 :1
-  refuses '--fail-rtt, on 5ms: write p99:5ms, avg:1ms or max:1s' rpc-ping --fail-rtt 5ms :1
-  refuses "round-trip time, on 'p101': write p50, p99.9, avg or max" rpc-ping --fail-rtt p101:1 :1
-  refuses 'duration, on x: write 250ms, 2s, 1m or 1h' rpc-ping --fail-rtt p99:x :1
-  refuses 'duration, on x: write 250ms, 2s, 1m or 1h' rpc-ping -i x :1
-  refuses 'duration, on -1: write 250ms, 2s, 1m or 1h' rpc-ping -W -1 :1
+  refuses '--count 0: write a number from 1 to 9223372036854775807' rpc-ping -c 0 :1
+  refuses '--count x: write a number from 1 to 9223372036854775807' rpc-ping -c x :1
+  refuses '--in-flight 0: write a number from 1 to 65536' rpc-ping -P 0 :1
+  refuses '--connections 70000: write a number from 1 to 65536' rpc-ping -C 70000 :1
+  refuses '--size 1048513: write a number from 0 to 1048512' rpc-ping -s 1048513 :1
+  refuses '--rate 0: write a number from 0.001 to 10000000' rpc-ping --rate 0 :1
+  refuses '--fail-loss 101: write a number from 0 to 100' rpc-ping --fail-loss 101 :1
+  refuses '--fail-rtt 5ms: write p99:5ms, avg:1ms or max:1s' rpc-ping --fail-rtt 5ms :1
+  refuses '--fail-rtt p101: write p50, p99.9, avg or max' rpc-ping --fail-rtt p101:1 :1
+  refuses '--fail-rtt x: write a duration such as 250ms, 2s, 1m or 1h' rpc-ping --fail-rtt p99:x :1
+  refuses '--interval x: write a duration such as 250ms, 2s, 1m or 1h' rpc-ping -i x :1
+  refuses '--timeout -1: write a duration such as 250ms, 2s, 1m or 1h' rpc-ping -W -1 :1
   refuses 'in-flight, on reconnect: a connection has one probe then' rpc-ping --reconnect -P 2 :1
   refuses "connect, on fd:7: a descriptor can't be connected again, so it has one connection" \
     rpc-ping --reconnect fd:7 7<>/dev/null
@@ -425,14 +425,14 @@ rpc-ping: connect, on $address: Connection refused (until the deadline)"
   local number
   for number in 3 5 9; do
     tool bash -c "rpc-ping -c 1 fd:$number $number>&-"
-    expect 2 '' "rpc-ping: descriptor, on fd:$number: it is not open"
+    expect 2 '' "rpc-ping: fd:$number: the descriptor is not open"
   done
   tool bash -c 'rpc-ping -c 1 fd:7 7</dev/null'
-  expect 2 '' 'rpc-ping: descriptor, on fd:7: it is not open for reading and writing'
+  expect 2 '' 'rpc-ping: fd:7: the descriptor is not open for reading and writing'
 }
 
 @test "paces exclude each other, except -f and -i" {
-  local why='pace, on -A, -f, -i, --rate: only -f and -i go together'
+  local why='of --adaptive, --flood, --interval and --rate only --flood and --interval go together'
   refuses "$why" rpc-ping -A -i 1 :1
   refuses "$why" rpc-ping -A -f :1
   refuses "$why" rpc-ping -f --rate 5 :1
