@@ -94,9 +94,10 @@ handoff::MasterOptions parse(Tool& tool) {
             handoff::parse_duration_range(text);
       },
       "Pause before a worker that died young is started again (default 100ms:10s)");
-  handoff::add_uids(tool, options.allowed_uids,
-                    "Who may join, control, or connect to an abstract name, besides the own user;\n"
-                    "repeatable");
+  handoff::add_allowed_uids(
+      tool, options.allowed_uids,
+      "Who may join, control, or connect to an abstract name, besides the own\n"
+      "user and root; repeatable");
   app.add_option("--pidfile", options.pidfile, "Write the process id there, once ready")
       ->type_name("PATH");
   tool.parse(": the workers' command stands behind --");

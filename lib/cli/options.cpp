@@ -135,6 +135,10 @@ void add_session_options(Tool& tool, SessionLimits& limits, const std::string& m
                     mark + "For a client to take some of its replies (default 30s)");
 }
 
+void add_allowed_uids(Tool& tool, std::vector<uid_t>& uids, const std::string& help) {
+  add_numbers(tool, "--allow-uid", "UID", uids, 0, std::numeric_limits<uid_t>::max(), help);
+}
+
 void add_exchange_options(Tool& tool, ExchangeOptions& options) {
   tool.add_duration("-t,--timeout", options.timeout, "Deadline of everything (default: none)");
   const auto parse_mode = [&options](const std::string& text) {
@@ -148,11 +152,8 @@ void add_exchange_options(Tool& tool, ExchangeOptions& options) {
   };
   tool.add_value("--mode", "MODE", parse_mode,
                  "Listening: mode of the socket's file (default 600)");
-  add_uids(tool, options.allowed_uids, "A user at the other end, besides the own; repeatable");
-}
-
-void add_uids(Tool& tool, std::vector<uid_t>& uids, const std::string& help) {
-  add_numbers(tool, "--allow-uid", "UID", uids, 0, std::numeric_limits<uid_t>::max(), help);
+  add_allowed_uids(tool, options.allowed_uids,
+                   "A user at the other end, besides the own and root; repeatable");
 }
 
 std::pair<Duration, Duration> parse_duration_range(std::string_view text) {

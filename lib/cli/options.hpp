@@ -111,11 +111,11 @@ void require_utf8(std::string_view what, std::string_view word);
 /// --max-frame, which is at most frame::kHighestMaxBody.
 void add_max_frame(Tool& tool, std::uint32_t& max_frame, const std::string& help);
 
+/// --allow-uid, whose users are at the other end of a socket.
+void add_allowed_uids(Tool& tool, std::vector<uid_t>& uids, const std::string& help);
+
 /// -t/--timeout, --mode and --allow-uid of fdsend and fdrecv.
 void add_exchange_options(Tool& tool, ExchangeOptions& options);
-
-/// --allow-uid.
-void add_uids(Tool& tool, std::vector<uid_t>& uids, const std::string& help);
 
 /// "MIN:MAX", two durations in order. Throws InvalidArgument.
 std::pair<Duration, Duration> parse_duration_range(std::string_view text);
