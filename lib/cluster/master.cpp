@@ -102,8 +102,9 @@ std::unique_ptr<Dispatcher> Master::make_dispatcher() {
   if (options_.pass == Pass::connection) return std::make_unique<PassConnection>(options_.balance);
   if (options_.pass == Pass::queue) {
     options_.queue.workers = static_cast<std::size_t>(options_.workers);
-    auto queue = std::make_unique<PassQueue>(reactor_, options_.queue,
-                                             [this](std::uint64_t id) { connection_closed(id); });
+    auto queue = std::make_unique<PassQueue>(
+        reactor_, options_.queue, [this](std::uint64_t id) { connection_closed(id); },
+        [this](std::string_view line) { report_not_taken_(line); });
     pass_queue_ = queue.get();
     return queue;
   }
@@ -199,6 +200,7 @@ Task<void> Master::wait_for_control() {
 
 Task<void> Master::watch_signals() {
   Readiness readiness(reactor_, signals_.fd());
+  supervisor_.children_ended();  // those of which no signal tells any more
   for (;;) {
     while (const auto signal = signals_.try_read()) handle_signal(*signal);
     co_await readiness.readable();
@@ -263,6 +265,7 @@ void Master::handle_signal(int signal) {
       }
       return;
     case SIGUSR1: return reactor_.spawn(tell_status());
+    case SIGCHLD: return supervisor_.children_ended();
     default: return;
   }
 }
@@ -526,6 +529,10 @@ void Master::connection_passed(Work work) {
 void Master::connections_missed(std::size_t count) {
   report_not_taken_(fmt::format("receive {} of the old master: {}", counted(count, "connection"),
                                 error_text(EMFILE)));
+}
+
+void Master::channel_failed(int error) {
+  report_not_taken_(fmt::format("the channel to the old master fails: {}", error_text(error)));
 }
 
 void Master::master_gone() {

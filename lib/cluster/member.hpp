@@ -11,16 +11,32 @@
 #include "async/stream.hpp"
 #include "cluster/worker_link.hpp"
 #include "os/fd.hpp"
-#include "os/process.hpp"
+#include "os/process_tree.hpp"
 
 namespace handoff {
 
 struct Place;
 
+/// What a worker does, as its supervisor sees it. It only ever moves on, and may skip phases.
+enum class WorkerPhase {
+  starting,
+  standby,  ///< ready; it serves once the worker before it is told to leave
+  serving,
+  draining,  ///< it was told to finish and leave
+  killed,    ///< given up: what it says of connections still counts, what it promises does not
+};
+
+/// Why a worker leaves; the first reason stays.
+enum class LeaveReason {
+  none,
+  drained,
+  discarded,  ///< before it has served anybody
+  overdue,    ///< not ready, or not gone, in time
+  protocol_error,
+};
+
 /// A worker as its supervisor knows it: a child of ours, or one that has joined.
 struct Member {
-  enum class State { starting, ready, draining };
-
   Member(Reactor& loop, int n) : reactor(loop), number(n), wake(loop) {}
 
   /// "worker 1, pid 4711", as diagnostics call it.
@@ -31,25 +47,40 @@ struct Member {
   /// So long for what it does now, starting or draining.
   void limit(Duration duration);
   void unlimit();
-  /// At once; one that has joined is only let go.
-  void kill();
+  bool is_ready() const { return phase == WorkerPhase::standby || phase == WorkerPhase::serving; }
+  /// Whether it was told to leave, or was given up.
+  bool is_leaving() const { return phase >= WorkerPhase::draining; }
+  /// Whether it was told to leave before it ended.
+  bool was_told_to_leave() const {
+    return leave_reason == LeaveReason::drained || leave_reason == LeaveReason::discarded;
+  }
+  /// Moves on to a later phase; does nothing in that one or a later.
+  void enter(WorkerPhase next, LeaveReason why = LeaveReason::none);
+  /// At once, with its tree; one that has joined is only let go.
+  void kill(LeaveReason why);
+  /// The child has ended: from now on the deadline is for what it has left behind, and `wake` says
+  /// that the deadline has passed, or that one of those has ended.
+  void outlive_child();
+  /// How the child ended, as diagnostics have it.
+  std::string end_in_words(const ExitStatus& status) const;
 
   Reactor& reactor;
   int number;
   Place* place = nullptr;  ///< where it serves or shall serve; none when it joined or drains
-  State state = State::starting;
+  WorkerPhase phase = WorkerPhase::starting;
+  LeaveReason leave_reason = LeaveReason::none;
+  bool was_ready = false;
   bool joined = false;
   pid_t peer_pid = 0;        ///< of one that has joined
-  bool killed = false;       ///< by us
-  bool dropped = false;      ///< before it has served anybody
   bool would_leave = false;  ///< it has asked to be drained
-  Child child;
+  ProcessTree child;         ///< with all that it starts; of one that we have started
+  bool left_others = false;  ///< it has ended, and others of the tree lived on
   std::shared_ptr<WorkerLink> link;
-  std::optional<Readiness> exited;   ///< of a child
+  std::optional<Readiness> exited;   ///< of a child that has not ended
   TimePoint due = kNever;            ///< when it is killed
   std::optional<Deadline> deadline;  ///< the same for a child
-  std::optional<Alarm> alarm;        ///< the same for one that has joined
-  Event wake;                        ///< the alarm, or the end of one that has joined
+  std::optional<Alarm> alarm;        ///< the same for one that has joined, and for what is left
+  Event wake;                        ///< the alarm, the end of one that has joined, or SIGCHLD
   TimePoint started = Clock::now();
 };
 
@@ -70,9 +101,9 @@ struct Place {
 };
 
 /// Starts a worker with this number: its end of the channel stands behind the descriptors that it
-/// inherits, which programs that know nothing of us look for at 3 (sd_listen_fds(3)). Throws
-/// SystemError when the program can't be executed.
-Child spawn_worker(const std::vector<std::string>& command, int number, const Fd& channel,
-                   std::span<const int> inheritance);
+/// inherits, which programs that know nothing of us look for at 3 (sd_listen_fds(3)). Its tree has
+/// the mark. Throws SystemError when the program can't be executed.
+ProcessTree spawn_worker(const std::vector<std::string>& command, int number, std::string mark,
+                         const Fd& channel, std::span<const int> inheritance);
 
 }  // namespace handoff
