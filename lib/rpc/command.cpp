@@ -183,8 +183,9 @@ Result result_of_output(std::string output, bool text, std::string_view what) {
   const auto problem = json_problem(output);
   if (!problem) return Result::success(std::move(output));
   if (text) return Result::success(quote_json(output));
-  return Result::error(ErrorCode::handler_failed,
-                       fmt::format("{} is not JSON: {}", what, *problem));
+  return Result::error(
+      ErrorCode::handler_failed,
+      fmt::format("{} is not JSON: {} (rpc-worker --text takes it as a string)", what, *problem));
 }
 
 Handler command_handler(Reactor& reactor, Processes& processes, Program program) {
