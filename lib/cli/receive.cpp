@@ -24,6 +24,9 @@ namespace {
 /// Senders that are connected at a time; further ones wait in the backlog.
 constexpr std::size_t kMaxSenders = 64;
 
+/// How long an accepted sender may take for a message.
+constexpr Duration kPatience = std::chrono::seconds(10);
+
 /// Lines about senders that failed, within a second.
 constexpr std::size_t kSenderBurst = 32;
 
@@ -118,9 +121,9 @@ ReceiveCommand::ReceiveCommand(Reactor& reactor, const SignalMask& signals, Rece
           reactor, [&log](std::string_view line) { log.error(line); }, kSenderBurst),
       signals_(signals),
       exchange_(reactor, options_.exchange, log),
+      senders_(reactor, kMaxSenders, kPatience),
       places_(reactor, options_.max_processes, kMaxSenders),
-      changed_(reactor),
-      sender_left_(reactor) {
+      changed_(reactor) {
   if (!options_.command.empty()) find_program(options_.command.front());
 }
 
@@ -145,12 +148,9 @@ bool ReceiveCommand::is_over() const {
 Task<void> ReceiveCommand::accept_senders() {
   try {
     while (auto socket = co_await exchange_.next()) {
-      ++senders_;
-      reactor_.spawn(receive_from(*std::move(socket)));
-      while (senders_ >= kMaxSenders) {
-        sender_left_.clear();
-        co_await sender_left_;
-      }
+      const auto origin = exchange_.listens() ? Sender::Origin::accepted : Sender::Origin::given;
+      reactor_.spawn(receive_from(senders_.add(*std::move(socket), origin)));
+      co_await senders_.room();
     }
   } catch (...) {
     error_ = std::current_exception();
@@ -158,11 +158,10 @@ Task<void> ReceiveCommand::accept_senders() {
   changed_.set();
 }
 
-Task<void> ReceiveCommand::receive_from(Fd socket) {
-  const bool is_only_one = !exchange_.listens();
+Task<void> ReceiveCommand::receive_from(Sender& sender) {
+  const bool is_only_one = sender.origin == Sender::Origin::given;
   try {
-    Readiness readiness(reactor_, socket.get());
-    co_await receive_messages(readiness);
+    co_await receive_messages(sender);
   } catch (const std::exception& error) {
     if (is_only_one || !options_.keep) {
       error_ = std::current_exception();
@@ -170,20 +169,20 @@ Task<void> ReceiveCommand::receive_from(Fd socket) {
       report_failed_(error.what());  // one sender of many
     }
   }
-  --senders_;
+  senders_.remove(sender);
   if (is_only_one) stopping_ = true;
-  sender_left_.set();
   changed_.set();
 }
 
-Task<void> ReceiveCommand::receive_messages(Readiness& readiness) {
+Task<void> ReceiveCommand::receive_messages(Sender& sender) {
+  HandoverReceiver receiver(sender.socket.get(), exchange_.name());
   bool any = false;
   while (!stopping_) {
-    std::optional<Received> received = co_await receive_message(readiness);
+    std::optional<Received> received = co_await receive_message(sender, receiver);
     if (!received) break;
     any = true;
     if (starts_processes()) {
-      // Only now: a sender that sends nothing shall hold no place.
+      // Only now: a sender that sends nothing holds no place.
       co_await places_.acquire();
       if (stopping_) {
         places_.release();
@@ -193,7 +192,8 @@ Task<void> ReceiveCommand::receive_messages(Readiness& readiness) {
     const bool confirm = received->confirm;
     take(*std::move(received));
     const char confirmation = handover::kConfirmation;
-    if (confirm) send_fds(readiness.fd(), {&confirmation, 1}, {});
+    if (confirm) send_fds(sender.socket.get(), {&confirmation, 1}, {});
+    senders_.end_message(sender);
   }
   if (!any && !options_.keep && !exchange_.listens()) {
     throw ProtocolError(
@@ -201,47 +201,51 @@ Task<void> ReceiveCommand::receive_messages(Readiness& readiness) {
   }
 }
 
-/// The next message, or nothing at the end.
-Task<std::optional<Received>> ReceiveCommand::receive_message(Readiness& readiness) {
-  Deadline limit(readiness, exchange_.deadline());
-  std::string bytes;
-  Received received;
-  handover::Message message;
-  std::array<char, 4096> buffer;
-  for (;;) {
-    // Another sender's message may have been the last one that was wanted, in this very turn.
-    if (stopping_) co_return std::nullopt;
-    ReceiveResult result = recv_fds(readiness.fd(), buffer, kMaxDescriptorsPerMessage);
-    if (result.outcome == ReceiveOutcome::would_block) {
-      if (co_await readiness.readable()) continue;
-      if (stopping_) co_return std::nullopt;
-      throw TimedOut(fmt::format("receive, on {}: timed out", exchange_.name()));
+/// The next message, or nothing at the end of this sender.
+Task<std::optional<Received>> ReceiveCommand::receive_message(Sender& sender,
+                                                              HandoverReceiver& receiver) {
+  using Step = HandoverReceiver::Step;
+  bool late = false;
+  // Another sender's message may have been the last one that was wanted, in this very turn.
+  while (!stopping_) {
+    const bool was_within = receiver.is_within_message();
+    const Step step = receiver.step();
+    if (step == Step::end) co_return std::nullopt;
+    if (step == Step::message || (receiver.is_within_message() && !was_within)) {
+      senders_.begin_message(sender);
+      late = false;
     }
-    if (result.outcome == ReceiveOutcome::truncated) {
-      throw ProtocolError(fmt::format(
-          "receive, on {}: more descriptors than fit (the limit is {}, see `ulimit -n`)",
-          exchange_.name(), descriptor_limit()));
+    if (step == Step::message) {
+      Received received = receiver.take();
+      check_count(received.descriptors.size());
+      co_return received;
     }
-    if (result.outcome != ReceiveOutcome::received) {
-      if (bytes.empty()) co_return std::nullopt;
-      throw ProtocolError(
-          fmt::format("receive, on {}: the sender closed within a message", exchange_.name()));
+    // What arrived while the deadline passed was looked at first.
+    if (late) {
+      give_up_on_sender();
+      co_return std::nullopt;
     }
-    bytes.append(buffer.data(), result.size);
-    for (Fd& descriptor : result.descriptors) {
-      received.descriptors.push_back(std::move(descriptor));
+    const TimePoint limit = std::min(sender.deadline, exchange_.deadline());
+    if (step == Step::would_block) {
+      const Deadline deadline(sender.readiness, limit);
+      co_await sender.readiness.readable();
+    } else {
+      co_await reactor_.yield();
     }
-    const auto decoded = handover::decode(bytes, received.descriptors.size(), message);
-    if (decoded == handover::Decoded::complete) break;
-    if (decoded == handover::Decoded::invalid || bytes.size() > handover::kMaxMessage) {
-      throw ProtocolError(
-          fmt::format("receive, on {}: the message is malformed", exchange_.name()));
-    }
+    late = sender.dismissed || Clock::now() >= limit;
   }
-  check_count(received.descriptors.size());
-  received.names = std::move(message.names);
-  received.confirm = message.confirm;
-  co_return received;
+  co_return std::nullopt;
+}
+
+/// Throws TimedOut when it is everybody's deadline that has passed.
+void ReceiveCommand::give_up_on_sender() {
+  if (Clock::now() >= exchange_.deadline()) {
+    throw TimedOut(fmt::format("receive, on {}: timed out", exchange_.name()));
+  }
+  report_failed_(
+      fmt::format("receive, on {}: a sender is closed that has sent no whole message in "
+                  "{} s",
+                  exchange_.name(), kPatience / std::chrono::seconds(1)));
 }
 
 void ReceiveCommand::check_count(std::size_t count) const {
