@@ -59,8 +59,8 @@ void Client::lost(const IoResult& result) const {
 
 void Client::queue(std::string_view method, std::string_view params, std::string_view id,
                    Dialect dialect) {
-  FrameWriter writer(unsent_);
-  append_request(unsent_, dialect, method, params, id);
+  FrameWriter writer(unsent_.end());
+  append_request(unsent_.end(), dialect, method, params, id);
   writer.finish();
 }
 
@@ -72,8 +72,8 @@ bool Client::has_ended() const {
 Task<void> Client::flush(TimePoint deadline) {
   Deadline limit(stream_.readiness(), deadline);
   while (!unsent_.empty()) {
-    const IoResult result = stream_.try_write(unsent_);
-    unsent_.erase(0, result.size);
+    const IoResult result = stream_.try_write(unsent_.bytes());
+    unsent_.consume(result.size);
     written_ += result.size;
     if (result.outcome == IoResult::Outcome::broken) lost(result);
     if (result.outcome == IoResult::Outcome::would_block && !co_await stream_.writable()) {

@@ -10,6 +10,7 @@
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
 #include "async/task.hpp"
+#include "wire/byte_queue.hpp"
 #include "wire/codec.hpp"
 #include "wire/frame.hpp"
 #include "wire/message.hpp"
@@ -74,7 +75,7 @@ class Client {
   MessageParser parser_;
   ReceiveBuffer input_;
   std::size_t used_ = 0;  ///< of input_, by the reply that was given last
-  std::string unsent_;
+  ByteQueue unsent_;
   std::uint64_t written_ = 0;
   TimePoint received_at_{};
 };

@@ -538,7 +538,7 @@ void Session::complete(const ReplyPlace& place, std::string_view name, std::stri
 void Session::defer(std::string_view bytes) {
   if (bytes.empty() || state_ == State::broken) return;
   if (!unsent_) {
-    unsent_ = std::make_unique<std::string>();
+    unsent_ = std::make_unique<ByteQueue>();
     deferred_ = true;
     service_.deferring.push_back(this);
   }
@@ -576,7 +576,7 @@ void Session::send(std::string_view bytes) {
     if (result.outcome == IoResult::Outcome::broken) return set_broken();
     bytes.remove_prefix(result.size);
     if (bytes.empty()) return;
-    unsent_ = std::make_unique<std::string>();
+    unsent_ = std::make_unique<ByteQueue>();
   }
   unsent_->append(bytes);
   if (deferred_) send_unsent();
@@ -584,9 +584,9 @@ void Session::send(std::string_view bytes) {
 
 void Session::send_unsent() {
   if (std::exchange(deferred_, false)) std::erase(service_.deferring, this);
-  const IoResult result = stream_.try_write(*unsent_);
+  const IoResult result = stream_.try_write(unsent_->bytes());
   if (result.outcome == IoResult::Outcome::broken) return set_broken();
-  unsent_->erase(0, result.size);
+  unsent_->consume(result.size);
   if (unsent_->empty()) unsent_.reset();
 }
 
