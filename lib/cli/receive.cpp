@@ -9,7 +9,9 @@
 #include <algorithm>
 #include <array>
 #include <csignal>
+#include <span>
 
+#include "os/connection_variables.hpp"
 #include "os/describe.hpp"
 #include "os/error.hpp"
 #include "os/program.hpp"
@@ -33,29 +35,35 @@ constexpr std::size_t kSenderBurst = 32;
 /// The first descriptor of sd_listen_fds(3).
 constexpr int kFirstListenFd = 3;
 
-/// A call on a descriptor whose O_NONBLOCK is not ours to change: waits where it would block.
-template <typename Call>
-std::size_t wait_and_retry(int fd, short event, std::string_view attempt, std::string_view object,
-                           Call call) {
+/// Reads from a descriptor whose O_NONBLOCK is not ours to change: blocks where it would. Returns 0
+/// at the end.
+std::size_t read_received(int descriptor, std::span<char> buffer) {
   for (;;) {
-    const ssize_t size = retry(call);
+    const ssize_t size = retry([&] { return read(descriptor, buffer.data(), buffer.size()); });
     if (size >= 0) return static_cast<std::size_t>(size);
-    if (errno != EAGAIN) throw SystemError(errno, attempt, object);
-    pollfd ready{fd, event, 0};
+    if (errno != EAGAIN) throw SystemError(errno, "read", "the received descriptor");
+    pollfd ready{descriptor, POLLIN, 0};
     retry([&] { return poll(&ready, 1, -1); });
   }
 }
 
-/// Blocks until all is written. Throws SystemError ("write, on stdout: ..."); see also
-/// end_if_reader_has_gone().
-void write_to_stdout(std::string_view bytes) {
-  while (!bytes.empty()) {
-    bytes.remove_prefix(wait_and_retry(STDOUT_FILENO, POLLOUT, "write", "stdout", [&] {
-      const ssize_t size = write(STDOUT_FILENO, bytes.data(), bytes.size());
-      if (size < 0) end_if_reader_has_gone(errno);
-      return size;
-    }));
+/// What --json prints: a line for each descriptor.
+std::string lines_about(const Received& received) {
+  std::string lines;
+  for (std::size_t i = 0; i < received.descriptors.size(); ++i) {
+    nlohmann::ordered_json line;
+    if (!received.names[i].empty()) line["name"] = received.names[i];
+    for (const auto& [field, value] : describe_descriptor(received.descriptors[i].get())) {
+      if (field == "listening") {
+        line[field] = true;
+      } else {
+        line[field] = value;
+      }
+    }
+    using nlohmann::json;
+    lines += line.dump(-1, ' ', false, json::error_handler_t::replace) + '\n';
   }
+  return lines;
 }
 
 /// How the command gets what was received.
@@ -99,11 +107,7 @@ SpawnOptions plan(const ReceiveOptions& receive, const Received& received) {
       break;
     }
   }
-  // Those of a connection that we were given ourselves would come first, and be found.
-  std::erase_if(options.environment, [](const std::string& entry) {
-    return entry.starts_with("PROTO=") || entry.starts_with("TCPREMOTE") ||
-           entry.starts_with("TCPLOCAL");
-  });
+  std::erase_if(options.environment, describes_a_connection);
   for (std::string& variable : connection_variables(descriptors[0].get())) {
     options.environment.push_back(std::move(variable));
   }
@@ -123,11 +127,14 @@ ReceiveCommand::ReceiveCommand(Reactor& reactor, const SignalMask& signals, Rece
       exchange_(reactor, options_.exchange, log),
       senders_(reactor, kMaxSenders, kPatience),
       places_(reactor, options_.max_processes, kMaxSenders),
+      output_(reactor),
+      printing_(reactor, 1, kMaxSenders),
       changed_(reactor) {
   if (!options_.command.empty()) find_program(options_.command.front());
 }
 
 Task<Received> ReceiveCommand::run() {
+  reactor_.spawn(output_.run());
   reactor_.spawn(watch_signals());
   reactor_.spawn(accept_senders());
   while (!is_over()) {
@@ -141,7 +148,7 @@ Task<Received> ReceiveCommand::run() {
 bool ReceiveCommand::is_over() const {
   if (error_) return true;
   // One sender is enough, unless more are to come; then what runs is finished first.
-  return stopping_ && (!options_.keep || processes_ == 0);
+  return stopping_ && (!options_.keep || under_way_ == 0);
 }
 
 /// Each sender has a coroutine: one that connects and sends nothing keeps nobody waiting.
@@ -189,6 +196,7 @@ Task<void> ReceiveCommand::receive_messages(Sender& sender) {
         break;
       }
     }
+    if (options_.json && !co_await print(*received)) break;
     const bool confirm = received->confirm;
     take(*std::move(received));
     const char confirmation = handover::kConfirmation;
@@ -268,28 +276,21 @@ void ReceiveCommand::take(Received received) {
   if (starts_processes()) {
     start_process(received);
   } else {
-    if (options_.json) print(received);
     received_ = std::move(received);
   }
 }
 
-/// At once, for the sender is sent its confirmation after that.
-void ReceiveCommand::print(const Received& received) const {
-  std::string lines;
-  for (std::size_t i = 0; i < received.descriptors.size(); ++i) {
-    nlohmann::ordered_json line;
-    if (!received.names[i].empty()) line["name"] = received.names[i];
-    for (const auto& [field, value] : describe_descriptor(received.descriptors[i].get())) {
-      if (field == "listening") {
-        line[field] = true;
-      } else {
-        line[field] = value;
-      }
-    }
-    using nlohmann::json;
-    lines += line.dump(-1, ' ', false, json::error_handler_t::replace) + '\n';
-  }
-  write_to_stdout(lines);
+/// The sender is sent its confirmation after that. Returns false when other senders have sent
+/// everything that was wanted meanwhile.
+Task<bool> ReceiveCommand::print(const Received& received) {
+  co_await printing_.acquire();
+  const SemaphorePlace place(printing_);
+  if (stopping_) co_return false;
+  ++under_way_;
+  output_.add(lines_about(received));
+  co_await output_.drained();
+  --under_way_;
+  co_return true;
 }
 
 void ReceiveCommand::start_process(const Received& received) {
@@ -300,7 +301,7 @@ void ReceiveCommand::start_process(const Received& received) {
     places_.release();
     throw;
   }
-  ++processes_;
+  ++under_way_;
   reactor_.spawn(reap(std::move(child)));
 }
 
@@ -314,7 +315,7 @@ Task<void> ReceiveCommand::reap(Child child) {
   if (!status.success()) {
     log_.detail(fmt::format("{}, pid {}: {}", options_.command.front(), pid, status.text()));
   }
-  --processes_;
+  --under_way_;
   places_.release();
   changed_.set();
 }
@@ -345,13 +346,10 @@ ExitCode hand_on(const ReceiveOptions& options, const Received& received) {
   if (!options.command.empty()) become(plan(options, received));
   const int from = received.descriptors[0].get();
   std::array<char, 64 * 1024> buffer;
-  for (;;) {
-    const std::size_t size = wait_and_retry(from, POLLIN, "read", "the received descriptor", [&] {
-      return read(from, buffer.data(), buffer.size());
-    });
-    if (size == 0) return ExitCode::done;
+  while (const std::size_t size = read_received(from, buffer)) {
     write_to_stdout({buffer.data(), size});
   }
+  return ExitCode::done;
 }
 
 }  // namespace handoff

@@ -16,6 +16,7 @@
 #include "cli/exit_status.hpp"
 #include "cli/senders.hpp"
 #include "cli/stderr_log.hpp"
+#include "cli/stdout_writer.hpp"
 #include "os/process.hpp"
 #include "os/signals.hpp"
 #include "pass/handover_receiver.hpp"
@@ -65,7 +66,7 @@ class ReceiveCommand {
   bool starts_processes() const { return options_.keep && !options_.json; }
   void check_count(std::size_t count) const;
   void take(Received received);
-  void print(const Received& received) const;
+  Task<bool> print(const Received& received);
   void start_process(const Received& received);
   Task<void> reap(Child child);
   Task<void> watch_signals();
@@ -79,12 +80,14 @@ class ReceiveCommand {
   Exchange exchange_;
   Received received_;
   std::uint64_t taken_ = 0;
-  std::size_t processes_ = 0;
+  std::size_t under_way_ = 0;  ///< commands that run, and messages that are printed
   bool stopping_ = false;
   std::exception_ptr error_;
   Senders senders_;
   Semaphore places_;  ///< for processes
-  Event changed_;     ///< something in the above that run() waits for
+  StdoutWriter output_;
+  Semaphore printing_;
+  Event changed_;  ///< something in the above that run() waits for
 };
 
 /// Becomes the command of `options`, or copies the only descriptor to stdout. Nothing is left to do

@@ -227,6 +227,18 @@ void Child::kill_group(int signal) const {
   ::kill(-pid_, signal);
 }
 
+void Child::kill_tree(int signal) const {
+  if (has_ended()) return;
+  std::vector<pid_t> tree = {pid_};
+  for (std::size_t i = 0; i < tree.size(); ++i) {
+    std::istringstream children(read_file(fmt::format("/proc/{0}/task/{0}/children", tree[i])));
+    for (pid_t pid = 0; children >> pid;) tree.push_back(pid);
+  }
+  // It is not reaped yet, so its number is its own. A descendant that ends just now is not waited
+  // for before its number could be used again: the kernel gives numbers in turn.
+  for (const pid_t pid : tree) ::kill(pid, signal);
+}
+
 bool Child::has_ended() const {
   pollfd poll_fd{pidfd_.get(), POLLIN, 0};
   return poll(&poll_fd, 1, 0) > 0;

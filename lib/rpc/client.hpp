@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "async/exec_child.hpp"
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
 #include "async/task.hpp"
@@ -20,6 +21,17 @@ namespace handoff {
 /// The server ended the connection before it had replied.
 class ConnectionLost : public ProtocolError {
   using ProtocolError::ProtocolError;
+};
+
+/// So it did because it was a command (exec:COMMAND), and that has ended.
+class CommandEnded : public ConnectionLost {
+ public:
+  CommandEnded(const std::string& text, ExitStatus status)
+      : ConnectionLost(text), status_(status) {}
+  ExitStatus status() const { return status_; }
+
+ private:
+  ExitStatus status_;
 };
 
 /// One connection to a server. Without ids, replies come in the order of the requests: whoever
@@ -50,7 +62,7 @@ class Client {
   /// Whether the server has ended its side, as far as that has arrived; for when nothing is
   /// awaited.
   bool has_ended() const;
-  /// Writes what was queued. Throws ConnectionLost or TimedOut.
+  /// Writes what was queued. Throws ConnectionLost, CommandEnded if it applies, or TimedOut.
   Task<void> flush(TimePoint deadline);
 
   /// The next reply, if it has arrived already. Its views last until the next receive.
@@ -66,10 +78,10 @@ class Client {
   void interrupt() { stream_.interrupt(); }
 
  private:
-  [[noreturn]] void lost(const IoResult& result) const;
+  Task<void> lost(IoResult result);
 
   Stream stream_;
-  std::optional<Child> child_;
+  std::optional<ExecChild> child_;
   std::string name_;
   std::uint32_t max_frame_;
   MessageParser parser_;

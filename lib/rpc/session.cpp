@@ -58,6 +58,7 @@ Session::Session(Service& service, LiveConnection connection)
       framing_(connection.framing),
       dialect_(connection.dialect) {
   service.sessions.push_back(this);
+  keep_urgent_data(stream_.fd());
   if (service.draining_) state_ = State::draining;
   if (connection.read.empty()) return;
   partial_ = std::make_unique<ReceiveBuffer>(connection.read.size());
@@ -144,8 +145,9 @@ Session::Next Session::read_more() {
     case IoResult::Outcome::done: {
       const std::span<const char> arrived = input.room().first(result.size);
       input.commit(result.size);
-      if (!goes_on(arrived, input)) return process(input, result.size < room);
-      return result.size < room ? wait_for_input() : Next::turn;
+      const bool drained_socket = result.size < room && !stream_.stops_short();
+      if (!goes_on(arrived, input)) return process(input, drained_socket);
+      return drained_socket ? wait_for_input() : Next::turn;
     }
     case IoResult::Outcome::would_block: return wait_for_input();
     case IoResult::Outcome::end:
