@@ -8,6 +8,7 @@
 #include <list>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "async/limited_line.hpp"
@@ -19,6 +20,7 @@
 #include "cluster/master_link.hpp"
 #include "cluster/queue_end.hpp"
 #include "cluster/report.hpp"
+#include "os/peer.hpp"
 #include "os/signals.hpp"
 #include "os/socket.hpp"
 #include "rpc/handlers.hpp"
@@ -36,6 +38,9 @@ struct WorkerOptions {
   bool reloads = false;  ///< HUP has the methods made again; otherwise it drains
   std::uint64_t max_requests = ~std::uint64_t{0};  ///< then it asks to be drained and replaced
   Duration max_lifetime{};                         ///< the same; 0: none
+  /// Besides this process's user and root: those whose master is joined, and who may connect to an
+  /// abstract name.
+  std::vector<uid_t> allowed_uids;
   bool wake_all = false;  ///< by each connection at a listener that a master has passed
 };
 
@@ -75,6 +80,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   void drain_services(bool give_back);
   Task<void> serve_channel(Fd channel, std::vector<Fd> listeners = {});
   Task<Fd> connect_to_master(const Address& address);
+  void check_master(int channel) const;
   Task<Fd> wait_for_master(const Address& address, Duration wait);
   void drain(channel::Drain how);
   void ask_to_leave();
@@ -97,6 +103,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   void queue_passed(Fd masters, Fd ours) override;
   void connections_missed(std::size_t count) override;
   void connection_not_returned(std::size_t unread, int error) override;
+  void master_heard() override;
   void drain_asked(channel::Drain how) override { drain(how); }
   void master_gone() override;
   void all_sent() override { changed_.set(); }
@@ -111,6 +118,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   MakeHandlers make_handlers_;
   WorkerOptions options_;
   Report report_;
+  PeerJudge judge_;
   LimitedLine report_joined_;
   LimitedLine report_lost_;  ///< of connections that could not be taken or given back
   Service service_;
@@ -122,6 +130,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   Event changed_;  ///< a connection has ended, or the drain has begun or is over
   TimePoint drained_by_ = kNever;
   std::optional<Alarm> drain_alarm_;
+  std::string join_name_;  ///< the socket of the master that it joins, as the user wrote it
   bool joined_ = false;
   bool join_again_ = false;
   int refusals_ = 0;  ///< in a row: the master has closed the channel without a word
