@@ -2,7 +2,9 @@
 // rpc-call: calls a method of a server from the command line.
 #include <unistd.h>
 
+#include <csignal>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "cli/call.hpp"
@@ -10,6 +12,8 @@
 #include "cli/params.hpp"
 #include "cli/tool_main.hpp"
 #include "os/error.hpp"
+#include "os/program.hpp"
+#include "os/signals.hpp"
 
 namespace {
 
@@ -70,10 +74,27 @@ handoff::CallOptions parse(Tool& tool) {
   return options;
 }
 
+/// A command that we have started ends with us: a signal to us alone ends us in order.
+handoff::Task<void> end_at_signal(handoff::Reactor& reactor, const handoff::SignalMask& signals) {
+  handoff::Readiness readiness(reactor, signals.fd());
+  for (;;) {
+    if (const auto signal = signals.try_read()) {
+      handoff::end_by_signal(*signal);
+      throw handoff::TimedOut("call: ended by a signal");
+    }
+    co_await readiness.readable();
+  }
+}
+
 ExitCode run(Tool& tool) {
   handoff::CallOptions options = parse(tool);
+  std::optional<handoff::SignalMask> signals;  // outlives the command
+  if (options.address.kind == handoff::Address::Kind::exec) {
+    signals.emplace(handoff::ending_signals({SIGTERM, SIGINT, SIGHUP}));
+  }
   handoff::Reactor reactor;
   handoff::CallCommand command(reactor, std::move(options), tool.log);
+  if (signals) reactor.spawn(end_at_signal(reactor, *signals));
   return reactor.run_for_result(command.run());
 }
 

@@ -171,7 +171,8 @@ handoff::Task<void> discard_at_signal(const handoff::SignalMask& signals,
 ExitCode run(Tool& tool) {
   CommandLine line = parse(tool);
   tool.run_long(handoff::Orphans::leave);
-  const handoff::SignalMask signals({SIGINT, SIGQUIT}, handoff::SignalMask::Until::exit);
+  const handoff::SignalMask signals(handoff::ending_signals({SIGINT, SIGTERM, SIGHUP, SIGQUIT}),
+                                    handoff::SignalMask::Until::exit);
   handoff::Reactor reactor;
   const handoff::DropNotice notice(reactor, tool.log);
   handoff::StdoutWriter output(reactor);

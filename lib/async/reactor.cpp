@@ -172,6 +172,7 @@ void Reactor::dispatch(const epoll_event& event) {
   constexpr std::uint32_t kBroken = EPOLLERR | EPOLLHUP;
   if ((event.events & kBroken) != 0) readiness.hung_up_ = true;
   if ((event.events & EPOLLRDHUP) != 0) readiness.ended_ = true;
+  if ((event.events & EPOLLPRI) != 0) readiness.stops_short_ = true;
   std::uint32_t ready = event.events & (EPOLLIN | EPOLLOUT);
   if ((event.events & EPOLLRDHUP) != 0) ready |= EPOLLIN;
   if ((event.events & kBroken) != 0) ready |= EPOLLIN | EPOLLOUT;
@@ -281,7 +282,7 @@ int Readiness::watch(std::uint32_t event) {
   if (wanted == watched_.bits()) return 0;
   epoll_event registration{};
   switch (wake_) {
-    case Wake::all: registration.events = wanted | EPOLLRDHUP | EPOLLET; break;
+    case Wake::all: registration.events = wanted | EPOLLPRI | EPOLLRDHUP | EPOLLET; break;
     case Wake::one: registration.events = wanted | EPOLLEXCLUSIVE | EPOLLET; break;
     case Wake::hang_up: registration.events = EPOLLRDHUP | EPOLLET; break;
   }

@@ -162,9 +162,9 @@ class Timer {
 /// would keep the registration alive.
 ///
 /// It registers with epoll at the first wait, edge-triggered: wait only after an attempt has said
-/// "would block", or has given less than was asked for. What epoll refuses (regular files) is
-/// always ready. When epoll can't take it (ENOSPC, ENOMEM), a wait throws SystemError, and one for
-/// hang_up() ends by interrupt() only.
+/// "would block", or has given less than was asked for and stops_short() is false. What epoll
+/// refuses (regular files) is always ready. When epoll can't take it (ENOSPC, ENOMEM), a wait throws
+/// SystemError, and one for hang_up() ends by interrupt() only.
 class Readiness {
  public:
   /// Which of the processes that share an open file is woken.
@@ -215,6 +215,10 @@ class Readiness {
   /// Whether it was seen to have hung up, so that no wait is one any more.
   bool hung_up() const { return hung_up_; }
 
+  /// Whether urgent data was seen to arrive. A read stops in front of that and after it, so that
+  /// one that gave less than was asked for has not emptied the socket.
+  bool stops_short() const { return stops_short_; }
+
   /// Ends the waits under way, which give false; without one nothing happens.
   void interrupt();
   /// Nobody waits any more, and the descriptor goes elsewhere.
@@ -251,6 +255,7 @@ class Readiness {
   bool hung_up_ = false;
   Wake wake_;
   bool ended_ = false;  ///< the peer has ended its side; ours may still be full
+  bool stops_short_ = false;
   std::coroutine_handle<> reader_;
   std::coroutine_handle<> writer_;
 };

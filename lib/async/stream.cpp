@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <csignal>
+
 #include "os/error.hpp"
 #include "os/socket.hpp"
 
@@ -53,6 +55,7 @@ Connection run_command(const Address& address) {
   options.environment = inherited_environment();
   options.descriptors = {{theirs.get(), 0}, {theirs.get(), 1}, {STDERR_FILENO, 2}};
   options.new_group = false;  // ^C ends it with us, and it may ask for a password
+  options.parent_death_signal = SIGTERM;
   return {std::move(ours), spawn(options)};
 }
 

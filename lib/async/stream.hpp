@@ -43,9 +43,12 @@ class Stream {
     shared,       ///< anything, and its flags are not ours to change
   };
 
+  /// What a descriptor of unknown origin is: a socket or `shared`.
+  static Kind kind_of(int fd);
+
   Stream(Reactor& reactor, Fd fd, Kind kind)
       : fd_(std::move(fd)), kind_(kind), readiness_(reactor, fd_.get()) {}
-  /// For a descriptor of unknown origin: a socket or `shared`.
+  /// For a descriptor of unknown origin.
   Stream(Reactor& reactor, Fd fd)
       : fd_(std::move(fd)), kind_(kind_of(fd_.get())), readiness_(reactor, fd_.get()) {}
 
@@ -66,6 +69,7 @@ class Stream {
   /// Waits for EPOLLIN, EPOLLOUT or EPOLLHUP, as Readiness's readable(), writable() and hang_up().
   auto ready(std::uint32_t event) { return Readiness::Awaiter(readiness_, event); }
   bool hung_up() const { return readiness_.hung_up(); }
+  bool stops_short() const { return readiness_.stops_short(); }
   void interrupt() { readiness_.interrupt(); }
   Readiness& readiness() { return readiness_; }
 
@@ -80,8 +84,6 @@ class Stream {
   void end_writing();
 
  private:
-  static Kind kind_of(int fd);
-
   Fd fd_;
   Kind kind_;
   Readiness readiness_;  // destroyed before the descriptor is closed

@@ -252,10 +252,11 @@ Task<void> CallCommand::send_until_end() {
       throw SystemError(result.error_number, "read", "stdin");
     }
     if (!result.done()) break;
+    // What was searched before is not searched again: a line may be long.
+    std::size_t end = rest.size();
     rest.append(buffer.data(), result.size);
     std::size_t start = 0;
-    for (std::size_t end = 0; (end = rest.find('\n', start)) != std::string::npos;
-         start = end + 1) {
+    while ((end = rest.find('\n', end)) != std::string::npos) {
       while (pending_.size() >= options_.pipeline) {
         co_await client_->flush(kNever);
         line_answered_.clear();
@@ -267,6 +268,7 @@ Task<void> CallCommand::send_until_end() {
       }
       if (input_ == Input::abandoned) co_return;
       send_line(std::string_view(rest).substr(start, end - start));
+      start = ++end;
     }
     rest.erase(0, start);
     co_await client_->flush(kNever);

@@ -9,7 +9,9 @@
 #include <algorithm>
 #include <array>
 #include <csignal>
+#include <span>
 
+#include "os/connection_variables.hpp"
 #include "os/describe.hpp"
 #include "os/error.hpp"
 #include "os/printable.hpp"
@@ -25,6 +27,9 @@ namespace {
 /// Senders that are connected at a time; further ones wait in the backlog.
 constexpr std::size_t kMaxSenders = 64;
 
+/// How long an accepted sender may take for a message.
+constexpr Duration kPatience = std::chrono::seconds(10);
+
 /// Lines about senders that failed, within a second.
 constexpr std::size_t kSenderBurst = 32;
 
@@ -34,29 +39,35 @@ constexpr auto kLookPause = std::chrono::milliseconds(100);
 /// The first descriptor of sd_listen_fds(3).
 constexpr int kFirstListenFd = 3;
 
-/// A call on a descriptor whose O_NONBLOCK is not ours to change: waits where it would block.
-template <typename Call>
-std::size_t wait_and_retry(int fd, short event, std::string_view attempt, std::string_view object,
-                           Call call) {
+/// Reads from a descriptor whose O_NONBLOCK is not ours to change: blocks where it would. Returns 0
+/// at the end.
+std::size_t read_received(int descriptor, std::span<char> buffer) {
   for (;;) {
-    const ssize_t size = retry(call);
+    const ssize_t size = retry([&] { return read(descriptor, buffer.data(), buffer.size()); });
     if (size >= 0) return static_cast<std::size_t>(size);
-    if (errno != EAGAIN) throw SystemError(errno, attempt, object);
-    pollfd ready{fd, event, 0};
+    if (errno != EAGAIN) throw SystemError(errno, "read", "the received descriptor");
+    pollfd ready{descriptor, POLLIN, 0};
     retry([&] { return poll(&ready, 1, -1); });
   }
 }
 
-/// Blocks until all is written. Throws SystemError ("write, on stdout: ..."); see also
-/// end_if_reader_has_gone().
-void write_to_stdout(std::string_view bytes) {
-  while (!bytes.empty()) {
-    bytes.remove_prefix(wait_and_retry(STDOUT_FILENO, POLLOUT, "write", "stdout", [&] {
-      const ssize_t size = write(STDOUT_FILENO, bytes.data(), bytes.size());
-      if (size < 0) end_if_reader_has_gone(errno);
-      return size;
-    }));
+/// What --json prints: a line for each descriptor.
+std::string lines_about(const Received& received) {
+  std::string lines;
+  for (std::size_t i = 0; i < received.descriptors.size(); ++i) {
+    nlohmann::ordered_json line;
+    if (!received.names[i].empty()) line["name"] = received.names[i];
+    for (const auto& [field, value] : describe_descriptor(received.descriptors[i].get())) {
+      if (field == "listening") {
+        line[field] = true;
+      } else {
+        line[field] = value;
+      }
+    }
+    using nlohmann::json;
+    lines += line.dump(-1, ' ', false, json::error_handler_t::replace) + '\n';
   }
+  return lines;
 }
 
 /// How the command gets what was received.
@@ -100,11 +111,7 @@ SpawnOptions plan(const ReceiveOptions& receive, const Received& received) {
       break;
     }
   }
-  // Those of a connection that we were given ourselves would come first, and be found.
-  std::erase_if(options.environment, [](const std::string& entry) {
-    return entry.starts_with("PROTO=") || entry.starts_with("TCPREMOTE") ||
-           entry.starts_with("TCPLOCAL");
-  });
+  std::erase_if(options.environment, describes_a_connection);
   for (std::string& variable : connection_variables(descriptors[0].get())) {
     options.environment.push_back(std::move(variable));
   }
@@ -122,13 +129,16 @@ ReceiveCommand::ReceiveCommand(Reactor& reactor, const SignalMask& signals, Rece
           reactor, [&log](std::string_view line) { log.error(line); }, kSenderBurst),
       signals_(signals),
       exchange_(reactor, options_.exchange, log),
+      senders_(reactor, kMaxSenders, kPatience),
       places_(reactor, options_.max_processes, kMaxSenders),
-      changed_(reactor),
-      sender_left_(reactor) {
+      output_(reactor),
+      printing_(reactor, 1, kMaxSenders),
+      changed_(reactor) {
   if (!options_.command.empty()) find_program(options_.command.front());
 }
 
 Task<Received> ReceiveCommand::run() {
+  reactor_.spawn(output_.run());
   reactor_.spawn(watch_signals());
   reactor_.spawn(accept_senders());
   while (!is_over()) {
@@ -142,19 +152,16 @@ Task<Received> ReceiveCommand::run() {
 bool ReceiveCommand::is_over() const {
   if (error_) return true;
   // One sender is enough, unless more are to come; then what runs is finished first.
-  return stopping_ && (!options_.keep || processes_ == 0);
+  return stopping_ && (!options_.keep || under_way_ == 0);
 }
 
 /// Each sender has a coroutine: one that connects and sends nothing keeps nobody waiting.
 Task<void> ReceiveCommand::accept_senders() {
   try {
     while (auto socket = co_await exchange_.next()) {
-      ++senders_;
-      reactor_.spawn(receive_from(*std::move(socket)));
-      while (senders_ >= kMaxSenders) {
-        sender_left_.clear();
-        co_await sender_left_;
-      }
+      const auto origin = exchange_.listens() ? Sender::Origin::accepted : Sender::Origin::given;
+      reactor_.spawn(receive_from(senders_.add(*std::move(socket), origin)));
+      co_await senders_.room();
     }
   } catch (...) {
     error_ = std::current_exception();
@@ -162,11 +169,10 @@ Task<void> ReceiveCommand::accept_senders() {
   changed_.set();
 }
 
-Task<void> ReceiveCommand::receive_from(Fd socket) {
-  const bool is_only_one = !exchange_.listens();
+Task<void> ReceiveCommand::receive_from(Sender& sender) {
+  const bool is_only_one = sender.origin == Sender::Origin::given;
   try {
-    Readiness readiness(reactor_, socket.get());
-    co_await receive_messages(readiness);
+    co_await receive_messages(sender);
   } catch (const std::exception& error) {
     if (is_only_one || !options_.keep) {
       error_ = std::current_exception();
@@ -174,30 +180,32 @@ Task<void> ReceiveCommand::receive_from(Fd socket) {
       report_failed_(error.what());  // one sender of many
     }
   }
-  --senders_;
+  senders_.remove(sender);
   if (is_only_one) stopping_ = true;
-  sender_left_.set();
   changed_.set();
 }
 
-Task<void> ReceiveCommand::receive_messages(Readiness& readiness) {
+Task<void> ReceiveCommand::receive_messages(Sender& sender) {
+  HandoverReceiver receiver(sender.socket.get(), exchange_.name());
   bool any = false;
   while (!stopping_) {
-    std::optional<Received> received = co_await receive_message(readiness);
+    std::optional<Received> received = co_await receive_message(sender, receiver);
     if (!received) break;
     any = true;
     if (starts_processes()) {
-      // Only now: a sender that sends nothing shall hold no place.
+      // Only now: a sender that sends nothing holds no place.
       co_await places_.acquire();
       if (stopping_) {
         places_.release();
         break;
       }
     }
+    if (options_.json && !co_await print(*received)) break;
     const bool confirm = received->confirm;
     take(*std::move(received));
     const char confirmation = handover::kConfirmation;
-    if (confirm) send_fds(readiness.fd(), {&confirmation, 1}, {});
+    if (confirm) send_fds(sender.socket.get(), {&confirmation, 1}, {});
+    senders_.end_message(sender);
   }
   if (!any && !options_.keep && !exchange_.listens()) {
     throw ProtocolError(
@@ -205,48 +213,51 @@ Task<void> ReceiveCommand::receive_messages(Readiness& readiness) {
   }
 }
 
-/// The next message, or nothing at the end.
-Task<std::optional<Received>> ReceiveCommand::receive_message(Readiness& readiness) {
-  Deadline limit(readiness, exchange_.deadline());
-  std::string bytes;
-  Received received;
-  handover::Message message;
-  std::array<char, 4096> buffer;
-  for (;;) {
-    // Another sender's message may have been the last one that was wanted, in this very turn.
-    if (stopping_) co_return std::nullopt;
-    ReceiveResult result = recv_fds(readiness.fd(), buffer, kMaxDescriptorsPerMessage);
-    if (result.outcome == ReceiveOutcome::would_block) {
-      if (co_await readiness.readable()) continue;
-      if (stopping_) co_return std::nullopt;
-      throw TimedOut(fmt::format("receive, on {}: timed out", exchange_.name()));
+/// The next message, or nothing at the end of this sender.
+Task<std::optional<Received>> ReceiveCommand::receive_message(Sender& sender,
+                                                              HandoverReceiver& receiver) {
+  using Step = HandoverReceiver::Step;
+  bool late = false;
+  // Another sender's message may have been the last one that was wanted, in this very turn.
+  while (!stopping_) {
+    const bool was_within = receiver.is_within_message();
+    const Step step = receiver.step();
+    if (step == Step::end) co_return std::nullopt;
+    if (step == Step::message || (receiver.is_within_message() && !was_within)) {
+      senders_.begin_message(sender);
+      late = false;
     }
-    throw_if_failed(result);
-    if (result.outcome == ReceiveOutcome::truncated) {
-      throw ProtocolError(fmt::format(
-          "receive, on {}: more descriptors than fit (the limit is {}, see `ulimit -n`)",
-          exchange_.name(), descriptor_limit()));
+    if (step == Step::message) {
+      Received received = receiver.take();
+      check_count(received.descriptors.size());
+      co_return received;
     }
-    if (result.outcome != ReceiveOutcome::received) {
-      if (bytes.empty()) co_return std::nullopt;
-      throw ProtocolError(
-          fmt::format("receive, on {}: the sender closed within a message", exchange_.name()));
+    // What arrived while the deadline passed was looked at first.
+    if (late) {
+      give_up_on_sender();
+      co_return std::nullopt;
     }
-    bytes.append(buffer.data(), result.size);
-    for (Fd& descriptor : result.descriptors) {
-      received.descriptors.push_back(std::move(descriptor));
+    const TimePoint limit = std::min(sender.deadline, exchange_.deadline());
+    if (step == Step::would_block) {
+      const Deadline deadline(sender.readiness, limit);
+      co_await sender.readiness.readable();
+    } else {
+      co_await reactor_.yield();
     }
-    const auto decoded = handover::decode(bytes, received.descriptors.size(), message);
-    if (decoded == handover::Decoded::complete) break;
-    if (decoded == handover::Decoded::invalid || bytes.size() > handover::kMaxMessage) {
-      throw ProtocolError(
-          fmt::format("receive, on {}: the message is malformed", exchange_.name()));
-    }
+    late = sender.dismissed || Clock::now() >= limit;
   }
-  check_count(received.descriptors.size());
-  received.names = std::move(message.names);
-  received.confirm = message.confirm;
-  co_return received;
+  co_return std::nullopt;
+}
+
+/// Throws TimedOut when it is everybody's deadline that has passed.
+void ReceiveCommand::give_up_on_sender() {
+  if (Clock::now() >= exchange_.deadline()) {
+    throw TimedOut(fmt::format("receive, on {}: timed out", exchange_.name()));
+  }
+  report_failed_(
+      fmt::format("receive, on {}: a sender is closed that has sent no whole message in "
+                  "{} s",
+                  exchange_.name(), kPatience / std::chrono::seconds(1)));
 }
 
 void ReceiveCommand::check_count(std::size_t count) const {
@@ -269,28 +280,22 @@ void ReceiveCommand::take(Received received) {
   if (starts_processes()) {
     start_process(received);
   } else {
-    if (options_.json) print(received);
     received_ = std::move(received);
   }
 }
 
-/// At once, for the sender is sent its confirmation after that.
-void ReceiveCommand::print(const Received& received) const {
-  std::string lines;
-  for (std::size_t i = 0; i < received.descriptors.size(); ++i) {
-    nlohmann::ordered_json line;
-    if (!received.names[i].empty()) line["name"] = received.names[i];
-    for (const auto& [field, value] : describe_descriptor(received.descriptors[i].get())) {
-      if (field == "listening") {
-        line[field] = true;
-      } else {
-        line[field] = value;
-      }
-    }
-    using nlohmann::json;
-    lines += line.dump(-1, ' ', false, json::error_handler_t::replace) + '\n';
-  }
-  write_to_stdout(isatty(STDOUT_FILENO) == 1 ? printable_json(lines) : lines);
+/// The sender is sent its confirmation after that. Returns false when other senders have sent
+/// everything that was wanted meanwhile.
+Task<bool> ReceiveCommand::print(const Received& received) {
+  co_await printing_.acquire();
+  const SemaphorePlace place(printing_);
+  if (stopping_) co_return false;
+  ++under_way_;
+  const std::string lines = lines_about(received);
+  output_.add(isatty(STDOUT_FILENO) == 1 ? printable_json(lines) : lines);
+  co_await output_.drained();
+  --under_way_;
+  co_return true;
 }
 
 void ReceiveCommand::start_process(const Received& received) {
@@ -301,7 +306,7 @@ void ReceiveCommand::start_process(const Received& received) {
     places_.release();
     throw;
   }
-  ++processes_;
+  ++under_way_;
   reactor_.spawn(reap(std::move(child)));
 }
 
@@ -322,7 +327,7 @@ Task<void> ReceiveCommand::reap(Child child) {
   if (!status.success()) {
     log_.detail(fmt::format("{}, pid {}: {}", options_.command.front(), pid, status.text()));
   }
-  --processes_;
+  --under_way_;
   places_.release();
   changed_.set();
 }
@@ -353,13 +358,10 @@ ExitCode hand_on(const ReceiveOptions& options, const Received& received) {
   if (!options.command.empty()) become(plan(options, received));
   const int from = received.descriptors[0].get();
   std::array<char, 64 * 1024> buffer;
-  for (;;) {
-    const std::size_t size = wait_and_retry(from, POLLIN, "read", "the received descriptor", [&] {
-      return read(from, buffer.data(), buffer.size());
-    });
-    if (size == 0) return ExitCode::done;
+  while (const std::size_t size = read_received(from, buffer)) {
     write_to_stdout({buffer.data(), size});
   }
+  return ExitCode::done;
 }
 
 }  // namespace handoff

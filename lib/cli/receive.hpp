@@ -14,9 +14,12 @@
 #include "async/stream.hpp"
 #include "cli/exchange.hpp"
 #include "cli/exit_status.hpp"
+#include "cli/senders.hpp"
 #include "cli/stderr_log.hpp"
+#include "cli/stdout_writer.hpp"
 #include "os/process.hpp"
 #include "os/signals.hpp"
+#include "pass/handover_receiver.hpp"
 
 namespace handoff {
 
@@ -39,13 +42,6 @@ struct ReceiveOptions {
   std::size_t max_processes = 256;  ///< with `keep`: at a time
 };
 
-/// Descriptors that were received together.
-struct Received {
-  std::vector<Fd> descriptors;
-  std::vector<std::string> names;  ///< one each, empty where it has none
-  bool confirm = false;            ///< the sender wants to know
-};
-
 /// What fdrecv does while it waits: meets the other side, receives, and with `keep` or `json` also
 /// hands on.
 class ReceiveCommand {
@@ -62,14 +58,15 @@ class ReceiveCommand {
 
  private:
   Task<void> accept_senders();
-  Task<void> receive_from(Fd socket);
-  Task<void> receive_messages(Readiness& readiness);
-  Task<std::optional<Received>> receive_message(Readiness& readiness);
+  Task<void> receive_from(Sender& sender);
+  Task<void> receive_messages(Sender& sender);
+  Task<std::optional<Received>> receive_message(Sender& sender, HandoverReceiver& receiver);
+  void give_up_on_sender();
   bool is_over() const;
   bool starts_processes() const { return options_.keep && !options_.json; }
   void check_count(std::size_t count) const;
   void take(Received received);
-  void print(const Received& received) const;
+  Task<bool> print(const Received& received);
   void start_process(const Received& received);
   Task<void> reap(Child child);
   Task<void> watch_signals();
@@ -83,13 +80,14 @@ class ReceiveCommand {
   Exchange exchange_;
   Received received_;
   std::uint64_t taken_ = 0;
-  std::size_t senders_ = 0;
-  std::size_t processes_ = 0;
+  std::size_t under_way_ = 0;  ///< commands that run, and messages that are printed
   bool stopping_ = false;
   std::exception_ptr error_;
+  Senders senders_;
   Semaphore places_;  ///< for processes
-  Event changed_;     ///< something in the above that run() waits for
-  Event sender_left_;
+  StdoutWriter output_;
+  Semaphore printing_;
+  Event changed_;  ///< something in the above that run() waits for
 };
 
 /// Becomes the command of `options`, or copies the only descriptor to stdout. Nothing is left to do

@@ -8,7 +8,7 @@
 #include <csignal>
 
 #include "os/error.hpp"
-#include "os/listener.hpp"
+#include "os/listen_on_all.hpp"
 #include "os/parse_number.hpp"
 #include "pass/fd_passing.hpp"
 #include "pass/handover.hpp"
@@ -120,6 +120,7 @@ Task<Fd> SendCommand::open(const Source& source) {
       listen.blocking = true;
       Listener listener = listen_on(parse_for("--tcp-listen", source.word, parse_tcp), listen);
       log_.info(fmt::format("listening, on {}", listener.text()));
+      tell_of_others(parse_tcp(source.word));
       co_return listener.release();
     }
     case Source::Kind::tcp_connect: {
@@ -130,6 +131,17 @@ Task<Fd> SendCommand::open(const Source& source) {
     }
   }
   co_return Fd();
+}
+
+/// A source is one descriptor, and a name can have more addresses than one.
+void SendCommand::tell_of_others(const Address& address) const {
+  const std::vector<SocketAddress> addresses = distinct_addresses(address);
+  for (std::size_t i = 1; i < addresses.size(); ++i) {
+    log_.info(
+        fmt::format("not listening, on {}: a descriptor has one address of {} (give this one "
+                    "a --tcp-listen of its own)",
+                    addresses[i].text(), address.host));
+  }
 }
 
 /// One asker of many: what goes wrong with it is told, and is no end.

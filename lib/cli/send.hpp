@@ -51,6 +51,7 @@ class SendCommand {
  private:
   Task<void> watch_signals(const SignalMask& signals);
   Task<Fd> open(const Source& source);
+  void tell_of_others(const Address& address) const;
   Task<void> serve(Fd socket);
   Task<void> send(int socket);
   Task<void> await_confirmation(Readiness& readiness);

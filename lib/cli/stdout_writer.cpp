@@ -1,15 +1,60 @@
 // SPDX-License-Identifier: MIT
 #include "cli/stdout_writer.hpp"
 
+#include <climits>
+#include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include <cerrno>
 
 #include "os/error.hpp"
 #include "os/program.hpp"
 
 namespace handoff {
+namespace {
+
+/// Whether it takes everything at once, and is never waited for: a file, or /dev/null. A terminal,
+/// a pipe and a socket may have no room.
+bool takes_everything(int descriptor) {
+  struct stat found {};
+  if (fstat(descriptor, &found) < 0) return false;
+  return S_ISREG(found.st_mode) || (S_ISCHR(found.st_mode) && isatty(descriptor) == 0);
+}
+
+[[noreturn]] void fail(int error) {
+  end_if_reader_has_gone(error);
+  throw SystemError(error, "write", "stdout");
+}
+
+}  // namespace
+
+std::string_view first_piece(std::string_view text, int descriptor) {
+  if (text.size() <= PIPE_BUF || takes_everything(descriptor)) return text;
+  const std::string_view piece = text.substr(0, PIPE_BUF);
+  const std::size_t newline = piece.rfind('\n');
+  return newline == std::string_view::npos ? piece : piece.substr(0, newline + 1);
+}
+
+void write_to_stdout(std::string_view text) {
+  while (!text.empty()) {
+    pollfd ready{STDOUT_FILENO, POLLOUT, 0};
+    retry([&] { return poll(&ready, 1, -1); });
+    const std::string_view piece = first_piece(text, STDOUT_FILENO);
+    const ssize_t size = retry([&] { return write(STDOUT_FILENO, piece.data(), piece.size()); });
+    if (size >= 0) {
+      text.remove_prefix(static_cast<std::size_t>(size));
+    } else if (errno != EAGAIN) {
+      fail(errno);
+    }
+  }
+}
 
 StdoutWriter::StdoutWriter(Reactor& reactor)
-    : stream_(reactor, Fd(STDOUT_FILENO)),
+    // What is never waited for is written to as our own would be, and not asked first.
+    : stream_(reactor, Fd(STDOUT_FILENO),
+              takes_everything(STDOUT_FILENO) ? Stream::Kind::nonblocking
+                                              : Stream::kind_of(STDOUT_FILENO)),
       added_(reactor),
       caught_up_(reactor),
       fell_behind_(reactor),
@@ -41,22 +86,14 @@ void StdoutWriter::write_now() {
   while (!is_empty()) {
     IoResult result{IoResult::Outcome::would_block};
     try {
-      result = stream_.try_write(std::string_view(text_).substr(written_));
+      result = stream_.try_write(first_piece(text_.bytes(), STDOUT_FILENO));
     } catch (const SystemError& error) {
       // It is closed, or not open for writing.
-      throw SystemError(error.error_number(), error.attempt(), "stdout");
+      fail(error.error_number());
     }
-    if (result.outcome == IoResult::Outcome::broken) {
-      end_if_reader_has_gone(result.error_number);
-      throw SystemError(result.error_number, "write", "stdout");
-    }
+    if (result.outcome == IoResult::Outcome::broken) fail(result.error_number);
     if (!result.done()) break;
-    written_ += result.size;
-    // What was written is dropped in large pieces, for that moves the rest.
-    if (written_ == text_.size() || (written_ >= kBehind && written_ > text_.size() / 2)) {
-      text_.erase(0, written_);
-      written_ = 0;
-    }
+    text_.consume(result.size);
   }
   if (!is_behind()) caught_up_.set();
   if (is_empty()) drained_.set();
@@ -64,7 +101,6 @@ void StdoutWriter::write_now() {
 
 void StdoutWriter::discard() {
   text_.clear();
-  written_ = 0;
   caught_up_.set();
   drained_.set();
 }

@@ -2,18 +2,28 @@
 #pragma once
 
 #include <cstddef>
-#include <string>
 #include <string_view>
 
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
 #include "async/task.hpp"
+#include "wire/byte_queue.hpp"
 
 namespace handoff {
 
+/// How much of `text` one write(2) to `descriptor` may take. A pipe takes PIPE_BUF bytes at once
+/// and unbroken, and so a piece for it ends with the last line that fits: with several writers, no
+/// line of up to PIPE_BUF bytes is torn. A file takes everything.
+std::string_view first_piece(std::string_view text, int descriptor);
+
+/// Blocks until all is written, in pieces as above; O_NONBLOCK of stdout does not matter. Throws
+/// SystemError ("write, on stdout: ..."); see also end_if_reader_has_gone().
+void write_to_stdout(std::string_view text);
+
 /// Writes text to stdout while the reactor goes on with everything else: a reader of stdout that
 /// pauses holds up nothing but the output. Text is kept until it can be written, so a program that
-/// makes much of it asks is_behind() before it makes more. O_NONBLOCK of stdout does not matter.
+/// makes much of it asks is_behind() before it makes more. Text is written in pieces as
+/// first_piece() has them, and O_NONBLOCK of stdout does not matter.
 class StdoutWriter {
  public:
   /// The reactor must outlive it. It does not close stdout.
@@ -37,7 +47,7 @@ class StdoutWriter {
   void discard();
   bool is_empty() const { return text_.empty(); }
   /// Whether at least kBehind bytes wait to be written.
-  bool is_behind() const { return text_.size() - written_ >= kBehind; }
+  bool is_behind() const { return text_.size() >= kBehind; }
 
   /// Waits until is_behind() is false. One coroutine at a time.
   Task<void> caught_up();
@@ -50,8 +60,7 @@ class StdoutWriter {
 
  private:
   Stream stream_;
-  std::string text_;
-  std::size_t written_ = 0;  ///< of text_
+  ByteQueue text_;
   Event added_;
   Event caught_up_;
   Event fell_behind_;

@@ -10,9 +10,11 @@
 #include <memory>
 #include <utility>
 
+#include "cli/stdout_writer.hpp"
 #include "os/error.hpp"
 #include "os/program.hpp"
 #include "os/version.hpp"
+#include "rpc/client.hpp"
 #include "wire/message.hpp"
 
 namespace handoff {
@@ -47,6 +49,14 @@ std::string_view remedy_for(const SystemError& error) {
 ExitCode exit_code_of(const SystemError& error) {
   if (error.attempt() != "exec") return ExitCode::failed;
   return error.error_number() == ENOENT ? ExitCode::not_found : ExitCode::not_runnable;
+}
+
+ExitCode exit_code_of(const ExitStatus& status) {
+  switch (status.code) {
+    case to_int(ExitCode::not_found): return ExitCode::not_found;
+    case to_int(ExitCode::not_runnable): return ExitCode::not_runnable;
+    default: return ExitCode::protocol;
+  }
 }
 
 /// CLI11's messages can have several lines; ours have one.
@@ -103,22 +113,15 @@ class HelpFormatter : public CLI::Formatter {
   std::string usage_;
 };
 
-/// Data that could not be written was not delivered: that is a failure, even at the very end.
-void flush_stdout() {
-  if (!flush_output(stdout) || std::ferror(stdout) != 0) {
-    throw SystemError(errno, "write", "stdout");
-  }
-}
-
 /// --help and --version are exceptions to CLI11, and ordinary output to us.
 ExitCode run_or_tell(Tool& tool, const std::string& name,
                      const std::function<ExitCode(Tool&)>& run) {
   try {
     return run(tool);
   } catch (const CLI::CallForHelp&) {
-    fmt::print("{}", tool.app.help());
+    write_to_stdout(tool.app.help());
   } catch (const CLI::CallForVersion&) {
-    fmt::print("{} (handoff) {}\n", name, kVersion);
+    write_to_stdout(fmt::format("{} (handoff) {}\n", name, kVersion));
   }
   return ExitCode::done;
 }
@@ -130,15 +133,15 @@ ExitCode run_and_report(Tool& tool, const std::string& name,
     return code;
   };
   try {
-    const ExitCode code = run_or_tell(tool, name, run);
-    flush_stdout();
-    return code;
+    return run_or_tell(tool, name, run);
   } catch (const CLI::ParseError& error) {
     return fail(ExitCode::usage, sentence_of(error), fmt::format(" (see {} --help)", name));
   } catch (const InvalidArgument& error) {
     return fail(ExitCode::usage, error.what());
   } catch (const Unreachable& error) {
     return fail(ExitCode::unreachable, error.what());
+  } catch (const CommandEnded& error) {
+    return fail(exit_code_of(error.status()), error.what());
   } catch (const ProtocolError& error) {
     return fail(ExitCode::protocol, error.what());
   } catch (const TimedOut& error) {

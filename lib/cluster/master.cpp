@@ -10,6 +10,7 @@
 #include <csignal>
 
 #include "os/error.hpp"
+#include "os/listen_on_all.hpp"
 #include "os/socket.hpp"
 
 namespace handoff {
@@ -75,7 +76,6 @@ Master::Master(Reactor& reactor, const SignalMask& signals, MasterOptions option
           reactor, *dispatcher_, custody_, options_.supervisor, report_, [this] { on_change(); },
           [this] { on_room(); }),
       changed_(reactor) {
-  check_listeners();
   auto inheritance = Inheritance::take();
   // What can fail is tried before a name is taken.
   if (!options_.pidfile.empty()) {
@@ -99,7 +99,7 @@ Master::~Master() {
 }
 
 void Master::check_listeners() const {
-  const std::size_t count = options_.listen.size();
+  const std::size_t count = acceptors_.size();
   if (pass_listener_ == nullptr || count <= channel::kMaxEntries) return;
   throw InvalidArgument(
       fmt::format("--pass listener can pass {} of them, not {}", channel::kMaxEntries, count));
@@ -127,8 +127,11 @@ void Master::open_sockets() {
   listen.blocking = options_.pass == Pass::listener && !has_messages(options_);
   AcceptorOwner& owner = *this;
   for (const Address& address : options_.listen) {
-    acceptors_.emplace_back(reactor_, listen_on(address, listen), owner, report_, judge_);
+    for (Listener& listener : listen_on_all(address, listen)) {
+      acceptors_.emplace_back(reactor_, std::move(listener), owner, report_, judge_);
+    }
   }
+  check_listeners();
   if (options_.join) {
     door_.emplace(*this, listen_privately(*options_.join, channel_type(options_), options_));
   }

@@ -12,6 +12,7 @@
 
 #include "async/stream.hpp"
 #include "os/error.hpp"
+#include "os/listen_on_all.hpp"
 #include "os/listener.hpp"
 #include "os/process_tree.hpp"
 #include "os/socket.hpp"
@@ -381,8 +382,10 @@ Task<void> Worker::run_alone(const std::vector<Address>& addresses) {
   std::string line = "ready, on";
   AcceptorOwner& owner = *this;
   for (const Address& address : addresses) {
-    acceptors_.emplace_back(reactor_, listen_on(address, listen), owner, report_, judge_);
-    line += " " + acceptors_.back().listener().text();
+    for (Listener& listener : listen_on_all(address, listen)) {
+      acceptors_.emplace_back(reactor_, std::move(listener), owner, report_, judge_);
+      line += " " + acceptors_.back().listener().text();
+    }
   }
   reactor_.spawn(watch_signals());
   for (Acceptor& acceptor : acceptors_) reactor_.spawn(acceptor.run());

@@ -161,6 +161,10 @@ std::string SocketAddress::text() const {
       inet_ntop(AF_INET, &storage_.v4.sin_addr, host, sizeof host);
       return fmt::format("{}:{}", host, port());
     case AF_INET6:
+      if (IN6_IS_ADDR_V4MAPPED(&storage_.v6.sin6_addr)) {
+        inet_ntop(AF_INET, &storage_.v6.sin6_addr.s6_addr[12], host, sizeof host);
+        return fmt::format("{}:{}", host, port());
+      }
       inet_ntop(AF_INET6, &storage_.v6.sin6_addr, host, sizeof host);
       return fmt::format("[{}]:{}", host, port());
     case AF_UNIX: {

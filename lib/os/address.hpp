@@ -30,7 +30,8 @@ class SocketAddress {
   /// 0 for a Unix address.
   std::uint16_t port() const;
   void set_port(std::uint16_t port);
-  /// "127.0.0.1:8080", "[::1]:8080", "/run/x.sock", "@name", "unix" for an unnamed peer.
+  /// "127.0.0.1:8080", "[::1]:8080", "/run/x.sock", "@name", "unix" for an unnamed peer. An IPv4
+  /// address that is mapped into IPv6, as a listener for both has them, is an IPv4 address.
   std::string text() const;
 
  private:

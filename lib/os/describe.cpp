@@ -53,13 +53,6 @@ std::string type_of(int number, const struct stat& status, const std::string& li
   }
 }
 
-/// The address without its port, as UCSPI wants it.
-std::string host_of(const SocketAddress& address) {
-  const std::string text = address.text();
-  const std::string host = text.substr(0, text.rfind(':'));
-  return host.starts_with('[') ? host.substr(1, host.size() - 2) : host;
-}
-
 }  // namespace
 
 std::vector<std::pair<std::string, std::string>> describe_descriptor(int number) {
@@ -82,17 +75,6 @@ std::vector<std::pair<std::string, std::string>> describe_descriptor(int number)
     fields.emplace_back("peer", peer.text());
   }
   return fields;
-}
-
-std::vector<std::string> connection_variables(int number) {
-  const SocketAddress peer = peer_address(number);
-  const SocketAddress local = local_address(number);
-  if (peer.family() == AF_UNIX) return {"PROTO=UNIX"};
-  const bool is_tcp =
-      (peer.family() == AF_INET || peer.family() == AF_INET6) && socket_type(number) == SOCK_STREAM;
-  if (!is_tcp) return {};
-  return {"PROTO=TCP", "TCPREMOTEIP=" + host_of(peer), fmt::format("TCPREMOTEPORT={}", peer.port()),
-          "TCPLOCALIP=" + host_of(local), fmt::format("TCPLOCALPORT={}", local.port())};
 }
 
 }  // namespace handoff

@@ -13,9 +13,4 @@ namespace handoff {
 /// have "local", "peer" and "listening" where they apply, others "path".
 std::vector<std::pair<std::string, std::string>> describe_descriptor(int number);
 
-/// The variables that UCSPI gives to a program which serves a connection: PROTO, and for TCP also
-/// TCPREMOTEIP, TCPREMOTEPORT, TCPLOCALIP, TCPLOCALPORT; "NAME=value" each. None for anything that
-/// is no connected socket.
-std::vector<std::string> connection_variables(int number);
-
 }  // namespace handoff

@@ -20,6 +20,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 
 #include "os/child_claim.hpp"
@@ -179,6 +180,18 @@ void Child::kill(int signal) const {
 void Child::kill_group(int signal) const {
   assert(pid_ > 1);  // 0, 1 and -1 would name others
   ::kill(-pid_, signal);
+}
+
+void Child::kill_tree(int signal) const {
+  if (has_ended()) return;
+  std::vector<pid_t> tree = {pid_};
+  for (std::size_t i = 0; i < tree.size(); ++i) {
+    std::ifstream children(fmt::format("/proc/{0}/task/{0}/children", tree[i]));
+    for (pid_t pid = 0; children >> pid;) tree.push_back(pid);
+  }
+  // It is not reaped yet, so its number is its own. A descendant that ends just now is not waited
+  // for before its number could be used again: the kernel gives numbers in turn.
+  for (const pid_t pid : tree) ::kill(pid, signal);
 }
 
 bool Child::has_ended() const {

@@ -59,6 +59,10 @@ class Child {
   /// Sends a signal to its whole group. Only before it is reaped: its number keeps the group's
   /// from being used again.
   void kill_group(int signal) const;
+  /// Sends a signal to it, and to its descendants. Those whose parent has ended are not among them;
+  /// on a kernel without /proc/PID/task/TID/children only itself. Nothing happens when it has ended
+  /// already.
+  void kill_tree(int signal) const;
   /// Whether it has ended, without reaping it. Does not block.
   bool has_ended() const;
   /// Reaps it; blocks until it has ended.

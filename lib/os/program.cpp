@@ -49,10 +49,4 @@ void end_if_reader_has_gone(int error) {
   if (error == EPIPE && pipe_signal == PipeSignal::ignored_by_us) end_by_signal(SIGPIPE);
 }
 
-bool flush_output(std::FILE* file) {
-  if (std::fflush(file) == 0) return true;
-  end_if_reader_has_gone(errno);
-  return false;
-}
-
 }  // namespace handoff

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstdio>
 #include <initializer_list>
 #include <vector>
 
@@ -33,9 +32,5 @@ std::vector<int> ending_signals(std::initializer_list<int> signals);
 /// reader has gone, and prepare_to_run_long() has ignored that signal: so ends a program in a
 /// pipeline. Otherwise returns.
 void end_if_reader_has_gone(int error);
-
-/// Flushes standard output or another file of that kind; see end_if_reader_has_gone(). Returns
-/// whether all was written; if not, errno says why.
-bool flush_output(std::FILE* file);
 
 }  // namespace handoff

@@ -93,6 +93,11 @@ bool has_been_read(int number) {
   return ioctl(number, SIOCOUTQ, &unread) < 0 || unread < kLeastMessage;
 }
 
+void keep_urgent_data(int number) {
+  const int on = 1;
+  setsockopt(number, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
+}
+
 std::optional<int> socket_type(int number) {
   int type = 0;
   socklen_t size = sizeof type;

@@ -48,6 +48,11 @@ bool has_been_read(int number);
 /// setsockopt(2) with a number. Throws SystemError, which names the `attempt`.
 void set_option(int socket, int level, int name, int value, std::string_view attempt);
 
+/// Leaves urgent data of the peer (send(2), MSG_OOB) in its place among the other bytes of a
+/// socket: without this the kernel takes a byte out, and a frame would wait for it for ever.
+/// Nothing happens on a descriptor of another kind.
+void keep_urgent_data(int number);
+
 /// SO_TYPE, or nothing when `number` is no socket.
 std::optional<int> socket_type(int number);
 

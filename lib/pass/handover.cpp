@@ -46,6 +46,7 @@ Decoded decode(std::string_view bytes, std::size_t count, Message& message) {
       byte(6) + std::size_t{byte(7)} * 256 != count) {
     return Decoded::invalid;
   }
+  message.form = Form::header;
   message.confirm = byte(5) == kConfirmFlag;
   std::size_t at = kHeaderSize;
   for (std::string& name : message.names) {

@@ -4,28 +4,23 @@
 #include <fmt/format.h>
 #include <sys/socket.h>
 
-#include <chrono>
-#include <csignal>
 #include <memory>
 
 #include "os/error.hpp"
+#include "os/socket.hpp"
 
 namespace handoff {
 namespace {
 
 constexpr std::size_t kInputSize = 64 * 1024;
 
-/// How long an exec: command may take to end once its input has.
-constexpr auto kEndTime = std::chrono::seconds(5);
-
-/// So that no zombie stays, and nothing that hangs.
-Task<void> finish(Reactor& reactor, Child child) {
-  Readiness exited(reactor, child.pidfd());
-  Deadline limit(exited, reactor.now() + kEndTime);
-  while (!child.has_ended()) {
-    if (!co_await exited.readable()) child.kill(SIGKILL);
+/// What becomes of a command when a shell can't run it, as sh(1) has it.
+std::string_view meaning_of(const ExitStatus& status, bool has_replied) {
+  if (status.signal == 0 && !has_replied) {
+    if (status.code == 127) return "the command was not found";
+    if (status.code == 126) return "the command can't be run";
   }
-  child.reap();
+  return "the command ended before it replied";
 }
 
 }  // namespace
@@ -38,18 +33,28 @@ Task<std::unique_ptr<Client>> Client::connect(Reactor& reactor, const Address& a
 
 Client::Client(Reactor& reactor, Connection connection, std::string name, std::uint32_t max_frame)
     : stream_(reactor, std::move(connection.socket)),
-      child_(std::move(connection.child)),
       name_(std::move(name)),
       max_frame_(max_frame),
-      input_(kInputSize) {}
+      input_(kInputSize) {
+  keep_urgent_data(stream_.fd());
+  if (connection.child) child_.emplace(reactor, *std::move(connection.child));
+}
 
 Client::~Client() {
   if (!child_) return;
   stream_.end_writing();
-  stream_.reactor().spawn(finish(stream_.reactor(), std::move(*child_)));
+  stream_.reactor().spawn(ExecChild::end(std::move(*child_)));
 }
 
-void Client::lost(const IoResult& result) const {
+/// Throws why the connection is of no use any more.
+Task<void> Client::lost(IoResult result) {
+  if (child_ && co_await child_->ended()) {
+    const ExitStatus& status = child_->status();
+    const bool has_replied = received_at_ != TimePoint();
+    throw CommandEnded(
+        fmt::format("call, on {}: {} ({})", name_, meaning_of(status, has_replied), status.text()),
+        has_replied ? ExitStatus{} : status);
+  }
   if (result.outcome == IoResult::Outcome::end) {
     throw ConnectionLost(
         fmt::format("call, on {}: the server closed the connection before it replied", name_));
@@ -59,8 +64,8 @@ void Client::lost(const IoResult& result) const {
 
 void Client::queue(std::string_view method, std::string_view params, std::string_view id,
                    Dialect dialect) {
-  FrameWriter writer(unsent_);
-  append_request(unsent_, dialect, method, params, id);
+  FrameWriter writer(unsent_.end());
+  append_request(unsent_.end(), dialect, method, params, id);
   writer.finish();
 }
 
@@ -77,10 +82,10 @@ bool Client::has_unread() const {
 Task<void> Client::flush(TimePoint deadline) {
   Deadline limit(stream_.readiness(), deadline);
   while (!unsent_.empty()) {
-    const IoResult result = stream_.try_write(unsent_);
-    unsent_.erase(0, result.size);
+    const IoResult result = stream_.try_write(unsent_.bytes());
+    unsent_.consume(result.size);
     written_ += result.size;
-    if (result.outcome == IoResult::Outcome::broken) lost(result);
+    if (result.outcome == IoResult::Outcome::broken) co_await lost(result);
     if (result.outcome == IoResult::Outcome::would_block && !co_await stream_.writable()) {
       throw TimedOut(fmt::format("call, on {}: timed out", name_));
     }
@@ -113,7 +118,7 @@ Task<Reply> Client::receive(TimePoint deadline) {
     if (result.outcome == IoResult::Outcome::would_block) {
       throw TimedOut(fmt::format("call, on {}: timed out", name_));
     }
-    if (!result.done()) lost(result);
+    if (!result.done()) co_await lost(result);
     received_at_ = Clock::now();
     input_.commit(result.size);
   }

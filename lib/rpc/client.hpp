@@ -7,9 +7,11 @@
 #include <string>
 #include <string_view>
 
+#include "async/exec_child.hpp"
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
 #include "async/task.hpp"
+#include "wire/byte_queue.hpp"
 #include "wire/codec.hpp"
 #include "wire/frame.hpp"
 #include "wire/message.hpp"
@@ -19,6 +21,17 @@ namespace handoff {
 /// The server ended the connection before it had replied.
 class ConnectionLost : public ProtocolError {
   using ProtocolError::ProtocolError;
+};
+
+/// So it did because it was a command (exec:COMMAND), and that has ended.
+class CommandEnded : public ConnectionLost {
+ public:
+  CommandEnded(const std::string& text, ExitStatus status)
+      : ConnectionLost(text), status_(status) {}
+  ExitStatus status() const { return status_; }
+
+ private:
+  ExitStatus status_;
 };
 
 /// One connection to a server. Without ids, replies come in the order of the requests: whoever
@@ -52,7 +65,7 @@ class Client {
   /// Whether more has arrived than the replies that were received; for when nothing is awaited.
   /// Only of a socket is it known. When no call waits, what has arrived fits none.
   bool has_unread() const;
-  /// Writes what was queued. Throws ConnectionLost or TimedOut.
+  /// Writes what was queued. Throws ConnectionLost, CommandEnded if it applies, or TimedOut.
   Task<void> flush(TimePoint deadline);
 
   /// The next reply, if it has arrived already. Its views last until the next receive.
@@ -68,16 +81,16 @@ class Client {
   void interrupt() { stream_.interrupt(); }
 
  private:
-  [[noreturn]] void lost(const IoResult& result) const;
+  Task<void> lost(IoResult result);
 
   Stream stream_;
-  std::optional<Child> child_;
+  std::optional<ExecChild> child_;
   std::string name_;
   std::uint32_t max_frame_;
   MessageParser parser_;
   ReceiveBuffer input_;
   std::size_t used_ = 0;  ///< of input_, by the reply that was given last
-  std::string unsent_;
+  ByteQueue unsent_;
   std::uint64_t written_ = 0;
   TimePoint received_at_{};
 };

@@ -10,6 +10,7 @@
 
 #include "async/stream.hpp"
 #include "rpc/command.hpp"
+#include "wire/byte_queue.hpp"
 
 namespace handoff {
 namespace {
@@ -51,7 +52,7 @@ struct Coprocess::Member {
   Stream out;
   Stream err;
   Event exit;
-  std::string unsent;
+  ByteQueue unsent;
   std::string error_tail;
   bool busy = true;  ///< a call waits for it
   bool settled = false;
@@ -171,10 +172,10 @@ std::shared_ptr<Coprocess::Member> Coprocess::start() {
 
 Task<Result> Coprocess::exchange(std::shared_ptr<Member> member, const Call& call, bool& usable) {
   const std::size_t most = processes_.options().max_output;
-  member->unsent = minify_json(call.params);
-  member->unsent.push_back('\n');
-  const IoResult written = member->in.try_write(member->unsent);
-  member->unsent.erase(0, written.size);
+  member->unsent.append(minify_json(call.params));
+  member->unsent.append("\n");
+  const IoResult written = member->in.try_write(member->unsent.bytes());
+  member->unsent.consume(written.size);
   // It may write before it has read everything, so the rest must not be waited for.
   if (!member->unsent.empty()) reactor_.spawn(write_rest(member));
 
@@ -252,8 +253,8 @@ Task<Result> Coprocess::died(std::shared_ptr<Member> member) {
 Task<void> Coprocess::write_rest(std::shared_ptr<Member> member) {
   try {
     while (!member->over && !member->unsent.empty()) {
-      const IoResult result = member->in.try_write(member->unsent);
-      member->unsent.erase(0, result.size);
+      const IoResult result = member->in.try_write(member->unsent.bytes());
+      member->unsent.consume(result.size);
       if (result.outcome == IoResult::Outcome::broken) break;
       if (result.outcome == IoResult::Outcome::would_block) co_await member->in.writable();
     }

@@ -97,6 +97,7 @@ Session::Session(Opening opening) noexcept
       dialect_(opening.connection.dialect),
       unprocessed_(partial_ != nullptr) {
   service_.sessions.push_back(this);
+  keep_urgent_data(stream_.fd());
   if (service_.draining_) state_ = State::draining;
 }
 
@@ -210,8 +211,9 @@ Session::Next Session::read_more() {
     case IoResult::Outcome::done: {
       const std::span<const char> arrived = input.room().first(result.size);
       input.commit(result.size);
-      if (!goes_on(arrived, input)) return process(input, result.size < room);
-      return result.size < room ? wait_for_input() : Next::turn;
+      const bool drained_socket = result.size < room && !stream_.stops_short();
+      if (!goes_on(arrived, input)) return process(input, drained_socket);
+      return drained_socket ? wait_for_input() : Next::turn;
     }
     case IoResult::Outcome::would_block: return wait_for_input();
     case IoResult::Outcome::end:
@@ -679,7 +681,7 @@ void Session::complete(const ReplyPlace& place, std::string_view name, std::stri
 void Session::defer(std::string_view bytes) {
   if (bytes.empty() || state_ == State::broken) return;
   if (!unsent_) {
-    unsent_ = std::make_unique<std::string>();
+    unsent_ = std::make_unique<ByteQueue>();
     deferred_ = true;
     service_.deferring.push_back(this);
   }
@@ -783,7 +785,7 @@ void Session::send(std::string_view bytes) {
     if (result.outcome == IoResult::Outcome::broken) return set_broken();
     bytes.remove_prefix(result.size);
     if (bytes.empty()) return;
-    unsent_ = std::make_unique<std::string>();
+    unsent_ = std::make_unique<ByteQueue>();
   }
   unsent_->append(bytes);
   if (deferred_) send_unsent();
@@ -791,9 +793,9 @@ void Session::send(std::string_view bytes) {
 
 void Session::send_unsent() {
   if (std::exchange(deferred_, false)) std::erase(service_.deferring, this);
-  const IoResult result = stream_.try_write(*unsent_);
+  const IoResult result = stream_.try_write(unsent_->bytes());
   if (result.outcome == IoResult::Outcome::broken) return set_broken();
-  unsent_->erase(0, result.size);
+  unsent_->consume(result.size);
   if (unsent_->empty()) unsent_.reset();
 }
 

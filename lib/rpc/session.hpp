@@ -17,6 +17,7 @@
 #include "rpc/memory_budget.hpp"
 #include "rpc/reply_estimate.hpp"
 #include "rpc/service.hpp"
+#include "wire/byte_queue.hpp"
 #include "wire/codec.hpp"
 
 namespace handoff {
@@ -186,8 +187,8 @@ class Session final : private Timer {
   Stream stream_;
   std::unique_ptr<ReceiveBuffer> partial_;  ///< bytes that are not yet used, if any
   std::unique_ptr<Calls> calls_;
-  std::unique_ptr<std::string> peer_;    ///< its address as text, once a method asked
-  std::unique_ptr<std::string> unsent_;  ///< bytes that the client does not take, if any
+  std::unique_ptr<std::string> peer_;  ///< its address as text, once a method asked
+  std::unique_ptr<ByteQueue> unsent_;  ///< bytes that the client does not take, if any
   TimePoint due_ = kNever;  ///< when a partial frame must be whole, or a lingering client gone
   Framing framing_;         ///< unknown until the start of the connection was judged
   Dialect dialect_ = Dialect::article;  ///< of the last valid request

@@ -418,6 +418,18 @@ all_but_one_ended() {
   expect_match 0 '.*' ''
 }
 
+@test "the command has no variable that describes another connection" {
+  start recv env TCPREMOTEIP=10.9.8.7 TCPREMOTEINFO=root IPCREMOTEEUID=0 UNIXREMOTEEUID=0 \
+    SSLREMOTEIP=10.9.8.7 SSL_CLIENT_S_DN=root REMOTE_ADDR=10.9.8.7 REMOTE_HOST=trusted \
+    NCAT_REMOTE_ADDR=10.9.8.7 SOCAT_PEERADDR=10.9.8.7 SSH_CLIENT=10.9.8.7 RPC_PEER=10.9.8.7:1 \
+    SSL_CERT_FILE=kept fdrecv --stdin ./s -- env
+  tool fdsend --wait ./s </dev/null
+  expect 0 '' ''
+  finish recv
+  [[ $output == *SSL_CERT_FILE=kept* && ! $output =~ REMOTE|PEER|SSL_CLIENT|SSH_CLIENT ]]
+  expect_match 0 '.*' ''
+}
+
 @test "a TCP connection sets the variables of inetd programs" {
   start worker rpc-worker -l :0
   said worker ready

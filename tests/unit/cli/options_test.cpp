@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/stdout_writer.hpp"
 #include "cli/tool_main.hpp"
 #include "os/error.hpp"
 #include "os/fd.hpp"
@@ -377,10 +378,9 @@ TEST_CASE("output that can't be written is a failure") {
   std::fflush(stdout);
   dup2(full.get(), STDOUT_FILENO);
   const std::string said = said_by({}, 125, [](Tool&) {
-    std::fputs("a result\n", stdout);
+    handoff::write_to_stdout("a result\n");
     return handoff::ExitCode::done;
   });
   dup2(before.get(), STDOUT_FILENO);
-  std::clearerr(stdout);
   CHECK(said == "tool: write, on stdout: No space left on device\n");
 }

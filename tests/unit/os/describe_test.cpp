@@ -170,33 +170,5 @@ TEST_CASE("a number that is not open is of an unknown type") {
   CHECK(describe_descriptor(-1) == Fields{{"type", "unknown"}});
 }
 
-TEST_CASE("a TCP connection sets the variables that inetd programs expect") {
-  const TcpPair pair("127.0.0.1:0");
-  const std::string server = std::to_string(local_address(pair.server.get()).port());
-  const std::string client = std::to_string(local_address(pair.client.get()).port());
-  CHECK(connection_variables(pair.server.get()) ==
-        std::vector<std::string>{"PROTO=TCP", "TCPREMOTEIP=127.0.0.1", "TCPREMOTEPORT=" + client,
-                                 "TCPLOCALIP=127.0.0.1", "TCPLOCALPORT=" + server});
-}
-
-TEST_CASE("an IPv6 address is in its variable without brackets") {
-  if (!has_ipv6()) return;
-  const TcpPair pair("[::1]:0");
-  const auto variables = connection_variables(pair.server.get());
-  REQUIRE(variables.size() == 5);
-  CHECK(variables[1] == "TCPREMOTEIP=::1");
-  CHECK(variables[3] == "TCPLOCALIP=::1");
-}
-
-TEST_CASE("a Unix connection sets its protocol alone, and what is no connection nothing") {
-  const auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
-  CHECK(connection_variables(ours.get()) == std::vector<std::string>{"PROTO=UNIX"});
-  const Listener listener = listen_on(Address::parse("127.0.0.1:0"));
-  CHECK(connection_variables(listener.fd()).empty());
-  const auto [read_end, write_end] = make_pipe();
-  CHECK(connection_variables(read_end.get()).empty());
-  CHECK(connection_variables(4000).empty());
-}
-
 }  // namespace
 }  // namespace handoff
