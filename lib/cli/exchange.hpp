@@ -64,6 +64,7 @@ class Exchange {
 
   Reactor& reactor_;
   ExchangeOptions options_;
+  StderrLog& log_;
   LimitedLine report_refused_;
   TimePoint deadline_;
   std::optional<Listener> listener_;

@@ -10,6 +10,7 @@
 #include <memory>
 #include <numeric>
 
+#include "async/attempts.hpp"
 #include "async/stream.hpp"
 #include "os/error.hpp"
 #include "os/listener.hpp"
@@ -185,7 +186,7 @@ Task<void> Worker::run_joined(Address address, Duration wait) {
       co_await reactor_.sleep_until(reactor_.now() + (is_full ? kJoinPause : kRejoinPause));
     }
     try {
-      channel = co_await connect_to_master(address);
+      channel = co_await connect_to_master(address, TimeLimit::after(Clock::now(), kJoinTimeout));
     } catch (const Unreachable&) {
       report_(Severity::info, fmt::format("left, on {}: the master is gone", address.text));
       co_return;
@@ -198,19 +199,21 @@ Task<void> Worker::run_joined(Address address, Duration wait) {
   }
 }
 
+/// Gives no channel when a signal has ended the wait.
 Task<Fd> Worker::wait_for_master(const Address& address, Duration wait) {
-  const TimePoint limit = Clock::now() + wait;
-  for (;;) {
-    std::exception_ptr error;
-    try {
-      co_return co_await connect_to_master(address);
-    } catch (const Unreachable&) {
-      error = std::current_exception();
-    }
-    if (leaving_) co_return Fd();
-    if (Clock::now() >= limit) std::rethrow_exception(error);
-    co_await reactor_.sleep_until(reactor_.now() + kJoinPause);
-  }
+  AttemptOptions options;
+  options.mode = wait > Duration::zero() ? AttemptMode::wait : AttemptMode::retry;
+  options.limit = TimeLimit::after(Clock::now(), wait);
+  options.attempt_timeout = kJoinTimeout;
+  options.on_new_reason = [this](const std::string& text) {
+    report_(Severity::detail, text + " (waiting)");
+  };
+  Attempts attempts(reactor_, std::move(options));
+  Raced<Fd> joined = co_await race(reactor_, attempts.run<Fd>([&](TimeLimit limit) {
+    return connect_to_master(address, limit);
+  }),
+                                   kNever, &waiting_for_master_);
+  co_return std::move(joined.value).value_or(Fd());
 }
 
 void Worker::master_gone() {
@@ -218,16 +221,15 @@ void Worker::master_gone() {
   drain({.give_back = false, .join_again = true});
 }
 
-/// The socket's type is the master's choice.
-Task<Fd> Worker::connect_to_master(const Address& address) {
-  const TimePoint limit = deadline_after(Clock::now(), kJoinTimeout);
+/// The socket's type is the master's choice: one of another type may speak the plain form.
+Task<Fd> Worker::connect_to_master(const Address& address, TimeLimit limit) {
   try {
-    Connection full = co_await connect_to(reactor_, address, limit, SOCK_SEQPACKET);
+    Connection full = co_await connect_to(reactor_, address, limit, {.type = SOCK_SEQPACKET});
     co_return std::move(full.socket);
-  } catch (const Unreachable&) {
-    // It may speak the plain form.
+  } catch (const CannotConnect& error) {
+    if (error.failure().error_number != EPROTOTYPE) throw;
   }
-  Connection plain = co_await connect_to(reactor_, address, limit, SOCK_STREAM);
+  Connection plain = co_await connect_to(reactor_, address, limit, {.type = SOCK_STREAM});
   co_return std::move(plain.socket);
 }
 
@@ -370,6 +372,7 @@ Task<void> Worker::watch_signals() {
       }
       cut_short_ = leaving_;
       leaving_ = true;
+      waiting_for_master_.cancel();
       changed_.set();
       if (link_) {
         leave();

@@ -10,8 +10,10 @@
 #include <optional>
 #include <vector>
 
+#include "async/connect.hpp"
 #include "async/limited_line.hpp"
 #include "async/mailbox.hpp"
+#include "async/race.hpp"
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
 #include "cluster/acceptor.hpp"
@@ -74,7 +76,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   bool limits_requests() const { return options_.max_requests != WorkerOptions().max_requests; }
   void drain_services(bool give_back);
   Task<void> serve_channel(Fd channel, std::vector<Fd> listeners = {});
-  Task<Fd> connect_to_master(const Address& address);
+  Task<Fd> connect_to_master(const Address& address, TimeLimit limit);
   Task<Fd> wait_for_master(const Address& address, Duration wait);
   void drain(channel::Drain how);
   void ask_to_leave();
@@ -122,6 +124,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   Event changed_;  ///< a connection has ended, or the drain has begun or is over
   TimePoint drained_by_ = kNever;
   std::optional<Alarm> drain_alarm_;
+  Cancellation waiting_for_master_;  ///< ended by a signal
   bool joined_ = false;
   bool join_again_ = false;
   int refusals_ = 0;  ///< in a row: the master has closed the channel without a word

@@ -164,7 +164,7 @@ TEST_CASE_FIXTURE(PingTest, "the first connection to the only address must succe
   CHECK(result.verdict == Verdict::unreachable);
   CHECK_FALSE(result.started);
   REQUIRE(recorder.troubles.size() == 1);
-  CHECK(recorder.troubles.front() == "connect, on " + address + ": Connection refused");
+  CHECK(recorder.troubles.front() == "cannot connect to " + address + ": Connection refused");
   CHECK(recorder.starts == 0);
 }
 
@@ -203,7 +203,7 @@ TEST_CASE_FIXTURE(PingTest, "waiting ends at the deadline") {
   CHECK_FALSE(result.started);
   REQUIRE(recorder.troubles.size() == 1);
   CHECK(recorder.troubles.front() ==
-        "connect, on " + address + ": Connection refused (until the deadline)");
+        "cannot connect to " + address + ": Connection refused (until the deadline)");
 }
 
 TEST_CASE_FIXTURE(PingTest, "a descriptor can't be connected again") {
