@@ -24,11 +24,11 @@ enum class AttemptMode : std::uint8_t {
 struct AttemptOptions {
   AttemptMode mode = AttemptMode::retry;
   int retries = 0;             ///< attempts after the first
-  TimeLimit limit;             ///< of all attempts and pauses together
+  TimeLimit limit{};           ///< of all attempts and pauses together
   Duration attempt_timeout{};  ///< of each attempt; 0: none of its own
   /// Is told why an attempt has failed, if another one follows and the reason is not that of the
   /// attempt before: "cannot connect to 127.0.0.1:80: Connection refused". May be empty.
-  std::function<void(const std::string& text)> on_new_reason;
+  std::function<void(const std::string& text)> on_new_reason{};
 };
 
 /// Attempts to connect, with pauses between them that grow from 20 ms to 1 s. The same for every

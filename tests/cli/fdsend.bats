@@ -163,7 +163,7 @@ Usage: fdsend \[options\] SOCKET \[FD\.\.\.\].*--timeout T .*' ''
   expect 3 '' "fdsend: cannot connect to @handoff-none-$$: Connection refused"
   echo text >file
   tool fdsend ./file
-  expect 3 '' 'fdsend: cannot connect to ./file: Connection refused'
+  expect 3 '' 'fdsend: cannot connect to ./file: Connection refused (the file is no socket)'
 }
 
 @test "a path is taken with and without unix: and ./" {
@@ -185,7 +185,7 @@ Usage: fdsend \[options\] SOCKET \[FD\.\.\.\].*--timeout T .*' ''
 
 @test "--wait waits for the socket, and gives up at the deadline" {
   tool fdsend --wait -t 60ms ./s </dev/null
-  expect 124 '' 'fdsend: wait, on ./s: timed out'
+  expect 124 '' 'fdsend: cannot connect to ./s within 60ms: No such file or directory'
   echo text >file
   start send fdsend --wait ./s <file
   tool fdrecv ./s

@@ -485,7 +485,7 @@ NEITHER="neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '\"text\"'
 
 @test "--wait ends with the timeout" {
   tool rpc-call --wait -t 200ms ./none ping
-  expect 3 '' 'rpc-call: cannot connect to ./none: No such file or directory'
+  expect 3 '' 'rpc-call: cannot connect to ./none within 200ms: No such file or directory'
 }
 
 @test "at the deadline the reason is why the last attempt failed, over TCP too" {
@@ -494,7 +494,8 @@ NEITHER="neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '\"text\"'
   local option
   for option in --wait --retry=1000; do
     tool rpc-call "$option" -t 200ms ":$(port_of server)" ping
-    expect 3 '' "rpc-call: cannot connect to 127.0.0.1:$(port_of server): Connection refused"
+    expect 3 '' \
+      "rpc-call: cannot connect to 127.0.0.1:$(port_of server) within 200ms: Connection refused"
   done
 }
 
@@ -502,7 +503,8 @@ NEITHER="neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '\"text\"'
   start call rpc-call --wait -t 2s ./s ping
   start server python3 "$SUPPORT/scripted_server.py" ./s deaf
   finish call
-  expect_match 3 '' 'rpc-call: cannot connect to \./s: (No such file or directory|Connection refused)'
+  expect_match 3 '' \
+    'rpc-call: cannot connect to \./s within 2s: (No such file or directory|Connection refused)'
 }
 
 @test "-v says what is waited for, each new reason once, and that there is a connection" {
@@ -536,7 +538,8 @@ rpc-call: connected, on ./s'
 @test "a server that never accepts is a timeout of connecting" {
   start_server ./s deaf
   tool rpc-call --connect-timeout 200ms ./s echo
-  expect 124 '' 'rpc-call: cannot connect to ./s: timed out'
+  expect 124 '' \
+    "rpc-call: cannot connect to ./s within 200ms: the listener's backlog is full"
 }
 
 @test "half a reply is a timeout" {

@@ -191,8 +191,8 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
   expect 3 "$(summary_of "$address")" "rpc-ping: cannot connect to $address: Connection refused"
   tool rpc-ping -J -q -x -w 0.05 "$address" ./none.sock
   expect 3 "$(summary_of "$address"; echo; summary_of ./none.sock)" \
-    "rpc-ping: cannot connect to $address: Connection refused (until the deadline)
-rpc-ping: cannot connect to ./none.sock: No such file or directory (until the deadline)"
+    "rpc-ping: cannot connect to $address within 50ms: Connection refused
+rpc-ping: cannot connect to ./none.sock within 50ms: No such file or directory"
 }
 
 @test "of several addresses, one where nobody listens makes status 3, and the others are pinged" {
@@ -326,7 +326,7 @@ rpc-ping: cannot connect to ./none.sock: No such file or directory (until the de
   address=$(closed_address)
   tool rpc-ping -x -w 0.05 "$address"
   expect 3 '' "rpc-ping: cannot connect to $address: Connection refused (waiting)
-rpc-ping: cannot connect to $address: Connection refused (until the deadline)"
+rpc-ping: cannot connect to $address within 50ms: Connection refused"
 }
 
 @test "INT prints the summary, QUIT the status so far" {

@@ -456,7 +456,8 @@ class MasterGoing(JoiningTest):
         is_refused(self.door, "No such file or directory")
         is_refused("@handoff-nobody-listens-here", "Connection refused")
         (self.directory / "file").touch()
-        is_refused(str(self.directory / "file"), "Connection refused")
+        is_refused(str(self.directory / "file"),
+                   r"Connection refused \(the file is no socket\)")
         master = self.master()
         master.kill(signal.SIGKILL)
         master.process.wait()
