@@ -103,11 +103,10 @@ handoff::MasterOptions parse(Tool& tool) {
          },
          "Pause before a worker that died young is started again (default 100ms:10s)")
       ->type_name("MIN:MAX");
-  app.add_option("--allow-uid", options.allowed_uids,
-                 "Who may join, control, or connect to an abstract name, besides the own user;\n"
-                 "repeatable")
-      ->type_name("UID")
-      ->allow_extra_args(false);
+  handoff::add_allowed_uids(
+      app, options.allowed_uids,
+      "Who may join, control, or connect to an abstract name, besides the own\n"
+      "user and root; repeatable");
   app.add_option("--pidfile", options.pidfile, "Write the process id there, once ready")
       ->type_name("PATH");
   tool.parse(": the workers' command stands behind --");

@@ -36,6 +36,7 @@ Exchange::Exchange(Reactor& reactor, ExchangeOptions options, StderrLog& log)
     : reactor_(reactor),
       options_(std::move(options)),
       log_(log),
+      judge_(options_.allowed_uids),
       report_refused_(reactor, [&log](std::string_view line) { log.error(line); }),
       deadline_(deadline_after(Clock::now(), options_.timeout)) {
   if (options_.socket.kind == Address::Kind::inherited) {
@@ -58,7 +59,7 @@ Task<std::optional<Fd>> Exchange::next() {
   // What we inherited was made by whoever started us, and is trusted.
   if (options_.socket.kind == Address::Kind::inherited) co_return Fd(options_.socket.number);
   Fd socket = co_await connect();
-  check_user(socket.get());
+  check_listener(socket.get());
   co_return socket;
 }
 
@@ -75,14 +76,9 @@ Task<std::optional<Fd>> Exchange::accept() {
       case Accepted::Outcome::try_again: break;
       case Accepted::Outcome::exhausted:
       case Accepted::Outcome::shut_down: throw SystemError(accepted.error_number, "accept", name());
-      case Accepted::Outcome::connection: {
-        if (is_allowed_peer(accepted.fd.get(), options_.allowed_uids)) {
-          co_return std::move(accepted.fd);
-        }
-        report_refused_(fmt::format("accept, on {}: user {} is refused (--allow-uid allows it)",
-                                    name(), peer_uid(accepted.fd.get())));
+      case Accepted::Outcome::connection:
+        if (admits(accepted.fd.get())) co_return std::move(accepted.fd);
         break;
-      }
     }
   }
   co_return std::nullopt;
@@ -115,11 +111,22 @@ Task<Fd> Exchange::connect() {
   }
 }
 
-void Exchange::check_user(int socket) const {
-  if (is_allowed_peer(socket, options_.allowed_uids)) return;
-  throw Unreachable(
-      fmt::format("cannot connect to {}: user {} listens there (--allow-uid allows it)", name(),
-                  peer_uid(socket)));
+/// Throws Unreachable where this user namespace maps no user: waiting for another peer is vain.
+bool Exchange::admits(int connection) {
+  const auto refused = judge_.refuse(connection);
+  if (!refused) return true;
+  const std::string line = fmt::format("accept, on {}: user {} is refused ({})", name(),
+                                       refused->uid, refused->remedy());
+  if (refused->reason == RefusedPeer::Reason::every_user) throw Unreachable(line);
+  report_refused_(line);
+  return false;
+}
+
+void Exchange::check_listener(int socket) const {
+  const auto refused = judge_.refuse(socket);
+  if (!refused) return;
+  throw Unreachable(fmt::format("cannot connect to {}: user {} listens there ({})", name(),
+                                refused->uid, refused->remedy()));
 }
 
 void Exchange::stop() {

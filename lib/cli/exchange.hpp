@@ -17,6 +17,7 @@
 #include "cli/stderr_log.hpp"
 #include "os/address.hpp"
 #include "os/listener.hpp"
+#include "os/peer.hpp"
 #include "os/socket.hpp"
 
 /// How fdsend and fdrecv meet: either may be the one that listens.
@@ -30,7 +31,7 @@ struct ExchangeOptions {
   bool listen = false;              ///< else connect; a descriptor is used as it is
   bool wait = false;                ///< connecting: until the socket is there
   mode_t mode = 0600;               ///< listening: of the socket's file
-  std::vector<uid_t> allowed_uids;  ///< besides our own, at the other end of a named socket
+  std::vector<uid_t> allowed_uids;  ///< besides our own and root, at the end of a named socket
   Duration timeout{};               ///< of everything; 0 is none
 };
 
@@ -59,12 +60,14 @@ class Exchange {
   Task<std::optional<Fd>> accept();
   Accepted try_to_accept() const;
   Task<Fd> connect();
-  void check_user(int socket) const;
+  bool admits(int connection);
+  void check_listener(int socket) const;
   int listening_fd() const { return accepts_ ? options_.socket.number : listener_->fd(); }
 
   Reactor& reactor_;
   ExchangeOptions options_;
   StderrLog& log_;
+  PeerJudge judge_;
   LimitedLine report_refused_;
   TimePoint deadline_;
   std::optional<Listener> listener_;

@@ -109,6 +109,10 @@ void add_session_options(Tool& tool, SessionLimits& limits, const std::string& m
                     mark + "For a client to take some of its replies (default 30s)");
 }
 
+void add_allowed_uids(CLI::App& app, std::vector<uid_t>& uids, const std::string& help) {
+  app.add_option("--allow-uid", uids, help)->type_name("UID")->allow_extra_args(false);
+}
+
 void add_exchange_options(Tool& tool, ExchangeOptions& options) {
   tool.add_duration("-t,--timeout", options.timeout, "Deadline of everything (default: none)");
   tool.app
@@ -125,11 +129,8 @@ void add_exchange_options(Tool& tool, ExchangeOptions& options) {
           },
           "Listening: mode of the socket's file (default 600)")
       ->type_name("MODE");
-  tool.app
-      .add_option("--allow-uid", options.allowed_uids,
-                  "A user at the other end, besides the own; repeatable")
-      ->type_name("UID")
-      ->allow_extra_args(false);
+  add_allowed_uids(tool.app, options.allowed_uids,
+                   "A user at the other end, besides the own and root; repeatable");
 }
 
 std::pair<Duration, Duration> parse_duration_range(std::string_view text) {

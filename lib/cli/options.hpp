@@ -71,6 +71,9 @@ void require_named(const Address& address, std::string_view what);
 /// --max-frame, which is at most frame::kHighestMaxBody.
 void add_max_frame(CLI::App& app, std::uint32_t& max_frame, const std::string& help);
 
+/// --allow-uid, whose users are at the other end of a socket.
+void add_allowed_uids(CLI::App& app, std::vector<uid_t>& uids, const std::string& help);
+
 /// -t/--timeout, --mode and --allow-uid of fdsend and fdrecv.
 void add_exchange_options(Tool& tool, ExchangeOptions& options);
 

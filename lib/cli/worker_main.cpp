@@ -103,6 +103,9 @@ Options parse(Tool& tool) {
   app.add_flag_callback(
       "--wait", [&options] { options.wait = std::chrono::hours(24 * 365); },
       "With --join: wait until the master is there");
+  add_allowed_uids(app, options.worker.allowed_uids,
+                   "Whose master may be joined, and who may connect to an\n"
+                   "abstract name, besides the own user and root; repeatable");
   app.add_flag("--stdio", options.stdio, "Serve one connection on stdin and stdout");
   app.add_option("-m,--method", options.methods,
                  "Run `sh -c CMD` for each call: params on stdin, result on stdout; repeatable")

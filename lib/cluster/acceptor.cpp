@@ -24,12 +24,14 @@ constexpr auto kHealPause = std::chrono::milliseconds(200);
 }  // namespace
 
 Acceptor::Acceptor(Reactor& reactor, Listener listener, AcceptorOwner& owner, Report report,
-                   std::vector<uid_t> allowed, Sharing sharing)
+                   PeerJudge judge, Judged judged, Sharing sharing)
     : reactor_(reactor),
       listener_(std::move(listener)),
       owner_(owner),
-      report_trouble_(reactor, saying(std::move(report), Severity::error)),
-      allowed_(std::move(allowed)),
+      report_trouble_(reactor, saying(report, Severity::error)),
+      report_refused_(reactor, saying(std::move(report), Severity::error)),
+      judge_(std::move(judge)),
+      judges_(judged == Judged::everybody || listener_->is_abstract()),
       sharing_(sharing),
       room_(reactor) {
   watch();
@@ -146,7 +148,7 @@ Acceptor::Outcome Acceptor::accept_burst(bool room_or_not) {
     switch (accepted.outcome) {
       case Accepted::Outcome::connection:
         exhausted_ = false;
-        if (listener_->is_abstract() && !is_allowed_peer(accepted.fd.get(), allowed_)) continue;
+        if (!admits(accepted.fd.get())) continue;
         owner_.accepted(std::move(accepted.fd), accepted.peer);
         break;
       case Accepted::Outcome::try_again: break;
@@ -162,6 +164,15 @@ Acceptor::Outcome Acceptor::accept_burst(bool room_or_not) {
     }
   }
   return Outcome::burst;
+}
+
+bool Acceptor::admits(int connection) {
+  if (!judges_) return true;
+  const auto refused = judge_.refuse(connection);
+  if (!refused) return true;
+  report_refused_(fmt::format("accept, on {}: user {} is refused ({})", listener_->text(),
+                              refused->uid, refused->remedy()));
+  return false;
 }
 
 /// Once for each time that it lasts.

@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <sys/types.h>
-
 #include <functional>
 #include <optional>
 #include <utility>
-#include <vector>
 
 #include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "cluster/report.hpp"
 #include "os/listener.hpp"
+#include "os/peer.hpp"
 
 namespace handoff {
 
@@ -39,12 +37,20 @@ enum class Sharing {
   wake_all,
 };
 
+/// Whose user an acceptor judges. Where it judges nobody, the address says who can connect: a
+/// file's mode, or the network.
+enum class Judged {
+  abstract_names,  ///< who connects to an abstract name, which has no file mode
+  everybody,       ///< who connects to a socket that is for workers or for control
+};
+
 /// Accepts from one listener, and survives whatever accept(2) can report.
 class Acceptor {
  public:
-  /// `allowed` may connect to an abstract name besides ourselves and root: it has no file mode.
+  /// A peer whom `judge` refuses is turned away, and the log says so.
   Acceptor(Reactor& reactor, Listener listener, AcceptorOwner& owner, Report report,
-           std::vector<uid_t> allowed = {}, Sharing sharing = Sharing::none);
+           PeerJudge judge, Judged judged = Judged::abstract_names,
+           Sharing sharing = Sharing::none);
 
   const Listener& listener() const { return *listener_; }
   /// Says which of the processes that have the listener removes its names in the file system. Does
@@ -81,6 +87,7 @@ class Acceptor {
   Task<void> accept_until_closed();
   Task<void> heal_until_closed(std::function<void(bool)> healed);
   Outcome accept_burst(bool room_or_not = false);
+  bool admits(int connection);
   bool try_heal(bool& same_socket);
   void watch();
   void leave_to_others();
@@ -92,7 +99,9 @@ class Acceptor {
   std::optional<Readiness> readiness_;
   AcceptorOwner& owner_;
   LimitedLine report_trouble_;
-  std::vector<uid_t> allowed_;
+  LimitedLine report_refused_;
+  PeerJudge judge_;
+  bool judges_;
   Sharing sharing_;
   Event room_;
   bool running_ = false;

@@ -13,7 +13,6 @@
 #include <set>
 #include <utility>
 
-#include "os/socket.hpp"
 #include "os/version.hpp"
 #include "rpc/handlers.hpp"
 #include "rpc/session.hpp"
@@ -248,12 +247,10 @@ std::shared_ptr<const Handlers> make_handlers(ControlOwner& owner) {
 }  // namespace
 
 Control::Control(Reactor& reactor, Listener listener, ControlOwner& owner, Report report,
-                 std::vector<uid_t> allowed_uids)
-    : report_refused_(reactor, saying(report, Severity::error)),
-      allowed_uids_(std::move(allowed_uids)),
-      service_(reactor, make_handlers(owner), control_limits()),
-      acceptor_(reactor, std::move(listener), static_cast<AcceptorOwner&>(*this),
-                std::move(report)) {
+                 PeerJudge judge)
+    : service_(reactor, make_handlers(owner), control_limits()),
+      acceptor_(reactor, std::move(listener), static_cast<AcceptorOwner&>(*this), std::move(report),
+                std::move(judge), Judged::everybody) {
   service_.on_closed = [this](std::uint64_t) { acceptor_.resume(); };
 }
 
@@ -263,11 +260,7 @@ void Control::drain() {
 }
 
 void Control::accepted(Fd connection, const SocketAddress&) {
-  if (is_allowed_peer(connection.get(), allowed_uids_)) {
-    return Session::open(service_, {.socket = std::move(connection)});
-  }
-  report_refused_(
-      fmt::format("control: user {} is not allowed; see --allow-uid", peer_uid(connection.get())));
+  Session::open(service_, {.socket = std::move(connection)});
 }
 
 }  // namespace handoff

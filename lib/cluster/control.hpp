@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <sys/types.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "cluster/acceptor.hpp"
@@ -17,6 +14,7 @@
 #include "cluster/report.hpp"
 #include "cluster/supervisor.hpp"
 #include "os/listener.hpp"
+#include "os/peer.hpp"
 #include "rpc/service.hpp"
 
 namespace handoff {
@@ -61,8 +59,7 @@ class Control final : private AcceptorOwner {
   /// Connections at a time.
   static constexpr std::size_t kMaxConnections = 64;
 
-  Control(Reactor& reactor, Listener listener, ControlOwner& owner, Report report,
-          std::vector<uid_t> allowed_uids);
+  Control(Reactor& reactor, Listener listener, ControlOwner& owner, Report report, PeerJudge judge);
   Control(const Control&) = delete;
   Control& operator=(const Control&) = delete;
 
@@ -76,8 +73,6 @@ class Control final : private AcceptorOwner {
   bool has_room() const override { return service_.open < kMaxConnections; }
   void accepted(Fd connection, const SocketAddress& peer) override;
 
-  LimitedLine report_refused_;
-  std::vector<uid_t> allowed_uids_;
   Service service_;
   Acceptor acceptor_;
 };

@@ -64,6 +64,7 @@ Master::Master(Reactor& reactor, const SignalMask& signals, MasterOptions option
       options_(std::move(options)),
       report_(std::move(report)),
       report_not_taken_(reactor, saying(report_, Severity::error)),
+      judge_(options_.allowed_uids),
       custody_(std::make_shared<Custody>(reactor,
                                          static_cast<std::size_t>(std::max(options_.workers, 0)))),
       dispatcher_(make_dispatcher()),
@@ -118,15 +119,14 @@ void Master::open_sockets() {
   listen.blocking = options_.pass == Pass::listener && !has_messages(options_);
   AcceptorOwner& owner = *this;
   for (const Address& address : options_.listen) {
-    acceptors_.emplace_back(reactor_, listen_on(address, listen), owner, report_,
-                            options_.allowed_uids);
+    acceptors_.emplace_back(reactor_, listen_on(address, listen), owner, report_, judge_);
   }
   if (options_.join) {
     door_.emplace(*this, listen_privately(*options_.join, channel_type(options_), options_));
   }
   if (options_.control) {
     control_.emplace(reactor_, listen_privately(*options_.control, SOCK_STREAM, options_),
-                     static_cast<ControlOwner&>(*this), report_, options_.allowed_uids);
+                     static_cast<ControlOwner&>(*this), report_, judge_);
   }
 }
 
@@ -134,12 +134,12 @@ void Master::inherit(Inheritance inheritance) {
   names_ = Names::predecessors;
   AcceptorOwner& owner = *this;
   for (Listener& listener : inheritance.listeners) {
-    acceptors_.emplace_back(reactor_, std::move(listener), owner, report_, options_.allowed_uids);
+    acceptors_.emplace_back(reactor_, std::move(listener), owner, report_, judge_);
   }
   if (inheritance.join) door_.emplace(*this, std::move(*inheritance.join));
   if (inheritance.control) {
     control_.emplace(reactor_, std::move(*inheritance.control), static_cast<ControlOwner&>(*this),
-                     report_, options_.allowed_uids);
+                     report_, judge_);
   }
   predecessor_ = std::make_shared<MasterLink>(reactor_, static_cast<MasterLink::Owner&>(*this),
                                               std::move(inheritance.channel));
@@ -159,16 +159,11 @@ std::size_t Master::credits() const {
 
 Master::Door::Door(Master& master, Listener listener)
     : master_(master),
-      report_refused_(master.reactor_, saying(master.report_, Severity::error)),
       acceptor_(master.reactor_, std::move(listener), static_cast<AcceptorOwner&>(*this),
-                master.report_) {}
+                master.report_, master.judge_, Judged::everybody) {}
 
 void Master::Door::accepted(Fd connection, const SocketAddress&) {
-  if (is_allowed_peer(connection.get(), master_.options_.allowed_uids)) {
-    return master_.supervisor_.adopt(std::move(connection));
-  }
-  report_refused_(
-      fmt::format("join: user {} is not allowed; see --allow-uid", peer_uid(connection.get())));
+  master_.supervisor_.adopt(std::move(connection));
 }
 
 Task<Supervisor::CutOff> Master::run() {

@@ -27,6 +27,7 @@
 #include "cluster/supervisor.hpp"
 #include "os/listener.hpp"
 #include "os/notify.hpp"
+#include "os/peer.hpp"
 #include "os/signals.hpp"
 
 namespace handoff {
@@ -48,7 +49,7 @@ struct MasterOptions {
   std::string pidfile;              ///< empty: none
   std::optional<Address> join;      ///< the named socket where workers join
   std::optional<Address> control;   ///< that of the control methods
-  std::vector<uid_t> allowed_uids;
+  std::vector<uid_t> allowed_uids;  ///< besides this process's and root, where users are judged
   SupervisorOptions supervisor;
   PassQueue::Options queue;
   SuccessorCommand successor;  ///< for an upgrade
@@ -80,7 +81,6 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
     void accepted(Fd connection, const SocketAddress& peer) override;
 
     Master& master_;
-    LimitedLine report_refused_;
     Acceptor acceptor_;
   };
 
@@ -150,6 +150,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   MasterOptions options_;
   Report report_;
   LimitedLine report_not_taken_;  ///< of connections that the old master passes
+  PeerJudge judge_;
   ServiceManager manager_;
   std::shared_ptr<Custody> custody_;
   PassListener* pass_listener_ = nullptr;  ///< the dispatcher, if it is that one

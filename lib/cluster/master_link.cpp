@@ -34,6 +34,17 @@ bool is_permanent(int error_number) {
   return is_refused(error_number) || error_number == EFBIG;
 }
 
+bool comes_from_master(channel::Type type) {
+  switch (type) {
+    case channel::Type::connection:
+    case channel::Type::listener:
+    case channel::Type::queue:
+    case channel::Type::drain:
+    case channel::Type::requests: return true;
+    default: return false;
+  }
+}
+
 }  // namespace
 
 MasterLink::MasterLink(Reactor& reactor, Owner& owner, Fd channel, bool joined)
@@ -136,9 +147,12 @@ Task<void> MasterLink::receive_messages(std::shared_ptr<MasterLink> self) {
 }
 
 void MasterLink::handle(std::span<const char> packet, std::vector<Fd>& descriptors) {
-  heard_ = true;
   const auto message = channel::decode(packet);
   if (!message) throw ProtocolError("channel: the master sent no valid message");
+  if (!comes_from_master(message->type)) {
+    throw ProtocolError("channel: the master sent a message that only a worker sends");
+  }
+  if (!std::exchange(heard_, true)) owner_.master_heard();
   switch (message->type) {
     case channel::Type::drain: return owner_.drain_asked(message->drain);
     case channel::Type::connection: return start_works(*message, descriptors);
@@ -149,7 +163,7 @@ void MasterLink::handle(std::span<const char> packet, std::vector<Fd>& descripto
       if (send_queued()) send_ids(channel::Type::started, started_);
       if (started_.empty()) send_ids(channel::Type::finished, finished_);
       return post(channel::encode_requests(owner_.requests()));
-    default: throw ProtocolError("channel: the master sent a message that only a worker sends");
+    default: return;  // a master sends no others
   }
 }
 
@@ -198,7 +212,7 @@ Task<void> MasterLink::receive_plain(std::shared_ptr<MasterLink> self) {
       case ReceiveOutcome::end: self->owner_.master_gone(); co_return;
       case ReceiveOutcome::truncated: self->owner_.connections_missed(1); break;
       case ReceiveOutcome::received:
-        self->heard_ = true;
+        self->heard_ = self->heard_ || !result.descriptors.empty();
         if (!result.descriptors.empty() && is_listening(result.descriptors.front().get())) {
           self->owner_.listeners_passed(std::move(result.descriptors));
           break;

@@ -30,6 +30,9 @@ class MasterLink final : public std::enable_shared_from_this<MasterLink>, privat
   /// Who is told what the master says.
   class Owner {
    public:
+    /// The first valid message of the master has come: the other end is one. Never without
+    /// messages.
+    virtual void master_heard() {}
     virtual void connection_passed(Work work) = 0;
     /// All connections of a message were given to connection_passed().
     virtual void all_passed() {}
@@ -65,7 +68,8 @@ class MasterLink final : public std::enable_shared_from_this<MasterLink>, privat
   MasterLink& operator=(const MasterLink&) = delete;
 
   bool is_full() const { return full_; }
-  /// Whether anything has come from the master.
+  /// Whether the other end has shown itself a master: a valid message has come from it, or without
+  /// messages a descriptor.
   bool heard() const { return heard_; }
   /// Says who we are and, unless that shall come later, that we are ready; then receives. An error
   /// of the protocol ends the reactor's run.

@@ -25,8 +25,9 @@ struct Member {
 
   /// "worker 1, pid 4711", as diagnostics call it.
   std::string name() const;
-  /// 0 when it has not said.
-  pid_t pid() const { return joined ? link->pid() : child.pid(); }
+  /// That of the child, or of the process that connected to join: 0 for one of another PID
+  /// namespace. What a worker says of itself in HELLO counts for nothing.
+  pid_t pid() const { return joined ? peer_pid : child.pid(); }
   /// So long for what it does now, starting or draining.
   void limit(Duration duration);
   void unlimit();
@@ -38,6 +39,7 @@ struct Member {
   Place* place = nullptr;  ///< where it serves or shall serve; none when it joined or drains
   State state = State::starting;
   bool joined = false;
+  pid_t peer_pid = 0;        ///< of one that has joined
   bool killed = false;       ///< by us
   bool dropped = false;      ///< before it has served anybody
   bool would_leave = false;  ///< it has asked to be drained

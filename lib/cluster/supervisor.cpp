@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "os/error.hpp"
+#include "os/peer.hpp"
 #include "os/socket.hpp"
 #include "rpc/processes.hpp"
 
@@ -213,6 +214,7 @@ void Supervisor::adopt(Fd channel) {
   Member& member = members_.emplace_back(reactor_, free_number());
   custody_->set_workers(members_.size());
   member.joined = true;
+  member.peer_pid = peer_credentials(channel.get()).pid;
   member.link =
       std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(*this), custody_,
                                    options_.handshake, member.number, std::move(channel), true);

@@ -35,7 +35,7 @@ struct SupervisorOptions {
 /// What is known of a worker.
 struct WorkerStatus {
   int number = 0;
-  pid_t pid = 0;      ///< 0 while none runs, or when it has not said
+  pid_t pid = 0;      ///< 0 while none runs, or when it runs in another PID namespace
   const char* state;  ///< starting, ready, draining, pausing
   bool joined = false;
   std::size_t connections = 0;  ///< now

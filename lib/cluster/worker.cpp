@@ -83,6 +83,7 @@ Worker::Worker(Reactor& reactor, const SignalMask& signals, const MakeMethods& m
       make_handlers_(make_methods(reactor)),
       options_(options),
       report_(std::move(report)),
+      judge_(options.allowed_uids),
       report_joined_(reactor, saying(report_, Severity::info), kJoinedBurst),
       report_lost_(reactor, saying(report_, Severity::error)),
       service_(reactor, make_handlers_(), share_of(options)),
@@ -167,12 +168,20 @@ Task<void> Worker::run_on_channel(Fd channel, std::vector<Fd> listeners) {
 
 Task<void> Worker::run_joined(Address address, Duration wait) {
   joined_ = true;
+  join_name_ = address.text;
   reactor_.spawn(watch_signals());
   Fd channel = co_await wait_for_master(address, wait);
   if (leaving_) co_return;
+  report_(Severity::detail, fmt::format("waiting for the master at {}", join_name_));
   for (;;) {
-    report_joined_(fmt::format("joined, on {}", address.text));
+    check_master(channel.get());
     const bool is_full = socket_type(channel.get()) == SOCK_SEQPACKET;
+    if (!is_full) {
+      report_joined_(
+          fmt::format("connected, on {} (in the plain form no master confirms that this "
+                      "worker has joined)",
+                      join_name_));
+    }
     co_await serve_channel(std::move(channel));
     if (leaving_ || !join_again_) co_return;
     if (refusals_ > 1 && is_full) {
@@ -199,6 +208,20 @@ Task<void> Worker::run_joined(Address address, Duration wait) {
   }
 }
 
+/// A master has this process run whatever its clients ask for, with this process's rights. Throws
+/// Unreachable when the user who listens is refused.
+void Worker::check_master(int channel) const {
+  const auto refused = judge_.refuse(channel);
+  if (!refused) return;
+  throw Unreachable(fmt::format("join, on {}: user {} listens there ({})", join_name_, refused->uid,
+                                refused->remedy()));
+}
+
+/// Until then the other end can be any program that listens there.
+void Worker::master_heard() {
+  if (joined_) report_joined_(fmt::format("joined, on {}", join_name_));
+}
+
 /// Gives no channel when a signal has ended the wait.
 Task<Fd> Worker::wait_for_master(const Address& address, Duration wait) {
   AttemptOptions options;
@@ -209,10 +232,9 @@ Task<Fd> Worker::wait_for_master(const Address& address, Duration wait) {
     report_(Severity::detail, text + " (waiting)");
   };
   Attempts attempts(reactor_, std::move(options));
-  Raced<Fd> joined = co_await race(reactor_, attempts.run<Fd>([&](TimeLimit limit) {
-    return connect_to_master(address, limit);
-  }),
-                                   kNever, &waiting_for_master_);
+  const auto attempt = [&](TimeLimit limit) { return connect_to_master(address, limit); };
+  Raced<Fd> joined =
+      co_await race(reactor_, attempts.run<Fd>(attempt), kNever, &waiting_for_master_);
   co_return std::move(joined.value).value_or(Fd());
 }
 
@@ -277,7 +299,7 @@ void Worker::listeners_passed(std::vector<Fd> listeners) {
     const std::string text = local_address(listener.get()).text();
     set_nonblocking(listener.get());
     acceptors_.emplace_back(reactor_, Listener::adopt(std::move(listener), text), owner, report_,
-                            std::vector<uid_t>(),
+                            judge_, Judged::abstract_names,
                             options_.wake_all ? Sharing::wake_all : Sharing::wake_one);
     reactor_.spawn(acceptors_.back().run());
   }
@@ -331,7 +353,7 @@ Task<void> Worker::run_alone(const std::vector<Address>& addresses) {
   std::string line = "ready, on";
   AcceptorOwner& owner = *this;
   for (const Address& address : addresses) {
-    acceptors_.emplace_back(reactor_, listen_on(address, listen), owner, report_);
+    acceptors_.emplace_back(reactor_, listen_on(address, listen), owner, report_, judge_);
     line += " " + acceptors_.back().listener().text();
   }
   reactor_.spawn(watch_signals());

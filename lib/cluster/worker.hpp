@@ -8,6 +8,7 @@
 #include <list>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "async/connect.hpp"
@@ -21,6 +22,7 @@
 #include "cluster/master_link.hpp"
 #include "cluster/queue_end.hpp"
 #include "cluster/report.hpp"
+#include "os/peer.hpp"
 #include "os/signals.hpp"
 #include "os/socket.hpp"
 #include "rpc/handlers.hpp"
@@ -38,6 +40,9 @@ struct WorkerOptions {
   bool reloads = false;  ///< HUP has the methods made again; otherwise it drains
   std::uint64_t max_requests = ~std::uint64_t{0};  ///< then it asks to be drained and replaced
   Duration max_lifetime{};                         ///< the same; 0: none
+  /// Besides this process's user and root: those whose master is joined, and who may connect to an
+  /// abstract name.
+  std::vector<uid_t> allowed_uids;
   bool wake_all = false;  ///< by each connection at a listener that a master has passed
 };
 
@@ -77,6 +82,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   void drain_services(bool give_back);
   Task<void> serve_channel(Fd channel, std::vector<Fd> listeners = {});
   Task<Fd> connect_to_master(const Address& address, TimeLimit limit);
+  void check_master(int channel) const;
   Task<Fd> wait_for_master(const Address& address, Duration wait);
   void drain(channel::Drain how);
   void ask_to_leave();
@@ -99,6 +105,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   void queue_passed(Fd masters, Fd ours) override;
   void connections_missed(std::size_t count) override;
   void connection_not_returned(std::size_t unread, int error) override;
+  void master_heard() override;
   void drain_asked(channel::Drain how) override { drain(how); }
   void master_gone() override;
   void all_sent() override { changed_.set(); }
@@ -113,6 +120,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   MakeHandlers make_handlers_;
   WorkerOptions options_;
   Report report_;
+  PeerJudge judge_;
   LimitedLine report_joined_;
   LimitedLine report_lost_;  ///< of connections that could not be taken or given back
   Service service_;
@@ -125,6 +133,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   TimePoint drained_by_ = kNever;
   std::optional<Alarm> drain_alarm_;
   Cancellation waiting_for_master_;  ///< ended by a signal
+  std::string join_name_;  ///< the socket of the master that it joins, as the user wrote it
   bool joined_ = false;
   bool join_again_ = false;
   int refusals_ = 0;  ///< in a row: the master has closed the channel without a word

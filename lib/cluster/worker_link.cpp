@@ -187,7 +187,6 @@ std::string WorkerLink::handle(const channel::Message& message, std::vector<Fd>&
       greeted_ = true;
       credits_ = message.hello.credits;
       calls_ = message.hello.calls;
-      pid_ = static_cast<pid_t>(message.hello.pid);
       return "";
     case channel::Type::ready: owner_.worker_ready(*this); return "";
     case channel::Type::started: return start(message.ids);

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <sys/types.h>
-
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -80,8 +78,6 @@ class WorkerLink final : public Recipient, public std::enable_shared_from_this<W
   void end();
 
   int number() const override { return number_; }
-  /// Who it says that it is; 0 as long as it has not.
-  pid_t pid() const { return pid_; }
   bool open() const { return open_; }
   /// Whether it was started by others, and so without anything.
   bool has_joined() const { return joined_; }
@@ -162,7 +158,6 @@ class WorkerLink final : public Recipient, public std::enable_shared_from_this<W
   Handshake handshake_;
   int number_;
   bool joined_;
-  pid_t pid_ = 0;
   Fd channel_;
   Readiness readiness_;
   std::unique_ptr<char[]> packet_;

@@ -4,9 +4,6 @@
 #include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
-#include <unistd.h>
-
-#include <algorithm>
 
 #include "os/error.hpp"
 
@@ -104,20 +101,6 @@ SocketAddress local_address(int socket) {
 
 SocketAddress peer_address(int socket) {
   return name_of(socket, getpeername);
-}
-
-uid_t peer_uid(int socket) {
-  ucred credentials{};
-  socklen_t size = sizeof credentials;
-  if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0) {
-    throw SystemError(errno, "ask for the peer's user");
-  }
-  return credentials.uid;
-}
-
-bool is_allowed_peer(int socket, const std::vector<uid_t>& allowed) {
-  const uid_t uid = peer_uid(socket);
-  return uid == geteuid() || std::find(allowed.begin(), allowed.end(), uid) != allowed.end();
 }
 
 }  // namespace handoff

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <sys/types.h>
-
 #include <optional>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "os/address.hpp"
 #include "os/fd.hpp"
@@ -53,11 +50,5 @@ std::optional<int> socket_type(int number);
 SocketAddress local_address(int socket);
 /// An unset address (family 0) when there is no peer.
 SocketAddress peer_address(int socket);
-
-/// The user at the other end of a connected Unix socket when it connected (SO_PEERCRED).
-uid_t peer_uid(int socket);
-
-/// Whether the user at the other end of a Unix socket is our own or one of `allowed`.
-bool is_allowed_peer(int socket, const std::vector<uid_t>& allowed);
 
 }  // namespace handoff

@@ -58,7 +58,7 @@ struct Drain {
 
 struct Hello {
   std::uint8_t version = kVersion;
-  std::uint32_t pid = 0;
+  std::uint32_t pid = 0;      ///< as the worker says; the master believes the kernel instead
   std::uint32_t credits = 0;  ///< connections that it will hold at a time
   std::uint32_t calls = 1;    ///< requests of a queue that it will have at a time
 };

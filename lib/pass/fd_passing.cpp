@@ -14,28 +14,53 @@
 namespace handoff {
 namespace {
 
-/// One more than a message can carry, so that a receiver that asks for the most still sees one
-/// too many.
-constexpr std::size_t kControlCapacity = CMSG_SPACE(sizeof(int) * (kMaxDescriptorsPerMessage + 1));
+/// From <linux/socket.h>, which older headers lack.
+constexpr int kScmPidfd = 0x04;
+
+/// What the kernel adds for a receiver's socket that asks for it, as sockets do that a service
+/// manager has made: the sender's credentials, its security label (a page at most), a pidfd, and
+/// when the message came. Some of it stands before the descriptors, and takes their room.
+constexpr std::size_t kAddedByKernel = CMSG_SPACE(sizeof(ucred)) + CMSG_SPACE(4096) +
+                                       CMSG_SPACE(sizeof(int)) +
+                                       2 * CMSG_SPACE(3 * sizeof(timespec));
+
+/// Room for all descriptors that a message can carry, however few were asked for: the kernel rounds
+/// the room up on some machines, and would install a surplus unseen. This way it is seen, and
+/// closed.
+constexpr std::size_t kControlCapacity =
+    CMSG_SPACE(sizeof(int) * kMaxDescriptorsPerMessage) + kAddedByKernel;
 
 struct ControlBuffer {
   alignas(cmsghdr) std::array<char, kControlCapacity> bytes;
 };
 
-/// Owns each descriptor of a control message. The kernel may give an odd length when it cut the
-/// list short, so whole ints are counted.
-void own_descriptors(msghdr& message, std::vector<Fd>& descriptors) {
+/// The ints of a control message. The kernel may give an odd length when it cut the list short, so
+/// whole ones are counted.
+std::vector<Fd> own_descriptors_of(const cmsghdr& header) {
+  const std::size_t count = (header.cmsg_len - CMSG_LEN(0)) / sizeof(int);
+  std::vector<Fd> descriptors;
+  descriptors.reserve(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    int number = -1;
+    std::memcpy(&number, CMSG_DATA(&header) + i * sizeof(int), sizeof number);
+    descriptors.emplace_back(number);
+  }
+  return descriptors;
+}
+
+/// Owns each descriptor that came with the message, and returns those that the sender passed. What
+/// else the kernel has added is of no use here, and no error.
+std::vector<Fd> own_descriptors(msghdr& message) {
+  std::vector<Fd> passed;
+  std::vector<Fd> pidfd;
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
        header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
-    const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    descriptors.reserve(descriptors.size() + count);
-    for (std::size_t i = 0; i < count; ++i) {
-      int number = -1;
-      std::memcpy(&number, CMSG_DATA(header) + i * sizeof(int), sizeof number);
-      descriptors.emplace_back(number);
-    }
+    if (header->cmsg_level != SOL_SOCKET) continue;
+    // There is one of each at most.
+    if (header->cmsg_type == SCM_RIGHTS) passed = own_descriptors_of(*header);
+    if (header->cmsg_type == kScmPidfd) pidfd = own_descriptors_of(*header);
   }
+  return passed;
 }
 
 }  // namespace
@@ -85,9 +110,7 @@ ReceiveResult recv_fds(int socket, std::span<char> buffer, std::size_t max_descr
   message.msg_iov = &vector;
   message.msg_iovlen = 1;
   message.msg_control = control.bytes.data();
-  // Room for one more than asked for: the kernel would round the room up on some machines and
-  // install the surplus unseen. This way it is seen, and closed.
-  message.msg_controllen = CMSG_SPACE(sizeof(int) * (max_descriptors + 1));
+  message.msg_controllen = control.bytes.size();
   const int flags = MSG_DONTWAIT | MSG_CMSG_CLOEXEC | (how == Receive::look ? MSG_PEEK : 0);
   const ssize_t size = retry([&] { return recvmsg(socket, &message, flags); });
   const int error = errno;
@@ -97,10 +120,10 @@ ReceiveResult recv_fds(int socket, std::span<char> buffer, std::size_t max_descr
     throw SystemError(error, "receive descriptors");
   }
   ReceiveResult result{ReceiveOutcome::received, static_cast<std::size_t>(size), {}};
-  own_descriptors(message, result.descriptors);
+  result.descriptors = own_descriptors(message);
   const bool cut = (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) != 0;
   if (cut || result.descriptors.size() > max_descriptors) {
-    // There was room in the buffer for one too many.
+    // There was room in the buffer for all that a message can carry.
     result.lacks_descriptors = (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) == MSG_CTRUNC &&
                                result.descriptors.size() <= max_descriptors;
     result.descriptors.clear();

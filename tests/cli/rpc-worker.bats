@@ -25,7 +25,7 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
   tool rpc-worker --help
   local option
   for option in -l,--listen --stdio -m,--method -C,--concurrency --timeout --idle-timeout \
-    --max-frame --framing --credits --env --text --public -v,--verbose -q,--quiet -V,--version -h,--help; do
+    --max-frame --framing --credits --env --text --public --allow-uid -v,--verbose -q,--quiet -V,--version -h,--help; do
     [[ $output == *"  $option "* ]] || differs 0 "$option" ''
   done
   expect_match 0 '.*' ''
@@ -55,6 +55,11 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
   refuses "$NOTHING" rpc-worker
   refuses "$NOTHING" rpc-worker --
   refuses "$NOTHING" rpc-worker -m a=cat
+}
+
+@test "an --allow-uid that is no number is a usage error" {
+  tool rpc-worker -l :0 --allow-uid root
+  expect_match 2 '' 'rpc-worker: .*--allow-uid.*root.* \(see rpc-worker --help\)'
 }
 
 @test "a duration that is none is a usage error" {

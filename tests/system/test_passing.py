@@ -25,7 +25,7 @@ import handoff  # noqa: E402
 
 FDSEND = handoff.tool("fdsend")
 FDRECV = handoff.tool("fdrecv")
-NOBODY = 65534
+NOBODY = 61234  # not 65534, which a user namespace gives to all who are not mapped
 PYTHON = [sys.executable, "-I", "-S"]
 CONFIRMATION = b"\x06"
 

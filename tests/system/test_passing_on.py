@@ -799,7 +799,8 @@ class Hostile(PassingOn):
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as mute:
             mute.connect(self.path)
             mute.send(struct.pack("<2sBBHH", b"HO", 1, READY, 0, 0))
-            self.server.wait_for_line("worker 3: its first message was no HELLO; sent away")
+            self.server.wait_for_line(
+                f"worker 3, pid {os.getpid()}: its first message was no HELLO; sent away")
         self.worker.die()
         self.assert_others_live()
 

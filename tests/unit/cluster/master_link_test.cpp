@@ -45,6 +45,18 @@ class Channel final : private MasterLink::Owner {
     return batches;
   }
 
+  /// The worker gets these messages of its master, one after another.
+  void receive(const std::vector<std::string>& messages) {
+    const auto body = [&]() -> Task<void> {
+      link->start(1000);
+      for (const std::string& message : messages) {
+        CHECK(send_fds(master_.get(), message, {}).outcome == SendOutcome::sent);
+      }
+      co_await turns();
+    };
+    reactor_.run(body());
+  }
+
   Task<void> turns() {
     for (int i = 0; i < 20; ++i) co_await reactor_.yield();
   }
@@ -69,8 +81,10 @@ class Channel final : private MasterLink::Owner {
 
   std::shared_ptr<MasterLink> link;
   std::vector<std::size_t> not_returned;  ///< unread bytes of each connection
+  std::size_t heard = 0;                  ///< how often the master was said to have spoken
 
  private:
+  void master_heard() override { ++heard; }
   void connection_passed(Work) override {}
   void listeners_passed(std::vector<Fd>) override {}
   void listeners_missed() override {}
@@ -111,6 +125,32 @@ TEST_CASE("a connection whose unread bytes no file can hold ends, and others are
   CHECK(batches == std::vector<std::size_t>{2, 0});
   CHECK(channel.not_returned == std::vector<std::size_t>{channel::kMaxRead + 1});
   CHECK(channel.link->idle());
+}
+
+TEST_CASE("a master has shown itself with its first message, whichever that is") {
+  const std::vector<std::string> messages = {channel::encode_requests(0), channel::encode_drain({}),
+                                             channel::encode_passing(channel::Type::listener, 0)};
+  for (const std::string& first : messages) {
+    Channel channel;
+    channel.receive({});
+    CHECK(!channel.link->heard());
+    CHECK(channel.heard == 0);
+    Channel other;
+    other.receive({first, channel::encode_requests(0)});
+    CHECK(other.link->heard());
+    CHECK(other.heard == 1);
+  }
+}
+
+TEST_CASE("what is no message of a master shows none") {
+  for (const std::string& message :
+       {std::string("220 mail.example.com"), channel::encode_ready()}) {
+    Channel channel;
+    const auto error = test::thrown_by<ProtocolError>([&] { channel.receive({message}); });
+    CHECK(std::string(error.what()).starts_with("channel: the master sent "));
+    CHECK(!channel.link->heard());
+    CHECK(channel.heard == 0);
+  }
 }
 
 }  // namespace

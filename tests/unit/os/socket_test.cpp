@@ -237,15 +237,5 @@ TEST_CASE("what is no socket has no type, and what has no peer no address") {
   CHECK(peer_address(unconnected.get()).size() == 0);
 }
 
-TEST_CASE("the user at the other end of a Unix socket is known") {
-  const auto [left, right] = make_socket_pair(SOCK_STREAM);
-  CHECK(peer_uid(left.get()) == geteuid());
-  CHECK(is_allowed_peer(left.get(), {}));
-  const auto [read_end, write_end] = make_pipe();
-  const auto error =
-      test::thrown_by<SystemError>([number = read_end.get()] { (void)peer_uid(number); });
-  CHECK(error.error_number() == ENOTSOCK);
-}
-
 }  // namespace
 }  // namespace handoff

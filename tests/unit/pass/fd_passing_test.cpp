@@ -304,6 +304,76 @@ TEST_CASE("want of descriptors is told from too many of them") {
   }
 }
 
+/// What a receiver's socket can have the kernel add to each message; kernels and security modules
+/// differ in what of it they know.
+struct Addition {
+  const char* name;
+  int option;
+};
+constexpr int kPassPidfd = 76;  // since Linux 6.5
+constexpr std::array<Addition, 5> kAdditions = {{{"credentials", SO_PASSCRED},
+                                                 {"security label", SO_PASSSEC},
+                                                 {"pidfd", kPassPidfd},
+                                                 {"timestamp", SO_TIMESTAMPNS},
+                                                 {"timestamps", SO_TIMESTAMPING}}};
+
+void have_added(const Fd& socket, const Addition& addition) {
+  // Software timestamps of what is received, where the option takes flags.
+  const int value = addition.option == SO_TIMESTAMPING ? 1 << 3 | 1 << 4 : 1;
+  const bool is_set =
+      setsockopt(socket.get(), SOL_SOCKET, addition.option, &value, sizeof value) == 0;
+  WARN_MESSAGE(is_set, addition.name);
+}
+
+void check_unharmed_by_additions(const Fd& ours, const Fd& theirs) {
+  for (const std::size_t count : {0U, 1U, 2U, 252U, 253U}) {
+    CAPTURE(count);
+    const test::DescriptorCheck check;
+    send(ours, "!", std::vector<int>(count, ours.get()));
+    const Received received = receive(theirs, count);
+    CHECK(received.outcome == ReceiveOutcome::received);
+    CHECK(received.text == "!");
+    CHECK(received.descriptors.size() == count);
+  }
+  const test::DescriptorCheck check;
+  for (const std::size_t too_many : {1U, 2U, 253U}) {
+    send(ours, "!", std::vector<int>(too_many, ours.get()));
+    CHECK(receive(theirs, too_many - 1).outcome == ReceiveOutcome::truncated);
+  }
+}
+
+TEST_CASE("what the kernel adds to a message is no error, and takes no descriptor's room") {
+  for (const int type : kTypes) {
+    for (const Addition& addition : kAdditions) {
+      CAPTURE(type);
+      CAPTURE(addition.name);
+      const auto [ours, theirs] = make_socket_pair(type);
+      have_added(theirs, addition);
+      check_unharmed_by_additions(ours, theirs);
+    }
+    const auto [ours, theirs] = make_socket_pair(type);
+    for (const Addition& addition : kAdditions) have_added(theirs, addition);
+    check_unharmed_by_additions(ours, theirs);
+  }
+}
+
+TEST_CASE("want of descriptors is seen beside what the kernel adds to a message") {
+  const test::DescriptorCheck check;
+  const auto ends = make_socket_pair(SOCK_SEQPACKET);
+  for (const Addition& addition : kAdditions) have_added(ends.second, addition);
+  send(ends.first, "!", std::vector<int>(4, ends.first.get()));
+  std::array<char, 64> buffer{};
+  const auto receive_with_room_for = [&](std::size_t descriptors) {
+    const test::DescriptorLimit limit(test::next_descriptor() + descriptors);
+    return recv_fds(ends.second.get(), buffer, 4, Receive::look);
+  };
+  const ReceiveResult short_of_one = receive_with_room_for(3);
+  CHECK(short_of_one.outcome == ReceiveOutcome::truncated);
+  CHECK(short_of_one.lacks_descriptors);
+  // The pidfd finds no room then, and that is no loss.
+  CHECK(receive_with_room_for(4).outcome == ReceiveOutcome::received);
+}
+
 TEST_CASE("descriptors that nobody received are closed with their socket") {
   auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
   auto [read_end, write_end] = make_pipe();
