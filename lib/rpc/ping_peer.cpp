@@ -93,7 +93,7 @@ Task<std::unique_ptr<Client>> PingPeer::reach(std::string_view ping_params) {
   options.mode = run_.options.wait_until_up ? AttemptMode::wait : AttemptMode::retry;
   options.on_new_reason = [this, &waiting](const std::string& text) {
     if (std::exchange(waiting, true)) {
-      run_.observer.on_detail(text);
+      run_.observer.on_detail(text + " (waiting)");
     } else {
       run_.observer.on_waiting(text + " (waiting)");
     }

@@ -298,7 +298,7 @@ rpc-ping: cannot connect to ./none.sock within 50ms: No such file or directory"
 
 @test "-x waits until the server is up" {
   start ping rpc-ping -v -x -c 1 ./late.sock
-  said ping '^rpc-ping: cannot connect to \./late\.sock: No such file or directory$'
+  said ping '^rpc-ping: cannot connect to \./late\.sock: No such file or directory \(waiting\)$'
   [ ! -s ping.out ]
   serve --unix ./late.sock
   finish ping
