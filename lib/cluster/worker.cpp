@@ -249,7 +249,10 @@ Task<Fd> Worker::connect_to_master(const Address& address, TimeLimit limit) {
     Connection full = co_await connect_to(reactor_, address, limit, {.type = SOCK_SEQPACKET});
     co_return std::move(full.socket);
   } catch (const CannotConnect& error) {
-    if (error.failure().error_number != EPROTOTYPE) throw;
+    // An abstract name of another type is not found.
+    const int number = error.failure().error_number;
+    const bool is_abstract = address.kind == Address::Kind::abstract;
+    if (number != EPROTOTYPE && !(is_abstract && number == ECONNREFUSED)) throw;
   }
   Connection plain = co_await connect_to(reactor_, address, limit, {.type = SOCK_STREAM});
   co_return std::move(plain.socket);
