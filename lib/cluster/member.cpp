@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 
 #include "os/error.hpp"
@@ -39,9 +40,14 @@ void Member::unlimit() {
   deadline.reset();
 }
 
-void Member::kill() {
+void Member::enter(WorkerPhase next, LeaveReason why) {
+  phase = std::max(phase, next);
+  if (leave_reason == LeaveReason::none) leave_reason = why;
+}
+
+void Member::kill(LeaveReason why) {
   unlimit();
-  killed = true;
+  enter(WorkerPhase::killed, why);
   if (joined) return wake.set();
   if (exited) child.kill_group(SIGKILL);
 }

@@ -20,6 +20,9 @@ namespace {
 /// How long a worker may take to say how many requests it has had.
 constexpr auto kAnswerTime = std::chrono::milliseconds(200);
 
+/// How often one is looked at whose end epoll can't report.
+constexpr auto kWatchPause = std::chrono::milliseconds(100);
+
 /// Lines about workers that have joined, within a second: several may leave at a time, and one that
 /// joins again and again must not flood the log.
 constexpr std::size_t kJoinedBurst = 32;
@@ -36,6 +39,7 @@ Supervisor::Supervisor(Reactor& reactor, Dispatcher& dispatcher, std::shared_ptr
       report_(std::move(report)),
       report_joined_left_(reactor, saying(report_, Severity::info), kJoinedBurst),
       report_joined_trouble_(reactor, saying(report_, Severity::error), kJoinedBurst),
+      report_lost_(reactor, saying(report_, Severity::error)),
       changed_(std::move(changed)),
       has_room_(std::move(has_room)),
       progress_(reactor) {}
@@ -73,7 +77,7 @@ Task<void> Supervisor::keep(Place& place) {
     TimePoint started = reactor_.now();
     while (place.current != nullptr || place.next != nullptr) {
       if (place.current != nullptr) {
-        was_ready = place.current->state == Member::State::ready;
+        was_ready = place.current->was_ready;
         started = place.current->started;
       }
       place.changed.clear();
@@ -135,9 +139,10 @@ Member& Supervisor::start(Place& place) {
 /// From its start on until it was reaped.
 Task<void> Supervisor::live(Member& member) {
   if (!member.link->is_full()) worker_ready(*member.link);
-  while (!co_await member.exited->readable()) {
+  while (!co_await exits_in_time(member)) {
+    if (reactor_.now() < member.due) continue;  // it may have got ready in this very turn
     report_(Severity::error, describe_overdue(member));
-    member.kill();
+    member.kill(LeaveReason::overdue);
   }
   co_await WorkerLink::receive_rest(member.link);
   member.unlimit();
@@ -148,18 +153,29 @@ Task<void> Supervisor::live(Member& member) {
   member_ended(member, status);
 }
 
+/// False also without a reason: then look at the time.
+Task<bool> Supervisor::exits_in_time(Member& member) {
+  try {
+    co_return co_await member.exited->readable();
+  } catch (const SystemError& error) {
+    report_lost_(fmt::format("{}: {}; trying again", member.name(), error.what()));
+  }
+  co_await reactor_.sleep_until(reactor_.now() + kWatchPause);
+  co_return member.child.has_ended();
+}
+
 void Supervisor::member_ended(Member& member, const ExitStatus& status) {
-  const bool was_ready = member.state == Member::State::ready;
   forget(member);
-  if (member.state == Member::State::draining) {
+  if (member.leave_reason == LeaveReason::drained ||
+      member.leave_reason == LeaveReason::discarded) {
     report_(Severity::detail, fmt::format("{}: left, {}", member.name(), status.text()));
-    if (stopping() && !member.dropped && !status.success()) {
+    if (stopping() && member.leave_reason == LeaveReason::drained && !status.success()) {
       cut_off_.connections += member.link->held();
-      if (member.killed) ++cut_off_.workers;
+      if (member.phase == WorkerPhase::killed) ++cut_off_.workers;
     }
   } else {
     last_failure_ = fmt::format("{}: {}{}", member.name(), status.text(),
-                                was_ready ? "" : ", before it was ready");
+                                member.was_ready ? "" : ", before it was ready");
     report_(Severity::error, last_failure_);
   }
   if (Place* place = member.place) {
@@ -169,7 +185,7 @@ void Supervisor::member_ended(Member& member, const ExitStatus& status) {
     } else {
       place->current = nullptr;
       const Member* next = place->next;
-      if (next != nullptr && next->state == Member::State::ready) promote_next(*place);
+      if (next != nullptr && next->is_ready()) promote_next(*place);
     }
     place->changed.set();
   }
@@ -228,17 +244,20 @@ void Supervisor::adopt(Fd channel) {
 /// From its joining on until it is gone.
 Task<void> Supervisor::host(Member& member) {
   if (!member.link->is_full()) worker_ready(*member.link);
-  while (member.link->open() && !member.killed) {
+  while (member.link->open() && member.phase != WorkerPhase::killed) {
     member.wake.clear();
     co_await member.wake;
     if (member.link->open() && reactor_.now() >= member.due) {
       report_joined_trouble_(describe_overdue(member));
-      member.killed = true;
+      member.kill(LeaveReason::overdue);
     }
   }
+  // What it has returned lies in its channel, and goes to others.
+  co_await WorkerLink::receive_rest(member.link);
   report_joined_left_(fmt::format("{}: left", member.name()));
-  if (stopping() && member.killed) cut_off_.connections += member.link->held();
-  member.link->end();
+  if (stopping() && member.phase == WorkerPhase::killed) {
+    cut_off_.connections += member.link->held();
+  }
   forget(member);
   remove(member);
   progress_.notify_all();
@@ -288,7 +307,7 @@ Task<std::string> Supervisor::reload_once() {
       if (place->next == nullptr) {
         problem = last_failure_.empty() ? "a new worker is gone" : last_failure_;
       }
-      all_ready = all_ready && place->next != nullptr && place->next->state == Member::State::ready;
+      all_ready = all_ready && place->next != nullptr && place->next->is_ready();
     }
     if (problem.empty() && !all_ready) co_await progress_.wait();
   }
@@ -313,7 +332,7 @@ Task<std::string> Supervisor::replace(int number) {
   if (place == nullptr || place->retired) {
     for (Member& member : members_) {
       if (member.number != number || !member.joined) continue;
-      if (member.state != Member::State::draining) drain(member, {.give_back = true});
+      if (!member.is_leaving()) drain(member, {.give_back = true});
       co_return "";
     }
     co_return fmt::format("there is no worker {}", number);
@@ -326,7 +345,7 @@ Task<std::string> Supervisor::replace(int number) {
   const auto is_next = [next](const Member* member) {
     return member != nullptr && member->child.pid() == next;
   };
-  while (is_next(place->next) && place->next->state != Member::State::ready) {
+  while (is_next(place->next) && !place->next->is_ready()) {
     co_await progress_.wait();
     place = find_place(number);
     if (place == nullptr || stopping()) co_return "";
@@ -376,6 +395,7 @@ bool Supervisor::start_next(Place& place, std::string& problem) {
 /// What comes now goes to the successor; the old one drains.
 void Supervisor::promote_next(Place& place) {
   Member* old = std::exchange(place.current, std::exchange(place.next, nullptr));
+  place.current->enter(WorkerPhase::serving);
   dispatcher_.worker_joined(*place.current->link);
   progress_.notify_all();
   if (old != nullptr) {
@@ -389,9 +409,7 @@ void Supervisor::promote_next(Place& place) {
 void Supervisor::drop_next(Place& place) {
   Member* next = std::exchange(place.next, nullptr);
   next->place = nullptr;
-  next->state = Member::State::draining;
-  next->kill();
-  next->dropped = true;
+  next->kill(LeaveReason::discarded);
   place.changed.set();
 }
 
@@ -414,7 +432,7 @@ void Supervisor::retire_all(channel::Drain how) {
     place.changed.set();
   }
   for (Member& member : members_) {
-    if (member.state != Member::State::draining) {
+    if (!member.is_leaving()) {
       drain(member, how);
     } else if (!how.give_back) {
       member.link->drain(how);  // what it was to give back, it closes
@@ -425,23 +443,23 @@ void Supervisor::retire_all(channel::Drain how) {
 
 void Supervisor::kill_all() {
   retire_all({});
-  for (Member& member : members_) member.kill();
+  for (Member& member : members_) member.kill(LeaveReason::drained);
 }
 
 /// What it was not sent goes to others, unless all shall close what they have.
 void Supervisor::drain(Member& member, channel::Drain how) {
   // One that accepts for itself, and does not know our messages, needs a signal to end.
   const bool accepts = !member.link->is_full() && !dispatcher_.inheritance().empty();
-  const bool needs_signal = accepts || member.state == Member::State::starting;
+  const bool needs_signal = accepts || member.phase == WorkerPhase::starting;
   if (needs_signal && !member.joined) member.child.kill(SIGTERM);
-  member.state = Member::State::draining;
+  member.enter(WorkerPhase::draining, LeaveReason::drained);
   if (how.give_back) dispatcher_.worker_left(*member.link);
   member.link->drain(how);
   member.limit(options_.drain_timeout);
 }
 
 std::string Supervisor::describe_overdue(const Member& member) const {
-  if (member.state == Member::State::starting) {
+  if (member.phase == WorkerPhase::starting) {
     return fmt::format("{}: not ready within {}, killed", member.name(),
                        in_words(options_.ready_timeout));
   }
@@ -454,7 +472,7 @@ std::string Supervisor::describe_overdue(const Member& member) const {
 
 bool Supervisor::all_started() const {
   return std::all_of(places_.begin(), places_.end(), [](const Place& place) {
-    return place.current != nullptr && place.current->state == Member::State::ready;
+    return place.current != nullptr && place.current->is_ready();
   });
 }
 
@@ -467,13 +485,16 @@ std::size_t Supervisor::size() const {
 }
 
 std::vector<WorkerStatus> Supervisor::status() const {
-  static constexpr const char* kStates[] = {"starting", "ready", "draining"};
+  const auto name_of = [](const Member& member) {
+    if (member.is_leaving()) return "draining";
+    return member.is_ready() ? "ready" : "starting";
+  };
   std::vector<WorkerStatus> all;
   for (const Member& member : members_) {
     WorkerStatus status;
     status.number = member.number;
     status.pid = member.pid();
-    status.state = kStates[static_cast<int>(member.state)];
+    status.state = name_of(member);
     status.joined = member.joined;
     status.connections = member.link->held();
     status.passed = member.link->passed();
@@ -503,7 +524,7 @@ std::vector<WorkerStatus> Supervisor::status() const {
 Task<void> Supervisor::refresh_requests() {
   for (const Member& member : members_) {
     if (!member.link->is_full() || !member.link->open()) continue;
-    if (member.state == Member::State::starting) continue;
+    if (member.phase == WorkerPhase::starting) continue;
     asked_.insert(member.link.get());
     member.link->ask_for_requests();
   }
@@ -555,8 +576,10 @@ bool Supervisor::is_child(pid_t pid) const {
 
 void Supervisor::worker_ready(WorkerLink& link) {
   Member& member = member_of(link);
-  if (member.state != Member::State::starting) return;
-  member.state = Member::State::ready;
+  if (member.phase != WorkerPhase::starting) return;
+  const bool waits = member.place != nullptr && member.place->next == &member;
+  member.enter(waits ? WorkerPhase::standby : WorkerPhase::serving);
+  member.was_ready = true;
   member.unlimit();
   report_(Severity::detail, fmt::format("{}: ready", member.name()));
   if (Place* place = member.place) {
@@ -581,14 +604,20 @@ void Supervisor::worker_has_room(WorkerLink& link) {
 
 void Supervisor::worker_would_leave(WorkerLink& link) {
   Member& member = member_of(link);
-  if (member.state == Member::State::draining || stopping()) return;
+  if (member.is_leaving() || stopping()) return;
   if (member.joined) return drain(member, {.give_back = true});
   if (std::exchange(member.would_leave, true)) return;
   if (member.place != nullptr) reactor_.spawn(recycle(member.number, member.child.pid()));
 }
 
-void Supervisor::connection_returned(WorkerLink&, Work work) {
-  dispatcher_.work_arrived(std::move(work));
+void Supervisor::connection_returned(WorkerLink& link, Work work) {
+  try {
+    dispatcher_.work_arrived(std::move(work));
+  } catch (const std::exception& error) {
+    if (stopping()) ++cut_off_.connections;
+    report_lost_(fmt::format("cannot take back a connection from {}: {}; it is closed",
+                             member_of(link).name(), error.what()));
+  }
   // When all close what they have, the one that gets it now is the last: room or not.
   if (retirement_ == Retirement::closing) dispatcher_.flush_all();
 }
@@ -610,7 +639,7 @@ void Supervisor::worker_closed(WorkerLink& link, const std::string& problem) {
     } else {
       report_(Severity::error, fmt::format("{}: {}; killed", member.name(), problem));
     }
-    return member.kill();
+    return member.kill(LeaveReason::protocol_error);
   }
   if (member.joined) return member.wake.set();
   // Without a channel it can get nothing more, and has to end.
@@ -622,6 +651,15 @@ void Supervisor::connections_lost(WorkerLink& link, std::size_t count) {
   report_(Severity::error,
           fmt::format("cannot receive {} from {}: {}", counted(count, "connection"),
                       member_of(link).name(), error_text(EMFILE)));
+}
+
+void Supervisor::send_failed(WorkerLink& link, std::size_t connections, int error) {
+  if (stopping()) cut_off_.connections += connections;
+  report_lost_(connections > 0 ? fmt::format("cannot pass {} to {}: {}; closed",
+                                             counted(connections, "connection"),
+                                             member_of(link).name(), error_text(error))
+                               : fmt::format("cannot send to {}: {}; its channel is closed",
+                                             member_of(link).name(), error_text(error)));
 }
 
 void Supervisor::held_changed(std::ptrdiff_t change) {

@@ -121,6 +121,7 @@ class Supervisor final : private WorkerLink::Owner {
   Member* try_start(Place& place);
   Member& start(Place& place);
   Task<void> live(Member& member);
+  Task<bool> exits_in_time(Member& member);
   Task<void> host(Member& member);
   void member_ended(Member& member, const ExitStatus& status);
   Duration pause_after_death(Place& place, bool was_ready, Duration age) const;
@@ -152,6 +153,7 @@ class Supervisor final : private WorkerLink::Owner {
   void requests_told(WorkerLink& link) override;
   void worker_closed(WorkerLink& link, const std::string& problem) override;
   void connections_lost(WorkerLink& link, std::size_t count) override;
+  void send_failed(WorkerLink& link, std::size_t connections, int error) override;
   void held_changed(std::ptrdiff_t change) override;
   bool passes_on() const override;
 
@@ -162,6 +164,7 @@ class Supervisor final : private WorkerLink::Owner {
   Report report_;
   LimitedLine report_joined_left_;
   LimitedLine report_joined_trouble_;
+  LimitedLine report_lost_;  ///< of connections that could not be passed
   std::function<void()> changed_;
   std::function<void()> has_room_;
   std::list<Place> places_;

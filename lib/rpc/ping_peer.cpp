@@ -71,6 +71,11 @@ Task<std::unique_ptr<Client>> PingPeer::try_first_connection(std::string_view pi
     attempt_ = error.attempt();
     reason_ = error.reason();
     throw;
+  } catch (const SystemError& error) {
+    if (run_.alone && !run_.options.wait_until_up) throw;  // nothing else can be done
+    attempt_ = cannot_connect_to(address_);
+    reason_ = error.what();
+    throw CannotConnect(attempt_, {error.error_number(), reason_, Outlook::may_change});
   }
 }
 
