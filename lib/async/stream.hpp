@@ -1,19 +1,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <sys/socket.h>
-
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string_view>
 
 #include "async/reactor.hpp"
 #include "async/task.hpp"
-#include "os/address.hpp"
 #include "os/fd.hpp"
-#include "os/process.hpp"
 
 namespace handoff {
 
@@ -107,19 +102,5 @@ class Deadline final : private Timer {
   Readiness& readiness_;
   bool passed_ = false;
 };
-
-/// The other end of connect(): a socket, and for exec: the process behind it.
-struct Connection {
-  Fd socket;
-  std::optional<Child> child;
-};
-
-/// Connects to `address`, each of its kernel addresses in turn, with a socket of this type; the
-/// reactor and the address must outlive the task. A descriptor (fd:N) is taken as it is;
-/// exec:COMMAND runs `sh -c COMMAND` with a socket as its stdin and stdout. Throws Unreachable
-/// (NoLocalPort when this host has none left for it), TimedOut ("connect, on ADDRESS: ...") or
-/// SystemError.
-Task<Connection> connect_to(Reactor& reactor, const Address& address, TimePoint deadline,
-                            int type = SOCK_STREAM);
 
 }  // namespace handoff

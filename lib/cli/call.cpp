@@ -17,10 +17,6 @@
 namespace handoff {
 namespace {
 
-/// Between two attempts; doubled after each, up to the last.
-constexpr auto kFirstPause = std::chrono::milliseconds(20);
-constexpr auto kLastPause = std::chrono::seconds(1);
-
 constexpr std::string_view kUnasked = "sent something before there was a call";
 constexpr std::string_view kTooMany = "sent more replies than there were calls";
 
@@ -47,7 +43,6 @@ CallCommand::CallCommand(Reactor& reactor, CallOptions options, StderrLog& log)
     : reactor_(reactor),
       options_(std::move(options)),
       log_(log),
-      retries_left_(options_.retries),
       output_(reactor),
       line_sent_(reactor),
       line_answered_(reactor) {
@@ -60,7 +55,7 @@ CallCommand::CallCommand(Reactor& reactor, CallOptions options, StderrLog& log)
 /// Results go to stdout while replies are read, so that the deadline of a call measures the server
 /// and never the reader of stdout. What was read is printed even if a later call fails.
 Task<ExitCode> CallCommand::run() {
-  deadline_ = deadline_after(Clock::now(), options_.timeout);
+  start_clock();
   reactor_.spawn(output_.run());
   co_await connect();
   ExitCode code = ExitCode::done;
@@ -76,7 +71,7 @@ Task<ExitCode> CallCommand::run() {
   }
   if (failure) {
     input_ = Input::abandoned;
-    client_->interrupt();
+    if (client_) client_->interrupt();
     show_early_replies();
   }
   co_await output_.drained();
@@ -84,55 +79,61 @@ Task<ExitCode> CallCommand::run() {
   co_return code;
 }
 
+void CallCommand::start_clock() {
+  const TimePoint now = Clock::now();
+  AttemptOptions attempt;
+  attempt.mode = options_.wait ? AttemptMode::wait : AttemptMode::retry;
+  attempt.retries = options_.retries;
+  attempt.limit = TimeLimit::after(now, options_.timeout);
+  deadline_ = attempt.limit.when;
+  attempt.attempt_timeout = options_.connect_timeout;
+  attempt.on_new_reason = [this](const std::string& text) { log_.detail(text + " (waiting)"); };
+  attempts_.emplace(reactor_, std::move(attempt));
+}
+
 /// Tries until there is a connection, or as long as the options allow.
 Task<void> CallCommand::connect() {
-  Duration pause = kFirstPause;
-  std::exception_ptr refusal;  // of the last attempt that was not cut short
-  std::string reason;
-  std::string said;
-  for (;;) {
-    const TimePoint limit =
-        std::min(deadline_, deadline_after(Clock::now(), options_.connect_timeout));
-    try {
-      client_ = co_await Client::connect(reactor_, options_.address, limit, options_.max_frame);
-      log_.detail(fmt::format("connected, on {}", options_.address.text));
-      co_return;
-    } catch (const Unreachable& error) {
-      refusal = std::current_exception();
-      reason = error.what();
-    } catch (const TimedOut&) {
-      // That the last attempt had too little time says less than why others failed.
-      if (!refusal || limit < deadline_) throw;
-    }
-    if (!options_.wait && retries_left_-- <= 0) std::rethrow_exception(refusal);
-    if (reason != said) log_.detail(reason + " (waiting)");
-    said = reason;
-    co_await reactor_.sleep_until(std::min(deadline_, Clock::now() + pause));
-    if (Clock::now() >= deadline_) std::rethrow_exception(refusal);
-    pause = std::min<Duration>(pause * 2, kLastPause);
-  }
+  client_ = co_await attempts_->run<std::unique_ptr<Client>>([this](TimeLimit limit) {
+    return Client::connect(reactor_, options_.address, limit, options_.max_frame);
+  });
+  log_.detail(fmt::format("connected, on {}", options_.address.text));
 }
 
 Task<ExitCode> CallCommand::call_once() {
+  std::optional<KeptReply> refusal;
   for (;;) {
-    refuse_unread(kUnasked);
-    queue(options_.params, 1);
-    co_await client_->flush(deadline_);
-    const Reply reply = co_await client_->receive(deadline_);
-    call_answered_by(reply, dialect(), {1, 1}, options_.address.text);
-    refuse_unread(kTooMany);
-    if (!is_worth_retrying(reply)) {
-      co_return options_.list && !reply.is_error() ? list_methods(reply) : show(reply, "");
+    try {
+      if (const auto code = co_await try_call(refusal)) co_return *code;
+    } catch (const TimedOut&) {
+      if (!refusal) throw;
+      // That the last call had too little time says less than why the server refused those before.
+      co_return show(*refusal, "");
     }
-    --retries_left_;
-    co_await reactor_.sleep_until(Clock::now() + kFirstPause);
-    co_await connect();
+    if (!co_await attempts_->pause_before_retry()) co_return show(*refusal, "");
+    client_.reset();
   }
+}
+
+/// Gives nothing when the call may be made again; then `refusal`, which must outlive the task, is
+/// the reply.
+Task<std::optional<ExitCode>> CallCommand::try_call(std::optional<KeptReply>& refusal) {
+  if (!client_) co_await connect();
+  refuse_unread(kUnasked);
+  queue(options_.params, 1);
+  co_await client_->flush(deadline_);
+  const Reply reply = co_await client_->receive(deadline_);
+  call_answered_by(reply, dialect(), {1, 1}, options_.address.text);
+  refuse_unread(kTooMany);
+  if (is_worth_retrying(reply)) {
+    refusal = KeptReply{true, std::string(reply.result), std::string(reply.body)};
+    co_return std::nullopt;
+  }
+  co_return options_.list && !reply.is_error() ? list_methods(reply) : show(reply, "");
 }
 
 /// The server said that it did not run the call, and can be connected to again.
 bool CallCommand::is_worth_retrying(const Reply& reply) const {
-  if (retries_left_ <= 0 || !reply.is_error()) return false;
+  if (!attempts_->has_retry() || !reply.is_error()) return false;
   if (options_.address.kind == Address::Kind::inherited) return false;
   const int code = parse_error_result(reply.result).code;
   return code == static_cast<int>(ErrorCode::busy) ||
@@ -197,17 +198,17 @@ Task<ExitCode> CallCommand::answer_line(const PendingLine& line) {
     if (!reply) reply = co_await client_->receive(line.deadline);
     const std::uint64_t number = number_of(*reply);
     if (number == line.number) co_return show(*reply, place_of(line));
-    early_.insert_or_assign(number, EarlyReply{reply->is_error(), std::string(reply->result),
-                                               std::string(reply->body)});
+    early_.insert_or_assign(
+        number, KeptReply{reply->is_error(), std::string(reply->result), std::string(reply->body)});
   }
 }
 
 std::optional<ExitCode> CallCommand::show_early_reply(const PendingLine& line) {
   const auto found = early_.find(line.number);
   if (found == early_.end()) return std::nullopt;
-  const EarlyReply early = std::move(found->second);
+  const KeptReply early = std::move(found->second);
   early_.erase(found);
-  return show({early.is_error ? "error" : "", early.result, {}, early.body}, place_of(line));
+  return show(early, place_of(line));
 }
 
 /// When a call has failed that others had overtaken: up to the last reply that was read, each line
@@ -317,6 +318,10 @@ ExitCode CallCommand::show(const Reply& reply, const std::string& where) {
   log_.error(fmt::format("{}, on {}{}: {}{}", options_.method, options_.address.text, where, text,
                          last_words(error.data)));
   return ExitCode::negative;
+}
+
+ExitCode CallCommand::show(const KeptReply& kept, const std::string& where) {
+  return show(Reply{kept.is_error ? "error" : "", kept.result, {}, kept.body}, where);
 }
 
 ExitCode CallCommand::list_methods(const Reply& reply) {

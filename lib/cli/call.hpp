@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "async/attempts.hpp"
 #include "async/reactor.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/render.hpp"
@@ -65,13 +66,14 @@ class CallCommand {
     std::string problem;
   };
 
-  /// A reply of JSON-RPC, kept until its turn.
-  struct EarlyReply {
+  /// A reply that is shown later than the next one is read.
+  struct KeptReply {
     bool is_error;
     std::string result;
     std::string body;
   };
 
+  void start_clock();
   Task<void> connect();
   void queue(std::string_view params, std::uint64_t number);
   Task<ExitCode> answer_line(const PendingLine& line);
@@ -81,6 +83,7 @@ class CallCommand {
   std::uint64_t number_of(const Reply& reply) const;
   void refuse_unread(std::string_view why) const;
   Task<ExitCode> call_once();
+  Task<std::optional<ExitCode>> try_call(std::optional<KeptReply>& refusal);
   Task<ExitCode> call_lines();
   Task<void> send_lines();
   Task<void> send_until_end();
@@ -88,6 +91,7 @@ class CallCommand {
   static std::string place_of(const PendingLine& line);
   void show_problem(const PendingLine& line);
   ExitCode show(const Reply& reply, const std::string& where);
+  ExitCode show(const KeptReply& kept, const std::string& where);
   ExitCode list_methods(const Reply& reply);
   bool is_worth_retrying(const Reply& reply) const;
   void print(std::string_view text);
@@ -97,10 +101,10 @@ class CallCommand {
   StderrLog& log_;
   std::unique_ptr<Client> client_;
   TimePoint deadline_ = kNever;
-  int retries_left_;
+  std::optional<Attempts> attempts_;  ///< once the clock runs
   StdoutWriter output_;
   std::deque<PendingLine> pending_;
-  std::map<std::uint64_t, EarlyReply> early_;
+  std::map<std::uint64_t, KeptReply> early_;  ///< of JSON-RPC, until their turn
   std::uint64_t line_count_ = 0;
   Input input_ = Input::open;
   std::exception_ptr input_failure_;

@@ -7,13 +7,12 @@
 
 #include <algorithm>
 
+#include "async/attempts.hpp"
+#include "async/connect.hpp"
 #include "os/error.hpp"
 
 namespace handoff {
 namespace {
-
-/// Between two looks for a socket that is not there yet.
-constexpr auto kPause = std::chrono::milliseconds(20);
 
 /// Between two attempts to accept, when it is this system that refuses.
 constexpr auto kAcceptPause = std::chrono::milliseconds(100);
@@ -60,6 +59,7 @@ Address parse_socket(std::string_view word, int dash) {
 Exchange::Exchange(Reactor& reactor, ExchangeOptions options, StderrLog& log)
     : reactor_(reactor),
       options_(std::move(options)),
+      log_(log),
       judge_(options_.allowed_uids),
       report_refused_(reactor, [&log](std::string_view line) { log.error(line); }),
       deadline_(deadline_after(Clock::now(), options_.timeout)),
@@ -142,18 +142,21 @@ Accepted Exchange::try_to_accept() const {
   return try_accept(listening_fd());
 }
 
+/// The deadline is that of everything, so that waiting until it has passed is a timeout, whatever
+/// the last attempt has failed with.
 Task<Fd> Exchange::connect() {
-  for (;;) {
-    try {
-      Connection connection = co_await connect_to(reactor_, options_.socket, deadline_);
-      co_return std::move(connection.socket);
-    } catch (const Unreachable&) {
-      if (!options_.wait) throw;
-    }
-    if (Clock::now() >= deadline_) {
-      throw TimedOut(fmt::format("wait, on {}: timed out", name()));
-    }
-    co_await reactor_.sleep_until(std::min(deadline_, Clock::now() + kPause));
+  AttemptOptions attempt;
+  attempt.mode = options_.wait ? AttemptMode::wait : AttemptMode::retry;
+  attempt.limit = {deadline_, options_.timeout};
+  attempt.on_new_reason = [this](const std::string& text) { log_.detail(text + " (waiting)"); };
+  Attempts attempts(reactor_, std::move(attempt));
+  try {
+    Connection connection = co_await attempts.run<Connection>(
+        [this](TimeLimit limit) { return connect_to(reactor_, options_.socket, limit); });
+    co_return std::move(connection.socket);
+  } catch (const Unreachable& error) {
+    if (Clock::now() < deadline_) throw;
+    throw TimedOut(error.what());
   }
 }
 
@@ -181,8 +184,8 @@ bool Exchange::is_welcome(int connection) {
 void Exchange::check_listener(int socket) const {
   const auto refused = judge_.refuse(socket);
   if (!refused) return;
-  throw Unreachable(fmt::format("connect, on {}: user {} listens there ({})", name(), refused->uid,
-                                refused->remedy()));
+  throw Unreachable(fmt::format("cannot connect to {}: user {} listens there ({})", name(),
+                                refused->uid, refused->remedy()));
 }
 
 void Exchange::stop() {

@@ -69,6 +69,7 @@ class Exchange {
 
   Reactor& reactor_;
   ExchangeOptions options_;
+  StderrLog& log_;
   PeerJudge judge_;
   LimitedLine report_refused_;
   TimePoint deadline_;

@@ -7,6 +7,7 @@
 #include <array>
 #include <csignal>
 
+#include "async/connect.hpp"
 #include "os/error.hpp"
 #include "os/listen_on_all.hpp"
 #include "os/parse_number.hpp"
@@ -125,7 +126,8 @@ Task<Fd> SendCommand::open(const Source& source) {
     }
     case Source::Kind::tcp_connect: {
       const Address address = parse_for("--tcp-connect", source.word, parse_tcp);
-      Connection connection = co_await connect_to(reactor_, address, deadline_);
+      const TimeLimit limit{deadline_, options_.exchange.timeout};
+      Connection connection = co_await connect_to(reactor_, address, limit);
       set_nonblocking(connection.socket.get(), false);
       co_return std::move(connection.socket);
     }

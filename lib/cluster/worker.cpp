@@ -10,6 +10,7 @@
 #include <memory>
 #include <numeric>
 
+#include "async/attempts.hpp"
 #include "async/stream.hpp"
 #include "os/error.hpp"
 #include "os/listen_on_all.hpp"
@@ -218,7 +219,7 @@ Task<void> Worker::run_joined(Address address, Duration wait) {
 /// plain form ends in the same way when its master stops, and then it gives no descriptor.
 Task<Fd> Worker::join_again(const Address& address, Duration wait, bool is_full) {
   try {
-    co_return co_await connect_to_master(address);
+    co_return co_await connect_to_master(address, TimeLimit::after(Clock::now(), kJoinTimeout));
   } catch (const Unreachable&) {
     // It may have been killed a moment ago, and there may be another one soon.
   }
@@ -246,19 +247,20 @@ void Worker::master_heard() {
   if (joined_) report_joined_(fmt::format("joined, on {}", join_name_));
 }
 
+/// Gives no channel when a signal has ended the wait.
 Task<Fd> Worker::wait_for_master(const Address& address, Duration wait) {
-  const TimePoint limit = Clock::now() + wait;
-  for (;;) {
-    std::exception_ptr error;
-    try {
-      co_return co_await connect_to_master(address);
-    } catch (const Unreachable&) {
-      error = std::current_exception();
-    }
-    if (leaving_) co_return Fd();
-    if (Clock::now() >= limit) std::rethrow_exception(error);
-    co_await reactor_.sleep_until(reactor_.now() + kJoinPause);
-  }
+  AttemptOptions options;
+  options.mode = wait > Duration::zero() ? AttemptMode::wait : AttemptMode::retry;
+  options.limit = TimeLimit::after(Clock::now(), wait);
+  options.attempt_timeout = kJoinTimeout;
+  options.on_new_reason = [this](const std::string& text) {
+    report_(Severity::detail, text + " (waiting)");
+  };
+  Attempts attempts(reactor_, std::move(options));
+  const auto attempt = [&](TimeLimit limit) { return connect_to_master(address, limit); };
+  Raced<Fd> joined =
+      co_await race(reactor_, attempts.run<Fd>(attempt), kNever, &waiting_for_master_);
+  co_return std::move(joined.value).value_or(Fd());
 }
 
 void Worker::master_gone() {
@@ -266,16 +268,18 @@ void Worker::master_gone() {
   drain({.give_back = false, .join_again = true});
 }
 
-/// The socket's type is the master's choice.
-Task<Fd> Worker::connect_to_master(const Address& address) {
-  const TimePoint limit = deadline_after(Clock::now(), kJoinTimeout);
+/// The socket's type is the master's choice: one of another type may speak the plain form.
+Task<Fd> Worker::connect_to_master(const Address& address, TimeLimit limit) {
   try {
-    Connection full = co_await connect_to(reactor_, address, limit, SOCK_SEQPACKET);
+    Connection full = co_await connect_to(reactor_, address, limit, {.type = SOCK_SEQPACKET});
     co_return std::move(full.socket);
-  } catch (const Unreachable&) {
-    // It may speak the plain form.
+  } catch (const CannotConnect& error) {
+    // An abstract name of another type is not found.
+    const int number = error.failure().error_number;
+    const bool is_abstract = address.kind == Address::Kind::abstract;
+    if (number != EPROTOTYPE && !(is_abstract && number == ECONNREFUSED)) throw;
   }
-  Connection plain = co_await connect_to(reactor_, address, limit, SOCK_STREAM);
+  Connection plain = co_await connect_to(reactor_, address, limit, {.type = SOCK_STREAM});
   co_return std::move(plain.socket);
 }
 
@@ -430,6 +434,7 @@ Task<void> Worker::watch_signals() {
       }
       cut_short_ = leaving_;
       leaving_ = true;
+      waiting_for_master_.cancel();
       changed_.set();
       if (link_) {
         leave();

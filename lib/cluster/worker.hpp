@@ -11,8 +11,10 @@
 #include <string>
 #include <vector>
 
+#include "async/connect.hpp"
 #include "async/limited_line.hpp"
 #include "async/mailbox.hpp"
+#include "async/race.hpp"
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
 #include "cluster/acceptor.hpp"
@@ -80,7 +82,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   bool limits_requests() const { return options_.max_requests != WorkerOptions().max_requests; }
   void drain_services(bool give_back);
   Task<void> serve_channel(Fd channel, std::vector<Fd> listeners = {});
-  Task<Fd> connect_to_master(const Address& address);
+  Task<Fd> connect_to_master(const Address& address, TimeLimit limit);
   Task<Fd> join_again(const Address& address, Duration wait, bool is_full);
   void check_master(int channel) const;
   Task<Fd> wait_for_master(const Address& address, Duration wait);
@@ -134,6 +136,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   Event changed_;  ///< a connection has ended, or the drain has begun or is over
   TimePoint drained_by_ = kNever;
   std::optional<Alarm> drain_alarm_;
+  Cancellation waiting_for_master_;  ///< ended by a signal
   std::string join_name_;  ///< the socket of the master that it joins, as the user wrote it
   bool joined_ = false;
   bool join_again_ = false;

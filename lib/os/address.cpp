@@ -3,7 +3,7 @@
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
-#include <netdb.h>
+#include <net/if.h>
 
 #include <algorithm>
 #include <charconv>
@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "os/error.hpp"
+#include "os/host_lookup.hpp"
 
 namespace handoff {
 namespace {
@@ -80,6 +81,19 @@ Address parse_tcp(std::string_view text) {
   return address;
 }
 
+/// The number of the interface that is the zone of an IPv6 address: "eth0" or "2". 0 when there is
+/// no such interface.
+std::uint32_t zone_number(const std::string& zone) {
+  const std::uint32_t index = if_nametoindex(zone.c_str());
+  return index != 0 ? index : parse_number<std::uint32_t>(zone).value_or(0);
+}
+
+std::string zone_text(std::uint32_t number) {
+  char name[IF_NAMESIZE] = "";
+  if (if_indextoname(number, name) != nullptr) return name;
+  return fmt::format_int(number).str();
+}
+
 /// Numeric hosts are tried before getaddrinfo: loading the name service costs a short-lived
 /// program more than all else it does.
 std::optional<SocketAddress> numeric_address(const std::string& host, std::uint16_t port) {
@@ -90,12 +104,17 @@ std::optional<SocketAddress> numeric_address(const std::string& host, std::uint1
     return SocketAddress(reinterpret_cast<const sockaddr*>(&v4), sizeof v4);
   }
   sockaddr_in6 v6{};
-  if (inet_pton(AF_INET6, host.c_str(), &v6.sin6_addr) == 1) {
-    v6.sin6_family = AF_INET6;
-    v6.sin6_port = htons(port);
-    return SocketAddress(reinterpret_cast<const sockaddr*>(&v6), sizeof v6);
+  const auto percent = host.find('%');
+  if (inet_pton(AF_INET6, host.substr(0, percent).c_str(), &v6.sin6_addr) != 1) {
+    return std::nullopt;
   }
-  return std::nullopt;
+  if (percent != std::string::npos) {
+    v6.sin6_scope_id = zone_number(host.substr(percent + 1));
+    if (v6.sin6_scope_id == 0) return std::nullopt;
+  }
+  v6.sin6_family = AF_INET6;
+  v6.sin6_port = htons(port);
+  return SocketAddress(reinterpret_cast<const sockaddr*>(&v6), sizeof v6);
 }
 
 }  // namespace
@@ -166,6 +185,9 @@ std::string SocketAddress::text() const {
         return fmt::format("{}:{}", host, port());
       }
       inet_ntop(AF_INET6, &storage_.v6.sin6_addr, host, sizeof host);
+      if (const std::uint32_t zone = storage_.v6.sin6_scope_id; zone != 0) {
+        return fmt::format("[{}%{}]:{}", host, zone_text(zone), port());
+      }
       return fmt::format("[{}]:{}", host, port());
     case AF_UNIX: {
       if (size_ <= kPathOffset) return "unix";
@@ -211,25 +233,20 @@ Address Address::parse(std::string_view text) {
   return address;
 }
 
-std::vector<SocketAddress> Address::resolve() const {
-  if (kind == Kind::unix_path) return {SocketAddress::unix_path(name)};
-  if (kind == Kind::abstract) return {SocketAddress::unix_abstract(name)};
-  if (const auto numeric = numeric_address(host, port)) return {*numeric};
+std::optional<SocketAddress> Address::without_lookup() const {
+  if (kind == Kind::unix_path) return SocketAddress::unix_path(name);
+  if (kind == Kind::abstract) return SocketAddress::unix_abstract(name);
+  return numeric_address(host, port);
+}
 
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  const int error = getaddrinfo(host.c_str(), nullptr, &hints, &found);
-  if (error != 0) {
-    throw Unreachable(fmt::format("look up, on {}: {}", text, gai_strerror(error)));
+std::vector<SocketAddress> Address::resolve() const {
+  if (const auto known = without_lookup()) return {*known};
+  HostLookup found = look_up_host(host);
+  if (found.failure) {
+    throw Unreachable(fmt::format("cannot look up {}: {}", host, found.failure->reason));
   }
-  std::vector<SocketAddress> addresses;
-  for (const addrinfo* entry = found; entry != nullptr; entry = entry->ai_next) {
-    addresses.emplace_back(entry->ai_addr, entry->ai_addrlen);
-    addresses.back().set_port(port);
-  }
-  freeaddrinfo(found);
-  return addresses;
+  for (SocketAddress& address : found.addresses) address.set_port(port);
+  return std::move(found.addresses);
 }
 
 }  // namespace handoff

@@ -6,6 +6,7 @@
 #include <sys/un.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,8 +31,9 @@ class SocketAddress {
   /// 0 for a Unix address.
   std::uint16_t port() const;
   void set_port(std::uint16_t port);
-  /// "127.0.0.1:8080", "[::1]:8080", "/run/x.sock", "@name", "unix" for an unnamed peer. An IPv4
-  /// address that is mapped into IPv6, as a listener for both has them, is an IPv4 address.
+  /// "127.0.0.1:8080", "[::1]:8080", "[fe80::1%eth0]:8080", "/run/x.sock", "@name", "unix" for an
+  /// unnamed peer. An IPv4 address that is mapped into IPv6, as a listener for both has them, is an
+  /// IPv4 address.
   std::string text() const;
 
  private:
@@ -46,7 +48,7 @@ class SocketAddress {
 
 /// An address as a person writes it: where to listen or to connect.
 ///
-///     host:port   [v6]:port   :port (127.0.0.1)   unix:/path   /path   ./path
+///     host:port   [v6]:port   [v6%zone]:port   :port (127.0.0.1)   unix:/path   /path   ./path
 ///     @abstract   fd:N        exec:COMMAND
 struct Address {
   enum class Kind { tcp, unix_path, abstract, inherited, exec };
@@ -61,9 +63,12 @@ struct Address {
   /// Throws InvalidArgument, "TEXT: what is wrong and how it is written".
   static Address parse(std::string_view text);
 
+  /// The only kernel address, if no name has to be looked up for it: that of a Unix socket or of a
+  /// numeric host. Only for tcp, unix_path and abstract.
+  std::optional<SocketAddress> without_lookup() const;
   /// The kernel addresses behind it (a host name can have several), best first. Only for tcp,
-  /// unix_path and abstract. Blocks while a name is looked up; a numeric host never blocks.
-  /// Throws Unreachable when the name is not known.
+  /// unix_path and abstract. Blocks while a name is looked up (see Resolver for a way that does
+  /// not); a numeric host never blocks. Throws Unreachable when the name is not known.
   std::vector<SocketAddress> resolve() const;
 };
 

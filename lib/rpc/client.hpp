@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "async/connect.hpp"
 #include "async/exec_child.hpp"
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
@@ -42,7 +43,7 @@ class Client {
  public:
   /// Connects; see connect_to for what it throws. `address` must outlive the task.
   static Task<std::unique_ptr<Client>> connect(Reactor& reactor, const Address& address,
-                                               TimePoint deadline,
+                                               TimeLimit limit,
                                                std::uint32_t max_frame = frame::kDefaultMaxBody);
 
   Client(Reactor& reactor, Connection connection, std::string name, std::uint32_t max_frame);

@@ -153,8 +153,8 @@ Task<Result> Forward::Link::call(const Call& call, bool& lost) {
 Task<void> Forward::Link::run(std::shared_ptr<Link> self) {
   if (self->closed_) co_return;
   try {
-    const TimePoint limit =
-        deadline_after(self->reactor_.now(), self->owner_->options_.connect_timeout);
+    const TimeLimit limit =
+        TimeLimit::after(self->reactor_.now(), self->owner_->options_.connect_timeout);
     std::unique_ptr<Client> client = co_await Client::connect(
         self->reactor_, self->owner_->address_, limit, self->owner_->options_.max_frame);
     if (self->closed_) co_return;
@@ -233,7 +233,10 @@ void Forward::Link::close(ErrorCode code, const std::string& message) {
 }
 
 Forward::Forward(Reactor& reactor, Address address, ForwardOptions options)
-    : reactor_(reactor), address_(std::move(address)), options_(options) {}
+    : reactor_(reactor),
+      address_(std::move(address)),
+      options_(options),
+      backoff_(options.first_pause, options.last_pause) {}
 
 Forward::~Forward() {
   for (const std::shared_ptr<Link>& link : std::exchange(links_, {})) link->abandon();
@@ -289,13 +292,12 @@ std::shared_ptr<Forward::Link> Forward::take_link(Result& problem) {
 
 void Forward::connected() {
   problem_.clear();
-  pause_ = Duration::zero();
+  backoff_.reset();
 }
 
 void Forward::failed(const std::string& problem) {
   problem_ = problem;
-  pause_ = std::clamp(pause_ * 2, options_.first_pause, options_.last_pause);
-  next_attempt_ = Clock::now() + pause_;
+  next_attempt_ = Clock::now() + backoff_.next();
 }
 
 void Forward::forget(const Link& link) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "async/backoff.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "os/address.hpp"
@@ -63,7 +64,7 @@ class Forward {
   std::vector<std::shared_ptr<Link>> links_;
   std::string problem_;      ///< why the server can't be connected to; empty while it can
   bool echoes_ids_ = false;  ///< the server has given an id back
-  Duration pause_{};
+  Backoff backoff_;
   TimePoint next_attempt_{};
 };
 

@@ -37,7 +37,7 @@ void PingOptions::check(const std::vector<Address>& addresses) const {
     if (address.kind != Address::Kind::inherited) continue;
     if (reconnect || wait_until_up || connections > 1) {
       throw InvalidArgument(
-          fmt::format("connect, on {}: a descriptor can't be connected again, "
+          fmt::format("cannot connect to {}: a descriptor can't be connected again, "
                       "so it has one connection",
                       address.text));
     }

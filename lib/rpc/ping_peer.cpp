@@ -6,7 +6,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "async/stream.hpp"
+#include "async/attempts.hpp"
+#include "async/connect.hpp"
 #include "os/error.hpp"
 #include "os/socket.hpp"
 #include "wire/frame.hpp"
@@ -14,8 +15,11 @@
 namespace handoff {
 namespace {
 
-constexpr Duration kShortestWait = std::chrono::milliseconds(10);
-constexpr Duration kLongestWait = std::chrono::milliseconds(200);
+/// The part of a message that stands after "call, on NAME: ".
+std::string reason_in(std::string_view text, std::string_view name) {
+  const std::string prefix = fmt::format("call, on {}: ", name);
+  return std::string(text.starts_with(prefix) ? text.substr(prefix.size()) : text);
+}
 
 }  // namespace
 
@@ -23,17 +27,18 @@ PingPeer::PingPeer(PingRun& run, Address address, PingResult& result)
     : run_(run),
       address_(std::move(address)),
       result_(result),
-      why_not_(fmt::format("connect, on {}: no answer", address_.text)) {}
+      attempt_(cannot_connect_to(address_)),
+      reason_(no_answer().reason) {}
 
-Task<std::unique_ptr<Client>> PingPeer::connect(TimePoint deadline) {
+Task<std::unique_ptr<Client>> PingPeer::connect(TimeLimit limit) {
   if (used_up_) {
-    throw Unreachable(
-        fmt::format("connect, on {}: a descriptor can't be connected again", address_.text));
+    throw CannotConnect(cannot_connect_to(address_),
+                        {0, "a descriptor can't be connected again", Outlook::permanent});
   }
   used_up_ = address_.kind == Address::Kind::inherited;
   const TimePoint start = Clock::now();
-  const TimePoint limit = deadline_after(start, run_.options.connect_timeout);
-  Connection connection = co_await connect_to(run_.reactor, address_, std::min(deadline, limit));
+  limit = earlier(limit, TimeLimit::after(start, run_.options.connect_timeout));
+  Connection connection = co_await connect_to(run_.reactor, address_, limit);
   if (!reached_) note_first(connection.socket.get(), Clock::now() - start);
   co_return std::make_unique<Client>(run_.reactor, std::move(connection), address_.text,
                                      frame::kDefaultMaxBody);
@@ -52,47 +57,70 @@ void PingPeer::note_first(int socket, Duration time) {
   address_ = std::move(numeric);
 }
 
-Task<std::unique_ptr<Client>> PingPeer::try_first_connection(std::string_view ping_params) {
-  std::unique_ptr<Client> client = co_await connect(kNever);
-  if (run_.options.wait_until_up) {
-    // The kernel takes connections before the server does. Any reply will do.
-    client->queue("ping", ping_params);
-    co_await client->flush(kNever);
-    [[maybe_unused]] const Reply reply = co_await client->receive(kNever);
+Task<std::unique_ptr<Client>> PingPeer::try_first_connection(std::string_view ping_params,
+                                                             TimeLimit limit) {
+  try {
+    std::unique_ptr<Client> client = co_await connect(limit);
+    if (run_.options.wait_until_up) co_await await_reply(*client, ping_params);
+    co_return client;
+  } catch (const CannotConnect& error) {
+    attempt_ = error.attempt();
+    reason_ = error.failure().reason;
+    throw;
+  } catch (const ConnectTimedOut& error) {
+    attempt_ = error.attempt();
+    reason_ = error.reason();
+    throw;
+  } catch (const SystemError& error) {
+    if (run_.alone && !run_.options.wait_until_up) throw;  // nothing else can be done
+    attempt_ = cannot_connect_to(address_);
+    reason_ = error.what();
+    throw CannotConnect(attempt_, {error.error_number(), reason_, Outlook::may_change});
   }
-  co_return client;
+}
+
+/// The kernel takes connections before the server does. Any reply will do.
+Task<void> PingPeer::await_reply(Client& client, std::string_view ping_params) {
+  attempt_ = fmt::format("no reply from {}", address_.text);
+  reason_ = "the connection is accepted, and nothing arrives";
+  try {
+    client.queue("ping", ping_params);
+    co_await client.flush(kNever);
+    [[maybe_unused]] const Reply reply = co_await client.receive(kNever);
+  } catch (const ConnectionLost& error) {
+    throw CannotConnect(attempt_, {0, reason_in(error.what(), address_.text), Outlook::may_change});
+  }
 }
 
 Task<std::unique_ptr<Client>> PingPeer::reach(std::string_view ping_params) {
   bool waiting = false;
-  for (Duration wait = kShortestWait;; wait = std::min(2 * wait, kLongestWait)) {
-    try {
-      std::unique_ptr<Client> client = co_await try_first_connection(ping_params);
-      co_return client;
-    } catch (const NoLocalPort& error) {
-      if (!run_.options.wait_until_up) throw;
-      why_not_ = error.what();
-    } catch (const Unreachable& error) {
-      why_not_ = error.what();
-    } catch (const TimedOut& error) {
-      why_not_ = error.what();
-    } catch (const ConnectionLost& error) {
-      why_not_ = error.what();
-    } catch (const SystemError& error) {
-      if (run_.alone && !run_.options.wait_until_up) throw;  // nothing else can be done
-      why_not_ = error.what();
-    }
-    if (!run_.options.wait_until_up) {
-      if (run_.alone) throw Unreachable(why_not_);
-      co_return nullptr;  // its probes will say why
-    }
+  AttemptOptions options;
+  options.mode = run_.options.wait_until_up ? AttemptMode::wait : AttemptMode::retry;
+  options.on_new_reason = [this, &waiting](const std::string& text) {
     if (std::exchange(waiting, true)) {
-      run_.observer.on_detail(why_not_);
+      run_.observer.on_detail(text + " (waiting)");
     } else {
-      run_.observer.on_waiting(why_not_ + " (waiting)");
+      run_.observer.on_waiting(text + " (waiting)");
     }
-    co_await run_.reactor.sleep_until(Clock::now() + wait);
+  };
+  Attempts attempts(run_.reactor, std::move(options));
+  std::string why_not;
+  try {
+    co_return co_await attempts.run<std::unique_ptr<Client>>(
+        [&](TimeLimit limit) { return try_first_connection(ping_params, limit); });
+  } catch (const NoLocalPort&) {
+    throw;
+  } catch (const Unreachable& error) {
+    why_not = error.what();
+  } catch (const TimedOut& error) {
+    why_not = error.what();
   }
+  if (run_.alone) throw Unreachable(why_not);
+  co_return nullptr;  // its probes will say why
+}
+
+std::string PingPeer::why_not_within(Duration waited) const {
+  return fmt::format("{} within {}: {}", attempt_, duration_text(waited), reason_);
 }
 
 }  // namespace handoff

@@ -325,7 +325,7 @@ void PingTarget::resume() {
 }
 
 void PingTarget::give_up() {
-  unreachable(peer_.why_not() + " (until the deadline)");
+  unreachable(peer_.why_not_within(run_.options.deadline));
 }
 
 void PingTarget::finish() {

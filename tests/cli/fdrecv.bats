@@ -155,9 +155,9 @@ Usage: fdrecv \[options\] \[SOCKET\]
 
 @test "nobody at SOCKET is status 3 with -c" {
   tool fdrecv -c ./none
-  expect 3 '' 'fdrecv: connect, on ./none: No such file or directory'
+  expect 3 '' 'fdrecv: cannot connect to ./none: No such file or directory'
   tool fdrecv -c "@handoff-none-$$"
-  expect 3 '' "fdrecv: connect, on @handoff-none-$$: Connection refused"
+  expect 3 '' "fdrecv: cannot connect to @handoff-none-$$: Connection refused"
 }
 
 @test "a folder that is not there is a failure" {

@@ -157,12 +157,12 @@ Usage: fdsend \[options\] SOCKET \[FD\.\.\.\].*--timeout T .*' ''
 
 @test "nobody at SOCKET is status 3" {
   tool fdsend ./none
-  expect 3 '' 'fdsend: connect, on ./none: No such file or directory'
+  expect 3 '' 'fdsend: cannot connect to ./none: No such file or directory'
   tool fdsend "@handoff-none-$$"
-  expect 3 '' "fdsend: connect, on @handoff-none-$$: Connection refused"
+  expect 3 '' "fdsend: cannot connect to @handoff-none-$$: Connection refused"
   echo text >file
   tool fdsend ./file
-  expect 3 '' 'fdsend: connect, on ./file: Connection refused'
+  expect 3 '' 'fdsend: cannot connect to ./file: Connection refused (the file is no socket)'
 }
 
 @test "a path is taken with and without unix: and ./" {
@@ -184,7 +184,7 @@ Usage: fdsend \[options\] SOCKET \[FD\.\.\.\].*--timeout T .*' ''
 
 @test "--wait waits for the socket, and gives up at the deadline" {
   tool fdsend --wait -t 60ms ./s </dev/null
-  expect 124 '' 'fdsend: wait, on ./s: timed out'
+  expect 124 '' 'fdsend: cannot connect to ./s within 60ms: No such file or directory'
   echo text >file
   start send fdsend --wait ./s <file
   tool fdrecv ./s
@@ -326,7 +326,7 @@ Usage: fdsend \[options\] SOCKET \[FD\.\.\.\].*--timeout T .*' ''
   local address
   address=$(jq -r .local <<<"$output")
   tool fdsend --tcp-connect "$address" ./s
-  expect 3 '' "fdsend: connect, on $address: Connection refused"
+  expect 3 '' "fdsend: cannot connect to $address: Connection refused"
   tool fdsend --tcp-connect nowhere ./s
   expect_match 2 '' 'fdsend: --tcp-connect nowhere: no port: .*'
 }
@@ -471,5 +471,5 @@ Usage: fdsend \[options\] SOCKET \[FD\.\.\.\].*--timeout T .*' ''
   arrives line
   exec 7>&-
   tool bash -c 'exec fdsend ./s 0 <&-'
-  expect_match 3 '' 'fdsend: connect, on \./s: .*'
+  expect_match 3 '' 'fdsend: cannot connect to \./s: .*'
 }

@@ -425,23 +425,23 @@ NEITHER="neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '\"text\"'
 
 @test "an address where nobody listens can't be reached" {
   tool rpc-call ./none ping
-  expect 3 '' 'rpc-call: connect, on ./none: No such file or directory'
+  expect 3 '' 'rpc-call: cannot connect to ./none: No such file or directory'
   start_worker
   stop worker KILL
   tool rpc-call ./w ping
-  expect 3 '' 'rpc-call: connect, on ./w: Connection refused'
+  expect 3 '' 'rpc-call: cannot connect to ./w: Connection refused'
 }
 
 @test "a TCP port where nobody listens can't be reached" {
   start server python3 "$SUPPORT/scripted_server.py" --late 127.0.0.1:0 silent
   said server '^bound'
   tool rpc-call ":$(port_of server)" ping
-  expect 3 '' "rpc-call: connect, on 127.0.0.1:$(port_of server): Connection refused"
+  expect 3 '' "rpc-call: cannot connect to 127.0.0.1:$(port_of server): Connection refused"
 }
 
 @test "after so many retries an address that can't be reached still can't" {
   tool rpc-call --retry 2 ./none ping
-  expect 3 '' 'rpc-call: connect, on ./none: No such file or directory'
+  expect 3 '' 'rpc-call: cannot connect to ./none: No such file or directory'
 }
 
 @test "--retry reaches a server whose port opens later" {
@@ -492,7 +492,7 @@ NEITHER="neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '\"text\"'
 
 @test "--wait ends with the timeout" {
   tool rpc-call --wait -t 200ms ./none ping
-  expect 3 '' 'rpc-call: connect, on ./none: No such file or directory'
+  expect 3 '' 'rpc-call: cannot connect to ./none within 200ms: No such file or directory'
 }
 
 @test "at the deadline the reason is why the last attempt failed, over TCP too" {
@@ -501,7 +501,8 @@ NEITHER="neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '\"text\"'
   local option
   for option in --wait --retry=1000; do
     tool rpc-call "$option" -t 200ms ":$(port_of server)" ping
-    expect 3 '' "rpc-call: connect, on 127.0.0.1:$(port_of server): Connection refused"
+    expect 3 '' \
+      "rpc-call: cannot connect to 127.0.0.1:$(port_of server) within 200ms: Connection refused"
   done
 }
 
@@ -509,18 +510,19 @@ NEITHER="neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '\"text\"'
   start call rpc-call --wait -t 2s ./s ping
   start server python3 "$SUPPORT/scripted_server.py" ./s deaf
   finish call
-  expect_match 3 '' 'rpc-call: connect, on \./s: (No such file or directory|Connection refused)'
+  expect_match 3 '' \
+    'rpc-call: cannot connect to \./s within 2s: (No such file or directory|Connection refused)'
 }
 
 @test "-v says what is waited for, each new reason once, and that there is a connection" {
   start call rpc-call -v --wait ./s echo
-  said call '^rpc-call: connect, on \./s: No such file or directory \(waiting\)$'
+  said call '^rpc-call: cannot connect to \./s: No such file or directory \(waiting\)$'
   start server python3 "$SUPPORT/scripted_server.py" --late ./s 'reply:{"out":"echo","result":1}'
-  said call '^rpc-call: connect, on \./s: Connection refused \(waiting\)$'
+  said call '^rpc-call: cannot connect to \./s: Connection refused \(waiting\)$'
   kill -USR1 "${pid[server]}"
   finish call
-  expect 0 1 'rpc-call: connect, on ./s: No such file or directory (waiting)
-rpc-call: connect, on ./s: Connection refused (waiting)
+  expect 0 1 'rpc-call: cannot connect to ./s: No such file or directory (waiting)
+rpc-call: cannot connect to ./s: Connection refused (waiting)
 rpc-call: connected, on ./s'
 }
 
@@ -543,7 +545,8 @@ rpc-call: connected, on ./s'
 @test "a server that never accepts is a timeout of connecting" {
   start_server ./s deaf
   tool rpc-call --connect-timeout 200ms ./s echo
-  expect 124 '' 'rpc-call: connect, on ./s: timed out'
+  expect 124 '' \
+    "rpc-call: cannot connect to ./s within 200ms: the listener's backlog is full"
 }
 
 @test "half a reply is a timeout" {

@@ -530,7 +530,7 @@ rpc-master: worker 1, pid [0-9]+: left, exit status 0'
   kill -TERM "${pid[master]}"
   eventually test ! -e m
   tool rpc-call ./m ping
-  expect 3 '' 'rpc-call: connect, on ./m: No such file or directory'
+  expect 3 '' 'rpc-call: cannot connect to ./m: No such file or directory'
   open_gate
   finish call
   expect 0 true ''

@@ -179,7 +179,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
   tool rpc-ping -c 1 "$address"
   [ "$status" -eq 3 ]
   [ -z "$output" ]
-  [ "$stderr" = "rpc-ping: connect, on $address: Connection refused" ]
+  [ "$stderr" = "rpc-ping: cannot connect to $address: Connection refused" ]
 }
 
 @test "with -J an address that can't be reached has a summary too" {
@@ -188,11 +188,11 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
   }
   address=$(closed_address)
   tool rpc-ping -J -c 1 "$address"
-  expect 3 "$(summary_of "$address")" "rpc-ping: connect, on $address: Connection refused"
+  expect 3 "$(summary_of "$address")" "rpc-ping: cannot connect to $address: Connection refused"
   tool rpc-ping -J -q -x -w 0.05 "$address" ./none.sock
   expect 3 "$(summary_of "$address"; echo; summary_of ./none.sock)" \
-    "rpc-ping: connect, on $address: Connection refused (until the deadline)
-rpc-ping: connect, on ./none.sock: No such file or directory (until the deadline)"
+    "rpc-ping: cannot connect to $address within 50ms: Connection refused
+rpc-ping: cannot connect to ./none.sock within 50ms: No such file or directory"
 }
 
 @test "of several addresses, one where nobody listens makes status 3, and the others are pinged" {
@@ -202,7 +202,7 @@ rpc-ping: connect, on ./none.sock: No such file or directory (until the deadline
   [ "$status" -eq 3 ]
   [ "$(count_lines "^pong from $address: ")" -eq 2 ]
   [ "$(count_lines '^2 sent, 0 received, 100% loss')" -eq 1 ]
-  line="rpc-ping: connect, on $nobody: Connection refused"
+  line="rpc-ping: cannot connect to $nobody: Connection refused"
   [ "$stderr" = "$line"$'\n'"$line" ]
 }
 
@@ -211,7 +211,7 @@ rpc-ping: connect, on ./none.sock: No such file or directory (until the deadline
   tool rpc-ping -c 4 -i 0.2 "$address"
   [ "$status" -eq 0 ]
   [ "$(count_lines '^4 sent, 2 received, 50% loss')" -eq 1 ]
-  line="rpc-ping: connect, on $address: Connection refused"
+  line="rpc-ping: cannot connect to $address: Connection refused"
   [ "$stderr" = "$line"$'\n'"$line" ]
 }
 
@@ -318,7 +318,7 @@ rpc-ping: connect, on ./none.sock: No such file or directory (until the deadline
 
 @test "-x waits until the server is up" {
   start ping rpc-ping -v -x -c 1 ./late.sock
-  said ping '^rpc-ping: connect, on \./late\.sock: No such file or directory$'
+  said ping '^rpc-ping: cannot connect to \./late\.sock: No such file or directory \(waiting\)$'
   [ ! -s ping.out ]
   serve --unix ./late.sock
   finish ping
@@ -328,8 +328,8 @@ rpc-ping: connect, on ./none.sock: No such file or directory (until the deadline
 
 @test "-x says once for each address why it waits, and nothing with -q" {
   start ping rpc-ping -x -c 1 ./late.sock ./later.sock
-  said ping '^rpc-ping: connect, on \./late\.sock: No such file or directory \(waiting\)$'
-  said ping '^rpc-ping: connect, on \./later\.sock: No such file or directory \(waiting\)$'
+  said ping '^rpc-ping: cannot connect to \./late\.sock: No such file or directory \(waiting\)$'
+  said ping '^rpc-ping: cannot connect to \./later\.sock: No such file or directory \(waiting\)$'
   start quiet rpc-ping -x -q -c 1 ./later.sock
   serve --unix ./late.sock
   eventually lines_match ping.out '^pong from \./late\.sock: ' 1
@@ -345,8 +345,8 @@ rpc-ping: connect, on ./none.sock: No such file or directory (until the deadline
 @test "-x gives up at -w: status 3" {
   address=$(closed_address)
   tool rpc-ping -x -w 0.05 "$address"
-  expect 3 '' "rpc-ping: connect, on $address: Connection refused (waiting)
-rpc-ping: connect, on $address: Connection refused (until the deadline)"
+  expect 3 '' "rpc-ping: cannot connect to $address: Connection refused (waiting)
+rpc-ping: cannot connect to $address within 50ms: Connection refused"
 }
 
 @test "INT prints the summary, QUIT the status so far" {
@@ -417,7 +417,7 @@ rpc-ping: connect, on $address: Connection refused (until the deadline)"
   refuses '--interval x: write a duration such as 250ms, 2s, 1m or 1h' rpc-ping -i x :1
   refuses '--timeout -1: write a duration such as 250ms, 2s, 1m or 1h' rpc-ping -W -1 :1
   refuses 'in-flight, on reconnect: a connection has one probe then' rpc-ping --reconnect -P 2 :1
-  refuses "connect, on fd:7: a descriptor can't be connected again, so it has one connection" \
+  refuses "cannot connect to fd:7: a descriptor can't be connected again, so it has one connection" \
     rpc-ping --reconnect fd:7 7<>/dev/null
 }
 

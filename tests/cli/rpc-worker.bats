@@ -739,7 +739,7 @@ USER=C" ''
   kill -TERM "${pid[worker]}"
   eventually test ! -e w # it accepts no more
   tool rpc-call ./w ping
-  expect 3 '' 'rpc-call: connect, on ./w: No such file or directory'
+  expect 3 '' 'rpc-call: cannot connect to ./w: No such file or directory'
   open_gate
   finish call
   expect 0 true ''

@@ -489,12 +489,13 @@ class MasterGoing(JoiningTest):
             done = subprocess.run([WORKER, "-j", door], capture_output=True, text=True,
                                   timeout=handoff.PATIENCE)
             self.assertEqual((done.returncode, done.stdout), (3, ""), done.stderr)
-            self.assertRegex(done.stderr, rf"^rpc-worker: connect, on {re.escape(door)}: {why}\n$")
+            self.assertRegex(done.stderr, rf"^rpc-worker: cannot connect to {re.escape(door)}: {why}\n$")
 
         is_refused(self.door, "No such file or directory")
         is_refused("@handoff-nobody-listens-here", "Connection refused")
         (self.directory / "file").touch()
-        is_refused(str(self.directory / "file"), "Connection refused")
+        is_refused(str(self.directory / "file"),
+                   r"Connection refused \(the file is no socket\)")
         master = self.master()
         master.kill(signal.SIGKILL)
         master.process.wait()
@@ -777,7 +778,7 @@ class Users(JoiningTest):
             self.assertEqual(self.mode(), 0o600)
             other = self.join_as_nobody()
             self.assert_ends(other, 3)
-            other.wait_for_line(f"connect, on {self.door}: Permission denied$")
+            other.wait_for_line(f"cannot connect to {self.door}: Permission denied$")
             worker = self.joined()
             self.assertEqual(self.open(master).result("info")["pid"], worker.pid)
 

@@ -29,7 +29,7 @@ if os.path.exists("/proc/sys/net/ipv6/conf/lo"):
 os.execvp(sys.argv[1], sys.argv[1:])
 """
 
-NO_PORT = ("no local port is free for a connection to 127.0.0.1:39999 (keep connections instead of "
+NO_PORT = ("cannot connect to 127.0.0.1:39999: no local port is free (keep connections instead of "
            "making one for each call, or widen net.ipv4.ip_local_port_range)")
 
 

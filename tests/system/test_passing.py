@@ -654,7 +654,7 @@ class Confirmation(PassingTest):
     def test_a_receiver_that_is_not_there(self):
         self.listen().close()
         self.assert_ends(self.start_sender(), 3, "",
-                         "fdsend: connect, on .*: Connection refused\n")
+                         "fdsend: cannot connect to .*: Connection refused\n")
 
     def test_a_receiver_that_leaves_before_it_accepts(self):
         listener = self.listen()
@@ -865,7 +865,7 @@ class Users(PassingTest):
         listener = self.listener_of_nobody()
         name = self.word("@abstract")
         self.assert_ends(self.launch(FDSEND, "-o", self.file, name), 3, "",
-                         rf"fdsend: connect, on {name}: user {NOBODY} listens there "
+                         rf"fdsend: cannot connect to {name}: user {NOBODY} listens there "
                          r"\(--allow-uid allows it\)\n")
         self.assertEqual(self.accept(listener).recv(1), b"")
 
@@ -873,7 +873,7 @@ class Users(PassingTest):
         self.listener_of_nobody()
         name = self.word("@abstract")
         self.assert_ends(self.launch(FDRECV, "-c", name), 3, "",
-                         rf"fdrecv: connect, on {name}: user {NOBODY} listens there "
+                         rf"fdrecv: cannot connect to {name}: user {NOBODY} listens there "
                          r"\(--allow-uid allows it\)\n")
 
     def test_a_listener_of_another_user_is_accepted_when_allowed(self):

@@ -303,8 +303,8 @@ class UserNamespaces(PeersTest):
         for words in ([FDSEND, "-o", self.path("file")], [FDRECV, "-c"]):
             done = self.run_to_end(*words, "--allow-uid", str(OVERFLOW), name,
                                    prefix=self.in_namespace())
-            self.assert_refused(done, 3, rf"{pathlib.Path(words[0]).name}: connect, on {name}: "
-                                f"user {OVERFLOW} listens there {NOT_MAPPED}")
+            self.assert_refused(done, 3, rf"{pathlib.Path(words[0]).name}: cannot connect to "
+                                f"{name}: user {OVERFLOW} listens there {NOT_MAPPED}")
             self.assert_told_nothing(listener)
 
     def test_a_worker_does_not_join_a_listener_of_a_user_who_is_not_mapped(self):

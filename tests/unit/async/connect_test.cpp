@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "async/connect.hpp"
+
 #include <doctest/doctest.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -10,7 +12,6 @@
 #include <utility>
 #include <vector>
 
-#include "async/stream.hpp"
 #include "os/error.hpp"
 #include "os/listener.hpp"
 #include "os/socket.hpp"
@@ -22,15 +23,15 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-Connection connect_now(Reactor& reactor, const std::string& text, TimePoint deadline = kNever) {
+Connection connect_now(Reactor& reactor, const std::string& text, TimeLimit limit = {}) {
   const Address address = Address::parse(text);
-  return reactor.run_for_result(connect_to(reactor, address, deadline));
+  return reactor.run_for_result(connect_to(reactor, address, limit));
 }
 
 template <typename Exception>
-std::string failure(const std::string& text, TimePoint deadline = kNever) {
+std::string failure(const std::string& text, TimeLimit limit = {}) {
   Reactor reactor;
-  return test::thrown_by<Exception>([&] { (void)connect_now(reactor, text, deadline); }).what();
+  return test::thrown_by<Exception>([&] { (void)connect_now(reactor, text, limit); }).what();
 }
 
 /// Connections to a listener that nobody accepts from, until its backlog is full.
@@ -64,17 +65,18 @@ TEST_CASE("a port or a path where nobody listens is unreachable") {
   const test::DescriptorCheck check;
   const test::TemporaryDirectory directory;
   const std::string closed = listen_on(Address::parse(":0")).text();
-  CHECK(failure<Unreachable>(closed) == "connect, on " + closed + ": Connection refused");
+  CHECK(failure<Unreachable>(closed) == "cannot connect to " + closed + ": Connection refused");
   const std::string missing = directory.path("s");
-  CHECK(failure<Unreachable>(missing) == "connect, on " + missing + ": No such file or directory");
+  CHECK(failure<Unreachable>(missing) ==
+        "cannot connect to " + missing + ": No such file or directory");
   const std::string abstract = "@handoff-nobody-" + std::to_string(getpid());
-  CHECK(failure<Unreachable>(abstract) == "connect, on " + abstract + ": Connection refused");
+  CHECK(failure<Unreachable>(abstract) == "cannot connect to " + abstract + ": Connection refused");
 }
 
 TEST_CASE("a name that is not known is unreachable") {
   const test::DescriptorCheck check;
   const std::string text = std::string(64, 'x') + ".invalid:80";
-  CHECK(failure<Unreachable>(text).starts_with("look up, on " + text + ": "));
+  CHECK(failure<Unreachable>(text).starts_with("cannot connect to " + text + ": "));
 }
 
 TEST_CASE("a descriptor is taken as the connection") {
@@ -113,9 +115,9 @@ TEST_CASE("a Unix listener with a full backlog times out") {
   const auto waiting = fill_backlog(local_address(listener.fd()), 10);
   REQUIRE(waiting.size() < 10);
   const TimePoint deadline = Clock::now() + milliseconds(30);
-  CHECK(failure<TimedOut>(text, deadline) == "connect, on " + text + ": timed out");
+  CHECK(failure<TimedOut>(text, deadline).starts_with("cannot connect to " + text + " within "));
   CHECK(failure<TimedOut>(text, Clock::now() - seconds(1)) ==
-        "connect, on " + text + ": timed out");
+        "cannot connect to " + text + ": the listener's backlog is full");
 }
 
 TEST_CASE("a place in a full backlog is taken once there is one") {
@@ -139,8 +141,8 @@ TEST_CASE("a TCP listener with a full backlog times out") {
   const Listener listener = listen_on(Address::parse(":0"), {.backlog = 0});
   const auto waiting = fill_backlog(local_address(listener.fd()), 5);
   const TimePoint deadline = Clock::now() + milliseconds(20);
-  CHECK(failure<TimedOut>(listener.text(), deadline) ==
-        "connect, on " + listener.text() + ": timed out");
+  CHECK(failure<TimedOut>(listener.text(), {deadline, milliseconds(20)}) ==
+        "cannot connect to " + listener.text() + " within 20ms: no answer");
   CHECK(Clock::now() >= deadline);
 }
 

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <doctest/doctest.h>
+#include <net/if.h>
 
 #include <array>
 #include <cstddef>
@@ -162,7 +163,32 @@ TEST_CASE("a name that no name service can know is unreachable") {
   // A label has at most 63 bytes (RFC 1035), so that no server is asked.
   const std::string text = std::string(64, 'x') + ".invalid:80";
   const auto error = test::thrown_by<Unreachable>([&] { (void)Address::parse(text).resolve(); });
-  CHECK(std::string_view(error.what()).starts_with("look up, on " + text + ": "));
+  CHECK(std::string_view(error.what())
+            .starts_with("cannot look up " + std::string(64, 'x') + ".invalid: "));
+}
+
+TEST_CASE(
+    "the zone of an address is part of its text, by the name of the interface or its number") {
+  const std::string text = "[fe80::1%lo]:80";
+  CHECK(Address::parse(text).text == text);
+  const auto named = Address::parse(text).without_lookup();
+  REQUIRE(named);
+  CHECK(named->text() == text);
+  const std::string number = std::to_string(if_nametoindex("lo"));
+  CHECK(Address::parse("[fe80::1%" + number + "]:80").without_lookup()->text() == text);
+  CHECK(Address::parse("[fe80::1%1999999999]:80").without_lookup()->text() ==
+        "[fe80::1%1999999999]:80");
+}
+
+TEST_CASE("a zone that no interface has is left to the name service") {
+  CHECK(!Address::parse("[fe80::1%no-interface]:80").without_lookup());
+}
+
+TEST_CASE("only the name of a host has to be looked up") {
+  CHECK(Address::parse("127.0.0.1:80").without_lookup()->text() == "127.0.0.1:80");
+  CHECK(Address::parse("./s").without_lookup()->text() == "./s");
+  CHECK(Address::parse("@name").without_lookup()->text() == "@name");
+  CHECK(!Address::parse("localhost:80").without_lookup());
 }
 
 TEST_CASE("a Unix address has a text, no port, and is as long as its name") {

@@ -227,7 +227,7 @@ TEST_CASE_FIXTURE(PingTest, "the first connection to the only address must succe
   CHECK(result.verdict == Verdict::unreachable);
   CHECK_FALSE(result.started);
   REQUIRE(recorder.troubles.size() == 1);
-  CHECK(recorder.troubles.front() == "connect, on " + address + ": Connection refused");
+  CHECK(recorder.troubles.front() == "cannot connect to " + address + ": Connection refused");
   CHECK(recorder.starts == 0);
 }
 
@@ -251,7 +251,7 @@ TEST_CASE_FIXTURE(PingTest, "waiting ends when the server answers") {
   CHECK(run(wanted).statistics.received() == 2);
   CHECK(server.connections() == 3);
   REQUIRE(recorder.waits.size() == 1);
-  CHECK(recorder.waits.front().starts_with("call, on " + server.address() + ": "));
+  CHECK(recorder.waits.front().starts_with("no reply from " + server.address() + ": "));
   CHECK(recorder.waits.front().ends_with(" (waiting)"));
   CHECK(recorder.troubles.empty());
 }
@@ -266,7 +266,7 @@ TEST_CASE_FIXTURE(PingTest, "waiting ends at the deadline") {
   CHECK_FALSE(result.started);
   REQUIRE(recorder.troubles.size() == 1);
   CHECK(recorder.troubles.front() ==
-        "connect, on " + address + ": Connection refused (until the deadline)");
+        "cannot connect to " + address + " within 30ms: Connection refused");
 }
 
 TEST_CASE_FIXTURE(PingTest, "a descriptor can't be connected again") {

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <vector>
+
+#include "async/reactor.hpp"
+#include "async/task.hpp"
+#include "os/address.hpp"
+#include "os/connect_failure.hpp"
+#include "os/fd.hpp"
+
+namespace handoff {
+
+/// What an attempt to connect has given: a socket, or a failure.
+struct ConnectOutcome {
+  Fd socket;
+  ConnectFailure failure;  ///< when there is no socket
+  bool timed_out = false;  ///< the deadline has passed before there was another failure
+};
+
+/// A non-blocking socket for `target`; when that can't be made, an invalid one and `failure`.
+Fd try_make_socket(const SocketAddress& target, int type, ConnectFailure& failure);
+
+/// Connects to the addresses of one host, and gives the first socket that is connected (RFC 8305):
+/// the next address is tried 250 ms after the one before it, or at once when that has failed; IPv6
+/// and IPv4 take turns. The failure names each reason once, with an address.
+///
+/// A socket that is connected to itself counts as refused: a connect to a port where nobody listens
+/// can take that very port for its own end.
+Task<ConnectOutcome> race_addresses(Reactor& reactor, std::vector<SocketAddress> targets, int type,
+                                    TimePoint deadline);
+
+}  // namespace handoff

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+#include "async/attempts.hpp"
+
+#include <algorithm>
+
+namespace handoff {
+
+TimeLimit Attempts::limit_of_attempt() const {
+  return earlier(options_.limit, TimeLimit::after(Clock::now(), options_.attempt_timeout));
+}
+
+void Attempts::note(const CannotConnect& error) {
+  last_ = Failure{error.attempt(), error.what(), error.failure(), false, std::current_exception()};
+}
+
+/// That the last attempt had too little time says less than why those before it failed.
+void Attempts::note(const ConnectTimedOut& error, const TimeLimit& limit) {
+  const bool is_cut_short = limit.when == options_.limit.when;
+  if (is_cut_short && last_) return;
+  last_ = Failure{error.attempt(),
+                  error.what(),
+                  {ETIMEDOUT, error.reason(), Outlook::may_change},
+                  true,
+                  std::current_exception()};
+}
+
+void Attempts::report() {
+  if (last_->text == std::exchange(reported_, last_->text) || !options_.on_new_reason) return;
+  options_.on_new_reason(last_->text);
+}
+
+void Attempts::fail_at_limit() const {
+  if (last_->timed_out) throw ConnectTimedOut(last_->attempt, last_->why.reason, options_.limit);
+  throw CannotConnect(last_->attempt, last_->why, options_.limit);
+}
+
+void Attempts::plan_retry() {
+  if (last_->why.outlook == Outlook::permanent) std::rethrow_exception(last_->error);
+  if (Clock::now() >= options_.limit.when) fail_at_limit();
+  if (options_.mode == AttemptMode::retry && options_.retries-- <= 0) {
+    std::rethrow_exception(last_->error);
+  }
+  report();
+}
+
+Task<bool> Attempts::pause_before_retry() {
+  --options_.retries;
+  co_return co_await pause();
+}
+
+Task<bool> Attempts::pause() {
+  co_await reactor_.sleep_until(std::min(options_.limit.when, Clock::now() + backoff_.next()));
+  co_return Clock::now() < options_.limit.when;
+}
+
+}  // namespace handoff

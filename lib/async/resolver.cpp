@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+#include "async/resolver.hpp"
+
+#include <fmt/format.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+
+#include <csignal>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "async/stream.hpp"
+#include "os/error.hpp"
+#include "os/fd.hpp"
+
+namespace handoff {
+namespace {
+
+/// Signals go to the threads that wait for them: none arrives on a thread that is started during
+/// the life of this object.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_;
+};
+
+HostLookup failed(std::string reason) {
+  return {{}, ConnectFailure{0, std::move(reason), Outlook::may_change}};
+}
+
+HostLookup call(const Resolver::LookUp& look_up, const std::string& host) {
+  try {
+    return look_up(host);
+  } catch (const std::exception& error) {
+    return failed(error.what());
+  }
+}
+
+}  // namespace
+
+/// The lookup of one name. Belongs to its thread and to those that wait for it.
+class Resolver::Job {
+ public:
+  /// Wakes a reactor through its eventfd.
+  using Bell = std::shared_ptr<Fd>;
+
+  void add(const Bell& bell) {
+    const std::lock_guard lock(mutex_);
+    bells_.push_back(bell);
+    if (result_) eventfd_write(bell->get(), 1);
+  }
+  void remove(const Bell& bell) {
+    const std::lock_guard lock(mutex_);
+    std::erase(bells_, bell);
+  }
+  void finish(HostLookup result) {
+    const std::lock_guard lock(mutex_);
+    result_ = std::move(result);
+    for (const Bell& bell : bells_) eventfd_write(bell->get(), 1);
+  }
+  std::optional<HostLookup> result() const {
+    const std::lock_guard lock(mutex_);
+    return result_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<Bell> bells_;
+  std::optional<HostLookup> result_;
+};
+
+/// The lookups under way, by name. Belongs to the resolver and to the threads of its lookups.
+struct Resolver::Jobs {
+  explicit Jobs(LookUp function) : look_up(std::move(function)) {}
+
+  const LookUp look_up;
+  std::mutex mutex;
+  std::map<std::string, std::shared_ptr<Job>> by_host;
+};
+
+Resolver::Resolver(LookUp look_up) : jobs_(std::make_shared<Jobs>(std::move(look_up))) {}
+
+/// It is never destroyed: a lookup may still be under way when the process exits.
+Resolver& Resolver::system() {
+  static Resolver& resolver = *new Resolver(look_up_host);
+  return resolver;
+}
+
+std::shared_ptr<Resolver::Job> Resolver::job_for(const std::string& host) {
+  const std::lock_guard lock(jobs_->mutex);
+  const auto [place, is_new] = jobs_->by_host.try_emplace(host);
+  if (!is_new) return place->second;
+  const auto job = place->second = std::make_shared<Job>();
+  const auto run = [jobs = jobs_, job, host] {
+    HostLookup result = call(jobs->look_up, host);
+    {
+      const std::lock_guard inner_lock(jobs->mutex);
+      jobs->by_host.erase(host);
+    }
+    job->finish(std::move(result));
+  };
+  try {
+    const SignalsBlocked blocked;
+    std::thread(run).detach();
+  } catch (const std::system_error& error) {
+    jobs_->by_host.erase(host);
+    job->finish(failed(fmt::format("cannot start a thread to look up {}: {}", host,
+                                   error_text(error.code().value()))));
+  }
+  return job;
+}
+
+Task<std::optional<HostLookup>> Resolver::look_up(Reactor& reactor, std::string host,
+                                                  TimePoint deadline) {
+  const Job::Bell bell = std::make_shared<Fd>(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!bell->valid()) throw SystemError(errno, "eventfd");
+  struct Waiting {
+    std::shared_ptr<Job> job;
+    Job::Bell bell;
+    ~Waiting() { job->remove(bell); }
+  };
+  const Waiting waiting{job_for(host), bell};
+  waiting.job->add(bell);
+  Readiness readiness(reactor, bell->get());
+  const Deadline limit(readiness, deadline);
+  std::optional<HostLookup> result = waiting.job->result();
+  while (!result && !limit.passed()) {
+    co_await readiness.readable();
+    result = waiting.job->result();
+  }
+  co_return result;
+}
+
+}  // namespace handoff
