@@ -9,6 +9,7 @@
 #include "cli/tool_main.hpp"
 #include "cluster/master.hpp"
 #include "os/error.hpp"
+#include "os/tree_guard.hpp"
 
 namespace {
 
@@ -167,7 +168,7 @@ ExitCode run(Tool& tool) {
   options.successor.ready_timeout = 2 * options.supervisor.ready_timeout;
   tool.run_long(handoff::Orphans::adopt);
   const handoff::SignalMask signals(
-      {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2},
+      {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGCHLD},
       handoff::SignalMask::Until::exit);
   handoff::Reactor reactor;
   const handoff::DropNotice notice(reactor, tool.log);
@@ -182,5 +183,6 @@ ExitCode run(Tool& tool) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (handoff::is_tree_guard(argc, argv)) return handoff::guard_main(argv);
   return handoff::tool_main("rpc-master", argc, argv, run);
 }

@@ -244,8 +244,8 @@ class Methods {
 
 /// HUP ends a worker that has no directories to list again.
 std::vector<int> signals_of(const Options& options) {
-  if (options.worker.reloads) return {SIGTERM, SIGINT, SIGHUP};
-  return ending_signals({SIGTERM, SIGINT, SIGHUP});
+  if (options.worker.reloads) return {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
+  return ending_signals({SIGTERM, SIGINT, SIGHUP, SIGCHLD});
 }
 
 ExitCode run(Tool& tool, const AddMethods& add_own) {

@@ -263,6 +263,7 @@ void Master::handle_signal(int signal) {
       }
       return;
     case SIGUSR1: return reactor_.spawn(tell_status());
+    case SIGCHLD: return supervisor_.children_ended();
     default: return;
   }
 }

@@ -5,9 +5,10 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <csignal>
+#include <utility>
 
 #include "os/error.hpp"
+#include "os/process_mark.hpp"
 
 namespace handoff {
 namespace {
@@ -26,10 +27,10 @@ std::string Member::name() const {
 
 void Member::limit(Duration duration) {
   due = deadline_after(reactor.now(), duration);
-  if (joined) {
-    alarm.emplace(reactor, wake, due);
-  } else if (exited) {
+  if (exited) {
     deadline.emplace(*exited, due);
+  } else {
+    alarm.emplace(reactor, wake, due);
   }
 }
 
@@ -43,17 +44,31 @@ void Member::kill() {
   unlimit();
   killed = true;
   if (joined) return wake.set();
-  if (exited) child.kill_group(SIGKILL);
+  child.kill();
 }
 
-Child spawn_worker(const std::vector<std::string>& command, int number, const Fd& channel,
-                   std::span<const int> inheritance) {
+void Member::outlive_child() {
+  deadline.reset();
+  exited.reset();
+  if (due != kNever) alarm.emplace(reactor, wake, due);
+}
+
+std::string Member::end_in_words(const ExitStatus& status) const {
+  if (!left_others) return status.text();
+  if (!status.success()) return status.text() + "; what it left behind was killed";
+  return status.text() +
+         "; it went into the background and was killed there (run it in the foreground)";
+}
+
+ProcessTree spawn_worker(const std::vector<std::string>& command, int number, std::string mark,
+                         const Fd& channel, std::span<const int> inheritance) {
   const int channel_number = kFirstNumber + static_cast<int>(inheritance.size());
   const Fd nothing(open("/dev/null", O_RDONLY | O_CLOEXEC));
   if (!nothing.valid()) throw SystemError(errno, "open", "/dev/null");
   SpawnOptions spawn_options;
   spawn_options.argv = command;
   spawn_options.environment = inherited_environment();
+  set_mark(spawn_options.environment, mark);
   spawn_options.environment.push_back(fmt::format("HANDOFF_CHANNEL_FD={}", channel_number));
   spawn_options.environment.push_back(fmt::format("HANDOFF_WORKER={}", number));
   spawn_options.descriptors = {{nothing.get(), STDIN_FILENO},
@@ -71,7 +86,7 @@ Child spawn_worker(const std::vector<std::string>& command, int number, const Fd
     spawn_options.environment.push_back("LISTEN_FDNAMES=" + names);
     spawn_options.listen_pid = true;
   }
-  return spawn(spawn_options);
+  return {spawn(spawn_options), std::move(mark)};
 }
 
 }  // namespace handoff

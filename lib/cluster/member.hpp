@@ -11,7 +11,7 @@
 #include "async/stream.hpp"
 #include "cluster/worker_link.hpp"
 #include "os/fd.hpp"
-#include "os/process.hpp"
+#include "os/process_tree.hpp"
 
 namespace handoff {
 
@@ -31,8 +31,13 @@ struct Member {
   /// So long for what it does now, starting or draining.
   void limit(Duration duration);
   void unlimit();
-  /// At once; one that has joined is only let go.
+  /// At once, with its tree; one that has joined is only let go.
   void kill();
+  /// The child has ended: from now on the deadline is for what it has left behind, and `wake` says
+  /// that it came, or that one of those has ended.
+  void outlive_child();
+  /// How the child ended, as diagnostics have it.
+  std::string end_in_words(const ExitStatus& status) const;
 
   Reactor& reactor;
   int number;
@@ -43,13 +48,14 @@ struct Member {
   bool killed = false;       ///< by us
   bool dropped = false;      ///< before it has served anybody
   bool would_leave = false;  ///< it has asked to be drained
-  Child child;
+  ProcessTree child;         ///< with all that it starts; of one that we have started
+  bool left_others = false;  ///< it has ended, and others of the tree lived on
   std::shared_ptr<WorkerLink> link;
-  std::optional<Readiness> exited;   ///< of a child
+  std::optional<Readiness> exited;   ///< of a child that has not ended
   TimePoint due = kNever;            ///< when it is killed
   std::optional<Deadline> deadline;  ///< the same for a child
-  std::optional<Alarm> alarm;        ///< the same for one that has joined
-  Event wake;                        ///< the alarm, or the end of one that has joined
+  std::optional<Alarm> alarm;        ///< the same for one that has joined, and for what is left
+  Event wake;                        ///< the alarm, the end of one that has joined, or SIGCHLD
   TimePoint started = Clock::now();
 };
 
@@ -70,9 +76,9 @@ struct Place {
 };
 
 /// Starts a worker with this number: its end of the channel stands behind the descriptors that it
-/// inherits, which programs that know nothing of us look for at 3 (sd_listen_fds(3)). Throws
-/// SystemError when the program can't be executed.
-Child spawn_worker(const std::vector<std::string>& command, int number, const Fd& channel,
-                   std::span<const int> inheritance);
+/// inherits, which programs that know nothing of us look for at 3 (sd_listen_fds(3)). Its tree has
+/// the mark. Throws SystemError when the program can't be executed.
+ProcessTree spawn_worker(const std::vector<std::string>& command, int number, std::string mark,
+                         const Fd& channel, std::span<const int> inheritance);
 
 }  // namespace handoff

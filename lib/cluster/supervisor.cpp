@@ -12,7 +12,6 @@
 #include "os/error.hpp"
 #include "os/peer.hpp"
 #include "os/socket.hpp"
-#include "rpc/processes.hpp"
 
 namespace handoff {
 namespace {
@@ -40,7 +39,9 @@ Supervisor::Supervisor(Reactor& reactor, Dispatcher& dispatcher, std::shared_ptr
       has_room_(std::move(has_room)),
       progress_(reactor) {}
 
-Supervisor::~Supervisor() = default;
+Supervisor::~Supervisor() {
+  if (guard_ && members_.empty()) guard_->dismiss();
+}
 
 // Places: each has a coroutine that keeps a worker in it.
 
@@ -115,7 +116,9 @@ Member* Supervisor::try_start(Place& place) {
 Member& Supervisor::start(Place& place) {
   const int type = options_.handshake == Handshake::full ? SOCK_SEQPACKET : SOCK_STREAM;
   auto [ours, theirs] = make_socket_pair(type);
-  Child child = spawn_worker(options_.command, place.number, theirs, dispatcher_.inheritance());
+  guard_workers();
+  ProcessTree child = spawn_worker(options_.command, place.number, marks_.next(), theirs,
+                                   dispatcher_.inheritance());
   any_started_ = true;
   Member& member = members_.emplace_back(reactor_, place.number);
   custody_->set_workers(members_.size());
@@ -139,13 +142,53 @@ Task<void> Supervisor::live(Member& member) {
     report_(Severity::error, describe_overdue(member));
     member.kill();
   }
+  co_await outlast(member);
   co_await WorkerLink::receive_rest(member.link);
   member.unlimit();
-  member.exited.reset();
-  const ExitStatus status = member.child.reap();
-  finish_orphans(Processes::mark_of(member.child.pid()),
-                 [this](pid_t pid) { return is_child(pid); });
+  const ExitStatus status = member.child.finish();
   member_ended(member, status);
+}
+
+/// A worker is there until nothing of its tree is. What is left of one that was told to leave has
+/// the time that it was given; what another one has left behind is killed at once.
+Task<void> Supervisor::outlast(Member& member) {
+  member.outlive_child();
+  for (;;) {
+    member.wake.clear();
+    if (member.child.is_empty()) co_return;
+    member.left_others = true;
+    const bool is_leaving = member.state == Member::State::draining;
+    if (is_leaving && !member.killed && reactor_.now() < member.due) {
+      member.child.term();
+    } else {
+      if (is_leaving && !member.killed) report_(Severity::error, describe_overdue(member));
+      if (!is_leaving) dispatcher_.worker_left(*member.link);
+      member.kill();
+    }
+    co_await member.wake;
+  }
+}
+
+void Supervisor::children_ended() {
+  reap_orphans();
+  for (Member& member : members_) {
+    if (!member.joined && !member.exited) member.wake.set();
+  }
+}
+
+/// Workers without a handshake need not notice that the channel ends when we are killed.
+void Supervisor::guard_workers() {
+  if (guard_ || options_.handshake == Handshake::full) return;
+  GuardOrders orders;
+  orders.mark = marks_.prefix();
+  orders.signal = dispatcher_.inheritance().empty() ? 0 : SIGTERM;
+  orders.patience = std::chrono::ceil<std::chrono::milliseconds>(options_.drain_timeout);
+  try {
+    guard_.emplace(orders);
+  } catch (const SystemError& error) {
+    report_(Severity::error,
+            fmt::format("{}; workers will outlive this master if it is killed", error.what()));
+  }
 }
 
 void Supervisor::member_ended(Member& member, const ExitStatus& status) {
@@ -153,12 +196,13 @@ void Supervisor::member_ended(Member& member, const ExitStatus& status) {
   forget(member);
   if (member.state == Member::State::draining) {
     report_(Severity::detail, fmt::format("{}: left, {}", member.name(), status.text()));
-    if (stopping() && !member.dropped && !status.success()) {
+    const bool was_cut_off = !status.success() || (member.left_others && member.killed);
+    if (stopping() && !member.dropped && was_cut_off) {
       cut_off_.connections += member.link->held();
       if (member.killed) ++cut_off_.workers;
     }
   } else {
-    last_failure_ = fmt::format("{}: {}{}", member.name(), status.text(),
+    last_failure_ = fmt::format("{}: {}{}", member.name(), member.end_in_words(status),
                                 was_ready ? "" : ", before it was ready");
     report_(Severity::error, last_failure_);
   }
@@ -433,7 +477,7 @@ void Supervisor::drain(Member& member, channel::Drain how) {
   // One that accepts for itself, and does not know our messages, needs a signal to end.
   const bool accepts = !member.link->is_full() && !dispatcher_.inheritance().empty();
   const bool needs_signal = accepts || member.state == Member::State::starting;
-  if (needs_signal && !member.joined) member.child.kill(SIGTERM);
+  if (needs_signal && !member.joined) member.child.term();
   member.state = Member::State::draining;
   if (how.give_back) dispatcher_.worker_left(*member.link);
   member.link->drain(how);
@@ -542,13 +586,6 @@ int Supervisor::free_number() const {
 Member& Supervisor::member_of(const WorkerLink& link) {
   return *std::find_if(members_.begin(), members_.end(),
                        [&](const Member& member) { return member.link.get() == &link; });
-}
-
-bool Supervisor::is_child(pid_t pid) const {
-  if (pid == spared_) return true;
-  return std::any_of(members_.begin(), members_.end(), [pid](const Member& member) {
-    return !member.joined && member.exited && member.child.pid() == pid;
-  });
 }
 
 // What workers say.

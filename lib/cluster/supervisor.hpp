@@ -19,7 +19,10 @@
 #include "cluster/member.hpp"
 #include "cluster/report.hpp"
 #include "cluster/worker_link.hpp"
-#include "os/process.hpp"
+#include "os/child_claim.hpp"
+#include "os/process_mark.hpp"
+#include "os/process_tree.hpp"
+#include "os/tree_guard.hpp"
 
 namespace handoff {
 
@@ -81,7 +84,9 @@ class Supervisor final : private WorkerLink::Owner {
   void kill_all();
 
   /// A child that is no worker: it is not looked after here. 0 for none.
-  void spare(pid_t pid) { spared_ = pid; }
+  void spare(pid_t pid) { spared_ = ChildClaim(pid); }
+  /// To be called at SIGCHLD.
+  void children_ended();
 
   bool is_reloading() const { return reloading_; }
   /// Whether all that were added were ready. Nobody waits for those that join.
@@ -121,6 +126,8 @@ class Supervisor final : private WorkerLink::Owner {
   Member* try_start(Place& place);
   Member& start(Place& place);
   Task<void> live(Member& member);
+  Task<void> outlast(Member& member);
+  void guard_workers();
   Task<void> host(Member& member);
   void member_ended(Member& member, const ExitStatus& status);
   Duration pause_after_death(Place& place, bool was_ready, Duration age) const;
@@ -141,7 +148,6 @@ class Supervisor final : private WorkerLink::Owner {
   Place* find_place(int number);
   int free_number() const;
   Member& member_of(const WorkerLink& link);
-  bool is_child(pid_t pid) const;
 
   void worker_ready(WorkerLink& link) override;
   void worker_has_room(WorkerLink& link) override;
@@ -175,7 +181,9 @@ class Supervisor final : private WorkerLink::Owner {
   std::uint64_t reloads_wanted_ = 0;
   std::uint64_t reloads_done_ = 0;
   std::string reload_problem_;  ///< of the last one
-  pid_t spared_ = 0;
+  ProcessMarks marks_;
+  std::optional<TreeGuard> guard_;  ///< of workers that do not notice our end
+  ChildClaim spared_;
   bool reloading_ = false;
   Retirement retirement_ = Retirement::none;
   bool any_started_ = false;

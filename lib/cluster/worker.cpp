@@ -13,6 +13,7 @@
 #include "async/stream.hpp"
 #include "os/error.hpp"
 #include "os/listener.hpp"
+#include "os/process_tree.hpp"
 #include "os/socket.hpp"
 
 namespace handoff {
@@ -389,6 +390,10 @@ Task<void> Worker::watch_signals() {
     while (const auto signal = signals_.try_read()) {
       if (*signal == SIGHUP && options_.reloads) {
         reload();
+        continue;
+      }
+      if (*signal == SIGCHLD) {
+        reap_orphans();
         continue;
       }
       cut_short_ = leaving_;

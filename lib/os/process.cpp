@@ -20,13 +20,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <memory>
-#include <sstream>
 
+#include "os/child_claim.hpp"
 #include "os/error.hpp"
-#include "os/parse_number.hpp"
 
 namespace handoff {
 namespace {
@@ -46,11 +43,6 @@ struct ChildPlan {
 /// What the child needs of a stack, arguments excepted: execvpe(3) copies those onto it for a
 /// script that does not name its interpreter, and the names of files.
 constexpr std::size_t kChildStack = 64 * 1024;
-
-/// How often orphans in the middle of execve are looked at again, and after how many microseconds:
-/// for a second, which they need only when the machine is overloaded.
-constexpr int kMaxLooks = 5000;
-constexpr useconds_t kLookPause = 200;
 
 constexpr std::string_view kListenPid = "LISTEN_PID=";
 
@@ -155,44 +147,6 @@ int execute(ChildPlan& plan) {
   return errno;
 }
 
-/// Empty when it can't be read: the process is gone, or was never ours to look at.
-std::string read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-/// What a look at a process tells of its environment.
-enum class Look {
-  has_it,
-  has_not,
-  dying,     ///< it was killed, and is being taken down: its children are still its own
-  starting,  ///< it is in the middle of execve, or was just now
-};
-
-Look look_for_variable(pid_t pid, std::string_view variable) {
-  const std::string environment = read_file(fmt::format("/proc/{}/environ", pid));
-  if (!environment.empty()) {
-    const bool has_it =
-        environment.starts_with(variable) ||
-        environment.find(std::string(1, '\0').append(variable)) != std::string::npos;
-    return has_it ? Look::has_it : Look::has_not;
-  }
-  const std::string stat = read_file(fmt::format("/proc/{}/stat", pid));
-  std::istringstream words(stat.substr(stat.rfind(')') + 1));
-  const std::vector<std::string> fields(std::istream_iterator<std::string>(words), {});
-  const auto field = [&fields](std::size_t number) {  // as proc(5) counts them; the third is here
-    if (number - 3 >= fields.size()) return 0UL;
-    return parse_number<unsigned long>(fields[number - 3]).value_or(0);
-  };
-  constexpr unsigned long kExiting = 0x4;  // PF_EXITING
-  if ((field(9) & kExiting) != 0) return Look::dying;
-  // The start of the code is set at the end of execve; 1 says that it is not for us to see.
-  const unsigned long code = field(26);
-  const bool is_empty = field(50) == field(51);
-  if (stat.empty() || code == 1 || (code != 0 && is_empty)) return Look::has_not;
-  return Look::starting;
-}
-
 /// Returns when the child has executed its program, or has ended. As vfork(2), but with a stack of
 /// its own, and with the pidfd at once. On failure -1, with errno.
 pid_t clone_and_execute(ChildPlan& plan, int& pidfd) {
@@ -234,14 +188,22 @@ bool Child::has_ended() const {
 
 ExitStatus Child::reap() {
   siginfo_t info{};
-  const auto id = static_cast<id_t>(pidfd_.get());
-  // P_PIDFD is 3 (Linux 5.4); older headers lack the name.
-  if (retry([&] { return waitid(static_cast<idtype_t>(3), id, &info, WEXITED); }) < 0) {
-    if (errno != ECHILD) throw SystemError(errno, "wait for a child");
-    pidfd_.reset();  // finish_orphans() has reaped it
-    return {-1, 0};
-  }
+  const auto wait = [&](int options) {
+    const auto id = static_cast<id_t>(pidfd_.get());
+    // P_PIDFD is 3 (Linux 5.4); older headers lack the name.
+    return retry([&] { return waitid(static_cast<idtype_t>(3), id, &info, options); });
+  };
+  wait(WEXITED | WNOWAIT);
+  // Its number is free from here on: the claim goes in the same step.
+  const auto lock = ChildClaim::freeze();
+  const int result = wait(WEXITED);
+  const int error = errno;
+  claim_.release();
   pidfd_.reset();
+  if (result < 0) {
+    if (error != ECHILD) throw SystemError(error, "wait for a child");
+    return {-1, 0};  // SIGCHLD is ignored, and so the kernel has reaped it
+  }
   if (info.si_code == CLD_EXITED) return {info.si_status, 0};
   return {0, info.si_status};
 }
@@ -256,48 +218,19 @@ Child spawn(const SpawnOptions& options) {
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   int pidfd = -1;
+  auto lock = ChildClaim::freeze();
   const pid_t pid = clone_and_execute(plan, pidfd);
   const int clone_error = errno;
+  Child child(pid, Fd(pidfd));
+  lock.unlock();
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 
   if (pid < 0) throw SystemError(clone_error, "create a process for", options.argv[0]);
-  Child child(pid, Fd(pidfd));
   if (plan.error != 0) {
     child.reap();
     throw SystemError(plan.error, plan.step, options.argv[0]);
   }
   return child;
-}
-
-bool adopt_orphans() {
-  return prctl(PR_SET_CHILD_SUBREAPER, 1) == 0;
-}
-
-void finish_orphans(std::string_view variable, const std::function<bool(pid_t)>& is_ours) {
-  const std::string children = fmt::format("/proc/self/task/{}/children", getpid());
-  int looks = 0;
-  bool any = true;
-  while (any) {
-    any = false;
-    std::istringstream pids(read_file(children));
-    for (pid_t pid = 0; pids >> pid;) {
-      if (is_ours(pid)) continue;
-      const pid_t reaped = waitpid(pid, nullptr, WNOHANG);
-      if (reaped < 0) continue;
-      if (reaped == 0) {
-        const Look look = look_for_variable(pid, variable);
-        if (look == Look::has_not) continue;
-        if (look == Look::starting) {
-          if (++looks > kMaxLooks) continue;
-          usleep(kLookPause);
-        } else {
-          ::kill(pid, SIGKILL);  // a child that is not reaped keeps its number
-          retry([&] { return waitpid(pid, nullptr, 0); });
-        }
-      }
-      any = true;  // what it leaves behind comes to us next
-    }
-  }
 }
 
 void become(const SpawnOptions& options) {

@@ -3,13 +3,11 @@
 
 #include <sys/types.h>
 
-#include <functional>
-#include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "os/child_claim.hpp"
 #include "os/fd.hpp"
 
 namespace handoff {
@@ -43,13 +41,13 @@ struct ExitStatus {
   std::string text() const;
 };
 
-/// A child process, not yet reaped. Its pidfd tells that it has ended; no signal is sent after
-/// that, so none reaches a process that was given the same number. Destroying it neither kills nor
-/// reaps.
+/// A child process, not yet reaped, and the claim to reap it. Its pidfd tells that it has ended; no
+/// signal is sent after that, so none reaches a process that was given the same number. Destroying
+/// it neither kills nor reaps: reap_orphans() may do that then.
 class Child {
  public:
   Child() = default;
-  Child(pid_t pid, Fd pidfd) : pid_(pid), pidfd_(std::move(pidfd)) {}
+  Child(pid_t pid, Fd pidfd) : pid_(pid), pidfd_(std::move(pidfd)), claim_(pid) {}
 
   pid_t pid() const { return pid_; }
   /// Readable once the child has ended. Owned by this object.
@@ -68,6 +66,7 @@ class Child {
  private:
   pid_t pid_ = -1;
   Fd pidfd_;
+  ChildClaim claim_;
 };
 
 /// The only place that creates a process: as vfork, then execvpe. Returns when the child has
@@ -75,17 +74,6 @@ class Child {
 /// with the errno that execve(2) gave; when a step before that fails, the error names that step.
 /// Call it from the main thread.
 Child spawn(const SpawnOptions& options);
-
-/// From now on a descendant that outlives its own parent becomes a child of this process (prctl(2),
-/// PR_SET_CHILD_SUBREAPER), so that finish_orphans can find it. False, with errno, when the kernel
-/// or a seccomp profile refuses that; then finish_orphans finds direct children only.
-bool adopt_orphans();
-
-/// Kills and reaps each child of ours whose environment has a variable that starts with `variable`
-/// ("NAME=value"), and whatever it leaves behind in turn; reaps dead children. Children for which
-/// `is_ours` holds are left alone. Blocks only for as long as a killed process takes to die. Does
-/// nothing on a kernel without /proc/PID/task/TID/children.
-void finish_orphans(std::string_view variable, const std::function<bool(pid_t)>& is_ours);
 
 /// Becomes the program: only `argv`, `environment`, `descriptors` and `listen_pid` count; what is
 /// not mentioned stays as it is. Returns only by throwing SystemError ("exec, on NAME: ...").

@@ -9,7 +9,7 @@
 #include <csignal>
 
 #include "os/fd.hpp"
-#include "os/process.hpp"
+#include "os/process_tree.hpp"
 #include "os/signals.hpp"
 
 namespace handoff {

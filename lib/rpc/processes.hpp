@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <sys/types.h>
-
-#include <cstdint>
-#include <mutex>
-#include <set>
+#include <cstddef>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "os/process.hpp"
+#include "os/process_mark.hpp"
+#include "os/process_tree.hpp"
 
 namespace handoff {
 
@@ -39,29 +36,21 @@ class Processes {
 
   const ProcessOptions& options() const { return options_; }
 
-  /// What the environment of every process of a worker's methods has a variable that starts with.
-  /// Whoever outlives the worker can find them by it.
-  static std::string mark_of(pid_t worker);
-
   /// A process from its start to its end, which comes at the latest when this is destroyed.
   class Process {
    public:
-    Process(Processes& processes, Child child, std::string mark);
+    explicit Process(ProcessTree tree) : tree_(std::move(tree)) {}
     Process(const Process&) = delete;
     Process& operator=(const Process&) = delete;
     ~Process();
 
-    int pidfd() const { return child_.pidfd(); }
-    bool has_ended() const { return child_.has_ended(); }
-    /// Kills what is left of it: its group, as long as it is not reaped and so the number is not
-    /// used again, then those who left the group, by their mark.
-    ExitStatus end();
+    int pidfd() const { return tree_.pidfd(); }
+    bool has_ended() const { return tree_.leader_has_ended(); }
+    /// Kills what is left of it, also what has left its group.
+    ExitStatus end() { return tree_.finish(); }
 
    private:
-    Processes& processes_;
-    Child child_;
-    std::string mark_;
-    bool ended_ = false;
+    ProcessTree tree_;
   };
 
   /// Starts it, these descriptors its 0, 1 and 2 and the only ones that it has. Its environment is
@@ -72,11 +61,7 @@ class Processes {
 
  private:
   ProcessOptions options_;
-  /// Held while a process is started, and while one is ended: else one thread could take the child
-  /// of another for an orphan.
-  std::mutex mutex_;
-  std::set<pid_t> running_;
-  std::uint64_t started_ = 0;
+  ProcessMarks marks_;
 };
 
 }  // namespace handoff

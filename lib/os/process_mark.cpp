@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+#include "os/process_mark.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+
+#include "os/parse_number.hpp"
+
+namespace handoff {
+namespace {
+
+constexpr std::string_view kVariable = "RPC_MARK=";
+
+/// How often a process in the middle of execve is looked at again, and after how many microseconds:
+/// for a second, which it needs only when the machine is overloaded.
+constexpr int kMaxLooks = 5000;
+constexpr useconds_t kLookPause = 200;
+
+/// Empty when it can't be read: the process is gone, or was never ours to look at.
+std::string read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+/// Why a process shows no environment.
+enum class Bare {
+  forever,   ///< it has none, or we may not look
+  ending,    ///< it is being taken down, or is gone
+  starting,  ///< it is in the middle of execve, or was just now
+};
+
+Bare why_bare(pid_t pid) {
+  const std::string stat = read_file(fmt::format("/proc/{}/stat", pid));
+  if (stat.empty()) return Bare::ending;
+  std::istringstream words(stat.substr(stat.rfind(')') + 1));
+  const std::vector<std::string> fields(std::istream_iterator<std::string>(words), {});
+  const auto field = [&fields](std::size_t number) {  // as proc(5) counts them; the third is here
+    if (number - 3 >= fields.size()) return 0UL;
+    return parse_number<unsigned long>(fields[number - 3]).value_or(0);
+  };
+  constexpr unsigned long kExiting = 0x4;              // PF_EXITING
+  constexpr unsigned long kKernelThread = 0x00200000;  // PF_KTHREAD
+  if ((field(9) & kExiting) != 0) return Bare::ending;
+  // The start of the code is set at the end of execve; 1 says that it is not for us to see.
+  const unsigned long code = field(26);
+  const bool is_empty = field(50) == field(51);
+  const bool is_forever = (field(9) & kKernelThread) != 0 || code == 1 || (code != 0 && is_empty);
+  return is_forever ? Bare::forever : Bare::starting;
+}
+
+std::optional<std::string> value_after(std::string_view environment, std::string_view start) {
+  while (!environment.empty()) {
+    const std::string_view variable = environment.substr(0, environment.find('\0'));
+    if (variable.starts_with(start)) return std::string(variable.substr(start.size()));
+    environment.remove_prefix(std::min(variable.size() + 1, environment.size()));
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+ProcessMarks::ProcessMarks() {
+  const char* own = std::getenv("RPC_MARK");
+  // A process that gets our number later gives other marks.
+  const auto now = std::chrono::steady_clock::now().time_since_epoch().count();
+  prefix_ = fmt::format("{}{}{}-{:x}-", kVariable, own == nullptr ? "" : own, getpid(), now);
+}
+
+std::string ProcessMarks::next() {
+  return fmt::format("{}{}.", prefix_, ++count_);
+}
+
+void set_mark(std::vector<std::string>& environment, const std::string& mark) {
+  std::erase_if(environment,
+                [](const std::string& variable) { return variable.starts_with(kVariable); });
+  environment.push_back(mark);
+}
+
+std::optional<std::string> find_mark(pid_t pid, std::string_view start) {
+  const std::string path = fmt::format("/proc/{}/environ", pid);
+  for (int looks = 0; looks < kMaxLooks; ++looks) {
+    const std::string environment = read_file(path);
+    if (!environment.empty()) return value_after(environment, start);
+    if (why_bare(pid) != Bare::starting) return std::nullopt;
+    usleep(kLookPause);
+  }
+  return std::nullopt;
+}
+
+bool is_ending(pid_t pid) {
+  return why_bare(pid) == Bare::ending;
+}
+
+}  // namespace handoff
