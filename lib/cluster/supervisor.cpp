@@ -474,14 +474,19 @@ void Supervisor::kill_all() {
 
 /// What it was not sent goes to others, unless all shall close what they have.
 void Supervisor::drain(Member& member, channel::Drain how) {
-  // One that accepts for itself, and does not know our messages, needs a signal to end.
-  const bool accepts = !member.link->is_full() && !dispatcher_.inheritance().empty();
-  const bool needs_signal = accepts || member.state == Member::State::starting;
+  const bool needs_signal =
+      serves_without_channel(member) || member.state == Member::State::starting;
   if (needs_signal && !member.joined) member.child.term();
   member.state = Member::State::draining;
   if (how.give_back) dispatcher_.worker_left(*member.link);
   member.link->drain(how);
   member.limit(options_.drain_timeout);
+}
+
+/// One that accepts for itself, and does not know our messages, may have closed a descriptor that
+/// means nothing to it, and needs a signal to end.
+bool Supervisor::serves_without_channel(const Member& member) const {
+  return !member.joined && !member.link->is_full() && !dispatcher_.inheritance().empty();
 }
 
 std::string Supervisor::describe_overdue(const Member& member) const {
@@ -640,6 +645,7 @@ void Supervisor::requests_told(WorkerLink& link) {
 
 void Supervisor::worker_closed(WorkerLink& link, const std::string& problem) {
   Member& member = member_of(link);
+  if (problem.empty() && serves_without_channel(member)) return;
   dispatcher_.worker_left(link);
   if (!problem.empty()) {
     if (member.joined) {

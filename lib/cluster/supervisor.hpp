@@ -128,6 +128,7 @@ class Supervisor final : private WorkerLink::Owner {
   Task<void> live(Member& member);
   Task<void> outlast(Member& member);
   void guard_workers();
+  bool serves_without_channel(const Member& member) const;
   Task<void> host(Member& member);
   void member_ended(Member& member, const ExitStatus& status);
   Duration pause_after_death(Place& place, bool was_ready, Duration age) const;
