@@ -39,6 +39,10 @@ std::string_view remedy_for(const SystemError& error) {
              "may refuse it altogether)";
     }
   }
+  if (error.error_number() == ENOEXEC) {
+    return " (it is incomplete, or for another machine, or a script whose first line names no "
+           "interpreter, as in #!/bin/sh)";
+  }
   if (error.error_number() == EMFILE) return " (raise the limit with `ulimit -n`)";
   return "";
 }
@@ -46,6 +50,14 @@ std::string_view remedy_for(const SystemError& error) {
 ExitCode exit_code_of(const SystemError& error) {
   if (error.attempt() != "exec") return ExitCode::failed;
   return error.error_number() == ENOENT ? ExitCode::not_found : ExitCode::not_runnable;
+}
+
+/// As env(1) and others pass it on: whoever started us learns that the command is wrong.
+ExitCode exit_code_of(const ChildFailed& error) {
+  for (const ExitCode code : {ExitCode::not_runnable, ExitCode::not_found}) {
+    if (static_cast<int>(code) == error.code()) return code;
+  }
+  return ExitCode::failed;
 }
 
 /// CLI11's messages can have several lines; ours have one.
@@ -114,6 +126,8 @@ ExitCode run_and_report(Tool& tool, const std::string& name,
     return fail(ExitCode::protocol, error.what());
   } catch (const TimedOut& error) {
     return fail(ExitCode::timed_out, error.what());
+  } catch (const ChildFailed& error) {
+    return fail(exit_code_of(error), error.what());
   } catch (const SystemError& error) {
     return fail(exit_code_of(error), error.what(), remedy_for(error));
   } catch (const std::exception& error) {

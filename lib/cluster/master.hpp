@@ -67,6 +67,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   ~Master();
 
   /// Until a signal has ended it and the last worker is gone. Gives what did not end in time.
+  /// Throws ChildFailed when no worker can start; see StartFailures.
   Task<Supervisor::CutOff> run();
 
  private:
@@ -102,6 +103,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   static Task<void> ignore(Task<std::string> task);
   Task<void> wait_for_control();
   void handle_signal(int signal);
+  void end_if_no_worker_can_start();
   void begin_to_accept();
   void guard_listeners();
   std::vector<int> listener_numbers() const;
@@ -179,6 +181,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   bool cut_short_ = false;       ///< by a second signal
   bool reload_put_off_ = false;  ///< until an upgrade has failed
   std::size_t cut_off_ = 0;      ///< connections that we served ourselves
+  std::optional<ExitStatus> start_failure_;
 };
 
 }  // namespace handoff

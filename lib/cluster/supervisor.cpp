@@ -95,6 +95,7 @@ Task<void> Supervisor::keep(Place& place) {
     if (place.retired) break;
     ++place.restarts;
   }
+  start_failures_.place_removed(place.number);
   places_.remove_if([&](const Place& other) { return &other == &place; });
   changed_();
 }
@@ -205,6 +206,9 @@ void Supervisor::member_ended(Member& member, const ExitStatus& status) {
     last_failure_ = fmt::format("{}: {}{}", member.name(), member.end_in_words(status),
                                 was_ready ? "" : ", before it was ready");
     report_(Severity::error, last_failure_);
+    if (!was_ready && !member.killed && member.place != nullptr) {
+      start_failures_.ended(member.number, status);
+    }
   }
   if (Place* place = member.place) {
     place->last_exit = status.text();
@@ -599,6 +603,7 @@ void Supervisor::worker_ready(WorkerLink& link) {
   Member& member = member_of(link);
   if (member.state != Member::State::starting) return;
   member.state = Member::State::ready;
+  start_failures_.worker_ready();
   member.unlimit();
   report_(Severity::detail, fmt::format("{}: ready", member.name()));
   if (Place* place = member.place) {

@@ -18,6 +18,7 @@
 #include "cluster/dispatcher.hpp"
 #include "cluster/member.hpp"
 #include "cluster/report.hpp"
+#include "cluster/start_failures.hpp"
 #include "cluster/worker_link.hpp"
 #include "os/child_claim.hpp"
 #include "os/process_mark.hpp"
@@ -87,6 +88,11 @@ class Supervisor final : private WorkerLink::Owner {
   void spare(pid_t pid) { spared_ = ChildClaim(pid); }
   /// To be called at SIGCHLD.
   void children_ended();
+
+  /// How all workers end, if none can be expected to start; see StartFailures.
+  std::optional<ExitStatus> cannot_start() const {
+    return start_failures_.hopeless(places_.size());
+  }
 
   bool is_reloading() const { return reloading_; }
   /// Whether all that were added were ready. Nobody waits for those that join.
@@ -185,6 +191,7 @@ class Supervisor final : private WorkerLink::Owner {
   ProcessMarks marks_;
   std::optional<TreeGuard> guard_;  ///< of workers that do not notice our end
   ChildClaim spared_;
+  StartFailures start_failures_;
   bool reloading_ = false;
   Retirement retirement_ = Retirement::none;
   bool any_started_ = false;
