@@ -37,7 +37,9 @@ Supervisor::Supervisor(Reactor& reactor, Dispatcher& dispatcher, std::shared_ptr
       report_joined_trouble_(reactor, saying(report_, Severity::error), kJoinedBurst),
       changed_(std::move(changed)),
       has_room_(std::move(has_room)),
-      progress_(reactor) {}
+      progress_(reactor) {
+  if (options_.hang_timeout > Duration::zero()) reactor_.spawn(watch_answers());
+}
 
 Supervisor::~Supervisor() {
   if (guard_ && members_.empty()) guard_->dismiss();
@@ -249,6 +251,39 @@ Duration Supervisor::pause_after_death(Place& place, bool was_ready, Duration ag
   for (unsigned i = 0; i < place.pauses && pause < options_.backoff_max; ++i) pause *= 2;
   ++place.pauses;
   return std::min(pause, options_.backoff_max);
+}
+
+// Workers that hang.
+
+/// For as long as there is a supervisor.
+Task<void> Supervisor::watch_answers() {
+  const Duration quarter = std::max<Duration>(options_.hang_timeout / AnswerWatch::kQuarters,
+                                              std::chrono::milliseconds(1));
+  for (;;) {
+    const TimePoint due = reactor_.now() + quarter;
+    co_await reactor_.sleep_until(due);
+    const bool late = Clock::now() - due > quarter;
+    for (Member& member : members_) {
+      judge_answers(member, late ? AnswerWatch::Look::late : AnswerWatch::Look::in_time);
+    }
+  }
+}
+
+/// One that still starts has --ready-timeout, and need not answer before.
+void Supervisor::judge_answers(Member& member, AnswerWatch::Look look) {
+  const bool is_starting = member.state == Member::State::starting;
+  if (is_starting || member.killed || !member.link->open() || !member.link->answers()) return;
+  const bool hangs = member.answers.quarter_passed(look) == AnswerWatch::Verdict::hangs;
+  if (!hangs || member.link->has_unread()) return member.link->ask_whether_it_answers();
+  const std::string line = fmt::format(
+      "{}: no answer within {}, {} with {}", member.name(), in_words(options_.hang_timeout),
+      member.joined ? "left alone" : "killed", counted(member.link->held(), "connection"));
+  if (member.joined) {
+    report_joined_trouble_(line);
+  } else {
+    report_(Severity::error, line);
+  }
+  member.kill();
 }
 
 // Workers that join.
@@ -645,6 +680,7 @@ void Supervisor::others_shall_accept(WorkerLink& link) {
 }
 
 void Supervisor::requests_told(WorkerLink& link) {
+  member_of(link).answers.answered();
   if (asked_.erase(&link) > 0 && asked_.empty()) progress_.notify_all();
 }
 

@@ -32,6 +32,7 @@ struct SupervisorOptions {
   Handshake handshake = Handshake::full;
   Duration ready_timeout = std::chrono::seconds(10);
   Duration drain_timeout = std::chrono::seconds(30);
+  Duration hang_timeout = std::chrono::seconds(60);  ///< 0: a worker may hang
   Duration backoff_min = std::chrono::milliseconds(100);
   Duration backoff_max = std::chrono::seconds(10);
 };
@@ -134,6 +135,8 @@ class Supervisor final : private WorkerLink::Owner {
   Task<void> live(Member& member);
   Task<void> outlast(Member& member);
   void guard_workers();
+  Task<void> watch_answers();
+  void judge_answers(Member& member, AnswerWatch::Look look);
   bool serves_without_channel(const Member& member) const;
   Task<void> host(Member& member);
   void member_ended(Member& member, const ExitStatus& status);
