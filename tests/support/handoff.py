@@ -232,7 +232,7 @@ class Server:
         return Connection(self.address, **options)
 
     def worker_pids(self) -> list[int]:
-        return children(self.pid)
+        return [pid for pid in children(self.pid) if not is_guard(pid)]
 
     def kill(self, number: int):
         self.process.send_signal(number)
@@ -339,6 +339,18 @@ def children(pid: int) -> list[int]:
         text = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text()
         return [int(word) for word in text.split()]
     return []
+
+
+def is_guard(pid: int) -> bool:
+    """Whether it is no worker, but ends the workers of a master that was killed."""
+    def words():
+        """None of a process that is gone; empty in the middle of execve."""
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+        return None
+
+    wait_for(lambda: words() != b"" or not alive(pid), "the program of a child to begin")
+    return (words() or b"").startswith(b"handoff-guard\0")
 
 
 def descendants(pid: int) -> list[int]:
