@@ -71,8 +71,8 @@ class Child {
 
 /// The only place that creates a process: as vfork, then execve. Returns when the child has
 /// executed its program. Throws SystemError ("exec, on NAME: ...") when it can't be executed,
-/// with the errno that execve(2) gave: a file that is no program (ENOEXEC) is not given to a shell; when a step before that fails, the error names that step.
-/// Call it from the main thread.
+/// with the errno that execve(2) gave: a file that is no program (ENOEXEC) is not given to a shell;
+/// when a step before that fails, the error names that step. Call it from the main thread.
 Child spawn(const SpawnOptions& options);
 
 /// Becomes the program: only `argv`, `environment`, `descriptors` and `listen_pid` count; what is
