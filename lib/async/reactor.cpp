@@ -76,14 +76,39 @@ void Reactor::unpost(std::coroutine_handle<> frame) {
 void Reactor::turn() {
   do_posted();
   if (done_ || error_) return;
-  event_count_ = static_cast<std::size_t>(wait_for_events());
+  const int count = wait_for_events();
   now_ = Clock::now();
-  for (next_event_ = 0; next_event_ < event_count_;) dispatch(events_[next_event_++]);
-  event_count_ = next_event_ = 0;
-  fire_timers();
+  dispatch_events(count);
+  if (is_timer_due()) {
+    catch_up();
+    fire_timers();
+  }
   posted_.insert(posted_.end(), yielding_.begin(), yielding_.end());
   yielding_.clear();
   resume_posted();
+}
+
+bool Reactor::is_timer_due() const {
+  return !timers_.empty() && timers_.front().armed <= now_;
+}
+
+/// Handles everything that had happened by now(), so that no timer is ahead of it. The wait before
+/// does not tell: a process that was stopped meanwhile gets EINTR and no events, one that is
+/// stopped right after it gets too few, and no wait reports more than kEventsPerTurn.
+void Reactor::catch_up() {
+  constexpr int kRounds = 1024;
+  poll_all();
+  for (int round = 0, count = kEventsPerTurn; round < kRounds && count == kEventsPerTurn; ++round) {
+    count = wait_until(TimePoint::min());
+    dispatch_events(count);
+  }
+  resume_posted();
+}
+
+void Reactor::dispatch_events(int count) {
+  event_count_ = static_cast<std::size_t>(count);
+  for (next_event_ = 0; next_event_ < event_count_;) dispatch(events_[next_event_++]);
+  event_count_ = next_event_ = 0;
 }
 
 /// What makes more of itself does not keep the loop from looking at the kernel.
@@ -119,12 +144,11 @@ int Reactor::wait_until(TimePoint when) {
   } else if (when != kNever) {
     timeout = std::max(Duration::zero(), when - Clock::now());
   }
-  const int capacity = static_cast<int>(events_.size());
   int count = -1;
   if (precise_wait_ && timeout > Duration::zero()) {
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(timeout);
     const timespec limit{seconds.count(), static_cast<long>((timeout - seconds).count())};
-    count = epoll_pwait2(epoll_.get(), events_.data(), capacity, &limit, nullptr);
+    count = epoll_pwait2(epoll_.get(), events_.data(), kEventsPerTurn, &limit, nullptr);
     // Linux 5.11, and some seccomp profiles refuse it; without it, deadlines are kept to the
     // millisecond.
     if (count < 0 && is_refused(errno)) precise_wait_ = false;
@@ -133,7 +157,7 @@ int Reactor::wait_until(TimePoint when) {
     const auto ms = std::chrono::ceil<std::chrono::milliseconds>(timeout).count();
     const int limit =
         timeout < Duration::zero() ? -1 : static_cast<int>(std::min<long>(ms, 1 << 30));
-    count = epoll_wait(epoll_.get(), events_.data(), capacity, limit);
+    count = epoll_wait(epoll_.get(), events_.data(), kEventsPerTurn, limit);
   }
   if (count < 0) {
     if (errno == EINTR) return 0;
@@ -251,9 +275,10 @@ void Readiness::unwatch() {
   }
 }
 
-void Readiness::watch(std::uint32_t event) {
+/// Returns 0, or the errno of an epoll that can't take it.
+int Readiness::watch(std::uint32_t event) {
   const std::uint32_t wanted = watched_.bits() | event;
-  if (wanted == watched_.bits()) return;
+  if (wanted == watched_.bits()) return 0;
   epoll_event registration{};
   switch (wake_) {
     case Wake::all: registration.events = wanted | EPOLLRDHUP | EPOLLET; break;
@@ -263,11 +288,12 @@ void Readiness::watch(std::uint32_t event) {
   registration.data.ptr = this;
   const int operation = watched_.none() ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
   if (epoll_ctl(reactor_->epoll_.get(), operation, fd_, &registration) < 0) {
-    if (errno != EPERM) throw SystemError(errno, "epoll_ctl");
+    if (errno != EPERM) return errno;
     hung_up_ = true;  // a regular file: always ready
-    return;
+    return 0;
   }
   watched_.add(wanted);
+  return 0;
 }
 
 void Readiness::post_waiter(std::uint32_t event) {
@@ -286,8 +312,9 @@ void Readiness::interrupt() {
 
 bool Readiness::Awaiter::await_ready() {
   // Every registration reports a hang-up.
-  readiness_.watch(only_hang_up_ ? EPOLLIN : event_);
+  const int error = readiness_.watch(only_hang_up_ ? EPOLLIN : event_);
   if (only_hang_up_) return false;
+  if (error != 0) throw SystemError(error, "epoll_ctl");
   if (readiness_.hung_up_ || (readiness_.ended_ && event_ == EPOLLIN)) return true;
   const bool ready = readiness_.ready_.has(event_);
   readiness_.ready_.remove(event_);

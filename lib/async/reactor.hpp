@@ -45,6 +45,10 @@ class Timer;
 
 /// One thread's event loop: waits with epoll(7), and resumes the coroutine that waited for what
 /// happened. Everything attached to it is used on its thread only.
+///
+/// Timers come last: what has happened by the time that a timer is due is handled before it fires,
+/// also after the process was stopped and continued. So a deadline on a wait never passes while
+/// there is something to be read.
 class Reactor final : private RootOwner {
  public:
   Reactor();
@@ -93,6 +97,9 @@ class Reactor final : private RootOwner {
   int wait_for_events();
   int wait_until(TimePoint when);
   bool poll_all();
+  bool is_timer_due() const;
+  void catch_up();
+  void dispatch_events(int count);
   void dispatch(const epoll_event& event);
   void fire_timers();
   void resume_posted();
@@ -105,7 +112,7 @@ class Reactor final : private RootOwner {
   void sift_down(std::size_t index);
   void remove_timer(std::size_t index);
 
-  static constexpr std::size_t kEventsPerTurn = 256;
+  static constexpr int kEventsPerTurn = 256;
 
   Fd epoll_;
   TimePoint now_ = Clock::now();
@@ -137,6 +144,8 @@ class Timer {
 
  protected:
   ~Timer() { cancel(); }
+  /// When it fires; kNever if it is not set.
+  TimePoint due() const { return index_ == kNotArmed ? kNever : due_; }
   virtual void on_timer() = 0;
 
  private:
@@ -154,7 +163,8 @@ class Timer {
 ///
 /// It registers with epoll at the first wait, edge-triggered: wait only after an attempt has said
 /// "would block", or has given less than was asked for. What epoll refuses (regular files) is
-/// always ready.
+/// always ready. When epoll can't take it (ENOSPC, ENOMEM), a wait throws SystemError, and one for
+/// hang_up() ends by interrupt() only.
 class Readiness {
  public:
   /// Which of the processes that share an open file is woken.
@@ -212,7 +222,7 @@ class Readiness {
 
  private:
   friend class Reactor;
-  void watch(std::uint32_t event);
+  int watch(std::uint32_t event);
   void post_waiter(std::uint32_t event);
   std::coroutine_handle<>& waiter(std::uint32_t event) {
     return event == EPOLLIN ? reader_ : writer_;

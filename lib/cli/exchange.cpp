@@ -15,6 +15,9 @@ namespace {
 /// Between two looks for a socket that is not there yet.
 constexpr auto kPause = std::chrono::milliseconds(20);
 
+/// Between two attempts to accept, when it is this system that refuses.
+constexpr auto kAcceptPause = std::chrono::milliseconds(100);
+
 }  // namespace
 
 Address parse_socket(std::string_view word, int dash) {
@@ -41,7 +44,8 @@ Exchange::Exchange(Reactor& reactor, ExchangeOptions options, StderrLog& log)
       options_(std::move(options)),
       judge_(options_.allowed_uids),
       report_refused_(reactor, [&log](std::string_view line) { log.error(line); }),
-      deadline_(deadline_after(Clock::now(), options_.timeout)) {
+      deadline_(deadline_after(Clock::now(), options_.timeout)),
+      stop_pause_(reactor) {
   if (options_.socket.kind == Address::Kind::inherited) {
     int listening = 0;
     socklen_t size = sizeof listening;
@@ -68,23 +72,47 @@ Task<std::optional<Fd>> Exchange::next() {
 
 Task<std::optional<Fd>> Exchange::accept() {
   while (!stopped_) {
-    Deadline limit(*readiness_, deadline_);
     Accepted accepted = try_to_accept();
     switch (accepted.outcome) {
-      case Accepted::Outcome::would_block:
-        if (!co_await readiness_->readable() && !stopped_) {
-          throw TimedOut(fmt::format("wait, on {}: timed out", name()));
-        }
+      case Accepted::Outcome::would_block: {
+        const bool waited = co_await wait_for_client();
+        if (!waited) co_await pause();
         break;
-      case Accepted::Outcome::try_again: break;
-      case Accepted::Outcome::exhausted:
+      }
       case Accepted::Outcome::shut_down: throw SystemError(accepted.error_number, "accept", name());
+      case Accepted::Outcome::try_again:
+      case Accepted::Outcome::exhausted:
+        report_refused_(fmt::format("accept, on {}: {}; trying again", name(),
+                                    error_text(accepted.error_number)));
+        co_await pause();
+        break;
       case Accepted::Outcome::connection:
-        if (admits(accepted.fd.get())) co_return std::move(accepted.fd);
+        if (is_welcome(accepted.fd.get())) co_return std::move(accepted.fd);
         break;
     }
   }
   co_return std::nullopt;
+}
+
+/// False when this system can't wait. Throws TimedOut.
+Task<bool> Exchange::wait_for_client() {
+  Deadline limit(*readiness_, deadline_);
+  try {
+    if (co_await readiness_->readable() || stopped_) co_return true;
+  } catch (const SystemError& error) {
+    report_refused_(fmt::format("wait, on {}: {}; trying again", name(), error.what()));
+    co_return false;
+  }
+  throw TimedOut(fmt::format("wait, on {}: timed out", name()));
+}
+
+/// Until the deadline, or stop().
+Task<void> Exchange::pause() {
+  const TimePoint now = Clock::now();
+  if (now >= deadline_) throw TimedOut(fmt::format("wait, on {}: timed out", name()));
+  stop_pause_.clear();
+  const Alarm over(reactor_, stop_pause_, std::min(deadline_, now + kAcceptPause));
+  if (!stopped_) co_await stop_pause_;
 }
 
 /// A listener that we inherited may be blocking, and its flags are not ours to change.
@@ -122,6 +150,16 @@ bool Exchange::admits(int connection) {
   return false;
 }
 
+/// A peer whose user cannot be learned is none to serve.
+bool Exchange::is_welcome(int connection) {
+  try {
+    return admits(connection);
+  } catch (const SystemError& error) {
+    report_refused_(fmt::format("accept, on {}: {}", name(), error.what()));
+    return false;
+  }
+}
+
 void Exchange::check_listener(int socket) const {
   const auto refused = judge_.refuse(socket);
   if (!refused) return;
@@ -131,6 +169,7 @@ void Exchange::check_listener(int socket) const {
 
 void Exchange::stop() {
   stopped_ = true;
+  stop_pause_.set();
   if (readiness_) readiness_->interrupt();
 }
 

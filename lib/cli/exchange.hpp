@@ -58,9 +58,12 @@ class Exchange {
 
  private:
   Task<std::optional<Fd>> accept();
+  Task<bool> wait_for_client();
+  Task<void> pause();
   Accepted try_to_accept() const;
   Task<Fd> connect();
   bool admits(int connection);
+  bool is_welcome(int connection);
   void check_listener(int socket) const;
   int listening_fd() const { return accepts_ ? options_.socket.number : listener_->fd(); }
 
@@ -69,6 +72,7 @@ class Exchange {
   PeerJudge judge_;
   LimitedLine report_refused_;
   TimePoint deadline_;
+  Event stop_pause_;
   std::optional<Listener> listener_;
   std::optional<Readiness> readiness_;
   bool accepts_ = false;  ///< the descriptor that was given is a listener

@@ -27,6 +27,9 @@ constexpr std::size_t kMaxSenders = 64;
 /// Lines about senders that failed, within a second.
 constexpr std::size_t kSenderBurst = 32;
 
+/// How often a command is looked at whose end epoll can't report.
+constexpr auto kLookPause = std::chrono::milliseconds(100);
+
 /// The first descriptor of sd_listen_fds(3).
 constexpr int kFirstListenFd = 3;
 
@@ -217,6 +220,7 @@ Task<std::optional<Received>> ReceiveCommand::receive_message(Readiness& readine
       if (stopping_) co_return std::nullopt;
       throw TimedOut(fmt::format("receive, on {}: timed out", exchange_.name()));
     }
+    throw_if_failed(result);
     if (result.outcome == ReceiveOutcome::truncated) {
       throw ProtocolError(fmt::format(
           "receive, on {}: more descriptors than fit (the limit is {}, see `ulimit -n`)",
@@ -301,9 +305,16 @@ void ReceiveCommand::start_process(const Received& received) {
 }
 
 Task<void> ReceiveCommand::reap(Child child) {
-  {
+  while (!child.has_ended()) {
     Readiness exited(reactor_, child.pidfd());
-    co_await exited.readable();
+    try {
+      co_await exited.readable();
+      continue;
+    } catch (const SystemError& error) {
+      report_failed_(fmt::format("{}, pid {}: {}; trying again", options_.command.front(),
+                                 child.pid(), error.what()));
+    }
+    co_await reactor_.sleep_until(reactor_.now() + kLookPause);
   }
   const pid_t pid = child.pid();
   const ExitStatus status = child.reap();

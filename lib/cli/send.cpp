@@ -150,6 +150,8 @@ Task<void> SendCommand::send(int socket) {
         throw TimedOut(fmt::format("send, on {}: timed out", exchange_->name()));
       case SendOutcome::closed:
         throw ProtocolError(fmt::format("send, on {}: the receiver is gone", exchange_->name()));
+      case SendOutcome::failed:
+        throw SystemError(result.error_number, "pass descriptors", exchange_->name());
     }
   }
   if (options_.confirm) co_await await_confirmation(readiness);
@@ -163,6 +165,7 @@ Task<void> SendCommand::await_confirmation(Readiness& readiness) {
     if (result.outcome == ReceiveOutcome::received && answer[0] == handover::kConfirmation) {
       co_return;
     }
+    throw_if_failed(result);
     if (result.outcome != ReceiveOutcome::would_block) {
       throw ProtocolError(
           fmt::format("send, on {}: the receiver did not confirm", exchange_->name()));

@@ -48,7 +48,14 @@ Task<void> Acceptor::accept_until_closed() {
     owner_.burst_ended();
     switch (outcome) {
       case Outcome::burst: co_await reactor_.yield(); break;
-      case Outcome::would_block: co_await readiness_->readable(); break;
+      case Outcome::would_block:
+        try {
+          co_await readiness_->readable();
+          break;
+        } catch (const SystemError& error) {
+          report_exhausted(error.attempt(), error.error_number());
+        }
+        [[fallthrough]];
       case Outcome::exhausted:
         leave_to_others();
         co_await reactor_.sleep_until(reactor_.now() + kPause);
@@ -142,16 +149,22 @@ void Acceptor::release() {
 }
 
 Acceptor::Outcome Acceptor::accept_burst(bool room_or_not) {
+  int lost = 0;
   for (int i = 0; i < kBurst; ++i) {
     if (!room_or_not && !owner_.has_room()) return Outcome::no_room;
     Accepted accepted = try_accept(listener_->fd());
     switch (accepted.outcome) {
       case Accepted::Outcome::connection:
         exhausted_ = false;
-        if (!admits(accepted.fd.get())) continue;
-        owner_.accepted(std::move(accepted.fd), accepted.peer);
+        hand_over(std::move(accepted));
         break;
-      case Accepted::Outcome::try_again: break;
+      case Accepted::Outcome::try_again:
+        // Each call fails, and not for want of clients: accepting again at once would be for ever.
+        if (++lost == kBurst) {
+          report_exhausted("accept", accepted.error_number);
+          return Outcome::exhausted;
+        }
+        break;
       case Accepted::Outcome::would_block:
         if (!readiness_ || !readiness_->hung_up()) return Outcome::would_block;
         [[fallthrough]];  // how a Unix socket says it
@@ -159,13 +172,14 @@ Acceptor::Outcome Acceptor::accept_burst(bool room_or_not) {
         if (sharing_ != Sharing::none) return Outcome::shut_down;
         throw SystemError(EINVAL, "accept", listener_->text());
       case Accepted::Outcome::exhausted:
-        report_exhausted(accepted.error_number);
+        report_exhausted("accept", accepted.error_number);
         return Outcome::exhausted;
     }
   }
   return Outcome::burst;
 }
 
+/// Whether the peer may connect here; a refusal is logged.
 bool Acceptor::admits(int connection) {
   if (!judges_) return true;
   const auto refused = judge_.refuse(connection);
@@ -175,12 +189,22 @@ bool Acceptor::admits(int connection) {
   return false;
 }
 
+void Acceptor::hand_over(Accepted accepted) {
+  try {
+    if (!admits(accepted.fd.get())) return;
+    owner_.accepted(std::move(accepted.fd), accepted.peer);
+  } catch (const std::exception& error) {
+    report_trouble_(fmt::format("cannot take a connection of {}: {}; it is closed",
+                                listener_->text(), error.what()));
+  }
+}
+
 /// Once for each time that it lasts.
-void Acceptor::report_exhausted(int error_number) {
+void Acceptor::report_exhausted(std::string_view attempt, int error_number) {
   if (exhausted_) return;
   exhausted_ = true;
-  report_trouble_(
-      fmt::format("accept, on {}: {}; trying again", listener_->text(), error_text(error_number)));
+  report_trouble_(fmt::format("{}, on {}: {}; trying again", attempt, listener_->text(),
+                              error_text(error_number)));
 }
 
 }  // namespace handoff

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "async/limited_line.hpp"
@@ -11,6 +12,7 @@
 #include "cluster/report.hpp"
 #include "os/listener.hpp"
 #include "os/peer.hpp"
+#include "os/socket.hpp"
 
 namespace handoff {
 
@@ -44,7 +46,8 @@ enum class Judged {
   everybody,       ///< who connects to a socket that is for workers or for control
 };
 
-/// Accepts from one listener, and survives whatever accept(2) can report.
+/// Accepts from one listener, and survives whatever accept(2) can report. What fails with one
+/// connection, a call of its owner included, costs that connection.
 class Acceptor {
  public:
   /// A peer whom `judge` refuses is turned away, and the log says so.
@@ -89,10 +92,11 @@ class Acceptor {
   Outcome accept_burst(bool room_or_not = false);
   bool admits(int connection);
   bool try_heal(bool& same_socket);
+  void hand_over(Accepted accepted);
   void watch();
   void leave_to_others();
   void release();
-  void report_exhausted(int error_number);
+  void report_exhausted(std::string_view attempt, int error_number);
 
   Reactor& reactor_;
   std::optional<Listener> listener_;

@@ -24,11 +24,15 @@ using nlohmann::ordered_json;
 
 constexpr int kMaxWorkers = 4096;
 
+/// How often it is seen to whether one of too many connections has become idle.
+constexpr auto kRoomPause = std::chrono::milliseconds(20);
+
 /// How long the connection of a `reload` or an `upgrade` may wait for its reply: as long as they
 /// take, which has limits of its own.
 SessionLimits control_limits() {
   SessionLimits limits;
   limits.call_timeout = Duration::zero();
+  limits.idle_timeout = Control::kIdleTimeout;
   return limits;
 }
 
@@ -248,10 +252,20 @@ std::shared_ptr<const Handlers> make_handlers(ControlOwner& owner) {
 
 Control::Control(Reactor& reactor, Listener listener, ControlOwner& owner, Report report,
                  PeerJudge judge)
-    : service_(reactor, make_handlers(owner), control_limits()),
+    : Timer(reactor),
+      report_failed_(reactor, saying(report, Severity::error)),
+      service_(reactor, make_handlers(owner), control_limits()),
       acceptor_(reactor, std::move(listener), static_cast<AcceptorOwner&>(*this), std::move(report),
                 std::move(judge), Judged::everybody) {
   service_.on_closed = [this](std::uint64_t) { acceptor_.resume(); };
+  service_.on_failed = [this](std::string_view line) {
+    report_failed_(fmt::format("control: {}", line));
+  };
+}
+
+void Control::make_room() {
+  if (service_.open <= kMaxConnections || service_.close_idlest()) return;
+  set(service_.reactor.now() + kRoomPause);
 }
 
 void Control::drain() {
@@ -261,6 +275,7 @@ void Control::drain() {
 
 void Control::accepted(Fd connection, const SocketAddress&) {
   Session::open(service_, {.socket = std::move(connection)});
+  make_room();
 }
 
 }  // namespace handoff

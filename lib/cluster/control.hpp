@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -54,10 +55,13 @@ class ControlOwner {
 
 /// The master's own methods, on a named socket, in the same wire format as its workers': status,
 /// workers, reload, upgrade, drain, scale, stop and metrics.
-class Control final : private AcceptorOwner {
+///
+/// Silent clients keep nobody out: a connection without a call ends after kIdleTimeout, and at once
+/// when there are kMaxConnections and another one comes.
+class Control final : private AcceptorOwner, private Timer {
  public:
-  /// Connections at a time.
   static constexpr std::size_t kMaxConnections = 64;
+  static constexpr Duration kIdleTimeout = std::chrono::seconds(30);
 
   Control(Reactor& reactor, Listener listener, ControlOwner& owner, Report report, PeerJudge judge);
   Control(const Control&) = delete;
@@ -70,9 +74,13 @@ class Control final : private AcceptorOwner {
   bool is_idle() const { return service_.open == 0; }
 
  private:
-  bool has_room() const override { return service_.open < kMaxConnections; }
+  /// One more than there may be: it takes the place of another.
+  bool has_room() const override { return service_.open <= kMaxConnections; }
+  void make_room();
+  void on_timer() override { make_room(); }
   void accepted(Fd connection, const SocketAddress& peer) override;
 
+  LimitedLine report_failed_;
   Service service_;
   Acceptor acceptor_;
 };

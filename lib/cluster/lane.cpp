@@ -66,6 +66,9 @@ void Lane::run_thread(Inside& inside) {
         owner_.returned(std::move(*moved));
       });
     };
+    service.on_failed = [this](std::string_view line) {
+      home_.send([this, line = std::string(line)] { owner_.failed(line); });
+    };
     service.requests_told = &requests_;
     service.calls_told = &calls_;
     inside.reactor.run(wait_for(inside.stopped));

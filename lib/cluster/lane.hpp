@@ -32,6 +32,7 @@ class Lane {
     std::function<void(LiveConnection)> returned;
     std::function<void()> had_most_requests;
     std::function<void(const std::string&)> reload_failed;
+    std::function<void(const std::string&)> failed;  ///< see Service::on_failed
   };
 
   /// What goes wrong on the thread is thrown where the mailbox is received.

@@ -102,8 +102,9 @@ std::unique_ptr<Dispatcher> Master::make_dispatcher() {
   if (options_.pass == Pass::connection) return std::make_unique<PassConnection>(options_.balance);
   if (options_.pass == Pass::queue) {
     options_.queue.workers = static_cast<std::size_t>(options_.workers);
-    auto queue = std::make_unique<PassQueue>(reactor_, options_.queue,
-                                             [this](std::uint64_t id) { connection_closed(id); });
+    auto queue = std::make_unique<PassQueue>(
+        reactor_, options_.queue, [this](std::uint64_t id) { connection_closed(id); },
+        [this](std::string_view line) { report_not_taken_(line); });
     pass_queue_ = queue.get();
     return queue;
   }
@@ -540,6 +541,10 @@ void Master::connection_passed(Work work) {
 void Master::connections_missed(std::size_t count) {
   report_not_taken_(fmt::format("receive {} of the old master: {}", counted(count, "connection"),
                                 error_text(EMFILE)));
+}
+
+void Master::channel_failed(int error) {
+  report_not_taken_(fmt::format("the channel to the old master fails: {}", error_text(error)));
 }
 
 void Master::master_gone() {

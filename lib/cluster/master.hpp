@@ -142,6 +142,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   void accept_asked() override { take_names(); }
   void queue_passed(Fd, Fd) override {}
   void connections_missed(std::size_t count) override;
+  void channel_failed(int error) override;
   void drain_asked(channel::Drain) override {}
   void master_gone() override;
   void all_sent() override {}

@@ -137,6 +137,11 @@ Task<void> MasterLink::receive_messages(std::shared_ptr<MasterLink> self) {
     if (result.outcome == ReceiveOutcome::would_block) {
       co_await self->readiness_.readable();
       messages = 0;
+    } else if (result.outcome == ReceiveOutcome::exhausted) {
+      co_await self->reactor_.sleep_until(self->reactor_.now() + kRetryPause);
+    } else if (result.outcome == ReceiveOutcome::failed) {
+      self->break_off(result.error_number);
+      break;
     } else if (result.outcome != ReceiveOutcome::reset) {
       self->handle({packet->data(), result.size}, result.descriptors);
       if (++messages < kMessagesPerTurn) continue;
@@ -215,6 +220,10 @@ Task<void> MasterLink::receive_plain(std::shared_ptr<MasterLink> self) {
     switch (result.outcome) {
       case ReceiveOutcome::would_block: co_await self->readiness_.readable(); break;
       case ReceiveOutcome::reset: break;
+      case ReceiveOutcome::exhausted:
+        co_await self->reactor_.sleep_until(self->reactor_.now() + kRetryPause);
+        break;
+      case ReceiveOutcome::failed: self->break_off(result.error_number); [[fallthrough]];
       case ReceiveOutcome::end: self->owner_.master_gone(); co_return;
       case ReceiveOutcome::truncated: self->owner_.connections_missed(1); break;
       case ReceiveOutcome::received:
@@ -252,7 +261,11 @@ Task<void> MasterLink::send_messages(std::shared_ptr<MasterLink> self) {
     self->some_to_send_.clear();
     while (!self->send_all()) {
       // It becomes writable also when the master reads a message.
-      co_await self->readiness_.writable();
+      try {
+        co_await self->readiness_.writable();
+      } catch (const SystemError&) {
+        self->waits_for_reader_ = false;  // tried again after a pause
+      }
       // Too many descriptors in flight (ETOOMANYREFS) leave it writable.
       if (!self->waits_for_reader_ && !self->send_all())
         co_await self->reactor_.sleep_until(self->reactor_.now() + kRetryPause);
@@ -271,10 +284,11 @@ bool MasterLink::send_all() {
 /// False when the channel is full.
 bool MasterLink::send_queued() {
   while (!outgoing_.empty()) {
-    const SendOutcome outcome = send(outgoing_.front().message, {});
+    const SendOutcome outcome = send(outgoing_.front().message, {}).outcome;
     if (outcome == SendOutcome::would_block) return false;
     std::vector<Work> started = std::exchange(outgoing_.front().started, {});
     outgoing_.pop_front();
+    if (outcome == SendOutcome::failed) continue;  // the master gives them to another
     if (joined_ && outcome != SendOutcome::sent) continue;
     for (Work& work : started) owner_.connection_passed(std::move(work));
     if (!started.empty()) owner_.all_passed();
@@ -296,7 +310,7 @@ bool MasterLink::may_return() {
 /// connection whose bytes can't be put into one ends, lest it holds up the others.
 std::size_t MasterLink::prepare_returned() {
   std::size_t ready = 0;
-  while (ready < std::min(returned_.size(), channel::kMaxEntries)) {
+  while (ready < std::min(returned_.size(), most_returned_)) {
     try {
       returned_[ready].put_aside();
       ++ready;
@@ -326,8 +340,16 @@ bool MasterLink::send_returned() {
     }
     const std::string message =
         channel::encode_entries(channel::Type::returned, {entries.data(), count});
-    if (!send_now(message, {descriptors.data(), descriptor_count})) return false;
-    return_in_flight_ = true;
+    const SendResult result = send(message, {descriptors.data(), descriptor_count});
+    if (result.outcome == SendOutcome::would_block) return false;
+    if (result.outcome == SendOutcome::failed && std::exchange(most_returned_, 1) > 1) continue;
+    if (result.outcome == SendOutcome::failed) {
+      finished_.push_back(returned_.front().id);
+      owner_.return_failed(result.error_number);
+    } else {
+      return_in_flight_ = true;
+      most_returned_ = channel::kMaxEntries;
+    }
     returned_.erase(returned_.begin(), returned_.begin() + static_cast<std::ptrdiff_t>(count));
   }
   return true;
@@ -345,14 +367,24 @@ bool MasterLink::send_ids(channel::Type type, std::vector<std::uint64_t>& ids) {
   return all_sent;
 }
 
-SendOutcome MasterLink::send(const std::string& message, std::span<const int> descriptors) {
-  if (closed_) return SendOutcome::closed;
-  return send_fds(channel_.get(), message, descriptors).outcome;
+/// A failure that no descriptor of ours can be the reason of breaks the channel off.
+SendResult MasterLink::send(const std::string& message, std::span<const int> descriptors) {
+  if (closed_) return {SendOutcome::closed};
+  if (broken_) return {descriptors.empty() ? SendOutcome::failed : SendOutcome::closed};
+  const SendResult result = send_fds(channel_.get(), message, descriptors);
+  if (result.outcome == SendOutcome::failed && descriptors.empty()) break_off(result.error_number);
+  return result;
+}
+
+void MasterLink::break_off(int error) {
+  broken_ = true;
+  shutdown(channel_.get(), SHUT_RDWR);
+  owner_.channel_failed(error);
 }
 
 /// True also when the master is gone: there is nobody to tell, and receiving finds out.
 bool MasterLink::send_now(const std::string& message, std::span<const int> descriptors) {
-  return send(message, descriptors) != SendOutcome::would_block;
+  return send(message, descriptors).outcome != SendOutcome::would_block;
 }
 
 }  // namespace handoff

@@ -50,6 +50,11 @@ class MasterLink final : public std::enable_shared_from_this<MasterLink>, privat
     /// A connection has ended instead of going back to the master: its `unread` bytes did not fit
     /// into a message, and can't be put into a file (`error`, as errno).
     virtual void connection_not_returned(std::size_t /*unread*/, int /*error*/) {}
+    /// A connection has ended instead of going back to the master, which it can't be sent to.
+    virtual void return_failed(int /*error*/) {}
+    /// Nothing can be sent to the master, or received from it (`error`, as errno): the channel is
+    /// closed, and master_gone() follows.
+    virtual void channel_failed(int error) = 0;
     /// The master passes nothing more.
     virtual void drain_asked(channel::Drain how) = 0;
     /// The master is gone.
@@ -116,8 +121,9 @@ class MasterLink final : public std::enable_shared_from_this<MasterLink>, privat
   std::size_t prepare_returned();
   bool send_returned();
   bool send_ids(channel::Type type, std::vector<std::uint64_t>& ids);
-  SendOutcome send(const std::string& message, std::span<const int> descriptors);
+  SendResult send(const std::string& message, std::span<const int> descriptors);
   bool send_now(const std::string& message, std::span<const int> descriptors);
+  void break_off(int error);
   void wake();
   void report_later(std::vector<std::uint64_t>& ids, std::uint64_t id);
   void on_timer() override;
@@ -138,7 +144,9 @@ class MasterLink final : public std::enable_shared_from_this<MasterLink>, privat
   bool sent_all_ = true;
   bool return_in_flight_ = false;  ///< connections were returned that the master may not have read
   bool waits_for_reader_ = false;  ///< nothing more is sent until it has
+  std::size_t most_returned_ = channel::kMaxEntries;  ///< in one message
   bool heard_ = false;
+  bool broken_ = false;  ///< see Owner::channel_failed
   bool closed_ = false;
 };
 

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "os/error.hpp"
@@ -40,9 +41,14 @@ void Member::unlimit() {
   deadline.reset();
 }
 
-void Member::kill() {
+void Member::enter(WorkerPhase next, LeaveReason why) {
+  phase = std::max(phase, next);
+  if (leave_reason == LeaveReason::none) leave_reason = why;
+}
+
+void Member::kill(LeaveReason why) {
   unlimit();
-  killed = true;
+  enter(WorkerPhase::killed, why);
   if (joined) return wake.set();
   child.kill();
 }

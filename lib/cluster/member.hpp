@@ -18,10 +18,26 @@ namespace handoff {
 
 struct Place;
 
+/// What a worker does, as its supervisor sees it. It only ever moves on, and may skip phases.
+enum class WorkerPhase {
+  starting,
+  standby,  ///< ready; it serves once the worker before it is told to leave
+  serving,
+  draining,  ///< it was told to finish and leave
+  killed,    ///< given up: what it says of connections still counts, what it promises does not
+};
+
+/// Why a worker leaves; the first reason stays.
+enum class LeaveReason {
+  none,
+  drained,
+  discarded,  ///< before it has served anybody
+  overdue,    ///< not ready, or not gone, in time
+  protocol_error,
+};
+
 /// A worker as its supervisor knows it: a child of ours, or one that has joined.
 struct Member {
-  enum class State { starting, ready, draining };
-
   Member(Reactor& loop, int n) : reactor(loop), number(n), wake(loop) {}
 
   /// "worker 1, pid 4711", as diagnostics call it.
@@ -32,10 +48,19 @@ struct Member {
   /// So long for what it does now, starting or draining.
   void limit(Duration duration);
   void unlimit();
+  bool is_ready() const { return phase == WorkerPhase::standby || phase == WorkerPhase::serving; }
+  /// Whether it was told to leave, or was given up.
+  bool is_leaving() const { return phase >= WorkerPhase::draining; }
+  /// Whether it was told to leave before it ended.
+  bool was_told_to_leave() const {
+    return leave_reason == LeaveReason::drained || leave_reason == LeaveReason::discarded;
+  }
+  /// Moves on to a later phase; does nothing in that one or a later.
+  void enter(WorkerPhase next, LeaveReason why = LeaveReason::none);
   /// At once, with its tree; one that has joined is only let go.
-  void kill();
+  void kill(LeaveReason why);
   /// The child has ended: from now on the deadline is for what it has left behind, and `wake` says
-  /// that it came, or that one of those has ended.
+  /// that the deadline has passed, or that one of those has ended.
   void outlive_child();
   /// How the child ended, as diagnostics have it.
   std::string end_in_words(const ExitStatus& status) const;
@@ -43,11 +68,11 @@ struct Member {
   Reactor& reactor;
   int number;
   Place* place = nullptr;  ///< where it serves or shall serve; none when it joined or drains
-  State state = State::starting;
+  WorkerPhase phase = WorkerPhase::starting;
+  LeaveReason leave_reason = LeaveReason::none;
+  bool was_ready = false;
   bool joined = false;
   pid_t peer_pid = 0;        ///< of one that has joined
-  bool killed = false;       ///< by us
-  bool dropped = false;      ///< before it has served anybody
   bool would_leave = false;  ///< it has asked to be drained
   ProcessTree child;         ///< with all that it starts; of one that we have started
   bool left_others = false;  ///< it has ended, and others of the tree lived on

@@ -109,7 +109,8 @@ SessionLimits session_limits(const PassQueue::Options& options) {
 }  // namespace
 
 PassQueue::PassQueue(Reactor& reactor, const Options& options,
-                     const std::function<void(std::uint64_t)>& closed)
+                     const std::function<void(std::uint64_t)>& closed,
+                     const std::function<void(std::string_view)>& failed)
     : reactor_(reactor),
       reserved_(kReserved + kReservedPerThread * options.io_threads),
       expected_workers_(options.workers),
@@ -133,11 +134,13 @@ PassQueue::PassQueue(Reactor& reactor, const Options& options,
   };
   service_.on_closed = closed;
   service_.on_returned = give_back;
+  service_.on_failed = failed;
   if (options.io_threads > 1) mailbox_.emplace(reactor_);
   for (std::size_t i = 0; options.io_threads > 1 && i < options.io_threads; ++i) {
     Lane::Owner owner;
     owner.closed = closed;
     owner.returned = give_back;
+    owner.failed = failed;
     const auto make_methods = [this, i](Reactor& its) -> MakeHandlers {
       return [this, i, &its] {
         return handler_of_all(
@@ -156,7 +159,7 @@ void PassQueue::returned(LiveConnection connection) {
     work.put_aside();
     returned_.work_arrived(std::move(work));
     returned_.flush();
-  } catch (const SystemError&) {
+  } catch (const std::exception&) {
     ++lost_;
   }
 }

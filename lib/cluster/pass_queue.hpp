@@ -9,6 +9,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 
 #include "async/mailbox.hpp"
 #include "async/reactor.hpp"
@@ -34,9 +35,11 @@ class PassQueue final : public Dispatcher {
   };
 
   /// `closed` is called when a connection has ended or goes to the successor, with the number that
-  /// its Work had. Throws InvalidArgument when there can't be descriptors enough.
+  /// its Work had; `failed` as Service::on_failed. Throws InvalidArgument when there can't be
+  /// descriptors enough.
   PassQueue(Reactor& reactor, const Options& options,
-            const std::function<void(std::uint64_t id)>& closed);
+            const std::function<void(std::uint64_t id)>& closed,
+            const std::function<void(std::string_view)>& failed);
 
   void worker_joined(WorkerLink& link) override;
   void worker_left(WorkerLink& link) override;

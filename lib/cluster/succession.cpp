@@ -197,6 +197,11 @@ void Succession::connection_returned(WorkerLink&, Work work) {
   dispatcher_.work_arrived(std::move(work));
 }
 
+void Succession::send_failed(WorkerLink&, std::size_t connections, int error) {
+  report_(Severity::error, fmt::format("cannot pass {} to the new master: {}",
+                                       counted(connections, "connection"), error_text(error)));
+}
+
 void Succession::worker_closed(WorkerLink& link, const std::string& problem) {
   closed_ = true;
   problem_ = problem;

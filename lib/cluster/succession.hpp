@@ -85,6 +85,7 @@ class Succession final : private WorkerLink::Owner {
   void requests_told(WorkerLink&) override {}
   void worker_closed(WorkerLink& link, const std::string& problem) override;
   void connections_lost(WorkerLink&, std::size_t) override {}
+  void send_failed(WorkerLink& link, std::size_t connections, int error) override;
   bool passes_on() const override { return false; }
 
   Reactor& reactor_;

@@ -19,6 +19,9 @@ namespace {
 /// How long a worker may take to say how many requests it has had.
 constexpr auto kAnswerTime = std::chrono::milliseconds(200);
 
+/// How often one is looked at whose end epoll can't report.
+constexpr auto kWatchPause = std::chrono::milliseconds(100);
+
 /// Lines about workers that have joined, within a second: several may leave at a time, and one that
 /// joins again and again must not flood the log.
 constexpr std::size_t kJoinedBurst = 32;
@@ -35,6 +38,7 @@ Supervisor::Supervisor(Reactor& reactor, Dispatcher& dispatcher, std::shared_ptr
       report_(std::move(report)),
       report_joined_left_(reactor, saying(report_, Severity::info), kJoinedBurst),
       report_joined_trouble_(reactor, saying(report_, Severity::error), kJoinedBurst),
+      report_lost_(reactor, saying(report_, Severity::error)),
       changed_(std::move(changed)),
       has_room_(std::move(has_room)),
       progress_(reactor) {
@@ -76,7 +80,7 @@ Task<void> Supervisor::keep(Place& place) {
     TimePoint started = reactor_.now();
     while (place.current != nullptr || place.next != nullptr) {
       if (place.current != nullptr) {
-        was_ready = place.current->state == Member::State::ready;
+        was_ready = place.current->was_ready;
         started = place.current->started;
       }
       place.changed.clear();
@@ -141,15 +145,27 @@ Member& Supervisor::start(Place& place) {
 /// From its start on until it was reaped.
 Task<void> Supervisor::live(Member& member) {
   if (!member.link->is_full()) worker_ready(*member.link);
-  while (!co_await member.exited->readable()) {
+  while (!co_await exits_in_time(member)) {
+    if (reactor_.now() < member.due) continue;  // it may have got ready in this very turn
     report_(Severity::error, describe_overdue(member));
-    member.kill();
+    member.kill(LeaveReason::overdue);
   }
   co_await outlast(member);
   co_await WorkerLink::receive_rest(member.link);
   member.unlimit();
   const ExitStatus status = member.child.finish();
   member_ended(member, status);
+}
+
+/// False also without a reason: then look at the time.
+Task<bool> Supervisor::exits_in_time(Member& member) {
+  try {
+    co_return co_await member.exited->readable();
+  } catch (const SystemError& error) {
+    report_lost_(fmt::format("{}: {}; trying again", member.name(), error.what()));
+  }
+  co_await reactor_.sleep_until(reactor_.now() + kWatchPause);
+  co_return member.child.leader_has_ended();
 }
 
 /// A worker is there until nothing of its tree is. What is left of one that was told to leave has
@@ -160,13 +176,13 @@ Task<void> Supervisor::outlast(Member& member) {
     member.wake.clear();
     if (member.child.is_empty()) co_return;
     member.left_others = true;
-    const bool is_leaving = member.state == Member::State::draining;
-    if (is_leaving && !member.killed && reactor_.now() < member.due) {
+    const bool drains = member.phase == WorkerPhase::draining;
+    if (drains && reactor_.now() < member.due) {
       member.child.term();
     } else {
-      if (is_leaving && !member.killed) report_(Severity::error, describe_overdue(member));
-      if (!is_leaving) dispatcher_.worker_left(*member.link);
-      member.kill();
+      if (drains) report_(Severity::error, describe_overdue(member));
+      if (!member.was_told_to_leave()) dispatcher_.worker_left(*member.link);
+      member.kill(LeaveReason::overdue);
     }
     co_await member.wake;
   }
@@ -195,20 +211,21 @@ void Supervisor::guard_workers() {
 }
 
 void Supervisor::member_ended(Member& member, const ExitStatus& status) {
-  const bool was_ready = member.state == Member::State::ready;
   forget(member);
-  if (member.state == Member::State::draining) {
+  if (member.was_told_to_leave()) {
     report_(Severity::detail, fmt::format("{}: left, {}", member.name(), status.text()));
-    const bool was_cut_off = !status.success() || (member.left_others && member.killed);
-    if (stopping() && !member.dropped && was_cut_off) {
+    const bool killed = member.phase == WorkerPhase::killed;
+    const bool was_cut_off = !status.success() || (member.left_others && killed);
+    if (stopping() && member.leave_reason == LeaveReason::drained && was_cut_off) {
       cut_off_.connections += member.link->held();
-      if (member.killed) ++cut_off_.workers;
+      if (killed) ++cut_off_.workers;
     }
   } else {
     last_failure_ = fmt::format("{}: {}{}", member.name(), member.end_in_words(status),
-                                was_ready ? "" : ", before it was ready");
+                                member.was_ready ? "" : ", before it was ready");
     report_(Severity::error, last_failure_);
-    if (!was_ready && !member.killed && member.place != nullptr) {
+    const bool ended_by_itself = member.leave_reason == LeaveReason::none;
+    if (!member.was_ready && ended_by_itself && member.place != nullptr) {
       start_failures_.ended(member.number, status);
     }
   }
@@ -219,7 +236,7 @@ void Supervisor::member_ended(Member& member, const ExitStatus& status) {
     } else {
       place->current = nullptr;
       const Member* next = place->next;
-      if (next != nullptr && next->state == Member::State::ready) promote_next(*place);
+      if (next != nullptr && next->is_ready()) promote_next(*place);
     }
     place->changed.set();
   }
@@ -271,8 +288,8 @@ Task<void> Supervisor::watch_answers() {
 
 /// One that still starts has --ready-timeout, and need not answer before.
 void Supervisor::judge_answers(Member& member, AnswerWatch::Look look) {
-  const bool is_starting = member.state == Member::State::starting;
-  if (is_starting || member.killed || !member.link->open() || !member.link->answers()) return;
+  const bool may_answer = member.is_ready() || member.phase == WorkerPhase::draining;
+  if (!may_answer || !member.link->open() || !member.link->answers()) return;
   const bool hangs = member.answers.quarter_passed(look) == AnswerWatch::Verdict::hangs;
   if (!hangs || member.link->has_unread()) return member.link->ask_whether_it_answers();
   const std::string line = fmt::format(
@@ -283,7 +300,7 @@ void Supervisor::judge_answers(Member& member, AnswerWatch::Look look) {
   } else {
     report_(Severity::error, line);
   }
-  member.kill();
+  member.kill(LeaveReason::overdue);
 }
 
 // Workers that join.
@@ -311,17 +328,20 @@ void Supervisor::adopt(Fd channel) {
 /// From its joining on until it is gone.
 Task<void> Supervisor::host(Member& member) {
   if (!member.link->is_full()) worker_ready(*member.link);
-  while (member.link->open() && !member.killed) {
+  while (member.link->open() && member.phase != WorkerPhase::killed) {
     member.wake.clear();
     co_await member.wake;
     if (member.link->open() && reactor_.now() >= member.due) {
       report_joined_trouble_(describe_overdue(member));
-      member.killed = true;
+      member.kill(LeaveReason::overdue);
     }
   }
+  // What it has returned lies in its channel, and goes to others.
+  co_await WorkerLink::receive_rest(member.link);
   report_joined_left_(fmt::format("{}: left", member.name()));
-  if (stopping() && member.killed) cut_off_.connections += member.link->held();
-  member.link->end();
+  if (stopping() && member.phase == WorkerPhase::killed) {
+    cut_off_.connections += member.link->held();
+  }
   forget(member);
   remove(member);
   progress_.notify_all();
@@ -371,7 +391,7 @@ Task<std::string> Supervisor::reload_once() {
       if (place->next == nullptr) {
         problem = last_failure_.empty() ? "a new worker is gone" : last_failure_;
       }
-      all_ready = all_ready && place->next != nullptr && place->next->state == Member::State::ready;
+      all_ready = all_ready && place->next != nullptr && place->next->is_ready();
     }
     if (problem.empty() && !all_ready) co_await progress_.wait();
   }
@@ -396,7 +416,7 @@ Task<std::string> Supervisor::replace(int number) {
   if (place == nullptr || place->retired) {
     for (Member& member : members_) {
       if (member.number != number || !member.joined) continue;
-      if (member.state != Member::State::draining) drain(member, {.give_back = true});
+      if (!member.is_leaving()) drain(member, {.give_back = true});
       co_return "";
     }
     co_return fmt::format("there is no worker {}", number);
@@ -409,7 +429,7 @@ Task<std::string> Supervisor::replace(int number) {
   const auto is_next = [next](const Member* member) {
     return member != nullptr && member->child.pid() == next;
   };
-  while (is_next(place->next) && place->next->state != Member::State::ready) {
+  while (is_next(place->next) && !place->next->is_ready()) {
     co_await progress_.wait();
     place = find_place(number);
     if (place == nullptr || stopping()) co_return "";
@@ -459,6 +479,7 @@ bool Supervisor::start_next(Place& place, std::string& problem) {
 /// What comes now goes to the successor; the old one drains.
 void Supervisor::promote_next(Place& place) {
   Member* old = std::exchange(place.current, std::exchange(place.next, nullptr));
+  place.current->enter(WorkerPhase::serving);
   dispatcher_.worker_joined(*place.current->link);
   progress_.notify_all();
   if (old != nullptr) {
@@ -472,9 +493,7 @@ void Supervisor::promote_next(Place& place) {
 void Supervisor::drop_next(Place& place) {
   Member* next = std::exchange(place.next, nullptr);
   next->place = nullptr;
-  next->state = Member::State::draining;
-  next->kill();
-  next->dropped = true;
+  next->kill(LeaveReason::discarded);
   place.changed.set();
 }
 
@@ -497,7 +516,7 @@ void Supervisor::retire_all(channel::Drain how) {
     place.changed.set();
   }
   for (Member& member : members_) {
-    if (member.state != Member::State::draining) {
+    if (!member.is_leaving()) {
       drain(member, how);
     } else if (!how.give_back) {
       member.link->drain(how);  // what it was to give back, it closes
@@ -508,15 +527,14 @@ void Supervisor::retire_all(channel::Drain how) {
 
 void Supervisor::kill_all() {
   retire_all({});
-  for (Member& member : members_) member.kill();
+  for (Member& member : members_) member.kill(LeaveReason::drained);
 }
 
 /// What it was not sent goes to others, unless all shall close what they have.
 void Supervisor::drain(Member& member, channel::Drain how) {
-  const bool needs_signal =
-      serves_without_channel(member) || member.state == Member::State::starting;
+  const bool needs_signal = serves_without_channel(member) || member.phase == WorkerPhase::starting;
   if (needs_signal && !member.joined) member.child.term();
-  member.state = Member::State::draining;
+  member.enter(WorkerPhase::draining, LeaveReason::drained);
   if (how.give_back) dispatcher_.worker_left(*member.link);
   member.link->drain(how);
   member.limit(options_.drain_timeout);
@@ -529,7 +547,7 @@ bool Supervisor::serves_without_channel(const Member& member) const {
 }
 
 std::string Supervisor::describe_overdue(const Member& member) const {
-  if (member.state == Member::State::starting) {
+  if (member.phase == WorkerPhase::starting) {
     return fmt::format("{}: not ready within {}, killed", member.name(),
                        in_words(options_.ready_timeout));
   }
@@ -542,7 +560,7 @@ std::string Supervisor::describe_overdue(const Member& member) const {
 
 bool Supervisor::all_started() const {
   return std::all_of(places_.begin(), places_.end(), [](const Place& place) {
-    return place.current != nullptr && place.current->state == Member::State::ready;
+    return place.current != nullptr && place.current->is_ready();
   });
 }
 
@@ -555,13 +573,16 @@ std::size_t Supervisor::size() const {
 }
 
 std::vector<WorkerStatus> Supervisor::status() const {
-  static constexpr const char* kStates[] = {"starting", "ready", "draining"};
+  const auto name_of = [](const Member& member) {
+    if (member.is_leaving()) return "draining";
+    return member.is_ready() ? "ready" : "starting";
+  };
   std::vector<WorkerStatus> all;
   for (const Member& member : members_) {
     WorkerStatus status;
     status.number = member.number;
     status.pid = member.pid();
-    status.state = kStates[static_cast<int>(member.state)];
+    status.state = name_of(member);
     status.joined = member.joined;
     status.connections = member.link->held();
     status.passed = member.link->passed();
@@ -591,7 +612,7 @@ std::vector<WorkerStatus> Supervisor::status() const {
 Task<void> Supervisor::refresh_requests() {
   for (const Member& member : members_) {
     if (!member.link->is_full() || !member.link->open()) continue;
-    if (member.state == Member::State::starting) continue;
+    if (member.phase == WorkerPhase::starting) continue;
     asked_.insert(member.link.get());
     member.link->ask_for_requests();
   }
@@ -636,8 +657,10 @@ Member& Supervisor::member_of(const WorkerLink& link) {
 
 void Supervisor::worker_ready(WorkerLink& link) {
   Member& member = member_of(link);
-  if (member.state != Member::State::starting) return;
-  member.state = Member::State::ready;
+  if (member.phase != WorkerPhase::starting) return;
+  const bool waits = member.place != nullptr && member.place->next == &member;
+  member.enter(waits ? WorkerPhase::standby : WorkerPhase::serving);
+  member.was_ready = true;
   start_failures_.worker_ready();
   member.unlimit();
   report_(Severity::detail, fmt::format("{}: ready", member.name()));
@@ -663,14 +686,20 @@ void Supervisor::worker_has_room(WorkerLink& link) {
 
 void Supervisor::worker_would_leave(WorkerLink& link) {
   Member& member = member_of(link);
-  if (member.state == Member::State::draining || stopping()) return;
+  if (member.is_leaving() || stopping()) return;
   if (member.joined) return drain(member, {.give_back = true});
   if (std::exchange(member.would_leave, true)) return;
   if (member.place != nullptr) reactor_.spawn(recycle(member.number, member.child.pid()));
 }
 
-void Supervisor::connection_returned(WorkerLink&, Work work) {
-  dispatcher_.work_arrived(std::move(work));
+void Supervisor::connection_returned(WorkerLink& link, Work work) {
+  try {
+    dispatcher_.work_arrived(std::move(work));
+  } catch (const std::exception& error) {
+    if (stopping()) ++cut_off_.connections;
+    report_lost_(fmt::format("cannot take back a connection from {}: {}; it is closed",
+                             member_of(link).name(), error.what()));
+  }
   // When all close what they have, the one that gets it now is the last: room or not.
   if (retirement_ == Retirement::closing) dispatcher_.flush_all();
 }
@@ -694,7 +723,7 @@ void Supervisor::worker_closed(WorkerLink& link, const std::string& problem) {
     } else {
       report_(Severity::error, fmt::format("{}: {}; killed", member.name(), problem));
     }
-    return member.kill();
+    return member.kill(LeaveReason::protocol_error);
   }
   if (member.joined) return member.wake.set();
   // Without a channel it can get nothing more, and has to end.
@@ -706,6 +735,15 @@ void Supervisor::connections_lost(WorkerLink& link, std::size_t count) {
   report_(Severity::error,
           fmt::format("cannot receive {} from {}: {}", counted(count, "connection"),
                       member_of(link).name(), error_text(EMFILE)));
+}
+
+void Supervisor::send_failed(WorkerLink& link, std::size_t connections, int error) {
+  if (stopping()) cut_off_.connections += connections;
+  report_lost_(connections > 0 ? fmt::format("cannot pass {} to {}: {}; closed",
+                                             counted(connections, "connection"),
+                                             member_of(link).name(), error_text(error))
+                               : fmt::format("cannot send to {}: {}; its channel is closed",
+                                             member_of(link).name(), error_text(error)));
 }
 
 void Supervisor::held_changed(std::ptrdiff_t change) {

@@ -133,6 +133,7 @@ class Supervisor final : private WorkerLink::Owner {
   Member* try_start(Place& place);
   Member& start(Place& place);
   Task<void> live(Member& member);
+  Task<bool> exits_in_time(Member& member);
   Task<void> outlast(Member& member);
   void guard_workers();
   Task<void> watch_answers();
@@ -168,6 +169,7 @@ class Supervisor final : private WorkerLink::Owner {
   void requests_told(WorkerLink& link) override;
   void worker_closed(WorkerLink& link, const std::string& problem) override;
   void connections_lost(WorkerLink& link, std::size_t count) override;
+  void send_failed(WorkerLink& link, std::size_t connections, int error) override;
   void held_changed(std::ptrdiff_t change) override;
   bool passes_on() const override;
 
@@ -178,6 +180,7 @@ class Supervisor final : private WorkerLink::Owner {
   Report report_;
   LimitedLine report_joined_left_;
   LimitedLine report_joined_trouble_;
+  LimitedLine report_lost_;  ///< of connections that could not be passed
   std::function<void()> changed_;
   std::function<void()> has_room_;
   std::list<Place> places_;

@@ -94,7 +94,16 @@ Worker::Worker(Reactor& reactor, const SignalMask& signals, const MakeMethods& m
   service_.on_most_requests = [this] { ask_to_leave(); };
   service_.on_returned = [this](LiveConnection connection) { give_back(std::move(connection)); };
   service_.on_closed = [this](std::uint64_t id) { ended(id); };
+  service_.on_failed = [this](std::string_view line) { report_lost_(line); };
   start_lanes(make_methods);
+}
+
+void Worker::return_failed(int error) {
+  report_lost_(fmt::format("cannot give back a connection: {}; it is closed", error_text(error)));
+}
+
+void Worker::channel_failed(int error) {
+  report_lost_(fmt::format("the channel to the master fails: {}; leaving", error_text(error)));
 }
 
 /// Our own reactor is one of the threads.
@@ -105,6 +114,7 @@ void Worker::start_lanes(const MakeMethods& make_methods) {
     owner.closed = [this](std::uint64_t id) { ended(id); };
     owner.returned = [this](LiveConnection connection) { give_back(std::move(connection)); };
     owner.had_most_requests = [this] { ask_to_leave(); };
+    owner.failed = [this](const std::string& line) { report_lost_(line); };
     owner.reload_failed = [this](const std::string& problem) { report_(Severity::error, problem); };
     lanes_.emplace_back(*mailbox_, share_of(options_), make_methods, service_.requests_left,
                         std::move(owner));
@@ -307,7 +317,12 @@ void Worker::listeners_passed(std::vector<Fd> listeners) {
   AcceptorOwner& owner = *this;
   for (Fd& listener : listeners) {
     const std::string text = local_address(listener.get()).text();
-    set_nonblocking(listener.get());
+    try {
+      set_nonblocking(listener.get());
+    } catch (const SystemError& error) {
+      report_(Severity::error, fmt::format("cannot accept on {}: {}", text, error.what()));
+      continue;
+    }
     acceptors_.emplace_back(reactor_, Listener::adopt(std::move(listener), text), owner, report_,
                             judge_, Judged::abstract_names,
                             options_.wake_all ? Sharing::wake_all : Sharing::wake_one);

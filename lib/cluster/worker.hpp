@@ -104,6 +104,8 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   void connections_missed(std::size_t count) override;
   void connection_not_returned(std::size_t unread, int error) override;
   void master_heard() override;
+  void return_failed(int error) override;
+  void channel_failed(int error) override;
   void drain_asked(channel::Drain how) override { drain(how); }
   void master_gone() override;
   void all_sent() override { changed_.set(); }

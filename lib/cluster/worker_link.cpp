@@ -9,6 +9,8 @@
 #include <chrono>
 #include <limits>
 
+#include "os/error.hpp"
+
 namespace handoff {
 namespace {
 
@@ -29,6 +31,13 @@ constexpr auto kPause = std::chrono::milliseconds(100);
 
 /// ETOOMANYREFS leaves the channel writable, and each attempt makes epoll say so again.
 constexpr auto kRetryPause = std::chrono::milliseconds(10);
+
+/// To receive what a worker that is gone has sent, while there is no memory for it.
+constexpr int kMostAttempts = 100;
+
+std::string unreadable(int error) {
+  return fmt::format("its channel can't be read: {}", error_text(error));
+}
 
 }  // namespace
 
@@ -80,20 +89,31 @@ Task<void> WorkerLink::receive(std::shared_ptr<WorkerLink> self) {
         co_await self->reactor_.yield();
         messages = 0;
         break;
-      case Received::nothing:
-        co_await self->readiness_.readable();
+      case Received::nothing: try { co_await self->readiness_.readable();
+        } catch (const SystemError& error) {
+          self->close(unreadable(error.error_number()));
+        }
         messages = 0;
         break;
       case Received::no_room: co_await self->custody_->wait(); break;
+      case Received::no_memory:
+        co_await self->reactor_.sleep_until(self->reactor_.now() + kRetryPause);
+        break;
     }
   }
 }
 
 Task<void> WorkerLink::receive_rest(std::shared_ptr<WorkerLink> self) {
-  while (self->open_) {
+  self->end_receiving();
+  int left = kMostAttempts;
+  while (self->open_ && left > 0) {
     const Received received = self->receive_one();
     if (received == Received::nothing) break;
     if (received == Received::no_room) co_await self->custody_->wait();
+    if (received == Received::no_memory) {
+      --left;
+      co_await self->reactor_.sleep_until(self->reactor_.now() + kRetryPause);
+    }
   }
   self->end();
 }
@@ -106,6 +126,7 @@ WorkerLink::Received WorkerLink::receive_one() {
   ReceiveResult result = recv_fds(channel_.get(), {packet_.get(), channel::kMaxMessage},
                                   is_full() ? channel::kMaxDescriptors : 0);
   if (result.outcome == ReceiveOutcome::would_block) return Received::nothing;
+  if (result.outcome == ReceiveOutcome::exhausted) return Received::no_memory;
   take(result);
   return Received::message;
 }
@@ -116,15 +137,19 @@ WorkerLink::Received WorkerLink::receive_returned() {
   ReceiveResult result = recv_fds(channel_.get(), {packet_.get(), channel::kMaxMessage},
                                   channel::kMaxDescriptors, Receive::look);
   if (result.lacks_descriptors && owner_.passes_on()) return Received::no_room;
+  if (result.outcome == ReceiveOutcome::exhausted) return Received::no_memory;
   // A reset comes before the message.
-  if (result.outcome != ReceiveOutcome::reset) drop_message(channel_.get());
+  if (result.outcome != ReceiveOutcome::failed && result.outcome != ReceiveOutcome::reset)
+    drop_message(channel_.get());
   take(result);
   return Received::message;
 }
 
 void WorkerLink::take(ReceiveResult& result) {
   switch (result.outcome) {
-    case ReceiveOutcome::would_block: break;
+    case ReceiveOutcome::would_block:
+    case ReceiveOutcome::exhausted: break;
+    case ReceiveOutcome::failed: close(unreadable(result.error_number)); break;
     case ReceiveOutcome::reset: break;  // what it had sent before is still to be read
     case ReceiveOutcome::end: close(""); break;
     case ReceiveOutcome::truncated:
@@ -296,7 +321,11 @@ void WorkerLink::flush() {
 Task<void> WorkerLink::send_when_writable(std::shared_ptr<WorkerLink> self) {
   Sent sent = Sent::blocked;
   while (sent == Sent::blocked && self->open_) {
-    co_await self->readiness_.writable();
+    try {
+      co_await self->readiness_.writable();
+    } catch (const SystemError&) {
+      // Tried again after a pause.
+    }
     if (self->open_) sent = self->send_batch();
     if (sent == Sent::blocked) {
       co_await self->reactor_.sleep_until(self->reactor_.now() + kRetryPause);
@@ -341,6 +370,12 @@ WorkerLink::Sent WorkerLink::send_works() {
       send_fds(channel_.get(), message, {descriptors.data(), descriptor_count});
   if (result.outcome == SendOutcome::would_block) return Sent::blocked;
   if (result.outcome == SendOutcome::closed) return Sent::closed;
+  if (result.outcome == SendOutcome::failed) {
+    // One of them may be the reason: each is tried by itself.
+    most_per_message_ = 1;
+    if (count == 1) drop_unsent(result.error_number);
+    return Sent::all;
+  }
   const auto end = queue_.begin() + static_cast<std::ptrdiff_t>(count);
   if (is_full()) std::move(queue_.begin(), end, std::back_inserter(unstarted_));
   queue_.erase(queue_.begin(), end);
@@ -349,15 +384,23 @@ WorkerLink::Sent WorkerLink::send_works() {
   return Sent::all;
 }
 
+void WorkerLink::drop_unsent(int error) {
+  queue_.pop_front();
+  recount();
+  owner_.send_failed(*this, 1, error);
+}
+
 WorkerLink::Sent WorkerLink::send_messages() {
   while (!messages_.empty()) {
     const Outgoing& next = messages_.front();
     std::array<int, channel::kMaxEntries> descriptors{};
     std::transform(next.descriptors.begin(), next.descriptors.end(), descriptors.begin(),
                    [](const Fd& fd) { return fd.get(); });
-    switch (send_fds(channel_.get(), next.message, {descriptors.data(), next.descriptors.size()})
-                .outcome) {
+    const SendResult result =
+        send_fds(channel_.get(), next.message, {descriptors.data(), next.descriptors.size()});
+    switch (result.outcome) {
       case SendOutcome::would_block: return Sent::blocked;
+      case SendOutcome::failed: owner_.send_failed(*this, 0, result.error_number); [[fallthrough]];
       case SendOutcome::closed: return Sent::closed;
       case SendOutcome::sent: messages_.pop_front(); break;
     }
@@ -398,7 +441,10 @@ void WorkerLink::wake(channel::Type type) {
   static const std::string kWake = channel::encode_passing(channel::Type::queue, 0);
   if (type == channel::Type::listener) return send_soon({kLook});
   // With no room for it there are messages that it has not read, and it looks when it does.
-  send_fds(channel_.get(), kWake, {});
+  const SendResult result = send_fds(channel_.get(), kWake, {});
+  if (result.outcome != SendOutcome::failed) return;
+  owner_.send_failed(*this, 0, result.error_number);
+  end_receiving();
 }
 
 void WorkerLink::give_names() {

@@ -56,6 +56,9 @@ class WorkerLink final : public Recipient, public std::enable_shared_from_this<W
     /// It closed its end, or broke the protocol (`problem` says how; empty otherwise). Nothing
     /// more can be passed to it.
     virtual void worker_closed(WorkerLink& link, const std::string& problem) = 0;
+    /// A message to it could not be sent (`error`, as errno): that costs this many connections,
+    /// which are closed, or with 0 of them its channel.
+    virtual void send_failed(WorkerLink& link, std::size_t connections, int error) = 0;
     /// Whether what it returns can go to others. While it can, it waits in the channel until there
     /// are descriptors for it.
     virtual bool passes_on() const = 0;
@@ -71,8 +74,9 @@ class WorkerLink final : public Recipient, public std::enable_shared_from_this<W
 
   /// Starts to receive, for as long as the worker has its end open.
   void start() { reactor_.spawn(receive(shared_from_this())); }
-  /// The worker is gone: receives what it had sent, then neither receives nor sends any more. It
-  /// waits only when there are no descriptors for what was returned.
+  /// The worker is gone, or let go: receives what it has sent until now, then neither receives nor
+  /// sends any more. It waits only when there are no descriptors for what was returned, or no
+  /// memory.
   static Task<void> receive_rest(std::shared_ptr<WorkerLink> self);
   /// Nothing is received or sent any more.
   void end();
@@ -134,6 +138,7 @@ class WorkerLink final : public Recipient, public std::enable_shared_from_this<W
     message,
     nothing,  ///< there is none now
     no_room,  ///< there is one, with connections that we have no descriptors for
+    no_memory,
   };
   struct Outgoing {
     std::string message;
@@ -147,6 +152,7 @@ class WorkerLink final : public Recipient, public std::enable_shared_from_this<W
   void recount();
   Sent send_batch();
   Sent send_works();
+  void drop_unsent(int error);
   Sent send_messages();
   void end_receiving();
   void send_soon(Outgoing message);

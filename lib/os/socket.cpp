@@ -22,10 +22,15 @@ SocketAddress name_of(int socket, int (*query)(int, sockaddr*, socklen_t*)) {
 Accepted try_accept(int listener) {
   sockaddr_storage storage{};
   socklen_t size = sizeof storage;
-  const int fd = accept4(listener, reinterpret_cast<sockaddr*>(&storage), &size, SOCK_CLOEXEC);
-  if (fd >= 0) {
-    return {Accepted::Outcome::connection, Fd(fd),
-            SocketAddress(reinterpret_cast<const sockaddr*>(&storage), size), 0};
+  auto* const peer = reinterpret_cast<sockaddr*>(&storage);
+  Fd fd(accept4(listener, peer, &size, SOCK_CLOEXEC));
+  if (!fd.valid() && is_refused(errno)) {
+    // A profile that knows the older call only. A firewall's EPERM was about one connection.
+    fd = Fd(accept(listener, peer, &size));
+    if (fd.valid()) set_close_on_exec(fd.get(), true);
+  }
+  if (fd.valid()) {
+    return {Accepted::Outcome::connection, std::move(fd), SocketAddress(peer, size), 0};
   }
   const int error = errno;
   switch (error) {
@@ -42,12 +47,10 @@ Accepted try_accept(int listener) {
     case EOPNOTSUPP:
     case ENETUNREACH:
     case EPERM: return {Accepted::Outcome::try_again, {}, {}, error};
-    case EMFILE:
-    case ENFILE:
-    case ENOBUFS:
-    case ENOMEM: return {Accepted::Outcome::exhausted, {}, {}, error};
     case EINVAL: return {Accepted::Outcome::shut_down, {}, {}, error};
-    default: throw SystemError(error, "accept");
+    case EBADF:
+    case ENOTSOCK: throw SystemError(error, "accept");
+    default: return {Accepted::Outcome::exhausted, {}, {}, error};
   }
 }
 

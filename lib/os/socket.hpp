@@ -16,7 +16,7 @@ struct Accepted {
     connection,   ///< `fd` and `peer` are set
     would_block,  ///< nobody is waiting
     try_again,    ///< a connection was lost before it was accepted (accept(2): ECONNABORTED, ...)
-    exhausted,    ///< out of descriptors or memory: pause, then try again
+    exhausted,    ///< out of descriptors or memory, or refused: pause, then try again
     shut_down,    ///< the listener does not listen any more
   };
   Outcome outcome;

@@ -34,6 +34,14 @@ struct ControlBuffer {
   alignas(cmsghdr) std::array<char, kControlCapacity> bytes;
 };
 
+constexpr const char* kReceive = "receive descriptors";
+
+/// Whether the caller's arguments are to blame: they are not, whatever a peer does.
+bool is_misuse(int error) {
+  return error == EBADF || error == ENOTSOCK || error == EFAULT || error == EINVAL ||
+         error == EMSGSIZE;
+}
+
 /// The ints of a control message. The kernel may give an odd length when it cut the list short, so
 /// whole ones are counted.
 std::vector<Fd> own_descriptors_of(const cmsghdr& header) {
@@ -97,7 +105,9 @@ SendResult send_fds(int socket, std::span<const char> bytes, std::span<const int
     case ENOBUFS: return {SendOutcome::would_block};
     case EPIPE:
     case ECONNRESET: return {SendOutcome::closed};
-    default: throw SystemError(error, "pass descriptors");
+    default:
+      if (is_misuse(error)) throw SystemError(error, "pass descriptors");
+      return {SendOutcome::failed, 0, error};
   }
 }
 
@@ -117,7 +127,9 @@ ReceiveResult recv_fds(int socket, std::span<char> buffer, std::size_t max_descr
   if (size < 0) {
     if (error == EAGAIN) return {ReceiveOutcome::would_block, 0, {}};
     if (error == ECONNRESET) return {ReceiveOutcome::reset, 0, {}};
-    throw SystemError(error, "receive descriptors");
+    if (is_misuse(error)) throw SystemError(error, kReceive);
+    const bool passes = error == ENOMEM || error == ENOBUFS;
+    return {passes ? ReceiveOutcome::exhausted : ReceiveOutcome::failed, 0, {}, false, error};
   }
   ReceiveResult result{ReceiveOutcome::received, static_cast<std::size_t>(size), {}};
   result.descriptors = own_descriptors(message);
@@ -132,6 +144,10 @@ ReceiveResult recv_fds(int socket, std::span<char> buffer, std::size_t max_descr
     result.outcome = ReceiveOutcome::end;
   }
   return result;
+}
+
+void throw_if_failed(const ReceiveResult& result) {
+  if (result.error_number != 0) throw SystemError(result.error_number, kReceive);
 }
 
 void drop_message(int socket) {

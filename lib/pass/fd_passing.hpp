@@ -19,17 +19,19 @@ enum class SendOutcome {
   would_block,  ///< the receiver's queue is full (EAGAIN), or too many are in flight between all
                 ///< processes of this user (ETOOMANYREFS): wait, then send the same again
   closed,       ///< the receiver is gone (EPIPE, ECONNRESET)
+  failed,  ///< for a reason of this system (a security module's EPERM, say): see `error_number`
 };
 
 /// How many bytes went is in `bytes_sent`; less than all only on SOCK_STREAM.
 struct SendResult {
   SendOutcome outcome;
   std::size_t bytes_sent = 0;
+  int error_number = 0;
 };
 
 /// Sends `bytes` (never none: an empty message can't carry descriptors on a stream) and copies of
-/// `descriptors`, which stay the caller's. Throws SystemError for anything unexpected, and
-/// std::invalid_argument for more than kMaxDescriptorsPerMessage.
+/// `descriptors`, which stay the caller's. Throws SystemError when the arguments are wrong (EBADF,
+/// EINVAL, ...), and std::invalid_argument for more than kMaxDescriptorsPerMessage.
 SendResult send_fds(int socket, std::span<const char> bytes, std::span<const int> descriptors);
 
 enum class ReceiveOutcome {
@@ -40,6 +42,8 @@ enum class ReceiveOutcome {
               ///< read (SOCK_SEQPACKET reports ECONNRESET first, then the queue, then the end)
   truncated,  ///< more descriptors or more bytes than asked for, or no room in our table
               ///< (MSG_CTRUNC, MSG_TRUNC): every descriptor that came was closed
+  exhausted,  ///< no memory to receive it now (ENOMEM, ENOBUFS): pause, then try again
+  failed,     ///< for another reason: see `error_number`
 };
 
 struct ReceiveResult {
@@ -48,6 +52,7 @@ struct ReceiveResult {
   std::vector<Fd> descriptors;  ///< close-on-exec, in the order in which they were sent
   /// When truncated: it is not too much, our table of descriptors was full.
   bool lacks_descriptors = false;
+  int error_number = 0;  ///< when exhausted or failed
 };
 
 /// What a receiver does with a message.
@@ -60,9 +65,14 @@ enum class Receive {
 /// Receives one message, or on a stream what is there, and at most `max_descriptors` with it.
 /// Every descriptor is owned before anything else is looked at.
 ///
-/// A receiver at its descriptor limit sees MSG_CTRUNC and no errno; that too is `truncated`.
+/// A receiver at its descriptor limit sees MSG_CTRUNC and no errno; that too is `truncated`. Throws
+/// SystemError when the arguments are wrong.
 ReceiveResult recv_fds(int socket, std::span<char> buffer, std::size_t max_descriptors,
                        Receive how = Receive::take);
+
+/// For callers to whom one failure is the end: throws SystemError if receiving has failed or was
+/// exhausted.
+void throw_if_failed(const ReceiveResult& result);
 
 /// Takes the next message off a socket that keeps messages apart, and closes what comes with it.
 void drop_message(int socket);

@@ -28,6 +28,7 @@ struct Run {
   std::string output;
   std::string error_tail;
   bool too_long = false;
+  std::string problem;  ///< why its output can't be collected; mostly empty
   bool over = false;
 
   bool collect(Stream& stream, std::size_t max_output);
@@ -60,8 +61,13 @@ bool Run::collect(Stream& stream, std::size_t max_output) {
 /// Collects until the pipe's end or the command's. `run` is shared, for it may be left before the
 /// pipe ends.
 Task<void> Run::collect_all(std::shared_ptr<Run> run, Stream& stream, std::size_t max_output) {
-  while (!run->over && run->collect(stream, max_output)) co_await stream.readable();
-  if (run->too_long && run->exited) run->exited->interrupt();
+  try {
+    while (!run->over && run->collect(stream, max_output)) co_await stream.readable();
+  } catch (const std::exception& error) {
+    run->problem = error.what();
+  }
+  const bool is_over = run->too_long || !run->problem.empty();
+  if (is_over && run->exited) run->exited->interrupt();
 }
 
 void Run::stop() {
@@ -133,6 +139,7 @@ Task<Result> run_command(Reactor& reactor, Processes& processes, const Program& 
   const ExitStatus status = process.end();
   run->collect(run->out, options.max_output);
   run->collect(run->err, options.max_output);
+  if (!run->problem.empty()) co_return Result::error(ErrorCode::internal_error, run->problem);
   if (run->too_long) {
     co_return Result::error(
         ErrorCode::handler_failed,

@@ -248,11 +248,15 @@ Task<Result> Coprocess::died(std::shared_ptr<Member> member) {
 }
 
 Task<void> Coprocess::write_rest(std::shared_ptr<Member> member) {
-  while (!member->over && !member->unsent.empty()) {
-    const IoResult result = member->in.try_write(member->unsent);
-    member->unsent.erase(0, result.size);
-    if (result.outcome == IoResult::Outcome::broken) break;
-    if (result.outcome == IoResult::Outcome::would_block) co_await member->in.writable();
+  try {
+    while (!member->over && !member->unsent.empty()) {
+      const IoResult result = member->in.try_write(member->unsent);
+      member->unsent.erase(0, result.size);
+      if (result.outcome == IoResult::Outcome::broken) break;
+      if (result.outcome == IoResult::Outcome::would_block) co_await member->in.writable();
+    }
+  } catch (const std::exception&) {
+    lose(*member);
   }
 }
 
@@ -261,16 +265,29 @@ Task<void> Coprocess::watch_exit(std::shared_ptr<Member> member) {
   // A copy: the process may be reaped while this waits.
   const Fd pidfd(fcntl(member->process->pidfd(), F_DUPFD_CLOEXEC, 0));
   if (!pidfd.valid()) co_return;
-  co_await member->exit_of(pidfd.get());
-  if (member->over) co_return;
-  member->ended = true;
-  member->exit.set();
-  member->out.interrupt();
-  if (!member->busy) member->end();
+  try {
+    co_await member->exit_of(pidfd.get());
+  } catch (const std::exception&) {
+    // One that can't be watched is of no use.
+  }
+  lose(*member);
+}
+
+/// It has ended, or nothing can be done with it any more: its call gets an error.
+void Coprocess::lose(Member& member) {
+  if (member.over) return;
+  member.ended = true;
+  member.exit.set();
+  member.out.interrupt();
+  if (!member.busy) member.end();
 }
 
 Task<void> Coprocess::collect_errors(std::shared_ptr<Member> member) {
-  while (!member->over && member->take_errors()) co_await member->err.readable();
+  try {
+    while (!member->over && member->take_errors()) co_await member->err.readable();
+  } catch (const std::exception&) {
+    // What it says there is not needed.
+  }
 }
 
 }  // namespace handoff

@@ -45,6 +45,7 @@ class Coprocess {
   static Result too_late(const Member& member, bool wrote_nothing);
   Task<Result> died(std::shared_ptr<Member> member);
   static Task<void> write_rest(std::shared_ptr<Member> member);
+  static void lose(Member& member);
   static Task<void> watch_exit(std::shared_ptr<Member> member);
   static Task<void> collect_errors(std::shared_ptr<Member> member);
 

@@ -55,6 +55,8 @@ Task<bool> PingConnection::open() {
     why = error.what();
   } catch (const TimedOut& error) {
     why = error.what();
+  } catch (const SystemError& error) {
+    why = error.what();
   }
   if (!client_) {
     target_.trouble(why);
@@ -84,6 +86,8 @@ Task<void> PingConnection::receive() {
     } catch (const ProtocolError& error) {
       failure_ = error.what();
       target_.protocol_broken(error.what());
+    } catch (const SystemError& error) {
+      failure_ = error.what();
     }
     target_.progress(*this);
   }
@@ -108,6 +112,9 @@ Task<void> PingConnection::write_probes() {
     } catch (const TimedOut&) {
       // Interrupted: failure_ says why.
     } catch (const ConnectionLost& error) {
+      failure_ = error.what();
+      work_.set();
+    } catch (const SystemError& error) {
       failure_ = error.what();
       work_.set();
     }
@@ -171,13 +178,12 @@ void PingConnection::take_reply(const Reply& reply, TimePoint now) {
   }
   const Probe probe = probes_.front();
   const bool was_lost = expired_ > 0;
-  // The timer may be behind a socket that was ready at the same time.
-  const bool is_lost = !was_lost && expiry(probe) <= now;
   probes_.pop_front();
   --written_;
   if (was_lost) --expired_;
-  if (is_lost) target_.lost(probe.seq, "no reply in time");
-  if (was_lost || is_lost) {
+  // A reply that is read before its time is over has come in time, whenever that is: this process
+  // may have been stopped.
+  if (was_lost) {
     target_.late(probe.seq, now - probe.start);
   } else {
     target_.replied(probe.seq, now - probe.start, problem);

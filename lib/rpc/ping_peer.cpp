@@ -75,6 +75,9 @@ Task<std::unique_ptr<Client>> PingPeer::reach(std::string_view ping_params) {
       why_not_ = error.what();
     } catch (const ConnectionLost& error) {
       why_not_ = error.what();
+    } catch (const SystemError& error) {
+      if (run_.alone && !run_.options.wait_until_up) throw;  // nothing else can be done
+      why_not_ = error.what();
     }
     if (!run_.options.wait_until_up) {
       if (run_.alone) throw Unreachable(why_not_);

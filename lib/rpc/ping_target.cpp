@@ -209,6 +209,8 @@ Task<void> PingTarget::probe_once(std::uint64_t seq, TimePoint due) {
     why = error.what();
   } catch (const ConnectionLost& error) {
     why = error.what();
+  } catch (const SystemError& error) {
+    why = error.what();
   } catch (const ProtocolError& error) {
     protocol_broken(error.what());
   }

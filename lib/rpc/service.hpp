@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -76,6 +77,9 @@ struct Service final : private Poller {
   void resume() { draining_ = gives_back_ = false; }
   /// What is left ends by itself; nobody is told.
   void abandon();
+  /// Ends the connection without a call that its own limits would end first. A request of it that
+  /// has arrived is still answered. False when there is none.
+  bool close_idlest();
 
   void count_requests(std::size_t count) {
     requests += count;
@@ -98,6 +102,9 @@ struct Service final : private Poller {
   std::atomic<std::size_t>* calls_told = nullptr;  ///< the same, for other threads
   /// Is told the id of each connection that has been closed.
   std::function<void(std::uint64_t)> on_closed;
+  /// Is told a line about a connection that was closed because a call on this system failed, or
+  /// memory was short: it costs that connection alone.
+  std::function<void(std::string_view)> on_failed;
   /// Gets each connection that was given back.
   std::function<void(LiveConnection)> on_returned;
   /// How many more there may be, of all threads, until this is called, once. None: no limit.
@@ -112,6 +119,8 @@ struct Service final : private Poller {
   /// Sends what was answered in this turn.
   bool poll() override;
   void set_waiting(bool) override {}
+
+  void tell_failed(std::string_view what) const;
 
   bool draining_ = false;
   bool gives_back_ = false;

@@ -49,20 +49,36 @@ void Service::abandon() {
   for (Session* session : sessions) session->abandon();
 }
 
-Session::Session(Service& service, LiveConnection connection)
-    : Timer(service.reactor),
-      index_(static_cast<std::uint32_t>(service.sessions.size())),
-      service_(service),
-      id_(connection.id),
-      stream_(service.reactor, std::move(connection.socket), Stream::Kind::socket),
-      framing_(connection.framing),
-      dialect_(connection.dialect) {
-  service.sessions.push_back(this);
-  if (service.draining_) state_ = State::draining;
-  if (connection.read.empty()) return;
-  partial_ = std::make_unique<ReceiveBuffer>(connection.read.size());
-  partial_->append(connection.read);
-  unprocessed_ = true;
+bool Service::close_idlest() {
+  const auto idlest =
+      std::min_element(sessions.begin(), sessions.end(),
+                       [](auto* one, auto* other) { return one->ends_at() < other->ends_at(); });
+  if (idlest == sessions.end() || (*idlest)->ends_at() == kNever) return false;
+  (*idlest)->make_way();
+  return true;
+}
+
+/// There may be no memory for the line either.
+void Service::tell_failed(std::string_view what) const {
+  try {
+    if (on_failed) on_failed(fmt::format("a connection is closed: {}", what));
+  } catch (const std::exception&) {
+    return;
+  }
+}
+
+Session::Session(Opening opening) noexcept
+    : Timer(opening.service.reactor),
+      index_(static_cast<std::uint32_t>(opening.service.sessions.size())),
+      service_(opening.service),
+      id_(opening.connection.id),
+      stream_(service_.reactor, std::move(opening.connection.socket), Stream::Kind::socket),
+      partial_(std::move(opening.partial)),
+      framing_(opening.connection.framing),
+      dialect_(opening.connection.dialect),
+      unprocessed_(partial_ != nullptr) {
+  service_.sessions.push_back(this);
+  if (service_.draining_) state_ = State::draining;
 }
 
 Session::~Session() {
@@ -75,28 +91,46 @@ Session::~Session() {
 }
 
 void Session::open(Service& service, LiveConnection connection) {
+  const std::uint64_t id = connection.id;
+  try {
+    std::unique_ptr<ReceiveBuffer> partial;
+    if (!connection.read.empty()) {
+      partial = std::make_unique<ReceiveBuffer>(connection.read.size());
+      partial->append(connection.read);
+    }
+    // So that there is a place for each that was opened.
+    if (service.sessions.capacity() <= service.open) service.sessions.reserve(2 * service.open + 1);
+    service.reactor.spawn(serve(
+        std::unique_ptr<Opening>(new Opening{service, std::move(connection), std::move(partial)})));
+  } catch (const std::exception& error) {
+    service.tell_failed(error.what());
+    if (service.on_closed) service.on_closed(id);
+    return;
+  }
   ++service.open;
-  service.reactor.spawn(
-      serve(std::unique_ptr<Opening>(new Opening{service, std::move(connection)})));
 }
 
 /// What stands in its frame is what an idle connection costs: hence the pointer, one wait for
 /// either readiness, and other waits elsewhere.
 Task<void> Session::serve(std::unique_ptr<Opening> opening) {
-  Session session(opening->service, std::move(opening->connection));
+  Session session(std::move(*opening));
   opening.reset();
   for (;;) {
-    const Next next = session.step();
-    if (next == Next::end) co_return;
-    if (next == Next::turn) {
-      co_await pause(session);
-      continue;
+    try {
+      const Next next = session.step();
+      if (next == Next::end) co_return;
+      if (next == Next::turn) {
+        co_await pause(session);
+        continue;
+      }
+      session.waits_for_call_ = next == Next::call_finished;
+      co_await session.stream_.ready(next == Next::readable   ? EPOLLIN
+                                     : next == Next::writable ? EPOLLOUT
+                                                              : EPOLLHUP);
+      session.waits_for_call_ = false;
+    } catch (const std::exception& error) {
+      session.fail(error.what());
     }
-    session.waits_for_call_ = next == Next::call_finished;
-    co_await session.stream_.ready(next == Next::readable   ? EPOLLIN
-                                   : next == Next::writable ? EPOLLOUT
-                                                            : EPOLLHUP);
-    session.waits_for_call_ = false;
   }
 }
 
@@ -107,6 +141,12 @@ Task<void> Session::pause(Session& session) {
 void Session::drain() {
   if (state_ != State::open && state_ != State::draining) return;
   state_ = State::draining;
+  stream_.interrupt();
+}
+
+void Session::make_way() {
+  if (partial_ || unsent_) set_broken();  // it may never send the rest, or never read it
+  drain();
   stream_.interrupt();
 }
 
@@ -402,21 +442,22 @@ void Session::start_call(const Method& method, const Request& request, ReplyPlac
   call.peer = *peer_;
   call.deadline = deadline_after(service_.reactor.now(), service_.limits.call_timeout);
   NextCall next{service_.handlers, &method, std::move(call), std::move(place)};
-  service_.call_begins();
   if (client_has_left()) calls().client_left.cancel();
-  if (calls().running < service_.limits.max_calls) return run(std::move(next));
-  calls_->next.push_back(std::move(next));
+  if (calls().running < service_.limits.max_calls) {
+    run(std::move(next));
+  } else {
+    calls_->next.push_back(std::move(next));
+  }
+  service_.call_begins();
 }
 
 /// That it has to wait is known at once: whether to read on depends on it.
 void Session::run(NextCall next) {
-  ++calls_->running;
-  if (service_.running.try_acquire()) {
-    next.turn = SemaphorePlace(service_.running);
-  } else {
-    ++calls_->waiting;
-  }
+  const bool waits = !service_.running.try_acquire();
+  if (!waits) next.turn = SemaphorePlace(service_.running);
   service_.reactor.spawn(run_call(*this, std::move(next)));
+  ++calls_->running;
+  if (waits) ++calls_->waiting;
 }
 
 /// A batch may have more calls than a connection may have running.
@@ -439,36 +480,41 @@ Session::Calls& Session::calls() {
 
 /// Waits for its turn, then runs. Both take from the call's time.
 Task<void> Session::run_call(Session& session, NextCall next) {
-  Service& service = session.service_;
-  const std::string id = next.call.id;
-  std::string name = next.method->quoted_name;
-  if (name.empty()) name = quoted_reply_name(next.call.method);
-  const bool ends_with_client =
-      next.place.wanted && next.method->supervision == Supervision::server;
-  Cancellation* const client_left = ends_with_client ? &session.calls_->client_left : nullptr;
-  Result result = result_for_no_client();
-  std::optional<Semaphore::Outcome> outcome = Semaphore::Outcome::acquired;
-  if (!next.turn) {
-    const auto waited = co_await race(service.reactor, service.running.acquire(next.call.deadline),
-                                      kNever, client_left);
-    outcome = waited.value;
-    if (outcome == Semaphore::Outcome::acquired) next.turn = SemaphorePlace(service.running);
-    session.call_waits_no_more();
-  }
-  if (!outcome) co_return session.complete(next.place, name, id, std::move(result));
-  switch (*outcome) {
-    case Semaphore::Outcome::acquired: {
+  std::string id;
+  std::string name;
+  Result result;
+  bool waits = !next.turn;
+  try {
+    Service& service = session.service_;
+    id = next.call.id;
+    name = next.method->quoted_name;
+    if (name.empty()) name = quoted_reply_name(next.call.method);
+    const bool ends_with_client =
+        next.place.wanted && next.method->supervision == Supervision::server;
+    Cancellation* const client_left = ends_with_client ? &session.calls_->client_left : nullptr;
+    std::optional<Semaphore::Outcome> outcome = Semaphore::Outcome::acquired;
+    if (waits) {
+      const auto waited = co_await race(
+          service.reactor, service.running.acquire(next.call.deadline), kNever, client_left);
+      outcome = waited.value;
+      if (outcome == Semaphore::Outcome::acquired) next.turn = SemaphorePlace(service.running);
+      session.call_waits_no_more();
+      waits = false;
+    }
+    if (!outcome) {
+      result = result_for_no_client();
+    } else if (*outcome == Semaphore::Outcome::acquired) {
       const SemaphorePlace turn = std::move(next.turn);
       result =
           co_await run_method(service.reactor, *next.method, std::move(next.call), client_left);
-      break;
-    }
-    case Semaphore::Outcome::full:
+    } else if (*outcome == Semaphore::Outcome::full) {
       result = Result::error(ErrorCode::busy, "busy: too many calls wait already");
-      break;
-    case Semaphore::Outcome::timed_out:
+    } else {
       result = Result::error(ErrorCode::timed_out, "the call did not begin in time");
-      break;
+    }
+  } catch (const std::exception& error) {
+    session.fail(error.what());
+    if (waits) session.call_waits_no_more();
   }
   session.complete(next.place, name, id, std::move(result));
 }
@@ -478,8 +524,9 @@ void Session::call_waits_no_more() {
   if (waits_for_call_ && !service_.limits.reads_on_when_full) stream_.interrupt();
 }
 
-void Session::complete(const ReplyPlace& place, std::string_view name, std::string_view id,
-                       Result result) {
+/// Puts what can be sent now into `out`.
+void Session::encode(const ReplyPlace& place, std::string_view name, std::string_view id,
+                     Result result, std::string& out) {
   std::string& body = service_.body;
   body.clear();
   if (!result.is_error()) {
@@ -497,8 +544,6 @@ void Session::complete(const ReplyPlace& place, std::string_view name, std::stri
                    id);
     }
   }
-  std::string& out = service_.output;
-  out.clear();
   if (place.batch) {
     Batch& batch = *place.batch;
     if (place.wanted) collect(batch, body);
@@ -517,15 +562,26 @@ void Session::complete(const ReplyPlace& place, std::string_view name, std::stri
       in_order.pop_front();
     }
   }
+}
+
+void Session::complete(const ReplyPlace& place, std::string_view name, std::string_view id,
+                       Result result) {
+  std::string& out = service_.output;
+  out.clear();
   const bool was_blocked = unsent_ && !deferred_;
   --calls_->running;
   service_.call_ends();
-  start_next_calls();
-  // What else is answered in this turn goes with it.
-  if (calls_->running > 0) {
-    defer(out);
-  } else {
-    send(out);
+  try {
+    if (state_ != State::broken) encode(place, name, id, std::move(result), out);
+    start_next_calls();
+    // What else is answered in this turn goes with it.
+    if (calls_->running > 0) {
+      defer(out);
+    } else {
+      send(out);
+    }
+  } catch (const std::exception& error) {
+    fail(error.what());
   }
   if (waits_for_call_) return stream_.interrupt();
   const bool newly_blocked = !was_blocked && unsent_ && !deferred_;
@@ -549,7 +605,11 @@ void Session::defer(std::string_view bytes) {
 void Session::send_deferred() {
   deferred_ = false;
   if (!unsent_) return;
-  send_unsent();
+  try {
+    send_unsent();
+  } catch (const std::exception& error) {
+    fail(error.what());
+  }
   if (unsent_ || state_ == State::broken) stream_.interrupt();
 }
 
@@ -596,6 +656,16 @@ void Session::set_broken() {
   unsent_.reset();
 }
 
+/// A call on this system has failed, or memory is short. The calls that run have to end first.
+void Session::fail(std::string_view why) {
+  if (state_ == State::broken) return;
+  set_broken();
+  service_.tell_failed(why);
+  if (!calls_) return;
+  for (std::size_t i = calls_->next.size(); i > 0; --i) service_.call_ends();
+  calls_->next.clear();
+}
+
 void Session::arm(Limit limit, TimePoint when) {
   limit_ = limit;
   set(when);
@@ -606,6 +676,16 @@ void Session::arm_for(Limit limit, Duration duration) {
 }
 
 void Session::on_timer() {
+  if (limit_ == Limit::none) return;
+  try {
+    time_out();
+  } catch (const std::exception& error) {
+    fail(error.what());
+  }
+  stream_.interrupt();
+}
+
+void Session::time_out() {
   switch (limit_) {
     case Limit::none: return;
     case Limit::idle: state_ = State::draining; break;
@@ -622,7 +702,6 @@ void Session::on_timer() {
       send(service_.output);
       break;
   }
-  stream_.interrupt();
 }
 
 }  // namespace handoff

@@ -37,6 +37,10 @@ class Session final : private Timer {
   /// Finish what was started, then close or give back, as Service::drain has it; an idle
   /// connection goes at once.
   void drain();
+  /// When it ends if nothing happens; kNever while it has calls.
+  TimePoint ends_at() const { return limit_ == Limit::none || has_calls() ? kNever : due(); }
+  /// For another connection: it ends at once, but for what can still be read from it.
+  void make_way();
   /// Nobody is told of its end.
   void abandon() { id_ = 0; }
 
@@ -92,13 +96,14 @@ class Session final : private Timer {
     Cancellation client_left;
   };
 
-  Session(Service& service, LiveConnection connection);
-  ~Session();
-
   struct Opening {
     Service& service;
     LiveConnection connection;
+    std::unique_ptr<ReceiveBuffer> partial;
   };
+  explicit Session(Opening opening) noexcept;
+  ~Session();
+
   static Task<void> serve(std::unique_ptr<Opening> opening);
   static Task<void> pause(Session& session);
 
@@ -138,6 +143,10 @@ class Session final : private Timer {
   void send_deferred();
   void send_unsent();
   void set_broken();
+  void fail(std::string_view why);
+  void encode(const ReplyPlace& place, std::string_view name, std::string_view id, Result result,
+              std::string& out);
+  void time_out();
   void on_timer() override;
 
   std::uint32_t index_;  ///< our place in service_.sessions

@@ -103,6 +103,7 @@ class Channel final : private MasterLink::Owner {
   void accept_asked() override {}
   void queue_passed(Fd, Fd) override {}
   void connections_missed(std::size_t) override {}
+  void channel_failed(int) override {}
   void connection_not_returned(std::size_t unread, int error) override {
     CHECK(error == EFBIG);
     not_returned.push_back(unread);

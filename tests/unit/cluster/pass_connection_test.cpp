@@ -56,6 +56,7 @@ class Cluster final : private WorkerLink::Owner {
   void requests_told(WorkerLink&) override {}
   void worker_closed(WorkerLink&, const std::string&) override {}
   void connections_lost(WorkerLink&, std::size_t) override {}
+  void send_failed(WorkerLink&, std::size_t, int) override {}
   bool passes_on() const override { return true; }
 
   Reactor reactor_;

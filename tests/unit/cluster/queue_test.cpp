@@ -131,6 +131,7 @@ class Cluster final : private WorkerLink::Owner {
     queue.retire(link);
   }
   void connections_lost(WorkerLink&, std::size_t) override {}
+  void send_failed(WorkerLink&, std::size_t, int) override {}
   bool passes_on() const override { return true; }
 
   Reactor reactor_;

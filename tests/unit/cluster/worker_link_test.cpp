@@ -85,6 +85,7 @@ class Channel final : private WorkerLink::Owner {
 
   bool takers = true;
   std::size_t lost = 0;
+  std::size_t dropped = 0;
   std::ptrdiff_t held = 0;
   std::size_t answers = 0;
   std::vector<std::string> problems;
@@ -100,6 +101,7 @@ class Channel final : private WorkerLink::Owner {
     problems.push_back(problem);
   }
   void connections_lost(WorkerLink&, std::size_t count) override { lost += count; }
+  void send_failed(WorkerLink&, std::size_t connections, int) override { dropped += connections; }
   void held_changed(std::ptrdiff_t change) override { held += change; }
   bool passes_on() const override { return takers; }
 
