@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 // rpc-master: accepts connections and passes each of them to one of its workers.
 #include <fmt/format.h>
+#include <malloc.h>
 
+#include <memory>
 #include <set>
+#include <string>
 #include <thread>
 
 #include "cli/options.hpp"
@@ -162,6 +165,36 @@ handoff::MasterOptions parse(Tool& tool) {
   return options;
 }
 
+/// The life of this master. Gives what was cut off at its end, and in `original` what is left to do
+/// when another one serves by then.
+std::string serve(Tool& tool, const handoff::SignalMask& signals, handoff::MasterOptions options,
+                  std::unique_ptr<handoff::OriginalProcess>& original) {
+  handoff::Reactor reactor;
+  const handoff::DropNotice notice(reactor, tool.log);
+  handoff::Master master(reactor, signals, std::move(options), handoff::report_to(tool.log));
+  const auto cut_off = reactor.run_for_result(master.run());
+  original = master.leave();
+  if (cut_off.workers == 0 && cut_off.connections == 0) return "";
+  return fmt::format("stop: {} cut off, {} killed",
+                     handoff::counted(cut_off.connections, "connection"),
+                     handoff::counted(cut_off.workers, "worker"));
+}
+
+/// Stays for the master that serves. What an upgrade has cut off is a line in the log, and a part
+/// of the exit status only if the server was being stopped by then.
+ExitCode stand_in(Tool& tool, const handoff::SignalMask& signals,
+                  handoff::OriginalProcess& original, const std::string& problem) {
+  malloc_trim(0);
+  const bool cut_off_by_stop = !problem.empty() && original.told_to_stop();
+  if (!problem.empty()) tool.log.error(problem);
+  const auto status = original.run(signals);
+  if (!status) return ExitCode::failed;
+  // As a shell has it.
+  if (status->signal != 0) return static_cast<ExitCode>(128 + status->signal);
+  if (status->code == 0 && cut_off_by_stop) return ExitCode::timed_out;
+  return static_cast<ExitCode>(status->code);
+}
+
 ExitCode run(Tool& tool) {
   handoff::MasterOptions options = parse(tool);
   options.successor.program = handoff::own_program(tool.argv.front());
@@ -172,14 +205,11 @@ ExitCode run(Tool& tool) {
   const handoff::SignalMask signals(
       {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGCHLD},
       handoff::SignalMask::Until::exit);
-  handoff::Reactor reactor;
-  const handoff::DropNotice notice(reactor, tool.log);
-  handoff::Master master(reactor, signals, std::move(options), handoff::report_to(tool.log));
-  const auto cut_off = reactor.run_for_result(master.run());
-  if (cut_off.workers == 0 && cut_off.connections == 0) return ExitCode::done;
-  throw handoff::TimedOut(fmt::format("stop: {} cut off, {} killed",
-                                      handoff::counted(cut_off.connections, "connection"),
-                                      handoff::counted(cut_off.workers, "worker")));
+  std::unique_ptr<handoff::OriginalProcess> original;
+  const std::string problem = serve(tool, signals, std::move(options), original);
+  if (original) return stand_in(tool, signals, *original, problem);
+  if (problem.empty()) return ExitCode::done;
+  throw handoff::TimedOut(problem);
 }
 
 }  // namespace

@@ -21,6 +21,9 @@ constexpr auto kControlTime = std::chrono::seconds(1);
 /// How often it is seen to whether workers can be let go.
 constexpr auto kLookPause = std::chrono::milliseconds(5);
 
+/// The exit status when something was cut off.
+constexpr int kCutOff = 124;
+
 /// A socket for workers or control. Who may connect is told by the peer's uid; the file's mode must
 /// let those who are named.
 Listener listen_privately(const Address& address, int type, const MasterOptions& options) {
@@ -79,7 +82,11 @@ Master::Master(Reactor& reactor, const SignalMask& signals, MasterOptions option
     pidfile_.emplace(options_.pidfile, inheritance ? std::move(inheritance->pidfile) : Fd());
     pidfile_->check();
   }
-  if (inheritance) {
+  const bool has_predecessor = inheritance.has_value();
+  const pid_t predecessor = has_predecessor ? peer_credentials(inheritance->channel.get()).pid : 0;
+  lineage_.emplace(reactor_, report_, manager_,
+                   has_predecessor ? std::move(inheritance->original) : Fd(), predecessor);
+  if (has_predecessor) {
     inherit(std::move(*inheritance));
   } else {
     open_sockets();
@@ -132,7 +139,7 @@ void Master::open_sockets() {
 }
 
 void Master::inherit(Inheritance inheritance) {
-  names_ = Names::predecessors;
+  predecessor_ = Predecessor::serves;
   AcceptorOwner& owner = *this;
   for (Listener& listener : inheritance.listeners) {
     acceptors_.emplace_back(reactor_, std::move(listener), owner, report_, judge_);
@@ -142,12 +149,12 @@ void Master::inherit(Inheritance inheritance) {
     control_.emplace(reactor_, std::move(*inheritance.control), static_cast<ControlOwner&>(*this),
                      report_, judge_);
   }
-  predecessor_ = std::make_shared<MasterLink>(reactor_, static_cast<MasterLink::Owner&>(*this),
-                                              std::move(inheritance.channel));
+  predecessor_link_ = std::make_shared<MasterLink>(reactor_, static_cast<MasterLink::Owner&>(*this),
+                                                   std::move(inheritance.channel));
   custody_->on_passed_on = [this](std::uint64_t id) {
-    if (predecessor_) predecessor_->finished(id);
+    if (predecessor_link_) predecessor_link_->finished(id);
   };
-  predecessor_->start(credits(), 1, false);
+  predecessor_link_->start(credits(), 1, false);
 }
 
 /// How many connections the predecessor may give us at a time: those that we serve ourselves, or
@@ -169,20 +176,32 @@ void Master::Door::accepted(Fd connection, const SocketAddress&) {
 
 Task<Supervisor::CutOff> Master::run() {
   reactor_.spawn(watch_signals());
+  reactor_.spawn(watch_lineage());
   for (int i = 0; i < options_.workers; ++i) supervisor_.add();
-  if (!predecessor_) open_doors();
+  if (owns_names()) open_doors();
   if (const auto interval = manager_.watchdog_interval()) reactor_.spawn(feed_watchdog(*interval));
   on_change();
   while (!is_over()) co_await changed_.wait();
   if (handed_over_) {
-    while (predecessor_) co_await changed_.wait();  // what it still passes goes on
+    while (predecessor_link_) co_await changed_.wait();  // what it still passes goes on
     while (!successor_->is_done()) co_await successor_->progress().wait();
   }
   co_await wait_for_control();
   if (start_failure_) throw ChildFailed(describe_hopeless(*start_failure_), start_failure_->code);
   Supervisor::CutOff cut_off = supervisor_.cut_off();
-  cut_off.connections += dispatcher_->waiting() + dispatcher_->lost() + cut_off_;
+  cut_off.connections += cut_off_;
+  // What waits for a successor that stops too is closed, as its own idle connections are.
+  if (!all_masters_stop()) {
+    cut_off.connections += dispatcher_->waiting() + dispatcher_->lost();
+  }
+  lineage_->tell_end(cut_off.workers + cut_off.connections > 0 ? kCutOff : 0);
   co_return cut_off;
+}
+
+/// Whether a signal to the original process has reached this one, which had handed over already:
+/// then the successor stops too.
+bool Master::all_masters_stop() const {
+  return handed_over_ && stopping_ && lineage_->role() != Lineage::Role::managed;
 }
 
 bool Master::is_over() const {
@@ -203,7 +222,7 @@ Task<void> Master::watch_signals() {
   Readiness readiness(reactor_, signals_.fd());
   supervisor_.children_ended();  // those of which no signal tells any more
   for (;;) {
-    while (const auto signal = signals_.try_read()) handle_signal(*signal);
+    while (const auto signal = signals_.try_receive()) handle_signal(*signal);
     co_await readiness.readable();
   }
 }
@@ -225,24 +244,60 @@ Task<void> Master::ignore(Task<std::string> task) {
   co_await std::move(task);
 }
 
-void Master::handle_signal(int signal) {
-  switch (signal) {
+Task<void> Master::watch_lineage() {
+  co_await lineage_->watch();
+  if (lineage_->original_ended()) original_ended();
+}
+
+/// Nobody waits for this server any more, and what has started it may start another.
+void Master::original_ended() {
+  // A predecessor that was the original process may have handed over with its last message.
+  if (!owns_names() && lineage_->predecessor_is_original()) return;
+  if (lineage_->role() != Lineage::Role::successor) return;
+  report_(Severity::error,
+          fmt::format("the process that was started, pid {}, is gone; this master, pid {}, stops",
+                      lineage_->original(), getpid()));
+  stop_at_once();
+}
+
+void Master::stop_at_once() {
+  if (!stopping_ && !handed_over_) begin_to_stop();
+  stopping_ = true;
+  cut_short_ = true;
+  changed_.notify_all();
+  supervisor_.kill_all();
+}
+
+void Master::stop_asked(pid_t sender) {
+  const bool again = lineage_->stop_asked(sender) > 1;
+  if (stopping_) {
+    if (again) stop_at_once();
+    return;
+  }
+  // What was handed over is drained already: a second one ends that.
+  if (handed_over_) {
+    stopping_ = true;
+    successor_->give_up();
+    if (retired_ && all_masters_stop()) supervisor_.retire_all({});  // nobody takes their clients
+    return;
+  }
+  // The predecessor may hand over in this moment, or have failed.
+  if (predecessor_ == Predecessor::promised && !again) {
+    stop_put_off_ = true;
+    return;
+  }
+  begin_to_stop();
+}
+
+void Master::handle_signal(const ReceivedSignal& signal) {
+  if (handed_over_ && lineage_->role() != Lineage::Role::managed) {
+    lineage_->forward(signal);
+    if (!is_stop(signal.number) && signal.number != SIGUSR1) return;
+  }
+  switch (signal.number) {
     case SIGTERM:
     case SIGINT:
-    case SIGQUIT:
-      if (stopping_) {
-        cut_short_ = true;
-        changed_.notify_all();
-        return supervisor_.kill_all();
-      }
-      // What was handed over is drained already: a second one ends that.
-      if (handed_over_) {
-        stopping_ = true;
-        return;
-      }
-      // The predecessor may hand over in this moment, or have failed.
-      if (names_ == Names::promised && !std::exchange(stop_put_off_, true)) return;
-      return begin_to_stop();
+    case SIGQUIT: return stop_asked(signal.sender);
     case SIGHUP:
       if (successor_ && !handed_over_ && !stopping_) {
         reload_put_off_ = true;
@@ -275,10 +330,7 @@ void Master::handle_signal(int signal) {
 void Master::end_if_no_worker_can_start() {
   if (stopping_ || handed_over_ || options_.join) return;
   start_failure_ = supervisor_.cannot_start();
-  if (!start_failure_) return;
-  cut_short_ = true;
-  begin_to_stop();
-  supervisor_.kill_all();
+  if (start_failure_) stop_at_once();
 }
 
 /// A worker became ready or is gone.
@@ -296,7 +348,7 @@ void Master::on_room() {
 
 /// One that we have served ourselves.
 void Master::connection_closed(std::uint64_t id) {
-  if (id != 0 && predecessor_) predecessor_->finished(id);
+  if (id != 0 && predecessor_link_) predecessor_link_->finished(id);
   changed_.notify_all();
   on_room();
 }
@@ -315,9 +367,9 @@ void Master::begin_to_accept() {
   if (door_) line += fmt::format(" (workers join at {})", door_->acceptor().listener().text());
   report_(Severity::info, line);
   manager_.ready();
-  if (!predecessor_) return;
-  names_ = Names::promised;
-  predecessor_->send_ready();
+  if (predecessor_ != Predecessor::serves) return;
+  predecessor_is(Predecessor::promised);
+  predecessor_link_->send_ready();
 }
 
 void Master::set_owner_of_names(OwnedName::Owner owner) {
@@ -326,10 +378,17 @@ void Master::set_owner_of_names(OwnedName::Owner owner) {
   if (control_) control_->acceptor().set_owner(owner);
 }
 
-/// The predecessor has handed over, or has died.
-void Master::take_names() {
-  if (std::exchange(names_, Names::ours) == Names::ours) return;
+/// Whether the names of the sockets are ours to remove, and the join and control sockets to serve.
+bool Master::owns_names() const {
+  return predecessor_ != Predecessor::serves && predecessor_ != Predecessor::promised;
+}
+
+void Master::predecessor_is(Predecessor predecessor) {
+  const bool owned = owns_names();
+  predecessor_ = predecessor;
+  if (owned || !owns_names()) return;
   set_owner_of_names(OwnedName::Owner::this_process);
+  open_doors();
   if (stop_put_off_ && !stopping_) begin_to_stop();
 }
 
@@ -428,10 +487,12 @@ Task<std::string> Master::upgrade() {
   if (door_) estate.join = &door_->acceptor().listener();
   if (control_) estate.control = &control_->acceptor().listener();
   if (pidfile_) estate.pidfile = pidfile_->fd();
-  last_upgrade_ = co_await successor_->start(options_.successor, std::move(estate), manager_);
+  last_upgrade_ =
+      co_await successor_->start(options_.successor, std::move(estate), manager_, *lineage_);
   if (!last_upgrade_.empty()) {
     take_back_pidfile(successor_->pid());
     successor_.reset();
+    lineage_->successor_failed();
     report_(Severity::error, fmt::format("upgrade: {}{}", last_upgrade_,
                                          stopping_ ? "" : "; this master serves on"));
     if (std::exchange(reload_put_off_, false)) reactor_.spawn(ignore(reload()));
@@ -446,13 +507,14 @@ Task<std::string> Master::upgrade() {
 void Master::hand_over() {
   handed_over_ = true;
   report_(Severity::info, fmt::format("upgraded, pid {} takes over", successor_->pid()));
-  manager_.main_pid(successor_->pid());
+  if (lineage_->role() == Lineage::Role::managed) manager_.main_pid(successor_->pid());
   set_owner_of_names(OwnedName::Owner::another_process);
   pidfile_.reset();
   for (Acceptor& acceptor : acceptors_) acceptor.close();
   if (door_) door_->acceptor().close();
   if (control_) control_->acceptor().close();
   successor_->take_over();
+  lineage_->successor_took_over();
   reactor_.spawn(retire_workers({.give_back = true, .join_again = true}));
   on_change();
 }
@@ -521,7 +583,7 @@ std::string Master::scale(std::size_t workers) {
 /// hangs up meanwhile changes nothing.
 Task<std::string> Master::stop() {
   if (handed_over_) co_return fmt::format("pid {} has taken over", successor_->pid());
-  handle_signal(SIGTERM);
+  stop_asked(0);
   while (!control_->is_draining()) co_await changed_.wait();
   co_return "";
 }
@@ -547,10 +609,20 @@ void Master::channel_failed(int error) {
   report_not_taken_(fmt::format("the channel to the old master fails: {}", error_text(error)));
 }
 
+void Master::accept_asked() {
+  predecessor_is(Predecessor::drains);
+  if (lineage_->original_ended()) original_ended();
+}
+
+/// If it had not handed over, it was killed, and this master serves in its place.
 void Master::master_gone() {
-  predecessor_->close();
-  predecessor_.reset();
-  take_names();
+  predecessor_link_->close();
+  predecessor_link_.reset();
+  if (!owns_names()) {
+    report_(Severity::error, "the old master is gone; this one takes over");
+    if (lineage_->predecessor_is_original()) lineage_->become_original();
+  }
+  predecessor_is(Predecessor::gone);
   changed_.notify_all();
 }
 

@@ -18,6 +18,7 @@
 #include "cluster/control.hpp"
 #include "cluster/custody.hpp"
 #include "cluster/dispatcher.hpp"
+#include "cluster/lineage.hpp"
 #include "cluster/master_link.hpp"
 #include "cluster/pass_connection.hpp"
 #include "cluster/pass_listener.hpp"
@@ -70,6 +71,9 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   /// Throws ChildFailed when no worker can start; see StartFailures.
   Task<Supervisor::CutOff> run();
 
+  /// After run(): what this process is from now on, if it stays for the master that serves.
+  std::unique_ptr<OriginalProcess> leave() { return lineage_->leave(); }
+
  private:
   /// Where workers join.
   class Door final : private AcceptorOwner {
@@ -85,11 +89,13 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
     Acceptor acceptor_;
   };
 
-  /// Who removes the names of the sockets in the end.
-  enum class Names {
-    ours,
-    predecessors,  ///< it still serves
-    promised,      ///< we have said READY: it tells us that they are ours, or ends
+  /// The master before this one. As long as it serves, the names of the sockets are its own.
+  enum class Predecessor {
+    none,      ///< there never was one
+    serves,    ///< this master starts
+    promised,  ///< it still serves, was told READY, and answers that the names are ours, or ends
+    drains,    ///< it has handed over, and still passes connections
+    gone,      ///< it has ended, after it handed over or before
   };
 
   std::unique_ptr<Dispatcher> make_dispatcher();
@@ -102,7 +108,11 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   Task<void> retire_workers(channel::Drain how);
   static Task<void> ignore(Task<std::string> task);
   Task<void> wait_for_control();
-  void handle_signal(int signal);
+  Task<void> watch_lineage();
+  void handle_signal(const ReceivedSignal& signal);
+  void stop_asked(pid_t sender);
+  void stop_at_once();
+  void original_ended();
   void end_if_no_worker_can_start();
   void begin_to_accept();
   void guard_listeners();
@@ -114,10 +124,12 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   void on_room();
   void connection_closed(std::uint64_t id);
   std::size_t credits() const;
+  bool all_masters_stop() const;
   bool is_over() const;
   std::size_t connections() const;
   void set_owner_of_names(OwnedName::Owner owner);
-  void take_names();
+  void predecessor_is(Predecessor predecessor);
+  bool owns_names() const;
   void take_back_pidfile(pid_t successor);
   void open_doors();
   void tell_manager();
@@ -139,7 +151,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   void all_passed() override { dispatcher_->flush(); }
   void listeners_passed(std::vector<Fd>) override {}
   void listeners_missed() override {}
-  void accept_asked() override { take_names(); }
+  void accept_asked() override;
   void queue_passed(Fd, Fd) override {}
   void connections_missed(std::size_t count) override;
   void channel_failed(int error) override;
@@ -164,7 +176,9 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   Supervisor supervisor_;
   std::optional<Door> door_;
   std::optional<Control> control_;
-  std::shared_ptr<MasterLink> predecessor_;
+  std::optional<Lineage> lineage_;
+  Predecessor predecessor_ = Predecessor::none;
+  std::shared_ptr<MasterLink> predecessor_link_;  ///< until it is gone
   std::unique_ptr<Succession> successor_;
   Condition changed_;
   TimePoint started_ = Clock::now();
@@ -173,7 +187,6 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   std::string last_reload_;
   std::string last_upgrade_;
   std::size_t told_workers_ = 0;  ///< to the service manager
-  Names names_ = Names::ours;
   bool accepting_ = false;
   bool stop_put_off_ = false;  ///< until it is known whose the names are
   bool stopping_ = false;

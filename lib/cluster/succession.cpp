@@ -91,6 +91,7 @@ std::optional<Inheritance> Inheritance::take() {
     if (will.contains("join")) inheritance.join.emplace(adopt(will["join"]));
     if (will.contains("control")) inheritance.control.emplace(adopt(will["control"]));
     if (will.contains("pidfile")) inheritance.pidfile = Fd(will["pidfile"].get<int>());
+    if (will.contains("original")) inheritance.original = Fd(will["original"].get<int>());
   } catch (const nlohmann::json::exception& error) {
     throw InvalidArgument(fmt::format("{}: {}", kVariable, error.what()));
   }
@@ -115,10 +116,14 @@ void Succession::give_up() {
 }
 
 Task<std::string> Succession::start(const SuccessorCommand& command, Estate estate,
-                                    const ServiceManager& manager) {
+                                    const ServiceManager& manager, Lineage& lineage) {
   try {
-    spawn_successor(command, estate, manager);
+    spawn_successor(command, estate, manager, lineage);
   } catch (const std::exception& error) {
+    if (child_.pid() > 0) {  // else it would serve, as if this master had died
+      child_.kill(SIGKILL);
+      child_.reap();
+    }
     co_return std::string(error.what());
   }
   const std::string name = fmt::format("the new master, pid {}", child_.pid());
@@ -148,7 +153,7 @@ Task<std::string> Succession::start(const SuccessorCommand& command, Estate esta
 }
 
 void Succession::spawn_successor(const SuccessorCommand& command, const Estate& estate,
-                                 const ServiceManager& manager) {
+                                 const ServiceManager& manager, Lineage& lineage) {
   auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
   SpawnOptions options;
   options.path = command.program;
@@ -165,6 +170,8 @@ void Succession::spawn_successor(const SuccessorCommand& command, const Estate& 
   if (estate.join != nullptr) text["join"] = will.add(*estate.join);
   if (estate.control != nullptr) text["control"] = will.add(*estate.control);
   if (estate.pidfile >= 0) text["pidfile"] = will.add(estate.pidfile);
+  const int original = lineage.end_for_successor();
+  if (original >= 0) text["original"] = will.add(original);
   // A variable may have 128 KiB, which many listeners exceed.
   const Fd file = make_input_file("handoff-succession", text.dump());
   options.environment = inherited_environment();
@@ -174,6 +181,7 @@ void Succession::spawn_successor(const SuccessorCommand& command, const Estate& 
   }
   child_ = spawn(options);
   started_(child_.pid());
+  lineage.successor_started(child_);
   link_ = std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(*this), custody_,
                                        Handshake::full, 0, std::move(ours));
   link_->start();
@@ -208,7 +216,7 @@ void Succession::worker_closed(WorkerLink& link, const std::string& problem) {
   if (ready_) {
     dispatcher_.worker_left(link);
     for (Work& work : link.take_unstarted()) dispatcher_.work_arrived(std::move(work));
-    report_(Severity::error, "upgrade: the new master is gone");
+    if (!given_up_) report_(Severity::error, "upgrade: the new master is gone");
   }
   progress_.notify_all();
 }

@@ -10,6 +10,7 @@
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "cluster/dispatcher.hpp"
+#include "cluster/lineage.hpp"
 #include "cluster/report.hpp"
 #include "cluster/worker_link.hpp"
 #include "os/listener.hpp"
@@ -24,7 +25,8 @@ struct Inheritance {
   std::vector<Listener> listeners;
   std::optional<Listener> join;
   std::optional<Listener> control;
-  Fd pidfile;  ///< not valid if there is none
+  Fd pidfile;   ///< not valid if there is none
+  Fd original;  ///< to the original process; not valid if none stays
 
   /// Nothing when this process succeeds nobody. Throws InvalidArgument when what the environment
   /// says can't be understood. Once: the variable is removed.
@@ -42,7 +44,7 @@ struct SuccessorCommand {
 /// its predecessor it is a worker that has joined: the connections go to it over a channel.
 class Succession final : private WorkerLink::Owner {
  public:
-  /// `started` is told the number of its process, which start() reaps.
+  /// `started` is told the number of its process, which start() reaps if it fails.
   Succession(Reactor& reactor, Dispatcher& dispatcher, std::shared_ptr<Custody> custody,
              const Report& report, std::function<void(pid_t)> started);
   Succession(const Succession&) = delete;
@@ -56,11 +58,13 @@ class Succession final : private WorkerLink::Owner {
     const Listener* control = nullptr;
     int pidfile = -1;  ///< -1 if there is none
   };
-  /// Starts it, and waits until it is ready: empty, or why it is not; then it is gone.
+  /// Starts it, and waits until it is ready: empty, or why it is not; then it is gone. `lineage` is
+  /// told of its process.
   Task<std::string> start(const SuccessorCommand& command, Estate estate,
-                          const ServiceManager& manager);
+                          const ServiceManager& manager, Lineage& lineage);
 
-  /// The old master stops before it is ready: start() ends, and so does the new one.
+  /// The old master stops. Before the new one is ready, start() ends, and so does the new one;
+  /// later its end is expected.
   void give_up();
 
   pid_t pid() const { return child_.pid(); }
@@ -75,7 +79,7 @@ class Succession final : private WorkerLink::Owner {
 
  private:
   void spawn_successor(const SuccessorCommand& command, const Estate& estate,
-                       const ServiceManager& manager);
+                       const ServiceManager& manager, Lineage& lineage);
 
   void worker_ready(WorkerLink& link) override;
   void worker_has_room(WorkerLink& link) override;

@@ -214,18 +214,31 @@ Task<void> Worker::run_joined(Address address, Duration wait) {
     if (refusals_ > 0) {
       co_await reactor_.sleep_until(reactor_.now() + (is_full ? kJoinPause : kRejoinPause));
     }
-    try {
-      channel = co_await connect_to_master(address);
-    } catch (const Unreachable&) {
-      report_(Severity::info, fmt::format("left, on {}: the master is gone", address.text));
-      co_return;
-    }
-    if (leaving_) co_return;
+    channel = co_await join_again(address, wait, is_full);
+    if (leaving_ || !channel.valid()) co_return;
     service_.resume();
     for (Lane& lane : lanes_) lane.post([](Service& service) { service.resume(); });
     drain_alarm_.reset();
     drained_by_ = kNever;
   }
+}
+
+/// Connects to the master that follows. Throws Unreachable when there is none within `wait`. The
+/// plain form ends in the same way when its master stops, and then it gives no descriptor.
+Task<Fd> Worker::join_again(const Address& address, Duration wait, bool is_full) {
+  try {
+    co_return co_await connect_to_master(address);
+  } catch (const Unreachable&) {
+    // It may have been killed a moment ago, and there may be another one soon.
+  }
+  const std::string line = fmt::format("left, on {}: the master is gone", address.text);
+  if (wait <= Duration::zero()) {
+    if (is_full) throw Unreachable(line + " (--wait would wait for another one)");
+    report_(Severity::info, line);
+    co_return Fd();
+  }
+  report_(Severity::info, line + "; waiting for another one");
+  co_return co_await wait_for_master(address, wait);
 }
 
 /// A master has this process run whatever its clients ask for, with this process's rights. Throws

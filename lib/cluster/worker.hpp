@@ -57,7 +57,8 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   /// no messages: else the master passes them when it is time.
   Task<void> run_on_channel(Fd channel, std::vector<Fd> listeners = {});
   /// On the channel of the running master that has this named socket, and again after that one was
-  /// replaced. Throws Unreachable when there is none within `wait`, or it refuses us.
+  /// replaced or has died. Throws Unreachable when there is none within `wait`, at first or later,
+  /// or it refuses us.
   Task<void> run_joined(Address address, Duration wait);
   /// Alone, on listeners of its own.
   Task<void> run_alone(const std::vector<Address>& addresses);
@@ -80,6 +81,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   void drain_services(bool give_back);
   Task<void> serve_channel(Fd channel, std::vector<Fd> listeners = {});
   Task<Fd> connect_to_master(const Address& address);
+  Task<Fd> join_again(const Address& address, Duration wait, bool is_full);
   void check_master(int channel) const;
   Task<Fd> wait_for_master(const Address& address, Duration wait);
   void drain(channel::Drain how);

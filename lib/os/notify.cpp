@@ -59,18 +59,29 @@ std::vector<std::string> ServiceManager::variables() const {
   return variables;
 }
 
+bool ServiceManager::is_there() const {
+  return connect().valid();
+}
+
 void ServiceManager::send(std::string_view message) const {
-  if (socket_.empty()) return;
+  const Fd socket = connect();
+  if (!socket.valid()) return;
+  ::send(socket.get(), message.data(), message.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/// A datagram socket for the manager, not valid if none listens.
+Fd ServiceManager::connect() const {
+  if (socket_.empty()) return {};
   try {
     const bool is_abstract = socket_.starts_with('@');
     const SocketAddress address = is_abstract ? SocketAddress::unix_abstract(socket_.substr(1))
                                               : SocketAddress::unix_path(socket_);
-    const Fd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    if (!socket.valid()) return;
-    sendto(socket.get(), message.data(), message.size(), MSG_DONTWAIT | MSG_NOSIGNAL,
-           address.data(), address.size());
+    Fd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    if (!socket.valid()) return {};
+    if (::connect(socket.get(), address.data(), address.size()) < 0) return {};
+    return socket;
   } catch (const InvalidArgument&) {
-    // No name that a socket can have.
+    return {};  // no name that a socket can have
   }
 }
 

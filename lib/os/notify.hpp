@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "os/fd.hpp"
+
 namespace handoff {
 
 /// The service manager's notification socket (sd_notify(3), NOTIFY_SOCKET and WATCHDOG_USEC), if
@@ -18,6 +20,10 @@ class ServiceManager {
  public:
   /// Reads the environment.
   ServiceManager();
+
+  /// Whether a service manager listens now: the variable may have been inherited from a service
+  /// that has long ended. False when that cannot be told.
+  bool is_there() const;
 
   void ready() const { send("READY=1"); }
   /// To be followed by ready().
@@ -34,6 +40,7 @@ class ServiceManager {
   std::vector<std::string> variables() const;
 
  private:
+  Fd connect() const;
   void send(std::string_view message) const;
 
   std::string socket_;

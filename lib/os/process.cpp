@@ -270,6 +270,14 @@ Child spawn(const SpawnOptions& options) {
   return child;
 }
 
+std::optional<ReapedChild> reap_any_child() {
+  int status = 0;
+  const pid_t pid = retry([&] { return waitpid(-1, &status, WNOHANG); });
+  if (pid <= 0) return std::nullopt;
+  if (WIFSIGNALED(status)) return ReapedChild{pid, {0, WTERMSIG(status)}};
+  return ReapedChild{pid, {WEXITSTATUS(status), 0}};
+}
+
 void become(const SpawnOptions& options) {
   ChildPlan plan = make_plan(options);
   add_listen_pid(plan);

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -74,6 +75,15 @@ class Child {
 /// with the errno that execve(2) gave: a file that is no program (ENOEXEC) is not given to a shell;
 /// when a step before that fails, the error names that step. Call it from the main thread.
 Child spawn(const SpawnOptions& options);
+
+/// A child that has ended and was reaped.
+struct ReapedChild {
+  pid_t pid;
+  ExitStatus status;
+};
+/// Reaps one child, also an adopted orphan; returns nothing when none has ended. Only for a process
+/// without a Child: its owner could reap it no more. Does not block.
+std::optional<ReapedChild> reap_any_child();
 
 /// Becomes the program: only `argv`, `environment`, `descriptors` and `listen_pid` count; what is
 /// not mentioned stays as it is. Returns only by throwing SystemError ("exec, on NAME: ...").

@@ -24,10 +24,22 @@ SignalMask::~SignalMask() {
 }
 
 std::optional<int> SignalMask::try_read() const {
+  const auto signal = try_receive();
+  if (!signal) return std::nullopt;
+  return signal->number;
+}
+
+std::optional<ReceivedSignal> SignalMask::try_receive() const {
   signalfd_siginfo info{};
   const auto size = retry([&] { return read(fd_.get(), &info, sizeof info); });
   if (size != static_cast<ssize_t>(sizeof info)) return std::nullopt;
-  return static_cast<int>(info.ssi_signo);
+  ReceivedSignal signal;
+  signal.number = static_cast<int>(info.ssi_signo);
+  if (info.ssi_code == SI_KERNEL) signal.from = ReceivedSignal::From::kernel;
+  if (info.ssi_code == SI_USER || info.ssi_code == SI_TKILL || info.ssi_code == SI_QUEUE) {
+    signal.sender = static_cast<pid_t>(info.ssi_pid);
+  }
+  return signal;
 }
 
 void end_by_signal(int signal) {

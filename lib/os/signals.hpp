@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <sys/types.h>
+
 #include <csignal>
 #include <initializer_list>
 #include <optional>
@@ -9,6 +11,16 @@
 #include "os/fd.hpp"
 
 namespace handoff {
+
+/// A signal, and who has sent it.
+struct ReceivedSignal {
+  /// Who sends signals by key (^C) or because a terminal hangs up: each process of a group gets it.
+  enum class From { process, kernel };
+
+  int number = 0;
+  From from = From::process;
+  pid_t sender = 0;  ///< 0 when it is the kernel, or of another pid namespace
+};
 
 /// Blocks the given signals for as long as it lives, or until the process ends, and lets them be
 /// read from a signalfd(2). Made before any thread or child exists; children get an empty mask from
@@ -30,6 +42,8 @@ class SignalMask {
   int fd() const { return fd_.get(); }
   /// The next waiting signal, or nothing. Does not block.
   std::optional<int> try_read() const;
+  /// The same, with its sender.
+  std::optional<ReceivedSignal> try_receive() const;
 
  private:
   sigset_t before_;

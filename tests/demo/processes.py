@@ -27,7 +27,7 @@ class Failure(Exception):
 class Processes:
     """Starts programs, and ends them together with all that they have started.
 
-    A master that has upgraded itself ends, and leaves its successor an orphan. The demo is a
+    A process that ends before those that it has started leaves them as orphans. The demo is a
     subreaper, so that it becomes the parent of such orphans and finds them.
     """
 

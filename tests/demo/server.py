@@ -39,7 +39,6 @@ class Server:
         self._process = None
         self._watch = None
         self._stopping = False
-        self.upgrading = False  # the status may still be that of the master that has just ended
         self.letters: dict[int, str] = {}
         self._pids: dict[int, list[int]] = collections.defaultdict(list)
 
@@ -100,33 +99,22 @@ class Server:
                 and [worker["state"] for worker in self.workers] == ["ready"] * self.count)
 
     def check(self):
-        """Fails when the server has ended by itself. After an upgrade, the process that was started
-        first may end with status 0."""
+        """Fails when the server has ended by itself. The process that was started lives as long as
+        the server, also after upgrades."""
         status = self._process.returncode
-        if status is None or self._stopping:
-            return
-        if status != 0 or not (self.upgrading or handoff.alive(self.pid)):
+        if status is not None and not self._stopping:
             raise Failure(f"rpc-master, pid {self._process.pid}, {ending(status)}")
 
     async def stop(self):
         """Has it end in good order."""
-        await until(lambda: handoff.alive(self.pid), "the master's process id", self.check)
+        self.check()
         self._stopping = True
         self._watch.cancel()
-        pid, family = self.pid, {self.pid, *(worker["pid"] for worker in self.workers)}
-        os.kill(pid, signal.SIGTERM)
+        family = {self.pid, *(worker["pid"] for worker in self.workers)}
+        self._process.send_signal(signal.SIGTERM)
         await until(lambda: not any(map(handoff.alive, family)), "the server to stop")
-        if status := await self._status_of(pid):
-            raise Failure(f"rpc-master, pid {pid}, {ending(status)} when it was stopped")
-
-    async def _status_of(self, pid: int) -> int:
-        """The exit status of the master with this process id, which has ended. After an upgrade it
-        is a child of the demo, as an orphan, or of the process that was started first, which then
-        ends with the same status."""
-        if pid != self._process.pid:
-            with contextlib.suppress(ChildProcessError):
-                return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        return await self._processes.end_of(self._process, "rpc-master")
+        if status := await self._processes.end_of(self._process, "rpc-master"):
+            raise Failure(f"rpc-master, pid {self._process.pid}, {ending(status)} when it was stopped")
 
     def log_tail(self, lines: int = 10) -> list[str]:
         with contextlib.suppress(FileNotFoundError):

@@ -169,9 +169,8 @@ class Story:
 
     async def upgrade(self) -> str:
         await self._pause(1)
-        self.old_master, self.server.upgrading = self.server.pid, True
+        self.old_master = self.server.pid
         moved = await self._replace("upgrade")
-        self.server.upgrading = False
         await self._pause(8)
         return f"master {self.server.pid}, workers {self._letters()}: {moved}"
 

@@ -342,6 +342,8 @@ class Going(JoiningTest):
 
 
 class MasterGoing(JoiningTest):
+    GONE = r"left, on .*: the master is gone \(--wait would wait for another one\)$"
+
     def test_a_master_that_stops_has_them_finish_and_end(self):
         gate = self.gate()
         master = self.master()
@@ -394,13 +396,49 @@ class MasterGoing(JoiningTest):
         with gate.open("w") as opened:
             master.kill(signal.SIGKILL)
             self.assertIsNone(clients[idle.pid].receive())
-            self.assert_ends(idle, 0)
-            idle.wait_for_line("left, on .*: the master is gone$")
+            self.assert_ends(idle, 3)
+            idle.wait_for_line(self.GONE)
             self.assertIsNone(busy.process.poll(), "it waits for its call")
             opened.write("1")
         self.assertEqual(clients[busy.pid].receive()["result"], 1)
         self.assertIsNone(clients[busy.pid].receive())
-        self.assert_ends(busy, 0)
+        self.assert_ends(busy, 3)
+        busy.wait_for_line(self.GONE)
+
+    def test_one_that_waits_joins_the_next_master_whenever_that_comes(self):
+        """After its calls are done, which is when it looks for one."""
+        gate = self.gate()
+        for handshake in ("full", "none"):
+            with self.subTest(handshake):
+                first = self.master("--handshake", handshake)
+                worker = self.joined("--wait", "-m", f"slow=cat {gate}")
+                client = self.open(first)
+                client.send("slow")
+                with gate.open("w") as opened:
+                    first.kill(signal.SIGKILL)
+                    first.process.wait()
+                    opened.write("1")
+                self.assertEqual(client.receive()["result"], 1)
+                self.assertIsNone(client.receive())
+                worker.wait_for_line("left, on .*: the master is gone; waiting for another one$")
+                for _ in range(2):
+                    seen = len(worker.lines)
+                    second = self.master("--handshake", handshake)
+                    worker.wait_for_line("(joined|connected), on", seen)
+                    with second.connect() as client:
+                        self.assertEqual(client.result("info")["pid"], worker.pid)
+                    second.kill(signal.SIGKILL)
+                    second.process.wait()
+                    worker.wait_for_line("waiting for another one$", seen)
+                worker.kill(signal.SIGTERM)
+                self.assert_ends(worker, 0)
+
+    def test_one_that_waits_ends_with_a_master_that_stops(self):
+        master = self.master()
+        worker = self.joined("--wait")
+        self.wait_until_serving(master, [worker])
+        self.assertEqual(master.stop(), 0)
+        self.assert_ends(worker, 0)
 
     def test_a_master_that_is_being_killed_may_accept_for_a_moment_yet(self):
         # Its channels are closed one by one, and the socket where workers join is behind them.
@@ -423,8 +461,8 @@ class MasterGoing(JoiningTest):
             channel, _ = listener.accept()
             os.unlink(self.door)
         channel.close()
-        self.assert_ends(worker, 0)
-        worker.wait_for_line("left, on .*: the master is gone$")
+        self.assert_ends(worker, 3)
+        worker.wait_for_line(self.GONE)
 
     def test_one_that_is_still_busy_when_there_is_another_master_joins_that(self):
         gate = self.gate()

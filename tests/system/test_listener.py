@@ -800,18 +800,16 @@ class Moving(ListenerTest):
         server.kill(signal.SIGUSR2)
         line = server.wait_for_line(r"upgraded, pid \d+ takes over|upgrade: ", after=seen)
         new = int(re.search(r"upgraded, pid (\d+)", line).group(1))
-        try:
-            for pid in stopped:
-                os.kill(pid, signal.SIGCONT)
-            self.assert_answered(waiting)
-            self.assertEqual(server.process.wait(handoff.PATIENCE), 0)
-            pids = set(handoff.children(new))
-            self.assertEqual(len(pids), 2)
-            for client in clients + waiting + [self.open(server)]:
-                self.assertIn(client.result("info")["pid"], pids - before)
-        finally:
-            os.kill(new, signal.SIGTERM)
-        handoff.wait_for(lambda: not handoff.alive(new), "the new master's end")
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+        self.assert_answered(waiting)
+        handoff.wait_for(lambda: handoff.children(server.pid) == [new], "the old workers to end")
+        pids = set(handoff.children(new))
+        self.assertEqual(len(pids), 2)
+        for client in clients + waiting + [self.open(server)]:
+            self.assertIn(client.result("info")["pid"], pids - before)
+        self.assertEqual(server.stop(), 0)
+        self.assertFalse(handoff.alive(new))
 
 
 class Stopping(ListenerTest):

@@ -269,7 +269,7 @@ class Pidfiles(NamesTest):
         self.assertIn(f"{self.pidfile} is that of a process that runs", self.refused(*words))
         self.assertEqual(self.pidfile.read_text(), f"{server.pid}\n")
         pid = self.upgrade(server, server.pid)
-        self.assertEqual(self.status_of(server, server.pid), 0)
+        self.assert_replaced(server, server.pid)
         self.assertIn(f"{self.pidfile} is that of a process that runs", self.refused(*words))
         self.assertEqual(self.stop(server, pid), 0)
         again = self.run_server(*words)

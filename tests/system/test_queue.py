@@ -3,7 +3,6 @@
 memory. What clients see of it: all dialects, the order, limits; and how workers come and go."""
 
 import contextlib
-import ctypes
 import json
 import os
 import pathlib
@@ -21,7 +20,6 @@ import handoff  # noqa: E402
 
 WORKER = handoff.tool("rpc-worker")
 QUEUE_WORKER = str(handoff.ROOT / "tests" / "support" / "queue_worker.py")
-PR_SET_CHILD_SUBREAPER = 36
 
 HANDLER_FAILED, TIMED_OUT, BUSY, WORKER_DIED = -32001, -32002, -32003, -32004
 
@@ -664,8 +662,6 @@ class Changing(QueueTest):
             return [client.result("info")["pid"] for _ in range(count)]
 
     def test_an_upgrade_changes_all_and_the_connections_stay(self):
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        self.addCleanup(ctypes.CDLL(None).prctl, PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
         server = self.launch(command=self.command)
         client, busy = self.clients(server, 2)
         address = client.socket.getsockname()
@@ -678,28 +674,19 @@ class Changing(QueueTest):
             server.kill(signal.SIGUSR2)
             line = server.wait_for_line("upgraded, pid [0-9]+ takes over")
             successor = int(re.search("pid ([0-9]+)", line).group(1))
-            self.addCleanup(self.end, successor)
             load.go_on()
             self.assertNotIn(client.result("info")["pid"], old)
             self.open_gate(self.slow)
             self.assertEqual(busy.receive(), {"out": "slow", "result": "opened"})
             self.assertEqual(busy.receive(), {"out": "pong", "result": "behind"})
-            self.assertEqual(server.process.wait(QUICK), 0, server.lines)
+            handoff.wait_for(lambda: handoff.children(server.pid) == [successor],
+                             "the old workers to end", QUICK)
             load.go_on()
             self.assertNotIn(busy.result("info")["pid"], old)
         self.assertEqual((load.failures, load.errors), ([], {}))
         self.assertEqual(client.socket.getsockname(), address)
         self.assertEqual(self.ask("status")["pid"], successor)
-
-    @staticmethod
-    def end(successor: int):
-        for pid in [successor, *handoff.children(successor)]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        handoff.wait_for(lambda: not handoff.alive(successor), "the successor to end")
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
+        self.assertEqual(server.stop(), 0)
 
     def test_term_finishes_what_runs_and_what_waits(self):
         server = self.launch(workers=1, command=[*self.command, "-C", "2"])
