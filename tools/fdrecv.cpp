@@ -53,11 +53,8 @@ ReceiveOptions parse(Tool& tool) {
       ->needs("--connect");
   auto* stdio_flag = app.add_flag("--stdio", stdio, "It becomes 0 and 1 of COMMAND (default)");
   auto* stdin_flag = app.add_flag("--stdin", only_stdin, "It becomes 0 of COMMAND");
-  auto* fd_option =
-      app.add_option("--fd", options.numbers, "It becomes N of COMMAND; repeatable, in order")
-          ->check(CLI::Range(0, 1023))
-          ->type_name("N")
-          ->allow_extra_args(false);
+  auto* fd_option = handoff::add_numbers(tool, "--fd", "N", options.numbers, 0, 1023,
+                                         "It becomes N of COMMAND; repeatable, in order");
   auto* listen_flag = app.add_flag("--listen-fds", listen_fds,
                                    "They become 3 and up of COMMAND, with LISTEN_FDS set");
   auto* json_flag = app.add_flag("--json", options.json, "Print what came, and close it");
@@ -67,14 +64,11 @@ ReceiveOptions parse(Tool& tool) {
     }
   }
   auto* keep = app.add_flag("-k,--keep", options.keep, "Go on: a COMMAND for each message");
-  app.add_option("--count", options.count, "With -k: end after so many")
-      ->check(CLI::Range(1, 1000000000))
-      ->type_name("N")
+  handoff::add_number(tool, "--count", "N", options.count, 1, 1000000000,
+                      "With -k: end after so many")
       ->needs(keep);
-  app.add_option("--max-processes", options.max_processes,
-                 "With -k: COMMANDs at a time (default 256)")
-      ->check(CLI::Range(1, 100000))
-      ->type_name("N")
+  handoff::add_number(tool, "--max-processes", "N", options.max_processes, 1, 100000,
+                      "With -k: COMMANDs at a time (default 256)")
       ->needs(keep);
   handoff::add_exchange_options(tool, options.exchange);
   const std::vector<std::string> words = tool.parse_positionals();

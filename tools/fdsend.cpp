@@ -32,19 +32,17 @@ handoff::SendOptions parse(Tool& tool) {
   handoff::add_words(app, "--tcp-listen", "Listen there, then send the listener", "ADDR");
   handoff::add_words(app, "--tcp-connect", "Connect there, then send the connection", "ADDR");
   handoff::add_words(app, "--pid", "Take descriptor FD of the running process PID", "PID:FD");
-  handoff::add_choice(app, "--open-mode", options.open_mode,
+  handoff::add_choice(tool, "--open-mode", "MODE", options.open_mode,
                       {{"read", OpenMode::read},
                        {"write", OpenMode::write},
                        {"append", OpenMode::append},
                        {"read-write", OpenMode::read_write}},
-                      "Open files to: read (default), write, append, read-write")
-      ->type_name("MODE");
+                      "Open files to: read (default), write, append, read-write");
   app.add_option("-n,--name", options.names, "A name for each descriptor, in order; repeatable")
       ->type_name("NAME")
       ->allow_extra_args(false);
-  app.add_option("--byte", byte, "What a plain message carries (default 0)")
-      ->check(CLI::Range(0, 255))
-      ->type_name("N");
+  handoff::add_number(tool, "--byte", "N", byte, 0, 255,
+                      "What a plain message carries (default 0)");
   app.add_flag("--ack", options.confirm, "Succeed only once fdrecv has taken them");
   auto* listen = app.add_flag("-l,--listen", options.exchange.listen,
                               "Listen on SOCKET instead of connecting to it");

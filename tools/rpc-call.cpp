@@ -2,6 +2,7 @@
 // rpc-call: calls a method of a server from the command line.
 #include <unistd.h>
 
+#include <limits>
 #include <utility>
 
 #include "cli/call.hpp"
@@ -29,23 +30,20 @@ handoff::CallOptions parse(Tool& tool) {
   tool.add_duration("-t,--timeout", options.timeout, "Deadline of each call (default 60s)");
   tool.add_duration("--connect-timeout", options.connect_timeout,
                     "Deadline of connecting (default 10s)");
-  app.add_option("--retry", options.retries,
-                 "Try again so often when the server can't be reached or did not run the call")
-      ->check(CLI::Range(0, 1000000))
-      ->type_name("N");
+  handoff::add_number(
+      tool, "--retry", "N", options.retries, 0, 1000000,
+      "Try again so often when the server can't be reached or did not run the call");
   app.add_flag("--wait", options.wait, "Wait until the server is up, for as long as --timeout");
   app.add_flag("-r,--raw", raw, "Print a string result without its quotes");
   auto* pretty_flag = app.add_flag("--pretty", pretty, "Indent (default on a terminal)");
   app.add_flag("--compact", compact, "One line (default elsewhere)")->excludes(pretty_flag);
   app.add_flag("--full", options.full, "Print the whole reply, errors too");
-  app.add_option("--pipeline", options.pipeline,
-                 "With -: calls sent ahead of their replies (default 64)")
-      ->check(CLI::Range(1, 1000000))
-      ->type_name("N");
-  app.add_option("--ok", options.ok_codes, "An error with this code is success; repeatable")
-      ->type_name("CODE")
-      ->allow_extra_args(false);
-  handoff::add_max_frame(app, options.max_frame, "Longest reply (default 1MiB)");
+  handoff::add_number(tool, "--pipeline", "N", options.pipeline, 1, 1000000,
+                      "With -: calls sent ahead of their replies (default 64)");
+  handoff::add_numbers(tool, "--ok", "CODE", options.ok_codes, std::numeric_limits<int>::min(),
+                       std::numeric_limits<int>::max(),
+                       "An error with this code is success; repeatable");
+  handoff::add_max_frame(tool, options.max_frame, "Longest reply (default 1MiB)");
   app.add_flag("--jsonrpc", options.json_rpc, "Speak JSON-RPC 2.0; JSON is an object or an array");
   const std::vector<std::string> words = tool.parse_words();
 
@@ -57,13 +55,16 @@ handoff::CallOptions parse(Tool& tool) {
     if (words.size() > 1) throw handoff::InvalidArgument("--list takes no METHOD");
   } else {
     options.method = words[1];
+    handoff::require_utf8("METHOD", options.method);
     const std::span<const std::string> params(words.begin() + 2, words.end());
     options.lines = params.size() == 1 && params[0] == "-";
     if (!options.lines) options.params = handoff::params_from_words(params);
   }
+  const bool on_terminal = isatty(STDOUT_FILENO) == 1;
+  if (on_terminal) options.output = handoff::Output::terminal;
   if (raw) {
     options.rendering = Rendering::raw;
-  } else if (pretty || (!compact && !options.lines && isatty(STDOUT_FILENO) == 1)) {
+  } else if (pretty || (!compact && !options.lines && on_terminal)) {
     options.rendering = Rendering::pretty;
   }
   return options;

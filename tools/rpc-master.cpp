@@ -37,7 +37,8 @@ void refuse_twice(const handoff::MasterOptions& options) {
   const auto add = [&seen](const handoff::Address& address) {
     const bool chosen = address.text.ends_with(":0");  // a free port each
     if (!chosen && !seen.insert(address.text).second) {
-      throw handoff::InvalidArgument(fmt::format("listen, on {}: named twice", address.text));
+      throw handoff::InvalidArgument(fmt::format(
+          "{} is named twice: nobody can listen in two ways at one place", address.text));
     }
   };
   for (const handoff::Address& address : options.listen) add(address);
@@ -56,44 +57,35 @@ handoff::MasterOptions parse(Tool& tool) {
                 "rpc-master [-l ADDR]... [-n N] [options] -- COMMAND [ARG...]\n"
                 "       rpc-master [-l ADDR]... [-j PATH] [options]");
   add_listen_options(tool, options.listen, options.allow_public);
-  handoff::add_choice(app, "-p,--pass", options.pass,
+  handoff::add_choice(tool, "-p,--pass", "WHAT", options.pass,
                       {{"connection", handoff::Pass::connection},
                        {"listener", handoff::Pass::listener},
                        {"queue", handoff::Pass::queue}},
-                      "What a worker is given: each connection (default), the listener or a queue")
-      ->type_name("WHAT");
-  app.add_option("-n,--workers", options.workers, "How many COMMANDs run (default: one a core)")
-      ->check(CLI::Range(0, 4096))
-      ->type_name("N");
-  handoff::add_address(app, "-j,--join", options.join, "Let workers join at this named socket",
-                       "PATH");
-  handoff::add_address(app, "-c,--control", options.control,
-                       "Named socket with the master's own methods", "PATH");
-  handoff::add_choice(app, "-b,--balance", options.balance,
+                      "What a worker is given: each connection (default), the listener or a queue");
+  handoff::add_number(tool, "-n,--workers", "N", options.workers, 0, 4096,
+                      "How many COMMANDs run (default: one a core)");
+  handoff::add_socket_name(tool, "-j,--join", options.join,
+                           "Let workers join at this named socket");
+  handoff::add_socket_name(tool, "-c,--control", options.control,
+                           "Named socket with the master's own methods");
+  handoff::add_choice(tool, "-b,--balance", "HOW", options.balance,
                       {{"round-robin", handoff::Balance::round_robin},
                        {"least", handoff::Balance::least},
                        {"hash", handoff::Balance::hash}},
-                      "Who gets a connection: round-robin (default), least or hash (by address)")
-      ->type_name("HOW");
-  handoff::add_choice(app, "--handshake", supervisor.handshake,
+                      "Who gets a connection: round-robin (default), least or hash (by address)");
+  handoff::add_choice(tool, "--handshake", "WHAT", supervisor.handshake,
                       {{"full", handoff::Handshake::full}, {"none", handoff::Handshake::none}},
-                      "full (default), or none: a byte with each connection, and no more")
-      ->type_name("WHAT");
-  app.add_option("--max-connections", options.max_connections, "Stop accepting above it")
-      ->check(CLI::Range(1, 100000000))
-      ->type_name("N");
+                      "full (default), or none: a byte with each connection, and no more");
+  handoff::add_number(tool, "--max-connections", "N", options.max_connections, 1, 100000000,
+                      "Stop accepting above it");
   app.add_option("--idempotent", idempotent,
                  "(queue) Give this method to another worker when its worker dies; repeatable")
       ->type_name("METHOD")
       ->allow_extra_args(false);
-  app.add_option("--queue-limit", queue.queue_limit,
-                 "(queue) Requests that wait or run at a time (default 1024)")
-      ->check(CLI::Range(1, 1000000))
-      ->type_name("N");
-  app.add_option("--io-threads", queue.io_threads,
-                 "(queue) Threads that serve clients (default 1: the main one)")
-      ->check(CLI::Range(1, 1024))
-      ->type_name("N");
+  handoff::add_number(tool, "--queue-limit", "N", queue.queue_limit, 1, 1000000,
+                      "(queue) Requests that wait or run at a time (default 1024)");
+  handoff::add_number(tool, "--io-threads", "N", queue.io_threads, 1, 1024,
+                      "(queue) Threads that serve clients (default 1: the main one)");
   handoff::add_session_options(tool, queue.limits, "(queue) ");
   tool.add_duration("--ready-timeout", supervisor.ready_timeout,
                     "Kill a worker that is not ready by then (default 10s)");
@@ -101,26 +93,24 @@ handoff::MasterOptions parse(Tool& tool) {
                     "Kill a draining worker after it (default 30s)");
   tool.add_duration("--hang-timeout", supervisor.hang_timeout,
                     "Kill a worker that does not answer for so long (default 60s; 0: never)");
-  app.add_option_function<std::string>(
-         "--backoff",
-         [&supervisor](const std::string& text) {
-           std::tie(supervisor.backoff_min, supervisor.backoff_max) =
-               handoff::parse_duration_range(text);
-         },
-         "Pause before a worker that died young is started again (default 100ms:10s)")
-      ->type_name("MIN:MAX");
+  tool.add_value(
+      "--backoff", "MIN:MAX",
+      [&supervisor](const std::string& text) {
+        std::tie(supervisor.backoff_min, supervisor.backoff_max) =
+            handoff::parse_duration_range(text);
+      },
+      "Pause before a worker that died young is started again (default 100ms:10s)");
   handoff::add_allowed_uids(
-      app, options.allowed_uids,
+      tool, options.allowed_uids,
       "Who may join, control, or connect to an abstract name, besides the own\n"
       "user and root; repeatable");
   app.add_option("--pidfile", options.pidfile, "Write the process id there, once ready")
       ->type_name("PATH");
   tool.parse(": the workers' command stands behind --");
 
+  for (const std::string& method : idempotent) handoff::require_utf8("--idempotent", method);
   queue.idempotent.insert(idempotent.begin(), idempotent.end());
   if (options.pass != handoff::Pass::queue) refuse_queue_options(app);
-  if (options.join) handoff::require_named(*options.join, "join");
-  if (options.control) handoff::require_named(*options.control, "control");
   handoff::add_inherited_listeners(options.listen);
   if (options.listen.empty()) options.listen = {handoff::Address::parse("127.0.0.1:8080")};
   refuse_twice(options);

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <csignal>
 #include <cstdint>
 #include <limits>
@@ -43,27 +42,11 @@ struct CommandLine {
   std::vector<Address> addresses;
 };
 
-/// An option that takes a number.
-template <typename Number>
-CLI::Option* add_number(Tool& tool, const std::string& names, const char* type, Number& value,
-                        Number least, Number most, const std::string& help) {
-  const auto parse = [=, &value](const std::string& text) {
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error == std::errc() && end == text.data() + text.size() && value >= least &&
-        value <= most) {
-      return;
-    }
-    throw InvalidArgument(fmt::format("{}, on {}: write a number from {} to {}",
-                                      names.substr(names.find("--")), text, least, most));
-  };
-  return tool.app.add_option_function<std::string>(names, parse, help)->type_name(type);
-}
-
 /// "p99:5ms"
 std::pair<handoff::RttMeasure, Duration> parse_rtt_limit(const std::string& text) {
   const auto colon = text.find(':');
   if (colon == std::string::npos) {
-    throw InvalidArgument(fmt::format("--fail-rtt, on {}: write p99:5ms, avg:1ms or max:1s", text));
+    throw InvalidArgument(fmt::format("{}: write p99:5ms, avg:1ms or max:1s", text));
   }
   return {handoff::RttMeasure::parse(text.substr(0, colon)),
           handoff::parse_duration(text.substr(colon + 1))};
@@ -80,7 +63,8 @@ struct PaceOptions {
     const bool has_interval = interval->count() > 0;
     const bool has_rate = rate->count() > 0;
     if (adaptive + has_rate + (flood || has_interval) > 1) {
-      throw InvalidArgument("pace, on -A, -f, -i, --rate: only -f and -i go together");
+      throw InvalidArgument(
+          "of --adaptive, --flood, --interval and --rate only --flood and --interval go together");
     }
     if (has_rate) return Pace::rate;
     if (adaptive) return Pace::adaptive;
@@ -101,10 +85,7 @@ void choose_report(Tool& tool, const PingOptions& ping, bool flood, PingReportOp
   report.lines = !quiet && (report.json || !flood);
   report.flush_lines = !report.dots && (terminal || slow);
   report.shows_pace = ping.pace == Pace::flood || ping.pace == Pace::adaptive;
-  const std::string start = isatty(STDERR_FILENO) != 0 ? "\r" : "";  // over the "^\" that it shows
-  report.status = [&tool, start](std::string_view line) {
-    tool.log.plain(start + std::string(line));
-  };
+  report.status = [&tool](std::string_view line) { tool.log.plain(line); };
   report.error = [&tool](std::string_view text) { tool.log.error(text); };
   report.info = [&tool](std::string_view text) { tool.log.info(text); };
   if (tool.log.level() == StderrLog::Level::verbose) {
@@ -116,38 +97,38 @@ CommandLine parse(Tool& tool) {
   CommandLine line;
   PingOptions& ping = line.ping;
   PaceOptions pace;
-  std::vector<std::string> rtt_limits;
   double most_loss = 0;
   tool.describe("Ping servers: send the request `ping`, and time the reply.",
                 "rpc-ping [options] ADDR...");
   CLI::App& app = tool.app;
-  add_number(tool, "-c,--count", "N", ping.count, std::uint64_t{1}, kMostProbes,
-             "Stop after so many probes");
+  handoff::add_number(tool, "-c,--count", "N", ping.count, 1, kMostProbes,
+                      "Stop after so many probes");
   pace.interval = tool.add_duration("-i,--interval", ping.interval, "Between probes (default 1s)");
   tool.add_duration("-W,--timeout", ping.reply_timeout, "Wait for a reply (default 10s)");
   tool.add_duration("-w,--deadline", ping.deadline, "Stop then, whatever has come");
   app.add_flag("-f,--flood", pace.flood, "As fast as replies come, or 100 a second");
   app.add_flag("-A,--adaptive", pace.adaptive, "The next probe when the reply has come");
-  pace.rate = add_number(tool, "--rate", "R", ping.rate, 0.001, 1e7,
-                         "Probes a second, timed from when each is due");
+  pace.rate = handoff::add_number(tool, "--rate", "R", ping.rate, 0.001, 1e7,
+                                  "Probes a second, timed from when each is due");
   app.add_flag("-D,--timestamps", line.report.timestamps, "The time before each line");
   app.add_flag("-J,--json", line.report.json, "A JSON object for each probe, and a summary");
   app.add_flag("-x,--wait", ping.wait_until_up, "At first, wait until the server is up");
-  add_number(tool, "-s,--size", "BYTES", ping.size, std::size_t{0}, PingOptions::kMostSize,
-             "Size of the params (default 56)");
-  add_number(tool, "-C,--connections", "N", ping.connections, std::size_t{1},
-             PingOptions::kMostConnections, "Connections to each address (default 1)");
-  add_number(tool, "-P,--in-flight", "N", ping.in_flight, std::size_t{1},
-             PingOptions::kMostInFlight, "Probes under way on each connection, at most");
+  handoff::add_number(tool, "-s,--size", "BYTES", ping.size, 0, PingOptions::kMostSize,
+                      "Size of the params (default 56)");
+  handoff::add_number(tool, "-C,--connections", "N", ping.connections, 1,
+                      PingOptions::kMostConnections, "Connections to each address (default 1)");
+  handoff::add_number(tool, "-P,--in-flight", "N", ping.in_flight, 1, PingOptions::kMostInFlight,
+                      "Probes under way on each connection, at most");
   app.add_flag("--reconnect", ping.reconnect, "A connection for each probe, timed with it");
   tool.add_duration("--connect-timeout", ping.connect_timeout,
                     "Deadline of connecting (default 10s)");
-  auto* loss = add_number(tool, "--fail-loss", "PCT", most_loss, 0.0, 100.0,
-                          "Status 1 when more percent of the probes are lost");
-  app.add_option("--fail-rtt", rtt_limits,
-                 "Status 1 above it: p99:5ms, avg:1ms, max:1s; repeatable")
-      ->type_name("WHAT:T")
-      ->allow_extra_args(false);
+  auto* loss = handoff::add_number(tool, "--fail-loss", "PCT", most_loss, 0.0, 100.0,
+                                   "Status 1 when more percent of the probes are lost");
+  const auto add_limit = [&line](const std::string& text) {
+    line.limits.rtt.push_back(parse_rtt_limit(text));
+  };
+  tool.add_values("--fail-rtt", "WHAT:T", add_limit,
+                  "Status 1 above it: p99:5ms, avg:1ms, max:1s; repeatable");
   const std::vector<std::string> words = tool.parse_words();
 
   if (words.empty()) throw InvalidArgument("no ADDR (see rpc-ping --help)");
@@ -155,7 +136,6 @@ CommandLine parse(Tool& tool) {
   ping.pace = pace.choose(ping.interval);
   ping.check(line.addresses);
   if (loss->count() > 0) line.limits.loss_percent = most_loss;
-  for (const std::string& text : rtt_limits) line.limits.rtt.push_back(parse_rtt_limit(text));
   choose_report(tool, ping, pace.flood, line.report);
   return line;
 }
@@ -165,6 +145,7 @@ ExitCode exit_code_of(const PingResult& result) {
     case PingResult::Verdict::answered: return ExitCode::done;
     case PingResult::Verdict::unreachable: return ExitCode::unreachable;
     case PingResult::Verdict::protocol_broken: return ExitCode::protocol;
+    case PingResult::Verdict::cannot_send: return ExitCode::failed;
     default: return ExitCode::negative;
   }
 }

@@ -147,6 +147,7 @@ Task<Connection> connect_to(Reactor& reactor, const Address& address, TimePoint 
     if (!socket.valid()) continue;  // a host without IPv6, say
     error = co_await connect_one(reactor, socket, target, deadline, expired);
     if (error == 0) co_return Connection{std::move(socket), {}};
+    if (error == EADDRNOTAVAIL && is_out_of_local_ports(target)) throw NoLocalPort(address.text);
     if (expired) throw TimedOut(fmt::format("connect, on {}: timed out", address.text));
   }
   throw Unreachable(fmt::format("connect, on {}: {}", address.text, error_text(error)));

@@ -114,8 +114,9 @@ struct Connection {
 
 /// Connects to `address`, each of its kernel addresses in turn, with a socket of this type; the
 /// reactor and the address must outlive the task. A descriptor (fd:N) is taken as it is;
-/// exec:COMMAND runs `sh -c COMMAND` with a socket as its stdin and stdout. Throws Unreachable,
-/// TimedOut ("connect, on ADDRESS: ...") or SystemError.
+/// exec:COMMAND runs `sh -c COMMAND` with a socket as its stdin and stdout. Throws Unreachable
+/// (NoLocalPort when this host has none left for it), TimedOut ("connect, on ADDRESS: ...") or
+/// SystemError.
 Task<Connection> connect_to(Reactor& reactor, const Address& address, TimePoint deadline,
                             int type = SOCK_STREAM);
 

@@ -7,11 +7,12 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <optional>
 
 #include "async/stream.hpp"
 #include "os/error.hpp"
+#include "os/printable.hpp"
+#include "rpc/reply_matching.hpp"
 
 namespace handoff {
 namespace {
@@ -19,6 +20,9 @@ namespace {
 /// Between two attempts; doubled after each, up to the last.
 constexpr auto kFirstPause = std::chrono::milliseconds(20);
 constexpr auto kLastPause = std::chrono::seconds(1);
+
+constexpr std::string_view kUnasked = "sent something before there was a call";
+constexpr std::string_view kTooMany = "sent more replies than there were calls";
 
 constexpr const char* kNotStructured = "JSON-RPC has only objects and arrays for params";
 
@@ -111,9 +115,12 @@ Task<void> CallCommand::connect() {
 
 Task<ExitCode> CallCommand::call_once() {
   for (;;) {
+    refuse_unread(kUnasked);
     queue(options_.params, 1);
     co_await client_->flush(deadline_);
     const Reply reply = co_await client_->receive(deadline_);
+    call_answered_by(reply, dialect(), {1, 1}, options_.address.text);
+    refuse_unread(kTooMany);
     if (!is_worth_retrying(reply)) {
       co_return options_.list && !reply.is_error() ? list_methods(reply) : show(reply, "");
     }
@@ -153,6 +160,7 @@ Task<ExitCode> CallCommand::call_lines() {
     pending_.pop_front();
     line_answered_.set();
   }
+  if (!input_failure_) refuse_unread(kTooMany);
   if (input_failure_) std::rethrow_exception(input_failure_);
   co_return worst;
 }
@@ -162,16 +170,33 @@ void CallCommand::queue(std::string_view params, std::uint64_t number) {
   client_->queue(options_.method, params, fmt::format_int(number).str(), Dialect::json_rpc);
 }
 
-/// Replies of JSON-RPC come in any order; those that are early are kept. One without a number is an
-/// error that is about nothing in particular, and taken for the next.
+/// When no call waits, nothing may have arrived: what has would be taken for the next reply.
+void CallCommand::refuse_unread(std::string_view why) const {
+  if (client_->has_unread()) {
+    throw ProtocolError(fmt::format("{} {}", options_.address.text, why));
+  }
+}
+
+/// The line that a reply answers, of those that wait.
+std::uint64_t CallCommand::number_of(const Reply& reply) const {
+  const std::uint64_t number = call_answered_by(
+      reply, dialect(), {pending_.front().number, line_count_}, options_.address.text);
+  // The numbers of the lines that wait have no gaps.
+  const PendingLine& line = pending_[number - pending_.front().number];
+  if (early_.contains(number) || !line.problem.empty()) {
+    throw ProtocolError(fmt::format("{} {}{}", options_.address.text, kTooMany, place_of(line)));
+  }
+  return number;
+}
+
+/// Replies of JSON-RPC come in any order; those that are early are kept.
 Task<ExitCode> CallCommand::answer_line(const PendingLine& line) {
   for (;;) {
     if (const auto code = show_early_reply(line)) co_return *code;
     std::optional<Reply> reply = client_->try_receive();
     if (!reply) reply = co_await client_->receive(line.deadline);
-    std::uint64_t number = line.number;
-    std::from_chars(reply->id.data(), reply->id.data() + reply->id.size(), number);
-    if (!options_.json_rpc || number == line.number) co_return show(*reply, place_of(line));
+    const std::uint64_t number = number_of(*reply);
+    if (number == line.number) co_return show(*reply, place_of(line));
     early_.insert_or_assign(number, EarlyReply{reply->is_error(), std::string(reply->result),
                                                std::string(reply->body)});
   }
@@ -258,6 +283,7 @@ void CallCommand::send_line(std::string_view line) {
   } else if (options_.json_rpc && !is_json_rpc_params(line)) {
     pending.problem = kNotStructured;
   } else {
+    if (pending_.empty()) refuse_unread(line_count_ == 1 ? kUnasked : kTooMany);
     queue(line, pending.number);
   }
   pending_.push_back(std::move(pending));
@@ -275,9 +301,9 @@ void CallCommand::show_problem(const PendingLine& line) {
 
 /// Prints a reply; `where` names the line that it answers.
 ExitCode CallCommand::show(const Reply& reply, const std::string& where) {
-  if (options_.full) print(render_json(reply.body, options_.rendering));
+  if (options_.full) print(render_json(reply.body, options_.rendering, options_.output));
   if (!reply.is_error()) {
-    if (!options_.full) print(render_json(reply.result, options_.rendering));
+    if (!options_.full) print(render_json(reply.result, options_.rendering, options_.output));
     return ExitCode::done;
   }
   const ErrorResult error = parse_error_result(reply.result);
@@ -298,7 +324,8 @@ ExitCode CallCommand::list_methods(const Reply& reply) {
         fmt::format("methods, on {}: the result is no list of names", options_.address.text));
   }
   for (const auto& name : names) {
-    print(name.is_string() ? name.get<std::string>() : name.dump());
+    // One line each, whatever a server calls its methods.
+    print(name.is_string() ? printable(name.get<std::string>()) : name.dump());
   }
   return ExitCode::done;
 }

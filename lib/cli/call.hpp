@@ -31,6 +31,7 @@ struct CallOptions {
   bool full = false;   ///< show whole replies
   bool json_rpc = false;
   Rendering rendering = Rendering::compact;
+  Output output = Output::other;
   Duration timeout = std::chrono::seconds(60);
   Duration connect_timeout = std::chrono::seconds(10);
   int retries = 0;
@@ -76,6 +77,9 @@ class CallCommand {
   Task<ExitCode> answer_line(const PendingLine& line);
   std::optional<ExitCode> show_early_reply(const PendingLine& line);
   void show_early_replies();
+  Dialect dialect() const { return options_.json_rpc ? Dialect::json_rpc : Dialect::article; }
+  std::uint64_t number_of(const Reply& reply) const;
+  void refuse_unread(std::string_view why) const;
   Task<ExitCode> call_once();
   Task<ExitCode> call_lines();
   Task<void> send_lines();

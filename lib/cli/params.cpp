@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "os/error.hpp"
+#include "os/utf8.hpp"
 #include "wire/message.hpp"
 
 namespace handoff {
@@ -17,6 +18,10 @@ constexpr const char* kMixed =
 
 /// The key, and the value as JSON.
 std::pair<std::string, std::string> member_from_word(const std::string& word) {
+  if (!is_utf8(word)) {
+    throw InvalidArgument(
+        fmt::format("params, on {}: write it in UTF-8, for JSON has nothing else", word));
+  }
   const auto equals = word.find('=');
   if (equals == std::string::npos || equals == 0) {
     throw InvalidArgument(fmt::format(

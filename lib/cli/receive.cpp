@@ -12,6 +12,7 @@
 
 #include "os/describe.hpp"
 #include "os/error.hpp"
+#include "os/printable.hpp"
 #include "os/program.hpp"
 #include "pass/fd_passing.hpp"
 #include "pass/handover.hpp"
@@ -289,7 +290,7 @@ void ReceiveCommand::print(const Received& received) const {
     using nlohmann::json;
     lines += line.dump(-1, ' ', false, json::error_handler_t::replace) + '\n';
   }
-  write_to_stdout(lines);
+  write_to_stdout(isatty(STDOUT_FILENO) == 1 ? printable_json(lines) : lines);
 }
 
 void ReceiveCommand::start_process(const Received& received) {

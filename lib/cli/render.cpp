@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/render.hpp"
 
+#include "os/printable.hpp"
 #include "wire/message.hpp"
 
 namespace handoff {
@@ -56,12 +57,13 @@ std::string indent(std::string_view json) {
 
 }  // namespace
 
-std::string render_json(std::string_view json, Rendering rendering) {
+std::string render_json(std::string_view json, Rendering rendering, Output output) {
   if (rendering == Rendering::raw) {
     if (auto text = json_string(json)) return *std::move(text);
   }
-  std::string line = minify_json(json);
-  return rendering == Rendering::pretty ? indent(line) : line;
+  std::string text = minify_json(json);
+  if (rendering == Rendering::pretty) text = indent(text);
+  return output == Output::terminal ? printable_json(text) : text;
 }
 
 }  // namespace handoff

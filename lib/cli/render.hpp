@@ -13,7 +13,13 @@ enum class Rendering {
   raw,      ///< a string as its text; anything else on one line
 };
 
+/// Where it is shown.
+enum class Output {
+  terminal,  ///< characters that could command it are escaped, except in what is `raw`
+  other,     ///< a pipe or a file gets every byte as it is
+};
+
 /// `json` is valid JSON. No newline at the end.
-std::string render_json(std::string_view json, Rendering rendering);
+std::string render_json(std::string_view json, Rendering rendering, Output output = Output::other);
 
 }  // namespace handoff

@@ -23,15 +23,25 @@ constexpr std::size_t kAskerBurst = 32;
 int parse_descriptor(const std::string& word) {
   const auto number = parse_number<int>(word);
   if (!number || *number < 0) {
-    throw InvalidArgument(fmt::format("descriptor, on {}: not a number", word));
+    throw InvalidArgument(fmt::format("{}: write the number of a descriptor", word));
   }
   return *number;
+}
+
+/// What is wrong with a word is said with the option that it was given to.
+template <typename Parse>
+auto parse_for(std::string_view option, const std::string& word, Parse parse) {
+  try {
+    return parse(word);
+  } catch (const InvalidArgument& error) {
+    throw InvalidArgument(fmt::format("{} {}", option, error.what()));
+  }
 }
 
 Address parse_tcp(const std::string& word) {
   Address address = Address::parse(word);
   if (address.kind == Address::Kind::tcp) return address;
-  throw InvalidArgument(fmt::format("address, on {}: not a TCP one; write host:port", word));
+  throw InvalidArgument(fmt::format("{}: write host:port", word));
 }
 
 }  // namespace
@@ -100,7 +110,7 @@ Task<Fd> SendCommand::open(const Source& source) {
     case Source::Kind::inherited: co_return take_inherited(parse_descriptor(source.word));
     case Source::Kind::file: co_return open_file(source.word, options_.open_mode);
     case Source::Kind::process: {
-      const auto [pid, number] = parse_process_descriptor(source.word);
+      const auto [pid, number] = parse_for("--pid", source.word, parse_process_descriptor);
       co_return take_from_process(pid, number);
     }
     case Source::Kind::tcp_listen: {
@@ -108,12 +118,12 @@ Task<Fd> SendCommand::open(const Source& source) {
       ListenOptions listen;
       listen.allow_public = options_.allow_public;
       listen.blocking = true;
-      Listener listener = listen_on(parse_tcp(source.word), listen);
+      Listener listener = listen_on(parse_for("--tcp-listen", source.word, parse_tcp), listen);
       log_.info(fmt::format("listening, on {}", listener.text()));
       co_return listener.release();
     }
     case Source::Kind::tcp_connect: {
-      const Address address = parse_tcp(source.word);
+      const Address address = parse_for("--tcp-connect", source.word, parse_tcp);
       Connection connection = co_await connect_to(reactor_, address, deadline_);
       set_nonblocking(connection.socket.get(), false);
       co_return std::move(connection.socket);

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "os/error.hpp"
+#include "os/printable.hpp"
 
 namespace handoff {
 namespace {
@@ -37,11 +38,11 @@ void StderrLog::never_wait() {
 }
 
 void StderrLog::write(std::string_view text) {
-  write_line(fmt::format("{}: {}\n", tool_, text));
+  write_line(fmt::format("{}: {}\n", tool_, printable(text)));
 }
 
 void StderrLog::plain(std::string_view text) {
-  write_line(fmt::format("{}\n", text));
+  write_line(fmt::format("{}{}\n", isatty(number_) != 0 ? "\r" : "", printable(text)));
 }
 
 void StderrLog::write_line(std::string_view line) {

@@ -15,6 +15,9 @@ namespace handoff {
 
 /// What a tool says to its user: lines on standard error, "tool: text". Used by one thread.
 ///
+/// A text is one line whatever is in it: peers, file names and other programs have their words in
+/// it, so it is written as printable() has it.
+///
 /// A line is waited for until it is written, unless never_wait() was called.
 class StderrLog {
  public:
@@ -35,7 +38,8 @@ class StderrLog {
   void detail(std::string_view text) {
     if (level_ >= Level::verbose) write(text);
   }
-  /// Writes a line that does not begin with the tool's name.
+  /// Writes a line that does not begin with the tool's name; on a terminal, over the "^\" that the
+  /// terminal shows when the user has asked for it by a key.
   void plain(std::string_view text);
 
   /// From now on a line is written only if that is possible at once. A line that is not written is

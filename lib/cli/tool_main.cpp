@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdio>
 #include <memory>
+#include <utility>
 
 #include "os/error.hpp"
 #include "os/program.hpp"
@@ -66,6 +67,37 @@ std::string one_line(std::string text) {
   return text;
 }
 
+/// Has what `parse` throws name the option, by the long one of its names.
+std::function<void(const std::string&)> naming(const std::string& names,
+                                               std::function<void(const std::string&)> parse) {
+  const std::string option = names.substr(names.find("--"));
+  return [option, parse = std::move(parse)](const std::string& value) {
+    try {
+      parse(value);
+    } catch (const InvalidArgument& error) {
+      throw InvalidArgument(fmt::format("{} {}", option, error.what()));
+    }
+  };
+}
+
+/// What is wrong with how options are combined, in our words.
+std::string sentence_of(const CLI::ParseError& error) {
+  std::string text = one_line(error.what());
+  const auto replace = [&text](std::string_view from, std::string_view to) {
+    if (const auto at = text.find(from); at != std::string::npos) text.replace(at, from.size(), to);
+  };
+  const std::string option = text.substr(0, text.find_first_of(": "));
+  if (error.get_name() == "ExcludesError") {
+    replace(" excludes ", " does not go with ");
+  } else if (error.get_name() == "RequiresError") {
+    replace(" requires ", " needs ");
+  } else if (error.get_name() == "ArgumentMismatch") {
+    const bool is_missing = text.find("missing") != std::string::npos;
+    text = option + (is_missing ? " needs a value" : " is given more than once");
+  }
+  return text;
+}
+
 /// CLI11's, with our own usage line: it knows neither "--" nor two forms of one command.
 class HelpFormatter : public CLI::Formatter {
  public:
@@ -73,12 +105,9 @@ class HelpFormatter : public CLI::Formatter {
   std::string make_usage(const CLI::App*, std::string) const override {
     return "Usage: " + usage_ + "\n";
   }
-  /// The value's name alone: its bounds are said in the description or in an error.
+  /// The value's name alone.
   std::string make_option_opts(const CLI::Option* option) const override {
-    std::string type = option->get_type_name();
-    for (const char* bounds : {":INT", ":POSITIVE", ":NONNEGATIVE", ":value", ":SIZE"}) {
-      type = type.substr(0, type.find(bounds));
-    }
+    const std::string type = option->get_type_name();
     return type.empty() ? "" : " " + type;
   }
 
@@ -117,7 +146,7 @@ ExitCode run_and_report(Tool& tool, const std::string& name,
     flush_stdout();
     return code;
   } catch (const CLI::ParseError& error) {
-    return fail(ExitCode::usage, one_line(error.what()), fmt::format(" (see {} --help)", name));
+    return fail(ExitCode::usage, sentence_of(error), fmt::format(" (see {} --help)", name));
   } catch (const InvalidArgument& error) {
     return fail(ExitCode::usage, error.what());
   } catch (const Unreachable& error) {
@@ -157,14 +186,14 @@ Duration parse_duration(std::string_view text) {
   constexpr double kMost = 3600.0 * 24 * 365 * 100;
   if (error != std::errc() || seconds == 0 || !std::isfinite(value) || value < 0 ||
       value * seconds > kMost) {
-    throw InvalidArgument(
-        fmt::format("duration, on {}: write 250ms, 2s, 1m or 1h", text.empty() ? "''" : text));
+    throw InvalidArgument(fmt::format("{}: write a duration such as 250ms, 2s, 1m or 1h",
+                                      text.empty() ? "''" : text));
   }
   const auto duration =
       std::chrono::duration_cast<Duration>(std::chrono::duration<double>(value * seconds));
   // 0 has a meaning of its own.
   if (value > 0 && duration == Duration()) {
-    throw InvalidArgument(fmt::format("duration, on {}: shorter than a nanosecond", text));
+    throw InvalidArgument(fmt::format("{}: shorter than a nanosecond", text));
   }
   return duration;
 }
@@ -247,10 +276,27 @@ void Tool::refuse_command() const {
 
 CLI::Option* Tool::add_duration(const std::string& names, Duration& value,
                                 const std::string& help) {
-  return app
-      .add_option_function<std::string>(
-          names, [&value](const std::string& text) { value = parse_duration(text); }, help)
-      ->type_name("T");
+  const auto parse = [&value](const std::string& text) { value = parse_duration(text); };
+  return add_value(names, "T", parse, help);
+}
+
+CLI::Option* Tool::add_value(const std::string& names, const std::string& type,
+                             std::function<void(const std::string&)> parse,
+                             const std::string& help) {
+  return app.add_option_function<std::string>(names, naming(names, std::move(parse)), help)
+      ->type_name(type);
+}
+
+CLI::Option* Tool::add_values(const std::string& names, const std::string& type,
+                              std::function<void(const std::string&)> parse,
+                              const std::string& help) {
+  const auto parse_all =
+      [parse = naming(names, std::move(parse))](const std::vector<std::string>& values) {
+        for (const std::string& value : values) parse(value);
+      };
+  return app.add_option_function<std::vector<std::string>>(names, parse_all, help)
+      ->type_name(type)
+      ->allow_extra_args(false);
 }
 
 int tool_main(const char* name, int argc, char** argv, const std::function<ExitCode(Tool&)>& run) {

@@ -47,6 +47,13 @@ class Tool {
   /// so. Call it before there are threads or children.
   void run_long(Orphans orphans);
 
+  /// An option that takes a value, which `parse` is given. An InvalidArgument of `parse`, "VALUE:
+  /// how it is written", becomes one that names the option: "--timeout 5x: write a duration ...".
+  CLI::Option* add_value(const std::string& names, const std::string& type,
+                         std::function<void(const std::string&)> parse, const std::string& help);
+  /// The same for an option that may be given several times, with a value each.
+  CLI::Option* add_values(const std::string& names, const std::string& type,
+                          std::function<void(const std::string&)> parse, const std::string& help);
   /// An option that takes a duration: "250ms", "2s", "1m", "1h"; a bare number is seconds.
   CLI::Option* add_duration(const std::string& names, Duration& value, const std::string& help);
 
@@ -59,7 +66,7 @@ class Tool {
   int less_ = 0;
 };
 
-/// Throws InvalidArgument.
+/// Throws InvalidArgument, "TEXT: how it is written".
 Duration parse_duration(std::string_view text);
 
 /// The only catch-all: runs `run` and turns whatever leaves it into one line on stderr,

@@ -48,19 +48,33 @@ int channel_number() {
   return *number;
 }
 
-void check_command(const std::string& text) {
-  const auto [name, command] = split_name_value(text, "NAME=CMD");
-  if (command.empty()) throw InvalidArgument(fmt::format("method, on {}: no command", name));
+void check_command(std::string_view option, const std::string& text) {
+  const auto [name, command] = split_name_value(option, text, "NAME=CMD");
+  require_utf8(option, name);
+  if (command.empty()) {
+    throw InvalidArgument(fmt::format("{} {}: no command behind the =", option, text));
+  }
   if (name == "*" || name.ends_with(".*")) {
     throw InvalidArgument(
-        fmt::format("method, on {}: only --forward takes a name with a star", name));
+        fmt::format("{} {}: only --forward takes a name with a star", option, text));
   }
+}
+
+void check_forward(const std::string& text) {
+  const auto [name, word] = split_name_value("--forward", text, "NAME=ADDR");
+  require_utf8("--forward", name);
+  try {
+    if (Address::parse(word).kind != Address::Kind::inherited) return;
+  } catch (const InvalidArgument& error) {
+    throw InvalidArgument(fmt::format("--forward {}", error.what()));
+  }
+  throw InvalidArgument(
+      fmt::format("--forward {}: one descriptor can't be connected to again", text));
 }
 
 void check(const Options& options) {
   const int places = (options.listen.empty() ? 0 : 1) + (options.join ? 1 : 0) + options.stdio;
   if (places > 1) throw InvalidArgument("only one of --listen, --join and --stdio");
-  if (options.join) require_named(*options.join, "join");
   if (options.wait > Duration::zero() && !options.join) {
     throw InvalidArgument("--wait needs --join");
   }
@@ -74,18 +88,17 @@ void check(const Options& options) {
         "--listen and --join are not for a worker of rpc-master, which gives it what it serves "
         "(HANDOFF_CHANNEL_FD is set)");
   }
-  for (const std::string& text : options.methods) check_command(text);
-  for (const std::string& text : options.coprocesses) check_command(text);
+  for (const std::string& text : options.methods) {
+    check_command("--method", text);
+  }
+  for (const std::string& text : options.coprocesses) check_command("--coprocess", text);
   for (const std::string& name : options.process.environment_names) {
     if (!name.empty() && name.find('=') == std::string::npos) continue;
-    throw InvalidArgument(fmt::format("--env, on '{}': write the name of a variable alone", name));
+    throw InvalidArgument(
+        fmt::format("--env {}: write the name of a variable alone", name.empty() ? "''" : name));
   }
   for (const std::string& text : options.forwards) {
-    const Address address = Address::parse(split_name_value(text, "NAME=ADDR").second);
-    if (address.kind == Address::Kind::inherited) {
-      throw InvalidArgument(
-          fmt::format("forward, on {}: one descriptor can't be connected to again", address.text));
-    }
+    check_forward(text);
   }
 }
 
@@ -98,12 +111,12 @@ Options parse(Tool& tool) {
       "alone (-l), or on --stdio.",
       "rpc-worker [-j PATH | -l ADDR... | --stdio] [options]");
   add_listen_options(tool, options.listen, options.worker.allow_public);
-  add_address(app, "-j,--join", options.join,
-              "Join the running rpc-master that has this named socket", "PATH");
+  add_socket_name(tool, "-j,--join", options.join,
+                  "Join the running rpc-master that has this named socket");
   app.add_flag_callback(
       "--wait", [&options] { options.wait = std::chrono::hours(24 * 365); },
       "With --join: wait until the master is there");
-  add_allowed_uids(app, options.worker.allowed_uids,
+  add_allowed_uids(tool, options.worker.allowed_uids,
                    "Whose master may be joined, and who may connect to an\n"
                    "abstract name, besides the own user and root; repeatable");
   app.add_flag("--stdio", options.stdio, "Serve one connection on stdin and stdout");
@@ -115,10 +128,9 @@ Options parse(Tool& tool) {
                  "Keep CMD running: params as a line to its stdin, a line back; repeatable")
       ->type_name("NAME=CMD")
       ->allow_extra_args(false);
-  app.add_option("--pool", options.pool, "How many of each coprocess run (default 1)")
-      ->check(CLI::Range(1, 4096))
-      ->needs("--coprocess")
-      ->type_name("N");
+  add_number(tool, "--pool", "N", options.pool, 1, 4096,
+             "How many of each coprocess run (default 1)")
+      ->needs("--coprocess");
   app.add_option("-d,--methods", options.directories,
                  "Each executable in DIR is a method; HUP lists them again; repeatable")
       ->type_name("DIR")
@@ -132,28 +144,20 @@ Options parse(Tool& tool) {
       ->type_name("NAME")
       ->allow_extra_args(false);
   app.add_flag("--text", options.process.text, "A command's output that is no JSON is a string");
-  app.add_option("-C,--concurrency", limits.concurrency,
-                 "Calls that run at a time (default 256); 1 is the synchronous worker")
-      ->check(CLI::Range(1, 1000000))
-      ->type_name("N");
-  app.add_option("--credits", options.worker.credits,
-                 "Connections held at a time (default: what the descriptor limit allows)")
-      ->check(CLI::Range(1, 10000000))
-      ->type_name("N");
-  app.add_option_function<std::string>(
-         "--max-requests",
-         [&options](const std::string& text) {
-           options.worker.max_requests = parse_max_requests(text);
-         },
-         "Ask to be replaced after so many requests, and a random number up to JITTER")
-      ->type_name("N[,JITTER]");
-  app.add_option("--threads", options.worker.threads,
-                 "Reactors in this process, a thread each (default 1)")
-      ->check(CLI::Range(1, 1024))
-      ->type_name("N");
-  add_choice(app, "--wake", options.worker.wake_all, {{"one", false}, {"all", true}},
-             "Whom a connection at a passed listener wakes: one worker (default) or all")
-      ->type_name("WHOM");
+  add_number(tool, "-C,--concurrency", "N", limits.concurrency, 1, 1000000,
+             "Calls that run at a time (default 256); 1 is the synchronous worker");
+  add_number(tool, "--credits", "N", options.worker.credits, 1, 10000000,
+             "Connections held at a time (default: what the descriptor limit allows)");
+  tool.add_value(
+      "--max-requests", "N[,JITTER]",
+      [&options](const std::string& text) {
+        options.worker.max_requests = parse_max_requests(text);
+      },
+      "Ask to be replaced after so many requests, and a random number up to JITTER");
+  add_number(tool, "--threads", "N", options.worker.threads, 1, 1024,
+             "Reactors in this process, a thread each (default 1)");
+  add_choice<bool>(tool, "--wake", "WHOM", options.worker.wake_all, {{"one", false}, {"all", true}},
+                   "Whom a connection at a passed listener wakes: one worker (default) or all");
   tool.add_duration("--max-lifetime", options.worker.max_lifetime,
                     "Ask to be replaced after so long (default: never)");
   add_session_options(tool, limits);
@@ -165,6 +169,7 @@ Options parse(Tool& tool) {
   const bool has_channel = options.listen.empty() && channel_number() >= 0;
   if (!options.join && !options.stdio && !has_channel) add_inherited_listeners(options.listen);
   options.process.max_output = limits.max_frame;
+  options.process.memory = limits.memory;
   options.worker.reloads = !options.directories.empty();
   return options;
 }
@@ -180,14 +185,14 @@ class Methods {
         adding_(adding),
         processes_(processes) {
     for (const std::string& text : options.coprocesses) {
-      auto [name, command] = split_name_value(text, "NAME=CMD");
+      auto [name, command] = split_name_value("--coprocess", text, "NAME=CMD");
       coprocesses_.emplace_back(
           name, std::make_unique<Coprocess>(reactor, processes_, name, command, options.pool));
     }
     ForwardOptions forward;
     forward.max_frame = options.worker.limits.max_frame;
     for (const std::string& text : options.forwards) {
-      auto [name, address] = split_name_value(text, "NAME=ADDR");
+      auto [name, address] = split_name_value("--forward", text, "NAME=ADDR");
       auto& server = servers_[address];
       if (!server) {
         server = std::make_unique<Forward>(reactor, Address::parse(address), forward);
@@ -202,7 +207,7 @@ class Methods {
     const char* number = std::getenv("HANDOFF_WORKER");
     auto handlers = std::make_shared<Handlers>();
     for (const std::string& text : options_.methods) {
-      auto [name, command] = split_name_value(text, "NAME=CMD");
+      auto [name, command] = split_name_value("--method", text, "NAME=CMD");
       handlers->add(name, command_handler(reactor_, processes_, Program::shell(command)),
                     Supervision::handler);
     }

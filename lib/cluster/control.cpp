@@ -61,6 +61,11 @@ ordered_json to_json(const std::vector<WorkerStatus>& workers) {
   return json;
 }
 
+/// A path that is no UTF-8 must not make the whole text invalid.
+std::string to_text(const ordered_json& json) {
+  return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+}
+
 ordered_json text_or_null(const std::string& text) {
   return text.empty() ? ordered_json() : ordered_json(text);
 }
@@ -180,7 +185,7 @@ Result done_or(const std::string& problem, const ControlOwner& owner) {
   for (const WorkerStatus& worker : workers) {
     if (std::string_view(worker.state) != "draining") serving.insert(worker.number);
   }
-  return Result::success(ordered_json{{"workers", serving.size()}}.dump());
+  return Result::success(to_text({{"workers", serving.size()}}));
 }
 
 Task<Result> show(ControlOwner& owner, std::string (*render)(const MasterStatus&)) {
@@ -215,7 +220,7 @@ Task<Result> scale(ControlOwner& owner, Call call) {
   }
   const std::string problem = owner.scale(static_cast<std::size_t>(*workers));
   if (!problem.empty()) co_return Result::error(ErrorCode::handler_failed, problem);
-  co_return Result::success(ordered_json{{"workers", *workers}}.dump());
+  co_return Result::success(to_text({{"workers", *workers}}));
 }
 
 Task<Result> stop(ControlOwner& owner) {
@@ -231,10 +236,10 @@ std::shared_ptr<const Handlers> make_handlers(ControlOwner& owner) {
     handlers->add(name, std::move(handler), Supervision::handler);
   };
   add("status", [&owner](const Call&) {
-    return show(owner, [](const MasterStatus& status) { return to_json(status).dump(); });
+    return show(owner, [](const MasterStatus& status) { return to_text(to_json(status)); });
   });
   add("workers", [&owner](const Call&) {
-    return show(owner, [](const MasterStatus& status) { return to_json(status.workers).dump(); });
+    return show(owner, [](const MasterStatus& status) { return to_text(to_json(status.workers)); });
   });
   add("metrics", [&owner](const Call&) {
     return show(owner, [](const MasterStatus& status) { return quote_json(to_metrics(status)); });

@@ -30,6 +30,7 @@ std::size_t Custody::capacity() const {
 /// So few are let in under any limit, or nothing would ever move; this also spares the system call
 /// when the master has little to do.
 bool Custody::has_room() const {
+  if (unread_ >= kMaxUnread) return false;
   return descriptors_ < channel::kMaxDescriptors ||
          descriptors_ + channel::kMaxDescriptors < capacity();
 }
@@ -46,8 +47,9 @@ Task<void> Custody::wait() {
   co_await waiting.event;
 }
 
-void Custody::release(std::size_t descriptors, std::uint64_t passed_id) {
+void Custody::release(std::size_t descriptors, std::size_t unread, std::uint64_t passed_id) {
   descriptors_ -= descriptors;
+  unread_ -= unread;
   if (passed_id != 0 && on_passed_on) on_passed_on(passed_id);
   if (waiting_.empty() || !has_room()) return;
   waiting_.front()->set();

@@ -592,7 +592,9 @@ void Master::connection_passed(Work work) {
   // Told to stop meanwhile: it is closed, as idle ones are.
   if (stopping_ && !handed_over_) return;
   const bool serves_itself = pass_queue_ != nullptr && !handed_over_;
-  if (!serves_itself) work.hold = Custody::Hold(*custody_, work.descriptors(), work.id);
+  if (!serves_itself) {
+    work.hold = Custody::Hold(*custody_, work.descriptors(), work.id, work.unread());
+  }
   try {
     dispatcher_->work_arrived(std::move(work));
   } catch (const std::exception& error) {

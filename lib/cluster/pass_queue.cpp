@@ -103,6 +103,7 @@ SessionLimits session_limits(const PassQueue::Options& options) {
   SessionLimits limits = options.limits;
   limits.concurrency = limits.max_waiting = share_of_limit(options);
   limits.reads_on_when_full = false;
+  limits.begins_elsewhere = true;
   return limits;
 }
 
@@ -149,6 +150,9 @@ PassQueue::PassQueue(Reactor& reactor, const Options& options,
     };
     lanes_.emplace_back(*mailbox_, session_limits(options), make_methods, nullptr,
                         std::move(owner));
+    // The queue looks at what waits in it in each turn of our loop.
+    lanes_.back().post(
+        [this](Service& service) { service.on_calls_allowed = [this] { mailbox_->send([] {}); }; });
   }
 }
 
@@ -196,7 +200,7 @@ void PassQueue::successor_joined(WorkerLink& link) {
 /// Accepted, or passed by a predecessor.
 void PassQueue::work_arrived(Work work) {
   if (has_successor_) return returned_.work_arrived(std::move(work));
-  serve(work.to_connection());
+  serve(work.to_connection(service_.limits.max_unused()));
 }
 
 /// On the thread that has the fewest connections.

@@ -114,12 +114,21 @@ void Queue::set_waiting(bool waiting) {
 void Queue::assign() {
   for (Seat& seat : seats_) seat.has_room = true;
   while (!waiting_.empty()) {
+    const auto next = std::find_if(waiting_.begin(), waiting_.end(),
+                                   [this](std::uint64_t ticket) { return may_begin(ticket); });
+    if (next == waiting_.end()) return;
     Seat* seat = free_seat();
     if (seat == nullptr) return;
-    seat->has_room = give(*find(waiting_.front()), *seat);
+    seat->has_room = give(*find(*next), *seat);
     seat->rings.set_starved(!seat->has_room);
-    if (seat->has_room) waiting_.pop_front();
+    if (seat->has_room) waiting_.erase(next);
   }
+}
+
+/// Those of a connection keep their order: what its first replies wait for begins before the rest.
+bool Queue::may_begin(std::uint64_t ticket) {
+  const std::shared_ptr<CallGate>& gate = find(ticket)->call->call.gate;
+  return !gate || gate->may_begin();
 }
 
 /// The one with the fewest requests; of those that are equal, the one that has waited longest.
@@ -142,6 +151,7 @@ bool Queue::give(Slot& slot, Seat& seat) {
                                   call.peer})) {
     return false;
   }
+  if (call.gate) call.gate->begin();
   slot.seat = &seat;
   slot.end = seat.rings.written();
   seat.unpublished = true;
@@ -217,7 +227,7 @@ void Queue::lose(Seat& seat) {
   std::sort(again.begin(), again.end(),
             [](const Slot* one, const Slot* other) { return one->end > other->end; });
   for (Slot* slot : again) {
-    slot->seat = nullptr;
+    take_from_seat(*slot);
     slot->call->ticket_ =
         ticket_of(static_cast<std::size_t>(slot - slots_.data()), ++slot->generation);
     waiting_.push_front(slot->call->ticket_);
@@ -241,12 +251,17 @@ Queue::Slot* Queue::find(std::uint64_t ticket) {
 
 /// Whoever still has its ticket has an old one.
 void Queue::free(Slot& slot) {
+  take_from_seat(slot);
   slot.call->ticket_ = 0;
   slot.call = nullptr;
-  slot.seat = nullptr;
   slot.attempts = 0;
   ++slot.generation;
   free_.push_back(static_cast<std::uint32_t>(&slot - slots_.data()));
+}
+
+void Queue::take_from_seat(Slot& slot) {
+  if (slot.seat != nullptr && slot.call->call.gate) slot.call->call.gate->end();
+  slot.seat = nullptr;
 }
 
 Queue::Seat* Queue::find(const WorkerLink& link) {

@@ -38,7 +38,8 @@ class QueuedCall {
 };
 
 /// The master's end of `--pass queue`: requests in the order in which they came, and the workers
-/// that execute them. The oldest request goes to the next worker that is free.
+/// that execute them. The oldest request goes to the next worker that is free, among those whose
+/// connections may have one more executed (Call::gate).
 ///
 /// Who has what is known here alone, in memory of our own. A request's ticket is its place in a
 /// table, and how often that place was used before: a reply that comes when its request was
@@ -107,7 +108,9 @@ class Queue final : private Poller {
   void set_waiting(bool waiting) override;
 
   void assign();
+  bool may_begin(std::uint64_t ticket);
   bool give(Slot& slot, Seat& seat);
+  static void take_from_seat(Slot& slot);
   Seat* free_seat();
   bool read_replies(Seat& seat);
   std::string take(Seat& seat, std::string_view record);

@@ -20,12 +20,21 @@ TimePoint deadline_of(const QueueRequest& request) {
   return TimePoint(std::chrono::nanoseconds(request.deadline));
 }
 
+std::size_t size_of(const QueueRequest& request) {
+  return request.method.size() + request.params.size() + request.id.size() + request.peer.size();
+}
+
+std::size_t size_of(const Result& result) {
+  return result.json.size() + result.message.size();
+}
+
 }  // namespace
 
 QueueEnd::QueueEnd(Service& service, Fd masters, Fd ours, Owner owner)
     : service_(service),
       owner_(std::move(owner)),
-      rings_(Mapping(ours.get(), true), Mapping(masters.get(), false)) {
+      rings_(Mapping(ours.get(), true), Mapping(masters.get(), false)),
+      share_(*service.limits.memory) {
   service_.reactor.add(*this);
 }
 
@@ -35,7 +44,7 @@ QueueEnd::~QueueEnd() {
 
 bool QueueEnd::poll() {
   bool any = send_unsent();
-  for (int i = 0; i < kRequestsPerTurn; ++i) {
+  for (int i = 0; i < kRequestsPerTurn && may_take(); ++i) {
     const auto record = rings_.read(record_);
     if (!record) break;
     const auto request = decode_request(*record);
@@ -48,6 +57,7 @@ bool QueueEnd::poll() {
   if (any && rings_.other_is_starved() && rings_.must_wake()) owner_.wake_master();
   if (rings_.broken()) throw ProtocolError("queue: the master broke its memory");
   if (unpublished_) publish();
+  share_.set(held_);
   if (service_.draining() && idle()) owner_.became_idle();
   return any;
 }
@@ -58,6 +68,11 @@ void QueueEnd::set_waiting(bool waiting) {
   } else {
     rings_.disarm();
   }
+}
+
+/// What this process holds grows no more once it is too much; the end of what runs makes room.
+bool QueueEnd::may_take() const {
+  return service_.limits.memory->has_room() || (running_ == 0 && unsent_.empty());
 }
 
 void QueueEnd::take(const QueueRequest& request) {
@@ -85,34 +100,40 @@ void QueueEnd::take(const QueueRequest& request) {
   call.peer = request.peer;
   call.deadline = std::min(deadline_of(request),
                            deadline_after(service_.reactor.now(), service_.limits.call_timeout));
+  const std::size_t size = size_of(request);
   ++running_;
-  const auto done = [self = shared_from_this(), ticket = request.ticket](Result result) {
-    --self->running_;
-    self->reply(ticket, std::move(result));
+  held_ += size;
+  const auto done = [self = shared_from_this(), ticket = request.ticket, size](Result result) {
+    self->ended(ticket, size, std::move(result));
   };
   if (owner_.run_elsewhere(call, done)) return;
   service_.reactor.spawn(
-      run(shared_from_this(), service_.handlers, *method, std::move(call), request.ticket));
+      run(shared_from_this(), service_.handlers, *method, std::move(call), request.ticket, size));
 }
 
 /// `handlers` keep `method` alive.
 Task<void> QueueEnd::run(std::shared_ptr<QueueEnd> self,
                          [[maybe_unused]] std::shared_ptr<const Handlers> handlers,
-                         const Method& method, Call call, std::uint64_t ticket) {
+                         const Method& method, Call call, std::uint64_t ticket, std::size_t size) {
   Result result = co_await run_method(self->service_.reactor, method, std::move(call));
-  --self->running_;
-  self->reply(ticket, std::move(result));
+  self->ended(ticket, size, std::move(result));
+}
+
+void QueueEnd::ended(std::uint64_t ticket, std::size_t size, Result result) {
+  --running_;
+  held_ -= size;
+  reply(ticket, std::move(result));
 }
 
 void QueueEnd::reply(std::uint64_t ticket, Result result) {
-  const std::size_t size = result.json.size() + result.message.size() + kQueueRecordSize;
-  if (size > rings_.longest()) {
+  if (size_of(result) + kQueueRecordSize > rings_.longest()) {
     result = Result::error(ErrorCode::handler_failed,
                            fmt::format("the reply exceeds the {} bytes that the master takes",
                                        rings_.longest() - kQueueRecordSize));
   }
   unpublished_ = true;
   if (unsent_.empty() && write(ticket, result)) return;
+  held_ += size_of(result);
   unsent_.push_back({ticket, std::move(result)});
   rings_.set_starved(true);
 }
@@ -126,6 +147,7 @@ bool QueueEnd::write(std::uint64_t ticket, const Result& result) {
 bool QueueEnd::send_unsent() {
   bool any = false;
   while (!unsent_.empty() && write(unsent_.front().ticket, unsent_.front().result)) {
+    held_ -= size_of(unsent_.front().result);
     unsent_.pop_front();
     any = unpublished_ = true;
     if (unsent_.empty()) rings_.set_starved(false);

@@ -12,6 +12,7 @@
 #include "os/fd.hpp"
 #include "pass/queue_record.hpp"
 #include "pass/ring.hpp"
+#include "rpc/memory_budget.hpp"
 #include "rpc/service.hpp"
 
 namespace handoff {
@@ -53,9 +54,11 @@ class QueueEnd final : public std::enable_shared_from_this<QueueEnd>, private Po
   void set_waiting(bool waiting) override;
   void take(const QueueRequest& request);
   static Task<void> run(std::shared_ptr<QueueEnd> self, std::shared_ptr<const Handlers> handlers,
-                        const Method& method, Call call, std::uint64_t ticket);
+                        const Method& method, Call call, std::uint64_t ticket, std::size_t size);
   void reply(std::uint64_t ticket, Result result);
   bool write(std::uint64_t ticket, const Result& result);
+  bool may_take() const;
+  void ended(std::uint64_t ticket, std::size_t size, Result result);
   bool send_unsent();
   void publish();
 
@@ -65,6 +68,8 @@ class QueueEnd final : public std::enable_shared_from_this<QueueEnd>, private Po
   std::string record_;
   std::deque<Reply> unsent_;  ///< for which there is no room
   std::size_t running_ = 0;
+  std::size_t held_ = 0;  ///< bytes of the requests that run, and of unsent_
+  MemoryBudget::Share share_;
   bool unpublished_ = false;
 };
 

@@ -9,14 +9,18 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <cstdlib>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "async/stream.hpp"
 #include "os/error.hpp"
 #include "os/memory.hpp"
 #include "os/parse_number.hpp"
 #include "os/socket.hpp"
+#include "os/utf8.hpp"
 
 namespace handoff {
 namespace {
@@ -25,6 +29,19 @@ constexpr const char* kVariable = "HANDOFF_SUCCESSION";
 
 /// The first number behind the standard streams.
 constexpr int kFirst = 3;
+
+/// A path is any bytes, and JSON has only UTF-8: another one is an array of its bytes.
+nlohmann::ordered_json address_to_json(const std::string& address) {
+  if (is_utf8(address)) return address;
+  const std::string_view bytes = address;
+  return std::vector<std::uint8_t>(bytes.begin(), bytes.end());
+}
+
+std::string address_from_json(const nlohmann::json& json) {
+  if (json.is_string()) return json.get<std::string>();
+  const auto bytes = json.get<std::vector<std::uint8_t>>();
+  return {bytes.begin(), bytes.end()};
+}
 
 /// Gives the successor's descriptors their numbers, and says in JSON which is which.
 class Will {
@@ -36,7 +53,8 @@ class Will {
     return next_++;
   }
   nlohmann::ordered_json add(const Listener& listener) {
-    nlohmann::ordered_json entry = {{"fd", add(listener.fd())}, {"address", listener.text()}};
+    nlohmann::ordered_json entry = {{"fd", add(listener.fd())},
+                                    {"address", address_to_json(listener.text())}};
     if (listener.lock() >= 0) {
       entry["lock"] = add(listener.lock());
       entry["device"] = listener.file().device;
@@ -71,7 +89,7 @@ std::string read_will(std::string_view number) {
 
 Listener adopt(const nlohmann::json& entry) {
   Fd listener(entry.at("fd").get<int>());
-  auto text = entry.at("address").get<std::string>();
+  std::string text = address_from_json(entry.at("address"));
   if (!entry.contains("lock")) return Listener::adopt(std::move(listener), std::move(text));
   Fd lock(entry["lock"].get<int>());
   const FileIdentity file{entry.at("device").get<dev_t>(), entry.at("inode").get<ino_t>()};

@@ -2,6 +2,7 @@
 #include "cluster/work.hpp"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,6 +13,12 @@
 #include "wire/message.hpp"
 
 namespace handoff {
+namespace {
+
+/// The unit of stat::st_blocks.
+constexpr std::size_t kBlock = 512;
+
+}  // namespace
 
 void Work::put_aside() {
   if (read.size() <= channel::kMaxRead) return;
@@ -31,7 +38,13 @@ Work Work::from(LiveConnection connection) {
   return work;
 }
 
-LiveConnection Work::to_connection() {
+LiveConnection Work::to_connection(std::size_t most) {
+  if (unread() > most) {
+    throw ProtocolError(
+        fmt::format("channel: {} bytes were read from a connection, which may be {} at most "
+                    "(raise --max-frame)",
+                    unread(), most));
+  }
   LiveConnection live;
   live.id = id;
   live.framing = framing;
@@ -61,12 +74,14 @@ Work Work::from(const channel::Entry& entry, std::vector<Fd>& descriptors, std::
   return work;
 }
 
+/// What a file has no memory for costs its sender nothing, and the one who reads it all of it.
 bool Work::is_sound() const {
   if (!connection.valid() || socket_type(connection.get()) != SOCK_STREAM) return false;
   if (aside_size == 0) return true;
   struct stat file {};
   return aside.valid() && fstat(aside.get(), &file) == 0 &&
          file.st_size >= static_cast<off_t>(aside_size) &&
+         file.st_blocks >= static_cast<blkcnt_t>(aside_size / kBlock) &&
          (fcntl(aside.get(), F_GET_SEALS) & F_SEAL_SHRINK) != 0;
 }
 

@@ -30,16 +30,19 @@ struct Work {
   void put_aside();
   /// As a session gives it.
   static Work from(LiveConnection connection);
-  /// As a session takes it; throws what take_read() throws.
-  LiveConnection to_connection();
+  /// As a session takes it, with `most` bytes that were read; throws what take_read() throws, and
+  /// ProtocolError when there are more, before it reads them.
+  LiveConnection to_connection(std::size_t most);
   /// Views last as long as this does.
   channel::Entry entry() const;
   /// What an entry says, with the descriptors that came with it, from `next` on. A descriptor that
   /// is missing leaves `connection` invalid.
   static Work from(const channel::Entry& entry, std::vector<Fd>& descriptors, std::size_t& next);
   /// Whether the descriptors are what they should be: a stream socket, and a memfd that holds the
-  /// bytes and can't shrink. A worker may have sent anything.
+  /// bytes, has memory for each of them, and can't shrink. A worker may have sent anything.
   bool is_sound() const;
+  /// Bytes that were read, wherever they are.
+  std::size_t unread() const { return read.size() + aside_size; }
   /// How many it has.
   std::size_t descriptors() const { return aside.valid() ? 2 : 1; }
   /// The bytes, from wherever they are. Throws SystemError, or ProtocolError when the memfd does

@@ -315,7 +315,7 @@ void Worker::require_full_channel() const {
 void Worker::connection_passed(Work work) {
   LiveConnection connection;
   try {
-    connection = work.to_connection();
+    connection = work.to_connection(options_.limits.max_unused());
   } catch (const std::exception& error) {
     report_lost_(error.what());
     return ended(work.id);

@@ -273,7 +273,7 @@ std::string WorkerLink::take_back(const channel::Message& message, std::vector<F
     if (!work.is_sound()) return "it returned something that is no connection";
     --held_;
     recount();
-    work.hold = Custody::Hold(*custody_, work.descriptors());
+    work.hold = Custody::Hold(*custody_, work.descriptors(), 0, work.unread());
     owner_.connection_returned(*this, std::move(work));
   }
   owner_.worker_has_room(*this);  // sends what came back to those who get it

@@ -32,15 +32,38 @@ std::optional<std::string_view> after_prefix(std::string_view text, std::string_
 }
 
 [[noreturn]] void refuse(std::string_view text, std::string_view why) {
-  throw InvalidArgument(fmt::format("address, on {}: {}", text.empty() ? "''" : text, why));
+  throw InvalidArgument(fmt::format("{}: {}", text.empty() ? "''" : text, why));
+}
+
+/// What to write instead of a word without a port.
+std::string correction_of(std::string_view word) {
+  if (word.empty()) return "write host:port, :port, /path, @name or fd:N";
+  if (word.ends_with(']')) return fmt::format("no port: write {}:PORT", word);
+  if (word.find('/') != std::string_view::npos) {
+    return fmt::format("write ./{} for a socket's file", word);
+  }
+  if (parse_number<std::uint16_t>(word)) {
+    return fmt::format("write :{0} for the port, or ./{0} for a socket's file", word);
+  }
+  return fmt::format("no port: write {0}:PORT, or ./{0} for a socket's file", word);
+}
+
+/// "http://host/path" is what a browser would be told.
+void refuse_url(std::string_view text) {
+  const auto scheme = text.find("://");
+  if (scheme == std::string_view::npos) return;
+  std::string_view host = text.substr(scheme + 3);
+  host = host.substr(0, host.find('/'));
+  const bool has_port = host.rfind(':') != std::string_view::npos && !host.ends_with(']');
+  refuse(text, fmt::format("write {}{}, without {}", host, has_port ? "" : ":PORT",
+                           text.substr(0, scheme + 3)));
 }
 
 Address parse_tcp(std::string_view text) {
   Address address;
+  refuse_url(text);
   const auto colon = text.rfind(':');
-  if (colon == std::string_view::npos || text.ends_with(']')) {
-    refuse(text, "no port (write host:port, :port, /path, @name, fd:N)");
-  }
+  if (colon == std::string_view::npos || text.ends_with(']')) refuse(text, correction_of(text));
   std::string_view host = text.substr(0, colon);
   if (host.starts_with('[') && host.ends_with(']')) {
     host = host.substr(1, host.size() - 2);

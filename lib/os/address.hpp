@@ -57,7 +57,7 @@ struct Address {
   int number = -1;         ///< inherited: the descriptor
   std::string text;        ///< as a person would write it again
 
-  /// Throws InvalidArgument, which says what is wrong and how it is written.
+  /// Throws InvalidArgument, "TEXT: what is wrong and how it is written".
   static Address parse(std::string_view text);
 
   /// The kernel addresses behind it (a host name can have several), best first. Only for tcp,

@@ -13,6 +13,12 @@ std::string error_text(int error_number) {
   return text != nullptr ? std::string(text) : fmt::format("error {}", error_number);
 }
 
+NoLocalPort::NoLocalPort(std::string_view address)
+    : Unreachable(fmt::format("no local port is free for a connection to {} (keep connections "
+                              "instead of making one for each call, or widen "
+                              "net.ipv4.ip_local_port_range)",
+                              address)) {}
+
 SystemError::SystemError(int error_number, std::string_view attempt, std::string_view object)
     : error_number_(error_number),
       attempt_(attempt),

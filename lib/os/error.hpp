@@ -50,6 +50,13 @@ class ChildFailed : public std::runtime_error {
   int code_;
 };
 
+/// No connection can be made because this host has no local port left for one. It has nothing to do
+/// with the server.
+class NoLocalPort : public Unreachable {
+ public:
+  explicit NoLocalPort(std::string_view address);
+};
+
 /// A deadline passed.
 class TimedOut : public std::runtime_error {
   using runtime_error::runtime_error;

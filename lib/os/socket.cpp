@@ -71,6 +71,14 @@ Fd make_socket(const SocketAddress& address, int type) {
   return fd;
 }
 
+/// A connect() of a datagram socket chooses a local address in the same way, and takes its port
+/// from other ones.
+bool is_out_of_local_ports(const SocketAddress& target) {
+  if (target.family() == AF_UNIX) return false;
+  const Fd probe(socket(target.family(), SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  return probe.valid() && connect(probe.get(), target.data(), target.size()) == 0;
+}
+
 bool is_listening(int number) {
   int listening = 0;
   socklen_t size = sizeof listening;

@@ -34,6 +34,10 @@ std::pair<Fd, Fd> make_socket_pair(int type);
 /// A new non-blocking, close-on-exec socket for `address`, TCP_NODELAY set where it exists.
 Fd make_socket(const SocketAddress& address, int type = SOCK_STREAM);
 
+/// After a connect() of a stream to `target` has failed with EADDRNOTAVAIL: whether that was for
+/// want of a free local port. (Otherwise this host has no address of the target's family.)
+bool is_out_of_local_ports(const SocketAddress& target);
+
 /// Whether it is a listening socket.
 bool is_listening(int number);
 

@@ -68,7 +68,7 @@ std::pair<int, int> parse_process_descriptor(std::string_view text) {
   const auto number =
       colon == std::string_view::npos ? std::nullopt : parse_natural(text.substr(colon + 1));
   if (!pid || *pid == 0 || !number) {
-    throw InvalidArgument(fmt::format("process, on {}: write PID:FD, as in 1234:5", text));
+    throw InvalidArgument(fmt::format("{}: write PID:FD, as in 1234:5", text));
   }
   return {*pid, *number};
 }

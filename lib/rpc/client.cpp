@@ -69,6 +69,11 @@ bool Client::has_ended() const {
   return recv(stream_.fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
+bool Client::has_unread() const {
+  char byte = 0;
+  return input_.bytes().size() > used_ || recv(stream_.fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 Task<void> Client::flush(TimePoint deadline) {
   Deadline limit(stream_.readiness(), deadline);
   while (!unsent_.empty()) {

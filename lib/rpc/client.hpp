@@ -49,6 +49,9 @@ class Client {
   /// Whether the server has ended its side, as far as that has arrived; for when nothing is
   /// awaited.
   bool has_ended() const;
+  /// Whether more has arrived than the replies that were received; for when nothing is awaited.
+  /// Only of a socket is it known. When no call waits, what has arrived fits none.
+  bool has_unread() const;
   /// Writes what was queued. Throws ConnectionLost or TimedOut.
   Task<void> flush(TimePoint deadline);
 

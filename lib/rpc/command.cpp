@@ -17,15 +17,17 @@ namespace {
 
 /// A running command: its ends of the pipes, and what came through them so far.
 struct Run {
-  Run(Reactor& reactor, Fd out_end, Fd err_end, int pidfd)
+  Run(Reactor& reactor, Fd out_end, Fd err_end, int pidfd, MemoryBudget& memory)
       : out(reactor, std::move(out_end), Stream::Kind::nonblocking),
         err(reactor, std::move(err_end), Stream::Kind::nonblocking),
-        exited(std::in_place, reactor, pidfd) {}
+        exited(std::in_place, reactor, pidfd),
+        held(memory) {}
 
   Stream out;
   Stream err;
   std::optional<Readiness> exited;  ///< until the command is reaped
   std::string output;
+  MemoryBudget::Share held;  ///< counts `output`
   std::string error_tail;
   bool too_long = false;
   std::string problem;  ///< why its output can't be collected; mostly empty
@@ -54,6 +56,7 @@ bool Run::collect(Stream& stream, std::size_t max_output) {
       return false;
     } else {
       output.append(bytes);
+      held.set(output.size());
     }
   }
 }
@@ -122,6 +125,7 @@ Task<Result> run_command(Reactor& reactor, Processes& processes, const Program& 
                     error_text(error.error_number()),
                     error.error_number() == EFBIG ? " (the server's `ulimit -f` is too low)" : ""));
   }
+  call.params = {};  // the file has them
   Processes::Process process = processes.start(
       program, {"RPC_METHOD=" + call.method, "RPC_PEER=" + call.peer, "RPC_ID=" + call.id},
       input.get(), out.write_end.get(), err.write_end.get());
@@ -129,7 +133,7 @@ Task<Result> run_command(Reactor& reactor, Processes& processes, const Program& 
   err.write_end.reset();
 
   auto run = std::make_shared<Run>(reactor, std::move(out.read_end), std::move(err.read_end),
-                                   process.pidfd());
+                                   process.pidfd(), *options.memory);
   const StopAtEnd stop_at_end(*run);
   reactor.spawn(Run::collect_all(run, run->out, options.max_output));
   reactor.spawn(Run::collect_all(run, run->err, options.max_output));
@@ -179,8 +183,9 @@ Result result_of_output(std::string output, bool text, std::string_view what) {
   const auto problem = json_problem(output);
   if (!problem) return Result::success(std::move(output));
   if (text) return Result::success(quote_json(output));
-  return Result::error(ErrorCode::handler_failed,
-                       fmt::format("{} is not JSON: {}", what, *problem));
+  return Result::error(
+      ErrorCode::handler_failed,
+      fmt::format("{} is not JSON: {} (rpc-worker --text takes it as a string)", what, *problem));
 }
 
 Handler command_handler(Reactor& reactor, Processes& processes, Program program) {

@@ -179,6 +179,7 @@ Task<Result> Coprocess::exchange(std::shared_ptr<Member> member, const Call& cal
   if (!member->unsent.empty()) reactor_.spawn(write_rest(member));
 
   std::string answer;
+  MemoryBudget::Share held(*processes_.options().memory);
   std::size_t end = std::string::npos;
   Deadline limit(member->out.readiness(), call.deadline);
   while (end == std::string::npos && answer.size() <= most) {
@@ -188,6 +189,7 @@ Task<Result> Coprocess::exchange(std::shared_ptr<Member> member, const Call& cal
       const std::size_t newline = bytes.find('\n');
       if (newline != std::string_view::npos) end = answer.size() + newline;
       answer.append(bytes);
+      held.set(answer.size());
     } else if (result.outcome != IoResult::Outcome::would_block || member->ended) {
       // Others may hold its output open after it has ended.
       co_return co_await died(member);

@@ -4,13 +4,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <deque>
 #include <limits>
 #include <map>
 #include <optional>
 
 #include "os/error.hpp"
+#include "os/parse_number.hpp"
 #include "rpc/client.hpp"
 
 namespace handoff {
@@ -93,6 +93,9 @@ class Forward::Link : public std::enable_shared_from_this<Forward::Link> {
   static Task<void> run(std::shared_ptr<Link> self);
   static Task<void> send(std::shared_ptr<Link> self);
   void deliver(const Reply& reply);
+  std::string unasked() const {
+    return fmt::format("{} sent something that was no reply to a call", name_);
+  }
   void close_if_retired() {
     if (retired_ && waiting_.empty()) close(ErrorCode::timed_out, {});
   }
@@ -125,6 +128,11 @@ Task<Result> Forward::Link::call(const Call& call, bool& lost) {
   if (!settled() && waiting_.size() == 1 && client_->has_ended()) {
     waiting.start = client_->queued_in_all();
     close(ErrorCode::worker_died, fmt::format("{} has closed the connection", name_));
+  }
+  // It would be taken for the reply to this call.
+  if (!settled() && !echoes_ids_ && order_.empty() && client_->has_unread()) {
+    waiting.start = client_->queued_in_all();
+    close(ErrorCode::worker_died, unasked());
   }
   if (!settled()) {
     waiting.start = client_->queued_in_all();
@@ -182,12 +190,14 @@ Task<void> Forward::Link::send(std::shared_ptr<Link> self) {
   }
 }
 
+/// A reply with an id that fits no call is dropped. Throws ProtocolError for one without an id when
+/// no call waits: it is not known either to what the next ones belong.
 void Forward::Link::deliver(const Reply& reply) {
   std::uint64_t id = 0;
   if (!reply.id.empty()) {
-    const char* end = reply.id.data() + reply.id.size();
-    const auto [at, error] = std::from_chars(reply.id.data(), end, id);
-    if (at != end || error != std::errc()) return;  // none of ours
+    const auto number = parse_number<std::uint64_t>(reply.id);
+    if (!number) return;  // none of ours
+    id = *number;
     echoes_ids_ = true;
     if (owner_ != nullptr) owner_->echoes_ids_ = true;
     order_.clear();
@@ -196,7 +206,9 @@ void Forward::Link::deliver(const Reply& reply) {
     last_error_ = parse_error_result(reply.result).message;
     retired_ = true;
     return;
-  } else if (!order_.empty()) {
+  } else if (order_.empty()) {
+    throw ProtocolError(unasked());
+  } else {
     id = order_.front();
     order_.pop_front();
   }

@@ -29,7 +29,8 @@ struct ForwardOptions {
 
 /// Another server that answers methods for us, over a few connections that are kept. Calls are
 /// pipelined: each goes out at once with an id, and its reply may come before those of earlier
-/// ones. A server that gives no ids back must reply in order.
+/// ones. A server that gives no ids back must reply in order; one that replies without a call loses
+/// the connection, lest that is taken for the reply to the next call.
 ///
 /// - No call waits longer than its deadline. What comes for it later is dropped.
 /// - While the server can't be connected to, calls fail at once (`unreachable`); from time to time

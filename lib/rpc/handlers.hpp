@@ -4,12 +4,14 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "async/reactor.hpp"
 #include "async/task.hpp"
+#include "rpc/call_gate.hpp"
 #include "wire/message.hpp"
 
 namespace handoff {
@@ -21,6 +23,8 @@ struct Call {
   std::string id;      ///< validated JSON, empty when the caller gave none
   std::string peer;    ///< the client's address as text
   TimePoint deadline = kNever;
+  std::shared_ptr<CallGate>
+      gate{};  ///< with SessionLimits::begins_elsewhere; no matter of a handler
 };
 
 /// What a handler gives: a result, or an error.

@@ -56,6 +56,7 @@ struct PingResult {
     answered,
     no_reply,         ///< or fewer than `count` by the deadline
     unreachable,      ///< there was never a connection; the only address is not tried again
+    cannot_send,      ///< this host has no port left for a connection; probing ended there
     protocol_broken,  ///< something else than a reply came; probing ended there
   };
 
@@ -85,6 +86,8 @@ class PingObserver {
   virtual void on_error(const PingResult& result, std::uint64_t seq, std::string_view problem) = 0;
   /// A reply to a probe that is lost already.
   virtual void on_late(const PingResult& result, std::uint64_t seq, Duration rtt) = 0;
+  /// One more reply to a probe that has one.
+  virtual void on_duplicate(const PingResult& result, std::uint64_t seq, Duration rtt) = 0;
   /// A server is not up yet, and waited for, "what, on what: why"; once for each address.
   virtual void on_waiting(std::string_view text) = 0;
   /// Something failed, "what, on what: why", and its probes with it; on_lost() follows for each.

@@ -26,6 +26,8 @@ PingConnection::PingConnection(PingTarget& target, std::unique_ptr<Client> clien
 
 Task<void> PingConnection::run(bool connect_at_once) {
   if (client_) {
+    // It was answered a probe of its own while the server was waited for.
+    if (target_.options().wait_until_up) history_.add({0, Clock::now(), true});
     start_receiving();
   } else if (connect_at_once) {
     [[maybe_unused]] const bool opened = co_await open();
@@ -51,6 +53,11 @@ Task<bool> PingConnection::open() {
   std::string why;
   try {
     client_ = co_await target_.peer().connect(kNever);
+  } catch (const NoLocalPort& error) {
+    // What was taken was never sent.
+    target_.cannot_send(std::exchange(probes_, {}).size(), error.what());
+    arm();
+    co_return false;
   } catch (const Unreachable& error) {
     why = error.what();
   } catch (const TimedOut& error) {
@@ -126,6 +133,7 @@ Task<void> PingConnection::close() {
   client_->interrupt();
   co_await received_all_;
   client_.reset();
+  history_.clear();
   closing_ = false;
   const std::string why = std::exchange(failure_, {});
   const bool loses_probes = written_ > expired_;
@@ -167,12 +175,14 @@ bool PingConnection::has_room() {
 }
 
 void PingConnection::take_reply(const Reply& reply, TimePoint now) {
-  if (written_ == 0) {
-    throw ProtocolError(
-        fmt::format("call, on {}: a reply that nobody asked for", target_.result().address));
-  }
-  std::string problem = target_.payload().problem_of(reply, probes_.front().seq);
-  if (!problem.empty()) {
+  std::string problem;
+  if (written_ > 0) problem = target_.payload().problem_of(reply, probes_.front().seq);
+  if (written_ == 0 || !problem.empty()) {
+    if (take_repeated(reply, now)) return;
+    if (written_ == 0) {
+      throw ProtocolError(
+          fmt::format("call, on {}: a reply that nobody asked for", target_.result().address));
+    }
     const auto number = target_.payload().number_in(reply);
     if (number && skip_to(*number)) problem.clear();
   }
@@ -181,6 +191,7 @@ void PingConnection::take_reply(const Reply& reply, TimePoint now) {
   probes_.pop_front();
   --written_;
   if (was_lost) --expired_;
+  history_.add({probe.seq, probe.start, problem.empty()});
   // A reply that is read before its time is over has come in time, whenever that is: this process
   // may have been stopped.
   if (was_lost) {
@@ -190,12 +201,29 @@ void PingConnection::take_reply(const Reply& reply, TimePoint now) {
   }
 }
 
+bool PingConnection::take_repeated(const Reply& reply, TimePoint now) {
+  PingPayload& payload = target_.payload();
+  const auto number = payload.number_in(reply);
+  PingHistory::Probe* probe = number ? history_.find(*number) : history_.last();
+  // Params that are too short for a number are compared with those of the last probe alone.
+  if (probe == nullptr || !payload.problem_of(reply, probe->seq).empty()) return false;
+  if (std::exchange(probe->answered, true)) {
+    target_.duplicate(probe->seq, now - probe->start);
+  } else {
+    target_.late(probe->seq, now - probe->start);
+  }
+  return true;
+}
+
 bool PingConnection::skip_to(std::uint64_t seq) {
   const auto end = probes_.begin() + static_cast<std::ptrdiff_t>(written_);
   const auto found =
       std::lower_bound(probes_.begin(), end, seq,
                        [](const Probe& probe, std::uint64_t number) { return probe.seq < number; });
   if (found == end || found->seq != seq) return false;
+  for (auto probe = probes_.begin(); probe != found; ++probe) {
+    history_.add({probe->seq, probe->start, false});
+  }
   drop(static_cast<std::size_t>(found - probes_.begin()), "no reply, but a later probe has one");
   return true;
 }

@@ -11,6 +11,7 @@
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "rpc/client.hpp"
+#include "rpc/ping_history.hpp"
 
 namespace handoff {
 
@@ -51,6 +52,9 @@ class PingConnection final : private Timer {
   Task<void> close();
   Task<void> pause();
   void take_reply(const Reply& reply, TimePoint now);
+  /// Counts a reply to a probe that is over: one that comes once more, or late. False when it is to
+  /// none of those that are remembered.
+  bool take_repeated(const Reply& reply, TimePoint now);
   /// The replies to the probes before this one do not come. False when there is no such probe.
   bool skip_to(std::uint64_t seq);
   void drop(std::size_t count, std::string_view why);
@@ -65,6 +69,7 @@ class PingConnection final : private Timer {
   std::deque<Probe> probes_;
   std::size_t expired_ = 0;
   std::size_t written_ = 0;
+  PingHistory history_;  ///< of this connection
   std::string failure_;  ///< why the connection must be closed; empty while it is good
   Event work_;           ///< something is to be written, or to be closed
   Event received_all_;   ///< receive() has ended

@@ -69,6 +69,9 @@ Task<std::unique_ptr<Client>> PingPeer::reach(std::string_view ping_params) {
     try {
       std::unique_ptr<Client> client = co_await try_first_connection(ping_params);
       co_return client;
+    } catch (const NoLocalPort& error) {
+      if (!run_.options.wait_until_up) throw;
+      why_not_ = error.what();
     } catch (const Unreachable& error) {
       why_not_ = error.what();
     } catch (const TimedOut& error) {

@@ -26,6 +26,7 @@ class PingPeer {
 
   /// The first connection. When the server is to be waited for, it has answered a ping on it.
   /// Null when there is none and other addresses are pinged too; otherwise throws Unreachable.
+  /// Throws NoLocalPort unless the server is to be waited for.
   /// `ping_params` must outlive the task.
   Task<std::unique_ptr<Client>> reach(std::string_view ping_params);
 

@@ -98,16 +98,30 @@ void PingReport::on_pong(const PingResult& result, std::uint64_t seq, Duration r
     print("\b \b");
   } else if (!options_.lines) {
     return;
-  } else if (options_.json) {
-    print(
-        fmt::format(R"({{"type":"pong","address":{},"seq":{},"rtt_ms":{:.6f},"timestamp":{:.6f}}})"
-                    "\n",
-                    quote_json(result.address), seq, ms(rtt), wall_clock_seconds()));
   } else {
-    print(fmt::format("{}pong from {}: seq={} time={} ms\n", stamp(), result.address, seq,
-                      ping_time(rtt)));
+    print_reply(Reception::first, result, seq, rtt);
   }
   flush_if_due();
+}
+
+void PingReport::on_duplicate(const PingResult& result, std::uint64_t seq, Duration rtt) {
+  if (!options_.lines) return;
+  print_reply(Reception::repeated, result, seq, rtt);
+  flush_if_due();
+}
+
+void PingReport::print_reply(Reception reception, const PingResult& result, std::uint64_t seq,
+                             Duration rtt) {
+  const bool is_first = reception == Reception::first;
+  if (options_.json) {
+    print(fmt::format(R"({{"type":"{}","address":{},"seq":{},"rtt_ms":{:.6f},"timestamp":{:.6f}}})"
+                      "\n",
+                      is_first ? "pong" : "duplicate", quote_json(result.address), seq, ms(rtt),
+                      wall_clock_seconds()));
+  } else {
+    print(fmt::format("{}pong from {}: seq={} time={} ms{}\n", stamp(), result.address, seq,
+                      ping_time(rtt), is_first ? "" : " (DUP!)"));
+  }
 }
 
 void PingReport::on_lost(const PingResult& result, std::uint64_t seq, std::string_view why) {
@@ -177,10 +191,13 @@ void PingReport::on_status_request(const std::vector<const PingResult*>& results
 void PingReport::print_text_summary(const PingResult& result) {
   const PingStatistics& statistics = result.statistics;
   print(fmt::format("\n--- {} ping statistics ---\n", result.address));
-  const std::string errors =
-      statistics.errors() > 0 ? fmt::format(" +{} errors,", statistics.errors()) : "";
-  print(fmt::format("{} sent, {} received,{} {}% loss, time {:.0f}ms\n", statistics.sent(),
-                    statistics.received(), errors, loss_text(statistics), ms(result.duration)));
+  const auto if_any = [](std::uint64_t count, const char* noun) {
+    return count > 0 ? fmt::format(" +{} {},", count, noun) : "";
+  };
+  print(fmt::format("{} sent, {} received,{}{} {}% loss, time {:.0f}ms\n", statistics.sent(),
+                    statistics.received(), if_any(statistics.duplicates(), "duplicates"),
+                    if_any(statistics.errors(), "errors"), loss_text(statistics),
+                    ms(result.duration)));
   if (statistics.received() == 0) return;
   std::string pace;
   if (options_.shows_pace && statistics.sent() > 1) {
@@ -208,12 +225,12 @@ void PingReport::print_json_summary(const PingResult& result) {
   }
   // Of no probes, 0 % would look like good news.
   const std::string loss = statistics.sent() > 0 ? loss_text(statistics) : "null";
-  print(fmt::format(
-      R"({{"type":"summary","address":{},"sent":{},"received":{},"errors":{},"late":{},)"
-      R"("loss_percent":{},"duration_ms":{:.3f},"rtt_ms":{}}})"
-      "\n",
-      quote_json(result.address), statistics.sent(), statistics.received(), statistics.errors(),
-      statistics.late(), loss, ms(result.duration), rtt));
+  print(fmt::format(R"({{"type":"summary","address":{},"sent":{},"received":{},"duplicates":{},)"
+                    R"("errors":{},"late":{},"loss_percent":{},"duration_ms":{:.3f},"rtt_ms":{}}})"
+                    "\n",
+                    quote_json(result.address), statistics.sent(), statistics.received(),
+                    statistics.duplicates(), statistics.errors(), statistics.late(), loss,
+                    ms(result.duration), rtt));
 }
 
 void PingReport::print_summary(const PingResult& result) {

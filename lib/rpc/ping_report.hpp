@@ -53,6 +53,7 @@ class PingReport final : public PingObserver {
   void on_lost(const PingResult& result, std::uint64_t seq, std::string_view why) override;
   void on_error(const PingResult& result, std::uint64_t seq, std::string_view problem) override;
   void on_late(const PingResult& result, std::uint64_t seq, Duration rtt) override;
+  void on_duplicate(const PingResult& result, std::uint64_t seq, Duration rtt) override;
   void on_waiting(std::string_view text) override;
   void on_trouble(std::string_view text) override;
   void on_detail(std::string_view text) override;
@@ -69,6 +70,8 @@ class PingReport final : public PingObserver {
   void flush_if_due();
   void flush();
   std::string stamp() const;
+  enum class Reception { first, repeated };
+  void print_reply(Reception reception, const PingResult& result, std::uint64_t seq, Duration rtt);
   void print_text_summary(const PingResult& result);
   void print_json_summary(const PingResult& result);
 

@@ -60,8 +60,7 @@ RttMeasure RttMeasure::parse(std::string_view text) {
       return measure;
     }
   }
-  throw InvalidArgument(
-      fmt::format("round-trip time, on '{}': write p50, p99.9, avg or max", text));
+  throw InvalidArgument(fmt::format("{}: write p50, p99.9, avg or max", text));
 }
 
 PingStatistics::Rtt RttMeasure::of(const PingStatistics& statistics) const {

@@ -17,15 +17,20 @@ class PingStatistics {
   using Rtt = std::chrono::nanoseconds;
 
   void add_sent() { ++sent_; }
+  /// Probes that were counted as sent, and could not be sent.
+  void take_back_sent(std::uint64_t count) { sent_ -= count; }
   void add_received(Rtt rtt);
   void add_error() { ++errors_; }
   /// A reply to a probe that had been given up.
   void add_late() { ++late_; }
+  /// One more reply to a probe that has one.
+  void add_duplicate() { ++duplicates_; }
 
   std::uint64_t sent() const { return sent_; }
   std::uint64_t received() const { return histogram_.count(); }
   std::uint64_t errors() const { return errors_; }
   std::uint64_t late() const { return late_; }
+  std::uint64_t duplicates() const { return duplicates_; }
   /// Of what was sent, 0 to 100.
   double loss_percent() const;
 
@@ -42,6 +47,7 @@ class PingStatistics {
   std::uint64_t sent_ = 0;
   std::uint64_t errors_ = 0;
   std::uint64_t late_ = 0;
+  std::uint64_t duplicates_ = 0;
   double mean_ = 0;              ///< ns
   double squared_distance_ = 0;  ///< ns², the sum of all from the mean (Welford)
   double moving_average_ = 0;    ///< ns

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "rpc/ping_target.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -46,6 +48,8 @@ Task<void> PingTarget::run() {
   try {
     const std::string ping_params(payload_.json(0));
     first = co_await peer_.reach(ping_params);
+  } catch (const NoLocalPort& error) {
+    cannot_send(0, error.what());
   } catch (const Unreachable& error) {
     unreachable(error.what());
   } catch (const ProtocolError& error) {
@@ -203,6 +207,15 @@ Task<void> PingTarget::probe_once(std::uint64_t seq, TimePoint due) {
     const Reply reply = co_await client->receive(deadline);
     const TimePoint now = client->received_at();
     replied(seq, now - start, payload_.problem_of(reply, seq));
+    while (const auto more = client->try_receive()) {
+      if (!payload_.problem_of(*more, seq).empty()) {
+        throw ProtocolError(
+            fmt::format("call, on {}: a reply that nobody asked for", result_.address));
+      }
+      duplicate(seq, now - start);
+    }
+  } catch (const NoLocalPort& error) {
+    cannot_send(1, error.what());
   } catch (const TimedOut& error) {
     why = Clock::now() < deadline ? std::string_view(error.what()) : kNoReply;
   } catch (const Unreachable& error) {
@@ -252,6 +265,20 @@ void PingTarget::late(std::uint64_t seq, Duration rtt) {
   if (finished_) return;
   result_.statistics.add_late();
   run_.observer.on_late(result_, seq, rtt);
+}
+
+void PingTarget::duplicate(std::uint64_t seq, Duration rtt) {
+  if (finished_) return;
+  result_.statistics.add_duplicate();
+  run_.observer.on_duplicate(result_, seq, rtt);
+}
+
+void PingTarget::cannot_send(std::uint64_t count, std::string_view text) {
+  if (finished_) return;
+  if (!std::exchange(cannot_send_, true)) trouble(text);
+  result_.statistics.take_back_sent(count);
+  under_way_ -= count;
+  hold();
 }
 
 void PingTarget::trouble(std::string_view text) {
@@ -309,6 +336,8 @@ void PingTarget::finish() {
   const bool wants_all = run_.options.count > 0 && run_.options.deadline > Duration::zero();
   if (broken_) {
     result_.verdict = Verdict::protocol_broken;
+  } else if (cannot_send_) {
+    result_.verdict = Verdict::cannot_send;
   } else if (result_.started && !peer_.reached()) {
     result_.verdict = Verdict::unreachable;
   } else if (received > 0 && !(wants_all && received < run_.options.count)) {

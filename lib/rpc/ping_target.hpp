@@ -49,6 +49,10 @@ class PingTarget {
   void replied(std::uint64_t seq, Duration rtt, const std::string& problem);
   void lost(std::uint64_t seq, std::string_view why);
   void late(std::uint64_t seq, Duration rtt);
+  void duplicate(std::uint64_t seq, Duration rtt);
+  /// This host can't send the last `count` probes that were counted, and sends no more: they are
+  /// not the server's loss.
+  void cannot_send(std::uint64_t count, std::string_view text);
   void trouble(std::string_view text);
   void detail(std::string_view text);
   /// There is no first connection: this address is done with.
@@ -94,6 +98,7 @@ class PingTarget {
   TimePoint last_sent_{};
   TimePoint last_event_{};
   bool broken_ = false;
+  bool cannot_send_ = false;
   bool held_ = false;
   bool finished_ = false;
 };

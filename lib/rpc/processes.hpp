@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "os/process_mark.hpp"
 #include "os/process_tree.hpp"
+#include "rpc/memory_budget.hpp"
 
 namespace handoff {
 
@@ -16,6 +18,7 @@ struct ProcessOptions {
   std::vector<std::string> environment_names;  ///< handed to them besides the usual few
   bool text = false;                           ///< output that is no JSON becomes a string
   std::size_t max_output = 1024 * 1024;        ///< bytes for one call; more is an error
+  std::shared_ptr<MemoryBudget> memory = std::make_shared<MemoryBudget>();  ///< counts output
 };
 
 /// What a process behind a method is.

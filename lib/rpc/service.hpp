@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -15,6 +16,7 @@
 #include "async/semaphore.hpp"
 #include "os/fd.hpp"
 #include "rpc/handlers.hpp"
+#include "rpc/memory_budget.hpp"
 #include "wire/codec.hpp"
 #include "wire/frame.hpp"
 #include "wire/message.hpp"
@@ -47,6 +49,18 @@ struct SessionLimits {
   std::size_t max_waiting = 1024;                     ///< calls that wait to run; then "busy"
   Framing framing = Framing::unknown;                 ///< that every client must use, if any
   bool reads_on_when_full = true;  ///< a connection of whose calls one waits to run
+  bool begins_elsewhere = false;   ///< a call that runs waits behind its Call::gate
+  /// Of the process: copies of these limits share it.
+  std::shared_ptr<MemoryBudget> memory = std::make_shared<MemoryBudget>();
+
+  /// Bytes that one connection may make us hold before it may start no further call: always two
+  /// of the longest frames, a request and its reply.
+  std::size_t connection_memory() const {
+    return std::max(2 * std::size_t{max_frame}, std::min(std::size_t{8} << 20, memory->limit()));
+  }
+  /// Bytes of one connection that were read and not used, at most: the start of a frame, and what
+  /// came with its last read.
+  std::size_t max_unused() const { return connection_memory() + max_unsent; }
 };
 
 /// What all connections of one reactor share: the methods, the limits, and memory that is only
@@ -95,6 +109,7 @@ struct Service final : private Poller {
 
   std::size_t open = 0;             ///< connections
   std::vector<Session*> sessions;   ///< those that have begun; see Session::open
+  std::size_t paused = 0;           ///< connections that wait for the process's memory
   std::vector<Session*> deferring;  ///< those that have replies to send at the end of the turn
   std::uint64_t requests = 0;       ///< since the start
   std::atomic<std::uint64_t>* requests_told = nullptr;  ///< the same, for other threads
@@ -107,6 +122,8 @@ struct Service final : private Poller {
   std::function<void(std::string_view)> on_failed;
   /// Gets each connection that was given back.
   std::function<void(LiveConnection)> on_returned;
+  /// Is told that calls may begin which a Call::gate has held up.
+  std::function<void()> on_calls_allowed;
   /// How many more there may be, of all threads, until this is called, once. None: no limit.
   std::atomic<std::int64_t>* requests_left = nullptr;
   std::function<void()> on_most_requests;

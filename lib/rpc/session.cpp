@@ -19,6 +19,23 @@ constexpr int kFramesPerTurn = 64;
 /// The first buffer of a frame that did not arrive whole.
 constexpr std::size_t kPartialSize = 4096;
 
+/// Bytes that are read at a time at most, so that little more than a frame is ever unused.
+constexpr std::size_t kMostAtOnce = std::size_t{512} << 10;
+
+/// How long calls may hold up others with replies that may be long.
+constexpr auto kLongCall = std::chrono::seconds(1);
+
+/// How often a connection looks whether the process has memory again: other threads free it too.
+constexpr auto kMemoryPause = std::chrono::milliseconds(20);
+
+/// What a call takes besides its texts.
+constexpr std::size_t kCallSize = 1024;
+
+/// The method and the id are there twice: in the call, and for its reply.
+std::size_t size_of(const Call& call) {
+  return kCallSize + 2 * call.method.size() + 2 * call.id.size() + call.params.size();
+}
+
 std::string too_long(const SessionLimits& limits) {
   return fmt::format("the reply exceeds the limit of {} bytes", limits.max_frame);
 }
@@ -70,7 +87,9 @@ void Service::tell_failed(std::string_view what) const {
 Session::Session(Opening opening) noexcept
     : Timer(opening.service.reactor),
       index_(static_cast<std::uint32_t>(opening.service.sessions.size())),
+      estimate_(opening.service.limits.connection_memory(), opening.service.limits.max_frame),
       service_(opening.service),
+      share_(*service_.limits.memory),
       id_(opening.connection.id),
       stream_(service_.reactor, std::move(opening.connection.socket), Stream::Kind::socket),
       partial_(std::move(opening.partial)),
@@ -83,6 +102,7 @@ Session::Session(Opening opening) noexcept
 
 Session::~Session() {
   if (deferred_) std::erase(service_.deferring, this);
+  if (paused_) --service_.paused;
   service_.sessions[index_] = service_.sessions.back();
   service_.sessions[index_]->index_ = index_;
   service_.sessions.pop_back();
@@ -118,6 +138,7 @@ Task<void> Session::serve(std::unique_ptr<Opening> opening) {
   for (;;) {
     try {
       const Next next = session.step();
+      session.count_held();
       if (next == Next::end) co_return;
       if (next == Next::turn) {
         co_await pause(session);
@@ -152,24 +173,29 @@ void Session::make_way() {
 
 Session::Next Session::step() {
   limit_ = Limit::none;
-  if (calls_ && calls_->running == 0) calls_.reset();
+  if (std::exchange(paused_, false)) --service_.paused;
+  if (!has_calls()) calls_.reset();
   if (unsent_) send_unsent();
+  if (calls_) start_next_calls();
   if (calls_ && client_has_left()) calls_->client_left.cancel();
   if (state_ == State::lingering) return linger();
   if (unsent_) {
     due_ = kNever;  // a frame that we do not read is not late
+    share_.wait_for_client();
     arm_for(Limit::write, service_.limits.write_timeout);
     return Next::writable;
   }
   if (state_ == State::draining && service_.gives_back_) {
-    return has_calls() ? Next::call_finished : give_back();
+    return has_calls() ? wait_for_calls() : give_back();
   }
   if (state_ == State::open || state_ == State::draining) {
-    if (has_room_for_call()) return read_more();
+    const Room room = room_for_call();
+    if (room == Room::enough || room == Room::none) return read_more();
+    if (room == Room::memory) return wait_for_memory();
     due_ = kNever;
-    return Next::call_finished;
+    return wait_for_calls();
   }
-  return has_calls() ? Next::call_finished : finish();
+  return has_calls() ? wait_for_calls() : finish();
 }
 
 Session::Next Session::read_more() {
@@ -178,8 +204,8 @@ Session::Next Session::read_more() {
   // What was left when the last turn ended comes first.
   if (unprocessed_) return process(input, false);
   input.make_room();
-  const std::size_t room = input.room().size();
-  const IoResult result = stream_.try_read(input.room());
+  const std::size_t room = std::min(input.room().size(), kMostAtOnce);
+  const IoResult result = stream_.try_read(input.room().first(room));
   switch (result.outcome) {
     case IoResult::Outcome::done: {
       const std::span<const char> arrived = input.room().first(result.size);
@@ -227,14 +253,16 @@ Session::Next Session::process(ReceiveBuffer& input, bool drained_socket) {
   if (complete && framing_ == Framing::lines) input.append(std::string_view("\n"));
   int frames = 0;
   bool partial = framing_ == Framing::unknown;
-  while (!partial && frames < kFramesPerTurn && out.size() < service_.limits.max_unsent &&
-         has_room_for_call()) {
+  while (!partial && frames < kFramesPerTurn && out.size() < service_.limits.max_unsent) {
+    const Room room = room_for_call();
+    if (room != Room::enough && room != Room::none) break;
     const std::uint32_t limit = service_.limits.max_frame;
     const DecodedFrame frame = framing_ == Framing::lines ? decode_line(input.bytes(), limit)
                                                           : decode_frame(input.bytes(), limit);
     if (frame.outcome == DecodedFrame::Outcome::complete) {
       const bool is_blank_line = framing_ == Framing::lines && frame.body.empty();
-      if (!is_blank_line) answer(frame.body, out);
+      if (!is_blank_line)
+        room == Room::enough ? answer(frame.body, out) : answer_busy(frame.body, out);
       input.consume(frame.size);
       ++frames;
     } else if (frame.outcome == DecodedFrame::Outcome::partial) {
@@ -274,12 +302,33 @@ Session::Next Session::wait_for_input() {
   if (partial_) {
     if (due_ == kNever)
       due_ = deadline_after(service_.reactor.now(), service_.limits.frame_timeout);
-    arm(Limit::frame, due_);
+    const TimePoint look = holds_back_calls() ? service_.reactor.now() + kLongCall : kNever;
+    arm(Limit::frame, std::min(due_, look));
+  } else if (holds_back_calls()) {
+    arm_for(Limit::calls, kLongCall);
   } else if (!has_calls()) {
     if (state_ == State::draining) return finish();
     arm_for(Limit::idle, service_.limits.idle_timeout);
   }
   return Next::readable;
+}
+
+Session::Next Session::wait_for_calls() {
+  if (holds_back_calls()) arm_for(Limit::calls, kLongCall);
+  return Next::call_finished;
+}
+
+/// The rest of a frame is still awaited: its start is a part of what the process holds.
+Session::Next Session::wait_for_memory() {
+  paused_ = true;
+  ++service_.paused;
+  if (!partial_ || unprocessed_) {
+    due_ = kNever;
+  } else if (due_ == kNever) {
+    due_ = deadline_after(service_.reactor.now(), service_.limits.frame_timeout);
+  }
+  arm(Limit::memory, std::min(due_, service_.reactor.now() + Duration(kMemoryPause)));
+  return Next::call_finished;
 }
 
 Session::Next Session::finish() {
@@ -323,6 +372,21 @@ void Session::answer(std::string_view body, std::string& out) {
   service_.count_requests(parsed.requests.size());
   if (parsed.is_batch) return answer_batch(parsed.requests, out);
   answer_request(parsed.requests.front(), out);
+  if (calls_ && !calls_->in_order.empty()) count_reply(calls_->in_order.back());
+}
+
+/// A batch gets one answer, as it does when its replies are too long.
+void Session::answer_busy(std::string_view body, std::string& out) {
+  constexpr std::string_view kBusy = "busy: the server holds as much as it may (--max-memory)";
+  const ParsedBody parsed = service_.parser.parse_body(body, dialect_);
+  service_.count_requests(parsed.requests.size());
+  if (parsed.is_batch) return refuse({ErrorCode::busy, kBusy, {}, Dialect::json_rpc}, out);
+  const ParsedRequest& first = parsed.requests.front();
+  if (const auto* bad = std::get_if<BadRequest>(&first)) return refuse(*bad, out);
+  const auto& request = std::get<Request>(first);
+  dialect_ = request.dialect;
+  if (request.is_notification()) return;
+  refuse({ErrorCode::busy, kBusy, request.id, request.dialect}, out);
 }
 
 void Session::answer_request(const ParsedRequest& parsed, std::string& out) {
@@ -388,7 +452,8 @@ void Session::answer_batch(std::span<const ParsedRequest> requests, std::string&
     }
     collect(*batch, std::exchange(reply, {}));
   }
-  if (batch->left == 0) finish_batch(*batch, out);
+  if (batch->left == 0) return finish_batch(*batch, out);
+  calls_->held += batch->counted = batch->replies.size();
 }
 
 /// A batch of notifications is not answered at all.
@@ -441,9 +506,14 @@ void Session::start_call(const Method& method, const Request& request, ReplyPlac
   if (!peer_) peer_ = std::make_unique<std::string>(peer_address(stream_.fd()).text());
   call.peer = *peer_;
   call.deadline = deadline_after(service_.reactor.now(), service_.limits.call_timeout);
+  calls().held += place.counted = size_of(call);
+  if (service_.limits.begins_elsewhere) {
+    if (!calls_->gate) calls_->gate = std::make_shared<CallGate>();
+    call.gate = calls_->gate;
+  }
   NextCall next{service_.handlers, &method, std::move(call), std::move(place)};
   if (client_has_left()) calls().client_left.cancel();
-  if (calls().running < service_.limits.max_calls) {
+  if (calls_->next.empty() && may_run_another()) {
     run(std::move(next));
   } else {
     calls_->next.push_back(std::move(next));
@@ -460,9 +530,11 @@ void Session::run(NextCall next) {
   if (waits) ++calls_->waiting;
 }
 
-/// A batch may have more calls than a connection may have running.
+/// A batch may have more calls than a connection may have running, and long replies may hold up the
+/// calls after them.
 void Session::start_next_calls() {
-  while (!calls_->next.empty() && calls_->running < service_.limits.max_calls) {
+  while (!calls_->next.empty() && calls_->running < service_.limits.max_calls &&
+         may_begin(executing())) {
     run(std::move(calls_->next.front()));
     calls_->next.pop_front();
   }
@@ -500,6 +572,9 @@ Task<void> Session::run_call(Session& session, NextCall next) {
       if (outcome == Semaphore::Outcome::acquired) next.turn = SemaphorePlace(service.running);
       session.call_waits_no_more();
       waits = false;
+      if (next.turn && !session.may_begin(session.executing() - 1)) {
+        co_return session.wait_again(std::move(next));
+      }
     }
     if (!outcome) {
       result = result_for_no_client();
@@ -544,10 +619,16 @@ void Session::encode(const ReplyPlace& place, std::string_view name, std::string
                    id);
     }
   }
+  estimate_.reply_came(body.size());
   if (place.batch) {
     Batch& batch = *place.batch;
     if (place.wanted) collect(batch, body);
-    if (--batch.left == 0) finish_batch(batch, out);
+    calls_->held -= batch.counted;
+    if (--batch.left == 0) {
+      finish_batch(batch, out);
+    } else {
+      calls_->held += batch.counted = batch.replies.size();
+    }
   } else if (place.wanted) {
     std::string& target = place.ordered != nullptr ? place.ordered->reply : out;
     FrameWriter writer(target, framing_);
@@ -556,9 +637,11 @@ void Session::encode(const ReplyPlace& place, std::string_view name, std::string
   }
   if (place.ordered != nullptr) {
     place.ordered->done = true;
+    count_reply(*place.ordered);
     std::list<PendingCall>& in_order = calls_->in_order;
     while (!in_order.empty() && in_order.front().done) {
       out.append(in_order.front().reply);
+      calls_->held -= in_order.front().counted;
       in_order.pop_front();
     }
   }
@@ -571,21 +654,23 @@ void Session::complete(const ReplyPlace& place, std::string_view name, std::stri
   const bool was_blocked = unsent_ && !deferred_;
   --calls_->running;
   service_.call_ends();
+  calls_->held -= place.counted;
   try {
     if (state_ != State::broken) encode(place, name, id, std::move(result), out);
-    start_next_calls();
     // What else is answered in this turn goes with it.
     if (calls_->running > 0) {
       defer(out);
     } else {
       send(out);
     }
+    start_next_calls();
   } catch (const std::exception& error) {
     fail(error.what());
   }
+  count_held();
   if (waits_for_call_) return stream_.interrupt();
   const bool newly_blocked = !was_blocked && unsent_ && !deferred_;
-  const bool last = calls_->running == 0;
+  const bool last = !has_calls();
   if (last) calls_.reset();
   if (newly_blocked || (last && state_ != State::open)) return stream_.interrupt();
   if (last && limit_ == Limit::none) arm_for(Limit::idle, service_.limits.idle_timeout);
@@ -607,9 +692,11 @@ void Session::send_deferred() {
   if (!unsent_) return;
   try {
     send_unsent();
+    if (calls_) start_next_calls();
   } catch (const std::exception& error) {
     fail(error.what());
   }
+  count_held();
   if (unsent_ || state_ == State::broken) stream_.interrupt();
 }
 
@@ -619,14 +706,74 @@ bool Service::poll() {
   return false;
 }
 
-/// Replies that wait for an earlier one count like calls, and their bytes like unsent ones.
-bool Session::has_room_for_call() const {
-  if (!calls_) return true;
-  std::size_t held = 0;
-  for (const PendingCall& call : calls_->in_order) held += call.reply.size();
-  if (calls_->waiting > 0 && !service_.limits.reads_on_when_full) return false;
-  return calls_->running < service_.limits.max_calls &&
-         calls_->in_order.size() < service_.limits.max_calls && held < service_.limits.max_unsent;
+/// Replies that wait for an earlier one count like calls.
+Session::Room Session::room_for_call() {
+  const SessionLimits& limits = service_.limits;
+  if (calls_) {
+    if (calls_->waiting > 0 && !limits.reads_on_when_full) return Room::calls;
+    if (calls_->running + calls_->next.size() >= limits.max_calls) return Room::calls;
+    if (calls_->in_order.size() >= limits.max_calls) return Room::calls;
+    if (held() >= limits.connection_memory()) return Room::calls;
+  }
+  if (share_.may_start_call()) return Room::enough;
+  const bool holds_nothing = !calls_ && !partial_;
+  return holds_nothing && service_.paused >= limits.max_waiting ? Room::none : Room::memory;
+}
+
+/// One that has to wait for a place among all that run is asked again when it has got one.
+bool Session::may_run_another() {
+  if (calls_->running >= service_.limits.max_calls) return false;
+  return !service_.running.available() || may_begin(executing());
+}
+
+/// Beside so many others of the connection.
+bool Session::may_begin(std::size_t others) {
+  if (service_.limits.begins_elsewhere) return true;
+  return others < most_executing() && (others == 0 || share_.may_start_call());
+}
+
+/// As many as keep to the connection's budget, if each of them brings as long a reply as is
+/// expected. A connection that holds too much gets on with one, unless it is the client who has to
+/// get on.
+std::size_t Session::most_executing() const {
+  const std::size_t budget = service_.limits.connection_memory();
+  const std::size_t used = held();
+  if (used >= budget) return unsent_ ? 0 : 1;
+  return std::max<std::size_t>((budget - used) / estimate_.bytes(), 1);
+}
+
+/// Whether calls wait because those that are executed may bring long replies.
+bool Session::holds_back_calls() const {
+  if (!calls_ || executing() < most_executing()) return false;
+  return service_.limits.begins_elsewhere ? executing() > most_executing() : !calls_->next.empty();
+}
+
+/// The call has a place to run, which it gives to the next: its connection holds too much.
+void Session::wait_again(NextCall next) {
+  next.turn = SemaphorePlace();
+  calls_->next.push_back(std::move(next));
+  --calls_->running;
+}
+
+void Session::count_held() {
+  share_.set(held());
+  if (!calls_ || !calls_->gate) return;
+  const std::size_t most = most_executing();
+  const std::size_t before = calls_->gate->allow(most);
+  const bool held_up = before < most && before < calls_->running;
+  if (held_up && service_.on_calls_allowed) service_.on_calls_allowed();
+}
+
+/// Bytes that the connection makes us hold.
+std::size_t Session::held() const {
+  return (partial_ ? partial_->bytes().size() : 0) + (unsent_ ? unsent_->size() : 0) +
+         (calls_ ? calls_->held : 0);
+}
+
+/// In what its calls hold.
+void Session::count_reply(PendingCall& call) {
+  calls_->held += call.reply.size() - call.counted;
+  call.counted = call.reply.size();
 }
 
 void Session::send(std::string_view bytes) {
@@ -692,16 +839,34 @@ void Session::time_out() {
     case Limit::write:
     case Limit::linger: set_broken(); break;
     case Limit::frame:
-      service_.output.clear();
-      if (framing_ == Framing::unknown) judge(*partial_, service_.output, true);
-      if (state_ != State::refused) {
-        refuse({ErrorCode::timed_out, "the rest of the frame did not arrive in time", {}, dialect_},
-               service_.output);
-        state_ = State::refused;
+    case Limit::memory:
+    case Limit::calls:
+      if (service_.reactor.now() >= due_) {
+        frame_is_late();
+      } else if (limit_ != Limit::memory && holds_back_calls()) {
+        calls_take_long();
       }
-      send(service_.output);
       break;
   }
+}
+
+void Session::frame_is_late() {
+  service_.output.clear();
+  if (framing_ == Framing::unknown) judge(*partial_, service_.output, true);
+  if (state_ != State::refused) {
+    refuse({ErrorCode::timed_out, "the rest of the frame did not arrive in time", {}, dialect_},
+           service_.output);
+    state_ = State::refused;
+  }
+  partial_.reset();
+  send(service_.output);
+}
+
+/// Unless it is what the connection holds already that leaves no room.
+void Session::calls_take_long() {
+  const std::size_t least = held() + (executing() + 1) * ReplyEstimate::kLeast;
+  if (least <= service_.limits.connection_memory()) estimate_.calls_take_long();
+  start_next_calls();
 }
 
 }  // namespace handoff

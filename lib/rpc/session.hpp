@@ -14,6 +14,8 @@
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
 #include "async/task.hpp"
+#include "rpc/memory_budget.hpp"
+#include "rpc/reply_estimate.hpp"
 #include "rpc/service.hpp"
 #include "wire/codec.hpp"
 
@@ -24,7 +26,8 @@ namespace handoff {
 /// - Requests that arrive together are answered with one write.
 /// - Replies without ids keep the order of their requests; one with an id may overtake.
 /// - Lines and JSON-RPC are told from the article's frames and messages by what the client sends.
-/// - While replies wait for a client that does not read, nothing more is read from it.
+/// - While replies wait for a client that does not read, nothing more is read from it; nor while it
+///   makes the server hold as much as it may, or all connections do together.
 /// - An idle connection holds no buffer.
 class Session final : private Timer {
   friend struct Service;
@@ -62,16 +65,25 @@ class Session final : private Timer {
     broken,     ///< nothing can be written any more
   };
   /// Which deadline the timer stands for.
-  enum class Limit : std::uint8_t { none, idle, frame, write, linger };
+  enum class Limit : std::uint8_t { none, idle, frame, write, linger, calls, memory };
+  /// Whether one more request may be read, or what it has to wait for.
+  enum class Room : std::uint8_t {
+    enough,
+    calls,   ///< until one of the connection's calls has ended
+    memory,  ///< until the process holds less
+    none,    ///< it need not wait: it is refused, for too many wait for memory
+  };
   struct PendingCall {
-    std::string reply;  ///< the encoded frame, once it is there
+    std::string reply;        ///< the encoded frame, once it is there
+    std::size_t counted = 0;  ///< bytes of it in Calls::held
     bool done = false;
   };
   /// The replies of a batch, collected.
   struct Batch {
     std::string replies;  ///< with a comma behind each
     bool too_long = false;
-    std::size_t left = 0;  ///< calls that have not finished
+    std::size_t left = 0;     ///< calls that have not finished
+    std::size_t counted = 0;  ///< bytes of `replies` in Calls::held
   };
   /// Where the reply of a call goes, and what it must say to be understood.
   struct ReplyPlace {
@@ -79,6 +91,7 @@ class Session final : private Timer {
     bool wanted = true;  ///< not by a notification
     PendingCall* ordered = nullptr;
     std::shared_ptr<Batch> batch;
+    std::size_t counted = 0;  ///< bytes of the request in Calls::held
   };
   struct NextCall {
     std::shared_ptr<const Handlers> handlers;  ///< keep `method` alive
@@ -90,9 +103,11 @@ class Session final : private Timer {
   /// Calls that did not finish at once. Only there while there are some, or are waited for.
   struct Calls {
     std::list<PendingCall> in_order;  ///< without id: their replies leave in this order
-    std::list<NextCall> next;         ///< of batches, when as many run as may
+    std::list<NextCall> next;         ///< that wait for those that run
     std::size_t running = 0;
-    std::size_t waiting = 0;  ///< of those, for a place among all that run
+    std::size_t waiting = 0;         ///< of those, for a place among all that run
+    std::size_t held = 0;            ///< bytes of all requests, and of replies that wait for others
+    std::shared_ptr<CallGate> gate;  ///< with SessionLimits::begins_elsewhere
     Cancellation client_left;
   };
 
@@ -114,11 +129,14 @@ class Session final : private Timer {
   Next finish();
   Next linger();
   Next give_back();
+  Next wait_for_calls();
+  Next wait_for_memory();
   void keep_rest(ReceiveBuffer& input);
 
   void judge(ReceiveBuffer& input, std::string& out, bool complete);
   bool goes_on(std::span<const char> line_part, const ReceiveBuffer& input) const;
   void answer(std::string_view body, std::string& out);
+  void answer_busy(std::string_view body, std::string& out);
   void answer_request(const ParsedRequest& parsed, std::string& out);
   void answer_batch(std::span<const ParsedRequest> requests, std::string& out);
   void refuse(const BadRequest& bad, std::string& out);
@@ -134,8 +152,19 @@ class Session final : private Timer {
   void complete(const ReplyPlace& place, std::string_view name, std::string_view id, Result result);
   void finish_batch(Batch& batch, std::string& out);
   std::string& place_for_reply(bool ordered, std::string& out);
-  bool has_calls() const { return calls_ && calls_->running > 0; }
-  bool has_room_for_call() const;
+  bool has_calls() const { return calls_ && (calls_->running > 0 || !calls_->next.empty()); }
+  Room room_for_call();
+  bool may_run_another();
+  bool may_begin(std::size_t others);
+  bool holds_back_calls() const;
+  std::size_t most_executing() const;
+  std::size_t executing() const { return calls_->running - calls_->waiting; }
+  void wait_again(NextCall next);
+  std::size_t held() const;
+  void count_held();
+  void count_reply(PendingCall& call);
+  void frame_is_late();
+  void calls_take_long();
   void arm(Limit limit, TimePoint when);
   void arm_for(Limit limit, Duration duration);
   void send(std::string_view bytes);
@@ -150,7 +179,9 @@ class Session final : private Timer {
   void on_timer() override;
 
   std::uint32_t index_;  ///< our place in service_.sessions
+  ReplyEstimate estimate_;
   Service& service_;
+  MemoryBudget::Share share_;
   std::uint64_t id_;
   Stream stream_;
   std::unique_ptr<ReceiveBuffer> partial_;  ///< bytes that are not yet used, if any
@@ -165,6 +196,7 @@ class Session final : private Timer {
   bool unprocessed_ = false;  ///< partial_ may hold whole frames, left when a turn ended
   bool returned_ = false;
   bool waits_for_call_ = false;  ///< until one has finished, or the client has left
+  bool paused_ = false;          ///< it is counted in service_.paused
   bool deferred_ = false;        ///< unsent_ waits for no more than the end of the turn
 };
 

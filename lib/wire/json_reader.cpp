@@ -34,6 +34,10 @@ const unsigned char* as_unsigned(const char* bytes) {
   return reinterpret_cast<const unsigned char*>(bytes);
 }
 
+bool is_letter(char byte) {
+  return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z');
+}
+
 /// Copies a JSON string without its escapes, from the byte after its first quote. Returns the end
 /// of the copy, or null if an escape is invalid. Since 3.2 simdjson asks whether half of a
 /// surrogate pair is to be replaced; it is an error here. This is a template because
@@ -76,6 +80,8 @@ JsonReader::~JsonReader() = default;
 
 JsonProblem JsonReader::open(std::string_view text) {
   next_ = end_ = nullptr;
+  text_ = text.data();
+  size_ = text.size();
   if (text.size() > simdjson_->capacity()) {
     const std::size_t steps = (text.size() + kCapacityStep - 1) / kCapacityStep;
     if (simdjson_->set_capacity(steps * kCapacityStep)) throw std::bad_alloc();
@@ -83,7 +89,6 @@ JsonProblem JsonReader::open(std::string_view text) {
   const auto error =
       simdjson_->stage1(as_unsigned(text.data()), text.size(), simdjson::stage1_mode::regular);
   if (error) return problem_of(error);
-  text_ = text.data();
   next_ = simdjson_->structural_indexes.get();
   end_ = next_ + simdjson_->n_structural_indexes;
   has_escapes_ = std::memchr(text.data(), '\\', text.size()) != nullptr;
@@ -117,7 +122,7 @@ JsonProblem JsonReader::skip_value(int depth) {
     case '7':
     case '8':
     case '9': return skip_if(is_json_number(token()), JsonProblem::number);
-    default: return JsonProblem::punctuation;
+    default: return is_letter(peek()) ? JsonProblem::word : JsonProblem::punctuation;
   }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -27,7 +28,7 @@ enum class JsonProblem : std::uint8_t {
   trailing,
 };
 
-/// For people, without a full stop.
+/// For people, without a full stop. See also explain(), which says where the problem is.
 std::string_view describe(JsonProblem problem);
 
 /// Reads a JSON text from its first byte to its last, and says where the values are.
@@ -49,6 +50,12 @@ class JsonReader {
   /// Begins with a text, which must stay as it is until it was read, and have
   /// ReceiveBuffer::kPadding readable bytes behind it.
   JsonProblem open(std::string_view text);
+
+  /// The text that was opened.
+  std::string_view text() const { return {text_, size_}; }
+  /// Where the next token begins in the text, or its size at the end. After a problem that open()
+  /// did not find, that is where the problem is.
+  std::size_t offset() const { return next_ == end_ ? size_ : *next_; }
 
   /// The first byte of the next token, 0 at the end.
   char peek() const { return next_ == end_ ? '\0' : text_[*next_]; }
@@ -103,6 +110,7 @@ class JsonReader {
 
   std::unique_ptr<simdjson::internal::dom_parser_implementation> simdjson_;
   const char* text_ = nullptr;
+  std::size_t size_ = 0;
   const std::uint32_t* next_ = nullptr;  ///< where tokens begin; behind the last stands the end
   const std::uint32_t* end_ = nullptr;
   bool has_escapes_ = false;  ///< there is a backslash

@@ -15,6 +15,7 @@
 
 #include "wire/codec.hpp"
 #include "wire/frame.hpp"
+#include "wire/json_position.hpp"
 #include "wire/json_reader.hpp"
 
 namespace handoff {
@@ -130,6 +131,7 @@ struct MessageParser::Parser {
   Envelope envelope;
   std::vector<ParsedRequest> requests;
   std::deque<std::string> names;  ///< those that have escapes
+  std::string problem_text;       ///< of the last body that was no JSON
 
   JsonProblem parse(std::string_view body, Dialect usual, bool& is_batch);
   JsonProblem parse_batch(Dialect usual, bool& is_batch);
@@ -258,7 +260,8 @@ ParsedBody MessageParser::parse_body(std::string_view body, Dialect usual) {
   bool is_batch = false;
   const JsonProblem problem = parser_->parse(body, usual, is_batch);
   if (problem != JsonProblem::none) {
-    requests.assign(1, BadRequest{ErrorCode::parse_error, describe(problem), {}, usual});
+    parser_->problem_text = explain(parser_->reader, problem);
+    requests.assign(1, BadRequest{ErrorCode::parse_error, parser_->problem_text, {}, usual});
     is_batch = false;
   }
   return {requests, is_batch};
@@ -276,7 +279,7 @@ Reply MessageParser::parse_reply(std::string_view body) {
   if (problem == JsonProblem::none) problem = parser_->read_message(0);
   if (problem == JsonProblem::none) problem = reader.read_end();
   if (problem != JsonProblem::none) {
-    throw ProtocolError(fmt::format("reply: invalid JSON: {}", describe(problem)));
+    throw ProtocolError(fmt::format("reply: invalid JSON: {}", explain(reader, problem)));
   }
   const std::string_view id = envelope[kId];
   if (envelope.has(kJsonRpc)) {
@@ -299,7 +302,7 @@ std::optional<std::string> json_problem(std::string_view text) {
   const std::string copy = padded(text);
   const JsonProblem problem = validate(reader, std::string_view(copy).substr(0, text.size()), 1);
   if (problem == JsonProblem::none) return std::nullopt;
-  return std::string(describe(problem));
+  return explain(reader, problem);
 }
 
 ErrorResult parse_error_result(std::string_view result) {

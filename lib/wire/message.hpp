@@ -107,8 +107,8 @@ class MessageParser {
   std::unique_ptr<Parser> parser_;
 };
 
-/// What is wrong with `text` as one JSON value that shall stand in a message (so it may nest one
-/// level less than a body), or nothing. Copies it; for what people and commands write.
+/// What is wrong with `text`, and where, as one JSON value that is to stand in a message (so it may
+/// nest one level less than a body), or nothing. Copies it; for what people and commands write.
 std::optional<std::string> json_problem(std::string_view text);
 
 /// The `result` of an error reply, taken apart. What is missing or of another type stays empty.

@@ -60,37 +60,36 @@ Usage: fdsend \[options\] SOCKET \[FD\.\.\.\].*--timeout T .*' ''
 }
 
 @test "a descriptor that is none is a usage error" {
-  refuses 'descriptor, on x: not a number' fdsend ./s x
-  refuses 'descriptor, on -1: not a number' fdsend ./s -1
-  refuses 'descriptor, on 5x: not a number' fdsend ./s 5x
-  refuses 'descriptor, on 99999999999: not a number' fdsend ./s 99999999999
+  refuses 'x: write the number of a descriptor' fdsend ./s x
+  refuses '-1: write the number of a descriptor' fdsend ./s -1
+  refuses '5x: write the number of a descriptor' fdsend ./s 5x
+  refuses '99999999999: write the number of a descriptor' fdsend ./s 99999999999
   refuses 'descriptor, on 7: it is not open' bash -c 'exec fdsend ./s 7 7>&-' ||
     expect 2 '' 'fdsend: descriptor, on 7: it is not open'
 }
 
 @test "options that contradict each other are usage errors" {
-  refuses '--keep requires --listen (see fdsend --help)' fdsend --keep ./s
-  refuses '--listen excludes --wait (see fdsend --help)' fdsend -l --wait ./s
+  refuses '--keep needs --listen (see fdsend --help)' fdsend --keep ./s
+  refuses '--listen does not go with --wait (see fdsend --help)' fdsend -l --wait ./s
 }
 
 @test "values that are none are usage errors" {
-  refuses '--byte: Value 256 not in range 0 to 255 (see fdsend --help)' fdsend --byte 256 ./s
-  refuses '--byte: Value -1 not in range 0 to 255 (see fdsend --help)' fdsend --byte -1 ./s
-  refuses 'duration, on 5x: write 250ms, 2s, 1m or 1h' fdsend -t 5x ./s
-  refuses 'mode, on 888: write it as 600 or 660' fdsend -l --mode 888 ./s
-  refuses 'mode, on 1777: write it as 600 or 660' fdsend -l --mode 1777 ./s
-  refuses 'process, on 1: write PID:FD, as in 1234:5' fdsend --pid 1 ./s
-  refuses 'process, on 0:1: write PID:FD, as in 1234:5' fdsend --pid 0:1 ./s
-  tool fdsend --allow-uid nobody ./s
-  expect_match 2 '' 'fdsend: .*--allow-uid.* \(see fdsend --help\)'
+  refuses '--byte 256: write a number from 0 to 255' fdsend --byte 256 ./s
+  refuses '--byte -1: write a number from 0 to 255' fdsend --byte -1 ./s
+  refuses '--timeout 5x: write a duration such as 250ms, 2s, 1m or 1h' fdsend -t 5x ./s
+  refuses '--mode 888: write it as 600 or 660' fdsend -l --mode 888 ./s
+  refuses '--mode 1777: write it as 600 or 660' fdsend -l --mode 1777 ./s
+  refuses '--pid 1: write PID:FD, as in 1234:5' fdsend --pid 1 ./s
+  refuses '--pid 0:1: write PID:FD, as in 1234:5' fdsend --pid 0:1 ./s
+  refuses '--allow-uid nobody: write a number from 0 to 4294967295' fdsend --allow-uid nobody ./s
   tool fdsend --open-mode sideways -o x ./s
-  expect 2 '' 'fdsend: option, on sideways: write one of append, read, read-write, write'
+  expect 2 '' 'fdsend: --open-mode sideways: write read, write, append or read-write'
 }
 
 @test "an option without its value is a usage error" {
-  refuses '--open: 1 required FILE missing (see fdsend --help)' fdsend ./s -o
-  refuses '--pid: 1 required PID:FD missing (see fdsend --help)' fdsend ./s --pid
-  refuses '--timeout: 1 required T missing (see fdsend --help)' fdsend ./s -t
+  refuses '--open needs a value (see fdsend --help)' fdsend ./s -o
+  refuses '--pid needs a value (see fdsend --help)' fdsend ./s --pid
+  refuses '--timeout needs a value (see fdsend --help)' fdsend ./s -t
 }
 
 @test "a name that is none, or more names than descriptors, are usage errors" {
@@ -136,24 +135,24 @@ Usage: fdsend \[options\] SOCKET \[FD\.\.\.\].*--timeout T .*' ''
 
 @test "a SOCKET that is no Unix socket is a usage error" {
   local why='the descriptor is not a Unix socket'
-  refuses "SOCKET, on -: $why" fdsend - </dev/null
+  refuses "SOCKET -: $why" fdsend - </dev/null
   tool bash -c 'fdsend - >file'
-  expect 2 '' "fdsend: SOCKET, on -: $why"
+  expect 2 '' "fdsend: SOCKET -: $why"
   tool bash -c 'fdsend - </dev/null | cat; exit "${PIPESTATUS[0]}"'
-  expect 2 '' "fdsend: SOCKET, on -: $why"
+  expect 2 '' "fdsend: SOCKET -: $why"
   tool bash -c 'exec 7>&-; fdsend fd:7'
-  expect 2 '' "fdsend: SOCKET, on fd:7: $why"
+  expect 2 '' "fdsend: SOCKET fd:7: $why"
   tool script -qec 'fdsend -; echo "status $?"' /dev/null
-  expect_match 0 "fdsend: SOCKET, on -: $why"$'\r\nstatus 2\r' ''
-  refuses "address, on fd:x: fd: is followed by a descriptor's number" fdsend fd:x
-  refuses "address, on '': an abstract name has 1 to 107 bytes" fdsend @
+  expect_match 0 "fdsend: SOCKET -: $why"$'\r\nstatus 2\r' ''
+  refuses "fd:x: fd: is followed by a descriptor's number" fdsend fd:x
+  refuses "'': an abstract name has 1 to 107 bytes" fdsend @
 }
 
 @test "a TCP socket is no SOCKET" {
   start worker rpc-worker -l :0
   said worker ready
   tool bash -c "fdsend fd:7 7<>/dev/tcp/127.0.0.1/$(port_of worker)"
-  expect 2 '' 'fdsend: SOCKET, on fd:7: the descriptor is not a Unix socket'
+  expect 2 '' 'fdsend: SOCKET fd:7: the descriptor is not a Unix socket'
 }
 
 @test "nobody at SOCKET is status 3" {
@@ -329,7 +328,17 @@ Usage: fdsend \[options\] SOCKET \[FD\.\.\.\].*--timeout T .*' ''
   tool fdsend --tcp-connect "$address" ./s
   expect 3 '' "fdsend: connect, on $address: Connection refused"
   tool fdsend --tcp-connect nowhere ./s
-  expect_match 2 '' 'fdsend: address, on nowhere: no port .*'
+  expect_match 2 '' 'fdsend: --tcp-connect nowhere: no port: .*'
+}
+
+@test "a SOCKET that is meant for something else is a usage error that says what to write" {
+  local unix='descriptors pass through Unix sockets alone: write a path such as ./name.sock, or @name'
+  refuses "SOCKET :90: $unix" fdsend :90
+  refuses "SOCKET localhost:90: $unix" fdsend localhost:90
+  refuses "SOCKET http://localhost/: $unix" fdrecv http://localhost/
+  refuses "SOCKET 5: write fd:5 for the descriptor, or ./5 for a socket's file" fdsend 5
+  refuses "SOCKET 5: write fd:5 for the descriptor, or ./5 for a socket's file" fdrecv 5
+  refuses '--allow-uid x: write a number from 0 to 4294967295' fdsend --allow-uid x ./s
 }
 
 @test "a connection of --tcp-connect is usable where it arrives" {

@@ -51,55 +51,63 @@ NEITHER="neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '\"text\"'
 }
 
 @test "an option without its value is a usage error" {
-  refuses '--timeout: 1 required T missing (see rpc-call --help)' rpc-call :1 ping -t
-  refuses '--connect-timeout: 1 required T missing (see rpc-call --help)' \
+  refuses '--timeout needs a value (see rpc-call --help)' rpc-call :1 ping -t
+  refuses '--connect-timeout needs a value (see rpc-call --help)' \
     rpc-call :1 ping --connect-timeout
 }
 
 @test "a duration that is none is a usage error" {
   local text
   for text in 5x -1s nan inf 1e99 s 1ss '1 s' 0x10; do
-    refuses "duration, on $text: write 250ms, 2s, 1m or 1h" rpc-call -t "$text" :1 ping
+    refuses "--timeout $text: write a duration such as 250ms, 2s, 1m or 1h" rpc-call -t "$text" :1 ping
   done
-  refuses "duration, on '': write 250ms, 2s, 1m or 1h" rpc-call --connect-timeout '' :1 ping
+  refuses "--connect-timeout '': write a duration such as 250ms, 2s, 1m or 1h" rpc-call --connect-timeout '' :1 ping
+}
+
+@test "an option's error names its long form" {
+  local size='write a size such as 64KiB or 16MiB, at most 128MiB'
+  refuses "--max-frame 1x: $size" rpc-call --max-frame 1x :1 ping
+  refuses "--max-frame 1GiB: $size" rpc-call --max-frame 1GiB :1 ping
+  refuses '--timeout is given more than once (see rpc-call --help)' rpc-call -t 1 -t 2 :1 ping
 }
 
 @test "a number out of range is a usage error that names the range" {
-  refuses '--pipeline: Value 0 not in range 1 to 1000000 (see rpc-call --help)' \
+  refuses '--pipeline 0: write a number from 1 to 1000000' \
     rpc-call --pipeline 0 :1 echo -
-  refuses '--pipeline: Value x not in range 1 to 1000000 (see rpc-call --help)' \
+  refuses '--pipeline x: write a number from 1 to 1000000' \
     rpc-call --pipeline x :1 echo -
 }
 
 @test "a --retry that is no number of retries is a usage error that a person can read" {
   tool rpc-call :1 ping --retry
-  expect_match 2 '' 'rpc-call: --retry: 1 required N.{,30} missing \(see rpc-call --help\)'
-  tool rpc-call --retry -1 :1 ping
-  expect_match 2 '' 'rpc-call: --retry: .{1,70} \(see rpc-call --help\)'
-  tool rpc-call --retry x :1 ping
-  expect_match 2 '' 'rpc-call: --retry: .{1,70} \(see rpc-call --help\)'
+  expect_match 2 '' 'rpc-call: --retry needs a value \(see rpc-call --help\)'
+  refuses '--retry -1: write a number from 0 to 1000000' rpc-call --retry -1 :1 ping
+  refuses '--retry x: write a number from 0 to 1000000' rpc-call --retry x :1 ping
 }
 
 @test "--pretty and --compact exclude each other" {
-  refuses '--pretty excludes --compact (see rpc-call --help)' rpc-call --pretty --compact :1 ping
+  refuses '--pretty does not go with --compact (see rpc-call --help)' rpc-call --pretty --compact :1 ping
 }
 
 @test "an address that is none is a usage error that says what is wrong" {
-  local forms='(write host:port, :port, /path, @name, fd:N)'
-  refuses "address, on nope: no port $forms" rpc-call nope ping
-  refuses "address, on '': no port $forms" rpc-call '' ping
-  refuses "address, on [::1]: no port $forms" rpc-call '[::1]' ping
-  refuses 'address, on ::1:80: an IPv6 address is written in brackets, [::1]:port' \
+  refuses "nope: no port: write nope:PORT, or ./nope for a socket's file" rpc-call nope ping
+  refuses "8080: write :8080 for the port, or ./8080 for a socket's file" rpc-call 8080 ping
+  refuses "run/s: write ./run/s for a socket's file" rpc-call run/s ping
+  refuses 'http://h:80/x: write h:80, without http://' rpc-call http://h:80/x ping
+  refuses 'https://h: write h:PORT, without https://' rpc-call https://h ping
+  refuses "'': write host:port, :port, /path, @name or fd:N" rpc-call '' ping
+  refuses '[::1]: no port: write [::1]:PORT' rpc-call '[::1]' ping
+  refuses '::1:80: an IPv6 address is written in brackets, [::1]:port' \
     rpc-call ::1:80 ping
-  refuses 'address, on :65536: the port is a number from 0 to 65535' rpc-call :65536 ping
-  refuses 'address, on host:: the port is a number from 0 to 65535' rpc-call host: ping
-  refuses "address, on '': a socket's path has 1 to 107 bytes" rpc-call unix: ping
-  refuses "address, on '': an abstract name has 1 to 107 bytes" rpc-call @ ping
-  refuses "address, on fd:x: fd: is followed by a descriptor's number" rpc-call fd:x ping
-  refuses 'address, on exec:: exec: is followed by a command' rpc-call exec: ping
+  refuses ':65536: the port is a number from 0 to 65535' rpc-call :65536 ping
+  refuses 'host:: the port is a number from 0 to 65535' rpc-call host: ping
+  refuses "'': a socket's path has 1 to 107 bytes" rpc-call unix: ping
+  refuses "'': an abstract name has 1 to 107 bytes" rpc-call @ ping
+  refuses "fd:x: fd: is followed by a descriptor's number" rpc-call fd:x ping
+  refuses 'exec:: exec: is followed by a command' rpc-call exec: ping
   local long
   printf -v long '/%0107d' 0
-  refuses "address, on $long: a socket's path has 1 to 107 bytes" rpc-call "$long" ping
+  refuses "$long: a socket's path has 1 to 107 bytes" rpc-call "$long" ping
 }
 
 # Params.
@@ -173,16 +181,16 @@ NEITHER="neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '\"text\"'
 }
 
 @test "what begins as JSON and is none is told what is wrong with it" {
-  refuses 'params, on {"a":: not valid JSON: misplaced or missing punctuation' \
+  refuses 'params, on {"a":: not valid JSON: misplaced or missing punctuation at column 6, the end' \
     rpc-call :1 echo '{"a":'
-  refuses 'params, on [1,]: not valid JSON: misplaced or missing punctuation' rpc-call :1 echo '[1,]'
-  refuses 'params, on "x: not valid JSON: a string is not closed' rpc-call :1 echo '"x'
-  refuses 'params, on "\x": not valid JSON: invalid escape in a string' rpc-call :1 echo '"\x"'
-  refuses 'params, on [] []: not valid JSON: something follows the value' rpc-call :1 echo '[] []'
+  refuses 'params, on [1,]: not valid JSON: misplaced or missing punctuation at column 4' rpc-call :1 echo '[1,]'
+  refuses 'params, on "x: not valid JSON: a string is not closed at column 1' rpc-call :1 echo '"x'
+  refuses 'params, on "\x": not valid JSON: invalid escape in a string at column 1' rpc-call :1 echo '"\x"'
+  refuses 'params, on [] []: not valid JSON: something follows the value at column 4' rpc-call :1 echo '[] []'
 }
 
 @test "what stands behind := must be JSON" {
-  refuses 'params, on a:=x: not JSON behind := (misplaced or missing punctuation)' \
+  refuses 'params, on a:=x: not JSON behind := (unknown word at column 1)' \
     rpc-call :1 echo a:=x
   refuses 'params, on a:=: not JSON behind := (empty)' rpc-call :1 echo a:=
 }
@@ -273,8 +281,7 @@ NEITHER="neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '\"text\"'
 }
 
 @test "an --ok that is no number is a usage error" {
-  tool rpc-call :1 ping --ok x
-  expect_match 2 '' 'rpc-call: .*--ok.*x \(see rpc-call --help\)'
+  refuses '--ok x: write a number from -2147483648 to 2147483647' rpc-call :1 ping --ok x
 }
 
 @test "--list prints the methods, one a line" {
@@ -403,15 +410,15 @@ NEITHER="neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '\"text\"'
   local number
   for number in 3 4 5 6 7 9; do
     tool bash -c "rpc-call fd:$number echo 1 $number>&-"
-    expect 2 '' "rpc-call: descriptor, on fd:$number: it is not open"
+    expect 2 '' "rpc-call: fd:$number: the descriptor is not open"
   done
-  local why='it is not open for reading and writing'
+  local why='the descriptor is not open for reading and writing'
   tool bash -c 'rpc-call fd:7 echo 1 7</dev/null'
-  expect 2 '' "rpc-call: descriptor, on fd:7: $why"
+  expect 2 '' "rpc-call: fd:7: $why"
   tool bash -c 'rpc-call fd:7 echo 1 7>/dev/null'
-  expect 2 '' "rpc-call: descriptor, on fd:7: $why"
+  expect 2 '' "rpc-call: fd:7: $why"
   tool bash -c 'rpc-call fd:0 echo 1 <&-'
-  expect 2 '' "rpc-call: descriptor, on fd:0: $why"
+  expect 2 '' "rpc-call: fd:0: $why"
 }
 
 # Servers that are not there, and those that come later.
@@ -560,11 +567,11 @@ rpc-call: connected, on ./s'
 @test "a reply that is no JSON broke the protocol" {
   start_server ./s 'reply:nonsense' 'reply:' $'reply:{"out":"echo","result":"\x01"}'
   tool rpc-call ./s echo
-  expect 4 '' 'rpc-call: call, on ./s: reply: invalid JSON: unknown word'
+  expect 4 '' 'rpc-call: call, on ./s: reply: invalid JSON: unknown word at column 1'
   tool rpc-call ./s echo
   expect 4 '' 'rpc-call: call, on ./s: reply: invalid JSON: empty'
   tool rpc-call ./s echo
-  expect 4 '' 'rpc-call: call, on ./s: reply: invalid JSON: a control character in a string'
+  expect 4 '' 'rpc-call: call, on ./s: reply: invalid JSON: a control character in a string at column 25'
 }
 
 @test "JSON that is no reply broke the protocol" {
@@ -653,7 +660,7 @@ rpc-call: connected, on ./s'
   start_worker
   tool rpc-call ./w echo - <<<$'1\nx\n\n4'
   expect 1 $'1\nnull\nnull\n4' \
-    'rpc-call: params, line 2: not JSON: misplaced or missing punctuation
+    'rpc-call: params, line 2: not JSON: unknown word at column 1
 rpc-call: params, line 3: not JSON: empty'
 }
 
@@ -853,7 +860,7 @@ rpc-call: params, line 3: not JSON: empty'
   tool rpc-call --jsonrpc ./w odd - <<<$'[1]\n2\nx\n[4]\n{"a":5}\nnull\n"s"\n [8]'
   expect 1 $'[1]\nnull\nnull\nnull\n{"a":5}\nnull\nnull\n[8]' \
     'rpc-call: params, line 2: JSON-RPC has only objects and arrays for params
-rpc-call: params, line 3: not JSON: misplaced or missing punctuation
+rpc-call: params, line 3: not JSON: unknown word at column 1
 rpc-call: odd, on ./w, line 4: exit status 7
 rpc-call: params, line 7: JSON-RPC has only objects and arrays for params'
   tool rpc-call --jsonrpc --full ./w odd - <<<$'[1]\n2\n[4]'

@@ -70,10 +70,29 @@ Usage: rpc-master \[-l ADDR\].* -- COMMAND \[ARG\.\.\.\].*--pidfile PATH .*' ''
     rpc-master -n 2 rpc-worker --text
 }
 
+@test "an option's error names its long form" {
+  refuses '--pass foo: write connection, listener or queue' rpc-master -p foo -- rpc-worker
+  refuses '--balance foo: write round-robin, least or hash' rpc-master -b foo -- rpc-worker
+  refuses "--listen 80: write :80 for the port, or ./80 for a socket's file" \
+    rpc-master -l 80 -- rpc-worker
+}
+
+@test "a word that is no socket's name is a usage error that says what to write" {
+  local option
+  for option in --join --control; do
+    refuses "$option :90: write the path of a socket, such as ./name.sock, or @name" \
+      rpc-master "$option" :90 -- rpc-worker
+    refuses "$option sock: write the path of a socket, such as ./sock, or @name" \
+      rpc-master "$option" sock -- rpc-worker
+    refuses "$option 90: write the path of a socket, such as ./90, or @name" \
+      rpc-master "$option" 90 -- rpc-worker
+  done
+}
+
 @test "one place to listen on is not named twice" {
-  refuses 'listen, on 127.0.0.1:18500: named twice' \
+  refuses '127.0.0.1:18500 is named twice: nobody can listen in two ways at one place' \
     rpc-master -l :18500 -l 127.0.0.1:18500 -- rpc-worker
-  refuses 'listen, on ./s: named twice' rpc-master -l :0 -l :0 -j ./s -c ./s -- rpc-worker
+  refuses './s is named twice: nobody can listen in two ways at one place' rpc-master -l :0 -l :0 -j ./s -c ./s -- rpc-worker
 }
 
 @test "a pidfile that another master has written is left alone" {
@@ -91,10 +110,10 @@ Usage: rpc-master \[-l ADDR\].* -- COMMAND \[ARG\.\.\.\].*--pidfile PATH .*' ''
 }
 
 @test "an option without its value does not take it from behind --" {
-  refuses '--listen: 1 required ADDR missing (see rpc-master --help)' rpc-master -l -- rpc-worker
-  refuses '--pidfile: 1 required PATH missing (see rpc-master --help)' \
+  refuses '--listen needs a value (see rpc-master --help)' rpc-master -l -- rpc-worker
+  refuses '--pidfile needs a value (see rpc-master --help)' \
     rpc-master --pidfile -- rpc-worker
-  refuses '--backoff: 1 required MIN:MAX missing (see rpc-master --help)' \
+  refuses '--backoff needs a value (see rpc-master --help)' \
     rpc-master --backoff -- rpc-worker
 }
 
@@ -107,7 +126,7 @@ Usage: rpc-master \[-l ADDR\].* -- COMMAND \[ARG\.\.\.\].*--pidfile PATH .*' ''
 @test "a number out of range is a usage error that names the range" {
   local value
   for value in -1 4097 many; do
-    refuses "--workers: Value $value not in range 0 to 4096 (see rpc-master --help)" \
+    refuses "--workers $value: write a number from 0 to 4096" \
       rpc-master -n "$value" -- rpc-worker
   done
   refuses '--workers 0 needs --join PATH' rpc-master -n 0 -- rpc-worker
@@ -117,26 +136,26 @@ Usage: rpc-master \[-l ADDR\].* -- COMMAND \[ARG\.\.\.\].*--pidfile PATH .*' ''
 @test "a --max-connections that is no number of connections is a usage error that a person can read" {
   local value
   for value in 0 -1 many; do
-    tool rpc-master --max-connections "$value" -- rpc-worker
-    expect_match 2 '' 'rpc-master: --max-connections: .{1,70} \(see rpc-master --help\)'
+    refuses "--max-connections $value: write a number from 1 to 100000000" \
+      rpc-master --max-connections "$value" -- rpc-worker
   done
 }
 
 @test "a duration that is none is a usage error" {
-  refuses 'duration, on x: write 250ms, 2s, 1m or 1h' rpc-master --ready-timeout x -- rpc-worker
-  refuses 'duration, on x: write 250ms, 2s, 1m or 1h' rpc-master --drain-timeout x -- rpc-worker
+  refuses '--ready-timeout x: write a duration such as 250ms, 2s, 1m or 1h' rpc-master --ready-timeout x -- rpc-worker
+  refuses '--drain-timeout x: write a duration such as 250ms, 2s, 1m or 1h' rpc-master --drain-timeout x -- rpc-worker
 }
 
 @test "a --backoff that is no range is a usage error" {
-  refuses 'range, on 1s: write MIN:MAX, as in 100ms:10s' rpc-master --backoff 1s -- rpc-worker
-  refuses 'range, on 2s:1s: the first exceeds the second' rpc-master --backoff 2s:1s -- rpc-worker
-  refuses 'duration, on x: write 250ms, 2s, 1m or 1h' rpc-master --backoff x:1s -- rpc-worker
-  refuses "duration, on '': write 250ms, 2s, 1m or 1h" rpc-master --backoff 1s: -- rpc-worker
+  refuses '--backoff 1s: write MIN:MAX, as in 100ms:10s' rpc-master --backoff 1s -- rpc-worker
+  refuses '--backoff 2s:1s: the first exceeds the second' rpc-master --backoff 2s:1s -- rpc-worker
+  refuses '--backoff x: write a duration such as 250ms, 2s, 1m or 1h' rpc-master --backoff x:1s -- rpc-worker
+  refuses "--backoff '': write a duration such as 250ms, 2s, 1m or 1h" rpc-master --backoff 1s: -- rpc-worker
 }
 
 @test "a --handshake that is none is a usage error" {
   tool rpc-master --handshake half -- rpc-worker
-  expect 2 '' 'rpc-master: option, on half: write one of full, none'
+  expect 2 '' 'rpc-master: --handshake half: write full or none'
 }
 
 @test "--max-connections needs the full handshake, and the error says why" {
@@ -145,8 +164,8 @@ Usage: rpc-master \[-l ADDR\].* -- COMMAND \[ARG\.\.\.\].*--pidfile PATH .*' ''
 }
 
 @test "an --allow-uid that is no number is a usage error" {
-  tool rpc-master --allow-uid root -- rpc-worker
-  expect_match 2 '' 'rpc-master: .*--allow-uid.*root.* \(see rpc-master --help\)'
+  refuses '--allow-uid root: write a number from 0 to 4294967295' \
+    rpc-master --allow-uid root -- rpc-worker
 }
 
 @test "an address that other hosts can reach needs --public, and the error says so" {

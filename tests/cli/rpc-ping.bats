@@ -184,7 +184,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
 @test "with -J an address that can't be reached has a summary too" {
   summary_of() {
-    printf '{"type":"summary","address":"%s","sent":0,"received":0,"errors":0,"late":0,"loss_percent":null,"duration_ms":0.000,"rtt_ms":null}' "$1"
+    printf '{"type":"summary","address":"%s","sent":0,"received":0,"duplicates":0,"errors":0,"late":0,"loss_percent":null,"duration_ms":0.000,"rtt_ms":null}' "$1"
   }
   address=$(closed_address)
   tool rpc-ping -J -c 1 "$address"
@@ -260,11 +260,31 @@ rpc-ping: connect, on ./none.sock: No such file or directory (until the deadline
   [ "$status" -eq 4 ]
   [ "$(count_lines '^1 sent, 0 received, 100% loss')" -eq 1 ]
   [ "$stderr" = "rpc-ping: call, on $address: a reply of 1347703880 bytes exceeds the limit of 1048576" ]
-  serve --unasked
-  tool rpc-ping "$address"
+}
+
+@test "a reply that is to no probe breaks the protocol: status 4" {
+  local bodies
+  bodies=$(for body in '{"out":"pong","result":""}' '{"out":"x","result":1}'; do
+    frame "$body"
+  done | od -An -v -tx1 | tr -d ' \n')
+  start_server ./s "bytes:$bodies"
+  tool rpc-ping -s 0 ./s
   [ "$status" -eq 4 ]
   [ "$(count_lines '^1 sent, 1 received, 0% loss')" -eq 1 ]
-  [ "$stderr" = "rpc-ping: call, on $address: a reply that nobody asked for" ]
+  [ "$stderr" = "rpc-ping: call, on ./s: a reply that nobody asked for" ]
+}
+
+@test "pongs that come twice are marked and counted, as in ping" {
+  serve --unasked
+  tool rpc-ping -c 3 -i 0.01 "$address"
+  [ "$status" -eq 0 ]
+  [ "$(count_lines '^pong from .*: seq=[1-3] time=[0-9.]+ ms$')" -eq 3 ]
+  [ "$(count_lines '^pong from .*: seq=[1-3] time=[0-9.]+ ms \(DUP!\)$')" -ge 2 ]
+  [ "$(count_lines '^3 sent, 3 received, \+[23] duplicates, 0% loss')" -eq 1 ]
+  [ "$stderr" = "" ]
+  tool rpc-ping -J -c 3 -i 0.01 "$address"
+  [ "$(jq -s 'map(select(.type == "pong")) | length' <<<"$output")" -eq 3 ]
+  [ "$(jq -s '(map(select(.type == "duplicate")) | length) == .[-1].duplicates' <<<"$output")" = true ]
 }
 
 @test "a connection that ended is opened again" {
@@ -381,21 +401,21 @@ rpc-ping: connect, on $address: Connection refused (until the deadline)"
 
 @test "what cannot be understood is a usage error" {
   refuses 'no ADDR (see rpc-ping --help)' rpc-ping
-  refuses 'address, on nonsense: no port (write host:port, :port, /path, @name, fd:N)' \
+  refuses 'nonsense: no port: write nonsense:PORT, or ./nonsense for a socket'\''s file' \
     rpc-ping nonsense
   refuses 'unknown option --nope (see rpc-ping --help)' rpc-ping --nope :1
-  refuses '--count, on 0: write a number from 1 to 9223372036854775807' rpc-ping -c 0 :1
-  refuses '--count, on x: write a number from 1 to 9223372036854775807' rpc-ping -c x :1
-  refuses '--in-flight, on 0: write a number from 1 to 65536' rpc-ping -P 0 :1
-  refuses '--connections, on 70000: write a number from 1 to 65536' rpc-ping -C 70000 :1
-  refuses '--size, on 1048513: write a number from 0 to 1048512' rpc-ping -s 1048513 :1
-  refuses '--rate, on 0: write a number from 0.001 to 10000000' rpc-ping --rate 0 :1
-  refuses '--fail-loss, on 101: write a number from 0 to 100' rpc-ping --fail-loss 101 :1
-  refuses '--fail-rtt, on 5ms: write p99:5ms, avg:1ms or max:1s' rpc-ping --fail-rtt 5ms :1
-  refuses "round-trip time, on 'p101': write p50, p99.9, avg or max" rpc-ping --fail-rtt p101:1 :1
-  refuses 'duration, on x: write 250ms, 2s, 1m or 1h' rpc-ping --fail-rtt p99:x :1
-  refuses 'duration, on x: write 250ms, 2s, 1m or 1h' rpc-ping -i x :1
-  refuses 'duration, on -1: write 250ms, 2s, 1m or 1h' rpc-ping -W -1 :1
+  refuses '--count 0: write a number from 1 to 9223372036854775807' rpc-ping -c 0 :1
+  refuses '--count x: write a number from 1 to 9223372036854775807' rpc-ping -c x :1
+  refuses '--in-flight 0: write a number from 1 to 65536' rpc-ping -P 0 :1
+  refuses '--connections 70000: write a number from 1 to 65536' rpc-ping -C 70000 :1
+  refuses '--size 1048513: write a number from 0 to 1048512' rpc-ping -s 1048513 :1
+  refuses '--rate 0: write a number from 0.001 to 10000000' rpc-ping --rate 0 :1
+  refuses '--fail-loss 101: write a number from 0 to 100' rpc-ping --fail-loss 101 :1
+  refuses '--fail-rtt 5ms: write p99:5ms, avg:1ms or max:1s' rpc-ping --fail-rtt 5ms :1
+  refuses '--fail-rtt p101: write p50, p99.9, avg or max' rpc-ping --fail-rtt p101:1 :1
+  refuses '--fail-rtt x: write a duration such as 250ms, 2s, 1m or 1h' rpc-ping --fail-rtt p99:x :1
+  refuses '--interval x: write a duration such as 250ms, 2s, 1m or 1h' rpc-ping -i x :1
+  refuses '--timeout -1: write a duration such as 250ms, 2s, 1m or 1h' rpc-ping -W -1 :1
   refuses 'in-flight, on reconnect: a connection has one probe then' rpc-ping --reconnect -P 2 :1
   refuses "connect, on fd:7: a descriptor can't be connected again, so it has one connection" \
     rpc-ping --reconnect fd:7 7<>/dev/null
@@ -405,14 +425,14 @@ rpc-ping: connect, on $address: Connection refused (until the deadline)"
   local number
   for number in 3 5 9; do
     tool bash -c "rpc-ping -c 1 fd:$number $number>&-"
-    expect 2 '' "rpc-ping: descriptor, on fd:$number: it is not open"
+    expect 2 '' "rpc-ping: fd:$number: the descriptor is not open"
   done
   tool bash -c 'rpc-ping -c 1 fd:7 7</dev/null'
-  expect 2 '' 'rpc-ping: descriptor, on fd:7: it is not open for reading and writing'
+  expect 2 '' 'rpc-ping: fd:7: the descriptor is not open for reading and writing'
 }
 
 @test "paces exclude each other, except -f and -i" {
-  local why='pace, on -A, -f, -i, --rate: only -f and -i go together'
+  local why='of --adaptive, --flood, --interval and --rate only --flood and --interval go together'
   refuses "$why" rpc-ping -A -i 1 :1
   refuses "$why" rpc-ping -A -f :1
   refuses "$why" rpc-ping -f --rate 5 :1

@@ -25,7 +25,7 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
   tool rpc-worker --help
   local option
   for option in -l,--listen --stdio -m,--method -C,--concurrency --timeout --idle-timeout \
-    --max-frame --framing --credits --env --text --public --allow-uid -v,--verbose -q,--quiet -V,--version -h,--help; do
+    --max-frame --max-memory --framing --credits --env --text --public --allow-uid -v,--verbose -q,--quiet -V,--version -h,--help; do
     [[ $output == *"  $option "* ]] || differs 0 "$option" ''
   done
   expect_match 0 '.*' ''
@@ -46,9 +46,9 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
 }
 
 @test "an option without its value is a usage error" {
-  refuses '--listen: 1 required ADDR missing (see rpc-worker --help)' rpc-worker -l
-  refuses '--method: 1 required NAME=CMD missing (see rpc-worker --help)' rpc-worker -l :0 -m
-  refuses '--timeout: 1 required T missing (see rpc-worker --help)' rpc-worker -l :0 --timeout
+  refuses '--listen needs a value (see rpc-worker --help)' rpc-worker -l
+  refuses '--method needs a value (see rpc-worker --help)' rpc-worker -l :0 -m
+  refuses '--timeout needs a value (see rpc-worker --help)' rpc-worker -l :0 --timeout
 }
 
 @test "without anything to serve it says what there could be" {
@@ -58,34 +58,37 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
 }
 
 @test "an --allow-uid that is no number is a usage error" {
-  tool rpc-worker -l :0 --allow-uid root
-  expect_match 2 '' 'rpc-worker: .*--allow-uid.*root.* \(see rpc-worker --help\)'
+  refuses '--allow-uid root: write a number from 0 to 4294967295' rpc-worker -l :0 --allow-uid root
 }
 
 @test "a duration that is none is a usage error" {
   local option
   for option in --timeout --idle-timeout --frame-timeout --write-timeout --drain-timeout; do
-    refuses 'duration, on 5x: write 250ms, 2s, 1m or 1h' rpc-worker -l :0 "$option" 5x
+    refuses "$option 5x: write a duration such as 250ms, 2s, 1m or 1h" rpc-worker -l :0 "$option" 5x
   done
 }
 
 @test "a number out of range is a usage error that names the range" {
-  refuses '--concurrency: Value 0 not in range 1 to 1000000 (see rpc-worker --help)' \
+  refuses '--concurrency 0: write a number from 1 to 1000000' \
     rpc-worker -l :0 -C 0
-  refuses '--concurrency: Value many not in range 1 to 1000000 (see rpc-worker --help)' \
+  refuses '--concurrency many: write a number from 1 to 1000000' \
     rpc-worker -l :0 -C many
-  refuses '--credits: Value 0 not in range 1 to 10000000 (see rpc-worker --help)' \
+  refuses '--credits 0: write a number from 1 to 10000000' \
     rpc-worker -l :0 --credits 0
 }
 
 @test "a size that is none is a usage error" {
-  tool rpc-worker -l :0 --max-frame big
-  expect_match 2 '' 'rpc-worker: --max-frame: big .* \(see rpc-worker --help\)'
+  refuses '--max-frame big: write a size such as 64KiB or 16MiB, at most 128MiB' \
+    rpc-worker -l :0 --max-frame big
+  refuses '--max-memory big: write a size such as 64MiB or 2GiB, at least 64KiB' \
+    rpc-worker -l :0 --max-memory big
+  refuses '--max-memory 1000: write a size such as 64MiB or 2GiB, at least 64KiB' \
+    rpc-worker -l :0 --max-memory 1000
 }
 
 @test "a method is written NAME=CMD" {
-  refuses 'option, on x: write NAME=CMD' rpc-worker -l :0 -m x
-  refuses 'option, on =cat: write NAME=CMD' rpc-worker -l :0 -m =cat
+  refuses '--method x: write NAME=CMD' rpc-worker -l :0 -m x
+  refuses '--method =cat: write NAME=CMD' rpc-worker -l :0 -m =cat
 }
 
 @test "a method's name is given once" {
@@ -94,17 +97,17 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
 }
 
 @test "a framing that is none is a usage error that names those that there are" {
-  refuses 'option, on x: write one of auto, length, lines' rpc-worker -l :0 --framing x
-  refuses '--framing: 1 required WHAT missing (see rpc-worker --help)' rpc-worker -l :0 --framing
+  refuses '--framing x: write auto, length or lines' rpc-worker -l :0 --framing x
+  refuses '--framing needs a value (see rpc-worker --help)' rpc-worker -l :0 --framing
 }
 
 @test "options that can mean nothing are usage errors" {
-  refuses 'method, on a: no command' rpc-worker -l :0 -m a=
-  refuses "--env, on 'A=B': write the name of a variable alone" rpc-worker -l :0 --env A=B
-  refuses '--pool requires --coprocess (see rpc-worker --help)' rpc-worker -l :0 --pool 2
+  refuses '--method a=: no command behind the =' rpc-worker -l :0 -m a=
+  refuses "--env A=B: write the name of a variable alone" rpc-worker -l :0 --env A=B
+  refuses '--pool needs --coprocess (see rpc-worker --help)' rpc-worker -l :0 --pool 2
   refuses '--threads 4 needs --concurrency 4 or more: each thread runs a call' \
     rpc-worker -l :0 --threads 4 -C 1
-  refuses 'duration, on 0.0000001ms: shorter than a nanosecond' \
+  refuses '--timeout 0.0000001ms: shorter than a nanosecond' \
     rpc-worker -l :0 --timeout 0.0000001ms
   HANDOFF_CHANNEL_FD=x refuses 'HANDOFF_CHANNEL_FD, on x: no number of a descriptor' rpc-worker
 }
@@ -137,8 +140,19 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
   ((port != second && port > 0))
 }
 
+@test "an option's error names its long form" {
+  refuses '--max-requests x: write N or N,JITTER' rpc-worker -l :0 --max-requests x
+  refuses '--max-requests 0: write 1 or more' rpc-worker -l :0 --max-requests 0
+  refuses '--wake x: write one or all' rpc-worker -l :0 --wake x
+  refuses "--forward 80: write :80 for the port, or ./80 for a socket's file" \
+    rpc-worker -l :0 -f x=80
+  refuses '--forward x: write NAME=ADDR' rpc-worker -l :0 -f x
+  refuses '--coprocess x: write NAME=CMD' rpc-worker -l :0 -k x
+  refuses '--join :90: write the path of a socket, such as ./name.sock, or @name' rpc-worker -j :90
+}
+
 @test "an address that is none is a usage error" {
-  refuses 'address, on :x: the port is a number from 0 to 65535' rpc-worker -l :x
+  refuses '--listen :x: the port is a number from 0 to 65535' rpc-worker -l :x
   refuses "listen, on exec:cat: a command can't be listened on" rpc-worker -l exec:cat
 }
 
@@ -411,13 +425,14 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
 @test "output that is no JSON is an error" {
   start_worker -m 'garbage=echo hello' -m 'two=echo []; echo []' -m 'bytes=printf "\"\377\""'
   local why="the command's output is not JSON:"
+  local remedy='(rpc-worker --text takes it as a string)'
   tool rpc-call ./w garbage
-  expect 1 '' "rpc-call: garbage, on ./w: $why misplaced or missing punctuation"
+  expect 1 '' "rpc-call: garbage, on ./w: $why unknown word at column 1 $remedy"
   tool rpc-call ./w two
-  expect 1 '' "rpc-call: two, on ./w: $why something follows the value"
+  expect 1 '' "rpc-call: two, on ./w: $why something follows the value at line 2, column 1 $remedy"
   tool rpc-call --full ./w bytes
-  expect 1 "{\"out\":\"error\",\"result\":{\"code\":-32001,\"message\":\"$why invalid UTF-8\"}}" \
-    "rpc-call: bytes, on ./w: $why invalid UTF-8"
+  expect 1 "{\"out\":\"error\",\"result\":{\"code\":-32001,\"message\":\"$why invalid UTF-8 at column 2 $remedy\"}}" \
+    "rpc-call: bytes, on ./w: $why invalid UTF-8 at column 2 $remedy"
   stop_worker
 }
 

@@ -52,7 +52,7 @@ def only(*models: str, because: str):
 
 # What is said of connections: to whoever reads from the clients.
 OF_SESSIONS = ("--max-frame", "--framing", "--timeout", "--idle-timeout", "--frame-timeout",
-               "--write-timeout")
+               "--write-timeout", "--max-memory")
 
 
 def passing(*options: str, command=()) -> list[str]:

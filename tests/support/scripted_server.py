@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """A server that misbehaves as it is told.
 
-usage: scripted_server.py [--late] ADDRESS ACTION...
+usage: scripted_server.py [--late] [--greeting JSON] ADDRESS ACTION...
 
 ADDRESS is 127.0.0.1:PORT or a path. Each request, on whatever connection, takes the next action;
 the last one is repeated:
@@ -14,8 +14,9 @@ the last one is repeated:
     silent       nothing
 
 The action `deaf`, alone, accepts nobody, and lets one connection more fill the backlog. With
---late the address is bound at once and listened on only after USR1. What has happened is said on
-stderr: "bound, on ADDRESS", then "ready, on ADDRESS".
+--late the address is bound at once and listened on only after USR1. With --greeting each connection
+begins with a frame that has this body. What has happened is said on stderr: "bound, on ADDRESS",
+then "ready, on ADDRESS", and "greeted" for each greeting.
 """
 import signal
 import socket
@@ -59,7 +60,10 @@ class Script:
             return self.actions.pop(0) if len(self.actions) > 1 else self.actions[0]
 
 
-def serve(connection, script):
+def serve(connection, script, greeting):
+    if greeting:
+        connection.sendall(struct.pack("<I", len(greeting)) + greeting)
+        say("greeted")
     while True:
         header = read_exactly(connection, 4)
         if header is None or read_exactly(connection, struct.unpack("<I", header)[0]) is None:
@@ -81,7 +85,13 @@ def serve(connection, script):
 def main():
     words = sys.argv[1:]
     late = words[0] == "--late"
-    address, *actions = words[1:] if late else words
+    if late:
+        words.pop(0)
+    greeting = b""
+    if words[0] == "--greeting":
+        greeting = words[1].encode()
+        del words[:2]
+    address, *actions = words
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     listener, name = bind(address)
     say("bound, on " + name)
@@ -98,7 +108,7 @@ def main():
     script = Script(actions)
     while True:
         connection, _ = listener.accept()
-        threading.Thread(target=serve, args=(connection, script), daemon=True).start()
+        threading.Thread(target=serve, args=(connection, script, greeting), daemon=True).start()
 
 
 main()

@@ -644,6 +644,28 @@ class Dying(ForwardTest):
             self.assertEqual(client.receive(), {"out": "x", "result": number})
         self.assertEqual(len(backend.connections), 1)
 
+    def test_a_second_reply_without_an_id_is_no_answer_to_the_next_call(self):
+        replies = [handoff.frame(json.dumps({"out": "x", "result": result}).encode())
+                   for result in ("first", "again", "second")]
+        self.scripted_server("bytes:" + (replies[0] + replies[1]).hex(), "bytes:" + replies[2].hex())
+        server = self.forwarder("-f", f"x={self.path()}")
+        client = self.open(server)
+        for result in ("first", "second"):
+            self.assertEqual(client.result("x"), result)
+
+    def test_a_connection_on_which_the_backend_replies_without_a_call_is_given_up(self):
+        backend = self.backend()
+        client = self.open(self.forwarder("-f", f"x={self.path()}"))
+        for number in range(3):
+            client.send("x", number)
+            request = backend.take()
+            request.connection.settimeout(handoff.PATIENCE)
+            request.connection.sendall(2 * handoff.frame(
+                json.dumps({"out": "x", "result": number}).encode()))
+            self.assertEqual(client.receive(), {"out": "x", "result": number})
+            self.assertEqual(request.connection.recv(1), b"")
+        self.assertEqual(len(backend.connections), 3)
+
     def test_a_connection_that_the_backend_closes_when_idle_is_not_missed(self):
         backend = self.worker("--idle-timeout", "30ms", "-m", "x=echo 1")
         server = self.forwarder("-f", f"x={self.path()}")

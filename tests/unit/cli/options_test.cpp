@@ -115,9 +115,9 @@ TEST_CASE("a server's descriptor must be open, for reading and writing") {
   handoff::Pipe pipe = handoff::make_pipe();
   for (handoff::Fd* end : {&pipe.read_end, &pipe.write_end}) {
     const std::string text = word(*end);
-    CHECK(problem(text) == "descriptor, on " + text + ": it is not open for reading and writing");
+    CHECK(problem(text) == text + ": the descriptor is not open for reading and writing");
     end->reset();
-    CHECK(problem(text) == "descriptor, on " + text + ": it is not open");
+    CHECK(problem(text) == text + ": the descriptor is not open");
   }
 }
 
@@ -138,10 +138,10 @@ TEST_CASE("a duration that is none is refused with how it is written") {
                            "0x10", "1d", "1e99", "1e999", "1,5s"}) {
     CAPTURE(text);
     CHECK(thrown_by<InvalidArgument>([&] { parse_duration(text); }).what() ==
-          "duration, on " + std::string(text) + ": write 250ms, 2s, 1m or 1h");
+          std::string(text) + ": write a duration such as 250ms, 2s, 1m or 1h");
   }
   CHECK(thrown_by<InvalidArgument>([&] { parse_duration(""); }).what() ==
-        std::string("duration, on '': write 250ms, 2s, 1m or 1h"));
+        std::string("'': write a duration such as 250ms, 2s, 1m or 1h"));
 }
 
 TEST_CASE("a duration of a century fits, and a longer one is refused") {
@@ -159,27 +159,28 @@ TEST_CASE("a range that is none is refused with what is wrong") {
   const auto problem = [](const char* text) {
     return std::string(thrown_by<InvalidArgument>([&] { parse_duration_range(text); }).what());
   };
-  CHECK(problem("1s") == "range, on 1s: write MIN:MAX, as in 100ms:10s");
+  CHECK(problem("1s") == "1s: write MIN:MAX, as in 100ms:10s");
   CHECK(problem("").ends_with(": write MIN:MAX, as in 100ms:10s"));
-  CHECK(problem("2s:1s") == "range, on 2s:1s: the first exceeds the second");
-  CHECK(problem("x:1s") == "duration, on x: write 250ms, 2s, 1m or 1h");
-  CHECK(problem("1s:") == "duration, on '': write 250ms, 2s, 1m or 1h");
-  CHECK(problem("1s:2s:3s") == "duration, on 2s:3s: write 250ms, 2s, 1m or 1h");
+  CHECK(problem("2s:1s") == "2s:1s: the first exceeds the second");
+  CHECK(problem("x:1s") == "x: write a duration such as 250ms, 2s, 1m or 1h");
+  CHECK(problem("1s:") == "'': write a duration such as 250ms, 2s, 1m or 1h");
+  CHECK(problem("1s:2s:3s") == "2s:3s: write a duration such as 250ms, 2s, 1m or 1h");
 }
 
 TEST_CASE("NAME=VALUE is split at its first equals sign") {
   using Pair = std::pair<std::string, std::string>;
-  CHECK(split_name_value("a=b", "NAME=CMD") == Pair("a", "b"));
-  CHECK(split_name_value("a=b=c", "NAME=CMD") == Pair("a", "b=c"));
-  CHECK(split_name_value("a=", "NAME=CMD") == Pair("a", ""));
+  CHECK(split_name_value("--method", "a=b", "NAME=CMD") == Pair("a", "b"));
+  CHECK(split_name_value("--method", "a=b=c", "NAME=CMD") == Pair("a", "b=c"));
+  CHECK(split_name_value("--method", "a=", "NAME=CMD") == Pair("a", ""));
 }
 
 TEST_CASE("what is not NAME=VALUE is refused with the form") {
   for (const char* text : {"a", "", "=b"}) {
     CAPTURE(text);
-    CHECK(
-        std::string(thrown_by<InvalidArgument>([&] { split_name_value(text, "NAME=CMD"); }).what())
-            .ends_with(": write NAME=CMD"));
+    CHECK(std::string(thrown_by<InvalidArgument>([&] {
+                        split_name_value("--method", text, "NAME=CMD");
+                      }).what())
+              .ends_with(": write NAME=CMD"));
   }
 }
 
@@ -319,6 +320,30 @@ TEST_CASE("a failure whose remedy is known says it") {
         "`ss -lptx` names it)\n");
   CHECK(said_by({}, 125, throwing(handoff::SystemError(EMFILE, "open", "x"))) ==
         "tool: open, on x: Too many open files (raise the limit with `ulimit -n`)\n");
+}
+
+TEST_CASE("a budget of memory is a number of bytes, with a unit or without") {
+  const auto limit_of = [](const std::string& size) {
+    CommandLine line({"--max-memory", size});
+    Tool tool("tool", line.argc(), line.argv());
+    handoff::SessionLimits limits;
+    add_session_options(tool, limits);
+    tool.parse();
+    return limits.memory->limit();
+  };
+  CHECK(limit_of("256MiB") == std::size_t{256} << 20);
+  CHECK(limit_of("1G") == std::size_t{1} << 30);
+  CHECK(limit_of("65536") == std::size_t{1} << 16);
+  for (const char* wrong : {"0", "65535", "1GB1", "-1", "much", "129TiB"}) {
+    CAPTURE(wrong);
+    const std::string said = said_by({"--max-memory", wrong}, 2, [](Tool& tool) {
+      handoff::SessionLimits limits;
+      add_session_options(tool, limits);
+      tool.parse();
+      return handoff::ExitCode::done;
+    });
+    CHECK(said.find("--max-memory") != std::string::npos);
+  }
 }
 
 TEST_CASE("an option that is not understood is one line that names --help") {

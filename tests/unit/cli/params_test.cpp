@@ -60,8 +60,12 @@ TEST_CASE("keys and texts are quoted as JSON") {
   CHECK(params({"a:b=c"}) == R"({"a:b":"c"})");
 }
 
-TEST_CASE("bytes that are no UTF-8 become a replacement character") {
-  CHECK(params({"a=\xff"}) == "{\"a\":\"\xef\xbf\xbd\"}");
+TEST_CASE("bytes that are no UTF-8 are refused, and not replaced") {
+  for (const std::string word : {"a=\xff", "\xff=a", "a\xc3"}) {
+    CAPTURE(word);
+    CHECK(problem({word}).ends_with(": write it in UTF-8, for JSON has nothing else"));
+    CHECK(problem({"b=1", word}).ends_with(": write it in UTF-8, for JSON has nothing else"));
+  }
 }
 
 TEST_CASE("a word that is neither JSON nor a member is refused with the forms that there are") {
@@ -89,12 +93,16 @@ TEST_CASE("a key that is given twice is refused") {
 }
 
 TEST_CASE("a word that begins like JSON is refused with what is wrong with it") {
-  CHECK(problem({"{\"a\":"}) ==
-        "params, on {\"a\":: not valid JSON: misplaced or missing punctuation");
-  CHECK(problem({"\"x"}) == "params, on \"x: not valid JSON: a string is not closed");
-  CHECK(problem({"[] []"}) == "params, on [] []: not valid JSON: something follows the value");
-  CHECK(problem({"\"a\"=1"}).ends_with(": not valid JSON: something follows the value"));
-  CHECK(problem({std::string(100, '[')}).ends_with(": not valid JSON: nested too deeply"));
+  CHECK(
+      problem({"{\"a\":"}) ==
+      "params, on {\"a\":: not valid JSON: misplaced or missing punctuation at column 6, the end");
+  CHECK(problem({"\"x"}) == "params, on \"x: not valid JSON: a string is not closed at column 1");
+  CHECK(problem({"[] []"}) ==
+        "params, on [] []: not valid JSON: something follows the value at column 4");
+  CHECK(
+      problem({"\"a\"=1"}).ends_with(": not valid JSON: something follows the value at column 4"));
+  CHECK(problem({std::string(100, '[')})
+            .ends_with(": not valid JSON: nested too deeply at column 64"));
 }
 
 TEST_CASE("what stands behind := is refused when it is no JSON") {

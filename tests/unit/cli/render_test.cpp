@@ -59,6 +59,19 @@ TEST_CASE("raw keeps a zero byte of a string") {
   CHECK(render_json(R"("a\u0000b")", Rendering::raw) == std::string("a\0b", 3));
 }
 
+TEST_CASE("on a terminal characters that could command it are escaped, and elsewhere they stay") {
+  using handoff::Output;
+  constexpr const char* kJson = "[\"\x7F\xC2\x9B\"]";
+  CHECK(render_json(kJson, Rendering::compact, Output::terminal) == R"(["\u007f\u009b"])");
+  CHECK(render_json(kJson, Rendering::pretty, Output::terminal) == "[\n  \"\\u007f\\u009b\"\n]");
+  CHECK(render_json(kJson, Rendering::raw, Output::terminal) == R"(["\u007f\u009b"])");
+  CHECK(render_json(kJson, Rendering::compact, Output::other) == kJson);
+}
+
+TEST_CASE("a raw string is given as it is to a terminal, too") {
+  CHECK(render_json(R"("\u001b[1m")", Rendering::raw, handoff::Output::terminal) == "\x1B[1m");
+}
+
 TEST_CASE("a document as deep as a frame may have it is rendered") {
   const std::string deep = std::string(64, '[') + std::string(64, ']');
   CHECK(render_json(deep, Rendering::compact) == deep);

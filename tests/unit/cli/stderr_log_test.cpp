@@ -72,6 +72,14 @@ TEST_CASE("a line begins with the tool's name, unless it is a plain one") {
   CHECK(take(pipe.read_end.get()) == "tool: wrong\nas it is\n");
 }
 
+TEST_CASE("a text of a log is one line, and commands no terminal") {
+  Pipe pipe = make_pipe();
+  StderrLog log("tool", pipe.write_end.get());
+  log.error("it said: one\ntwo \x1B[2J\r\xC2\x9B \xFF");
+  log.plain("a\nb");
+  CHECK(take(pipe.read_end.get()) == "tool: it said: one\\ntwo \\x1b[2J\\r\\u009b \\xff\na\\nb\n");
+}
+
 TEST_CASE("a full pipe is not waited for; the next line follows one with the number of dropped") {
   const test::DescriptorCheck check;
   FullPipe pipe;

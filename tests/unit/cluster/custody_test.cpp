@@ -55,6 +55,17 @@ TEST_CASE("a master that holds next to nothing takes a message under any limit")
   CHECK_FALSE(custody.has_room());
 }
 
+TEST_CASE("bytes that came with connections are limited as descriptors are") {
+  Reactor reactor;
+  Custody custody(reactor, 1);
+  const Custody::Hold most(custody, 2, 0, Custody::kMaxUnread - 1);
+  CHECK(custody.has_room());
+  Custody::Hold one(custody, 1, 0, 1);
+  CHECK_FALSE(custody.has_room());
+  one = Custody::Hold();
+  CHECK(custody.has_room());
+}
+
 TEST_CASE("those that wait for room are woken one at a time, in their order") {
   Reactor reactor;
   Custody custody(reactor, 18);

@@ -428,5 +428,38 @@ TEST_CASE("a worker without room for a request holds up nobody") {
   CHECK(cluster.queue.counts().waiting == 0);
 }
 
+TEST_CASE("a call whose connection has as many executed as it may is passed over") {
+  Cluster cluster;
+  ScriptedWorker& worker = cluster.join(10);
+  const auto gate = std::make_shared<CallGate>();
+  std::list<KeptCall> calls;
+  for (const char* method : {"first", "second", "third"}) {
+    calls.emplace_back(method).call.gate = gate;
+    cluster.queue.submit(calls.back());
+  }
+  cluster.submit("other");
+  cluster.turn();
+  CHECK(worker.take() == "first");
+  CHECK(worker.take() == "other");
+  CHECK(worker.take() == "nothing");
+  SUBCASE("until one of them is answered") {
+    worker.reply(worker.tickets.front(), "1");
+  }
+  SUBCASE("until it may have more") {
+    gate->allow(2);
+  }
+  SUBCASE("until one of them is cancelled") {
+    cluster.queue.cancel(calls.front());
+  }
+  cluster.turn();
+  CHECK(worker.take() == "second");
+  CHECK(worker.take() == "nothing");
+  gate->allow(0);
+  cluster.queue.cancel(*std::next(calls.begin()));
+  cluster.turn();
+  CHECK(worker.take() == "nothing");
+  for (KeptCall& call : calls) cluster.queue.cancel(call);
+}
+
 }  // namespace
 }  // namespace handoff

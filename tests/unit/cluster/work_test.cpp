@@ -68,6 +68,23 @@ TEST_CASE("bytes aside that are fewer than was said are an error") {
   CHECK_THROWS_AS(work.take_read(), ProtocolError);
 }
 
+TEST_CASE("more bytes than one connection may bring are refused before they are read") {
+  Work work = work_with(std::string(channel::kMaxRead + 1, 'x'));
+  CHECK(work.unread() == channel::kMaxRead + 1);
+  CHECK_THROWS_AS(work.to_connection(channel::kMaxRead), ProtocolError);
+  CHECK(work.to_connection(channel::kMaxRead + 1).read.size() == channel::kMaxRead + 1);
+}
+
+TEST_CASE("a file that has no memory for its bytes is not sound") {
+  Work work = work_with(std::string(channel::kMaxRead + 1, 'x'));
+  CHECK(work.is_sound());
+  const std::size_t size = std::size_t{129} << 20;
+  SharedMemory sparse = make_memory_to_read("sparse", size);
+  work.aside = std::move(sparse.file);
+  work.aside_size = size;
+  CHECK_FALSE(work.is_sound());
+}
+
 TEST_CASE("as many connections go in a message as fit, and always one") {
   std::deque<Work> works;
   for (int i = 0; i < 40; ++i) works.push_back(work_with(""));

@@ -92,48 +92,56 @@ TEST_CASE("the text of an address is that address") {
   }
 }
 
-TEST_CASE("an address without a port is refused") {
-  const std::string why = ": no port (write host:port, :port, /path, @name, fd:N)";
-  CHECK(refusal("localhost") == "address, on localhost" + why);
-  CHECK(refusal("[::1]") == "address, on [::1]" + why);
-  CHECK(refusal("") == "address, on ''" + why);
+TEST_CASE("an address without a port is refused with what to write") {
+  CHECK(refusal("localhost") ==
+        "localhost: no port: write localhost:PORT, or ./localhost for a socket's file");
+  CHECK(refusal("[::1]") == "[::1]: no port: write [::1]:PORT");
+  CHECK(refusal("") == "'': write host:port, :port, /path, @name or fd:N");
+  CHECK(refusal("8080") == "8080: write :8080 for the port, or ./8080 for a socket's file");
+  CHECK(refusal("run/s") == "run/s: write ./run/s for a socket's file");
+}
+
+TEST_CASE("a URL is refused with the address that it has") {
+  CHECK(refusal("http://localhost:80") ==
+        "http://localhost:80: write localhost:80, without http://");
+  CHECK(refusal("https://h/a:b") == "https://h/a:b: write h:PORT, without https://");
+  CHECK(refusal("http://[::1]/") == "http://[::1]/: write [::1]:PORT, without http://");
 }
 
 TEST_CASE("an IPv6 address without brackets is refused") {
   const std::string why = ": an IPv6 address is written in brackets, [::1]:port";
-  CHECK(refusal("::1:80") == "address, on ::1:80" + why);
-  CHECK(refusal("[::1]80") == "address, on [::1]80" + why);
-  CHECK(refusal("[::1:80") == "address, on [::1:80" + why);
+  CHECK(refusal("::1:80") == "::1:80" + why);
+  CHECK(refusal("[::1]80") == "[::1]80" + why);
+  CHECK(refusal("[::1:80") == "[::1:80" + why);
 }
 
 TEST_CASE("a port that is no number from 0 to 65535 is refused") {
   for (const std::string text : {"h:", ":", "h:65536", "h:-1", "h:+1", "h:80x", "h: 80", "h:http",
                                  "h:0x50", "h:99999999999999999999"}) {
-    CHECK(refusal(text) == "address, on " + text + ": the port is a number from 0 to 65535");
+    CHECK(refusal(text) == text + ": the port is a number from 0 to 65535");
   }
 }
 
 TEST_CASE("a descriptor that is no number is refused") {
   for (const std::string text : {"fd:", "fd:-1", "fd:x", "fd:3x", "fd:4294967296"}) {
-    CHECK(refusal(text) == "address, on " + text + ": fd: is followed by a descriptor's number");
+    CHECK(refusal(text) == text + ": fd: is followed by a descriptor's number");
   }
 }
 
 TEST_CASE("an empty command is refused") {
-  CHECK(refusal("exec:") == "address, on exec:: exec: is followed by a command");
+  CHECK(refusal("exec:") == "exec:: exec: is followed by a command");
 }
 
 TEST_CASE("a name that a Unix address has no room for is refused") {
   const std::string path = "/" + std::string(106, 'p');
   CHECK(Address::parse(path).name == path);
-  CHECK(refusal(path + "p") == "address, on " + path + "p: a socket's path has 1 to 107 bytes");
-  CHECK(refusal("unix:") == "address, on '': a socket's path has 1 to 107 bytes");
+  CHECK(refusal(path + "p") == path + "p: a socket's path has 1 to 107 bytes");
+  CHECK(refusal("unix:") == "'': a socket's path has 1 to 107 bytes");
 
   const std::string name(107, 'n');
   CHECK(Address::parse("@" + name).name == name);
-  CHECK(refusal("@" + name + "n") ==
-        "address, on " + name + "n: an abstract name has 1 to 107 bytes");
-  CHECK(refusal("@") == "address, on '': an abstract name has 1 to 107 bytes");
+  CHECK(refusal("@" + name + "n") == name + "n: an abstract name has 1 to 107 bytes");
+  CHECK(refusal("@") == "'': an abstract name has 1 to 107 bytes");
 }
 
 TEST_CASE("a numeric host is resolved without a look-up") {

@@ -163,7 +163,7 @@ TEST_CASE("anything else is no process and descriptor") {
     CAPTURE(text);
     CHECK_THROWS_AS(parse_process_descriptor(text), InvalidArgument);
   }
-  CHECK_THROWS_WITH(parse_process_descriptor("1"), "process, on 1: write PID:FD, as in 1234:5");
+  CHECK_THROWS_WITH(parse_process_descriptor("1"), "1: write PID:FD, as in 1234:5");
 }
 
 }  // namespace

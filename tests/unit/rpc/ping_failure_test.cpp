@@ -96,10 +96,73 @@ TEST_CASE_FIXTURE(PingTest, "what is no pong with the params that were sent is a
   CHECK(recorder.troubles.empty());
 }
 
-TEST_CASE_FIXTURE(PingTest, "a reply that nobody asked for breaks the protocol") {
+TEST_CASE_FIXTURE(PingTest,
+                  "a pong that comes once more is counted, and does not shift the others") {
   server.set_answer([](PingServer& peer, const std::string& params, int number) {
     PingServer::pong(peer, params, number);
     return PingServer::pong(peer, params, number);
+  });
+  PingOptions wanted = options(3);
+  SUBCASE("on one connection") {}
+  SUBCASE("with many under way") {
+    wanted.in_flight = 3;
+  }
+  SUBCASE("with params too short for a number") {
+    wanted.size = 1;
+  }
+  SUBCASE("with a connection for each probe") {
+    wanted.reconnect = true;
+  }
+  SUBCASE("after the server was waited for") {
+    wanted.wait_until_up = true;
+  }
+  const PingResult& result = run(wanted);
+  CHECK(result.verdict == Verdict::answered);
+  CHECK(result.statistics.received() == 3);
+  CHECK(result.statistics.duplicates() >= 2);
+  CHECK(result.statistics.loss_percent() == 0);
+  CHECK(result.statistics.errors() == 0);
+  CHECK(recorder.pongs.size() == 3);
+  CHECK(recorder.duplicates.size() == result.statistics.duplicates());
+  CHECK(recorder.troubles.empty());
+}
+
+TEST_CASE_FIXTURE(PingTest,
+                  "a pong that comes long after the next ones is a duplicate of its own") {
+  std::string first;
+  server.set_answer([&first](PingServer& peer, const std::string& params, int number) {
+    if (number == 0) first = params;
+    PingServer::pong(peer, params, number);
+    if (number == 2) PingServer::pong(peer, first, number);
+    return true;
+  });
+  const PingResult& result = run(options(4));
+  CHECK(result.statistics.received() == 4);
+  CHECK(recorder.duplicates == std::vector<std::uint64_t>{1});
+}
+
+TEST_CASE_FIXTURE(PingTest, "pongs in another order are received or late, and no duplicates") {
+  std::vector<std::string> held;
+  server.set_answer([&held](PingServer& peer, const std::string& params, int) {
+    held.push_back(params);
+    if (held.size() == 3) {
+      for (const int i : {1, 0, 2}) peer.reply(R"("pong")", held[static_cast<std::size_t>(i)]);
+    }
+    return true;
+  });
+  PingOptions wanted = options(3);
+  wanted.in_flight = 3;
+  const PingResult& result = run(wanted);
+  CHECK(result.statistics.received() == 2);
+  CHECK(recorder.late == std::vector<std::uint64_t>{1});
+  CHECK(recorder.duplicates.empty());
+}
+
+TEST_CASE_FIXTURE(PingTest, "a reply that nobody asked for breaks the protocol") {
+  server.set_answer([](PingServer& peer, const std::string& params, int number) {
+    PingServer::pong(peer, params, number);
+    peer.reply(R"("pong")", R"("of another")");
+    return true;
   });
   PingOptions wanted = options(0, Pace::interval);
   wanted.interval = 1h;

@@ -84,6 +84,7 @@ class PingRecorder final : public PingObserver {
   std::vector<std::pair<std::uint64_t, std::string>> lost;
   std::vector<std::pair<std::uint64_t, std::string>> errors;
   std::vector<std::uint64_t> late;
+  std::vector<std::uint64_t> duplicates;
   std::vector<std::string> waits;
   std::vector<std::string> troubles;
   int starts = 0;
@@ -105,6 +106,9 @@ class PingRecorder final : public PingObserver {
     errors.emplace_back(seq, problem);
   }
   void on_late(const PingResult&, std::uint64_t seq, Duration) override { late.push_back(seq); }
+  void on_duplicate(const PingResult&, std::uint64_t seq, Duration) override {
+    duplicates.push_back(seq);
+  }
   void on_waiting(std::string_view text) override { waits.emplace_back(text); }
   void on_trouble(std::string_view text) override { troubles.emplace_back(text); }
   void on_detail(std::string_view) override {}

@@ -124,6 +124,31 @@ TEST_CASE_FIXTURE(ReportTest, "without a reply there are no times") {
         "3 sent, 0 received, +1 errors, 100% loss, time 2003ms\n");
 }
 
+TEST_CASE_FIXTURE(ReportTest, "a pong that comes once more is marked, and counted in the footer") {
+  PingReport report(options());
+  PingResult result = result_of({2ms}, 1);
+  result.statistics.add_duplicate();
+  result.statistics.add_duplicate();
+  result.statistics.add_error();
+  report.on_duplicate(result, 1, 2ms);
+  CHECK(out == "pong from 127.0.0.1:8080: seq=1 time=2.00 ms (DUP!)\n");
+  report.print_summary(result);
+  CHECK(out.find("\n2 sent, 1 received, +2 duplicates, +1 errors, 50% loss, time 2003ms\n") !=
+        std::string::npos);
+}
+
+TEST_CASE_FIXTURE(ReportTest, "in JSON, a pong that comes once more has a type of its own") {
+  PingReportOptions wanted = options();
+  wanted.json = true;
+  PingReport report(std::move(wanted));
+  PingResult result = result_of({2ms});
+  result.statistics.add_duplicate();
+  report.on_duplicate(result, 1, 2ms);
+  report.print_summary(result);
+  CHECK(out.starts_with(R"({"type":"duplicate","address":"127.0.0.1:8080","seq":1,"rtt_ms":2.0)"));
+  CHECK(out.find(R"("received":1,"duplicates":1,"errors":0,)") != std::string::npos);
+}
+
 TEST_CASE_FIXTURE(ReportTest, "an address that was never pinged has no footer") {
   PingReport report(options());
   report.print_summary(PingResult());
@@ -137,9 +162,11 @@ TEST_CASE_FIXTURE(ReportTest, "in JSON, an address that was never pinged has a s
   PingResult result;
   result.address = "./none";
   report.print_summary(result);
-  CHECK(out == R"({"type":"summary","address":"./none","sent":0,"received":0,"errors":0,"late":0,)"
-               R"("loss_percent":null,"duration_ms":0.000,"rtt_ms":null})"
-               "\n");
+  CHECK(
+      out ==
+      R"({"type":"summary","address":"./none","sent":0,"received":0,"duplicates":0,"errors":0,"late":0,)"
+      R"("loss_percent":null,"duration_ms":0.000,"rtt_ms":null})"
+      "\n");
 }
 
 TEST_CASE_FIXTURE(ReportTest, "JSON lines") {
@@ -157,7 +184,7 @@ TEST_CASE_FIXTURE(ReportTest, "JSON lines") {
   CHECK(text.find(R"({"type":"lost","address":"127.0.0.1:8080","seq":2,"reason":"say \"why\"",)") !=
         std::string::npos);
   CHECK(text.ends_with(
-      R"({"type":"summary","address":"127.0.0.1:8080","sent":1,"received":1,"errors":0,"late":0,)"
+      R"({"type":"summary","address":"127.0.0.1:8080","sent":1,"received":1,"duplicates":0,"errors":0,"late":0,)"
       R"("loss_percent":0,"duration_ms":2003.000,"rtt_ms":{"min":2.000000,"avg":2.000000,)"
       R"("max":2.000000,"mdev":0.000000,"ewma":2.000000,"p50":2.000000,"p90":2.000000,)"
       R"("p99":2.000000,"p99.9":2.000000}})"

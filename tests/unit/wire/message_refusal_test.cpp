@@ -25,11 +25,11 @@ void check_refused_everywhere(std::string_view value, std::optional<std::string_
     const BadRequest bad = bodies.refuse(body);
     CHECK(bad.code == ErrorCode::parse_error);
     CHECK(bad.id.empty());
-    if (why) CHECK(bad.message == *why);
+    if (why) CHECK(bad.message.starts_with(std::string(*why) + " at "));
   }
   const auto problem = json_problem(text);
   CHECK(problem.has_value());
-  if (why && problem) CHECK(*problem == *why);
+  if (why && problem) CHECK(problem->starts_with(std::string(*why) + " at "));
 }
 
 TEST_CASE("a body that is no object is an invalid request") {
@@ -120,8 +120,8 @@ TEST_CASE("invalid UTF-8 is refused wherever it stands") {
     check_refused_everywhere("\"a" + std::string(bytes) + "\"", "invalid UTF-8");
   }
   test::Bodies bodies;
-  CHECK(bodies.refuse("{\"in\":\"m\",\"\xFF\":1}").message == "invalid UTF-8");
-  CHECK(bodies.refuse("{\"in\":\"\xFF\"}").message == "invalid UTF-8");
+  CHECK(bodies.refuse("{\"in\":\"m\",\"\xFF\":1}").message.starts_with("invalid UTF-8 at column "));
+  CHECK(bodies.refuse("{\"in\":\"\xFF\"}").message.starts_with("invalid UTF-8 at column "));
   CHECK(bodies.refuse("{\"in\":\"m\"}\xFF").code == ErrorCode::parse_error);
 }
 
@@ -212,21 +212,23 @@ TEST_CASE("nesting to the limit is accepted, one more is refused") {
   constexpr std::size_t kLimit = frame::kMaxDepth;
   // The envelope counts, also for what is to stand in one.
   CHECK(json_problem(test::nested(kLimit - 1)) == std::nullopt);
-  CHECK(json_problem(test::nested(kLimit)) == "nested too deeply");
+  CHECK(json_problem(test::nested(kLimit)) == "nested too deeply at column 64");
   test::Bodies bodies;
   const auto request = [](const std::string& params) {
     return R"({"in":"m","params":)" + params + "}";
   };
   CHECK(bodies.accept(request(test::nested(kLimit - 1))).params == test::nested(kLimit - 1));
-  CHECK(bodies.refuse(request(test::nested(kLimit))).message == "nested too deeply");
+  CHECK(bodies.refuse(request(test::nested(kLimit)))
+            .message.starts_with("nested too deeply at column "));
   const std::string objects = test::repeat(R"({"a":)", kLimit - 1);
   CHECK(bodies.accept(request(objects + "1" + std::string(kLimit - 1, '}'))).method == "m");
-  CHECK(bodies.refuse(request(objects + "{}" + std::string(kLimit - 1, '}'))).message ==
-        "nested too deeply");
-  CHECK(bodies.refuse(R"({"in":"m","x":)" + test::nested(kLimit) + "}").message ==
-        "nested too deeply");
+  CHECK(bodies.refuse(request(objects + "{}" + std::string(kLimit - 1, '}')))
+            .message.starts_with("nested too deeply at column "));
+  CHECK(bodies.refuse(R"({"in":"m","x":)" + test::nested(kLimit) + "}")
+            .message.starts_with("nested too deeply at column "));
   CHECK(bodies.refuse(test::nested(kLimit)).message == "a request is an object");
-  CHECK(bodies.refuse(test::nested(kLimit + 1)).message == "nested too deeply");
+  CHECK(
+      bodies.refuse(test::nested(kLimit + 1)).message.starts_with("nested too deeply at column "));
   // It is depth that is limited, not their number.
   CHECK(json_problem("[" + test::repeat("[],", 1000) + "[]]") == std::nullopt);
 }
@@ -239,8 +241,8 @@ TEST_CASE("a hundred thousand brackets are refused") {
     CHECK(bodies.refuse(R"({"in":"m","params":)" + many).code == ErrorCode::parse_error);
     CHECK(json_problem(many).has_value());
   }
-  CHECK(bodies.refuse(R"({"in":"m","params":)" + test::nested(100'000) + "}").message ==
-        "nested too deeply");
+  CHECK(bodies.refuse(R"({"in":"m","params":)" + test::nested(100'000) + "}")
+            .message.starts_with("nested too deeply at column "));
 }
 
 }  // namespace

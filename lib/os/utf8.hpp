@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+namespace handoff {
+
+/// The first character of a text in UTF-8.
+struct Utf8Character {
+  char32_t code_point = 0;
+  std::size_t size = 0;  ///< in bytes; 0 when the text does not begin with valid UTF-8
+};
+
+/// Decodes as RFC 3629 has it: overlong forms and surrogates are invalid. An empty text gives
+/// size 0.
+Utf8Character first_utf8_character(std::string_view text);
+
+bool is_utf8(std::string_view text);
+
+}  // namespace handoff

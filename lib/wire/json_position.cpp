@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+#include "wire/json_position.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <string_view>
+
+#include "os/utf8.hpp"
+
+namespace handoff {
+namespace {
+
+std::size_t invalid_utf8_in(std::string_view text) {
+  std::size_t at = 0;
+  while (const std::size_t size = first_utf8_character(text.substr(at)).size) at += size;
+  return at;
+}
+
+/// Where the strings of a text are, which need not be valid.
+struct Strings {
+  std::size_t last_quote = 0;                              ///< that opens one
+  std::size_t control_character = std::string_view::npos;  ///< the first in one
+};
+
+Strings strings_in(std::string_view text) {
+  Strings found;
+  bool is_inside = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '"') {
+      is_inside = !is_inside;
+      if (is_inside) found.last_quote = i;
+    } else if (is_inside && text[i] == '\\') {
+      ++i;
+    } else if (is_inside && static_cast<unsigned char>(text[i]) < ' ') {
+      found.control_character = std::min(found.control_character, i);
+    }
+  }
+  return found;
+}
+
+std::size_t offset_of(const JsonReader& reader, JsonProblem problem) {
+  const std::string_view text = reader.text();
+  switch (problem) {
+    case JsonProblem::utf8: return invalid_utf8_in(text);
+    case JsonProblem::unclosed_string: return strings_in(text).last_quote;
+    case JsonProblem::control_character:
+      return std::min(strings_in(text).control_character, text.size());
+    default: return reader.offset();
+  }
+}
+
+bool begins_character(char byte) {
+  return (static_cast<unsigned char>(byte) & 0xC0U) != 0x80U;
+}
+
+}  // namespace
+
+std::string explain(const JsonReader& reader, JsonProblem problem) {
+  const std::string_view what = describe(problem);
+  if (problem == JsonProblem::none || problem == JsonProblem::empty) return std::string(what);
+  const std::string_view text = reader.text();
+  const std::size_t offset = offset_of(reader, problem);
+  const std::string_view before = text.substr(0, offset);
+  const std::string_view line_start = before.substr(before.rfind('\n') + 1);
+  const auto line = 1 + std::count(before.begin(), before.end(), '\n');
+  const auto column = 1 + std::count_if(line_start.begin(), line_start.end(), begins_character);
+  return fmt::format("{} at {}column {}{}", what, line > 1 ? fmt::format("line {}, ", line) : "",
+                     column, offset == text.size() ? ", the end" : "");
+}
+
+}  // namespace handoff

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+#include "wire/json_position.hpp"
+
+#include <doctest/doctest.h>
+
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "unit/wire/body.hpp"
+#include "wire/message.hpp"
+
+namespace handoff {
+namespace {
+
+TEST_CASE("what is wrong with a JSON text is said with the place where it is") {
+  const std::map<std::string_view, std::string_view> problems = {
+      {"hello", "unknown word at column 1"},
+      {"hello world", "unknown word at column 1"},
+      {"[1, nul]", "unknown word at column 5"},
+      {"[1, 02]", "invalid number at column 5"},
+      {R"({"a":1,})", "misplaced or missing punctuation at column 8"},
+      {R"({"a" 1})", "misplaced or missing punctuation at column 6"},
+      {"{'a':1}", "misplaced or missing punctuation at column 2"},
+      {R"({"a":)", "misplaced or missing punctuation at column 6, the end"},
+      {"[1", "misplaced or missing punctuation at column 3, the end"},
+      {"1 2", "something follows the value at column 3"},
+      {R"(["a", "\x"])", "invalid escape in a string at column 7"},
+      {R"({"a":"b)", "a string is not closed at column 6"},
+      {R"(["\"", "b)", "a string is not closed at column 8"},
+      {"[\"a\", \"\x01\"]", "a control character in a string at column 8"},
+      {"[\"a\xFF\"]", "invalid UTF-8 at column 4"},
+      {"[\"caf\xC3\"]", "invalid UTF-8 at column 6"},
+  };
+  for (const auto& [text, problem] : problems) {
+    CAPTURE(text);
+    CHECK(json_problem(text) == std::string(problem));
+  }
+}
+
+TEST_CASE("a text of several lines is counted in lines, and each in characters") {
+  CHECK(json_problem("{\n  \"a\": 1,\n  \"b\": x\n}") == "unknown word at line 3, column 8");
+  CHECK(json_problem("[\"\xC3\xA9\xC3\xA9\", x]") == "unknown word at column 8");
+  CHECK(json_problem("[\n") == "misplaced or missing punctuation at line 2, column 1, the end");
+}
+
+TEST_CASE("of an empty text there is no place to say") {
+  CHECK(json_problem("") == "empty");
+  CHECK(json_problem(" \n ") == "empty");
+}
+
+TEST_CASE("a nesting that is too deep is said with the bracket that was too much") {
+  CHECK(json_problem(std::string(100, '[')) == "nested too deeply at column 64");
+}
+
+TEST_CASE("the refusal of a body says where it is no JSON") {
+  test::Bodies bodies;
+  CHECK(bodies.refuse(R"({"in":"echo","params":tru})").message == "unknown word at column 23");
+  CHECK(bodies.refuse("[{\"in\":\"echo\"},\n{]").message ==
+        "misplaced or missing punctuation at line 2, column 2");
+}
+
+}  // namespace
+}  // namespace handoff
