@@ -91,6 +91,8 @@ handoff::MasterOptions parse(Tool& tool) {
                     "Kill a worker that is not ready by then (default 10s)");
   tool.add_duration("--drain-timeout", supervisor.drain_timeout,
                     "Kill a draining worker after it (default 30s)");
+  tool.add_duration("--hang-timeout", supervisor.hang_timeout,
+                    "Kill a worker that does not answer for so long (default 60s; 0: never)");
   tool.add_value(
       "--backoff", "MIN:MAX",
       [&supervisor](const std::string& text) {

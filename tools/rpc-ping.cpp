@@ -171,6 +171,7 @@ handoff::Task<void> discard_at_signal(const handoff::SignalMask& signals,
 ExitCode run(Tool& tool) {
   CommandLine line = parse(tool);
   tool.run_long(handoff::Orphans::leave);
+  std::signal(SIGTTOU, SIG_DFL);  // no server: in the background `stty tostop` stops it
   const handoff::SignalMask signals(handoff::ending_signals({SIGINT, SIGTERM, SIGHUP, SIGQUIT}),
                                     handoff::SignalMask::Until::exit);
   handoff::Reactor reactor;

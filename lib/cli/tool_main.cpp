@@ -42,6 +42,10 @@ std::string_view remedy_for(const SystemError& error) {
              "may refuse it altogether)";
     }
   }
+  if (error.error_number() == ENOEXEC) {
+    return " (it is incomplete, or for another machine, or a script whose first line names no "
+           "interpreter, as in #!/bin/sh)";
+  }
   if (error.error_number() == EMFILE) return " (raise the limit with `ulimit -n`)";
   return "";
 }
@@ -51,11 +55,12 @@ ExitCode exit_code_of(const SystemError& error) {
   return error.error_number() == ENOENT ? ExitCode::not_found : ExitCode::not_runnable;
 }
 
-ExitCode exit_code_of(const ExitStatus& status) {
-  switch (status.code) {
+/// As env(1) and others pass it on: the caller learns that the command that was named is wrong.
+ExitCode exit_code_of(int status_of_command, ExitCode otherwise) {
+  switch (status_of_command) {
     case to_int(ExitCode::not_found): return ExitCode::not_found;
     case to_int(ExitCode::not_runnable): return ExitCode::not_runnable;
-    default: return ExitCode::protocol;
+    default: return otherwise;
   }
 }
 
@@ -141,11 +146,13 @@ ExitCode run_and_report(Tool& tool, const std::string& name,
   } catch (const Unreachable& error) {
     return fail(ExitCode::unreachable, error.what());
   } catch (const CommandEnded& error) {
-    return fail(exit_code_of(error.status()), error.what());
+    return fail(exit_code_of(error.status().code, ExitCode::protocol), error.what());
   } catch (const ProtocolError& error) {
     return fail(ExitCode::protocol, error.what());
   } catch (const TimedOut& error) {
     return fail(ExitCode::timed_out, error.what());
+  } catch (const ChildFailed& error) {
+    return fail(exit_code_of(error.code(), ExitCode::failed), error.what());
   } catch (const SystemError& error) {
     return fail(exit_code_of(error), error.what(), remedy_for(error));
   } catch (const std::exception& error) {

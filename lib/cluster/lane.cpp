@@ -124,6 +124,10 @@ void Lane::post(std::function<void(Service&)> what) {
   inside_->mailbox.send([this, what = std::move(what)] { what(*inside_->service); });
 }
 
+void Lane::when_it_answers(std::function<void()> then) {
+  post([this, then = std::move(then)](Service&) { home_.send(then); });
+}
+
 void Lane::reload() {
   post([this](Service& service) {
     try {

@@ -48,6 +48,8 @@ class Lane {
   void run(Call call, std::function<void(Result)> done);
   /// Calls that on the thread.
   void post(std::function<void(Service&)> what);
+  /// Calls `then` on the main thread as soon as the thread has a moment for it.
+  void when_it_answers(std::function<void()> then);
   /// Makes the methods again.
   void reload();
   /// What is served now ends by itself: its ids are told to nobody, and 0 for them.

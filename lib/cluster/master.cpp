@@ -190,6 +190,7 @@ Task<Supervisor::CutOff> Master::run() {
     while (!successor_->is_done()) co_await successor_->progress().wait();
   }
   co_await wait_for_control();
+  if (start_failure_) throw ChildFailed(describe_hopeless(*start_failure_), start_failure_->code);
   Supervisor::CutOff cut_off = supervisor_.cut_off();
   cut_off.connections += cut_off_;
   // What waits for a successor that stops too is closed, as its own idle connections are.
@@ -328,9 +329,17 @@ void Master::handle_signal(const ReceivedSignal& signal) {
   }
 }
 
+/// Others may still join and serve, where that is allowed.
+void Master::end_if_no_worker_can_start() {
+  if (stopping_ || handed_over_ || options_.join) return;
+  start_failure_ = supervisor_.cannot_start();
+  if (start_failure_) stop_at_once();
+}
+
 /// A worker became ready or is gone.
 void Master::on_change() {
   changed_.notify_all();
+  end_if_no_worker_can_start();
   if (!accepting_ && !stopping_ && !handed_over_ && supervisor_.all_started()) begin_to_accept();
   tell_manager();
   on_room();

@@ -68,6 +68,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   ~Master();
 
   /// Until a signal has ended it and the last worker is gone. Gives what did not end in time.
+  /// Throws ChildFailed when no worker can start; see StartFailures.
   Task<Supervisor::CutOff> run();
 
   /// After run(): what this process is from now on, if it stays for the master that serves.
@@ -112,6 +113,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   void stop_asked(pid_t sender);
   void stop_at_once();
   void original_ended();
+  void end_if_no_worker_can_start();
   void begin_to_accept();
   void guard_listeners();
   std::vector<int> listener_numbers() const;
@@ -193,6 +195,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   bool cut_short_ = false;       ///< by a second signal
   bool reload_put_off_ = false;  ///< until an upgrade has failed
   std::size_t cut_off_ = 0;      ///< connections that we served ourselves
+  std::optional<ExitStatus> start_failure_;
 };
 
 }  // namespace handoff

@@ -67,6 +67,7 @@ void MasterLink::start(std::size_t credits, std::size_t calls, bool ready) {
   hello.pid = static_cast<std::uint32_t>(getpid());
   hello.credits = static_cast<std::uint32_t>(credits);
   hello.calls = static_cast<std::uint32_t>(calls);
+  hello.answers = true;
   post(channel::encode_hello(hello));
   if (ready) send_ready();
   reactor_.spawn(send_messages(shared_from_this()));
@@ -164,12 +165,17 @@ void MasterLink::handle(std::span<const char> packet, std::vector<Fd>& descripto
     case channel::Type::listener:
     case channel::Type::queue: return take_source(*message, descriptors);
     case channel::Type::requests:
-      // What else is counted goes before it.
-      if (send_queued()) send_ids(channel::Type::started, started_);
-      if (started_.empty()) send_ids(channel::Type::finished, finished_);
-      return post(channel::encode_requests(owner_.requests()));
+      return owner_.when_threads_answer([self = shared_from_this()] { self->tell_requests(); });
     default: return;  // a master sends no others
   }
+}
+
+void MasterLink::tell_requests() {
+  if (closed_) return;
+  // What else is counted goes before it.
+  if (send_queued()) send_ids(channel::Type::started, started_);
+  if (started_.empty()) send_ids(channel::Type::finished, finished_);
+  post(channel::encode_requests(owner_.requests()));
 }
 
 void MasterLink::take_source(const channel::Message& message, std::vector<Fd>& descriptors) {

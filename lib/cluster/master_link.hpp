@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -62,6 +63,8 @@ class MasterLink final : public std::enable_shared_from_this<MasterLink>, privat
     virtual void all_sent() = 0;
     /// Requests since the start.
     virtual std::uint64_t requests() const = 0;
+    /// Calls `then` as soon as no thread hangs: at once if there is only this one.
+    virtual void when_threads_answer(const std::function<void()>& then) { then(); }
 
    protected:
     ~Owner() = default;
@@ -109,6 +112,7 @@ class MasterLink final : public std::enable_shared_from_this<MasterLink>, privat
   static Task<void> send_messages(std::shared_ptr<MasterLink> self);
   void handle(std::span<const char> packet, std::vector<Fd>& descriptors);
   void take_source(const channel::Message& message, std::vector<Fd>& descriptors);
+  void tell_requests();
   void start_works(const channel::Message& message, std::vector<Fd>& descriptors);
   void post(std::string message, std::vector<Work> started = {});
   bool send_all();

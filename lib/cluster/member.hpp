@@ -9,6 +9,7 @@
 
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
+#include "cluster/answer_watch.hpp"
 #include "cluster/worker_link.hpp"
 #include "os/fd.hpp"
 #include "os/process_tree.hpp"
@@ -82,6 +83,7 @@ struct Member {
   std::optional<Alarm> alarm;        ///< the same for one that has joined, and for what is left
   Event wake;                        ///< the alarm, the end of one that has joined, or SIGCHLD
   TimePoint started = Clock::now();
+  AnswerWatch answers;
 };
 
 /// One of the places for a worker. Who is in it changes.

@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include <array>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdint>
@@ -15,6 +17,8 @@
 
 #include "async/stream.hpp"
 #include "os/error.hpp"
+#include "os/memory.hpp"
+#include "os/parse_number.hpp"
 #include "os/socket.hpp"
 #include "os/utf8.hpp"
 
@@ -64,6 +68,25 @@ class Will {
   int next_ = kFirst;
 };
 
+/// All of the file whose descriptor has this number.
+std::string read_will(std::string_view number) {
+  const auto parsed = parse_number<int>(number);
+  if (!parsed || *parsed < kFirst) {
+    throw InvalidArgument(fmt::format("{}, on {}: no number of a descriptor", kVariable, number));
+  }
+  const Fd file(*parsed);
+  std::string text;
+  std::array<char, 16 * 1024> buffer;
+  for (;;) {
+    const ssize_t size = retry([&] {
+      return pread(file.get(), buffer.data(), buffer.size(), static_cast<off_t>(text.size()));
+    });
+    if (size < 0) throw SystemError(errno, "read", fmt::format("{} {}", kVariable, number));
+    if (size == 0) return text;
+    text.append(buffer.data(), static_cast<std::size_t>(size));
+  }
+}
+
 Listener adopt(const nlohmann::json& entry) {
   Fd listener(entry.at("fd").get<int>());
   std::string text = address_from_json(entry.at("address"));
@@ -76,11 +99,11 @@ Listener adopt(const nlohmann::json& entry) {
 }  // namespace
 
 std::optional<Inheritance> Inheritance::take() {
-  const char* text = std::getenv(kVariable);
-  if (text == nullptr) return std::nullopt;
+  const char* number = std::getenv(kVariable);
+  if (number == nullptr) return std::nullopt;
   Inheritance inheritance;
   try {
-    const auto will = nlohmann::json::parse(text);
+    const auto will = nlohmann::json::parse(read_will(number));
     inheritance.channel = Fd(will.at("channel").get<int>());
     for (const auto& entry : will.at("listeners")) inheritance.listeners.push_back(adopt(entry));
     if (will.contains("join")) inheritance.join.emplace(adopt(will["join"]));
@@ -167,8 +190,10 @@ void Succession::spawn_successor(const SuccessorCommand& command, const Estate& 
   if (estate.pidfile >= 0) text["pidfile"] = will.add(estate.pidfile);
   const int original = lineage.end_for_successor();
   if (original >= 0) text["original"] = will.add(original);
+  // A variable may have 128 KiB, which many listeners exceed.
+  const Fd file = make_input_file("handoff-succession", text.dump());
   options.environment = inherited_environment();
-  options.environment.push_back(fmt::format("{}={}", kVariable, text.dump()));
+  options.environment.push_back(fmt::format("{}={}", kVariable, will.add(file.get())));
   for (std::string& variable : manager.variables()) {
     options.environment.push_back(std::move(variable));
   }

@@ -41,7 +41,9 @@ Supervisor::Supervisor(Reactor& reactor, Dispatcher& dispatcher, std::shared_ptr
       report_lost_(reactor, saying(report_, Severity::error)),
       changed_(std::move(changed)),
       has_room_(std::move(has_room)),
-      progress_(reactor) {}
+      progress_(reactor) {
+  if (options_.hang_timeout > Duration::zero()) reactor_.spawn(watch_answers());
+}
 
 Supervisor::~Supervisor() {
   if (guard_ && members_.empty()) guard_->dismiss();
@@ -99,6 +101,7 @@ Task<void> Supervisor::keep(Place& place) {
     if (place.retired) break;
     ++place.restarts;
   }
+  start_failures_.place_removed(place.number);
   places_.remove_if([&](const Place& other) { return &other == &place; });
   changed_();
 }
@@ -221,6 +224,10 @@ void Supervisor::member_ended(Member& member, const ExitStatus& status) {
     last_failure_ = fmt::format("{}: {}{}", member.name(), member.end_in_words(status),
                                 member.was_ready ? "" : ", before it was ready");
     report_(Severity::error, last_failure_);
+    const bool ended_by_itself = member.leave_reason == LeaveReason::none;
+    if (!member.was_ready && ended_by_itself && member.place != nullptr) {
+      start_failures_.ended(member.number, status);
+    }
   }
   if (Place* place = member.place) {
     place->last_exit = status.text();
@@ -261,6 +268,39 @@ Duration Supervisor::pause_after_death(Place& place, bool was_ready, Duration ag
   for (unsigned i = 0; i < place.pauses && pause < options_.backoff_max; ++i) pause *= 2;
   ++place.pauses;
   return std::min(pause, options_.backoff_max);
+}
+
+// Workers that hang.
+
+/// For as long as there is a supervisor.
+Task<void> Supervisor::watch_answers() {
+  const Duration quarter = std::max<Duration>(options_.hang_timeout / AnswerWatch::kQuarters,
+                                              std::chrono::milliseconds(1));
+  for (;;) {
+    const TimePoint due = reactor_.now() + quarter;
+    co_await reactor_.sleep_until(due);
+    const bool late = Clock::now() - due > quarter;
+    for (Member& member : members_) {
+      judge_answers(member, late ? AnswerWatch::Look::late : AnswerWatch::Look::in_time);
+    }
+  }
+}
+
+/// One that still starts has --ready-timeout, and need not answer before.
+void Supervisor::judge_answers(Member& member, AnswerWatch::Look look) {
+  const bool may_answer = member.is_ready() || member.phase == WorkerPhase::draining;
+  if (!may_answer || !member.link->open() || !member.link->answers()) return;
+  const bool hangs = member.answers.quarter_passed(look) == AnswerWatch::Verdict::hangs;
+  if (!hangs || member.link->has_unread()) return member.link->ask_whether_it_answers();
+  const std::string line = fmt::format(
+      "{}: no answer within {}, {} with {}", member.name(), in_words(options_.hang_timeout),
+      member.joined ? "left alone" : "killed", counted(member.link->held(), "connection"));
+  if (member.joined) {
+    report_joined_trouble_(line);
+  } else {
+    report_(Severity::error, line);
+  }
+  member.kill(LeaveReason::overdue);
 }
 
 // Workers that join.
@@ -492,14 +532,18 @@ void Supervisor::kill_all() {
 
 /// What it was not sent goes to others, unless all shall close what they have.
 void Supervisor::drain(Member& member, channel::Drain how) {
-  // One that accepts for itself, and does not know our messages, needs a signal to end.
-  const bool accepts = !member.link->is_full() && !dispatcher_.inheritance().empty();
-  const bool needs_signal = accepts || member.phase == WorkerPhase::starting;
+  const bool needs_signal = serves_without_channel(member) || member.phase == WorkerPhase::starting;
   if (needs_signal && !member.joined) member.child.term();
   member.enter(WorkerPhase::draining, LeaveReason::drained);
   if (how.give_back) dispatcher_.worker_left(*member.link);
   member.link->drain(how);
   member.limit(options_.drain_timeout);
+}
+
+/// One that accepts for itself, and does not know our messages, may have closed a descriptor that
+/// means nothing to it, and needs a signal to end.
+bool Supervisor::serves_without_channel(const Member& member) const {
+  return !member.joined && !member.link->is_full() && !dispatcher_.inheritance().empty();
 }
 
 std::string Supervisor::describe_overdue(const Member& member) const {
@@ -617,6 +661,7 @@ void Supervisor::worker_ready(WorkerLink& link) {
   const bool waits = member.place != nullptr && member.place->next == &member;
   member.enter(waits ? WorkerPhase::standby : WorkerPhase::serving);
   member.was_ready = true;
+  start_failures_.worker_ready();
   member.unlimit();
   report_(Severity::detail, fmt::format("{}: ready", member.name()));
   if (Place* place = member.place) {
@@ -664,11 +709,13 @@ void Supervisor::others_shall_accept(WorkerLink& link) {
 }
 
 void Supervisor::requests_told(WorkerLink& link) {
+  member_of(link).answers.answered();
   if (asked_.erase(&link) > 0 && asked_.empty()) progress_.notify_all();
 }
 
 void Supervisor::worker_closed(WorkerLink& link, const std::string& problem) {
   Member& member = member_of(link);
+  if (problem.empty() && serves_without_channel(member)) return;
   dispatcher_.worker_left(link);
   if (!problem.empty()) {
     if (member.joined) {

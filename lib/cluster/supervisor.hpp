@@ -18,6 +18,7 @@
 #include "cluster/dispatcher.hpp"
 #include "cluster/member.hpp"
 #include "cluster/report.hpp"
+#include "cluster/start_failures.hpp"
 #include "cluster/worker_link.hpp"
 #include "os/child_claim.hpp"
 #include "os/process_mark.hpp"
@@ -31,6 +32,7 @@ struct SupervisorOptions {
   Handshake handshake = Handshake::full;
   Duration ready_timeout = std::chrono::seconds(10);
   Duration drain_timeout = std::chrono::seconds(30);
+  Duration hang_timeout = std::chrono::seconds(60);  ///< 0: a worker may hang
   Duration backoff_min = std::chrono::milliseconds(100);
   Duration backoff_max = std::chrono::seconds(10);
 };
@@ -88,6 +90,11 @@ class Supervisor final : private WorkerLink::Owner {
   /// To be called at SIGCHLD.
   void children_ended();
 
+  /// How all workers end, if none can be expected to start; see StartFailures.
+  std::optional<ExitStatus> cannot_start() const {
+    return start_failures_.hopeless(places_.size());
+  }
+
   bool is_reloading() const { return reloading_; }
   /// Whether all that were added were ready. Nobody waits for those that join.
   bool all_started() const;
@@ -129,6 +136,9 @@ class Supervisor final : private WorkerLink::Owner {
   Task<bool> exits_in_time(Member& member);
   Task<void> outlast(Member& member);
   void guard_workers();
+  Task<void> watch_answers();
+  void judge_answers(Member& member, AnswerWatch::Look look);
+  bool serves_without_channel(const Member& member) const;
   Task<void> host(Member& member);
   void member_ended(Member& member, const ExitStatus& status);
   Duration pause_after_death(Place& place, bool was_ready, Duration age) const;
@@ -187,6 +197,7 @@ class Supervisor final : private WorkerLink::Owner {
   ProcessMarks marks_;
   std::optional<TreeGuard> guard_;  ///< of workers that do not notice our end
   ChildClaim spared_;
+  StartFailures start_failures_;
   bool reloading_ = false;
   Retirement retirement_ = Retirement::none;
   bool any_started_ = false;

@@ -151,6 +151,16 @@ std::uint64_t Worker::requests() const {
                          [](std::uint64_t sum, const Lane& lane) { return sum + lane.requests(); });
 }
 
+void Worker::when_threads_answer(const std::function<void()>& then) {
+  if (lanes_.empty()) return then();
+  const auto awaited = std::make_shared<std::size_t>(lanes_.size());
+  for (Lane& lane : lanes_) {
+    lane.when_it_answers([awaited, then] {
+      if (--*awaited == 0) then();
+    });
+  }
+}
+
 void Worker::give_back(LiveConnection connection) {
   if (link_) link_->give_back(Work::from(std::move(connection)));
   changed_.set();

@@ -114,6 +114,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   void master_gone() override;
   void all_sent() override { changed_.set(); }
   std::uint64_t requests() const override;
+  void when_threads_answer(const std::function<void()>& then) override;
   bool has_room() const override { return held() < options_.credits; }
   void accepted(Fd connection, const SocketAddress&) override;
   void leaves_to_others() override;

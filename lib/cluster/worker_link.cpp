@@ -212,6 +212,7 @@ std::string WorkerLink::handle(const channel::Message& message, std::vector<Fd>&
       greeted_ = true;
       credits_ = message.hello.credits;
       calls_ = message.hello.calls;
+      answers_ = message.hello.answers;
       return "";
     case channel::Type::ready: owner_.worker_ready(*this); return "";
     case channel::Type::started: return start(message.ids);
@@ -412,6 +413,15 @@ WorkerLink::Sent WorkerLink::send_messages() {
 void WorkerLink::ask_for_requests() {
   // One that does not read is not asked again and again.
   if (messages_.size() < kMaxQuestions) send_soon({channel::encode_requests(0)});
+}
+
+void WorkerLink::ask_whether_it_answers() {
+  if (open_) send_fds(channel_.get(), channel::encode_requests(0), {});
+}
+
+bool WorkerLink::has_unread() const {
+  char byte = 0;
+  return recv(channel_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
 void WorkerLink::pass_source(channel::Type type, std::vector<Fd> descriptors) {

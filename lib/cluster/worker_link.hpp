@@ -124,6 +124,13 @@ class WorkerLink final : public Recipient, public std::enable_shared_from_this<W
   void drain(channel::Drain how);
   /// Asks for its number of requests; see Owner::requests_told.
   void ask_for_requests();
+  /// Whether it has said in HELLO that it answers that question unless it hangs.
+  bool answers() const { return answers_; }
+  /// Asks it before all that is queued, and only if there is room for the question in the channel:
+  /// if there is none, it has questions enough that it has not read.
+  void ask_whether_it_answers();
+  /// Whether something that it has sent was not received yet.
+  bool has_unread() const;
 
  private:
   enum class Sent { all, blocked, closed };
@@ -181,6 +188,7 @@ class WorkerLink final : public Recipient, public std::enable_shared_from_this<W
   bool open_ = true;
   bool accepts_ = false;  ///< it has listeners
   bool greeted_ = false;
+  bool answers_ = false;
   bool draining_ = false;
   bool refusing_ = false;  ///< it had no descriptor left a moment ago
   bool sending_ = false;   ///< send_when_writable() is at work

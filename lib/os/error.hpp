@@ -39,6 +39,17 @@ class Unreachable : public std::runtime_error {
   using runtime_error::runtime_error;
 };
 
+/// A program that this process depends on can't be run, or has ended.
+class ChildFailed : public std::runtime_error {
+ public:
+  /// `code` is its exit status; see ExitStatus.
+  ChildFailed(const std::string& text, int code) : runtime_error(text), code_(code) {}
+  int code() const { return code_; }
+
+ private:
+  int code_;
+};
+
 /// A deadline passed.
 class TimedOut : public std::runtime_error {
   using runtime_error::runtime_error;

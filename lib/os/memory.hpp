@@ -14,7 +14,8 @@ namespace handoff {
 /// gets it can read it and never change it. `name` shows in /proc for those who debug.
 Fd make_sealed_file(const char* name, std::string_view bytes);
 
-/// What make_sealed_file makes, as the stdin of a program that runs on behalf of one request. Where
+/// What make_sealed_file makes, for a program that is started: the stdin of one that runs on behalf
+/// of one request, for example. Where
 /// the kernel or a seccomp profile refuses memfd_create(2), it is a file without a name in /dev/shm
 /// or /tmp, which only this user and those who get the descriptor can read. Throws SystemError.
 Fd make_input_file(const char* name, std::string_view bytes);

@@ -33,6 +33,7 @@ namespace {
 /// may not allocate.
 struct ChildPlan {
   const SpawnOptions* options;
+  std::vector<std::string> programs;  ///< the paths that are tried, in this order
   std::vector<char*> argv;
   std::vector<char*> environment;
   std::vector<std::pair<int, int>> moves;  ///< sorted by the child's number
@@ -41,8 +42,7 @@ struct ChildPlan {
   int error = 0;                           ///< why nothing was executed, as errno
 };
 
-/// What the child needs of a stack, arguments excepted: execvpe(3) copies those onto it for a
-/// script that does not name its interpreter, and the names of files.
+/// What the child needs of a stack.
 constexpr std::size_t kChildStack = 64 * 1024;
 
 constexpr std::string_view kListenPid = "LISTEN_PID=";
@@ -52,8 +52,38 @@ constexpr const char* kExecute = "exec";
 constexpr const char* kNoNewPrivileges = "set no_new_privs for";
 constexpr const char* kPlace = "place descriptors for";
 
-const char* program_of(const SpawnOptions& options) {
-  return options.path.empty() ? options.argv[0].c_str() : options.path.c_str();
+/// Where a program may be: at its own path if that has a slash, else in the folders of PATH.
+std::vector<std::string> paths_of(const std::string& name) {
+  if (name.empty() || name.find('/') != std::string::npos) return {name};
+  const char* variable = std::getenv("PATH");
+  std::string_view folders = variable == nullptr ? "/usr/local/bin:/usr/bin:/bin" : variable;
+  std::vector<std::string> paths;
+  while (true) {
+    const auto colon = folders.find(':');
+    const std::string_view folder = folders.substr(0, colon);
+    paths.push_back(fmt::format("{}/{}", folder.empty() ? "." : folder, name));
+    if (colon == std::string_view::npos) return paths;
+    folders.remove_prefix(colon + 1);
+  }
+}
+
+/// Whether the program may still be in another folder of PATH.
+bool is_elsewhere(int error) {
+  return error == ENOENT || error == ENOTDIR || error == EACCES || error == ESTALE ||
+         error == ENODEV || error == ETIMEDOUT;
+}
+
+/// As execvpe(3), but what is no program for the kernel (ENOEXEC) is not given to a shell: that
+/// would run half of a copied file, or find nothing in it and succeed. Allocates nothing, for it
+/// runs in the child. Gives errno.
+int execute_program(const ChildPlan& plan) {
+  int found = ENOENT;
+  for (const std::string& path : plan.programs) {
+    execve(path.c_str(), plan.argv.data(), plan.environment.data());
+    if (!is_elsewhere(errno)) return errno;
+    if (errno == EACCES) found = EACCES;
+  }
+  return plan.programs.size() == 1 ? errno : found;
 }
 
 /// Only getpid, no allocation: runs in the child.
@@ -75,6 +105,13 @@ bool is_target(const ChildPlan& plan, int number) {
                      [number](const auto& move) { return move.second == number; });
 }
 
+/// False. errno is EMFILE where the kernel says of an open descriptor that a number above the limit
+/// of descriptors is invalid (`for_the_number`).
+bool fail_to_move(int source, int for_the_number) {
+  if (errno == for_the_number && is_open(source)) errno = EMFILE;
+  return false;
+}
+
 bool place_descriptors(ChildPlan& plan) {
   plan.step = kPlace;
   // First those that stand in another's place out of the way, and those in their own place too: a
@@ -82,13 +119,14 @@ bool place_descriptors(ChildPlan& plan) {
   int lowest = STDERR_FILENO + 1;
   for (auto& [source, target] : plan.moves) {
     while (is_target(plan, source)) {
-      source = fcntl(source, F_DUPFD_CLOEXEC, lowest);
-      if (source < 0) return false;
+      const int moved = fcntl(source, F_DUPFD_CLOEXEC, lowest);
+      if (moved < 0) return fail_to_move(source, EINVAL);
+      source = moved;
       lowest = source + 1;
     }
   }
   for (const auto& [source, target] : plan.moves) {
-    if (dup2(source, target) < 0) return false;
+    if (dup2(source, target) < 0) return fail_to_move(source, EBADF);
   }
   // Last, all that lies between and above the places.
   unsigned int next = 0;
@@ -103,6 +141,7 @@ bool place_descriptors(ChildPlan& plan) {
 ChildPlan make_plan(const SpawnOptions& options) {
   ChildPlan plan{};
   plan.options = &options;
+  plan.programs = paths_of(options.path.empty() ? options.argv[0] : options.path);
   plan.argv = pointers_to(options.argv);
   plan.environment = pointers_to(options.environment);
   plan.moves = options.descriptors;
@@ -144,8 +183,7 @@ int execute(ChildPlan& plan) {
   sigprocmask(SIG_SETMASK, &none, nullptr);
   if (options.listen_pid) fill_listen_pid(plan);
   plan.step = kExecute;
-  execvpe(program_of(options), plan.argv.data(), plan.environment.data());
-  return errno;
+  return execute_program(plan);
 }
 
 /// Returns when the child has executed its program, or has ended. As vfork(2), but with a stack of
@@ -156,10 +194,9 @@ pid_t clone_and_execute(ChildPlan& plan, int& pidfd) {
     of_parent.error = execute(of_parent);
     return 127;
   };
-  const std::size_t size = kChildStack + plan.argv.size() * sizeof(char*);
-  const auto stack = std::make_unique_for_overwrite<std::byte[]>(size);
-  return clone(run, stack.get() + size, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &plan,
-               &pidfd);
+  const auto stack = std::make_unique_for_overwrite<std::byte[]>(kChildStack);
+  return clone(run, stack.get() + kChildStack, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD,
+               &plan, &pidfd);
 }
 
 }  // namespace
@@ -259,8 +296,7 @@ void become(const SpawnOptions& options) {
   add_listen_pid(plan);
   if (options.listen_pid) fill_listen_pid(plan);
   if (!place_descriptors(plan)) throw SystemError(errno, kPlace, options.argv[0]);
-  execvpe(program_of(options), plan.argv.data(), plan.environment.data());
-  throw SystemError(errno, kExecute, options.argv[0]);
+  throw SystemError(execute_program(plan), kExecute, options.argv[0]);
 }
 
 std::string find_program(const std::string& name) {
@@ -270,23 +306,12 @@ std::string find_program(const std::string& name) {
     if (S_ISDIR(found.st_mode)) return EACCES;
     return access(path.c_str(), X_OK) == 0 ? 0 : errno;
   };
+  const std::vector<std::string> paths = paths_of(name);
   int error = ENOENT;
-  if (name.find('/') != std::string::npos) {
-    error = check(name);
-    if (error == 0) return name;
-  } else if (!name.empty()) {
-    const char* variable = std::getenv("PATH");
-    std::string_view folders = variable == nullptr ? "/usr/local/bin:/usr/bin:/bin" : variable;
-    while (true) {
-      const auto colon = folders.find(':');
-      const std::string_view folder = folders.substr(0, colon);
-      std::string path = fmt::format("{}/{}", folder.empty() ? "." : folder, name);
-      const int problem = check(path);
-      if (problem == 0) return path;
-      if (problem == EACCES) error = EACCES;
-      if (colon == std::string_view::npos) break;
-      folders.remove_prefix(colon + 1);
-    }
+  for (const std::string& path : paths) {
+    const int problem = check(path);
+    if (problem == 0) return path;
+    if (problem == EACCES || paths.size() == 1) error = problem;
   }
   throw SystemError(error, "exec", name);
 }

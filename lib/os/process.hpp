@@ -74,10 +74,10 @@ class Child {
   ChildClaim claim_;
 };
 
-/// The only place that creates a process: as vfork, then execvpe. Returns when the child has
+/// The only place that creates a process: as vfork, then execve. Returns when the child has
 /// executed its program. Throws SystemError ("exec, on NAME: ...") when it can't be executed,
-/// with the errno that execve(2) gave; when a step before that fails, the error names that step.
-/// Call it from the main thread.
+/// with the errno that execve(2) gave: a file that is no program (ENOEXEC) is not given to a shell;
+/// when a step before that fails, the error names that step. Call it from the main thread.
 Child spawn(const SpawnOptions& options);
 
 /// A child that has ended and was reaped.

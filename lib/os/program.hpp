@@ -18,7 +18,8 @@ enum class Orphans {
 };
 
 /// Prepares this process to run until it is told to stop, whatever becomes of what it writes to:
-/// SIGPIPE and SIGXFSZ are ignored, so that a write that fails is an error and no end; the limit of
+/// SIGPIPE and SIGXFSZ are ignored, so that a write that fails is an error and no end, and SIGTTOU,
+/// so that a line on a terminal (`stty tostop`) does not stop a background job; the limit of
 /// descriptors is raised; and orphans are adopted if that is wanted. Children that spawn() starts
 /// have the defaults and the old limit. Call it before there are threads or children. Returns
 /// false, with errno, if orphans should be adopted and that is refused; all else is done then.

@@ -64,6 +64,9 @@ class Reader {
 
 constexpr std::size_t kEntrySize = 16;
 
+/// Flag of HELLO.
+constexpr std::uint16_t kAnswers = 1;
+
 /// Flags of DRAIN.
 constexpr std::uint16_t kGiveBack = 1;
 constexpr std::uint16_t kJoinAgain = 2;
@@ -112,7 +115,7 @@ bool read_entry(Reader& reader, Entry& entry) {
 }  // namespace
 
 std::string encode_hello(const Hello& hello) {
-  Writer writer(Type::hello, 0);
+  Writer writer(Type::hello, 0, hello.answers ? kAnswers : 0);
   writer.number(hello.pid);
   writer.number(hello.credits);
   writer.number(hello.calls);
@@ -174,6 +177,7 @@ std::optional<Message> decode(std::span<const char> packet) {
     message.hello.credits = reader.number<std::uint32_t>();
     if (version != kVersion) return message;
     message.hello.calls = reader.number<std::uint32_t>();
+    message.hello.answers = (flags & kAnswers) != 0;
   }
   if (version != kVersion) return std::nullopt;
   switch (message.type) {

@@ -61,6 +61,7 @@ struct Hello {
   std::uint32_t pid = 0;      ///< as the worker says; the master believes the kernel instead
   std::uint32_t credits = 0;  ///< connections that it will hold at a time
   std::uint32_t calls = 1;    ///< requests of a queue that it will have at a time
+  bool answers = false;       ///< it answers REQUESTS as long as it does not hang
 };
 
 /// Worker: a connection that it has accepted itself has a number of its own, with this bit.

@@ -45,6 +45,9 @@ struct Result {
 ///
 /// - All calls that a table of methods gets run on one thread, that of its reactor.
 /// - The handler outlives its calls, and so does what it has captured.
+/// - Under rpc-master one that keeps its thread for as long as --hang-timeout (60s by default)
+///   counts as hung, however well it computes: its worker is killed. Await Reactor::yield() now and
+///   then, or compute on a thread of your own.
 /// - An exception becomes the error -32603, and a result or `data` that is not JSON -32001.
 /// - A call ends early at its `deadline` (-32002), and when its client has left: the connection is
 ///   reset, or a Unix socket closed at the other end. The coroutine is then destroyed at the await

@@ -6,6 +6,7 @@
 //     until      waits in a loop for what never happens, each time up to the call's deadline
 //     held       waits until `release` is called, and then counts as finished
 //     counts     how many calls wait now, were begun, and have finished, in all threads
+//     blocks     keeps its thread until the process is killed
 //     raw        the text of its params is its result as it is, valid or not
 //     raw_data   the same as the data of an error, and raw_now the same at once
 //     throws     throws what is no exception, and throws_now at once what is one
@@ -98,6 +99,11 @@ Task<Result> release(Own& own) {
   co_return Result::success("null");
 }
 
+Task<Result> blocks() {
+  for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
+  co_return Result::success("null");
+}
+
 std::string text_of(std::string_view json) {
   return handoff::json_string(json).value_or(std::string(json));
 }
@@ -132,6 +138,7 @@ void add_methods(Shared& shared, handoff::Handlers& handlers, Reactor& reactor) 
   handlers.add("until", [own, &shared](Call call) { return until(*own, shared, std::move(call)); });
   handlers.add("held", [own, &shared](Call call) { return held(*own, shared, std::move(call)); });
   handlers.add("release", [own](const Call&) { return release(*own); });
+  handlers.add("blocks", [](const Call&) { return blocks(); });
   handlers.add("raw", raw);
   handlers.add("raw_data", raw_data);
   handlers.add("throws", throws);

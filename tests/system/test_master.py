@@ -74,7 +74,9 @@ class Workers(handoff.TestCase):
 
     def test_a_worker_that_crashes_at_start_is_retried_ever_later_and_never_ready(self):
         server = self.start(handoff.master("--backoff", "10ms:40ms", workers=1, ready=False,
-                                           command=["sh", "-c", "echo last words >&2; exit 3"]))
+                                           command=["sh", "-c", "echo last words >&2; echo >>n; "
+                                                    "exit $((2 + $(wc -l <n)))"],
+                                           cwd=self.directory))
         for pause in ("10ms", "20ms", "40ms", "40ms"):
             line = server.wait_for_line(f"again in {pause}")
         self.assertIn("worker 1: started again in 40ms", line)

@@ -76,6 +76,21 @@ void end(const Fd& client) {
   REQUIRE(recv(client.get(), byte.data(), byte.size(), 0) == 0);
 }
 
+TEST_CASE("a lane answers on the main thread, and not while its own is busy") {
+  Fixture fixture;
+  std::promise<void> released;
+  fixture.lane.post([&](Service&) { released.get_future().wait(); });
+  bool answered = false;
+  fixture.lane.when_it_answers([&] { answered = true; });
+  fixture.reactor.run([](Fixture& self, std::promise<void>& release, bool& told) -> Task<void> {
+    for (int i = 0; i < 20; ++i) co_await self.reactor.yield();
+    CHECK(!told);
+    release.set_value();
+    while (!told) co_await self.reactor.yield();
+  }(fixture, released, answered));
+  CHECK(answered);
+}
+
 TEST_CASE("a connection that a client ends is told under its id") {
   Fixture fixture;
   const Fd client = fixture.open(7);

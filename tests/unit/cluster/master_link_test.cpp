@@ -79,9 +79,21 @@ class Channel final : private MasterLink::Owner {
     }
   }
 
+  /// The types of all messages that the master has got and not read.
+  std::vector<channel::Type> types_sent() {
+    std::vector<channel::Type> types;
+    std::vector<char> packet(channel::kMaxMessage);
+    for (;;) {
+      const ReceiveResult result = recv_fds(master_.get(), packet, channel::kMaxDescriptors);
+      if (result.outcome != ReceiveOutcome::received) return types;
+      types.push_back(channel::decode({packet.data(), result.size})->type);
+    }
+  }
+
   std::shared_ptr<MasterLink> link;
   std::vector<std::size_t> not_returned;  ///< unread bytes of each connection
-  std::size_t heard = 0;                  ///< how often the master was said to have spoken
+  bool threads_hang = false;
+  std::size_t heard = 0;  ///< how often the master was said to have spoken
 
  private:
   void master_heard() override { ++heard; }
@@ -100,6 +112,9 @@ class Channel final : private MasterLink::Owner {
   void master_gone() override {}
   void all_sent() override {}
   std::uint64_t requests() const override { return 0; }
+  void when_threads_answer(const std::function<void()>& then) override {
+    if (!threads_hang) then();
+  }
 
   Reactor reactor_;
   Fd master_;
@@ -140,6 +155,18 @@ TEST_CASE("a master has shown itself with its first message, whichever that is")
     other.receive({first, channel::encode_requests(0)});
     CHECK(other.link->heard());
     CHECK(other.heard == 1);
+  }
+}
+
+TEST_CASE("a worker answers a question when none of its threads hangs") {
+  for (const bool hangs : {false, true}) {
+    Channel channel;
+    channel.threads_hang = hangs;
+    channel.receive({channel::encode_requests(0)});
+    const std::vector<channel::Type> sent = channel.types_sent();
+    REQUIRE(!sent.empty());
+    CHECK(sent.front() == channel::Type::hello);
+    CHECK((sent.back() == channel::Type::requests) == !hangs);
   }
 }
 

@@ -73,12 +73,21 @@ class Channel final : private WorkerLink::Owner {
          std::vector<int>(count, connection.get()));
   }
 
+  /// The type of the next message that the worker has got.
+  channel::Type receive() {
+    std::array<char, 4096> packet{};
+    const ReceiveResult result = recv_fds(worker_.get(), packet, channel::kMaxDescriptors);
+    REQUIRE(result.outcome == ReceiveOutcome::received);
+    return channel::decode({packet.data(), result.size})->type;
+  }
+
   void hang_up() { worker_.reset(); }
 
   bool takers = true;
   std::size_t lost = 0;
   std::size_t dropped = 0;
   std::ptrdiff_t held = 0;
+  std::size_t answers = 0;
   std::vector<std::string> problems;
 
  private:
@@ -87,7 +96,7 @@ class Channel final : private WorkerLink::Owner {
   void worker_would_leave(WorkerLink&) override {}
   void connection_returned(WorkerLink&, Work work) override { returned.push_back(std::move(work)); }
   void others_shall_accept(WorkerLink&) override {}
-  void requests_told(WorkerLink&) override {}
+  void requests_told(WorkerLink&) override { ++answers; }
   void worker_closed(WorkerLink&, const std::string& problem) override {
     problems.push_back(problem);
   }
@@ -244,6 +253,55 @@ TEST_CASE("the owner is told of every change of what a worker holds") {
     CHECK(channel.link->take_unsent().size() == 1);
     CHECK(channel.held == 5);
     CHECK(channel.link->held() == 5);
+  };
+  channel.run(body());
+}
+
+TEST_CASE("only a worker whose HELLO says so answers questions") {
+  for (const bool answers : {false, true}) {
+    Channel channel;
+    const auto body = [&]() -> Task<void> {
+      channel::Hello hello;
+      hello.answers = answers;
+      channel.link->start();
+      CHECK(!channel.link->answers());
+      channel.send(channel::encode_hello(hello));
+      co_await channel.turns();
+      CHECK(channel.link->answers() == answers);
+    };
+    channel.run(body());
+  }
+}
+
+TEST_CASE("a worker is asked whether it answers before all that waits for descriptors in flight") {
+  Channel channel;
+  const auto body = [&]() -> Task<void> {
+    co_await channel.greet();
+    channel.link->pass(Work());
+    channel.link->ask_whether_it_answers();
+    CHECK(channel.receive() == channel::Type::requests);
+    CHECK(!channel.link->has_unread());
+    channel.send(channel::encode_requests(7));
+    CHECK(channel.link->has_unread());
+    co_await channel.turns();
+    CHECK(channel.answers == 1);
+    CHECK(channel.link->requests() == 7);
+    CHECK(!channel.link->has_unread());
+    channel.link->take_unsent();
+  };
+  channel.run(body());
+}
+
+TEST_CASE("questions that find no room in the channel are not kept") {
+  Channel channel;
+  const auto body = [&]() -> Task<void> {
+    co_await channel.greet();
+    for (int i = 0; i < 1000; ++i) channel.link->ask_whether_it_answers();
+    CHECK(channel.receive() == channel::Type::requests);
+    CHECK(channel.link->open());
+    CHECK(channel.problems.empty());
+    channel.hang_up();
+    channel.link->ask_whether_it_answers();  // and nothing happens
   };
   channel.run(body());
 }

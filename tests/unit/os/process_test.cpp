@@ -144,6 +144,68 @@ TEST_CASE("a program that can't be executed is an error with execve's errno") {
   CHECK(has_no_children());
 }
 
+TEST_CASE("a file that is no program is an error, and not given to a shell") {
+  const test::DescriptorCheck check;
+  const test::TemporaryDirectory directory;
+  for (const std::string_view text : {"", "\x7f\x45LF\x02", "exit 0\n"}) {
+    const std::string path = directory.path("program");
+    test::write_file(path, text);
+    REQUIRE(chmod(path.c_str(), 0700) == 0);
+    SpawnOptions options;
+    options.argv = {path};
+    const auto error = test::thrown_by<SystemError>([&] { (void)spawn(options); });
+    CHECK(error.error_number() == ENOEXEC);
+    CHECK(error.attempt() == "exec");
+  }
+  CHECK(has_no_children());
+}
+
+TEST_CASE("the folders of PATH are searched for a program that may be executed") {
+  const test::TemporaryDirectory directory;
+  test::write_file(directory.path("tool"), "#!/bin/sh\n");
+  const std::string before = std::getenv("PATH");
+  setenv("PATH", (directory.path("") + ":/no/such/folder:/dev/null").c_str(), 1);
+  const auto refused = [](const std::string& program) {
+    SpawnOptions options;
+    options.argv = {program};
+    return test::thrown_by<SystemError>([&] { (void)spawn(options); }).error_number();
+  };
+  CHECK(refused("tool") == EACCES);
+  CHECK(refused("another-tool") == ENOENT);
+  setenv("PATH", before.c_str(), 1);
+}
+
+TEST_CASE("a child's number above the limit of descriptors is called too many open files") {
+  const test::DescriptorCheck check;
+  const Fd file(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  const test::DescriptorLimit limit(64);
+  SpawnOptions options;
+  options.argv = {"true"};
+  options.descriptors = {{file.get(), 64}};
+  const auto error = test::thrown_by<SystemError>([&] { (void)spawn(options); });
+  CHECK(error.error_number() == EMFILE);
+  CHECK(has_no_children());
+}
+
+TEST_CASE("no room to move a child's descriptors is called too many open files") {
+  const test::DescriptorCheck check;
+  constexpr int kLimit = 64;
+  std::vector<Fd> files;
+  while (files.empty() || files.back().get() < kLimit - 1) {
+    files.emplace_back(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  }
+  SpawnOptions options;
+  options.argv = {"true"};
+  for (int i = 0; i < 4; ++i) options.descriptors.emplace_back(files[i].get(), files[i].get());
+  // Room for the pidfd, and to move some of them.
+  files.pop_back();
+  files.pop_back();
+  const test::DescriptorLimit limit(kLimit);
+  const auto error = test::thrown_by<SystemError>([&] { (void)spawn(options); });
+  CHECK(error.error_number() == EMFILE);
+  CHECK(has_no_children());
+}
+
 TEST_CASE("a child has the descriptors that it was given and no other") {
   const test::DescriptorCheck check;
   auto leak = make_pipe();

@@ -55,6 +55,13 @@ TEST_CASE("a program that runs long survives writes that fail") {
         }) == 0);
 }
 
+TEST_CASE("a program that runs long is not stopped by a terminal that it writes to") {
+  CHECK(status_of([] {
+          prepare_to_run_long(Orphans::leave);
+          return is_ignored(SIGTTOU) && !is_ignored(SIGTTIN) && !is_ignored(SIGTSTP);
+        }) == 0);
+}
+
 TEST_CASE("it adopts orphans only when it is to") {
   CHECK(status_of([] {
           prepare_to_run_long(Orphans::leave);

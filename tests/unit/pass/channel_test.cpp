@@ -189,6 +189,16 @@ TEST_CASE("another mark, version or type is refused") {
   }
 }
 
+TEST_CASE("a hello tells whether the worker answers, which older ones do not say") {
+  channel::Hello hello;
+  hello.answers = true;
+  REQUIRE(decode(encode_hello(hello)));
+  CHECK(encode_hello(hello).substr(6, 2) == "\1\0"s);
+  CHECK(decode(encode_hello(hello))->hello.answers);
+  CHECK(encode_hello({}).substr(6, 2) == "\0\0"s);
+  CHECK(!decode(encode_hello({}))->hello.answers);
+}
+
 TEST_CASE("a hello of another version is decoded, so that the difference can be told") {
   const auto message =
       decode(encode_hello({kVersion, 5, 6}).replace(2, 1, "\x09") + "more to come");

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "os/process.hpp"
+
+namespace handoff {
+
+/// Tells workers that can never start from such as fail now and then: as long as no worker has been
+/// ready, it counts how those in each place have ended.
+class StartFailures {
+ public:
+  /// The worker in this place has ended by itself before it was ready.
+  void ended(int place, const ExitStatus& status);
+  void worker_ready() { any_was_ready_ = true; }
+  void place_removed(int place) { runs_.erase(place); }
+
+  /// How all workers end, if none can be expected to start: in each of so many places they have
+  /// ended in the same way, three times; once if the status says that the program can't be run
+  /// (126, 127), or does not understand its command line (2). Nothing while that is open.
+  std::optional<ExitStatus> hopeless(std::size_t places) const;
+
+ private:
+  /// Workers in one place that have ended in the same way, one after the other.
+  struct Run {
+    ExitStatus status;
+    int length = 0;
+  };
+
+  std::map<int, Run> runs_;
+  bool any_was_ready_ = false;
+};
+
+/// "no worker can start: each has ended with exit status 2 before it was ready".
+std::string describe_hopeless(const ExitStatus& status);
+
+}  // namespace handoff
