@@ -75,8 +75,8 @@ struct ConnectOptions {
 /// is taken as it is; exec:COMMAND runs `sh -c COMMAND` with a socket as its stdin and stdout.
 ///
 /// The limit is that of the lookup and of connecting together. While a Unix listener's backlog is
-/// full, a place in it is waited for. Throws CannotConnect (NoLocalPort if it is that), ConnectTimedOut
-/// or SystemError.
+/// full, a place in it is waited for. Throws CannotConnect (NoLocalPort if it is that),
+/// ConnectTimedOut or SystemError.
 Task<Connection> connect_to(Reactor& reactor, const Address& address, TimeLimit limit,
                             ConnectOptions options = {});
 

@@ -163,8 +163,8 @@ class Timer {
 ///
 /// It registers with epoll at the first wait, edge-triggered: wait only after an attempt has said
 /// "would block", or has given less than was asked for and stops_short() is false. What epoll
-/// refuses (regular files) is always ready. When epoll can't take it (ENOSPC, ENOMEM), a wait throws
-/// SystemError, and one for hang_up() ends by interrupt() only.
+/// refuses (regular files) is always ready. When epoll can't take it (ENOSPC, ENOMEM), a wait
+/// throws SystemError, and one for hang_up() ends by interrupt() only.
 class Readiness {
  public:
   /// Which of the processes that share an open file is woken.

@@ -123,9 +123,8 @@ std::uint64_t parse_size(const std::string& text, std::uint64_t least, std::uint
 /// The kernel gives no process more than 47 bits of addresses.
 void add_max_memory(Tool& tool, SessionLimits& limits, const std::string& help) {
   const auto parse = [&limits](const std::string& text) {
-    limits.memory = std::make_shared<MemoryBudget>(parse_size(text, std::uint64_t{1} << 16,
-                                                              std::uint64_t{1} << 47,
-                                                              "64MiB or 2GiB, at least 64KiB"));
+    limits.memory = std::make_shared<MemoryBudget>(parse_size(
+        text, std::uint64_t{1} << 16, std::uint64_t{1} << 47, "64MiB or 2GiB, at least 64KiB"));
   };
   tool.add_value("--max-memory", "SIZE", parse, help);
 }

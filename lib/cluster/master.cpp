@@ -293,6 +293,7 @@ void Master::stop_asked(pid_t sender) {
 }
 
 void Master::handle_signal(const ReceivedSignal& signal) {
+  if (signal.number == SIGCHLD) return supervisor_.children_ended();
   if (handed_over_ && lineage_->role() != Lineage::Role::managed) {
     lineage_->forward(signal);
     if (!is_stop(signal.number) && signal.number != SIGUSR1) return;
@@ -324,7 +325,6 @@ void Master::handle_signal(const ReceivedSignal& signal) {
       }
       return;
     case SIGUSR1: return reactor_.spawn(tell_status());
-    case SIGCHLD: return supervisor_.children_ended();
     default: return;
   }
 }

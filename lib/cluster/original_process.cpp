@@ -102,15 +102,15 @@ void OriginalProcess::forward(const ReceivedSignal& signal) {
 }
 
 std::optional<ExitStatus> OriginalProcess::run(const SignalMask& signals) {
-  const SignalMask deaths({SIGCHLD});
-  while (phase_ != Phase::over) {
-    forget_ended();
-    while (const auto signal = signals.try_receive()) forward(*signal);
-    if (phase_ != Phase::over) wait_for_event(signals.fd(), deaths.fd());
-    while (deaths.try_read()) {
+  for (;;) {
+    // SIGCHLD is taken before its children are reaped: one that ends later is another event.
+    while (const auto signal = signals.try_receive()) {
+      if (signal->number != SIGCHLD) forward(*signal);
     }
+    forget_ended();
+    if (phase_ == Phase::over) return last_;
+    wait_for_event(signals.fd());
   }
-  return last_;
 }
 
 /// A master that has ended has sent its last notice, and was reaped by reap_children() if it is a
@@ -157,11 +157,10 @@ void OriginalProcess::master_ended(const Child& master, std::optional<ExitStatus
   }
 }
 
-void OriginalProcess::wait_for_event(int signals, int deaths) const {
+void OriginalProcess::wait_for_event(int signals) const {
   // Where orphans are not adopted, a master that another has started never is a child of this
   // process, and only its pidfd tells.
-  std::array<pollfd, 4> events{{{signals, POLLIN, 0},
-                                {deaths, POLLIN, 0},
+  std::array<pollfd, 3> events{{{signals, POLLIN, 0},
                                 {ours_.get(), POLLIN, 0},
                                 {masters_.front().process.pidfd(), POLLIN, 0}}};
   if (poll(events.data(), events.size(), -1) < 0 && errno != EINTR)

@@ -68,10 +68,10 @@ class OriginalProcess {
   /// Whether a signal that stops was forwarded.
   bool told_to_stop() const { return told_to_stop_; }
 
-  /// Forwards and reaps until the phase is `over`: blocks. `signals` are those to forward. Returns
-  /// how the master that served last has ended, or one that still drained when a signal stopped
-  /// both, if only that one failed; nothing if that cannot be known. No Child but those
-  /// given to this object may wait to be reaped.
+  /// Forwards and reaps until the phase is `over`: blocks. `signals` are those to forward, and
+  /// SIGCHLD. Returns how the master that served last has ended, or one that still drained when a
+  /// signal stopped both, if only that one failed; nothing if that cannot be known. No Child but
+  /// those given to this object may wait to be reaped.
   std::optional<ExitStatus> run(const SignalMask& signals);
 
  private:
@@ -79,7 +79,7 @@ class OriginalProcess {
   void forget_ended();
   void reap_children();
   void master_ended(const Child& master, std::optional<ExitStatus> status);
-  void wait_for_event(int signals, int deaths) const;
+  void wait_for_event(int signals) const;
 
   struct Successor {
     Child process;

@@ -58,7 +58,7 @@ struct Fixture {
   void notify(std::string_view bytes, std::vector<int> descriptors = {}) const {
     CHECK(send_fds(link.get(), bytes, descriptors).outcome == SendOutcome::sent);
   }
-  std::optional<ExitStatus> run() { return process.run(SignalMask({SIGUSR2})); }
+  std::optional<ExitStatus> run() { return process.run(SignalMask({SIGUSR2, SIGCHLD})); }
 
   std::vector<std::string> lines;
   OriginalProcess process{[this](Severity, std::string_view line) { lines.emplace_back(line); }};
@@ -106,7 +106,7 @@ TEST_CASE_FIXTURE(Fixture, "an original process forwards signals to its successo
 TEST_CASE_FIXTURE(Fixture, "an original process forwards what it has received before it waits") {
   Waiting successor("trap 'exit 6' USR2");
   take_over(std::move(successor.child));
-  const SignalMask signals({SIGUSR2});
+  const SignalMask signals({SIGUSR2, SIGCHLD});
   raise(SIGUSR2);
   CHECK(process.run(signals)->code == 6);
 }
@@ -175,7 +175,7 @@ TEST_CASE_FIXTURE(Fixture, "a successor that starts while the master dies serves
   REQUIRE(test::becomes_readable(master.pidfd()));
   take_over(std::move(master));
   notify("s", {heir.child.pidfd()});
-  const SignalMask signals({SIGUSR2});
+  const SignalMask signals({SIGUSR2, SIGCHLD});
   raise(SIGUSR2);  // which is for the heir
   CHECK(process.run(signals)->code == 8);
   REQUIRE(lines.size() == 1);
