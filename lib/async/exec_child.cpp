@@ -19,7 +19,6 @@ using std::chrono::seconds;
 
 /// A command closes its output a moment before it has ended.
 constexpr Duration kExitTime = seconds(1);
-constexpr Duration kLookPause = milliseconds(2);
 
 /// What is sent to a command that goes on without input, after so long each.
 struct Step {
@@ -36,49 +35,57 @@ void wait_for(int pidfd, int ms) {
 
 }  // namespace
 
-ExecChild::ExecChild(ExecChild&& other) noexcept
-    : reactor_(other.reactor_),
-      child_(std::move(other.child_)),
-      status_(other.status_),
-      reaped_(std::exchange(other.reaped_, true)) {}
-
-ExecChild::~ExecChild() {
-  if (reaped_) return;
-  for (const Step& step : kSteps) {
-    wait_for(child_.pidfd(), static_cast<int>(step.patience.count()));
-    if (!child_.has_ended()) child_.kill_tree(step.signal);
-  }
-  reap();
+void ExecChild::Process::reap() {
+  status = child.reap();
+  reaped = true;
+  changed.notify_all();
 }
 
-void ExecChild::reap() {
-  status_ = child_.reap();
-  reaped_ = true;
+Task<bool> ExecChild::Process::wait_until_reaped(TimePoint deadline) {
+  return changed.wait_until([this] { return reaped; }, deadline);
+}
+
+ExecChild::ExecChild(Reactor& reactor, Child child)
+    : process_(std::make_shared<Process>(reactor, std::move(child))) {
+  reactor.spawn(reap_at_end(process_));
+}
+
+ExecChild::~ExecChild() {
+  if (!process_ || process_->reaped) return;
+  for (const Step& step : kSteps) {
+    wait_for(process_->child.pidfd(), static_cast<int>(step.patience.count()));
+    if (!process_->child.has_ended()) process_->child.kill_tree(step.signal);
+  }
+  process_->reap();
+}
+
+/// The command of a connection that nobody uses any more may have ended long before that is seen.
+Task<void> ExecChild::reap_at_end(std::shared_ptr<Process> process) {
+  try {
+    Readiness exited(process->reactor, process->child.pidfd());
+    while (!process->reaped && !process->child.has_ended()) co_await exited.readable();
+  } catch (const SystemError&) {
+    co_return;  // no room in epoll: it is reaped by its owner
+  }
+  if (!process->reaped) process->reap();
 }
 
 /// One coroutine may write to the command while another one reads from it, and both find it gone.
 Task<bool> ExecChild::ended() {
-  const TimePoint limit = Clock::now() + kExitTime;
-  while (!reaped_ && !child_.has_ended()) {
-    if (Clock::now() >= limit) co_return false;
-    co_await reactor_->sleep_until(Clock::now() + kLookPause);
-  }
-  if (!reaped_) reap();
-  co_return true;
+  const std::shared_ptr<Process> process = process_;
+  co_await process->wait_until_reaped(Clock::now() + kExitTime);
+  if (!process->reaped && process->child.has_ended()) process->reap();
+  co_return process->reaped;
 }
 
 Task<void> ExecChild::end(ExecChild child) {
-  if (child.reaped_) co_return;
-  {
-    Readiness exited(*child.reactor_, child.child_.pidfd());
-    for (const Step& step : kSteps) {
-      const Deadline limit(exited, Clock::now() + step.patience);
-      if (child.child_.has_ended() || co_await exited.readable()) break;
-      child.child_.kill_tree(step.signal);
-    }
-    if (!child.child_.has_ended()) co_await exited.readable();
+  Process& process = *child.process_;
+  for (const Step& step : kSteps) {
+    const bool reaped = co_await process.wait_until_reaped(Clock::now() + step.patience);
+    if (reaped) co_return;
+    process.child.kill_tree(step.signal);
   }
-  child.reap();
+  co_await process.wait_until_reaped(Clock::now() + kExitTime);
 }
 
 }  // namespace handoff

@@ -103,11 +103,14 @@ void OriginalProcess::forward(const ReceivedSignal& signal) {
 
 std::optional<ExitStatus> OriginalProcess::run(const SignalMask& signals) {
   for (;;) {
-    // SIGCHLD is taken before its children are reaped: one that ends later is another event.
-    while (const auto signal = signals.try_receive()) {
-      if (signal->number != SIGCHLD) forward(*signal);
-    }
+    // SIGCHLD is taken before children are reaped: one that ends later is another event. What is
+    // forwarded goes to the master that serves after that.
+    std::vector<ReceivedSignal> received;
+    while (const auto signal = signals.try_receive()) received.push_back(*signal);
     forget_ended();
+    for (const ReceivedSignal& signal : received) {
+      if (signal.number != SIGCHLD) forward(signal);
+    }
     if (phase_ == Phase::over) return last_;
     wait_for_event(signals.fd());
   }

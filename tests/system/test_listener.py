@@ -39,7 +39,7 @@ LISTENING = "0A"
 def inode_of(address) -> str:
     """Of the listening socket that is bound there."""
     if isinstance(address, str):
-        lines = pathlib.Path("/proc/net/unix").read_text().splitlines()[1:]
+        lines = pathlib.Path("/proc/net/unix").read_text(errors="replace").splitlines()[1:]
         # It was bound beside, and renamed into place.
         found = [fields[6] for fields in map(str.split, lines)
                  if {address, f"{address}.new"} & set(fields[7:]) and fields[3] == "00010000"]
@@ -334,8 +334,8 @@ class Model(ListenerTest):
                 ([MASTER, "-p", "listener", "--balance", "round-robin", *command], "--balance"),
                 ([MASTER, "--pass", "listener", "--max-connections", "2", *command],
                  "--max-connections"),
-                ([MASTER, "--pass", "nothing", *command], "on nothing"),
-                ([WORKER, "-l", "127.0.0.1:0", "--wake", "nobody"], "on nobody")):
+                ([MASTER, "--pass", "nothing", *command], "--pass nothing: write"),
+                ([WORKER, "-l", "127.0.0.1:0", "--wake", "nobody"], "--wake nobody: write")):
             with self.subTest(words[1:]):
                 done = subprocess.run(words, capture_output=True, text=True, check=False,
                                       timeout=handoff.PATIENCE)

@@ -804,7 +804,7 @@ class Users(PassingTest):
     def wait_for_name(self, name: str):
         def there():
             if name.startswith("@"):
-                return self.word(name) in pathlib.Path("/proc/net/unix").read_text()
+                return self.word(name) in pathlib.Path("/proc/net/unix").read_text(errors="replace")
             return os.path.exists(self.path("s"))
 
         handoff.wait_for(there, f"the socket {name}")

@@ -76,7 +76,7 @@ class PeersTest(handoff.TestCase):
 
     def wait_for_socket(self, name: str):
         if name.startswith("@"):
-            handoff.wait_for(lambda: name in pathlib.Path("/proc/net/unix").read_text(), name)
+            handoff.wait_for(lambda: name in pathlib.Path("/proc/net/unix").read_text(errors="replace"), name)
         else:
             handoff.wait_for(lambda: os.path.exists(name), name)
 

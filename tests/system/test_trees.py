@@ -193,9 +193,16 @@ class Trees(handoff.TestCase):
         wait_for(lambda: not handoff.alive(wrapper), "the wrapper to end")
         wait_for(lambda: not self.living(), "the server to be killed")
 
+    @staticmethod
+    def ignores(pid: int, number: int) -> bool:
+        status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+        mask = next(line for line in status.splitlines() if line.startswith("SigIgn:"))
+        return bool(int(mask.split()[1], 16) >> (number - 1) & 1)
+
     def test_the_guard_of_a_master_ends_with_it(self):
         master = self.master("exec {server}")
         guard, = filter(handoff.is_guard, handoff.children(master.pid))
+        wait_for(lambda: self.ignores(guard, signal.SIGTERM), "the guard to be on its guard")
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             os.kill(guard, number)
         self.ask(master.address)
