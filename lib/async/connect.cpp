@@ -20,13 +20,13 @@ namespace {
 /// Until the next look for a place in a full backlog, which no event announces.
 constexpr auto kBacklogPause = std::chrono::milliseconds(10);
 
-Connection run_command(const Address& address) {
+Connection run_command(const Address& address, CommandSession session) {
   auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
   SpawnOptions options;
   options.argv = {"sh", "-c", address.name};
   options.environment = inherited_environment();
   options.descriptors = {{theirs.get(), 0}, {theirs.get(), 1}, {STDERR_FILENO, 2}};
-  options.new_group = false;  // ^C ends it with us, and it may ask for a password
+  options.new_group = session == CommandSession::own;
   options.parent_death_signal = SIGTERM;
   return {std::move(ours), spawn(options)};
 }
@@ -95,7 +95,9 @@ std::string cannot_connect_to(const Address& address) {
 Task<Connection> connect_to(Reactor& reactor, const Address& address, TimeLimit limit,
                             ConnectOptions options) {
   if (address.kind == Address::Kind::inherited) co_return Connection{Fd(address.number), {}};
-  if (address.kind == Address::Kind::exec) co_return run_command(address);
+  if (address.kind == Address::Kind::exec) {
+    co_return run_command(address, options.session);
+  }
   std::vector<SocketAddress> targets = co_await find_targets(reactor, address, limit, options);
   const SocketAddress first = targets.front();
   ConnectOutcome outcome;

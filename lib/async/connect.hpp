@@ -3,6 +3,7 @@
 
 #include <sys/socket.h>
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -65,8 +66,15 @@ struct Connection {
   std::optional<Child> child;
 };
 
+/// Where the command of exec: runs.
+enum class CommandSession : std::uint8_t {
+  ours,  ///< a tool's: ^C ends both, and it may ask for a password at the terminal
+  own,   ///< a server's: what it leaves in the background is an orphan that reap_orphans() knows
+};
+
 struct ConnectOptions {
   int type = SOCK_STREAM;
+  CommandSession session = CommandSession::ours;
   Resolver& resolver = Resolver::system();
 };
 

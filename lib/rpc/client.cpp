@@ -26,8 +26,9 @@ std::string_view meaning_of(const ExitStatus& status, bool has_replied) {
 }  // namespace
 
 Task<std::unique_ptr<Client>> Client::connect(Reactor& reactor, const Address& address,
-                                              TimeLimit limit, std::uint32_t max_frame) {
-  Connection connection = co_await connect_to(reactor, address, limit);
+                                              TimeLimit limit, std::uint32_t max_frame,
+                                              ConnectOptions options) {
+  Connection connection = co_await connect_to(reactor, address, limit, options);
   co_return std::make_unique<Client>(reactor, std::move(connection), address.text, max_frame);
 }
 

@@ -44,7 +44,8 @@ class Client {
   /// Connects; see connect_to for what it throws. `address` must outlive the task.
   static Task<std::unique_ptr<Client>> connect(Reactor& reactor, const Address& address,
                                                TimeLimit limit,
-                                               std::uint32_t max_frame = frame::kDefaultMaxBody);
+                                               std::uint32_t max_frame = frame::kDefaultMaxBody,
+                                               ConnectOptions options = {});
 
   Client(Reactor& reactor, Connection connection, std::string name, std::uint32_t max_frame);
   Client(const Client&) = delete;

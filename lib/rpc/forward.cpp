@@ -156,7 +156,8 @@ Task<void> Forward::Link::run(std::shared_ptr<Link> self) {
     const TimeLimit limit =
         TimeLimit::after(self->reactor_.now(), self->owner_->options_.connect_timeout);
     std::unique_ptr<Client> client = co_await Client::connect(
-        self->reactor_, self->owner_->address_, limit, self->owner_->options_.max_frame);
+        self->reactor_, self->owner_->address_, limit, self->owner_->options_.max_frame,
+        {.session = CommandSession::own});
     if (self->closed_) co_return;
     self->client_ = std::move(client);
   } catch (const std::exception& error) {

@@ -77,7 +77,8 @@ class Proxy(handoff.TestCase):
         self.assertFalse(before & after)
         control.result("upgrade")
         self.master.wait_for_line(r"upgraded, pid \d+ takes over")
-        self.assertFalse(after & {client.result("info")["pid"] for client in clients})
+        handoff.wait_for(lambda: not after & {client.result("info")["pid"] for client in clients},
+                         "all to have moved to the new master's workers")
 
 
 if __name__ == "__main__":

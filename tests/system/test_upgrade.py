@@ -220,7 +220,8 @@ class UpgradeTest(handoff.TestCase):
     def status_of(self, server, pid: int) -> int:
         """The exit status of the master that serves, once it has ended: also that of the process
         that was started, unless that was killed."""
-        if server.process.poll() is None or pid == server.pid:
+        was_killed = server.process.poll() not in (None, *range(256))
+        if not was_killed or pid == server.pid:
             return server.process.wait(handoff.PATIENCE)
 
         def status():
