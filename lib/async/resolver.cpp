@@ -104,7 +104,7 @@ std::shared_ptr<Resolver::Job> Resolver::job_for(const std::string& host) {
   const std::lock_guard lock(jobs_->mutex);
   const auto [place, is_new] = jobs_->by_host.try_emplace(host);
   if (!is_new) return place->second;
-  const auto job = place->second = std::make_shared<Job>();
+  auto job = place->second = std::make_shared<Job>();
   const auto run = [jobs = jobs_, job, host] {
     HostLookup result = call(jobs->look_up, host);
     {
