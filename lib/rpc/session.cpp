@@ -730,14 +730,15 @@ bool Session::may_run_another() {
 
 /// Beside so many others of the connection.
 bool Session::may_begin(std::size_t others) {
-  if (service_.limits.begins_elsewhere) return true;
+  if (service_.limits.begins_elsewhere || state_ == State::draining) return true;
   return others < most_executing() && (others == 0 || share_.may_start_call());
 }
 
 /// As many as keep to the connection's budget, if each of them brings as long a reply as is
 /// expected. A connection that holds too much gets on with one, unless it is the client who has to
-/// get on.
+/// get on. One that drains has no time to wait for its client: what was read of it is executed.
 std::size_t Session::most_executing() const {
+  if (state_ == State::draining) return service_.limits.max_calls;
   const std::size_t budget = service_.limits.connection_memory();
   const std::size_t used = held();
   if (used >= budget) return unsent_ ? 0 : 1;

@@ -24,7 +24,8 @@ TEST_CASE("the first and the last character of each length in UTF-8 are decoded"
       {"\xF0\x90\x80\x80", 0x10000},
       {"\xF4\x8F\xBF\xBF", 0x10FFFF},
   };
-  for (const auto& [bytes, code_point] : characters) {
+  for (const auto& [bytes, expected] : characters) {
+    const auto code_point = expected;  // clang 14 captures no structured binding
     CAPTURE(code_point);
     CHECK(first_utf8_character(bytes).code_point == code_point);
     CHECK(first_utf8_character(bytes).size == bytes.size());
