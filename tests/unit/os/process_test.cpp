@@ -196,7 +196,9 @@ TEST_CASE("no room to move a child's descriptors is called too many open files")
   }
   SpawnOptions options;
   options.argv = {"true"};
-  for (std::size_t i = 0; i < 4; ++i) options.descriptors.emplace_back(files[i].get(), files[i].get());
+  for (std::size_t i = 0; i < 4; ++i) {
+    options.descriptors.emplace_back(files[i].get(), files[i].get());
+  }
   // Room for the pidfd, and to move some of them.
   files.pop_back();
   files.pop_back();
