@@ -174,11 +174,14 @@ class Networks(ConnectingTest):
         done = self.run_in_network("""
             echo 40000 40001 >/proc/sys/net/ipv4/ip_local_port_range
             rpc-call --retry 5 127.0.0.1:40000 ping && exit 99
-            rpc-worker -q -l 127.0.0.1:40000 &
-            rpc-call --wait 127.0.0.1:40000 echo 1
+            mkfifo ready
+            rpc-worker -l 127.0.0.1:40000 2>ready &
+            head -n 1 ready
+            rpc-call 127.0.0.1:40000 echo 1
             kill $!
             wait $!""")
-        self.assertEqual((done.returncode, done.stdout), (0, "1\n"), done.stderr)
+        self.assertEqual((done.returncode, done.stdout),
+                         (0, "rpc-worker: ready, on 127.0.0.1:40000\n1\n"), done.stderr)
 
     def test_the_zone_of_an_address_is_kept(self):
         done = self.run_in_network("""

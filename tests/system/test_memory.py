@@ -80,6 +80,8 @@ class Memory(handoff.TestCase):
         handoff.wait_for(is_quiet, "no call to begin any more")
 
     def assert_bounded(self, clients: int):
+        if handoff.SANITIZED:
+            return  # a sanitizer keeps what was freed
         held = self.resident() - self.before
         self.assertLess(held, clients * BUDGET + len(self.pids) * SLACK, f"{held / MIB:.0f} MiB")
 
