@@ -666,8 +666,8 @@ signal.pause()
                                      command=command)
                 server.wait_for_line("^hostile$")
                 (hostile,) = [pid for pid in server.worker_pids()
-                              if "rpc-worker" not in
-                              pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0]]
+                              if pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0]
+                              == sys.executable]
                 seen = len(server.lines)
                 started = time.monotonic()
                 os.kill(hostile, signal.SIGUSR1)
