@@ -143,4 +143,10 @@ void Balancer::put_in_order(Candidate& candidate, std::uint64_t turn) {
   }
 }
 
+std::size_t Balancer::waiting_to_be_served() const {
+  const auto count = std::count_if(waiting_.begin(), waiting_.end(),
+                                   [](const Work& work) { return !work.is_idle(); });
+  return static_cast<std::size_t>(count);
+}
+
 }  // namespace handoff

@@ -195,7 +195,7 @@ Task<Supervisor::CutOff> Master::run() {
   cut_off.connections += cut_off_;
   // What waits for a successor that stops too is closed, as its own idle connections are.
   if (!all_masters_stop()) {
-    cut_off.connections += dispatcher_->waiting() + dispatcher_->lost();
+    cut_off.connections += dispatcher_->waiting_to_be_served() + dispatcher_->lost();
   }
   lineage_->tell_end(cut_off.workers + cut_off.connections > 0 ? kCutOff : 0);
   co_return cut_off;

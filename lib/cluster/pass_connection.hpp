@@ -26,6 +26,7 @@ class PassConnection final : public Dispatcher {
   void flush() override { balancer_.flush(); }
   void flush_all() override { balancer_.pass_all(); }
   std::size_t waiting() const override { return balancer_.waiting(); }
+  std::size_t waiting_to_be_served() const override { return balancer_.waiting_to_be_served(); }
 
  private:
   Balancer balancer_;

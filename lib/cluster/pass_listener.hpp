@@ -36,6 +36,7 @@ class PassListener final : public Dispatcher {
   void flush() override { returned_.flush(); }
   void flush_all() override { returned_.flush_all(); }
   std::size_t waiting() const override { return returned_.waiting(); }
+  std::size_t waiting_to_be_served() const override { return returned_.waiting_to_be_served(); }
 
  private:
   void pass_listeners(WorkerLink& link) const;

@@ -52,6 +52,7 @@ class PassQueue final : public Dispatcher {
   void flush() override { returned_.flush(); }
   void flush_all() override { returned_.flush_all(); }
   std::size_t waiting() const override { return returned_.waiting(); }
+  std::size_t waiting_to_be_served() const override { return returned_.waiting_to_be_served(); }
   void drain(channel::Drain how) override;
   std::size_t serving() const override;
   bool needs_workers() const override;

@@ -43,6 +43,8 @@ struct Work {
   bool is_sound() const;
   /// Bytes that were read, wherever they are.
   std::size_t unread() const { return read.size() + aside_size; }
+  /// Whether its client has been answered all that it has sent, as far as a worker has read it.
+  bool is_idle() const { return framing != Framing::unknown && unread() == 0; }
   /// How many it has.
   std::size_t descriptors() const { return aside.valid() ? 2 : 1; }
   /// The bytes, from wherever they are. Throws SystemError, or ProtocolError when the memfd does

@@ -40,6 +40,7 @@ class Told final : public Dispatcher {
   void flush() override {}
   void flush_all() override {}
   std::size_t waiting() const override { return 0; }
+  std::size_t waiting_to_be_served() const override { return 0; }
 
   int joined = 0;
   int gone = 0;
