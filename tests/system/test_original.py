@@ -2,8 +2,8 @@
 """The process that was started stays when other masters serve in its place: whatever has started it
 waits for it and signals it, and learns in the end how the server has ended."""
 
-import fcntl
 import contextlib
+import fcntl
 import os
 import pathlib
 import pty
