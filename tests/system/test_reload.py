@@ -868,6 +868,10 @@ class Draining(TestCase):
         waiting = [self.open(server) for _ in range(20)]
         for number, one in enumerate(waiting):
             one.send("ping", number)
+        if handoff.PASS == "connection":
+            handoff.wait_for(
+                lambda: self.control.result("status")["workers"][0]["connections"] == 21,
+                "the worker to be given them all")
         self.control.result("reload")
         # Others may have accepted them all, if it was not given them.
         held = {"connection": "21 connections", "listener": r"\d+ connections?",
