@@ -22,7 +22,7 @@ namespace {
 /// RFC 8305, section 5: the Connection Attempt Delay.
 constexpr auto kAttemptDelay = std::chrono::milliseconds(250);
 
-/// In the given order, but with the families by turns; the first keeps its place.
+/// Keeps the given order, but lets the families take turns; the first address keeps its place.
 std::vector<SocketAddress> interleaved(std::vector<SocketAddress> targets) {
   std::vector<SocketAddress> result;
   result.reserve(targets.size());
@@ -151,7 +151,7 @@ void Race::failed(ConnectFailure failure, const SocketAddress& target) {
   next_start_ = Clock::now();
 }
 
-/// Of a socket whose connect is over.
+/// Tells how the connect of a socket, which is over, has ended.
 void Race::judge(Pending pending) {
   int error = 0;
   socklen_t size = sizeof error;
@@ -176,7 +176,7 @@ void Race::judge_ready() {
   }
 }
 
-/// Until a connect is over, or until `when`.
+/// Waits until a connect is over, or until `when`.
 Task<void> Race::wait_until(TimePoint when) {
   return pending_.size() == 1 ? wait_for_one(when) : wait_for_any(when);
 }

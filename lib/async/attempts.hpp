@@ -58,7 +58,7 @@ class Attempts {
     co_return std::move(*result);
   }
 
-  /// Whether one of the retries is left.
+  /// Returns whether one of the retries is left.
   bool has_retry() const { return options_.retries > 0; }
   /// For a call that failed after a connect had succeeded: uses up one of the retries, and waits
   /// for the pause before it. Gives false, without waiting for longer, when the limit has passed.

@@ -17,7 +17,7 @@
 namespace handoff {
 namespace {
 
-/// Until the next look for a place in a full backlog, which no event announces.
+/// The pause between two looks for a place in a full backlog, which no event announces.
 constexpr auto kBacklogPause = std::chrono::milliseconds(10);
 
 Connection run_command(const Address& address, CommandSession session) {

@@ -59,7 +59,7 @@ ExecChild::~ExecChild() {
   process_->reap();
 }
 
-/// The command of a connection that nobody uses any more may have ended long before that is seen.
+/// Reaps the command at once: its connection may stay unused for long.
 Task<void> ExecChild::reap_at_end(std::shared_ptr<Process> process) {
   try {
     Readiness exited(process->reactor, process->child.pidfd());

@@ -25,7 +25,7 @@ class ExecChild {
 
   /// Waits for a moment, in case it has closed its output by ending. Returns whether it has.
   Task<bool> ended();
-  /// Once it has.
+  /// How the command ended; only valid once it has.
   const ExitStatus& status() const { return process_->status; }
 
   /// Waits until the command has ended, and ends it if it takes too long. What is left to do when

@@ -43,7 +43,7 @@ class Stream {
 
   Stream(Reactor& reactor, Fd fd, Kind kind)
       : fd_(std::move(fd)), kind_(kind), readiness_(reactor, fd_.get()) {}
-  /// For a descriptor of unknown origin.
+  /// Classifies a descriptor of unknown origin.
   Stream(Reactor& reactor, Fd fd)
       : fd_(std::move(fd)), kind_(kind_of(fd_.get())), readiness_(reactor, fd_.get()) {}
 

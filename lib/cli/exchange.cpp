@@ -124,7 +124,7 @@ Task<bool> Exchange::wait_for_client() {
   throw TimedOut(fmt::format("wait, on {}: timed out", name()));
 }
 
-/// Until the deadline, or stop().
+/// Waits until the deadline, or until stop() is called.
 Task<void> Exchange::pause() {
   const TimePoint now = Clock::now();
   if (now >= deadline_) throw TimedOut(fmt::format("wait, on {}: timed out", name()));
