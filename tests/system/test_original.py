@@ -381,6 +381,7 @@ class Successors(OriginalTest):
                 seen = len(server.lines)
                 os.kill(pid, signal.SIGUSR2)
                 successor = self.wait_at_gate()
+                self.wait_until_known(server, times)
                 handoff.stop_process(pid)
                 self.open_gate()
                 server.wait_for_line(": ready, ", seen)
