@@ -7,8 +7,9 @@
 #include <set>
 
 #include "cli/options.hpp"
-#include "cli/receive.hpp"
 #include "cli/tool_main.hpp"
+#include "commands/rendezvous_options.hpp"
+#include "commands/receive.hpp"
 #include "os/error.hpp"
 #include "os/parse_number.hpp"
 #include "os/socket.hpp"

@@ -7,8 +7,9 @@
 #include <optional>
 
 #include "cli/options.hpp"
-#include "cli/send.hpp"
 #include "cli/tool_main.hpp"
+#include "commands/rendezvous_options.hpp"
+#include "commands/send.hpp"
 #include "os/error.hpp"
 
 namespace {

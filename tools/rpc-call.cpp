@@ -7,10 +7,10 @@
 #include <optional>
 #include <utility>
 
-#include "cli/call.hpp"
 #include "cli/options.hpp"
-#include "cli/params.hpp"
+#include "cli/params_from_words.hpp"
 #include "cli/tool_main.hpp"
+#include "commands/call.hpp"
 #include "os/error.hpp"
 #include "os/program.hpp"
 #include "os/signals.hpp"

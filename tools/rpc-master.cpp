@@ -10,7 +10,7 @@
 
 #include "cli/options.hpp"
 #include "cli/tool_main.hpp"
-#include "cluster/master.hpp"
+#include "master/master.hpp"
 #include "os/error.hpp"
 #include "os/tree_guard.hpp"
 

@@ -17,8 +17,8 @@
 #include "cli/tool_main.hpp"
 #include "os/error.hpp"
 #include "os/signals.hpp"
-#include "rpc/ping.hpp"
-#include "rpc/ping_report.hpp"
+#include "ping/pinger.hpp"
+#include "ping/report.hpp"
 
 namespace {
 

@@ -159,23 +159,6 @@ void add_allowed_uids(Tool& tool, std::vector<uid_t>& uids, const std::string& h
   add_numbers(tool, "--allow-uid", "UID", uids, 0, std::numeric_limits<uid_t>::max(), help);
 }
 
-void add_exchange_options(Tool& tool, ExchangeOptions& options) {
-  tool.add_duration("-t,--timeout", options.timeout, "Deadline of everything (default: none)");
-  const auto parse_mode = [&options](const std::string& text) {
-    unsigned mode = 0;
-    const char* end = text.data() + text.size();
-    const auto [at, error] = std::from_chars(text.data(), end, mode, 8);
-    if (error != std::errc() || at != end || mode > 0777) {
-      throw InvalidArgument(fmt::format("{}: write it as 600 or 660", text));
-    }
-    options.mode = mode;
-  };
-  tool.add_value("--mode", "MODE", parse_mode,
-                 "Listening: mode of the socket's file (default 600)");
-  add_allowed_uids(tool, options.allowed_uids,
-                   "A user at the other end, besides the own and root; repeatable");
-}
-
 std::pair<Duration, Duration> parse_duration_range(std::string_view text) {
   const auto colon = text.find(':');
   if (colon == std::string_view::npos) {

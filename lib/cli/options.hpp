@@ -13,14 +13,13 @@
 #include <vector>
 
 #include "async/reactor.hpp"
-#include "cli/exchange.hpp"
 #include "cli/stderr_log.hpp"
 #include "cli/tool_main.hpp"
-#include "cluster/report.hpp"
 #include "os/address.hpp"
 #include "os/error.hpp"
+#include "os/log.hpp"
 #include "os/parse_number.hpp"
-#include "rpc/service.hpp"
+#include "rpc/server_context.hpp"
 
 /// Options that several tools have, and words that several options take.
 namespace handoff {
@@ -113,9 +112,6 @@ void add_max_frame(Tool& tool, std::uint32_t& max_frame, const std::string& help
 
 /// --allow-uid, whose users are at the other end of a socket.
 void add_allowed_uids(Tool& tool, std::vector<uid_t>& uids, const std::string& help);
-
-/// -t/--timeout, --mode and --allow-uid of fdsend and fdrecv.
-void add_exchange_options(Tool& tool, ExchangeOptions& options);
 
 /// "MIN:MAX", two durations in order. Throws InvalidArgument.
 std::pair<Duration, Duration> parse_duration_range(std::string_view text);

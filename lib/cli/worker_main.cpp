@@ -11,13 +11,13 @@
 
 #include "cli/options.hpp"
 #include "cli/tool_main.hpp"
-#include "cluster/worker.hpp"
+#include "methods/command.hpp"
+#include "methods/coprocess.hpp"
+#include "methods/method_directory.hpp"
+#include "methods/upstream.hpp"
 #include "os/error.hpp"
 #include "os/parse_number.hpp"
-#include "rpc/command.hpp"
-#include "rpc/coprocess.hpp"
-#include "rpc/directory.hpp"
-#include "rpc/forward.hpp"
+#include "worker/worker.hpp"
 
 namespace handoff {
 namespace {

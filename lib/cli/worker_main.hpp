@@ -4,7 +4,7 @@
 #include <functional>
 
 #include "async/reactor.hpp"
-#include "rpc/handlers.hpp"
+#include "rpc/method_table.hpp"
 
 namespace handoff {
 

@@ -7,7 +7,7 @@
 #include "async/race.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
-#include "rpc/handlers.hpp"
+#include "rpc/method_table.hpp"
 #include "wire/message.hpp"
 
 /// The one way from a request to its result. What leaves it is fit for a reply: a result and an

@@ -16,7 +16,7 @@
 #include "async/task.hpp"
 #include "rpc/memory_budget.hpp"
 #include "rpc/reply_estimate.hpp"
-#include "rpc/service.hpp"
+#include "rpc/server_context.hpp"
 #include "wire/byte_queue.hpp"
 #include "wire/codec.hpp"
 

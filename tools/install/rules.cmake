@@ -24,7 +24,7 @@ install(TARGETS handoff EXPORT handoff LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDI
         INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/handoff)
 
 # The headers that a worker of one's own needs. Those of the tools need CLI11 and stay here.
-foreach(folder os wire pass async rpc cluster)
+foreach(folder os wire async pass rpc methods ping worker master)
   install(DIRECTORY lib/${folder} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/handoff
           FILES_MATCHING PATTERN "*.hpp")
 endforeach()

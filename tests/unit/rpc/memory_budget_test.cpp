@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "rpc/reply_estimate.hpp"
-#include "rpc/service.hpp"
+#include "rpc/server_context.hpp"
 
 namespace handoff {
 namespace {

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+#include "cli/params_from_words.hpp"
+
+#include <fmt/format.h>
+
+#include <set>
+#include <utility>
+
+#include "os/error.hpp"
+#include "os/utf8.hpp"
+#include "wire/message.hpp"
+
+namespace handoff {
+namespace {
+
+constexpr const char* kMixed =
+    "write only one JSON value, only KEY=TEXT and KEY:=JSON words, or only -";
+
+/// The key, and the value as JSON.
+std::pair<std::string, std::string> member_from_word(const std::string& word) {
+  if (!is_utf8(word)) {
+    throw InvalidArgument(
+        fmt::format("params, on {}: write it in UTF-8, for JSON has nothing else", word));
+  }
+  const auto equals = word.find('=');
+  if (equals == std::string::npos || equals == 0) {
+    throw InvalidArgument(fmt::format(
+        R"(params, on {}: neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '"text"'))",
+        word));
+  }
+  const std::string value = word.substr(equals + 1);
+  if (word[equals - 1] != ':') return {word.substr(0, equals), quote_json(value)};
+  if (const auto problem = json_problem(value)) {
+    throw InvalidArgument(fmt::format("params, on {}: not JSON behind := ({})", word, *problem));
+  }
+  return {word.substr(0, equals - 1), value};
+}
+
+}  // namespace
+
+std::string params_from_words(std::span<const std::string> words) {
+  if (words.empty()) return "null";
+  if (words.size() == 1 && !json_problem(words.front())) return words.front();
+  // Something that begins like JSON was meant as JSON: say what is wrong with it.
+  if (words.size() == 1 && !words.front().empty() &&
+      std::string_view("{[\"").find(words.front().front()) != std::string_view::npos) {
+    throw InvalidArgument(fmt::format("params, on {}: not valid JSON: {}", words.front(),
+                                      *json_problem(words.front())));
+  }
+  std::string object = "{";
+  std::set<std::string> keys;
+  for (const std::string& word : words) {
+    if (words.size() > 1 && (word == "-" || !json_problem(word))) {
+      throw InvalidArgument(fmt::format("params, on {}: {}", word, kMixed));
+    }
+    const auto [key, value] = member_from_word(word);
+    if (!keys.insert(key).second) {
+      throw InvalidArgument(fmt::format("params, on {}: the key is given twice", key));
+    }
+    if (object.size() > 1) object += ',';
+    object += fmt::format("{}:{}", quote_json(key), value);
+  }
+  return object + "}";
+}
+
+}  // namespace handoff

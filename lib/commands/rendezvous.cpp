@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: MIT
+#include "commands/rendezvous.hpp"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "async/attempts.hpp"
+#include "async/connect.hpp"
+#include "os/error.hpp"
+
+namespace handoff {
+namespace {
+
+/// Between two attempts to accept, when it is this system that refuses.
+constexpr auto kAcceptPause = std::chrono::milliseconds(100);
+
+/// What to write instead of a word that is meant for something else than a file; empty when it may
+/// be a file's name.
+std::string remedy_for(std::string_view word) {
+  const auto is_number = [](std::string_view text) {
+    return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+  };
+  if (is_number(word)) {
+    return fmt::format("write fd:{0} for the descriptor, or ./{0} for a socket's file", word);
+  }
+  const auto colon = word.rfind(':');
+  const bool is_path = word.starts_with('/') || word.starts_with('.');
+  if (is_path || colon == std::string_view::npos) return "";
+  if (word.find("://") == std::string_view::npos && !is_number(word.substr(colon + 1))) return "";
+  return "descriptors pass through Unix sockets alone: write a path such as ./name.sock, or @name";
+}
+
+}  // namespace
+
+Address parse_socket(std::string_view word, int dash) {
+  Address address;
+  if (word == "-") {
+    address = Address::parse(fmt::format("fd:{}", dash));
+    address.text = "-";
+  } else if (word.starts_with('@') || word.starts_with("fd:") || word.starts_with("unix:")) {
+    address = Address::parse(word);
+  } else if (const auto remedy = remedy_for(word); !remedy.empty()) {
+    throw InvalidArgument(fmt::format("SOCKET {}: {}", word, remedy));
+  } else {
+    address = Address::parse(fmt::format("unix:{}", word));
+    address.text = word;
+  }
+  if (address.kind != Address::Kind::inherited) return address;
+  // A socket that is not a Unix one could carry bytes, but never a descriptor.
+  if (!is_open(address.number) || local_address(address.number).family() != AF_UNIX) {
+    throw InvalidArgument(fmt::format("SOCKET {}: the descriptor is not a Unix socket", word));
+  }
+  return address;
+}
+
+Exchange::Exchange(Reactor& reactor, ExchangeOptions options, StderrLog& log)
+    : reactor_(reactor),
+      options_(std::move(options)),
+      log_(log),
+      judge_(options_.allowed_uids),
+      report_refused_(reactor, [&log](std::string_view line) { log.error(line); }),
+      deadline_(deadline_after(Clock::now(), options_.timeout)),
+      stop_pause_(reactor) {
+  if (options_.socket.kind == Address::Kind::inherited) {
+    int listening = 0;
+    socklen_t size = sizeof listening;
+    getsockopt(options_.socket.number, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size);
+    accepts_ = listening != 0;
+  } else if (options_.listen) {
+    ListenOptions listen;
+    listen.mode = options_.mode;
+    listener_.emplace(listen_on(options_.socket, listen));
+  }
+  if (listens()) readiness_.emplace(reactor_, listening_fd());
+}
+
+Task<std::optional<Fd>> Exchange::next() {
+  if (listens()) co_return co_await accept();
+  if (used_ || stopped_) co_return std::nullopt;
+  used_ = true;
+  // What we inherited was made by whoever started us, and is trusted.
+  if (options_.socket.kind == Address::Kind::inherited) co_return Fd(options_.socket.number);
+  Fd socket = co_await connect();
+  check_listener(socket.get());
+  co_return socket;
+}
+
+Task<std::optional<Fd>> Exchange::accept() {
+  while (!stopped_) {
+    Accepted accepted = try_to_accept();
+    switch (accepted.outcome) {
+      case Accepted::Outcome::would_block: {
+        const bool waited = co_await wait_for_client();
+        if (!waited) co_await pause();
+        break;
+      }
+      case Accepted::Outcome::shut_down: throw SystemError(accepted.error_number, "accept", name());
+      case Accepted::Outcome::try_again:
+      case Accepted::Outcome::exhausted:
+        report_refused_(fmt::format("accept, on {}: {}; trying again", name(),
+                                    error_text(accepted.error_number)));
+        co_await pause();
+        break;
+      case Accepted::Outcome::connection:
+        if (is_welcome(accepted.fd.get())) co_return std::move(accepted.fd);
+        break;
+    }
+  }
+  co_return std::nullopt;
+}
+
+/// False when this system can't wait. Throws TimedOut.
+Task<bool> Exchange::wait_for_client() {
+  Deadline limit(*readiness_, deadline_);
+  try {
+    if (co_await readiness_->readable() || stopped_) co_return true;
+  } catch (const SystemError& error) {
+    report_refused_(fmt::format("wait, on {}: {}; trying again", name(), error.what()));
+    co_return false;
+  }
+  throw TimedOut(fmt::format("wait, on {}: timed out", name()));
+}
+
+/// Waits until the deadline, or until stop() is called.
+Task<void> Exchange::pause() {
+  const TimePoint now = Clock::now();
+  if (now >= deadline_) throw TimedOut(fmt::format("wait, on {}: timed out", name()));
+  stop_pause_.clear();
+  const Alarm over(reactor_, stop_pause_, std::min(deadline_, now + kAcceptPause));
+  if (!stopped_) co_await stop_pause_;
+}
+
+/// A listener that we inherited may be blocking, and its flags are not ours to change.
+Accepted Exchange::try_to_accept() const {
+  pollfd waiting{listening_fd(), POLLIN, 0};
+  if (accepts_ && poll(&waiting, 1, 0) <= 0) {
+    return {Accepted::Outcome::would_block, {}, {}, EAGAIN};
+  }
+  return try_accept(listening_fd());
+}
+
+/// The deadline is that of everything, so that waiting until it has passed is a timeout, whatever
+/// the last attempt has failed with.
+Task<Fd> Exchange::connect() {
+  AttemptOptions attempt;
+  attempt.mode = options_.wait ? AttemptMode::wait : AttemptMode::retry;
+  attempt.limit = {deadline_, options_.timeout};
+  attempt.on_new_reason = [this](const std::string& text) { log_.detail(text + " (waiting)"); };
+  Attempts attempts(reactor_, std::move(attempt));
+  try {
+    Connection connection = co_await attempts.run<Connection>(
+        [this](TimeLimit limit) { return connect_to(reactor_, options_.socket, limit); });
+    co_return std::move(connection.socket);
+  } catch (const Unreachable& error) {
+    if (Clock::now() < deadline_) throw;
+    throw TimedOut(error.what());
+  }
+}
+
+/// Throws Unreachable where this user namespace maps no user: waiting for another peer is vain.
+bool Exchange::admits(int connection) {
+  const auto refused = judge_.refuse(connection);
+  if (!refused) return true;
+  const std::string line = fmt::format("accept, on {}: user {} is refused ({})", name(),
+                                       refused->uid, refused->remedy());
+  if (refused->reason == RefusedPeer::Reason::every_user) throw Unreachable(line);
+  report_refused_(line);
+  return false;
+}
+
+/// A peer whose user cannot be learned is none to serve.
+bool Exchange::is_welcome(int connection) {
+  try {
+    return admits(connection);
+  } catch (const SystemError& error) {
+    report_refused_(fmt::format("accept, on {}: {}", name(), error.what()));
+    return false;
+  }
+}
+
+void Exchange::check_listener(int socket) const {
+  const auto refused = judge_.refuse(socket);
+  if (!refused) return;
+  throw Unreachable(fmt::format("cannot connect to {}: user {} listens there ({})", name(),
+                                refused->uid, refused->remedy()));
+}
+
+void Exchange::stop() {
+  stopped_ = true;
+  stop_pause_.set();
+  if (readiness_) readiness_->interrupt();
+}
+
+}  // namespace handoff

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: MIT
+#include "commands/send.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+
+#include "async/connect.hpp"
+#include "os/error.hpp"
+#include "os/listen_on_all.hpp"
+#include "os/parse_number.hpp"
+#include "pass/fd_passing.hpp"
+#include "pass/handover.hpp"
+#include "wire/message.hpp"
+
+namespace handoff {
+namespace {
+
+/// Lines about askers that failed, within a second.
+constexpr std::size_t kAskerBurst = 32;
+
+int parse_descriptor(const std::string& word) {
+  const auto number = parse_number<int>(word);
+  if (!number || *number < 0) {
+    throw InvalidArgument(fmt::format("{}: write the number of a descriptor", word));
+  }
+  return *number;
+}
+
+/// What is wrong with a word is said with the option that it was given to.
+template <typename Parse>
+auto parse_for(std::string_view option, const std::string& word, Parse parse) {
+  try {
+    return parse(word);
+  } catch (const InvalidArgument& error) {
+    throw InvalidArgument(fmt::format("{} {}", option, error.what()));
+  }
+}
+
+Address parse_tcp(const std::string& word) {
+  Address address = Address::parse(word);
+  if (address.kind == Address::Kind::tcp) return address;
+  throw InvalidArgument(fmt::format("{}: write host:port", word));
+}
+
+}  // namespace
+
+SendCommand::SendCommand(Reactor& reactor, SendOptions options, StderrLog& log)
+    : reactor_(reactor),
+      options_(std::move(options)),
+      log_(log),
+      report_failed_(
+          reactor, [&log](std::string_view line) { log.error(line); }, kAskerBurst) {
+  if (options_.sources.empty()) options_.sources = {{Source::Kind::inherited, "0"}};
+  const std::size_t count = options_.sources.size();
+  if (count > kMaxDescriptorsPerMessage) {
+    throw InvalidArgument(fmt::format("{} descriptors, and a message carries at most {}", count,
+                                      kMaxDescriptorsPerMessage));
+  }
+  if (options_.names.size() > count) {
+    throw InvalidArgument(fmt::format("{} names for {} descriptors", options_.names.size(), count));
+  }
+  for (const std::string& name : options_.names) handover::check_name(name);
+  if (options_.names.empty() && !options_.confirm) {
+    message_ = std::string(1, options_.byte);
+  } else {
+    options_.names.resize(count);
+    message_ = handover::encode({options_.names, options_.confirm});
+  }
+}
+
+Task<void> SendCommand::watch_signals(const SignalMask& signals) {
+  Readiness readiness(reactor_, signals.fd());
+  for (;;) {
+    while (const auto signal = signals.try_read()) {
+      if (!options_.keep) {
+        end_by_signal(*signal);
+        throw TimedOut(fmt::format("send, on {}: ended by a signal", exchange_->name()));
+      }
+      exchange_->stop();
+    }
+    co_await readiness.readable();
+  }
+}
+
+Task<ExitCode> SendCommand::run(const SignalMask& signals) {
+  exchange_.emplace(reactor_, options_.exchange, log_);
+  reactor_.spawn(watch_signals(signals));
+  if (!options_.keep) {
+    const auto socket = co_await exchange_->next();
+    co_await send(socket->get());
+    co_return ExitCode::done;
+  }
+  log_.info(fmt::format("ready, on {}", exchange_->name()));
+  while (auto socket = co_await exchange_->next()) reactor_.spawn(serve(*std::move(socket)));
+  co_return ExitCode::done;
+}
+
+Task<void> SendCommand::open_sources() {
+  deadline_ = deadline_after(Clock::now(), options_.exchange.timeout);
+  for (const Source& source : options_.sources) {
+    Fd descriptor = co_await open(source);
+    descriptors_.push_back(std::move(descriptor));
+  }
+}
+
+Task<Fd> SendCommand::open(const Source& source) {
+  switch (source.kind) {
+    case Source::Kind::inherited: co_return take_inherited(parse_descriptor(source.word));
+    case Source::Kind::file: co_return open_file(source.word, options_.open_mode);
+    case Source::Kind::process: {
+      const auto [pid, number] = parse_for("--pid", source.word, parse_process_descriptor);
+      co_return take_from_process(pid, number);
+    }
+    case Source::Kind::tcp_listen: {
+      // Blocking, as programs expect that were given a listener: the flag goes with the open file.
+      ListenOptions listen;
+      listen.allow_public = options_.allow_public;
+      listen.blocking = true;
+      Listener listener = listen_on(parse_for("--tcp-listen", source.word, parse_tcp), listen);
+      log_.info(fmt::format("listening, on {}", listener.text()));
+      tell_of_others(parse_tcp(source.word));
+      co_return listener.release();
+    }
+    case Source::Kind::tcp_connect: {
+      const Address address = parse_for("--tcp-connect", source.word, parse_tcp);
+      const TimeLimit limit{deadline_, options_.exchange.timeout};
+      Connection connection = co_await connect_to(reactor_, address, limit);
+      set_nonblocking(connection.socket.get(), false);
+      co_return std::move(connection.socket);
+    }
+  }
+  co_return Fd();
+}
+
+/// A source is one descriptor, and a name can have more addresses than one.
+void SendCommand::tell_of_others(const Address& address) const {
+  const std::vector<SocketAddress> addresses = distinct_addresses(address);
+  for (std::size_t i = 1; i < addresses.size(); ++i) {
+    log_.info(
+        fmt::format("not listening, on {}: a descriptor has one address of {} (give this one "
+                    "a --tcp-listen of its own)",
+                    addresses[i].text(), address.host));
+  }
+}
+
+/// One asker of many: what goes wrong with it is told, and is no end.
+Task<void> SendCommand::serve(Fd socket) {
+  try {
+    co_await send(socket.get());
+  } catch (const std::exception& error) {
+    report_failed_(error.what());
+  }
+}
+
+Task<void> SendCommand::send(int socket) {
+  Readiness readiness(reactor_, socket);
+  Deadline limit(readiness, exchange_->deadline());
+  std::vector<int> numbers;
+  for (const Fd& descriptor : descriptors_) numbers.push_back(descriptor.get());
+  std::string_view rest = message_;
+  while (!rest.empty()) {
+    const SendResult result = send_fds(socket, rest, numbers);
+    switch (result.outcome) {
+      case SendOutcome::sent:
+        // The descriptors go with the first byte.
+        numbers.clear();
+        rest.remove_prefix(result.bytes_sent);
+        break;
+      case SendOutcome::would_block:
+        if (co_await readiness.writable()) break;
+        throw TimedOut(fmt::format("send, on {}: timed out", exchange_->name()));
+      case SendOutcome::closed:
+        throw ProtocolError(fmt::format("send, on {}: the receiver is gone", exchange_->name()));
+      case SendOutcome::failed:
+        throw SystemError(result.error_number, "pass descriptors", exchange_->name());
+    }
+  }
+  if (options_.confirm) co_await await_confirmation(readiness);
+}
+
+/// `readiness` must outlive the task; its deadline is the caller's.
+Task<void> SendCommand::await_confirmation(Readiness& readiness) {
+  std::array<char, 1> answer{};
+  for (;;) {
+    const ReceiveResult result = recv_fds(readiness.fd(), answer, 0);
+    if (result.outcome == ReceiveOutcome::received && answer[0] == handover::kConfirmation) {
+      co_return;
+    }
+    throw_if_failed(result);
+    if (result.outcome != ReceiveOutcome::would_block) {
+      throw ProtocolError(
+          fmt::format("send, on {}: the receiver did not confirm", exchange_->name()));
+    }
+    if (!co_await readiness.readable()) {
+      throw TimedOut(fmt::format("send, on {}: not confirmed in time", exchange_->name()));
+    }
+  }
+}
+
+}  // namespace handoff

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT
+#include "master/balancer.hpp"
+
+#include <netinet/in.h>
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+namespace handoff {
+namespace {
+
+/// FNV-1a, 64 bits; then mixed, for its high bits change little with the last bytes.
+std::uint64_t hash_of(std::string_view bytes, std::uint64_t seed) {
+  std::uint64_t hash = 14695981039346656037U ^ (seed * 0x9E3779B97F4A7C15U);
+  for (const char byte : bytes) {
+    hash = (hash ^ static_cast<unsigned char>(byte)) * 1099511628211U;
+  }
+  hash ^= hash >> 32U;
+  hash *= 0xD6E8FEB86659FD93U;
+  return hash ^ (hash >> 32U);
+}
+
+/// The host of an address, without the port; empty for a Unix peer, which has none.
+std::string_view host_of(const SocketAddress& peer) {
+  if (peer.family() == AF_INET) {
+    const auto* v4 = reinterpret_cast<const sockaddr_in*>(peer.data());
+    return {reinterpret_cast<const char*>(&v4->sin_addr), sizeof v4->sin_addr};
+  }
+  if (peer.family() == AF_INET6) {
+    const auto* v6 = reinterpret_cast<const sockaddr_in6*>(peer.data());
+    return {reinterpret_cast<const char*>(&v6->sin6_addr), sizeof v6->sin6_addr};
+  }
+  return {};
+}
+
+}  // namespace
+
+void Balancer::add(Recipient& recipient) {
+  const auto [entry, is_new] =
+      candidates_.try_emplace(&recipient, Candidate{&recipient, ++last_turn_});
+  if (!is_new) return;
+  recipients_.push_back(&entry->second);
+  room_changed(recipient);
+}
+
+bool Balancer::remove(Recipient& recipient) {
+  const auto found = candidates_.find(&recipient);
+  if (found == candidates_.end()) return false;
+  if (found->second.ready) ready_.erase(&found->second);
+  std::erase(recipients_, &found->second);
+  std::erase(unsent_, &found->second);
+  candidates_.erase(found);
+  return true;
+}
+
+void Balancer::room_changed(Recipient& recipient) {
+  const auto found = candidates_.find(&recipient);
+  if (found == candidates_.end()) return;
+  put_in_order(found->second, found->second.turn);
+  give_waiting();
+}
+
+void Balancer::pass(Work work) {
+  Candidate* candidate = waiting_.empty() ? choose(work) : nullptr;
+  if (candidate == nullptr) return waiting_.push_back(std::move(work));
+  give(*candidate, std::move(work));
+}
+
+/// All that wait are alike in this: when one of them finds no room, none does.
+void Balancer::give_waiting() {
+  while (!waiting_.empty()) {
+    Candidate* candidate = choose(waiting_.front());
+    if (candidate == nullptr) return;
+    give(*candidate, std::move(waiting_.front()));
+    waiting_.pop_front();
+  }
+}
+
+void Balancer::pass_all() {
+  while (!waiting_.empty() && !recipients_.empty()) {
+    give(*recipients_[next_++ % recipients_.size()], std::move(waiting_.front()));
+    waiting_.pop_front();
+  }
+}
+
+void Balancer::flush() {
+  for (Candidate* candidate : unsent_) {
+    candidate->unsent = false;
+    candidate->recipient->flush();
+  }
+  unsent_.clear();
+}
+
+/// One that has lost its room by itself is met here, and left out until it says that it has some.
+Balancer::Candidate* Balancer::choose(const Work& work) {
+  while (!ready_.empty()) {
+    Candidate* candidate = how_ == Balance::hash ? by_hash(work) : *ready_.begin();
+    if (candidate->recipient->has_room()) return candidate;
+    put_in_order(*candidate, candidate->turn);
+  }
+  return nullptr;
+}
+
+/// Rendezvous hashing: when a worker goes, only its own clients move. One that takes another's
+/// place has its number, and so its clients.
+Balancer::Candidate* Balancer::by_hash(const Work& work) {
+  const std::string_view host = host_of(work.peer);
+  if (host.empty()) return *ready_.begin();
+  Candidate* best = nullptr;
+  std::uint64_t best_hash = 0;
+  for (Candidate* candidate : ready_) {
+    const auto number = static_cast<std::uint64_t>(candidate->recipient->number());
+    const std::uint64_t hash = hash_of(host, number);
+    if (best != nullptr && hash <= best_hash) continue;
+    best = candidate;
+    best_hash = hash;
+  }
+  return best;
+}
+
+void Balancer::give(Candidate& candidate, Work&& work) {
+  candidate.recipient->pass(std::move(work));
+  if (!std::exchange(candidate.unsent, true)) unsent_.push_back(&candidate);
+  put_in_order(candidate, ++last_turn_);
+}
+
+/// Moves it to where it belongs now among those with room, or out of them. Most often that is the
+/// end; a node that is there already is used again.
+void Balancer::put_in_order(Candidate& candidate, std::uint64_t turn) {
+  const bool has_room = candidate.recipient->has_room();
+  const std::size_t load = how_ == Balance::least ? candidate.recipient->held() : 0;
+  if (candidate.ready && has_room && candidate.load == load && candidate.turn == turn) return;
+  auto node = candidate.ready ? ready_.extract(&candidate) : decltype(ready_)::node_type();
+  candidate.ready = has_room;
+  candidate.load = load;
+  candidate.turn = turn;
+  if (!has_room) return;
+  if (node.empty()) {
+    ready_.insert(ready_.end(), &candidate);
+  } else {
+    ready_.insert(ready_.end(), std::move(node));
+  }
+}
+
+std::size_t Balancer::waiting_to_be_served() const {
+  const auto count = std::count_if(waiting_.begin(), waiting_.end(),
+                                   [](const Work& work) { return !work.is_idle(); });
+  return static_cast<std::size_t>(count);
+}
+
+}  // namespace handoff

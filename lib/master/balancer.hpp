@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <set>
+#include <unordered_map>
+#include <vector>
+
+#include "rpc/work.hpp"
+
+namespace handoff {
+
+/// Which worker gets a connection.
+enum class Balance {
+  round_robin,  ///< each in turn
+  least,        ///< the one that holds the fewest
+  hash,         ///< always the same for a client's address, also after that one was replaced
+};
+
+/// What a balancer knows of a worker.
+class Recipient {
+ public:
+  /// Whether it may be given one more connection.
+  virtual bool has_room() const = 0;
+  /// Connections that it has been given and has not finished.
+  virtual std::size_t held() const = 0;
+  /// By which hashing knows it.
+  virtual int number() const = 0;
+  /// Queues a connection for it.
+  virtual void pass(Work work) = 0;
+  /// Sends what was queued.
+  virtual void flush() = 0;
+
+ protected:
+  ~Recipient() = default;
+};
+
+/// Decides who gets a connection, and keeps those that no recipient has room for, in their order.
+///
+/// Nothing that it does for one connection grows with the number of recipients or of connections
+/// that wait: those with room are kept in the order in which they are chosen, those with something
+/// to send in a list. (Only hashing looks at all that have room, for each connection that it
+/// gives.) For this it has to be told when a recipient's room or load has changed by itself.
+class Balancer {
+ public:
+  explicit Balancer(Balance how) : how_(how) {}
+  Balancer(const Balancer&) = delete;
+  Balancer& operator=(const Balancer&) = delete;
+
+  /// From now on it gets connections, those first that wait already. It must live until remove().
+  void add(Recipient& recipient);
+  /// It gets nothing more. False when it was not there.
+  bool remove(Recipient& recipient);
+  /// It may have room again, or holds fewer. Gives it what waits. Does nothing when it is not
+  /// there.
+  void room_changed(Recipient& recipient);
+
+  /// Gives the connection to a recipient, or keeps it until one has room. flush() sends it.
+  void pass(Work work);
+  /// Gives all that wait to the recipients in turn, room or not.
+  void pass_all();
+  /// Sends what was given.
+  void flush();
+
+  /// Whether one more connection would be given at once.
+  bool has_room() const { return waiting_.empty() && !ready_.empty(); }
+  /// Connections that no recipient has room for.
+  std::size_t waiting() const { return waiting_.size(); }
+  /// Of these, the connections that are not idle.
+  std::size_t waiting_to_be_served() const;
+  /// Whether there is no recipient at all.
+  bool is_empty() const { return recipients_.empty(); }
+
+ private:
+  struct Candidate {
+    Recipient* recipient;
+    std::uint64_t turn;    ///< when it was last chosen, or came
+    std::size_t load = 0;  ///< what it held when it was put in order; always 0 unless by `least`
+    bool ready = false;    ///< in ready_
+    bool unsent = false;   ///< in unsent_
+  };
+  struct InOrder {
+    bool operator()(const Candidate* one, const Candidate* other) const {
+      return one->load != other->load ? one->load < other->load : one->turn < other->turn;
+    }
+  };
+
+  Candidate* choose(const Work& work);
+  Candidate* by_hash(const Work& work);
+  void give(Candidate& candidate, Work&& work);
+  void put_in_order(Candidate& candidate, std::uint64_t turn);
+  void give_waiting();
+
+  Balance how_;
+  std::unordered_map<const Recipient*, Candidate> candidates_;
+  std::vector<Candidate*> recipients_;   ///< all of them, as they came
+  std::set<Candidate*, InOrder> ready_;  ///< those that have room
+  std::vector<Candidate*> unsent_;       ///< those that have something to send
+  std::deque<Work> waiting_;
+  std::uint64_t last_turn_ = 0;
+  std::size_t next_ = 0;  ///< of recipients_, for pass_all()
+};
+
+}  // namespace handoff

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT
+#include "master/original_process.hpp"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <fstream>
+#include <string_view>
+#include <tuple>
+#include <utility>
+
+#include "os/error.hpp"
+#include "os/parse_number.hpp"
+#include "os/socket.hpp"
+#include "pass/fd_passing.hpp"
+
+namespace handoff {
+namespace {
+
+/// The process that a pidfd refers to, as the kernel says it: a number in a message could be any.
+/// 0 when it was reaped already, or is none of this pid namespace.
+pid_t pid_of(int pidfd) {
+  std::ifstream file(fmt::format("/proc/self/fdinfo/{}", pidfd));
+  constexpr std::string_view kField = "Pid:\t";
+  for (std::string line; std::getline(file, line);) {
+    if (!line.starts_with(kField)) continue;
+    return std::max(parse_number<pid_t>(line.substr(kField.size())).value_or(0), 0);
+  }
+  return 0;
+}
+
+}  // namespace
+
+bool is_stop(int signal) {
+  return signal == SIGTERM || signal == SIGINT || signal == SIGQUIT;
+}
+
+void pass_on(const ReceivedSignal& signal, const Child& master) {
+  const bool has_it =
+      signal.from == ReceivedSignal::From::kernel && getpgid(master.pid()) == getpgrp();
+  if (!has_it) master.kill(signal.number);
+}
+
+OriginalProcess::OriginalProcess(Report report) : report_(std::move(report)) {
+  std::tie(ours_, theirs_) = make_socket_pair(SOCK_SEQPACKET);
+}
+
+void OriginalProcess::successor_started(Child successor) {
+  candidate_ = std::move(successor);
+}
+
+void OriginalProcess::successor_took_over() {
+  if (!candidate_) return;
+  masters_.push_back({std::move(*candidate_), {}});
+  candidate_.reset();
+  told_.reset();
+  theirs_.reset();
+  phase_ = Phase::forwarding;
+}
+
+bool OriginalProcess::receive() {
+  std::array<char, 2> bytes{};
+  for (;;) {
+    ReceiveResult result = recv_fds(ours_.get(), bytes, 1);
+    switch (result.outcome) {
+      case ReceiveOutcome::received: break;
+      case ReceiveOutcome::would_block:
+      case ReceiveOutcome::exhausted: return true;
+      case ReceiveOutcome::end:
+      case ReceiveOutcome::failed: return false;
+      default: continue;
+    }
+    take(static_cast<Notice>(bytes[0]), {bytes.data() + 1, result.size - 1}, result.descriptors);
+  }
+}
+
+void OriginalProcess::take(Notice notice, std::string_view rest, std::vector<Fd>& descriptors) {
+  switch (notice) {
+    case Notice::started: {
+      if (descriptors.empty()) return;
+      const pid_t pid = pid_of(descriptors.front().get());
+      if (pid > 0) successor_started(Child(pid, std::move(descriptors.front())));
+      return;
+    }
+    case Notice::took_over: return successor_took_over();
+    case Notice::ended:
+      if (!rest.empty()) told_ = ExitStatus{static_cast<unsigned char>(rest[0]), 0};
+      return;
+  }
+}
+
+void OriginalProcess::forward(const ReceivedSignal& signal) {
+  if (masters_.empty()) return;
+  if (!is_stop(signal.number)) return pass_on(signal, masters_.back().process);
+  told_to_stop_ = true;
+  for (const Successor& master : masters_) pass_on(signal, master.process);
+}
+
+std::optional<ExitStatus> OriginalProcess::run(const SignalMask& signals) {
+  for (;;) {
+    // SIGCHLD is taken before children are reaped: one that ends later is another event. What is
+    // forwarded goes to the master that serves after that.
+    std::vector<ReceivedSignal> received;
+    while (const auto signal = signals.try_receive()) received.push_back(*signal);
+    forget_ended();
+    for (const ReceivedSignal& signal : received) {
+      if (signal.number != SIGCHLD) forward(signal);
+    }
+    if (phase_ == Phase::over) return last_;
+    wait_for_event(signals.fd());
+  }
+}
+
+/// A master that has ended has sent its last notice, and was reaped by reap_children() if it is a
+/// child. It may be none before the one that has started it has ended, so the oldest is first.
+void OriginalProcess::forget_ended() {
+  bool any = true;
+  while (any) {
+    any = !masters_.empty() && masters_.front().process.has_ended();
+    if (ours_.valid() && !receive()) ours_.reset();
+    reap_children();
+    if (!any) break;
+    const Successor ended = std::move(masters_.front());
+    masters_.erase(masters_.begin());
+    master_ended(ended.process, ended.status);
+  }
+  if (masters_.empty()) phase_ = Phase::over;
+}
+
+void OriginalProcess::reap_children() {
+  while (const auto child = reap_any_child()) {
+    for (Successor& master : masters_) {
+      if (master.process.pid() == child->pid) master.status = child->status;
+    }
+  }
+}
+
+/// When it was the one that served, a successor that it had started takes its place by itself. One
+/// that was started in the instant before the kill, and is not known, ends with this process.
+void OriginalProcess::master_ended(const Child& master, std::optional<ExitStatus> status) {
+  if (!masters_.empty()) {
+    if (told_to_stop_ && status && !status->success()) cut_off_ = status;
+    return;
+  }
+  last_ = status ? status : told_;
+  if (last_ && last_->success() && cut_off_) last_ = cut_off_;
+  const std::string how = last_ ? last_->text() : "its exit status is not known";
+  const bool has_heir = candidate_ && !candidate_->has_ended();
+  if (has_heir) {
+    report_(Severity::error, fmt::format("the master, pid {}: {}; pid {} takes over", master.pid(),
+                                         how, candidate_->pid()));
+    successor_took_over();
+  } else if (!last_ || last_->signal != 0) {
+    report_(Severity::error, fmt::format("the master, pid {}: {}", master.pid(), how));
+  }
+}
+
+void OriginalProcess::wait_for_event(int signals) const {
+  // Where orphans are not adopted, a master that another has started never is a child of this
+  // process, and only its pidfd tells.
+  std::array<pollfd, 3> events{{{signals, POLLIN, 0},
+                                {ours_.get(), POLLIN, 0},
+                                {masters_.front().process.pidfd(), POLLIN, 0}}};
+  if (poll(events.data(), events.size(), -1) < 0 && errno != EINTR)
+    throw SystemError(errno, "poll");
+}
+
+}  // namespace handoff

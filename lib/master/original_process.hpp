@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "os/fd.hpp"
+#include "os/log.hpp"
+#include "os/process.hpp"
+#include "os/signals.hpp"
+
+namespace handoff {
+
+/// What a master that serves tells the original process on the socket that masters inherit from
+/// one another; see handoff-wire(7). Each notice is a message of its own.
+enum class Notice : char {
+  started = 's',    ///< it has started a successor, whose pidfd comes along
+  took_over = 't',  ///< that successor serves from now on
+  ended = 'e',      ///< it is about to end; the second byte is its exit status
+};
+
+/// A signal that makes a master stop: TERM, INT or QUIT.
+bool is_stop(int signal);
+
+/// Passes a signal on to another master, unless the kernel has sent it to that one too: ^C and a
+/// terminal that hangs up reach every process of the foreground group.
+void pass_on(const ReceivedSignal& signal, const Child& master);
+
+/// The part of the process that was started, once another master serves in its place. Whatever has
+/// started it (a shell, runit, a container's engine, as process 1 the kernel) waits for this
+/// process and signals it. So it stays: it forwards signals to the master that serves, reaps what
+/// becomes its child, and ends with that master's status. It holds no more than a few descriptors.
+class OriginalProcess {
+ public:
+  enum class Phase {
+    serving,     ///< this process is the master; it may have started a successor
+    forwarding,  ///< a successor serves
+    over,        ///< the master that served has ended, and so have those before it
+  };
+
+  /// Makes the socket for its successors. Throws SystemError.
+  explicit OriginalProcess(Report report);
+  OriginalProcess(const OriginalProcess&) = delete;
+  OriginalProcess& operator=(const OriginalProcess&) = delete;
+
+  Phase phase() const { return phase_; }
+  /// The end of the socket that every successor inherits; still owned here, and closed once one
+  /// has taken over.
+  int successors_end() const { return theirs_.get(); }
+  /// Readable when receive() has something to read.
+  int fd() const { return ours_.get(); }
+
+  /// A successor was started: by this process, or by the master that serves.
+  void successor_started(Child successor);
+  /// It serves from now on.
+  void successor_took_over();
+  /// The master that serves; only while one does or has done.
+  pid_t serving() const { return masters_.back().process.pid(); }
+
+  /// Reads the notices that have come. Does not block. Returns whether more can come.
+  bool receive();
+  /// Passes a signal on: one that stops to all masters, also those that still drain, any other to
+  /// the one that serves.
+  void forward(const ReceivedSignal& signal);
+  /// Whether a signal that stops was forwarded.
+  bool told_to_stop() const { return told_to_stop_; }
+
+  /// Forwards and reaps until the phase is `over`: blocks. `signals` are those to forward, and
+  /// SIGCHLD. Returns how the master that served last has ended, or one that still drained when a
+  /// signal stopped both, if only that one failed; nothing if that cannot be known. No Child but
+  /// those given to this object may wait to be reaped.
+  std::optional<ExitStatus> run(const SignalMask& signals);
+
+ private:
+  void take(Notice notice, std::string_view rest, std::vector<Fd>& descriptors);
+  void forget_ended();
+  void reap_children();
+  void master_ended(const Child& master, std::optional<ExitStatus> status);
+  void wait_for_event(int signals) const;
+
+  struct Successor {
+    Child process;
+    std::optional<ExitStatus> status;  ///< once it was reaped
+  };
+
+  Report report_;
+  Fd ours_;
+  Fd theirs_;
+  Phase phase_ = Phase::serving;
+  bool told_to_stop_ = false;
+  std::optional<Child> candidate_;     ///< a successor that does not serve yet
+  std::vector<Successor> masters_;     ///< those that have taken over and live, the oldest first
+  std::optional<ExitStatus> told_;     ///< what the one that serves has said of its end
+  std::optional<ExitStatus> cut_off_;  ///< of one that drained when all were told to stop, if it
+                                       ///< was no success
+  std::optional<ExitStatus> last_;     ///< how the last of them has ended
+};
+
+}  // namespace handoff

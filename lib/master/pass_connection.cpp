@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+#include "master/pass_connection.hpp"
+
+#include <utility>
+
+namespace handoff {
+
+void PassConnection::worker_joined(WorkerLink& link) {
+  balancer_.add(link);
+  flush();
+}
+
+void PassConnection::worker_left(WorkerLink& link) {
+  if (!balancer_.remove(link)) return;
+  for (Work& work : link.take_unsent()) work_arrived(std::move(work));
+  flush();
+}
+
+void PassConnection::worker_gone(WorkerLink& link) {
+  worker_left(link);
+  for (Work& work : link.take_unstarted()) work_arrived(std::move(work));
+  flush();
+}
+
+void PassConnection::worker_has_room(WorkerLink& link) {
+  balancer_.room_changed(link);
+  flush();
+}
+
+}  // namespace handoff

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: MIT
+#include "master/pass_queue.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <exception>
+#include <memory>
+#include <numeric>
+#include <optional>
+#include <utility>
+
+#include "os/error.hpp"
+#include "os/fd.hpp"
+#include "os/log.hpp"
+#include "os/memory.hpp"
+
+namespace handoff {
+namespace {
+
+/// Descriptors that are kept back from clients: those of the master itself, and of what it starts.
+constexpr std::size_t kReserved = 64;
+constexpr std::size_t kReservedPerWorker = 6;
+constexpr std::size_t kReservedPerThread = 3;
+
+/// Bytes that a record may have besides a frame's: the client's address.
+constexpr std::size_t kMaxPeer = 256;
+
+/// The worker has the same deadline, and more to say about it.
+constexpr auto kGrace = std::chrono::milliseconds(100);
+
+/// Waits for its answer in a coroutine.
+class AwaitedCall final : public QueuedCall {
+ public:
+  AwaitedCall(Reactor& reactor, Queue& queue, Call what)
+      : QueuedCall(std::move(what)), came(reactor), queue_(queue) {}
+  ~AwaitedCall() { queue_.cancel(*this); }
+
+  Event came;
+  std::optional<Result> result;
+
+ private:
+  void answered(Result given) override {
+    result = std::move(given);
+    came.set();
+  }
+
+  Queue& queue_;
+};
+
+/// The same for one on another thread, where all but what the queue does to it happens.
+class RemoteCall final : public QueuedCall, public std::enable_shared_from_this<RemoteCall> {
+ public:
+  using Kept = std::map<const QueuedCall*, std::shared_ptr<QueuedCall>>;
+  /// While it is in the queue, it is kept alive by `kept`.
+  RemoteCall(Lane& lane, Reactor& reactor, Kept& kept, Call what)
+      : QueuedCall(std::move(what)), came(reactor), lane_(lane), kept_(kept) {}
+
+  Event came;
+  std::optional<Result> result;
+
+ private:
+  void answered(Result given) override {
+    const auto self = shared_from_this();
+    kept_.erase(this);
+    lane_.post([self, given = std::move(given)](Service&) {
+      self->result = given;
+      self->came.set();
+    });
+  }
+
+  Lane& lane_;
+  Kept& kept_;
+};
+
+TimePoint with_grace(TimePoint deadline) {
+  return deadline > kNever - kGrace ? kNever : deadline + Duration(kGrace);
+}
+
+Result not_answered() {
+  return Result::error(ErrorCode::timed_out, "the call was not answered in time");
+}
+
+std::shared_ptr<const Handlers> handler_of_all(Handler handler) {
+  auto handlers = std::make_shared<Handlers>();
+  handlers->add("*", std::move(handler), Supervision::handler);
+  return handlers;
+}
+
+/// So many for each I/O thread.
+std::size_t share_of_limit(const PassQueue::Options& options) {
+  return (options.queue_limit + options.io_threads - 1) / options.io_threads;
+}
+
+Queue::Options queue_options(const PassQueue::Options& options) {
+  return {share_of_limit(options) * options.io_threads, options.limits.max_frame + kMaxPeer,
+          options.idempotent};
+}
+
+/// As many calls are in the queue as may; as many more wait for a place in it, while their
+/// connections are not read.
+SessionLimits session_limits(const PassQueue::Options& options) {
+  SessionLimits limits = options.limits;
+  limits.concurrency = limits.max_waiting = share_of_limit(options);
+  limits.reads_on_when_full = false;
+  limits.begins_elsewhere = true;
+  return limits;
+}
+
+}  // namespace
+
+PassQueue::PassQueue(Reactor& reactor, const Options& options,
+                     const std::function<void(std::uint64_t)>& closed,
+                     const std::function<void(std::string_view)>& failed)
+    : reactor_(reactor),
+      reserved_(kReserved + kReservedPerThread * options.io_threads),
+      expected_workers_(options.workers),
+      queue_(reactor, queue_options(options)),
+      service_(reactor, nullptr, session_limits(options)) {
+  if (most_connections() == 0) {
+    throw InvalidArgument(fmt::format("a limit of {} descriptors (ulimit -n) is not enough for {}",
+                                      descriptor_limit(), counted(options.workers, "worker")));
+  }
+  if (Queue::memory_size(queue_options(options)) > file_size_limit()) {
+    throw InvalidArgument(fmt::format(
+        "a file size limit of {} bytes (ulimit -f) is not enough for a queue of {} bytes (lower "
+        "--max-frame)",
+        file_size_limit(), Queue::memory_size(queue_options(options))));
+  }
+  service_.handlers = handler_of_all([this](Call what) { return call(std::move(what)); });
+  const auto give_back = [this, closed](LiveConnection connection) {
+    const std::uint64_t id = connection.id;
+    returned(std::move(connection));
+    closed(id);
+  };
+  service_.on_closed = closed;
+  service_.on_returned = give_back;
+  service_.on_failed = failed;
+  if (options.io_threads > 1) mailbox_.emplace(reactor_);
+  for (std::size_t i = 0; options.io_threads > 1 && i < options.io_threads; ++i) {
+    Lane::Owner owner;
+    owner.closed = closed;
+    owner.returned = give_back;
+    owner.failed = failed;
+    const auto make_methods = [this, i](Reactor& its) -> MakeHandlers {
+      return [this, i, &its] {
+        return handler_of_all(
+            [this, i, &its](Call what) { return call_from(lanes_[i], its, std::move(what)); });
+      };
+    };
+    lanes_.emplace_back(*mailbox_, session_limits(options), make_methods, nullptr,
+                        std::move(owner));
+    // The queue looks at what waits in it in each turn of our loop.
+    lanes_.back().post(
+        [this](Service& service) { service.on_calls_allowed = [this] { mailbox_->send([] {}); }; });
+  }
+}
+
+/// For the successor. One whose bytes can't be put aside, for want of memory, is closed.
+void PassQueue::returned(LiveConnection connection) {
+  try {
+    Work work = Work::from(std::move(connection));
+    work.put_aside();
+    returned_.work_arrived(std::move(work));
+    returned_.flush();
+  } catch (const std::exception&) {
+    ++lost_;
+  }
+}
+
+std::size_t PassQueue::most_connections() const {
+  const std::size_t workers = std::max(expected_workers_, queue_.workers());
+  const std::size_t reserved = reserved_ + kReservedPerWorker * workers;
+  return limit_ > reserved ? limit_ - reserved : 0;
+}
+
+void PassQueue::worker_joined(WorkerLink& link) {
+  try {
+    queue_.add(link);
+  } catch (const SystemError& error) {
+    link.blame(fmt::format("it could not be given the queue: {}", error.what()));
+  }
+}
+
+void PassQueue::worker_left(WorkerLink& link) {
+  returned_.worker_left(link);
+  queue_.retire(link);
+}
+
+void PassQueue::worker_gone(WorkerLink& link) {
+  returned_.worker_gone(link);
+  queue_.remove(link);
+}
+
+void PassQueue::successor_joined(WorkerLink& link) {
+  has_successor_ = true;
+  returned_.worker_joined(link);
+}
+
+/// Accepted, or passed by a predecessor.
+void PassQueue::work_arrived(Work work) {
+  if (has_successor_) return returned_.work_arrived(std::move(work));
+  serve(work.to_connection(service_.limits.max_unused()));
+}
+
+/// On the thread that has the fewest connections.
+void PassQueue::serve(LiveConnection connection) {
+  if (lanes_.empty()) return Session::open(service_, std::move(connection));
+  std::min_element(lanes_.begin(), lanes_.end(), [](const Lane& one, const Lane& other) {
+    return one.held() < other.held();
+  })->open(std::move(connection));
+}
+
+void PassQueue::drain(channel::Drain how) {
+  service_.drain(how.give_back);
+  for (Lane& lane : lanes_) lane.drain(how.give_back);
+}
+
+std::size_t PassQueue::serving() const {
+  return std::accumulate(lanes_.begin(), lanes_.end(), service_.open,
+                         [](std::size_t sum, const Lane& lane) { return sum + lane.held(); });
+}
+
+/// One that a worker has got is answered by it, also when it drains.
+bool PassQueue::needs_workers() const {
+  std::size_t calls = service_.calls;
+  for (const Lane& lane : lanes_) {
+    if (!lane.has_drained()) return true;
+    calls += lane.calls();
+  }
+  return calls > queue_.counts().running;
+}
+
+Task<Result> PassQueue::call(Call call) {
+  const TimePoint limit = with_grace(call.deadline);
+  AwaitedCall awaited(reactor_, queue_, std::move(call));
+  queue_.submit(awaited);
+  const Alarm alarm(reactor_, awaited.came, limit);
+  co_await awaited.came;
+  co_return awaited.result ? std::move(*awaited.result) : not_answered();
+}
+
+/// On an I/O thread. The queue is the main thread's.
+Task<Result> PassQueue::call_from(Lane& lane, Reactor& reactor, Call call) {
+  const TimePoint limit = with_grace(call.deadline);
+  const auto remote = std::make_shared<RemoteCall>(lane, reactor, remote_, std::move(call));
+  mailbox_->send([this, remote] {
+    remote_.emplace(remote.get(), remote);
+    queue_.submit(*remote);
+  });
+  const Alarm alarm(reactor, remote->came, limit);
+  co_await remote->came;
+  if (remote->result) co_return std::move(*remote->result);
+  mailbox_->send([this, remote] {
+    queue_.cancel(*remote);
+    remote_.erase(remote.get());
+  });
+  co_return not_answered();
+}
+
+}  // namespace handoff

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <list>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "async/reactor.hpp"
+#include "master/worker_channel.hpp"
+#include "pass/ring.hpp"
+#include "rpc/method_table.hpp"
+#include "wire/message.hpp"
+
+namespace handoff {
+
+/// A call on its way through a queue. It is in the queue from submit() until it is answered, or
+/// cancelled, and must live as long.
+class QueuedCall {
+ public:
+  explicit QueuedCall(Call what) : call(std::move(what)) {}
+  QueuedCall(const QueuedCall&) = delete;
+  QueuedCall& operator=(const QueuedCall&) = delete;
+
+  Call call;
+  /// Once, on the queue's thread, when it has left the queue.
+  virtual void answered(Result result) = 0;
+
+ protected:
+  ~QueuedCall() = default;
+
+ private:
+  friend class Queue;
+  std::uint64_t ticket_ = 0;  ///< 0 while it is not in the queue
+};
+
+/// The master's end of `--pass queue`: requests in the order in which they came, and the workers
+/// that execute them. The oldest request goes to the next worker that is free, among those whose
+/// connections may have one more executed (Call::gate).
+///
+/// Who has what is known here alone, in memory of our own. A request's ticket is its place in a
+/// table, and how often that place was used before: a reply that comes when its request was
+/// answered otherwise has an old ticket.
+class Queue final : private Poller {
+ public:
+  struct Options {
+    std::size_t limit = 1024;                       ///< requests that wait or are executed
+    std::size_t longest = 0;                        ///< bytes of the texts of a request or a reply
+    std::set<std::string, std::less<>> idempotent;  ///< methods that may be executed twice
+  };
+  struct Counts {
+    std::size_t waiting = 0;  ///< for a free worker
+    std::size_t running = 0;  ///< with a worker
+    std::uint64_t late = 0;   ///< replies that came after their request was answered otherwise
+    std::uint64_t redispatched = 0;  ///< requests of workers that died
+    std::uint64_t died = 0;          ///< requests that were lost with their worker
+  };
+
+  Queue(Reactor& reactor, Options options);
+  Queue(const Queue&) = delete;
+  Queue& operator=(const Queue&) = delete;
+  ~Queue();
+
+  /// Answers with busy at once when the queue is full.
+  void submit(QueuedCall& call);
+  /// It is not answered any more; a worker that has it goes on in vain.
+  void cancel(QueuedCall& call);
+
+  /// Bytes of each of the two memories that a worker gets.
+  static std::size_t memory_size(const Options& options);
+
+  /// The worker gets its memories, and then requests. Throws SystemError when there is no memory.
+  void add(WorkerLink& link);
+  /// It gets no more requests; what it has, it answers.
+  void retire(const WorkerLink& link);
+  /// It is gone. What it has not begun, and what may be executed twice, goes to others.
+  void remove(const WorkerLink& link);
+
+  Counts counts() const;
+  std::size_t workers() const { return seats_.size(); }
+  static constexpr int kMostAttempts = 5;  ///< at an idempotent request whose workers die
+
+ private:
+  /// A worker.
+  struct Seat {
+    Seat(WorkerLink& worker, RingEnd both) : link(worker), rings(std::move(both)) {}
+    WorkerLink& link;
+    RingEnd rings;
+    std::size_t running = 0;
+    bool retired = false;
+    bool blamed = false;  ///< nothing that it says counts any more
+    bool unpublished = false;
+    bool has_room = true;  ///< for the next request
+  };
+  /// Where a request is kept.
+  struct Slot {
+    QueuedCall* call = nullptr;
+    Seat* seat = nullptr;   ///< none while it waits
+    std::uint64_t end = 0;  ///< of its record in the seat's ring
+    std::uint32_t generation = 1;
+    int attempts = 0;  ///< by workers that died
+  };
+
+  bool poll() override;
+  void set_waiting(bool waiting) override;
+
+  void assign();
+  bool may_begin(std::uint64_t ticket);
+  bool give(Slot& slot, Seat& seat);
+  static void take_from_seat(Slot& slot);
+  Seat* free_seat();
+  bool read_replies(Seat& seat);
+  std::string take(Seat& seat, std::string_view record);
+  void lose(Seat& seat);
+  void answer(Slot& slot, Result result);
+  Slot* find(std::uint64_t ticket);
+  void free(Slot& slot);
+  Seat* find(const WorkerLink& link);
+
+  Reactor& reactor_;
+  Options options_;
+  std::vector<Slot> slots_;
+  std::vector<std::uint32_t> free_;
+  std::deque<std::uint64_t> waiting_;  ///< tickets
+  std::list<Seat> seats_;
+  std::string record_;
+  MessageParser parser_;
+  Counts counts_;
+};
+
+}  // namespace handoff

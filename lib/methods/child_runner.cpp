@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+#include "methods/child_runner.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <csignal>
+#include <cstdlib>
+
+namespace handoff {
+namespace {
+
+constexpr std::array<const char*, 9> kUsualNames = {"PATH", "HOME", "USER",   "LOGNAME", "SHELL",
+                                                    "LANG", "TZ",   "TMPDIR", "LC_ALL"};
+
+void copy_variable(std::vector<std::string>& environment, const std::string& name) {
+  if (const char* value = std::getenv(name.c_str())) {
+    environment.push_back(fmt::format("{}={}", name, value));
+  }
+}
+
+}  // namespace
+
+Processes::Process::~Process() {
+  if (tree_.pidfd() >= 0) end();
+}
+
+Processes::Process Processes::start(const Program& program, const std::vector<std::string>& more,
+                                    int in, int out, int err) {
+  std::string mark = marks_.next();
+  SpawnOptions options;
+  options.argv = program.argv;
+  options.path = program.path;
+  for (const char* name : kUsualNames) copy_variable(options.environment, name);
+  for (const std::string& name : options_.environment_names) {
+    copy_variable(options.environment, name);
+  }
+  options.environment.insert(options.environment.end(), more.begin(), more.end());
+  set_mark(options.environment, mark);
+  options.descriptors = {{in, 0}, {out, 1}, {err, 2}};
+  options.no_new_privileges = true;
+  options.parent_death_signal = SIGKILL;
+  return Process(ProcessTree(spawn(options), std::move(mark)));
+}
+
+}  // namespace handoff

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+#include "methods/method_directory.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <memory>
+
+#include "methods/command.hpp"
+#include "os/error.hpp"
+#include "os/fd.hpp"
+
+namespace handoff {
+namespace {
+
+bool is_executable(int directory, const char* name) {
+  struct stat found {};
+  return fstatat(directory, name, &found, 0) == 0 && S_ISREG(found.st_mode) &&
+         faccessat(directory, name, X_OK, AT_EACCESS) == 0;
+}
+
+/// A name that stands for several methods can't be that of one.
+bool is_pattern(std::string_view name) {
+  return name == "*" || name.ends_with(".*");
+}
+
+/// No client can ask for a name that is not.
+bool is_utf8(std::string_view name) {
+  return json_string(quote_json(name)) == name;
+}
+
+std::vector<std::string> list_executables(const Fd& directory, const std::string& path) {
+  // The stream closes what it is given.
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(directory.duplicate().release()),
+                                                   &closedir);
+  if (!stream) throw SystemError(errno, "list", path);
+  std::vector<std::string> names;
+  while (const dirent* entry = readdir(stream.get())) {
+    const std::string_view name = entry->d_name;
+    if (name.starts_with('.') || is_pattern(name) || !is_utf8(name)) continue;
+    if (is_executable(directory.get(), entry->d_name)) names.emplace_back(name);
+  }
+  return names;
+}
+
+}  // namespace
+
+void add_directory(Handlers& handlers, Reactor& reactor, Processes& processes,
+                   const std::string& path) {
+  const auto directory =
+      std::make_shared<Fd>(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory->valid()) throw SystemError(errno, "open", path);
+  for (const std::string& name : list_executables(*directory, path)) {
+    if (handlers.has(name)) continue;
+    // Through us, for the process itself is not given the descriptor.
+    Program program{{name}, fmt::format("/proc/{}/fd/{}/{}", getpid(), directory->get(), name)};
+    handlers.add(
+        name,
+        [directory, handler = command_handler(reactor, processes, std::move(program))](Call call) {
+          return handler(std::move(call));
+        },
+        Supervision::handler);
+  }
+}
+
+}  // namespace handoff

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+#include "ping/payload.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+
+namespace handoff {
+namespace {
+
+/// Longer params start with so many digits, shorter ones are the last digits.
+constexpr std::size_t kMostDigits = 16;
+
+}  // namespace
+
+PingPayload::PingPayload(std::size_t size) : json_(size + 2, '"') {
+  for (std::size_t i = 0; i < size; ++i) json_[i + 1] = static_cast<char>('a' + i % 26);
+}
+
+std::string_view PingPayload::json(std::uint64_t seq) {
+  for (std::size_t i = std::min(size(), kMostDigits); i > 0; --i, seq /= 10) {
+    json_[i] = static_cast<char>('0' + seq % 10);
+  }
+  return json_;
+}
+
+std::string PingPayload::problem_of(const Reply& reply, std::uint64_t seq) {
+  if (reply.out == "error") {
+    const ErrorResult error = parse_error_result(reply.result);
+    if (error.message.empty()) return "an error reply";
+    return fmt::format("{} (code {})", error.message, error.code);
+  }
+  if (reply.out != "pong") return fmt::format("the reply is '{}' and not 'pong'", reply.out);
+  if (reply.result == json(seq)) return {};
+  // The same string can be written in another way.
+  const auto text = json_string(reply.result);
+  if (text && *text == std::string_view(json_).substr(1, size())) return {};
+  return "the result is not the params that were sent";
+}
+
+std::optional<std::uint64_t> PingPayload::number_in(const Reply& reply) {
+  if (size() < kMostDigits || reply.result.size() != json_.size()) return std::nullopt;
+  std::uint64_t seq = 0;
+  const char* const first = reply.result.data() + 1;
+  const auto [end, error] = std::from_chars(first, first + kMostDigits, seq);
+  if (error != std::errc() || end != first + kMostDigits) return std::nullopt;
+  if (!problem_of(reply, seq).empty()) return std::nullopt;
+  return seq;
+}
+
+}  // namespace handoff

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+#include "rpc/reactor_thread.hpp"
+
+#include <exception>
+#include <utility>
+
+#include "rpc/dispatch.hpp"
+#include "rpc/session.hpp"
+
+namespace handoff {
+
+namespace {
+
+Task<void> wait_for(Event& event) {
+  co_await event;
+}
+
+}  // namespace
+
+struct Lane::Inside {
+  Inside() : mailbox(reactor), stopped(reactor) {}
+
+  Reactor reactor;
+  Mailbox mailbox;
+  Event stopped;
+  MakeHandlers make_handlers;
+  std::unique_ptr<Service> service;
+};
+
+Lane::Lane(Mailbox& home, const SessionLimits& limits, MakeMethods make_methods,
+           std::atomic<std::int64_t>* requests_left, Owner owner)
+    : home_(home),
+      limits_(limits),
+      make_methods_(std::move(make_methods)),
+      requests_left_(requests_left),
+      owner_(std::move(owner)),
+      inside_(std::make_unique<Inside>()),
+      thread_([this] { run_thread(*inside_); }) {}
+
+Lane::~Lane() {
+  inside_->mailbox.send([this] {
+    if (inside_->service) inside_->service->on_closed = nullptr;
+    inside_->stopped.set();
+  });
+  thread_.join();
+}
+
+/// Everything that belongs to the reactor is destroyed on its thread.
+void Lane::run_thread(Inside& inside) {
+  try {
+    inside.make_handlers = make_methods_(inside.reactor);
+    inside.service = std::make_unique<Service>(inside.reactor, inside.make_handlers(), limits_);
+    Service& service = *inside.service;
+    service.requests_left = requests_left_;
+    service.on_most_requests = [this] { home_.send(owner_.had_most_requests); };
+    service.on_closed = [this](std::uint64_t id) {
+      home_.send([this, id] {
+        --held_;
+        owner_.closed(abandoning_ > 0 ? 0 : id);
+      });
+    };
+    service.on_returned = [this](LiveConnection connection) {
+      home_.send([this, moved = std::make_shared<LiveConnection>(std::move(connection))] {
+        --held_;
+        if (abandoning_ > 0) return owner_.closed(0);
+        owner_.returned(std::move(*moved));
+      });
+    };
+    service.on_failed = [this](std::string_view line) {
+      home_.send([this, line = std::string(line)] { owner_.failed(line); });
+    };
+    service.requests_told = &requests_;
+    service.calls_told = &calls_;
+    inside.reactor.run(wait_for(inside.stopped));
+  } catch (...) {
+    home_.send([error = std::current_exception()] { std::rethrow_exception(error); });
+  }
+  inside.make_handlers = nullptr;
+  inside.service.reset();
+}
+
+void Lane::open(LiveConnection connection) {
+  ++held_;
+  post([moved = std::make_shared<LiveConnection>(std::move(connection))](Service& service) {
+    Session::open(service, std::move(*moved));
+  });
+}
+
+/// The thread answers, behind all letters that it has sent before.
+void Lane::abandon() {
+  ++abandoning_;
+  post([this](Service& service) {
+    service.abandon();
+    home_.send([this] { --abandoning_; });
+  });
+}
+
+void Lane::drain(bool give_back) {
+  ++drains_;
+  post([this, give_back](Service& service) {
+    service.drain(give_back);
+    home_.send([this] { --drains_; });
+  });
+}
+
+void Lane::run(Call call, std::function<void(Result)> done) {
+  post([this, moved = std::make_shared<Call>(std::move(call)), done = std::move(done)](
+           Service& service) { service.reactor.spawn(run_call(*this, std::move(*moved), done)); });
+}
+
+Task<void> Lane::run_call(Lane& lane, Call call, std::function<void(Result)> done) {
+  const std::shared_ptr<const Handlers> handlers = lane.inside_->service->handlers;
+  const Method* method = handlers->find(call.method);
+  Result result;
+  if (method == nullptr) {
+    result = Result::error(ErrorCode::method_not_found, no_such_method(call.method));
+  } else {
+    result = co_await run_method(lane.inside_->reactor, *method, std::move(call));
+  }
+  lane.home_.send([done = std::move(done), result = std::move(result)] { done(result); });
+}
+
+void Lane::post(std::function<void(Service&)> what) {
+  inside_->mailbox.send([this, what = std::move(what)] { what(*inside_->service); });
+}
+
+void Lane::when_it_answers(std::function<void()> then) {
+  post([this, then = std::move(then)](Service&) { home_.send(then); });
+}
+
+void Lane::reload() {
+  post([this](Service& service) {
+    try {
+      service.handlers = inside_->make_handlers();
+    } catch (const std::exception& error) {
+      home_.send([this, problem = std::string(error.what())] { owner_.reload_failed(problem); });
+    }
+  });
+}
+
+}  // namespace handoff

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT
+#include "worker/queue_consumer.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "os/memory.hpp"
+#include "rpc/dispatch.hpp"
+#include "wire/message.hpp"
+
+namespace handoff {
+namespace {
+
+/// Requests that are taken before anything else has a turn.
+constexpr int kRequestsPerTurn = 256;
+
+TimePoint deadline_of(const QueueRequest& request) {
+  return TimePoint(std::chrono::nanoseconds(request.deadline));
+}
+
+std::size_t size_of(const QueueRequest& request) {
+  return request.method.size() + request.params.size() + request.id.size() + request.peer.size();
+}
+
+std::size_t size_of(const Result& result) {
+  return result.json.size() + result.message.size();
+}
+
+}  // namespace
+
+QueueEnd::QueueEnd(Service& service, Fd masters, Fd ours, Owner owner)
+    : service_(service),
+      owner_(std::move(owner)),
+      rings_(Mapping(ours.get(), true), Mapping(masters.get(), false)),
+      share_(*service.limits.memory) {
+  service_.reactor.add(*this);
+}
+
+QueueEnd::~QueueEnd() {
+  service_.reactor.remove(*this);
+}
+
+bool QueueEnd::poll() {
+  bool any = send_unsent();
+  for (int i = 0; i < kRequestsPerTurn && may_take(); ++i) {
+    const auto record = rings_.read(record_);
+    if (!record) break;
+    const auto request = decode_request(*record);
+    if (!request) throw ProtocolError("queue: the master wrote no valid request");
+    // What we say to be done with we have begun: if we die now, it is not done by another.
+    rings_.release();
+    take(*request);
+    any = true;
+  }
+  if (any && rings_.other_is_starved() && rings_.must_wake()) owner_.wake_master();
+  if (rings_.broken()) throw ProtocolError("queue: the master broke its memory");
+  if (unpublished_) publish();
+  share_.set(held_);
+  if (service_.draining() && idle()) owner_.became_idle();
+  return any;
+}
+
+void QueueEnd::set_waiting(bool waiting) {
+  if (waiting) {
+    rings_.arm();
+  } else {
+    rings_.disarm();
+  }
+}
+
+/// What this process holds grows no more once it is too much; the end of what runs makes room.
+bool QueueEnd::may_take() const {
+  return service_.limits.memory->has_room() || (running_ == 0 && unsent_.empty());
+}
+
+void QueueEnd::take(const QueueRequest& request) {
+  service_.count_requests(1);
+  const Method* method = service_.handlers->find(request.method);
+  if (method == nullptr) {
+    return reply(request.ticket,
+                 Result::error(ErrorCode::method_not_found, no_such_method(request.method)));
+  }
+  if (method->instant && !(service_.limits.synchronous && running_ > 0)) {
+    const Request asked{request.method, request.params, request.id};
+    InstantResult result = run_instant(*method, asked);
+    if (auto* error = std::get_if<Result>(&result)) return reply(request.ticket, std::move(*error));
+    const QueueReply answer{request.ticket, 0, std::get<std::string_view>(result), {}};
+    unpublished_ = true;
+    if (!unsent_.empty() || !write_reply(rings_, answer)) {
+      reply(request.ticket, Result::success(std::string(answer.json)));
+    }
+    return;
+  }
+  Call call;
+  call.method = request.method;
+  call.params = request.params;
+  call.id = request.id;
+  call.peer = request.peer;
+  call.deadline = std::min(deadline_of(request),
+                           deadline_after(service_.reactor.now(), service_.limits.call_timeout));
+  const std::size_t size = size_of(request);
+  ++running_;
+  held_ += size;
+  const auto done = [self = shared_from_this(), ticket = request.ticket, size](Result result) {
+    self->ended(ticket, size, std::move(result));
+  };
+  if (owner_.run_elsewhere(call, done)) return;
+  service_.reactor.spawn(
+      run(shared_from_this(), service_.handlers, *method, std::move(call), request.ticket, size));
+}
+
+/// `handlers` keep `method` alive.
+Task<void> QueueEnd::run(std::shared_ptr<QueueEnd> self,
+                         [[maybe_unused]] std::shared_ptr<const Handlers> handlers,
+                         const Method& method, Call call, std::uint64_t ticket, std::size_t size) {
+  Result result = co_await run_method(self->service_.reactor, method, std::move(call));
+  self->ended(ticket, size, std::move(result));
+}
+
+void QueueEnd::ended(std::uint64_t ticket, std::size_t size, Result result) {
+  --running_;
+  held_ -= size;
+  reply(ticket, std::move(result));
+}
+
+void QueueEnd::reply(std::uint64_t ticket, Result result) {
+  if (size_of(result) + kQueueRecordSize > rings_.longest()) {
+    result = Result::error(ErrorCode::handler_failed,
+                           fmt::format("the reply exceeds the {} bytes that the master takes",
+                                       rings_.longest() - kQueueRecordSize));
+  }
+  unpublished_ = true;
+  if (unsent_.empty() && write(ticket, result)) return;
+  held_ += size_of(result);
+  unsent_.push_back({ticket, std::move(result)});
+  rings_.set_starved(true);
+}
+
+bool QueueEnd::write(std::uint64_t ticket, const Result& result) {
+  return write_reply(rings_,
+                     {ticket, static_cast<std::int32_t>(result.code), result.json, result.message});
+}
+
+/// Whether there was room for one.
+bool QueueEnd::send_unsent() {
+  bool any = false;
+  while (!unsent_.empty() && write(unsent_.front().ticket, unsent_.front().result)) {
+    held_ -= size_of(unsent_.front().result);
+    unsent_.pop_front();
+    any = unpublished_ = true;
+    if (unsent_.empty()) rings_.set_starved(false);
+  }
+  return any;
+}
+
+void QueueEnd::publish() {
+  unpublished_ = false;
+  rings_.publish();
+  if (rings_.must_wake()) owner_.wake_master();
+}
+
+}  // namespace handoff

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "async/reactor.hpp"
+#include "async/task.hpp"
+#include "os/fd.hpp"
+#include "pass/queue_record.hpp"
+#include "pass/ring.hpp"
+#include "rpc/memory_budget.hpp"
+#include "rpc/server_context.hpp"
+
+namespace handoff {
+
+/// A worker's end of `--pass queue`: takes requests out of the master's memory, runs their methods,
+/// and puts the replies into its own. It does not count how many run: the master gives no more than
+/// HELLO has said.
+///
+/// Shared: its calls keep it alive.
+class QueueEnd final : public std::enable_shared_from_this<QueueEnd>, private Poller {
+ public:
+  /// Called when the master is to be woken; and, while the service drains, when there may be
+  /// nothing left to do.
+  struct Owner {
+    std::function<void()> wake_master;
+    std::function<void()> became_idle;
+    /// Has a call run on another thread, and `done` called on this one; or gives false.
+    std::function<bool(Call&, const std::function<void(Result)>& done)> run_elsewhere;
+  };
+  /// Throws SystemError or InvalidArgument when the memories are none. The service must outlive it.
+  QueueEnd(Service& service, Fd masters, Fd ours, Owner owner);
+  QueueEnd(const QueueEnd&) = delete;
+  QueueEnd& operator=(const QueueEnd&) = delete;
+  ~QueueEnd();
+
+  /// Whether nothing is to be done, and everything was answered.
+  bool idle() const {
+    return running_ == 0 && unsent_.empty() && !unpublished_ && !rings_.has_record();
+  }
+  std::size_t running() const { return running_; }
+
+ private:
+  struct Reply {
+    std::uint64_t ticket;
+    Result result;
+  };
+
+  bool poll() override;
+  void set_waiting(bool waiting) override;
+  void take(const QueueRequest& request);
+  static Task<void> run(std::shared_ptr<QueueEnd> self, std::shared_ptr<const Handlers> handlers,
+                        const Method& method, Call call, std::uint64_t ticket, std::size_t size);
+  void reply(std::uint64_t ticket, Result result);
+  bool write(std::uint64_t ticket, const Result& result);
+  bool may_take() const;
+  void ended(std::uint64_t ticket, std::size_t size, Result result);
+  bool send_unsent();
+  void publish();
+
+  Service& service_;
+  Owner owner_;
+  RingEnd rings_;
+  std::string record_;
+  std::deque<Reply> unsent_;  ///< for which there is no room
+  std::size_t running_ = 0;
+  std::size_t held_ = 0;  ///< bytes of the requests that run, and of unsent_
+  MemoryBudget::Share share_;
+  bool unpublished_ = false;
+};
+
+}  // namespace handoff

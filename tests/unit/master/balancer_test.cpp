@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT
+#include "master/balancer.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cstddef>
+#include <deque>
+#include <vector>
+
+namespace handoff {
+namespace {
+
+/// How often recipients were asked something, given something or flushed.
+struct Effort {
+  std::size_t questions = 0;
+  std::size_t given = 0;
+  std::size_t flushes = 0;
+};
+
+/// Takes as many connections as it has room for, and notes in which order.
+class Counted final : public Recipient {
+ public:
+  Counted(Effort& effort, int number, std::size_t credits)
+      : effort_(effort), number_(number), credits_(credits) {}
+
+  bool has_room() const override {
+    ++effort_.questions;
+    return open && ids.size() - finished < credits_;
+  }
+  std::size_t held() const override {
+    ++effort_.questions;
+    return ids.size() - finished;
+  }
+  int number() const override { return number_; }
+  void pass(Work work) override {
+    ++effort_.given;
+    ids.push_back(work.id);
+  }
+  void flush() override { ++effort_.flushes; }
+
+  bool open = true;
+  std::size_t finished = 0;
+  std::vector<std::uint64_t> ids;
+
+ private:
+  Effort& effort_;
+  int number_;
+  std::size_t credits_;
+};
+
+struct Workers {
+  Workers(Balance how, int count, std::size_t credits) : balancer(how) {
+    for (int number = 1; number <= count; ++number) {
+      balancer.add(workers.emplace_back(effort, number, credits));
+    }
+    effort = {};
+  }
+
+  void arrive(std::size_t count = 1) {
+    for (std::size_t i = 0; i < count; ++i) {
+      Work work;
+      work.id = ++last_id;
+      balancer.pass(std::move(work));
+    }
+  }
+
+  Effort effort;
+  std::deque<Counted> workers;
+  Balancer balancer;
+  std::uint64_t last_id = 0;
+};
+
+constexpr Balance kAll[] = {Balance::round_robin, Balance::least, Balance::hash};
+
+TEST_CASE("the work for connections that wait grows with their number, and not with its square") {
+  for (const Balance how : kAll) {
+    CAPTURE(static_cast<int>(how));
+    for (const std::size_t count : {1'000U, 20'000U}) {
+      Workers some(how, 6, 1);
+      some.arrive(count);
+      CHECK(some.balancer.waiting() == count - 6);
+      while (some.balancer.waiting() > 0) {
+        for (Counted& worker : some.workers) {
+          worker.finished = worker.ids.size();
+          some.balancer.room_changed(worker);
+          some.balancer.flush();
+        }
+      }
+      CHECK(some.effort.given == count);
+      CHECK(some.effort.questions < 10 * count);
+      CHECK(some.effort.flushes <= count);
+    }
+  }
+}
+
+TEST_CASE("recipients that stay full cost nothing when one of them has room again") {
+  Workers some(Balance::round_robin, 64, 1);
+  some.arrive(1'000);
+  some.balancer.flush();
+  some.effort = {};
+  Counted& worker = some.workers[40];
+  for (int i = 0; i < 100; ++i) {
+    ++worker.finished;
+    some.balancer.room_changed(worker);
+    some.balancer.flush();
+  }
+  CHECK(worker.ids.size() == 101);
+  CHECK(some.effort.questions < 600);
+  CHECK(some.effort.flushes == 100);
+}
+
+TEST_CASE("a connection asks no more of 64 recipients than of one") {
+  for (const Balance how : {Balance::round_robin, Balance::least}) {
+    CAPTURE(static_cast<int>(how));
+    std::vector<std::size_t> questions;
+    for (const int count : {1, 64}) {
+      Workers some(how, count, 1'000'000);
+      for (int i = 0; i < 10'000; ++i) {
+        some.arrive();
+        some.balancer.flush();
+        Counted& worker = some.workers[static_cast<std::size_t>(i % count)];
+        worker.finished = worker.ids.size();
+        some.balancer.room_changed(worker);
+      }
+      questions.push_back(some.effort.questions);
+      CHECK(some.effort.flushes == 10'000);
+    }
+    CHECK(questions[1] <= questions[0] + 10'000);
+  }
+}
+
+TEST_CASE("only recipients that were given something are flushed, each once") {
+  Workers some(Balance::round_robin, 64, 100);
+  some.arrive(3);
+  some.balancer.flush();
+  CHECK(some.effort.flushes == 3);
+  some.arrive(640);
+  some.balancer.flush();
+  CHECK(some.effort.flushes == 3 + 64);
+  some.balancer.flush();
+  CHECK(some.effort.flushes == 3 + 64);
+}
+
+TEST_CASE(
+    "a recipient that has lost its room by itself is left out until it says that it has some") {
+  Workers some(Balance::round_robin, 2, 100);
+  some.workers[0].open = false;
+  some.arrive(3);
+  CHECK(some.workers[0].ids.empty());
+  CHECK(some.workers[1].ids == std::vector<std::uint64_t>{1, 2, 3});
+  some.workers[0].open = true;
+  some.balancer.room_changed(some.workers[0]);
+  some.arrive(2);
+  CHECK(some.workers[0].ids == std::vector<std::uint64_t>{4});
+  CHECK(some.workers[1].ids == std::vector<std::uint64_t>{1, 2, 3, 5});
+}
+
+TEST_CASE("what waits goes before what arrives, and is not overtaken") {
+  Workers some(Balance::least, 1, 2);
+  some.arrive(4);
+  some.workers[0].finished = 1;  // it has not said so yet
+  some.arrive();
+  CHECK(some.workers[0].ids.size() == 2);
+  CHECK_FALSE(some.balancer.has_room());
+  some.balancer.room_changed(some.workers[0]);
+  CHECK(some.workers[0].ids == std::vector<std::uint64_t>{1, 2, 3});
+  some.workers[0].finished = 3;
+  some.balancer.room_changed(some.workers[0]);
+  CHECK(some.workers[0].ids == std::vector<std::uint64_t>{1, 2, 3, 4, 5});
+}
+
+TEST_CASE("least follows what recipients have finished") {
+  Workers some(Balance::least, 3, 100);
+  some.arrive(9);
+  some.workers[1].finished = 2;
+  some.balancer.room_changed(some.workers[1]);
+  some.arrive(2);
+  CHECK(some.workers[1].ids.size() == 5);
+  some.arrive(3);
+  for (const Counted& worker : some.workers) CHECK(worker.ids.size() - worker.finished == 4);
+}
+
+TEST_CASE("one that is removed gets nothing more, and was never flushed for nothing") {
+  Workers some(Balance::round_robin, 2, 100);
+  some.arrive(2);
+  CHECK(some.balancer.remove(some.workers[0]));
+  CHECK_FALSE(some.balancer.remove(some.workers[0]));
+  some.balancer.room_changed(some.workers[0]);
+  some.balancer.flush();
+  some.arrive(3);
+  CHECK(some.effort.flushes == 1);
+  CHECK(some.workers[0].ids.size() == 1);
+  CHECK(some.workers[1].ids.size() == 4);
+  some.balancer.remove(some.workers[1]);
+  CHECK(some.balancer.is_empty());
+  CHECK_FALSE(some.balancer.has_room());
+}
+
+TEST_CASE("all that wait can be given in turn, room or not") {
+  Workers some(Balance::round_robin, 2, 1);
+  some.arrive(6);
+  CHECK(some.balancer.waiting() == 4);
+  some.balancer.pass_all();
+  CHECK(some.balancer.waiting() == 0);
+  CHECK(some.workers[0].ids.size() == 3);
+  CHECK(some.workers[1].ids.size() == 3);
+  some.balancer.flush();
+  CHECK(some.effort.flushes == 2);
+}
+
+}  // namespace
+}  // namespace handoff

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+#include "master/pass_connection.hpp"
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <deque>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "async/reactor.hpp"
+#include "os/socket.hpp"
+#include "unit/support.hpp"
+
+namespace handoff {
+namespace {
+
+/// Workers that have said HELLO and nothing more; nothing is sent before flush().
+class Cluster final : private WorkerLink::Owner {
+ public:
+  explicit Cluster(Balance balance) : dispatcher(balance) {}
+
+  WorkerLink& join(int number, std::uint32_t credits = 1000) {
+    auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
+    const std::string hello = channel::encode_hello({channel::kVersion, 1, credits});
+    CHECK(write(theirs.get(), hello.data(), hello.size()) > 0);
+    ends_.push_back(std::move(theirs));
+    links_.push_back(std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(*this),
+                                                  custody_, Handshake::full, number,
+                                                  std::move(ours)));
+    links_.back()->start();
+    reactor_.run([](Reactor& reactor) -> Task<void> {
+      for (int i = 0; i < 3; ++i) co_await reactor.yield();
+    }(reactor_));
+    dispatcher.worker_joined(*links_.back());
+    return *links_.back();
+  }
+
+  void arrive(const std::string& peer = "127.0.0.1:1") {
+    Work work;
+    work.connection = std::move(make_socket_pair(SOCK_STREAM).first);
+    work.peer = Address::parse(peer).resolve().front();
+    dispatcher.work_arrived(std::move(work));
+  }
+
+  PassConnection dispatcher;
+
+ private:
+  void worker_ready(WorkerLink&) override {}
+  void worker_has_room(WorkerLink&) override {}
+  void worker_would_leave(WorkerLink&) override {}
+  void connection_returned(WorkerLink&, Work) override {}
+  void others_shall_accept(WorkerLink&) override {}
+  void requests_told(WorkerLink&) override {}
+  void worker_closed(WorkerLink&, const std::string&) override {}
+  void connections_lost(WorkerLink&, std::size_t) override {}
+  void send_failed(WorkerLink&, std::size_t, int) override {}
+  bool passes_on() const override { return true; }
+
+  Reactor reactor_;
+  std::shared_ptr<Custody> custody_ = std::make_shared<Custody>(reactor_, 4);
+  std::vector<Fd> ends_;
+  std::deque<std::shared_ptr<WorkerLink>> links_;
+};
+
+TEST_CASE("round robin gives each worker one in turn") {
+  Cluster cluster(Balance::round_robin);
+  WorkerLink& one = cluster.join(1);
+  WorkerLink& two = cluster.join(2);
+  WorkerLink& three = cluster.join(3);
+  for (int i = 0; i < 7; ++i) cluster.arrive();
+  CHECK(one.held() == 3);
+  CHECK(two.held() == 2);
+  CHECK(three.held() == 2);
+}
+
+TEST_CASE("least gives a newcomer all until it holds as many as the others") {
+  Cluster cluster(Balance::least);
+  WorkerLink& one = cluster.join(1);
+  WorkerLink& two = cluster.join(2);
+  for (int i = 0; i < 10; ++i) cluster.arrive();
+  CHECK(one.held() == 5);
+  CHECK(two.held() == 5);
+  WorkerLink& three = cluster.join(3);
+  for (int i = 0; i < 5; ++i) cluster.arrive();
+  CHECK(three.held() == 5);
+  for (int i = 0; i < 3; ++i) cluster.arrive();
+  CHECK(one.held() == 6);
+  CHECK(two.held() == 6);
+  CHECK(three.held() == 6);
+}
+
+TEST_CASE("hash gives a host's connections to one worker, whatever their ports") {
+  Cluster cluster(Balance::hash);
+  std::vector<WorkerLink*> links;
+  for (int number = 1; number <= 4; ++number) links.push_back(&cluster.join(number));
+  const auto chosen = [&](const std::string& peer) {
+    std::vector<std::size_t> before;
+    for (WorkerLink* link : links) before.push_back(link->held());
+    cluster.arrive(peer);
+    for (std::size_t i = 0; i < links.size(); ++i) {
+      if (links[i]->held() > before[i]) return links[i]->number();
+    }
+    return 0;
+  };
+  std::vector<int> numbers;
+  std::vector<int> count(5);
+  for (int host = 1; host <= 50; ++host) {
+    numbers.push_back(chosen(fmt::format("10.0.0.{}:1000", host)));
+    CHECK(chosen(fmt::format("10.0.0.{}:2000", host)) == numbers.back());
+    ++count[static_cast<std::size_t>(numbers.back())];
+  }
+  CHECK(*std::min_element(count.begin() + 1, count.end()) > 2);
+
+  // Another in the place of the second, by its number.
+  cluster.dispatcher.worker_left(*links[1]);
+  links[1] = &cluster.join(2);
+  for (int host = 1; host <= 50; ++host) {
+    CHECK(chosen(fmt::format("10.0.0.{}:3000", host)) ==
+          numbers[static_cast<std::size_t>(host - 1)]);
+  }
+}
+
+TEST_CASE("without room connections wait, in their order, and go to whoever has room first") {
+  Cluster cluster(Balance::round_robin);
+  CHECK_FALSE(cluster.dispatcher.can_take());
+  cluster.arrive();
+  cluster.arrive();
+  CHECK(cluster.dispatcher.waiting() == 2);
+  WorkerLink& one = cluster.join(1, 1);
+  CHECK(one.held() == 1);
+  CHECK(cluster.dispatcher.waiting() == 1);
+  CHECK_FALSE(cluster.dispatcher.can_take());
+  WorkerLink& two = cluster.join(2);
+  CHECK(two.held() == 1);
+  CHECK(cluster.dispatcher.waiting() == 0);
+  CHECK(cluster.dispatcher.can_take());
+}
+
+}  // namespace
+}  // namespace handoff

@@ -1,0 +1,465 @@
+// SPDX-License-Identifier: MIT
+#include "master/request_queue.hpp"
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <array>
+#include <deque>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "async/reactor.hpp"
+#include "os/socket.hpp"
+#include "pass/fd_passing.hpp"
+#include "pass/queue_record.hpp"
+#include "unit/support.hpp"
+
+namespace handoff {
+namespace {
+
+/// A call that keeps what it was answered.
+class KeptCall final : public QueuedCall {
+ public:
+  explicit KeptCall(std::string method, std::string params = "1") : QueuedCall(Call()) {
+    call.method = std::move(method);
+    call.params = std::move(params);
+    call.deadline = kNever;
+  }
+  /// The result, the code of the error, or "waits".
+  std::string text() const {
+    if (!result) return "waits";
+    if (!result->is_error()) return result->json;
+    return fmt::format("{}", static_cast<int>(result->code));
+  }
+  std::optional<Result> result;
+
+ private:
+  void answered(Result given) override {
+    CHECK_FALSE(result);  // once
+    result = std::move(given);
+  }
+};
+
+const std::string kDied = fmt::format("{}", static_cast<int>(ErrorCode::worker_died));
+const std::string kBusy = fmt::format("{}", static_cast<int>(ErrorCode::busy));
+
+/// A worker in the hands of the test: its link, and its end of the memory.
+struct ScriptedWorker {
+  std::shared_ptr<WorkerLink> link;
+  Fd end;
+  std::optional<RingEnd> rings;
+  Mapping replies;  ///< to spoil them
+  std::string copy{};
+
+  /// The method of the next request, or nothing; begun, unless told otherwise.
+  std::string take(bool begin = true) {
+    const auto record = rings->read(copy);
+    if (!record) return "nothing";
+    if (begin) rings->release();
+    const auto request = decode_request(*record);
+    REQUIRE(request);
+    tickets.push_back(request->ticket);
+    return std::string(request->method);
+  }
+  void reply(std::uint64_t ticket, std::string_view json) {
+    REQUIRE(write_reply(*rings, {ticket, 0, json, ""}));
+    rings->publish();
+  }
+  std::vector<std::uint64_t> tickets{};
+};
+
+class Cluster final : private WorkerLink::Owner {
+ public:
+  explicit Cluster(std::size_t limit = 1000, std::set<std::string, std::less<>> idempotent = {})
+      : queue(reactor_, {limit, 1000, std::move(idempotent)}) {}
+
+  ScriptedWorker& join(std::uint32_t most = 1) {
+    auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
+    const std::string hello = channel::encode_hello({channel::kVersion, 1, 1000, most});
+    CHECK(write(theirs.get(), hello.data(), hello.size()) > 0);
+    ScriptedWorker& worker = workers.emplace_back();
+    worker.end = std::move(theirs);
+    worker.link = std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(*this),
+                                               custody_, Handshake::full,
+                                               static_cast<int>(workers.size()), std::move(ours));
+    worker.link->start();
+    turn();
+    queue.add(*worker.link);
+    std::array<char, 100> packet{};
+    ReceiveResult received = recv_fds(worker.end.get(), packet, 2);
+    REQUIRE(received.descriptors.size() == 2);
+    worker.replies = Mapping(received.descriptors[1].get(), true);
+    worker.rings.emplace(Mapping(received.descriptors[1].get(), true),
+                         Mapping(received.descriptors[0].get(), false));
+    return worker;
+  }
+
+  KeptCall& submit(std::string method, std::string params = "1") {
+    KeptCall& call = calls.emplace_back(std::move(method), std::move(params));
+    queue.submit(call);
+    return call;
+  }
+  void turn() {
+    reactor_.run([](Reactor& reactor) -> Task<void> {
+      for (int i = 0; i < 3; ++i) co_await reactor.yield();
+    }(reactor_));
+  }
+  /// As the supervisor does it, for one that was killed.
+  void kill(ScriptedWorker& worker) {
+    queue.remove(*worker.link);
+    turn();
+  }
+
+  std::list<KeptCall> calls;
+  std::list<ScriptedWorker> workers;
+  std::string problem;  ///< the latest of a worker
+
+ private:
+  void worker_ready(WorkerLink&) override {}
+  void worker_has_room(WorkerLink&) override {}
+  void worker_would_leave(WorkerLink&) override {}
+  void connection_returned(WorkerLink&, Work) override {}
+  void others_shall_accept(WorkerLink&) override {}
+  void requests_told(WorkerLink&) override {}
+  void worker_closed(WorkerLink& link, const std::string& what) override {
+    problem = what;
+    queue.retire(link);
+  }
+  void connections_lost(WorkerLink&, std::size_t) override {}
+  void send_failed(WorkerLink&, std::size_t, int) override {}
+  bool passes_on() const override { return true; }
+
+  Reactor reactor_;
+  std::shared_ptr<Custody> custody_ = std::make_shared<Custody>(reactor_, 4);
+
+ public:
+  Queue queue;
+};
+
+TEST_CASE("a request goes to a worker, and its reply to the call") {
+  const test::DescriptorCheck check;
+  Cluster cluster;
+  ScriptedWorker& worker = cluster.join();
+  KeptCall& call = cluster.submit("one");
+  CHECK(cluster.queue.counts().waiting == 1);
+  cluster.turn();
+  CHECK(cluster.queue.counts().running == 1);
+  CHECK(worker.take() == "one");
+  CHECK(call.text() == "waits");
+  worker.reply(worker.tickets[0], "[1]");
+  cluster.turn();
+  CHECK(call.text() == "[1]");
+  CHECK(cluster.queue.counts().running == 0);
+}
+
+TEST_CASE("requests wait in their order for a worker, and go to whoever is free first") {
+  Cluster cluster;
+  for (const char* method : {"a", "b", "c", "d"}) cluster.submit(method);
+  cluster.turn();
+  CHECK(cluster.queue.counts().waiting == 4);
+  ScriptedWorker& one = cluster.join();
+  ScriptedWorker& two = cluster.join();
+  cluster.turn();
+  CHECK(one.take() == "a");
+  CHECK(two.take() == "b");
+  two.reply(two.tickets[0], "1");
+  cluster.turn();
+  CHECK(two.take() == "c");
+  CHECK(one.take() == "nothing");
+  two.reply(two.tickets[1], "1");
+  cluster.turn();
+  CHECK(two.take() == "d");
+}
+
+TEST_CASE("the worker that has the fewest requests gets the next, and never more than it said") {
+  Cluster cluster;
+  ScriptedWorker& one = cluster.join(3);
+  ScriptedWorker& two = cluster.join(2);
+  for (int i = 0; i < 9; ++i) cluster.submit(fmt::format("{}", i));
+  cluster.turn();
+  CHECK(cluster.queue.counts().running == 5);
+  CHECK(cluster.queue.counts().waiting == 4);
+  std::string given;
+  for (int i = 0; i < 4; ++i) given += one.take() + " " + two.take() + " ";
+  CHECK(given == "0 1 2 3 4 nothing nothing nothing ");
+}
+
+TEST_CASE("a worker that takes no call at all gets none") {
+  Cluster cluster;
+  ScriptedWorker& none = cluster.join(0);
+  cluster.submit("one");
+  cluster.turn();
+  CHECK(none.take() == "nothing");
+  CHECK(cluster.queue.counts().waiting == 1);
+}
+
+TEST_CASE("beyond the limit a call is busy, until another was answered or cancelled") {
+  Cluster cluster(2);
+  ScriptedWorker& worker = cluster.join();
+  cluster.submit("one");
+  KeptCall& two = cluster.submit("two");
+  CHECK(cluster.submit("three").text() == kBusy);
+  cluster.turn();
+  CHECK(worker.take() == "one");
+  worker.reply(worker.tickets[0], "1");
+  cluster.turn();
+  CHECK(cluster.submit("four").text() == "waits");
+  CHECK(cluster.submit("five").text() == kBusy);
+  cluster.queue.cancel(two);
+  CHECK(cluster.submit("six").text() == "waits");
+}
+
+TEST_CASE("the reply to a call that was cancelled is late, and answers no other") {
+  Cluster cluster(1);
+  ScriptedWorker& worker = cluster.join(2);
+  KeptCall& first = cluster.submit("first");
+  cluster.turn();
+  CHECK(worker.take() == "first");
+  cluster.queue.cancel(first);
+  KeptCall& second = cluster.submit("second");  // in the same place
+  cluster.turn();
+  CHECK(worker.take() == "second");
+  CHECK(worker.tickets[0] != worker.tickets[1]);
+  worker.reply(worker.tickets[0], "\"late\"");
+  cluster.turn();
+  CHECK(first.text() == "waits");
+  CHECK(second.text() == "waits");
+  CHECK(cluster.queue.counts().late == 1);
+  worker.reply(worker.tickets[1], "2");
+  cluster.turn();
+  CHECK(second.text() == "2");
+  CHECK(cluster.problem.empty());
+}
+
+TEST_CASE("a call that waits can be cancelled, and is given to nobody") {
+  Cluster cluster;
+  KeptCall& first = cluster.submit("first");
+  cluster.submit("second");
+  cluster.queue.cancel(first);
+  cluster.queue.cancel(first);  // it has left the queue
+  CHECK(cluster.queue.counts().waiting == 1);
+  ScriptedWorker& worker = cluster.join(5);
+  cluster.turn();
+  CHECK(worker.take() == "second");
+  CHECK(worker.take() == "nothing");
+}
+
+TEST_CASE("what a worker that died had begun is lost, and what it had not goes first to others") {
+  Cluster cluster;
+  ScriptedWorker& victim = cluster.join(3);
+  KeptCall& begun = cluster.submit("begun");
+  KeptCall& copied = cluster.submit("copied");
+  KeptCall& unread = cluster.submit("unread");
+  KeptCall& behind = cluster.submit("behind");
+  cluster.turn();
+  CHECK(victim.take() == "begun");
+  CHECK(victim.take(false) == "copied");
+  ScriptedWorker& other = cluster.join(1);
+  cluster.kill(victim);
+  CHECK(begun.text() == kDied);
+  CHECK(cluster.queue.counts().died == 1);
+  CHECK(cluster.queue.counts().redispatched == 2);
+  for (const char* method : {"copied", "unread", "behind"}) {
+    CHECK(other.take() == method);
+    other.reply(other.tickets.back(), fmt::format("\"{}\"", method));
+    cluster.turn();
+  }
+  CHECK(copied.text() == "\"copied\"");
+  CHECK(unread.text() == "\"unread\"");
+  CHECK(behind.text() == "\"behind\"");
+}
+
+TEST_CASE("what may be executed twice goes to another though it was begun") {
+  Cluster cluster(100, {"get"});
+  ScriptedWorker& victim = cluster.join(3);
+  KeptCall& set = cluster.submit("set");
+  KeptCall& get = cluster.submit("get");
+  cluster.turn();
+  CHECK(victim.take() == "set");
+  CHECK(victim.take() == "get");
+  cluster.kill(victim);
+  CHECK(set.text() == kDied);
+  CHECK(get.text() == "waits");
+  ScriptedWorker& other = cluster.join(3);
+  cluster.turn();
+  CHECK(other.take() == "get");
+  CHECK(other.tickets[0] != victim.tickets[1]);
+  other.reply(other.tickets[0], "1");
+  cluster.turn();
+  CHECK(get.text() == "1");
+}
+
+TEST_CASE(
+    "what was answered before the worker died is answered, and what was not published is lost") {
+  Cluster cluster;
+  ScriptedWorker& victim = cluster.join(3);
+  KeptCall& published = cluster.submit("published");
+  KeptCall& written = cluster.submit("written");
+  cluster.turn();
+  CHECK(victim.take() == "published");
+  CHECK(victim.take() == "written");
+  victim.reply(victim.tickets[0], "1");
+  REQUIRE(write_reply(*victim.rings, {victim.tickets[1], 0, "2", ""}));
+  cluster.kill(victim);
+  CHECK(published.text() == "1");
+  CHECK(written.text() == kDied);
+}
+
+TEST_CASE("a worker that is retired gets no more, and answers what it has") {
+  Cluster cluster;
+  ScriptedWorker& leaving = cluster.join(5);
+  KeptCall& first = cluster.submit("first");
+  cluster.turn();
+  cluster.queue.retire(*leaving.link);
+  KeptCall& second = cluster.submit("second");
+  cluster.turn();
+  CHECK(leaving.take() == "first");
+  CHECK(leaving.take() == "nothing");
+  leaving.reply(leaving.tickets[0], "1");
+  cluster.turn();
+  CHECK(first.text() == "1");
+  CHECK(second.text() == "waits");
+}
+
+TEST_CASE("after any number of deaths no place is lost") {
+  Cluster cluster(7, {"get"});
+  for (int round = 0; round < 200; ++round) {
+    ScriptedWorker& victim = cluster.join(4);
+    for (int i = 0; i < 7; ++i) cluster.submit(i % 2 == 0 ? "get" : "set");
+    cluster.turn();
+    for (int i = 0; i < round % 5; ++i) victim.take(i % 2 == 0);
+    if (round % 3 == 0 && !victim.tickets.empty()) victim.reply(victim.tickets[0], "1");
+    cluster.kill(victim);
+    for (KeptCall& call : cluster.calls) {
+      if (!call.result) cluster.queue.cancel(call);
+    }
+    cluster.calls.clear();
+    cluster.workers.clear();
+    CHECK(cluster.queue.counts().waiting == 0);
+    CHECK(cluster.queue.counts().running == 0);
+  }
+}
+
+/// What a worker with one request is told to have done wrong.
+std::string problem_after(void (*wrong)(ScriptedWorker& worker)) {
+  Cluster cluster;
+  ScriptedWorker& liar = cluster.join(2);
+  KeptCall& its = cluster.submit("its");
+  cluster.turn();
+  ScriptedWorker& honest = cluster.join(2);
+  KeptCall& others = cluster.submit("others");
+  cluster.turn();
+  CHECK(liar.take() == "its");
+  CHECK(honest.take() == "others");
+  wrong(liar);
+  cluster.turn();
+  const std::string problem = cluster.problem;
+  CHECK(others.text() == "waits");
+  // Nothing that it says counts any more.
+  if (its.text() == "waits") {
+    const bool written = write_reply(*liar.rings, {liar.tickets[0], 0, "\"after\"", ""});
+    if (written) liar.rings->publish();
+    cluster.turn();
+    CHECK(its.text() == "waits");
+  }
+  honest.reply(honest.tickets[0], "1");
+  cluster.turn();
+  CHECK(others.text() == "1");
+  cluster.kill(liar);
+  CHECK(its.text() != "waits");
+  CHECK(its.text() != "\"after\"");
+  return problem;
+}
+
+TEST_CASE("a worker that lies is blamed, and another's call is not answered by it") {
+  CHECK(problem_after([](ScriptedWorker& worker) {
+          worker.reply(worker.tickets[0] + 1, "\"a lie\"");
+        }) == "it answered a request that it was not given");
+  CHECK(problem_after([](ScriptedWorker& worker) {
+          worker.reply(worker.tickets[0], "1");
+          worker.reply(worker.tickets[0], "1");
+        }) == "it answered more requests than it was given");
+  CHECK(problem_after([](ScriptedWorker& worker) {
+          worker.reply(std::uint64_t{12} << 32U, "1");
+          worker.reply(99, "1");
+        }) == "it answered more requests than it was given");
+  for (const char* text : {"", "{", "1 2", "\"\xFF\"", "[1]]"}) {
+    static const char* json;
+    json = text;
+    CHECK(problem_after([](ScriptedWorker& worker) { worker.reply(worker.tickets[0], json); }) ==
+          "it sent a reply that is no JSON");
+  }
+  CHECK(problem_after([](ScriptedWorker& worker) {
+          REQUIRE(write_reply(*worker.rings, {worker.tickets[0], -5, "{", "why"}));
+          worker.rings->publish();
+        }) == "it sent a reply that is no JSON");
+  CHECK(problem_after([](ScriptedWorker& worker) {
+          REQUIRE(worker.rings->write(std::array<std::string_view, 1>{"short"}));
+          worker.rings->publish();
+        }) == "it sent no valid reply");
+  CHECK(problem_after([](ScriptedWorker& worker) {
+          reinterpret_cast<RingState*>(worker.replies.data())->written = 3;
+        }) == "it broke the queue's memory");
+}
+
+TEST_CASE("a worker without room for a request holds up nobody") {
+  Cluster cluster;
+  ScriptedWorker& hanging = cluster.join(1000);
+  const std::string params(900, '1');
+  // It reads none of them.
+  std::size_t given = 0;
+  for (; cluster.queue.counts().waiting == 0 && given < 100; ++given) {
+    cluster.submit("fill", params);
+    cluster.turn();
+  }
+  CHECK(hanging.link->calls() == 1000);
+  ScriptedWorker& other = cluster.join(1000);
+  cluster.turn();
+  for (std::size_t i = 0; i < 2 * given; ++i) {
+    cluster.submit("more", params);
+    cluster.turn();
+    other.take();  // it has more of them than the other then, and reads on
+  }
+  CHECK(cluster.queue.counts().waiting == 0);
+}
+
+TEST_CASE("a call whose connection has as many executed as it may is passed over") {
+  Cluster cluster;
+  ScriptedWorker& worker = cluster.join(10);
+  const auto gate = std::make_shared<CallGate>();
+  std::list<KeptCall> calls;
+  for (const char* method : {"first", "second", "third"}) {
+    calls.emplace_back(method).call.gate = gate;
+    cluster.queue.submit(calls.back());
+  }
+  cluster.submit("other");
+  cluster.turn();
+  CHECK(worker.take() == "first");
+  CHECK(worker.take() == "other");
+  CHECK(worker.take() == "nothing");
+  SUBCASE("until one of them is answered") {
+    worker.reply(worker.tickets.front(), "1");
+  }
+  SUBCASE("until it may have more") {
+    gate->allow(2);
+  }
+  SUBCASE("until one of them is cancelled") {
+    cluster.queue.cancel(calls.front());
+  }
+  cluster.turn();
+  CHECK(worker.take() == "second");
+  CHECK(worker.take() == "nothing");
+  gate->allow(0);
+  cluster.queue.cancel(*std::next(calls.begin()));
+  cluster.turn();
+  CHECK(worker.take() == "nothing");
+  for (KeptCall& call : calls) cluster.queue.cancel(call);
+}
+
+}  // namespace
+}  // namespace handoff
