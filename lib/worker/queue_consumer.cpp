@@ -30,7 +30,7 @@ std::size_t size_of(const Result& result) {
 
 }  // namespace
 
-QueueEnd::QueueEnd(Service& service, Fd masters, Fd ours, Owner owner)
+QueueConsumer::QueueConsumer(Service& service, Fd masters, Fd ours, Owner owner)
     : service_(service),
       owner_(std::move(owner)),
       rings_(Mapping(ours.get(), true), Mapping(masters.get(), false)),
@@ -38,11 +38,11 @@ QueueEnd::QueueEnd(Service& service, Fd masters, Fd ours, Owner owner)
   service_.reactor.add(*this);
 }
 
-QueueEnd::~QueueEnd() {
+QueueConsumer::~QueueConsumer() {
   service_.reactor.remove(*this);
 }
 
-bool QueueEnd::poll() {
+bool QueueConsumer::poll() {
   bool any = send_unsent();
   for (int i = 0; i < kRequestsPerTurn && may_take(); ++i) {
     const auto record = rings_.read(record_);
@@ -62,7 +62,7 @@ bool QueueEnd::poll() {
   return any;
 }
 
-void QueueEnd::set_waiting(bool waiting) {
+void QueueConsumer::set_waiting(bool waiting) {
   if (waiting) {
     rings_.arm();
   } else {
@@ -71,11 +71,11 @@ void QueueEnd::set_waiting(bool waiting) {
 }
 
 /// What this process holds grows no more once it is too much; the end of what runs makes room.
-bool QueueEnd::may_take() const {
+bool QueueConsumer::may_take() const {
   return service_.limits.memory->has_room() || (running_ == 0 && unsent_.empty());
 }
 
-void QueueEnd::take(const QueueRequest& request) {
+void QueueConsumer::take(const QueueRequest& request) {
   service_.count_requests(1);
   const Method* method = service_.handlers->find(request.method);
   if (method == nullptr) {
@@ -112,20 +112,21 @@ void QueueEnd::take(const QueueRequest& request) {
 }
 
 /// `handlers` keep `method` alive.
-Task<void> QueueEnd::run(std::shared_ptr<QueueEnd> self,
-                         [[maybe_unused]] std::shared_ptr<const Handlers> handlers,
-                         const Method& method, Call call, std::uint64_t ticket, std::size_t size) {
+Task<void> QueueConsumer::run(std::shared_ptr<QueueConsumer> self,
+                              [[maybe_unused]] std::shared_ptr<const Handlers> handlers,
+                              const Method& method, Call call, std::uint64_t ticket,
+                              std::size_t size) {
   Result result = co_await run_method(self->service_.reactor, method, std::move(call));
   self->ended(ticket, size, std::move(result));
 }
 
-void QueueEnd::ended(std::uint64_t ticket, std::size_t size, Result result) {
+void QueueConsumer::ended(std::uint64_t ticket, std::size_t size, Result result) {
   --running_;
   held_ -= size;
   reply(ticket, std::move(result));
 }
 
-void QueueEnd::reply(std::uint64_t ticket, Result result) {
+void QueueConsumer::reply(std::uint64_t ticket, Result result) {
   if (size_of(result) + kQueueRecordSize > rings_.longest()) {
     result = Result::error(ErrorCode::handler_failed,
                            fmt::format("the reply exceeds the {} bytes that the master takes",
@@ -138,13 +139,13 @@ void QueueEnd::reply(std::uint64_t ticket, Result result) {
   rings_.set_starved(true);
 }
 
-bool QueueEnd::write(std::uint64_t ticket, const Result& result) {
+bool QueueConsumer::write(std::uint64_t ticket, const Result& result) {
   return write_reply(rings_,
                      {ticket, static_cast<std::int32_t>(result.code), result.json, result.message});
 }
 
 /// Whether there was room for one.
-bool QueueEnd::send_unsent() {
+bool QueueConsumer::send_unsent() {
   bool any = false;
   while (!unsent_.empty() && write(unsent_.front().ticket, unsent_.front().result)) {
     held_ -= size_of(unsent_.front().result);
@@ -155,7 +156,7 @@ bool QueueEnd::send_unsent() {
   return any;
 }
 
-void QueueEnd::publish() {
+void QueueConsumer::publish() {
   unpublished_ = false;
   rings_.publish();
   if (rings_.must_wake()) owner_.wake_master();

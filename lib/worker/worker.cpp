@@ -355,13 +355,13 @@ void Worker::accept_asked() {
 void Worker::queue_passed(Fd masters, Fd ours) {
   if (queue_) throw ProtocolError("channel: the master sent a second queue");
   const std::shared_ptr<MasterLink> link = link_;
-  queue_ = std::make_shared<QueueEnd>(
+  queue_ = std::make_shared<QueueConsumer>(
       service_, std::move(masters), std::move(ours),
-      QueueEnd::Owner{[link] { link->wake_master(channel::Type::queue); },
-                      [this] { changed_.set(); },
-                      [this](Call& call, const std::function<void(Result)>& done) {
-                        return run_elsewhere(call, done);
-                      }});
+      QueueConsumer::Owner{[link] { link->wake_master(channel::Type::queue); },
+                           [this] { changed_.set(); },
+                           [this](Call& call, const std::function<void(Result)>& done) {
+                             return run_elsewhere(call, done);
+                           }});
 }
 
 void Worker::accepted(Fd connection, const SocketAddress&) {

@@ -133,7 +133,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   std::list<Acceptor> acceptors_;
   std::uint64_t last_own_id_ = 0;  ///< of the connections that we accept beside a master
   std::shared_ptr<MasterLink> link_;
-  std::shared_ptr<QueueEnd> queue_;
+  std::shared_ptr<QueueConsumer> queue_;
   Event changed_;  ///< a connection has ended, or the drain has begun or is over
   TimePoint drained_by_ = kNever;
   std::optional<Alarm> drain_alarm_;
