@@ -332,7 +332,7 @@ void Worker::listeners_passed(std::vector<Fd> listeners) {
   if (service_.draining()) return;
   acceptors_.remove_if([](const Acceptor& acceptor) { return !acceptor.is_running(); });
   for (Acceptor& old : acceptors_) old.close();
-  AcceptorOwner& owner = *this;
+  const AcceptorOwner owner = acceptor_owner();
   for (Fd& listener : listeners) {
     const std::string text = local_address(listener.get()).text();
     try {
@@ -349,7 +349,7 @@ void Worker::listeners_passed(std::vector<Fd> listeners) {
 }
 
 void Worker::accept_asked() {
-  for (Acceptor& acceptor : acceptors_) acceptor.look();
+  for (Acceptor& acceptor : acceptors_) acceptor.accept_now();
 }
 
 void Worker::queue_passed(Fd masters, Fd ours) {
@@ -364,15 +364,21 @@ void Worker::queue_passed(Fd masters, Fd ours) {
                            }});
 }
 
-void Worker::accepted(Fd connection, const SocketAddress&) {
+AcceptorOwner Worker::acceptor_owner() {
+  AcceptorOwner owner;
+  owner.accepted = [this](Fd connection, const SocketAddress&) { accepted(std::move(connection)); };
+  owner.has_room = [this] { return held() < options_.credits; };
+  owner.leaves_to_others = [this] {
+    if (link_) link_->wake_master(channel::Type::listener);
+  };
+  return owner;
+}
+
+void Worker::accepted(Fd connection) {
   LiveConnection live;
   live.socket = std::move(connection);
   if (link_) link_->started(live.id = channel::kOwnId | ++last_own_id_);
   serve(std::move(live));
-}
-
-void Worker::leaves_to_others() {
-  if (link_) link_->wake_master(channel::Type::listener);
 }
 
 void Worker::listeners_missed() {
@@ -394,7 +400,7 @@ Task<void> Worker::run_alone(const std::vector<Address>& addresses) {
   ListenOptions listen;
   listen.allow_public = options_.allow_public;
   std::string line = "ready, on";
-  AcceptorOwner& owner = *this;
+  const AcceptorOwner owner = acceptor_owner();
   for (const Address& address : addresses) {
     for (Listener& listener : listen_on_all(address, listen)) {
       acceptors_.emplace_back(reactor_, std::move(listener), owner, report_, judge_);

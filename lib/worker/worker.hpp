@@ -48,7 +48,7 @@ struct WorkerOptions {
 
 /// A worker's life: gets connections from its master, from its own listeners or as its stdin and
 /// stdout, and serves them until it is told to drain.
-class Worker final : private AcceptorOwner, private MasterLink::Owner {
+class Worker final : private MasterLink::Owner {
  public:
   Worker(Reactor& reactor, const SignalMask& signals, const MakeMethods& make_methods,
          const WorkerOptions& options, Report report);
@@ -115,9 +115,8 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   void all_sent() override { changed_.set(); }
   std::uint64_t requests() const override;
   void when_threads_answer(const std::function<void()>& then) override;
-  bool has_room() const override { return held() < options_.credits; }
-  void accepted(Fd connection, const SocketAddress&) override;
-  void leaves_to_others() override;
+  AcceptorOwner acceptor_owner();
+  void accepted(Fd connection);
 
   Reactor& reactor_;
   const SignalMask& signals_;
