@@ -22,10 +22,20 @@ void Predecessor::start(std::size_t credits) {
   link_->start(credits, 1, false);
 }
 
+/// The only place that changes the phase. Returns whether the event that leads to `next` counts.
+///
+///                              serves    promised  drains  gone
+///     this master is ready     promised  -         -       -
+///     a LISTENER comes         drains    drains    -       -
+///     the channel has ended    gone      gone      gone    -
+bool Predecessor::enter(Phase next) {
+  if (next <= phase_) return false;
+  phase_ = next;
+  return true;
+}
+
 void Predecessor::say_ready() {
-  if (phase_ != Phase::serves) return;
-  phase_ = Phase::promised;
-  link_->send_ready();
+  if (enter(Phase::promised)) link_->send_ready();
 }
 
 void Predecessor::finished(std::uint64_t id) {
@@ -33,15 +43,14 @@ void Predecessor::finished(std::uint64_t id) {
 }
 
 void Predecessor::accept_asked() {
-  if (phase_ == Phase::drains || phase_ == Phase::gone) return;
-  phase_ = Phase::drains;
-  owner_.predecessor_drains();
+  if (enter(Phase::drains)) owner_.predecessor_drains();
 }
 
 void Predecessor::master_gone() {
   link_->close();
   link_.reset();
-  owner_.predecessor_gone(std::exchange(phase_, Phase::gone));
+  const Phase before = phase_;
+  if (enter(Phase::gone)) owner_.predecessor_gone(before);
 }
 
 void Predecessor::connections_missed(std::size_t count) {

@@ -19,6 +19,7 @@ namespace handoff {
 /// long as it serves, the names of the sockets are its own.
 class Predecessor final : private MasterLink::Owner {
  public:
+  /// They follow one another in this order; some may be left out, and none comes back.
   enum class Phase {
     serves,    ///< this master starts
     promised,  ///< it still serves, was told READY, and answers that the names are ours, or ends
@@ -60,6 +61,8 @@ class Predecessor final : private MasterLink::Owner {
   bool owns_names() const { return phase_ == Phase::serves || phase_ == Phase::promised; }
 
  private:
+  bool enter(Phase next);
+
   void connection_passed(Work work) override { owner_.connection_passed(std::move(work)); }
   void all_passed() override { owner_.all_passed(); }
   void listeners_passed(std::vector<Fd>) override {}
