@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "async/fd_watcher.hpp"
 #include "cli/options.hpp"
 #include "cli/params_from_words.hpp"
 #include "cli/tool_main.hpp"

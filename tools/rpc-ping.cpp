@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "async/fd_watcher.hpp"
 #include "cli/options.hpp"
 #include "cli/stdout_writer.hpp"
 #include "cli/tool_main.hpp"

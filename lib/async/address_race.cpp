@@ -12,6 +12,7 @@
 #include <string>
 #include <utility>
 
+#include "async/fd_watcher.hpp"
 #include "async/stream.hpp"
 #include "os/error.hpp"
 #include "os/socket.hpp"

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "async/event.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <utility>
 
+#include "async/fd_watcher.hpp"
 #include "async/stream.hpp"
 #include "os/error.hpp"
 

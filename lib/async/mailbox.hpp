@@ -5,6 +5,7 @@
 #include <mutex>
 #include <vector>
 
+#include "async/fd_watcher.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "os/fd.hpp"

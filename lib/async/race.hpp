@@ -9,6 +9,7 @@
 
 #include "async/reactor.hpp"
 #include "async/task.hpp"
+#include "async/timer.hpp"
 
 namespace handoff {
 

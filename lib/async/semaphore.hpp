@@ -5,6 +5,7 @@
 #include <deque>
 #include <utility>
 
+#include "async/event.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 

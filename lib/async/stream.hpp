@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <utility>
 
+#include "async/fd_watcher.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "os/fd.hpp"
@@ -82,25 +84,6 @@ class Stream {
   Fd fd_;
   Kind kind_;
   Readiness readiness_;  // destroyed before the descriptor is closed
-};
-
-/// Interrupts the waits for a descriptor at a time. Destroying it calls that off.
-class Deadline final : private Timer {
- public:
-  Deadline(Readiness& readiness, TimePoint when)
-      : Timer(readiness.reactor()), readiness_(readiness) {
-    set(when);
-  }
-  bool passed() const { return passed_; }
-
- private:
-  void on_timer() override {
-    passed_ = true;
-    readiness_.interrupt();
-  }
-
-  Readiness& readiness_;
-  bool passed_ = false;
 };
 
 }  // namespace handoff

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "async/attempts.hpp"
+#include "async/event.hpp"
 #include "async/reactor.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/stderr_log.hpp"

@@ -11,6 +11,7 @@
 #include <csignal>
 #include <span>
 
+#include "async/fd_watcher.hpp"
 #include "os/connection_variables.hpp"
 #include "os/describe.hpp"
 #include "os/error.hpp"

@@ -11,6 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include "async/event.hpp"
+#include "async/fd_watcher.hpp"
 #include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "async/stream.hpp"

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "async/fd_watcher.hpp"
 #include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "cli/exit_status.hpp"

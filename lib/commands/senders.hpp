@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <list>
 
+#include "async/event.hpp"
+#include "async/fd_watcher.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "os/fd.hpp"

@@ -8,6 +8,7 @@
 #include <span>
 #include <utility>
 
+#include "async/fd_watcher.hpp"
 #include "os/peer.hpp"
 #include "os/socket.hpp"
 #include "pass/fd_passing.hpp"

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <csignal>
 
+#include "async/fd_watcher.hpp"
 #include "os/error.hpp"
 #include "os/listen_on_all.hpp"
 #include "os/socket.hpp"

@@ -10,6 +10,7 @@
 #include <optional>
 #include <utility>
 
+#include "async/event.hpp"
 #include "os/error.hpp"
 #include "os/fd.hpp"
 #include "os/log.hpp"

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "async/event.hpp"
+#include "async/fd_watcher.hpp"
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
 #include "master/answer_watch.hpp"

@@ -9,6 +9,7 @@
 #include <set>
 #include <utility>
 
+#include "async/event.hpp"
 #include "os/error.hpp"
 #include "os/peer.hpp"
 #include "os/socket.hpp"

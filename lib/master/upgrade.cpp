@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "async/fd_watcher.hpp"
 #include "async/stream.hpp"
 #include "os/error.hpp"
 #include "os/memory.hpp"

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 
+#include "async/fd_watcher.hpp"
 #include "async/stream.hpp"
 #include "os/error.hpp"
 #include "os/memory.hpp"

@@ -8,6 +8,8 @@
 #include <chrono>
 #include <limits>
 
+#include "async/event.hpp"
+#include "async/fd_watcher.hpp"
 #include "async/stream.hpp"
 #include "methods/command.hpp"
 #include "wire/byte_queue.hpp"

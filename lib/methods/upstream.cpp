@@ -9,6 +9,7 @@
 #include <map>
 #include <optional>
 
+#include "async/event.hpp"
 #include "os/error.hpp"
 #include "os/parse_number.hpp"
 #include "rpc/client.hpp"

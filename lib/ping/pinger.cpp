@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "async/event.hpp"
+#include "async/fd_watcher.hpp"
 #include "os/error.hpp"
 #include "ping/run.hpp"
 #include "ping/target.hpp"

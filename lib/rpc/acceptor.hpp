@@ -6,6 +6,8 @@
 #include <string_view>
 #include <utility>
 
+#include "async/event.hpp"
+#include "async/fd_watcher.hpp"
 #include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"

@@ -6,6 +6,7 @@
 
 #include <memory>
 
+#include "async/fd_watcher.hpp"
 #include "os/error.hpp"
 #include "os/socket.hpp"
 

@@ -7,6 +7,7 @@
 #include <functional>
 #include <utility>
 
+#include "async/event.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 

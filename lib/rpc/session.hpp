@@ -14,6 +14,7 @@
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
 #include "async/task.hpp"
+#include "async/timer.hpp"
 #include "rpc/memory_budget.hpp"
 #include "rpc/reply_estimate.hpp"
 #include "rpc/server_context.hpp"

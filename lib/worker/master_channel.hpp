@@ -10,8 +10,11 @@
 #include <string>
 #include <vector>
 
+#include "async/event.hpp"
+#include "async/fd_watcher.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
+#include "async/timer.hpp"
 #include "os/fd.hpp"
 #include "pass/channel.hpp"
 #include "pass/fd_passing.hpp"

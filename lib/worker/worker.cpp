@@ -11,6 +11,7 @@
 #include <numeric>
 
 #include "async/attempts.hpp"
+#include "async/fd_watcher.hpp"
 #include "async/stream.hpp"
 #include "os/error.hpp"
 #include "os/listen_on_all.hpp"

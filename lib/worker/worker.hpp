@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "async/connect.hpp"
+#include "async/event.hpp"
 #include "async/limited_line.hpp"
 #include "async/mailbox.hpp"
 #include "async/race.hpp"

@@ -11,6 +11,8 @@
 #include <thread>
 
 #include "async/condition.hpp"
+#include "async/event.hpp"
+#include "async/fd_watcher.hpp"
 #include "async/mailbox.hpp"
 #include "async/race.hpp"
 #include "async/semaphore.hpp"

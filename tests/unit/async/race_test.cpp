@@ -10,6 +10,7 @@
 #include <string>
 
 #include "async/condition.hpp"
+#include "async/event.hpp"
 #include "unit/support.hpp"
 
 namespace handoff {

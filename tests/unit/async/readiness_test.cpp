@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "async/fd_watcher.hpp"
 #include "async/reactor.hpp"
 #include "os/socket.hpp"
 #include "unit/support.hpp"

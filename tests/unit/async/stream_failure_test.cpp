@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "async/fd_watcher.hpp"
 #include "async/stream.hpp"
 #include "os/signals.hpp"
 #include "os/socket.hpp"

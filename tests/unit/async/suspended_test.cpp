@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "async/event.hpp"
+#include "async/fd_watcher.hpp"
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
 #include "os/fd.hpp"

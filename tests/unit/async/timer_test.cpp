@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "async/timer.hpp"
+
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -13,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "async/event.hpp"
 #include "async/reactor.hpp"
 #include "unit/support.hpp"
 

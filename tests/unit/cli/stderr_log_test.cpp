@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "async/fd_watcher.hpp"
 #include "os/socket.hpp"
 #include "unit/support.hpp"
 

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "async/fd_watcher.hpp"
 #include "async/race.hpp"
 #include "async/stream.hpp"
 #include "methods/command.hpp"

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "async/fd_watcher.hpp"
 #include "os/error.hpp"
 #include "os/socket.hpp"
 #include "unit/ping/fake_peer.hpp"
