@@ -9,7 +9,7 @@
 
 namespace handoff {
 
-void Readiness::unwatch() {
+void FdWatcher::unwatch() {
   if (std::exchange(watched_, Events()).none()) return;
   epoll_ctl(reactor_->epoll_.get(), EPOLL_CTL_DEL, fd_, nullptr);
   for (std::size_t i = reactor_->next_event_; i < reactor_->event_count_; ++i) {
@@ -18,7 +18,7 @@ void Readiness::unwatch() {
 }
 
 /// Returns 0, or the errno of an epoll that can't take it.
-int Readiness::watch(std::uint32_t event) {
+int FdWatcher::watch(std::uint32_t event) {
   const std::uint32_t wanted = watched_.bits() | event;
   if (wanted == watched_.bits()) return 0;
   epoll_event registration{};
@@ -38,13 +38,13 @@ int Readiness::watch(std::uint32_t event) {
   return 0;
 }
 
-void Readiness::post_waiter(std::uint32_t event) {
+void FdWatcher::post_waiter(std::uint32_t event) {
   if (posted_.has(event)) return;
   posted_.add(event);
   reactor_->post(waiter(event));
 }
 
-void Readiness::interrupt() {
+void FdWatcher::interrupt() {
   for (const std::uint32_t event : {EPOLLIN, EPOLLOUT}) {
     if (!waiter(event)) continue;
     interrupted_.add(event);
@@ -52,41 +52,41 @@ void Readiness::interrupt() {
   }
 }
 
-bool Readiness::Awaiter::await_ready() {
+bool FdWatcher::Awaiter::await_ready() {
   // Every registration reports a hang-up.
-  const int error = readiness_.watch(only_hang_up_ ? EPOLLIN : event_);
+  const int error = watcher_.watch(only_hang_up_ ? EPOLLIN : event_);
   if (only_hang_up_) return false;
   if (error != 0) throw SystemError(error, "epoll_ctl");
-  if (readiness_.hung_up_ || (readiness_.ended_ && event_ == EPOLLIN)) return true;
-  const bool ready = readiness_.ready_.has(event_);
-  readiness_.ready_.remove(event_);
+  if (watcher_.hung_up_ || (watcher_.ended_ && event_ == EPOLLIN)) return true;
+  const bool ready = watcher_.ready_.has(event_);
+  watcher_.ready_.remove(event_);
   return ready;
 }
 
-void Readiness::Awaiter::await_suspend(std::coroutine_handle<> frame) {
-  assert(!readiness_.waiter(event_));
-  readiness_.interrupted_.remove(event_);
-  frame_ = readiness_.waiter(event_) = frame;
+void FdWatcher::Awaiter::await_suspend(std::coroutine_handle<> frame) {
+  assert(!watcher_.waiter(event_));
+  watcher_.interrupted_.remove(event_);
+  frame_ = watcher_.waiter(event_) = frame;
 }
 
-void Readiness::Awaiter::leave() {
-  readiness_.posted_.remove(event_);
-  readiness_.waiter(event_) = nullptr;
+void FdWatcher::Awaiter::leave() {
+  watcher_.posted_.remove(event_);
+  watcher_.waiter(event_) = nullptr;
   frame_ = nullptr;
 }
 
-bool Readiness::Awaiter::await_resume() {
+bool FdWatcher::Awaiter::await_resume() {
   if (!frame_) return true;
   leave();
   // What happened besides an interruption is not reported again: the next wait must find it.
-  if (readiness_.interrupted_.has(event_)) return false;
-  readiness_.ready_.remove(event_);
+  if (watcher_.interrupted_.has(event_)) return false;
+  watcher_.ready_.remove(event_);
   return true;
 }
 
-Readiness::Awaiter::~Awaiter() {
+FdWatcher::Awaiter::~Awaiter() {
   if (!frame_) return;
-  if (readiness_.posted_.has(event_)) readiness_.reactor_->unpost(frame_);
+  if (watcher_.posted_.has(event_)) watcher_.reactor_->unpost(frame_);
   leave();
 }
 

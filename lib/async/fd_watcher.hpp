@@ -19,7 +19,7 @@ namespace handoff {
 /// "would block", or has given less than was asked for and stops_short() is false. What epoll
 /// refuses (regular files) is always ready. When epoll can't take it (ENOSPC, ENOMEM), a wait
 /// throws SystemError, and one for hang_up() ends by interrupt() only.
-class Readiness {
+class FdWatcher {
  public:
   /// Which of the processes that share an open file is woken.
   enum class Wake : std::uint8_t {
@@ -28,19 +28,19 @@ class Readiness {
     hang_up  ///< this one when it hangs up, and never because it is readable
   };
 
-  Readiness(Reactor& reactor, int fd, Wake wake = Wake::all)
+  FdWatcher(Reactor& reactor, int fd, Wake wake = Wake::all)
       : reactor_(&reactor), fd_(fd), wake_(wake) {}
-  Readiness(const Readiness&) = delete;
-  Readiness& operator=(const Readiness&) = delete;
-  ~Readiness() { unwatch(); }
+  FdWatcher(const FdWatcher&) = delete;
+  FdWatcher& operator=(const FdWatcher&) = delete;
+  ~FdWatcher() { unwatch(); }
 
   Reactor& reactor() const { return *reactor_; }
   int fd() const { return fd_; }
 
   class Awaiter {
    public:
-    Awaiter(Readiness& readiness, std::uint32_t event)
-        : readiness_(readiness),
+    Awaiter(FdWatcher& watcher, std::uint32_t event)
+        : watcher_(watcher),
           event_(event == EPOLLHUP ? EPOLLOUT : event),
           only_hang_up_(event == EPOLLHUP) {}
     Awaiter(const Awaiter&) = delete;
@@ -54,7 +54,7 @@ class Readiness {
    private:
     void leave();
 
-    Readiness& readiness_;
+    FdWatcher& watcher_;
     std::uint32_t event_;  ///< whose waiter the coroutine is: EPOLLIN or EPOLLOUT
     bool only_hang_up_;
     std::coroutine_handle<> frame_;
@@ -117,8 +117,7 @@ class Readiness {
 /// Interrupts the waits for a descriptor at a time. Destroying it calls that off.
 class Deadline final : private Timer {
  public:
-  Deadline(Readiness& readiness, TimePoint when)
-      : Timer(readiness.reactor()), readiness_(readiness) {
+  Deadline(FdWatcher& watcher, TimePoint when) : Timer(watcher.reactor()), watcher_(watcher) {
     set(when);
   }
   bool passed() const { return passed_; }
@@ -126,10 +125,10 @@ class Deadline final : private Timer {
  private:
   void on_timer() override {
     passed_ = true;
-    readiness_.interrupt();
+    watcher_.interrupt();
   }
 
-  Readiness& readiness_;
+  FdWatcher& watcher_;
   bool passed_ = false;
 };
 

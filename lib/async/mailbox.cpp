@@ -19,7 +19,7 @@ Fd make_bell() {
 
 }  // namespace
 
-Mailbox::Mailbox(Reactor& reactor) : bell_(make_bell()), readiness_(reactor, bell_.get()) {
+Mailbox::Mailbox(Reactor& reactor) : bell_(make_bell()), watcher_(reactor, bell_.get()) {
   reactor.spawn(receive());
 }
 
@@ -36,7 +36,7 @@ Task<void> Mailbox::receive() {
   for (;;) {
     eventfd_t rings = 0;
     if (eventfd_read(bell_.get(), &rings) < 0) {
-      co_await readiness_.readable();
+      co_await watcher_.readable();
       continue;
     }
     std::vector<Letter> letters;

@@ -31,7 +31,7 @@ class Mailbox {
   Task<void> receive();
 
   Fd bell_;
-  Readiness readiness_;
+  FdWatcher watcher_;
   std::mutex mutex_;
   std::vector<Letter> letters_;
 };

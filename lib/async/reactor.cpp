@@ -165,26 +165,26 @@ int Reactor::wait_until(TimePoint when) {
 
 void Reactor::dispatch(const epoll_event& event) {
   if (event.data.ptr == nullptr) return;  // destroyed by one of its predecessors in this turn
-  auto& readiness = *static_cast<Readiness*>(event.data.ptr);
+  auto& watcher = *static_cast<FdWatcher*>(event.data.ptr);
   constexpr std::uint32_t kBroken = EPOLLERR | EPOLLHUP;
-  if ((event.events & kBroken) != 0) readiness.hung_up_ = true;
-  if ((event.events & EPOLLRDHUP) != 0) readiness.ended_ = true;
-  if ((event.events & EPOLLPRI) != 0) readiness.stops_short_ = true;
+  if ((event.events & kBroken) != 0) watcher.hung_up_ = true;
+  if ((event.events & EPOLLRDHUP) != 0) watcher.ended_ = true;
+  if ((event.events & EPOLLPRI) != 0) watcher.stops_short_ = true;
   std::uint32_t ready = event.events & (EPOLLIN | EPOLLOUT);
   if ((event.events & EPOLLRDHUP) != 0) ready |= EPOLLIN;
   if ((event.events & kBroken) != 0) ready |= EPOLLIN | EPOLLOUT;
-  readiness.ready_.add(ready);
+  watcher.ready_.add(ready);
 
   // Who is posted already is resumed in this turn.
-  const std::uint32_t wakes = ready & ~readiness.posted_.bits();
-  const bool wakes_reader = readiness.reader_ && (wakes & EPOLLIN) != 0;
-  const bool wakes_writer = readiness.writer_ && (wakes & EPOLLOUT) != 0;
+  const std::uint32_t wakes = ready & ~watcher.posted_.bits();
+  const bool wakes_reader = watcher.reader_ && (wakes & EPOLLIN) != 0;
+  const bool wakes_writer = watcher.writer_ && (wakes & EPOLLOUT) != 0;
   // The first may destroy what the second belongs to; posted, it is taken back in that case.
-  if (wakes_reader && wakes_writer) readiness.post_waiter(EPOLLOUT);
+  if (wakes_reader && wakes_writer) watcher.post_waiter(EPOLLOUT);
   if (wakes_reader) {
-    readiness.reader_.resume();
+    watcher.reader_.resume();
   } else if (wakes_writer) {
-    readiness.writer_.resume();
+    watcher.writer_.resume();
   }
 }
 

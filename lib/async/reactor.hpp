@@ -30,7 +30,7 @@ class Poller {
   ~Poller() = default;
 };
 
-class Readiness;
+class FdWatcher;
 class SleepAwaiter;
 
 /// One thread's event loop: waits with epoll(7), and resumes the coroutine that waited for what
@@ -75,7 +75,7 @@ class Reactor final : private RootOwner {
   SleepAwaiter sleep_until(TimePoint when);
 
  private:
-  friend class Readiness;
+  friend class FdWatcher;
   friend class Timer;
   struct TimerEntry {
     TimePoint armed;

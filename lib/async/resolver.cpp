@@ -136,11 +136,11 @@ Task<std::optional<HostLookup>> Resolver::look_up(Reactor& reactor, std::string 
   };
   const Waiting waiting{job_for(host), bell};
   waiting.job->add(bell);
-  Readiness readiness(reactor, bell->get());
-  const Deadline limit(readiness, deadline);
+  FdWatcher watcher(reactor, bell->get());
+  const Deadline limit(watcher, deadline);
   std::optional<HostLookup> result = waiting.job->result();
   while (!result && !limit.passed()) {
-    co_await readiness.readable();
+    co_await watcher.readable();
     result = waiting.job->result();
   }
   co_return result;

@@ -240,8 +240,8 @@ Task<std::optional<Received>> ReceiveCommand::receive_message(Sender& sender,
     }
     const TimePoint limit = std::min(sender.deadline, exchange_.deadline());
     if (step == Step::would_block) {
-      const Deadline deadline(sender.readiness, limit);
-      co_await sender.readiness.readable();
+      const Deadline deadline(sender.watcher, limit);
+      co_await sender.watcher.readable();
     } else {
       co_await reactor_.yield();
     }
@@ -313,7 +313,7 @@ void ReceiveCommand::start_process(const Received& received) {
 
 Task<void> ReceiveCommand::reap(Child child) {
   while (!child.has_ended()) {
-    Readiness exited(reactor_, child.pidfd());
+    FdWatcher exited(reactor_, child.pidfd());
     try {
       co_await exited.readable();
       continue;
@@ -335,7 +335,7 @@ Task<void> ReceiveCommand::reap(Child child) {
 
 /// With `keep` the first signal lets what runs finish.
 Task<void> ReceiveCommand::watch_signals() {
-  Readiness readiness(reactor_, signals_.fd());
+  FdWatcher watcher(reactor_, signals_.fd());
   for (;;) {
     while (const auto signal = signals_.try_read()) {
       if (!options_.keep || stopping_) {
@@ -344,7 +344,7 @@ Task<void> ReceiveCommand::watch_signals() {
       }
       stop();
     }
-    co_await readiness.readable();
+    co_await watcher.readable();
   }
 }
 

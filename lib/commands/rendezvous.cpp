@@ -74,7 +74,7 @@ Exchange::Exchange(Reactor& reactor, ExchangeOptions options, StderrLog& log)
     listen.mode = options_.mode;
     listener_.emplace(listen_on(options_.socket, listen));
   }
-  if (listens()) readiness_.emplace(reactor_, listening_fd());
+  if (listens()) watcher_.emplace(reactor_, listening_fd());
 }
 
 Task<std::optional<Fd>> Exchange::next() {
@@ -114,9 +114,9 @@ Task<std::optional<Fd>> Exchange::accept() {
 
 /// False when this system can't wait. Throws TimedOut.
 Task<bool> Exchange::wait_for_client() {
-  Deadline limit(*readiness_, deadline_);
+  Deadline limit(*watcher_, deadline_);
   try {
-    if (co_await readiness_->readable() || stopped_) co_return true;
+    if (co_await watcher_->readable() || stopped_) co_return true;
   } catch (const SystemError& error) {
     report_refused_(fmt::format("wait, on {}: {}; trying again", name(), error.what()));
     co_return false;
@@ -191,7 +191,7 @@ void Exchange::check_listener(int socket) const {
 void Exchange::stop() {
   stopped_ = true;
   stop_pause_.set();
-  if (readiness_) readiness_->interrupt();
+  if (watcher_) watcher_->interrupt();
 }
 
 }  // namespace handoff

@@ -77,7 +77,7 @@ class Exchange {
   TimePoint deadline_;
   Event stop_pause_;
   std::optional<Listener> listener_;
-  std::optional<Readiness> readiness_;
+  std::optional<FdWatcher> watcher_;
   bool accepts_ = false;  ///< the descriptor that was given is a listener
   bool used_ = false;     ///< the only connection was given
   bool stopped_ = false;

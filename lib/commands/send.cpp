@@ -72,7 +72,7 @@ SendCommand::SendCommand(Reactor& reactor, SendOptions options, StderrLog& log)
 }
 
 Task<void> SendCommand::watch_signals(const SignalMask& signals) {
-  Readiness readiness(reactor_, signals.fd());
+  FdWatcher watcher(reactor_, signals.fd());
   for (;;) {
     while (const auto signal = signals.try_read()) {
       if (!options_.keep) {
@@ -81,7 +81,7 @@ Task<void> SendCommand::watch_signals(const SignalMask& signals) {
       }
       exchange_->stop();
     }
-    co_await readiness.readable();
+    co_await watcher.readable();
   }
 }
 
@@ -156,8 +156,8 @@ Task<void> SendCommand::serve(Fd socket) {
 }
 
 Task<void> SendCommand::send(int socket) {
-  Readiness readiness(reactor_, socket);
-  Deadline limit(readiness, exchange_->deadline());
+  FdWatcher watcher(reactor_, socket);
+  Deadline limit(watcher, exchange_->deadline());
   std::vector<int> numbers;
   for (const Fd& descriptor : descriptors_) numbers.push_back(descriptor.get());
   std::string_view rest = message_;
@@ -170,7 +170,7 @@ Task<void> SendCommand::send(int socket) {
         rest.remove_prefix(result.bytes_sent);
         break;
       case SendOutcome::would_block:
-        if (co_await readiness.writable()) break;
+        if (co_await watcher.writable()) break;
         throw TimedOut(fmt::format("send, on {}: timed out", exchange_->name()));
       case SendOutcome::closed:
         throw ProtocolError(fmt::format("send, on {}: the receiver is gone", exchange_->name()));
@@ -178,14 +178,14 @@ Task<void> SendCommand::send(int socket) {
         throw SystemError(result.error_number, "pass descriptors", exchange_->name());
     }
   }
-  if (options_.confirm) co_await await_confirmation(readiness);
+  if (options_.confirm) co_await await_confirmation(watcher);
 }
 
-/// `readiness` must outlive the task; its deadline is the caller's.
-Task<void> SendCommand::await_confirmation(Readiness& readiness) {
+/// `watcher` must outlive the task; its deadline is the caller's.
+Task<void> SendCommand::await_confirmation(FdWatcher& watcher) {
   std::array<char, 1> answer{};
   for (;;) {
-    const ReceiveResult result = recv_fds(readiness.fd(), answer, 0);
+    const ReceiveResult result = recv_fds(watcher.fd(), answer, 0);
     if (result.outcome == ReceiveOutcome::received && answer[0] == handover::kConfirmation) {
       co_return;
     }
@@ -194,7 +194,7 @@ Task<void> SendCommand::await_confirmation(Readiness& readiness) {
       throw ProtocolError(
           fmt::format("send, on {}: the receiver did not confirm", exchange_->name()));
     }
-    if (!co_await readiness.readable()) {
+    if (!co_await watcher.readable()) {
       throw TimedOut(fmt::format("send, on {}: not confirmed in time", exchange_->name()));
     }
   }

@@ -55,7 +55,7 @@ class SendCommand {
   void tell_of_others(const Address& address) const;
   Task<void> serve(Fd socket);
   Task<void> send(int socket);
-  Task<void> await_confirmation(Readiness& readiness);
+  Task<void> await_confirmation(FdWatcher& watcher);
 
   Reactor& reactor_;
   SendOptions options_;

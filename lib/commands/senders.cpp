@@ -27,7 +27,7 @@ TimePoint Senders::dismiss_quiet() {
   const TimePoint due = quietest->quiet_since + patience_;
   if (due > Clock::now()) return due;
   quietest->dismissed = true;
-  quietest->readiness.interrupt();
+  quietest->watcher.interrupt();
   return kNever;
 }
 

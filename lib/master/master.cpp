@@ -223,11 +223,11 @@ Task<void> Master::wait_for_control() {
 }
 
 Task<void> Master::watch_signals() {
-  Readiness readiness(reactor_, signals_.fd());
+  FdWatcher watcher(reactor_, signals_.fd());
   supervisor_.children_ended();  // those of which no signal tells any more
   for (;;) {
     while (const auto signal = signals_.try_receive()) handle_signal(*signal);
-    co_await readiness.readable();
+    co_await watcher.readable();
   }
 }
 

@@ -79,7 +79,7 @@ struct Member {
   ProcessTree child;         ///< with all that it starts; of one that we have started
   bool left_others = false;  ///< it has ended, and others of the tree lived on
   std::shared_ptr<WorkerLink> link;
-  std::optional<Readiness> exited;   ///< of a child that has not ended
+  std::optional<FdWatcher> exited;   ///< of a child that has not ended
   TimePoint due = kNever;            ///< when it is killed
   std::optional<Deadline> deadline;  ///< the same for a child
   std::optional<Alarm> alarm;        ///< the same for one that has joined, and for what is left

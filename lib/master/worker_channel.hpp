@@ -173,7 +173,7 @@ class WorkerLink final : public Recipient, public std::enable_shared_from_this<W
   int number_;
   bool joined_;
   Fd channel_;
-  Readiness readiness_;
+  FdWatcher watcher_;
   std::unique_ptr<char[]> packet_;
   std::deque<Work> queue_;
   std::deque<Work> unstarted_;     ///< sent, in this order

@@ -26,7 +26,7 @@ struct Run {
 
   Stream out;
   Stream err;
-  std::optional<Readiness> exited;  ///< until the command is reaped
+  std::optional<FdWatcher> exited;  ///< until the command is reaped
   std::string output;
   MemoryBudget::Share held;  ///< counts `output`
   std::string error_tail;
@@ -94,9 +94,9 @@ class StopAtEnd {
 };
 
 /// False when the deadline or an interruption came first.
-Task<bool> wait_until(Readiness& readiness, TimePoint when) {
-  Deadline deadline(readiness, when);
-  co_return co_await readiness.readable();
+Task<bool> wait_until(FdWatcher& watcher, TimePoint when) {
+  Deadline deadline(watcher, when);
+  co_return co_await watcher.readable();
 }
 
 std::string trimmed(std::string text) {

@@ -29,13 +29,13 @@ constexpr std::string_view kWroteNothing =
 /// Names a wait for as long as it may be interrupted.
 class Interruptible {
  public:
-  Interruptible(Readiness*& name, Readiness& readiness) : name_(name) { name_ = &readiness; }
+  Interruptible(FdWatcher*& name, FdWatcher& watcher) : name_(name) { name_ = &watcher; }
   Interruptible(const Interruptible&) = delete;
   Interruptible& operator=(const Interruptible&) = delete;
   ~Interruptible() { name_ = nullptr; }
 
  private:
-  Readiness*& name_;
+  FdWatcher*& name_;
 };
 
 }  // namespace
@@ -49,7 +49,7 @@ struct Coprocess::Member {
         exit(reactor) {}
 
   std::unique_ptr<Processes::Process> process;
-  Readiness* exited = nullptr;  ///< as long as exit_of() waits
+  FdWatcher* exited = nullptr;  ///< as long as exit_of() waits
   Stream in;
   Stream out;
   Stream err;
@@ -70,9 +70,9 @@ struct Coprocess::Member {
 };
 
 Task<void> Coprocess::Member::exit_of(int pidfd) {
-  Readiness readiness(out.reactor(), pidfd);
-  const Interruptible interruptible(exited, readiness);
-  co_await readiness.readable();
+  FdWatcher watcher(out.reactor(), pidfd);
+  const Interruptible interruptible(exited, watcher);
+  co_await watcher.readable();
 }
 
 bool Coprocess::Member::take_errors() {
@@ -184,7 +184,7 @@ Task<Result> Coprocess::exchange(std::shared_ptr<Member> member, const Call& cal
   std::string answer;
   MemoryBudget::Share held(*processes_.options().memory);
   std::size_t end = std::string::npos;
-  Deadline limit(member->out.readiness(), call.deadline);
+  Deadline limit(member->out.watcher(), call.deadline);
   while (end == std::string::npos && answer.size() <= most) {
     const IoResult result = member->out.try_read(buffer_);
     if (result.done()) {
@@ -208,7 +208,7 @@ Task<Result> Coprocess::exchange(std::shared_ptr<Member> member, const Call& cal
   bool quiet = true;
   if (!member->settled && end + 1 == answer.size()) {
     member->settled = true;
-    Deadline settle(member->out.readiness(), reactor_.now() + kSettleTime);
+    Deadline settle(member->out.watcher(), reactor_.now() + kSettleTime);
     if (co_await member->out.readable()) {
       const IoResult more = member->out.try_read(buffer_);
       if (more.done()) answer.append(buffer_.data(), more.size);

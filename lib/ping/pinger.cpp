@@ -113,7 +113,7 @@ void Pinger::resume() {
 }
 
 Task<void> Pinger::obey(const SignalMask& signals) {
-  Readiness readiness(run_->reactor, signals.fd());
+  FdWatcher watcher(run_->reactor, signals.fd());
   for (;;) {
     while (const auto signal = signals.try_read()) {
       if (*signal == SIGQUIT) {
@@ -122,7 +122,7 @@ Task<void> Pinger::obey(const SignalMask& signals) {
         stop();
       }
     }
-    co_await readiness.readable();
+    co_await watcher.readable();
   }
 }
 

@@ -102,7 +102,7 @@ class Acceptor {
 
   Reactor& reactor_;
   std::optional<Listener> listener_;
-  std::optional<Readiness> readiness_;
+  std::optional<FdWatcher> watcher_;
   AcceptorOwner& owner_;
   LimitedLine report_trouble_;
   LimitedLine report_refused_;

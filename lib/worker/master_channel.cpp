@@ -52,7 +52,7 @@ MasterLink::MasterLink(Reactor& reactor, Owner& owner, Fd channel, bool joined)
       reactor_(reactor),
       owner_(owner),
       channel_(std::move(channel)),
-      readiness_(reactor, channel_.get()),
+      watcher_(reactor, channel_.get()),
       joined_(joined),
       some_to_send_(reactor) {
   const auto type = socket_type(channel_.get());
@@ -124,7 +124,7 @@ void MasterLink::leave() {
 void MasterLink::close() {
   closed_ = true;
   cancel();
-  readiness_.interrupt();
+  watcher_.interrupt();
   some_to_send_.set();
 }
 
@@ -135,7 +135,7 @@ Task<void> MasterLink::receive_messages(std::shared_ptr<MasterLink> self) {
     ReceiveResult result = recv_fds(self->channel_.get(), *packet, channel::kMaxDescriptors);
     if (result.outcome == ReceiveOutcome::end) break;
     if (result.outcome == ReceiveOutcome::would_block) {
-      co_await self->readiness_.readable();
+      co_await self->watcher_.readable();
       messages = 0;
     } else if (result.outcome == ReceiveOutcome::exhausted) {
       co_await self->reactor_.sleep_until(self->reactor_.now() + kRetryPause);
@@ -218,7 +218,7 @@ Task<void> MasterLink::receive_plain(std::shared_ptr<MasterLink> self) {
   while (!self->closed_) {
     ReceiveResult result = recv_fds(self->channel_.get(), byte, channel::kMaxEntries);
     switch (result.outcome) {
-      case ReceiveOutcome::would_block: co_await self->readiness_.readable(); break;
+      case ReceiveOutcome::would_block: co_await self->watcher_.readable(); break;
       case ReceiveOutcome::reset: break;
       case ReceiveOutcome::exhausted:
         co_await self->reactor_.sleep_until(self->reactor_.now() + kRetryPause);
@@ -262,7 +262,7 @@ Task<void> MasterLink::send_messages(std::shared_ptr<MasterLink> self) {
     while (!self->send_all()) {
       // It becomes writable also when the master reads a message.
       try {
-        co_await self->readiness_.writable();
+        co_await self->watcher_.writable();
       } catch (const SystemError&) {
         self->waits_for_reader_ = false;  // tried again after a pause
       }

@@ -134,7 +134,7 @@ class MasterLink final : public std::enable_shared_from_this<MasterLink>, privat
   Reactor& reactor_;
   Owner& owner_;
   Fd channel_;
-  Readiness readiness_;
+  FdWatcher watcher_;
   bool full_;
   bool joined_;
   std::deque<Outgoing> outgoing_;

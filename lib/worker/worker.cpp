@@ -431,7 +431,7 @@ Task<void> Worker::relay_output(std::shared_ptr<Relay> relay) {
 }
 
 Task<void> Worker::watch_signals() {
-  Readiness readiness(reactor_, signals_.fd());
+  FdWatcher watcher(reactor_, signals_.fd());
   reap_orphans();  // those of which no signal tells any more
   for (;;) {
     while (const auto signal = signals_.try_read()) {
@@ -453,7 +453,7 @@ Task<void> Worker::watch_signals() {
         drain({});
       }
     }
-    co_await readiness.readable();
+    co_await watcher.readable();
   }
 }
 

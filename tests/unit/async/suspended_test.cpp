@@ -67,9 +67,9 @@ TEST_CASE("what arrives while the process is suspended is read before its deadli
   const auto main = [&]() -> Task<bool> {
     const TimePoint due = Clock::now() + milliseconds(100);
     const SuspendedSoon soon({pipe.write_end.get(), nullptr, due + milliseconds(20)});
-    Readiness readiness(reactor, pipe.read_end.get());
-    Deadline deadline(readiness, due);
-    co_return co_await readiness.readable();
+    FdWatcher watcher(reactor, pipe.read_end.get());
+    Deadline deadline(watcher, due);
+    co_return co_await watcher.readable();
   };
   CHECK(reactor.run_for_result(main()));
 }
@@ -80,9 +80,9 @@ TEST_CASE("a deadline passes when nothing has arrived while the process was susp
   const auto main = [&]() -> Task<bool> {
     const TimePoint due = Clock::now() + milliseconds(30);
     const SuspendedSoon soon({-1, nullptr, due + milliseconds(20)});
-    Readiness readiness(reactor, pipe.read_end.get());
-    Deadline deadline(readiness, due);
-    co_return co_await readiness.readable();
+    FdWatcher watcher(reactor, pipe.read_end.get());
+    Deadline deadline(watcher, due);
+    co_return co_await watcher.readable();
   };
   CHECK(!reactor.run_for_result(main()));
 }
@@ -94,8 +94,8 @@ TEST_CASE("what a coroutine is told of before its deadline, it hears of first") 
   Event late(reactor);
   std::string order;
   const auto tell = [&]() -> Task<void> {
-    Readiness readiness(reactor, pipe.read_end.get());
-    co_await readiness.readable();
+    FdWatcher watcher(reactor, pipe.read_end.get());
+    co_await watcher.readable();
     told.set();
   };
   const auto hear = [&]() -> Task<void> {
@@ -166,9 +166,9 @@ TEST_CASE("a deadline waits for all that has arrived, more than one wait reports
   int left = kMany;
   Event all(reactor);
   const auto reader = [&](int fd, TimePoint due) -> Task<void> {
-    Readiness readiness(reactor, fd);
-    Deadline deadline(readiness, due);
-    const bool ready = co_await readiness.readable();
+    FdWatcher watcher(reactor, fd);
+    Deadline deadline(watcher, due);
+    const bool ready = co_await watcher.readable();
     read += ready ? 1 : 0;
     if (--left == 0) all.set();
   };

@@ -20,14 +20,14 @@ namespace handoff {
 // Not in the header: clang 14 with its function sanitizer can't compile inline coroutines.
 
 Task<void> test::PingServer::run() {
-  Readiness readiness(reactor_, listener_.fd());
+  FdWatcher watcher(reactor_, listener_.fd());
   for (;;) {
     Accepted accepted = try_accept(listener_.fd());
     if (accepted.outcome == Accepted::Outcome::connection) {
       ++connections_;
       reactor_.spawn(serve(*this, std::move(accepted.fd)));
     } else {
-      co_await readiness.readable();
+      co_await watcher.readable();
     }
   }
 }

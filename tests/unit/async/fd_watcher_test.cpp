@@ -32,10 +32,10 @@ TEST_CASE("a wait for reading ends when there is something, or the end") {
   const test::DescriptorCheck check;
   Reactor reactor;
   auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
-  Readiness readiness(reactor, ours.get());
+  FdWatcher watcher(reactor, ours.get());
   const auto main = [&, &peer = theirs]() -> Task<void> {
     bool woke = false;
-    const auto waiter = [&]() -> Task<void> { woke = co_await readiness.readable(); };
+    const auto waiter = [&]() -> Task<void> { woke = co_await watcher.readable(); };
     reactor.spawn(waiter());
     co_await yield_often(reactor);
     CHECK(!woke);
@@ -59,9 +59,9 @@ TEST_CASE("a wait for writing ends when there is room") {
   Reactor reactor;
   const auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
   fill_socket(ours.get());
-  Readiness readiness(reactor, ours.get());
+  FdWatcher watcher(reactor, ours.get());
   bool woke = false;
-  const auto waiter = [&]() -> Task<void> { woke = co_await readiness.writable(); };
+  const auto waiter = [&]() -> Task<void> { woke = co_await watcher.writable(); };
   const auto main = [&, peer = theirs.get()]() -> Task<void> {
     reactor.spawn(waiter());
     co_await yield_often(reactor);
@@ -80,21 +80,21 @@ TEST_CASE("one can read and another write at a time, and both be interrupted") {
   Reactor reactor;
   const auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
   fill_socket(ours.get());
-  Readiness readiness(reactor, ours.get());
+  FdWatcher watcher(reactor, ours.get());
   std::optional<bool> read;
   std::optional<bool> written;
-  const auto reader = [&]() -> Task<void> { read = co_await readiness.readable(); };
-  const auto writer = [&]() -> Task<void> { written = co_await readiness.writable(); };
+  const auto reader = [&]() -> Task<void> { read = co_await watcher.readable(); };
+  const auto writer = [&]() -> Task<void> { written = co_await watcher.writable(); };
   const auto main = [&, peer = theirs.get()]() -> Task<void> {
     // With nobody waiting it does nothing, also not later.
-    readiness.interrupt();
+    watcher.interrupt();
     reactor.spawn(reader());
     reactor.spawn(writer());
     co_await yield_often(reactor);
     CHECK(!read);
     CHECK(!written);
-    readiness.interrupt();
-    readiness.interrupt();
+    watcher.interrupt();
+    watcher.interrupt();
     co_await yield_often(reactor);
     CHECK(read == false);
     CHECK(written == false);
@@ -113,14 +113,14 @@ TEST_CASE("a reader and a writer are woken by the same event") {
   Reactor reactor;
   auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
   fill_socket(ours.get());
-  Readiness readiness(reactor, ours.get());
+  FdWatcher watcher(reactor, ours.get());
   std::string woke;
   const auto reader = [&]() -> Task<void> {
-    const bool ready = co_await readiness.readable();
+    const bool ready = co_await watcher.readable();
     woke += ready ? 'r' : '-';
   };
   const auto writer = [&]() -> Task<void> {
-    const bool ready = co_await readiness.writable();
+    const bool ready = co_await watcher.writable();
     woke += ready ? 'w' : '-';
   };
   const auto main = [&, &peer = theirs]() -> Task<void> {
@@ -139,17 +139,17 @@ TEST_CASE("a peer that only ended its side does not make a full socket writable"
   Reactor reactor;
   const auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
   fill_socket(ours.get());
-  Readiness readiness(reactor, ours.get());
+  FdWatcher watcher(reactor, ours.get());
   std::optional<bool> written;
-  const auto writer = [&]() -> Task<void> { written = co_await readiness.writable(); };
+  const auto writer = [&]() -> Task<void> { written = co_await watcher.writable(); };
   const auto main = [&, peer = theirs.get()]() -> Task<void> {
     shutdown(peer, SHUT_WR);
-    const bool ended = co_await readiness.readable();
+    const bool ended = co_await watcher.readable();
     CHECK(ended);
     reactor.spawn(writer());
     co_await yield_often(reactor);
     CHECK(!written);
-    readiness.interrupt();
+    watcher.interrupt();
     co_await yield_often(reactor);
     CHECK(written == false);
   };
@@ -160,12 +160,12 @@ TEST_CASE("a regular file is always ready") {
   Reactor reactor;
   const test::TemporaryDirectory directory;
   const Fd file(open(directory.path("f").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600));
-  Readiness readiness(reactor, file.get());
+  FdWatcher watcher(reactor, file.get());
   const auto main = [&]() -> Task<int> {
     int ready = 0;
     for (int i = 0; i < 3; ++i) {
-      ready += co_await readiness.readable() ? 1 : 0;
-      ready += co_await readiness.writable() ? 1 : 0;
+      ready += co_await watcher.readable() ? 1 : 0;
+      ready += co_await watcher.writable() ? 1 : 0;
     }
     co_return ready;
   };
@@ -178,8 +178,8 @@ TEST_CASE("a wait that is dropped leaves the descriptor to the next") {
   const auto [read_end, write_end] = make_pipe();
   std::string woke;
   const auto waiter = [&](int number, char name) -> Task<void> {
-    Readiness readiness(reactor, number);
-    co_await readiness.readable();
+    FdWatcher watcher(reactor, number);
+    co_await watcher.readable();
     woke += name;
   };
   const auto first = [&, number = read_end.get()]() -> Task<void> {
@@ -194,7 +194,7 @@ TEST_CASE("a wait that is dropped leaves the descriptor to the next") {
 
 /// A coroutine that waits to read from a pipe, and then destroys another one of its kind.
 struct Rival {
-  explicit Rival(Reactor& reactor) : readiness(reactor, pipe.read_end.get()) {}
+  explicit Rival(Reactor& reactor) : watcher(reactor, pipe.read_end.get()) {}
   Rival(const Rival&) = delete;
   Rival& operator=(const Rival&) = delete;
   ~Rival() {
@@ -202,7 +202,7 @@ struct Rival {
   }
 
   Task<void> run(std::unique_ptr<Rival>& other, int& woke) {
-    co_await readiness.readable();
+    co_await watcher.readable();
     ++woke;
     other.reset();
   }
@@ -212,7 +212,7 @@ struct Rival {
   }
 
   Pipe pipe = make_pipe();
-  Readiness readiness;
+  FdWatcher watcher;
   Task<void>::Handle frame;
 };
 
@@ -239,16 +239,16 @@ TEST_CASE("a reader that destroys the writer of the same descriptor in the same 
   Reactor reactor;
   auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
   fill_socket(ours.get());
-  Readiness readiness(reactor, ours.get());
+  FdWatcher watcher(reactor, ours.get());
   bool written = false;
   const auto write = [&]() -> Task<void> {
-    co_await readiness.writable();
+    co_await watcher.writable();
     written = true;
   };
   bool read = false;
   Task<void>::Handle writer = write().release();
   const auto reader = [&]() -> Task<void> {
-    co_await readiness.readable();
+    co_await watcher.readable();
     read = true;
     std::exchange(writer, nullptr).destroy();
   };
