@@ -56,9 +56,9 @@ class Event {
 };
 
 /// Sets an event at a time. Destroying it calls that off.
-class Alarm final : private Timer {
+class EventTimeout final : private Timer {
  public:
-  Alarm(Reactor& reactor, Event& event, TimePoint when) : Timer(reactor), event_(event) {
+  EventTimeout(Reactor& reactor, Event& event, TimePoint when) : Timer(reactor), event_(event) {
     set(when);
   }
 

@@ -38,7 +38,7 @@ class Semaphore {
     if (waiting_.size() >= max_waiting_) co_return Outcome::full;
     Turn turn{*this, Event(reactor_)};
     waiting_.push_back(&turn);
-    const Alarm alarm(reactor_, turn.came, deadline);
+    const EventTimeout alarm(reactor_, turn.came, deadline);
     co_await turn.came;
     turn.taken = turn.granted;
     co_return turn.granted ? Outcome::acquired : Outcome::timed_out;

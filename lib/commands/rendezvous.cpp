@@ -129,7 +129,7 @@ Task<void> Exchange::pause() {
   const TimePoint now = Clock::now();
   if (now >= deadline_) throw TimedOut(fmt::format("wait, on {}: timed out", name()));
   stop_pause_.clear();
-  const Alarm over(reactor_, stop_pause_, std::min(deadline_, now + kAcceptPause));
+  const EventTimeout over(reactor_, stop_pause_, std::min(deadline_, now + kAcceptPause));
   if (!stopped_) co_await stop_pause_;
 }
 

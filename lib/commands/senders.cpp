@@ -9,7 +9,7 @@ namespace handoff {
 Task<void> Senders::room() {
   while (senders_.size() >= most_) {
     changed_.clear();
-    const Alarm alarm(reactor_, changed_, dismiss_quiet());
+    const EventTimeout alarm(reactor_, changed_, dismiss_quiet());
     co_await changed_;
   }
 }

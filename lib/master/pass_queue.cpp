@@ -236,7 +236,7 @@ Task<Result> PassQueue::call(Call call) {
   const TimePoint limit = with_grace(call.deadline);
   AwaitedCall awaited(reactor_, queue_, std::move(call));
   queue_.submit(awaited);
-  const Alarm alarm(reactor_, awaited.came, limit);
+  const EventTimeout alarm(reactor_, awaited.came, limit);
   co_await awaited.came;
   co_return awaited.result ? std::move(*awaited.result) : not_answered();
 }
@@ -249,7 +249,7 @@ Task<Result> PassQueue::call_from(Lane& lane, Reactor& reactor, Call call) {
     remote_.emplace(remote.get(), remote);
     queue_.submit(*remote);
   });
-  const Alarm alarm(reactor, remote->came, limit);
+  const EventTimeout alarm(reactor, remote->came, limit);
   co_await remote->came;
   if (remote->result) co_return std::move(*remote->result);
   mailbox_->send([this, remote] {

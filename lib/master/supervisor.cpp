@@ -93,7 +93,7 @@ Task<void> Supervisor::keep(Place& place) {
     if (pause > Duration::zero()) {
       report_(Severity::info,
               fmt::format("worker {}: started again in {}", place.number, in_words(pause)));
-      Alarm alarm(reactor_, place.changed, reactor_.now() + pause);
+      EventTimeout alarm(reactor_, place.changed, reactor_.now() + pause);
       place.changed.clear();
       co_await place.changed;
     } else {

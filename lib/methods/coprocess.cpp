@@ -239,7 +239,7 @@ Result Coprocess::too_late(const Member& member, bool wrote_nothing) {
 /// It has closed its output, which most do by ending.
 Task<Result> Coprocess::died(std::shared_ptr<Member> member) {
   if (!member->ended && !member->process->has_ended()) {
-    const Alarm alarm(reactor_, member->exit, reactor_.now() + kExitTime);
+    const EventTimeout alarm(reactor_, member->exit, reactor_.now() + kExitTime);
     co_await member->exit;
   }
   const bool ended = member->ended || member->process->has_ended();

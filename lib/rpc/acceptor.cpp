@@ -69,7 +69,7 @@ Task<void> Acceptor::accept_until_closed() {
         // Whoever passed it makes it listen again, or passes another.
         watcher_.reset();
         room_.clear();
-        const Alarm again(reactor_, room_, reactor_.now() + kHealPause);
+        const EventTimeout again(reactor_, room_, reactor_.now() + kHealPause);
         co_await room_;
         watch();
         break;
@@ -104,7 +104,7 @@ Task<void> Acceptor::heal_until_closed(std::function<void(bool)> healed) {
     }
     // Whoever does that again and again is no faster than this.
     room_.clear();
-    const Alarm again(reactor_, room_, reactor_.now() + kHealPause);
+    const EventTimeout again(reactor_, room_, reactor_.now() + kHealPause);
     co_await room_;
   }
   running_ = false;

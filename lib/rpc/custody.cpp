@@ -43,7 +43,7 @@ Task<void> Custody::wait() {
   };
   Waiting waiting{waiting_, Event(reactor_)};
   waiting_.push_back(&waiting.event);
-  const Alarm alarm(reactor_, waiting.event, reactor_.now() + kPause);
+  const EventTimeout alarm(reactor_, waiting.event, reactor_.now() + kPause);
   co_await waiting.event;
 }
 

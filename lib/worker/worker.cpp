@@ -500,7 +500,7 @@ void Worker::set_drain_limit() {
 }
 
 Task<void> Worker::wait_until_drained() {
-  std::optional<Alarm> lifetime;
+  std::optional<EventTimeout> lifetime;
   const TimePoint old = deadline_after(reactor_.now(), options_.max_lifetime);
   lifetime.emplace(reactor_, changed_, old);
   while (!service_.draining() && !is_overdue()) {

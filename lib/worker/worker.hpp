@@ -137,7 +137,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   std::shared_ptr<QueueEnd> queue_;
   Event changed_;  ///< a connection has ended, or the drain has begun or is over
   TimePoint drained_by_ = kNever;
-  std::optional<Alarm> drain_alarm_;
+  std::optional<EventTimeout> drain_alarm_;
   Cancellation waiting_for_master_;  ///< ended by a signal
   std::string join_name_;  ///< the socket of the master that it joins, as the user wrote it
   bool joined_ = false;

@@ -111,7 +111,7 @@ TEST_CASE("what a coroutine is told of before its deadline, it hears of first") 
     const SuspendedSoon soon({pipe.write_end.get(), nullptr, due + milliseconds(20)});
     reactor.spawn(tell());
     reactor.spawn(hear());
-    const Alarm alarm(reactor, late, due);
+    const EventTimeout alarm(reactor, late, due);
     co_await be_late();
   };
   reactor.run(main());
@@ -150,7 +150,7 @@ TEST_CASE("what is put into shared memory meanwhile is taken before a deadline t
   const auto main = [&]() -> Task<bool> {
     const TimePoint due = Clock::now() + milliseconds(100);
     const SuspendedSoon soon({-1, &memory.arrived, due + milliseconds(20)});
-    const Alarm alarm(reactor, memory.taken, due);
+    const EventTimeout alarm(reactor, memory.taken, due);
     co_await memory.taken;
     co_return memory.was_taken;
   };
