@@ -184,7 +184,7 @@ Task<void> Race::wait_until(TimePoint when) {
 
 Task<void> Race::wait_for_one(TimePoint when) {
   FdWatcher watcher(reactor_, pending_.front().socket.get());
-  const Deadline limit(watcher, when);
+  const WaitTimeout limit(watcher, when);
   co_await watcher.writable();
 }
 
@@ -201,7 +201,7 @@ Task<void> Race::wait_for_any(TimePoint when) {
     }
   }
   FdWatcher watcher(reactor_, group.get());
-  const Deadline limit(watcher, when);
+  const WaitTimeout limit(watcher, when);
   co_await watcher.readable();
 }
 

@@ -115,9 +115,9 @@ class FdWatcher {
 };
 
 /// Interrupts the waits for a descriptor at a time. Destroying it calls that off.
-class Deadline final : private Timer {
+class WaitTimeout final : private Timer {
  public:
-  Deadline(FdWatcher& watcher, TimePoint when) : Timer(watcher.reactor()), watcher_(watcher) {
+  WaitTimeout(FdWatcher& watcher, TimePoint when) : Timer(watcher.reactor()), watcher_(watcher) {
     set(when);
   }
   bool passed() const { return passed_; }

@@ -137,7 +137,7 @@ Task<std::optional<HostLookup>> Resolver::look_up(Reactor& reactor, std::string 
   const Waiting waiting{job_for(host), bell};
   waiting.job->add(bell);
   FdWatcher watcher(reactor, bell->get());
-  const Deadline limit(watcher, deadline);
+  const WaitTimeout limit(watcher, deadline);
   std::optional<HostLookup> result = waiting.job->result();
   while (!result && !limit.passed()) {
     co_await watcher.readable();

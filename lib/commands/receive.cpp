@@ -240,7 +240,7 @@ Task<std::optional<Received>> ReceiveCommand::receive_message(Sender& sender,
     }
     const TimePoint limit = std::min(sender.deadline, exchange_.deadline());
     if (step == Step::would_block) {
-      const Deadline deadline(sender.watcher, limit);
+      const WaitTimeout deadline(sender.watcher, limit);
       co_await sender.watcher.readable();
     } else {
       co_await reactor_.yield();

@@ -114,7 +114,7 @@ Task<std::optional<Fd>> Exchange::accept() {
 
 /// False when this system can't wait. Throws TimedOut.
 Task<bool> Exchange::wait_for_client() {
-  Deadline limit(*watcher_, deadline_);
+  WaitTimeout limit(*watcher_, deadline_);
   try {
     if (co_await watcher_->readable() || stopped_) co_return true;
   } catch (const SystemError& error) {

@@ -157,7 +157,7 @@ Task<void> SendCommand::serve(Fd socket) {
 
 Task<void> SendCommand::send(int socket) {
   FdWatcher watcher(reactor_, socket);
-  Deadline limit(watcher, exchange_->deadline());
+  WaitTimeout limit(watcher, exchange_->deadline());
   std::vector<int> numbers;
   for (const Fd& descriptor : descriptors_) numbers.push_back(descriptor.get());
   std::string_view rest = message_;

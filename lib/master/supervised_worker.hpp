@@ -79,11 +79,11 @@ struct Member {
   ProcessTree child;         ///< with all that it starts; of one that we have started
   bool left_others = false;  ///< it has ended, and others of the tree lived on
   std::shared_ptr<WorkerLink> link;
-  std::optional<FdWatcher> exited;    ///< of a child that has not ended
-  TimePoint due = kNever;             ///< when it is killed
-  std::optional<Deadline> deadline;   ///< the same for a child
-  std::optional<EventTimeout> alarm;  ///< the same for one that has joined, and for what is left
-  Event wake;                         ///< the alarm, the end of one that has joined, or SIGCHLD
+  std::optional<FdWatcher> exited;      ///< of a child that has not ended
+  TimePoint due = kNever;               ///< when it is killed
+  std::optional<WaitTimeout> deadline;  ///< the same for a child
+  std::optional<EventTimeout> alarm;    ///< the same for one that has joined, and for what is left
+  Event wake;                           ///< the alarm, the end of one that has joined, or SIGCHLD
   TimePoint started = Clock::now();
   AnswerWatch answers;
 };

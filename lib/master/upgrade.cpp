@@ -160,7 +160,7 @@ Task<std::string> Succession::start(const SuccessorCommand& command, Estate esta
   // One that has closed its channel is about to end by itself.
   if (closed_ && problem.empty()) {
     FdWatcher exited(reactor_, child_.pidfd());
-    Deadline patience(exited, reactor_.now() + std::chrono::seconds(1));
+    WaitTimeout patience(exited, reactor_.now() + std::chrono::seconds(1));
     const bool ended = child_.has_ended() || co_await exited.readable();
     if (!ended) problem = "it closed its channel, killed";
   }

@@ -95,7 +95,7 @@ class StopAtEnd {
 
 /// False when the deadline or an interruption came first.
 Task<bool> wait_until(FdWatcher& watcher, TimePoint when) {
-  Deadline deadline(watcher, when);
+  WaitTimeout deadline(watcher, when);
   co_return co_await watcher.readable();
 }
 

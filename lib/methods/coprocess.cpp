@@ -184,7 +184,7 @@ Task<Result> Coprocess::exchange(std::shared_ptr<Member> member, const Call& cal
   std::string answer;
   MemoryBudget::Share held(*processes_.options().memory);
   std::size_t end = std::string::npos;
-  Deadline limit(member->out.watcher(), call.deadline);
+  WaitTimeout limit(member->out.watcher(), call.deadline);
   while (end == std::string::npos && answer.size() <= most) {
     const IoResult result = member->out.try_read(buffer_);
     if (result.done()) {
@@ -208,7 +208,7 @@ Task<Result> Coprocess::exchange(std::shared_ptr<Member> member, const Call& cal
   bool quiet = true;
   if (!member->settled && end + 1 == answer.size()) {
     member->settled = true;
-    Deadline settle(member->out.watcher(), reactor_.now() + kSettleTime);
+    WaitTimeout settle(member->out.watcher(), reactor_.now() + kSettleTime);
     if (co_await member->out.readable()) {
       const IoResult more = member->out.try_read(buffer_);
       if (more.done()) answer.append(buffer_.data(), more.size);

@@ -82,7 +82,7 @@ bool Client::has_unread() const {
 }
 
 Task<void> Client::flush(TimePoint deadline) {
-  Deadline limit(stream_.watcher(), deadline);
+  WaitTimeout limit(stream_.watcher(), deadline);
   while (!unsent_.empty()) {
     const IoResult result = stream_.try_write(unsent_.bytes());
     unsent_.consume(result.size);
@@ -112,7 +112,7 @@ std::optional<Reply> Client::try_receive() {
 }
 
 Task<Reply> Client::receive(TimePoint deadline) {
-  Deadline limit(stream_.watcher(), deadline);
+  WaitTimeout limit(stream_.watcher(), deadline);
   for (;;) {
     if (const auto reply = try_receive()) co_return *reply;
     input_.make_room();

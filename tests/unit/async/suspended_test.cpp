@@ -68,7 +68,7 @@ TEST_CASE("what arrives while the process is suspended is read before its deadli
     const TimePoint due = Clock::now() + milliseconds(100);
     const SuspendedSoon soon({pipe.write_end.get(), nullptr, due + milliseconds(20)});
     FdWatcher watcher(reactor, pipe.read_end.get());
-    Deadline deadline(watcher, due);
+    WaitTimeout deadline(watcher, due);
     co_return co_await watcher.readable();
   };
   CHECK(reactor.run_for_result(main()));
@@ -81,7 +81,7 @@ TEST_CASE("a deadline passes when nothing has arrived while the process was susp
     const TimePoint due = Clock::now() + milliseconds(30);
     const SuspendedSoon soon({-1, nullptr, due + milliseconds(20)});
     FdWatcher watcher(reactor, pipe.read_end.get());
-    Deadline deadline(watcher, due);
+    WaitTimeout deadline(watcher, due);
     co_return co_await watcher.readable();
   };
   CHECK(!reactor.run_for_result(main()));
@@ -167,7 +167,7 @@ TEST_CASE("a deadline waits for all that has arrived, more than one wait reports
   Event all(reactor);
   const auto reader = [&](int fd, TimePoint due) -> Task<void> {
     FdWatcher watcher(reactor, fd);
-    Deadline deadline(watcher, due);
+    WaitTimeout deadline(watcher, due);
     const bool ready = co_await watcher.readable();
     read += ready ? 1 : 0;
     if (--left == 0) all.set();

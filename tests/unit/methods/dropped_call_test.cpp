@@ -101,7 +101,7 @@ TEST_CASE("a command whose call is dropped is gone, and takes no descriptor out 
       fds.emplace_back(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
       watcher.emplace_back(loop, fds.back().get());
       loop.spawn([](FdWatcher& of, std::size_t& count, TimePoint limit) -> Task<void> {
-        const Deadline deadline(of, limit);
+        const WaitTimeout deadline(of, limit);
         if (co_await of.readable()) ++count;
       }(watcher.back(), woken, loop.now() + kPatience));
     }
