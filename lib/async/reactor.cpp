@@ -119,7 +119,7 @@ void Reactor::do_posted() {
 
 bool Reactor::poll_all() {
   bool any = false;
-  for (std::size_t i = 0; i < pollers_.size(); ++i) any = pollers_[i]->poll() || any;
+  for (std::size_t i = 0; i < sources_.size(); ++i) any = sources_[i]->poll() || any;
   return any || !posted_.empty();
 }
 
@@ -127,10 +127,10 @@ int Reactor::wait_for_events() {
   constexpr TimePoint kNow = TimePoint::min();
   const TimePoint next = timers_.empty() ? kNever : timers_.front().armed;
   if (!posted_.empty() || !yielding_.empty()) return wait_until(kNow);
-  if (pollers_.empty()) return wait_until(next);
-  for (Poller* poller : pollers_) poller->set_waiting(true);
+  if (sources_.empty()) return wait_until(next);
+  for (PollSource* source : sources_) source->prepare_to_block(true);
   const int count = wait_until(poll_all() ? kNow : next);
-  for (Poller* poller : pollers_) poller->set_waiting(false);
+  for (PollSource* source : sources_) source->prepare_to_block(false);
   return count;
 }
 

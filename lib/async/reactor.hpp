@@ -19,15 +19,15 @@
 namespace handoff {
 
 /// Something that other processes or threads put something into without a system call.
-class Poller {
+class PollSource {
  public:
   /// Takes what there is. Whether there was anything.
   virtual bool poll() = 0;
   /// The loop is about to wait: from now on whoever puts something in wakes it. Or no longer.
-  virtual void set_waiting(bool waiting) = 0;
+  virtual void prepare_to_block(bool waiting) = 0;
 
  protected:
-  ~Poller() = default;
+  ~PollSource() = default;
 };
 
 class FdWatcher;
@@ -59,8 +59,8 @@ class Reactor final : private RootOwner {
   TimePoint now() const { return now_; }
 
   /// Looks at it in every turn of the loop, until it is removed.
-  void add(Poller& poller) { pollers_.push_back(&poller); }
-  void remove(Poller& poller) { std::erase(pollers_, &poller); }
+  void add(PollSource& source) { sources_.push_back(&source); }
+  void remove(PollSource& source) { std::erase(sources_, &source); }
 
   /// Resumes `frame` soon, before the loop waits.
   void post(std::coroutine_handle<> frame) { posted_.push_back(frame); }
@@ -107,7 +107,7 @@ class Reactor final : private RootOwner {
   Fd epoll_;
   TimePoint now_ = Clock::now();
   std::vector<TimerEntry> timers_;
-  std::vector<Poller*> pollers_;
+  std::vector<PollSource*> sources_;
   std::vector<std::coroutine_handle<>> posted_;
   std::vector<std::coroutine_handle<>> resuming_;
   std::vector<std::coroutine_handle<>> yielding_;  ///< posted once the others had a turn

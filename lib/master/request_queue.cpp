@@ -101,7 +101,7 @@ bool Queue::poll() {
   return any;
 }
 
-void Queue::set_waiting(bool waiting) {
+void Queue::prepare_to_block(bool waiting) {
   for (Seat& seat : seats_) {
     if (waiting) {
       seat.rings.arm();

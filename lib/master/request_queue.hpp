@@ -44,7 +44,7 @@ class QueuedCall {
 /// Who has what is known here alone, in memory of our own. A request's ticket is its place in a
 /// table, and how often that place was used before: a reply that comes when its request was
 /// answered otherwise has an old ticket.
-class Queue final : private Poller {
+class Queue final : private PollSource {
  public:
   struct Options {
     std::size_t limit = 1024;                       ///< requests that wait or are executed
@@ -105,7 +105,7 @@ class Queue final : private Poller {
   };
 
   bool poll() override;
-  void set_waiting(bool waiting) override;
+  void prepare_to_block(bool waiting) override;
 
   void assign();
   bool may_begin(std::uint64_t ticket);

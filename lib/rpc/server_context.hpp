@@ -65,7 +65,7 @@ struct SessionLimits {
 
 /// What all connections of one reactor share: the methods, the limits, and memory that is only
 /// used between two waits, so that an idle connection holds none.
-struct Service final : private Poller {
+struct Service final : private PollSource {
   Service(Reactor& loop, std::shared_ptr<const Handlers> methods, const SessionLimits& bounds);
   Service(const Service&) = delete;
   Service& operator=(const Service&) = delete;
@@ -135,7 +135,7 @@ struct Service final : private Poller {
   }
   /// Sends what was answered in this turn.
   bool poll() override;
-  void set_waiting(bool) override {}
+  void prepare_to_block(bool) override {}
 
   void tell_failed(std::string_view what) const;
 

@@ -62,7 +62,7 @@ bool QueueEnd::poll() {
   return any;
 }
 
-void QueueEnd::set_waiting(bool waiting) {
+void QueueEnd::prepare_to_block(bool waiting) {
   if (waiting) {
     rings_.arm();
   } else {

@@ -119,7 +119,7 @@ TEST_CASE("what a coroutine is told of before its deadline, it hears of first") 
 }
 
 /// Memory that another process writes to.
-class Memory final : public Poller {
+class Memory final : public PollSource {
  public:
   explicit Memory(Reactor& reactor) : reactor_(reactor), taken(reactor) { reactor_.add(*this); }
   Memory(const Memory&) = delete;
@@ -133,7 +133,7 @@ class Memory final : public Poller {
     was_taken = true;
     return true;
   }
-  void set_waiting(bool) override {}
+  void prepare_to_block(bool) override {}
 
  private:
   Reactor& reactor_;
