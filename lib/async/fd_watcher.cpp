@@ -11,31 +11,50 @@ namespace handoff {
 
 void FdWatcher::unwatch() {
   if (std::exchange(watched_, Events()).none()) return;
-  epoll_ctl(reactor_->epoll_.get(), EPOLL_CTL_DEL, fd_, nullptr);
-  for (std::size_t i = reactor_->next_event_; i < reactor_->event_count_; ++i) {
-    if (reactor_->events_[i].data.ptr == this) reactor_->events_[i].data.ptr = nullptr;
-  }
+  reactor_->unwatch(*this, fd_);
 }
 
 /// Returns 0, or the errno of an epoll that can't take it.
 int FdWatcher::watch(std::uint32_t event) {
   const std::uint32_t wanted = watched_.bits() | event;
   if (wanted == watched_.bits()) return 0;
-  epoll_event registration{};
+  std::uint32_t events = 0;
   switch (wake_) {
-    case Wake::all: registration.events = wanted | EPOLLPRI | EPOLLRDHUP | EPOLLET; break;
-    case Wake::one: registration.events = wanted | EPOLLEXCLUSIVE | EPOLLET; break;
-    case Wake::hang_up: registration.events = EPOLLRDHUP | EPOLLET; break;
+    case Wake::all: events = wanted | EPOLLPRI | EPOLLRDHUP | EPOLLET; break;
+    case Wake::one: events = wanted | EPOLLEXCLUSIVE | EPOLLET; break;
+    case Wake::hang_up: events = EPOLLRDHUP | EPOLLET; break;
   }
-  registration.data.ptr = this;
   const int operation = watched_.none() ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-  if (epoll_ctl(reactor_->epoll_.get(), operation, fd_, &registration) < 0) {
-    if (errno != EPERM) return errno;
+  if (const int error = reactor_->watch(*this, fd_, operation, events); error != 0) {
+    if (error != EPERM) return error;
     hung_up_ = true;  // a regular file: always ready
     return 0;
   }
   watched_.add(wanted);
   return 0;
+}
+
+void FdWatcher::on_events(std::uint32_t events) {
+  constexpr std::uint32_t kBroken = EPOLLERR | EPOLLHUP;
+  if ((events & kBroken) != 0) hung_up_ = true;
+  if ((events & EPOLLRDHUP) != 0) ended_ = true;
+  if ((events & EPOLLPRI) != 0) stops_short_ = true;
+  std::uint32_t ready = events & (EPOLLIN | EPOLLOUT);
+  if ((events & EPOLLRDHUP) != 0) ready |= EPOLLIN;
+  if ((events & kBroken) != 0) ready |= EPOLLIN | EPOLLOUT;
+  ready_.add(ready);
+
+  // A waiter that is posted already is resumed in this turn.
+  const std::uint32_t wakes = ready & ~posted_.bits();
+  const bool wakes_reader = reader_ && (wakes & EPOLLIN) != 0;
+  const bool wakes_writer = writer_ && (wakes & EPOLLOUT) != 0;
+  // The reader may destroy what the writer belongs to; posted, it is taken back in that case.
+  if (wakes_reader && wakes_writer) post_waiter(EPOLLOUT);
+  if (wakes_reader) {
+    reader_.resume();
+  } else if (wakes_writer) {
+    writer_.resume();
+  }
 }
 
 void FdWatcher::post_waiter(std::uint32_t event) {

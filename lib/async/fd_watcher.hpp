@@ -78,8 +78,11 @@ class FdWatcher {
   /// Nobody waits any more, and the descriptor goes elsewhere.
   void unwatch();
 
+  /// The reactor gives this the events that epoll has reported. It may resume a coroutine, and so
+  /// destroy the watcher.
+  void on_events(std::uint32_t events);
+
  private:
-  friend class Reactor;
   int watch(std::uint32_t event);
   void post_waiter(std::uint32_t event);
   std::coroutine_handle<>& waiter(std::uint32_t event) {

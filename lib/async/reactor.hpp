@@ -6,6 +6,7 @@
 #include <array>
 #include <coroutine>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <optional>
 #include <utility>
@@ -14,17 +15,21 @@
 #include "async/clock.hpp"
 #include "async/task.hpp"
 #include "async/timer.hpp"
+#include "async/timer_heap.hpp"
 #include "os/fd.hpp"
 
 namespace handoff {
 
-/// Something that other processes or threads put something into without a system call.
+/// A place into which other processes or threads put something without a system call.
 class PollSource {
  public:
-  /// Takes what there is. Whether there was anything.
+  /// Takes what is there. Returns whether there was anything.
   virtual bool poll() = 0;
-  /// The loop is about to wait: from now on whoever puts something in wakes it. Or no longer.
-  virtual void prepare_to_block(bool waiting) = 0;
+  /// The loop is about to block: until stop_blocking() a writer has to wake it. poll() is called
+  /// once more before it does.
+  virtual void prepare_to_block() {}
+  /// The loop runs again, and looks by itself.
+  virtual void stop_blocking() {}
 
  protected:
   ~PollSource() = default;
@@ -58,7 +63,7 @@ class Reactor final : private RootOwner {
   /// When the last wait ended. Cheap; good enough for deadlines, not for measurements.
   TimePoint now() const { return now_; }
 
-  /// Looks at it in every turn of the loop, until it is removed.
+  /// Polls `source` in every turn of the loop, until it is removed.
   void add(PollSource& source) { sources_.push_back(&source); }
   void remove(PollSource& source) { std::erase(sources_, &source); }
 
@@ -74,39 +79,32 @@ class Reactor final : private RootOwner {
   /// Waits until `when`.
   SleepAwaiter sleep_until(TimePoint when);
 
- private:
-  friend class FdWatcher;
-  friend class Timer;
-  struct TimerEntry {
-    TimePoint armed;
-    Timer* timer;
-  };
+  /// What Timer uses.
+  TimerHeap& timers() { return timers_; }
 
+  /// What FdWatcher uses: epoll_ctl(2) with EPOLL_CTL_ADD or EPOLL_CTL_MOD. From then on `watcher`
+  /// is given the events of `fd`. Returns 0 or the errno.
+  int watch(FdWatcher& watcher, int fd, int operation, std::uint32_t events);
+  /// After this `watcher` is given no event any more, not even one of this turn.
+  void unwatch(const FdWatcher& watcher, int fd);
+
+ private:
   void turn();
   void do_posted();
   int wait_for_events();
   int wait_until(TimePoint when);
   bool poll_all();
-  bool is_timer_due() const;
   void catch_up();
   void dispatch_events(int count);
-  void dispatch(const epoll_event& event);
-  void fire_timers();
   void resume_posted();
   void root_finished(std::coroutine_handle<> frame, std::exception_ptr error) override;
   void destroy_roots();
-
-  // The timers are a binary heap; each knows its place.
-  void place_timer(std::size_t index, TimerEntry entry);
-  void sift_up(std::size_t index);
-  void sift_down(std::size_t index);
-  void remove_timer(std::size_t index);
 
   static constexpr int kEventsPerTurn = 256;
 
   Fd epoll_;
   TimePoint now_ = Clock::now();
-  std::vector<TimerEntry> timers_;
+  TimerHeap timers_;
   std::vector<PollSource*> sources_;
   std::vector<std::coroutine_handle<>> posted_;
   std::vector<std::coroutine_handle<>> resuming_;

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstdint>
-
 #include "async/clock.hpp"
+#include "async/timer_heap.hpp"
 
 namespace handoff {
 
@@ -11,29 +10,29 @@ class Reactor;
 
 /// Calls on_timer() at a time. Moving the time later costs nothing: the loop finds out when the
 /// earlier time comes. Destroying it cancels it.
-class Timer {
+///
+/// on_timer() may set and cancel any timer of the reactor and destroy this one.
+class Timer : private TimerHeap::Node {
  public:
   explicit Timer(Reactor& reactor) : reactor_(reactor) {}
-  Timer(const Timer&) = delete;
-  Timer& operator=(const Timer&) = delete;
 
-  /// kNever cancels.
-  void set(TimePoint due);
-  void cancel();
+  /// kNever cancels. A timer that is set to a time that has passed fires in the next turn of the
+  /// loop, or in this one if it is set by an on_timer().
+  void set(TimePoint when);
+  void cancel() {
+    if (is_armed()) disarm();
+  }
 
  protected:
   ~Timer() { cancel(); }
   /// When it fires; kNever if it is not set.
-  TimePoint due() const { return index_ == kNotArmed ? kNever : due_; }
-  virtual void on_timer() = 0;
+  TimePoint due() const { return is_armed() ? Node::due : kNever; }
+  void on_timer() override = 0;
 
  private:
-  friend class Reactor;
-  static constexpr std::uint32_t kNotArmed = ~std::uint32_t{0};
+  void disarm();
 
   Reactor& reactor_;
-  TimePoint due_{};
-  std::uint32_t index_ = kNotArmed;
 };
 
 }  // namespace handoff

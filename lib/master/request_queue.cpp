@@ -101,14 +101,12 @@ bool Queue::poll() {
   return any;
 }
 
-void Queue::prepare_to_block(bool waiting) {
-  for (Seat& seat : seats_) {
-    if (waiting) {
-      seat.rings.arm();
-    } else {
-      seat.rings.disarm();
-    }
-  }
+void Queue::prepare_to_block() {
+  for (Seat& seat : seats_) seat.rings.arm();
+}
+
+void Queue::stop_blocking() {
+  for (Seat& seat : seats_) seat.rings.disarm();
 }
 
 void Queue::assign() {

@@ -105,7 +105,8 @@ class Queue final : private PollSource {
   };
 
   bool poll() override;
-  void prepare_to_block(bool waiting) override;
+  void prepare_to_block() override;
+  void stop_blocking() override;
 
   void assign();
   bool may_begin(std::uint64_t ticket);

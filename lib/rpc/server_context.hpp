@@ -135,7 +135,6 @@ struct Service final : private PollSource {
   }
   /// Sends what was answered in this turn.
   bool poll() override;
-  void prepare_to_block(bool) override {}
 
   void tell_failed(std::string_view what) const;
 

@@ -62,12 +62,12 @@ bool QueueEnd::poll() {
   return any;
 }
 
-void QueueEnd::prepare_to_block(bool waiting) {
-  if (waiting) {
-    rings_.arm();
-  } else {
-    rings_.disarm();
-  }
+void QueueEnd::prepare_to_block() {
+  rings_.arm();
+}
+
+void QueueEnd::stop_blocking() {
+  rings_.disarm();
 }
 
 /// What this process holds grows no more once it is too much; the end of what runs makes room.

@@ -51,7 +51,8 @@ class QueueEnd final : public std::enable_shared_from_this<QueueEnd>, private Po
   };
 
   bool poll() override;
-  void prepare_to_block(bool waiting) override;
+  void prepare_to_block() override;
+  void stop_blocking() override;
   void take(const QueueRequest& request);
   static Task<void> run(std::shared_ptr<QueueEnd> self, std::shared_ptr<const Handlers> handlers,
                         const Method& method, Call call, std::uint64_t ticket, std::size_t size);

@@ -133,7 +133,6 @@ class Memory final : public PollSource {
     was_taken = true;
     return true;
   }
-  void prepare_to_block(bool) override {}
 
  private:
   Reactor& reactor_;
