@@ -13,8 +13,8 @@
 #include "master/original_process.hpp"
 #include "os/fd.hpp"
 #include "os/log.hpp"
-#include "os/notify.hpp"
 #include "os/process.hpp"
+#include "os/service_manager.hpp"
 #include "os/signals.hpp"
 
 namespace handoff {

@@ -14,8 +14,8 @@
 #include "master/worker_channel.hpp"
 #include "os/listener.hpp"
 #include "os/log.hpp"
-#include "os/notify.hpp"
 #include "os/process.hpp"
+#include "os/service_manager.hpp"
 
 namespace handoff {
 

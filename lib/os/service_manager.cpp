@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "os/notify.hpp"
+#include "os/service_manager.hpp"
 
 #include <fmt/format.h>
 #include <sys/socket.h>
