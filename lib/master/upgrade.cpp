@@ -17,8 +17,8 @@
 
 #include "async/stream.hpp"
 #include "os/error.hpp"
-#include "os/memory.hpp"
 #include "os/parse_number.hpp"
+#include "os/sealed_memory.hpp"
 #include "os/socket.hpp"
 #include "os/utf8.hpp"
 

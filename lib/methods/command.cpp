@@ -10,7 +10,7 @@
 
 #include "async/stream.hpp"
 #include "os/error.hpp"
-#include "os/memory.hpp"
+#include "os/sealed_memory.hpp"
 
 namespace handoff {
 namespace {
