@@ -12,7 +12,7 @@
 #include <span>
 
 #include "os/connection_variables.hpp"
-#include "os/describe.hpp"
+#include "os/describe_fd.hpp"
 #include "os/error.hpp"
 #include "os/printable.hpp"
 #include "os/program.hpp"
