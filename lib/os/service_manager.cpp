@@ -9,10 +9,10 @@
 #include <cstdlib>
 #include <ctime>
 
-#include "os/address.hpp"
 #include "os/error.hpp"
 #include "os/fd.hpp"
 #include "os/parse_number.hpp"
+#include "os/socket_address.hpp"
 
 namespace handoff {
 namespace {
