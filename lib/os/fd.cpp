@@ -3,7 +3,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -14,12 +13,6 @@
 
 namespace handoff {
 namespace {
-
-rlimit read_limit() {
-  rlimit limit{};
-  getrlimit(RLIMIT_NOFILE, &limit);
-  return limit;
-}
 
 /// The fallback of close_descriptors(): looks at which are open. readdir(3) would allocate.
 bool close_listed_descriptors(unsigned first, unsigned last) {
@@ -98,23 +91,6 @@ void set_close_on_exec(int number, bool on) {
   if (fcntl(number, F_SETFD, on ? FD_CLOEXEC : 0) < 0) {
     throw SystemError(errno, "set close-on-exec");
   }
-}
-
-std::size_t original_descriptor_limit() {
-  static const rlim_t original = read_limit().rlim_cur;
-  return original;
-}
-
-std::size_t descriptor_limit() {
-  return read_limit().rlim_cur;
-}
-
-std::size_t raise_descriptor_limit() {
-  const std::size_t original = original_descriptor_limit();
-  rlimit limit = read_limit();
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
-  return original;
 }
 
 }  // namespace handoff

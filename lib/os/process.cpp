@@ -24,6 +24,7 @@
 #include <memory>
 
 #include "os/child_claim.hpp"
+#include "os/descriptor_limit.hpp"
 #include "os/error.hpp"
 
 namespace handoff {

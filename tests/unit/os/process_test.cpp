@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "os/descriptor_limit.hpp"
 #include "os/error.hpp"
 #include "os/signals.hpp"
 #include "unit/support.hpp"
