@@ -13,9 +13,12 @@
 
 #include "os/connection_variables.hpp"
 #include "os/describe_fd.hpp"
+#include "os/environment.hpp"
 #include "os/error.hpp"
 #include "os/printable.hpp"
 #include "os/program.hpp"
+#include "os/program_path.hpp"
+#include "os/spawn.hpp"
 #include "pass/fd_passing.hpp"
 #include "pass/handover.hpp"
 #include "pass/sources.hpp"

@@ -8,8 +8,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "os/environment.hpp"
 #include "os/error.hpp"
 #include "os/process_mark.hpp"
+#include "os/spawn.hpp"
 
 namespace handoff {
 namespace {

@@ -16,10 +16,12 @@
 #include <vector>
 
 #include "async/stream.hpp"
+#include "os/environment.hpp"
 #include "os/error.hpp"
 #include "os/parse_number.hpp"
 #include "os/sealed_memory.hpp"
 #include "os/socket.hpp"
+#include "os/spawn.hpp"
 #include "os/utf8.hpp"
 
 namespace handoff {

@@ -7,6 +7,8 @@
 #include <csignal>
 #include <cstdlib>
 
+#include "os/spawn.hpp"
+
 namespace handoff {
 namespace {
 

@@ -15,9 +15,11 @@
 #include <string_view>
 #include <vector>
 
+#include "os/environment.hpp"
 #include "os/error.hpp"
 #include "os/parse_number.hpp"
 #include "os/process_mark.hpp"
+#include "os/spawn.hpp"
 
 namespace handoff {
 namespace {
