@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <cstdlib>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -15,6 +14,7 @@
 #include "methods/coprocess.hpp"
 #include "methods/method_directory.hpp"
 #include "methods/upstream.hpp"
+#include "os/environment.hpp"
 #include "os/error.hpp"
 #include "os/parse_number.hpp"
 #include "worker/worker.hpp"
@@ -38,12 +38,12 @@ struct Options {
 
 /// The channel that a master has named in the environment, or -1.
 int channel_number() {
-  const char* text = std::getenv("HANDOFF_CHANNEL_FD");
-  if (text == nullptr) return -1;
-  const auto number = parse_number<int>(text);
+  const auto text = read_variable(variable::kChannelFd);
+  if (!text) return -1;
+  const auto number = parse_number<int>(*text);
   if (!number || *number < 0) {
     throw InvalidArgument(
-        fmt::format("HANDOFF_CHANNEL_FD, on {}: no number of a descriptor", text));
+        fmt::format("{}, on {}: no number of a descriptor", variable::kChannelFd, *text));
   }
   return *number;
 }
@@ -204,7 +204,7 @@ class Methods {
   /// A table of all of them, the directories as they are now. What was named one by one goes
   /// before what was found, and that before what is built in.
   std::shared_ptr<const Handlers> make() {
-    const char* number = std::getenv("HANDOFF_WORKER");
+    const std::string number = read_variable(variable::kWorkerNumber).value_or("");
     auto handlers = std::make_shared<Handlers>();
     for (const std::string& text : options_.methods) {
       auto [name, command] = split_name_value("--method", text, "NAME=CMD");
@@ -225,7 +225,7 @@ class Methods {
     for (const std::string& path : options_.directories) {
       add_directory(*handlers, reactor_, processes_, path);
     }
-    add_built_in_methods(*handlers, number == nullptr ? 0 : parse_number<int>(number).value_or(0));
+    add_built_in_methods(*handlers, parse_number<int>(number).value_or(0));
     return handlers;
   }
 

@@ -1,24 +1,21 @@
 // SPDX-License-Identifier: MIT
 #include "methods/child_runner.hpp"
 
-#include <fmt/format.h>
-
 #include <array>
 #include <csignal>
-#include <cstdlib>
 
+#include "os/environment.hpp"
 #include "os/spawn.hpp"
 
 namespace handoff {
 namespace {
 
-constexpr std::array<const char*, 9> kUsualNames = {"PATH", "HOME", "USER",   "LOGNAME", "SHELL",
-                                                    "LANG", "TZ",   "TMPDIR", "LC_ALL"};
+constexpr std::array kUsualNames = {variable::kPath,    variable::kHome,   variable::kUser,
+                                    variable::kLogname, variable::kShell,  variable::kLang,
+                                    variable::kTz,      variable::kTmpdir, variable::kLcAll};
 
 void copy_variable(std::vector<std::string>& environment, const std::string& name) {
-  if (const char* value = std::getenv(name.c_str())) {
-    environment.push_back(fmt::format("{}={}", name, value));
-  }
+  if (const auto value = read_variable(name)) environment.push_back(assignment(name, *value));
 }
 
 }  // namespace

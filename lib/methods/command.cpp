@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "async/stream.hpp"
+#include "os/environment.hpp"
 #include "os/error.hpp"
 #include "os/sealed_memory.hpp"
 
@@ -126,9 +127,11 @@ Task<Result> run_command(Reactor& reactor, Processes& processes, const Program& 
                     error.error_number() == EFBIG ? " (the server's `ulimit -f` is too low)" : ""));
   }
   call.params = {};  // the file has them
-  Processes::Process process = processes.start(
-      program, {"RPC_METHOD=" + call.method, "RPC_PEER=" + call.peer, "RPC_ID=" + call.id},
-      input.get(), out.write_end.get(), err.write_end.get());
+  Processes::Process process =
+      processes.start(program,
+                      {assignment(variable::kMethod, call.method),
+                       assignment(variable::kPeer, call.peer), assignment(variable::kId, call.id)},
+                      input.get(), out.write_end.get(), err.write_end.get());
   out.write_end.reset();
   err.write_end.reset();
 

@@ -10,6 +10,7 @@
 
 #include "async/stream.hpp"
 #include "methods/command.hpp"
+#include "os/environment.hpp"
 #include "wire/byte_queue.hpp"
 
 namespace handoff {
@@ -163,8 +164,8 @@ std::shared_ptr<Coprocess::Member> Coprocess::start() {
   auto member = std::make_shared<Member>(reactor_, std::move(in.write_end), std::move(out.read_end),
                                          std::move(err.read_end));
   member->process.reset(new Processes::Process(
-      processes_.start(Program::shell(command_), {"RPC_METHOD=" + name_}, in.read_end.get(),
-                       out.write_end.get(), err.write_end.get())));
+      processes_.start(Program::shell(command_), {assignment(variable::kMethod, name_)},
+                       in.read_end.get(), out.write_end.get(), err.write_end.get())));
   reactor_.spawn(collect_errors(member));
   reactor_.spawn(watch_exit(member));
   return member;

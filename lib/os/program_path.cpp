@@ -6,18 +6,18 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdlib>
 #include <filesystem>
 #include <string_view>
 
+#include "os/environment.hpp"
 #include "os/error.hpp"
 
 namespace handoff {
 
 std::vector<std::string> paths_of(const std::string& name) {
   if (name.empty() || name.find('/') != std::string::npos) return {name};
-  const char* variable = std::getenv("PATH");
-  std::string_view folders = variable == nullptr ? "/usr/local/bin:/usr/bin:/bin" : variable;
+  const std::string path = read_variable(variable::kPath).value_or("/usr/local/bin:/usr/bin:/bin");
+  std::string_view folders = path;
   std::vector<std::string> paths;
   while (true) {
     const auto colon = folders.find(':');
