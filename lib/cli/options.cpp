@@ -5,12 +5,11 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <charconv>
-#include <cstdlib>
 #include <limits>
 #include <random>
 
 #include "os/error.hpp"
+#include "os/listen_fds.hpp"
 #include "os/parse_number.hpp"
 #include "os/utf8.hpp"
 #include "wire/frame.hpp"
@@ -26,13 +25,9 @@ void add_listen_options(Tool& tool, std::vector<Address>& listen, bool& allow_pu
 }
 
 void add_inherited_listeners(std::vector<Address>& listen) {
-  constexpr int kFirst = 3;
-  const char* pid = std::getenv("LISTEN_PID");
-  const char* count = std::getenv("LISTEN_FDS");
-  if (pid == nullptr || count == nullptr || parse_number<pid_t>(pid) != getpid()) return;
-  const int listeners = parse_number<int>(count).value_or(0);
-  for (int i = 0; i < listeners; ++i) {
-    listen.push_back(Address::parse(fmt::format("fd:{}", kFirst + i)));
+  const int count = count_listen_fds();
+  for (int i = 0; i < count; ++i) {
+    listen.push_back(Address::parse(fmt::format("fd:{}", kFirstListenFd + i)));
   }
 }
 

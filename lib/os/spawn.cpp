@@ -10,15 +10,14 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <csignal>
 #include <memory>
-#include <string_view>
 
 #include "os/child_claim.hpp"
 #include "os/descriptor_limit.hpp"
 #include "os/error.hpp"
 #include "os/fd.hpp"
+#include "os/listen_fds.hpp"
 #include "os/program_path.hpp"
 
 namespace handoff {
@@ -32,15 +31,13 @@ struct ChildPlan {
   std::vector<char*> argv;
   std::vector<char*> environment;
   std::vector<std::pair<int, int>> moves;  ///< sorted by the child's number
-  std::array<char, 32> listen_pid{};       ///< room for the variable
+  ListenPidVariable listen_pid;            ///< in the environment if the child is to have it
   const char* step = "";                   ///< what is attempted, or has failed
   int error = 0;                           ///< why nothing was executed, as errno
 };
 
 /// What the child needs of a stack.
 constexpr std::size_t kChildStack = 64 * 1024;
-
-constexpr std::string_view kListenPid = "LISTEN_PID=";
 
 // The steps of starting a program, as an error names them.
 constexpr const char* kExecute = "exec";
@@ -64,12 +61,6 @@ int execute_program(const ChildPlan& plan) {
     if (errno == EACCES) found = EACCES;
   }
   return plan.programs.size() == 1 ? errno : found;
-}
-
-/// Only getpid, no allocation: runs in the child.
-void fill_listen_pid(ChildPlan& plan) {
-  char* end = plan.listen_pid.data() + kListenPid.size();
-  *std::to_chars(end, plan.listen_pid.end() - 1, getpid()).ptr = '\0';
 }
 
 std::vector<char*> pointers_to(const std::vector<std::string>& strings) {
@@ -133,8 +124,7 @@ ChildPlan make_plan(const SpawnOptions& options) {
 /// The variable's room is in the plan, so this comes once the plan has its final place.
 void add_listen_pid(ChildPlan& plan) {
   if (!plan.options->listen_pid) return;
-  kListenPid.copy(plan.listen_pid.data(), kListenPid.size());
-  plan.environment.insert(plan.environment.begin(), plan.listen_pid.data());
+  plan.environment.insert(plan.environment.begin(), plan.listen_pid.text());
 }
 
 /// Runs in the child. Returns errno.
@@ -161,7 +151,7 @@ int execute(ChildPlan& plan) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
-  if (options.listen_pid) fill_listen_pid(plan);
+  if (options.listen_pid) plan.listen_pid.write(getpid());
   plan.step = kExecute;
   return execute_program(plan);
 }
@@ -209,7 +199,7 @@ Child spawn(const SpawnOptions& options) {
 void become(const SpawnOptions& options) {
   ChildPlan plan = make_plan(options);
   add_listen_pid(plan);
-  if (options.listen_pid) fill_listen_pid(plan);
+  if (options.listen_pid) plan.listen_pid.write(getpid());
   if (!place_descriptors(plan)) throw SystemError(errno, kPlace, options.argv[0]);
   throw SystemError(execute_program(plan), kExecute, options.argv[0]);
 }
