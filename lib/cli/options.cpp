@@ -169,12 +169,11 @@ std::pair<Duration, Duration> parse_duration_range(std::string_view text) {
 
 std::uint64_t parse_max_requests(std::string_view text) {
   const auto number = [&](std::string_view digits) {
-    std::uint64_t value = 0;
-    const auto [at, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    if (error != std::errc() || at != digits.data() + digits.size() || value > 1'000'000'000'000) {
+    const auto value = parse_number<std::uint64_t>(digits);
+    if (!value || *value > 1'000'000'000'000) {
       throw InvalidArgument(fmt::format("{}: write N or N,JITTER", text));
     }
-    return value;
+    return *value;
   };
   const auto comma = text.find(',');
   const std::uint64_t most = number(text.substr(0, comma));

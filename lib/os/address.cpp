@@ -5,22 +5,14 @@
 #include <fmt/format.h>
 #include <net/if.h>
 
-#include <charconv>
 #include <optional>
 
 #include "os/error.hpp"
 #include "os/host_lookup.hpp"
+#include "os/parse_number.hpp"
 
 namespace handoff {
 namespace {
-
-template <typename Number>
-std::optional<Number> parse_number(std::string_view text) {
-  Number value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
 
 std::optional<std::string_view> after_prefix(std::string_view text, std::string_view prefix) {
   if (!text.starts_with(prefix)) return std::nullopt;

@@ -6,10 +6,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <charconv>
-#include <cstring>
-
 #include "os/error.hpp"
+#include "os/parse_number.hpp"
 
 namespace handoff {
 namespace {
@@ -24,9 +22,7 @@ bool close_listed_descriptors(unsigned first, unsigned last) {
     for (long offset = 0; offset < size;) {
       const auto* entry = reinterpret_cast<const dirent64*>(entries + offset);
       offset += entry->d_reclen;
-      const char* const end = entry->d_name + std::strlen(entry->d_name);
-      int number = -1;
-      std::from_chars(entry->d_name, end, number);  // "." and ".." leave it as it is
+      const int number = parse_number<int>(entry->d_name).value_or(-1);  // "." and ".." are none
       if (number < 0 || number == folder) continue;
       if (const auto open = static_cast<unsigned>(number); open >= first && open <= last) {
         ::close(number);
