@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "methods/output_result.hpp"
 #include "os/process_mark.hpp"
 #include "os/process_tree.hpp"
 #include "rpc/memory_budget.hpp"
@@ -19,6 +20,8 @@ struct ProcessOptions {
   bool text = false;                           ///< output that is no JSON becomes a string
   std::size_t max_output = 1024 * 1024;        ///< bytes for one call; more is an error
   std::shared_ptr<MemoryBudget> memory = std::make_shared<MemoryBudget>();  ///< counts output
+
+  OutputForm form() const { return text ? OutputForm::text : OutputForm::json; }
 };
 
 /// What a process behind a method is.

@@ -2,13 +2,13 @@
 #include "methods/command.hpp"
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include <array>
 #include <memory>
 #include <optional>
 
 #include "async/stream.hpp"
+#include "methods/output_result.hpp"
 #include "os/environment.hpp"
 #include "os/error.hpp"
 #include "os/sealed_memory.hpp"
@@ -30,8 +30,7 @@ struct Run {
   std::string output;
   MemoryBudget::Share held;  ///< counts `output`
   std::string error_tail;
-  bool too_long = false;
-  std::string problem;  ///< why its output can't be collected; mostly empty
+  std::optional<Result> failure;  ///< why its output can't be used, and is not collected any more
   bool over = false;
 
   bool collect(Stream& stream, std::size_t max_output);
@@ -50,10 +49,11 @@ bool Run::collect(Stream& stream, std::size_t max_output) {
     if (!result.done()) return false;
     const std::string_view bytes(buffer.data(), result.size);
     if (&stream == &err) {
-      error_tail.append(bytes);
-      if (error_tail.size() > kStderrTail) error_tail.erase(0, error_tail.size() - kStderrTail);
+      append_to_tail(error_tail, bytes);
     } else if (output.size() + bytes.size() > max_output) {
-      too_long = true;
+      failure = Result::error(
+          ErrorCode::handler_failed,
+          fmt::format("the command's output exceeds the limit of {} bytes", max_output));
       return false;
     } else {
       output.append(bytes);
@@ -68,10 +68,9 @@ Task<void> Run::collect_all(std::shared_ptr<Run> run, Stream& stream, std::size_
   try {
     while (!run->over && run->collect(stream, max_output)) co_await stream.readable();
   } catch (const std::exception& error) {
-    run->problem = error.what();
+    run->failure = Result::error(ErrorCode::internal_error, error.what());
   }
-  const bool is_over = run->too_long || !run->problem.empty();
-  if (is_over && run->exited) run->exited->interrupt();
+  if (run->failure && run->exited) run->exited->interrupt();
 }
 
 void Run::stop() {
@@ -97,14 +96,6 @@ class StopAtEnd {
 Task<bool> wait_until(Readiness& readiness, TimePoint when) {
   Deadline deadline(readiness, when);
   co_return co_await readiness.readable();
-}
-
-std::string trimmed(std::string text) {
-  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' ' ||
-                           text.back() == '\t')) {
-    text.pop_back();
-  }
-  return text;
 }
 
 /// The handler's own frame keeps `program`; see command_handler.
@@ -146,12 +137,7 @@ Task<Result> run_command(Reactor& reactor, Processes& processes, const Program& 
   const ExitStatus status = process.end();
   run->collect(run->out, options.max_output);
   run->collect(run->err, options.max_output);
-  if (!run->problem.empty()) co_return Result::error(ErrorCode::internal_error, run->problem);
-  if (run->too_long) {
-    co_return Result::error(
-        ErrorCode::handler_failed,
-        fmt::format("the command's output exceeds the limit of {} bytes", options.max_output));
-  }
+  if (run->failure) co_return std::move(*run->failure);
   if (!in_time) {
     co_return Result::error(ErrorCode::timed_out, "the command did not end in time",
                             stderr_data(run->error_tail));
@@ -159,37 +145,10 @@ Task<Result> run_command(Reactor& reactor, Processes& processes, const Program& 
   if (!status.success()) co_return failure_of_process(status, run->error_tail);
   std::string output = trimmed(std::move(run->output));
   if (output.empty() && !options.text) co_return Result::success("null");
-  co_return result_of_output(std::move(output), options.text, "the command's output");
+  co_return result_of_output(std::move(output), options.form(), "the command's output");
 }
 
 }  // namespace
-
-std::string stderr_data(const std::string& error_tail) {
-  const std::string text = trimmed(error_tail);
-  return text.empty() ? "" : R"({"stderr":)" + quote_json(text) + "}";
-}
-
-Result failure_of_process(const ExitStatus& status, const std::string& error_tail) {
-  nlohmann::ordered_json data;
-  if (status.signal != 0) {
-    data["signal"] = status.signal;
-  } else {
-    data["status"] = status.code;
-  }
-  data["stderr"] = trimmed(error_tail);
-  using nlohmann::json;
-  return Result::error(ErrorCode::handler_failed, status.text(),
-                       data.dump(-1, ' ', false, json::error_handler_t::replace));
-}
-
-Result result_of_output(std::string output, bool text, std::string_view what) {
-  const auto problem = json_problem(output);
-  if (!problem) return Result::success(std::move(output));
-  if (text) return Result::success(quote_json(output));
-  return Result::error(
-      ErrorCode::handler_failed,
-      fmt::format("{} is not JSON: {} (rpc-worker --text takes it as a string)", what, *problem));
-}
 
 Handler command_handler(Reactor& reactor, Processes& processes, Program program) {
   return [&reactor, &processes, program = std::move(program)](Call call) {

@@ -9,7 +9,7 @@
 #include <limits>
 
 #include "async/stream.hpp"
-#include "methods/command.hpp"
+#include "methods/output_result.hpp"
 #include "os/environment.hpp"
 #include "wire/byte_queue.hpp"
 
@@ -79,8 +79,7 @@ bool Coprocess::Member::take_errors() {
   for (;;) {
     const IoResult result = err.try_read(buffer);
     if (!result.done()) return result.outcome == IoResult::Outcome::would_block;
-    error_tail.append(buffer.data(), result.size);
-    if (error_tail.size() > kStderrTail) error_tail.erase(0, error_tail.size() - kStderrTail);
+    append_to_tail(error_tail, std::string_view(buffer.data(), result.size));
   }
 }
 
@@ -220,7 +219,7 @@ Task<Result> Coprocess::exchange(std::shared_ptr<Member> member, const Call& cal
   answer.resize(end);
   if (answer.ends_with('\r')) answer.pop_back();
   Result result =
-      result_of_output(std::move(answer), processes_.options().text, "the coprocess's line");
+      result_of_output(std::move(answer), processes_.options().form(), "the coprocess's line");
   // One that has not read all of the question has answered before it knew it.
   usable = quiet && member->unsent.empty() && !result.is_error();
   co_return result;
