@@ -99,9 +99,8 @@ Task<bool> wait_until(Readiness& readiness, TimePoint when) {
 }
 
 /// The handler's own frame keeps `program`; see command_handler.
-Task<Result> run_command(Reactor& reactor, Processes& processes, const Program& program,
-                         Call call) {
-  const ProcessOptions& options = processes.options();
+Task<Result> run_command(Reactor& reactor, ChildRunner& runner, const Program& program, Call call) {
+  const ProcessOptions& options = runner.options();
   Pipe out = make_pipe();
   Pipe err = make_pipe();
   // Our ends are open files of their own: the flag does not reach the command.
@@ -118,23 +117,23 @@ Task<Result> run_command(Reactor& reactor, Processes& processes, const Program& 
                     error.error_number() == EFBIG ? " (the server's `ulimit -f` is too low)" : ""));
   }
   call.params = {};  // the file has them
-  Processes::Process process =
-      processes.start(program,
-                      {assignment(variable::kMethod, call.method),
-                       assignment(variable::kPeer, call.peer), assignment(variable::kId, call.id)},
-                      input.get(), out.write_end.get(), err.write_end.get());
+  const std::vector<std::string> variables = {assignment(variable::kMethod, call.method),
+                                              assignment(variable::kPeer, call.peer),
+                                              assignment(variable::kId, call.id)};
+  const std::unique_ptr<ChildRunner::Child> child =
+      runner.start(program, variables, input.get(), out.write_end.get(), err.write_end.get());
   out.write_end.reset();
   err.write_end.reset();
 
   auto run = std::make_shared<Run>(reactor, std::move(out.read_end), std::move(err.read_end),
-                                   process.pidfd(), *options.memory);
+                                   child->pidfd(), *options.memory);
   const StopAtEnd stop_at_end(*run);
   reactor.spawn(Run::collect_all(run, run->out, options.max_output));
   reactor.spawn(Run::collect_all(run, run->err, options.max_output));
   const bool in_time = co_await wait_until(*run->exited, call.deadline);
 
   run->stop();
-  const ExitStatus status = process.end();
+  const ExitStatus status = child->end();
   run->collect(run->out, options.max_output);
   run->collect(run->err, options.max_output);
   if (run->failure) co_return std::move(*run->failure);
@@ -150,9 +149,9 @@ Task<Result> run_command(Reactor& reactor, Processes& processes, const Program& 
 
 }  // namespace
 
-Handler command_handler(Reactor& reactor, Processes& processes, Program program) {
-  return [&reactor, &processes, program = std::move(program)](Call call) {
-    return run_command(reactor, processes, program, std::move(call));
+Handler command_handler(Reactor& reactor, ChildRunner& runner, Program program) {
+  return [&reactor, &runner, program = std::move(program)](Call call) {
+    return run_command(reactor, runner, program, std::move(call));
   };
 }
 

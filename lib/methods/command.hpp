@@ -12,6 +12,6 @@ namespace handoff {
 ///
 /// The call is over when the process ends, at its deadline, or when it is dropped; what is left of
 /// the process is killed then. Both references must outlive the handler.
-Handler command_handler(Reactor& reactor, Processes& processes, Program program);
+Handler command_handler(Reactor& reactor, ChildRunner& runner, Program program);
 
 }  // namespace handoff

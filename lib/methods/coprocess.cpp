@@ -47,7 +47,7 @@ struct Coprocess::Member {
         err(reactor, std::move(err_end), Stream::Kind::nonblocking),
         exit(reactor) {}
 
-  std::unique_ptr<Processes::Process> process;
+  std::unique_ptr<ChildRunner::Child> process;
   Readiness* exited = nullptr;  ///< as long as exit_of() waits
   Stream in;
   Stream out;
@@ -94,10 +94,10 @@ ExitStatus Coprocess::Member::end() {
   return status;
 }
 
-Coprocess::Coprocess(Reactor& reactor, Processes& processes, std::string name, std::string command,
+Coprocess::Coprocess(Reactor& reactor, ChildRunner& runner, std::string name, std::string command,
                      std::size_t pool_size)
     : reactor_(reactor),
-      processes_(processes),
+      runner_(runner),
       name_(std::move(name)),
       command_(std::move(command)),
       free_(reactor, pool_size, std::numeric_limits<std::size_t>::max()) {}
@@ -162,16 +162,15 @@ std::shared_ptr<Coprocess::Member> Coprocess::start() {
   for (const Fd* ours : {&in.write_end, &out.read_end, &err.read_end}) set_nonblocking(ours->get());
   auto member = std::make_shared<Member>(reactor_, std::move(in.write_end), std::move(out.read_end),
                                          std::move(err.read_end));
-  member->process.reset(new Processes::Process(
-      processes_.start(Program::shell(command_), {assignment(variable::kMethod, name_)},
-                       in.read_end.get(), out.write_end.get(), err.write_end.get())));
+  member->process = runner_.start(Program::shell(command_), {assignment(variable::kMethod, name_)},
+                                  in.read_end.get(), out.write_end.get(), err.write_end.get());
   reactor_.spawn(collect_errors(member));
   reactor_.spawn(watch_exit(member));
   return member;
 }
 
 Task<Result> Coprocess::exchange(std::shared_ptr<Member> member, const Call& call, bool& usable) {
-  const std::size_t most = processes_.options().max_output;
+  const std::size_t most = runner_.options().max_output;
   member->unsent.append(minify_json(call.params));
   member->unsent.append("\n");
   const IoResult written = member->in.try_write(member->unsent.bytes());
@@ -180,7 +179,7 @@ Task<Result> Coprocess::exchange(std::shared_ptr<Member> member, const Call& cal
   if (!member->unsent.empty()) reactor_.spawn(write_rest(member));
 
   std::string answer;
-  MemoryBudget::Share held(*processes_.options().memory);
+  MemoryBudget::Share held(*runner_.options().memory);
   std::size_t end = std::string::npos;
   Deadline limit(member->out.readiness(), call.deadline);
   while (end == std::string::npos && answer.size() <= most) {
@@ -219,7 +218,7 @@ Task<Result> Coprocess::exchange(std::shared_ptr<Member> member, const Call& cal
   answer.resize(end);
   if (answer.ends_with('\r')) answer.pop_back();
   Result result =
-      result_of_output(std::move(answer), processes_.options().form(), "the coprocess's line");
+      result_of_output(std::move(answer), runner_.options().form(), "the coprocess's line");
   // One that has not read all of the question has answered before it knew it.
   usable = quiet && member->unsent.empty() && !result.is_error();
   co_return result;

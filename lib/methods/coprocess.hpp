@@ -27,7 +27,7 @@ namespace handoff {
 class Coprocess {
  public:
   /// `name` is that of the method; the references must outlive this object.
-  Coprocess(Reactor& reactor, Processes& processes, std::string name, std::string command,
+  Coprocess(Reactor& reactor, ChildRunner& runner, std::string name, std::string command,
             std::size_t pool_size);
   Coprocess(const Coprocess&) = delete;
   Coprocess& operator=(const Coprocess&) = delete;
@@ -50,7 +50,7 @@ class Coprocess {
   static Task<void> collect_errors(std::shared_ptr<Member> member);
 
   Reactor& reactor_;
-  Processes& processes_;
+  ChildRunner& runner_;
   std::string name_;
   std::string command_;
   Semaphore free_;
