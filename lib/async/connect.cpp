@@ -12,7 +12,9 @@
 #include <vector>
 
 #include "async/address_race.hpp"
+#include "os/environment.hpp"
 #include "os/socket.hpp"
+#include "os/spawn.hpp"
 
 namespace handoff {
 namespace {

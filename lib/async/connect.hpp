@@ -13,10 +13,10 @@
 #include "async/task.hpp"
 #include "async/time_limit.hpp"
 #include "os/address.hpp"
+#include "os/child.hpp"
 #include "os/connect_failure.hpp"
 #include "os/error.hpp"
 #include "os/fd.hpp"
-#include "os/process.hpp"
 
 /// One attempt to connect. Attempts (async/attempts.hpp) repeats it.
 namespace handoff {

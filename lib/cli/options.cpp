@@ -5,12 +5,11 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <charconv>
-#include <cstdlib>
 #include <limits>
 #include <random>
 
 #include "os/error.hpp"
+#include "os/listen_fds.hpp"
 #include "os/parse_number.hpp"
 #include "os/utf8.hpp"
 #include "wire/frame.hpp"
@@ -26,13 +25,9 @@ void add_listen_options(Tool& tool, std::vector<Address>& listen, bool& allow_pu
 }
 
 void add_inherited_listeners(std::vector<Address>& listen) {
-  constexpr int kFirst = 3;
-  const char* pid = std::getenv("LISTEN_PID");
-  const char* count = std::getenv("LISTEN_FDS");
-  if (pid == nullptr || count == nullptr || parse_number<pid_t>(pid) != getpid()) return;
-  const int listeners = parse_number<int>(count).value_or(0);
-  for (int i = 0; i < listeners; ++i) {
-    listen.push_back(Address::parse(fmt::format("fd:{}", kFirst + i)));
+  const int count = count_listen_fds();
+  for (int i = 0; i < count; ++i) {
+    listen.push_back(Address::parse(fmt::format("fd:{}", kFirstListenFd + i)));
   }
 }
 
@@ -174,12 +169,11 @@ std::pair<Duration, Duration> parse_duration_range(std::string_view text) {
 
 std::uint64_t parse_max_requests(std::string_view text) {
   const auto number = [&](std::string_view digits) {
-    std::uint64_t value = 0;
-    const auto [at, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    if (error != std::errc() || at != digits.data() + digits.size() || value > 1'000'000'000'000) {
+    const auto value = parse_number<std::uint64_t>(digits);
+    if (!value || *value > 1'000'000'000'000) {
       throw InvalidArgument(fmt::format("{}: write N or N,JITTER", text));
     }
-    return value;
+    return *value;
   };
   const auto comma = text.find(',');
   const std::uint64_t most = number(text.substr(0, comma));

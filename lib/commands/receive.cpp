@@ -13,10 +13,14 @@
 
 #include "async/fd_watcher.hpp"
 #include "os/connection_variables.hpp"
-#include "os/describe.hpp"
+#include "os/describe_fd.hpp"
+#include "os/environment.hpp"
 #include "os/error.hpp"
+#include "os/listen_fds.hpp"
 #include "os/printable.hpp"
 #include "os/program.hpp"
+#include "os/program_path.hpp"
+#include "os/spawn.hpp"
 #include "pass/fd_passing.hpp"
 #include "pass/handover.hpp"
 #include "pass/sources.hpp"
@@ -38,8 +42,6 @@ constexpr std::size_t kSenderBurst = 32;
 constexpr auto kLookPause = std::chrono::milliseconds(100);
 
 /// The first descriptor of sd_listen_fds(3).
-constexpr int kFirstListenFd = 3;
-
 /// Reads from a descriptor whose O_NONBLOCK is not ours to change: blocks where it would. Returns 0
 /// at the end.
 std::size_t read_received(int descriptor, std::span<char> buffer) {
@@ -100,15 +102,12 @@ SpawnOptions plan(const ReceiveOptions& receive, const Received& received) {
       }
       break;
     case ReceiveOptions::Placement::listen_fds: {
-      std::string names;
+      std::vector<std::string> names;
       for (std::size_t i = 0; i < descriptors.size(); ++i) {
         give(descriptors[i].get(), kFirstListenFd + static_cast<int>(i));
-        if (i > 0) names += ':';
-        names += received.names[i].empty() ? "unknown" : received.names[i];
+        names.push_back(received.names[i].empty() ? "unknown" : received.names[i]);
       }
-      options.environment.push_back(fmt::format("LISTEN_FDS={}", descriptors.size()));
-      options.environment.push_back("LISTEN_FDNAMES=" + names);
-      options.listen_pid = true;
+      give_listen_fds(options, names);
       break;
     }
   }

@@ -10,6 +10,7 @@
 #include "async/attempts.hpp"
 #include "async/connect.hpp"
 #include "os/error.hpp"
+#include "os/socket.hpp"
 
 namespace handoff {
 namespace {
@@ -65,10 +66,7 @@ Exchange::Exchange(Reactor& reactor, ExchangeOptions options, StderrLog& log)
       deadline_(deadline_after(Clock::now(), options_.timeout)),
       stop_pause_(reactor) {
   if (options_.socket.kind == Address::Kind::inherited) {
-    int listening = 0;
-    socklen_t size = sizeof listening;
-    getsockopt(options_.socket.number, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size);
-    accepts_ = listening != 0;
+    accepts_ = is_listening(options_.socket.number);
   } else if (options_.listen) {
     ListenOptions listen;
     listen.mode = options_.mode;

@@ -14,7 +14,7 @@
 #include "os/error.hpp"
 #include "os/fd.hpp"
 #include "os/log.hpp"
-#include "os/memory.hpp"
+#include "os/sealed_memory.hpp"
 
 namespace handoff {
 namespace {

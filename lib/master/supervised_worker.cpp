@@ -6,17 +6,22 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <string>
 #include <utility>
+#include <vector>
 
+#include "os/environment.hpp"
 #include "os/error.hpp"
+#include "os/listen_fds.hpp"
 #include "os/process_mark.hpp"
+#include "os/spawn.hpp"
 
 namespace handoff {
 namespace {
 
 /// The first descriptor that a spawned worker has besides the standard ones: its channel, unless it
 /// inherits others.
-constexpr int kFirstNumber = 3;
+constexpr int kFirstNumber = kFirstListenFd;
 constexpr int kStandardAndChannel = 4;
 
 }  // namespace
@@ -75,22 +80,18 @@ ProcessTree spawn_worker(const std::vector<std::string>& command, int number, st
   spawn_options.argv = command;
   spawn_options.environment = inherited_environment();
   set_mark(spawn_options.environment, mark);
-  spawn_options.environment.push_back(fmt::format("HANDOFF_CHANNEL_FD={}", channel_number));
-  spawn_options.environment.push_back(fmt::format("HANDOFF_WORKER={}", number));
+  set_variable(spawn_options.environment, variable::kChannelFd, std::to_string(channel_number));
+  set_variable(spawn_options.environment, variable::kWorkerNumber, std::to_string(number));
   spawn_options.descriptors = {{nothing.get(), STDIN_FILENO},
                                {STDOUT_FILENO, STDOUT_FILENO},
                                {STDERR_FILENO, STDERR_FILENO},
                                {channel.get(), channel_number}};
-  std::string names;
   for (const int listener : inheritance) {
     const auto place = static_cast<int>(spawn_options.descriptors.size()) - kStandardAndChannel;
     spawn_options.descriptors.emplace_back(listener, kFirstNumber + place);
-    names += place == 0 ? "listener" : ":listener";
   }
   if (!inheritance.empty()) {
-    spawn_options.environment.push_back(fmt::format("LISTEN_FDS={}", inheritance.size()));
-    spawn_options.environment.push_back("LISTEN_FDNAMES=" + names);
-    spawn_options.listen_pid = true;
+    give_listen_fds(spawn_options, std::vector<std::string>(inheritance.size(), "listener"));
   }
   return {spawn(spawn_options), std::move(mark)};
 }

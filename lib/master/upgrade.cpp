@@ -10,23 +10,24 @@
 #include <chrono>
 #include <csignal>
 #include <cstdint>
-#include <cstdlib>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "async/fd_watcher.hpp"
 #include "async/stream.hpp"
+#include "os/environment.hpp"
 #include "os/error.hpp"
-#include "os/memory.hpp"
 #include "os/parse_number.hpp"
+#include "os/sealed_memory.hpp"
 #include "os/socket.hpp"
+#include "os/spawn.hpp"
 #include "os/utf8.hpp"
 
 namespace handoff {
 namespace {
 
-constexpr const char* kVariable = "HANDOFF_SUCCESSION";
+constexpr const char* kVariable = variable::kSuccession;
 
 /// The first number behind the standard streams.
 constexpr int kFirst = 3;
@@ -100,11 +101,11 @@ Listener adopt(const nlohmann::json& entry) {
 }  // namespace
 
 std::optional<Inheritance> Inheritance::take() {
-  const char* number = std::getenv(kVariable);
-  if (number == nullptr) return std::nullopt;
+  const auto number = read_variable(kVariable);
+  if (!number) return std::nullopt;
   Inheritance inheritance;
   try {
-    const auto will = nlohmann::json::parse(read_will(number));
+    const auto will = nlohmann::json::parse(read_will(*number));
     inheritance.channel = Fd(will.at("channel").get<int>());
     for (const auto& entry : will.at("listeners")) inheritance.listeners.push_back(adopt(entry));
     if (will.contains("join")) inheritance.join.emplace(adopt(will["join"]));
@@ -114,7 +115,7 @@ std::optional<Inheritance> Inheritance::take() {
   } catch (const nlohmann::json::exception& error) {
     throw InvalidArgument(fmt::format("{}: {}", kVariable, error.what()));
   }
-  unsetenv(kVariable);
+  remove_variable(kVariable);
   return inheritance;
 }
 
@@ -194,7 +195,7 @@ void Succession::spawn_successor(const SuccessorCommand& command, const Estate& 
   // A variable may have 128 KiB, which many listeners exceed.
   const Fd file = make_input_file("handoff-succession", text.dump());
   options.environment = inherited_environment();
-  options.environment.push_back(fmt::format("{}={}", kVariable, will.add(file.get())));
+  set_variable(options.environment, kVariable, std::to_string(will.add(file.get())));
   for (std::string& variable : manager.variables()) {
     options.environment.push_back(std::move(variable));
   }

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "os/address.hpp"
+#include "os/socket_address.hpp"
 #include "wire/frame.hpp"
 #include "wire/message.hpp"
 

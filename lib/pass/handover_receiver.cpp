@@ -10,6 +10,7 @@
 #include <iterator>
 #include <utility>
 
+#include "os/descriptor_limit.hpp"
 #include "os/socket.hpp"
 #include "pass/fd_passing.hpp"
 #include "wire/message.hpp"

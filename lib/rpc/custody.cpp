@@ -3,6 +3,7 @@
 
 #include <chrono>
 
+#include "os/descriptor_limit.hpp"
 #include "os/fd.hpp"
 #include "pass/channel.hpp"
 

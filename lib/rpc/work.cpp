@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "os/error.hpp"
-#include "os/memory.hpp"
+#include "os/sealed_memory.hpp"
 #include "os/socket.hpp"
 #include "wire/message.hpp"
 

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <string>
 
-#include "os/address.hpp"
 #include "os/fd.hpp"
+#include "os/socket_address.hpp"
 #include "pass/channel.hpp"
 #include "rpc/custody.hpp"
 #include "rpc/server_context.hpp"

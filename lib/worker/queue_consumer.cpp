@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "os/memory.hpp"
+#include "os/sealed_memory.hpp"
 #include "rpc/dispatch.hpp"
 #include "wire/message.hpp"
 

@@ -13,6 +13,7 @@
 #include "async/attempts.hpp"
 #include "async/fd_watcher.hpp"
 #include "async/stream.hpp"
+#include "os/descriptor_limit.hpp"
 #include "os/error.hpp"
 #include "os/listen_on_all.hpp"
 #include "os/listener.hpp"

@@ -45,8 +45,8 @@ TEST_CASE("a coprocess whose call is dropped is killed, and answers no other cal
   const std::string fifo = directory.path("fifo");
   REQUIRE(mkfifo(fifo.c_str(), 0600) == 0);
   Reactor reactor;
-  Processes processes({});
-  Coprocess coprocess(reactor, processes, "m", coprocess_at(fifo), 1);
+  ChildRunner runner({});
+  Coprocess coprocess(reactor, runner, "m", coprocess_at(fifo), 1);
   reactor.run([](Reactor& loop, Coprocess& of) -> Task<void> {
     const Result first = co_await of.call(call_with("false"));
     const Result again = co_await of.call(call_with("false"));
@@ -65,8 +65,8 @@ TEST_CASE("a call that is dropped while it waits for a coprocess leaves it to th
   const std::string fifo = directory.path("fifo");
   REQUIRE(mkfifo(fifo.c_str(), 0600) == 0);
   Reactor reactor;
-  Processes processes({});
-  Coprocess coprocess(reactor, processes, "m", coprocess_at(fifo), 1);
+  ChildRunner runner({});
+  Coprocess coprocess(reactor, runner, "m", coprocess_at(fifo), 1);
   reactor.run([](Reactor& loop, Coprocess& of, const std::string& path) -> Task<void> {
     const Result before = co_await of.call(call_with("false"));
     bool answered = false;
@@ -87,8 +87,8 @@ TEST_CASE("a call that is dropped while it waits for a coprocess leaves it to th
 TEST_CASE("a command whose call is dropped is gone, and takes no descriptor out of the loop") {
   const test::DescriptorCheck check;
   Reactor reactor;
-  Processes processes({});
-  const Handler handler = command_handler(reactor, processes, Program::shell("exec sleep 1000"));
+  ChildRunner runner({});
+  const Handler handler = command_handler(reactor, runner, Program::shell("exec sleep 1000"));
   reactor.run([](Reactor& loop, const Handler& run) -> Task<void> {
     const std::size_t before = test::open_descriptors();
     const Raced<Result> raced = co_await race(loop, run(call_with("1")), loop.now() + kSoon);

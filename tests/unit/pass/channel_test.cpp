@@ -12,6 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include "os/address.hpp"
+
 namespace handoff::channel {
 namespace {
 

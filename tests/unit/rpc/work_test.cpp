@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "os/memory.hpp"
+#include "os/sealed_memory.hpp"
 #include "os/socket.hpp"
 #include "unit/support.hpp"
 #include "wire/message.hpp"

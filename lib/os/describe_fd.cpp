@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "os/describe.hpp"
+#include "os/describe_fd.hpp"
 
 #include <fmt/format.h>
 #include <limits.h>
@@ -65,11 +65,8 @@ std::vector<std::pair<std::string, std::string>> describe_descriptor(int number)
     if (link.starts_with('/')) fields.emplace_back("path", link);
     return fields;
   }
-  int listening = 0;
-  socklen_t size = sizeof listening;
-  getsockopt(number, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size);
   fields.emplace_back("local", local_address(number).text());
-  if (listening != 0) {
+  if (is_listening(number)) {
     fields.emplace_back("listening", "true");
   } else if (const SocketAddress peer = peer_address(number); peer.family() != AF_UNSPEC) {
     fields.emplace_back("peer", peer.text());

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT
-#include "os/notify.hpp"
+#include "os/service_manager.hpp"
 
 #include <fmt/format.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <ctime>
 
-#include "os/address.hpp"
+#include "os/environment.hpp"
 #include "os/error.hpp"
 #include "os/fd.hpp"
 #include "os/parse_number.hpp"
+#include "os/socket_address.hpp"
 
 namespace handoff {
 namespace {
@@ -21,16 +21,12 @@ namespace {
 constexpr std::chrono::microseconds kShortestInterval = std::chrono::milliseconds(1);
 constexpr std::chrono::microseconds kLongestInterval = std::chrono::hours(1);
 
-std::string variable_or_empty(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
 }  // namespace
 
-ServiceManager::ServiceManager() : socket_(variable_or_empty("NOTIFY_SOCKET")) {
-  const std::string pid = variable_or_empty("WATCHDOG_PID");
-  const long microseconds = parse_number<long>(variable_or_empty("WATCHDOG_USEC")).value_or(0);
+ServiceManager::ServiceManager() : socket_(read_variable(variable::kNotifySocket).value_or("")) {
+  const std::string pid = read_variable(variable::kWatchdogPid).value_or("");
+  const std::string period = read_variable(variable::kWatchdogUsec).value_or("");
+  const long microseconds = parse_number<long>(period).value_or(0);
   if (microseconds > 0 && (pid.empty() || parse_number<pid_t>(pid) == getpid())) {
     interval_ = std::clamp(std::chrono::microseconds(microseconds / 2), kShortestInterval,
                            kLongestInterval);
@@ -53,9 +49,12 @@ void ServiceManager::main_pid(pid_t pid) const {
 }
 
 std::vector<std::string> ServiceManager::variables() const {
-  std::vector<std::string> variables;
-  if (!socket_.empty()) variables.push_back("NOTIFY_SOCKET=" + socket_);
-  if (interval_) variables.push_back(fmt::format("WATCHDOG_USEC={}", 2 * interval_->count()));
+  Environment variables;
+  if (!socket_.empty()) variables.push_back(assignment(variable::kNotifySocket, socket_));
+  if (interval_) {
+    const std::string period = fmt::format_int(2 * interval_->count()).str();
+    variables.push_back(assignment(variable::kWatchdogUsec, period));
+  }
   return variables;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "os/describe.hpp"
+#include "os/describe_fd.hpp"
 
 #include <doctest/doctest.h>
 #include <fcntl.h>

@@ -1,30 +1,24 @@
 // SPDX-License-Identifier: MIT
-#include "os/process.hpp"
+#include "os/spawn.hpp"
 
 #include <fcntl.h>
-#include <fmt/format.h>
-#include <poll.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cassert>
-#include <charconv>
 #include <csignal>
-#include <cstdlib>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <memory>
 
 #include "os/child_claim.hpp"
+#include "os/descriptor_limit.hpp"
 #include "os/error.hpp"
+#include "os/fd.hpp"
+#include "os/listen_fds.hpp"
+#include "os/program_path.hpp"
 
 namespace handoff {
 namespace {
@@ -37,7 +31,7 @@ struct ChildPlan {
   std::vector<char*> argv;
   std::vector<char*> environment;
   std::vector<std::pair<int, int>> moves;  ///< sorted by the child's number
-  std::array<char, 32> listen_pid{};       ///< room for the variable
+  ListenPidVariable listen_pid;            ///< in the environment if the child is to have it
   const char* step = "";                   ///< what is attempted, or has failed
   int error = 0;                           ///< why nothing was executed, as errno
 };
@@ -45,27 +39,10 @@ struct ChildPlan {
 /// What the child needs of a stack.
 constexpr std::size_t kChildStack = 64 * 1024;
 
-constexpr std::string_view kListenPid = "LISTEN_PID=";
-
 // The steps of starting a program, as an error names them.
 constexpr const char* kExecute = "exec";
 constexpr const char* kNoNewPrivileges = "set no_new_privs for";
 constexpr const char* kPlace = "place descriptors for";
-
-/// Where a program may be: at its own path if that has a slash, else in the folders of PATH.
-std::vector<std::string> paths_of(const std::string& name) {
-  if (name.empty() || name.find('/') != std::string::npos) return {name};
-  const char* variable = std::getenv("PATH");
-  std::string_view folders = variable == nullptr ? "/usr/local/bin:/usr/bin:/bin" : variable;
-  std::vector<std::string> paths;
-  while (true) {
-    const auto colon = folders.find(':');
-    const std::string_view folder = folders.substr(0, colon);
-    paths.push_back(fmt::format("{}/{}", folder.empty() ? "." : folder, name));
-    if (colon == std::string_view::npos) return paths;
-    folders.remove_prefix(colon + 1);
-  }
-}
 
 /// Whether the program may still be in another folder of PATH.
 bool is_elsewhere(int error) {
@@ -84,12 +61,6 @@ int execute_program(const ChildPlan& plan) {
     if (errno == EACCES) found = EACCES;
   }
   return plan.programs.size() == 1 ? errno : found;
-}
-
-/// Only getpid, no allocation: runs in the child.
-void fill_listen_pid(ChildPlan& plan) {
-  char* end = plan.listen_pid.data() + kListenPid.size();
-  *std::to_chars(end, plan.listen_pid.end() - 1, getpid()).ptr = '\0';
 }
 
 std::vector<char*> pointers_to(const std::vector<std::string>& strings) {
@@ -153,8 +124,7 @@ ChildPlan make_plan(const SpawnOptions& options) {
 /// The variable's room is in the plan, so this comes once the plan has its final place.
 void add_listen_pid(ChildPlan& plan) {
   if (!plan.options->listen_pid) return;
-  kListenPid.copy(plan.listen_pid.data(), kListenPid.size());
-  plan.environment.insert(plan.environment.begin(), plan.listen_pid.data());
+  plan.environment.insert(plan.environment.begin(), plan.listen_pid.text());
 }
 
 /// Runs in the child. Returns errno.
@@ -181,7 +151,7 @@ int execute(ChildPlan& plan) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
-  if (options.listen_pid) fill_listen_pid(plan);
+  if (options.listen_pid) plan.listen_pid.write(getpid());
   plan.step = kExecute;
   return execute_program(plan);
 }
@@ -200,63 +170,6 @@ pid_t clone_and_execute(ChildPlan& plan, int& pidfd) {
 }
 
 }  // namespace
-
-std::string ExitStatus::text() const {
-  if (signal == 0) return fmt::format("exit status {}", code);
-  const char* name = sigdescr_np(signal);
-  if (name == nullptr) return fmt::format("signal {}", signal);  // a real-time signal
-  return fmt::format("signal {} ({})", signal, name);
-}
-
-void Child::kill(int signal) const {
-  // Until it is reaped here, no other process gets its number. Some seccomp profiles refuse
-  // pidfd_send_signal(2).
-  if (!has_ended()) ::kill(pid_, signal);
-}
-
-void Child::kill_group(int signal) const {
-  assert(pid_ > 1);  // 0, 1 and -1 would name others
-  ::kill(-pid_, signal);
-}
-
-void Child::kill_tree(int signal) const {
-  if (has_ended()) return;
-  std::vector<pid_t> tree = {pid_};
-  for (std::size_t i = 0; i < tree.size(); ++i) {
-    std::ifstream children(fmt::format("/proc/{0}/task/{0}/children", tree[i]));
-    for (pid_t pid = 0; children >> pid;) tree.push_back(pid);
-  }
-  // It is not reaped yet, so its number is its own. A descendant that ends just now is not waited
-  // for before its number could be used again: the kernel gives numbers in turn.
-  for (const pid_t pid : tree) ::kill(pid, signal);
-}
-
-bool Child::has_ended() const {
-  pollfd poll_fd{pidfd_.get(), POLLIN, 0};
-  return poll(&poll_fd, 1, 0) > 0;
-}
-
-ExitStatus Child::reap() {
-  siginfo_t info{};
-  const auto wait = [&](int options) {
-    const auto id = static_cast<id_t>(pidfd_.get());
-    // P_PIDFD is 3 (Linux 5.4); older headers lack the name.
-    return retry([&] { return waitid(static_cast<idtype_t>(3), id, &info, options); });
-  };
-  wait(WEXITED | WNOWAIT);
-  // Its number is free from here on: the claim goes in the same step.
-  const auto lock = ChildClaim::freeze();
-  const int result = wait(WEXITED);
-  const int error = errno;
-  claim_.release();
-  pidfd_.reset();
-  if (result < 0) {
-    if (error != ECHILD) throw SystemError(error, "wait for a child");
-    return {-1, 0};  // SIGCHLD is ignored, and so the kernel has reaped it
-  }
-  if (info.si_code == CLD_EXITED) return {info.si_status, 0};
-  return {0, info.si_status};
-}
 
 Child spawn(const SpawnOptions& options) {
   ChildPlan plan = make_plan(options);
@@ -283,60 +196,12 @@ Child spawn(const SpawnOptions& options) {
   return child;
 }
 
-std::optional<ReapedChild> reap_any_child() {
-  int status = 0;
-  const pid_t pid = retry([&] { return waitpid(-1, &status, WNOHANG); });
-  if (pid <= 0) return std::nullopt;
-  if (WIFSIGNALED(status)) return ReapedChild{pid, {0, WTERMSIG(status)}};
-  return ReapedChild{pid, {WEXITSTATUS(status), 0}};
-}
-
 void become(const SpawnOptions& options) {
   ChildPlan plan = make_plan(options);
   add_listen_pid(plan);
-  if (options.listen_pid) fill_listen_pid(plan);
+  if (options.listen_pid) plan.listen_pid.write(getpid());
   if (!place_descriptors(plan)) throw SystemError(errno, kPlace, options.argv[0]);
   throw SystemError(execute_program(plan), kExecute, options.argv[0]);
-}
-
-std::string find_program(const std::string& name) {
-  const auto check = [](const std::string& path) {
-    struct stat found {};
-    if (stat(path.c_str(), &found) < 0) return errno;
-    if (S_ISDIR(found.st_mode)) return EACCES;
-    return access(path.c_str(), X_OK) == 0 ? 0 : errno;
-  };
-  const std::vector<std::string> paths = paths_of(name);
-  int error = ENOENT;
-  for (const std::string& path : paths) {
-    const int problem = check(path);
-    if (problem == 0) return path;
-    if (problem == EACCES || paths.size() == 1) error = problem;
-  }
-  throw SystemError(error, "exec", name);
-}
-
-std::string own_program(const std::string& name) {
-  try {
-    return std::filesystem::absolute(find_program(name));
-  } catch (const SystemError&) {
-    return std::filesystem::read_symlink("/proc/self/exe");  // called by another name
-  }
-}
-
-std::vector<std::string> inherited_environment() {
-  static constexpr const char* kOurs[] = {
-      "NOTIFY_SOCKET=",      "WATCHDOG_USEC=",  "WATCHDOG_PID=",
-      "LISTEN_FDS=",         "LISTEN_PID=",     "LISTEN_FDNAMES=",
-      "HANDOFF_CHANNEL_FD=", "HANDOFF_WORKER=", "HANDOFF_SUCCESSION="};
-  std::vector<std::string> environment;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    const std::string_view variable = *entry;
-    const bool ours = std::any_of(std::begin(kOurs), std::end(kOurs),
-                                  [&](const char* prefix) { return variable.starts_with(prefix); });
-    if (!ours) environment.emplace_back(variable);
-  }
-  return environment;
 }
 
 }  // namespace handoff

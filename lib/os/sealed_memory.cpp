@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "os/memory.hpp"
+#include "os/sealed_memory.hpp"
 
 #include <fcntl.h>
 #include <sys/mman.h>

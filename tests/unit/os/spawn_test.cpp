@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
-#include "os/process.hpp"
+#include "os/spawn.hpp"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
+#include <cerrno>
 #include <csignal>
-#include <filesystem>
+#include <cstdlib>
 #include <set>
 #include <string>
 #include <string_view>
@@ -15,75 +17,16 @@
 #include <utility>
 #include <vector>
 
+#include "os/descriptor_limit.hpp"
 #include "os/error.hpp"
 #include "os/signals.hpp"
+#include "unit/os/running_cat.hpp"
 #include "unit/support.hpp"
 
 namespace handoff {
 namespace {
 
-/// `cat`, up and running, until its input ends: a process to look at through /proc.
-class RunningCat {
- public:
-  explicit RunningCat(SpawnOptions options = {}, std::vector<std::pair<int, int>> more = {}) {
-    auto [input_read, input_write] = make_pipe();
-    auto [output_read, output_write] = make_pipe();
-    options.argv = {"cat"};
-    options.descriptors = std::move(more);
-    options.descriptors.emplace_back(input_read.get(), 0);
-    options.descriptors.emplace_back(output_write.get(), 1);
-    child_ = spawn(options);
-    input_ = std::move(input_write);
-    // Its answer shows that the loader is done with its own descriptors.
-    test::write_text(input_.get(), "?");
-    REQUIRE(test::becomes_readable(output_read.get()));
-    output_ = std::move(output_read);
-  }
-  RunningCat(const RunningCat&) = delete;
-  RunningCat& operator=(const RunningCat&) = delete;
-  ~RunningCat() {
-    if (child_.pidfd() >= 0) {
-      child_.kill(SIGKILL);
-      child_.reap();
-    }
-  }
-
-  Child& child() { return child_; }
-  std::string proc(std::string_view name) const {
-    return "/proc/" + std::to_string(child_.pid()) + "/" + std::string(name);
-  }
-  std::set<int> descriptors() const {
-    std::set<int> numbers;
-    for (const auto& entry : std::filesystem::directory_iterator(proc("fd"))) {
-      numbers.insert(std::stoi(entry.path().filename()));
-    }
-    return numbers;
-  }
-  bool has(int number, const Fd& fd) const {
-    struct stat theirs {};
-    struct stat ours {};
-    REQUIRE(stat(proc("fd/" + std::to_string(number)).c_str(), &theirs) == 0);
-    REQUIRE(fstat(fd.get(), &ours) == 0);
-    return theirs.st_ino == ours.st_ino && theirs.st_dev == ours.st_dev;
-  }
-  std::string status(std::string_view field) const {
-    const std::string text = test::read_file(proc("status"));
-    const auto start = text.find("\n" + std::string(field) + ":\t");
-    REQUIRE(start != std::string::npos);
-    const auto value = text.find('\t', start) + 1;
-    return text.substr(value, text.find('\n', value) - value);
-  }
-
- private:
-  Child child_;
-  Fd input_;
-  Fd output_;
-};
-
-Child run_shell(const std::string& script, SpawnOptions options = {}) {
-  options.argv = {"sh", "-c", script};
-  return spawn(options);
-}
+using test::RunningCat;
 
 /// What a program writes, all of it.
 std::string output_of(SpawnOptions options) {
@@ -98,33 +41,6 @@ std::string output_of(SpawnOptions options) {
 
 bool has_no_children() {
   return waitpid(-1, nullptr, WNOHANG) == -1 && errno == ECHILD;
-}
-
-TEST_CASE("the exit status of a child is told") {
-  const test::DescriptorCheck check;
-  const ExitStatus status = run_shell("exit 3").reap();
-  CHECK(status.code == 3);
-  CHECK(status.signal == 0);
-  CHECK(!status.success());
-  CHECK(status.text() == "exit status 3");
-  CHECK(run_shell("exit 0").reap().success());
-  CHECK(has_no_children());
-}
-
-TEST_CASE("the signal that killed a child is told") {
-  const ExitStatus status = run_shell("kill -9 $$").reap();
-  CHECK(status.code == 0);
-  CHECK(status.signal == SIGKILL);
-  CHECK(!status.success());
-  CHECK(status.text() == "signal 9 (Killed)");
-}
-
-TEST_CASE("a real-time signal has a text too") {
-  const ExitStatus status = run_shell("kill -40 $$").reap();
-  REQUIRE(status.signal == 40);
-  std::string text;
-  CHECK_NOTHROW(text = status.text());
-  CHECK(text.starts_with("signal 40"));
 }
 
 TEST_CASE("a program that can't be executed is an error with execve's errno") {
@@ -293,33 +209,6 @@ TEST_CASE("a child leads a group of its own unless asked not to") {
   CHECK(getpgid(member.child().pid()) == getpgrp());
 }
 
-TEST_CASE("killing a group reaches the grandchildren") {
-  const test::DescriptorCheck check;
-  auto [read_end, write_end] = make_pipe();
-  SpawnOptions options;
-  options.descriptors = {{write_end.get(), 1}};
-  Child child = run_shell("sleep 1000 & echo up; wait", options);
-  write_end.reset();
-  REQUIRE(test::becomes_readable(read_end.get()));
-  child.kill_group(SIGKILL);
-  // The pipe ends only when the grandchild, which has it too, is gone.
-  CHECK(test::read_until_end(read_end.get()) == "up\n");
-  CHECK(child.reap().signal == SIGKILL);
-}
-
-TEST_CASE("a child ends when it is killed, and a signal after that is harmless") {
-  RunningCat cat;
-  Child& child = cat.child();
-  CHECK(!child.has_ended());
-  child.kill(SIGTERM);
-  REQUIRE(test::becomes_readable(child.pidfd()));
-  CHECK(child.has_ended());
-  child.kill(SIGTERM);
-  CHECK(child.has_ended());
-  CHECK(child.reap().signal == SIGTERM);
-  CHECK(child.pidfd() == -1);
-}
-
 TEST_CASE("a child can be told to die with the thread that made it") {
   RunningCat survivor;
   SpawnOptions options;
@@ -349,25 +238,6 @@ TEST_CASE("a child gets its arguments and its environment, exactly") {
   CHECK(output_of(options).empty());
   options.argv = {"printf", "%s.", "", "a b", "$HOME*"};
   CHECK(output_of(options) == ".a b.$HOME*.");
-}
-
-TEST_CASE("the inherited environment is without what was meant for us alone") {
-  const std::vector<std::string> ours = {"NOTIFY_SOCKET",      "WATCHDOG_USEC", "WATCHDOG_PID",
-                                         "LISTEN_FDS",         "LISTEN_PID",    "LISTEN_FDNAMES",
-                                         "HANDOFF_CHANNEL_FD", "HANDOFF_WORKER"};
-  for (const std::string& name : ours) setenv(name.c_str(), "1", 1);
-  setenv("LISTEN_FDSX", "1", 1);
-  const auto environment = inherited_environment();
-  const auto has = [&](const std::string& variable) {
-    return std::find(environment.begin(), environment.end(), variable) != environment.end();
-  };
-  for (const std::string& name : ours) {
-    CHECK(!has(name + "=1"));
-    unsetenv(name.c_str());
-  }
-  CHECK(has("LISTEN_FDSX=1"));
-  CHECK(has(std::string("PATH=") + getenv("PATH")));
-  unsetenv("LISTEN_FDSX");
 }
 
 }  // namespace
