@@ -281,7 +281,7 @@ void Worker::master_gone() {
 /// The socket's type is the master's choice: one of another type may speak the plain form.
 Task<Fd> Worker::connect_to_master(const Address& address, TimeLimit limit) {
   try {
-    Connection full = co_await connect_to(reactor_, address, limit, {.type = SOCK_SEQPACKET});
+    DialedSocket full = co_await connect_to(reactor_, address, limit, {.type = SOCK_SEQPACKET});
     co_return std::move(full.socket);
   } catch (const CannotConnect& error) {
     // An abstract name of another type is not found.
@@ -289,7 +289,7 @@ Task<Fd> Worker::connect_to_master(const Address& address, TimeLimit limit) {
     const bool is_abstract = address.kind == Address::Kind::abstract;
     if (number != EPROTOTYPE && !(is_abstract && number == ECONNREFUSED)) throw;
   }
-  Connection plain = co_await connect_to(reactor_, address, limit, {.type = SOCK_STREAM});
+  DialedSocket plain = co_await connect_to(reactor_, address, limit, {.type = SOCK_STREAM});
   co_return std::move(plain.socket);
 }
 
