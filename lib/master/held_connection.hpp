@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "master/custody.hpp"
 #include "pass/connection.hpp"
-#include "rpc/custody.hpp"
 
 namespace handoff {
 

@@ -15,6 +15,7 @@
 #include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "master/control.hpp"
+#include "master/custody.hpp"
 #include "master/lineage.hpp"
 #include "master/pass_connection.hpp"
 #include "master/pass_listener.hpp"
@@ -28,7 +29,6 @@
 #include "os/peer.hpp"
 #include "os/signals.hpp"
 #include "rpc/acceptor.hpp"
-#include "rpc/custody.hpp"
 #include "worker/master_channel.hpp"
 
 namespace handoff {

@@ -10,13 +10,13 @@
 #include <vector>
 
 #include "async/reactor.hpp"
+#include "master/custody.hpp"
 #include "master/pass_mode.hpp"
 #include "master/supervisor.hpp"
 #include "os/socket.hpp"
 #include "pass/channel.hpp"
 #include "pass/fd_passing.hpp"
 #include "pass/sources.hpp"
-#include "rpc/custody.hpp"
 
 namespace handoff {
 namespace {
