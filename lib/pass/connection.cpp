@@ -34,6 +34,20 @@ std::string read_file(int file, std::size_t size) {
   return bytes;
 }
 
+/// False too for a file that can't be sealed, and a number that is no descriptor: fcntl(2) gives
+/// -1.
+bool can_not_shrink(int file) {
+  const int seals = fcntl(file, F_GET_SEALS);
+  return seals >= 0 && (seals & F_SEAL_SHRINK) != 0;
+}
+
+/// A file without memory for its bytes costs its sender nothing, and its reader all of them.
+bool holds(int file, std::size_t size) {
+  struct stat status {};
+  return fstat(file, &status) == 0 && status.st_size >= static_cast<off_t>(size) &&
+         status.st_blocks >= static_cast<blkcnt_t>(size / kBlock);
+}
+
 }  // namespace
 
 void Connection::spill_to_memfd() {
@@ -64,15 +78,9 @@ bool Connection::is_complete() const {
   return socket.valid() && (spilled_size == 0 || spilled.valid());
 }
 
-/// A file without memory for its bytes costs its sender nothing, and its reader all of them.
 bool Connection::is_sound() const {
   if (!socket.valid() || socket_type(socket.get()) != SOCK_STREAM) return false;
-  if (spilled_size == 0) return true;
-  struct stat file {};
-  return spilled.valid() && fstat(spilled.get(), &file) == 0 &&
-         file.st_size >= static_cast<off_t>(spilled_size) &&
-         file.st_blocks >= static_cast<blkcnt_t>(spilled_size / kBlock) &&
-         (fcntl(spilled.get(), F_GET_SEALS) & F_SEAL_SHRINK) != 0;
+  return spilled_size == 0 || (can_not_shrink(spilled.get()) && holds(spilled.get(), spilled_size));
 }
 
 }  // namespace handoff

@@ -96,13 +96,19 @@ TEST_CASE("a connection is sound only with a stream socket") {
   CHECK(connection.is_sound());
 }
 
-TEST_CASE("a connection is not sound with a file that has no memory for its bytes") {
+TEST_CASE("a connection is not sound with a file that has no memory for its bytes, or can shrink") {
   const test::DescriptorCheck check;
   Connection connection = connection_with(std::string(kMaxUnread + 1, 'x'));
   const std::size_t size = std::size_t{129} << 20;
   SharedMemory sparse = make_memory_to_read("sparse", size);
   connection.spilled = std::move(sparse.file);
   connection.spilled_size = size;
+  CHECK_FALSE(connection.is_sound());
+  const test::TemporaryDirectory directory;
+  const std::string path = directory.path("shrinks");
+  test::write_file(path, std::string(kMaxUnread + 1, 'x'));
+  connection.spilled = Fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  connection.spilled_size = kMaxUnread + 1;
   CHECK_FALSE(connection.is_sound());
 }
 
