@@ -278,8 +278,8 @@ void Control::drain() {
   service_.drain(false);
 }
 
-void Control::accepted(Fd connection, const SocketAddress&) {
-  Session::open(service_, {.socket = std::move(connection)});
+void Control::accepted(Connection connection) {
+  Session::open(service_, std::move(connection));
   make_room();
 }
 

@@ -79,7 +79,7 @@ class Control final : private AcceptorOwner, private Timer {
   bool has_room() const override { return service_.open <= kMaxConnections; }
   void make_room();
   void on_timer() override { make_room(); }
-  void accepted(Fd connection, const SocketAddress& peer) override;
+  void accepted(Connection connection) override;
 
   LimitedLine report_failed_;
   Service service_;

@@ -129,7 +129,7 @@ PassQueue::PassQueue(Reactor& reactor, const Options& options,
         file_size_limit(), Queue::memory_size(queue_options(options))));
   }
   service_.handlers = handler_of_all([this](Call what) { return call(std::move(what)); });
-  const auto give_back = [this, closed](LiveConnection connection) {
+  const auto give_back = [this, closed](Connection connection) {
     const std::uint64_t id = connection.id;
     returned(std::move(connection));
     closed(id);
@@ -157,12 +157,11 @@ PassQueue::PassQueue(Reactor& reactor, const Options& options,
   }
 }
 
-/// For the successor. One whose bytes can't be put aside, for want of memory, is closed.
-void PassQueue::returned(LiveConnection connection) {
+/// For the successor. One whose bytes can't be spilled, for want of memory, is closed.
+void PassQueue::returned(Connection connection) {
   try {
-    Work work = Work::from(std::move(connection));
-    work.put_aside();
-    returned_.work_arrived(std::move(work));
+    connection.spill_to_memfd();
+    returned_.work_arrived({std::move(connection)});
     returned_.flush();
   } catch (const std::exception&) {
     ++lost_;
@@ -199,13 +198,14 @@ void PassQueue::successor_joined(WorkerLink& link) {
 }
 
 /// Accepted, or passed by a predecessor.
-void PassQueue::work_arrived(Work work) {
-  if (has_successor_) return returned_.work_arrived(std::move(work));
-  serve(work.to_connection(service_.limits.max_unused()));
+void PassQueue::work_arrived(HeldConnection held) {
+  if (has_successor_) return returned_.work_arrived(std::move(held));
+  held.connection.load_spilled(service_.limits.max_unused());
+  serve(std::move(held.connection));
 }
 
 /// On the thread that has the fewest connections.
-void PassQueue::serve(LiveConnection connection) {
+void PassQueue::serve(Connection connection) {
   if (lanes_.empty()) return Session::open(service_, std::move(connection));
   std::min_element(lanes_.begin(), lanes_.end(), [](const Lane& one, const Lane& other) {
     return one.held() < other.held();

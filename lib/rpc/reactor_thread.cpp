@@ -60,8 +60,8 @@ void Lane::run_thread(Inside& inside) {
         owner_.closed(abandoning_ > 0 ? 0 : id);
       });
     };
-    service.on_returned = [this](LiveConnection connection) {
-      home_.send([this, moved = std::make_shared<LiveConnection>(std::move(connection))] {
+    service.on_returned = [this](Connection connection) {
+      home_.send([this, moved = std::make_shared<Connection>(std::move(connection))] {
         --held_;
         if (abandoning_ > 0) return owner_.closed(0);
         owner_.returned(std::move(*moved));
@@ -80,9 +80,9 @@ void Lane::run_thread(Inside& inside) {
   inside.service.reset();
 }
 
-void Lane::open(LiveConnection connection) {
+void Lane::open(Connection connection) {
   ++held_;
-  post([moved = std::make_shared<LiveConnection>(std::move(connection))](Service& service) {
+  post([moved = std::make_shared<Connection>(std::move(connection))](Service& service) {
     Session::open(service, std::move(*moved));
   });
 }

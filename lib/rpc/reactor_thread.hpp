@@ -29,7 +29,7 @@ class Lane {
   /// Called on the main thread, by way of its mailbox.
   struct Owner {
     std::function<void(std::uint64_t)> closed;
-    std::function<void(LiveConnection)> returned;
+    std::function<void(Connection)> returned;
     std::function<void()> had_most_requests;
     std::function<void(const std::string&)> reload_failed;
     std::function<void(const std::string&)> failed;  ///< see Service::on_failed
@@ -43,7 +43,7 @@ class Lane {
   /// Cuts off what is still served, and waits for the end of the thread.
   ~Lane();
 
-  void open(LiveConnection connection);
+  void open(Connection connection);
   /// Runs the method there; `done` is called on the main thread.
   void run(Call call, std::function<void(Result)> done);
   /// Calls that on the thread.

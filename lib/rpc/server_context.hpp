@@ -14,7 +14,7 @@
 
 #include "async/reactor.hpp"
 #include "async/semaphore.hpp"
-#include "os/fd.hpp"
+#include "pass/connection.hpp"
 #include "rpc/memory_budget.hpp"
 #include "rpc/method_table.hpp"
 #include "wire/codec.hpp"
@@ -24,15 +24,6 @@
 namespace handoff {
 
 class Session;
-
-/// A connection, as it comes to a session, or leaves one between two frames.
-struct LiveConnection {
-  Fd socket;
-  std::uint64_t id = 0;                ///< what its end is reported under
-  Framing framing = Framing::unknown;  ///< when that is known
-  Dialect dialect = Dialect::article;  ///< of the last valid request
-  std::string read{};                  ///< bytes that were read and not used
-};
 
 /// What a client may make a server hold or wait for. A duration of 0 is no deadline.
 struct SessionLimits {
@@ -121,7 +112,7 @@ struct Service final : private PollSource {
   /// memory was short: it costs that connection alone.
   std::function<void(std::string_view)> on_failed;
   /// Gets each connection that was given back.
-  std::function<void(LiveConnection)> on_returned;
+  std::function<void(Connection)> on_returned;
   /// Is told that calls may begin which a Call::gate has held up.
   std::function<void()> on_calls_allowed;
   /// How many more there may be, of all threads, until this is called, once. None: no limit.

@@ -93,6 +93,7 @@ Session::Session(Opening opening) noexcept
       id_(opening.connection.id),
       stream_(service_.reactor, std::move(opening.connection.socket), Stream::Kind::socket),
       partial_(std::move(opening.partial)),
+      client_(std::move(opening.client)),
       framing_(opening.connection.framing),
       dialect_(opening.connection.dialect),
       unprocessed_(partial_ != nullptr) {
@@ -111,18 +112,19 @@ Session::~Session() {
   if (!returned_ && service_.on_closed) service_.on_closed(id_);
 }
 
-void Session::open(Service& service, LiveConnection connection) {
+void Session::open(Service& service, Connection connection) {
   const std::uint64_t id = connection.id;
   try {
     std::unique_ptr<ReceiveBuffer> partial;
-    if (!connection.read.empty()) {
-      partial = std::make_unique<ReceiveBuffer>(connection.read.size());
-      partial->append(connection.read);
+    if (!connection.unread.empty()) {
+      partial = std::make_unique<ReceiveBuffer>(connection.unread.size());
+      partial->append(connection.unread);
     }
+    ClientAddress client(connection.peer);
     // So that there is a place for each that was opened.
     if (service.sessions.capacity() <= service.open) service.sessions.reserve(2 * service.open + 1);
-    service.reactor.spawn(serve(
-        std::unique_ptr<Opening>(new Opening{service, std::move(connection), std::move(partial)})));
+    service.reactor.spawn(serve(std::unique_ptr<Opening>(
+        new Opening{service, std::move(connection), std::move(partial), std::move(client)})));
   } catch (const std::exception& error) {
     service.tell_failed(error.what());
     if (service.on_closed) service.on_closed(id);
@@ -348,15 +350,22 @@ Session::Next Session::finish() {
 
 /// Between two frames, with every reply written.
 Session::Next Session::give_back() {
-  LiveConnection connection;
+  Connection connection;
   connection.id = id_;
   connection.framing = framing_;
   connection.dialect = dialect_;
-  if (partial_) connection.read.assign(partial_->bytes().begin(), partial_->bytes().end());
+  if (partial_) connection.unread.assign(partial_->bytes().begin(), partial_->bytes().end());
+  connection.peer = client().get();
   connection.socket = stream_.release();
   returned_ = true;
   service_.on_returned(std::move(connection));
   return Next::end;
+}
+
+/// Whoever has given us the connection may not have known.
+ClientAddress& Session::client() {
+  if (!client_.is_known()) client_ = ClientAddress(peer_address(stream_.fd()));
+  return client_;
 }
 
 Session::Next Session::linger() {
@@ -505,8 +514,7 @@ void Session::start_call(const Method& method, const Request& request, ReplyPlac
   call.method = request.method;
   call.params = request.params;
   call.id = request.id;
-  if (!peer_) peer_ = std::make_unique<std::string>(peer_address(stream_.fd()).text());
-  call.peer = *peer_;
+  call.peer = client().text();
   call.deadline = deadline_after(service_.reactor.now(), service_.limits.call_timeout);
   calls().held += place.counted = size_of(call);
   if (service_.limits.begins_elsewhere) {

@@ -15,6 +15,7 @@
 #include "async/stream.hpp"
 #include "async/task.hpp"
 #include "async/timer.hpp"
+#include "rpc/client_address.hpp"
 #include "rpc/memory_budget.hpp"
 #include "rpc/reply_estimate.hpp"
 #include "rpc/server_context.hpp"
@@ -35,9 +36,9 @@ class Session final : private Timer {
   friend struct Service;
 
  public:
-  /// Serves the connection until either side ends it, or it is given back. Returns at once; the
-  /// service must outlive the connection.
-  static void open(Service& service, LiveConnection connection);
+  /// Serves the connection, whose unread bytes are in memory, until either side ends it, or it is
+  /// given back. Returns at once; the service must outlive the connection.
+  static void open(Service& service, Connection connection);
 
   /// Finish what was started, then close or give back, as Service::drain has it; an idle
   /// connection goes at once.
@@ -115,8 +116,9 @@ class Session final : private Timer {
 
   struct Opening {
     Service& service;
-    LiveConnection connection;
+    Connection connection;
     std::unique_ptr<ReceiveBuffer> partial;
+    ClientAddress client;
   };
   explicit Session(Opening opening) noexcept;
   ~Session();
@@ -134,6 +136,7 @@ class Session final : private Timer {
   Next wait_for_calls();
   Next wait_for_memory();
   void keep_rest(ReceiveBuffer& input);
+  ClientAddress& client();
 
   void judge(ReceiveBuffer& input, std::string& out, bool complete);
   bool goes_on(std::span<const char> line_part, const ReceiveBuffer& input) const;
@@ -188,7 +191,7 @@ class Session final : private Timer {
   Stream stream_;
   std::unique_ptr<ReceiveBuffer> partial_;  ///< bytes that are not yet used, if any
   std::unique_ptr<Calls> calls_;
-  std::unique_ptr<std::string> peer_;  ///< its address as text, once a method asked
+  ClientAddress client_;
   std::unique_ptr<ByteQueue> unsent_;  ///< bytes that the client does not take, if any
   TimePoint due_ = kNever;  ///< when a partial frame must be whole, or a lingering client gone
   Framing framing_;         ///< unknown until the start of the connection was judged

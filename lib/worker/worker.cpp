@@ -96,7 +96,7 @@ Worker::Worker(Reactor& reactor, const SignalMask& signals, const MakeMethods& m
   if (options_.credits == 0) options_.credits = default_credits(options_.limits.concurrency);
   service_.requests_left = limits_requests() ? &requests_left_ : nullptr;
   service_.on_most_requests = [this] { ask_to_leave(); };
-  service_.on_returned = [this](LiveConnection connection) { give_back(std::move(connection)); };
+  service_.on_returned = [this](Connection connection) { give_back(std::move(connection)); };
   service_.on_closed = [this](std::uint64_t id) { ended(id); };
   service_.on_failed = [this](std::string_view line) { report_lost_(line); };
   start_lanes(make_methods);
@@ -116,7 +116,7 @@ void Worker::start_lanes(const MakeMethods& make_methods) {
   for (std::size_t i = 1; i < options_.threads; ++i) {
     Lane::Owner owner;
     owner.closed = [this](std::uint64_t id) { ended(id); };
-    owner.returned = [this](LiveConnection connection) { give_back(std::move(connection)); };
+    owner.returned = [this](Connection connection) { give_back(std::move(connection)); };
     owner.had_most_requests = [this] { ask_to_leave(); };
     owner.failed = [this](const std::string& line) { report_lost_(line); };
     owner.reload_failed = [this](const std::string& problem) { report_(Severity::error, problem); };
@@ -126,7 +126,7 @@ void Worker::start_lanes(const MakeMethods& make_methods) {
 }
 
 /// On the thread that has the fewest connections.
-void Worker::serve(LiveConnection connection) {
+void Worker::serve(Connection connection) {
   Lane* best = nullptr;
   for (Lane& lane : lanes_) {
     if (lane.held() < (best == nullptr ? service_.open : best->held())) best = &lane;
@@ -163,8 +163,8 @@ void Worker::when_threads_answer(const std::function<void()>& then) {
   }
 }
 
-void Worker::give_back(LiveConnection connection) {
-  if (link_) link_->give_back(Work::from(std::move(connection)));
+void Worker::give_back(Connection connection) {
+  if (link_) link_->give_back(std::move(connection));
   changed_.set();
 }
 
@@ -319,13 +319,12 @@ void Worker::require_full_channel() const {
       "without it a worker can't ask to be replaced");
 }
 
-void Worker::connection_passed(Work work) {
-  LiveConnection connection;
+void Worker::connection_passed(Connection connection) {
   try {
-    connection = work.to_connection(options_.limits.max_unused());
+    connection.load_spilled(options_.limits.max_unused());
   } catch (const std::exception& error) {
     report_lost_(error.what());
-    return ended(work.id);
+    return ended(connection.id);
   }
   serve(std::move(connection));
 }
@@ -366,11 +365,9 @@ void Worker::queue_passed(Fd masters, Fd ours) {
                       }});
 }
 
-void Worker::accepted(Fd connection, const SocketAddress&) {
-  LiveConnection live;
-  live.socket = std::move(connection);
-  if (link_) link_->started(live.id = channel::kOwnId | ++last_own_id_);
-  serve(std::move(live));
+void Worker::accepted(Connection connection) {
+  if (link_) link_->started(connection.id = channel::kOwnId | ++last_own_id_);
+  serve(std::move(connection));
 }
 
 void Worker::leaves_to_others() {

@@ -75,10 +75,10 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   Task<void> watch_signals();
   void reload();
   void start_lanes(const MakeMethods& make_methods);
-  void serve(LiveConnection connection);
+  void serve(Connection connection);
   bool run_elsewhere(Call& call, const std::function<void(Result)>& done);
   std::size_t held() const;
-  void give_back(LiveConnection connection);
+  void give_back(Connection connection);
   void ended(std::uint64_t id);
   bool limits_requests() const { return options_.max_requests != WorkerOptions().max_requests; }
   void drain_services(bool give_back);
@@ -101,7 +101,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   static Task<void> copy(std::shared_ptr<Relay> relay, Stream& from, Stream& to);
   Task<void> relay_output(std::shared_ptr<Relay> relay);
 
-  void connection_passed(Work work) override;
+  void connection_passed(Connection connection) override;
   void listeners_passed(std::vector<Fd> listeners) override;
   void listeners_missed() override;
   void accept_asked() override;
@@ -117,7 +117,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   std::uint64_t requests() const override;
   void when_threads_answer(const std::function<void()>& then) override;
   bool has_room() const override { return held() < options_.credits; }
-  void accepted(Fd connection, const SocketAddress&) override;
+  void accepted(Connection connection) override;
   void leaves_to_others() override;
 
   Reactor& reactor_;

@@ -30,14 +30,14 @@ struct Fixture {
   Lane::Owner owner() {
     Lane::Owner told;
     told.closed = [this](std::uint64_t id) { closed.push_back(id); };
-    told.returned = [this](LiveConnection connection) { returned.push_back(connection.id); };
+    told.returned = [this](Connection connection) { returned.push_back(connection.id); };
     return told;
   }
 
   /// The client's end.
   Fd open(std::uint64_t id) {
     auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
-    LiveConnection connection;
+    Connection connection;
     connection.socket = std::move(ours);
     connection.id = id;
     lane.open(std::move(connection));
