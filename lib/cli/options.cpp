@@ -13,7 +13,8 @@
 #include "os/error.hpp"
 #include "os/parse_number.hpp"
 #include "os/utf8.hpp"
-#include "wire/frame.hpp"
+#include "wire/framing.hpp"
+#include "wire/limits.hpp"
 
 namespace handoff {
 

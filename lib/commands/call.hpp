@@ -20,6 +20,7 @@
 #include "commands/render.hpp"
 #include "os/address.hpp"
 #include "rpc/client.hpp"
+#include "wire/limits.hpp"
 
 namespace handoff {
 

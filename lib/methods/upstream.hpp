@@ -13,7 +13,7 @@
 #include "async/task.hpp"
 #include "os/address.hpp"
 #include "rpc/method_table.hpp"
-#include "wire/frame.hpp"
+#include "wire/limits.hpp"
 
 namespace handoff {
 

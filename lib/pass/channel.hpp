@@ -9,7 +9,8 @@
 #include <vector>
 
 #include "os/address.hpp"
-#include "wire/frame.hpp"
+#include "wire/framing.hpp"
+#include "wire/limits.hpp"
 #include "wire/message.hpp"
 
 /// The messages between master and worker, as handoff-wire(7) specifies them: encode and decode,

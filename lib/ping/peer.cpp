@@ -10,7 +10,7 @@
 #include "async/connect.hpp"
 #include "os/error.hpp"
 #include "os/socket.hpp"
-#include "wire/frame.hpp"
+#include "wire/limits.hpp"
 
 namespace handoff {
 namespace {

@@ -14,7 +14,7 @@
 #include "os/address.hpp"
 #include "os/signals.hpp"
 #include "ping/statistics.hpp"
-#include "wire/frame.hpp"
+#include "wire/limits.hpp"
 
 namespace handoff {
 

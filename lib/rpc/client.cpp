@@ -8,6 +8,8 @@
 
 #include "os/error.hpp"
 #include "os/socket.hpp"
+#include "wire/frame_decoder.hpp"
+#include "wire/frame_writer.hpp"
 
 namespace handoff {
 namespace {

@@ -13,9 +13,9 @@
 #include "async/stream.hpp"
 #include "async/task.hpp"
 #include "wire/byte_queue.hpp"
-#include "wire/codec.hpp"
-#include "wire/frame.hpp"
+#include "wire/limits.hpp"
 #include "wire/message.hpp"
+#include "wire/receive_buffer.hpp"
 
 namespace handoff {
 

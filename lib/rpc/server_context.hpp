@@ -17,9 +17,10 @@
 #include "os/fd.hpp"
 #include "rpc/memory_budget.hpp"
 #include "rpc/method_table.hpp"
-#include "wire/codec.hpp"
-#include "wire/frame.hpp"
+#include "wire/framing.hpp"
+#include "wire/limits.hpp"
 #include "wire/message.hpp"
+#include "wire/receive_buffer.hpp"
 
 namespace handoff {
 

@@ -8,6 +8,8 @@
 
 #include "os/socket.hpp"
 #include "rpc/dispatch.hpp"
+#include "wire/frame_decoder.hpp"
+#include "wire/frame_writer.hpp"
 #include "wire/start.hpp"
 
 namespace handoff {

@@ -10,6 +10,7 @@
 #include "pass/channel.hpp"
 #include "rpc/custody.hpp"
 #include "rpc/server_context.hpp"
+#include "wire/framing.hpp"
 
 namespace handoff {
 

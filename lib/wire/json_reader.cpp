@@ -6,9 +6,9 @@
 #include <cstring>
 #include <new>
 
-#include "wire/codec.hpp"
-#include "wire/frame.hpp"
 #include "wire/json_scalar.hpp"
+#include "wire/limits.hpp"
+#include "wire/receive_buffer.hpp"
 
 namespace handoff {
 namespace {

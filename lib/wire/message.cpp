@@ -13,10 +13,10 @@
 #include <utility>
 #include <vector>
 
-#include "wire/codec.hpp"
-#include "wire/frame.hpp"
 #include "wire/json_position.hpp"
 #include "wire/json_reader.hpp"
+#include "wire/limits.hpp"
+#include "wire/receive_buffer.hpp"
 
 namespace handoff {
 namespace {

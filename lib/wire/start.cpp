@@ -4,7 +4,8 @@
 #include <algorithm>
 #include <string_view>
 
-#include "wire/codec.hpp"
+#include "wire/frame_writer.hpp"
+#include "wire/framing.hpp"
 #include "wire/message.hpp"
 
 namespace handoff {

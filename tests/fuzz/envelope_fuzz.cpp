@@ -8,7 +8,7 @@
 
 #include "fuzz/judge.hpp"
 #include "fuzz/support.hpp"
-#include "wire/frame.hpp"
+#include "wire/limits.hpp"
 #include "wire/message.hpp"
 
 /// Bodies are judged as another parser judges them, whatever stands behind them, and what was

@@ -6,8 +6,10 @@
 #include <vector>
 
 #include "fuzz/support.hpp"
-#include "wire/codec.hpp"
-#include "wire/frame.hpp"
+#include "wire/frame_decoder.hpp"
+#include "wire/frame_writer.hpp"
+#include "wire/framing.hpp"
+#include "wire/limits.hpp"
 
 /// A stream of frames means the same however it arrives, and is written as it was read.
 namespace handoff::fuzz {

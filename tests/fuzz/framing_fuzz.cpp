@@ -10,9 +10,12 @@
 
 #include "fuzz/judge.hpp"
 #include "fuzz/support.hpp"
-#include "wire/codec.hpp"
-#include "wire/frame.hpp"
+#include "wire/frame_decoder.hpp"
+#include "wire/frame_writer.hpp"
+#include "wire/framing.hpp"
+#include "wire/limits.hpp"
 #include "wire/message.hpp"
+#include "wire/receive_buffer.hpp"
 #include "wire/start.hpp"
 
 /// A whole connection as rpc/session.cpp reads it: what the client sent, in frames or in lines and

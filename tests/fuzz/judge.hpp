@@ -12,9 +12,9 @@
 #include <vector>
 
 #include "fuzz/support.hpp"
-#include "wire/codec.hpp"
-#include "wire/frame.hpp"
+#include "wire/limits.hpp"
 #include "wire/message.hpp"
+#include "wire/receive_buffer.hpp"
 
 /// A second opinion on bodies: what handoff-wire(7) and JSON-RPC 2.0 say of a document that
 /// another parser has read.

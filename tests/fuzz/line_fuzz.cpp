@@ -7,8 +7,10 @@
 #include <vector>
 
 #include "fuzz/support.hpp"
-#include "wire/codec.hpp"
-#include "wire/frame.hpp"
+#include "wire/frame_decoder.hpp"
+#include "wire/frame_writer.hpp"
+#include "wire/framing.hpp"
+#include "wire/limits.hpp"
 #include "wire/start.hpp"
 
 /// A stream of lines means the same however it arrives, and is told from frames, and from what no

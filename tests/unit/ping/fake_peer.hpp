@@ -17,8 +17,11 @@
 #include "os/listener.hpp"
 #include "ping/pinger.hpp"
 #include "unit/support.hpp"
-#include "wire/codec.hpp"
+#include "wire/frame_decoder.hpp"
+#include "wire/frame_writer.hpp"
+#include "wire/limits.hpp"
 #include "wire/message.hpp"
+#include "wire/receive_buffer.hpp"
 
 namespace handoff::test {
 

@@ -13,6 +13,7 @@
 #include "os/socket.hpp"
 #include "unit/ping/fake_peer.hpp"
 #include "unit/support.hpp"
+#include "wire/receive_buffer.hpp"
 
 namespace handoff {
 

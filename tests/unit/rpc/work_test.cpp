@@ -11,6 +11,7 @@
 #include "os/memory.hpp"
 #include "os/socket.hpp"
 #include "unit/support.hpp"
+#include "wire/framing.hpp"
 #include "wire/message.hpp"
 
 namespace handoff {

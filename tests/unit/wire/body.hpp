@@ -7,8 +7,8 @@
 #include <string_view>
 #include <variant>
 
-#include "wire/codec.hpp"
 #include "wire/message.hpp"
+#include "wire/receive_buffer.hpp"
 
 namespace handoff::test {
 

@@ -7,8 +7,8 @@
 #include <string>
 #include <string_view>
 
-#include "wire/codec.hpp"
-#include "wire/frame.hpp"
+#include "wire/limits.hpp"
+#include "wire/receive_buffer.hpp"
 
 namespace handoff {
 namespace {

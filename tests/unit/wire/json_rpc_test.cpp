@@ -13,7 +13,7 @@
 
 #include "unit/support.hpp"
 #include "unit/wire/body.hpp"
-#include "wire/frame.hpp"
+#include "wire/limits.hpp"
 #include "wire/message.hpp"
 
 namespace handoff {

@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "unit/wire/body.hpp"
-#include "wire/frame.hpp"
+#include "wire/limits.hpp"
 #include "wire/message.hpp"
 
 namespace handoff {

@@ -10,8 +10,9 @@
 #include <string>
 #include <string_view>
 
-#include "wire/codec.hpp"
-#include "wire/frame.hpp"
+#include "wire/frame_decoder.hpp"
+#include "wire/framing.hpp"
+#include "wire/limits.hpp"
 #include "wire/message.hpp"
 
 namespace handoff {

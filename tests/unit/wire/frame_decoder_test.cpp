@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT
+#include "wire/frame_decoder.hpp"
+
 #include <doctest/doctest.h>
 
 #include <cstdint>
-#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "wire/codec.hpp"
-#include "wire/frame.hpp"
+#include "wire/frame_writer.hpp"
+#include "wire/limits.hpp"
+#include "wire/receive_buffer.hpp"
 
 namespace handoff {
 namespace {
@@ -20,6 +22,12 @@ constexpr std::uint32_t kLimit = frame::kDefaultMaxBody;
 
 std::span<const char> bytes_of(std::string_view text) {
   return {text.data(), text.size()};
+}
+
+std::string framed(std::string_view body) {
+  std::string out;
+  append_frame(out, body);
+  return out;
 }
 
 DecodedFrame decode(std::string_view text, std::uint32_t max_body = kLimit) {
@@ -39,20 +47,61 @@ std::vector<std::string> lines_of(std::string_view text) {
   return lines;
 }
 
-std::string line_of(std::string_view body) {
-  std::string out;
-  FrameWriter writer(out, Framing::lines);
-  out.append(body);
-  writer.finish();
-  return out;
+// Frames with a length.
+
+TEST_CASE("a header is read as unsigned bytes, least first") {
+  const auto frame = decode_frame(bytes_of("\x80\x01\x02\x03"), 0xFFFFFFFF);
+  CHECK(frame.outcome == Outcome::partial);
+  CHECK(frame.size == 0x03020180 + 4);
 }
 
-std::string four(unsigned first, unsigned second, unsigned third, unsigned fourth) {
-  return {static_cast<char>(first), static_cast<char>(second), static_cast<char>(third),
-          static_cast<char>(fourth)};
+TEST_CASE("a zero-length body is a frame") {
+  const auto frame = decode_frame(bytes_of(std::string_view("\0\0\0\0more", 8)), kLimit);
+  CHECK(frame.outcome == Outcome::complete);
+  CHECK(frame.body.empty());
+  CHECK(frame.size == 4);
 }
 
-// Reading lines.
+TEST_CASE("a frame that arrives a byte at a time is partial until its last") {
+  const std::string bytes = framed("hello");
+  for (std::size_t size = 0; size < bytes.size(); ++size) {
+    const auto frame = decode_frame(bytes_of(bytes).first(size), kLimit);
+    CHECK(frame.outcome == Outcome::partial);
+    CHECK(frame.size == (size < 4 ? 0 : bytes.size()));
+  }
+  const auto frame = decode_frame(bytes_of(bytes), kLimit);
+  CHECK(frame.outcome == Outcome::complete);
+  CHECK(frame.body == "hello");
+  CHECK(frame.body.data() == bytes.data() + 4);
+}
+
+TEST_CASE("a thousand frames in one buffer are read one after the other") {
+  std::string bytes;
+  for (int i = 0; i < 1000; ++i) append_frame(bytes, std::to_string(i));
+  ReceiveBuffer buffer(16);
+  buffer.append(bytes);
+  for (int i = 0; i < 1000; ++i) {
+    const auto frame = decode_frame(buffer.bytes(), kLimit);
+    REQUIRE(frame.outcome == Outcome::complete);
+    REQUIRE(frame.body == std::to_string(i));
+    buffer.consume(frame.size);
+  }
+  CHECK(buffer.empty());
+  CHECK(decode_frame(buffer.bytes(), kLimit).outcome == Outcome::partial);
+}
+
+TEST_CASE("a length over the limit is told by the header alone") {
+  CHECK(decode_frame(bytes_of("\xFF\xFF\xFF\xFF"), kLimit).outcome == Outcome::oversized);
+  char header[4];
+  encode_header(header, kLimit + 1);
+  CHECK(decode_frame(header, kLimit).outcome == Outcome::oversized);
+  encode_header(header, kLimit);
+  CHECK(decode_frame(header, kLimit).outcome == Outcome::partial);
+  CHECK(decode_frame(bytes_of(framed("x")), 0).outcome == Outcome::oversized);
+  CHECK(decode_frame(bytes_of(framed("")), 0).outcome == Outcome::complete);
+}
+
+// Lines.
 
 TEST_CASE("a line ends with its newline, which is no part of the body") {
   const std::string text = "{}\nmore";
@@ -123,64 +172,6 @@ TEST_CASE("the limit is the body's: a carriage return at the end does not count"
   CHECK(decode(longest + "\rx", 100).outcome == Outcome::oversized);
   CHECK(decode(longest + "\r\r", 100).outcome == Outcome::oversized);
   CHECK(decode(longest + "x\r\n", 100).outcome == Outcome::oversized);
-}
-
-// Writing lines.
-
-TEST_CASE("a line is written behind what was there, with a newline behind it") {
-  std::string out = "before";
-  FrameWriter writer(out, Framing::lines);
-  out.append("{}");
-  CHECK(writer.body_size() == 2);
-  writer.finish();
-  CHECK(out == "before{}\n");
-}
-
-TEST_CASE("an unfinished line can be taken back, or begun again") {
-  std::string out = "before\n";
-  FrameWriter discarded(out, Framing::lines);
-  out.append("lost");
-  discarded.discard();
-  CHECK(out == "before\n");
-
-  FrameWriter restarted(out, Framing::lines);
-  out.append("too long");
-  restarted.restart();
-  CHECK(restarted.body_size() == 0);
-  out.append("short");
-  restarted.finish();
-  CHECK(out == "before\nshort\n");
-}
-
-TEST_CASE("an unfinished frame can be begun again too") {
-  std::string out = "before";
-  FrameWriter writer(out, Framing::length);
-  out.append("too long");
-  writer.restart();
-  CHECK(writer.body_size() == 0);
-  out.append("short");
-  writer.finish();
-  CHECK(out == "before" + four(5, 0, 0, 0) + "short");
-}
-
-TEST_CASE("the newlines of pretty-printed JSON go, its tokens and spaces stay") {
-  CHECK(line_of("{\n  \"a\": [\n    1,\n    \"\\n\"\n  ]\n}\n") ==
-        "{  \"a\": [    1,    \"\\n\"  ]}\n");
-  CHECK(line_of("\n\n1\n") == "1\n");
-}
-
-TEST_CASE("the newlines in front of a line are not its own") {
-  std::string out = "1\n\n2\n";
-  FrameWriter writer(out, Framing::lines);
-  out.append("[\n3\n]");
-  writer.finish();
-  CHECK(out == "1\n\n2\n[3]\n");
-}
-
-TEST_CASE("a frame with a length keeps its newlines") {
-  std::string out;
-  append_frame(out, "[\n1\n]");
-  CHECK(out == four(5, 0, 0, 0) + "[\n1\n]");
 }
 
 TEST_CASE("what is written as lines is read as lines") {
