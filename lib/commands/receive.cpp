@@ -19,7 +19,7 @@
 #include "pass/fd_passing.hpp"
 #include "pass/handover.hpp"
 #include "pass/sources.hpp"
-#include "wire/message.hpp"
+#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {

@@ -13,7 +13,7 @@
 #include "os/parse_number.hpp"
 #include "pass/fd_passing.hpp"
 #include "pass/handover.hpp"
-#include "wire/message.hpp"
+#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {

@@ -13,7 +13,7 @@
 #include "master/worker_channel.hpp"
 #include "pass/ring.hpp"
 #include "rpc/method_table.hpp"
-#include "wire/message.hpp"
+#include "wire/request.hpp"
 
 namespace handoff {
 

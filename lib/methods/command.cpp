@@ -11,6 +11,7 @@
 #include "async/stream.hpp"
 #include "os/error.hpp"
 #include "os/memory.hpp"
+#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {

@@ -11,6 +11,7 @@
 #include "async/stream.hpp"
 #include "methods/command.hpp"
 #include "wire/byte_queue.hpp"
+#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {

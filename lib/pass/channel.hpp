@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "os/address.hpp"
+#include "wire/dialect.hpp"
 #include "wire/framing.hpp"
 #include "wire/limits.hpp"
-#include "wire/message.hpp"
 
 /// The messages between master and worker, as handoff-wire(7) specifies them: encode and decode,
 /// no I/O. A message travels as one SOCK_SEQPACKET packet, the descriptors of its entries beside

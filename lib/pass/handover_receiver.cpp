@@ -12,7 +12,7 @@
 
 #include "os/socket.hpp"
 #include "pass/fd_passing.hpp"
-#include "wire/message.hpp"
+#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "wire/json_text.hpp"
+
 namespace handoff {
 namespace {
 

@@ -10,6 +10,7 @@
 #include "os/socket.hpp"
 #include "wire/frame_decoder.hpp"
 #include "wire/frame_writer.hpp"
+#include "wire/message_writer.hpp"
 
 namespace handoff {
 namespace {

@@ -13,9 +13,12 @@
 #include "async/stream.hpp"
 #include "async/task.hpp"
 #include "wire/byte_queue.hpp"
+#include "wire/dialect.hpp"
+#include "wire/errors.hpp"
 #include "wire/limits.hpp"
-#include "wire/message.hpp"
 #include "wire/receive_buffer.hpp"
+#include "wire/reply.hpp"
+#include "wire/request.hpp"
 
 namespace handoff {
 

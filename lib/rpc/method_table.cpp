@@ -7,6 +7,7 @@
 
 #include "os/error.hpp"
 #include "os/version.hpp"
+#include "wire/json_text.hpp"
 
 namespace handoff {
 

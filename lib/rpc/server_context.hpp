@@ -17,10 +17,11 @@
 #include "os/fd.hpp"
 #include "rpc/memory_budget.hpp"
 #include "rpc/method_table.hpp"
+#include "wire/dialect.hpp"
 #include "wire/framing.hpp"
 #include "wire/limits.hpp"
-#include "wire/message.hpp"
 #include "wire/receive_buffer.hpp"
+#include "wire/request.hpp"
 
 namespace handoff {
 

@@ -10,6 +10,7 @@
 #include "rpc/dispatch.hpp"
 #include "wire/frame_decoder.hpp"
 #include "wire/frame_writer.hpp"
+#include "wire/message_writer.hpp"
 #include "wire/start.hpp"
 
 namespace handoff {

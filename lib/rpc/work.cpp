@@ -10,7 +10,7 @@
 #include "os/error.hpp"
 #include "os/memory.hpp"
 #include "os/socket.hpp"
-#include "wire/message.hpp"
+#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {

@@ -12,7 +12,7 @@
 
 #include "os/error.hpp"
 #include "os/socket.hpp"
-#include "wire/message.hpp"
+#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {

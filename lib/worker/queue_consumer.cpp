@@ -8,7 +8,8 @@
 
 #include "os/memory.hpp"
 #include "rpc/dispatch.hpp"
-#include "wire/message.hpp"
+#include "wire/errors.hpp"
+#include "wire/request.hpp"
 
 namespace handoff {
 namespace {

@@ -8,8 +8,13 @@
 
 #include "fuzz/judge.hpp"
 #include "fuzz/support.hpp"
+#include "wire/dialect.hpp"
+#include "wire/errors.hpp"
+#include "wire/json_text.hpp"
 #include "wire/limits.hpp"
-#include "wire/message.hpp"
+#include "wire/message_writer.hpp"
+#include "wire/reply.hpp"
+#include "wire/request.hpp"
 
 /// Bodies are judged as another parser judges them, whatever stands behind them, and what was
 /// read is written again as it was.

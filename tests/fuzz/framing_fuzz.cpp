@@ -10,12 +10,16 @@
 
 #include "fuzz/judge.hpp"
 #include "fuzz/support.hpp"
+#include "wire/dialect.hpp"
+#include "wire/errors.hpp"
 #include "wire/frame_decoder.hpp"
 #include "wire/frame_writer.hpp"
 #include "wire/framing.hpp"
+#include "wire/json_text.hpp"
 #include "wire/limits.hpp"
-#include "wire/message.hpp"
+#include "wire/message_writer.hpp"
 #include "wire/receive_buffer.hpp"
+#include "wire/request.hpp"
 #include "wire/start.hpp"
 
 /// A whole connection as rpc/session.cpp reads it: what the client sent, in frames or in lines and

@@ -7,7 +7,12 @@
 
 #include "fuzz/judge.hpp"
 #include "fuzz/support.hpp"
-#include "wire/message.hpp"
+#include "wire/dialect.hpp"
+#include "wire/errors.hpp"
+#include "wire/json_text.hpp"
+#include "wire/message_writer.hpp"
+#include "wire/reply.hpp"
+#include "wire/request.hpp"
 
 /// Batches and notifications: each request is judged as another judges it, and each that waits
 /// for a reply gets one that can be read, under its id.

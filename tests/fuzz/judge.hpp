@@ -12,9 +12,12 @@
 #include <vector>
 
 #include "fuzz/support.hpp"
+#include "wire/dialect.hpp"
+#include "wire/errors.hpp"
+#include "wire/json_text.hpp"
 #include "wire/limits.hpp"
-#include "wire/message.hpp"
 #include "wire/receive_buffer.hpp"
+#include "wire/request.hpp"
 
 /// A second opinion on bodies: what handoff-wire(7) and JSON-RPC 2.0 say of a document that
 /// another parser has read.

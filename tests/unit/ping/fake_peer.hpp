@@ -17,11 +17,13 @@
 #include "os/listener.hpp"
 #include "ping/pinger.hpp"
 #include "unit/support.hpp"
+#include "wire/dialect.hpp"
 #include "wire/frame_decoder.hpp"
 #include "wire/frame_writer.hpp"
 #include "wire/limits.hpp"
-#include "wire/message.hpp"
+#include "wire/message_writer.hpp"
 #include "wire/receive_buffer.hpp"
+#include "wire/request.hpp"
 
 namespace handoff::test {
 

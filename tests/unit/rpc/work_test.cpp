@@ -11,8 +11,9 @@
 #include "os/memory.hpp"
 #include "os/socket.hpp"
 #include "unit/support.hpp"
+#include "wire/dialect.hpp"
+#include "wire/errors.hpp"
 #include "wire/framing.hpp"
-#include "wire/message.hpp"
 
 namespace handoff {
 namespace {

@@ -7,8 +7,10 @@
 #include <string_view>
 #include <variant>
 
-#include "wire/message.hpp"
+#include "wire/dialect.hpp"
 #include "wire/receive_buffer.hpp"
+#include "wire/reply.hpp"
+#include "wire/request.hpp"
 
 namespace handoff::test {
 

@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "unit/wire/body.hpp"
-#include "wire/message.hpp"
+#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {

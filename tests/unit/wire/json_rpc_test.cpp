@@ -13,8 +13,13 @@
 
 #include "unit/support.hpp"
 #include "unit/wire/body.hpp"
+#include "wire/dialect.hpp"
+#include "wire/errors.hpp"
+#include "wire/json_text.hpp"
 #include "wire/limits.hpp"
-#include "wire/message.hpp"
+#include "wire/message_writer.hpp"
+#include "wire/reply.hpp"
+#include "wire/request.hpp"
 
 namespace handoff {
 namespace {

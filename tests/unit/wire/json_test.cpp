@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "wire/message.hpp"
+#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {

@@ -6,8 +6,10 @@
 #include <string_view>
 
 #include "unit/wire/body.hpp"
+#include "wire/errors.hpp"
+#include "wire/json_text.hpp"
 #include "wire/limits.hpp"
-#include "wire/message.hpp"
+#include "wire/request.hpp"
 
 namespace handoff {
 namespace {

@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include "wire/message.hpp"
+#include "wire/dialect.hpp"
+#include "wire/errors.hpp"
+#include "wire/json_text.hpp"
+#include "wire/message_writer.hpp"
+#include "wire/reply.hpp"
+#include "wire/request.hpp"
 
 #include <doctest/doctest.h>
 

@@ -13,7 +13,6 @@
 #include "wire/frame_decoder.hpp"
 #include "wire/framing.hpp"
 #include "wire/limits.hpp"
-#include "wire/message.hpp"
 
 namespace handoff {
 

@@ -1,27 +1,21 @@
 // SPDX-License-Identifier: MIT
-#include "wire/message.hpp"
+#include "wire/request.hpp"
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
-#include <simdjson.h>
 
-#include <algorithm>
-#include <array>
-#include <charconv>
-#include <cstring>
 #include <deque>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "wire/envelope.hpp"
 #include "wire/json_position.hpp"
 #include "wire/json_reader.hpp"
+#include "wire/json_text.hpp"
 #include "wire/limits.hpp"
-#include "wire/receive_buffer.hpp"
 
 namespace handoff {
 namespace {
-
-using namespace std::string_view_literals;
 
 bool is_string(std::string_view json) {
   return json.starts_with('"');
@@ -35,67 +29,7 @@ bool is_id(std::string_view json) {
   return is_string(json) || is_number(json);
 }
 
-/// The fields of requests and replies, of both dialects.
-enum Name : std::size_t { kIn, kParams, kId, kOut, kResult, kJsonRpc, kMethod, kError, kNames };
-
-/// Whether it is `name`, when it is as long.
-template <std::size_t size>
-bool is_name(std::string_view text, const char (&name)[size]) {
-  return std::memcmp(text.data(), name, size - 1) == 0;
-}
-
-/// kNames for any other.
-Name name_of(std::string_view text) {
-  switch (text.size()) {
-    case 2: return is_name(text, "in") ? kIn : is_name(text, "id") ? kId : kNames;
-    case 3: return is_name(text, "out") ? kOut : kNames;
-    case 5: return is_name(text, "error") ? kError : kNames;
-    case 6:
-      if (is_name(text, "params")) return kParams;
-      return is_name(text, "result") ? kResult : is_name(text, "method") ? kMethod : kNames;
-    case 7: return is_name(text, "jsonrpc") ? kJsonRpc : kNames;
-    default: return kNames;
-  }
-}
-
-/// The JSON texts of the fields, and which came once or more often.
-struct Envelope {
-  bool is_object = false;
-  unsigned seen = 0;
-  unsigned repeated = 0;
-  std::array<std::string_view, kNames + 1> json;  ///< of those seen; the last is of other names
-
-  static constexpr unsigned bit(Name name) { return 1U << name; }
-  /// To be used again; the texts need not be touched for that.
-  void clear() {
-    is_object = false;
-    seen = repeated = 0;
-  }
-  std::string_view operator[](Name name) const {
-    return has(name) ? json[name] : std::string_view();
-  }
-  bool has(Name name) const { return (seen & bit(name)) != 0; }
-  template <typename... Names>
-  bool repeats(Names... names) const {
-    return (repeated & (bit(names) | ...)) != 0;
-  }
-  std::string_view& add(Name name) {
-    repeated |= seen & bit(name);
-    seen |= bit(name);
-    return json[name];
-  }
-};
-
 static_assert(frame::kMaxBatch == 1024);  // a message says so
-
-/// `depth` arrays and objects stand around it.
-JsonProblem read_envelope(JsonReader& reader, int depth, Envelope& envelope) {
-  envelope.is_object = true;
-  std::string copy;
-  return reader.read_object(depth, [&](std::string_view quoted) -> std::string_view& {
-    return envelope.add(name_of(reader.unescape(quoted, copy)));
-  });
-}
 
 /// The whole of `text`, which is no object or need not be looked into.
 JsonProblem validate(JsonReader& reader, std::string_view text, int depth) {
@@ -105,23 +39,6 @@ JsonProblem validate(JsonReader& reader, std::string_view text, int depth) {
     return problem;
   }
   return reader.read_end();
-}
-
-/// With one look at how much room there is.
-template <typename... Parts>
-void append_all(std::string& out, Parts... parts) {
-  const std::size_t start = out.size();
-  out.resize(start + (parts.size() + ...));
-  char* at = out.data() + start;
-  ((at = std::copy(parts.begin(), parts.end(), at)), ...);
-}
-
-/// With the readable bytes behind it that the reader wants.
-std::string padded(std::string_view text) {
-  std::string copy;
-  copy.reserve(text.size() + ReceiveBuffer::kPadding);
-  copy.append(text).append(ReceiveBuffer::kPadding, ' ');
-  return copy;
 }
 
 }  // namespace
@@ -295,98 +212,6 @@ Reply MessageParser::parse_reply(std::string_view body) {
     throw ProtocolError("reply: not an object with one 'out' and one 'result'");
   }
   return {parser_->unescape(envelope[kOut]), envelope[kResult], id, body};
-}
-
-std::optional<std::string> json_problem(std::string_view text) {
-  thread_local JsonReader reader;
-  const std::string copy = padded(text);
-  const JsonProblem problem = validate(reader, std::string_view(copy).substr(0, text.size()), 1);
-  if (problem == JsonProblem::none) return std::nullopt;
-  return explain(reader, problem);
-}
-
-ErrorResult parse_error_result(std::string_view result) {
-  thread_local JsonReader reader;
-  const std::string copy = padded(result);
-  std::string_view code;
-  std::string_view message;
-  std::string_view data;
-  std::string_view ignored;
-  ErrorResult error;
-  if (reader.open(std::string_view(copy).substr(0, result.size())) != JsonProblem::none) {
-    return error;
-  }
-  std::string unescaped;
-  const auto field_of = [&](std::string_view quoted) -> std::string_view& {
-    const std::string_view name = reader.unescape(quoted, unescaped);
-    return name == "code" ? code : name == "message" ? message : name == "data" ? data : ignored;
-  };
-  if (reader.read_object(1, field_of) != JsonProblem::none) return error;
-  std::from_chars(code.data(), code.data() + code.size(), error.code);
-  if (message.starts_with('"')) error.message = reader.unescape(message, unescaped);
-  error.data = data;
-  return error;
-}
-
-bool is_structured(std::string_view json) {
-  return json.starts_with('{') || json.starts_with('[');
-}
-
-void append_request(std::string& out, Dialect dialect, std::string_view method,
-                    std::string_view params, std::string_view id) {
-  if (dialect == Dialect::article) {
-    out.append(R"({"in":)").append(quote_json(method)).append(R"(,"params":)").append(params);
-  } else {
-    out.append(R"({"jsonrpc":"2.0","method":)").append(quote_json(method));
-    if (params != "null") out.append(R"(,"params":)").append(params);
-  }
-  if (!id.empty()) out.append(R"(,"id":)").append(id);
-  out.push_back('}');
-}
-
-void append_reply(std::string& out, Dialect dialect, std::string_view quoted_name,
-                  std::string_view result, std::string_view id) {
-  if (dialect == Dialect::json_rpc) {
-    return append_all(out, R"({"jsonrpc":"2.0","result":)"sv, result, R"(,"id":)"sv,
-                      id.empty() ? "null"sv : id, "}"sv);
-  }
-  append_all(out, R"({"out":)"sv, quoted_name, R"(,"result":)"sv, result,
-             id.empty() ? ""sv : R"(,"id":)"sv, id, "}"sv);
-}
-
-void append_error(std::string& out, Dialect dialect, ErrorCode code, std::string_view message,
-                  std::string_view data, std::string_view id) {
-  std::string error =
-      fmt::format(R"({{"code":{},"message":{})", static_cast<int>(code), quote_json(message));
-  if (!data.empty()) error.append(R"(,"data":)").append(data);
-  error.push_back('}');
-  if (dialect == Dialect::article) return append_reply(out, dialect, R"("error")", error, id);
-  out.append(R"({"jsonrpc":"2.0","error":)").append(error);
-  out.append(R"(,"id":)").append(id.empty() ? "null" : id).push_back('}');
-}
-
-std::string quote_json(std::string_view text) {
-  const bool is_plain = std::all_of(text.begin(), text.end(), [](char byte) {
-    return byte >= ' ' && byte <= '~' && byte != '"' && byte != '\\';
-  });
-  if (is_plain) return std::string("\"").append(text).append("\"");
-  using nlohmann::json;
-  return json(std::string(text)).dump(-1, ' ', false, json::error_handler_t::replace);
-}
-
-std::string minify_json(std::string_view json) {
-  std::string line(json.size(), '\0');
-  std::size_t size = 0;
-  if (simdjson::minify(json.data(), json.size(), line.data(), size) != simdjson::SUCCESS) {
-    return std::string(json);
-  }
-  line.resize(size);
-  return line;
-}
-
-std::optional<std::string> json_string(std::string_view json) {
-  if (!json.starts_with('"')) return std::nullopt;
-  return nlohmann::json::parse(json).get<std::string>();
 }
 
 }  // namespace handoff
