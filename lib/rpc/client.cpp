@@ -107,7 +107,7 @@ std::optional<Reply> Client::try_receive() {
     case DecodedFrame::Outcome::complete: used_ = frame.size; break;
   }
   try {
-    return parser_.parse_reply(frame.body);
+    return parser_.parse(frame.body);
   } catch (const ProtocolError& error) {
     throw ProtocolError(fmt::format("call, on {}: {}", name_, error.what()));
   }

@@ -18,7 +18,6 @@
 #include "wire/limits.hpp"
 #include "wire/receive_buffer.hpp"
 #include "wire/reply.hpp"
-#include "wire/request.hpp"
 
 namespace handoff {
 
@@ -92,7 +91,7 @@ class Client {
   std::optional<ExecChild> child_;
   std::string name_;
   std::uint32_t max_frame_;
-  MessageParser parser_;
+  ReplyParser parser_;
   ReceiveBuffer input_;
   std::size_t used_ = 0;  ///< of input_, by the reply that was given last
   ByteQueue unsent_;

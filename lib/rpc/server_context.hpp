@@ -80,7 +80,7 @@ struct Service final : private Poller {
   std::shared_ptr<const Handlers> handlers;
   SessionLimits limits;
   Semaphore running;
-  MessageParser parser;
+  RequestParser parser;
   ReceiveBuffer input{kInputSize};
   std::string output;
   std::string body;

@@ -373,7 +373,7 @@ Session::Next Session::linger() {
 }
 
 void Session::answer(std::string_view body, std::string& out) {
-  const ParsedBody parsed = service_.parser.parse_body(body, dialect_);
+  const ParsedBody parsed = service_.parser.parse(body, dialect_);
   service_.count_requests(parsed.requests.size());
   if (parsed.is_batch) return answer_batch(parsed.requests, out);
   answer_request(parsed.requests.front(), out);
@@ -383,7 +383,7 @@ void Session::answer(std::string_view body, std::string& out) {
 /// A batch gets one answer, as it does when its replies are too long.
 void Session::answer_busy(std::string_view body, std::string& out) {
   constexpr std::string_view kBusy = "busy: the server holds as much as it may (--max-memory)";
-  const ParsedBody parsed = service_.parser.parse_body(body, dialect_);
+  const ParsedBody parsed = service_.parser.parse(body, dialect_);
   service_.count_requests(parsed.requests.size());
   if (parsed.is_batch) return refuse({ErrorCode::busy, kBusy, {}, Dialect::json_rpc}, out);
   const ParsedRequest& first = parsed.requests.front();

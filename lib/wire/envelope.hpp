@@ -9,39 +9,40 @@
 
 namespace handoff {
 
-/// The fields of requests and replies, of both dialects.
-enum Name : std::size_t { kIn, kParams, kId, kOut, kResult, kJsonRpc, kMethod, kError, kNames };
-
-/// The JSON texts of the fields, and which came once or more often.
+/// The fields of a message: their JSON texts, and which came once or more often. The texts point
+/// into the message.
 struct Envelope {
-  bool is_object = false;
+  /// The names in requests and replies of both dialects; `other` stands for any other name.
+  enum Field : std::size_t { in, params, id, out, result, json_rpc, method, error, other };
+
+  bool is_object = false;  ///< The message is an object; else no field is there.
   unsigned seen = 0;
   unsigned repeated = 0;
-  std::array<std::string_view, kNames + 1> json;  ///< of those seen; the last is of other names
+  std::array<std::string_view, other + 1> json;  ///< of those seen
 
-  static constexpr unsigned bit(Name name) { return 1U << name; }
+  static constexpr unsigned bit(Field field) { return 1U << field; }
   /// To be used again; the texts need not be touched for that.
   void clear() {
     is_object = false;
     seen = repeated = 0;
   }
-  std::string_view operator[](Name name) const {
-    return has(name) ? json[name] : std::string_view();
+  std::string_view operator[](Field field) const {
+    return has(field) ? json[field] : std::string_view();
   }
-  bool has(Name name) const { return (seen & bit(name)) != 0; }
-  template <typename... Names>
-  bool repeats(Names... names) const {
-    return (repeated & (bit(names) | ...)) != 0;
+  bool has(Field field) const { return (seen & bit(field)) != 0; }
+  template <typename... Fields>
+  bool repeats(Fields... fields) const {
+    return (repeated & (bit(fields) | ...)) != 0;
   }
-  std::string_view& add(Name name) {
-    repeated |= seen & bit(name);
-    seen |= bit(name);
-    return json[name];
+  std::string_view& add(Field field) {
+    repeated |= seen & bit(field);
+    seen |= bit(field);
+    return json[field];
   }
 };
 
-/// Reads an object around which stand `depth` arrays and objects, when peek() says that one is
-/// next.
+/// Reads the next value of `reader`, around which stand `depth` arrays and objects, to its end:
+/// the fields of an object, which replace those in `envelope`; any other value is only validated.
 JsonProblem read_envelope(JsonReader& reader, int depth, Envelope& envelope);
 
 }  // namespace handoff

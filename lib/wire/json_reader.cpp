@@ -95,6 +95,13 @@ JsonProblem JsonReader::open(std::string_view text) {
   return JsonProblem::none;
 }
 
+JsonProblem JsonReader::read_whole(std::string_view text, int depth) {
+  std::string_view json;
+  JsonProblem problem = open(text);
+  if (problem == JsonProblem::none) problem = read_value(depth, json);
+  return problem == JsonProblem::none ? read_end() : problem;
+}
+
 JsonProblem JsonReader::read_any_value(int depth, std::string_view& json) {
   const std::uint32_t* first = next_;
   const JsonProblem problem = skip_value(depth);

@@ -12,32 +12,11 @@
 #include "wire/receive_buffer.hpp"
 
 namespace handoff {
-namespace {
-
-/// The whole of `text`, which is no object or need not be looked into.
-JsonProblem validate(JsonReader& reader, std::string_view text, int depth) {
-  std::string_view json;
-  if (const auto problem = reader.open(text); problem != JsonProblem::none) return problem;
-  if (const auto problem = reader.read_value(depth, json); problem != JsonProblem::none) {
-    return problem;
-  }
-  return reader.read_end();
-}
-
-/// With the readable bytes behind it that the reader wants.
-std::string padded(std::string_view text) {
-  std::string copy;
-  copy.reserve(text.size() + ReceiveBuffer::kPadding);
-  copy.append(text).append(ReceiveBuffer::kPadding, ' ');
-  return copy;
-}
-
-}  // namespace
 
 std::optional<std::string> json_problem(std::string_view text) {
   thread_local JsonReader reader;
   const std::string copy = padded(text);
-  const JsonProblem problem = validate(reader, std::string_view(copy).substr(0, text.size()), 1);
+  const JsonProblem problem = reader.read_whole(std::string_view(copy).substr(0, text.size()), 1);
   if (problem == JsonProblem::none) return std::nullopt;
   return explain(reader, problem);
 }

@@ -47,4 +47,11 @@ void ReceiveBuffer::relocate(std::size_t capacity) {
   *this = std::move(larger);
 }
 
+std::string padded(std::string_view text) {
+  std::string copy;
+  copy.reserve(text.size() + ReceiveBuffer::kPadding);
+  copy.append(text).append(ReceiveBuffer::kPadding, ' ');
+  return copy;
+}
+
 }  // namespace handoff

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <string>
+#include <string_view>
 
 namespace handoff {
 
@@ -40,5 +42,8 @@ class ReceiveBuffer {
   std::size_t start_ = 0;
   std::size_t end_ = 0;
 };
+
+/// A copy of `text` with the padding behind it, for the JSON reader.
+std::string padded(std::string_view text);
 
 }  // namespace handoff

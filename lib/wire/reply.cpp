@@ -1,24 +1,52 @@
 // SPDX-License-Identifier: MIT
 #include "wire/reply.hpp"
 
+#include <fmt/format.h>
+
 #include <charconv>
 #include <string>
 
+#include "wire/envelope.hpp"
+#include "wire/errors.hpp"
+#include "wire/json_position.hpp"
 #include "wire/json_reader.hpp"
 #include "wire/receive_buffer.hpp"
 
 namespace handoff {
-namespace {
 
-/// With the readable bytes behind it that the reader wants.
-std::string padded(std::string_view text) {
-  std::string copy;
-  copy.reserve(text.size() + ReceiveBuffer::kPadding);
-  copy.append(text).append(ReceiveBuffer::kPadding, ' ');
-  return copy;
+struct ReplyParser::Parser {
+  JsonReader reader;
+  Envelope envelope;
+  std::string name;  ///< of the last reply, if it had escapes
+};
+
+ReplyParser::ReplyParser() : parser_(std::make_unique<Parser>()) {}
+ReplyParser::~ReplyParser() = default;
+
+Reply ReplyParser::parse(std::string_view body) {
+  JsonReader& reader = parser_->reader;
+  Envelope& envelope = parser_->envelope;
+  JsonProblem problem = reader.open(body);
+  if (problem == JsonProblem::none) problem = read_envelope(reader, 0, envelope);
+  if (problem == JsonProblem::none) problem = reader.read_end();
+  if (problem != JsonProblem::none) {
+    throw ProtocolError(fmt::format("reply: invalid JSON: {}", explain(reader, problem)));
+  }
+  using enum Envelope::Field;
+  if (envelope.has(json_rpc)) {
+    if (envelope.has(result) == envelope.has(error) ||
+        envelope.repeats(result, error, json_rpc, id)) {
+      throw ProtocolError("reply: not one of 'result' and 'error'");
+    }
+    if (envelope.has(error)) return {"error", envelope[error], envelope[id], body};
+    return {"", envelope[result], envelope[id], body};
+  }
+  if (!envelope.has(out) || !envelope.has(result) || envelope.repeats(out, result, id) ||
+      !envelope[out].starts_with('"')) {
+    throw ProtocolError("reply: not an object with one 'out' and one 'result'");
+  }
+  return {reader.unescape(envelope[out], parser_->name), envelope[result], envelope[id], body};
 }
-
-}  // namespace
 
 ErrorResult parse_error_result(std::string_view result) {
   thread_local JsonReader reader;

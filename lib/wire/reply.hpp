@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
-
 
 namespace handoff {
 
@@ -15,6 +15,25 @@ struct Reply {
   std::string_view body;             ///< all of it
 
   bool is_error() const { return out == "error"; }
+};
+
+/// Reads bodies as replies of either dialect, and validates every byte of them as RequestParser
+/// does. It keeps memory for the largest body so far.
+class ReplyParser {
+ public:
+  ReplyParser();
+  ~ReplyParser();
+  ReplyParser(const ReplyParser&) = delete;
+  ReplyParser& operator=(const ReplyParser&) = delete;
+
+  /// Reads `body`, which must have ReceiveBuffer::kPadding readable bytes behind it. Throws
+  /// ProtocolError when it is no reply. The result is valid until the next use, and as long as the
+  /// body.
+  Reply parse(std::string_view body);
+
+ private:
+  struct Parser;
+  std::unique_ptr<Parser> parser_;
 };
 
 /// The `result` of an error reply.

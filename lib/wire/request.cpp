@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "wire/request.hpp"
 
-#include <fmt/format.h>
-
 #include <deque>
 #include <string>
 #include <utility>
@@ -31,19 +29,9 @@ bool is_id(std::string_view json) {
 
 static_assert(frame::kMaxBatch == 1024);  // a message says so
 
-/// The whole of `text`, which is no object or need not be looked into.
-JsonProblem validate(JsonReader& reader, std::string_view text, int depth) {
-  std::string_view json;
-  if (const auto problem = reader.open(text); problem != JsonProblem::none) return problem;
-  if (const auto problem = reader.read_value(depth, json); problem != JsonProblem::none) {
-    return problem;
-  }
-  return reader.read_end();
-}
-
 }  // namespace
 
-struct MessageParser::Parser {
+struct RequestParser::Parser {
   JsonReader reader;
   Envelope envelope;
   std::vector<ParsedRequest> requests;
@@ -52,7 +40,6 @@ struct MessageParser::Parser {
 
   JsonProblem parse(std::string_view body, Dialect usual, bool& is_batch);
   JsonProblem parse_batch(Dialect usual, bool& is_batch);
-  JsonProblem read_message(int depth);
   void judge(Dialect usual);
   void judge_article(ParsedRequest& judged);
   void judge_json_rpc(ParsedRequest& judged);
@@ -60,37 +47,31 @@ struct MessageParser::Parser {
 };
 
 /// The text of a validated JSON string.
-std::string_view MessageParser::Parser::unescape(std::string_view json) {
+std::string_view RequestParser::Parser::unescape(std::string_view json) {
   std::string copy;
   const std::string_view text = reader.unescape(json, copy);
   return copy.empty() ? text : names.emplace_back(std::move(copy));
 }
 
-/// What is next, to its end: the fields of an object, or another value, which is only validated.
-JsonProblem MessageParser::Parser::read_message(int depth) {
-  envelope.clear();
-  if (reader.peek() == '{') return read_envelope(reader, depth, envelope);
-  std::string_view json;
-  return reader.read_value(depth, json);
-}
-
-JsonProblem MessageParser::Parser::parse(std::string_view body, Dialect usual, bool& is_batch) {
+JsonProblem RequestParser::Parser::parse(std::string_view body, Dialect usual, bool& is_batch) {
   if (const auto problem = reader.open(body); problem != JsonProblem::none) return problem;
   if (reader.peek() == '[') return parse_batch(usual, is_batch);
-  if (const auto problem = read_message(0); problem != JsonProblem::none) return problem;
+  if (const auto problem = read_envelope(reader, 0, envelope); problem != JsonProblem::none)
+    return problem;
   judge(usual);
   return reader.read_end();
 }
 
 /// Only JSON-RPC has batches. An array in which nothing says that it is one of JSON-RPC is one only
 /// where JSON-RPC is usual.
-JsonProblem MessageParser::Parser::parse_batch(Dialect usual, bool& is_batch) {
+JsonProblem RequestParser::Parser::parse_batch(Dialect usual, bool& is_batch) {
   is_batch = usual == Dialect::json_rpc;
   reader.take('[');
   if (!reader.take(']')) {
     do {
-      if (const auto problem = read_message(1); problem != JsonProblem::none) return problem;
-      is_batch = is_batch || envelope.has(kJsonRpc);
+      if (const auto problem = read_envelope(reader, 1, envelope); problem != JsonProblem::none)
+        return problem;
+      is_batch = is_batch || envelope.has(Envelope::json_rpc);
       // One more than are allowed is kept, to be seen.
       if (requests.size() <= frame::kMaxBatch) judge_json_rpc(requests.emplace_back());
     } while (reader.take(','));
@@ -112,65 +93,69 @@ JsonProblem MessageParser::Parser::parse_batch(Dialect usual, bool& is_batch) {
   return reader.read_end();
 }
 
-void MessageParser::Parser::judge(Dialect usual) {
-  const bool is_json_rpc =
-      envelope.has(kJsonRpc) || (usual == Dialect::json_rpc && !envelope.has(kIn));
+void RequestParser::Parser::judge(Dialect usual) {
+  const bool is_json_rpc = envelope.has(Envelope::json_rpc) ||
+                           (usual == Dialect::json_rpc && !envelope.has(Envelope::in));
   return is_json_rpc ? judge_json_rpc(requests.emplace_back())
                      : judge_article(requests.emplace_back());
 }
 
-void MessageParser::Parser::judge_article(ParsedRequest& judged) {
-  const std::string_view id = envelope[kId];
+void RequestParser::Parser::judge_article(ParsedRequest& judged) {
+  const std::string_view id = envelope[Envelope::id];
   const auto refuse = [&](std::string_view message) {
-    const bool answers_it = is_id(id) && !envelope.repeats(kId);
+    const bool answers_it = is_id(id) && !envelope.repeats(Envelope::id);
     judged = BadRequest{ErrorCode::invalid_request, message, answers_it ? id : std::string_view(),
                         Dialect::article};
   };
   if (!envelope.is_object) return refuse("a request is an object");
-  if (envelope.repeats(kIn, kParams, kId)) return refuse("a field came twice");
-  if (!envelope.has(kIn)) return refuse("no field 'in'");
-  if (!is_string(envelope[kIn])) return refuse("'in' is not a string");
-  if (envelope.has(kId) && !is_id(id)) return refuse("'id' is neither a string nor a number");
+  if (envelope.repeats(Envelope::in, Envelope::params, Envelope::id))
+    return refuse("a field came twice");
+  if (!envelope.has(Envelope::in)) return refuse("no field 'in'");
+  if (!is_string(envelope[Envelope::in])) return refuse("'in' is not a string");
+  if (envelope.has(Envelope::id) && !is_id(id))
+    return refuse("'id' is neither a string nor a number");
   auto& request = std::get<Request>(judged);
-  request.method = unescape(envelope[kIn]);
-  if (envelope.has(kParams)) request.params = envelope[kParams];
+  request.method = unescape(envelope[Envelope::in]);
+  if (envelope.has(Envelope::params)) request.params = envelope[Envelope::params];
   request.id = id;
 }
 
 /// As the JSON-RPC 2.0 specification, section 4, has it. Params that are null count as none.
-void MessageParser::Parser::judge_json_rpc(ParsedRequest& judged) {
-  const std::string_view id = envelope[kId];
+void RequestParser::Parser::judge_json_rpc(ParsedRequest& judged) {
+  const std::string_view id = envelope[Envelope::id];
   const bool id_is_good = is_id(id) || id == "null";
   const auto refuse = [&](std::string_view message) {
-    const bool answers_it = id_is_good && !envelope.repeats(kId);
+    const bool answers_it = id_is_good && !envelope.repeats(Envelope::id);
     judged = BadRequest{ErrorCode::invalid_request, message, answers_it ? id : std::string_view(),
                         Dialect::json_rpc};
   };
-  const std::string_view params = envelope.has(kParams) ? envelope[kParams] : "null";
+  const std::string_view params =
+      envelope.has(Envelope::params) ? envelope[Envelope::params] : "null";
   if (!envelope.is_object) return refuse("a request is an object");
-  if (envelope.repeats(kJsonRpc, kMethod, kParams, kId)) return refuse("a field came twice");
-  if (!is_string(envelope[kJsonRpc]) || unescape(envelope[kJsonRpc]) != "2.0") {
+  if (envelope.repeats(Envelope::json_rpc, Envelope::method, Envelope::params, Envelope::id))
+    return refuse("a field came twice");
+  if (!is_string(envelope[Envelope::json_rpc]) || unescape(envelope[Envelope::json_rpc]) != "2.0") {
     return refuse("'jsonrpc' is not \"2.0\"");
   }
-  if (!envelope.has(kMethod)) return refuse("no field 'method'");
-  if (!is_string(envelope[kMethod])) return refuse("'method' is not a string");
+  if (!envelope.has(Envelope::method)) return refuse("no field 'method'");
+  if (!is_string(envelope[Envelope::method])) return refuse("'method' is not a string");
   if (!is_structured(params) && params != "null") {
     return refuse("'params' is neither an object nor an array");
   }
-  if (envelope.has(kId) && !id_is_good) {
+  if (envelope.has(Envelope::id) && !id_is_good) {
     return refuse("'id' is neither a string nor a number nor null");
   }
   auto& request = std::get<Request>(judged);
-  request.method = unescape(envelope[kMethod]);
+  request.method = unescape(envelope[Envelope::method]);
   request.params = params;
   request.id = id;
   request.dialect = Dialect::json_rpc;
 }
 
-MessageParser::MessageParser() : parser_(std::make_unique<Parser>()) {}
-MessageParser::~MessageParser() = default;
+RequestParser::RequestParser() : parser_(std::make_unique<Parser>()) {}
+RequestParser::~RequestParser() = default;
 
-ParsedBody MessageParser::parse_body(std::string_view body, Dialect usual) {
+ParsedBody RequestParser::parse(std::string_view body, Dialect usual) {
   std::vector<ParsedRequest>& requests = parser_->requests;
   requests.clear();
   if (!parser_->names.empty()) parser_->names.clear();
@@ -182,36 +167,6 @@ ParsedBody MessageParser::parse_body(std::string_view body, Dialect usual) {
     is_batch = false;
   }
   return {requests, is_batch};
-}
-
-bool MessageParser::is_json(std::string_view text) {
-  return validate(parser_->reader, text, 1) == JsonProblem::none;
-}
-
-Reply MessageParser::parse_reply(std::string_view body) {
-  parser_->names.clear();
-  const Envelope& envelope = parser_->envelope;
-  JsonReader& reader = parser_->reader;
-  JsonProblem problem = reader.open(body);
-  if (problem == JsonProblem::none) problem = parser_->read_message(0);
-  if (problem == JsonProblem::none) problem = reader.read_end();
-  if (problem != JsonProblem::none) {
-    throw ProtocolError(fmt::format("reply: invalid JSON: {}", explain(reader, problem)));
-  }
-  const std::string_view id = envelope[kId];
-  if (envelope.has(kJsonRpc)) {
-    if (envelope.has(kResult) == envelope.has(kError) ||
-        envelope.repeats(kResult, kError, kJsonRpc, kId)) {
-      throw ProtocolError("reply: not one of 'result' and 'error'");
-    }
-    if (envelope.has(kError)) return {"error", envelope[kError], id, body};
-    return {"", envelope[kResult], id, body};
-  }
-  if (!envelope.has(kOut) || !envelope.has(kResult) || envelope.repeats(kOut, kResult, kId) ||
-      !is_string(envelope[kOut])) {
-    throw ProtocolError("reply: not an object with one 'out' and one 'result'");
-  }
-  return {parser_->unescape(envelope[kOut]), envelope[kResult], id, body};
 }
 
 }  // namespace handoff

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstdint>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -9,7 +8,6 @@
 
 #include "wire/dialect.hpp"
 #include "wire/errors.hpp"
-#include "wire/reply.hpp"
 
 namespace handoff {
 
@@ -40,25 +38,20 @@ struct ParsedBody {
   bool is_batch = false;                    ///< their replies go back in one array
 };
 
-/// Reads bodies as messages of either dialect. Every byte of a body is validated: JSON's grammar,
+/// Reads bodies as requests of either dialect. Every byte of a body is validated: JSON's grammar,
 /// UTF-8, escapes, and nesting of at most frame::kMaxDepth. One parser serves any number of
 /// connections; it keeps memory for the largest body so far.
-///
-/// Bodies must have ReceiveBuffer::kPadding readable bytes behind them.
-class MessageParser {
+class RequestParser {
  public:
-  MessageParser();
-  ~MessageParser();
-  MessageParser(const MessageParser&) = delete;
-  MessageParser& operator=(const MessageParser&) = delete;
+  RequestParser();
+  ~RequestParser();
+  RequestParser(const RequestParser&) = delete;
+  RequestParser& operator=(const RequestParser&) = delete;
 
-  /// What does not tell its dialect is judged as `usual` has it. Valid until the next use.
-  ParsedBody parse_body(std::string_view body, Dialect usual = Dialect::article);
-  /// Whether `text` is one JSON value that may stand in a message (so it may nest one level less
-  /// than a body).
-  bool is_json(std::string_view text);
-  /// Throws ProtocolError when `body` is no reply.
-  Reply parse_reply(std::string_view body);
+  /// Reads `body`, which must have ReceiveBuffer::kPadding readable bytes behind it. What does not
+  /// tell its dialect is judged as `usual` has it. The result is valid until the next use, and as
+  /// long as the body.
+  ParsedBody parse(std::string_view body, Dialect usual = Dialect::article);
 
  private:
   struct Parser;

@@ -28,9 +28,9 @@ void check_request_again(const Request& request) {
   std::string out;
   append_request(out, request.dialect, request.method, request.params, request.id);
   PlacedBody again(out);
-  MessageParser parser;
+  RequestParser parser;
   for (const Dialect usual : {Dialect::article, Dialect::json_rpc}) {
-    const ParsedBody parsed = parser.parse_body(again.text(), usual);
+    const ParsedBody parsed = parser.parse(again.text(), usual);
     check(parsed.requests.size() == 1 && !parsed.is_batch, "a request is one when written again");
     const auto* read = std::get_if<Request>(&parsed.requests.front());
     check(read != nullptr, "a request is valid when written again");
@@ -41,15 +41,15 @@ void check_request_again(const Request& request) {
   }
 }
 
-void check_requests(MessageParser& parser, Document& document, std::string_view input) {
+void check_requests(RequestParser& parser, Document& document, std::string_view input) {
   for (const Dialect usual : {Dialect::article, Dialect::json_rpc}) {
     const Verdicts expected = judge(document, usual);
     for (const char behind : kBehind) {
       PlacedBody body(input, behind);
-      check_body(parser.parse_body(body.text(), usual), body.text(), expected);
+      check_body(parser.parse(body.text(), usual), body.text(), expected);
     }
     PlacedBody body(input);
-    const ParsedBody parsed = parser.parse_body(body.text(), usual);
+    const ParsedBody parsed = parser.parse(body.text(), usual);
     const auto* request = std::get_if<Request>(&parsed.requests.front());
     if (request != nullptr) check_request_again(*request);
   }
@@ -87,11 +87,11 @@ void check_fields(const Reply& reply, std::string_view body, const json& object)
   if (text) check(*text == object[result], "the text of a string is told");
 }
 
-void check_reply(MessageParser& parser, Document& document, std::string_view input) {
+void check_reply(ReplyParser& parser, Document& document, std::string_view input) {
   for (const char behind : kBehind) {
     PlacedBody body(input, behind);
     try {
-      const Reply reply = parser.parse_reply(body.text());
+      const Reply reply = parser.parse(body.text());
       check(is_reply(document), "what is no reply is refused");
       check_fields(reply, body.text(), document.value);
     } catch (const ProtocolError& error) {
@@ -114,9 +114,10 @@ void check_text(const Document& document, std::string_view input) {
 
 void run(std::string_view input) {
   Document document = read(input);
-  MessageParser parser;
-  check_requests(parser, document, input);
-  check_reply(parser, document, input);
+  RequestParser request_parser;
+  ReplyParser reply_parser;
+  check_requests(request_parser, document, input);
+  check_reply(reply_parser, document, input);
   check_text(document, input);
   const std::string quoted = quote_json(input);
   check(json_problem(quoted) == std::nullopt, "any bytes can be quoted");

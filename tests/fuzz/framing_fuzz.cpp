@@ -19,6 +19,7 @@
 #include "wire/limits.hpp"
 #include "wire/message_writer.hpp"
 #include "wire/receive_buffer.hpp"
+#include "wire/reply.hpp"
 #include "wire/request.hpp"
 #include "wire/start.hpp"
 
@@ -75,7 +76,7 @@ class Server {
       partial_ = std::move(moved);
       process(*partial_);
     }
-    parser_ = std::make_unique<MessageParser>();
+    parser_ = std::make_unique<RequestParser>();
   }
   std::size_t replies() const { return replies_; }
   const std::string& out() const { return out_; }
@@ -128,7 +129,7 @@ class Server {
   }
 
   void answer(std::string_view body) {
-    const ParsedBody parsed = parser_->parse_body(body, dialect_);
+    const ParsedBody parsed = parser_->parse(body, dialect_);
     check(!parsed.requests.empty(), "a body has a request");
     if (parsed.is_batch) return answer_batch(parsed);
     check(parsed.requests.size() == 1, "a body that is no batch has one");
@@ -174,7 +175,7 @@ class Server {
   Framing expected_;
   WatchedBuffer input_;
   std::unique_ptr<WatchedBuffer> partial_;
-  std::unique_ptr<MessageParser> parser_ = std::make_unique<MessageParser>();
+  std::unique_ptr<RequestParser> parser_ = std::make_unique<RequestParser>();
   Framing framing_ = Framing::unknown;
   Dialect dialect_ = Dialect::article;
   bool refused_ = false;
@@ -193,7 +194,7 @@ void check_replies(const Server& server) {
   }
   ReceiveBuffer buffer(server.out().size());
   buffer.append(server.out());
-  MessageParser parser;
+  ReplyParser parser;
   std::size_t replies = 0;
   while (!buffer.empty()) {
     const DecodedFrame frame = server.framing() == Framing::lines
@@ -204,7 +205,7 @@ void check_replies(const Server& server) {
       const json batch = value_of(frame.body);
       check(!batch.empty(), "a batch of replies is not empty");
     } else {
-      parser.parse_reply(frame.body);
+      parser.parse(frame.body);
     }
     buffer.consume(frame.size);
     ++replies;

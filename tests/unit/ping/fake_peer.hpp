@@ -61,11 +61,11 @@ class PingServer {
 
  private:
   static Task<void> serve(PingServer& server, Fd socket);
-  bool take_requests(Stream& stream, ReceiveBuffer& input, MessageParser& parser) {
+  bool take_requests(Stream& stream, ReceiveBuffer& input, RequestParser& parser) {
     for (;;) {
       const DecodedFrame frame = decode_frame(input.bytes(), frame::kDefaultMaxBody);
       if (frame.outcome != DecodedFrame::Outcome::complete) return true;
-      const auto request = std::get<Request>(parser.parse_body(frame.body).requests.front());
+      const auto request = std::get<Request>(parser.parse(frame.body).requests.front());
       CHECK(request.method == "ping");
       current_ = &stream;
       if (!answer_(*this, std::string(request.params), requests_++)) return false;

@@ -35,7 +35,7 @@ Task<void> test::PingServer::run() {
 Task<void> test::PingServer::serve(PingServer& server, Fd socket) {
   Stream stream(server.reactor_, std::move(socket));
   ReceiveBuffer input(4096);
-  MessageParser parser;
+  RequestParser parser;
   for (;;) {
     input.make_room();
     const IoResult result = co_await stream.read_some(input.room());

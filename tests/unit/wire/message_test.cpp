@@ -1,11 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "wire/dialect.hpp"
-#include "wire/errors.hpp"
-#include "wire/json_text.hpp"
-#include "wire/message_writer.hpp"
-#include "wire/reply.hpp"
-#include "wire/request.hpp"
-
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -15,6 +8,12 @@
 
 #include "unit/support.hpp"
 #include "unit/wire/body.hpp"
+#include "wire/dialect.hpp"
+#include "wire/errors.hpp"
+#include "wire/json_text.hpp"
+#include "wire/message_writer.hpp"
+#include "wire/reply.hpp"
+#include "wire/request.hpp"
 
 namespace handoff {
 namespace {
