@@ -6,6 +6,7 @@
 #include <span>
 #include <string_view>
 
+#include "wire/bytes.hpp"
 #include "wire/framing.hpp"
 
 namespace handoff {
@@ -22,19 +23,11 @@ struct DecodedFrame {
   std::size_t size = 0;  ///< of the whole frame; 0 while that is not known
 };
 
-/// The length that a header says. Written out, so that it is one load.
-inline std::uint32_t decode_header(std::span<const char, frame::kHeaderSize> header) {
-  const auto byte = [&](std::size_t i) {
-    return static_cast<std::uint32_t>(static_cast<unsigned char>(header[i]));
-  };
-  return byte(0) | byte(1) << 8U | byte(2) << 16U | byte(3) << 24U;
-}
-
 /// Looks at the first frame of `bytes`, which has a length in front. Copies nothing, allocates
 /// nothing.
 inline DecodedFrame decode_frame(std::span<const char> bytes, std::uint32_t max_body) {
   if (bytes.size() < frame::kHeaderSize) return {DecodedFrame::Outcome::partial, {}, 0};
-  const std::uint32_t length = decode_header(bytes.first<frame::kHeaderSize>());
+  const std::uint32_t length = load_little_endian<std::uint32_t>(bytes.first<frame::kHeaderSize>());
   if (length > max_body) return {DecodedFrame::Outcome::oversized, {}, length};
   const std::size_t size = frame::kHeaderSize + length;
   if (bytes.size() < size) return {DecodedFrame::Outcome::partial, {}, size};

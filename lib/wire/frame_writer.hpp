@@ -3,20 +3,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
+#include "wire/bytes.hpp"
 #include "wire/framing.hpp"
 
 namespace handoff {
-
-/// Writes `length` as a header to `header[0..3]`.
-inline void encode_header(char* header, std::uint32_t length) {
-  header[0] = static_cast<char>(length);
-  header[1] = static_cast<char>(length >> 8U);
-  header[2] = static_cast<char>(length >> 16U);
-  header[3] = static_cast<char>(length >> 24U);
-}
 
 /// Appends one frame to `out`: made at once, its body, which is JSON, is then appended to `out` by
 /// the caller, and `finish` completes it. An unfinished frame is a bug of the caller.
@@ -29,7 +23,8 @@ class FrameWriter {
   std::size_t body_size() const { return out_.size() - body_start(); }
   void finish() {
     if (is_line_) return finish_line();
-    encode_header(out_.data() + start_, static_cast<std::uint32_t>(body_size()));
+    const std::span<char, frame::kHeaderSize> header(out_.data() + start_, frame::kHeaderSize);
+    store_little_endian(header, static_cast<std::uint32_t>(body_size()));
   }
   /// Takes the unfinished frame back.
   void discard() { out_.resize(start_); }

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "wire/bytes.hpp"
 #include "wire/frame_writer.hpp"
 #include "wire/limits.hpp"
 #include "wire/receive_buffer.hpp"
@@ -92,11 +93,12 @@ TEST_CASE("a thousand frames in one buffer are read one after the other") {
 
 TEST_CASE("a length over the limit is told by the header alone") {
   CHECK(decode_frame(bytes_of("\xFF\xFF\xFF\xFF"), kLimit).outcome == Outcome::oversized);
-  char header[4];
-  encode_header(header, kLimit + 1);
-  CHECK(decode_frame(header, kLimit).outcome == Outcome::oversized);
-  encode_header(header, kLimit);
-  CHECK(decode_frame(header, kLimit).outcome == Outcome::partial);
+  std::string header;
+  append_little_endian(header, kLimit + 1);
+  CHECK(decode_frame(bytes_of(header), kLimit).outcome == Outcome::oversized);
+  header.clear();
+  append_little_endian(header, kLimit);
+  CHECK(decode_frame(bytes_of(header), kLimit).outcome == Outcome::partial);
   CHECK(decode_frame(bytes_of(framed("x")), 0).outcome == Outcome::oversized);
   CHECK(decode_frame(bytes_of(framed("")), 0).outcome == Outcome::complete);
 }
