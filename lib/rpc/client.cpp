@@ -103,7 +103,7 @@ std::optional<Reply> Client::try_receive() {
     case DecodedFrame::Outcome::partial: return std::nullopt;
     case DecodedFrame::Outcome::oversized:
       throw ProtocolError(fmt::format("call, on {}: a reply of {} bytes exceeds the limit of {}",
-                                      name_, frame.size, max_frame_));
+                                      name_, frame.body_size, max_frame_));
     case DecodedFrame::Outcome::complete: used_ = frame.size; break;
   }
   try {

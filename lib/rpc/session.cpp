@@ -274,7 +274,7 @@ Session::Next Session::process(ReceiveBuffer& input, bool drained_socket) {
       partial = true;
     } else {
       const std::string problem =
-          fmt::format("a frame of {} bytes exceeds the limit of {}", frame.size, limit);
+          fmt::format("a frame of {} bytes exceeds the limit of {}", frame.body_size, limit);
       refuse({ErrorCode::invalid_request, problem, {}, dialect_}, out);
       state_ = State::refused;
       input.clear();

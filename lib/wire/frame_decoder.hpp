@@ -14,24 +14,29 @@ namespace handoff {
 /// What stands at the start of some received bytes.
 struct DecodedFrame {
   enum class Outcome {
-    complete,   ///< `body` is the frame's, and lies in the bytes given
-    partial,    ///< more bytes are needed: `size` in all, when it is not 0
-    oversized,  ///< the length exceeds the limit; nothing after it can be understood
+    complete,   ///< The frame is there, and its body lies in the bytes given.
+    partial,    ///< More bytes are needed.
+    oversized,  ///< The body exceeds the limit; nothing after it can be understood.
   };
   Outcome outcome;
-  std::string_view body;
-  std::size_t size = 0;  ///< of the whole frame; 0 while that is not known
+  std::string_view body;  ///< of a complete frame
+  /// The bytes that the frame takes in the stream, its header or line ending included, whatever the
+  /// outcome; 0 as long as its header or its newline is not there.
+  std::size_t size = 0;
+  /// The bytes of its body: as many as the header announces, or as many of a line as are there.
+  std::size_t body_size = 0;
 };
 
 /// Looks at the first frame of `bytes`, which has a length in front. Copies nothing, allocates
 /// nothing.
 inline DecodedFrame decode_frame(std::span<const char> bytes, std::uint32_t max_body) {
-  if (bytes.size() < frame::kHeaderSize) return {DecodedFrame::Outcome::partial, {}, 0};
+  if (bytes.size() < frame::kHeaderSize) return {DecodedFrame::Outcome::partial, {}, 0, 0};
   const std::uint32_t length = load_little_endian<std::uint32_t>(bytes.first<frame::kHeaderSize>());
-  if (length > max_body) return {DecodedFrame::Outcome::oversized, {}, length};
-  const std::size_t size = frame::kHeaderSize + length;
-  if (bytes.size() < size) return {DecodedFrame::Outcome::partial, {}, size};
-  return {DecodedFrame::Outcome::complete, {bytes.data() + frame::kHeaderSize, length}, size};
+  const std::size_t size = frame::kHeaderSize + std::size_t{length};
+  if (length > max_body) return {DecodedFrame::Outcome::oversized, {}, size, length};
+  if (bytes.size() < size) return {DecodedFrame::Outcome::partial, {}, size, length};
+  const std::string_view body(bytes.data() + frame::kHeaderSize, length);
+  return {DecodedFrame::Outcome::complete, body, size, length};
 }
 
 /// The same for a frame that is a line: the body is what stands before its newline, and before

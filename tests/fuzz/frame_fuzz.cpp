@@ -31,7 +31,8 @@ void take_frames(WatchedBuffer& buffer, std::uint32_t limit, Stream& stream) {
     const std::string_view text = buffer.text();
     const DecodedFrame frame = decode_frame(buffer.get().bytes(), limit);
     if (frame.outcome == Outcome::oversized) {
-      check(frame.size > limit, "an oversized frame exceeds the limit");
+      check(frame.body_size > limit, "an oversized frame exceeds the limit");
+      check(frame.size == frame::kHeaderSize + frame.body_size, "its size includes the header");
       stream.oversized = true;
       return;
     }

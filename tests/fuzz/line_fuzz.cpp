@@ -33,7 +33,7 @@ void take_lines(WatchedBuffer& buffer, std::uint32_t limit, Lines& lines) {
     const std::string_view text = buffer.text();
     const DecodedFrame line = decode_line(buffer.get().bytes(), limit);
     if (line.outcome == Outcome::oversized) {
-      check(line.size > limit && line.size <= text.size(), "an oversized line is there");
+      check(line.body_size > limit && line.body_size <= text.size(), "an oversized line is there");
       lines.oversized = true;
       return;
     }

@@ -103,7 +103,43 @@ TEST_CASE("a length over the limit is told by the header alone") {
   CHECK(decode_frame(bytes_of(framed("")), 0).outcome == Outcome::complete);
 }
 
+TEST_CASE("the size of a frame is that of its header and its body, whatever the outcome") {
+  for (const std::uint32_t length : {0U, 1U, 100U, 101U, 0xFFFFFFFFU}) {
+    CAPTURE(length);
+    std::string bytes;
+    append_little_endian(bytes, length);
+    bytes.append(100, 'x');
+    for (const std::uint32_t limit : {0U, 100U, 0xFFFFFFFFU}) {
+      CAPTURE(limit);
+      const DecodedFrame frame = decode_frame(bytes_of(bytes), limit);
+      CHECK(frame.outcome == (length > limit  ? Outcome::oversized
+                              : length > 100U ? Outcome::partial
+                                              : Outcome::complete));
+      CHECK(frame.size == std::uint64_t{length} + 4);
+      CHECK(frame.body_size == length);
+    }
+  }
+  CHECK(decode_frame(bytes_of("\1\2\3"), kLimit).size == 0);
+}
+
 // Lines.
+
+TEST_CASE("the size of a line is known with its newline, which it includes, whatever the outcome") {
+  for (const std::string_view ending : {"\n", "\r\n"}) {
+    for (const std::uint32_t limit : {2U, 3U, 4U}) {
+      const DecodedFrame line = decode("abc" + std::string(ending) + "more", limit);
+      CHECK(line.outcome == (limit < 3 ? Outcome::oversized : Outcome::complete));
+      CHECK(line.size == 3 + ending.size());
+      CHECK(line.body_size == 3);
+    }
+  }
+  for (const std::uint32_t limit : {2U, 3U}) {
+    const DecodedFrame line = decode("abc", limit);
+    CHECK(line.outcome == (limit < 3 ? Outcome::oversized : Outcome::partial));
+    CHECK(line.size == 0);
+    CHECK(line.body_size == 3);
+  }
+}
 
 TEST_CASE("a line ends with its newline, which is no part of the body") {
   const std::string text = "{}\nmore";
@@ -155,13 +191,13 @@ TEST_CASE("a line of just the limit is complete, one more byte is too many") {
   CHECK(decode(longest + "\nmore", 100).size == 101);
   CHECK(decode(longest, 100).outcome == Outcome::partial);
   CHECK(decode(longest + "x\n", 100).outcome == Outcome::oversized);
-  CHECK(decode(longest + "x\n", 100).size == 101);
+  CHECK(decode(longest + "x\n", 100).body_size == 101);
 }
 
 TEST_CASE("a line over the limit is told before its newline has come") {
   const DecodedFrame line = decode(std::string(101, 'x'), 100);
   CHECK(line.outcome == Outcome::oversized);
-  CHECK(line.size == 101);
+  CHECK(line.body_size == 101);
   CHECK(decode(std::string(10'000, ' '), 100).outcome == Outcome::oversized);
 }
 
