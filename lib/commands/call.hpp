@@ -39,7 +39,7 @@ struct CallOptions {
   int retries = 0;
   bool wait = false;  ///< until the server is up
   std::size_t pipeline = 64;
-  std::uint32_t max_frame = frame::kDefaultMaxBody;
+  std::uint32_t max_frame = limits::kMaxFrame;
   std::vector<int> ok_codes;  ///< errors that are success
 };
 

@@ -21,20 +21,20 @@ namespace handoff::channel {
 inline constexpr std::uint8_t kVersion = 1;
 
 /// Entries (and so descriptors) that one message carries at most.
-inline constexpr std::size_t kMaxEntries = 16;
+inline constexpr std::size_t kMaxEntries = limits::kMaxEntries;
 
 /// Descriptors that come with a message at most: a socket for each entry, and bytes aside.
-inline constexpr std::size_t kMaxDescriptors = 2 * kMaxEntries;
+inline constexpr std::size_t kMaxDescriptors = limits::kMaxEntryDescriptors;
 
 /// Bytes of a message at most.
-inline constexpr std::size_t kMaxMessage = 128 * 1024;
+inline constexpr std::size_t kMaxMessage = limits::kMaxChannelMessage;
 
 /// Already-read bytes of an entry that travel in the message. More of them go aside, in a sealed
 /// memfd (memfd_create(2)).
-inline constexpr std::size_t kMaxRead = 64 * 1024;
+inline constexpr std::size_t kMaxRead = limits::kMaxReadInEntry;
 
 /// Bytes aside at most: a frame that is not yet whole, and what was received with its start.
-inline constexpr std::size_t kMaxAside = frame::kHighestMaxBody + 1024 * 1024;
+inline constexpr std::size_t kMaxAside = limits::kMaxAside;
 
 enum class Type : std::uint8_t {
   hello = 1,       ///< worker: who it is

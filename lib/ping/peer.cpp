@@ -41,7 +41,7 @@ Task<std::unique_ptr<Client>> PingPeer::connect(TimeLimit limit) {
   Connection connection = co_await connect_to(run_.reactor, address_, limit);
   if (!reached_) note_first(connection.socket.get(), Clock::now() - start);
   co_return std::make_unique<Client>(run_.reactor, std::move(connection), address_.text,
-                                     frame::kDefaultMaxBody);
+                                     limits::kMaxFrame);
 }
 
 void PingPeer::note_first(int socket, Duration time) {

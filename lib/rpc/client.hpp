@@ -46,7 +46,7 @@ class Client {
   /// Connects; see connect_to for what it throws. `address` must outlive the task.
   static Task<std::unique_ptr<Client>> connect(Reactor& reactor, const Address& address,
                                                TimeLimit limit,
-                                               std::uint32_t max_frame = frame::kDefaultMaxBody,
+                                               std::uint32_t max_frame = limits::kMaxFrame,
                                                ConnectOptions options = {});
 
   Client(Reactor& reactor, Connection connection, std::string name, std::uint32_t max_frame);

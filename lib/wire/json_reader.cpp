@@ -134,7 +134,7 @@ JsonProblem JsonReader::skip_value(int depth) {
 }
 
 JsonProblem JsonReader::skip_array(int depth) {
-  if (depth > frame::kMaxDepth) return JsonProblem::depth;
+  if (depth > limits::kMaxDepth) return JsonProblem::depth;
   ++next_;
   if (take(']')) return JsonProblem::none;
   do {
@@ -144,7 +144,7 @@ JsonProblem JsonReader::skip_array(int depth) {
 }
 
 JsonProblem JsonReader::skip_object(int depth) {
-  if (depth > frame::kMaxDepth) return JsonProblem::depth;
+  if (depth > limits::kMaxDepth) return JsonProblem::depth;
   ++next_;
   if (take('}')) return JsonProblem::none;
   std::string_view name;

@@ -27,7 +27,7 @@ bool is_id(std::string_view json) {
   return is_string(json) || is_number(json);
 }
 
-static_assert(frame::kMaxBatch == 1024);  // a message says so
+static_assert(limits::kMaxBatch == 1024);  // a message says so
 
 }  // namespace
 
@@ -73,7 +73,7 @@ JsonProblem RequestParser::Parser::parse_batch(Dialect usual, bool& is_batch) {
         return problem;
       is_batch = is_batch || envelope.has(Envelope::json_rpc);
       // One more than are allowed is kept, to be seen.
-      if (requests.size() <= frame::kMaxBatch) judge_json_rpc(requests.emplace_back());
+      if (requests.size() <= limits::kMaxBatch) judge_json_rpc(requests.emplace_back());
     } while (reader.take(','));
     if (!reader.take(']')) return JsonProblem::punctuation;
   }
@@ -82,7 +82,7 @@ JsonProblem RequestParser::Parser::parse_batch(Dialect usual, bool& is_batch) {
     problem = "a request is an object";
   } else if (requests.empty()) {
     problem = "an empty batch";
-  } else if (requests.size() > frame::kMaxBatch) {
+  } else if (requests.size() > limits::kMaxBatch) {
     problem = "a batch of more than 1024 requests";
   } else {
     return reader.read_end();

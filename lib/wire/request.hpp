@@ -39,7 +39,7 @@ struct ParsedBody {
 };
 
 /// Reads bodies as requests of either dialect. Every byte of a body is validated: JSON's grammar,
-/// UTF-8, escapes, and nesting of at most frame::kMaxDepth. One parser serves any number of
+/// UTF-8, escapes, and nesting of at most limits::kMaxDepth. One parser serves any number of
 /// connections; it keeps memory for the largest body so far.
 class RequestParser {
  public:

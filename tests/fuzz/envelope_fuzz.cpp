@@ -104,7 +104,7 @@ void check_reply(ReplyParser& parser, Document& document, std::string_view input
 
 /// A value that shall stand in a message may nest one level less than a message.
 void check_text(const Document& document, std::string_view input) {
-  const bool is_good = document.is_json && document.depth < frame::kMaxDepth;
+  const bool is_good = document.is_json && document.depth < limits::kMaxDepth;
   check(!json_problem(input) == is_good, "a text is judged as another judges it");
   if (!is_good) return;
   const std::string line = minify_json(input);

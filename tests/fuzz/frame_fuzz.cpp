@@ -90,7 +90,7 @@ std::string write(const Stream& stream) {
 }
 
 void run(std::string_view input) {
-  for (const std::uint32_t limit : {16U, frame::kDefaultMaxBody, frame::kHighestMaxBody}) {
+  for (const std::uint32_t limit : {16U, limits::kMaxFrame, limits::kHighestMaxFrame}) {
     const Stream whole = read_whole(input, limit);
     check(whole == read_pieces(input, limit), "pieces decode as the whole does");
     check(write(whole) == input, "frames are written as they were read");

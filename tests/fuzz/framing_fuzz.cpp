@@ -198,8 +198,8 @@ void check_replies(const Server& server) {
   std::size_t replies = 0;
   while (!buffer.empty()) {
     const DecodedFrame frame = server.framing() == Framing::lines
-                                   ? decode_line(buffer.bytes(), frame::kHighestMaxBody)
-                                   : decode_frame(buffer.bytes(), frame::kHighestMaxBody);
+                                   ? decode_line(buffer.bytes(), limits::kHighestMaxFrame)
+                                   : decode_frame(buffer.bytes(), limits::kHighestMaxFrame);
     check(frame.outcome == Outcome::complete, "replies are whole frames");
     if (frame.body.starts_with('[')) {
       const json batch = value_of(frame.body);
@@ -237,7 +237,7 @@ void run(std::string_view input, std::uint32_t max_frame, Framing expected) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using handoff::Framing;
   const std::string_view input = handoff::fuzz::text_of(data, size);
-  for (const std::uint32_t max_frame : {64U, handoff::frame::kDefaultMaxBody}) {
+  for (const std::uint32_t max_frame : {64U, handoff::limits::kMaxFrame}) {
     handoff::fuzz::run(input, max_frame, Framing::unknown);
   }
   handoff::fuzz::run(input, 64U, Framing::length);

@@ -92,7 +92,7 @@ void check_writing(const Lines& lines) {
     expected.bodies.push_back(has_return ? body.substr(0, body.size() - 1) : body);
   }
   check(out.starts_with("before\n"), "what was there before stays");
-  check(split(std::string_view(out).substr(7), frame::kHighestMaxBody) == expected,
+  check(split(std::string_view(out).substr(7), limits::kHighestMaxFrame) == expected,
         "lines are written as they were read");
 }
 
@@ -128,7 +128,7 @@ void check_start(std::string_view input) {
 
 void run(std::string_view input) {
   check_start(input);
-  for (const std::uint32_t limit : {0U, 16U, frame::kDefaultMaxBody, frame::kHighestMaxBody}) {
+  for (const std::uint32_t limit : {0U, 16U, limits::kMaxFrame, limits::kHighestMaxFrame}) {
     Lines whole;
     WatchedBuffer buffer(input.size());
     buffer.append(input);
@@ -136,7 +136,7 @@ void run(std::string_view input) {
     whole.rest = buffer.text();
     check(whole == split(input, limit), "lines are what stands between newlines");
     check(whole == read_pieces(input, limit), "pieces decode as the whole does");
-    if (limit == frame::kHighestMaxBody) check_writing(whole);
+    if (limit == limits::kHighestMaxFrame) check_writing(whole);
   }
 }
 

@@ -63,7 +63,7 @@ class PingServer {
   static Task<void> serve(PingServer& server, Fd socket);
   bool take_requests(Stream& stream, ReceiveBuffer& input, RequestParser& parser) {
     for (;;) {
-      const DecodedFrame frame = decode_frame(input.bytes(), frame::kDefaultMaxBody);
+      const DecodedFrame frame = decode_frame(input.bytes(), limits::kMaxFrame);
       if (frame.outcome != DecodedFrame::Outcome::complete) return true;
       const auto request = std::get<Request>(parser.parse(frame.body).requests.front());
       CHECK(request.method == "ping");

@@ -19,7 +19,7 @@ namespace {
 
 using Outcome = DecodedFrame::Outcome;
 
-constexpr std::uint32_t kLimit = frame::kDefaultMaxBody;
+constexpr std::uint32_t kLimit = limits::kMaxFrame;
 
 std::span<const char> bytes_of(std::string_view text) {
   return {text.data(), text.size()};

@@ -114,14 +114,14 @@ TEST_CASE("a batch may have 1024 requests, and not one more") {
   test::Bodies bodies;
   const std::string call = request_with(R"("method":"m","id":1)") + ",";
   for (const std::string& one : {call, std::string("1,"), std::string("{},")}) {
-    const std::string most = test::repeat(one, frame::kMaxBatch - 1);
+    const std::string most = test::repeat(one, limits::kMaxBatch - 1);
     const ParsedBody batch = bodies.parse_body("[" + most + call + "1]");
     CHECK(!batch.is_batch);
     REQUIRE(batch.requests.size() == 1);
     check_bad(batch.requests[0], "a batch of more than 1024 requests");
     const ParsedBody whole = bodies.parse_body("[" + most + call.substr(0, call.size() - 1) + "]");
     CHECK(whole.is_batch);
-    CHECK(whole.requests.size() == frame::kMaxBatch);
+    CHECK(whole.requests.size() == limits::kMaxBatch);
   }
   // The one that says jsonrpc is looked for to the end.
   const std::string late = "[" + test::repeat("1,", 5000) + R"({"jsonrpc":1}])";
@@ -191,7 +191,7 @@ TEST_CASE("a batch that is cut short anywhere is refused") {
 
 TEST_CASE("a batch and its requests nest as deep as a body may") {
   test::Bodies bodies;
-  constexpr std::size_t kLimit = frame::kMaxDepth;
+  constexpr std::size_t kLimit = limits::kMaxDepth;
   const auto batch = [](const std::string& params) {
     return "[" + request_with(R"("method":"m","params":)" + params) + "]";
   };
@@ -225,14 +225,14 @@ TEST_CASE("a parser of batches keeps nothing from one body to the next") {
 TEST_CASE("every name in a large batch can be read, also those with escapes") {
   test::Bodies bodies;
   std::string body = "[";
-  for (std::size_t i = 0; i < frame::kMaxBatch; ++i) {
+  for (std::size_t i = 0; i < limits::kMaxBatch; ++i) {
     if (i > 0) body += ",";
     body +=
         request_with(R"("method":"\u006d)" + std::to_string(i) + R"(","id":)" + std::to_string(i));
   }
   const ParsedBody batch = bodies.parse_body(body + "]");
-  REQUIRE(batch.requests.size() == frame::kMaxBatch);
-  for (std::size_t i = 0; i < frame::kMaxBatch; ++i) {
+  REQUIRE(batch.requests.size() == limits::kMaxBatch);
+  for (std::size_t i = 0; i < limits::kMaxBatch; ++i) {
     const auto& request = std::get<Request>(batch.requests[i]);
     REQUIRE(request.method == "m" + std::to_string(i));
     REQUIRE(request.id == std::to_string(i));
