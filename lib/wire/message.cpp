@@ -279,20 +279,20 @@ Reply MessageParser::parse_reply(std::string_view body) {
   if (problem == JsonProblem::none) problem = parser_->read_message(0);
   if (problem == JsonProblem::none) problem = reader.read_end();
   if (problem != JsonProblem::none) {
-    throw ProtocolError(fmt::format("reply: invalid JSON: {}", explain(reader, problem)));
+    throw ProtocolError(fmt::format("the reply is invalid JSON: {}", explain(reader, problem)));
   }
   const std::string_view id = envelope[kId];
   if (envelope.has(kJsonRpc)) {
     if (envelope.has(kResult) == envelope.has(kError) ||
         envelope.repeats(kResult, kError, kJsonRpc, kId)) {
-      throw ProtocolError("reply: not one of 'result' and 'error'");
+      throw ProtocolError("the reply does not have one of 'result' and 'error'");
     }
     if (envelope.has(kError)) return {"error", envelope[kError], id, body};
     return {"", envelope[kResult], id, body};
   }
   if (!envelope.has(kOut) || !envelope.has(kResult) || envelope.repeats(kOut, kResult, kId) ||
       !is_string(envelope[kOut])) {
-    throw ProtocolError("reply: not an object with one 'out' and one 'result'");
+    throw ProtocolError("the reply is not an object with one 'out' and one 'result'");
   }
   return {parser_->unescape(envelope[kOut]), envelope[kResult], id, body};
 }

@@ -112,7 +112,7 @@ TEST_CASE("a reply has a name, a result and an id") {
 }
 
 TEST_CASE("what is no reply breaks the protocol") {
-  const std::string shape = "reply: not an object with one 'out' and one 'result'";
+  const std::string shape = "the reply is not an object with one 'out' and one 'result'";
   for (const std::string_view text :
        {"[]", "1", "{}", R"({"out":"x"})", R"({"result":1})", R"({"out":1,"result":1})",
         R"({"out":"x","result":1,"result":2})", R"({"out":"x","out":"y","result":1})",
@@ -120,7 +120,7 @@ TEST_CASE("what is no reply breaks the protocol") {
     CHECK(reply_problem(text) == shape);
   }
   for (const std::string_view text : {"", "{", R"({"out":"x","result":nul})", "\xFF"}) {
-    CHECK(std::string_view(reply_problem(text)).starts_with("reply: invalid JSON: "));
+    CHECK(std::string_view(reply_problem(text)).starts_with("the reply is invalid JSON: "));
   }
 }
 
