@@ -708,7 +708,7 @@ class Confirmation(PassingTest):
     def test_a_receiver_that_answers_nothing(self):
         _, theirs = self.pair()
         self.assert_ends(self.start_sender("-t", "50ms", peer=theirs), 124, "",
-                         "fdsend: cannot send to -: not confirmed in time\n")
+                         "fdsend: cannot send to -: the receiver did not confirm: timed out after 50ms\n")
 
     def test_fdrecv_that_is_killed_before_it_has_read(self):
         receiving = self.launch(FDRECV, self.path("s"))
