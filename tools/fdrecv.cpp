@@ -8,8 +8,8 @@
 
 #include "cli/options.hpp"
 #include "cli/tool_main.hpp"
-#include "commands/rendezvous_options.hpp"
 #include "commands/receive.hpp"
+#include "commands/rendezvous_options.hpp"
 #include "os/error.hpp"
 #include "os/parse_number.hpp"
 #include "os/socket.hpp"
@@ -31,7 +31,7 @@ std::string socket_word(const std::vector<std::string>& words) {
     const auto number = handoff::parse_number<int>(channel);
     if (number && handoff::socket_type(*number) == SOCK_SEQPACKET) {
       throw handoff::InvalidArgument(
-          "HANDOFF_CHANNEL_FD, on fd:" + std::string(channel) +
+          "HANDOFF_CHANNEL_FD " + std::string(channel) +
           ": a channel of the full handshake; give rpc-master --handshake none");
     }
     return std::string("fd:") + channel;

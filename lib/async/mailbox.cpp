@@ -13,7 +13,7 @@ namespace {
 
 Fd make_bell() {
   Fd bell(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!bell.valid()) throw SystemError(errno, "eventfd");
+  if (!bell.valid()) throw SystemError(errno, "use eventfd");
   return bell;
 }
 

@@ -15,7 +15,7 @@ TimePoint deadline_after(TimePoint now, Duration duration) {
 }
 
 Reactor::Reactor() : epoll_(epoll_create1(EPOLL_CLOEXEC)) {
-  if (!epoll_.valid()) throw SystemError(errno, "epoll_create1");
+  if (!epoll_.valid()) throw SystemError(errno, "use epoll_create1");
 }
 
 Reactor::~Reactor() {
@@ -161,7 +161,7 @@ int Reactor::wait_until(TimePoint when) {
   }
   if (count < 0) {
     if (errno == EINTR) return 0;
-    throw SystemError(errno, "epoll_wait");
+    throw SystemError(errno, "wait for events");
   }
   return count;
 }
@@ -315,7 +315,7 @@ bool Readiness::Awaiter::await_ready() {
   // Every registration reports a hang-up.
   const int error = readiness_.watch(only_hang_up_ ? EPOLLIN : event_);
   if (only_hang_up_) return false;
-  if (error != 0) throw SystemError(error, "epoll_ctl");
+  if (error != 0) throw SystemError(error, "watch a descriptor");
   if (readiness_.hung_up_ || (readiness_.ended_ && event_ == EPOLLIN)) return true;
   const bool ready = readiness_.ready_.has(event_);
   readiness_.ready_.remove(event_);

@@ -127,7 +127,7 @@ std::shared_ptr<Resolver::Job> Resolver::job_for(const std::string& host) {
 Task<std::optional<HostLookup>> Resolver::look_up(Reactor& reactor, std::string host,
                                                   TimePoint deadline) {
   const Job::Bell bell = std::make_shared<Fd>(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!bell->valid()) throw SystemError(errno, "eventfd");
+  if (!bell->valid()) throw SystemError(errno, "use eventfd");
   struct Waiting {
     std::shared_ptr<Job> job;
     Job::Bell bell;

@@ -63,7 +63,7 @@ class CallCommand {
   /// A line whose reply is still to come, or that was no JSON.
   struct PendingLine {
     std::uint64_t number;  ///< also the call's id in JSON-RPC
-    TimePoint deadline;
+    TimeLimit limit;
     std::string problem;
   };
 
@@ -93,6 +93,7 @@ class CallCommand {
   void show_problem(const PendingLine& line);
   ExitCode show(const Reply& reply, const std::string& where);
   ExitCode show(const KeptReply& kept, const std::string& where);
+  std::string describe_error(std::string_view result, const std::string& where) const;
   ExitCode list_methods(const Reply& reply);
   bool is_worth_retrying(const Reply& reply) const;
   void print(std::string_view text);
@@ -101,7 +102,7 @@ class CallCommand {
   CallOptions options_;
   StderrLog& log_;
   std::unique_ptr<Client> client_;
-  TimePoint deadline_ = kNever;
+  TimeLimit limit_;
   std::optional<Attempts> attempts_;  ///< once the clock runs
   StdoutWriter output_;
   std::deque<PendingLine> pending_;

@@ -48,7 +48,7 @@ constexpr std::size_t kChildStack = 64 * 1024;
 constexpr std::string_view kListenPid = "LISTEN_PID=";
 
 // The steps of starting a program, as an error names them.
-constexpr const char* kExecute = "exec";
+constexpr const char* kExecute = "run";
 constexpr const char* kNoNewPrivileges = "set no_new_privs for";
 constexpr const char* kPlace = "place descriptors for";
 
@@ -313,7 +313,7 @@ std::string find_program(const std::string& name) {
     if (problem == 0) return path;
     if (problem == EACCES || paths.size() == 1) error = problem;
   }
-  throw SystemError(error, "exec", name);
+  throw SystemError(error, kExecute, name);
 }
 
 std::string own_program(const std::string& name) {

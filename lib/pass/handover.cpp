@@ -63,8 +63,8 @@ Decoded decode(std::string_view bytes, std::size_t count, Message& message) {
 
 void check_name(std::string_view name) {
   if (!name.empty() && is_valid_name(name)) return;
-  throw InvalidArgument(fmt::format(
-      "name, on {}: 1 to {} printable characters, no space and no colon", name, kMaxName));
+  throw InvalidArgument(fmt::format("{}: write 1 to {} printable characters, no space and no colon",
+                                    name.empty() ? "''" : name, kMaxName));
 }
 
 }  // namespace handoff::handover

@@ -48,6 +48,8 @@ struct PingOptions {
 
   /// Throws InvalidArgument when these are out of range, or do not go together.
   void check(const std::vector<Address>& addresses) const;
+  /// Why a probe is lost that is not answered by `reply_timeout`: "no reply within 10s".
+  std::string no_reply() const;
 };
 
 /// One address and what its probes gave.
@@ -88,9 +90,11 @@ class PingObserver {
   virtual void on_late(const PingResult& result, std::uint64_t seq, Duration rtt) = 0;
   /// One more reply to a probe that has one.
   virtual void on_duplicate(const PingResult& result, std::uint64_t seq, Duration rtt) = 0;
-  /// A server is not up yet, and waited for, "what, on what: why"; once for each address.
+  /// A server is not up yet, and waited for, "cannot connect to ADDRESS: why (waiting)"; once for
+  /// each address.
   virtual void on_waiting(std::string_view text) = 0;
-  /// Something failed, "what, on what: why", and its probes with it; on_lost() follows for each.
+  /// Something failed, "cannot ping ADDRESS: why", and its probes with it; on_lost() follows for
+  /// each.
   virtual void on_trouble(std::string_view text) = 0;
   /// Worth saying to somebody who wants to know more.
   virtual void on_detail(std::string_view text) = 0;

@@ -70,12 +70,12 @@ class Client {
   /// Only of a socket is it known. When no call waits, what has arrived fits none.
   bool has_unread() const;
   /// Writes what was queued. Throws ConnectionLost, CommandEnded if it applies, or TimedOut.
-  Task<void> flush(TimePoint deadline);
+  Task<void> flush(TimeLimit limit);
 
   /// The next reply, if it has arrived already. Its views last until the next receive.
   std::optional<Reply> try_receive();
   /// Waits for the next reply. Throws ConnectionLost, ProtocolError or TimedOut.
-  Task<Reply> receive(TimePoint deadline);
+  Task<Reply> receive(TimeLimit limit);
 
   /// When the last read that brought bytes had returned.
   TimePoint received_at() const { return received_at_; }

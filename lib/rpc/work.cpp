@@ -40,10 +40,10 @@ Work Work::from(LiveConnection connection) {
 
 LiveConnection Work::to_connection(std::size_t most) {
   if (unread() > most) {
-    throw ProtocolError(
-        fmt::format("channel: {} bytes were read from a connection, which may be {} at most "
-                    "(raise --max-frame)",
-                    unread(), most));
+    throw ProtocolError(fmt::format(
+        "cannot read the channel: {} bytes were read from a connection, which may be {} at most "
+        "(raise --max-frame)",
+        unread(), most));
   }
   LiveConnection live;
   live.id = id;
@@ -94,7 +94,8 @@ std::string Work::take_read() {
       return pread(aside.get(), bytes.data() + size, bytes.size() - size, static_cast<off_t>(size));
     });
     if (count < 0) throw SystemError(errno, "read the bytes of a connection");
-    if (count == 0) throw ProtocolError("channel: bytes of a connection are missing");
+    if (count == 0)
+      throw ProtocolError("cannot read the channel: bytes of a connection are missing");
     size += static_cast<std::size_t>(count);
   }
   aside.reset();

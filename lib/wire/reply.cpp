@@ -30,20 +30,20 @@ Reply ReplyParser::parse(std::string_view body) {
   if (problem == JsonProblem::none) problem = read_envelope(reader, 0, envelope);
   if (problem == JsonProblem::none) problem = reader.read_end();
   if (problem != JsonProblem::none) {
-    throw ProtocolError(fmt::format("reply: invalid JSON: {}", explain(reader, problem)));
+    throw ProtocolError(fmt::format("the reply is invalid JSON: {}", explain(reader, problem)));
   }
   using enum Envelope::Field;
   if (envelope.has(json_rpc)) {
     if (envelope.has(result) == envelope.has(error) ||
         envelope.repeats(result, error, json_rpc, id)) {
-      throw ProtocolError("reply: not one of 'result' and 'error'");
+      throw ProtocolError("the reply does not have one of 'result' and 'error'");
     }
     if (envelope.has(error)) return {"error", envelope[error], envelope[id], body};
     return {"", envelope[result], envelope[id], body};
   }
   if (!envelope.has(out) || !envelope.has(result) || envelope.repeats(out, result, id) ||
       !envelope[out].starts_with('"')) {
-    throw ProtocolError("reply: not an object with one 'out' and one 'result'");
+    throw ProtocolError("the reply is not an object with one 'out' and one 'result'");
   }
   return {reader.unescape(envelope[out], parser_->name), envelope[result], envelope[id], body};
 }

@@ -96,7 +96,8 @@ void check_reply(ReplyParser& parser, Document& document, std::string_view input
       check_fields(reply, body.text(), document.value);
     } catch (const ProtocolError& error) {
       check(!is_reply(document), "a reply is accepted");
-      check(std::string_view(error.what()).starts_with("reply: invalid JSON") == !document.is_json,
+      check(std::string_view(error.what()).starts_with("the reply is invalid JSON") ==
+                !document.is_json,
             "what is no JSON is told");
     }
   }

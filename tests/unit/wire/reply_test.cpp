@@ -28,7 +28,7 @@ TEST_CASE("a reply has a name, a result and an id") {
 }
 
 TEST_CASE("what is no reply breaks the protocol") {
-  const std::string shape = "reply: not an object with one 'out' and one 'result'";
+  const std::string shape = "the reply is not an object with one 'out' and one 'result'";
   for (const std::string_view text :
        {"[]", "1", "{}", R"({"out":"x"})", R"({"result":1})", R"({"out":1,"result":1})",
         R"({"out":"x","result":1,"result":2})", R"({"out":"x","out":"y","result":1})",
@@ -36,7 +36,7 @@ TEST_CASE("what is no reply breaks the protocol") {
     CHECK(reply_problem(text) == shape);
   }
   for (const std::string_view text : {"", "{", R"({"out":"x","result":nul})", "\xFF"}) {
-    CHECK(std::string_view(reply_problem(text)).starts_with("reply: invalid JSON: "));
+    CHECK(std::string_view(reply_problem(text)).starts_with("the reply is invalid JSON: "));
   }
 }
 
@@ -80,15 +80,15 @@ TEST_CASE("what is no reply of JSON-RPC breaks the protocol") {
         R"({"jsonrpc":"2.0","jsonrpc":"2.0","result":1,"id":1})",
         R"({"jsonrpc":"2.0","method":"m","id":1})"}) {
     CAPTURE(text);
-    CHECK(reply_problem(text) == "reply: not one of 'result' and 'error'");
+    CHECK(reply_problem(text) == "the reply does not have one of 'result' and 'error'");
   }
   for (const std::string_view text :
        {R"([{"jsonrpc":"2.0","result":1,"id":1}])", R"({"result":1,"id":1})", R"({"error":{}})"}) {
     CAPTURE(text);
-    CHECK(reply_problem(text) == "reply: not an object with one 'out' and one 'result'");
+    CHECK(reply_problem(text) == "the reply is not an object with one 'out' and one 'result'");
   }
   CHECK(std::string_view(reply_problem(R"({"jsonrpc":"2.0","result":nul,"id":1})"))
-            .starts_with("reply: invalid JSON: "));
+            .starts_with("the reply is invalid JSON: "));
 }
 
 }  // namespace
