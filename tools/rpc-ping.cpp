@@ -135,6 +135,11 @@ CommandLine parse(Tool& tool) {
   if (words.empty()) throw InvalidArgument("no ADDR (see rpc-ping --help)");
   for (const std::string& word : words) line.addresses.push_back(handoff::parse_server(word));
   ping.pace = pace.choose(ping.interval);
+  if (ping.reconnect && ping.in_flight > 1) {
+    throw InvalidArgument(
+        fmt::format("--in-flight {} does not go with --reconnect: a connection has one probe then",
+                    ping.in_flight));
+  }
   ping.check(line.addresses);
   if (loss->count() > 0) line.limits.loss_percent = most_loss;
   choose_report(tool, ping, pace.flood, line.report);

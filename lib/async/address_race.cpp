@@ -192,12 +192,12 @@ Task<void> Race::wait_for_one(TimePoint when) {
 /// is.
 Task<void> Race::wait_for_any(TimePoint when) {
   const Fd group(epoll_create1(EPOLL_CLOEXEC));
-  if (!group.valid()) throw SystemError(errno, "epoll_create1");
+  if (!group.valid()) throw SystemError(errno, "use epoll_create1");
   for (const Pending& pending : pending_) {
     epoll_event event{};
     event.events = EPOLLOUT;
     if (epoll_ctl(group.get(), EPOLL_CTL_ADD, pending.socket.get(), &event) < 0) {
-      throw SystemError(errno, "epoll_ctl");
+      throw SystemError(errno, "watch a descriptor");
     }
   }
   FdWatcher watcher(reactor_, group.get());

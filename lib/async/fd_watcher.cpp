@@ -75,7 +75,7 @@ bool FdWatcher::Awaiter::await_ready() {
   // Every registration reports a hang-up.
   const int error = watcher_.watch(only_hang_up_ ? EPOLLIN : event_);
   if (only_hang_up_) return false;
-  if (error != 0) throw SystemError(error, "epoll_ctl");
+  if (error != 0) throw SystemError(error, "watch a descriptor");
   if (watcher_.hung_up_ || (watcher_.ended_ && event_ == EPOLLIN)) return true;
   const bool ready = watcher_.ready_.has(event_);
   watcher_.ready_.remove(event_);

@@ -13,7 +13,7 @@ namespace {
 
 Fd make_wake_fd() {
   Fd wake_fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!wake_fd.valid()) throw SystemError(errno, "eventfd");
+  if (!wake_fd.valid()) throw SystemError(errno, "use eventfd");
   return wake_fd;
 }
 

@@ -19,7 +19,7 @@ Task<void>::promise_type& promise_of(std::coroutine_handle<> root) {
 }  // namespace
 
 Reactor::Reactor() : epoll_(epoll_create1(EPOLL_CLOEXEC)) {
-  if (!epoll_.valid()) throw SystemError(errno, "epoll_create1");
+  if (!epoll_.valid()) throw SystemError(errno, "use epoll_create1");
 }
 
 Reactor::~Reactor() {
@@ -161,7 +161,7 @@ int Reactor::wait_until(TimePoint when) {
   }
   if (count < 0) {
     if (errno == EINTR) return 0;
-    throw SystemError(errno, "epoll_wait");
+    throw SystemError(errno, "wait for events");
   }
   return count;
 }

@@ -128,7 +128,7 @@ std::shared_ptr<Resolver::Job> Resolver::job_for(const std::string& host) {
 Task<std::optional<HostLookup>> Resolver::look_up(Reactor& reactor, std::string host,
                                                   TimePoint deadline) {
   const Job::WakeFd wake_fd = std::make_shared<Fd>(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!wake_fd->valid()) throw SystemError(errno, "eventfd");
+  if (!wake_fd->valid()) throw SystemError(errno, "use eventfd");
   struct Waiting {
     std::shared_ptr<Job> job;
     Job::WakeFd wake_fd;

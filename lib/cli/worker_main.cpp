@@ -43,7 +43,7 @@ int channel_number() {
   const auto number = parse_number<int>(*text);
   if (!number || *number < 0) {
     throw InvalidArgument(
-        fmt::format("{}, on {}: no number of a descriptor", variable::kChannelFd, *text));
+        fmt::format("{} {}: not the number of a descriptor", variable::kChannelFd, *text));
   }
   return *number;
 }
@@ -52,7 +52,7 @@ void check_command(std::string_view option, const std::string& text) {
   const auto [name, command] = split_name_value(option, text, "NAME=CMD");
   require_utf8(option, name);
   if (command.empty()) {
-    throw InvalidArgument(fmt::format("{} {}: no command behind the =", option, text));
+    throw InvalidArgument(fmt::format("{} {}: write a command after the =", option, text));
   }
   if (name == "*" || name.ends_with(".*")) {
     throw InvalidArgument(
@@ -276,7 +276,7 @@ ExitCode run(Tool& tool, const AddMethods& add_own) {
         "`rpc-master -- rpc-worker`");
   }
   if (worker.cut_off() == 0) return ExitCode::done;
-  throw TimedOut(fmt::format("drain: {} cut off", counted(worker.cut_off(), "connection")));
+  throw TimedOut(fmt::format("ended with {} cut off", counted(worker.cut_off(), "connection")));
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
+#include "async/time_limit.hpp"
 #include "cli/stderr_log.hpp"
 #include "os/address.hpp"
 #include "os/listener.hpp"
@@ -47,6 +48,8 @@ class Exchange {
 
   /// kNever without a timeout.
   TimePoint deadline() const { return deadline_; }
+  /// The deadline, with its length.
+  TimeLimit limit() const { return {deadline_, options_.timeout}; }
   /// The socket as the user wrote it.
   const std::string& name() const { return options_.socket.text; }
   bool listens() const { return listener_.has_value() || accepts_; }
@@ -60,6 +63,7 @@ class Exchange {
 
  private:
   Task<std::optional<Fd>> accept();
+  [[noreturn]] void fail_at_deadline() const;
   Task<bool> wait_for_client();
   Task<void> pause();
   Accepted try_to_accept() const;

@@ -10,10 +10,11 @@
 #include "async/connect.hpp"
 #include "os/error.hpp"
 #include "os/listen_on_all.hpp"
+#include "os/log.hpp"
 #include "os/parse_number.hpp"
 #include "pass/fd_passing.hpp"
 #include "pass/handover.hpp"
-#include "wire/message.hpp"
+#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {
@@ -56,13 +57,16 @@ SendCommand::SendCommand(Reactor& reactor, SendOptions options, StderrLog& log)
   if (options_.sources.empty()) options_.sources = {{Source::Kind::inherited, "0"}};
   const std::size_t count = options_.sources.size();
   if (count > kMaxDescriptorsPerMessage) {
-    throw InvalidArgument(fmt::format("{} descriptors, and a message carries at most {}", count,
-                                      kMaxDescriptorsPerMessage));
+    throw InvalidArgument(fmt::format("cannot send {} descriptors: a message carries at most {}",
+                                      count, kMaxDescriptorsPerMessage));
   }
   if (options_.names.size() > count) {
-    throw InvalidArgument(fmt::format("{} names for {} descriptors", options_.names.size(), count));
+    throw InvalidArgument(fmt::format("cannot give {} names: there {} {}", options_.names.size(),
+                                      count == 1 ? "is" : "are", counted(count, "descriptor")));
   }
-  for (const std::string& name : options_.names) handover::check_name(name);
+  for (const std::string& name : options_.names) {
+    parse_for("--name", name, handover::check_name);
+  }
   if (options_.names.empty() && !options_.confirm) {
     message_ = std::string(1, options_.byte);
   } else {
@@ -77,7 +81,7 @@ Task<void> SendCommand::watch_signals(const SignalMask& signals) {
     while (const auto signal = signals.try_read()) {
       if (!options_.keep) {
         end_by_signal(*signal);
-        throw TimedOut(fmt::format("send, on {}: ended by a signal", exchange_->name()));
+        throw TimedOut(fmt::format("cannot send to {}: ended by a signal", exchange_->name()));
       }
       exchange_->stop();
     }
@@ -140,7 +144,7 @@ void SendCommand::tell_of_others(const Address& address) const {
   const std::vector<SocketAddress> addresses = distinct_addresses(address);
   for (std::size_t i = 1; i < addresses.size(); ++i) {
     log_.info(
-        fmt::format("not listening, on {}: a descriptor has one address of {} (give this one "
+        fmt::format("not listening on {}: a descriptor has one address of {} (give this one "
                     "a --tcp-listen of its own)",
                     addresses[i].text(), address.host));
   }
@@ -171,11 +175,13 @@ Task<void> SendCommand::send(int socket) {
         break;
       case SendOutcome::would_block:
         if (co_await watcher.writable()) break;
-        throw TimedOut(fmt::format("send, on {}: timed out", exchange_->name()));
+        throw TimedOut(fmt::format("cannot send to {}: {}", exchange_->name(),
+                                   exchange_->limit().timed_out()));
       case SendOutcome::closed:
-        throw ProtocolError(fmt::format("send, on {}: the receiver is gone", exchange_->name()));
+        throw ProtocolError(
+            fmt::format("cannot send to {}: the receiver is gone", exchange_->name()));
       case SendOutcome::failed:
-        throw SystemError(result.error_number, "pass descriptors", exchange_->name());
+        throw SystemError(result.error_number, "send to", exchange_->name());
     }
   }
   if (options_.confirm) co_await await_confirmation(watcher);
@@ -192,10 +198,11 @@ Task<void> SendCommand::await_confirmation(FdWatcher& watcher) {
     throw_if_failed(result);
     if (result.outcome != ReceiveOutcome::would_block) {
       throw ProtocolError(
-          fmt::format("send, on {}: the receiver did not confirm", exchange_->name()));
+          fmt::format("cannot send to {}: the receiver did not confirm", exchange_->name()));
     }
     if (!co_await watcher.readable()) {
-      throw TimedOut(fmt::format("send, on {}: not confirmed in time", exchange_->name()));
+      throw TimedOut(fmt::format("cannot send to {}: the receiver did not confirm: {}",
+                                 exchange_->name(), exchange_->limit().timed_out()));
     }
   }
 }

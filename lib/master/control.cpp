@@ -16,6 +16,7 @@
 #include "os/version.hpp"
 #include "rpc/method_table.hpp"
 #include "rpc/session.hpp"
+#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {

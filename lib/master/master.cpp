@@ -306,7 +306,7 @@ void Master::handle_signal(const ReceivedSignal& signal) {
     case SIGHUP:
       if (successor_ && !handed_over_ && !stopping_) {
         reload_put_off_ = true;
-        return report_(Severity::info, "reload: put off, for an upgrade is under way");
+        return report_(Severity::info, "the reload is put off: an upgrade is under way");
       }
       return reactor_.spawn(ignore(reload()));
     case SIGUSR2:
@@ -317,12 +317,12 @@ void Master::handle_signal(const ReceivedSignal& signal) {
     case SIGTTIN:
       if (stopping_ || handed_over_) return;
       if (options_.supervisor.command.empty()) {
-        return report_(Severity::error, "TTIN: there is no command to start");
+        return report_(Severity::error, "cannot add a worker: there is no command to start");
       }
       return supervisor_.add();
     case SIGTTOU:
       if (!stopping_ && !handed_over_ && !supervisor_.retire_one()) {
-        report_(Severity::error, "TTOU: the last worker stays");
+        report_(Severity::error, "cannot remove a worker: the last one stays");
       }
       return;
     case SIGUSR1: return reactor_.spawn(tell_status());
@@ -470,7 +470,8 @@ Task<std::string> Master::reload() {
   if (stopping_ || handed_over_) co_return "stopping";
   if (successor_) co_return "an upgrade is under way";
   if (options_.supervisor.command.empty()) {
-    report_(Severity::error, "reload: there is no command to start; workers that joined stay");
+    report_(Severity::error,
+            "cannot reload: there is no command to start; workers that joined stay");
     co_return "there is no command to start";
   }
   manager_.reloading();
@@ -497,7 +498,7 @@ Task<std::string> Master::upgrade() {
     take_back_pidfile(successor_->pid());
     successor_.reset();
     lineage_->successor_failed();
-    report_(Severity::error, fmt::format("upgrade: {}{}", last_upgrade_,
+    report_(Severity::error, fmt::format("cannot upgrade: {}{}", last_upgrade_,
                                          stopping_ ? "" : "; this master serves on"));
     if (std::exchange(reload_put_off_, false)) reactor_.spawn(ignore(reload()));
     changed_.notify_all();

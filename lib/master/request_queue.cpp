@@ -195,7 +195,9 @@ std::string Queue::take(Seat& seat, std::string_view record) {
   }
   if (slot->seat != &seat) return "it answered a request that it was not given";
   const bool has_json = reply->code == 0 || !reply->json.empty();
-  if (has_json && !parser_.is_json(reply->json)) return "it sent a reply that is no JSON";
+  if (has_json && reader_.read_whole(reply->json, 1) != JsonProblem::none) {
+    return "it sent a reply that is no JSON";
+  }
   answer(*slot, {std::string(reply->json), static_cast<ErrorCode>(reply->code),
                  std::string(reply->message)});
   return "";

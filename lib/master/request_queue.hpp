@@ -13,7 +13,7 @@
 #include "master/worker_channel.hpp"
 #include "pass/ring.hpp"
 #include "rpc/method_table.hpp"
-#include "wire/message.hpp"
+#include "wire/json_reader.hpp"
 
 namespace handoff {
 
@@ -128,7 +128,7 @@ class Queue final : private PollSource {
   std::deque<std::uint64_t> waiting_;  ///< tickets
   std::list<Seat> seats_;
   std::string record_;
-  MessageParser parser_;
+  JsonReader reader_;
   Counts counts_;
 };
 

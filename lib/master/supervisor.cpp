@@ -408,7 +408,7 @@ Task<std::string> Supervisor::reload_once() {
   }
   report_(problem.empty() ? Severity::info : Severity::error,
           problem.empty() ? fmt::format("reloaded, {}", counted(successors.size(), "worker"))
-                          : fmt::format("reload: {}; the old workers serve on", problem));
+                          : fmt::format("cannot reload: {}; the old workers serve on", problem));
   co_return problem;
 }
 
@@ -461,7 +461,7 @@ Task<void> Supervisor::recycle(int number, pid_t pid) {
     const std::string problem = co_await replace(number);
     if (problem.empty()) co_return;
     report_(Severity::error,
-            fmt::format("worker {}: it could not be replaced: {}; trying again", number, problem));
+            fmt::format("cannot replace worker {}: {}; trying again", number, problem));
     co_await reactor_.sleep_until(reactor_.now() + pause);
     pause = std::min(pause * 2, options_.backoff_max);
   }

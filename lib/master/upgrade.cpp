@@ -74,7 +74,7 @@ class Will {
 std::string read_will(std::string_view number) {
   const auto parsed = parse_number<int>(number);
   if (!parsed || *parsed < kFirst) {
-    throw InvalidArgument(fmt::format("{}, on {}: no number of a descriptor", kVariable, number));
+    throw InvalidArgument(fmt::format("{} {}: not the number of a descriptor", kVariable, number));
   }
   const Fd file(*parsed);
   std::string text;
@@ -236,7 +236,7 @@ void Succession::worker_closed(WorkerLink& link, const std::string& problem) {
   if (ready_) {
     dispatcher_.worker_left(link);
     for (HeldConnection& held : link.take_unstarted()) dispatcher_.work_arrived(std::move(held));
-    if (!given_up_) report_(Severity::error, "upgrade: the new master is gone");
+    if (!given_up_) report_(Severity::error, "cannot upgrade: the new master is gone");
   }
   progress_.notify_all();
 }

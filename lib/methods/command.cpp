@@ -13,6 +13,7 @@
 #include "os/environment.hpp"
 #include "os/error.hpp"
 #include "os/sealed_memory.hpp"
+#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {

@@ -10,6 +10,7 @@
 
 #include "methods/output_result.hpp"
 #include "os/environment.hpp"
+#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {

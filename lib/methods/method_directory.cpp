@@ -12,6 +12,7 @@
 #include "methods/command.hpp"
 #include "os/error.hpp"
 #include "os/fd.hpp"
+#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {

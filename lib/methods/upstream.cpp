@@ -13,6 +13,7 @@
 #include "os/error.hpp"
 #include "os/parse_number.hpp"
 #include "rpc/client.hpp"
+#include "wire/message_writer.hpp"
 
 namespace handoff {
 namespace {

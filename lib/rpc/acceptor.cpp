@@ -53,7 +53,7 @@ Task<void> Acceptor::accept_until_closed() {
           co_await watcher_->readable();
           break;
         } catch (const SystemError& error) {
-          report_exhausted(error.attempt(), error.error_number());
+          report_exhausted("wait on", error.error_number());
         }
         [[fallthrough]];
       case Outcome::exhausted:
@@ -96,10 +96,8 @@ Task<void> Acceptor::heal_until_closed(std::function<void(bool)> healed) {
     if (closed_ || !listener_->is_shut_down()) continue;
     watcher_.reset();
     if (try_heal(same_socket)) {
-      report_trouble_(
-          fmt::format("listen, on {}: a worker had shut the socket down; "
-                      "listening again",
-                      listener_->text()));
+      report_trouble_(fmt::format("listening again on {}: a worker had shut the socket down",
+                                  listener_->text()));
       healed(same_socket);
     }
     // Whoever does that again and again is no faster than this.
@@ -161,7 +159,7 @@ Acceptor::Outcome Acceptor::accept_burst(bool room_or_not) {
       case Accepted::Outcome::try_again:
         // Each call fails, and not for want of clients: accepting again at once would be for ever.
         if (++lost == kBurst) {
-          report_exhausted("accept", accepted.error_number);
+          report_exhausted("accept on", accepted.error_number);
           return Outcome::exhausted;
         }
         break;
@@ -170,9 +168,9 @@ Acceptor::Outcome Acceptor::accept_burst(bool room_or_not) {
         [[fallthrough]];  // how a Unix socket says it
       case Accepted::Outcome::shut_down:
         if (sharing_ != Sharing::none) return Outcome::shut_down;
-        throw SystemError(EINVAL, "accept", listener_->text());
+        throw SystemError(EINVAL, "accept on", listener_->text());
       case Accepted::Outcome::exhausted:
-        report_exhausted("accept", accepted.error_number);
+        report_exhausted("accept on", accepted.error_number);
         return Outcome::exhausted;
     }
   }
@@ -184,7 +182,7 @@ bool Acceptor::admits(int connection) {
   if (!judges_) return true;
   const auto refused = judge_.refuse(connection);
   if (!refused) return true;
-  report_refused_(fmt::format("accept, on {}: user {} is refused ({})", listener_->text(),
+  report_refused_(fmt::format("cannot accept on {}: user {} is refused ({})", listener_->text(),
                               refused->uid, refused->remedy()));
   return false;
 }
@@ -203,7 +201,7 @@ void Acceptor::hand_over(Accepted accepted) {
 void Acceptor::report_exhausted(std::string_view attempt, int error_number) {
   if (exhausted_) return;
   exhausted_ = true;
-  report_trouble_(fmt::format("{}, on {}: {}; trying again", attempt, listener_->text(),
+  report_trouble_(fmt::format("cannot {} {}: {}; trying again", attempt, listener_->text(),
                               error_text(error_number)));
 }
 

@@ -8,6 +8,8 @@
 #include <string>
 #include <utility>
 
+#include "wire/json_text.hpp"
+
 namespace handoff {
 namespace {
 

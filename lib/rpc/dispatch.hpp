@@ -8,7 +8,7 @@
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "rpc/method_table.hpp"
-#include "wire/message.hpp"
+#include "wire/request.hpp"
 
 /// The one way from a request to its result. What leaves it is fit for a reply: a result and an
 /// error's data are one JSON value each, and an exception has become an error.

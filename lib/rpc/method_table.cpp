@@ -7,6 +7,7 @@
 
 #include "os/error.hpp"
 #include "os/version.hpp"
+#include "wire/json_text.hpp"
 
 namespace handoff {
 
@@ -27,7 +28,7 @@ std::string no_such_method(std::string_view name) {
 }
 
 void Handlers::insert(std::string name, Method method) {
-  if (name.empty()) throw InvalidArgument("method: a method needs a name");
+  if (name.empty()) throw InvalidArgument("cannot add a method: it needs a name");
   const bool is_pattern = name == "*" || name.ends_with(".*");
   bool inserted = false;
   if (is_pattern) {
@@ -37,7 +38,8 @@ void Handlers::insert(std::string name, Method method) {
     inserted = methods_.emplace(name, std::move(method)).second;
   }
   if (!inserted) {
-    throw InvalidArgument(fmt::format("method, on {}: there is one of this name already", name));
+    throw InvalidArgument(
+        fmt::format("cannot add the method {}: there is one of this name already", name));
   }
 }
 

@@ -12,7 +12,8 @@
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "rpc/call_gate.hpp"
-#include "wire/message.hpp"
+#include "wire/errors.hpp"
+#include "wire/request.hpp"
 
 namespace handoff {
 

@@ -8,6 +8,9 @@
 
 #include "os/socket.hpp"
 #include "rpc/dispatch.hpp"
+#include "wire/frame_decoder.hpp"
+#include "wire/frame_writer.hpp"
+#include "wire/message_writer.hpp"
 #include "wire/start.hpp"
 
 namespace handoff {
@@ -273,7 +276,7 @@ Session::Next Session::process(ReceiveBuffer& input, bool drained_socket) {
       partial = true;
     } else {
       const std::string problem =
-          fmt::format("a frame of {} bytes exceeds the limit of {}", frame.size, limit);
+          fmt::format("a frame of {} bytes exceeds the limit of {}", frame.body_size, limit);
       refuse({ErrorCode::invalid_request, problem, {}, dialect_}, out);
       state_ = State::refused;
       input.clear();
@@ -379,7 +382,7 @@ Session::Next Session::linger() {
 }
 
 void Session::answer(std::string_view body, std::string& out) {
-  const ParsedBody parsed = service_.parser.parse_body(body, dialect_);
+  const ParsedBody parsed = service_.parser.parse(body, dialect_);
   service_.count_requests(parsed.requests.size());
   if (parsed.is_batch) return answer_batch(parsed.requests, out);
   answer_request(parsed.requests.front(), out);
@@ -389,7 +392,7 @@ void Session::answer(std::string_view body, std::string& out) {
 /// A batch gets one answer, as it does when its replies are too long.
 void Session::answer_busy(std::string_view body, std::string& out) {
   constexpr std::string_view kBusy = "busy: the server holds as much as it may (--max-memory)";
-  const ParsedBody parsed = service_.parser.parse_body(body, dialect_);
+  const ParsedBody parsed = service_.parser.parse(body, dialect_);
   service_.count_requests(parsed.requests.size());
   if (parsed.is_batch) return refuse({ErrorCode::busy, kBusy, {}, Dialect::json_rpc}, out);
   const ParsedRequest& first = parsed.requests.front();

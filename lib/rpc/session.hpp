@@ -20,7 +20,8 @@
 #include "rpc/reply_estimate.hpp"
 #include "rpc/server_context.hpp"
 #include "wire/byte_queue.hpp"
-#include "wire/codec.hpp"
+#include "wire/framing.hpp"
+#include "wire/receive_buffer.hpp"
 
 namespace handoff {
 

@@ -12,7 +12,7 @@
 
 #include "os/error.hpp"
 #include "os/socket.hpp"
-#include "wire/message.hpp"
+#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {
@@ -56,7 +56,7 @@ MasterLink::MasterLink(Reactor& reactor, Owner& owner, Fd channel, bool joined)
       joined_(joined),
       some_to_send_(reactor) {
   const auto type = socket_type(channel_.get());
-  if (!type) throw InvalidArgument("channel: the descriptor is not a socket");
+  if (!type) throw InvalidArgument("cannot read the channel: the descriptor is not a socket");
   full_ = *type != SOCK_STREAM;
   set_close_on_exec(channel_.get(), true);
 }
@@ -154,9 +154,10 @@ Task<void> MasterLink::receive_messages(std::shared_ptr<MasterLink> self) {
 
 void MasterLink::handle(std::span<const char> packet, std::vector<Fd> descriptors) {
   auto message = channel::decode(packet, std::move(descriptors));
-  if (!message) throw ProtocolError("channel: the master sent no valid message");
+  if (!message) throw ProtocolError("cannot read the channel: the master sent no valid message");
   if (!comes_from_master(message->type)) {
-    throw ProtocolError("channel: the master sent a message that only a worker sends");
+    throw ProtocolError(
+        "cannot read the channel: the master sent a message that only a worker sends");
   }
   if (!std::exchange(heard_, true)) owner_.master_heard();
   switch (message->type) {
@@ -183,14 +184,15 @@ void MasterLink::take_source(channel::Message& message) {
   std::vector<Fd>& descriptors = message.descriptors;
   if (descriptors.size() != message.announced) {
     if (is_listener) return owner_.listeners_missed();
-    throw ProtocolError("channel: a queue came without its memories");
+    throw ProtocolError("cannot read the channel: a queue came without its memories");
   }
   if (descriptors.empty()) {
     if (is_listener) owner_.accept_asked();
     return;  // awake is all that a queue wants us to be
   }
   if (is_listener) return owner_.listeners_passed(std::move(descriptors));
-  if (descriptors.size() != 2) throw ProtocolError("channel: a queue has two memories");
+  if (descriptors.size() != 2)
+    throw ProtocolError("cannot read the channel: a queue has two memories");
   owner_.queue_passed(std::move(descriptors[0]), std::move(descriptors[1]));
 }
 

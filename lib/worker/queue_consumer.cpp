@@ -8,7 +8,8 @@
 
 #include "os/sealed_memory.hpp"
 #include "rpc/dispatch.hpp"
-#include "wire/message.hpp"
+#include "wire/errors.hpp"
+#include "wire/request.hpp"
 
 namespace handoff {
 namespace {
@@ -48,14 +49,14 @@ bool QueueEnd::poll() {
     const auto record = rings_.read(record_);
     if (!record) break;
     const auto request = decode_request(*record);
-    if (!request) throw ProtocolError("queue: the master wrote no valid request");
+    if (!request) throw ProtocolError("cannot read the queue: the master wrote no valid request");
     // What we say to be done with we have begun: if we die now, it is not done by another.
     rings_.release();
     take(*request);
     any = true;
   }
   if (any && rings_.other_is_starved() && rings_.must_wake()) owner_.wake_master();
-  if (rings_.broken()) throw ProtocolError("queue: the master broke its memory");
+  if (rings_.broken()) throw ProtocolError("cannot read the queue: the master broke its memory");
   if (unpublished_) publish();
   share_.set(held_);
   if (service_.draining() && idle()) owner_.became_idle();

@@ -202,7 +202,7 @@ Task<void> Worker::run_joined(Address address, Duration wait) {
     const bool is_full = socket_type(channel.get()) == SOCK_SEQPACKET;
     if (!is_full) {
       report_joined_(
-          fmt::format("connected, on {} (in the plain form no master confirms that this "
+          fmt::format("connected to {} (in the plain form no master confirms that this "
                       "worker has joined)",
                       join_name_));
     }
@@ -210,7 +210,7 @@ Task<void> Worker::run_joined(Address address, Duration wait) {
     if (leaving_ || !join_again_) co_return;
     if (refusals_ > 1 && is_full) {
       throw Unreachable(fmt::format(
-          "join, on {}: the master does not let us (see its --allow-uid), or has as many "
+          "cannot join {}: the master does not let us (see its --allow-uid), or has as many "
           "workers as it takes",
           address.text));
     }
@@ -235,7 +235,7 @@ Task<Fd> Worker::join_again(const Address& address, Duration wait, bool is_full)
   } catch (const Unreachable&) {
     // It may have been killed a moment ago, and there may be another one soon.
   }
-  const std::string line = fmt::format("left, on {}: the master is gone", address.text);
+  const std::string line = fmt::format("the master at {} is gone", address.text);
   if (wait <= Duration::zero()) {
     if (is_full) throw Unreachable(line + " (--wait would wait for another one)");
     report_(Severity::info, line);
@@ -250,8 +250,8 @@ Task<Fd> Worker::join_again(const Address& address, Duration wait, bool is_full)
 void Worker::check_master(int channel) const {
   const auto refused = judge_.refuse(channel);
   if (!refused) return;
-  throw Unreachable(fmt::format("join, on {}: user {} listens there ({})", join_name_, refused->uid,
-                                refused->remedy()));
+  throw Unreachable(fmt::format("cannot join {}: user {} listens there ({})", join_name_,
+                                refused->uid, refused->remedy()));
 }
 
 /// Until then the other end can be any program that listens there.
@@ -265,9 +265,8 @@ Task<Fd> Worker::wait_for_master(const Address& address, Duration wait) {
   options.mode = wait > Duration::zero() ? AttemptMode::wait : AttemptMode::retry;
   options.limit = TimeLimit::after(Clock::now(), wait);
   options.attempt_timeout = kJoinTimeout;
-  options.on_new_reason = [this](const std::string& text) {
-    report_(Severity::detail, text + " (waiting)");
-  };
+  options.on_waiting = [this](const std::string& text) { report_(Severity::detail, text); };
+  options.silence = fmt::format("no answer from {} yet", address.text);
   Attempts attempts(reactor_, std::move(options));
   const auto attempt = [&](TimeLimit limit) { return connect_to_master(address, limit); };
   Raced<Fd> joined =
@@ -354,7 +353,7 @@ void Worker::accept_asked() {
 }
 
 void Worker::queue_passed(Fd masters, Fd ours) {
-  if (queue_) throw ProtocolError("channel: the master sent a second queue");
+  if (queue_) throw ProtocolError("cannot read the channel: the master sent a second queue");
   const std::shared_ptr<MasterLink> link = link_;
   queue_ = std::make_shared<QueueEnd>(
       service_, std::move(masters), std::move(ours),
@@ -375,7 +374,7 @@ void Worker::leaves_to_others() {
 }
 
 void Worker::listeners_missed() {
-  report_(Severity::error, fmt::format("receive the listeners: {}", error_text(EMFILE)));
+  report_(Severity::error, fmt::format("cannot receive the listeners: {}", error_text(EMFILE)));
 }
 
 void Worker::connections_missed(std::size_t count) {

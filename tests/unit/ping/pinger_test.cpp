@@ -14,6 +14,7 @@
 #include "os/socket.hpp"
 #include "unit/ping/fake_peer.hpp"
 #include "unit/support.hpp"
+#include "wire/receive_buffer.hpp"
 
 namespace handoff {
 
@@ -35,7 +36,7 @@ Task<void> test::PingServer::run() {
 Task<void> test::PingServer::serve(PingServer& server, Fd socket) {
   Stream stream(server.reactor_, std::move(socket));
   ReceiveBuffer input(4096);
-  MessageParser parser;
+  RequestParser parser;
   for (;;) {
     input.make_room();
     const IoResult result = co_await stream.read_some(input.room());

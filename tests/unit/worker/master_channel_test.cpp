@@ -175,7 +175,7 @@ TEST_CASE("what is no message of a master shows none") {
        {std::string("220 mail.example.com"), channel::encode_ready()}) {
     Channel channel;
     const auto error = test::thrown_by<ProtocolError>([&] { channel.receive({message}); });
-    CHECK(std::string(error.what()).starts_with("channel: the master sent "));
+    CHECK(std::string(error.what()).starts_with("cannot read the channel: the master sent "));
     CHECK(!channel.link->heard());
     CHECK(channel.heard == 0);
   }

@@ -1,24 +1,17 @@
 // SPDX-License-Identifier: MIT
-#include "wire/codec.hpp"
+#include "wire/receive_buffer.hpp"
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <cstdint>
 #include <numeric>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 
-#include "wire/frame.hpp"
-
 namespace handoff {
 namespace {
-
-using Outcome = DecodedFrame::Outcome;
-
-constexpr std::uint32_t kLimit = frame::kDefaultMaxBody;
 
 std::span<const char> bytes_of(std::string_view text) {
   return {text.data(), text.size()};
@@ -26,12 +19,6 @@ std::span<const char> bytes_of(std::string_view text) {
 
 std::string_view text_of(std::span<const char> bytes) {
   return {bytes.data(), bytes.size()};
-}
-
-std::string framed(std::string_view body) {
-  std::string out;
-  append_frame(out, body);
-  return out;
 }
 
 /// The storage of a buffer that holds nothing.
@@ -50,82 +37,6 @@ void receive(ReceiveBuffer& buffer, std::string_view text) {
     buffer.commit(count);
     text.remove_prefix(count);
   }
-}
-
-TEST_CASE("a frame is a little-endian length and the body") {
-  CHECK(framed("ping") == std::string("\4\0\0\0ping", 8));
-  char header[4];
-  encode_header(header, 0x04030201);
-  CHECK(std::string_view(header, 4) == "\1\2\3\4");
-  encode_header(header, 0xFFFEFD80);
-  CHECK(std::string_view(header, 4) == "\x80\xFD\xFE\xFF");
-}
-
-TEST_CASE("a header is read as unsigned bytes, least first") {
-  const auto frame = decode_frame(bytes_of("\x80\x01\x02\x03"), 0xFFFFFFFF);
-  CHECK(frame.outcome == Outcome::partial);
-  CHECK(frame.size == 0x03020180 + 4);
-}
-
-TEST_CASE("a zero-length body is a frame") {
-  const auto frame = decode_frame(bytes_of(std::string_view("\0\0\0\0more", 8)), kLimit);
-  CHECK(frame.outcome == Outcome::complete);
-  CHECK(frame.body.empty());
-  CHECK(frame.size == 4);
-}
-
-TEST_CASE("a frame that arrives a byte at a time is partial until its last") {
-  const std::string bytes = framed("hello");
-  for (std::size_t size = 0; size < bytes.size(); ++size) {
-    const auto frame = decode_frame(bytes_of(bytes).first(size), kLimit);
-    CHECK(frame.outcome == Outcome::partial);
-    CHECK(frame.size == (size < 4 ? 0 : bytes.size()));
-  }
-  const auto frame = decode_frame(bytes_of(bytes), kLimit);
-  CHECK(frame.outcome == Outcome::complete);
-  CHECK(frame.body == "hello");
-  CHECK(frame.body.data() == bytes.data() + 4);
-}
-
-TEST_CASE("a thousand frames in one buffer are read one after the other") {
-  std::string bytes;
-  for (int i = 0; i < 1000; ++i) append_frame(bytes, std::to_string(i));
-  ReceiveBuffer buffer(16);
-  receive(buffer, bytes);
-  for (int i = 0; i < 1000; ++i) {
-    const auto frame = decode_frame(buffer.bytes(), kLimit);
-    REQUIRE(frame.outcome == Outcome::complete);
-    REQUIRE(frame.body == std::to_string(i));
-    buffer.consume(frame.size);
-  }
-  CHECK(buffer.empty());
-  CHECK(decode_frame(buffer.bytes(), kLimit).outcome == Outcome::partial);
-}
-
-TEST_CASE("a length over the limit is told by the header alone") {
-  CHECK(decode_frame(bytes_of("\xFF\xFF\xFF\xFF"), kLimit).outcome == Outcome::oversized);
-  char header[4];
-  encode_header(header, kLimit + 1);
-  CHECK(decode_frame(header, kLimit).outcome == Outcome::oversized);
-  encode_header(header, kLimit);
-  CHECK(decode_frame(header, kLimit).outcome == Outcome::partial);
-  CHECK(decode_frame(bytes_of(framed("x")), 0).outcome == Outcome::oversized);
-  CHECK(decode_frame(bytes_of(framed("")), 0).outcome == Outcome::complete);
-}
-
-TEST_CASE("a frame is written in place behind what was there, or taken back") {
-  std::string out = "before";
-  FrameWriter discarded(out);
-  out.append("lost");
-  CHECK(discarded.body_size() == 4);
-  discarded.discard();
-  CHECK(out == "before");
-
-  FrameWriter kept(out);
-  out.append(300, 'x');
-  CHECK(kept.body_size() == 300);
-  kept.finish();
-  CHECK(out == "before" + framed(std::string(300, 'x')));
 }
 
 TEST_CASE("bytes that were received come back in their order") {
@@ -202,7 +113,7 @@ TEST_CASE("appended bytes stand behind those that are there, however many") {
   buffer.append(bytes_of(""));
   buffer.append(bytes_of("0123456789"));
   CHECK(text_of(buffer.bytes()) == "bc0123456789");
-  buffer.append(std::string(1000, 'x'));
+  buffer.append(bytes_of(std::string(1000, 'x')));
   CHECK(text_of(buffer.bytes()) == "bc0123456789" + std::string(1000, 'x'));
   buffer.clear();
   CHECK(buffer.empty());

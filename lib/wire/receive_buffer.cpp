@@ -1,36 +1,11 @@
 // SPDX-License-Identifier: MIT
-#include "wire/codec.hpp"
+#include "wire/receive_buffer.hpp"
 
 #include <algorithm>
+#include <cstring>
+#include <utility>
 
 namespace handoff {
-
-DecodedFrame decode_line(std::span<const char> bytes, std::uint32_t max_body) {
-  const std::string_view text(bytes.data(), bytes.size());
-  const std::size_t newline = text.find('\n');
-  if (newline == std::string_view::npos) {
-    const std::size_t size = text.size() - (text.ends_with('\r') ? 1 : 0);
-    if (size > max_body) return {DecodedFrame::Outcome::oversized, {}, size};
-    return {DecodedFrame::Outcome::partial, {}, 0};
-  }
-  std::string_view body = text.substr(0, newline);
-  if (body.ends_with('\r')) body.remove_suffix(1);
-  if (body.size() > max_body) return {DecodedFrame::Outcome::oversized, {}, body.size()};
-  return {DecodedFrame::Outcome::complete, body, newline + 1};
-}
-
-/// JSON has newlines only between its tokens, where they can go.
-void FrameWriter::finish_line() {
-  const auto start = out_.begin() + static_cast<std::ptrdiff_t>(start_);
-  out_.erase(std::remove(start, out_.end(), '\n'), out_.end());
-  out_.push_back('\n');
-}
-
-void append_frame(std::string& out, std::string_view body) {
-  FrameWriter writer(out);
-  out.append(body);
-  writer.finish();
-}
 
 ReceiveBuffer::ReceiveBuffer(std::size_t capacity)
     : storage_(std::make_unique_for_overwrite<char[]>(capacity + kPadding)), capacity_(capacity) {
@@ -70,6 +45,13 @@ void ReceiveBuffer::relocate(std::size_t capacity) {
   if (used != 0) std::memcpy(larger.storage_.get(), storage_.get() + start_, used);
   larger.end_ = used;
   *this = std::move(larger);
+}
+
+std::string padded(std::string_view text) {
+  std::string copy;
+  copy.reserve(text.size() + ReceiveBuffer::kPadding);
+  copy.append(text).append(ReceiveBuffer::kPadding, ' ');
+  return copy;
 }
 
 }  // namespace handoff

@@ -6,8 +6,10 @@
 #include <string_view>
 
 #include "unit/wire/body.hpp"
-#include "wire/frame.hpp"
-#include "wire/message.hpp"
+#include "wire/errors.hpp"
+#include "wire/json_text.hpp"
+#include "wire/limits.hpp"
+#include "wire/request.hpp"
 
 namespace handoff {
 namespace {
@@ -209,7 +211,7 @@ TEST_CASE("what JSON's grammar does not have is refused") {
 }
 
 TEST_CASE("nesting to the limit is accepted, one more is refused") {
-  constexpr std::size_t kLimit = frame::kMaxDepth;
+  constexpr std::size_t kLimit = limits::kMaxDepth;
   // The envelope counts, also for what is to stand in one.
   CHECK(json_problem(test::nested(kLimit - 1)) == std::nullopt);
   CHECK(json_problem(test::nested(kLimit)) == "nested too deeply at column 64");

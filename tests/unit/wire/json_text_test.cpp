@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "wire/json_text.hpp"
+
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
@@ -10,10 +12,49 @@
 #include <utility>
 #include <vector>
 
-#include "wire/message.hpp"
-
 namespace handoff {
 namespace {
+
+TEST_CASE("any bytes can be quoted as a JSON string") {
+  CHECK(quote_json("") == R"("")");
+  CHECK(quote_json("a\"b\\c\n\x01") == R"("a\"b\\c\n\u0001")");
+  CHECK(quote_json(std::string_view("a\0b", 3)) == R"("a\u0000b")");
+  CHECK(quote_json("gr\xC3\xBCn") == "\"gr\xC3\xBCn\"");
+  const std::string replacement = "\xEF\xBF\xBD";
+  CHECK(quote_json("a\xFFz") == "\"a" + replacement + "z\"");
+  for (const std::string_view bytes : {"\xC3", "\xED\xA0\x80", "\xC0\x80", "\xF5\x80\x80\x80"}) {
+    CHECK(json_problem(quote_json(bytes)) == std::nullopt);
+    CHECK(quote_json(bytes).find(replacement) != std::string::npos);
+  }
+}
+
+TEST_CASE("JSON becomes one line, its tokens untouched") {
+  CHECK(minify_json(" { \"a b\" :\n[ 1.50 ,\t\" \\n\" ] }\r\n") == R"({"a b":[1.50," \n"]})");
+  CHECK(minify_json("1E+2") == "1E+2");
+  CHECK(minify_json("") == "");
+  // Each length, for the work is done in blocks.
+  for (std::size_t size = 0; size < 200; ++size) {
+    const std::string text = "\"" + std::string(size, ' ') + "\"";
+    CHECK(minify_json(text) == text);
+    CHECK(minify_json("[" + std::string(size, ' ') + "]") == "[]");
+  }
+}
+
+TEST_CASE("the text of a JSON string is told, that of another value not") {
+  CHECK(json_string(R"("a\u0041\n")") == "aA\n");
+  CHECK(json_string(R"("")") == "");
+  for (const std::string_view text : {"1", "null", "[\"a\"]", "{}", ""}) {
+    CHECK(json_string(text) == std::nullopt);
+  }
+}
+
+TEST_CASE("objects and arrays can be params of JSON-RPC, scalars can't") {
+  CHECK(is_structured("{}"));
+  CHECK(is_structured("[1]"));
+  for (const std::string_view json : {"", "1", "-1", "null", "true", R"("[]")", R"("{")"}) {
+    CHECK(!is_structured(json));
+  }
+}
 
 TEST_CASE("a word is a word to its end, whatever stands around it") {
   for (const std::string word : {"true", "false", "null"}) {
