@@ -81,10 +81,10 @@ Result not_answered() {
   return Result::error(ErrorCode::timed_out, "the call was not answered in time");
 }
 
-std::shared_ptr<const Handlers> handler_of_all(Handler handler) {
-  auto handlers = std::make_shared<Handlers>();
-  handlers->add("*", std::move(handler), Supervision::handler);
-  return handlers;
+std::shared_ptr<const MethodTable> handler_of_all(Handler handler) {
+  auto table = std::make_shared<MethodTable>();
+  table->add("*", std::move(handler), Supervision::handler);
+  return table;
 }
 
 /// So many for each I/O thread.
@@ -127,7 +127,7 @@ PassQueue::PassQueue(Reactor& reactor, const Options& options,
         "--max-frame)",
         file_size_limit(), Queue::memory_size(queue_options(options))));
   }
-  service_.handlers = handler_of_all([this](Call what) { return call(std::move(what)); });
+  service_.table = handler_of_all([this](Call what) { return call(std::move(what)); });
   const auto give_back = [this, closed](LiveConnection connection) {
     const std::uint64_t id = connection.id;
     returned(std::move(connection));
@@ -142,7 +142,7 @@ PassQueue::PassQueue(Reactor& reactor, const Options& options,
     owner.closed = closed;
     owner.returned = give_back;
     owner.failed = failed;
-    const auto make_methods = [this, i](Reactor& its) -> MakeHandlers {
+    const auto make_methods = [this, i](Reactor& its) -> MakeMethodTable {
       return [this, i, &its] {
         return handler_of_all(
             [this, i, &its](Call what) { return call_from(lanes_[i], its, std::move(what)); });

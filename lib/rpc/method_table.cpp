@@ -26,7 +26,7 @@ std::string no_such_method(std::string_view name) {
   return fmt::format("no such method: {}", name.substr(0, kMaxNameInMessage));
 }
 
-void Handlers::insert(std::string name, Method method) {
+void MethodTable::insert(std::string name, Method method) {
   if (name.empty()) throw InvalidArgument("method: a method needs a name");
   const bool is_pattern = name == "*" || name.ends_with(".*");
   bool inserted = false;
@@ -41,17 +41,17 @@ void Handlers::insert(std::string name, Method method) {
   }
 }
 
-void Handlers::add(std::string name, Handler handler, Supervision supervision) {
+void MethodTable::add(std::string name, Handler handler, Supervision supervision) {
   std::string quoted = quoted_reply_name(name);
   insert(std::move(name), {std::move(quoted), {}, std::move(handler), supervision});
 }
 
-void Handlers::add_instant(std::string name, InstantHandler handler) {
+void MethodTable::add_instant(std::string name, InstantHandler handler) {
   std::string quoted = quoted_reply_name(name);
   insert(std::move(name), {std::move(quoted), std::move(handler), {}, Supervision::server});
 }
 
-const Method* Handlers::find(std::string_view name) const {
+const Method* MethodTable::find(std::string_view name) const {
   if (last_ != nullptr && last_->first == name) return &last_->second;
   if (const auto found = methods_.find(name); found != methods_.end()) {
     last_ = &*found;
@@ -67,23 +67,23 @@ const Method* Handlers::find(std::string_view name) const {
   return best;
 }
 
-std::vector<std::string> Handlers::names() const {
+std::vector<std::string> MethodTable::names() const {
   std::vector<std::string> names;
   for (const auto& [name, method] : methods_) names.push_back(name);
   for (const auto& [start, method] : patterns_) names.push_back(start + "*");
   return names;
 }
 
-void add_built_in_methods(Handlers& handlers, int worker) {
-  const auto add = [&handlers](const char* name, InstantHandler handler) {
-    if (!handlers.has(name)) handlers.add_instant(name, std::move(handler));
+void add_built_in_methods(MethodTable& table, int worker) {
+  const auto add = [&table](const char* name, InstantHandler handler) {
+    if (!table.has(name)) table.add_instant(name, std::move(handler));
   };
   const auto params = [](const Request& request) { return request.params; };
   add("ping", params);
   add("echo", params);
-  add("methods", [&handlers, text = std::string()](const Request&) mutable {
+  add("methods", [&table, text = std::string()](const Request&) mutable {
     using nlohmann::json;
-    text = json(handlers.names()).dump(-1, ' ', false, json::error_handler_t::replace);
+    text = json(table.names()).dump(-1, ' ', false, json::error_handler_t::replace);
     return std::string_view(text);
   });
   const nlohmann::ordered_json info = {

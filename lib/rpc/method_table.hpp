@@ -84,11 +84,11 @@ std::string no_such_method(std::string_view name);
 
 /// The methods of a server by name, for one thread. A name that ends in ".*" stands for all that
 /// begin with what is before the star, and "*" for all; the longest that fits counts.
-class Handlers {
+class MethodTable {
  public:
-  Handlers() = default;
-  Handlers(const Handlers&) = delete;
-  Handlers& operator=(const Handlers&) = delete;
+  MethodTable() = default;
+  MethodTable(const MethodTable&) = delete;
+  MethodTable& operator=(const MethodTable&) = delete;
 
   /// Throws InvalidArgument when there is a method of this name already.
   void add(std::string name, Handler handler, Supervision supervision = Supervision::server);
@@ -110,6 +110,6 @@ class Handlers {
 
 /// ping (answered as "pong"), echo, methods and info, unless there is one of that name already.
 /// `worker` is the worker's number in `info`, 0 for a server without a master. Add them last.
-void add_built_in_methods(Handlers& handlers, int worker);
+void add_built_in_methods(MethodTable& table, int worker);
 
 }  // namespace handoff

@@ -23,7 +23,7 @@ struct Lane::Inside {
   Reactor reactor;
   Mailbox mailbox;
   Event stopped;
-  MakeHandlers make_handlers;
+  MakeMethodTable make_method_table;
   std::unique_ptr<Service> service;
 };
 
@@ -48,8 +48,8 @@ Lane::~Lane() {
 /// Everything that belongs to the reactor is destroyed on its thread.
 void Lane::run_thread(Inside& inside) {
   try {
-    inside.make_handlers = make_methods_(inside.reactor);
-    inside.service = std::make_unique<Service>(inside.reactor, inside.make_handlers(), limits_);
+    inside.make_method_table = make_methods_(inside.reactor);
+    inside.service = std::make_unique<Service>(inside.reactor, inside.make_method_table(), limits_);
     Service& service = *inside.service;
     service.requests_left = requests_left_;
     service.on_most_requests = [this] { home_.send(owner_.had_most_requests); };
@@ -75,7 +75,7 @@ void Lane::run_thread(Inside& inside) {
   } catch (...) {
     home_.send([error = std::current_exception()] { std::rethrow_exception(error); });
   }
-  inside.make_handlers = nullptr;
+  inside.make_method_table = nullptr;
   inside.service.reset();
 }
 
@@ -109,8 +109,8 @@ void Lane::run(Call call, std::function<void(Result)> done) {
 }
 
 Task<void> Lane::run_call(Lane& lane, Call call, std::function<void(Result)> done) {
-  const std::shared_ptr<const Handlers> handlers = lane.inside_->service->handlers;
-  const Method* method = handlers->find(call.method);
+  const std::shared_ptr<const MethodTable> table = lane.inside_->service->table;
+  const Method* method = table->find(call.method);
   Result result;
   if (method == nullptr) {
     result = Result::error(ErrorCode::method_not_found, no_such_method(call.method));
@@ -131,7 +131,7 @@ void Lane::when_it_answers(std::function<void()> then) {
 void Lane::reload() {
   post([this](Service& service) {
     try {
-      service.handlers = inside_->make_handlers();
+      service.table = inside_->make_method_table();
     } catch (const std::exception& error) {
       home_.send([this, problem = std::string(error.what())] { owner_.reload_failed(problem); });
     }

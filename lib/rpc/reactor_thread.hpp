@@ -17,10 +17,10 @@
 namespace handoff {
 
 /// Makes a table of methods, each time as they are now. Throws what makes that impossible.
-using MakeHandlers = std::function<std::shared_ptr<const Handlers>()>;
+using MakeMethodTable = std::function<std::shared_ptr<const MethodTable>()>;
 
 /// Gives what makes the methods of a reactor, on its thread. They belong to it, and to no other.
-using MakeMethods = std::function<MakeHandlers(Reactor&)>;
+using MakeMethods = std::function<MakeMethodTable(Reactor&)>;
 
 /// A thread with a reactor, which serves the connections that the main thread gives it. All of this
 /// is for the main thread.

@@ -42,10 +42,10 @@ std::string too_long(const SessionLimits& limits) {
 
 }  // namespace
 
-Service::Service(Reactor& loop, std::shared_ptr<const Handlers> methods,
+Service::Service(Reactor& loop, std::shared_ptr<const MethodTable> methods,
                  const SessionLimits& bounds)
     : reactor(loop),
-      handlers(std::move(methods)),
+      table(std::move(methods)),
       limits(bounds),
       running(loop, bounds.concurrency, bounds.max_waiting) {
   reactor.add(*this);
@@ -396,7 +396,7 @@ void Session::answer_request(const ParsedRequest& parsed, std::string& out) {
   const auto& request = std::get<Request>(parsed);
   dialect_ = request.dialect;
   const bool ordered = request.dialect == Dialect::article && request.id.empty();
-  const Method* method = service_.handlers->find(request.method);
+  const Method* method = service_.table->find(request.method);
   if (method == nullptr) {
     if (request.is_notification()) return;
     const std::string problem = no_such_method(request.method);
@@ -436,7 +436,7 @@ void Session::answer_batch(std::span<const ParsedRequest> requests, std::string&
     }
     const auto& request = std::get<Request>(parsed);
     dialect_ = request.dialect;
-    const Method* method = service_.handlers->find(request.method);
+    const Method* method = service_.table->find(request.method);
     if (method != nullptr && must_wait(*method)) {
       ++batch->left;
       start_call(*method, request, {request.dialect, !request.is_notification(), nullptr, batch});
@@ -513,7 +513,7 @@ void Session::start_call(const Method& method, const Request& request, ReplyPlac
     if (!calls_->gate) calls_->gate = std::make_shared<CallGate>();
     call.gate = calls_->gate;
   }
-  NextCall next{service_.handlers, &method, std::move(call), std::move(place)};
+  NextCall next{service_.table, &method, std::move(call), std::move(place)};
   if (client_has_left()) calls().client_left.cancel();
   if (calls_->next.empty() && may_run_another()) {
     run(std::move(next));

@@ -95,7 +95,7 @@ class Session final : private Timer {
     std::size_t counted = 0;  ///< bytes of the request in Calls::held
   };
   struct NextCall {
-    std::shared_ptr<const Handlers> handlers;  ///< keep `method` alive
+    std::shared_ptr<const MethodTable> table;  ///< keeps `method` alive
     const Method* method;
     Call call;
     ReplyPlace place;

@@ -77,7 +77,7 @@ bool QueueEnd::may_take() const {
 
 void QueueEnd::take(const QueueRequest& request) {
   service_.count_requests(1);
-  const Method* method = service_.handlers->find(request.method);
+  const Method* method = service_.table->find(request.method);
   if (method == nullptr) {
     return reply(request.ticket,
                  Result::error(ErrorCode::method_not_found, no_such_method(request.method)));
@@ -108,12 +108,12 @@ void QueueEnd::take(const QueueRequest& request) {
   };
   if (owner_.run_elsewhere(call, done)) return;
   service_.reactor.spawn(
-      run(shared_from_this(), service_.handlers, *method, std::move(call), request.ticket, size));
+      run(shared_from_this(), service_.table, *method, std::move(call), request.ticket, size));
 }
 
-/// `handlers` keep `method` alive.
+/// `table` keeps `method` alive.
 Task<void> QueueEnd::run(std::shared_ptr<QueueEnd> self,
-                         [[maybe_unused]] std::shared_ptr<const Handlers> handlers,
+                         [[maybe_unused]] std::shared_ptr<const MethodTable> table,
                          const Method& method, Call call, std::uint64_t ticket, std::size_t size) {
   Result result = co_await run_method(self->service_.reactor, method, std::move(call));
   self->ended(ticket, size, std::move(result));

@@ -53,7 +53,7 @@ class QueueEnd final : public std::enable_shared_from_this<QueueEnd>, private Po
   bool poll() override;
   void set_waiting(bool waiting) override;
   void take(const QueueRequest& request);
-  static Task<void> run(std::shared_ptr<QueueEnd> self, std::shared_ptr<const Handlers> handlers,
+  static Task<void> run(std::shared_ptr<QueueEnd> self, std::shared_ptr<const MethodTable> table,
                         const Method& method, Call call, std::uint64_t ticket, std::size_t size);
   void reply(std::uint64_t ticket, Result result);
   bool write(std::uint64_t ticket, const Result& result);

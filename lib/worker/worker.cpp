@@ -82,13 +82,13 @@ Worker::Worker(Reactor& reactor, const SignalMask& signals, const MakeMethods& m
                const WorkerOptions& options, Report report)
     : reactor_(reactor),
       signals_(signals),
-      make_handlers_(make_methods(reactor)),
+      make_method_table_(make_methods(reactor)),
       options_(options),
       report_(std::move(report)),
       judge_(options.allowed_uids),
       report_joined_(reactor, saying(report_, Severity::info), kJoinedBurst),
       report_lost_(reactor, saying(report_, Severity::error)),
-      service_(reactor, make_handlers_(), share_of(options)),
+      service_(reactor, make_method_table_(), share_of(options)),
       requests_left_(static_cast<std::int64_t>(options.max_requests)),
       changed_(reactor) {
   if (options_.credits == 0) options_.credits = default_credits(options_.limits.concurrency);
@@ -459,10 +459,10 @@ Task<void> Worker::watch_signals() {
 /// When that is impossible, what there was goes on.
 void Worker::reload() {
   try {
-    service_.handlers = make_handlers_();
+    service_.table = make_method_table_();
     for (Lane& lane : lanes_) lane.reload();
     report_(Severity::info,
-            fmt::format("reloaded, {}", counted(service_.handlers->names().size(), "method")));
+            fmt::format("reloaded, {}", counted(service_.table->names().size(), "method")));
   } catch (const std::exception& error) {
     report_(Severity::error, fmt::format("{}; the methods stay as they were", error.what()));
   }

@@ -122,7 +122,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   Reactor& reactor_;
   const SignalMask& signals_;
   std::optional<Mailbox> mailbox_;  ///< of the lanes, if there are any
-  MakeHandlers make_handlers_;
+  MakeMethodTable make_method_table_;
   WorkerOptions options_;
   Report report_;
   PeerJudge judge_;

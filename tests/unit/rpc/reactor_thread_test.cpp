@@ -23,8 +23,8 @@ namespace {
 struct Fixture {
   Fixture() : home(reactor), lane(home, {}, no_methods, nullptr, owner()) {}
 
-  static MakeHandlers no_methods(Reactor&) {
-    return [] { return std::make_shared<const Handlers>(); };
+  static MakeMethodTable no_methods(Reactor&) {
+    return [] { return std::make_shared<const MethodTable>(); };
   }
 
   Lane::Owner owner() {
