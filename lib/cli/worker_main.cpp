@@ -17,6 +17,7 @@
 #include "methods/upstream.hpp"
 #include "os/error.hpp"
 #include "os/parse_number.hpp"
+#include "rpc/builtin_methods.hpp"
 #include "worker/worker.hpp"
 
 namespace handoff {

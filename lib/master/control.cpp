@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "os/version.hpp"
+#include "rpc/builtin_methods.hpp"
 #include "rpc/method_table.hpp"
 #include "rpc/session.hpp"
 

@@ -2,11 +2,8 @@
 #include "rpc/method_table.hpp"
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
-#include <unistd.h>
 
 #include "os/error.hpp"
-#include "os/version.hpp"
 
 namespace handoff {
 
@@ -72,23 +69,6 @@ std::vector<std::string> MethodTable::names() const {
   for (const auto& [name, method] : methods_) names.push_back(name);
   for (const auto& [start, method] : patterns_) names.push_back(start + "*");
   return names;
-}
-
-void add_built_in_methods(MethodTable& table, int worker) {
-  const auto add = [&table](const char* name, InstantHandler handler) {
-    if (!table.has(name)) table.add_instant(name, std::move(handler));
-  };
-  const auto params = [](const Request& request) { return request.params; };
-  add("ping", params);
-  add("echo", params);
-  add("methods", [&table, text = std::string()](const Request&) mutable {
-    using nlohmann::json;
-    text = json(table.names()).dump(-1, ' ', false, json::error_handler_t::replace);
-    return std::string_view(text);
-  });
-  const nlohmann::ordered_json info = {
-      {"pid", getpid()}, {"worker", worker}, {"version", kVersion}};
-  add("info", [text = info.dump()](const Request&) { return std::string_view(text); });
 }
 
 }  // namespace handoff

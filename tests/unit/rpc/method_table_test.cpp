@@ -3,9 +3,7 @@
 
 #include <doctest/doctest.h>
 
-#include <string>
 #include <string_view>
-#include <vector>
 
 #include "os/error.hpp"
 #include "unit/support.hpp"
@@ -65,19 +63,6 @@ TEST_CASE("a name is given once, and is not empty") {
   CHECK_THROWS_AS(table.add("a", handler()), InvalidArgument);
   CHECK_THROWS_AS(table.add("a.*", handler()), InvalidArgument);
   CHECK_THROWS_AS(table.add("", handler()), InvalidArgument);
-}
-
-TEST_CASE("what is there already takes the place of what is built in") {
-  MethodTable table;
-  table.add("echo", handler());
-  add_built_in_methods(table, 3);
-  CHECK(table.find("echo")->handler);
-  CHECK(table.find("ping")->instant);
-  CHECK(table.names() == std::vector<std::string>{"echo", "info", "methods", "ping"});
-  Request request;
-  request.method = "info";
-  const std::string info(table.find("info")->instant(request));
-  CHECK(info.find("\"worker\":3") != std::string::npos);
 }
 
 }  // namespace
