@@ -7,20 +7,9 @@
 
 namespace handoff {
 
-namespace {
-
-/// How much of a name that a client sent is worth repeating to it.
-constexpr std::size_t kMaxNameInMessage = 100;
-
-}  // namespace
-
 /// The article's server answers "ping" with "pong".
 std::string quoted_reply_name(std::string_view method) {
   return quote_json(method == "ping" ? "pong" : method);
-}
-
-std::string no_such_method(std::string_view name) {
-  return fmt::format("no such method: {}", name.substr(0, kMaxNameInMessage));
 }
 
 void MethodTable::insert(std::string name, Method method) {

@@ -53,9 +53,6 @@ struct Method {
 /// What a reply to this method says in "out", as a JSON string.
 std::string quoted_reply_name(std::string_view method);
 
-/// What is said of a name that no method has.
-std::string no_such_method(std::string_view name);
-
 /// The methods of a server by name, for one thread. A name that ends in ".*" stands for all that
 /// begin with what is before the star, and "*" for all; the longest that fits counts.
 class MethodTable {

@@ -111,13 +111,7 @@ void ReactorThread::run(Call call, std::function<void(Result)> done) {
 Task<void> ReactorThread::run_call(ReactorThread& thread, Call call,
                                    std::function<void(Result)> done) {
   const std::shared_ptr<const MethodTable> table = thread.inside_->service->table;
-  const Method* method = table->find(call.method);
-  Result result;
-  if (method == nullptr) {
-    result = Result::error(ErrorCode::method_not_found, no_such_method(call.method));
-  } else {
-    result = co_await run_method(thread.inside_->reactor, *method, std::move(call));
-  }
+  Result result = co_await handoff::run_call(thread.inside_->reactor, *table, std::move(call));
   thread.home_.send([done = std::move(done), result = std::move(result)] { done(result); });
 }
 

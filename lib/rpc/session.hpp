@@ -14,6 +14,7 @@
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
 #include "async/task.hpp"
+#include "rpc/dispatch.hpp"
 #include "rpc/memory_budget.hpp"
 #include "rpc/reply_estimate.hpp"
 #include "rpc/server_context.hpp"
@@ -148,9 +149,11 @@ class Session final : private Timer {
   void call_waits_no_more();
   bool client_has_left() const;
   Calls& calls();
-  bool must_wait(const Method& method) const;
+  Instant instant() const;
+  void append_answer(const Request& request, const Dispatched& answer, std::string& out) const;
   void collect(Batch& batch, std::string_view reply) const;
-  void complete(const ReplyPlace& place, std::string_view name, std::string_view id, Result result);
+  void complete(const ReplyPlace& place, std::string_view name, std::string_view id,
+                const Result& result);
   void finish_batch(Batch& batch, std::string& out);
   std::string& place_for_reply(bool ordered, std::string& out);
   bool has_calls() const { return calls_ && (calls_->running > 0 || !calls_->next.empty()); }
@@ -174,8 +177,8 @@ class Session final : private Timer {
   void send_unsent();
   void set_broken();
   void fail(std::string_view why);
-  void encode(const ReplyPlace& place, std::string_view name, std::string_view id, Result result,
-              std::string& out);
+  void encode(const ReplyPlace& place, std::string_view name, std::string_view id,
+              const Result& result, std::string& out);
   void time_out();
   void on_timer() override;
 

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "async/reactor.hpp"
 #include "async/task.hpp"
@@ -54,7 +55,8 @@ class QueueEnd final : public std::enable_shared_from_this<QueueEnd>, private Po
   void set_waiting(bool waiting) override;
   void take(const QueueRequest& request);
   static Task<void> run(std::shared_ptr<QueueEnd> self, std::shared_ptr<const MethodTable> table,
-                        const Method& method, Call call, std::uint64_t ticket, std::size_t size);
+                        Call call, std::uint64_t ticket, std::size_t size);
+  void reply_now(std::uint64_t ticket, std::string_view json);
   void reply(std::uint64_t ticket, Result result);
   bool write(std::uint64_t ticket, const Result& result);
   bool may_take() const;
