@@ -60,7 +60,7 @@ struct SessionLimits {
 /// What all connections of one reactor share: the methods, the limits, and memory that is only
 /// used between two waits, so that an idle connection holds none.
 struct Service final : private PollSource {
-  Service(Reactor& loop, std::shared_ptr<const Handlers> methods, const SessionLimits& bounds);
+  Service(Reactor& loop, std::shared_ptr<const MethodTable> methods, const SessionLimits& bounds);
   Service(const Service&) = delete;
   Service& operator=(const Service&) = delete;
   ~Service();
@@ -69,7 +69,7 @@ struct Service final : private PollSource {
 
   Reactor& reactor;
   /// May be exchanged: a call keeps those that it began with.
-  std::shared_ptr<const Handlers> handlers;
+  std::shared_ptr<const MethodTable> table;
   SessionLimits limits;
   Semaphore running;
   RequestParser parser;

@@ -74,7 +74,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
  private:
   Task<void> watch_signals();
   void reload();
-  void start_lanes(const MakeMethods& make_methods);
+  void start_threads(const MakeMethods& make_methods);
   void serve(Connection connection);
   bool run_elsewhere(Call& call, const std::function<void(Result)>& done);
   std::size_t held() const;
@@ -122,8 +122,8 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
 
   Reactor& reactor_;
   const SignalMask& signals_;
-  std::optional<Mailbox> mailbox_;  ///< of the lanes, if there are any
-  MakeHandlers make_handlers_;
+  std::optional<Mailbox> mailbox_;  ///< of the threads, if there are any
+  MakeMethodTable make_method_table_;
   WorkerOptions options_;
   Report report_;
   PeerJudge judge_;
@@ -147,8 +147,8 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   std::size_t cut_off_ = 0;
   bool leaving_ = false;    ///< because of a signal
   bool cut_short_ = false;  ///< because of a second one
-  std::size_t next_lane_ = 0;
-  std::deque<Lane> lanes_;  ///< the reactors besides our own; the first to be destroyed
+  std::size_t next_thread_ = 0;
+  std::deque<ReactorThread> threads_;  ///< the reactors besides our own; the first to be destroyed
 };
 
 }  // namespace handoff
