@@ -483,8 +483,9 @@ Task<std::string> Master::upgrade() {
   if (stopping_ || handed_over_) co_return "stopping";
   if (successor_) co_return "an upgrade is under way";
   report_(Severity::info, "upgrading");
-  successor_ = std::make_unique<Succession>(reactor_, *dispatcher_, custody_, report_,
-                                            [this](pid_t pid) { supervisor_.spare(pid); });
+  successor_ =
+      std::make_unique<Succession>(reactor_, *dispatcher_, custody_, report_,
+                                   [this](pid_t pid) { supervisor_.exempt_from_reaping(pid); });
   Succession::Estate estate;
   for (const Acceptor& acceptor : acceptors_) estate.listeners.push_back(&acceptor.listener());
   if (door_) estate.join = &door_->acceptor().listener();

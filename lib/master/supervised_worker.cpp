@@ -21,12 +21,12 @@ constexpr int kStandardAndChannel = 4;
 
 }  // namespace
 
-std::string Member::name() const {
+std::string SupervisedWorker::name() const {
   if (pid() <= 0) return fmt::format("worker {}", number);
   return fmt::format("worker {}, pid {}", number, pid());
 }
 
-void Member::limit(Duration duration) {
+void SupervisedWorker::limit(Duration duration) {
   due = deadline_after(reactor.now(), duration);
   if (exited) {
     deadline.emplace(*exited, due);
@@ -35,31 +35,31 @@ void Member::limit(Duration duration) {
   }
 }
 
-void Member::unlimit() {
+void SupervisedWorker::unlimit() {
   due = kNever;
   alarm.reset();
   deadline.reset();
 }
 
-void Member::enter(WorkerPhase next, LeaveReason why) {
+void SupervisedWorker::enter(WorkerPhase next, LeaveReason why) {
   phase = std::max(phase, next);
   if (leave_reason == LeaveReason::none) leave_reason = why;
 }
 
-void Member::kill(LeaveReason why) {
+void SupervisedWorker::kill(LeaveReason why) {
   unlimit();
   enter(WorkerPhase::killed, why);
   if (joined) return wake.set();
   child.kill();
 }
 
-void Member::outlive_child() {
+void SupervisedWorker::outlive_child() {
   deadline.reset();
   exited.reset();
   if (due != kNever) alarm.emplace(reactor, wake, due);
 }
 
-std::string Member::end_in_words(const ExitStatus& status) const {
+std::string SupervisedWorker::end_in_words(const ExitStatus& status) const {
   if (!left_others) return status.text();
   if (!status.success()) return status.text() + "; what it left behind was killed";
   return status.text() +

@@ -16,7 +16,7 @@
 
 namespace handoff {
 
-struct Place;
+struct WorkerSlot;
 
 /// What a worker does, as its supervisor sees it. It only ever moves on, and may skip phases.
 enum class WorkerPhase {
@@ -37,8 +37,8 @@ enum class LeaveReason {
 };
 
 /// A worker as its supervisor knows it: a child of ours, or one that has joined.
-struct Member {
-  Member(Reactor& loop, int n) : reactor(loop), number(n), wake(loop) {}
+struct SupervisedWorker {
+  SupervisedWorker(Reactor& loop, int n) : reactor(loop), number(n), wake(loop) {}
 
   /// "worker 1, pid 4711", as diagnostics call it.
   std::string name() const;
@@ -67,7 +67,7 @@ struct Member {
 
   Reactor& reactor;
   int number;
-  Place* place = nullptr;  ///< where it serves or shall serve; none when it joined or drains
+  WorkerSlot* place = nullptr;  ///< where it serves or shall serve; none when it joined or drains
   WorkerPhase phase = WorkerPhase::starting;
   LeaveReason leave_reason = LeaveReason::none;
   bool was_ready = false;
@@ -87,15 +87,15 @@ struct Member {
 };
 
 /// One of the places for a worker. Who is in it changes.
-struct Place {
-  Place(Reactor& reactor, int n) : number(n), changed(reactor) {}
+struct WorkerSlot {
+  WorkerSlot(Reactor& reactor, int n) : number(n), changed(reactor) {}
 
   int number;
-  Member* current = nullptr;  ///< starting for the first time, or serving
-  Member* next = nullptr;     ///< shall replace it
-  bool retired = false;       ///< nobody follows
-  bool replacing = false;     ///< Supervisor::replace() is at work
-  Event changed;              ///< current or retired has
+  SupervisedWorker* current = nullptr;  ///< starting for the first time, or serving
+  SupervisedWorker* next = nullptr;     ///< shall replace it
+  bool retired = false;                 ///< nobody follows
+  bool replacing = false;               ///< Supervisor::replace() is at work
+  Event changed;                        ///< current or retired has
   unsigned restarts = 0;
   unsigned pauses = 0;             ///< in a row, because workers die young
   bool restarted_at_once = false;  ///< the one that died young was

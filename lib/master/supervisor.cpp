@@ -52,11 +52,11 @@ Supervisor::~Supervisor() {
 // Places: each has a coroutine that keeps a worker in it.
 
 void Supervisor::add() {
-  reactor_.spawn(keep(places_.emplace_back(reactor_, free_number())));
+  reactor_.spawn(run_slot(places_.emplace_back(reactor_, free_number())));
 }
 
 bool Supervisor::retire_one() {
-  const auto serving = [](const Place& place) { return !place.retired; };
+  const auto serving = [](const WorkerSlot& place) { return !place.retired; };
   if (std::count_if(places_.begin(), places_.end(), serving) < 2) return false;
   retire(*std::find_if(places_.rbegin(), places_.rend(), serving));
   return true;
@@ -65,14 +65,14 @@ bool Supervisor::retire_one() {
 void Supervisor::scale(std::size_t count) {
   const auto serving = [&] {
     return static_cast<std::size_t>(std::count_if(
-        places_.begin(), places_.end(), [](const Place& place) { return !place.retired; }));
+        places_.begin(), places_.end(), [](const WorkerSlot& place) { return !place.retired; }));
   };
   while (serving() < count) add();
   while (serving() > count && retire_one()) {
   }
 }
 
-Task<void> Supervisor::keep(Place& place) {
+Task<void> Supervisor::run_slot(WorkerSlot& place) {
   for (;;) {
     // A successor may have come meanwhile.
     if (place.current == nullptr && place.next == nullptr) place.current = try_start(place);
@@ -102,13 +102,13 @@ Task<void> Supervisor::keep(Place& place) {
     ++place.restarts;
   }
   start_failures_.place_removed(place.number);
-  places_.remove_if([&](const Place& other) { return &other == &place; });
+  places_.remove_if([&](const WorkerSlot& other) { return &other == &place; });
   changed_();
 }
 
 /// None when the program can't be executed, which is an error of the command line when it never
 /// could.
-Member* Supervisor::try_start(Place& place) {
+SupervisedWorker* Supervisor::try_start(WorkerSlot& place) {
   if (place.retired) return nullptr;
   try {
     return &start(place);
@@ -120,14 +120,14 @@ Member* Supervisor::try_start(Place& place) {
 }
 
 /// Throws SystemError when the program can't be executed.
-Member& Supervisor::start(Place& place) {
+SupervisedWorker& Supervisor::start(WorkerSlot& place) {
   const int type = options_.handshake == Handshake::full ? SOCK_SEQPACKET : SOCK_STREAM;
   auto [ours, theirs] = make_socket_pair(type);
   guard_workers();
   ProcessTree child = spawn_worker(options_.command, place.number, marks_.next(), theirs,
                                    dispatcher_.inheritance());
   any_started_ = true;
-  Member& member = members_.emplace_back(reactor_, place.number);
+  SupervisedWorker& member = members_.emplace_back(reactor_, place.number);
   custody_->set_workers(members_.size());
   member.place = &place;
   member.child = std::move(child);
@@ -138,12 +138,12 @@ Member& Supervisor::start(Place& place) {
   member.limit(options_.ready_timeout);
   member.link->start();
   report_(Severity::detail, fmt::format("{}: started", member.name()));
-  reactor_.spawn(live(member));
+  reactor_.spawn(run_spawned(member));
   return member;
 }
 
 /// From its start on until it was reaped.
-Task<void> Supervisor::live(Member& member) {
+Task<void> Supervisor::run_spawned(SupervisedWorker& member) {
   if (!member.link->is_full()) worker_ready(*member.link);
   while (!co_await exits_in_time(member)) {
     if (reactor_.now() < member.due) continue;  // it may have got ready in this very turn
@@ -158,7 +158,7 @@ Task<void> Supervisor::live(Member& member) {
 }
 
 /// False also without a reason: then look at the time.
-Task<bool> Supervisor::exits_in_time(Member& member) {
+Task<bool> Supervisor::exits_in_time(SupervisedWorker& member) {
   try {
     co_return co_await member.exited->readable();
   } catch (const SystemError& error) {
@@ -170,7 +170,7 @@ Task<bool> Supervisor::exits_in_time(Member& member) {
 
 /// A worker is there until nothing of its tree is. What is left of one that was told to leave has
 /// the time that it was given; what another one has left behind is killed at once.
-Task<void> Supervisor::outlast(Member& member) {
+Task<void> Supervisor::outlast(SupervisedWorker& member) {
   member.outlive_child();
   for (;;) {
     member.wake.clear();
@@ -190,7 +190,7 @@ Task<void> Supervisor::outlast(Member& member) {
 
 void Supervisor::children_ended() {
   reap_orphans();
-  for (Member& member : members_) {
+  for (SupervisedWorker& member : members_) {
     if (!member.joined && !member.exited) member.wake.set();
   }
 }
@@ -210,7 +210,7 @@ void Supervisor::guard_workers() {
   }
 }
 
-void Supervisor::member_ended(Member& member, const ExitStatus& status) {
+void Supervisor::member_ended(SupervisedWorker& member, const ExitStatus& status) {
   forget(member);
   if (member.was_told_to_leave()) {
     report_(Severity::detail, fmt::format("{}: left, {}", member.name(), status.text()));
@@ -229,13 +229,13 @@ void Supervisor::member_ended(Member& member, const ExitStatus& status) {
       start_failures_.ended(member.number, status);
     }
   }
-  if (Place* place = member.place) {
+  if (WorkerSlot* place = member.place) {
     place->last_exit = status.text();
     if (place->next == &member) {
       place->next = nullptr;
     } else {
       place->current = nullptr;
-      const Member* next = place->next;
+      const SupervisedWorker* next = place->next;
       if (next != nullptr && next->is_ready()) promote_next(*place);
     }
     place->changed.set();
@@ -245,19 +245,19 @@ void Supervisor::member_ended(Member& member, const ExitStatus& status) {
   changed_();
 }
 
-void Supervisor::forget(Member& member) {
+void Supervisor::forget(SupervisedWorker& member) {
   dispatcher_.worker_gone(*member.link);
   asked_.erase(member.link.get());
 }
 
-void Supervisor::remove(Member& member) {
+void Supervisor::remove(SupervisedWorker& member) {
   held_ -= member.link->held();
-  members_.remove_if([&](const Member& other) { return &other == &member; });
+  members_.remove_if([&](const SupervisedWorker& other) { return &other == &member; });
   custody_->set_workers(members_.size());
 }
 
 /// None after a worker that had served well; else longer each time.
-Duration Supervisor::pause_after_death(Place& place, bool was_ready, Duration age) const {
+Duration Supervisor::pause_after_death(WorkerSlot& place, bool was_ready, Duration age) const {
   if (was_ready && age >= options_.backoff_max) place.restarted_at_once = false;
   if (was_ready && !place.restarted_at_once) {
     place.restarted_at_once = true;
@@ -280,14 +280,14 @@ Task<void> Supervisor::watch_answers() {
     const TimePoint due = reactor_.now() + quarter;
     co_await reactor_.sleep_until(due);
     const bool late = Clock::now() - due > quarter;
-    for (Member& member : members_) {
+    for (SupervisedWorker& member : members_) {
       judge_answers(member, late ? AnswerWatch::Look::late : AnswerWatch::Look::in_time);
     }
   }
 }
 
 /// One that still starts has --ready-timeout, and need not answer before.
-void Supervisor::judge_answers(Member& member, AnswerWatch::Look look) {
+void Supervisor::judge_answers(SupervisedWorker& member, AnswerWatch::Look look) {
   const bool may_answer = member.is_ready() || member.phase == WorkerPhase::draining;
   if (!may_answer || !member.link->open() || !member.link->answers()) return;
   const bool hangs = member.answers.quarter_passed(look) == AnswerWatch::Verdict::hangs;
@@ -307,11 +307,11 @@ void Supervisor::judge_answers(Member& member, AnswerWatch::Look look) {
 
 void Supervisor::adopt(Fd channel) {
   const auto joined = std::count_if(members_.begin(), members_.end(),
-                                    [](const Member& member) { return member.joined; });
+                                    [](const SupervisedWorker& member) { return member.joined; });
   if (static_cast<std::size_t>(joined) >= kMaxJoined) {
     return report_joined_trouble_(fmt::format("join: {} workers are the limit", kMaxJoined));
   }
-  Member& member = members_.emplace_back(reactor_, free_number());
+  SupervisedWorker& member = members_.emplace_back(reactor_, free_number());
   custody_->set_workers(members_.size());
   member.joined = true;
   member.peer_pid = peer_credentials(channel.get()).pid;
@@ -319,14 +319,14 @@ void Supervisor::adopt(Fd channel) {
       std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(*this), custody_,
                                    options_.handshake, member.number, std::move(channel), true);
   member.limit(options_.ready_timeout);
-  reactor_.spawn(host(member));
+  reactor_.spawn(run_joined(member));
   member.link->start();
   // Whoever hears from us is not refused.
   member.link->ask_for_requests();
 }
 
 /// From its joining on until it is gone.
-Task<void> Supervisor::host(Member& member) {
+Task<void> Supervisor::run_joined(SupervisedWorker& member) {
   if (!member.link->is_full()) worker_ready(*member.link);
   while (member.link->open() && member.phase != WorkerPhase::killed) {
     member.wake.clear();
@@ -374,7 +374,7 @@ Task<std::string> Supervisor::reload_once() {
   report_(Severity::info, "reloading");
   std::string problem;
   std::vector<std::pair<int, pid_t>> successors;
-  for (Place& place : places_) {
+  for (WorkerSlot& place : places_) {
     if (place.retired || !problem.empty()) continue;
     // One that replace() has started may have read what it is made of before that was changed.
     if (place.next != nullptr) drop_next(place);
@@ -384,7 +384,7 @@ Task<std::string> Supervisor::reload_once() {
   while (problem.empty() && !all_ready && !stopping()) {
     all_ready = true;
     for (const auto& [number, pid] : successors) {
-      const Place* place = find_place(number);
+      const WorkerSlot* place = find_place(number);
       if (place == nullptr || place->retired) continue;
       // It serves already: nobody else did, or replace() was at work.
       if (place->current != nullptr && place->current->child.pid() == pid) continue;
@@ -397,7 +397,7 @@ Task<std::string> Supervisor::reload_once() {
   }
   if (stopping()) co_return "stopping";
   for (const auto& [number, pid] : successors) {
-    Place* place = find_place(number);
+    WorkerSlot* place = find_place(number);
     if (place == nullptr || place->next == nullptr) continue;
     if (problem.empty()) {
       promote_next(*place);
@@ -412,9 +412,9 @@ Task<std::string> Supervisor::reload_once() {
 }
 
 Task<std::string> Supervisor::replace(int number) {
-  Place* place = find_place(number);
+  WorkerSlot* place = find_place(number);
   if (place == nullptr || place->retired) {
-    for (Member& member : members_) {
+    for (SupervisedWorker& member : members_) {
       if (member.number != number || !member.joined) continue;
       if (!member.is_leaving()) drain(member, {.give_back = true});
       co_return "";
@@ -426,7 +426,7 @@ Task<std::string> Supervisor::replace(int number) {
   if (!start_next(*place, problem)) co_return problem;
   place->replacing = true;
   const pid_t next = place->next->child.pid();
-  const auto is_next = [next](const Member* member) {
+  const auto is_next = [next](const SupervisedWorker* member) {
     return member != nullptr && member->child.pid() == next;
   };
   while (is_next(place->next) && !place->next->is_ready()) {
@@ -446,11 +446,11 @@ Task<std::string> Supervisor::replace(int number) {
 /// For a worker that has asked to be drained. It serves until it was replaced.
 Task<void> Supervisor::recycle(int number, pid_t pid) {
   Duration pause = options_.backoff_min;
-  const auto is_it = [pid](const Member* member) {
+  const auto is_it = [pid](const SupervisedWorker* member) {
     return member != nullptr && member->child.pid() == pid;
   };
   for (;;) {
-    const Place* place = find_place(number);
+    const WorkerSlot* place = find_place(number);
     if (place == nullptr || place->retired || stopping()) co_return;
     if (!is_it(place->current) && !is_it(place->next)) co_return;
     if (reloading_ || place->replacing || is_it(place->next)) {
@@ -466,7 +466,7 @@ Task<void> Supervisor::recycle(int number, pid_t pid) {
   }
 }
 
-bool Supervisor::start_next(Place& place, std::string& problem) {
+bool Supervisor::start_next(WorkerSlot& place, std::string& problem) {
   try {
     place.next = &start(place);
     return true;
@@ -477,8 +477,8 @@ bool Supervisor::start_next(Place& place, std::string& problem) {
 }
 
 /// What comes now goes to the successor; the old one drains.
-void Supervisor::promote_next(Place& place) {
-  Member* old = std::exchange(place.current, std::exchange(place.next, nullptr));
+void Supervisor::promote_next(WorkerSlot& place) {
+  SupervisedWorker* old = std::exchange(place.current, std::exchange(place.next, nullptr));
   place.current->enter(WorkerPhase::serving);
   dispatcher_.worker_joined(*place.current->link);
   progress_.notify_all();
@@ -490,17 +490,17 @@ void Supervisor::promote_next(Place& place) {
   changed_();
 }
 
-void Supervisor::drop_next(Place& place) {
-  Member* next = std::exchange(place.next, nullptr);
+void Supervisor::drop_next(WorkerSlot& place) {
+  SupervisedWorker* next = std::exchange(place.next, nullptr);
   next->place = nullptr;
   next->kill(LeaveReason::discarded);
   place.changed.set();
 }
 
-void Supervisor::retire(Place& place) {
+void Supervisor::retire(WorkerSlot& place) {
   place.retired = true;
   if (place.next != nullptr) drop_next(place);
-  if (Member* old = std::exchange(place.current, nullptr)) {
+  if (SupervisedWorker* old = std::exchange(place.current, nullptr)) {
     old->place = nullptr;
     drain(*old, {.give_back = true});
   }
@@ -509,13 +509,13 @@ void Supervisor::retire(Place& place) {
 
 void Supervisor::retire_all(channel::Drain how) {
   retirement_ = how.give_back ? Retirement::handing_over : Retirement::closing;
-  for (Place& place : places_) {
+  for (WorkerSlot& place : places_) {
     place.retired = true;
     if (place.next != nullptr) drop_next(place);
     if (place.current != nullptr) std::exchange(place.current, nullptr)->place = nullptr;
     place.changed.set();
   }
-  for (Member& member : members_) {
+  for (SupervisedWorker& member : members_) {
     if (!member.is_leaving()) {
       drain(member, how);
     } else if (!how.give_back) {
@@ -527,11 +527,11 @@ void Supervisor::retire_all(channel::Drain how) {
 
 void Supervisor::kill_all() {
   retire_all({});
-  for (Member& member : members_) member.kill(LeaveReason::drained);
+  for (SupervisedWorker& member : members_) member.kill(LeaveReason::drained);
 }
 
 /// What it was not sent goes to others, unless all shall close what they have.
-void Supervisor::drain(Member& member, channel::Drain how) {
+void Supervisor::drain(SupervisedWorker& member, channel::Drain how) {
   const bool needs_signal = serves_without_channel(member) || member.phase == WorkerPhase::starting;
   if (needs_signal && !member.joined) member.child.term();
   member.enter(WorkerPhase::draining, LeaveReason::drained);
@@ -542,11 +542,11 @@ void Supervisor::drain(Member& member, channel::Drain how) {
 
 /// One that accepts for itself, and does not know our messages, may have closed a descriptor that
 /// means nothing to it, and needs a signal to end.
-bool Supervisor::serves_without_channel(const Member& member) const {
+bool Supervisor::serves_without_channel(const SupervisedWorker& member) const {
   return !member.joined && !member.link->is_full() && !dispatcher_.inheritance().empty();
 }
 
-std::string Supervisor::describe_overdue(const Member& member) const {
+std::string Supervisor::describe_overdue(const SupervisedWorker& member) const {
   if (member.phase == WorkerPhase::starting) {
     return fmt::format("{}: not ready within {}, killed", member.name(),
                        in_words(options_.ready_timeout));
@@ -559,7 +559,7 @@ std::string Supervisor::describe_overdue(const Member& member) const {
 // What is known.
 
 bool Supervisor::all_started() const {
-  return std::all_of(places_.begin(), places_.end(), [](const Place& place) {
+  return std::all_of(places_.begin(), places_.end(), [](const WorkerSlot& place) {
     return place.current != nullptr && place.current->is_ready();
   });
 }
@@ -568,17 +568,17 @@ std::size_t Supervisor::size() const {
   const auto count = [](const auto& list, auto condition) {
     return static_cast<std::size_t>(std::count_if(list.begin(), list.end(), condition));
   };
-  return count(places_, [](const Place& place) { return !place.retired; }) +
-         count(members_, [](const Member& member) { return member.joined; });
+  return count(places_, [](const WorkerSlot& place) { return !place.retired; }) +
+         count(members_, [](const SupervisedWorker& member) { return member.joined; });
 }
 
 std::vector<WorkerStatus> Supervisor::status() const {
-  const auto name_of = [](const Member& member) {
+  const auto name_of = [](const SupervisedWorker& member) {
     if (member.is_leaving()) return "draining";
     return member.is_ready() ? "ready" : "starting";
   };
   std::vector<WorkerStatus> all;
-  for (const Member& member : members_) {
+  for (const SupervisedWorker& member : members_) {
     WorkerStatus status;
     status.number = member.number;
     status.pid = member.pid();
@@ -594,7 +594,7 @@ std::vector<WorkerStatus> Supervisor::status() const {
     }
     all.push_back(std::move(status));
   }
-  for (const Place& place : places_) {
+  for (const WorkerSlot& place : places_) {
     if (place.current != nullptr || place.next != nullptr || place.retired) continue;
     WorkerStatus status;
     status.number = place.number;
@@ -610,7 +610,7 @@ std::vector<WorkerStatus> Supervisor::status() const {
 }
 
 Task<void> Supervisor::refresh_requests() {
-  for (const Member& member : members_) {
+  for (const SupervisedWorker& member : members_) {
     if (!member.link->is_full() || !member.link->open()) continue;
     if (member.phase == WorkerPhase::starting) continue;
     asked_.insert(member.link.get());
@@ -632,31 +632,32 @@ std::vector<std::string> Supervisor::describe() const {
   return lines;
 }
 
-Place* Supervisor::find_place(int number) {
-  const auto found = std::find_if(places_.begin(), places_.end(),
-                                  [number](const Place& place) { return place.number == number; });
+WorkerSlot* Supervisor::find_place(int number) {
+  const auto found =
+      std::find_if(places_.begin(), places_.end(),
+                   [number](const WorkerSlot& place) { return place.number == number; });
   return found == places_.end() ? nullptr : &*found;
 }
 
 /// The lowest that nobody has.
 int Supervisor::free_number() const {
   std::set<int> taken;
-  for (const Place& place : places_) taken.insert(place.number);
-  for (const Member& member : members_) taken.insert(member.number);
+  for (const WorkerSlot& place : places_) taken.insert(place.number);
+  for (const SupervisedWorker& member : members_) taken.insert(member.number);
   int number = 1;
   while (taken.contains(number)) ++number;
   return number;
 }
 
-Member& Supervisor::member_of(const WorkerLink& link) {
+SupervisedWorker& Supervisor::member_of(const WorkerLink& link) {
   return *std::find_if(members_.begin(), members_.end(),
-                       [&](const Member& member) { return member.link.get() == &link; });
+                       [&](const SupervisedWorker& member) { return member.link.get() == &link; });
 }
 
 // What workers say.
 
 void Supervisor::worker_ready(WorkerLink& link) {
-  Member& member = member_of(link);
+  SupervisedWorker& member = member_of(link);
   if (member.phase != WorkerPhase::starting) return;
   const bool waits = member.place != nullptr && member.place->next == &member;
   member.enter(waits ? WorkerPhase::standby : WorkerPhase::serving);
@@ -664,7 +665,7 @@ void Supervisor::worker_ready(WorkerLink& link) {
   start_failures_.worker_ready();
   member.unlimit();
   report_(Severity::detail, fmt::format("{}: ready", member.name()));
-  if (Place* place = member.place) {
+  if (WorkerSlot* place = member.place) {
     if (place->next == &member) {
       // Nobody serves in its place: it need not wait for the others.
       if (place->current == nullptr) promote_next(*place);
@@ -685,7 +686,7 @@ void Supervisor::worker_has_room(WorkerLink& link) {
 }
 
 void Supervisor::worker_would_leave(WorkerLink& link) {
-  Member& member = member_of(link);
+  SupervisedWorker& member = member_of(link);
   if (member.is_leaving() || stopping()) return;
   if (member.joined) return drain(member, {.give_back = true});
   if (std::exchange(member.would_leave, true)) return;
@@ -714,7 +715,7 @@ void Supervisor::requests_told(WorkerLink& link) {
 }
 
 void Supervisor::worker_closed(WorkerLink& link, const std::string& problem) {
-  Member& member = member_of(link);
+  SupervisedWorker& member = member_of(link);
   if (problem.empty() && serves_without_channel(member)) return;
   dispatcher_.worker_left(link);
   if (!problem.empty()) {

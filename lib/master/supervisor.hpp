@@ -86,7 +86,7 @@ class Supervisor final : private WorkerLink::Owner {
   void kill_all();
 
   /// A child that is no worker: it is not looked after here. 0 for none.
-  void spare(pid_t pid) { spared_ = ChildClaim(pid); }
+  void exempt_from_reaping(pid_t pid) { exempt_ = ChildClaim(pid); }
   /// To be called at SIGCHLD.
   void children_ended();
 
@@ -129,36 +129,36 @@ class Supervisor final : private WorkerLink::Owner {
     closing,       ///< they close what they have
   };
 
-  Task<void> keep(Place& place);
-  Member* try_start(Place& place);
-  Member& start(Place& place);
-  Task<void> live(Member& member);
-  Task<bool> exits_in_time(Member& member);
-  Task<void> outlast(Member& member);
+  Task<void> run_slot(WorkerSlot& place);
+  SupervisedWorker* try_start(WorkerSlot& place);
+  SupervisedWorker& start(WorkerSlot& place);
+  Task<void> run_spawned(SupervisedWorker& member);
+  Task<bool> exits_in_time(SupervisedWorker& member);
+  Task<void> outlast(SupervisedWorker& member);
   void guard_workers();
   Task<void> watch_answers();
-  void judge_answers(Member& member, AnswerWatch::Look look);
-  bool serves_without_channel(const Member& member) const;
-  Task<void> host(Member& member);
-  void member_ended(Member& member, const ExitStatus& status);
-  Duration pause_after_death(Place& place, bool was_ready, Duration age) const;
-  void forget(Member& member);
-  void remove(Member& member);
+  void judge_answers(SupervisedWorker& member, AnswerWatch::Look look);
+  bool serves_without_channel(const SupervisedWorker& member) const;
+  Task<void> run_joined(SupervisedWorker& member);
+  void member_ended(SupervisedWorker& member, const ExitStatus& status);
+  Duration pause_after_death(WorkerSlot& place, bool was_ready, Duration age) const;
+  void forget(SupervisedWorker& member);
+  void remove(SupervisedWorker& member);
   bool stopping() const { return retirement_ != Retirement::none; }
 
   Task<void> reload_all();
   Task<std::string> reload_once();
   Task<void> recycle(int number, pid_t pid);
-  bool start_next(Place& place, std::string& problem);
-  void promote_next(Place& place);
-  void drop_next(Place& place);
-  void retire(Place& place);
-  void drain(Member& member, channel::Drain how);
-  std::string describe_overdue(const Member& member) const;
+  bool start_next(WorkerSlot& place, std::string& problem);
+  void promote_next(WorkerSlot& place);
+  void drop_next(WorkerSlot& place);
+  void retire(WorkerSlot& place);
+  void drain(SupervisedWorker& member, channel::Drain how);
+  std::string describe_overdue(const SupervisedWorker& member) const;
 
-  Place* find_place(int number);
+  WorkerSlot* find_place(int number);
   int free_number() const;
-  Member& member_of(const WorkerLink& link);
+  SupervisedWorker& member_of(const WorkerLink& link);
 
   void worker_ready(WorkerLink& link) override;
   void worker_has_room(WorkerLink& link) override;
@@ -183,8 +183,8 @@ class Supervisor final : private WorkerLink::Owner {
   LimitedLine report_lost_;  ///< of connections that could not be passed
   std::function<void()> changed_;
   std::function<void()> has_room_;
-  std::list<Place> places_;
-  std::list<Member> members_;
+  std::list<WorkerSlot> places_;
+  std::list<SupervisedWorker> members_;
   Condition progress_;  ///< of what reload() and replace() wait for
   std::set<const WorkerLink*> asked_;
   CutOff cut_off_;
@@ -196,7 +196,7 @@ class Supervisor final : private WorkerLink::Owner {
   std::string reload_problem_;  ///< of the last one
   ProcessMarks marks_;
   std::optional<TreeGuard> guard_;  ///< of workers that do not notice our end
-  ChildClaim spared_;
+  ChildClaim exempt_;
   StartFailures start_failures_;
   bool reloading_ = false;
   Retirement retirement_ = Retirement::none;
