@@ -573,16 +573,16 @@ std::size_t Supervisor::size() const {
 }
 
 std::vector<WorkerStatus> Supervisor::status() const {
-  const auto name_of = [](const SupervisedWorker& member) {
-    if (member.is_leaving()) return "draining";
-    return member.is_ready() ? "ready" : "starting";
+  const auto state_of = [](const SupervisedWorker& member) {
+    if (member.is_leaving()) return WorkerState::draining;
+    return member.is_ready() ? WorkerState::ready : WorkerState::starting;
   };
   std::vector<WorkerStatus> all;
   for (const SupervisedWorker& member : members_) {
     WorkerStatus status;
     status.number = member.number;
     status.pid = member.pid();
-    status.state = name_of(member);
+    status.state = state_of(member);
     status.joined = member.joined;
     status.connections = member.link->held();
     status.passed = member.link->passed();
@@ -598,7 +598,7 @@ std::vector<WorkerStatus> Supervisor::status() const {
     if (place.current != nullptr || place.next != nullptr || place.retired) continue;
     WorkerStatus status;
     status.number = place.number;
-    status.state = "pausing";
+    status.state = WorkerState::pausing;
     status.restarts = place.restarts;
     status.last_exit = place.last_exit;
     all.push_back(std::move(status));
@@ -623,12 +623,7 @@ Task<void> Supervisor::refresh_requests() {
 
 std::vector<std::string> Supervisor::describe() const {
   std::vector<std::string> lines;
-  for (const WorkerStatus& worker : status()) {
-    const std::string pid = worker.pid > 0 ? fmt::format(", pid {}", worker.pid) : "";
-    lines.push_back(fmt::format("worker {}{}: {}, {}, {}", worker.number, pid, worker.state,
-                                counted(worker.connections, "connection"),
-                                counted(worker.restarts, "restart")));
-  }
+  for (const WorkerStatus& worker : status()) lines.push_back(handoff::describe(worker));
   return lines;
 }
 

@@ -19,6 +19,7 @@
 #include "master/start_failures.hpp"
 #include "master/supervised_worker.hpp"
 #include "master/worker_channel.hpp"
+#include "master/worker_status.hpp"
 #include "os/child_claim.hpp"
 #include "os/log.hpp"
 #include "os/process_mark.hpp"
@@ -35,20 +36,6 @@ struct SupervisorOptions {
   Duration hang_timeout = std::chrono::seconds(60);  ///< 0: a worker may hang
   Duration backoff_min = std::chrono::milliseconds(100);
   Duration backoff_max = std::chrono::seconds(10);
-};
-
-/// What is known of a worker.
-struct WorkerStatus {
-  int number = 0;
-  pid_t pid = 0;      ///< 0 while none runs, or when it runs in another PID namespace
-  const char* state;  ///< starting, ready, draining, pausing
-  bool joined = false;
-  std::size_t connections = 0;  ///< now
-  std::uint64_t passed = 0;     ///< connections that it was ever given
-  std::uint64_t requests = 0;
-  unsigned restarts = 0;  ///< of its place
-  Duration age{};
-  std::string last_exit;  ///< of its predecessor, if that has died
 };
 
 /// Keeps so many workers running: starts them, waits until they are ready, tells the dispatcher of
