@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <span>
 
 #include "async/fd_watcher.hpp"
 #include "os/error.hpp"
@@ -43,6 +44,16 @@ int channel_type(const MasterOptions& options) {
   return has_messages(options) ? SOCK_SEQPACKET : SOCK_STREAM;
 }
 
+/// Workers without a handshake need not notice that the channel ends when this process is killed.
+WorkerSpawner::Options spawner_options(const SupervisorOptions& options) {
+  WorkerSpawner::Options spawner;
+  spawner.command = options.command;
+  spawner.guard = options.handshake == Handshake::none ? WorkerSpawner::Options::Guard::ends_workers
+                                                       : WorkerSpawner::Options::Guard::none;
+  spawner.patience = std::chrono::ceil<std::chrono::milliseconds>(options.drain_timeout);
+  return spawner;
+}
+
 const char* name_of(Pass pass) {
   switch (pass) {
     case Pass::connection: return "connection";
@@ -73,9 +84,14 @@ Master::Master(Reactor& reactor, const SignalMask& signals, MasterOptions option
       custody_(std::make_shared<Custody>(reactor,
                                          static_cast<std::size_t>(std::max(options_.workers, 0)))),
       dispatcher_(make_dispatcher()),
+      clock_(reactor),
+      spawner_(spawner_options(options_.supervisor), report_),
       supervisor_(
-          reactor, *dispatcher_, custody_, options_.supervisor, report_, [this] { on_change(); },
-          [this] { on_room(); }),
+          reactor, clock_, *dispatcher_, custody_,
+          [this](int number, const Fd& channel, std::span<const int> inherited) {
+            return spawner_.spawn(number, channel, inherited);
+          },
+          options_.supervisor, report_, [this] { on_change(); }, [this] { on_room(); }),
       changed_(reactor) {
   auto inheritance = Inheritance::take();
   // What can fail is tried before a name is taken.
@@ -475,18 +491,26 @@ Task<std::string> Master::reload() {
     co_return "there is no command to start";
   }
   manager_.reloading();
-  last_reload_ = co_await supervisor_.reload();
+  const Status reloaded = co_await supervisor_.reload();
+  last_reload_ = reloaded.is_ok() ? "" : reloaded.why();
   if (last_reload_.empty()) ++reloads_;
   if (!stopping_) manager_.ready();
   co_return last_reload_;
+}
+
+Task<std::string> Master::drain(int worker) {
+  const Status replaced = co_await supervisor_.replace(worker);
+  std::string problem = replaced.is_ok() ? "" : replaced.why();
+  co_return problem;
 }
 
 Task<std::string> Master::upgrade() {
   if (stopping_ || handed_over_) co_return "stopping";
   if (successor_) co_return "an upgrade is under way";
   report_(Severity::info, "upgrading");
-  successor_ = std::make_unique<Succession>(reactor_, *dispatcher_, custody_, report_,
-                                            [this](pid_t pid) { supervisor_.spare(pid); });
+  successor_ =
+      std::make_unique<Succession>(reactor_, *dispatcher_, custody_, report_,
+                                   [this](pid_t pid) { supervisor_.exempt_from_reaping(pid); });
   Succession::Estate estate;
   for (const Acceptor& acceptor : acceptors_) estate.listeners.push_back(&acceptor.listener());
   if (door_) estate.join = &door_->acceptor().listener();
