@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "wire/json_text.hpp"
+#include "wire/message_writer.hpp"
 
 namespace handoff {
 namespace {

@@ -59,8 +59,9 @@ TEST_CASE("a returned connection that can't be passed on is lost, and counted in
       connection.socket = std::move(make_socket_pair(SOCK_STREAM).first);
       channel::PackedConnections returned(channel::Type::returned);
       returned.add(connection);
-      CHECK(send_fds(on.process(0).channel.get(), returned.bytes(), returned.descriptors())
-                .outcome == SendOutcome::sent);
+      CHECK(
+          send_fds(on.process(0).channel.get(), returned.bytes(), returned.descriptors()).outcome ==
+          SendOutcome::sent);
       co_await on.settle();
       CHECK(on.supervisor.held() == 0);
       CHECK(on.supervisor.cut_off().connections == (stopping ? 1 : 0));

@@ -14,6 +14,7 @@
 #include "os/socket.hpp"
 #include "pass/channel.hpp"
 #include "unit/support.hpp"
+#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {

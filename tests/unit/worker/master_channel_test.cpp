@@ -13,6 +13,7 @@
 #include "async/reactor.hpp"
 #include "os/socket.hpp"
 #include "unit/support.hpp"
+#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {
