@@ -142,7 +142,8 @@ TEST_CASE("a name that is not known can't be connected to, and may be known late
     return HostLookup{{}, ConnectFailure{0, "nobody knows it", Outlook::may_change}};
   });
   const auto error = test::thrown_by<CannotConnect>([&] { (void)connect_to_name(80, resolver); });
-  CHECK(std::string(error.what()) == "cannot connect to name:80: nobody knows it");
+  CHECK(std::string(error.what()) ==
+        "cannot connect to name:80: the lookup of name failed: nobody knows it");
   CHECK(error.failure().outlook == Outlook::may_change);
 }
 
