@@ -56,10 +56,6 @@ struct UpstreamConnection::PendingCall {
 UpstreamConnection::UpstreamConnection(Reactor& reactor, Owner& owner, std::string name)
     : owner_(&owner), reactor_(reactor), name_(std::move(name)), some_unsent_(reactor) {}
 
-void UpstreamConnection::start(ConnectUpstream connect) {
-  reactor_.spawn(connect_and_receive(shared_from_this(), std::move(connect)));
-}
-
 void UpstreamConnection::handle(UpstreamEvent event) {
   const Phase next = next_phase(phase_, event);
   if (next != phase_) enter(next);

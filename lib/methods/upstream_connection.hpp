@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "async/reactor.hpp"
 #include "async/task.hpp"
@@ -45,7 +46,9 @@ class UpstreamConnection : public std::enable_shared_from_this<UpstreamConnectio
   UpstreamConnection(Reactor& reactor, Owner& owner, std::string name);
 
   /// Begins to connect.
-  void start(ConnectUpstream connect);
+  void start(ConnectUpstream connect) {
+    reactor_.spawn(connect_and_receive(shared_from_this(), std::move(connect)));
+  }
 
   UpstreamPhase phase() const { return phase_; }
   bool is_connecting() const {
