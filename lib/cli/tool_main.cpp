@@ -217,14 +217,13 @@ Tool::Tool(const char* name, int argc, char** words_in)
 }
 
 void Tool::run_long(Orphans orphans) {
-  const bool adopts = prepare_to_run_long(orphans);
-  const int error = errno;
+  const Status prepared = prepare_to_run_long(orphans);
   log.never_wait();
-  if (adopts) return;
+  if (prepared.is_ok()) return;
   log.info(
       fmt::format("cannot become a subreaper: {}; a process that leaves the group of its worker or "
                   "command, and outlives it, is not ended",
-                  error_text(error)));
+                  prepared.why()));
 }
 
 void Tool::describe(const std::string& sentence, const std::string& usage) {

@@ -186,13 +186,13 @@ class Methods {
       coprocesses_.emplace_back(
           name, std::make_unique<Coprocess>(reactor, runner_, name, command, options.pool));
     }
-    ForwardOptions forward;
+    UpstreamOptions forward;
     forward.max_frame = options.worker.limits.max_frame;
     for (const std::string& text : options.forwards) {
       auto [name, address] = split_name_value("--forward", text, "NAME=ADDR");
       auto& server = servers_[address];
       if (!server) {
-        server = std::make_unique<Forward>(reactor, Address::parse(address), forward);
+        server = std::make_unique<Upstream>(reactor, Address::parse(address), forward);
       }
       forwards_.emplace_back(name, server.get());
     }
@@ -240,8 +240,8 @@ class Methods {
   std::mutex& adding_;
   ChildRunner& runner_;
   std::vector<std::pair<std::string, std::unique_ptr<Coprocess>>> coprocesses_;
-  std::map<std::string, std::unique_ptr<Forward>> servers_;  ///< by address
-  std::vector<std::pair<std::string, Forward*>> forwards_;
+  std::map<std::string, std::unique_ptr<Upstream>> servers_;  ///< by address
+  std::vector<std::pair<std::string, Upstream*>> forwards_;
 };
 
 /// HUP ends a worker that has no directories to list again.
