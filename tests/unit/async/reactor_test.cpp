@@ -7,7 +7,6 @@
 #include <stdexcept>
 #include <string>
 
-#include "async/event.hpp"
 #include "unit/support.hpp"
 
 namespace handoff {
@@ -127,56 +126,6 @@ TEST_CASE("who gave way and was destroyed by another of the same turn is not res
   CHECK(woke == 1);
   CHECK(first != nullptr);
   CHECK(second == nullptr);
-}
-
-TEST_CASE("an event lets who waits for it go on, and stays set") {
-  Reactor reactor;
-  Event event(reactor);
-  std::string steps;
-  const auto waiter = [&]() -> Task<void> {
-    steps += 'w';
-    co_await event;
-    steps += '1';
-    co_await event;
-    steps += '2';
-  };
-  const auto main = [&]() -> Task<void> {
-    reactor.spawn(waiter());
-    co_await yield_often(reactor);
-    CHECK(steps == "w");
-    event.set();
-    event.set();
-    CHECK(steps == "w");
-    co_await yield_often(reactor);
-    CHECK(steps == "w12");
-    CHECK(event.is_set());
-    event.clear();
-    reactor.spawn(waiter());
-    co_await yield_often(reactor);
-    CHECK(steps == "w12w");
-  };
-  reactor.run(main());
-}
-
-TEST_CASE("who waits for an event can be destroyed before and after it is set") {
-  Reactor reactor;
-  for (const bool set : {false, true}) {
-    Event event(reactor);
-    bool woke = false;
-    const auto waiter = [&]() -> Task<void> {
-      co_await event;
-      woke = true;
-    };
-    const auto main = [&]() -> Task<void> {
-      reactor.spawn(waiter());
-      co_await yield_often(reactor);
-      if (set) event.set();
-    };
-    reactor.run(main());
-    event.set();
-    reactor.run(yield_often(reactor));
-    CHECK(!woke);
-  }
 }
 
 }  // namespace
