@@ -12,6 +12,7 @@
 #include <span>
 
 #include "async/fd_watcher.hpp"
+#include "async/signal_watcher.hpp"
 #include "os/connection_variables.hpp"
 #include "os/describe.hpp"
 #include "os/error.hpp"
@@ -140,7 +141,8 @@ ReceiveCommand::ReceiveCommand(Reactor& reactor, const SignalMask& signals, Rece
 
 Task<Received> ReceiveCommand::run() {
   reactor_.spawn(output_.run());
-  reactor_.spawn(watch_signals());
+  reactor_.spawn(
+      watch_signals(reactor_, signals_, [this](const auto& signal) { handle_signal(signal); }));
   reactor_.spawn(accept_senders());
   while (!is_over()) {
     changed_.clear();
@@ -334,18 +336,12 @@ Task<void> ReceiveCommand::reap(Child child) {
 }
 
 /// With `keep` the first signal lets what runs finish.
-Task<void> ReceiveCommand::watch_signals() {
-  FdWatcher watcher(reactor_, signals_.fd());
-  for (;;) {
-    while (const auto signal = signals_.try_read()) {
-      if (!options_.keep || stopping_) {
-        end_by_signal(*signal);
-        throw TimedOut(fmt::format("receive, on {}: ended by a signal", exchange_.name()));
-      }
-      stop();
-    }
-    co_await watcher.readable();
+void ReceiveCommand::handle_signal(const ReceivedSignal& signal) {
+  if (!options_.keep || stopping_) {
+    end_by_signal(signal.number);
+    throw TimedOut(fmt::format("receive, on {}: ended by a signal", exchange_.name()));
   }
+  stop();
 }
 
 void ReceiveCommand::stop() {

@@ -70,7 +70,7 @@ class ReceiveCommand {
   Task<bool> print(const Received& received);
   void start_process(const Received& received);
   Task<void> reap(Child child);
-  Task<void> watch_signals();
+  void handle_signal(const ReceivedSignal& signal);
   void stop();
 
   Reactor& reactor_;
