@@ -144,10 +144,7 @@ Task<Received> ReceiveCommand::run() {
   reactor_.spawn(
       watch_signals(reactor_, signals_, [this](const auto& signal) { handle_signal(signal); }));
   reactor_.spawn(accept_senders());
-  while (!is_over()) {
-    changed_.clear();
-    co_await changed_;
-  }
+  co_await changed_.wait_until([this] { return is_over(); });
   if (error_) std::rethrow_exception(error_);
   co_return std::move(received_);
 }
@@ -169,7 +166,7 @@ Task<void> ReceiveCommand::accept_senders() {
   } catch (...) {
     error_ = std::current_exception();
   }
-  changed_.set();
+  changed_.notify_all();
 }
 
 Task<void> ReceiveCommand::receive_from(Sender& sender) {
@@ -185,7 +182,7 @@ Task<void> ReceiveCommand::receive_from(Sender& sender) {
   }
   senders_.remove(sender);
   if (is_only_one) stopping_ = true;
-  changed_.set();
+  changed_.notify_all();
 }
 
 Task<void> ReceiveCommand::receive_messages(Sender& sender) {
@@ -332,7 +329,7 @@ Task<void> ReceiveCommand::reap(Child child) {
   }
   --under_way_;
   places_.release();
-  changed_.set();
+  changed_.notify_all();
 }
 
 /// With `keep` the first signal lets what runs finish.
@@ -347,7 +344,7 @@ void ReceiveCommand::handle_signal(const ReceivedSignal& signal) {
 void ReceiveCommand::stop() {
   stopping_ = true;
   exchange_.stop();
-  changed_.set();
+  changed_.notify_all();
 }
 
 ExitCode hand_on(const ReceiveOptions& options, const Received& received) {

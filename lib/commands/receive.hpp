@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "async/event.hpp"
+#include "async/condition.hpp"
 #include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "async/semaphore.hpp"
@@ -88,7 +88,7 @@ class ReceiveCommand {
   Semaphore places_;  ///< for processes
   StdoutWriter output_;
   Semaphore printing_;
-  Event changed_;  ///< something in the above that run() waits for
+  Condition changed_;  ///< something in the above that run() waits for
 };
 
 /// Becomes the command of `options`, or copies the only descriptor to stdout. Nothing is left to do

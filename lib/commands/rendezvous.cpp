@@ -63,7 +63,7 @@ Exchange::Exchange(Reactor& reactor, ExchangeOptions options, StderrLog& log)
       judge_(options_.allowed_uids),
       report_refused_(reactor, [&log](std::string_view line) { log.error(line); }),
       deadline_(deadline_after(Clock::now(), options_.timeout)),
-      stop_pause_(reactor) {
+      changed_(reactor) {
   if (options_.socket.kind == Address::Kind::inherited) {
     int listening = 0;
     socklen_t size = sizeof listening;
@@ -128,9 +128,8 @@ Task<bool> Exchange::wait_for_client() {
 Task<void> Exchange::pause() {
   const TimePoint now = Clock::now();
   if (now >= deadline_) throw TimedOut(fmt::format("wait, on {}: timed out", name()));
-  stop_pause_.clear();
-  const EventTimeout over(reactor_, stop_pause_, std::min(deadline_, now + kAcceptPause));
-  if (!stopped_) co_await stop_pause_;
+  const TimePoint end = std::min(deadline_, now + kAcceptPause);
+  co_await changed_.wait_until([this] { return stopped_; }, end);
 }
 
 /// A listener that we inherited may be blocking, and its flags are not ours to change.
@@ -190,7 +189,7 @@ void Exchange::check_listener(int socket) const {
 
 void Exchange::stop() {
   stopped_ = true;
-  stop_pause_.set();
+  changed_.notify_all();
   if (watcher_) watcher_->interrupt();
 }
 
