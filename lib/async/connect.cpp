@@ -108,7 +108,8 @@ Task<DialedSocket> connect_to(Reactor& reactor, const Address& address, TimeLimi
   const SocketAddress first = targets.front();
   ConnectOutcome outcome;
   if (address.kind == Address::Kind::tcp) {
-    outcome = co_await race_addresses(reactor, std::move(targets), options.type, limit.when);
+    outcome = co_await race_addresses(reactor, std::move(targets), options.type, limit.when,
+                                      options.attempt_delay);
   } else {
     outcome = co_await connect_locally(reactor, first, options.type, limit.when);
   }

@@ -9,7 +9,7 @@
 namespace handoff {
 namespace {
 
-class TimerAlarm final : public AlarmClock::EventTimeout, private Timer {
+class TimerAlarm final : public AlarmClock::Alarm, private Timer {
  public:
   TimerAlarm(Reactor& reactor, TimePoint when, std::function<void()> call)
       : Timer(reactor), call_(std::move(call)) {
@@ -27,7 +27,7 @@ class TimerAlarm final : public AlarmClock::EventTimeout, private Timer {
 
 }  // namespace
 
-std::unique_ptr<AlarmClock::EventTimeout> ReactorClock::call_at(TimePoint when,
+std::unique_ptr<AlarmClock::Alarm> ReactorClock::call_at(TimePoint when,
                                                          std::function<void()> call) {
   return std::make_unique<TimerAlarm>(reactor_, when, std::move(call));
 }

@@ -14,14 +14,14 @@ namespace handoff {
 class AlarmClock {
  public:
   /// A call that is to be made. Destroying it calls that off; the call itself may destroy it.
-  class EventTimeout {
+  class Alarm {
    public:
-    virtual ~EventTimeout() = default;
+    virtual ~Alarm() = default;
   };
 
   virtual TimePoint now() const = 0;
   /// Calls `call` once, at `when` or soon after it; never if `when` is kNever.
-  virtual std::unique_ptr<EventTimeout> call_at(TimePoint when, std::function<void()> call) = 0;
+  virtual std::unique_ptr<Alarm> call_at(TimePoint when, std::function<void()> call) = 0;
 
  protected:
   ~AlarmClock() = default;
@@ -34,7 +34,7 @@ class ReactorClock final : public AlarmClock {
   explicit ReactorClock(Reactor& reactor) : reactor_(reactor) {}
 
   TimePoint now() const override { return Clock::now(); }
-  std::unique_ptr<EventTimeout> call_at(TimePoint when, std::function<void()> call) override;
+  std::unique_ptr<Alarm> call_at(TimePoint when, std::function<void()> call) override;
 
  private:
   Reactor& reactor_;

@@ -204,7 +204,7 @@ class SupervisedWorker final : public std::enable_shared_from_this<SupervisedWor
   Life life_ = Life::running;
   TimePoint started_;
   std::optional<TimePoint> ready_since_;
-  std::unique_ptr<AlarmClock::EventTimeout> deadline_;  ///< of the phase; null if it has none
+  std::unique_ptr<AlarmClock::Alarm> deadline_;  ///< of the phase; null if it has none
   AnswerWatch answers_;
   Event over_;
   ExitStatus exit_status_;

@@ -46,7 +46,7 @@ TEST_CASE("an alarm may destroy itself in its call, and set another") {
   Reactor reactor;
   ReactorClock clock(reactor);
   int calls = 0;
-  std::unique_ptr<AlarmClock::EventTimeout> alarm;
+  std::unique_ptr<AlarmClock::Alarm> alarm;
   alarm = clock.call_at(Clock::now(), [&] {
     alarm = clock.call_at(Clock::now(), [&] {
       ++calls;

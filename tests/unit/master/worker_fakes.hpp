@@ -33,7 +33,7 @@ namespace handoff::test {
 class ManualClock final : public AlarmClock {
  public:
   TimePoint now() const override { return now_; }
-  std::unique_ptr<EventTimeout> call_at(TimePoint when, std::function<void()> call) override {
+  std::unique_ptr<Alarm> call_at(TimePoint when, std::function<void()> call) override {
     return std::make_unique<Entry>(*this, when, std::move(call));
   }
   /// Moves the time on, and makes every call that is due by then, in order.
@@ -59,7 +59,7 @@ class ManualClock final : public AlarmClock {
   Duration next() const { return calls_.empty() ? Duration::zero() : calls_.begin()->first - now_; }
 
  private:
-  struct Entry final : EventTimeout {
+  struct Entry final : Alarm {
     Entry(ManualClock& of, TimePoint when, std::function<void()> what)
         : clock(of), call(std::move(what)) {
       if (when != kNever) clock.calls_.emplace(when, this);
