@@ -11,8 +11,10 @@
 #include <utility>
 
 #include "master/metrics.hpp"
+#include "rpc/builtin_methods.hpp"
 #include "rpc/method_table.hpp"
 #include "rpc/session.hpp"
+#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {
@@ -57,7 +59,7 @@ std::string count_workers(const ControlOwner& owner) {
   // One and its successor count once.
   std::set<int> serving;
   for (const WorkerStatus& worker : workers) {
-    if (std::string_view(worker.state) != "draining") serving.insert(worker.number);
+    if (worker.state != WorkerState::draining) serving.insert(worker.number);
   }
   return fmt::format("{{\"workers\":{}}}", serving.size());
 }
@@ -109,11 +111,11 @@ Task<Result> stop(ControlOwner& owner) {
   co_return result;
 }
 
-std::shared_ptr<const Handlers> make_handlers(ControlOwner& owner) {
-  auto handlers = std::make_shared<Handlers>();
+std::shared_ptr<const MethodTable> make_method_table(ControlOwner& owner) {
+  auto table = std::make_shared<MethodTable>();
   // What a client has started goes on without it: half of a reload would be worse than either.
-  const auto add = [&handlers](const char* name, Handler handler) {
-    handlers->add(name, std::move(handler), Supervision::handler);
+  const auto add = [&table](const char* name, Handler handler) {
+    table->add(name, std::move(handler), Supervision::handler);
   };
   add("status", [&owner](const Call&) {
     return show(owner, [](const MasterStatus& status) { return to_json_text(status); });
@@ -129,8 +131,8 @@ std::shared_ptr<const Handlers> make_handlers(ControlOwner& owner) {
   add("drain", [&owner](Call call) { return drain_worker(owner, std::move(call)); });
   add("scale", [&owner](Call call) { return scale_workers(owner, std::move(call)); });
   add("stop", [&owner](const Call&) { return stop(owner); });
-  add_built_in_methods(*handlers, 0);
-  return handlers;
+  add_built_in_methods(*table, 0);
+  return table;
 }
 
 }  // namespace
@@ -139,11 +141,10 @@ Control::Control(Reactor& reactor, Listener listener, ControlOwner& owner, Repor
                  PeerJudge judge)
     : Timer(reactor),
       report_failed_(reactor, saying(report, Severity::error)),
-      service_(reactor, make_handlers(owner), control_limits()),
+      service_(reactor, make_method_table(owner), control_limits()),
       finishing_(reactor),
       acceptor_(reactor, std::move(listener),
-                {.accepted = [this](Fd connection,
-                                    const SocketAddress&) { serve(std::move(connection)); },
+                {.accepted = [this](Connection connection) { serve(std::move(connection)); },
                  .has_room = [this] { return service_.open <= kMaxConnections; }},
                 std::move(report), std::move(judge), Judged::everybody) {
   service_.on_closed = [this](std::uint64_t) {
@@ -176,8 +177,8 @@ Task<void> Control::until_finishing() {
   co_await finishing_.wait_until([this] { return service_.draining(); });
 }
 
-void Control::serve(Fd connection) {
-  Session::open(service_, {.socket = std::move(connection)});
+void Control::serve(Connection connection) {
+  Session::open(service_, std::move(connection));
   make_room();
 }
 

@@ -8,6 +8,7 @@
 #include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
+#include "async/timer.hpp"
 #include "master/status.hpp"
 #include "os/listener.hpp"
 #include "os/log.hpp"
@@ -63,7 +64,7 @@ class Control final : private Timer {
  private:
   void make_room();
   void on_timer() override { make_room(); }
-  void serve(Fd connection);
+  void serve(Connection connection);
 
   LimitedLine report_failed_;
   Service service_;

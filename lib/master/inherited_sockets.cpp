@@ -8,8 +8,8 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
-#include <cstdlib>
 
+#include "os/environment.hpp"
 #include "os/error.hpp"
 #include "os/parse_number.hpp"
 #include "os/utf8.hpp"
@@ -17,7 +17,7 @@
 namespace handoff {
 namespace {
 
-constexpr const char* kVariable = "HANDOFF_SUCCESSION";
+constexpr const char* kVariable = variable::kSuccession;
 
 /// A path is any bytes, and JSON has only UTF-8: another one is an array of its bytes.
 nlohmann::ordered_json address_to_json(const std::string& address) {
@@ -62,7 +62,7 @@ class Numbering {
 std::string read_file(std::string_view number) {
   const auto parsed = parse_number<int>(number);
   if (!parsed || *parsed <= STDERR_FILENO) {
-    throw InvalidArgument(fmt::format("{}, on {}: no number of a descriptor", kVariable, number));
+    throw InvalidArgument(fmt::format("{} {}: not the number of a descriptor", kVariable, number));
   }
   const Fd file(*parsed);
   std::string text;
@@ -120,15 +120,11 @@ InheritedSockets decode_inherited(std::string_view text) {
 }
 
 std::optional<InheritedSockets> take_inherited_sockets() {
-  const char* number = std::getenv(kVariable);
-  if (number == nullptr) return std::nullopt;
-  InheritedSockets inherited = decode_inherited(read_file(number));
-  unsetenv(kVariable);
+  const auto number = read_variable(kVariable);
+  if (!number) return std::nullopt;
+  InheritedSockets inherited = decode_inherited(read_file(*number));
+  remove_variable(kVariable);
   return inherited;
-}
-
-std::string succession_variable(int number) {
-  return fmt::format("{}={}", kVariable, number);
 }
 
 }  // namespace handoff

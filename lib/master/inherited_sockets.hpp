@@ -49,8 +49,4 @@ InheritedSockets decode_inherited(std::string_view text);
 /// InvalidArgument when that cannot be understood. Works once: the variable is removed.
 std::optional<InheritedSockets> take_inherited_sockets();
 
-/// The variable, as it stands in the successor's environment, for the descriptor there that holds
-/// the text.
-std::string succession_variable(int number);
-
 }  // namespace handoff

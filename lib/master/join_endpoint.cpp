@@ -10,7 +10,7 @@ JoinEndpoint::JoinEndpoint(Reactor& reactor, Listener listener,
     : reactor_(reactor),
       acceptor_(reactor, std::move(listener),
                 {.accepted = [joined = std::move(joined)](
-                                 Fd channel, const SocketAddress&) { joined(std::move(channel)); }},
+                                 Connection connection) { joined(std::move(connection.socket)); }},
                 std::move(report), std::move(judge), Judged::everybody) {}
 
 void JoinEndpoint::open() {

@@ -27,14 +27,12 @@ ListenerGuard::ListenerGuard(Reactor& reactor, Listener listener, Report report,
 
 Task<void> ListenerGuard::heal_until_closed() {
   while (phase_ == Phase::guarding) {
-    readiness_.emplace(reactor_, listener_->fd(), Readiness::Wake::hang_up);
-    co_await readiness_->readable();
+    watcher_.emplace(reactor_, listener_->fd(), FdWatcher::Wake::hang_up);
+    co_await watcher_->readable();
     if (phase_ != Phase::guarding || !listener_->is_shut_down()) continue;
-    readiness_.reset();
+    watcher_.reset();
     heal();
-    const Alarm again(reactor_, closing_, reactor_.now() + kHealPause);
-    co_await closing_;
-    if (phase_ == Phase::guarding) closing_.clear();
+    co_await closing_.wait(reactor_.now() + kHealPause);
   }
   release();
 }
@@ -43,8 +41,8 @@ void ListenerGuard::heal() {
   try {
     const bool same_socket = listener_->heal();
     has_failed_ = false;
-    report_(fmt::format("listen, on {}: a worker had shut the socket down; listening again",
-                        listener_->text()));
+    report_(
+        fmt::format("listening again on {}: a worker had shut the socket down", listener_->text()));
     healed_(same_socket ? Healed::same_socket : Healed::another_socket);
   } catch (const SystemError& error) {
     if (!std::exchange(has_failed_, true)) report_(fmt::format("{}; trying again", error.what()));
@@ -55,13 +53,13 @@ void ListenerGuard::close() {
   if (phase_ == Phase::idle) return release();
   if (phase_ != Phase::guarding) return;
   phase_ = Phase::closing;
-  if (readiness_) readiness_->interrupt();
-  closing_.set();
+  if (watcher_) watcher_->interrupt();
+  closing_.notify_all();
 }
 
 void ListenerGuard::release() {
   phase_ = Phase::closed;
-  readiness_.reset();
+  watcher_.reset();
   listener_.reset();
 }
 

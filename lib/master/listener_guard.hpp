@@ -4,6 +4,8 @@
 #include <functional>
 #include <optional>
 
+#include "async/condition.hpp"
+#include "async/fd_watcher.hpp"
 #include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
@@ -52,10 +54,10 @@ class ListenerGuard {
 
   Reactor& reactor_;
   std::optional<Listener> listener_;
-  std::optional<Readiness> readiness_;
+  std::optional<FdWatcher> watcher_;
   LimitedLine report_;
   std::function<void(Healed)> healed_;
-  Event closing_;
+  Condition closing_;
   Phase phase_ = Phase::idle;
   bool has_failed_ = false;  ///< to heal, which the log says once for each time that it lasts
 };

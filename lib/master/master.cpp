@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <span>
 #include <utility>
 
 #include "os/error.hpp"
@@ -22,6 +23,16 @@ constexpr auto kLookPause = std::chrono::milliseconds(5);
 /// The exit status when something was cut off.
 constexpr int kCutOff = 124;
 
+/// Workers without a handshake need not notice that the channel ends when this process is killed.
+WorkerSpawner::Options spawner_options(const SupervisorOptions& options) {
+  WorkerSpawner::Options spawner;
+  spawner.command = options.command;
+  spawner.guard = options.handshake == Handshake::none ? WorkerSpawner::Options::Guard::ends_workers
+                                                       : WorkerSpawner::Options::Guard::none;
+  spawner.patience = std::chrono::ceil<std::chrono::milliseconds>(options.drain_timeout);
+  return spawner;
+}
+
 }  // namespace
 
 Master::Master(Reactor& reactor, const SignalMask& signals, MasterOptions options, Report report)
@@ -35,9 +46,14 @@ Master::Master(Reactor& reactor, const SignalMask& signals, MasterOptions option
                                          static_cast<std::size_t>(std::max(options_.workers, 0)))),
       dispatcher_(make_dispatcher()),
       listeners_(reactor),
+      clock_(reactor),
+      spawner_(spawner_options(options_.supervisor), report_),
       supervisor_(
-          reactor, *dispatcher_, custody_, options_.supervisor, report_, [this] { on_change(); },
-          [this] { on_room(); }),
+          reactor, clock_, *dispatcher_, custody_,
+          [this](int number, const Fd& channel, std::span<const int> inherited) {
+            return spawner_.spawn(number, channel, inherited);
+          },
+          options_.supervisor, report_, [this] { on_change(); }, [this] { on_room(); }),
       changed_(reactor) {
   auto inherited = take_inherited_sockets();
   // What can fail is tried before a name is taken.
@@ -78,9 +94,7 @@ void Master::take_sockets(ServerSockets sockets) {
     pass_listener_->set_listeners(listeners_.numbers());
   } else {
     AcceptorOwner owner;
-    owner.accepted = [this](Fd connection, const SocketAddress& peer) {
-      accepted(std::move(connection), peer);
-    };
+    owner.accepted = [this](Connection connection) { accepted(std::move(connection)); };
     owner.has_room = [this] { return has_room(); };
     owner.burst_ended = [this] { dispatcher_->flush(); };
     listeners_.add_accepted(std::move(sockets.listeners), owner, report_, judge_);
@@ -327,24 +341,23 @@ bool Master::has_room() const {
   return dispatcher_->can_take() && custody_->has_room() && (most == 0 || connections() < most);
 }
 
-void Master::accepted(Fd connection, const SocketAddress& peer) {
+void Master::accepted(Connection connection) {
   ++accepted_;
-  Work work;
-  work.connection = std::move(connection);
-  work.peer = peer;
-  work.hold = Custody::Hold(*custody_, work.descriptors());
-  dispatcher_->work_arrived(std::move(work));
+  Custody::Hold hold(*custody_, connection.descriptors());
+  dispatcher_->work_arrived({std::move(connection), std::move(hold)});
 }
 
-void Master::connection_passed(Work work) {
+void Master::connection_passed(Connection connection) {
   // Told to stop meanwhile: it is closed, as idle ones are.
   if (!phases_.goes_on() && !has_handed_over()) return;
   const bool serves_itself = pass_queue_ != nullptr && !has_handed_over();
+  Custody::Hold hold;
   if (!serves_itself) {
-    work.hold = Custody::Hold(*custody_, work.descriptors(), work.id, work.unread());
+    hold =
+        Custody::Hold(*custody_, connection.descriptors(), connection.id, connection.unread_size());
   }
   try {
-    dispatcher_->work_arrived(std::move(work));
+    dispatcher_->work_arrived({std::move(connection), std::move(hold)});
   } catch (const std::exception& error) {
     report_not_taken_(fmt::format("take a connection of the old master: {}", error.what()));
   }

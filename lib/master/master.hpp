@@ -12,8 +12,10 @@
 #include "async/condition.hpp"
 #include "async/limited_line.hpp"
 #include "async/reactor.hpp"
+#include "master/alarm_clock.hpp"
 #include "master/client_listeners.hpp"
 #include "master/control.hpp"
+#include "master/custody.hpp"
 #include "master/join_endpoint.hpp"
 #include "master/lineage.hpp"
 #include "master/master_options.hpp"
@@ -28,11 +30,11 @@
 #include "master/status.hpp"
 #include "master/supervisor.hpp"
 #include "master/upgrade.hpp"
-#include "os/notify.hpp"
+#include "master/worker_spawner.hpp"
 #include "os/peer.hpp"
+#include "os/service_manager.hpp"
 #include "os/signals.hpp"
 #include "os/status.hpp"
-#include "rpc/custody.hpp"
 
 namespace handoff {
 
@@ -77,14 +79,14 @@ class Master final : private ControlOwner, private Predecessor::Owner {
   void connection_closed(std::uint64_t id);
   void listener_healed(ListenerGuard::Healed healed);
   void names_are_ours();
-  void connection_passed(Work work) override;
+  void connection_passed(Connection connection) override;
   void all_passed() override { dispatcher_->flush(); }
   void predecessor_drains() override;
   void predecessor_gone(Predecessor::Phase before) override;
 
   // What it does.
   void begin_to_accept();
-  void accepted(Fd connection, const SocketAddress& peer);
+  void accepted(Connection connection);
   bool has_room() const;
   void begin_to_stop();
   void begin_to_hand_over();
@@ -132,6 +134,8 @@ class Master final : private ControlOwner, private Predecessor::Owner {
   std::unique_ptr<Dispatcher> dispatcher_;
   std::optional<Pidfile> pidfile_;
   ClientListeners listeners_;
+  ReactorClock clock_;
+  WorkerSpawner spawner_;
   Supervisor supervisor_;
   std::optional<JoinEndpoint> join_;
   std::optional<Control> control_;

@@ -5,25 +5,15 @@
 #include <csignal>
 #include <utility>
 
+#include "async/signal_watcher.hpp"
 #include "master/master.hpp"
 #include "os/error.hpp"
 
 namespace handoff {
-namespace {
-
-Status status_of(const std::string& problem) {
-  return problem.empty() ? Status::ok() : Status::failure(problem);
-}
-
-}  // namespace
-
 Task<void> Master::watch_signals() {
-  Readiness readiness(reactor_, signals_.fd());
   supervisor_.children_ended();  // those of which no signal tells any more
-  for (;;) {
-    while (const auto signal = signals_.try_receive()) handle_signal(*signal);
-    co_await readiness.readable();
-  }
+  return handoff::watch_signals(reactor_, signals_,
+                                [this](const ReceivedSignal& signal) { handle_signal(signal); });
 }
 
 void Master::handle_signal(const ReceivedSignal& signal) {
@@ -38,7 +28,7 @@ void Master::handle_signal(const ReceivedSignal& signal) {
     case SIGQUIT: return stop_asked(signal.sender);
     case SIGHUP:
       if (upgrade_ && phases_.goes_on()) {
-        report_(Severity::info, "reload: put off, for an upgrade is under way");
+        report_(Severity::info, "the reload is put off: an upgrade is under way");
         return reactor_.spawn(reload_after_upgrade());
       }
       return reactor_.spawn(ignore(reload()));
@@ -55,14 +45,14 @@ void Master::handle_signal(const ReceivedSignal& signal) {
 void Master::add_worker() {
   if (!phases_.goes_on()) return;
   if (options_.supervisor.command.empty()) {
-    return report_(Severity::error, "TTIN: there is no command to start");
+    return report_(Severity::error, "cannot add a worker: there is no command to start");
   }
   supervisor_.add();
 }
 
 void Master::remove_worker() {
   if (phases_.goes_on() && !supervisor_.retire_one()) {
-    report_(Severity::error, "TTOU: the last worker stays");
+    report_(Severity::error, "cannot remove a worker: the last one stays");
   }
 }
 
@@ -117,13 +107,13 @@ Task<Status> Master::reload() {
   const Status refused = refuse_change();
   if (!refused.is_ok()) co_return refused;
   if (options_.supervisor.command.empty()) {
-    report_(Severity::error, "reload: there is no command to start; workers that joined stay");
+    report_(Severity::error,
+            "cannot reload: there is no command to start; workers that joined stay");
     const Status failure = Status::failure("there is no command to start");
     co_return failure;
   }
   manager_.reloading();
-  const std::string problem = co_await supervisor_.reload();
-  last_reload_ = status_of(problem);
+  last_reload_ = co_await supervisor_.reload();
   if (last_reload_.is_ok()) ++reloads_;
   if (phases_.goes_on()) manager_.ready();
   co_return last_reload_;
@@ -160,7 +150,7 @@ std::unique_ptr<SuccessorProcess> Master::spawn_successor(Fd channel) {
   if (pidfile_) sockets.pidfile = pidfile_->fd();
   sockets.original = lineage_->end_for_successor();
   const auto started = [this](const Child& child) {
-    supervisor_.spare(child.pid());
+    supervisor_.exempt_from_reaping(child.pid());
     lineage_->successor_started(child);
   };
   return handoff::spawn_successor(options_.successor, sockets, manager_, started);
@@ -170,7 +160,7 @@ void Master::upgrade_failed() {
   take_back_pidfile(upgrade_->pid());
   upgrade_.reset();
   lineage_->successor_failed();
-  report_(Severity::error, fmt::format("upgrade: {}{}", last_upgrade_.why(),
+  report_(Severity::error, fmt::format("cannot upgrade: {}{}", last_upgrade_.why(),
                                        phases_.goes_on() ? "; this master serves on" : ""));
   changed_.notify_all();
 }
@@ -187,9 +177,8 @@ void Master::take_back_pidfile(pid_t successor) {
 }
 
 Task<Status> Master::drain(int worker) {
-  const std::string problem = co_await supervisor_.replace(worker);
-  const Status status = status_of(problem);
-  co_return status;
+  const Status replaced = co_await supervisor_.replace(worker);
+  co_return replaced;
 }
 
 Status Master::scale(std::size_t workers) {

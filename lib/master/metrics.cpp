@@ -71,10 +71,9 @@ std::string to_metrics(const MasterStatus& status) {
   if (status.queue) add_queue(metrics, *status.queue);
   metrics.add("handoff_reloads_total", "counter", "Reloads that were done.",
               static_cast<double>(status.reloads));
-  metrics.add("handoff_worker_ready", "gauge", "Workers that are ready.", status.workers,
-              [](const WorkerStatus& worker) {
-                return std::string_view(worker.state) == "ready" ? 1.0 : 0.0;
-              });
+  metrics.add(
+      "handoff_worker_ready", "gauge", "Workers that are ready.", status.workers,
+      [](const WorkerStatus& worker) { return worker.state == WorkerState::ready ? 1.0 : 0.0; });
   metrics.add("handoff_worker_connections", "gauge", "Connections held.", status.workers,
               [](const WorkerStatus& worker) { return static_cast<double>(worker.connections); });
   metrics.add("handoff_worker_connections_total", "counter", "Connections passed.", status.workers,

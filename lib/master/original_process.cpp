@@ -200,7 +200,7 @@ void OriginalProcess::wait_for_event(int signals) const {
     timeout = static_cast<int>(std::max(left.count(), std::chrono::milliseconds::rep{0}));
   }
   if (poll(events.data(), events.size(), timeout) < 0 && errno != EINTR)
-    throw SystemError(errno, "poll");
+    throw SystemError(errno, "wait for events");
 }
 
 }  // namespace handoff

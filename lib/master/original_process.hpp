@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "async/reactor.hpp"
+#include "os/child.hpp"
 #include "os/fd.hpp"
 #include "os/log.hpp"
-#include "os/process.hpp"
 #include "os/signals.hpp"
 
 namespace handoff {

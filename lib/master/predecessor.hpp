@@ -10,7 +10,7 @@
 
 #include "async/reactor.hpp"
 #include "os/fd.hpp"
-#include "rpc/work.hpp"
+#include "pass/connection.hpp"
 #include "worker/master_channel.hpp"
 
 namespace handoff {
@@ -31,7 +31,7 @@ class Predecessor final : private MasterLink::Owner {
   class Owner {
    public:
     /// It passes one of its connections.
-    virtual void connection_passed(Work work) = 0;
+    virtual void connection_passed(Connection connection) = 0;
     /// All that came at a time were given to connection_passed().
     virtual void all_passed() = 0;
     /// It has handed over.
@@ -63,7 +63,9 @@ class Predecessor final : private MasterLink::Owner {
  private:
   bool enter(Phase next);
 
-  void connection_passed(Work work) override { owner_.connection_passed(std::move(work)); }
+  void connection_passed(Connection connection) override {
+    owner_.connection_passed(std::move(connection));
+  }
   void all_passed() override { owner_.all_passed(); }
   void listeners_passed(std::vector<Fd>) override {}
   void listeners_missed() override {}

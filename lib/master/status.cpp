@@ -42,16 +42,11 @@ std::string to_text(const ordered_json& json) {
 }
 
 ordered_json to_json(const WorkerStatus& worker) {
-  ordered_json json = {{"worker", worker.number},
-                       {"pid", worker.pid},
-                       {"state", worker.state},
-                       {"joined", worker.joined},
-                       {"connections", worker.connections},
-                       {"connections_ever", worker.passed},
-                       {"requests", worker.requests},
-                       {"restarts", worker.restarts},
-                       {"age", seconds(worker.age)},
-                       {"last_exit", nullptr}};
+  ordered_json json = {{"worker", worker.number},           {"pid", worker.pid},
+                       {"state", name_of(worker.state)},    {"joined", worker.joined},
+                       {"connections", worker.connections}, {"connections_ever", worker.passed},
+                       {"requests", worker.requests},       {"restarts", worker.restarts},
+                       {"age", seconds(worker.age)},        {"last_exit", nullptr}};
   if (!worker.last_exit.empty()) json["last_exit"] = worker.last_exit;
   return json;
 }

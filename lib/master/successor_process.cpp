@@ -6,7 +6,9 @@
 #include <csignal>
 #include <utility>
 
-#include "os/memory.hpp"
+#include "os/environment.hpp"
+#include "os/sealed_memory.hpp"
+#include "os/spawn.hpp"
 
 namespace handoff {
 namespace {
@@ -47,9 +49,9 @@ std::unique_ptr<SuccessorProcess> spawn_successor(
     options.descriptors.emplace_back(standard, standard);
   }
   options.environment = inherited_environment();
-  options.environment.push_back(succession_variable(number));
-  for (std::string& variable : manager.variables()) {
-    options.environment.push_back(std::move(variable));
+  set_variable(options.environment, variable::kSuccession, std::to_string(number));
+  for (std::string& entry : manager.variables()) {
+    options.environment.push_back(std::move(entry));
   }
   Child child = spawn(options);
   try {

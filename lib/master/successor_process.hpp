@@ -10,9 +10,9 @@
 
 #include "async/reactor.hpp"
 #include "master/inherited_sockets.hpp"
+#include "os/child.hpp"
 #include "os/fd.hpp"
-#include "os/notify.hpp"
-#include "os/process.hpp"
+#include "os/service_manager.hpp"
 
 namespace handoff {
 

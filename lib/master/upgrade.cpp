@@ -6,6 +6,7 @@
 #include <chrono>
 #include <utility>
 
+#include "async/fd_watcher.hpp"
 #include "async/stream.hpp"
 #include "os/error.hpp"
 #include "os/socket.hpp"
@@ -117,8 +118,8 @@ Status Upgrade::spawn(const SpawnSuccessor& spawn_successor) {
 /// Why a successor has closed its channel; nothing when it ends, so that its status tells.
 Task<std::string> Upgrade::describe_end() {
   if (!problem_.empty()) co_return problem_;
-  Readiness exited(reactor_, process_->ended_fd());
-  Deadline patience(exited, reactor_.now() + kEndPatience);
+  FdWatcher exited(reactor_, process_->ended_fd());
+  WaitTimeout patience(exited, reactor_.now() + kEndPatience);
   const bool ended = process_->has_ended() || co_await exited.readable();
   const std::string problem = ended ? "" : "it closed its channel, killed";
   co_return problem;
@@ -147,8 +148,8 @@ void Upgrade::worker_has_room(WorkerLink& link) {
   progress_.notify_all();
 }
 
-void Upgrade::connection_returned(WorkerLink&, Work work) {
-  dispatcher_.work_arrived(std::move(work));
+void Upgrade::connection_returned(WorkerLink&, HeldConnection held) {
+  dispatcher_.work_arrived(std::move(held));
 }
 
 void Upgrade::send_failed(WorkerLink&, std::size_t connections, int error) {
@@ -162,9 +163,9 @@ void Upgrade::worker_closed(WorkerLink& link, const std::string& problem) {
   take(UpgradeEvent::closed);
   if (phase_ != UpgradePhase::gone) return;
   dispatcher_.worker_left(link);
-  for (Work& work : link.take_unstarted()) dispatcher_.work_arrived(std::move(work));
+  for (HeldConnection& held : link.take_unstarted()) dispatcher_.work_arrived(std::move(held));
   if (before == UpgradePhase::taken_over) {
-    report_(Severity::error, "upgrade: the new master is gone");
+    report_(Severity::error, "cannot upgrade: the new master is gone");
   }
   progress_.notify_all();
 }

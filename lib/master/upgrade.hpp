@@ -9,6 +9,7 @@
 #include "async/condition.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
+#include "master/custody.hpp"
 #include "master/pass_mode.hpp"
 #include "master/successor_process.hpp"
 #include "master/worker_channel.hpp"
@@ -82,7 +83,7 @@ class Upgrade final : private WorkerLink::Owner {
   void worker_ready(WorkerLink& link) override;
   void worker_has_room(WorkerLink& link) override;
   void worker_would_leave(WorkerLink&) override {}
-  void connection_returned(WorkerLink& link, Work work) override;
+  void connection_returned(WorkerLink& link, HeldConnection held) override;
   void others_shall_accept(WorkerLink&) override {}
   void requests_told(WorkerLink&) override {}
   void worker_closed(WorkerLink& link, const std::string& problem) override;

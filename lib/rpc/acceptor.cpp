@@ -33,13 +33,13 @@ Acceptor::Acceptor(Reactor& reactor, Listener listener, AcceptorOwner owner, Rep
       judge_(std::move(judge)),
       judges_(judged == Judged::everybody || listener_->is_abstract()),
       sharing_(sharing),
-      room_(reactor) {
+      changed_(reactor) {
   watch();
 }
 
 void Acceptor::watch() {
-  readiness_.emplace(reactor_, listener_->fd(),
-                     sharing_ == Sharing::wake_one ? Readiness::Wake::one : Readiness::Wake::all);
+  watcher_.emplace(reactor_, listener_->fd(),
+                   sharing_ == Sharing::wake_one ? FdWatcher::Wake::one : FdWatcher::Wake::all);
 }
 
 Task<void> Acceptor::accept_until_closed() {
@@ -50,10 +50,10 @@ Task<void> Acceptor::accept_until_closed() {
       case Outcome::burst: co_await reactor_.yield(); break;
       case Outcome::would_block:
         try {
-          co_await readiness_->readable();
+          co_await watcher_->readable();
           break;
         } catch (const SystemError& error) {
-          report_exhausted(error.attempt(), error.error_number());
+          report_exhausted("wait on", error.error_number());
         }
         [[fallthrough]];
       case Outcome::exhausted:
@@ -62,18 +62,14 @@ Task<void> Acceptor::accept_until_closed() {
         break;
       case Outcome::no_room:
         leave_to_others();
-        room_.clear();
-        if (!has_room()) co_await room_;  // the end of the burst may have made some
+        co_await changed_.wait_until([this] { return phase_ != Phase::accepting || has_room(); });
         break;
-      case Outcome::shut_down: {
+      case Outcome::shut_down:
         // The master that passed it makes it listen again, or passes another.
-        readiness_.reset();
-        room_.clear();
-        const Alarm again(reactor_, room_, reactor_.now() + kHealPause);
-        co_await room_;
+        watcher_.reset();
+        co_await changed_.wait(reactor_.now() + kHealPause);
         watch();
         break;
-      }
     }
   }
   release();
@@ -86,13 +82,13 @@ void Acceptor::end_burst() const {
 /// The next connection wakes another process, and the last one may have woken this one.
 void Acceptor::leave_to_others() {
   if (sharing_ == Sharing::none) return;
-  readiness_->unwatch();
+  watcher_->unwatch();
   if (owner_.leaves_to_others) owner_.leaves_to_others();
 }
 
 /// Runs the accept loop although epoll has reported nothing.
 void Acceptor::accept_now() {
-  if (phase_ == Phase::accepting && readiness_) readiness_->interrupt();
+  if (phase_ == Phase::accepting && watcher_) watcher_->interrupt();
 }
 
 void Acceptor::accept_waiting() {
@@ -105,13 +101,13 @@ void Acceptor::close() {
   if (phase_ == Phase::idle) return release();
   if (phase_ != Phase::accepting) return;
   phase_ = Phase::closing;
-  if (readiness_) readiness_->interrupt();
-  room_.set();
+  if (watcher_) watcher_->interrupt();
+  changed_.notify_all();
 }
 
 void Acceptor::release() {
   phase_ = Phase::closed;
-  readiness_.reset();
+  watcher_.reset();
   listener_.reset();
   if (sharing_ != Sharing::none && owner_.leaves_to_others) owner_.leaves_to_others();
 }
@@ -129,18 +125,18 @@ Acceptor::Outcome Acceptor::accept_burst(Room room) {
       case Accepted::Outcome::try_again:
         // Each call fails, and not for want of clients: accepting again at once would be for ever.
         if (++lost == kBurst) {
-          report_exhausted("accept", accepted.error_number);
+          report_exhausted("accept on", accepted.error_number);
           return Outcome::exhausted;
         }
         break;
       case Accepted::Outcome::would_block:
-        if (!readiness_ || !readiness_->hung_up()) return Outcome::would_block;
+        if (!watcher_ || !watcher_->hung_up()) return Outcome::would_block;
         [[fallthrough]];  // how a Unix socket says it
       case Accepted::Outcome::shut_down:
         if (sharing_ != Sharing::none) return Outcome::shut_down;
-        throw SystemError(EINVAL, "accept", listener_->text());
+        throw SystemError(EINVAL, "accept on", listener_->text());
       case Accepted::Outcome::exhausted:
-        report_exhausted("accept", accepted.error_number);
+        report_exhausted("accept on", accepted.error_number);
         return Outcome::exhausted;
     }
   }
@@ -152,7 +148,7 @@ bool Acceptor::admits(int connection) {
   if (!judges_) return true;
   const auto refused = judge_.refuse(connection);
   if (!refused) return true;
-  report_refused_(fmt::format("accept, on {}: user {} is refused ({})", listener_->text(),
+  report_refused_(fmt::format("cannot accept on {}: user {} is refused ({})", listener_->text(),
                               refused->uid, refused->remedy()));
   return false;
 }
@@ -160,7 +156,7 @@ bool Acceptor::admits(int connection) {
 void Acceptor::hand_over(Accepted accepted) {
   try {
     if (!admits(accepted.fd.get())) return;
-    owner_.accepted(std::move(accepted.fd), accepted.peer);
+    owner_.accepted({.socket = std::move(accepted.fd), .peer = accepted.peer});
   } catch (const std::exception& error) {
     report_trouble_(fmt::format("cannot take a connection of {}: {}; it is closed",
                                 listener_->text(), error.what()));
@@ -171,7 +167,7 @@ void Acceptor::hand_over(Accepted accepted) {
 void Acceptor::report_exhausted(std::string_view attempt, int error_number) {
   if (exhausted_) return;
   exhausted_ = true;
-  report_trouble_(fmt::format("{}, on {}: {}; trying again", attempt, listener_->text(),
+  report_trouble_(fmt::format("cannot {} {}: {}; trying again", attempt, listener_->text(),
                               error_text(error_number)));
 }
 

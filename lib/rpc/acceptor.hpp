@@ -6,6 +6,8 @@
 #include <string_view>
 #include <utility>
 
+#include "async/condition.hpp"
+#include "async/fd_watcher.hpp"
 #include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
@@ -13,12 +15,13 @@
 #include "os/log.hpp"
 #include "os/peer.hpp"
 #include "os/socket.hpp"
+#include "pass/connection.hpp"
 
 namespace handoff {
 
 /// What an acceptor calls; only `accepted` has to be there.
 struct AcceptorOwner {
-  std::function<void(Fd connection, const SocketAddress& peer)> accepted;
+  std::function<void(Connection connection)> accepted;
   /// Whether one more connection may be accepted; when not, the acceptor sleeps until resume().
   /// Without it there always is room.
   std::function<bool()> has_room{};
@@ -70,7 +73,7 @@ class Acceptor {
   /// Accepts now: a client may be waiting that has woken another process.
   void accept_now();
   /// There may be room again.
-  void resume() { room_.set(); }
+  void resume() { changed_.notify_all(); }
   /// Accepts the clients that are waiting already, room or not, without blocking.
   void accept_waiting();
   /// Accepts nothing more, and gives the address up.
@@ -95,14 +98,14 @@ class Acceptor {
 
   Reactor& reactor_;
   std::optional<Listener> listener_;
-  std::optional<Readiness> readiness_;
+  std::optional<FdWatcher> watcher_;
   AcceptorOwner owner_;
   LimitedLine report_trouble_;
   LimitedLine report_refused_;
   PeerJudge judge_;
   bool judges_;
   Sharing sharing_;
-  Event room_;
+  Condition changed_;  ///< there is room, or it is closed
   Phase phase_ = Phase::idle;
   bool exhausted_ = false;  ///< which the log says once for each time that it lasts
 };

@@ -54,10 +54,10 @@ Task<Fd> JoinMaster::join() {
 Task<Fd> JoinMaster::join_again(Before before) {
   refusals_ = before == Before::refused ? refusals_ + 1 : 0;
   if (refusals_ > kMaxRefusals && is_full_) {
-    throw Unreachable(
-        fmt::format("join, on {}: the master does not let us (see its --allow-uid), or has as many "
-                    "workers as it takes",
-                    address_.text));
+    throw Unreachable(fmt::format(
+        "cannot join {}: the master does not let us (see its --allow-uid), or has as many "
+        "workers as it takes",
+        address_.text));
   }
   if (refusals_ > 0) {
     const Duration pause = is_full_ ? kPauseAfterRefusal : kPauseAfterPlainEnd;
@@ -76,13 +76,13 @@ void JoinMaster::confirm() {
 
 Fd JoinMaster::admit(Fd channel) {
   if (const auto refused = judge_.refuse(channel.get())) {
-    throw Unreachable(fmt::format("join, on {}: user {} listens there ({})", address_.text,
+    throw Unreachable(fmt::format("cannot join {}: user {} listens there ({})", address_.text,
                                   refused->uid, refused->remedy()));
   }
   is_full_ = socket_type(channel.get()) == SOCK_SEQPACKET;
   if (!is_full_) {
     report_joined_(
-        fmt::format("connected, on {} (in the plain form no master confirms that this "
+        fmt::format("connected to {} (in the plain form no master confirms that this "
                     "worker has joined)",
                     address_.text));
   }
@@ -95,7 +95,7 @@ Task<Fd> JoinMaster::find_successor() {
   } catch (const Unreachable&) {
     // It may have been killed a moment ago, and there may be another one soon.
   }
-  const std::string line = fmt::format("left, on {}: the master is gone", address_.text);
+  const std::string line = fmt::format("the master at {} is gone", address_.text);
   if (wait_ <= Duration::zero()) {
     if (is_full_) throw Unreachable(line + " (--wait would wait for another one)");
     report_(Severity::info, line);
@@ -111,9 +111,8 @@ Task<Fd> JoinMaster::wait_for_master() {
   options.mode = wait_ > Duration::zero() ? AttemptMode::wait : AttemptMode::retry;
   options.limit = TimeLimit::after(Clock::now(), wait_);
   options.attempt_timeout = kJoinTimeout;
-  options.on_new_reason = [this](const std::string& text) {
-    report_(Severity::detail, text + " (waiting)");
-  };
+  options.on_waiting = [this](const std::string& text) { report_(Severity::detail, text); };
+  options.silence = fmt::format("no answer from {} yet", address_.text);
   Attempts attempts(reactor_, std::move(options));
   const auto attempt = [this](TimeLimit limit) { return connect(limit); };
   Raced<Fd> joined = co_await race(reactor_, attempts.run<Fd>(attempt), kNever, &cancellation_);
@@ -123,7 +122,7 @@ Task<Fd> JoinMaster::wait_for_master() {
 /// The socket's type is the master's choice: one of another type may speak the plain form.
 Task<Fd> JoinMaster::connect(TimeLimit limit) {
   try {
-    Connection full = co_await connect_to(reactor_, address_, limit, {.type = SOCK_SEQPACKET});
+    DialedSocket full = co_await connect_to(reactor_, address_, limit, {.type = SOCK_SEQPACKET});
     co_return std::move(full.socket);
   } catch (const CannotConnect& error) {
     // An abstract name of another type is not found.
@@ -131,7 +130,7 @@ Task<Fd> JoinMaster::connect(TimeLimit limit) {
     const bool is_abstract = address_.kind == Address::Kind::abstract;
     if (number != EPROTOTYPE && !(is_abstract && number == ECONNREFUSED)) throw;
   }
-  Connection plain = co_await connect_to(reactor_, address_, limit, {.type = SOCK_STREAM});
+  DialedSocket plain = co_await connect_to(reactor_, address_, limit, {.type = SOCK_STREAM});
   co_return std::move(plain.socket);
 }
 

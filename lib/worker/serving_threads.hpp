@@ -11,6 +11,7 @@
 #include "async/mailbox.hpp"
 #include "async/reactor.hpp"
 #include "os/log.hpp"
+#include "pass/connection.hpp"
 #include "rpc/method_table.hpp"
 #include "rpc/reactor_thread.hpp"
 #include "rpc/server_context.hpp"
@@ -25,7 +26,7 @@ class ServingThreads {
   /// Called on the main thread.
   struct Owner {
     std::function<void(std::uint64_t id)> closed;
-    std::function<void(LiveConnection)> returned;
+    std::function<void(Connection)> returned;
     std::function<void()> had_most_requests;
     std::function<void(std::string_view)> failed;  ///< see Service::on_failed
     Report report;
@@ -38,7 +39,7 @@ class ServingThreads {
   ServingThreads& operator=(const ServingThreads&) = delete;
 
   /// Serves the connection on the thread that has the fewest.
-  void serve(LiveConnection connection);
+  void serve(Connection connection);
   /// Has the call run on one thread after the other, and `done` called. Returns false for the main
   /// thread's turn: the caller runs it.
   bool run_elsewhere(Call& call, const std::function<void(Result)>& done);
@@ -66,11 +67,11 @@ class ServingThreads {
  private:
   Report report_;
   std::optional<Mailbox> mailbox_;  ///< of the other threads, if there are any
-  MakeHandlers make_handlers_;
+  MakeMethodTable make_method_table_;
   Service service_;
   std::atomic<std::int64_t> requests_left_;
   std::size_t next_ = 0;  ///< the thread that runs the next call
-  std::deque<Lane> lanes_;
+  std::deque<ReactorThread> threads_;
 };
 
 }  // namespace handoff

@@ -10,6 +10,8 @@
 #include <string>
 #include <utility>
 
+#include "async/signal_watcher.hpp"
+#include "os/descriptor_limit.hpp"
 #include "os/error.hpp"
 #include "os/listen_on_all.hpp"
 #include "os/listener.hpp"
@@ -49,7 +51,7 @@ Worker::Worker(Reactor& reactor, const SignalMask& signals, const MakeMethods& m
 ServingThreads::Owner Worker::owner_of_threads() {
   ServingThreads::Owner owner;
   owner.closed = [this](std::uint64_t id) { ended(id); };
-  owner.returned = [this](LiveConnection connection) { give_back(std::move(connection)); };
+  owner.returned = [this](Connection connection) { give_back(std::move(connection)); };
   owner.had_most_requests = [this] { take(WorkerLife::Event::wants_replacement); };
   owner.failed = [this](std::string_view line) { report_lost_(line); };
   owner.report = report_;
@@ -58,7 +60,7 @@ ServingThreads::Owner Worker::owner_of_threads() {
 
 AcceptorOwner Worker::owner_of_acceptors() {
   AcceptorOwner owner;
-  owner.accepted = [this](Fd connection, const SocketAddress&) { accepted(std::move(connection)); };
+  owner.accepted = [this](Connection connection) { accepted(std::move(connection)); };
   owner.has_room = [this] { return threads_.open_connections() < options_.credits; };
   owner.leaves_to_others = [this] {
     if (link_) link_->wake_master(channel::Type::listener);
@@ -164,12 +166,9 @@ void Worker::take(WorkerLife::Event event) {
 }
 
 Task<void> Worker::watch_signals() {
-  Readiness readiness(reactor_, signals_.fd());
   reap_orphans();  // those of which no signal tells any more
-  for (;;) {
-    while (const auto signal = signals_.try_read()) handle_signal(*signal);
-    co_await readiness.readable();
-  }
+  return handoff::watch_signals(
+      reactor_, signals_, [this](const ReceivedSignal& signal) { handle_signal(signal.number); });
 }
 
 void Worker::handle_signal(int signal) {
@@ -183,11 +182,9 @@ void Worker::handle_signal(int signal) {
   }
 }
 
-void Worker::accepted(Fd connection) {
-  LiveConnection live;
-  live.socket = std::move(connection);
-  if (link_) link_->started(live.id = channel::kOwnId | ++last_own_id_);
-  threads_.serve(std::move(live));
+void Worker::accepted(Connection connection) {
+  if (link_) link_->started(connection.id = channel::kOwnId | ++last_own_id_);
+  threads_.serve(std::move(connection));
 }
 
 void Worker::ended(std::uint64_t id) {
@@ -196,18 +193,17 @@ void Worker::ended(std::uint64_t id) {
   for (Acceptor& acceptor : acceptors_) acceptor.resume();
 }
 
-void Worker::give_back(LiveConnection connection) {
-  if (link_) link_->give_back(Work::from(std::move(connection)));
+void Worker::give_back(Connection connection) {
+  if (link_) link_->give_back(std::move(connection));
   changed_.set();
 }
 
-void Worker::connection_passed(Work work) {
-  LiveConnection connection;
+void Worker::connection_passed(Connection connection) {
   try {
-    connection = work.to_connection(options_.limits.max_unused());
+    connection.load_spilled(options_.limits.max_unused());
   } catch (const std::exception& error) {
     report_lost_(error.what());
-    return ended(work.id);
+    return ended(connection.id);
   }
   threads_.serve(std::move(connection));
 }
@@ -233,7 +229,7 @@ void Worker::listeners_passed(std::vector<Fd> listeners) {
 }
 
 void Worker::listeners_missed() {
-  report_(Severity::error, fmt::format("receive the listeners: {}", error_text(EMFILE)));
+  report_(Severity::error, fmt::format("cannot receive the listeners: {}", error_text(EMFILE)));
 }
 
 void Worker::accept_asked() {
@@ -241,7 +237,7 @@ void Worker::accept_asked() {
 }
 
 void Worker::queue_passed(Fd masters, Fd ours) {
-  if (queue_) throw ProtocolError("channel: the master sent a second queue");
+  if (queue_) throw ProtocolError("cannot read the channel: the master sent a second queue");
   const std::shared_ptr<MasterLink> link = link_;
   QueueConsumer::Owner owner;
   owner.wake_master = [link] { link->wake_master(channel::Type::queue); };
@@ -294,7 +290,7 @@ void Worker::start_drain_limit() {
 }
 
 Task<void> Worker::wait_until_drained() {
-  std::optional<Alarm> lifetime;
+  std::optional<EventTimeout> lifetime;
   const TimePoint old = deadline_after(reactor_.now(), options_.max_lifetime);
   lifetime.emplace(reactor_, changed_, old);
   while (!life_.drains() && !is_overdue()) {

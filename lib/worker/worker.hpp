@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "async/event.hpp"
 #include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "os/address.hpp"
@@ -60,10 +61,10 @@ class Worker final : private MasterLink::Owner {
   void take(WorkerLife::Event event);
   Task<void> watch_signals();
   void handle_signal(int signal);
-  void accepted(Fd connection);
+  void accepted(Connection connection);
   void ended(std::uint64_t id);
-  void give_back(LiveConnection connection);
-  void connection_passed(Work work) override;
+  void give_back(Connection connection);
+  void connection_passed(Connection connection) override;
   void listeners_passed(std::vector<Fd> listeners) override;
   void listeners_missed() override;
   void accept_asked() override;
@@ -106,7 +107,7 @@ class Worker final : private MasterLink::Owner {
   WorkerLife life_;
   Event changed_;  ///< a connection has ended, or the drain has begun or is over
   TimePoint drained_by_ = kNever;
-  std::optional<Alarm> drain_alarm_;
+  std::optional<EventTimeout> drain_alarm_;
   std::size_t cut_off_ = 0;
 };
 

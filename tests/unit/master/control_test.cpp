@@ -29,9 +29,9 @@ class FakeMaster final : public ControlOwner {
     status.last_reload = reload_status;
     WorkerStatus ready;
     ready.number = 1;
-    ready.state = "ready";
+    ready.state = WorkerState::ready;
     WorkerStatus draining = ready;
-    draining.state = "draining";
+    draining.state = WorkerState::draining;
     status.workers = {ready, draining};
     return status;
   }
@@ -69,7 +69,7 @@ struct Fixture {
     master.control = &*control;
   }
   Task<Fd> connect() {
-    Connection client = co_await connect_to(reactor, address, TimeLimit());
+    DialedSocket client = co_await connect_to(reactor, address, TimeLimit());
     co_return std::move(client.socket);
   }
   static void send_line(const Fd& client, std::string line) {

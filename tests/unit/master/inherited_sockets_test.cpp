@@ -12,8 +12,9 @@
 #include <vector>
 
 #include "os/address.hpp"
+#include "os/environment.hpp"
 #include "os/error.hpp"
-#include "os/memory.hpp"
+#include "os/sealed_memory.hpp"
 #include "os/socket.hpp"
 #include "unit/support.hpp"
 
@@ -133,9 +134,7 @@ TEST_CASE("the environment names the file with the text, once") {
   const EncodedSockets encoded = encode(sockets.all(), kFirst);
   place(encoded);
   Fd file = make_input_file("succession", encoded.text);
-  const std::string variable = succession_variable(file.get());
-  const std::size_t equals = variable.find('=');
-  setenv(variable.substr(0, equals).c_str(), variable.substr(equals + 1).c_str(), 1);
+  setenv(variable::kSuccession, std::to_string(file.get()).c_str(), 1);
   const int number = file.release();
   const auto inherited = take_inherited_sockets();
   REQUIRE(inherited);
@@ -145,13 +144,11 @@ TEST_CASE("the environment names the file with the text, once") {
 }
 
 TEST_CASE("a variable that names no descriptor is an error") {
-  const std::string variable = succession_variable(0);
-  const std::string name = variable.substr(0, variable.find('='));
   for (const char* number : {"", "x", "-1", "2"}) {
-    setenv(name.c_str(), number, 1);
+    setenv(variable::kSuccession, number, 1);
     CHECK_THROWS_AS((void)take_inherited_sockets(), InvalidArgument);
   }
-  unsetenv(name.c_str());
+  unsetenv(variable::kSuccession);
 }
 
 }  // namespace

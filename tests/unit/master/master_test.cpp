@@ -107,7 +107,7 @@ TEST_CASE_FIXTURE(Fixture, "a master whose upgrade fails serves on") {
     for (int i = 0; i < 2; ++i) {
       lines.clear();
       raise(SIGUSR2);
-      co_await until_said("upgrade: exec, on " + folder.path("no-such-program") +
+      co_await until_said("cannot upgrade: cannot run " + folder.path("no-such-program") +
                           ": No such file or directory; this master serves on");
     }
     CHECK(test::read_file(folder.path("pid")) == std::to_string(getpid()) + "\n");
@@ -121,9 +121,9 @@ TEST_CASE_FIXTURE(Fixture, "a master without a command says that it cannot start
   run([this]() -> Task<void> {
     co_await until_said("ready, ");
     raise(SIGTTIN);
-    co_await until_said("TTIN: there is no command to start");
+    co_await until_said("cannot add a worker: there is no command to start");
     raise(SIGHUP);
-    co_await until_said("reload: there is no command to start; workers that joined stay");
+    co_await until_said("cannot reload: there is no command to start; workers that joined stay");
     raise(SIGTERM);
   });
 }

@@ -48,7 +48,7 @@ class Fixture : private Predecessor::Owner {
         send_fds(channel.get(), channel::encode_passing(channel::Type::listener, 0), {}).outcome ==
         SendOutcome::sent);
   }
-  void connection_passed(Work) override { ++passed; }
+  void connection_passed(Connection) override { ++passed; }
   void all_passed() override {}
   void predecessor_drains() override { ++drains; }
   void predecessor_gone(Phase before) override { gone = before; }

@@ -16,12 +16,12 @@
 #include <vector>
 
 #include "async/reactor.hpp"
+#include "master/custody.hpp"
 #include "master/pass_connection.hpp"
 #include "os/error.hpp"
 #include "os/fd.hpp"
 #include "pass/channel.hpp"
 #include "pass/fd_passing.hpp"
-#include "rpc/custody.hpp"
 #include "unit/support.hpp"
 
 namespace handoff {
@@ -223,7 +223,7 @@ TEST_CASE_FIXTURE(Fixture, "an upgrade to a program that cannot be executed fail
   };
   reactor.run(main());
   REQUIRE_FALSE(status->is_ok());
-  CHECK(status->why() == "exec, on x: Exec format error");
+  CHECK(status->why() == SystemError(ENOEXEC, "exec", "x").what());
   CHECK(upgrade.phase() == Phase::failed);
   CHECK(upgrade.pid() == 0);
 }
@@ -238,7 +238,7 @@ TEST_CASE_FIXTURE(Fixture, "the end of a successor that has taken over is an err
   const auto is_gone = [this] { return upgrade.phase() == Phase::gone; };
   SUBCASE("it was not expected") {
     take_over([this] { channel.reset(); }, is_gone);
-    CHECK(lines == std::vector<std::string>{"upgrade: the new master is gone"});
+    CHECK(lines == std::vector<std::string>{"cannot upgrade: the new master is gone"});
   }
   SUBCASE("this master stops too") {
     const auto stop = [this] {

@@ -22,7 +22,7 @@ namespace {
 
 struct Fixture {
   Fixture() {
-    owner.accepted = [this](Fd connection, const SocketAddress&) {
+    owner.accepted = [this](Connection connection) {
       connections.push_back(std::move(connection));
     };
   }
@@ -52,7 +52,7 @@ struct Fixture {
   Address address = Address::parse(folder.path("socket"));
   Reactor reactor;
   AcceptorOwner owner;
-  std::vector<Fd> connections;
+  std::vector<Connection> connections;
   std::vector<std::string> lines;
   std::optional<Acceptor> acceptor;
 };
@@ -101,7 +101,7 @@ TEST_CASE_FIXTURE(Fixture, "an acceptor without room sleeps until there may be s
 }
 
 TEST_CASE_FIXTURE(Fixture, "a connection that its owner cannot take is closed, and no other") {
-  owner.accepted = [this](Fd connection, const SocketAddress&) {
+  owner.accepted = [this](Connection connection) {
     if (connections.empty() && lines.empty()) throw std::runtime_error("no memory");
     connections.push_back(std::move(connection));
   };

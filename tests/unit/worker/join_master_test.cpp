@@ -108,7 +108,7 @@ TEST_CASE_FIXTURE(Fixture, "a worker that does not wait fails when no master fol
   const auto error =
       test::thrown_by<Unreachable>([&] { (void)run(joins.join_again(Before::served)); });
   CHECK(std::string(error.what()) ==
-        "left, on " + path + ": the master is gone (--wait would wait for another one)");
+        "the master at " + path + " is gone (--wait would wait for another one)");
 }
 
 TEST_CASE_FIXTURE(Fixture, "the end of a plain channel without a master that follows is no error") {
@@ -117,7 +117,7 @@ TEST_CASE_FIXTURE(Fixture, "the end of a plain channel without a master that fol
   CHECK(run(joins.join()).valid());
   master.reset();
   CHECK_FALSE(run(joins.join_again(Before::served)).valid());
-  CHECK(has_said("left, on " + path + ": the master is gone"));
+  CHECK(has_said("the master at " + path + " is gone"));
 }
 
 TEST_CASE_FIXTURE(Fixture, "a worker that waits says that its master has gone, and waits on") {
