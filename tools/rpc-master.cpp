@@ -12,6 +12,7 @@
 #include "cli/tool_main.hpp"
 #include "master/master.hpp"
 #include "os/error.hpp"
+#include "os/program_path.hpp"
 #include "os/tree_guard.hpp"
 
 namespace {

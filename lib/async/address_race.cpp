@@ -12,6 +12,7 @@
 #include <string>
 #include <utility>
 
+#include "async/fd_watcher.hpp"
 #include "async/stream.hpp"
 #include "os/error.hpp"
 #include "os/socket.hpp"
@@ -182,9 +183,9 @@ Task<void> Race::wait_until(TimePoint when) {
 }
 
 Task<void> Race::wait_for_one(TimePoint when) {
-  Readiness readiness(reactor_, pending_.front().socket.get());
-  const Deadline limit(readiness, when);
-  co_await readiness.writable();
+  FdWatcher watcher(reactor_, pending_.front().socket.get());
+  const WaitTimeout limit(watcher, when);
+  co_await watcher.writable();
 }
 
 /// One coroutine waits for several sockets through an epoll instance that is ready when any of them
@@ -199,9 +200,9 @@ Task<void> Race::wait_for_any(TimePoint when) {
       throw SystemError(errno, "watch a descriptor");
     }
   }
-  Readiness readiness(reactor_, group.get());
-  const Deadline limit(readiness, when);
-  co_await readiness.readable();
+  FdWatcher watcher(reactor_, group.get());
+  const WaitTimeout limit(watcher, when);
+  co_await watcher.readable();
 }
 
 }  // namespace

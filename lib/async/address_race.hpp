@@ -5,9 +5,9 @@
 
 #include "async/reactor.hpp"
 #include "async/task.hpp"
-#include "os/address.hpp"
 #include "os/connect_failure.hpp"
 #include "os/fd.hpp"
+#include "os/socket_address.hpp"
 
 namespace handoff {
 

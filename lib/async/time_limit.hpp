@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "async/reactor.hpp"
+#include "async/clock.hpp"
 
 namespace handoff {
 

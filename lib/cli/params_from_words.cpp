@@ -8,7 +8,7 @@
 
 #include "os/error.hpp"
 #include "os/utf8.hpp"
-#include "wire/message.hpp"
+#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {

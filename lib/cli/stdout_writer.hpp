@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <string_view>
 
+#include "async/event.hpp"
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
 #include "async/task.hpp"

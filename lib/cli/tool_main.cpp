@@ -16,7 +16,7 @@
 #include "os/program.hpp"
 #include "os/version.hpp"
 #include "rpc/client.hpp"
-#include "wire/message.hpp"
+#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {

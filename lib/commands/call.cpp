@@ -13,6 +13,7 @@
 #include "os/error.hpp"
 #include "os/printable.hpp"
 #include "rpc/reply_matching.hpp"
+#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "async/attempts.hpp"
+#include "async/event.hpp"
 #include "async/reactor.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/stderr_log.hpp"
@@ -20,6 +21,7 @@
 #include "commands/render.hpp"
 #include "os/address.hpp"
 #include "rpc/client.hpp"
+#include "wire/limits.hpp"
 
 namespace handoff {
 
@@ -38,7 +40,7 @@ struct CallOptions {
   int retries = 0;
   bool wait = false;  ///< until the server is up
   std::size_t pipeline = 64;
-  std::uint32_t max_frame = frame::kDefaultMaxBody;
+  std::uint32_t max_frame = limits::kMaxFrame;
   std::vector<int> ok_codes;  ///< errors that are success
 };
 

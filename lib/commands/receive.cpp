@@ -11,15 +11,20 @@
 #include <csignal>
 #include <span>
 
+#include "async/fd_watcher.hpp"
 #include "os/connection_variables.hpp"
-#include "os/describe.hpp"
+#include "os/describe_fd.hpp"
+#include "os/environment.hpp"
 #include "os/error.hpp"
+#include "os/listen_fds.hpp"
 #include "os/printable.hpp"
 #include "os/program.hpp"
+#include "os/program_path.hpp"
+#include "os/spawn.hpp"
 #include "pass/fd_passing.hpp"
 #include "pass/handover.hpp"
 #include "pass/sources.hpp"
-#include "wire/message.hpp"
+#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {
@@ -37,8 +42,6 @@ constexpr std::size_t kSenderBurst = 32;
 constexpr auto kLookPause = std::chrono::milliseconds(100);
 
 /// The first descriptor of sd_listen_fds(3).
-constexpr int kFirstListenFd = 3;
-
 /// Reads from a descriptor whose O_NONBLOCK is not ours to change: blocks where it would. Returns 0
 /// at the end.
 std::size_t read_received(int descriptor, std::span<char> buffer) {
@@ -99,15 +102,12 @@ SpawnOptions plan(const ReceiveOptions& receive, const Received& received) {
       }
       break;
     case ReceiveOptions::Placement::listen_fds: {
-      std::string names;
+      std::vector<std::string> names;
       for (std::size_t i = 0; i < descriptors.size(); ++i) {
         give(descriptors[i].get(), kFirstListenFd + static_cast<int>(i));
-        if (i > 0) names += ':';
-        names += received.names[i].empty() ? "unknown" : received.names[i];
+        names.push_back(received.names[i].empty() ? "unknown" : received.names[i]);
       }
-      options.environment.push_back(fmt::format("LISTEN_FDS={}", descriptors.size()));
-      options.environment.push_back("LISTEN_FDNAMES=" + names);
-      options.listen_pid = true;
+      give_listen_fds(options, names);
       break;
     }
   }
@@ -239,8 +239,8 @@ Task<std::optional<Received>> ReceiveCommand::receive_message(Sender& sender,
     }
     const TimePoint limit = std::min(sender.deadline, exchange_.deadline());
     if (step == Step::would_block) {
-      const Deadline deadline(sender.readiness, limit);
-      co_await sender.readiness.readable();
+      const WaitTimeout deadline(sender.watcher, limit);
+      co_await sender.watcher.readable();
     } else {
       co_await reactor_.yield();
     }
@@ -313,7 +313,7 @@ void ReceiveCommand::start_process(const Received& received) {
 
 Task<void> ReceiveCommand::reap(Child child) {
   while (!child.has_ended()) {
-    Readiness exited(reactor_, child.pidfd());
+    FdWatcher exited(reactor_, child.pidfd());
     try {
       co_await exited.readable();
       continue;
@@ -335,7 +335,7 @@ Task<void> ReceiveCommand::reap(Child child) {
 
 /// With `keep` the first signal lets what runs finish.
 Task<void> ReceiveCommand::watch_signals() {
-  Readiness readiness(reactor_, signals_.fd());
+  FdWatcher watcher(reactor_, signals_.fd());
   for (;;) {
     while (const auto signal = signals_.try_read()) {
       if (!options_.keep || stopping_) {
@@ -344,7 +344,7 @@ Task<void> ReceiveCommand::watch_signals() {
       }
       stop();
     }
-    co_await readiness.readable();
+    co_await watcher.readable();
   }
 }
 

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "async/event.hpp"
 #include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "async/semaphore.hpp"
@@ -17,7 +18,7 @@
 #include "cli/stdout_writer.hpp"
 #include "commands/rendezvous.hpp"
 #include "commands/senders.hpp"
-#include "os/process.hpp"
+#include "os/child.hpp"
 #include "os/signals.hpp"
 #include "pass/handover_receiver.hpp"
 

@@ -11,6 +11,7 @@
 #include "async/connect.hpp"
 #include "async/wait_notice.hpp"
 #include "os/error.hpp"
+#include "os/socket.hpp"
 
 namespace handoff {
 namespace {
@@ -66,16 +67,13 @@ Exchange::Exchange(Reactor& reactor, ExchangeOptions options, StderrLog& log)
       deadline_(deadline_after(Clock::now(), options_.timeout)),
       stop_pause_(reactor) {
   if (options_.socket.kind == Address::Kind::inherited) {
-    int listening = 0;
-    socklen_t size = sizeof listening;
-    getsockopt(options_.socket.number, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size);
-    accepts_ = listening != 0;
+    accepts_ = is_listening(options_.socket.number);
   } else if (options_.listen) {
     ListenOptions listen;
     listen.mode = options_.mode;
     listener_.emplace(listen_on(options_.socket, listen));
   }
-  if (listens()) readiness_.emplace(reactor_, listening_fd());
+  if (listens()) watcher_.emplace(reactor_, listening_fd());
 }
 
 Task<std::optional<Fd>> Exchange::next() {
@@ -118,9 +116,9 @@ Task<std::optional<Fd>> Exchange::accept() {
 
 /// False when this system can't wait. Throws TimedOut.
 Task<bool> Exchange::wait_for_client() {
-  Deadline limit(*readiness_, deadline_);
+  WaitTimeout limit(*watcher_, deadline_);
   try {
-    if (co_await readiness_->readable() || stopped_) co_return true;
+    if (co_await watcher_->readable() || stopped_) co_return true;
   } catch (const SystemError& error) {
     report_refused_(fmt::format("cannot wait on {}: {}; trying again", name(),
                                 error_text(error.error_number())));
@@ -138,7 +136,7 @@ Task<void> Exchange::pause() {
   const TimePoint now = Clock::now();
   if (now >= deadline_) fail_at_deadline();
   stop_pause_.clear();
-  const Alarm over(reactor_, stop_pause_, std::min(deadline_, now + kAcceptPause));
+  const EventTimeout over(reactor_, stop_pause_, std::min(deadline_, now + kAcceptPause));
   if (!stopped_) co_await stop_pause_;
 }
 
@@ -161,7 +159,7 @@ Task<Fd> Exchange::connect() {
   attempt.silence = fmt::format("no answer from {} yet", name());
   Attempts attempts(reactor_, std::move(attempt));
   try {
-    Connection connection = co_await attempts.run<Connection>(
+    DialedSocket connection = co_await attempts.run<DialedSocket>(
         [this](TimeLimit limit) { return connect_to(reactor_, options_.socket, limit); });
     co_return std::move(connection.socket);
   } catch (const Unreachable& error) {
@@ -201,7 +199,7 @@ void Exchange::check_listener(int socket) const {
 void Exchange::stop() {
   stopped_ = true;
   stop_pause_.set();
-  if (readiness_) readiness_->interrupt();
+  if (watcher_) watcher_->interrupt();
 }
 
 }  // namespace handoff

@@ -11,6 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include "async/event.hpp"
+#include "async/fd_watcher.hpp"
 #include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
@@ -79,7 +81,7 @@ class Exchange {
   TimePoint deadline_;
   Event stop_pause_;
   std::optional<Listener> listener_;
-  std::optional<Readiness> readiness_;
+  std::optional<FdWatcher> watcher_;
   bool accepts_ = false;  ///< the descriptor that was given is a listener
   bool used_ = false;     ///< the only connection was given
   bool stopped_ = false;

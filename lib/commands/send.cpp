@@ -14,7 +14,7 @@
 #include "os/parse_number.hpp"
 #include "pass/fd_passing.hpp"
 #include "pass/handover.hpp"
-#include "wire/message.hpp"
+#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {
@@ -76,7 +76,7 @@ SendCommand::SendCommand(Reactor& reactor, SendOptions options, StderrLog& log)
 }
 
 Task<void> SendCommand::watch_signals(const SignalMask& signals) {
-  Readiness readiness(reactor_, signals.fd());
+  FdWatcher watcher(reactor_, signals.fd());
   for (;;) {
     while (const auto signal = signals.try_read()) {
       if (!options_.keep) {
@@ -85,7 +85,7 @@ Task<void> SendCommand::watch_signals(const SignalMask& signals) {
       }
       exchange_->stop();
     }
-    co_await readiness.readable();
+    co_await watcher.readable();
   }
 }
 
@@ -131,7 +131,7 @@ Task<Fd> SendCommand::open(const Source& source) {
     case Source::Kind::tcp_connect: {
       const Address address = parse_for("--tcp-connect", source.word, parse_tcp);
       const TimeLimit limit{deadline_, options_.exchange.timeout};
-      Connection connection = co_await connect_to(reactor_, address, limit);
+      DialedSocket connection = co_await connect_to(reactor_, address, limit);
       set_nonblocking(connection.socket.get(), false);
       co_return std::move(connection.socket);
     }
@@ -160,8 +160,8 @@ Task<void> SendCommand::serve(Fd socket) {
 }
 
 Task<void> SendCommand::send(int socket) {
-  Readiness readiness(reactor_, socket);
-  Deadline limit(readiness, exchange_->deadline());
+  FdWatcher watcher(reactor_, socket);
+  WaitTimeout limit(watcher, exchange_->deadline());
   std::vector<int> numbers;
   for (const Fd& descriptor : descriptors_) numbers.push_back(descriptor.get());
   std::string_view rest = message_;
@@ -174,7 +174,7 @@ Task<void> SendCommand::send(int socket) {
         rest.remove_prefix(result.bytes_sent);
         break;
       case SendOutcome::would_block:
-        if (co_await readiness.writable()) break;
+        if (co_await watcher.writable()) break;
         throw TimedOut(fmt::format("cannot send to {}: {}", exchange_->name(),
                                    exchange_->limit().timed_out()));
       case SendOutcome::closed:
@@ -184,14 +184,14 @@ Task<void> SendCommand::send(int socket) {
         throw SystemError(result.error_number, "send to", exchange_->name());
     }
   }
-  if (options_.confirm) co_await await_confirmation(readiness);
+  if (options_.confirm) co_await await_confirmation(watcher);
 }
 
-/// `readiness` must outlive the task; its deadline is the caller's.
-Task<void> SendCommand::await_confirmation(Readiness& readiness) {
+/// `watcher` must outlive the task; its deadline is the caller's.
+Task<void> SendCommand::await_confirmation(FdWatcher& watcher) {
   std::array<char, 1> answer{};
   for (;;) {
-    const ReceiveResult result = recv_fds(readiness.fd(), answer, 0);
+    const ReceiveResult result = recv_fds(watcher.fd(), answer, 0);
     if (result.outcome == ReceiveOutcome::received && answer[0] == handover::kConfirmation) {
       co_return;
     }
@@ -200,7 +200,7 @@ Task<void> SendCommand::await_confirmation(Readiness& readiness) {
       throw ProtocolError(
           fmt::format("cannot send to {}: the receiver did not confirm", exchange_->name()));
     }
-    if (!co_await readiness.readable()) {
+    if (!co_await watcher.readable()) {
       throw TimedOut(fmt::format("cannot send to {}: the receiver did not confirm: {}",
                                  exchange_->name(), exchange_->limit().timed_out()));
     }

@@ -9,9 +9,11 @@
 #include <map>
 #include <optional>
 
+#include "async/event.hpp"
 #include "os/error.hpp"
 #include "os/parse_number.hpp"
 #include "rpc/client.hpp"
+#include "wire/message_writer.hpp"
 
 namespace handoff {
 namespace {
@@ -117,7 +119,7 @@ class Forward::Link : public std::enable_shared_from_this<Forward::Link> {
 Task<Result> Forward::Link::call(const Call& call, bool& lost) {
   const std::shared_ptr<Link> self = shared_from_this();
   Waiting waiting(*this, ++last_id_);
-  const Alarm alarm(reactor_, waiting.changed, call.deadline);
+  const EventTimeout alarm(reactor_, waiting.changed, call.deadline);
   const auto settled = [&] { return waiting.result || reactor_.now() >= call.deadline; };
   while (!settled() && !client_) {
     co_await waiting.changed;

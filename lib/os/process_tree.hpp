@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "os/process.hpp"
+#include "os/child.hpp"
 
 namespace handoff {
 

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <csignal>
 
+#include "os/descriptor_limit.hpp"
 #include "os/fd.hpp"
 #include "os/process_tree.hpp"
 #include "os/signals.hpp"

@@ -10,9 +10,10 @@
 #include <iterator>
 #include <utility>
 
+#include "os/descriptor_limit.hpp"
 #include "os/socket.hpp"
 #include "pass/fd_passing.hpp"
-#include "wire/message.hpp"
+#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {

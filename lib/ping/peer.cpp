@@ -10,7 +10,7 @@
 #include "async/connect.hpp"
 #include "os/error.hpp"
 #include "os/socket.hpp"
-#include "wire/frame.hpp"
+#include "wire/limits.hpp"
 
 namespace handoff {
 namespace {
@@ -38,10 +38,10 @@ Task<std::unique_ptr<Client>> PingPeer::connect(TimeLimit limit) {
   used_up_ = address_.kind == Address::Kind::inherited;
   const TimePoint start = Clock::now();
   limit = earlier(limit, TimeLimit::after(start, run_.options.connect_timeout));
-  Connection connection = co_await connect_to(run_.reactor, address_, limit);
+  DialedSocket connection = co_await connect_to(run_.reactor, address_, limit);
   if (!reached_) note_first(connection.socket.get(), Clock::now() - start);
   co_return std::make_unique<Client>(run_.reactor, std::move(connection), address_.text,
-                                     frame::kDefaultMaxBody);
+                                     limits::kMaxFrame);
 }
 
 void PingPeer::note_first(int socket, Duration time) {

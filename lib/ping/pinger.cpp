@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "async/event.hpp"
+#include "async/fd_watcher.hpp"
 #include "os/error.hpp"
 #include "ping/run.hpp"
 #include "ping/target.hpp"
@@ -116,7 +118,7 @@ void Pinger::resume() {
 }
 
 Task<void> Pinger::obey(const SignalMask& signals) {
-  Readiness readiness(run_->reactor, signals.fd());
+  FdWatcher watcher(run_->reactor, signals.fd());
   for (;;) {
     while (const auto signal = signals.try_read()) {
       if (*signal == SIGQUIT) {
@@ -125,7 +127,7 @@ Task<void> Pinger::obey(const SignalMask& signals) {
         stop();
       }
     }
-    co_await readiness.readable();
+    co_await watcher.readable();
   }
 }
 

@@ -14,7 +14,7 @@
 #include "os/address.hpp"
 #include "os/signals.hpp"
 #include "ping/statistics.hpp"
-#include "wire/frame.hpp"
+#include "wire/limits.hpp"
 
 namespace handoff {
 
@@ -42,7 +42,7 @@ struct PingOptions {
 
   /// A frame of the default limit has room for so much, beside what a request and a reply have
   /// around their params.
-  static constexpr std::size_t kMostSize = frame::kDefaultMaxBody - 64;
+  static constexpr std::size_t kMostSize = limits::kMaxFrame - 64;
   static constexpr std::size_t kMostInFlight = 65536;
   static constexpr std::size_t kMostConnections = 65536;
 

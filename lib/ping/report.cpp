@@ -4,7 +4,7 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
-#include "wire/message.hpp"
+#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {

@@ -6,8 +6,12 @@
 
 #include <memory>
 
+#include "async/fd_watcher.hpp"
 #include "os/error.hpp"
 #include "os/socket.hpp"
+#include "wire/frame_decoder.hpp"
+#include "wire/frame_writer.hpp"
+#include "wire/message_writer.hpp"
 
 namespace handoff {
 namespace {
@@ -28,11 +32,11 @@ std::string_view meaning_of(const ExitStatus& status, bool has_replied) {
 Task<std::unique_ptr<Client>> Client::connect(Reactor& reactor, const Address& address,
                                               TimeLimit limit, std::uint32_t max_frame,
                                               ConnectOptions options) {
-  Connection connection = co_await connect_to(reactor, address, limit, options);
+  DialedSocket connection = co_await connect_to(reactor, address, limit, options);
   co_return std::make_unique<Client>(reactor, std::move(connection), address.text, max_frame);
 }
 
-Client::Client(Reactor& reactor, Connection connection, std::string name, std::uint32_t max_frame)
+Client::Client(Reactor& reactor, DialedSocket connection, std::string name, std::uint32_t max_frame)
     : stream_(reactor, std::move(connection.socket)),
       name_(std::move(name)),
       max_frame_(max_frame),
@@ -81,7 +85,7 @@ bool Client::has_unread() const {
 }
 
 Task<void> Client::flush(TimeLimit limit) {
-  Deadline deadline(stream_.readiness(), limit.when);
+  WaitTimeout deadline(stream_.watcher(), limit.when);
   while (!unsent_.empty()) {
     const IoResult result = stream_.try_write(unsent_.bytes());
     unsent_.consume(result.size);
@@ -100,18 +104,18 @@ std::optional<Reply> Client::try_receive() {
     case DecodedFrame::Outcome::partial: return std::nullopt;
     case DecodedFrame::Outcome::oversized:
       throw ProtocolError(fmt::format("cannot call {}: a reply of {} bytes exceeds the limit of {}",
-                                      name_, frame.size, max_frame_));
+                                      name_, frame.body_size, max_frame_));
     case DecodedFrame::Outcome::complete: used_ = frame.size; break;
   }
   try {
-    return parser_.parse_reply(frame.body);
+    return parser_.parse(frame.body);
   } catch (const ProtocolError& error) {
     throw ProtocolError(fmt::format("cannot call {}: {}", name_, error.what()));
   }
 }
 
 Task<Reply> Client::receive(TimeLimit limit) {
-  Deadline deadline(stream_.readiness(), limit.when);
+  WaitTimeout deadline(stream_.watcher(), limit.when);
   for (;;) {
     if (const auto reply = try_receive()) co_return *reply;
     input_.make_room();

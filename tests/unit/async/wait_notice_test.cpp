@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "async/event.hpp"
 #include "unit/support.hpp"
 
 namespace handoff {

@@ -18,7 +18,7 @@
 #include "os/fd.hpp"
 #include "os/socket.hpp"
 #include "unit/support.hpp"
-#include "wire/message.hpp"
+#include "wire/errors.hpp"
 
 using handoff::Address;
 using handoff::Duration;

@@ -11,8 +11,10 @@
 #include <string>
 
 #include "os/child_claim.hpp"
+#include "os/environment.hpp"
 #include "os/process_mark.hpp"
 #include "os/signals.hpp"
+#include "os/spawn.hpp"
 #include "unit/support.hpp"
 
 namespace handoff {

@@ -14,7 +14,7 @@
 #include "os/socket.hpp"
 #include "pass/fd_passing.hpp"
 #include "unit/support.hpp"
-#include "wire/message.hpp"
+#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {
