@@ -31,7 +31,7 @@ std::string socket_word(const std::vector<std::string>& words) {
     const auto number = handoff::parse_number<int>(*channel);
     if (number && handoff::socket_type(*number) == SOCK_SEQPACKET) {
       throw handoff::InvalidArgument(
-          "HANDOFF_CHANNEL_FD, on fd:" + *channel +
+          "HANDOFF_CHANNEL_FD " + *channel +
           ": a channel of the full handshake; give rpc-master --handshake none");
     }
     return "fd:" + *channel;

@@ -12,6 +12,7 @@
 #include <string>
 #include <utility>
 
+#include "async/fd_watcher.hpp"
 #include "async/stream.hpp"
 #include "os/error.hpp"
 #include "os/socket.hpp"
@@ -182,26 +183,26 @@ Task<void> Race::wait_until(TimePoint when) {
 }
 
 Task<void> Race::wait_for_one(TimePoint when) {
-  Readiness readiness(reactor_, pending_.front().socket.get());
-  const Deadline limit(readiness, when);
-  co_await readiness.writable();
+  FdWatcher watcher(reactor_, pending_.front().socket.get());
+  const WaitTimeout limit(watcher, when);
+  co_await watcher.writable();
 }
 
 /// One coroutine waits for several sockets through an epoll instance that is ready when any of them
 /// is.
 Task<void> Race::wait_for_any(TimePoint when) {
   const Fd group(epoll_create1(EPOLL_CLOEXEC));
-  if (!group.valid()) throw SystemError(errno, "epoll_create1");
+  if (!group.valid()) throw SystemError(errno, "use epoll_create1");
   for (const Pending& pending : pending_) {
     epoll_event event{};
     event.events = EPOLLOUT;
     if (epoll_ctl(group.get(), EPOLL_CTL_ADD, pending.socket.get(), &event) < 0) {
-      throw SystemError(errno, "epoll_ctl");
+      throw SystemError(errno, "watch a descriptor");
     }
   }
-  Readiness readiness(reactor_, group.get());
-  const Deadline limit(readiness, when);
-  co_await readiness.readable();
+  FdWatcher watcher(reactor_, group.get());
+  const WaitTimeout limit(watcher, when);
+  co_await watcher.readable();
 }
 
 }  // namespace

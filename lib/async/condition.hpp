@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "async/event.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 
@@ -29,7 +30,7 @@ class Condition {
   /// must outlive the task.
   Task<bool> wait(TimePoint deadline = kNever) {
     Waiting waiting(*this);
-    const Alarm alarm(reactor_, waiting.event, deadline);
+    const EventTimeout alarm(reactor_, waiting.event, deadline);
     co_await waiting.event;
     co_return waiting.notified;
   }

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "async/reactor.hpp"
+#include "async/timer.hpp"
 #include "os/line_limit.hpp"
 
 namespace handoff {

@@ -12,7 +12,8 @@
 #include "os/listen_fds.hpp"
 #include "os/parse_number.hpp"
 #include "os/utf8.hpp"
-#include "wire/frame.hpp"
+#include "wire/framing.hpp"
+#include "wire/limits.hpp"
 
 namespace handoff {
 
@@ -129,7 +130,7 @@ void add_max_memory(Tool& tool, SessionLimits& limits, const std::string& help) 
 void add_max_frame(Tool& tool, std::uint32_t& max_frame, const std::string& help) {
   const auto parse = [&max_frame](const std::string& text) {
     max_frame = static_cast<std::uint32_t>(
-        parse_size(text, 1, frame::kHighestMaxBody, "64KiB or 16MiB, at most 128MiB"));
+        parse_size(text, 1, limits::kHighestMaxFrame, "64KiB or 16MiB, at most 128MiB"));
   };
   tool.add_value("--max-frame", "BYTES", parse, help);
 }

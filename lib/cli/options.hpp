@@ -107,7 +107,7 @@ void add_session_options(Tool& tool, SessionLimits& limits, const std::string& m
 /// bytes, and to change them would be to do something else than the user wants.
 void require_utf8(std::string_view what, std::string_view word);
 
-/// --max-frame, which is at most frame::kHighestMaxBody.
+/// --max-frame, which is at most limits::kHighestMaxFrame.
 void add_max_frame(Tool& tool, std::uint32_t& max_frame, const std::string& help);
 
 /// --allow-uid, whose users are at the other end of a socket.

@@ -24,7 +24,7 @@ bool takes_everything(int descriptor) {
 
 [[noreturn]] void fail(int error) {
   end_if_reader_has_gone(error);
-  throw SystemError(error, "write", "stdout");
+  throw SystemError(error, "write to", "stdout");
 }
 
 }  // namespace

@@ -17,6 +17,7 @@
 #include "os/environment.hpp"
 #include "os/error.hpp"
 #include "os/parse_number.hpp"
+#include "rpc/builtin_methods.hpp"
 #include "worker/worker.hpp"
 
 namespace handoff {
@@ -43,7 +44,7 @@ int channel_number() {
   const auto number = parse_number<int>(*text);
   if (!number || *number < 0) {
     throw InvalidArgument(
-        fmt::format("{}, on {}: no number of a descriptor", variable::kChannelFd, *text));
+        fmt::format("{} {}: not the number of a descriptor", variable::kChannelFd, *text));
   }
   return *number;
 }
@@ -52,7 +53,7 @@ void check_command(std::string_view option, const std::string& text) {
   const auto [name, command] = split_name_value(option, text, "NAME=CMD");
   require_utf8(option, name);
   if (command.empty()) {
-    throw InvalidArgument(fmt::format("{} {}: no command behind the =", option, text));
+    throw InvalidArgument(fmt::format("{} {}: write a command after the =", option, text));
   }
   if (name == "*" || name.ends_with(".*")) {
     throw InvalidArgument(
@@ -199,38 +200,38 @@ class Methods {
 
   /// A table of all of them, the directories as they are now. What was named one by one goes
   /// before what was found, and that before what is built in.
-  std::shared_ptr<const Handlers> make() {
+  std::shared_ptr<const MethodTable> make() {
     const std::string number = read_variable(variable::kWorkerNumber).value_or("");
-    auto handlers = std::make_shared<Handlers>();
+    auto table = std::make_shared<MethodTable>();
     for (const std::string& text : options_.methods) {
       auto [name, command] = split_name_value("--method", text, "NAME=CMD");
-      handlers->add(name, command_handler(reactor_, runner_, Program::shell(command)),
-                    Supervision::handler);
+      table->add(name, command_handler(reactor_, runner_, Program::shell(command)),
+                 Supervision::handler);
     }
     for (const auto& [name, coprocess] : coprocesses_) {
-      handlers->add(
+      table->add(
           name, [to = coprocess.get()](Call call) { return to->call(std::move(call)); },
           Supervision::handler);
     }
     for (const auto& [name, server] : forwards_) {
-      handlers->add(
+      table->add(
           name, [to = server](Call call) { return to->call(std::move(call)); },
           Supervision::handler);
     }
-    add_own_methods(*handlers);
+    add_own_methods(*table);
     for (const std::string& path : options_.directories) {
-      add_directory(*handlers, reactor_, runner_, path);
+      add_directory(*table, reactor_, runner_, path);
     }
-    add_built_in_methods(*handlers, parse_number<int>(number).value_or(0));
-    return handlers;
+    add_built_in_methods(*table, parse_number<int>(number).value_or(0));
+    return table;
   }
 
  private:
   /// The threads take turns, as AddMethods promises.
-  void add_own_methods(Handlers& handlers) {
+  void add_own_methods(MethodTable& table) {
     if (!add_own_) return;
     const std::lock_guard lock(adding_);
-    add_own_(handlers, reactor_);
+    add_own_(table, reactor_);
   }
 
   Reactor& reactor_;
@@ -257,7 +258,7 @@ ExitCode run(Tool& tool, const AddMethods& add_own) {
   const DropNotice notice(reactor, tool.log);
   ChildRunner runner(options.process);
   std::mutex adding;
-  const auto make_methods = [&](Reactor& of) -> MakeHandlers {
+  const auto make_methods = [&](Reactor& of) -> MakeMethodTable {
     const auto methods = std::make_shared<Methods>(of, runner, options, add_own, adding);
     return [methods] { return methods->make(); };
   };
@@ -276,7 +277,7 @@ ExitCode run(Tool& tool, const AddMethods& add_own) {
         "`rpc-master -- rpc-worker`");
   }
   if (worker.cut_off() == 0) return ExitCode::done;
-  throw TimedOut(fmt::format("drain: {} cut off", counted(worker.cut_off(), "connection")));
+  throw TimedOut(fmt::format("ended with {} cut off", counted(worker.cut_off(), "connection")));
 }
 
 }  // namespace

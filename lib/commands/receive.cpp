@@ -11,6 +11,7 @@
 #include <csignal>
 #include <span>
 
+#include "async/fd_watcher.hpp"
 #include "os/connection_variables.hpp"
 #include "os/describe_fd.hpp"
 #include "os/environment.hpp"
@@ -23,7 +24,7 @@
 #include "pass/fd_passing.hpp"
 #include "pass/handover.hpp"
 #include "pass/sources.hpp"
-#include "wire/message.hpp"
+#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {
@@ -208,7 +209,7 @@ Task<void> ReceiveCommand::receive_messages(Sender& sender) {
   }
   if (!any && !options_.keep && !exchange_.listens()) {
     throw ProtocolError(
-        fmt::format("receive, on {}: the sender closed and sent nothing", exchange_.name()));
+        fmt::format("cannot receive on {}: the sender closed and sent nothing", exchange_.name()));
   }
 }
 
@@ -238,8 +239,8 @@ Task<std::optional<Received>> ReceiveCommand::receive_message(Sender& sender,
     }
     const TimePoint limit = std::min(sender.deadline, exchange_.deadline());
     if (step == Step::would_block) {
-      const Deadline deadline(sender.readiness, limit);
-      co_await sender.readiness.readable();
+      const WaitTimeout deadline(sender.watcher, limit);
+      co_await sender.watcher.readable();
     } else {
       co_await reactor_.yield();
     }
@@ -251,25 +252,26 @@ Task<std::optional<Received>> ReceiveCommand::receive_message(Sender& sender,
 /// Throws TimedOut when it is everybody's deadline that has passed.
 void ReceiveCommand::give_up_on_sender() {
   if (Clock::now() >= exchange_.deadline()) {
-    throw TimedOut(fmt::format("receive, on {}: timed out", exchange_.name()));
+    throw TimedOut(
+        fmt::format("cannot receive on {}: {}", exchange_.name(), exchange_.limit().timed_out()));
   }
   report_failed_(
-      fmt::format("receive, on {}: a sender is closed that has sent no whole message in "
-                  "{} s",
-                  exchange_.name(), kPatience / std::chrono::seconds(1)));
+      fmt::format("cannot receive on {}: a sender that has sent no whole message is closed: "
+                  "timed out after {}",
+                  exchange_.name(), duration_text(kPatience)));
 }
 
 void ReceiveCommand::check_count(std::size_t count) const {
   if (count == 0) {
     throw ProtocolError(
-        fmt::format("receive, on {}: bytes came without a descriptor", exchange_.name()));
+        fmt::format("cannot receive on {}: bytes came without a descriptor", exchange_.name()));
   }
   const bool any_number =
       options_.json || options_.placement == ReceiveOptions::Placement::listen_fds;
   const std::size_t expected =
       options_.placement == ReceiveOptions::Placement::numbers ? options_.numbers.size() : 1;
   if (any_number || count == expected) return;
-  throw ProtocolError(fmt::format("receive, on {}: {} descriptors came where {} was expected",
+  throw ProtocolError(fmt::format("cannot receive on {}: {} descriptors came where {} was expected",
                                   exchange_.name(), count, expected));
 }
 
@@ -311,7 +313,7 @@ void ReceiveCommand::start_process(const Received& received) {
 
 Task<void> ReceiveCommand::reap(Child child) {
   while (!child.has_ended()) {
-    Readiness exited(reactor_, child.pidfd());
+    FdWatcher exited(reactor_, child.pidfd());
     try {
       co_await exited.readable();
       continue;
@@ -333,16 +335,16 @@ Task<void> ReceiveCommand::reap(Child child) {
 
 /// With `keep` the first signal lets what runs finish.
 Task<void> ReceiveCommand::watch_signals() {
-  Readiness readiness(reactor_, signals_.fd());
+  FdWatcher watcher(reactor_, signals_.fd());
   for (;;) {
     while (const auto signal = signals_.try_read()) {
       if (!options_.keep || stopping_) {
         end_by_signal(*signal);
-        throw TimedOut(fmt::format("receive, on {}: ended by a signal", exchange_.name()));
+        throw TimedOut(fmt::format("cannot receive on {}: ended by a signal", exchange_.name()));
       }
       stop();
     }
-    co_await readiness.readable();
+    co_await watcher.readable();
   }
 }
 

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "async/event.hpp"
 #include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "async/semaphore.hpp"

@@ -9,6 +9,7 @@
 
 #include "async/attempts.hpp"
 #include "async/connect.hpp"
+#include "async/wait_notice.hpp"
 #include "os/error.hpp"
 #include "os/socket.hpp"
 
@@ -72,7 +73,7 @@ Exchange::Exchange(Reactor& reactor, ExchangeOptions options, StderrLog& log)
     listen.mode = options_.mode;
     listener_.emplace(listen_on(options_.socket, listen));
   }
-  if (listens()) readiness_.emplace(reactor_, listening_fd());
+  if (listens()) watcher_.emplace(reactor_, listening_fd());
 }
 
 Task<std::optional<Fd>> Exchange::next() {
@@ -87,6 +88,8 @@ Task<std::optional<Fd>> Exchange::next() {
 }
 
 Task<std::optional<Fd>> Exchange::accept() {
+  WaitNotice notice(reactor_, [this](const std::string& text) { log_.detail(text); });
+  notice.expect(fmt::format("no connection on {} yet", name()));
   while (!stopped_) {
     Accepted accepted = try_to_accept();
     switch (accepted.outcome) {
@@ -95,10 +98,11 @@ Task<std::optional<Fd>> Exchange::accept() {
         if (!waited) co_await pause();
         break;
       }
-      case Accepted::Outcome::shut_down: throw SystemError(accepted.error_number, "accept", name());
+      case Accepted::Outcome::shut_down:
+        throw SystemError(accepted.error_number, "accept on", name());
       case Accepted::Outcome::try_again:
       case Accepted::Outcome::exhausted:
-        report_refused_(fmt::format("accept, on {}: {}; trying again", name(),
+        report_refused_(fmt::format("cannot accept on {}: {}; trying again", name(),
                                     error_text(accepted.error_number)));
         co_await pause();
         break;
@@ -112,22 +116,27 @@ Task<std::optional<Fd>> Exchange::accept() {
 
 /// False when this system can't wait. Throws TimedOut.
 Task<bool> Exchange::wait_for_client() {
-  Deadline limit(*readiness_, deadline_);
+  WaitTimeout limit(*watcher_, deadline_);
   try {
-    if (co_await readiness_->readable() || stopped_) co_return true;
+    if (co_await watcher_->readable() || stopped_) co_return true;
   } catch (const SystemError& error) {
-    report_refused_(fmt::format("wait, on {}: {}; trying again", name(), error.what()));
+    report_refused_(fmt::format("cannot wait on {}: {}; trying again", name(),
+                                error_text(error.error_number())));
     co_return false;
   }
-  throw TimedOut(fmt::format("wait, on {}: timed out", name()));
+  fail_at_deadline();
+}
+
+void Exchange::fail_at_deadline() const {
+  throw TimedOut(fmt::format("no connection on {}: {}", name(), limit().timed_out()));
 }
 
 /// Waits until the deadline, or until stop() is called.
 Task<void> Exchange::pause() {
   const TimePoint now = Clock::now();
-  if (now >= deadline_) throw TimedOut(fmt::format("wait, on {}: timed out", name()));
+  if (now >= deadline_) fail_at_deadline();
   stop_pause_.clear();
-  const Alarm over(reactor_, stop_pause_, std::min(deadline_, now + kAcceptPause));
+  const EventTimeout over(reactor_, stop_pause_, std::min(deadline_, now + kAcceptPause));
   if (!stopped_) co_await stop_pause_;
 }
 
@@ -145,11 +154,12 @@ Accepted Exchange::try_to_accept() const {
 Task<Fd> Exchange::connect() {
   AttemptOptions attempt;
   attempt.mode = options_.wait ? AttemptMode::wait : AttemptMode::retry;
-  attempt.limit = {deadline_, options_.timeout};
-  attempt.on_new_reason = [this](const std::string& text) { log_.detail(text + " (waiting)"); };
+  attempt.limit = limit();
+  attempt.on_waiting = [this](const std::string& text) { log_.detail(text); };
+  attempt.silence = fmt::format("no answer from {} yet", name());
   Attempts attempts(reactor_, std::move(attempt));
   try {
-    Connection connection = co_await attempts.run<Connection>(
+    DialedSocket connection = co_await attempts.run<DialedSocket>(
         [this](TimeLimit limit) { return connect_to(reactor_, options_.socket, limit); });
     co_return std::move(connection.socket);
   } catch (const Unreachable& error) {
@@ -162,7 +172,7 @@ Task<Fd> Exchange::connect() {
 bool Exchange::admits(int connection) {
   const auto refused = judge_.refuse(connection);
   if (!refused) return true;
-  const std::string line = fmt::format("accept, on {}: user {} is refused ({})", name(),
+  const std::string line = fmt::format("cannot accept on {}: user {} is refused ({})", name(),
                                        refused->uid, refused->remedy());
   if (refused->reason == RefusedPeer::Reason::every_user) throw Unreachable(line);
   report_refused_(line);
@@ -174,7 +184,7 @@ bool Exchange::is_welcome(int connection) {
   try {
     return admits(connection);
   } catch (const SystemError& error) {
-    report_refused_(fmt::format("accept, on {}: {}", name(), error.what()));
+    report_refused_(fmt::format("cannot accept on {}: {}", name(), error.what()));
     return false;
   }
 }
@@ -189,7 +199,7 @@ void Exchange::check_listener(int socket) const {
 void Exchange::stop() {
   stopped_ = true;
   stop_pause_.set();
-  if (readiness_) readiness_->interrupt();
+  if (watcher_) watcher_->interrupt();
 }
 
 }  // namespace handoff

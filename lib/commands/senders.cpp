@@ -9,7 +9,7 @@ namespace handoff {
 Task<void> Senders::room() {
   while (senders_.size() >= most_) {
     changed_.clear();
-    const Alarm alarm(reactor_, changed_, dismiss_quiet());
+    const EventTimeout alarm(reactor_, changed_, dismiss_quiet());
     co_await changed_;
   }
 }
@@ -27,7 +27,7 @@ TimePoint Senders::dismiss_quiet() {
   const TimePoint due = quietest->quiet_since + patience_;
   if (due > Clock::now()) return due;
   quietest->dismissed = true;
-  quietest->readiness.interrupt();
+  quietest->watcher.interrupt();
   return kNever;
 }
 

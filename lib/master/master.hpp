@@ -14,7 +14,9 @@
 #include "async/condition.hpp"
 #include "async/limited_line.hpp"
 #include "async/reactor.hpp"
+#include "master/alarm_clock.hpp"
 #include "master/control.hpp"
+#include "master/custody.hpp"
 #include "master/lineage.hpp"
 #include "master/pass_connection.hpp"
 #include "master/pass_listener.hpp"
@@ -23,12 +25,12 @@
 #include "master/pidfile.hpp"
 #include "master/supervisor.hpp"
 #include "master/upgrade.hpp"
+#include "master/worker_spawner.hpp"
 #include "os/listener.hpp"
 #include "os/peer.hpp"
 #include "os/service_manager.hpp"
 #include "os/signals.hpp"
 #include "rpc/acceptor.hpp"
-#include "rpc/custody.hpp"
 #include "worker/master_channel.hpp"
 
 namespace handoff {
@@ -83,7 +85,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
 
    private:
     bool has_room() const override { return true; }
-    void accepted(Fd connection, const SocketAddress& peer) override;
+    void accepted(Connection connection) override;
 
     Master& master_;
     Acceptor acceptor_;
@@ -135,19 +137,19 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   void tell_manager();
 
   bool has_room() const override;
-  void accepted(Fd connection, const SocketAddress& peer) override;
+  void accepted(Connection connection) override;
   void burst_ended() override { dispatcher_->flush(); }
 
   Task<void> refresh() override { return supervisor_.refresh_requests(); }
   MasterStatus status() const override;
   Task<std::string> reload() override;
   Task<std::string> upgrade() override;
-  Task<std::string> drain(int worker) override { return supervisor_.replace(worker); }
+  Task<std::string> drain(int worker) override;
   std::string scale(std::size_t workers) override;
   Task<std::string> stop() override;
 
   // What a predecessor passes.
-  void connection_passed(Work work) override;
+  void connection_passed(Connection connection) override;
   void all_passed() override { dispatcher_->flush(); }
   void listeners_passed(std::vector<Fd>) override {}
   void listeners_missed() override {}
@@ -173,6 +175,8 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   std::unique_ptr<Dispatcher> dispatcher_;
   std::optional<Pidfile> pidfile_;
   std::deque<Acceptor> acceptors_;
+  ReactorClock clock_;
+  WorkerSpawner spawner_;
   Supervisor supervisor_;
   std::optional<Door> door_;
   std::optional<Control> control_;

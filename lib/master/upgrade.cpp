@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "async/fd_watcher.hpp"
 #include "async/stream.hpp"
 #include "os/environment.hpp"
 #include "os/error.hpp"
@@ -73,7 +74,7 @@ class Will {
 std::string read_will(std::string_view number) {
   const auto parsed = parse_number<int>(number);
   if (!parsed || *parsed < kFirst) {
-    throw InvalidArgument(fmt::format("{}, on {}: no number of a descriptor", kVariable, number));
+    throw InvalidArgument(fmt::format("{} {}: not the number of a descriptor", kVariable, number));
   }
   const Fd file(*parsed);
   std::string text;
@@ -159,8 +160,8 @@ Task<std::string> Succession::start(const SuccessorCommand& command, Estate esta
   }
   // One that has closed its channel is about to end by itself.
   if (closed_ && problem.empty()) {
-    Readiness exited(reactor_, child_.pidfd());
-    Deadline patience(exited, reactor_.now() + std::chrono::seconds(1));
+    FdWatcher exited(reactor_, child_.pidfd());
+    WaitTimeout patience(exited, reactor_.now() + std::chrono::seconds(1));
     const bool ended = child_.has_ended() || co_await exited.readable();
     if (!ended) problem = "it closed its channel, killed";
   }
@@ -220,8 +221,8 @@ void Succession::worker_has_room(WorkerLink& link) {
   progress_.notify_all();
 }
 
-void Succession::connection_returned(WorkerLink&, Work work) {
-  dispatcher_.work_arrived(std::move(work));
+void Succession::connection_returned(WorkerLink&, HeldConnection held) {
+  dispatcher_.work_arrived(std::move(held));
 }
 
 void Succession::send_failed(WorkerLink&, std::size_t connections, int error) {
@@ -234,8 +235,8 @@ void Succession::worker_closed(WorkerLink& link, const std::string& problem) {
   problem_ = problem;
   if (ready_) {
     dispatcher_.worker_left(link);
-    for (Work& work : link.take_unstarted()) dispatcher_.work_arrived(std::move(work));
-    if (!given_up_) report_(Severity::error, "upgrade: the new master is gone");
+    for (HeldConnection& held : link.take_unstarted()) dispatcher_.work_arrived(std::move(held));
+    if (!given_up_) report_(Severity::error, "cannot upgrade: the new master is gone");
   }
   progress_.notify_all();
 }

@@ -7,11 +7,13 @@
 #include <memory>
 #include <optional>
 
+#include "async/fd_watcher.hpp"
 #include "async/stream.hpp"
 #include "methods/output_result.hpp"
 #include "os/environment.hpp"
 #include "os/error.hpp"
 #include "os/sealed_memory.hpp"
+#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {
@@ -26,7 +28,7 @@ struct Run {
 
   Stream out;
   Stream err;
-  std::optional<Readiness> exited;  ///< until the command is reaped
+  std::optional<FdWatcher> exited;  ///< until the command is reaped
   std::string output;
   MemoryBudget::Share held;  ///< counts `output`
   std::string error_tail;
@@ -93,9 +95,9 @@ class StopAtEnd {
 };
 
 /// False when the deadline or an interruption came first.
-Task<bool> wait_until(Readiness& readiness, TimePoint when) {
-  Deadline deadline(readiness, when);
-  co_return co_await readiness.readable();
+Task<bool> wait_until(FdWatcher& watcher, TimePoint when) {
+  WaitTimeout deadline(watcher, when);
+  co_return co_await watcher.readable();
 }
 
 /// The handler's own frame keeps `program`; see command_handler.

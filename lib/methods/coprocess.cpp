@@ -10,6 +10,7 @@
 
 #include "methods/output_result.hpp"
 #include "os/environment.hpp"
+#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {
@@ -102,7 +103,7 @@ Task<Result> Coprocess::exchange(Loan& loan, const Call& call) {
   std::string answer;
   MemoryBudget::Share held(*options_.memory);
   std::size_t end = std::string::npos;
-  Deadline limit(child->readiness(), call.deadline);
+  WaitTimeout limit(child->watcher(), call.deadline);
   while (end == std::string::npos && answer.size() <= options_.max_output) {
     const IoResult result = child->try_read(buffer_);
     if (result.done()) {
@@ -126,7 +127,7 @@ Task<Result> Coprocess::exchange(Loan& loan, const Call& call) {
   }
   bool quiet = true;
   if (is_first && end + 1 == answer.size()) {
-    Deadline settle(child->readiness(), reactor_.now() + times_.settle);
+    WaitTimeout settle(child->watcher(), reactor_.now() + times_.settle);
     if (co_await child->readable()) {
       const IoResult more = child->try_read(buffer_);
       if (more.done()) answer.append(buffer_.data(), more.size);

@@ -103,7 +103,7 @@ void CoprocessChild::ask(std::string_view line) {
 
 Task<bool> CoprocessChild::wait_for_exit(TimePoint deadline) {
   if (phase_ != CoprocessPhase::exited && !child_->has_ended()) {
-    const Alarm alarm(reactor_, exit_, deadline);
+    const EventTimeout alarm(reactor_, exit_, deadline);
     co_await exit_;
   }
   co_return phase_ == CoprocessPhase::exited || child_->has_ended();

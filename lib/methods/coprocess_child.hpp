@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "async/event.hpp"
+#include "async/fd_watcher.hpp"
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
 #include "async/task.hpp"
@@ -56,9 +58,9 @@ class CoprocessChild : public std::enable_shared_from_this<CoprocessChild> {
   bool has_read_all() const { return unsent_.empty(); }
 
   IoResult try_read(std::span<char> buffer) { return out_.try_read(buffer); }
-  /// `co_await readable()`: false when its end or a deadline of readiness() has interrupted.
+  /// `co_await readable()`: false when its end or a deadline of watcher() has interrupted.
   auto readable() { return out_.readable(); }
-  Readiness& readiness() { return out_.readiness(); }
+  FdWatcher& watcher() { return out_.watcher(); }
 
   /// Waits for its end, which a process comes to a moment after it has closed its output. Gives
   /// false when the deadline came first.
@@ -82,7 +84,7 @@ class CoprocessChild : public std::enable_shared_from_this<CoprocessChild> {
   CoprocessPhase phase_ = CoprocessPhase::fresh;
   std::unique_ptr<ChildRunner::Child> child_;
   Fd exit_fd_;        ///< a copy of the pidfd: the process may be reaped while watch_exit() waits
-  Readiness exited_;  ///< of exit_fd_
+  FdWatcher exited_;  ///< of exit_fd_
   Stream in_;
   Stream out_;
   Stream err_;

@@ -6,6 +6,8 @@
 
 #include <utility>
 
+#include "wire/json_text.hpp"
+
 namespace handoff {
 
 std::string trimmed(std::string text) {

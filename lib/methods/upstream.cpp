@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "rpc/client.hpp"
+#include "wire/message_writer.hpp"
 
 namespace handoff {
 namespace {

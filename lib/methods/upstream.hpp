@@ -15,7 +15,7 @@
 #include "os/address.hpp"
 #include "os/status.hpp"
 #include "rpc/method_table.hpp"
-#include "wire/frame.hpp"
+#include "wire/limits.hpp"
 
 namespace handoff {
 
@@ -24,7 +24,7 @@ struct UpstreamOptions {
   std::size_t calls_before_next = 4;  ///< on every connection, before another one is made
   std::size_t max_calls = 128;        ///< on one connection at a time
   std::size_t max_unsent = 4 << 20;   ///< bytes that wait for one connection to take them
-  std::uint32_t max_frame = frame::kDefaultMaxBody;
+  std::uint32_t max_frame = limits::kMaxFrame;
   Duration connect_timeout = std::chrono::seconds(5);
   Duration first_pause = std::chrono::milliseconds(20);  ///< after a connect failed; doubled
   Duration last_pause = std::chrono::seconds(1);         ///< up to this

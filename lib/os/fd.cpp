@@ -63,7 +63,7 @@ Fd duplicate(int number) {
 
 Pipe make_pipe() {
   int ends[2];
-  if (pipe2(ends, O_CLOEXEC) < 0) throw SystemError(errno, "pipe");
+  if (pipe2(ends, O_CLOEXEC) < 0) throw SystemError(errno, "create a pipe");
   return {Fd(ends[0]), Fd(ends[1])};
 }
 

@@ -42,7 +42,7 @@ std::string find_program(const std::string& name) {
     if (problem == 0) return path;
     if (problem == EACCES || paths.size() == 1) error = problem;
   }
-  throw SystemError(error, "exec", name);
+  throw SystemError(error, "run", name);
 }
 
 std::string own_program(const std::string& name) {

@@ -10,7 +10,7 @@ namespace handoff {
 std::vector<std::string> paths_of(const std::string& name);
 
 /// Where the shell would find `name`: itself when it has a slash, else in PATH. Throws SystemError
-/// ("exec, on NAME: ...") when it is not there, or may not be executed.
+/// ("cannot run NAME: ...") when it is not there, or may not be executed.
 std::string find_program(const std::string& name);
 
 /// The absolute path of this program as it was called by `name` (argv[0]): where that is found, not

@@ -14,7 +14,7 @@ namespace {
 
 Fd make_file(const char* name, std::size_t size) {
   Fd file(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!file.valid()) throw SystemError(errno, "memfd_create");
+  if (!file.valid()) throw SystemError(errno, "use memfd_create");
   if (ftruncate(file.get(), static_cast<off_t>(size)) < 0) {
     throw SystemError(errno, "size a file in memory");
   }
@@ -75,7 +75,7 @@ std::uint64_t file_size_limit() {
 
 Mapping::Mapping(int file, bool writable) {
   struct stat status {};
-  if (fstat(file, &status) < 0) throw SystemError(errno, "look at a file in memory");
+  if (fstat(file, &status) < 0) throw SystemError(errno, "examine a file in memory");
   size_ = static_cast<std::size_t>(status.st_size);
   void* mapped =
       mmap(nullptr, size_, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, file, 0);

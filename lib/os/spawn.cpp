@@ -40,7 +40,7 @@ struct ChildPlan {
 constexpr std::size_t kChildStack = 64 * 1024;
 
 // The steps of starting a program, as an error names them.
-constexpr const char* kExecute = "exec";
+constexpr const char* kExecute = "run";
 constexpr const char* kNoNewPrivileges = "set no_new_privs for";
 constexpr const char* kPlace = "place descriptors for";
 

@@ -29,13 +29,13 @@ struct SpawnOptions {
 };
 
 /// The only place that creates a process: as vfork, then execve. Returns when the child has
-/// executed its program. Throws SystemError ("exec, on NAME: ...") when it can't be executed,
+/// executed its program. Throws SystemError ("cannot run NAME: ...") when it can't be executed,
 /// with the errno that execve(2) gave: a file that is no program (ENOEXEC) is not given to a shell;
 /// when a step before that fails, the error names that step. Call it from the main thread.
 Child spawn(const SpawnOptions& options);
 
 /// Becomes the program: only `argv`, `environment`, `descriptors` and `listen_pid` count; what is
-/// not mentioned stays as it is. Returns only by throwing SystemError ("exec, on NAME: ...").
+/// not mentioned stays as it is. Returns only by throwing SystemError ("cannot run NAME: ...").
 [[noreturn]] void become(const SpawnOptions& options);
 
 }  // namespace handoff

@@ -7,6 +7,8 @@
 
 #include "os/parse_number.hpp"
 
+#include "wire/json_text.hpp"
+
 namespace handoff {
 namespace {
 

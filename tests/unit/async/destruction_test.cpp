@@ -11,6 +11,8 @@
 #include <thread>
 
 #include "async/condition.hpp"
+#include "async/event.hpp"
+#include "async/fd_watcher.hpp"
 #include "async/mailbox.hpp"
 #include "async/race.hpp"
 #include "async/semaphore.hpp"
@@ -165,7 +167,7 @@ TEST_CASE("a task may own the stream that it waits for when it is destroyed") {
   bool reached = false;
   const auto reads = [](Reactor& loop, Fd socket, bool& read) -> Task<int> {
     Stream stream(loop, std::move(socket));
-    const Deadline deadline(stream.readiness(), loop.now() + std::chrono::hours(1));
+    const WaitTimeout deadline(stream.watcher(), loop.now() + std::chrono::hours(1));
     std::array<char, 8> buffer{};
     co_await stream.read_some(buffer);
     co_return co_await not_reached(read);

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "async/event.hpp"
 #include "unit/support.hpp"
 
 namespace handoff {

@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "async/fd_watcher.hpp"
 #include "async/stream.hpp"
 #include "os/signals.hpp"
 #include "os/socket.hpp"
@@ -112,20 +113,20 @@ TEST_CASE("a deadline ends a wait, unless it is destroyed before") {
   const auto main = [&, peer = right.get()]() -> Task<void> {
     const TimePoint due = reactor.now() + milliseconds(2);
     {
-      const Deadline deadline(stream.readiness(), due);
+      const WaitTimeout deadline(stream.watcher(), due);
       const IoResult result = co_await stream.read_some(buffer);
       CHECK(result.outcome == Outcome::would_block);
       CHECK(deadline.passed());
       CHECK(reactor.now() >= due);
     }
-    { const Deadline called_off(stream.readiness(), reactor.now() + milliseconds(1)); }
+    { const WaitTimeout called_off(stream.watcher(), reactor.now() + milliseconds(1)); }
     const auto writer = [&]() -> Task<void> {
       co_await reactor.sleep_until(reactor.now() + milliseconds(3));
       test::write_text(peer, "late");
     };
     reactor.spawn(writer());
-    const Deadline far(stream.readiness(), reactor.now() + hours(1));
-    const Deadline never(stream.readiness(), kNever);
+    const WaitTimeout far(stream.watcher(), reactor.now() + hours(1));
+    const WaitTimeout never(stream.watcher(), kNever);
     const IoResult result = co_await stream.read_some(buffer);
     CHECK(result.size == 4);
     CHECK(!far.passed());

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "async/timer.hpp"
+
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -13,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "async/event.hpp"
 #include "async/reactor.hpp"
 #include "unit/support.hpp"
 
@@ -214,10 +217,10 @@ TEST_CASE("an alarm sets its event at a time, unless it is destroyed before") {
   Reactor reactor;
   Event event(reactor);
   const TimePoint start = reactor.now();
-  { const Alarm called_off(reactor, event, start + milliseconds(1)); }
+  { const EventTimeout called_off(reactor, event, start + milliseconds(1)); }
   run_until(reactor, start + milliseconds(2));
   CHECK(!event.is_set());
-  const Alarm alarm(reactor, event, start + milliseconds(3));
+  const EventTimeout alarm(reactor, event, start + milliseconds(3));
   const auto main = [&]() -> Task<void> { co_await event; };
   reactor.run(main());
   CHECK(event.is_set());

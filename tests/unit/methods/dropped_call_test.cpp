@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "async/fd_watcher.hpp"
 #include "async/race.hpp"
 #include "async/stream.hpp"
 #include "methods/command.hpp"
@@ -94,22 +95,22 @@ TEST_CASE("a command whose call is dropped is gone, and takes no descriptor out 
     CHECK(raced.end == RaceEnd::deadline);
     // These get the numbers that the call has had.
     std::vector<Fd> fds;
-    std::deque<Readiness> readiness;
+    std::deque<FdWatcher> watcher;
     std::size_t woken = 0;
     for (int i = 0; i < 16; ++i) {
       fds.emplace_back(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-      readiness.emplace_back(loop, fds.back().get());
-      loop.spawn([](Readiness& of, std::size_t& count, TimePoint limit) -> Task<void> {
-        const Deadline deadline(of, limit);
+      watcher.emplace_back(loop, fds.back().get());
+      loop.spawn([](FdWatcher& of, std::size_t& count, TimePoint limit) -> Task<void> {
+        const WaitTimeout deadline(of, limit);
         if (co_await of.readable()) ++count;
-      }(readiness.back(), woken, loop.now() + kPatience));
+      }(watcher.back(), woken, loop.now() + kPatience));
     }
     while (test::open_descriptors() > before + fds.size()) co_await loop.yield();
     for (const Fd& fd : fds) eventfd_write(fd.get(), 1);
     const TimePoint limit = loop.now() + kPatience;
     while (woken < fds.size() && loop.now() < limit) co_await loop.yield();
     CHECK(woken == fds.size());
-    readiness.clear();
+    watcher.clear();
   }(reactor, handler));
 }
 

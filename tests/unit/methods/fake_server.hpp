@@ -63,7 +63,7 @@ inline Task<std::string> input_of(Reactor& reactor, const FakeServer& server) {
 inline std::unique_ptr<Client> connect_to_fake(Reactor& reactor, FakeServer& server) {
   auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
   server.socket = std::move(theirs);
-  return std::make_unique<Client>(reactor, Connection{std::move(ours), {}}, "server", 4096);
+  return std::make_unique<Client>(reactor, DialedSocket{std::move(ours), {}}, "server", 4096);
 }
 
 }  // namespace handoff::test

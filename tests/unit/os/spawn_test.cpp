@@ -54,7 +54,7 @@ TEST_CASE("a program that can't be executed is an error with execve's errno") {
   };
   const SystemError missing = refused("/no/such/program");
   CHECK(missing.error_number() == ENOENT);
-  CHECK(std::string(missing.what()) == "exec, on /no/such/program: No such file or directory");
+  CHECK(std::string(missing.what()) == "cannot run /no/such/program: No such file or directory");
   CHECK(refused("no-such-program-in-path").error_number() == ENOENT);
   CHECK(refused(directory.path("plain")).error_number() == EACCES);
   CHECK(has_no_children());
@@ -71,7 +71,7 @@ TEST_CASE("a file that is no program is an error, and not given to a shell") {
     options.argv = {path};
     const auto error = test::thrown_by<SystemError>([&] { (void)spawn(options); });
     CHECK(error.error_number() == ENOEXEC);
-    CHECK(error.attempt() == "exec");
+    CHECK(error.attempt() == "run");
   }
   CHECK(has_no_children());
 }
