@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "async/fd_watcher.hpp"
+#include "async/signal_watcher.hpp"
 #include "cli/options.hpp"
 #include "cli/stdout_writer.hpp"
 #include "cli/tool_main.hpp"
@@ -169,9 +169,8 @@ handoff::Task<void> keep_up(handoff::Pinger& pinger, handoff::StdoutWriter& outp
 /// The reader of stdout may never take the rest of the output; then a signal is the only way out.
 handoff::Task<void> discard_at_signal(const handoff::SignalMask& signals,
                                       handoff::StdoutWriter& output) {
-  handoff::FdWatcher watcher(output.reactor(), signals.fd());
-  while (!signals.try_read()) co_await watcher.readable();
-  output.discard();
+  return handoff::watch_signals(output.reactor(), signals,
+                                [&output](const auto&) { output.discard(); });
 }
 
 ExitCode run(Tool& tool) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -27,6 +28,8 @@ struct AttemptOptions {
   int retries = 0;             ///< attempts after the first
   TimeLimit limit{};           ///< of all attempts and pauses together
   Duration attempt_timeout{};  ///< of each attempt; 0: none of its own
+  /// Between the first two attempts; each pause is twice as long as the one before, up to 1 s.
+  Duration first_pause = std::chrono::milliseconds(20);
   /// Is told why the attempts go on, as WaitNotice has it: "cannot connect to 127.0.0.1:80:
   /// Connection refused (waiting)".
   WaitNotice::Say on_waiting{};
@@ -34,7 +37,7 @@ struct AttemptOptions {
   std::string silence{};
 };
 
-/// Attempts to connect, with pauses between them that grow from 20 ms to 1 s. The same for every
+/// Attempts to connect, with pauses between them that grow to 1 s. The same for every
 /// tool that waits for a server.
 ///
 /// An attempt that fails for a reason that can't change is the last one. At the limit the error is
@@ -107,12 +110,11 @@ class Attempts {
   [[noreturn]] void fail_at_limit() const;
   Task<bool> pause();
 
-  static constexpr Duration kFirstPause = std::chrono::milliseconds(20);
   static constexpr Duration kLastPause = std::chrono::seconds(1);
 
   Reactor& reactor_;
   AttemptOptions options_;
-  Backoff backoff_{kFirstPause, kLastPause};
+  Backoff backoff_{options_.first_pause, kLastPause};
   std::optional<Failure> last_;
   WaitNotice notice_;
 };

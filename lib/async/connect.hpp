@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "async/address_race.hpp"
 #include "async/reactor.hpp"
 #include "async/resolver.hpp"
 #include "async/task.hpp"
@@ -76,6 +77,7 @@ struct ConnectOptions {
   int type = SOCK_STREAM;
   CommandSession session = CommandSession::ours;
   Resolver& resolver = Resolver::system();
+  Duration attempt_delay = kAttemptDelay;  ///< between the addresses of a name
 };
 
 /// Connects to `address` with a socket of this type; the reactor, the address and the resolver must

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cassert>
 #include <coroutine>
 #include <utility>
 
@@ -9,50 +10,61 @@
 
 namespace handoff {
 
-/// A flag that one coroutine waits for.
+/// A flag that one coroutine at a time waits for.
 class Event {
  public:
   explicit Event(Reactor& reactor) : reactor_(reactor) {}
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
 
-  /// Sets the flag, and lets the waiting coroutine go on in the next turn.
+  /// Sets the flag, and resumes the waiting coroutine in the next turn, even if the flag is cleared
+  /// before.
   void set() {
     set_ = true;
-    if (waiter_) {
-      posted_ = true;
-      reactor_.post(std::exchange(waiter_, nullptr));
-    }
+    if (waiter_ != nullptr) std::exchange(waiter_, nullptr)->post();
   }
   void clear() { set_ = false; }
   bool is_set() const { return set_; }
 
+  class Awaiter {
+   public:
+    explicit Awaiter(Event& event) : event_(event) {}
+    Awaiter(const Awaiter&) = delete;
+    Awaiter& operator=(const Awaiter&) = delete;
+    ~Awaiter() {
+      if (!frame_) return;
+      if (posted_) {
+        event_.reactor_.unpost(frame_);
+      } else {
+        event_.waiter_ = nullptr;
+      }
+    }
+
+    bool await_ready() const { return event_.set_; }
+    void await_suspend(std::coroutine_handle<> frame) {
+      assert(event_.waiter_ == nullptr);
+      frame_ = frame;
+      event_.waiter_ = this;
+    }
+    void await_resume() { frame_ = nullptr; }
+
+    void post() {
+      posted_ = true;
+      event_.reactor_.post(frame_);
+    }
+
+   private:
+    Event& event_;
+    std::coroutine_handle<> frame_;  ///< while it is suspended
+    bool posted_ = false;            ///< and not the event's waiter any more
+  };
   /// `co_await event`: waits until it is set. It stays set.
-  auto operator co_await() {
-    struct Awaiter {
-      Event& event;
-      std::coroutine_handle<> frame;
-      bool await_ready() const { return event.set_; }
-      void await_suspend(std::coroutine_handle<> awaiting) { frame = event.waiter_ = awaiting; }
-      void await_resume() {
-        event.posted_ = false;
-        frame = nullptr;
-      }
-      ~Awaiter() {
-        if (!frame) return;
-        if (event.posted_) event.reactor_.unpost(frame);
-        event.waiter_ = nullptr;
-        event.posted_ = false;
-      }
-    };
-    return Awaiter{*this, nullptr};
-  }
+  Awaiter operator co_await() { return Awaiter(*this); }
 
  private:
   Reactor& reactor_;
-  std::coroutine_handle<> waiter_;
+  Awaiter* waiter_ = nullptr;
   bool set_ = false;
-  bool posted_ = false;
 };
 
 /// Sets an event at a time. Destroying it calls that off.

@@ -18,7 +18,7 @@ class Mailbox {
   using Callback = std::function<void()>;
 
   /// On the reactor's thread. Callbacks run only inside Reactor::run(); those still queued when it
-  /// returns are destroyed uncalled.
+  /// returns are destroyed uncalled. The mailbox must live until then.
   explicit Mailbox(Reactor& reactor);
   Mailbox(const Mailbox&) = delete;
   Mailbox& operator=(const Mailbox&) = delete;

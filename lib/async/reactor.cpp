@@ -67,6 +67,13 @@ void Reactor::run(Task<void> main) {
   if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
 }
 
+void Reactor::remove(PollSource& source) {
+  const auto found = std::find(sources_.begin(), sources_.end(), &source);
+  if (found == sources_.end()) return;
+  if (static_cast<std::size_t>(found - sources_.begin()) < next_source_) --next_source_;
+  sources_.erase(found);
+}
+
 void Reactor::unpost(std::coroutine_handle<> frame) {
   std::erase(posted_, frame);
   std::erase(yielding_, frame);
@@ -122,7 +129,9 @@ void Reactor::do_posted() {
 
 bool Reactor::poll_all() {
   bool any = false;
-  for (std::size_t i = 0; i < sources_.size(); ++i) any = sources_[i]->poll() || any;
+  for (next_source_ = 0; next_source_ < sources_.size();) {
+    any = sources_[next_source_++]->poll() || any;
+  }
   return any || !posted_.empty();
 }
 

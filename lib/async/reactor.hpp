@@ -65,7 +65,8 @@ class Reactor final : private RootOwner {
 
   /// Polls `source` in every turn of the loop, until it is removed.
   void add(PollSource& source) { sources_.push_back(&source); }
-  void remove(PollSource& source) { std::erase(sources_, &source); }
+  /// Removes it; also from within the poll() of any source.
+  void remove(PollSource& source);
 
   /// Resumes `frame` soon, before the loop waits.
   void post(std::coroutine_handle<> frame) { posted_.push_back(frame); }
@@ -106,6 +107,7 @@ class Reactor final : private RootOwner {
   TimePoint now_ = Clock::now();
   TimerHeap timers_;
   std::vector<PollSource*> sources_;
+  std::size_t next_source_ = 0;  ///< that is polled after the one that is being polled
   std::vector<std::coroutine_handle<>> posted_;
   std::vector<std::coroutine_handle<>> resuming_;
   std::vector<std::coroutine_handle<>> yielding_;  ///< posted once the others had a turn

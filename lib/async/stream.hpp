@@ -17,10 +17,10 @@ namespace handoff {
 /// What one attempt to read or write gave.
 struct IoResult {
   enum class Outcome {
-    done,  ///< `size` bytes, at least one
+    done,  ///< `size` bytes, at least one unless none were to be written
     would_block,
     end,     ///< reading: the peer has ended its side
-    broken,  ///< reset, or the reader is gone; see `error_number`
+    broken,  ///< the connection or the device has failed; `error_number` says how
   };
   Outcome outcome;
   std::size_t size = 0;
@@ -57,7 +57,18 @@ class Stream {
     return std::move(fd_);
   }
 
+  /// Reads once what is there, up to the size of `buffer`, which is not empty. Never blocks.
+  ///
+  /// A failure of the other side is a result: `broken` with ECONNRESET, ETIMEDOUT and the like. A
+  /// mistake of this program throws SystemError: EBADF if the descriptor is closed or not open for
+  /// reading (but the writing end of a pipe, in the kind `shared`, is never ready), EFAULT, EINVAL,
+  /// and ENOTSOCK for a wrong kind.
   IoResult try_read(std::span<char> buffer);
+  /// Writes once, as much as there is room for; in the kind `shared` at most PIPE_BUF bytes. Never
+  /// blocks, and throws what try_read() throws.
+  ///
+  /// A peer that reads no more is `broken` with EPIPE or ECONNRESET. Only a pipe raises SIGPIPE as
+  /// well, in a program that does not ignore it.
   IoResult try_write(std::string_view bytes);
 
   /// See FdWatcher.

@@ -43,8 +43,11 @@ std::function<void(const std::string&)> number_into(Number& value, Number least,
   return [&value, least, most](const std::string& text) {
     const auto number = parse_number<Number>(text);
     if (!number || *number < least || *number > most) {
-      throw InvalidArgument(
-          fmt::format("{}: write a number from {} to {}", text.empty() ? "''" : text, least, most));
+      // A limit that nobody can mean is no help.
+      const std::string range = static_cast<double>(most) > 1e15
+                                    ? fmt::format("write a number, {} or more", least)
+                                    : fmt::format("write a number from {} to {}", least, most);
+      throw InvalidArgument(fmt::format("{}: {}", text.empty() ? "''" : text, range));
     }
     value = *number;
   };

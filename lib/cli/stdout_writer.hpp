@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <string_view>
 
-#include "async/event.hpp"
+#include "async/condition.hpp"
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
 #include "async/task.hpp"
@@ -62,10 +62,10 @@ class StdoutWriter {
  private:
   Stream stream_;
   ByteQueue text_;
-  Event added_;
-  Event caught_up_;
-  Event fell_behind_;
-  Event drained_;
+  Condition added_;
+  Condition caught_up_;
+  Condition fell_behind_;
+  Condition drained_;
 };
 
 }  // namespace handoff

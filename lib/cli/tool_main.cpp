@@ -49,6 +49,8 @@ std::string_view remedy_for(const SystemError& error) {
     return " (it is incomplete, or for another machine, or a script whose first line names no "
            "interpreter, as in #!/bin/sh)";
   }
+  const bool is_standard = error.object() == "stdin" || error.object() == "stdout";
+  if (error.error_number() == EBADF && is_standard) return " (it is closed)";
   if (error.error_number() == EMFILE) return " (raise the limit with `ulimit -n`)";
   return "";
 }

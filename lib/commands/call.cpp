@@ -149,10 +149,7 @@ Task<ExitCode> CallCommand::call_lines() {
   reactor_.spawn(send_lines());
   ExitCode worst = ExitCode::done;
   for (;;) {
-    while (pending_.empty() && input_ == Input::open) {
-      line_sent_.clear();
-      co_await line_sent_;
-    }
+    co_await line_sent_.wait_until([this] { return !pending_.empty() || input_ != Input::open; });
     if (pending_.empty()) break;
     const PendingLine line = pending_.front();
     ExitCode code = ExitCode::negative;
@@ -163,7 +160,7 @@ Task<ExitCode> CallCommand::call_lines() {
     }
     worst = std::max(worst, code);
     pending_.pop_front();
-    line_answered_.set();
+    line_answered_.notify_all();
   }
   if (!input_failure_) refuse_unread(kTooMany);
   if (input_failure_) std::rethrow_exception(input_failure_);
@@ -237,7 +234,7 @@ Task<void> CallCommand::send_lines() {
     input_failure_ = std::current_exception();
   }
   if (input_ == Input::open) input_ = Input::ended;
-  line_sent_.set();
+  line_sent_.notify_all();
 }
 
 /// Reads lines and sends each as a call, as many ahead of the replies as is allowed, and none while
@@ -263,10 +260,9 @@ Task<void> CallCommand::send_until_end() {
     rest.append(buffer.data(), result.size);
     std::size_t start = 0;
     while ((end = rest.find('\n', end)) != std::string::npos) {
-      while (pending_.size() >= options_.pipeline) {
+      if (!has_room()) {
         co_await client_->flush(kNever);
-        line_answered_.clear();
-        if (pending_.size() >= options_.pipeline) co_await line_answered_;
+        co_await line_answered_.wait_until([this] { return has_room(); });
       }
       if (output_.is_behind()) {
         co_await client_->flush(kNever);
@@ -295,7 +291,7 @@ void CallCommand::send_line(std::string_view line) {
     queue(line, pending.number);
   }
   pending_.push_back(std::move(pending));
-  line_sent_.set();
+  line_sent_.notify_all();
 }
 
 std::string CallCommand::place_of(const PendingLine& line) {

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "async/attempts.hpp"
-#include "async/event.hpp"
+#include "async/condition.hpp"
 #include "async/reactor.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/stderr_log.hpp"
@@ -97,6 +97,7 @@ class CallCommand {
   std::string describe_error(std::string_view result, const std::string& where) const;
   ExitCode list_methods(const Reply& reply);
   bool is_worth_retrying(const Reply& reply) const;
+  bool has_room() const { return pending_.size() < options_.pipeline; }
   void print(std::string_view text);
 
   Reactor& reactor_;
@@ -111,8 +112,8 @@ class CallCommand {
   std::uint64_t line_count_ = 0;
   Input input_ = Input::open;
   std::exception_ptr input_failure_;
-  Event line_sent_;
-  Event line_answered_;
+  Condition line_sent_;  ///< is also told when the input has ended
+  Condition line_answered_;
 };
 
 }  // namespace handoff

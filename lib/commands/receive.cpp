@@ -12,6 +12,7 @@
 #include <span>
 
 #include "async/fd_watcher.hpp"
+#include "async/signal_watcher.hpp"
 #include "os/connection_variables.hpp"
 #include "os/describe_fd.hpp"
 #include "os/environment.hpp"
@@ -139,12 +140,10 @@ ReceiveCommand::ReceiveCommand(Reactor& reactor, const SignalMask& signals, Rece
 
 Task<Received> ReceiveCommand::run() {
   reactor_.spawn(output_.run());
-  reactor_.spawn(watch_signals());
+  reactor_.spawn(
+      watch_signals(reactor_, signals_, [this](const auto& signal) { handle_signal(signal); }));
   reactor_.spawn(accept_senders());
-  while (!is_over()) {
-    changed_.clear();
-    co_await changed_;
-  }
+  co_await changed_.wait_until([this] { return is_over(); });
   if (error_) std::rethrow_exception(error_);
   co_return std::move(received_);
 }
@@ -166,7 +165,7 @@ Task<void> ReceiveCommand::accept_senders() {
   } catch (...) {
     error_ = std::current_exception();
   }
-  changed_.set();
+  changed_.notify_all();
 }
 
 Task<void> ReceiveCommand::receive_from(Sender& sender) {
@@ -182,7 +181,7 @@ Task<void> ReceiveCommand::receive_from(Sender& sender) {
   }
   senders_.remove(sender);
   if (is_only_one) stopping_ = true;
-  changed_.set();
+  changed_.notify_all();
 }
 
 Task<void> ReceiveCommand::receive_messages(Sender& sender) {
@@ -330,28 +329,22 @@ Task<void> ReceiveCommand::reap(Child child) {
   }
   --under_way_;
   places_.release();
-  changed_.set();
+  changed_.notify_all();
 }
 
 /// With `keep` the first signal lets what runs finish.
-Task<void> ReceiveCommand::watch_signals() {
-  FdWatcher watcher(reactor_, signals_.fd());
-  for (;;) {
-    while (const auto signal = signals_.try_read()) {
-      if (!options_.keep || stopping_) {
-        end_by_signal(*signal);
-        throw TimedOut(fmt::format("cannot receive on {}: ended by a signal", exchange_.name()));
-      }
-      stop();
-    }
-    co_await watcher.readable();
+void ReceiveCommand::handle_signal(const ReceivedSignal& signal) {
+  if (!options_.keep || stopping_) {
+    end_by_signal(signal.number);
+    throw TimedOut(fmt::format("cannot receive on {}: ended by a signal", exchange_.name()));
   }
+  stop();
 }
 
 void ReceiveCommand::stop() {
   stopping_ = true;
   exchange_.stop();
-  changed_.set();
+  changed_.notify_all();
 }
 
 ExitCode hand_on(const ReceiveOptions& options, const Received& received) {

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "async/event.hpp"
+#include "async/condition.hpp"
 #include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "async/semaphore.hpp"
@@ -70,7 +70,7 @@ class ReceiveCommand {
   Task<bool> print(const Received& received);
   void start_process(const Received& received);
   Task<void> reap(Child child);
-  Task<void> watch_signals();
+  void handle_signal(const ReceivedSignal& signal);
   void stop();
 
   Reactor& reactor_;
@@ -88,7 +88,7 @@ class ReceiveCommand {
   Semaphore places_;  ///< for processes
   StdoutWriter output_;
   Semaphore printing_;
-  Event changed_;  ///< something in the above that run() waits for
+  Condition changed_;  ///< something in the above that run() waits for
 };
 
 /// Becomes the command of `options`, or copies the only descriptor to stdout. Nothing is left to do

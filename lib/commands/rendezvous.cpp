@@ -65,7 +65,7 @@ Exchange::Exchange(Reactor& reactor, ExchangeOptions options, StderrLog& log)
       judge_(options_.allowed_uids),
       report_refused_(reactor, [&log](std::string_view line) { log.error(line); }),
       deadline_(deadline_after(Clock::now(), options_.timeout)),
-      stop_pause_(reactor) {
+      changed_(reactor) {
   if (options_.socket.kind == Address::Kind::inherited) {
     accepts_ = is_listening(options_.socket.number);
   } else if (options_.listen) {
@@ -135,9 +135,8 @@ void Exchange::fail_at_deadline() const {
 Task<void> Exchange::pause() {
   const TimePoint now = Clock::now();
   if (now >= deadline_) fail_at_deadline();
-  stop_pause_.clear();
-  const EventTimeout over(reactor_, stop_pause_, std::min(deadline_, now + kAcceptPause));
-  if (!stopped_) co_await stop_pause_;
+  const TimePoint end = std::min(deadline_, now + kAcceptPause);
+  co_await changed_.wait_until([this] { return stopped_; }, end);
 }
 
 /// A listener that we inherited may be blocking, and its flags are not ours to change.
@@ -198,7 +197,7 @@ void Exchange::check_listener(int socket) const {
 
 void Exchange::stop() {
   stopped_ = true;
-  stop_pause_.set();
+  changed_.notify_all();
   if (watcher_) watcher_->interrupt();
 }
 

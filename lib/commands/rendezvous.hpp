@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "async/event.hpp"
+#include "async/condition.hpp"
 #include "async/fd_watcher.hpp"
 #include "async/limited_line.hpp"
 #include "async/reactor.hpp"
@@ -79,7 +79,7 @@ class Exchange {
   PeerJudge judge_;
   LimitedLine report_refused_;
   TimePoint deadline_;
-  Event stop_pause_;
+  Condition changed_;  ///< is told when `stopped_` is set
   std::optional<Listener> listener_;
   std::optional<FdWatcher> watcher_;
   bool accepts_ = false;  ///< the descriptor that was given is a listener

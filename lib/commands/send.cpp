@@ -8,6 +8,7 @@
 #include <csignal>
 
 #include "async/connect.hpp"
+#include "async/signal_watcher.hpp"
 #include "os/error.hpp"
 #include "os/listen_on_all.hpp"
 #include "os/log.hpp"
@@ -75,23 +76,18 @@ SendCommand::SendCommand(Reactor& reactor, SendOptions options, StderrLog& log)
   }
 }
 
-Task<void> SendCommand::watch_signals(const SignalMask& signals) {
-  FdWatcher watcher(reactor_, signals.fd());
-  for (;;) {
-    while (const auto signal = signals.try_read()) {
-      if (!options_.keep) {
-        end_by_signal(*signal);
-        throw TimedOut(fmt::format("cannot send to {}: ended by a signal", exchange_->name()));
-      }
-      exchange_->stop();
-    }
-    co_await watcher.readable();
+void SendCommand::handle_signal(const ReceivedSignal& signal) {
+  if (!options_.keep) {
+    end_by_signal(signal.number);
+    throw TimedOut(fmt::format("cannot send to {}: ended by a signal", exchange_->name()));
   }
+  exchange_->stop();
 }
 
 Task<ExitCode> SendCommand::run(const SignalMask& signals) {
   exchange_.emplace(reactor_, options_.exchange, log_);
-  reactor_.spawn(watch_signals(signals));
+  reactor_.spawn(
+      watch_signals(reactor_, signals, [this](const auto& signal) { handle_signal(signal); }));
   if (!options_.keep) {
     const auto socket = co_await exchange_->next();
     co_await send(socket->get());

@@ -50,7 +50,7 @@ class SendCommand {
   Task<ExitCode> run(const SignalMask& signals);
 
  private:
-  Task<void> watch_signals(const SignalMask& signals);
+  void handle_signal(const ReceivedSignal& signal);
   Task<Fd> open(const Source& source);
   void tell_of_others(const Address& address) const;
   Task<void> serve(Fd socket);

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <list>
 
-#include "async/event.hpp"
+#include "async/condition.hpp"
 #include "async/fd_watcher.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
@@ -66,7 +66,7 @@ class Senders {
   std::size_t most_;
   Duration patience_;
   std::list<Sender> senders_;
-  Event changed_;  ///< one has left, or is between two messages now
+  Condition changed_;  ///< one has left, or is between two messages now
 };
 
 }  // namespace handoff

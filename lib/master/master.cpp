@@ -10,7 +10,7 @@
 #include <csignal>
 #include <span>
 
-#include "async/fd_watcher.hpp"
+#include "async/signal_watcher.hpp"
 #include "os/error.hpp"
 #include "os/listen_on_all.hpp"
 #include "os/socket.hpp"
@@ -239,12 +239,9 @@ Task<void> Master::wait_for_control() {
 }
 
 Task<void> Master::watch_signals() {
-  FdWatcher watcher(reactor_, signals_.fd());
   supervisor_.children_ended();  // those of which no signal tells any more
-  for (;;) {
-    while (const auto signal = signals_.try_receive()) handle_signal(*signal);
-    co_await watcher.readable();
-  }
+  return handoff::watch_signals(reactor_, signals_,
+                                [this](const ReceivedSignal& signal) { handle_signal(signal); });
 }
 
 Task<void> Master::feed_watchdog(Duration interval) {

@@ -115,7 +115,7 @@ void UpstreamConnection::send(PendingCall& pending, const Call& call) {
 Task<UpstreamConnection::Outcome> UpstreamConnection::call(const Call& call) {
   const std::shared_ptr<UpstreamConnection> self = shared_from_this();
   PendingCall pending(*this, ++last_id_);
-  const EventTimeout timeout(reactor_, pending.changed, call.deadline);
+  const EventTimeout alarm(reactor_, pending.changed, call.deadline);
   const auto is_settled = [&] { return pending.result || reactor_.now() >= call.deadline; };
   while (!is_settled() && !client_) {
     co_await pending.changed;

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "async/event.hpp"
-#include "async/fd_watcher.hpp"
+#include "async/signal_watcher.hpp"
 #include "os/error.hpp"
 #include "ping/run.hpp"
 #include "ping/target.hpp"
@@ -118,17 +118,13 @@ void Pinger::resume() {
 }
 
 Task<void> Pinger::obey(const SignalMask& signals) {
-  FdWatcher watcher(run_->reactor, signals.fd());
-  for (;;) {
-    while (const auto signal = signals.try_read()) {
-      if (*signal == SIGQUIT) {
-        run_->observer.on_status_request(results());
-      } else {
-        stop();
-      }
+  return watch_signals(run_->reactor, signals, [this](const ReceivedSignal& signal) {
+    if (signal.number == SIGQUIT) {
+      run_->observer.on_status_request(results());
+    } else {
+      stop();
     }
-    co_await watcher.readable();
-  }
+  });
 }
 
 std::vector<const PingResult*> Pinger::results() const {

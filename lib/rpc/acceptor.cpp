@@ -33,7 +33,7 @@ Acceptor::Acceptor(Reactor& reactor, Listener listener, AcceptorOwner& owner, Re
       judge_(std::move(judge)),
       judges_(judged == Judged::everybody || listener_->is_abstract()),
       sharing_(sharing),
-      room_(reactor) {
+      changed_(reactor) {
   watch();
 }
 
@@ -62,18 +62,14 @@ Task<void> Acceptor::accept_until_closed() {
         break;
       case Outcome::no_room:
         leave_to_others();
-        room_.clear();
-        if (!owner_.has_room()) co_await room_;  // the end of the burst may have made some
+        co_await changed_.wait_until([this] { return closed_ || owner_.has_room(); });
         break;
-      case Outcome::shut_down: {
+      case Outcome::shut_down:
         // Whoever passed it makes it listen again, or passes another.
         watcher_.reset();
-        room_.clear();
-        const EventTimeout again(reactor_, room_, reactor_.now() + kHealPause);
-        co_await room_;
+        co_await changed_.wait(reactor_.now() + kHealPause);
         watch();
         break;
-      }
     }
   }
   running_ = false;
@@ -101,9 +97,7 @@ Task<void> Acceptor::heal_until_closed(std::function<void(bool)> healed) {
       healed(same_socket);
     }
     // Whoever does that again and again is no faster than this.
-    room_.clear();
-    const EventTimeout again(reactor_, room_, reactor_.now() + kHealPause);
-    co_await room_;
+    co_await changed_.wait(reactor_.now() + kHealPause);
   }
   running_ = false;
   release();
@@ -137,7 +131,7 @@ void Acceptor::close() {
   if (std::exchange(closed_, true)) return;
   if (!running_) return release();
   if (watcher_) watcher_->interrupt();
-  room_.set();
+  changed_.notify_all();
 }
 
 void Acceptor::release() {

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <utility>
 
-#include "async/event.hpp"
+#include "async/condition.hpp"
 #include "async/fd_watcher.hpp"
 #include "async/limited_line.hpp"
 #include "async/reactor.hpp"
@@ -82,7 +82,7 @@ class Acceptor {
   /// Somebody may wait who has woken another process.
   void look();
   /// There may be room again.
-  void resume() { room_.set(); }
+  void resume() { changed_.notify_all(); }
   /// Accepts who is waiting already, room or not, without blocking.
   void accept_waiting();
   /// Accepts nothing more, and gives the address up.
@@ -110,7 +110,7 @@ class Acceptor {
   PeerJudge judge_;
   bool judges_;
   Sharing sharing_;
-  Event room_;
+  Condition changed_;  ///< there is room, or it is closed
   bool running_ = false;
   bool closed_ = false;
   bool exhausted_ = false;

@@ -11,7 +11,7 @@
 #include <numeric>
 
 #include "async/attempts.hpp"
-#include "async/fd_watcher.hpp"
+#include "async/signal_watcher.hpp"
 #include "async/stream.hpp"
 #include "os/descriptor_limit.hpp"
 #include "os/error.hpp"
@@ -430,29 +430,22 @@ Task<void> Worker::relay_output(std::shared_ptr<Relay> relay) {
 }
 
 Task<void> Worker::watch_signals() {
-  FdWatcher watcher(reactor_, signals_.fd());
   reap_orphans();  // those of which no signal tells any more
-  for (;;) {
-    while (const auto signal = signals_.try_read()) {
-      if (*signal == SIGHUP && options_.reloads) {
-        reload();
-        continue;
-      }
-      if (*signal == SIGCHLD) {
-        reap_orphans();
-        continue;
-      }
-      cut_short_ = leaving_;
-      leaving_ = true;
-      waiting_for_master_.cancel();
-      changed_.set();
-      if (link_) {
-        leave();
-      } else {
-        drain({});
-      }
-    }
-    co_await watcher.readable();
+  return handoff::watch_signals(reactor_, signals_,
+                                [this](const ReceivedSignal& signal) { handle_signal(signal); });
+}
+
+void Worker::handle_signal(const ReceivedSignal& signal) {
+  if (signal.number == SIGHUP && options_.reloads) return reload();
+  if (signal.number == SIGCHLD) return reap_orphans();
+  cut_short_ = leaving_;
+  leaving_ = true;
+  waiting_for_master_.cancel();
+  changed_.set();
+  if (link_) {
+    leave();
+  } else {
+    drain({});
   }
 }
 

@@ -73,6 +73,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
 
  private:
   Task<void> watch_signals();
+  void handle_signal(const ReceivedSignal& signal);
   void reload();
   void start_threads(const MakeMethods& make_methods);
   void serve(Connection connection);

@@ -719,7 +719,7 @@ rpc-call: line 3 of stdin: not JSON: empty'
   tool rpc-call ./w echo - <.
   expect 125 '' 'rpc-call: cannot read stdin: Is a directory'
   tool bash -c 'rpc-call ./w echo - <&-'
-  expect 125 '' 'rpc-call: cannot read stdin: Bad file descriptor'
+  expect 125 '' 'rpc-call: cannot read stdin: Bad file descriptor (it is closed)'
 }
 
 # JSON-RPC.

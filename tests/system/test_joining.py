@@ -424,7 +424,7 @@ class MasterGoing(JoiningTest):
                 for _ in range(2):
                     seen = len(worker.lines)
                     second = self.master("--handshake", handshake)
-                    worker.wait_for_line("(joined|connected), on", seen)
+                    worker.wait_for_line("(joined, on|connected to)", seen)
                     with second.connect() as client:
                         self.assertEqual(client.result("info")["pid"], worker.pid)
                     second.kill(signal.SIGKILL)

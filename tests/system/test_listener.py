@@ -591,7 +591,7 @@ class Hostile(ListenerTest):
     """A worker that shuts the listener down, for everyone."""
 
     def healed(self, server, seen: int, started: float):
-        server.wait_for_line("a worker had shut the socket down; listening again", after=seen,
+        server.wait_for_line("listening again on .*: a worker had shut the socket down", after=seen,
                              patience=QUICK)
         client = self.connect_anyhow(server.address)
         self.assertLess(time.monotonic() - started, QUICK)

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "async/fd_watcher.hpp"
+
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -10,7 +12,6 @@
 #include <utility>
 #include <vector>
 
-#include "async/fd_watcher.hpp"
 #include "async/reactor.hpp"
 #include "os/socket.hpp"
 #include "unit/support.hpp"
@@ -262,6 +263,58 @@ TEST_CASE("a reader that destroys the writer of the same descriptor in the same 
   reactor.run(main());
   CHECK(read);
   CHECK(!written);
+}
+
+TEST_CASE("a coroutine may destroy the watcher that has just resumed it") {
+  const test::DescriptorCheck check;
+  Reactor reactor;
+  auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
+  int resumed = 0;
+  const auto reader = [&, &fd = ours]() -> Task<void> {
+    auto watcher = std::make_unique<FdWatcher>(reactor, fd.get());
+    co_await watcher->readable();
+    watcher.reset();
+    fd.reset();
+    ++resumed;
+  };
+  const auto main = [&, &peer = theirs]() -> Task<void> {
+    reactor.spawn(reader());
+    co_await yield_often(reactor);
+    test::write_text(peer.get(), "x");
+    co_await yield_often(reactor);
+  };
+  reactor.run(main());
+  CHECK(resumed == 1);
+}
+
+TEST_CASE("a watcher that has let go of its descriptor is given no event, and can take it again") {
+  Reactor reactor;
+  auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
+  FdWatcher watcher(reactor, ours.get());
+  int woken = 0;
+  const auto main = [&, fd = ours.get(), peer = theirs.get()]() -> Task<void> {
+    const auto reader = [&]() -> Task<void> {
+      co_await watcher.readable();
+      ++woken;
+    };
+    reactor.spawn(reader());
+    co_await yield_often(reactor);
+    watcher.unwatch();
+    test::write_text(peer, "x");
+    co_await yield_often(reactor);
+    CHECK(woken == 0);
+    watcher.interrupt();
+    co_await yield_often(reactor);
+    CHECK(woken == 1);
+    std::array<char, 8> buffer{};
+    CHECK(read(fd, buffer.data(), buffer.size()) == 1);
+    reactor.spawn(reader());
+    co_await yield_often(reactor);
+    test::write_text(peer, "y");
+    co_await yield_often(reactor);
+    CHECK(woken == 2);
+  };
+  reactor.run(main());
 }
 
 }  // namespace
