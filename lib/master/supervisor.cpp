@@ -61,7 +61,7 @@ Task<void> Supervisor::run_slot(Slot slot) {
     co_await back_off(*slot);
     if (slot->state() == SlotState::backing_off) slot->count_restart();
   }
-  start_failures_.place_removed(slot->number());
+  start_failures_.slot_removed(slot->number());
   std::erase(slots_, slot);
   changed_();
 }
