@@ -12,7 +12,9 @@
 #include <vector>
 
 #include "async/address_race.hpp"
+#include "os/environment.hpp"
 #include "os/socket.hpp"
+#include "os/spawn.hpp"
 
 namespace handoff {
 namespace {
@@ -20,7 +22,7 @@ namespace {
 /// The pause between two looks for a place in a full backlog, which no event announces.
 constexpr auto kBacklogPause = std::chrono::milliseconds(10);
 
-Connection run_command(const Address& address, CommandSession session) {
+DialedSocket run_command(const Address& address, CommandSession session) {
   auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
   SpawnOptions options;
   options.argv = {"sh", "-c", address.name};
@@ -62,7 +64,11 @@ Task<std::vector<SocketAddress>> find_targets(Reactor& reactor, const Address& a
     throw ConnectTimedOut(cannot_connect_to(address),
                           fmt::format("the lookup of {} has no answer", address.host), limit);
   }
-  if (found->failure) throw CannotConnect(cannot_connect_to(address), *found->failure);
+  if (found->failure) {
+    ConnectFailure failure = *std::move(found->failure);
+    failure.reason = fmt::format("the lookup of {} failed: {}", address.host, failure.reason);
+    throw CannotConnect(cannot_connect_to(address), std::move(failure));
+  }
   for (SocketAddress& target : found->addresses) target.set_port(address.port);
   co_return std::move(found->addresses);
 }
@@ -92,9 +98,9 @@ std::string cannot_connect_to(const Address& address) {
   return fmt::format("cannot connect to {}", address.text);
 }
 
-Task<Connection> connect_to(Reactor& reactor, const Address& address, TimeLimit limit,
-                            ConnectOptions options) {
-  if (address.kind == Address::Kind::inherited) co_return Connection{Fd(address.number), {}};
+Task<DialedSocket> connect_to(Reactor& reactor, const Address& address, TimeLimit limit,
+                              ConnectOptions options) {
+  if (address.kind == Address::Kind::inherited) co_return DialedSocket{Fd(address.number), {}};
   if (address.kind == Address::Kind::exec) {
     co_return run_command(address, options.session);
   }
@@ -102,11 +108,12 @@ Task<Connection> connect_to(Reactor& reactor, const Address& address, TimeLimit 
   const SocketAddress first = targets.front();
   ConnectOutcome outcome;
   if (address.kind == Address::Kind::tcp) {
-    outcome = co_await race_addresses(reactor, std::move(targets), options.type, limit.when);
+    outcome = co_await race_addresses(reactor, std::move(targets), options.type, limit.when,
+                                      options.attempt_delay);
   } else {
     outcome = co_await connect_locally(reactor, first, options.type, limit.when);
   }
-  if (outcome.socket.valid()) co_return Connection{std::move(outcome.socket), {}};
+  if (outcome.socket.valid()) co_return DialedSocket{std::move(outcome.socket), {}};
   if (outcome.timed_out) {
     throw ConnectTimedOut(cannot_connect_to(address), outcome.failure.reason, limit);
   }

@@ -8,15 +8,16 @@
 #include <string>
 #include <string_view>
 
+#include "async/address_race.hpp"
 #include "async/reactor.hpp"
 #include "async/resolver.hpp"
 #include "async/task.hpp"
 #include "async/time_limit.hpp"
 #include "os/address.hpp"
+#include "os/child.hpp"
 #include "os/connect_failure.hpp"
 #include "os/error.hpp"
 #include "os/fd.hpp"
-#include "os/process.hpp"
 
 /// One attempt to connect. Attempts (async/attempts.hpp) repeats it.
 namespace handoff {
@@ -61,7 +62,7 @@ class ConnectTimedOut : public TimedOut {
 std::string cannot_connect_to(const Address& address);
 
 /// What connect_to() gives: a socket, and for exec: the process behind it.
-struct Connection {
+struct DialedSocket {
   Fd socket;
   std::optional<Child> child;
 };
@@ -76,6 +77,7 @@ struct ConnectOptions {
   int type = SOCK_STREAM;
   CommandSession session = CommandSession::ours;
   Resolver& resolver = Resolver::system();
+  Duration attempt_delay = kAttemptDelay;  ///< between the addresses of a name
 };
 
 /// Connects to `address` with a socket of this type; the reactor, the address and the resolver must
@@ -85,7 +87,7 @@ struct ConnectOptions {
 /// The limit is that of the lookup and of connecting together. While a Unix listener's backlog is
 /// full, a place in it is waited for. Throws CannotConnect (NoLocalPort if it is that),
 /// ConnectTimedOut or SystemError.
-Task<Connection> connect_to(Reactor& reactor, const Address& address, TimeLimit limit,
-                            ConnectOptions options = {});
+Task<DialedSocket> connect_to(Reactor& reactor, const Address& address, TimeLimit limit,
+                              ConnectOptions options = {});
 
 }  // namespace handoff

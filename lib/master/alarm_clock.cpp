@@ -3,6 +3,9 @@
 
 #include <utility>
 
+#include "async/event.hpp"
+#include "async/timer.hpp"
+
 namespace handoff {
 namespace {
 

@@ -14,8 +14,10 @@
 #include <utility>
 
 #include "os/version.hpp"
+#include "rpc/builtin_methods.hpp"
 #include "rpc/method_table.hpp"
 #include "rpc/session.hpp"
+#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {
@@ -223,11 +225,11 @@ Task<Result> stop(ControlOwner& owner) {
   co_return Result::success("null");
 }
 
-std::shared_ptr<const Handlers> make_handlers(ControlOwner& owner) {
-  auto handlers = std::make_shared<Handlers>();
+std::shared_ptr<const MethodTable> make_method_table(ControlOwner& owner) {
+  auto table = std::make_shared<MethodTable>();
   // What a client has started goes on without it: half of a reload would be worse than either.
-  const auto add = [&handlers](const char* name, Handler handler) {
-    handlers->add(name, std::move(handler), Supervision::handler);
+  const auto add = [&table](const char* name, Handler handler) {
+    table->add(name, std::move(handler), Supervision::handler);
   };
   add("status", [&owner](const Call&) {
     return show(owner, [](const MasterStatus& status) { return to_text(to_json(status)); });
@@ -243,8 +245,8 @@ std::shared_ptr<const Handlers> make_handlers(ControlOwner& owner) {
   add("drain", [&owner](Call call) { return drain_worker(owner, std::move(call)); });
   add("scale", [&owner](Call call) { return scale(owner, std::move(call)); });
   add("stop", [&owner](const Call&) { return stop(owner); });
-  add_built_in_methods(*handlers, 0);
-  return handlers;
+  add_built_in_methods(*table, 0);
+  return table;
 }
 
 }  // namespace
@@ -253,7 +255,7 @@ Control::Control(Reactor& reactor, Listener listener, ControlOwner& owner, Repor
                  PeerJudge judge)
     : Timer(reactor),
       report_failed_(reactor, saying(report, Severity::error)),
-      service_(reactor, make_handlers(owner), control_limits()),
+      service_(reactor, make_method_table(owner), control_limits()),
       acceptor_(reactor, std::move(listener), static_cast<AcceptorOwner&>(*this), std::move(report),
                 std::move(judge), Judged::everybody) {
   service_.on_closed = [this](std::uint64_t) { acceptor_.resume(); };
@@ -272,8 +274,8 @@ void Control::drain() {
   service_.drain(false);
 }
 
-void Control::accepted(Fd connection, const SocketAddress&) {
-  Session::open(service_, {.socket = std::move(connection)});
+void Control::accepted(Connection connection) {
+  Session::open(service_, std::move(connection));
   make_room();
 }
 

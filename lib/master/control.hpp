@@ -10,6 +10,7 @@
 
 #include "async/reactor.hpp"
 #include "async/task.hpp"
+#include "async/timer.hpp"
 #include "master/request_queue.hpp"
 #include "master/supervisor.hpp"
 #include "os/listener.hpp"
@@ -78,7 +79,7 @@ class Control final : private AcceptorOwner, private Timer {
   bool has_room() const override { return service_.open <= kMaxConnections; }
   void make_room();
   void on_timer() override { make_room(); }
-  void accepted(Fd connection, const SocketAddress& peer) override;
+  void accepted(Connection connection) override;
 
   LimitedLine report_failed_;
   Service service_;

@@ -10,6 +10,7 @@
 #include <csignal>
 #include <span>
 
+#include "async/signal_watcher.hpp"
 #include "os/error.hpp"
 #include "os/listen_on_all.hpp"
 #include "os/socket.hpp"
@@ -189,8 +190,8 @@ Master::Door::Door(Master& master, Listener listener)
       acceptor_(master.reactor_, std::move(listener), static_cast<AcceptorOwner&>(*this),
                 master.report_, master.judge_, Judged::everybody) {}
 
-void Master::Door::accepted(Fd connection, const SocketAddress&) {
-  master_.supervisor_.adopt(std::move(connection));
+void Master::Door::accepted(Connection connection) {
+  master_.supervisor_.adopt(std::move(connection.socket));
 }
 
 Task<Supervisor::CutOff> Master::run() {
@@ -238,12 +239,9 @@ Task<void> Master::wait_for_control() {
 }
 
 Task<void> Master::watch_signals() {
-  Readiness readiness(reactor_, signals_.fd());
   supervisor_.children_ended();  // those of which no signal tells any more
-  for (;;) {
-    while (const auto signal = signals_.try_receive()) handle_signal(*signal);
-    co_await readiness.readable();
-  }
+  return handoff::watch_signals(reactor_, signals_,
+                                [this](const ReceivedSignal& signal) { handle_signal(signal); });
 }
 
 Task<void> Master::feed_watchdog(Duration interval) {
@@ -321,7 +319,7 @@ void Master::handle_signal(const ReceivedSignal& signal) {
     case SIGHUP:
       if (successor_ && !handed_over_ && !stopping_) {
         reload_put_off_ = true;
-        return report_(Severity::info, "reload: put off, for an upgrade is under way");
+        return report_(Severity::info, "the reload is put off: an upgrade is under way");
       }
       return reactor_.spawn(ignore(reload()));
     case SIGUSR2:
@@ -332,12 +330,12 @@ void Master::handle_signal(const ReceivedSignal& signal) {
     case SIGTTIN:
       if (stopping_ || handed_over_) return;
       if (options_.supervisor.command.empty()) {
-        return report_(Severity::error, "TTIN: there is no command to start");
+        return report_(Severity::error, "cannot add a worker: there is no command to start");
       }
       return supervisor_.add();
     case SIGTTOU:
       if (!stopping_ && !handed_over_ && !supervisor_.retire_one()) {
-        report_(Severity::error, "TTOU: the last worker stays");
+        report_(Severity::error, "cannot remove a worker: the last one stays");
       }
       return;
     case SIGUSR1: return reactor_.spawn(tell_status());
@@ -485,7 +483,8 @@ Task<std::string> Master::reload() {
   if (stopping_ || handed_over_) co_return "stopping";
   if (successor_) co_return "an upgrade is under way";
   if (options_.supervisor.command.empty()) {
-    report_(Severity::error, "reload: there is no command to start; workers that joined stay");
+    report_(Severity::error,
+            "cannot reload: there is no command to start; workers that joined stay");
     co_return "there is no command to start";
   }
   manager_.reloading();
@@ -520,7 +519,7 @@ Task<std::string> Master::upgrade() {
     take_back_pidfile(successor_->pid());
     successor_.reset();
     lineage_->successor_failed();
-    report_(Severity::error, fmt::format("upgrade: {}{}", last_upgrade_,
+    report_(Severity::error, fmt::format("cannot upgrade: {}{}", last_upgrade_,
                                          stopping_ ? "" : "; this master serves on"));
     if (std::exchange(reload_put_off_, false)) reactor_.spawn(ignore(reload()));
     changed_.notify_all();
@@ -561,13 +560,10 @@ bool Master::has_room() const {
   return dispatcher_->can_take() && custody_->has_room() && (most == 0 || connections() < most);
 }
 
-void Master::accepted(Fd connection, const SocketAddress& peer) {
+void Master::accepted(Connection connection) {
   ++accepted_;
-  Work work;
-  work.connection = std::move(connection);
-  work.peer = peer;
-  work.hold = Custody::Hold(*custody_, work.descriptors());
-  dispatcher_->work_arrived(std::move(work));
+  Custody::Hold hold(*custody_, connection.descriptors());
+  dispatcher_->work_arrived({std::move(connection), std::move(hold)});
 }
 
 std::size_t Master::connections() const {
@@ -615,15 +611,17 @@ Task<std::string> Master::stop() {
   co_return "";
 }
 
-void Master::connection_passed(Work work) {
+void Master::connection_passed(Connection connection) {
   // Told to stop meanwhile: it is closed, as idle ones are.
   if (stopping_ && !handed_over_) return;
   const bool serves_itself = pass_queue_ != nullptr && !handed_over_;
+  Custody::Hold hold;
   if (!serves_itself) {
-    work.hold = Custody::Hold(*custody_, work.descriptors(), work.id, work.unread());
+    hold =
+        Custody::Hold(*custody_, connection.descriptors(), connection.id, connection.unread_size());
   }
   try {
-    dispatcher_->work_arrived(std::move(work));
+    dispatcher_->work_arrived({std::move(connection), std::move(hold)});
   } catch (const std::exception& error) {
     report_not_taken_(fmt::format("take a connection of the old master: {}", error.what()));
   }

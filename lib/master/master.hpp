@@ -16,6 +16,7 @@
 #include "async/reactor.hpp"
 #include "master/alarm_clock.hpp"
 #include "master/control.hpp"
+#include "master/custody.hpp"
 #include "master/lineage.hpp"
 #include "master/pass_connection.hpp"
 #include "master/pass_listener.hpp"
@@ -26,11 +27,10 @@
 #include "master/upgrade.hpp"
 #include "master/worker_spawner.hpp"
 #include "os/listener.hpp"
-#include "os/notify.hpp"
 #include "os/peer.hpp"
+#include "os/service_manager.hpp"
 #include "os/signals.hpp"
 #include "rpc/acceptor.hpp"
-#include "rpc/custody.hpp"
 #include "worker/master_channel.hpp"
 
 namespace handoff {
@@ -85,7 +85,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
 
    private:
     bool has_room() const override { return true; }
-    void accepted(Fd connection, const SocketAddress& peer) override;
+    void accepted(Connection connection) override;
 
     Master& master_;
     Acceptor acceptor_;
@@ -137,7 +137,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   void tell_manager();
 
   bool has_room() const override;
-  void accepted(Fd connection, const SocketAddress& peer) override;
+  void accepted(Connection connection) override;
   void burst_ended() override { dispatcher_->flush(); }
 
   Task<void> refresh() override { return supervisor_.refresh_requests(); }
@@ -149,7 +149,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   Task<std::string> stop() override;
 
   // What a predecessor passes.
-  void connection_passed(Work work) override;
+  void connection_passed(Connection connection) override;
   void all_passed() override { dispatcher_->flush(); }
   void listeners_passed(std::vector<Fd>) override {}
   void listeners_missed() override {}

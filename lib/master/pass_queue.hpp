@@ -16,6 +16,7 @@
 #include "master/pass_connection.hpp"
 #include "master/pass_mode.hpp"
 #include "master/request_queue.hpp"
+#include "os/descriptor_limit.hpp"
 #include "rpc/reactor_thread.hpp"
 #include "rpc/server_context.hpp"
 #include "rpc/session.hpp"
@@ -35,8 +36,8 @@ class PassQueue final : public Dispatcher {
   };
 
   /// `closed` is called when a connection has ended or goes to the successor, with the number that
-  /// its Work had; `failed` as Service::on_failed. Throws InvalidArgument when there can't be
-  /// descriptors enough.
+  /// that connection had; `failed` as Service::on_failed. Throws InvalidArgument when there can't
+  /// be descriptors enough.
   PassQueue(Reactor& reactor, const Options& options,
             const std::function<void(std::uint64_t id)>& closed,
             const std::function<void(std::string_view)>& failed);
@@ -46,7 +47,7 @@ class PassQueue final : public Dispatcher {
   void worker_gone(WorkerLink& link) override;
   void worker_has_room(WorkerLink& link) override { returned_.worker_has_room(link); }
   void successor_joined(WorkerLink& link) override;
-  void work_arrived(Work work) override;
+  void work_arrived(HeldConnection held) override;
   bool can_take() const override { return serving() < most_connections(); }
   bool has_takers() const override { return returned_.has_takers(); }
   void flush() override { returned_.flush(); }
@@ -64,10 +65,10 @@ class PassQueue final : public Dispatcher {
   Queue::Counts counts() const { return queue_.counts(); }
 
  private:
-  void serve(LiveConnection connection);
-  void returned(LiveConnection connection);
+  void serve(Connection connection);
+  void returned(Connection connection);
   Task<Result> call(Call call);
-  Task<Result> call_from(Lane& lane, Reactor& reactor, Call call);
+  Task<Result> call_from(ReactorThread& thread, Reactor& reactor, Call call);
 
   Reactor& reactor_;
   std::size_t reserved_;  ///< descriptors that are kept back from clients, but for workers
@@ -78,9 +79,9 @@ class PassQueue final : public Dispatcher {
   Service service_;
   PassConnection returned_{Balance::round_robin};  ///< connections for a successor
   bool has_successor_ = false;
-  std::size_t lost_ = 0;            ///< connections that could not be given to the successor
-  std::optional<Mailbox> mailbox_;  ///< of the lanes, if there are any
-  std::deque<Lane> lanes_;          ///< the I/O threads, when there are several
+  std::size_t lost_ = 0;               ///< connections that could not be given to the successor
+  std::optional<Mailbox> mailbox_;     ///< of the threads, if there are any
+  std::deque<ReactorThread> threads_;  ///< the I/O threads, when there are several
 };
 
 }  // namespace handoff

@@ -74,7 +74,8 @@ Task<Status> Reload::run_once() {
     switch_over();
   } else {
     discard();
-    report_(Severity::error, fmt::format("reload: {}; the old workers serve on", status.why()));
+    report_(Severity::error,
+            fmt::format("cannot reload: {}; the old workers serve on", status.why()));
   }
   co_return status;
 }

@@ -17,8 +17,8 @@
 #include "master/worker_channel.hpp"
 #include "master/worker_spawner.hpp"
 #include "master/worker_status.hpp"
+#include "os/child.hpp"
 #include "os/log.hpp"
-#include "os/process.hpp"
 #include "os/status.hpp"
 
 namespace handoff {

@@ -212,7 +212,7 @@ Task<void> Supervisor::recycle(Worker worker) {
     }
     const Status replaced = co_await replace_in(slot);
     if (replaced.is_ok()) co_return;
-    report_(Severity::error, fmt::format("worker {}: it could not be replaced: {}; trying again",
+    report_(Severity::error, fmt::format("cannot replace worker {}: {}; trying again",
                                          slot->number(), replaced.why()));
     co_await pause(clock_, reactor_, backoff.next());
   }

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "async/fd_watcher.hpp"
 #include "os/error.hpp"
 #include "os/peer.hpp"
 #include "os/socket.hpp"
@@ -107,7 +108,7 @@ Task<void> WorkerRoster::run_spawned(Worker worker) {
 }
 
 Task<void> WorkerRoster::leader_end(SupervisedWorker& worker) {
-  Readiness exited(reactor_, worker.exit_fd());
+  FdWatcher exited(reactor_, worker.exit_fd());
   while (!worker.leader_has_ended()) {
     try {
       co_await exited.readable();

@@ -13,6 +13,7 @@
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "master/alarm_clock.hpp"
+#include "master/custody.hpp"
 #include "master/pass_mode.hpp"
 #include "master/supervised_worker.hpp"
 #include "master/worker_channel.hpp"
@@ -20,7 +21,6 @@
 #include "master/worker_traffic.hpp"
 #include "os/fd.hpp"
 #include "os/log.hpp"
-#include "rpc/custody.hpp"
 
 namespace handoff {
 

@@ -6,17 +6,18 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <string>
 #include <utility>
+#include <vector>
 
+#include "os/environment.hpp"
 #include "os/error.hpp"
+#include "os/listen_fds.hpp"
 #include "os/process_tree.hpp"
+#include "os/spawn.hpp"
 
 namespace handoff {
 namespace {
-
-/// The first descriptor that a spawned worker has besides the standard ones: its channel, unless it
-/// inherits others.
-constexpr int kFirstNumber = 3;
 
 class SpawnedWorker final : public WorkerProcess {
  public:
@@ -64,19 +65,13 @@ std::unique_ptr<WorkerProcess> WorkerSpawner::spawn(int number, const Fd& channe
   options.descriptors = {{nothing.get(), STDIN_FILENO},
                          {STDOUT_FILENO, STDOUT_FILENO},
                          {STDERR_FILENO, STDERR_FILENO}};
-  int next = kFirstNumber;
-  std::string names;
-  for (const int fd : inherited) {
-    names += next == kFirstNumber ? "listener" : ":listener";
-    options.descriptors.emplace_back(fd, next++);
-  }
+  int next = kFirstListenFd;
+  for (const int fd : inherited) options.descriptors.emplace_back(fd, next++);
   options.descriptors.emplace_back(channel.get(), next);
-  options.environment.push_back(fmt::format("HANDOFF_CHANNEL_FD={}", next));
-  options.environment.push_back(fmt::format("HANDOFF_WORKER={}", number));
+  set_variable(options.environment, variable::kChannelFd, std::to_string(next));
+  set_variable(options.environment, variable::kWorkerNumber, std::to_string(number));
   if (!inherited.empty()) {
-    options.environment.push_back(fmt::format("LISTEN_FDS={}", inherited.size()));
-    options.environment.push_back("LISTEN_FDNAMES=" + names);
-    options.listen_pid = true;
+    give_listen_fds(options, std::vector<std::string>(inherited.size(), "listener"));
   }
   return std::make_unique<SpawnedWorker>(ProcessTree(handoff::spawn(options), std::move(mark)),
                                          unfinished_);

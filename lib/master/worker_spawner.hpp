@@ -11,9 +11,9 @@
 #include <string>
 #include <vector>
 
+#include "os/child.hpp"
 #include "os/fd.hpp"
 #include "os/log.hpp"
-#include "os/process.hpp"
 #include "os/process_mark.hpp"
 #include "os/tree_guard.hpp"
 

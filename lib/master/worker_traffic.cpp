@@ -59,9 +59,9 @@ void WorkerTraffic::worker_has_room(WorkerLink& link) {
   has_room_();
 }
 
-void WorkerTraffic::connection_returned(WorkerLink& link, Work work) {
+void WorkerTraffic::connection_returned(WorkerLink& link, HeldConnection held) {
   try {
-    dispatcher_.work_arrived(std::move(work));
+    dispatcher_.work_arrived(std::move(held));
   } catch (const std::exception& error) {
     lose(1, fmt::format("cannot take back a connection from {}: {}; it is closed",
                         worker_of(link).name(), error.what()));

@@ -64,7 +64,7 @@ class WorkerTraffic final : public WorkerLink::Owner {
   void worker_ready(WorkerLink& link) override { worker_of(link).ready(); }
   void worker_has_room(WorkerLink& link) override;
   void worker_would_leave(WorkerLink& link) override { worker_of(link).asks_to_leave(); }
-  void connection_returned(WorkerLink& link, Work work) override;
+  void connection_returned(WorkerLink& link, HeldConnection held) override;
   void others_shall_accept(WorkerLink& link) override { dispatcher_.others_shall_accept(link); }
   void worker_accepted(std::size_t count) override { accepted_ += count; }
   void requests_told(WorkerLink& link) override;

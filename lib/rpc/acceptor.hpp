@@ -6,6 +6,8 @@
 #include <string_view>
 #include <utility>
 
+#include "async/condition.hpp"
+#include "async/fd_watcher.hpp"
 #include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
@@ -13,6 +15,7 @@
 #include "os/log.hpp"
 #include "os/peer.hpp"
 #include "os/socket.hpp"
+#include "pass/connection.hpp"
 
 namespace handoff {
 
@@ -21,7 +24,7 @@ class AcceptorOwner {
  public:
   /// Whether one more connection may be accepted; when not, the acceptor sleeps until resume().
   virtual bool has_room() const = 0;
-  virtual void accepted(Fd connection, const SocketAddress& peer) = 0;
+  virtual void accepted(Connection connection) = 0;
   /// Nobody else is waiting now, or others shall have a turn.
   virtual void burst_ended() {}
   /// Other processes accept from the same listener, and we don't any more, for want of room or for
@@ -79,7 +82,7 @@ class Acceptor {
   /// Somebody may wait who has woken another process.
   void look();
   /// There may be room again.
-  void resume() { room_.set(); }
+  void resume() { changed_.notify_all(); }
   /// Accepts who is waiting already, room or not, without blocking.
   void accept_waiting();
   /// Accepts nothing more, and gives the address up.
@@ -100,14 +103,14 @@ class Acceptor {
 
   Reactor& reactor_;
   std::optional<Listener> listener_;
-  std::optional<Readiness> readiness_;
+  std::optional<FdWatcher> watcher_;
   AcceptorOwner& owner_;
   LimitedLine report_trouble_;
   LimitedLine report_refused_;
   PeerJudge judge_;
   bool judges_;
   Sharing sharing_;
-  Event room_;
+  Condition changed_;  ///< there is room, or it is closed
   bool running_ = false;
   bool closed_ = false;
   bool exhausted_ = false;

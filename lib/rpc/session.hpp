@@ -14,11 +14,15 @@
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
 #include "async/task.hpp"
+#include "async/timer.hpp"
+#include "rpc/client_address.hpp"
+#include "rpc/dispatch.hpp"
 #include "rpc/memory_budget.hpp"
 #include "rpc/reply_estimate.hpp"
 #include "rpc/server_context.hpp"
 #include "wire/byte_queue.hpp"
-#include "wire/codec.hpp"
+#include "wire/framing.hpp"
+#include "wire/receive_buffer.hpp"
 
 namespace handoff {
 
@@ -34,9 +38,9 @@ class Session final : private Timer {
   friend struct Service;
 
  public:
-  /// Serves the connection until either side ends it, or it is given back. Returns at once; the
-  /// service must outlive the connection.
-  static void open(Service& service, LiveConnection connection);
+  /// Serves the connection, whose unread bytes are in memory, until either side ends it, or it is
+  /// given back. Returns at once; the service must outlive the connection.
+  static void open(Service& service, Connection connection);
 
   /// Finish what was started, then close or give back, as Service::drain has it; an idle
   /// connection goes at once.
@@ -95,7 +99,7 @@ class Session final : private Timer {
     std::size_t counted = 0;  ///< bytes of the request in Calls::held
   };
   struct NextCall {
-    std::shared_ptr<const Handlers> handlers;  ///< keep `method` alive
+    std::shared_ptr<const MethodTable> table;  ///< keeps `method` alive
     const Method* method;
     Call call;
     ReplyPlace place;
@@ -114,8 +118,9 @@ class Session final : private Timer {
 
   struct Opening {
     Service& service;
-    LiveConnection connection;
+    Connection connection;
     std::unique_ptr<ReceiveBuffer> partial;
+    ClientAddress client;
   };
   explicit Session(Opening opening) noexcept;
   ~Session();
@@ -133,6 +138,7 @@ class Session final : private Timer {
   Next wait_for_calls();
   Next wait_for_memory();
   void keep_rest(ReceiveBuffer& input);
+  ClientAddress& client();
 
   void judge(ReceiveBuffer& input, std::string& out, bool complete);
   bool goes_on(std::span<const char> line_part, const ReceiveBuffer& input) const;
@@ -148,9 +154,11 @@ class Session final : private Timer {
   void call_waits_no_more();
   bool client_has_left() const;
   Calls& calls();
-  bool must_wait(const Method& method) const;
+  Instant instant() const;
+  void append_answer(const Request& request, const Dispatched& answer, std::string& out) const;
   void collect(Batch& batch, std::string_view reply) const;
-  void complete(const ReplyPlace& place, std::string_view name, std::string_view id, Result result);
+  void complete(const ReplyPlace& place, std::string_view name, std::string_view id,
+                const Result& result);
   void finish_batch(Batch& batch, std::string& out);
   std::string& place_for_reply(bool ordered, std::string& out);
   bool has_calls() const { return calls_ && (calls_->running > 0 || !calls_->next.empty()); }
@@ -174,8 +182,8 @@ class Session final : private Timer {
   void send_unsent();
   void set_broken();
   void fail(std::string_view why);
-  void encode(const ReplyPlace& place, std::string_view name, std::string_view id, Result result,
-              std::string& out);
+  void encode(const ReplyPlace& place, std::string_view name, std::string_view id,
+              const Result& result, std::string& out);
   void time_out();
   void on_timer() override;
 
@@ -187,7 +195,7 @@ class Session final : private Timer {
   Stream stream_;
   std::unique_ptr<ReceiveBuffer> partial_;  ///< bytes that are not yet used, if any
   std::unique_ptr<Calls> calls_;
-  std::unique_ptr<std::string> peer_;  ///< its address as text, once a method asked
+  ClientAddress client_;
   std::unique_ptr<ByteQueue> unsent_;  ///< bytes that the client does not take, if any
   TimePoint due_ = kNever;  ///< when a partial frame must be whole, or a lingering client gone
   Framing framing_;         ///< unknown until the start of the connection was judged

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "async/connect.hpp"
+#include "async/event.hpp"
 #include "async/limited_line.hpp"
 #include "async/mailbox.hpp"
 #include "async/race.hpp"
@@ -72,12 +73,13 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
 
  private:
   Task<void> watch_signals();
+  void handle_signal(const ReceivedSignal& signal);
   void reload();
-  void start_lanes(const MakeMethods& make_methods);
-  void serve(LiveConnection connection);
+  void start_threads(const MakeMethods& make_methods);
+  void serve(Connection connection);
   bool run_elsewhere(Call& call, const std::function<void(Result)>& done);
   std::size_t held() const;
-  void give_back(LiveConnection connection);
+  void give_back(Connection connection);
   void ended(std::uint64_t id);
   bool limits_requests() const { return options_.max_requests != WorkerOptions().max_requests; }
   void drain_services(bool give_back);
@@ -100,7 +102,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   static Task<void> copy(std::shared_ptr<Relay> relay, Stream& from, Stream& to);
   Task<void> relay_output(std::shared_ptr<Relay> relay);
 
-  void connection_passed(Work work) override;
+  void connection_passed(Connection connection) override;
   void listeners_passed(std::vector<Fd> listeners) override;
   void listeners_missed() override;
   void accept_asked() override;
@@ -116,13 +118,13 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   std::uint64_t requests() const override;
   void when_threads_answer(const std::function<void()>& then) override;
   bool has_room() const override { return held() < options_.credits; }
-  void accepted(Fd connection, const SocketAddress&) override;
+  void accepted(Connection connection) override;
   void leaves_to_others() override;
 
   Reactor& reactor_;
   const SignalMask& signals_;
-  std::optional<Mailbox> mailbox_;  ///< of the lanes, if there are any
-  MakeHandlers make_handlers_;
+  std::optional<Mailbox> mailbox_;  ///< of the threads, if there are any
+  MakeMethodTable make_method_table_;
   WorkerOptions options_;
   Report report_;
   PeerJudge judge_;
@@ -136,7 +138,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   std::shared_ptr<QueueEnd> queue_;
   Event changed_;  ///< a connection has ended, or the drain has begun or is over
   TimePoint drained_by_ = kNever;
-  std::optional<Alarm> drain_alarm_;
+  std::optional<EventTimeout> drain_alarm_;
   Cancellation waiting_for_master_;  ///< ended by a signal
   std::string join_name_;  ///< the socket of the master that it joins, as the user wrote it
   bool joined_ = false;
@@ -146,8 +148,8 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   std::size_t cut_off_ = 0;
   bool leaving_ = false;    ///< because of a signal
   bool cut_short_ = false;  ///< because of a second one
-  std::size_t next_lane_ = 0;
-  std::deque<Lane> lanes_;  ///< the reactors besides our own; the first to be destroyed
+  std::size_t next_thread_ = 0;
+  std::deque<ReactorThread> threads_;  ///< the reactors besides our own; the first to be destroyed
 };
 
 }  // namespace handoff

@@ -13,10 +13,10 @@
 #include <vector>
 
 #include "async/reactor.hpp"
+#include "master/custody.hpp"
 #include "master/supervised_worker.hpp"
 #include "master/worker_traffic.hpp"
 #include "os/socket.hpp"
-#include "rpc/custody.hpp"
 #include "worker_fakes.hpp"
 
 namespace handoff::test {

@@ -134,7 +134,8 @@ TEST_CASE("a reload fails when one of the successors ends, and the old workers s
   REQUIRE(bench.outcomes.size() == 1);
   CHECK(bench.outcomes[0] == "worker 2, pid 1003: exit status 3, before it was ready");
   CHECK(bench.crew.lines.back() ==
-        "reload: worker 2, pid 1003: exit status 3, before it was ready; the old workers serve on");
+        "cannot reload: worker 2, pid 1003: exit status 3, before it was ready; the old workers "
+        "serve on");
 }
 
 TEST_CASE("a reload fails when one of the successors can't be executed") {

@@ -12,10 +12,10 @@
 #include <utility>
 #include <vector>
 
+#include "master/custody.hpp"
 #include "master/supervised_worker.hpp"
 #include "master/worker_traffic.hpp"
 #include "os/socket.hpp"
-#include "rpc/custody.hpp"
 #include "worker_fakes.hpp"
 
 namespace handoff::test {

@@ -15,11 +15,11 @@
 
 #include "async/reactor.hpp"
 #include "async/task.hpp"
+#include "master/custody.hpp"
 #include "master/supervisor.hpp"
 #include "os/fd.hpp"
 #include "os/socket.hpp"
 #include "os/status.hpp"
-#include "rpc/custody.hpp"
 #include "worker_fakes.hpp"
 
 namespace handoff::test {

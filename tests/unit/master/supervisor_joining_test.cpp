@@ -81,9 +81,9 @@ TEST_CASE("a worker that has joined and is let go loses none of what it has retu
     WorkerLink& link = *on.dispatcher.serving.front();
     std::vector<std::uint64_t> ids;
     for (std::size_t i = 1; i <= kMany; ++i) {
-      Work work;
-      work.connection = std::move(make_socket_pair(SOCK_STREAM).first);
-      link.pass(std::move(work));
+      HeldConnection held;
+      held.connection.socket = std::move(make_socket_pair(SOCK_STREAM).first);
+      link.pass(std::move(held));
       ids.push_back(i);
     }
     link.flush();
@@ -91,11 +91,12 @@ TEST_CASE("a worker that has joined and is let go loses none of what it has retu
     while (on.supervisor.status().front().passed < kMany) co_await on.reactor.yield();
     on.ask(on.supervisor.replace(1));
     co_await on.settle();
-    const Fd connection = std::move(make_socket_pair(SOCK_STREAM).first);
-    const std::string returned =
-        channel::encode_entries(channel::Type::returned, std::vector<channel::Entry>(1));
+    Connection connection;
+    connection.socket = std::move(make_socket_pair(SOCK_STREAM).first);
+    channel::PackedConnections returned(channel::Type::returned);
+    returned.add(connection);
     for (std::size_t i = 0; i < kMany; ++i) {
-      CHECK(send_fds(joined->channel.get(), returned, std::vector{connection.get()}).outcome ==
+      CHECK(send_fds(joined->channel.get(), returned.bytes(), returned.descriptors()).outcome ==
             SendOutcome::sent);
     }
     on.clock.advance(seconds(30));  // before anything was received

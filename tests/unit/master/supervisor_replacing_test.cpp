@@ -219,7 +219,7 @@ TEST_CASE("a worker that asks to leave and whose successors fail is replaced by 
     co_await on.settle();
     co_await on.end(1, {1, 0});
     CHECK(on.lines.back() ==
-          "worker 1: it could not be replaced: worker 1, pid 1001: exit status 1, before it was "
+          "cannot replace worker 1: worker 1, pid 1001: exit status 1, before it was "
           "ready; trying again");
     CHECK(on.started() == 2);
     on.clock.advance(milliseconds(100));

@@ -177,7 +177,7 @@ class RecordingDispatcher final : public Dispatcher {
   }
   void worker_has_room(WorkerLink&) override {}
   void successor_joined(WorkerLink&) override {}
-  void work_arrived(Work) override {
+  void work_arrived(HeldConnection) override {
     if (refuses_work) throw std::runtime_error("no room");
     ++arrived;
   }

@@ -22,9 +22,9 @@ using test::play;
 
 /// Passes a connection to the worker with this number, which starts it.
 void pass_and_start(Bench& on, std::uint64_t id) {
-  Work work;
-  work.connection = std::move(make_socket_pair(SOCK_STREAM).first);
-  on.dispatcher.serving.front()->pass(std::move(work));
+  HeldConnection held;
+  held.connection.socket = std::move(make_socket_pair(SOCK_STREAM).first);
+  on.dispatcher.serving.front()->pass(std::move(held));
   on.dispatcher.serving.front()->flush();
   on.process(0).say(channel::encode_ids(channel::Type::started, std::array{id}));
 }
@@ -55,11 +55,12 @@ TEST_CASE("a returned connection that can't be passed on is lost, and counted in
       pass_and_start(on, stopping ? 2 : 1);
       co_await on.settle();
       if (stopping) on.supervisor.retire_all({});
-      const Fd connection = std::move(make_socket_pair(SOCK_STREAM).first);
-      const std::string returned =
-          channel::encode_entries(channel::Type::returned, std::vector<channel::Entry>(1));
+      Connection connection;
+      connection.socket = std::move(make_socket_pair(SOCK_STREAM).first);
+      channel::PackedConnections returned(channel::Type::returned);
+      returned.add(connection);
       CHECK(
-          send_fds(on.process(0).channel.get(), returned, std::vector{connection.get()}).outcome ==
+          send_fds(on.process(0).channel.get(), returned.bytes(), returned.descriptors()).outcome ==
           SendOutcome::sent);
       co_await on.settle();
       CHECK(on.supervisor.held() == 0);

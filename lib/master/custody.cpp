@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+#include "master/custody.hpp"
+
+#include <chrono>
+
+#include "os/descriptor_limit.hpp"
+#include "os/fd.hpp"
+#include "pass/channel.hpp"
+
+namespace handoff {
+namespace {
+
+/// Descriptors that connections don't get: those of the master itself, of what it starts, and of
+/// those who control it.
+constexpr std::size_t kReserved = 64;
+constexpr std::size_t kReservedPerWorker = 2;
+
+constexpr auto kPause = std::chrono::milliseconds(100);
+
+}  // namespace
+
+void Custody::set_workers(std::size_t count) {
+  reserved_ = kReserved + kReservedPerWorker * count;
+}
+
+std::size_t Custody::capacity() const {
+  const std::size_t limit = descriptor_limit();
+  return limit > reserved_ ? limit - reserved_ : 0;
+}
+
+/// So few are let in under any limit, or nothing would ever move; this also spares the system call
+/// when the master has little to do.
+bool Custody::has_room() const {
+  if (unread_ >= kMaxUnread) return false;
+  return descriptors_ < channel::kMaxDescriptors ||
+         descriptors_ + channel::kMaxDescriptors < capacity();
+}
+
+Task<void> Custody::wait() {
+  struct Waiting {
+    std::deque<Event*>& all;
+    Event event;
+    ~Waiting() { std::erase(all, &event); }
+  };
+  Waiting waiting{waiting_, Event(reactor_)};
+  waiting_.push_back(&waiting.event);
+  const EventTimeout alarm(reactor_, waiting.event, reactor_.now() + kPause);
+  co_await waiting.event;
+}
+
+void Custody::release(std::size_t descriptors, std::size_t unread, std::uint64_t passed_id) {
+  descriptors_ -= descriptors;
+  unread_ -= unread;
+  if (passed_id != 0 && on_passed_on) on_passed_on(passed_id);
+  if (waiting_.empty() || !has_room()) return;
+  waiting_.front()->set();
+  waiting_.pop_front();
+}
+
+}  // namespace handoff
