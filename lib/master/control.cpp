@@ -260,27 +260,31 @@ Control::Control(Reactor& reactor, Listener listener, ControlOwner& owner, Repor
                  PeerJudge judge)
     : Timer(reactor),
       report_failed_(reactor, saying(report, Severity::error)),
-      service_(reactor, make_method_table(owner), control_limits()),
+      context_(reactor, make_method_table(owner), control_limits(), served()),
       acceptor_(reactor, std::move(listener), static_cast<AcceptorOwner&>(*this), std::move(report),
-                std::move(judge), Judged::everybody) {
-  service_.on_closed = [this](std::uint64_t) { acceptor_.resume(); };
-  service_.on_failed = [this](std::string_view line) {
+                std::move(judge), Judged::everybody) {}
+
+ServerContext::Owner Control::served() {
+  ServerContext::Owner owner;
+  owner.closed = [this](std::uint64_t, CloseReason) { acceptor_.resume(); };
+  owner.failed = [this](std::string_view line) {
     report_failed_(fmt::format("control: {}", line));
   };
+  return owner;
 }
 
 void Control::make_room() {
-  if (service_.open <= kMaxConnections || service_.close_idlest()) return;
-  set(service_.reactor.now() + kRoomPause);
+  if (context_.open_connections() <= kMaxConnections || context_.close_idlest()) return;
+  set(context_.reactor().now() + kRoomPause);
 }
 
 void Control::drain() {
   acceptor_.close();
-  service_.drain(false);
+  context_.drain(WhenDrained::close);
 }
 
 void Control::accepted(Fd connection, const SocketAddress&) {
-  Session::open(service_, {.socket = std::move(connection)});
+  Session::open(context_, {.socket = std::move(connection)});
   make_room();
 }
 

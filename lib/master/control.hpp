@@ -70,18 +70,19 @@ class Control final : private AcceptorOwner, private Timer {
   Acceptor& acceptor() { return acceptor_; }
   /// Ends the connections once their calls are answered.
   void drain();
-  bool is_draining() const { return service_.draining(); }
-  bool is_idle() const { return service_.open == 0; }
+  bool is_draining() const { return context_.draining(); }
+  bool is_idle() const { return context_.open_connections() == 0; }
 
  private:
   /// One more than there may be: it takes the place of another.
-  bool has_room() const override { return service_.open <= kMaxConnections; }
+  bool has_room() const override { return context_.open_connections() <= kMaxConnections; }
   void make_room();
+  ServerContext::Owner served();
   void on_timer() override { make_room(); }
   void accepted(Fd connection, const SocketAddress& peer) override;
 
   LimitedLine report_failed_;
-  Service service_;
+  ServerContext context_;
   Acceptor acceptor_;
 };
 

@@ -38,76 +38,31 @@ std::size_t size_of(const Call& call) {
 
 }  // namespace
 
-Service::Service(Reactor& loop, std::shared_ptr<const MethodTable> methods,
-                 const SessionLimits& bounds)
-    : reactor(loop),
-      table(std::move(methods)),
-      limits(bounds),
-      running(loop, bounds.concurrency, bounds.max_waiting) {
-  reactor.add(*this);
-}
-
-Service::~Service() {
-  reactor.remove(*this);
-}
-
-void Service::drain(bool give_back) {
-  draining_ = true;
-  gives_back_ = give_back;
-  for (Session* session : sessions) session->drain();
-}
-
-void Service::abandon() {
-  gives_back_ = false;
-  for (Session* session : sessions) session->abandon();
-}
-
-bool Service::close_idlest() {
-  const auto idlest =
-      std::min_element(sessions.begin(), sessions.end(),
-                       [](auto* one, auto* other) { return one->ends_at() < other->ends_at(); });
-  if (idlest == sessions.end() || (*idlest)->ends_at() == kNever) return false;
-  (*idlest)->make_way();
-  return true;
-}
-
-/// There may be no memory for the line either.
-void Service::tell_failed(std::string_view what) const {
-  try {
-    if (on_failed) on_failed(fmt::format("a connection is closed: {}", what));
-  } catch (const std::exception&) {
-    return;
-  }
-}
-
 Session::Session(Opening opening) noexcept
-    : Timer(opening.service.reactor),
-      index_(static_cast<std::uint32_t>(opening.service.sessions.size())),
-      estimate_(opening.service.limits.connection_memory(), opening.service.limits.max_frame),
-      service_(opening.service),
-      share_(*service_.limits.memory),
+    : Timer(opening.context.reactor()),
+      index_(opening.context.add(*this)),
+      estimate_(opening.context.limits().connection_memory(), opening.context.limits().max_frame),
+      context_(opening.context),
+      share_(*context_.limits().memory),
       id_(opening.connection.id),
-      stream_(service_.reactor, std::move(opening.connection.socket), Stream::Kind::socket),
+      stream_(context_.reactor(), std::move(opening.connection.socket), Stream::Kind::socket),
       partial_(std::move(opening.partial)),
       framing_(opening.connection.framing),
       dialect_(opening.connection.dialect),
       unprocessed_(partial_ != nullptr) {
-  service_.sessions.push_back(this);
   keep_urgent_data(stream_.fd());
-  if (service_.draining_) state_ = State::draining;
+  if (context_.draining()) state_ = State::draining;
 }
 
 Session::~Session() {
-  if (deferred_) std::erase(service_.deferring, this);
-  if (paused_) --service_.paused;
-  service_.sessions[index_] = service_.sessions.back();
-  service_.sessions[index_]->index_ = index_;
-  service_.sessions.pop_back();
-  --service_.open;
-  if (!returned_ && service_.on_closed) service_.on_closed(id_);
+  if (deferred_) context_.forget_deferred(*this);
+  if (paused_) context_.memory_wait_ends();
+  context_.remove(index_);
+  if (returned_) return;
+  context_.closed(id_, abandoned_ ? CloseReason::abandoned : CloseReason::client);
 }
 
-void Session::open(Service& service, LiveConnection connection) {
+void Session::open(ServerContext& context, LiveConnection connection) {
   const std::uint64_t id = connection.id;
   try {
     std::unique_ptr<ReceiveBuffer> partial;
@@ -115,16 +70,14 @@ void Session::open(Service& service, LiveConnection connection) {
       partial = std::make_unique<ReceiveBuffer>(connection.read.size());
       partial->append(connection.read);
     }
-    // So that there is a place for each that was opened.
-    if (service.sessions.capacity() <= service.open) service.sessions.reserve(2 * service.open + 1);
-    service.reactor.spawn(serve(
-        std::unique_ptr<Opening>(new Opening{service, std::move(connection), std::move(partial)})));
+    context.prepare_to_open();
+    context.reactor().spawn(serve(
+        std::unique_ptr<Opening>(new Opening{context, std::move(connection), std::move(partial)})));
   } catch (const std::exception& error) {
-    service.tell_failed(error.what());
-    if (service.on_closed) service.on_closed(id);
-    return;
+    context.tell_failed(error.what());
+    return context.closed(id, CloseReason::failed);
   }
-  ++service.open;
+  context.opened();
 }
 
 /// What stands in its frame is what an idle connection costs: hence the pointer, one wait for
@@ -153,7 +106,7 @@ Task<void> Session::serve(std::unique_ptr<Opening> opening) {
 }
 
 Task<void> Session::pause(Session& session) {
-  co_await session.service_.reactor.yield();
+  co_await session.context_.reactor().yield();
 }
 
 void Session::drain() {
@@ -170,7 +123,7 @@ void Session::make_way() {
 
 Session::Next Session::step() {
   limit_ = Limit::none;
-  if (std::exchange(paused_, false)) --service_.paused;
+  if (std::exchange(paused_, false)) context_.memory_wait_ends();
   if (!has_calls()) calls_.reset();
   if (unsent_) send_unsent();
   if (calls_) start_next_calls();
@@ -179,10 +132,10 @@ Session::Next Session::step() {
   if (unsent_) {
     due_ = kNever;  // a frame that we do not read is not late
     share_.wait_for_client();
-    arm_for(Limit::write, service_.limits.write_timeout);
+    arm_for(Limit::write, context_.limits().write_timeout);
     return Next::writable;
   }
-  if (state_ == State::draining && service_.gives_back_) {
+  if (state_ == State::draining && context_.gives_back()) {
     return has_calls() ? wait_for_calls() : give_back();
   }
   if (state_ == State::open || state_ == State::draining) {
@@ -196,7 +149,7 @@ Session::Next Session::step() {
 }
 
 Session::Next Session::read_more() {
-  ReceiveBuffer& input = partial_ ? *partial_ : service_.input;
+  ReceiveBuffer& input = partial_ ? *partial_ : context_.input();
   if (!partial_) input.clear();
   // What was left when the last turn ended comes first.
   if (unprocessed_) return process(input, false);
@@ -222,7 +175,7 @@ Session::Next Session::read_more() {
 
 /// Nothing of what a stranger sends is parsed, neither now nor later.
 void Session::judge(ReceiveBuffer& input, std::string& out, bool complete) {
-  const JudgedStart judged = judge_start(input.bytes(), service_.limits.framing, complete);
+  const JudgedStart judged = judge_start(input.bytes(), context_.limits().framing, complete);
   switch (judged.start) {
     case Start::undecided: break;
     case Start::lines: framing_ = Framing::lines; break;
@@ -238,12 +191,12 @@ void Session::judge(ReceiveBuffer& input, std::string& out, bool complete) {
 /// Whether a line that was partial still is, so that its start need not be searched again.
 bool Session::goes_on(std::span<const char> line_part, const ReceiveBuffer& input) const {
   return framing_ == Framing::lines && partial_ && !unprocessed_ &&
-         input.bytes().size() <= service_.limits.max_frame &&
+         input.bytes().size() <= context_.limits().max_frame &&
          std::find(line_part.begin(), line_part.end(), '\n') == line_part.end();
 }
 
 Session::Next Session::process(ReceiveBuffer& input, bool drained_socket) {
-  std::string& out = service_.output;
+  std::string& out = context_.output();
   out.clear();
   const bool complete = state_ == State::ended;
   if (framing_ == Framing::unknown) judge(input, out, complete);
@@ -251,10 +204,10 @@ Session::Next Session::process(ReceiveBuffer& input, bool drained_socket) {
   if (complete && framing_ == Framing::lines) input.append(std::string_view("\n"));
   int frames = 0;
   bool partial = framing_ == Framing::unknown;
-  while (!partial && frames < kFramesPerTurn && out.size() < service_.limits.max_unsent) {
+  while (!partial && frames < kFramesPerTurn && out.size() < context_.limits().max_unsent) {
     const Room room = room_for_call();
     if (room != Room::enough && room != Room::none) break;
-    const std::uint32_t limit = service_.limits.max_frame;
+    const std::uint32_t limit = context_.limits().max_frame;
     const DecodedFrame frame = framing_ == Framing::lines ? decode_line(input.bytes(), limit)
                                                           : decode_frame(input.bytes(), limit);
     if (frame.outcome == DecodedFrame::Outcome::complete) {
@@ -279,7 +232,7 @@ Session::Next Session::process(ReceiveBuffer& input, bool drained_socket) {
   unprocessed_ = !partial && !input.empty();
   keep_rest(input);
   if (partial_ && begins_frame) {
-    due_ = deadline_after(service_.reactor.now(), service_.limits.frame_timeout);
+    due_ = deadline_after(context_.reactor().now(), context_.limits().frame_timeout);
   }
   send(out);
   const bool reads_on = state_ == State::open || state_ == State::draining;
@@ -299,14 +252,14 @@ void Session::keep_rest(ReceiveBuffer& input) {
 Session::Next Session::wait_for_input() {
   if (partial_) {
     if (due_ == kNever)
-      due_ = deadline_after(service_.reactor.now(), service_.limits.frame_timeout);
-    const TimePoint look = holds_back_calls() ? service_.reactor.now() + kLongCall : kNever;
+      due_ = deadline_after(context_.reactor().now(), context_.limits().frame_timeout);
+    const TimePoint look = holds_back_calls() ? context_.reactor().now() + kLongCall : kNever;
     arm(Limit::frame, std::min(due_, look));
   } else if (holds_back_calls()) {
     arm_for(Limit::calls, kLongCall);
   } else if (!has_calls()) {
     if (state_ == State::draining) return finish();
-    arm_for(Limit::idle, service_.limits.idle_timeout);
+    arm_for(Limit::idle, context_.limits().idle_timeout);
   }
   return Next::readable;
 }
@@ -319,13 +272,13 @@ Session::Next Session::wait_for_calls() {
 /// The rest of a frame is still awaited: its start is a part of what the process holds.
 Session::Next Session::wait_for_memory() {
   paused_ = true;
-  ++service_.paused;
+  context_.memory_wait_begins();
   if (!partial_ || unprocessed_) {
     due_ = kNever;
   } else if (due_ == kNever) {
-    due_ = deadline_after(service_.reactor.now(), service_.limits.frame_timeout);
+    due_ = deadline_after(context_.reactor().now(), context_.limits().frame_timeout);
   }
-  arm(Limit::memory, std::min(due_, service_.reactor.now() + Duration(kMemoryPause)));
+  arm(Limit::memory, std::min(due_, context_.reactor().now() + Duration(kMemoryPause)));
   return Next::call_finished;
 }
 
@@ -334,7 +287,7 @@ Session::Next Session::finish() {
     // Closing with unread input would turn what we wrote into a reset: let the client read first.
     stream_.end_writing();
     state_ = State::lingering;
-    due_ = deadline_after(service_.reactor.now(), service_.limits.linger_timeout);
+    due_ = deadline_after(context_.reactor().now(), context_.limits().linger_timeout);
     return linger();
   }
   // No copy of the descriptor in another process can hide this from the client.
@@ -351,14 +304,14 @@ Session::Next Session::give_back() {
   if (partial_) connection.read.assign(partial_->bytes().begin(), partial_->bytes().end());
   connection.socket = stream_.release();
   returned_ = true;
-  service_.on_returned(std::move(connection));
+  context_.returned(std::move(connection));
   return Next::end;
 }
 
 Session::Next Session::linger() {
-  if (service_.reactor.now() >= due_) return Next::end;
-  service_.input.clear();
-  const IoResult result = stream_.try_read(service_.input.room());
+  if (context_.reactor().now() >= due_) return Next::end;
+  context_.input().clear();
+  const IoResult result = stream_.try_read(context_.input().room());
   if (result.done()) return Next::turn;
   if (result.outcome != IoResult::Outcome::would_block) return Next::end;
   arm(Limit::linger, due_);
@@ -366,8 +319,8 @@ Session::Next Session::linger() {
 }
 
 void Session::answer(std::string_view body, std::string& out) {
-  const ParsedBody parsed = service_.parser.parse_body(body, dialect_);
-  service_.count_requests(parsed.requests.size());
+  const ParsedBody parsed = context_.parser().parse_body(body, dialect_);
+  context_.count_requests(parsed.requests.size());
   if (parsed.is_batch) return answer_batch(parsed.requests, out);
   answer_request(parsed.requests.front(), out);
   if (calls_ && !calls_->in_order.empty()) count_reply(calls_->in_order.back());
@@ -376,8 +329,8 @@ void Session::answer(std::string_view body, std::string& out) {
 /// A batch gets one answer, as it does when its replies are too long.
 void Session::answer_busy(std::string_view body, std::string& out) {
   constexpr std::string_view kBusy = "busy: the server holds as much as it may (--max-memory)";
-  const ParsedBody parsed = service_.parser.parse_body(body, dialect_);
-  service_.count_requests(parsed.requests.size());
+  const ParsedBody parsed = context_.parser().parse_body(body, dialect_);
+  context_.count_requests(parsed.requests.size());
   if (parsed.is_batch) return refuse({ErrorCode::busy, kBusy, {}, Dialect::json_rpc}, out);
   const ParsedRequest& first = parsed.requests.front();
   if (const auto* bad = std::get_if<BadRequest>(&first)) return refuse(*bad, out);
@@ -388,7 +341,7 @@ void Session::answer_busy(std::string_view body, std::string& out) {
 }
 
 Instant Session::instant() const {
-  const bool in_line = service_.limits.synchronous && !service_.running.available();
+  const bool in_line = context_.limits().synchronous && !context_.places().available();
   return in_line ? Instant::waits_in_line : Instant::answers_now;
 }
 
@@ -397,7 +350,7 @@ void Session::answer_request(const ParsedRequest& parsed, std::string& out) {
   const auto& request = std::get<Request>(parsed);
   dialect_ = request.dialect;
   const bool ordered = request.dialect == Dialect::article && request.id.empty();
-  const Dispatched answer = dispatch(*service_.table, request, instant());
+  const Dispatched answer = dispatch(*context_.methods(), request, instant());
   if (const auto* start = std::get_if<StartCall>(&answer)) {
     PendingCall* place = ordered ? &calls().in_order.emplace_back() : nullptr;
     return start_call(*start->method, request,
@@ -413,7 +366,7 @@ void Session::answer_request(const ParsedRequest& parsed, std::string& out) {
 /// An instant answer, or an error.
 void Session::append_answer(const Request& request, const Dispatched& answer,
                             std::string& out) const {
-  const std::size_t limit = service_.limits.max_frame;
+  const std::size_t limit = context_.limits().max_frame;
   if (const auto* reply = std::get_if<InstantReply>(&answer)) {
     append_result(out, {request.dialect, reply->quoted_name, request.id}, reply->json, limit);
   } else {
@@ -433,7 +386,7 @@ void Session::answer_batch(std::span<const ParsedRequest> requests, std::string&
     }
     const auto& request = std::get<Request>(parsed);
     dialect_ = request.dialect;
-    const Dispatched answer = dispatch(*service_.table, request, instant());
+    const Dispatched answer = dispatch(*context_.methods(), request, instant());
     if (const auto* start = std::get_if<StartCall>(&answer)) {
       ++batch->left;
       start_call(*start->method, request,
@@ -453,8 +406,8 @@ void Session::finish_batch(Batch& batch, std::string& out) {
   if (batch.replies.empty() && !batch.too_long) return;
   FrameWriter writer(out, framing_);
   if (batch.too_long) {
-    append_result(out, {.dialect = Dialect::json_rpc}, reply_too_long(service_.limits.max_frame),
-                  service_.limits.max_frame);
+    append_result(out, {.dialect = Dialect::json_rpc}, reply_too_long(context_.limits().max_frame),
+                  context_.limits().max_frame);
   } else {
     batch.replies.back() = ']';
     out.append("[").append(batch.replies);
@@ -466,7 +419,7 @@ void Session::finish_batch(Batch& batch, std::string& out) {
 void Session::collect(Batch& batch, std::string_view reply) const {
   if (batch.too_long) return;
   batch.replies.append(reply).push_back(',');
-  batch.too_long = batch.replies.size() + 1 > service_.limits.max_frame;
+  batch.too_long = batch.replies.size() + 1 > context_.limits().max_frame;
   if (batch.too_long) std::string().swap(batch.replies);
 }
 
@@ -492,27 +445,27 @@ void Session::start_call(const Method& method, const Request& request, ReplyPlac
   call.id = request.id;
   if (!peer_) peer_ = std::make_unique<std::string>(peer_address(stream_.fd()).text());
   call.peer = *peer_;
-  call.deadline = deadline_after(service_.reactor.now(), service_.limits.call_timeout);
+  call.deadline = deadline_after(context_.reactor().now(), context_.limits().call_timeout);
   calls().held += place.counted = size_of(call);
-  if (service_.limits.begins_elsewhere) {
+  if (context_.limits().begins_elsewhere) {
     if (!calls_->gate) calls_->gate = std::make_shared<CallGate>();
     call.gate = calls_->gate;
   }
-  NextCall next{service_.table, &method, std::move(call), std::move(place)};
+  NextCall next{context_.methods(), &method, std::move(call), std::move(place)};
   if (client_has_left()) calls().client_left.cancel();
   if (calls_->next.empty() && may_run_another()) {
     run(std::move(next));
   } else {
     calls_->next.push_back(std::move(next));
   }
-  service_.call_begins();
+  context_.call_begins();
 }
 
 /// That it has to wait is known at once: whether to read on depends on it.
 void Session::run(NextCall next) {
-  const bool waits = !service_.running.try_acquire();
-  if (!waits) next.turn = SemaphorePlace(service_.running);
-  service_.reactor.spawn(run_call(*this, std::move(next)));
+  const bool waits = !context_.places().try_acquire();
+  if (!waits) next.turn = SemaphorePlace(context_.places());
+  context_.reactor().spawn(run_call(*this, std::move(next)));
   ++calls_->running;
   if (waits) ++calls_->waiting;
 }
@@ -520,7 +473,7 @@ void Session::run(NextCall next) {
 /// A batch may have more calls than a connection may have running, and long replies may hold up the
 /// calls after them.
 void Session::start_next_calls() {
-  while (!calls_->next.empty() && calls_->running < service_.limits.max_calls &&
+  while (!calls_->next.empty() && calls_->running < context_.limits().max_calls &&
          may_begin(executing())) {
     run(std::move(calls_->next.front()));
     calls_->next.pop_front();
@@ -544,7 +497,7 @@ Task<void> Session::run_call(Session& session, NextCall next) {
   Result result;
   bool waits = !next.turn;
   try {
-    Service& service = session.service_;
+    ServerContext& context = session.context_;
     id = next.call.id;
     name = next.method->quoted_name;
     if (name.empty()) name = quoted_reply_name(next.call.method);
@@ -554,9 +507,9 @@ Task<void> Session::run_call(Session& session, NextCall next) {
     std::optional<Semaphore::Outcome> outcome = Semaphore::Outcome::acquired;
     if (waits) {
       const auto waited = co_await race(
-          service.reactor, service.running.acquire(next.call.deadline), kNever, client_left);
+          context.reactor(), context.places().acquire(next.call.deadline), kNever, client_left);
       outcome = waited.value;
-      if (outcome == Semaphore::Outcome::acquired) next.turn = SemaphorePlace(service.running);
+      if (outcome == Semaphore::Outcome::acquired) next.turn = SemaphorePlace(context.places());
       session.call_waits_no_more();
       waits = false;
       if (next.turn && !session.may_begin(session.executing() - 1)) {
@@ -568,7 +521,7 @@ Task<void> Session::run_call(Session& session, NextCall next) {
     } else if (*outcome == Semaphore::Outcome::acquired) {
       const SemaphorePlace turn = std::move(next.turn);
       result =
-          co_await run_method(service.reactor, *next.method, std::move(next.call), client_left);
+          co_await run_method(context.reactor(), *next.method, std::move(next.call), client_left);
     } else if (*outcome == Semaphore::Outcome::full) {
       result = Result::error(ErrorCode::busy, "busy: too many calls wait already");
     } else {
@@ -583,15 +536,15 @@ Task<void> Session::run_call(Session& session, NextCall next) {
 
 void Session::call_waits_no_more() {
   --calls_->waiting;
-  if (waits_for_call_ && !service_.limits.reads_on_when_full) stream_.interrupt();
+  if (waits_for_call_ && !context_.limits().reads_on_when_full) stream_.interrupt();
 }
 
 /// Puts what can be sent now into `out`.
 void Session::encode(const ReplyPlace& place, std::string_view name, std::string_view id,
                      const Result& result, std::string& out) {
-  std::string& body = service_.body;
+  std::string& body = context_.body();
   body.clear();
-  append_result(body, {place.dialect, name, id}, result, service_.limits.max_frame);
+  append_result(body, {place.dialect, name, id}, result, context_.limits().max_frame);
   estimate_.reply_came(body.size());
   if (place.batch) {
     Batch& batch = *place.batch;
@@ -622,11 +575,11 @@ void Session::encode(const ReplyPlace& place, std::string_view name, std::string
 
 void Session::complete(const ReplyPlace& place, std::string_view name, std::string_view id,
                        const Result& result) {
-  std::string& out = service_.output;
+  std::string& out = context_.output();
   out.clear();
   const bool was_blocked = unsent_ && !deferred_;
   --calls_->running;
-  service_.call_ends();
+  context_.call_ends();
   calls_->held -= place.counted;
   try {
     if (state_ != State::broken) encode(place, name, id, result, out);
@@ -646,7 +599,7 @@ void Session::complete(const ReplyPlace& place, std::string_view name, std::stri
   const bool last = !has_calls();
   if (last) calls_.reset();
   if (newly_blocked || (last && state_ != State::open)) return stream_.interrupt();
-  if (last && limit_ == Limit::none) arm_for(Limit::idle, service_.limits.idle_timeout);
+  if (last && limit_ == Limit::none) arm_for(Limit::idle, context_.limits().idle_timeout);
 }
 
 void Session::defer(std::string_view bytes) {
@@ -654,7 +607,7 @@ void Session::defer(std::string_view bytes) {
   if (!unsent_) {
     unsent_ = std::make_unique<ByteQueue>();
     deferred_ = true;
-    service_.deferring.push_back(this);
+    context_.defer(*this);
   }
   unsent_->append(bytes);
 }
@@ -673,15 +626,9 @@ void Session::send_deferred() {
   if (unsent_ || state_ == State::broken) stream_.interrupt();
 }
 
-bool Service::poll() {
-  for (std::size_t i = 0; i < deferring.size(); ++i) deferring[i]->send_deferred();
-  deferring.clear();
-  return false;
-}
-
 /// Replies that wait for an earlier one count like calls.
 Session::Room Session::room_for_call() {
-  const SessionLimits& limits = service_.limits;
+  const SessionLimits& limits = context_.limits();
   if (calls_) {
     if (calls_->waiting > 0 && !limits.reads_on_when_full) return Room::calls;
     if (calls_->running + calls_->next.size() >= limits.max_calls) return Room::calls;
@@ -690,18 +637,19 @@ Session::Room Session::room_for_call() {
   }
   if (share_.may_start_call()) return Room::enough;
   const bool holds_nothing = !calls_ && !partial_;
-  return holds_nothing && service_.paused >= limits.max_waiting ? Room::none : Room::memory;
+  return holds_nothing && context_.waiting_for_memory() >= limits.max_waiting ? Room::none
+                                                                              : Room::memory;
 }
 
 /// One that has to wait for a place among all that run is asked again when it has got one.
 bool Session::may_run_another() {
-  if (calls_->running >= service_.limits.max_calls) return false;
-  return !service_.running.available() || may_begin(executing());
+  if (calls_->running >= context_.limits().max_calls) return false;
+  return !context_.places().available() || may_begin(executing());
 }
 
 /// Beside so many others of the connection.
 bool Session::may_begin(std::size_t others) {
-  if (service_.limits.begins_elsewhere || state_ == State::draining) return true;
+  if (context_.limits().begins_elsewhere || state_ == State::draining) return true;
   return others < most_executing() && (others == 0 || share_.may_start_call());
 }
 
@@ -709,8 +657,8 @@ bool Session::may_begin(std::size_t others) {
 /// expected. A connection that holds too much gets on with one, unless it is the client who has to
 /// get on. One that drains has no time to wait for its client: what was read of it is executed.
 std::size_t Session::most_executing() const {
-  if (state_ == State::draining) return service_.limits.max_calls;
-  const std::size_t budget = service_.limits.connection_memory();
+  if (state_ == State::draining) return context_.limits().max_calls;
+  const std::size_t budget = context_.limits().connection_memory();
   const std::size_t used = held();
   if (used >= budget) return unsent_ ? 0 : 1;
   return std::max<std::size_t>((budget - used) / estimate_.bytes(), 1);
@@ -719,7 +667,8 @@ std::size_t Session::most_executing() const {
 /// Whether calls wait because those that are executed may bring long replies.
 bool Session::holds_back_calls() const {
   if (!calls_ || executing() < most_executing()) return false;
-  return service_.limits.begins_elsewhere ? executing() > most_executing() : !calls_->next.empty();
+  return context_.limits().begins_elsewhere ? executing() > most_executing()
+                                            : !calls_->next.empty();
 }
 
 /// The call has a place to run, which it gives to the next: its connection holds too much.
@@ -735,7 +684,7 @@ void Session::count_held() {
   const std::size_t most = most_executing();
   const std::size_t before = calls_->gate->allow(most);
   const bool held_up = before < most && before < calls_->running;
-  if (held_up && service_.on_calls_allowed) service_.on_calls_allowed();
+  if (held_up) context_.calls_allowed();
 }
 
 /// Bytes that the connection makes us hold.
@@ -764,7 +713,7 @@ void Session::send(std::string_view bytes) {
 }
 
 void Session::send_unsent() {
-  if (std::exchange(deferred_, false)) std::erase(service_.deferring, this);
+  if (std::exchange(deferred_, false)) context_.forget_deferred(*this);
   const IoResult result = stream_.try_write(unsent_->bytes());
   if (result.outcome == IoResult::Outcome::broken) return set_broken();
   unsent_->consume(result.size);
@@ -773,7 +722,7 @@ void Session::send_unsent() {
 
 void Session::set_broken() {
   state_ = State::broken;
-  if (std::exchange(deferred_, false)) std::erase(service_.deferring, this);
+  if (std::exchange(deferred_, false)) context_.forget_deferred(*this);
   unsent_.reset();
 }
 
@@ -781,9 +730,9 @@ void Session::set_broken() {
 void Session::fail(std::string_view why) {
   if (state_ == State::broken) return;
   set_broken();
-  service_.tell_failed(why);
+  context_.tell_failed(why);
   if (!calls_) return;
-  for (std::size_t i = calls_->next.size(); i > 0; --i) service_.call_ends();
+  for (std::size_t i = calls_->next.size(); i > 0; --i) context_.call_ends();
   calls_->next.clear();
 }
 
@@ -793,7 +742,7 @@ void Session::arm(Limit limit, TimePoint when) {
 }
 
 void Session::arm_for(Limit limit, Duration duration) {
-  arm(limit, deadline_after(service_.reactor.now(), duration));
+  arm(limit, deadline_after(context_.reactor().now(), duration));
 }
 
 void Session::on_timer() {
@@ -815,7 +764,7 @@ void Session::time_out() {
     case Limit::frame:
     case Limit::memory:
     case Limit::calls:
-      if (service_.reactor.now() >= due_) {
+      if (context_.reactor().now() >= due_) {
         frame_is_late();
       } else if (limit_ != Limit::memory && holds_back_calls()) {
         calls_take_long();
@@ -825,21 +774,21 @@ void Session::time_out() {
 }
 
 void Session::frame_is_late() {
-  service_.output.clear();
-  if (framing_ == Framing::unknown) judge(*partial_, service_.output, true);
+  context_.output().clear();
+  if (framing_ == Framing::unknown) judge(*partial_, context_.output(), true);
   if (state_ != State::refused) {
     refuse({ErrorCode::timed_out, "the rest of the frame did not arrive in time", {}, dialect_},
-           service_.output);
+           context_.output());
     state_ = State::refused;
   }
   partial_.reset();
-  send(service_.output);
+  send(context_.output());
 }
 
 /// Unless it is what the connection holds already that leaves no room.
 void Session::calls_take_long() {
   const std::size_t least = held() + (executing() + 1) * ReplyEstimate::kLeast;
-  if (least <= service_.limits.connection_memory()) estimate_.calls_take_long();
+  if (least <= context_.limits().connection_memory()) estimate_.calls_take_long();
   start_next_calls();
 }
 

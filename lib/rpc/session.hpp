@@ -32,22 +32,24 @@ namespace handoff {
 ///   makes the server hold as much as it may, or all connections do together.
 /// - An idle connection holds no buffer.
 class Session final : private Timer {
-  friend struct Service;
-
  public:
   /// Serves the connection until either side ends it, or it is given back. Returns at once; the
-  /// service must outlive the connection.
-  static void open(Service& service, LiveConnection connection);
+  /// context must outlive the connection.
+  static void open(ServerContext& context, LiveConnection connection);
 
-  /// Finish what was started, then close or give back, as Service::drain has it; an idle
+  /// Finish what was started, then close or give back, as ServerContext::drain has it; an idle
   /// connection goes at once.
   void drain();
   /// When it ends if nothing happens; kNever while it has calls.
   TimePoint ends_at() const { return limit_ == Limit::none || has_calls() ? kNever : due(); }
   /// For another connection: it ends at once, but for what can still be read from it.
   void make_way();
-  /// Nobody is told of its end.
-  void abandon() { id_ = 0; }
+  /// It goes on, but its end is reported as CloseReason::abandoned.
+  void abandon() { abandoned_ = true; }
+  /// Writes the replies of the turn that is over; see ServerContext::defer.
+  void send_deferred();
+  /// Its number among the sessions of the context is another one.
+  void renumber(std::uint32_t index) { index_ = index; }
 
  private:
   /// What the coroutine waits for before the next step.
@@ -114,7 +116,7 @@ class Session final : private Timer {
   };
 
   struct Opening {
-    Service& service;
+    ServerContext& context;
     LiveConnection connection;
     std::unique_ptr<ReceiveBuffer> partial;
   };
@@ -173,7 +175,6 @@ class Session final : private Timer {
   void arm_for(Limit limit, Duration duration);
   void send(std::string_view bytes);
   void defer(std::string_view bytes);
-  void send_deferred();
   void send_unsent();
   void set_broken();
   void fail(std::string_view why);
@@ -182,9 +183,9 @@ class Session final : private Timer {
   void time_out();
   void on_timer() override;
 
-  std::uint32_t index_;  ///< our place in service_.sessions
+  std::uint32_t index_;  ///< among the sessions of the context
   ReplyEstimate estimate_;
-  Service& service_;
+  ServerContext& context_;
   MemoryBudget::Share share_;
   std::uint64_t id_;
   Stream stream_;
@@ -199,8 +200,9 @@ class Session final : private Timer {
   Limit limit_ = Limit::none;
   bool unprocessed_ = false;  ///< partial_ may hold whole frames, left when a turn ended
   bool returned_ = false;
+  bool abandoned_ = false;
   bool waits_for_call_ = false;  ///< until one has finished, or the client has left
-  bool paused_ = false;          ///< it is counted in service_.paused
+  bool paused_ = false;          ///< it is counted in the context
   bool deferred_ = false;        ///< unsent_ waits for no more than the end of the turn
 };
 

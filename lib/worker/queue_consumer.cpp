@@ -30,16 +30,16 @@ std::size_t size_of(const Result& result) {
 
 }  // namespace
 
-QueueEnd::QueueEnd(Service& service, Fd masters, Fd ours, Owner owner)
-    : service_(service),
+QueueEnd::QueueEnd(ServerContext& context, Fd masters, Fd ours, Owner owner)
+    : context_(context),
       owner_(std::move(owner)),
       rings_(Mapping(ours.get(), true), Mapping(masters.get(), false)),
-      share_(*service.limits.memory) {
-  service_.reactor.add(*this);
+      share_(*context.limits().memory) {
+  context_.reactor().add(*this);
 }
 
 QueueEnd::~QueueEnd() {
-  service_.reactor.remove(*this);
+  context_.reactor().remove(*this);
 }
 
 bool QueueEnd::poll() {
@@ -58,7 +58,7 @@ bool QueueEnd::poll() {
   if (rings_.broken()) throw ProtocolError("queue: the master broke its memory");
   if (unpublished_) publish();
   share_.set(held_);
-  if (service_.draining() && idle()) owner_.became_idle();
+  if (context_.draining() && idle()) owner_.became_idle();
   return any;
 }
 
@@ -72,13 +72,13 @@ void QueueEnd::set_waiting(bool waiting) {
 
 /// What this process holds grows no more once it is too much; the end of what runs makes room.
 bool QueueEnd::may_take() const {
-  return service_.limits.memory->has_room() || (running_ == 0 && unsent_.empty());
+  return context_.limits().memory->has_room() || (running_ == 0 && unsent_.empty());
 }
 
 void QueueEnd::take(const QueueRequest& request) {
-  service_.count_requests(1);
-  const bool in_line = service_.limits.synchronous && running_ > 0;
-  Dispatched answer = dispatch(*service_.table, {request.method, request.params, request.id},
+  context_.count_requests(1);
+  const bool in_line = context_.limits().synchronous && running_ > 0;
+  Dispatched answer = dispatch(*context_.methods(), {request.method, request.params, request.id},
                                in_line ? Instant::waits_in_line : Instant::answers_now);
   if (auto* error = std::get_if<Result>(&answer)) return reply(request.ticket, std::move(*error));
   if (const auto* now = std::get_if<InstantReply>(&answer)) {
@@ -89,8 +89,8 @@ void QueueEnd::take(const QueueRequest& request) {
   call.params = request.params;
   call.id = request.id;
   call.peer = request.peer;
-  call.deadline = std::min(deadline_of(request),
-                           deadline_after(service_.reactor.now(), service_.limits.call_timeout));
+  call.deadline = std::min(deadline_of(request), deadline_after(context_.reactor().now(),
+                                                                context_.limits().call_timeout));
   const std::size_t size = size_of(request);
   ++running_;
   held_ += size;
@@ -98,8 +98,8 @@ void QueueEnd::take(const QueueRequest& request) {
     self->ended(ticket, size, std::move(result));
   };
   if (owner_.run_elsewhere(call, done)) return;
-  service_.reactor.spawn(
-      run(shared_from_this(), service_.table, std::move(call), request.ticket, size));
+  context_.reactor().spawn(
+      run(shared_from_this(), context_.methods(), std::move(call), request.ticket, size));
 }
 
 /// Writes what is valid only now, if there is room.
@@ -112,7 +112,7 @@ void QueueEnd::reply_now(std::uint64_t ticket, std::string_view json) {
 /// A reload does not end the methods of a call that runs.
 Task<void> QueueEnd::run(std::shared_ptr<QueueEnd> self, std::shared_ptr<const MethodTable> table,
                          Call call, std::uint64_t ticket, std::size_t size) {
-  Result result = co_await run_call(self->service_.reactor, *table, std::move(call));
+  Result result = co_await run_call(self->context_.reactor(), *table, std::move(call));
   self->ended(ticket, size, std::move(result));
 }
 

@@ -88,16 +88,22 @@ Worker::Worker(Reactor& reactor, const SignalMask& signals, const MakeMethods& m
       judge_(options.allowed_uids),
       report_joined_(reactor, saying(report_, Severity::info), kJoinedBurst),
       report_lost_(reactor, saying(report_, Severity::error)),
-      service_(reactor, make_method_table_(), share_of(options)),
-      requests_left_(static_cast<std::int64_t>(options.max_requests)),
+      quota_(static_cast<std::int64_t>(options.max_requests)),
+      context_(reactor, make_method_table_(), share_of(options), served(),
+               {.quota = limits_requests() ? &quota_ : nullptr}),
       changed_(reactor) {
   if (options_.credits == 0) options_.credits = default_credits(options_.limits.concurrency);
-  service_.requests_left = limits_requests() ? &requests_left_ : nullptr;
-  service_.on_most_requests = [this] { ask_to_leave(); };
-  service_.on_returned = [this](LiveConnection connection) { give_back(std::move(connection)); };
-  service_.on_closed = [this](std::uint64_t id) { ended(id); };
-  service_.on_failed = [this](std::string_view line) { report_lost_(line); };
   start_threads(make_methods);
+}
+
+/// What our own reactor's connections tell us.
+ServerContext::Owner Worker::served() {
+  ServerContext::Owner owner;
+  owner.quota_used_up = [this] { ask_to_leave(); };
+  owner.returned = [this](LiveConnection connection) { give_back(std::move(connection)); };
+  owner.closed = [this](std::uint64_t id, CloseReason why) { ended(id, why); };
+  owner.failed = [this](std::string_view line) { report_lost_(line); };
+  return owner;
 }
 
 void Worker::return_failed(int error) {
@@ -113,13 +119,13 @@ void Worker::start_threads(const MakeMethods& make_methods) {
   if (options_.threads > 1) mailbox_.emplace(reactor_);
   for (std::size_t i = 1; i < options_.threads; ++i) {
     ReactorThread::Owner owner;
-    owner.closed = [this](std::uint64_t id) { ended(id); };
+    owner.closed = [this](std::uint64_t id, CloseReason why) { ended(id, why); };
     owner.returned = [this](LiveConnection connection) { give_back(std::move(connection)); };
-    owner.had_most_requests = [this] { ask_to_leave(); };
+    owner.quota_used_up = [this] { ask_to_leave(); };
     owner.failed = [this](const std::string& line) { report_lost_(line); };
     owner.reload_failed = [this](const std::string& problem) { report_(Severity::error, problem); };
-    threads_.emplace_back(*mailbox_, share_of(options_), make_methods, service_.requests_left,
-                          std::move(owner));
+    threads_.emplace_back(*mailbox_, share_of(options_), make_methods,
+                          limits_requests() ? &quota_ : nullptr, std::move(owner));
   }
 }
 
@@ -127,10 +133,11 @@ void Worker::start_threads(const MakeMethods& make_methods) {
 void Worker::serve(LiveConnection connection) {
   ReactorThread* best = nullptr;
   for (ReactorThread& thread : threads_) {
-    if (thread.held() < (best == nullptr ? service_.open : best->held())) best = &thread;
+    if (thread.held() < (best == nullptr ? context_.open_connections() : best->held()))
+      best = &thread;
   }
   if (best != nullptr) return best->open(std::move(connection));
-  Session::open(service_, std::move(connection));
+  Session::open(context_, std::move(connection));
 }
 
 /// On one thread after the other; false for our own.
@@ -143,13 +150,13 @@ bool Worker::run_elsewhere(Call& call, const std::function<void(Result)>& done) 
 
 std::size_t Worker::held() const {
   return std::accumulate(
-      threads_.begin(), threads_.end(), service_.open,
+      threads_.begin(), threads_.end(), context_.open_connections(),
       [](std::size_t sum, const ReactorThread& thread) { return sum + thread.held(); });
 }
 
 std::uint64_t Worker::requests() const {
   return std::accumulate(
-      threads_.begin(), threads_.end(), service_.requests,
+      threads_.begin(), threads_.end(), context_.requests(),
       [](std::uint64_t sum, const ReactorThread& thread) { return sum + thread.requests(); });
 }
 
@@ -174,15 +181,16 @@ void Worker::connection_not_returned(std::size_t unread, int error) {
                            error == EFBIG ? "raise `ulimit -f`" : "memfd_create is refused"));
 }
 
-void Worker::ended(std::uint64_t id) {
-  if (link_ && id != 0) link_->finished(id);
+/// The master does not ask for connections of a channel that has ended.
+void Worker::ended(std::uint64_t id, CloseReason why) {
+  if (link_ && why != CloseReason::abandoned) link_->finished(id);
   changed_.set();
   for (Acceptor& acceptor : acceptors_) acceptor.resume();
 }
 
-void Worker::drain_services(bool give_back) {
-  service_.drain(give_back);
-  for (ReactorThread& thread : threads_) thread.drain(give_back);
+void Worker::drain_connections(WhenDrained what) {
+  context_.drain(what);
+  for (ReactorThread& thread : threads_) thread.drain(what);
 }
 
 Task<void> Worker::run_on_channel(Fd channel, std::vector<Fd> listeners) {
@@ -220,8 +228,9 @@ Task<void> Worker::run_joined(Address address, Duration wait) {
     }
     channel = co_await join_again(address, wait, is_full);
     if (leaving_ || !channel.valid()) co_return;
-    service_.resume();
-    for (ReactorThread& thread : threads_) thread.post([](Service& service) { service.resume(); });
+    context_.resume();
+    for (ReactorThread& thread : threads_)
+      thread.post([](ServerContext& context) { context.resume(); });
     drain_alarm_.reset();
     drained_by_ = kNever;
   }
@@ -300,11 +309,11 @@ Task<void> Worker::serve_channel(Fd channel, std::vector<Fd> listeners) {
                                        std::move(channel), joined_);
   require_full_channel();
   link_->start(options_.credits, options_.limits.concurrency);
-  if (limits_requests() && requests_left_ <= 0) ask_to_leave();
+  if (limits_requests() && quota_.is_used_up()) ask_to_leave();
   if (!link_->is_full() && !listeners.empty()) listeners_passed(std::move(listeners));
   listeners.clear();
   co_await wait_until_drained();
-  service_.abandon();
+  context_.abandon();
   for (ReactorThread& thread : threads_) thread.abandon();
   queue_.reset();
   link_->close();
@@ -325,13 +334,13 @@ void Worker::connection_passed(Work work) {
     connection = work.to_connection(options_.limits.max_unused());
   } catch (const std::exception& error) {
     report_lost_(error.what());
-    return ended(work.id);
+    return ended(work.id, CloseReason::failed);
   }
   serve(std::move(connection));
 }
 
 void Worker::listeners_passed(std::vector<Fd> listeners) {
-  if (service_.draining()) return;
+  if (context_.draining()) return;
   acceptors_.remove_if([](const Acceptor& acceptor) { return !acceptor.is_running(); });
   for (Acceptor& old : acceptors_) old.close();
   AcceptorOwner& owner = *this;
@@ -358,7 +367,7 @@ void Worker::queue_passed(Fd masters, Fd ours) {
   if (queue_) throw ProtocolError("channel: the master sent a second queue");
   const std::shared_ptr<MasterLink> link = link_;
   queue_ = std::make_shared<QueueEnd>(
-      service_, std::move(masters), std::move(ours),
+      context_, std::move(masters), std::move(ours),
       QueueEnd::Owner{[link] { link->wake_master(channel::Type::queue); },
                       [this] { changed_.set(); },
                       [this](Call& call, const std::function<void(Result)>& done) {
@@ -387,7 +396,7 @@ void Worker::connections_missed(std::size_t count) {
 
 /// A master is asked; without one there is nobody who would take over.
 void Worker::ask_to_leave() {
-  if (service_.draining()) return;
+  if (context_.draining()) return;
   if (link_) return link_->leave();
   drain({});
 }
@@ -412,11 +421,11 @@ Task<void> Worker::run_alone(const std::vector<Address>& addresses) {
 Task<void> Worker::run_on_stdio() {
   reactor_.spawn(watch_signals());
   if (socket_type(STDIN_FILENO)) {
-    Session::open(service_, {.socket = Fd(STDIN_FILENO)});
+    Session::open(context_, {.socket = Fd(STDIN_FILENO)});
     co_return co_await wait_until_idle();
   }
   auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
-  Session::open(service_, {.socket = std::move(theirs)});
+  Session::open(context_, {.socket = std::move(theirs)});
   const auto relay = std::make_shared<Relay>(reactor_, std::move(ours));
   reactor_.spawn(copy(relay, relay->input, relay->session));
   reactor_.spawn(relay_output(relay));
@@ -461,10 +470,10 @@ Task<void> Worker::watch_signals() {
 /// When that is impossible, what there was goes on.
 void Worker::reload() {
   try {
-    service_.table = make_method_table_();
+    context_.replace_methods(make_method_table_());
     for (ReactorThread& thread : threads_) thread.reload();
     report_(Severity::info,
-            fmt::format("reloaded, {}", counted(service_.table->names().size(), "method")));
+            fmt::format("reloaded, {}", counted(context_.methods()->names().size(), "method")));
   } catch (const std::exception& error) {
     report_(Severity::error, fmt::format("{}; the methods stay as they were", error.what()));
   }
@@ -472,15 +481,15 @@ void Worker::reload() {
 
 /// A signal has ended us: the master takes the connections back, unless it does not answer.
 void Worker::leave() {
-  if (service_.draining()) return;
+  if (context_.draining()) return;
   link_->leave();
   set_drain_limit();
 }
 
 void Worker::drain(channel::Drain how) {
-  if (service_.draining()) {
+  if (context_.draining()) {
     // Nobody takes them any more.
-    if (!how.give_back) drain_services(false);
+    if (!how.give_back) drain_connections(WhenDrained::close);
     return;
   }
   for (Acceptor& acceptor : acceptors_) {
@@ -489,7 +498,7 @@ void Worker::drain(channel::Drain how) {
   }
   join_again_ = how.join_again;
   if (link_) link_->hurry();
-  drain_services(how.give_back);
+  drain_connections(how.give_back ? WhenDrained::give_back : WhenDrained::close);
   set_drain_limit();
   changed_.set();
 }
@@ -504,7 +513,7 @@ Task<void> Worker::wait_until_drained() {
   std::optional<Alarm> lifetime;
   const TimePoint old = deadline_after(reactor_.now(), options_.max_lifetime);
   lifetime.emplace(reactor_, changed_, old);
-  while (!service_.draining() && !is_overdue()) {
+  while (!context_.draining() && !is_overdue()) {
     changed_.clear();
     co_await changed_;
     if (lifetime && reactor_.now() >= old) {

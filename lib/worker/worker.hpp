@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -73,14 +72,15 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
  private:
   Task<void> watch_signals();
   void reload();
+  ServerContext::Owner served();
   void start_threads(const MakeMethods& make_methods);
   void serve(LiveConnection connection);
   bool run_elsewhere(Call& call, const std::function<void(Result)>& done);
   std::size_t held() const;
   void give_back(LiveConnection connection);
-  void ended(std::uint64_t id);
+  void ended(std::uint64_t id, CloseReason why);
   bool limits_requests() const { return options_.max_requests != WorkerOptions().max_requests; }
-  void drain_services(bool give_back);
+  void drain_connections(WhenDrained what);
   Task<void> serve_channel(Fd channel, std::vector<Fd> listeners = {});
   Task<Fd> connect_to_master(const Address& address, TimeLimit limit);
   Task<Fd> join_again(const Address& address, Duration wait, bool is_full);
@@ -128,8 +128,8 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   PeerJudge judge_;
   LimitedLine report_joined_;
   LimitedLine report_lost_;  ///< of connections that could not be taken or given back
-  Service service_;
-  std::atomic<std::int64_t> requests_left_;
+  RequestQuota quota_;
+  ServerContext context_;
   std::list<Acceptor> acceptors_;
   std::uint64_t last_own_id_ = 0;  ///< of the connections that we accept beside a master
   std::shared_ptr<MasterLink> link_;
