@@ -20,7 +20,7 @@ namespace {
 /// The pause between two looks for a place in a full backlog, which no event announces.
 constexpr auto kBacklogPause = std::chrono::milliseconds(10);
 
-Connection run_command(const Address& address, CommandSession session) {
+DialedSocket run_command(const Address& address, CommandSession session) {
   auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
   SpawnOptions options;
   options.argv = {"sh", "-c", address.name};
@@ -92,9 +92,9 @@ std::string cannot_connect_to(const Address& address) {
   return fmt::format("cannot connect to {}", address.text);
 }
 
-Task<Connection> connect_to(Reactor& reactor, const Address& address, TimeLimit limit,
-                            ConnectOptions options) {
-  if (address.kind == Address::Kind::inherited) co_return Connection{Fd(address.number), {}};
+Task<DialedSocket> connect_to(Reactor& reactor, const Address& address, TimeLimit limit,
+                              ConnectOptions options) {
+  if (address.kind == Address::Kind::inherited) co_return DialedSocket{Fd(address.number), {}};
   if (address.kind == Address::Kind::exec) {
     co_return run_command(address, options.session);
   }
@@ -106,7 +106,7 @@ Task<Connection> connect_to(Reactor& reactor, const Address& address, TimeLimit 
   } else {
     outcome = co_await connect_locally(reactor, first, options.type, limit.when);
   }
-  if (outcome.socket.valid()) co_return Connection{std::move(outcome.socket), {}};
+  if (outcome.socket.valid()) co_return DialedSocket{std::move(outcome.socket), {}};
   if (outcome.timed_out) {
     throw ConnectTimedOut(cannot_connect_to(address), outcome.failure.reason, limit);
   }

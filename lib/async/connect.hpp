@@ -61,7 +61,7 @@ class ConnectTimedOut : public TimedOut {
 std::string cannot_connect_to(const Address& address);
 
 /// What connect_to() gives: a socket, and for exec: the process behind it.
-struct Connection {
+struct DialedSocket {
   Fd socket;
   std::optional<Child> child;
 };
@@ -85,7 +85,7 @@ struct ConnectOptions {
 /// The limit is that of the lookup and of connecting together. While a Unix listener's backlog is
 /// full, a place in it is waited for. Throws CannotConnect (NoLocalPort if it is that),
 /// ConnectTimedOut or SystemError.
-Task<Connection> connect_to(Reactor& reactor, const Address& address, TimeLimit limit,
-                            ConnectOptions options = {});
+Task<DialedSocket> connect_to(Reactor& reactor, const Address& address, TimeLimit limit,
+                              ConnectOptions options = {});
 
 }  // namespace handoff

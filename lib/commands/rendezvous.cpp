@@ -151,7 +151,7 @@ Task<Fd> Exchange::connect() {
   attempt.on_new_reason = [this](const std::string& text) { log_.detail(text + " (waiting)"); };
   Attempts attempts(reactor_, std::move(attempt));
   try {
-    Connection connection = co_await attempts.run<Connection>(
+    DialedSocket connection = co_await attempts.run<DialedSocket>(
         [this](TimeLimit limit) { return connect_to(reactor_, options_.socket, limit); });
     co_return std::move(connection.socket);
   } catch (const Unreachable& error) {

@@ -127,7 +127,7 @@ Task<Fd> SendCommand::open(const Source& source) {
     case Source::Kind::tcp_connect: {
       const Address address = parse_for("--tcp-connect", source.word, parse_tcp);
       const TimeLimit limit{deadline_, options_.exchange.timeout};
-      Connection connection = co_await connect_to(reactor_, address, limit);
+      DialedSocket connection = co_await connect_to(reactor_, address, limit);
       set_nonblocking(connection.socket.get(), false);
       co_return std::move(connection.socket);
     }

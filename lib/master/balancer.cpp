@@ -61,10 +61,10 @@ void Balancer::room_changed(Recipient& recipient) {
   give_waiting();
 }
 
-void Balancer::pass(Work work) {
-  Candidate* candidate = waiting_.empty() ? choose(work) : nullptr;
-  if (candidate == nullptr) return waiting_.push_back(std::move(work));
-  give(*candidate, std::move(work));
+void Balancer::pass(HeldConnection held) {
+  Candidate* candidate = waiting_.empty() ? choose(held) : nullptr;
+  if (candidate == nullptr) return waiting_.push_back(std::move(held));
+  give(*candidate, std::move(held));
 }
 
 /// All that wait are alike in this: when one of them finds no room, none does.
@@ -93,9 +93,9 @@ void Balancer::flush() {
 }
 
 /// One that has lost its room by itself is met here, and left out until it says that it has some.
-Balancer::Candidate* Balancer::choose(const Work& work) {
+Balancer::Candidate* Balancer::choose(const HeldConnection& held) {
   while (!ready_.empty()) {
-    Candidate* candidate = how_ == Balance::hash ? by_hash(work) : *ready_.begin();
+    Candidate* candidate = how_ == Balance::hash ? by_hash(held) : *ready_.begin();
     if (candidate->recipient->has_room()) return candidate;
     put_in_order(*candidate, candidate->turn);
   }
@@ -104,8 +104,8 @@ Balancer::Candidate* Balancer::choose(const Work& work) {
 
 /// Rendezvous hashing: when a worker goes, only its own clients move. One that takes another's
 /// place has its number, and so its clients.
-Balancer::Candidate* Balancer::by_hash(const Work& work) {
-  const std::string_view host = host_of(work.peer);
+Balancer::Candidate* Balancer::by_hash(const HeldConnection& held) {
+  const std::string_view host = host_of(held.connection.peer);
   if (host.empty()) return *ready_.begin();
   Candidate* best = nullptr;
   std::uint64_t best_hash = 0;
@@ -119,8 +119,8 @@ Balancer::Candidate* Balancer::by_hash(const Work& work) {
   return best;
 }
 
-void Balancer::give(Candidate& candidate, Work&& work) {
-  candidate.recipient->pass(std::move(work));
+void Balancer::give(Candidate& candidate, HeldConnection&& held) {
+  candidate.recipient->pass(std::move(held));
   if (!std::exchange(candidate.unsent, true)) unsent_.push_back(&candidate);
   put_in_order(candidate, ++last_turn_);
 }
@@ -144,8 +144,9 @@ void Balancer::put_in_order(Candidate& candidate, std::uint64_t turn) {
 }
 
 std::size_t Balancer::waiting_to_be_served() const {
-  const auto count = std::count_if(waiting_.begin(), waiting_.end(),
-                                   [](const Work& work) { return !work.is_idle(); });
+  const auto count =
+      std::count_if(waiting_.begin(), waiting_.end(),
+                    [](const HeldConnection& held) { return !held.connection.is_idle(); });
   return static_cast<std::size_t>(count);
 }
 

@@ -8,7 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "rpc/work.hpp"
+#include "master/held_connection.hpp"
 
 namespace handoff {
 
@@ -29,7 +29,7 @@ class Recipient {
   /// By which hashing knows it.
   virtual int number() const = 0;
   /// Queues a connection for it.
-  virtual void pass(Work work) = 0;
+  virtual void pass(HeldConnection held) = 0;
   /// Sends what was queued.
   virtual void flush() = 0;
 
@@ -58,7 +58,7 @@ class Balancer {
   void room_changed(Recipient& recipient);
 
   /// Gives the connection to a recipient, or keeps it until one has room. flush() sends it.
-  void pass(Work work);
+  void pass(HeldConnection held);
   /// Gives all that wait to the recipients in turn, room or not.
   void pass_all();
   /// Sends what was given.
@@ -87,9 +87,9 @@ class Balancer {
     }
   };
 
-  Candidate* choose(const Work& work);
-  Candidate* by_hash(const Work& work);
-  void give(Candidate& candidate, Work&& work);
+  Candidate* choose(const HeldConnection& held);
+  Candidate* by_hash(const HeldConnection& held);
+  void give(Candidate& candidate, HeldConnection&& held);
   void put_in_order(Candidate& candidate, std::uint64_t turn);
   void give_waiting();
 
@@ -98,7 +98,7 @@ class Balancer {
   std::vector<Candidate*> recipients_;   ///< all of them, as they came
   std::set<Candidate*, InOrder> ready_;  ///< those that have room
   std::vector<Candidate*> unsent_;       ///< those that have something to send
-  std::deque<Work> waiting_;
+  std::deque<HeldConnection> waiting_;
   std::uint64_t last_turn_ = 0;
   std::size_t next_ = 0;  ///< of recipients_, for pass_all()
 };

@@ -283,8 +283,8 @@ void Control::drain() {
   context_.drain(WhenDrained::close);
 }
 
-void Control::accepted(Fd connection, const SocketAddress&) {
-  Session::open(context_, {.socket = std::move(connection)});
+void Control::accepted(Connection connection) {
+  Session::open(context_, std::move(connection));
   make_room();
 }
 

@@ -79,7 +79,7 @@ class Control final : private AcceptorOwner, private Timer {
   void make_room();
   ServerContext::Owner served();
   void on_timer() override { make_room(); }
-  void accepted(Fd connection, const SocketAddress& peer) override;
+  void accepted(Connection connection) override;
 
   LimitedLine report_failed_;
   ServerContext context_;

@@ -173,8 +173,8 @@ Master::Door::Door(Master& master, Listener listener)
       acceptor_(master.reactor_, std::move(listener), static_cast<AcceptorOwner&>(*this),
                 master.report_, master.judge_, Judged::everybody) {}
 
-void Master::Door::accepted(Fd connection, const SocketAddress&) {
-  master_.supervisor_.adopt(std::move(connection));
+void Master::Door::accepted(Connection connection) {
+  master_.supervisor_.adopt(std::move(connection.socket));
 }
 
 Task<Supervisor::CutOff> Master::run() {
@@ -537,13 +537,10 @@ bool Master::has_room() const {
   return dispatcher_->can_take() && custody_->has_room() && (most == 0 || connections() < most);
 }
 
-void Master::accepted(Fd connection, const SocketAddress& peer) {
+void Master::accepted(Connection connection) {
   ++accepted_;
-  Work work;
-  work.connection = std::move(connection);
-  work.peer = peer;
-  work.hold = Custody::Hold(*custody_, work.descriptors());
-  dispatcher_->work_arrived(std::move(work));
+  Custody::Hold hold(*custody_, connection.descriptors());
+  dispatcher_->work_arrived({std::move(connection), std::move(hold)});
 }
 
 std::size_t Master::connections() const {
@@ -591,15 +588,17 @@ Task<std::string> Master::stop() {
   co_return "";
 }
 
-void Master::connection_passed(Work work) {
+void Master::connection_passed(Connection connection) {
   // Told to stop meanwhile: it is closed, as idle ones are.
   if (stopping_ && !handed_over_) return;
   const bool serves_itself = pass_queue_ != nullptr && !handed_over_;
+  Custody::Hold hold;
   if (!serves_itself) {
-    work.hold = Custody::Hold(*custody_, work.descriptors(), work.id, work.unread());
+    hold =
+        Custody::Hold(*custody_, connection.descriptors(), connection.id, connection.unread_size());
   }
   try {
-    dispatcher_->work_arrived(std::move(work));
+    dispatcher_->work_arrived({std::move(connection), std::move(hold)});
   } catch (const std::exception& error) {
     report_not_taken_(fmt::format("take a connection of the old master: {}", error.what()));
   }

@@ -15,6 +15,7 @@
 #include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "master/control.hpp"
+#include "master/custody.hpp"
 #include "master/lineage.hpp"
 #include "master/pass_connection.hpp"
 #include "master/pass_listener.hpp"
@@ -28,7 +29,6 @@
 #include "os/peer.hpp"
 #include "os/signals.hpp"
 #include "rpc/acceptor.hpp"
-#include "rpc/custody.hpp"
 #include "worker/master_channel.hpp"
 
 namespace handoff {
@@ -83,7 +83,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
 
    private:
     bool has_room() const override { return true; }
-    void accepted(Fd connection, const SocketAddress& peer) override;
+    void accepted(Connection connection) override;
 
     Master& master_;
     Acceptor acceptor_;
@@ -135,7 +135,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   void tell_manager();
 
   bool has_room() const override;
-  void accepted(Fd connection, const SocketAddress& peer) override;
+  void accepted(Connection connection) override;
   void burst_ended() override { dispatcher_->flush(); }
 
   Task<void> refresh() override { return supervisor_.refresh_requests(); }
@@ -147,7 +147,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   Task<std::string> stop() override;
 
   // What a predecessor passes.
-  void connection_passed(Work work) override;
+  void connection_passed(Connection connection) override;
   void all_passed() override { dispatcher_->flush(); }
   void listeners_passed(std::vector<Fd>) override {}
   void listeners_missed() override {}

@@ -12,13 +12,13 @@ void PassConnection::worker_joined(WorkerLink& link) {
 
 void PassConnection::worker_left(WorkerLink& link) {
   if (!balancer_.remove(link)) return;
-  for (Work& work : link.take_unsent()) work_arrived(std::move(work));
+  for (HeldConnection& held : link.take_unsent()) work_arrived(std::move(held));
   flush();
 }
 
 void PassConnection::worker_gone(WorkerLink& link) {
   worker_left(link);
-  for (Work& work : link.take_unstarted()) work_arrived(std::move(work));
+  for (HeldConnection& held : link.take_unstarted()) work_arrived(std::move(held));
   flush();
 }
 

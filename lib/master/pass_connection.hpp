@@ -20,7 +20,7 @@ class PassConnection final : public Dispatcher {
   void worker_gone(WorkerLink& link) override;
   void worker_has_room(WorkerLink& link) override;
   void successor_joined(WorkerLink& link) override { worker_joined(link); }
-  void work_arrived(Work work) override { balancer_.pass(std::move(work)); }
+  void work_arrived(HeldConnection held) override { balancer_.pass(std::move(held)); }
   bool can_take() const override { return balancer_.has_room(); }
   bool has_takers() const override { return !balancer_.is_empty(); }
   void flush() override { balancer_.flush(); }

@@ -30,7 +30,7 @@ class PassListener final : public Dispatcher {
   void successor_joined(WorkerLink& link) override { returned_.worker_joined(link); }
   void others_shall_accept(WorkerLink& link) override { wake_others(link); }
   std::span<const int> inheritance() const override { return listeners_; }
-  void work_arrived(Work work) override { returned_.work_arrived(std::move(work)); }
+  void work_arrived(HeldConnection held) override { returned_.work_arrived(std::move(held)); }
   bool can_take() const override { return returned_.can_take(); }
   bool has_takers() const override { return returned_.has_takers(); }
   void flush() override { returned_.flush(); }

@@ -4,8 +4,8 @@
 #include <cstddef>
 #include <span>
 
+#include "master/held_connection.hpp"
 #include "master/worker_channel.hpp"
-#include "rpc/work.hpp"
 
 namespace handoff {
 
@@ -41,7 +41,7 @@ class Dispatcher {
   /// What a worker that is started finds from descriptor 3 on, and in LISTEN_FDS.
   virtual std::span<const int> inheritance() const { return {}; }
   /// A connection was accepted, while can_take(), or came back, at any time.
-  virtual void work_arrived(Work work) = 0;
+  virtual void work_arrived(HeldConnection held) = 0;
   /// Whether some worker has room.
   virtual bool can_take() const = 0;
   /// Whether there is a worker or a successor to take connections, with room or without.

@@ -14,6 +14,7 @@
 #include "os/fd.hpp"
 #include "os/log.hpp"
 #include "os/memory.hpp"
+#include "rpc/session.hpp"
 
 namespace handoff {
 namespace {
@@ -121,7 +122,7 @@ PassQueue::PassQueue(Reactor& reactor, const Options& options,
       context_(reactor, handler_of_all([this](Call what) { return call(std::move(what)); }),
                session_limits(options),
                {.closed = [this](std::uint64_t id, CloseReason) { closed_(id); },
-                .returned = [this](LiveConnection back) { returned(std::move(back)); },
+                .returned = [this](Connection back) { returned(std::move(back)); },
                 .failed = failed_}) {
   if (most_connections() == 0) {
     throw InvalidArgument(fmt::format("a limit of {} descriptors (ulimit -n) is not enough for {}",
@@ -137,7 +138,7 @@ PassQueue::PassQueue(Reactor& reactor, const Options& options,
   for (std::size_t i = 0; options.io_threads > 1 && i < options.io_threads; ++i) {
     ReactorThread::Owner owner;
     owner.closed = [this](std::uint64_t id, CloseReason) { closed_(id); };
-    owner.returned = [this](LiveConnection back) { returned(std::move(back)); };
+    owner.returned = [this](Connection back) { returned(std::move(back)); };
     owner.failed = failed_;
     // The queue looks at what waits in it in each turn of our loop.
     owner.calls_allowed = [] {};
@@ -152,13 +153,12 @@ PassQueue::PassQueue(Reactor& reactor, const Options& options,
   }
 }
 
-/// For the successor. One whose bytes can't be put aside, for want of memory, is closed.
-void PassQueue::returned(LiveConnection connection) {
+/// For the successor. One whose bytes can't be spilled, for want of memory, is closed.
+void PassQueue::returned(Connection connection) {
   const std::uint64_t id = connection.id;
   try {
-    Work work = Work::from(std::move(connection));
-    work.put_aside();
-    returned_.work_arrived(std::move(work));
+    connection.spill_to_memfd();
+    returned_.work_arrived({std::move(connection)});
     returned_.flush();
   } catch (const std::exception&) {
     ++lost_;
@@ -196,13 +196,14 @@ void PassQueue::successor_joined(WorkerLink& link) {
 }
 
 /// Accepted, or passed by a predecessor.
-void PassQueue::work_arrived(Work work) {
-  if (has_successor_) return returned_.work_arrived(std::move(work));
-  serve(work.to_connection(context_.limits().max_unused()));
+void PassQueue::work_arrived(HeldConnection held) {
+  if (has_successor_) return returned_.work_arrived(std::move(held));
+  held.connection.load_spilled(context_.limits().max_unused());
+  serve(std::move(held.connection));
 }
 
 /// On the thread that has the fewest connections.
-void PassQueue::serve(LiveConnection connection) {
+void PassQueue::serve(Connection connection) {
   if (threads_.empty()) return Session::open(context_, std::move(connection));
   std::min_element(threads_.begin(), threads_.end(),
                    [](const ReactorThread& one, const ReactorThread& other) {

@@ -18,7 +18,6 @@
 #include "master/request_queue.hpp"
 #include "rpc/reactor_thread.hpp"
 #include "rpc/server_context.hpp"
-#include "rpc/session.hpp"
 
 namespace handoff {
 
@@ -35,8 +34,8 @@ class PassQueue final : public Dispatcher {
   };
 
   /// `closed` is called when a connection has ended or goes to the successor, with the number that
-  /// its Work had; `failed` as ServerContext::Owner::failed. Throws InvalidArgument when there
-  /// can't be descriptors enough.
+  /// that connection had; `failed` as ServerContext::Owner::failed. Throws InvalidArgument when
+  /// there can't be descriptors enough.
   PassQueue(Reactor& reactor, const Options& options,
             const std::function<void(std::uint64_t id)>& closed,
             const std::function<void(std::string_view)>& failed);
@@ -46,7 +45,7 @@ class PassQueue final : public Dispatcher {
   void worker_gone(WorkerLink& link) override;
   void worker_has_room(WorkerLink& link) override { returned_.worker_has_room(link); }
   void successor_joined(WorkerLink& link) override;
-  void work_arrived(Work work) override;
+  void work_arrived(HeldConnection held) override;
   bool can_take() const override { return serving() < most_connections(); }
   bool has_takers() const override { return returned_.has_takers(); }
   void flush() override { returned_.flush(); }
@@ -64,8 +63,8 @@ class PassQueue final : public Dispatcher {
   Queue::Counts counts() const { return queue_.counts(); }
 
  private:
-  void serve(LiveConnection connection);
-  void returned(LiveConnection connection);
+  void serve(Connection connection);
+  void returned(Connection connection);
   Task<Result> call(Call call);
   Task<Result> call_from(ReactorThread& thread, Reactor& reactor, Call call);
 

@@ -692,9 +692,9 @@ void Supervisor::worker_would_leave(WorkerLink& link) {
   if (member.place != nullptr) reactor_.spawn(recycle(member.number, member.child.pid()));
 }
 
-void Supervisor::connection_returned(WorkerLink& link, Work work) {
+void Supervisor::connection_returned(WorkerLink& link, HeldConnection held) {
   try {
-    dispatcher_.work_arrived(std::move(work));
+    dispatcher_.work_arrived(std::move(held));
   } catch (const std::exception& error) {
     if (stopping()) ++cut_off_.connections;
     report_lost_(fmt::format("cannot take back a connection from {}: {}; it is closed",

@@ -163,7 +163,7 @@ class Supervisor final : private WorkerLink::Owner {
   void worker_ready(WorkerLink& link) override;
   void worker_has_room(WorkerLink& link) override;
   void worker_would_leave(WorkerLink& link) override;
-  void connection_returned(WorkerLink& link, Work work) override;
+  void connection_returned(WorkerLink& link, HeldConnection held) override;
   void others_shall_accept(WorkerLink& link) override;
   void worker_accepted(std::size_t count) override { accepted_ += count; }
   void requests_told(WorkerLink& link) override;

@@ -219,8 +219,8 @@ void Succession::worker_has_room(WorkerLink& link) {
   progress_.notify_all();
 }
 
-void Succession::connection_returned(WorkerLink&, Work work) {
-  dispatcher_.work_arrived(std::move(work));
+void Succession::connection_returned(WorkerLink&, HeldConnection held) {
+  dispatcher_.work_arrived(std::move(held));
 }
 
 void Succession::send_failed(WorkerLink&, std::size_t connections, int error) {
@@ -233,7 +233,7 @@ void Succession::worker_closed(WorkerLink& link, const std::string& problem) {
   problem_ = problem;
   if (ready_) {
     dispatcher_.worker_left(link);
-    for (Work& work : link.take_unstarted()) dispatcher_.work_arrived(std::move(work));
+    for (HeldConnection& held : link.take_unstarted()) dispatcher_.work_arrived(std::move(held));
     if (!given_up_) report_(Severity::error, "upgrade: the new master is gone");
   }
   progress_.notify_all();

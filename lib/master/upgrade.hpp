@@ -84,7 +84,7 @@ class Succession final : private WorkerLink::Owner {
   void worker_ready(WorkerLink& link) override;
   void worker_has_room(WorkerLink& link) override;
   void worker_would_leave(WorkerLink&) override {}
-  void connection_returned(WorkerLink& link, Work work) override;
+  void connection_returned(WorkerLink& link, HeldConnection held) override;
   void others_shall_accept(WorkerLink&) override {}
   void requests_told(WorkerLink&) override {}
   void worker_closed(WorkerLink& link, const std::string& problem) override;

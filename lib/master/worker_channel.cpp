@@ -61,16 +61,16 @@ bool WorkerLink::has_room() const {
   return open_ && !draining_ && !refusing_ && keeps_up && held() < credits_;
 }
 
-void WorkerLink::pass(Work work) {
-  work.id = ++last_id_;
-  queue_.push_back(std::move(work));
+void WorkerLink::pass(HeldConnection held) {
+  held.connection.id = ++last_id_;
+  queue_.push_back(std::move(held));
   recount();
 }
 
-std::deque<Work> WorkerLink::take_unsent() {
-  std::deque<Work> works = std::exchange(queue_, {});
+std::deque<HeldConnection> WorkerLink::take_unsent() {
+  std::deque<HeldConnection> unsent = std::exchange(queue_, {});
   recount();
-  return works;
+  return unsent;
 }
 
 void WorkerLink::recount() {
@@ -157,12 +157,12 @@ void WorkerLink::take(ReceiveResult& result) {
       [[fallthrough]];
     case ReceiveOutcome::received: {
       if (!is_full()) break;  // nothing is expected of it
-      const auto message = channel::decode({packet_.get(), result.size});
+      auto message = channel::decode({packet_.get(), result.size}, std::move(result.descriptors));
       std::string problem = "it sent no valid message";
       if (message && result.lacks_descriptors && message->type == channel::Type::returned) {
-        problem = lose(message->entries.size());
+        problem = lose(message->connections.size());
       } else if (message) {
-        problem = handle(*message, result.descriptors);
+        problem = handle(*message);
       }
       if (!problem.empty()) close(problem);
       break;
@@ -197,8 +197,8 @@ void WorkerLink::end() {
 }
 
 /// Empty, or what is wrong with the message.
-std::string WorkerLink::handle(const channel::Message& message, std::vector<Fd>& descriptors) {
-  if (message.type != channel::Type::returned && !descriptors.empty()) {
+std::string WorkerLink::handle(channel::Message& message) {
+  if (message.type != channel::Type::returned && !message.descriptors.empty()) {
     return "it sent a descriptor with a message that has none";
   }
   if (!greeted_ && message.type != channel::Type::hello) return "its first message was no HELLO";
@@ -223,7 +223,7 @@ std::string WorkerLink::handle(const channel::Message& message, std::vector<Fd>&
       owner_.worker_has_room(*this);
       return "";
     case channel::Type::refused:
-    case channel::Type::returned: return take_back(message, descriptors);
+    case channel::Type::returned: return take_back(message);
     case channel::Type::leave: owner_.worker_would_leave(*this); return "";
     case channel::Type::requests:
       requests_ = message.requests;
@@ -238,11 +238,10 @@ std::string WorkerLink::handle(const channel::Message& message, std::vector<Fd>&
 std::string WorkerLink::start(std::span<const std::uint64_t> ids) {
   std::size_t accepted = 0;
   for (const std::uint64_t id : ids) {
-    Work work;
     if (accepts_ && (id & channel::kOwnId) != 0) {
       ++passed_;
       ++accepted;
-    } else if (!take_unstarted(id, work)) {
+    } else if (!take_unstarted(id)) {
       return "it started a connection that it was not given";
     }
     ++held_;
@@ -254,48 +253,45 @@ std::string WorkerLink::start(std::span<const std::uint64_t> ids) {
   return "";
 }
 
-std::string WorkerLink::take_back(const channel::Message& message, std::vector<Fd>& descriptors) {
+std::string WorkerLink::take_back(channel::Message& message) {
   for (const std::uint64_t id : message.ids) {  // refused
-    Work work;
-    if (!take_unstarted(id, work)) return "it refused a connection that it was not given";
+    std::optional<HeldConnection> held = take_unstarted(id);
+    if (!held) return "it refused a connection that it was not given";
     most_per_message_ = 1;
     if (!std::exchange(refusing_, true)) reactor_.spawn(pause_after_refusal(shared_from_this()));
     recount();
-    owner_.connection_returned(*this, std::move(work));
+    owner_.connection_returned(*this, std::move(*held));
   }
-  std::size_t next = 0;
-  for (const channel::Entry& entry : message.entries) {
-    Work work = Work::from(entry, descriptors, next);
+  for (Connection& connection : message.connections) {
     if (held_ == 0) return "it returned a connection that it did not have";
-    if (!work.connection.valid() || (entry.aside > 0 && !work.aside.valid())) {
-      return "it returned a connection without its descriptor";
-    }
-    if (!work.is_sound()) return "it returned something that is no connection";
+    if (!connection.is_complete()) return "it returned a connection without its descriptor";
+    if (!connection.is_sound()) return "it returned something that is no connection";
     --held_;
     recount();
-    work.hold = Custody::Hold(*custody_, work.descriptors(), 0, work.unread());
-    owner_.connection_returned(*this, std::move(work));
+    Custody::Hold hold(*custody_, connection.descriptors(), 0, connection.unread_size());
+    owner_.connection_returned(*this, {std::move(connection), std::move(hold)});
   }
   owner_.worker_has_room(*this);  // sends what came back to those who get it
   return "";
 }
 
 /// They are mostly started in the order in which they were sent.
-bool WorkerLink::take_unstarted(std::uint64_t id, Work& work) {
-  const auto found = std::find_if(unstarted_.begin(), unstarted_.end(),
-                                  [id](const Work& sent) { return sent.id == id; });
-  if (found == unstarted_.end()) return false;
-  work = std::move(*found);
+std::optional<HeldConnection> WorkerLink::take_unstarted(std::uint64_t id) {
+  const auto found =
+      std::find_if(unstarted_.begin(), unstarted_.end(),
+                   [id](const HeldConnection& sent) { return sent.connection.id == id; });
+  if (found == unstarted_.end()) return std::nullopt;
+  std::optional<HeldConnection> held = std::move(*found);
   unstarted_.erase(found);
-  return true;
+  return held;
 }
 
-std::deque<Work> WorkerLink::take_unstarted() {
-  std::deque<Work> works = std::exchange(unstarted_, {});
-  std::move(queue_.begin(), queue_.end(), std::back_inserter(works));
+std::deque<HeldConnection> WorkerLink::take_unstarted() {
+  std::deque<HeldConnection> unstarted = std::exchange(unstarted_, {});
+  std::move(queue_.begin(), queue_.end(), std::back_inserter(unstarted));
   queue_.clear();
   recount();
-  return works;
+  return unstarted;
 }
 
 Task<void> WorkerLink::pause_after_refusal(std::shared_ptr<WorkerLink> self) {
@@ -350,24 +346,19 @@ WorkerLink::Sent WorkerLink::send_batch() {
 
 /// One message: as many connections as it can carry.
 WorkerLink::Sent WorkerLink::send_works() {
+  channel::PackedConnections packed(channel::Type::connection);
+  SendResult result{};
   std::size_t count = 1;
-  std::array<int, channel::kMaxDescriptors> descriptors{};
-  std::size_t descriptor_count = 0;
-  std::string message(1, kPlainByte);
   if (is_full()) {
-    count = std::min(fit_in_message(queue_), most_per_message_);
-    std::array<channel::Entry, channel::kMaxEntries> entries;
-    for (std::size_t i = 0; i < count; ++i) {
-      entries[i] = queue_[i].entry();
-      descriptors[descriptor_count++] = queue_[i].connection.get();
-      if (queue_[i].aside.valid()) descriptors[descriptor_count++] = queue_[i].aside.get();
+    const std::size_t most = std::min(queue_.size(), most_per_message_);
+    while (packed.count() < most && packed.add(queue_[packed.count()].connection)) {
     }
-    message = channel::encode_entries(channel::Type::connection, {entries.data(), count});
+    count = packed.count();
+    result = send_fds(channel_.get(), packed.bytes(), packed.descriptors());
   } else {
-    descriptors[descriptor_count++] = queue_.front().connection.get();
+    const int socket = queue_.front().connection.socket.get();
+    result = send_fds(channel_.get(), {&kPlainByte, 1}, {&socket, 1});
   }
-  const SendResult result =
-      send_fds(channel_.get(), message, {descriptors.data(), descriptor_count});
   if (result.outcome == SendOutcome::would_block) return Sent::blocked;
   if (result.outcome == SendOutcome::closed) return Sent::closed;
   if (result.outcome == SendOutcome::failed) {

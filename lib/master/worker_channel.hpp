@@ -5,6 +5,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -13,10 +14,10 @@
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "master/balancer.hpp"
+#include "master/held_connection.hpp"
 #include "os/fd.hpp"
 #include "pass/channel.hpp"
 #include "pass/fd_passing.hpp"
-#include "rpc/work.hpp"
 
 namespace handoff {
 
@@ -42,7 +43,7 @@ class WorkerLink final : public Recipient, public std::enable_shared_from_this<W
     /// It asks to be drained.
     virtual void worker_would_leave(WorkerLink& link) = 0;
     /// A connection that it had, or refused, is to go to another.
-    virtual void connection_returned(WorkerLink& link, Work work) = 0;
+    virtual void connection_returned(WorkerLink& link, HeldConnection held) = 0;
     /// It leaves who waits at its listeners to others.
     virtual void others_shall_accept(WorkerLink& link) = 0;
     /// It has returned so many that there was no descriptor for; they are lost.
@@ -101,7 +102,7 @@ class WorkerLink final : public Recipient, public std::enable_shared_from_this<W
   bool has_room() const override;
 
   /// Queues a connection, and numbers it; flush() sends.
-  void pass(Work work) override;
+  void pass(HeldConnection held) override;
   /// Sends what its work comes from: all listeners, or the memories of a queue. Without a handshake
   /// they go with one byte.
   void pass_source(channel::Type type, std::vector<Fd> descriptors);
@@ -112,9 +113,9 @@ class WorkerLink final : public Recipient, public std::enable_shared_from_this<W
   /// Sends what is queued, as far as the channel takes it now; the rest follows by itself.
   void flush() override;
   /// What it has not started: to be given to another, once it is known that it will not.
-  std::deque<Work> take_unstarted();
+  std::deque<HeldConnection> take_unstarted();
   /// What was not sent yet, to be given to another.
-  std::deque<Work> take_unsent();
+  std::deque<HeldConnection> take_unsent();
 
   /// It has broken the protocol elsewhere: as if it had on the channel.
   void blame(const std::string& problem) {
@@ -160,9 +161,9 @@ class WorkerLink final : public Recipient, public std::enable_shared_from_this<W
   static Task<void> receive(std::shared_ptr<WorkerLink> self);
   static Task<void> send_when_writable(std::shared_ptr<WorkerLink> self);
   static Task<void> pause_after_refusal(std::shared_ptr<WorkerLink> self);
-  std::string handle(const channel::Message& message, std::vector<Fd>& descriptors);
-  std::string take_back(const channel::Message& message, std::vector<Fd>& descriptors);
-  bool take_unstarted(std::uint64_t id, Work& work);
+  std::string handle(channel::Message& message);
+  std::string take_back(channel::Message& message);
+  std::optional<HeldConnection> take_unstarted(std::uint64_t id);
   void close(const std::string& problem);
 
   Reactor& reactor_;
@@ -174,11 +175,11 @@ class WorkerLink final : public Recipient, public std::enable_shared_from_this<W
   Fd channel_;
   Readiness readiness_;
   std::unique_ptr<char[]> packet_;
-  std::deque<Work> queue_;
-  std::deque<Work> unstarted_;     ///< sent, in this order
-  std::deque<Outgoing> messages_;  ///< to be sent behind what is queued
-  std::size_t held_ = 0;           ///< started
-  std::size_t counted_ = 0;        ///< what the owner was told of held()
+  std::deque<HeldConnection> queue_;
+  std::deque<HeldConnection> unstarted_;  ///< sent, in this order
+  std::deque<Outgoing> messages_;         ///< to be sent behind what is queued
+  std::size_t held_ = 0;                  ///< started
+  std::size_t counted_ = 0;               ///< what the owner was told of held()
   std::size_t credits_ = 0;
   std::size_t calls_ = 0;
   std::size_t most_per_message_ = channel::kMaxEntries;  ///< fewer for one short of descriptors

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: MIT
 #include "pass/channel.hpp"
 
-#include <cassert>
+#include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace handoff::channel {
 namespace {
 
 constexpr std::string_view kMagic = "HO";
+
+/// Where the count stands in a message; its second byte is 0 in one of connections.
+constexpr std::size_t kCountOffset = 4;
+static_assert(kMaxEntries < 256);
 
 /// Little-endian integers, appended.
 class Writer {
@@ -19,6 +24,8 @@ class Writer {
     number(static_cast<std::uint16_t>(count));
     number(flags);
   }
+  /// Goes on after these bytes.
+  explicit Writer(std::string bytes) : bytes_(std::move(bytes)) {}
   template <typename Number>
   void number(Number value) {
     for (std::size_t i = 0; i < sizeof value; ++i) {
@@ -73,23 +80,28 @@ constexpr std::uint16_t kJoinAgain = 2;
 
 /// Flags of an entry.
 constexpr std::uint8_t kJsonRpc = 1;
-constexpr std::uint8_t kAside = 2;
+constexpr std::uint8_t kSpilled = 2;
 
-void write_entry(Writer& writer, const Entry& entry) {
-  const bool aside = entry.aside > 0;
-  writer.number(entry.id);
-  writer.number(static_cast<std::uint16_t>(entry.peer.size()));
-  writer.number(static_cast<std::uint8_t>(entry.framing));
-  writer.number(static_cast<std::uint8_t>((entry.dialect == Dialect::json_rpc ? kJsonRpc : 0) |
-                                          (aside ? kAside : 0)));
-  writer.number(static_cast<std::uint32_t>(aside ? entry.aside : entry.read.size()));
-  writer.text({reinterpret_cast<const char*>(entry.peer.data()), entry.peer.size()});
-  if (!aside) writer.text(entry.read);
+std::size_t size_of(const Connection& connection) {
+  return kEntrySize + connection.peer.size() +
+         (connection.spilled_size > 0 ? 0 : connection.unread.size());
+}
+
+void write_entry(Writer& writer, const Connection& connection) {
+  const bool spilled = connection.spilled_size > 0;
+  writer.number(connection.id);
+  writer.number(static_cast<std::uint16_t>(connection.peer.size()));
+  writer.number(static_cast<std::uint8_t>(connection.framing));
+  writer.number(static_cast<std::uint8_t>((connection.dialect == Dialect::json_rpc ? kJsonRpc : 0) |
+                                          (spilled ? kSpilled : 0)));
+  writer.number(static_cast<std::uint32_t>(connection.unread_size()));
+  writer.text({reinterpret_cast<const char*>(connection.peer.data()), connection.peer.size()});
+  if (!spilled) writer.text(connection.unread);
 }
 
 /// False when a value is none that there is.
-bool read_entry(Reader& reader, Entry& entry) {
-  entry.id = reader.number<std::uint64_t>();
+bool read_entry(Reader& reader, Connection& connection) {
+  connection.id = reader.number<std::uint64_t>();
   const auto peer_size = reader.number<std::uint16_t>();
   const auto framing = reader.number<std::uint8_t>();
   const auto flags = reader.number<std::uint8_t>();
@@ -98,18 +110,29 @@ bool read_entry(Reader& reader, Entry& entry) {
   if (!peer.empty()) {
     sockaddr_storage storage{};
     std::memcpy(&storage, peer.data(), std::min(peer.size(), sizeof storage));
-    entry.peer = SocketAddress(reinterpret_cast<const sockaddr*>(&storage),
-                               static_cast<socklen_t>(peer.size()));
+    connection.peer = SocketAddress(reinterpret_cast<const sockaddr*>(&storage),
+                                    static_cast<socklen_t>(peer.size()));
   }
-  entry.framing = static_cast<Framing>(framing);
-  entry.dialect = (flags & kJsonRpc) != 0 ? Dialect::json_rpc : Dialect::article;
-  if ((flags & kAside) == 0) {
-    entry.read = reader.text(size);
+  connection.framing = static_cast<Framing>(framing);
+  connection.dialect = (flags & kJsonRpc) != 0 ? Dialect::json_rpc : Dialect::article;
+  if ((flags & kSpilled) == 0) {
+    connection.unread = reader.text(size);
   } else {
-    entry.aside = size;
+    connection.spilled_size = size;
   }
-  return framing <= static_cast<std::uint8_t>(Framing::lines) && flags <= (kJsonRpc | kAside) &&
-         entry.aside <= kMaxAside && ((flags & kAside) == 0 || size > 0);
+  return framing <= static_cast<std::uint8_t>(Framing::lines) && flags <= (kJsonRpc | kSpilled) &&
+         connection.spilled_size <= kMaxSpilled && ((flags & kSpilled) == 0 || size > 0);
+}
+
+/// Takes the descriptors of the connections from the front of `descriptors`.
+void distribute(std::vector<Fd>& descriptors, std::vector<Connection>& connections) {
+  auto next = descriptors.begin();
+  const auto take = [&] { return next == descriptors.end() ? Fd() : std::move(*next++); };
+  for (Connection& connection : connections) {
+    connection.socket = take();
+    if (connection.spilled_size > 0) connection.spilled = take();
+  }
+  descriptors.erase(descriptors.begin(), next);
 }
 
 }  // namespace
@@ -145,15 +168,17 @@ std::string encode_passing(Type type, std::size_t descriptors) {
   return Writer(type, descriptors).take();
 }
 
-std::size_t size_of(const Entry& entry) {
-  return kEntrySize + entry.peer.size() + (entry.aside > 0 ? 0 : entry.read.size());
-}
+PackedConnections::PackedConnections(Type type) : bytes_(Writer(type, 0).take()) {}
 
-std::string encode_entries(Type type, std::span<const Entry> entries) {
-  assert(!entries.empty() && entries.size() <= kMaxEntries);
-  Writer writer(type, entries.size());
-  for (const Entry& entry : entries) write_entry(writer, entry);
-  return writer.take();
+bool PackedConnections::add(const Connection& connection) {
+  if (count_ == kMaxEntries || bytes_.size() + size_of(connection) > kMaxMessage) return false;
+  Writer writer(std::move(bytes_));
+  write_entry(writer, connection);
+  bytes_ = writer.take();
+  bytes_[kCountOffset] = static_cast<char>(++count_);
+  descriptors_[descriptor_count_++] = connection.socket.get();
+  if (connection.spilled_size > 0) descriptors_[descriptor_count_++] = connection.spilled.get();
+  return true;
 }
 
 std::string encode_ids(Type type, std::span<const std::uint64_t> ids) {
@@ -162,7 +187,7 @@ std::string encode_ids(Type type, std::span<const std::uint64_t> ids) {
   return writer.take();
 }
 
-std::optional<Message> decode(std::span<const char> packet) {
+std::optional<Message> decode(std::span<const char> packet, std::vector<Fd> descriptors) {
   if (packet.size() > kMaxMessage) return std::nullopt;
   Reader reader(packet);
   if (reader.text(kMagic.size()) != kMagic) return std::nullopt;
@@ -175,7 +200,10 @@ std::optional<Message> decode(std::span<const char> packet) {
     message.hello.version = version;
     message.hello.pid = reader.number<std::uint32_t>();
     message.hello.credits = reader.number<std::uint32_t>();
-    if (version != kVersion) return message;
+    if (version != kVersion) {
+      message.descriptors = std::move(descriptors);
+      return message;
+    }
     message.hello.calls = reader.number<std::uint32_t>();
     message.hello.answers = (flags & kAnswers) != 0;
   }
@@ -188,10 +216,11 @@ std::optional<Message> decode(std::span<const char> packet) {
     case Type::connection:
     case Type::returned:
       if (count == 0 || count > kMaxEntries) return std::nullopt;
-      message.entries.resize(count);
-      for (Entry& entry : message.entries) {
-        if (!read_entry(reader, entry)) return std::nullopt;
+      message.connections.resize(count);
+      for (Connection& connection : message.connections) {
+        if (!read_entry(reader, connection)) return std::nullopt;
       }
+      distribute(descriptors, message.connections);
       break;
     case Type::started:
     case Type::refused:
@@ -206,12 +235,13 @@ std::optional<Message> decode(std::span<const char> packet) {
     case Type::listener:
     case Type::queue:
       if (count > kMaxEntries) return std::nullopt;
-      message.descriptors = count;
+      message.announced = count;
       break;
     case Type::requests: message.requests = reader.number<std::uint64_t>(); break;
     default: return std::nullopt;
   }
   if (!reader.ok_at_end()) return std::nullopt;
+  message.descriptors = std::move(descriptors);
   return message;
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -8,41 +10,40 @@
 #include <string_view>
 #include <vector>
 
-#include "os/address.hpp"
+#include "os/fd.hpp"
+#include "pass/connection.hpp"
 #include "wire/frame.hpp"
-#include "wire/message.hpp"
 
 /// The messages between master and worker, as handoff-wire(7) specifies them: encode and decode,
-/// no I/O. A message travels as one SOCK_SEQPACKET packet, the descriptors of its entries beside
-/// it, in their order.
+/// no I/O. A message travels as one SOCK_SEQPACKET packet, the descriptors of its connections
+/// beside it, in their order.
 namespace handoff::channel {
 
 inline constexpr std::uint8_t kVersion = 1;
 
-/// Entries (and so descriptors) that one message carries at most.
+/// Connections that one message carries at most, and descriptors of a LISTENER.
 inline constexpr std::size_t kMaxEntries = 16;
 
-/// Descriptors that come with a message at most: a socket for each entry, and bytes aside.
+/// Descriptors that come with a message at most: a socket for each connection, and a memfd.
 inline constexpr std::size_t kMaxDescriptors = 2 * kMaxEntries;
 
 /// Bytes of a message at most.
 inline constexpr std::size_t kMaxMessage = 128 * 1024;
 
-/// Already-read bytes of an entry that travel in the message. More of them go aside, in a sealed
-/// memfd (memfd_create(2)).
-inline constexpr std::size_t kMaxRead = 64 * 1024;
+/// Unread bytes of a connection that travel in the message; see Connection::spill_to_memfd.
+inline constexpr std::size_t kMaxUnread = 64 * 1024;
 
-/// Bytes aside at most: a frame that is not yet whole, and what was received with its start.
-inline constexpr std::size_t kMaxAside = frame::kHighestMaxBody + 1024 * 1024;
+/// Bytes in a memfd at most: a frame that is not yet whole, and what was received with its start.
+inline constexpr std::size_t kMaxSpilled = frame::kHighestMaxBody + 1024 * 1024;
 
 enum class Type : std::uint8_t {
   hello = 1,       ///< worker: who it is
   ready = 2,       ///< worker: it can serve
-  connection = 3,  ///< master: entries, a client socket each
+  connection = 3,  ///< master: connections, each with its socket
   started = 4,     ///< worker: ids; their first byte is read after this
   refused = 5,     ///< worker: ids whose descriptor did not arrive
   finished = 6,    ///< worker: ids whose connection has ended
-  returned = 7,    ///< worker: entries, as in `connection`, between two frames
+  returned = 7,    ///< worker: connections, as in `connection`, between two frames
   listener = 8,    ///< master: listening sockets, all that there are; both, none: look who waits
   queue = 9,       ///< master: a queue's two memories; both, none: wake up
   drain = 10,      ///< master: finish what was started, take nothing new, leave
@@ -67,24 +68,15 @@ struct Hello {
 /// Worker: a connection that it has accepted itself has a number of its own, with this bit.
 inline constexpr std::uint64_t kOwnId = std::uint64_t{1} << 63U;
 
-/// A connection on its way to or from a worker.
-struct Entry {
-  std::uint64_t id = 0;                ///< of the connection on this channel, never used twice
-  SocketAddress peer;                  ///< as accept(2) gave it
-  std::string_view read;               ///< bytes that were read and not used
-  std::size_t aside = 0;               ///< so many of them instead in a memfd behind the socket
-  Framing framing = Framing::unknown;  ///< when that is known
-  Dialect dialect = Dialect::article;  ///< of the last valid request
-};
-
-/// A decoded message. Views point into the packet.
+/// A decoded message. It owns the descriptors that came with it.
 struct Message {
   Type type{};
-  Hello hello;                     ///< hello
-  std::vector<Entry> entries;      ///< connection, returned
-  std::vector<std::uint64_t> ids;  ///< started, refused, finished
+  Hello hello;                          ///< hello
+  std::vector<Connection> connections;  ///< connection, returned; see Connection::is_complete
+  std::vector<std::uint64_t> ids;       ///< started, refused, finished
   Drain drain;
-  std::size_t descriptors = 0;  ///< listener, queue: how many come with it
+  std::vector<Fd> descriptors;  ///< those that belong to no connection
+  std::size_t announced = 0;    ///< listener, queue: how many descriptors the sender sent
   std::uint64_t requests = 0;   ///< requests, since the worker's start
 };
 
@@ -95,24 +87,43 @@ std::string encode_leave();
 std::string encode_requests(std::uint64_t count);
 /// `type` is `listener` or `queue`; with so many descriptors.
 std::string encode_passing(Type type, std::size_t descriptors);
-/// `type` is `connection` or `returned`. At most kMaxEntries of them.
-std::string encode_entries(Type type, std::span<const Entry> entries);
 /// `type` is `started`, `refused` or `finished`.
 std::string encode_ids(Type type, std::span<const std::uint64_t> ids);
 
-/// Bytes that an entry takes in a message.
-std::size_t size_of(const Entry& entry);
-/// Bytes that a message of entries has besides them.
+/// Bytes that each message begins with.
 inline constexpr std::size_t kHeaderSize = 8;
+
+/// A message of connections and the descriptors that go beside it, which stay those of the
+/// connections: they must live until it was sent.
+class PackedConnections {
+ public:
+  /// `type` is `connection` or `returned`.
+  explicit PackedConnections(Type type);
+
+  /// Adds one, its unread bytes spilled if they must be. False, and nothing has changed, when the
+  /// message has kMaxEntries already, or would exceed kMaxMessage.
+  bool add(const Connection& connection);
+
+  std::size_t count() const { return count_; }
+  const std::string& bytes() const { return bytes_; }
+  std::span<const int> descriptors() const { return {descriptors_.data(), descriptor_count_}; }
+
+ private:
+  std::string bytes_;
+  std::size_t count_ = 0;
+  std::array<int, kMaxDescriptors> descriptors_{};
+  std::size_t descriptor_count_ = 0;
+};
 
 /// The type that the first kHeaderSize bytes of a packet say.
 inline Type type_of(std::span<const char, kHeaderSize> header) {
   return static_cast<Type>(header[3]);
 }
 
-/// Nothing when the packet is no message of this version: too short, too long, of an unknown
-/// type, or with counts that do not fit. A HELLO of another version is decoded, so that the
-/// difference can be told.
-std::optional<Message> decode(std::span<const char> packet);
+/// Gives each connection the descriptors that it announces, in their order; those that are missing
+/// leave it incomplete. Nothing, and all `descriptors` are closed, when the packet is no message of
+/// this version: too short, too long, of an unknown type, or with counts that do not fit. A HELLO
+/// of another version is decoded, so that the difference can be told.
+std::optional<Message> decode(std::span<const char> packet, std::vector<Fd> descriptors = {});
 
 }  // namespace handoff::channel

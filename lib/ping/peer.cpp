@@ -38,7 +38,7 @@ Task<std::unique_ptr<Client>> PingPeer::connect(TimeLimit limit) {
   used_up_ = address_.kind == Address::Kind::inherited;
   const TimePoint start = Clock::now();
   limit = earlier(limit, TimeLimit::after(start, run_.options.connect_timeout));
-  Connection connection = co_await connect_to(run_.reactor, address_, limit);
+  DialedSocket connection = co_await connect_to(run_.reactor, address_, limit);
   if (!reached_) note_first(connection.socket.get(), Clock::now() - start);
   co_return std::make_unique<Client>(run_.reactor, std::move(connection), address_.text,
                                      frame::kDefaultMaxBody);

@@ -192,7 +192,7 @@ bool Acceptor::admits(int connection) {
 void Acceptor::hand_over(Accepted accepted) {
   try {
     if (!admits(accepted.fd.get())) return;
-    owner_.accepted(std::move(accepted.fd), accepted.peer);
+    owner_.accepted({.socket = std::move(accepted.fd), .peer = accepted.peer});
   } catch (const std::exception& error) {
     report_trouble_(fmt::format("cannot take a connection of {}: {}; it is closed",
                                 listener_->text(), error.what()));

@@ -13,6 +13,7 @@
 #include "os/log.hpp"
 #include "os/peer.hpp"
 #include "os/socket.hpp"
+#include "pass/connection.hpp"
 
 namespace handoff {
 
@@ -21,7 +22,7 @@ class AcceptorOwner {
  public:
   /// Whether one more connection may be accepted; when not, the acceptor sleeps until resume().
   virtual bool has_room() const = 0;
-  virtual void accepted(Fd connection, const SocketAddress& peer) = 0;
+  virtual void accepted(Connection connection) = 0;
   /// Nobody else is waiting now, or others shall have a turn.
   virtual void burst_ended() {}
   /// Other processes accept from the same listener, and we don't any more, for want of room or for

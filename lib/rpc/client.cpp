@@ -28,11 +28,11 @@ std::string_view meaning_of(const ExitStatus& status, bool has_replied) {
 Task<std::unique_ptr<Client>> Client::connect(Reactor& reactor, const Address& address,
                                               TimeLimit limit, std::uint32_t max_frame,
                                               ConnectOptions options) {
-  Connection connection = co_await connect_to(reactor, address, limit, options);
+  DialedSocket connection = co_await connect_to(reactor, address, limit, options);
   co_return std::make_unique<Client>(reactor, std::move(connection), address.text, max_frame);
 }
 
-Client::Client(Reactor& reactor, Connection connection, std::string name, std::uint32_t max_frame)
+Client::Client(Reactor& reactor, DialedSocket connection, std::string name, std::uint32_t max_frame)
     : stream_(reactor, std::move(connection.socket)),
       name_(std::move(name)),
       max_frame_(max_frame),

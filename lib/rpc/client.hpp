@@ -47,7 +47,7 @@ class Client {
                                                std::uint32_t max_frame = frame::kDefaultMaxBody,
                                                ConnectOptions options = {});
 
-  Client(Reactor& reactor, Connection connection, std::string name, std::uint32_t max_frame);
+  Client(Reactor& reactor, DialedSocket connection, std::string name, std::uint32_t max_frame);
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
   ~Client();

@@ -70,8 +70,8 @@ ServerContext::Owner ReactorThread::report_home() {
       owner_.closed(id, abandoning_ > 0 ? CloseReason::abandoned : why);
     });
   };
-  owner.returned = [this](LiveConnection connection) {
-    home_.send([this, moved = std::make_shared<LiveConnection>(std::move(connection))] {
+  owner.returned = [this](Connection connection) {
+    home_.send([this, moved = std::make_shared<Connection>(std::move(connection))] {
       --held_;
       if (abandoning_ > 0) return owner_.closed(moved->id, CloseReason::abandoned);
       owner_.returned(std::move(*moved));
@@ -86,9 +86,9 @@ ServerContext::Owner ReactorThread::report_home() {
   return owner;
 }
 
-void ReactorThread::open(LiveConnection connection) {
+void ReactorThread::open(Connection connection) {
   ++held_;
-  post([moved = std::make_shared<LiveConnection>(std::move(connection))](ServerContext& context) {
+  post([moved = std::make_shared<Connection>(std::move(connection))](ServerContext& context) {
     Session::open(context, std::move(*moved));
   });
 }

@@ -30,7 +30,7 @@ class ReactorThread {
   /// Called on the main thread, by way of its mailbox.
   struct Owner {
     std::function<void(std::uint64_t, CloseReason)> closed{};
-    std::function<void(LiveConnection)> returned{};
+    std::function<void(Connection)> returned{};
     std::function<void()> quota_used_up{};
     std::function<void(const std::string&)> reload_failed{};
     std::function<void(const std::string&)> failed{};  ///< see ServerContext::Owner
@@ -45,7 +45,7 @@ class ReactorThread {
   /// Cuts off what is still served, and waits for the end of the thread.
   ~ReactorThread();
 
-  void open(LiveConnection connection);
+  void open(Connection connection);
   /// Runs the method there; `done` is called on the main thread.
   void run(Call call, std::function<void(Result)> done);
   /// Calls that on the thread.

@@ -76,7 +76,7 @@ void ServerContext::closed(std::uint64_t id, CloseReason why) {
   if (owner_.closed) owner_.closed(id, why);
 }
 
-void ServerContext::returned(LiveConnection connection) {
+void ServerContext::returned(Connection connection) {
   owner_.returned(std::move(connection));
 }
 

@@ -12,7 +12,7 @@
 
 #include "async/reactor.hpp"
 #include "async/semaphore.hpp"
-#include "os/fd.hpp"
+#include "pass/connection.hpp"
 #include "rpc/method_table.hpp"
 #include "rpc/request_quota.hpp"
 #include "rpc/session_limits.hpp"
@@ -24,15 +24,6 @@
 namespace handoff {
 
 class Session;
-
-/// A connection, as it comes to a session, or leaves one between two frames.
-struct LiveConnection {
-  Fd socket;
-  std::uint64_t id = 0;                ///< what its end is reported under
-  Framing framing = Framing::unknown;  ///< when that is known
-  Dialect dialect = Dialect::article;  ///< of the last valid request
-  std::string read{};                  ///< bytes that were read and not used
-};
 
 /// Counts that other threads may read while the reactor's thread goes on.
 struct ServerCounters {
@@ -51,7 +42,7 @@ struct ServerOwner {
   /// A connection is closed. Of each that was opened this or `returned` is called, once.
   std::function<void(std::uint64_t id, CloseReason why)> closed{};
   /// A connection is given back.
-  std::function<void(LiveConnection)> returned{};
+  std::function<void(Connection)> returned{};
   /// A line about a connection that was closed because a call on this system failed, or memory
   /// was short: it costs that connection alone.
   std::function<void(std::string_view)> failed{};
@@ -146,7 +137,7 @@ class ServerContext final : private Poller {
   std::uint32_t add(Session& session);
   void remove(std::uint32_t number);
   void closed(std::uint64_t id, CloseReason why);
-  void returned(LiveConnection connection);
+  void returned(Connection connection);
   /// Session::send_deferred() is called at the end of the turn.
   void defer(Session& session) { deferring_.push_back(&session); }
   void forget_deferred(Session& session) { std::erase(deferring_, &session); }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "rpc/session.hpp"
 
-#include <fmt/format.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -9,13 +8,10 @@
 #include <utility>
 
 #include "os/socket.hpp"
-#include "wire/start.hpp"
+#include "rpc/answer_frames.hpp"
 
 namespace handoff {
 namespace {
-
-/// A client whose frames keep coming lets the others have a turn after so many.
-constexpr int kFramesPerTurn = 64;
 
 /// How long calls may hold up others with replies that may be long.
 constexpr auto kLongCall = std::chrono::seconds(1);
@@ -32,6 +28,7 @@ Session::Session(Opening opening) noexcept
               Stream::Kind::socket),
       input_(opening.connection.framing, std::move(opening.unread)),
       number_(opening.context.add(*this)),
+      client_(std::move(opening.client)),
       calls_(opening.context, *this, opening.connection.dialect) {
   keep_urgent_data(stream_.fd());
   if (context().draining()) enter(SessionPhase::draining, CloseReason::drained);
@@ -47,17 +44,18 @@ Session::~Session() {
   context().closed(id_, reason_);
 }
 
-void Session::open(ServerContext& context, LiveConnection connection) {
+void Session::open(ServerContext& context, Connection connection) {
   const std::uint64_t id = connection.id;
   try {
     std::unique_ptr<ReceiveBuffer> unread;
-    if (!connection.read.empty()) {
-      unread = std::make_unique<ReceiveBuffer>(connection.read.size());
-      unread->append(connection.read);
+    if (!connection.unread.empty()) {
+      unread = std::make_unique<ReceiveBuffer>(connection.unread.size());
+      unread->append(connection.unread);
     }
+    ClientAddress client(connection.peer);
     context.prepare_to_open();
-    context.reactor().spawn(serve(
-        std::unique_ptr<Opening>(new Opening{context, std::move(connection), std::move(unread)})));
+    context.reactor().spawn(serve(std::unique_ptr<Opening>(
+        new Opening{context, std::move(connection), std::move(unread), std::move(client)})));
   } catch (const std::exception& error) {
     context.tell_failed(error.what());
     return context.closed(id, CloseReason::failed);
@@ -177,18 +175,18 @@ Session::Await Session::read_or_wait() {
 Session::Await Session::read_more() {
   ReceiveBuffer& bytes = input_.begin_turn(context().input());
   // What was left when the last turn ended comes first.
-  if (input_.has_frames()) return answer_frames(bytes, SessionInput::Received::some);
+  if (input_.has_frames()) return answer(bytes, SessionInput::Received::some);
   const SessionInput::Received received =
       input_.receive(bytes, stream_, context().limits().max_frame);
   switch (received) {
     case SessionInput::Received::some:
     case SessionInput::Received::all:
-      if (input_.has_frames()) return answer_frames(bytes, received);
+      if (input_.has_frames()) return answer(bytes, received);
       return received == SessionInput::Received::all ? wait_for_input() : Await::turn;
     case SessionInput::Received::nothing: return wait_for_input();
     case SessionInput::Received::end:
       enter(SessionPhase::half_closed, CloseReason::client);
-      return bytes.empty() ? Await::turn : answer_frames(bytes, received);
+      return bytes.empty() ? Await::turn : answer(bytes, received);
     case SessionInput::Received::broken:
       enter(SessionPhase::closed, CloseReason::client);
       return Await::turn;
@@ -196,72 +194,18 @@ Session::Await Session::read_more() {
   return Await::end;
 }
 
-/// Nothing of what a stranger sends is parsed, neither now nor later.
-void Session::judge(ReceiveBuffer& bytes, SessionInput::Bytes more, std::string& out) {
-  if (input_.judge(bytes, context().limits().framing, more) != Start::stranger) return;
-  append_answer_to_stranger(out, bytes.bytes());
-  enter(SessionPhase::refused, CloseReason::protocol);
-  bytes.clear();
-}
-
-Session::Await Session::answer_frames(ReceiveBuffer& bytes, SessionInput::Received received) {
+Session::Await Session::answer(ReceiveBuffer& bytes, SessionInput::Received received) {
+  using Bytes = SessionInput::Bytes;
+  const bool is_complete = phase_ == SessionPhase::half_closed;
   std::string& out = context().output();
   out.clear();
-  const bool is_complete = phase_ == SessionPhase::half_closed;
-  if (input_.framing() == Framing::unknown) {
-    using Bytes = SessionInput::Bytes;
-    judge(bytes, is_complete ? Bytes::are_complete : Bytes::may_follow, out);
-  }
-  if (is_complete) input_.end_last_line(bytes);
-  const SessionInput::Left left = take_frames(bytes, out);
+  const Taken taken = answer_frames(input_, calls_, bytes,
+                                    is_complete ? Bytes::are_complete : Bytes::may_follow, out);
+  if (taken == Taken::refused) enter(SessionPhase::refused, CloseReason::protocol);
   send(out);
   const bool is_drained =
-      left == SessionInput::Left::start_of_frame && received == SessionInput::Received::all;
-  return is_drained && reads_requests() && output_.empty() ? wait_for_input() : Await::turn;
-}
-
-/// As many as there are, may be answered, and belong into a turn.
-SessionInput::Left Session::take_frames(ReceiveBuffer& bytes, std::string& out) {
-  const SessionLimits& limits = context().limits();
-  auto left = input_.framing() == Framing::unknown ? SessionInput::Left::start_of_frame
-                                                   : SessionInput::Left::frames;
-  int frames = 0;
-  while (left == SessionInput::Left::frames && frames < kFramesPerTurn &&
-         out.size() < limits.max_unsent) {
-    const SessionCalls::Room room = calls_.room();
-    if (room != SessionCalls::Room::enough && room != SessionCalls::Room::none) break;
-    const DecodedFrame frame = input_.next_frame(bytes, limits.max_frame);
-    if (frame.outcome == DecodedFrame::Outcome::complete) {
-      answer_frame(frame, room, out);
-      bytes.consume(frame.size);
-      ++frames;
-      continue;
-    }
-    left = SessionInput::Left::start_of_frame;
-    if (frame.outcome == DecodedFrame::Outcome::partial) continue;
-    const std::string problem =
-        fmt::format("a frame of {} bytes exceeds the limit of {}", frame.size, limits.max_frame);
-    refuse(ErrorCode::invalid_request, problem, out);
-    bytes.clear();
-  }
-  input_.end_turn(bytes, left, frames);
-  return left;
-}
-
-void Session::answer_frame(const DecodedFrame& frame, SessionCalls::Room room, std::string& out) {
-  const Framing framing = input_.framing();
-  if (framing == Framing::lines && frame.body.empty()) return;  // a blank line
-  if (room == SessionCalls::Room::enough) {
-    calls_.answer(frame.body, framing, out);
-  } else {
-    calls_.answer_busy(frame.body, framing, out);
-  }
-}
-
-/// The client broke the protocol: nothing more is read.
-void Session::refuse(ErrorCode code, std::string_view problem, std::string& out) {
-  calls_.refuse({code, problem, {}, calls_.dialect()}, input_.framing(), out);
-  enter(SessionPhase::refused, CloseReason::protocol);
+      taken == Taken::all_frames && received == SessionInput::Received::all && output_.empty();
+  return is_drained && reads_requests() ? wait_for_input() : Await::turn;
 }
 
 Session::Await Session::wait_for_input() {
@@ -326,29 +270,26 @@ Session::Await Session::linger() {
 
 /// Between two frames, with every reply written.
 Session::Await Session::give_back() {
-  LiveConnection connection;
+  Connection connection;
   connection.id = id_;
   connection.framing = input_.framing();
   connection.dialect = calls_.dialect();
-  connection.read = input_.unused();
+  connection.unread = input_.unused();
+  connection.peer = client().get();
   connection.socket = stream_.release();
   enter(SessionPhase::closed, CloseReason::returned);
   context().returned(std::move(connection));
   return Await::end;
 }
 
-/// Nothing that is written reaches it. One that has ended its sending side may still read.
-bool Session::client_has_left() const {
-  return phase_ == SessionPhase::closed || stream_.hung_up();
-}
-
 SessionCalls::Surroundings Session::surroundings() const {
   return {input_.framing(), phase_, held(), !output_.empty(), client_has_left()};
 }
 
-std::string_view Session::peer() {
-  if (!peer_) peer_ = std::make_unique<std::string>(peer_address(stream_.fd()).text());
-  return *peer_;
+/// Those who have given us the connection may not have known.
+ClientAddress& Session::client() {
+  if (!client_.is_known()) client_ = ClientAddress(peer_address(stream_.fd()));
+  return client_;
 }
 
 /// What else is answered in this turn goes with it.
@@ -382,23 +323,17 @@ void Session::send(std::string_view bytes) {
   const bool was_deferred = output_.is_deferred();
   const SessionOutput::Written written = output_.send(stream_, bytes);
   if (was_deferred && !output_.is_deferred()) context().forget_deferred(*this);
-  if (written == SessionOutput::Written::broken) {
-    enter(SessionPhase::closed, CloseReason::write_error);
-  }
+  check(written);
 }
 
 void Session::flush() {
   if (output_.is_deferred()) context().forget_deferred(*this);
-  if (output_.flush(stream_) == SessionOutput::Written::broken) {
-    enter(SessionPhase::closed, CloseReason::write_error);
-  }
+  check(output_.flush(stream_));
 }
 
 void Session::send_deferred() {
   try {
-    if (output_.flush(stream_) == SessionOutput::Written::broken) {
-      enter(SessionPhase::closed, CloseReason::write_error);
-    }
+    check(output_.flush(stream_));
     calls_.start_waiting();
   } catch (const std::exception& error) {
     fail(error.what());
@@ -407,8 +342,9 @@ void Session::send_deferred() {
   if (!output_.empty() || phase_ == SessionPhase::closed) stream_.interrupt();
 }
 
-TimePoint Session::after(Duration duration) const {
-  return deadline_after(context().reactor().now(), duration);
+void Session::check(SessionOutput::Written written) {
+  if (written == SessionOutput::Written::whole) return;
+  enter(SessionPhase::closed, CloseReason::write_error);
 }
 
 void Session::arm(Timeout timeout, TimePoint when) {
@@ -447,12 +383,19 @@ void Session::time_out() {
 void Session::frame_is_late() {
   std::string& out = context().output();
   out.clear();
+  auto taken = Taken::some_frames;
   if (input_.framing() == Framing::unknown) {
-    judge(input_.begin_turn(context().input()), SessionInput::Bytes::are_complete, out);
+    taken = judge_first_bytes(input_, context().limits(), input_.begin_turn(context().input()),
+                              SessionInput::Bytes::are_complete, out);
   }
-  if (phase_ != SessionPhase::refused) {
-    refuse(ErrorCode::timed_out, "the rest of the frame did not arrive in time", out);
+  if (taken != Taken::refused) {
+    calls_.refuse({ErrorCode::timed_out,
+                   "the rest of the frame did not arrive in time",
+                   {},
+                   calls_.dialect()},
+                  input_.framing(), out);
   }
+  enter(SessionPhase::refused, CloseReason::protocol);
   input_.drop();
   send(out);
 }

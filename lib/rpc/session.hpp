@@ -9,6 +9,7 @@
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
 #include "async/task.hpp"
+#include "rpc/client_address.hpp"
 #include "rpc/server_context.hpp"
 #include "rpc/session_calls.hpp"
 #include "rpc/session_input.hpp"
@@ -29,7 +30,7 @@ class Session final : private Timer, private SessionCalls::Owner {
  public:
   /// Serves the connection until either side ends it, or it is given back. Returns at once; the
   /// context must outlive the connection.
-  static void open(ServerContext& context, LiveConnection connection);
+  static void open(ServerContext& context, Connection connection);
 
   /// Finish what was started, then close or give back, as ServerContext::drain has it; an idle
   /// connection goes at once.
@@ -61,8 +62,9 @@ class Session final : private Timer, private SessionCalls::Owner {
 
   struct Opening {
     ServerContext& context;
-    LiveConnection connection;
+    Connection connection;
     std::unique_ptr<ReceiveBuffer> unread;
+    ClientAddress client;
   };
   explicit Session(Opening opening) noexcept;
   ~Session();
@@ -76,8 +78,7 @@ class Session final : private Timer, private SessionCalls::Owner {
   Await step();
   Await read_or_wait();
   Await read_more();
-  Await answer_frames(ReceiveBuffer& bytes, SessionInput::Received received);
-  SessionInput::Left take_frames(ReceiveBuffer& bytes, std::string& out);
+  Await answer(ReceiveBuffer& bytes, SessionInput::Received received);
   Await wait_for_input();
   Await wait_for_calls();
   Await wait_for_memory();
@@ -87,27 +88,29 @@ class Session final : private Timer, private SessionCalls::Owner {
   Await give_back();
   void awaits(Await next);
 
-  void judge(ReceiveBuffer& bytes, SessionInput::Bytes more, std::string& out);
-  void answer_frame(const DecodedFrame& frame, SessionCalls::Room room, std::string& out);
-  void refuse(ErrorCode code, std::string_view problem, std::string& out);
   bool reads_requests() const {
     return phase_ == SessionPhase::open || phase_ == SessionPhase::draining;
   }
-  bool client_has_left() const;
+  /// Nothing that is written reaches it. One that has ended its sending side may still read.
+  bool client_has_left() const { return phase_ == SessionPhase::closed || stream_.hung_up(); }
+  ClientAddress& client();
   std::size_t held() const { return input_.held() + output_.held(); }
   void send(std::string_view bytes);
   void flush();
+  void check(SessionOutput::Written written);
 
   // SessionCalls::Owner
   SessionCalls::Surroundings surroundings() const override;
-  std::string_view peer() override;
+  std::string_view peer() override { return client().text(); }
   void replies_ready(std::string_view frames) override;
   void call_ended() override;
   void call_has_place() override;
   void call_failed(std::string_view why) override { fail(why); }
 
   ServerContext& context() const { return calls_.context(); }
-  TimePoint after(Duration duration) const;
+  TimePoint after(Duration duration) const {
+    return deadline_after(context().reactor().now(), duration);
+  }
   void arm(Timeout timeout, TimePoint when);
   void on_timer() override;
   void time_out();
@@ -123,7 +126,7 @@ class Session final : private Timer, private SessionCalls::Owner {
   Await awaited_ = Await::nothing;
   std::uint32_t number_;  ///< among the sessions of the context
   SessionOutput output_;
-  std::unique_ptr<std::string> peer_;  ///< the client's address as text, once a method asked
+  ClientAddress client_;
   [[no_unique_address]] SessionCalls calls_;
 };
 

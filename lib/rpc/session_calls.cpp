@@ -179,7 +179,10 @@ void SessionCalls::start_waiting() {
 
 void SessionCalls::drop_waiting() {
   if (!under_way_) return;
-  for (std::size_t i = under_way_->next.size(); i > 0; --i) context_.call_ends();
+  for (const PendingCall& call : under_way_->next) {
+    under_way_->held -= call.place.held;
+    context_.call_ends();
+  }
   under_way_->next.clear();
 }
 
@@ -200,13 +203,11 @@ Task<void> SessionCalls::run_pending(SessionCalls& calls, PendingCall call) {
     if (name.empty()) name = quoted_reply_name(call.call.method);
     const bool ends_with_client =
         call.place.is_wanted && call.method->supervision == Supervision::server;
-    Cancellation* const client_left =
-        ends_with_client ? &calls.under_way_->client_left : nullptr;
+    Cancellation* const client_left = ends_with_client ? &calls.under_way_->client_left : nullptr;
     std::optional<Semaphore::Outcome> outcome = Semaphore::Outcome::acquired;
     if (waits) {
-      const auto waited =
-          co_await race(context.reactor(), context.places().acquire(call.call.deadline), kNever,
-                        client_left);
+      const auto waited = co_await race(
+          context.reactor(), context.places().acquire(call.call.deadline), kNever, client_left);
       outcome = waited.value;
       if (outcome == Semaphore::Outcome::acquired) call.turn = SemaphorePlace(context.places());
       calls.has_place();
@@ -219,8 +220,8 @@ Task<void> SessionCalls::run_pending(SessionCalls& calls, PendingCall call) {
       result = result_for_no_client();
     } else if (*outcome == Semaphore::Outcome::acquired) {
       const SemaphorePlace turn = std::move(call.turn);
-      result = co_await run_method(context.reactor(), *call.method, std::move(call.call),
-                                   client_left);
+      result =
+          co_await run_method(context.reactor(), *call.method, std::move(call.call), client_left);
     } else if (*outcome == Semaphore::Outcome::full) {
       result = Result::error(ErrorCode::busy, "busy: too many calls wait already");
     } else {

@@ -36,9 +36,9 @@ class SessionCalls {
   struct Surroundings {
     Framing framing;
     SessionPhase phase;
-    std::size_t held;        ///< bytes of its input and its output
-    bool awaits_client;      ///< replies wait for the client to read
-    bool client_has_left;    ///< nothing that is written reaches it
+    std::size_t held;      ///< bytes of its input and its output
+    bool awaits_client;    ///< replies wait for the client to read
+    bool client_has_left;  ///< nothing that is written reaches it
   };
   /// The connection. Called while a request is answered, and when a call ends.
   class Owner {
@@ -118,7 +118,7 @@ class SessionCalls {
   /// Calls that did not finish at once. Only there while there are some.
   struct UnderWay {
     ReplyOrder order;
-    std::list<PendingCall> next;     ///< that wait for those that run
+    std::list<PendingCall> next;  ///< that wait for those that run
     std::size_t running = 0;
     std::size_t without_place = 0;   ///< of those, waiting for a place among all that run
     std::size_t held = 0;            ///< bytes of requests and of batches

@@ -102,8 +102,8 @@ void MasterLink::finished(std::uint64_t id) {
   wake();
 }
 
-void MasterLink::give_back(Work work) {
-  returned_.push_back(std::move(work));
+void MasterLink::give_back(Connection connection) {
+  returned_.push_back(std::move(connection));
   wake();
 }
 
@@ -143,7 +143,7 @@ Task<void> MasterLink::receive_messages(std::shared_ptr<MasterLink> self) {
       self->break_off(result.error_number);
       break;
     } else if (result.outcome != ReceiveOutcome::reset) {
-      self->handle({packet->data(), result.size}, result.descriptors);
+      self->handle({packet->data(), result.size}, std::move(result.descriptors));
       if (++messages < kMessagesPerTurn) continue;
       co_await self->reactor_.yield();
       messages = 0;
@@ -152,8 +152,8 @@ Task<void> MasterLink::receive_messages(std::shared_ptr<MasterLink> self) {
   if (!self->closed_) self->owner_.master_gone();
 }
 
-void MasterLink::handle(std::span<const char> packet, std::vector<Fd>& descriptors) {
-  const auto message = channel::decode(packet);
+void MasterLink::handle(std::span<const char> packet, std::vector<Fd> descriptors) {
+  auto message = channel::decode(packet, std::move(descriptors));
   if (!message) throw ProtocolError("channel: the master sent no valid message");
   if (!comes_from_master(message->type)) {
     throw ProtocolError("channel: the master sent a message that only a worker sends");
@@ -161,9 +161,9 @@ void MasterLink::handle(std::span<const char> packet, std::vector<Fd>& descripto
   if (!std::exchange(heard_, true)) owner_.master_heard();
   switch (message->type) {
     case channel::Type::drain: return owner_.drain_asked(message->drain);
-    case channel::Type::connection: return start_works(*message, descriptors);
+    case channel::Type::connection: return start_connections(*message);
     case channel::Type::listener:
-    case channel::Type::queue: return take_source(*message, descriptors);
+    case channel::Type::queue: return take_source(*message);
     case channel::Type::requests:
       return owner_.when_threads_answer([self = shared_from_this()] { self->tell_requests(); });
     default: return;  // a master sends no others
@@ -178,9 +178,10 @@ void MasterLink::tell_requests() {
   post(channel::encode_requests(owner_.requests()));
 }
 
-void MasterLink::take_source(const channel::Message& message, std::vector<Fd>& descriptors) {
+void MasterLink::take_source(channel::Message& message) {
   const bool is_listener = message.type == channel::Type::listener;
-  if (descriptors.size() != message.descriptors) {
+  std::vector<Fd>& descriptors = message.descriptors;
+  if (descriptors.size() != message.announced) {
     if (is_listener) return owner_.listeners_missed();
     throw ProtocolError("channel: a queue came without its memories");
   }
@@ -193,23 +194,20 @@ void MasterLink::take_source(const channel::Message& message, std::vector<Fd>& d
   owner_.queue_passed(std::move(descriptors[0]), std::move(descriptors[1]));
 }
 
-void MasterLink::start_works(const channel::Message& message, std::vector<Fd>& descriptors) {
-  std::vector<Work> works;
+void MasterLink::start_connections(channel::Message& message) {
+  std::vector<Connection> complete;
   std::vector<std::uint64_t> started;
   std::vector<std::uint64_t> refused;
-  std::size_t next = 0;
-  for (const channel::Entry& entry : message.entries) {
-    Work work = Work::from(entry, descriptors, next);
-    const bool whole = work.connection.valid() && (entry.aside == 0 || work.aside.valid());
-    (whole ? started : refused).push_back(entry.id);
-    if (whole) works.push_back(std::move(work));
+  for (Connection& connection : message.connections) {
+    (connection.is_complete() ? started : refused).push_back(connection.id);
+    if (connection.is_complete()) complete.push_back(std::move(connection));
   }
   if (!refused.empty()) {
     owner_.connections_missed(refused.size());
     post(channel::encode_ids(channel::Type::refused, refused));
   }
   if (!started.empty()) {
-    post(channel::encode_ids(channel::Type::started, started), std::move(works));
+    post(channel::encode_ids(channel::Type::started, started), std::move(complete));
   }
 }
 
@@ -232,10 +230,8 @@ Task<void> MasterLink::receive_plain(std::shared_ptr<MasterLink> self) {
           self->owner_.listeners_passed(std::move(result.descriptors));
           break;
         }
-        for (Fd& connection : result.descriptors) {
-          Work work;
-          work.connection = std::move(connection);
-          self->owner_.connection_passed(std::move(work));
+        for (Fd& socket : result.descriptors) {
+          self->owner_.connection_passed({.socket = std::move(socket)});
         }
         break;
     }
@@ -248,7 +244,7 @@ void MasterLink::wake() {
 }
 
 /// At once, when nothing is before it.
-void MasterLink::post(std::string message, std::vector<Work> started) {
+void MasterLink::post(std::string message, std::vector<Connection> started) {
   outgoing_.push_back({std::move(message), std::move(started)});
   if (sent_all_ && outgoing_.size() == 1 && send_queued()) return;
   wake();
@@ -286,11 +282,11 @@ bool MasterLink::send_queued() {
   while (!outgoing_.empty()) {
     const SendOutcome outcome = send(outgoing_.front().message, {}).outcome;
     if (outcome == SendOutcome::would_block) return false;
-    std::vector<Work> started = std::exchange(outgoing_.front().started, {});
+    std::vector<Connection> started = std::exchange(outgoing_.front().started, {});
     outgoing_.pop_front();
     if (outcome == SendOutcome::failed) continue;  // the master gives them to another
     if (joined_ && outcome != SendOutcome::sent) continue;
-    for (Work& work : started) owner_.connection_passed(std::move(work));
+    for (Connection& connection : started) owner_.connection_passed(std::move(connection));
     if (!started.empty()) owner_.all_passed();
   }
   return true;
@@ -306,41 +302,32 @@ bool MasterLink::may_return() {
   return !return_in_flight_ || closed_;
 }
 
-/// How many of the first can be sent: long bytes need a memfd each, and so a descriptor. A
+/// Packs as many of the first as can be sent: long bytes need a memfd each, and so a descriptor. A
 /// connection whose bytes can't be put into one ends, lest it holds up the others.
-std::size_t MasterLink::prepare_returned() {
-  std::size_t ready = 0;
-  while (ready < std::min(returned_.size(), most_returned_)) {
+channel::PackedConnections MasterLink::pack_returned() {
+  channel::PackedConnections packed(channel::Type::returned);
+  while (packed.count() < std::min(returned_.size(), most_returned_)) {
+    Connection& next = returned_[packed.count()];
     try {
-      returned_[ready].put_aside();
-      ++ready;
+      next.spill_to_memfd();
+      if (!packed.add(next)) break;
     } catch (const SystemError& error) {
       if (!is_permanent(error.error_number())) break;
-      finished_.push_back(returned_[ready].id);
-      const std::size_t unread = returned_[ready].read.size();
-      returned_.erase(returned_.begin() + static_cast<std::ptrdiff_t>(ready));
+      finished_.push_back(next.id);
+      const std::size_t unread = next.unread.size();
+      returned_.erase(returned_.begin() + static_cast<std::ptrdiff_t>(packed.count()));
       owner_.connection_not_returned(unread, error.error_number());
     }
   }
-  return ready == 0 ? 0 : std::min(ready, fit_in_message(returned_));
+  return packed;
 }
 
 bool MasterLink::send_returned() {
   while (!returned_.empty()) {
     if (!may_return()) return false;
-    const std::size_t count = prepare_returned();
-    if (count == 0) return returned_.empty();
-    std::array<channel::Entry, channel::kMaxEntries> entries;
-    std::array<int, channel::kMaxDescriptors> descriptors{};
-    std::size_t descriptor_count = 0;
-    for (std::size_t i = 0; i < count; ++i) {
-      entries[i] = returned_[i].entry();
-      descriptors[descriptor_count++] = returned_[i].connection.get();
-      if (returned_[i].aside.valid()) descriptors[descriptor_count++] = returned_[i].aside.get();
-    }
-    const std::string message =
-        channel::encode_entries(channel::Type::returned, {entries.data(), count});
-    const SendResult result = send(message, {descriptors.data(), descriptor_count});
+    const channel::PackedConnections packed = pack_returned();
+    if (packed.count() == 0) return returned_.empty();
+    const SendResult result = send(packed.bytes(), packed.descriptors());
     if (result.outcome == SendOutcome::would_block) return false;
     if (result.outcome == SendOutcome::failed && std::exchange(most_returned_, 1) > 1) continue;
     if (result.outcome == SendOutcome::failed) {
@@ -350,7 +337,8 @@ bool MasterLink::send_returned() {
       return_in_flight_ = true;
       most_returned_ = channel::kMaxEntries;
     }
-    returned_.erase(returned_.begin(), returned_.begin() + static_cast<std::ptrdiff_t>(count));
+    returned_.erase(returned_.begin(),
+                    returned_.begin() + static_cast<std::ptrdiff_t>(packed.count()));
   }
   return true;
 }

@@ -14,8 +14,8 @@
 #include "async/task.hpp"
 #include "os/fd.hpp"
 #include "pass/channel.hpp"
+#include "pass/connection.hpp"
 #include "pass/fd_passing.hpp"
-#include "rpc/work.hpp"
 
 namespace handoff {
 
@@ -34,7 +34,7 @@ class MasterLink final : public std::enable_shared_from_this<MasterLink>, privat
     /// The first valid message of the master has come: the other end is one. Never without
     /// messages.
     virtual void master_heard() {}
-    virtual void connection_passed(Work work) = 0;
+    virtual void connection_passed(Connection connection) = 0;
     /// All connections of a message were given to connection_passed().
     virtual void all_passed() {}
     /// The listening sockets to accept from, instead of those before.
@@ -88,7 +88,7 @@ class MasterLink final : public std::enable_shared_from_this<MasterLink>, privat
   /// The connection has ended.
   void finished(std::uint64_t id);
   /// The connection is to go to another worker.
-  void give_back(Work work);
+  void give_back(Connection connection);
   /// Asks to be drained; without messages the master reads this as our end.
   void leave();
   /// Has the master wake others that accept, or look at the queue.
@@ -104,21 +104,21 @@ class MasterLink final : public std::enable_shared_from_this<MasterLink>, privat
   /// A message to be sent, and the connections that may be begun then.
   struct Outgoing {
     std::string message;
-    std::vector<Work> started;
+    std::vector<Connection> started;
   };
 
   static Task<void> receive_messages(std::shared_ptr<MasterLink> self);
   static Task<void> receive_plain(std::shared_ptr<MasterLink> self);
   static Task<void> send_messages(std::shared_ptr<MasterLink> self);
-  void handle(std::span<const char> packet, std::vector<Fd>& descriptors);
-  void take_source(const channel::Message& message, std::vector<Fd>& descriptors);
+  void handle(std::span<const char> packet, std::vector<Fd> descriptors);
+  void take_source(channel::Message& message);
   void tell_requests();
-  void start_works(const channel::Message& message, std::vector<Fd>& descriptors);
-  void post(std::string message, std::vector<Work> started = {});
+  void start_connections(channel::Message& message);
+  void post(std::string message, std::vector<Connection> started = {});
   bool send_all();
   bool send_queued();
   bool may_return();
-  std::size_t prepare_returned();
+  channel::PackedConnections pack_returned();
   bool send_returned();
   bool send_ids(channel::Type type, std::vector<std::uint64_t>& ids);
   SendResult send(const std::string& message, std::span<const int> descriptors);
@@ -135,7 +135,7 @@ class MasterLink final : public std::enable_shared_from_this<MasterLink>, privat
   bool full_;
   bool joined_;
   std::deque<Outgoing> outgoing_;
-  std::deque<Work> returned_;
+  std::deque<Connection> returned_;
   std::vector<std::uint64_t> started_;
   std::vector<std::uint64_t> finished_;
   bool reports_later_ = false;

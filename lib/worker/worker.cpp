@@ -17,6 +17,7 @@
 #include "os/listener.hpp"
 #include "os/process_tree.hpp"
 #include "os/socket.hpp"
+#include "rpc/session.hpp"
 
 namespace handoff {
 namespace {
@@ -100,7 +101,7 @@ Worker::Worker(Reactor& reactor, const SignalMask& signals, const MakeMethods& m
 ServerContext::Owner Worker::served() {
   ServerContext::Owner owner;
   owner.quota_used_up = [this] { ask_to_leave(); };
-  owner.returned = [this](LiveConnection connection) { give_back(std::move(connection)); };
+  owner.returned = [this](Connection connection) { give_back(std::move(connection)); };
   owner.closed = [this](std::uint64_t id, CloseReason why) { ended(id, why); };
   owner.failed = [this](std::string_view line) { report_lost_(line); };
   return owner;
@@ -120,7 +121,7 @@ void Worker::start_threads(const MakeMethods& make_methods) {
   for (std::size_t i = 1; i < options_.threads; ++i) {
     ReactorThread::Owner owner;
     owner.closed = [this](std::uint64_t id, CloseReason why) { ended(id, why); };
-    owner.returned = [this](LiveConnection connection) { give_back(std::move(connection)); };
+    owner.returned = [this](Connection connection) { give_back(std::move(connection)); };
     owner.quota_used_up = [this] { ask_to_leave(); };
     owner.failed = [this](const std::string& line) { report_lost_(line); };
     owner.reload_failed = [this](const std::string& problem) { report_(Severity::error, problem); };
@@ -130,7 +131,7 @@ void Worker::start_threads(const MakeMethods& make_methods) {
 }
 
 /// On the thread that has the fewest connections.
-void Worker::serve(LiveConnection connection) {
+void Worker::serve(Connection connection) {
   ReactorThread* best = nullptr;
   for (ReactorThread& thread : threads_) {
     if (thread.held() < (best == nullptr ? context_.open_connections() : best->held()))
@@ -170,8 +171,8 @@ void Worker::when_threads_answer(const std::function<void()>& then) {
   }
 }
 
-void Worker::give_back(LiveConnection connection) {
-  if (link_) link_->give_back(Work::from(std::move(connection)));
+void Worker::give_back(Connection connection) {
+  if (link_) link_->give_back(std::move(connection));
   changed_.set();
 }
 
@@ -292,7 +293,7 @@ void Worker::master_gone() {
 /// The socket's type is the master's choice: one of another type may speak the plain form.
 Task<Fd> Worker::connect_to_master(const Address& address, TimeLimit limit) {
   try {
-    Connection full = co_await connect_to(reactor_, address, limit, {.type = SOCK_SEQPACKET});
+    DialedSocket full = co_await connect_to(reactor_, address, limit, {.type = SOCK_SEQPACKET});
     co_return std::move(full.socket);
   } catch (const CannotConnect& error) {
     // An abstract name of another type is not found.
@@ -300,7 +301,7 @@ Task<Fd> Worker::connect_to_master(const Address& address, TimeLimit limit) {
     const bool is_abstract = address.kind == Address::Kind::abstract;
     if (number != EPROTOTYPE && !(is_abstract && number == ECONNREFUSED)) throw;
   }
-  Connection plain = co_await connect_to(reactor_, address, limit, {.type = SOCK_STREAM});
+  DialedSocket plain = co_await connect_to(reactor_, address, limit, {.type = SOCK_STREAM});
   co_return std::move(plain.socket);
 }
 
@@ -328,13 +329,12 @@ void Worker::require_full_channel() const {
       "without it a worker can't ask to be replaced");
 }
 
-void Worker::connection_passed(Work work) {
-  LiveConnection connection;
+void Worker::connection_passed(Connection connection) {
   try {
-    connection = work.to_connection(options_.limits.max_unused());
+    connection.load_spilled(options_.limits.max_unused());
   } catch (const std::exception& error) {
     report_lost_(error.what());
-    return ended(work.id, CloseReason::failed);
+    return ended(connection.id, CloseReason::failed);
   }
   serve(std::move(connection));
 }
@@ -375,11 +375,9 @@ void Worker::queue_passed(Fd masters, Fd ours) {
                       }});
 }
 
-void Worker::accepted(Fd connection, const SocketAddress&) {
-  LiveConnection live;
-  live.socket = std::move(connection);
-  if (link_) link_->started(live.id = channel::kOwnId | ++last_own_id_);
-  serve(std::move(live));
+void Worker::accepted(Connection connection) {
+  if (link_) link_->started(connection.id = channel::kOwnId | ++last_own_id_);
+  serve(std::move(connection));
 }
 
 void Worker::leaves_to_others() {

@@ -24,7 +24,6 @@
 #include "rpc/method_table.hpp"
 #include "rpc/reactor_thread.hpp"
 #include "rpc/server_context.hpp"
-#include "rpc/session.hpp"
 #include "worker/master_channel.hpp"
 #include "worker/queue_consumer.hpp"
 
@@ -74,10 +73,10 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   void reload();
   ServerContext::Owner served();
   void start_threads(const MakeMethods& make_methods);
-  void serve(LiveConnection connection);
+  void serve(Connection connection);
   bool run_elsewhere(Call& call, const std::function<void(Result)>& done);
   std::size_t held() const;
-  void give_back(LiveConnection connection);
+  void give_back(Connection connection);
   void ended(std::uint64_t id, CloseReason why);
   bool limits_requests() const { return options_.max_requests != WorkerOptions().max_requests; }
   void drain_connections(WhenDrained what);
@@ -100,7 +99,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   static Task<void> copy(std::shared_ptr<Relay> relay, Stream& from, Stream& to);
   Task<void> relay_output(std::shared_ptr<Relay> relay);
 
-  void connection_passed(Work work) override;
+  void connection_passed(Connection connection) override;
   void listeners_passed(std::vector<Fd> listeners) override;
   void listeners_missed() override;
   void accept_asked() override;
@@ -116,7 +115,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   std::uint64_t requests() const override;
   void when_threads_answer(const std::function<void()>& then) override;
   bool has_room() const override { return held() < options_.credits; }
-  void accepted(Fd connection, const SocketAddress&) override;
+  void accepted(Connection connection) override;
   void leaves_to_others() override;
 
   Reactor& reactor_;

@@ -20,20 +20,28 @@
 namespace handoff::fuzz {
 namespace {
 
+std::string encode_connections(const channel::Message& message) {
+  channel::PackedConnections packed(message.type);
+  for (const Connection& connection : message.connections) {
+    check(packed.add(connection), "what came in one message fits into one");
+  }
+  return packed.bytes();
+}
+
 std::string encode(const channel::Message& message) {
   using channel::Type;
   switch (message.type) {
     case Type::hello: return channel::encode_hello(message.hello);
     case Type::ready: return channel::encode_ready();
     case Type::connection:
-    case Type::returned: return channel::encode_entries(message.type, message.entries);
+    case Type::returned: return encode_connections(message);
     case Type::started:
     case Type::refused:
     case Type::finished: return channel::encode_ids(message.type, message.ids);
     case Type::drain: return channel::encode_drain(message.drain);
     case Type::leave: return channel::encode_leave();
     case Type::listener:
-    case Type::queue: return channel::encode_passing(message.type, message.descriptors);
+    case Type::queue: return channel::encode_passing(message.type, message.announced);
     case Type::requests: return channel::encode_requests(message.requests);
   }
   check(false, "a decoded message has a type that is known");
@@ -44,49 +52,46 @@ bool same(const SocketAddress& one, const SocketAddress& other) {
   return one.size() == other.size() && std::memcmp(one.data(), other.data(), one.size()) == 0;
 }
 
-bool same(const channel::Entry& one, const channel::Entry& other) {
-  return one.id == other.id && same(one.peer, other.peer) && one.read == other.read &&
-         one.aside == other.aside && one.framing == other.framing && one.dialect == other.dialect;
+bool same(const Connection& one, const Connection& other) {
+  return one.id == other.id && same(one.peer, other.peer) && one.unread == other.unread &&
+         one.spilled_size == other.spilled_size && one.framing == other.framing &&
+         one.dialect == other.dialect;
 }
 
 bool same(const channel::Message& one, const channel::Message& other) {
   return one.type == other.type && one.hello.version == other.hello.version &&
          one.hello.pid == other.hello.pid && one.hello.credits == other.hello.credits &&
-         one.hello.calls == other.hello.calls && one.descriptors == other.descriptors &&
+         one.hello.calls == other.hello.calls && one.announced == other.announced &&
          one.ids == other.ids && one.drain.give_back == other.drain.give_back &&
          one.drain.join_again == other.drain.join_again && one.requests == other.requests &&
-         std::equal(one.entries.begin(), one.entries.end(), other.entries.begin(),
-                    other.entries.end(),
-                    [](const channel::Entry& entry, const channel::Entry& its) {
-                      return same(entry, its);
+         std::equal(one.connections.begin(), one.connections.end(), other.connections.begin(),
+                    other.connections.end(), [](const Connection& its, const Connection& others) {
+                      return same(its, others);
                     });
 }
 
-void check_entry(const channel::Entry& entry, std::string_view packet) {
-  check(entry.read.empty() || lies_within(entry.read, packet), "a view lies in the packet");
-  check(entry.aside <= channel::kMaxAside, "bytes aside have a limit");
-  check(entry.aside == 0 || entry.read.empty(), "bytes are in the packet or aside");
-  check(entry.framing <= Framing::lines, "a framing is one that there is");
-  check(entry.peer.size() <= sizeof(sockaddr_un), "an address is no longer than an address");
-  check(entry.peer.text().size() < 2 * sizeof(sockaddr_un), "an address can be told");
-  check(entry.peer.port() == 0 || entry.peer.family() != AF_UNIX, "a path has no port");
+void check_connection(const Connection& connection) {
+  const SocketAddress& peer = connection.peer;
+  check(connection.unread.size() <= channel::kMaxMessage, "unread bytes come from the packet");
+  check(connection.spilled_size <= channel::kMaxSpilled, "spilled bytes have a limit");
+  check(connection.spilled_size == 0 || connection.unread.empty(),
+        "unread bytes are in the packet or spilled");
+  check(connection.framing <= Framing::lines, "a framing is one that there is");
+  check(peer.size() <= sizeof(sockaddr_un), "an address is no longer than an address");
+  check(peer.text().size() < 2 * sizeof(sockaddr_un), "an address can be told");
+  check(peer.port() == 0 || peer.family() != AF_UNIX, "a path has no port");
 }
 
 void check_packet(std::string_view packet, Pieces& random) {
   const std::optional<channel::Message> message = channel::decode(packet);
   if (!message) return;
   check(packet.size() <= channel::kMaxMessage, "a message has a limit");
-  for (const channel::Entry& entry : message->entries) check_entry(entry, packet);
+  for (const Connection& connection : message->connections) check_connection(connection);
   if (message->hello.version != channel::kVersion) {
     return check(message->type == channel::Type::hello, "only a HELLO may be of another version");
   }
   const std::string out = encode(*message);
   check(out.size() <= packet.size(), "a message is written in no more bytes than it came in");
-  if (!message->entries.empty()) {
-    std::size_t size = channel::kHeaderSize;
-    for (const channel::Entry& entry : message->entries) size += channel::size_of(entry);
-    check(size == out.size(), "the size of entries is known beforehand");
-  }
   const std::optional<channel::Message> again = channel::decode(out);
   check(again && same(*again, *message), "a message is read as it was written");
   check(encode(*again) == out, "a message is always written in the same way");

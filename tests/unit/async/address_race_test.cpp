@@ -57,8 +57,8 @@ Resolver resolver_of(const std::vector<std::string>& hosts) {
   });
 }
 
-Connection connect_to_name(std::uint16_t port, Resolver& resolver,
-                           TimeLimit limit = Clock::now() + seconds(10)) {
+DialedSocket connect_to_name(std::uint16_t port, Resolver& resolver,
+                             TimeLimit limit = Clock::now() + seconds(10)) {
   Reactor reactor;
   const Address address = Address::parse("name:" + std::to_string(port));
   return reactor.run_for_result(
@@ -75,7 +75,7 @@ TEST_CASE("an address that drops packets holds the next one up for a quarter of 
   const BlackHole dead("127.0.0.2", port_of(server));
   Resolver resolver = resolver_of({"127.0.0.2", "127.0.0.3"});
   const TimePoint start = Clock::now();
-  const Connection connection = connect_to_name(port_of(server), resolver);
+  const DialedSocket connection = connect_to_name(port_of(server), resolver);
   CHECK(Clock::now() - start >= milliseconds(250));
   CHECK(peer_address(connection.socket.get()).text() == server.text());
 }
@@ -86,7 +86,7 @@ TEST_CASE("after an address that refuses, the next one is tried at once") {
   Resolver resolver = resolver_of({"127.0.0.2", "127.0.0.4", "127.0.0.3"});
   // Sooner than after two delays.
   const TimeLimit limit = TimeLimit::after(Clock::now(), milliseconds(450));
-  const Connection connection = connect_to_name(port_of(server), resolver, limit);
+  const DialedSocket connection = connect_to_name(port_of(server), resolver, limit);
   CHECK(peer_address(connection.socket.get()).text() == server.text());
 }
 
@@ -95,7 +95,7 @@ TEST_CASE("while the first address answers in time, no other is tried") {
   const Listener first = listen_at("127.0.0.2");
   const Listener second = listen_at("127.0.0.3", port_of(first));
   Resolver resolver = resolver_of({"127.0.0.2", "127.0.0.3"});
-  const Connection connection = connect_to_name(port_of(first), resolver);
+  const DialedSocket connection = connect_to_name(port_of(first), resolver);
   CHECK(has_client(first));
   CHECK(!has_client(second));
 }
@@ -113,7 +113,7 @@ TEST_CASE("IPv6 and IPv4 addresses take turns") {
   Resolver resolver = resolver_of({"127.0.0.2", "127.0.0.3", "[::1]"});
   // The third attempt would begin after the limit.
   const TimeLimit limit = TimeLimit::after(Clock::now(), milliseconds(490));
-  const Connection connection = connect_to_name(port_of(*server), resolver, limit);
+  const DialedSocket connection = connect_to_name(port_of(*server), resolver, limit);
   CHECK(peer_address(connection.socket.get()).text() == server->text());
 }
 

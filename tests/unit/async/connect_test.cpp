@@ -23,7 +23,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-Connection connect_now(Reactor& reactor, const std::string& text, TimeLimit limit = {}) {
+DialedSocket connect_now(Reactor& reactor, const std::string& text, TimeLimit limit = {}) {
   const Address address = Address::parse(text);
   return reactor.run_for_result(connect_to(reactor, address, limit));
 }
@@ -50,7 +50,8 @@ TEST_CASE("a TCP and a Unix listener are connected to") {
   Reactor reactor;
   for (const std::string& text : {std::string("127.0.0.1:0"), directory.path("s")}) {
     const Listener listener = listen_on(Address::parse(text));
-    const Connection connection = connect_now(reactor, listener.text(), Clock::now() + seconds(10));
+    const DialedSocket connection =
+        connect_now(reactor, listener.text(), Clock::now() + seconds(10));
     CHECK(!connection.child);
     CHECK(test::closes_on_exec(connection.socket.get()));
     REQUIRE(test::becomes_readable(listener.fd()));
@@ -84,7 +85,7 @@ TEST_CASE("a descriptor is taken as the connection") {
   Reactor reactor;
   auto [left, right] = make_socket_pair(SOCK_STREAM);
   const int number = left.release();
-  const Connection connection = connect_now(reactor, "fd:" + std::to_string(number));
+  const DialedSocket connection = connect_now(reactor, "fd:" + std::to_string(number));
   CHECK(connection.socket.get() == number);
   CHECK(!connection.child);
 }
@@ -92,7 +93,7 @@ TEST_CASE("a descriptor is taken as the connection") {
 TEST_CASE("a command is connected to through its stdin and stdout") {
   const test::DescriptorCheck check;
   Reactor reactor;
-  Connection connection = connect_now(reactor, "exec:tr a-z A-Z; exit 3");
+  DialedSocket connection = connect_now(reactor, "exec:tr a-z A-Z; exit 3");
   REQUIRE(connection.child);
   test::write_text(connection.socket.get(), "text");
   shutdown(connection.socket.get(), SHUT_WR);
@@ -103,7 +104,7 @@ TEST_CASE("a command is connected to through its stdin and stdout") {
 TEST_CASE("a command that can't be run closes the connection with the shell's status") {
   const test::DescriptorCheck check;
   Reactor reactor;
-  Connection connection = connect_now(reactor, "exec:exec 2>&-; no-such-program");
+  DialedSocket connection = connect_now(reactor, "exec:exec 2>&-; no-such-program");
   CHECK(test::read_until_end(connection.socket.get()).empty());
   CHECK(connection.child->reap().code == 127);
 }
@@ -131,7 +132,7 @@ TEST_CASE("a place in a full backlog is taken once there is one") {
     CHECK(try_accept(listener.fd()).outcome == Accepted::Outcome::connection);
   };
   reactor.spawn(accept_one());
-  const Connection connection =
+  const DialedSocket connection =
       reactor.run_for_result(connect_to(reactor, address, Clock::now() + seconds(10)));
   CHECK(peer_address(connection.socket.get()).text() == address.text);
 }

@@ -32,9 +32,9 @@ class Counted final : public Recipient {
     return ids.size() - finished;
   }
   int number() const override { return number_; }
-  void pass(Work work) override {
+  void pass(HeldConnection held) override {
     ++effort_.given;
-    ids.push_back(work.id);
+    ids.push_back(held.connection.id);
   }
   void flush() override { ++effort_.flushes; }
 
@@ -58,9 +58,7 @@ struct Workers {
 
   void arrive(std::size_t count = 1) {
     for (std::size_t i = 0; i < count; ++i) {
-      Work work;
-      work.id = ++last_id;
-      balancer.pass(std::move(work));
+      balancer.pass({{.id = ++last_id}});
     }
   }
 

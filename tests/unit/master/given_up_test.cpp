@@ -10,13 +10,13 @@
 #include <vector>
 
 #include "async/reactor.hpp"
+#include "master/custody.hpp"
 #include "master/pass_mode.hpp"
 #include "master/supervisor.hpp"
 #include "os/socket.hpp"
 #include "pass/channel.hpp"
 #include "pass/fd_passing.hpp"
 #include "pass/sources.hpp"
-#include "rpc/custody.hpp"
 
 namespace handoff {
 namespace {
@@ -34,7 +34,7 @@ class Told final : public Dispatcher {
   void worker_gone(WorkerLink&) override { ++gone; }
   void worker_has_room(WorkerLink&) override {}
   void successor_joined(WorkerLink&) override {}
-  void work_arrived(Work) override { ++arrived; }
+  void work_arrived(HeldConnection) override { ++arrived; }
   bool can_take() const override { return false; }
   bool has_takers() const override { return true; }
   void flush() override {}
@@ -125,9 +125,7 @@ TEST_CASE("a worker that has joined and is let go loses none of what it has retu
     while (workers.told.link == nullptr) co_await workers.reactor.yield();
     std::vector<std::uint64_t> ids;
     for (std::size_t i = 1; i <= kMany; ++i) {
-      Work work;
-      work.connection = std::move(make_socket_pair(SOCK_STREAM).first);
-      workers.told.link->pass(std::move(work));
+      workers.told.link->pass({{.socket = std::move(make_socket_pair(SOCK_STREAM).first)}});
       ids.push_back(i);
     }
     workers.told.link->flush();
@@ -135,10 +133,10 @@ TEST_CASE("a worker that has joined and is let go loses none of what it has retu
     while (workers.supervisor.status().front().passed < kMany) co_await workers.reactor.yield();
     [[maybe_unused]] const std::string problem = co_await workers.supervisor.replace(1);
     const Fd connection = std::move(make_socket_pair(SOCK_STREAM).first);
-    const std::string returned =
-        channel::encode_entries(channel::Type::returned, std::vector<channel::Entry>(1));
+    channel::PackedConnections returned(channel::Type::returned);
+    returned.add(Connection());
     for (std::size_t i = 0; i < kMany; ++i) {
-      CHECK(send_fds(worker.get(), returned, std::vector{connection.get()}).outcome ==
+      CHECK(send_fds(worker.get(), returned.bytes(), std::vector{connection.get()}).outcome ==
             SendOutcome::sent);
     }
     // The master is suspended until the worker has had its time.

@@ -39,10 +39,8 @@ class Cluster final : private WorkerLink::Owner {
   }
 
   void arrive(const std::string& peer = "127.0.0.1:1") {
-    Work work;
-    work.connection = std::move(make_socket_pair(SOCK_STREAM).first);
-    work.peer = Address::parse(peer).resolve().front();
-    dispatcher.work_arrived(std::move(work));
+    dispatcher.work_arrived({{.socket = std::move(make_socket_pair(SOCK_STREAM).first),
+                              .peer = Address::parse(peer).resolve().front()}});
   }
 
   PassConnection dispatcher;
@@ -51,7 +49,7 @@ class Cluster final : private WorkerLink::Owner {
   void worker_ready(WorkerLink&) override {}
   void worker_has_room(WorkerLink&) override {}
   void worker_would_leave(WorkerLink&) override {}
-  void connection_returned(WorkerLink&, Work) override {}
+  void connection_returned(WorkerLink&, HeldConnection) override {}
   void others_shall_accept(WorkerLink&) override {}
   void requests_told(WorkerLink&) override {}
   void worker_closed(WorkerLink&, const std::string&) override {}

@@ -123,7 +123,7 @@ class Cluster final : private WorkerLink::Owner {
   void worker_ready(WorkerLink&) override {}
   void worker_has_room(WorkerLink&) override {}
   void worker_would_leave(WorkerLink&) override {}
-  void connection_returned(WorkerLink&, Work) override {}
+  void connection_returned(WorkerLink&, HeldConnection) override {}
   void others_shall_accept(WorkerLink&) override {}
   void requests_told(WorkerLink&) override {}
   void worker_closed(WorkerLink& link, const std::string& what) override {

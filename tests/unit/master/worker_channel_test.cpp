@@ -55,10 +55,8 @@ class Channel final : private WorkerLink::Owner {
     co_await greet();
     std::vector<std::uint64_t> ids;
     for (std::size_t i = 0; i < count; ++i) {
-      Work work;
-      work.connection = std::move(make_socket_pair(SOCK_STREAM).first);
-      work.hold = Custody::Hold(*custody, 1);
-      link->pass(std::move(work));
+      link->pass(
+          {{.socket = std::move(make_socket_pair(SOCK_STREAM).first)}, Custody::Hold(*custody, 1)});
       ids.push_back(++last_id_);
     }
     link->flush();
@@ -68,9 +66,9 @@ class Channel final : private WorkerLink::Owner {
 
   void give_back(std::size_t count) {
     const Fd connection = std::move(make_socket_pair(SOCK_STREAM).first);
-    const std::vector<channel::Entry> entries(count);
-    send(channel::encode_entries(channel::Type::returned, entries),
-         std::vector<int>(count, connection.get()));
+    channel::PackedConnections packed(channel::Type::returned);
+    while (packed.count() < count) packed.add(Connection());
+    send(packed.bytes(), std::vector<int>(count, connection.get()));
   }
 
   /// The type of the next message that the worker has got.
@@ -94,7 +92,9 @@ class Channel final : private WorkerLink::Owner {
   void worker_ready(WorkerLink&) override {}
   void worker_has_room(WorkerLink&) override {}
   void worker_would_leave(WorkerLink&) override {}
-  void connection_returned(WorkerLink&, Work work) override { returned.push_back(std::move(work)); }
+  void connection_returned(WorkerLink&, HeldConnection held) override {
+    returned.push_back(std::move(held));
+  }
   void others_shall_accept(WorkerLink&) override {}
   void requests_told(WorkerLink&) override { ++answers; }
   void worker_closed(WorkerLink&, const std::string& problem) override {
@@ -111,7 +111,7 @@ class Channel final : private WorkerLink::Owner {
 
  public:
   std::shared_ptr<Custody> custody = std::make_shared<Custody>(reactor_, 1);
-  std::vector<Work> returned;  // which it must outlive
+  std::vector<HeldConnection> returned;  // which it must outlive
   std::shared_ptr<WorkerLink> link;
 };
 
@@ -133,7 +133,7 @@ TEST_CASE("what a worker returns waits in the channel until there are descriptor
     co_await channel.wait_for_returned(20);
     CHECK(channel.link->held() == 0);
     CHECK(channel.lost == 0);
-    for (const Work& work : channel.returned) CHECK(work.is_sound());
+    for (const HeldConnection& held : channel.returned) CHECK(held.connection.is_sound());
     channel.returned.clear();
     CHECK(channel.custody->descriptors() == 0);
   };
@@ -225,10 +225,10 @@ TEST_CASE("a worker that sends more descriptors than a message may have is blame
     const auto body = [&]() -> Task<void> {
       co_await channel.give(16);
       if (drains) channel.link->drain({.give_back = true});
-      const std::vector<channel::Entry> entries(16);
       const Fd connection = std::move(make_socket_pair(SOCK_STREAM).first);
-      channel.send(channel::encode_entries(channel::Type::returned, entries),
-                   std::vector<int>(40, connection.get()));
+      channel::PackedConnections packed(channel::Type::returned);
+      while (packed.count() < 16) packed.add(Connection());
+      channel.send(packed.bytes(), std::vector<int>(40, connection.get()));
       co_await channel.turns();
       CHECK(channel.problems == std::vector<std::string>{"it sent too much"});
     };
@@ -248,7 +248,7 @@ TEST_CASE("the owner is told of every change of what a worker holds") {
     channel.give_back(2);
     co_await channel.turns();
     CHECK(channel.held == 5);
-    channel.link->pass(Work());
+    channel.link->pass({});
     CHECK(channel.held == 6);
     CHECK(channel.link->take_unsent().size() == 1);
     CHECK(channel.held == 5);
@@ -277,7 +277,7 @@ TEST_CASE("a worker is asked whether it answers before all that waits for descri
   Channel channel;
   const auto body = [&]() -> Task<void> {
     co_await channel.greet();
-    channel.link->pass(Work());
+    channel.link->pass({});
     channel.link->ask_whether_it_answers();
     CHECK(channel.receive() == channel::Type::requests);
     CHECK(!channel.link->has_unread());

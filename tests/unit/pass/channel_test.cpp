@@ -2,6 +2,7 @@
 #include "pass/channel.hpp"
 
 #include <doctest/doctest.h>
+#include <sys/socket.h>
 #include <sys/un.h>
 
 #include <array>
@@ -10,7 +11,12 @@
 #include <limits>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
+
+#include "os/fd.hpp"
+#include "os/socket.hpp"
+#include "unit/support.hpp"
 
 namespace handoff::channel {
 namespace {
@@ -27,14 +33,48 @@ SocketAddress unnamed_peer() {
   return SocketAddress(&unnamed, sizeof unnamed.sa_family);
 }
 
+Connection connection_of(std::uint64_t id, const SocketAddress& peer, std::string_view unread) {
+  Connection connection;
+  connection.id = id;
+  connection.peer = peer;
+  connection.unread = unread;
+  return connection;
+}
+
+/// They are as many as fit.
+PackedConnections pack(const std::vector<Connection>& connections) {
+  PackedConnections packed(Type::connection);
+  for (const Connection& connection : connections) CHECK(packed.add(connection));
+  return packed;
+}
+
+std::vector<Connection> list(Connection first) {
+  std::vector<Connection> connections;
+  connections.push_back(std::move(first));
+  return connections;
+}
+
+template <typename... Rest>
+std::vector<Connection> list(Connection first, Rest... rest) {
+  std::vector<Connection> connections = list(std::move(first));
+  (connections.push_back(std::move(rest)), ...);
+  return connections;
+}
+
+/// Copies of the descriptors of a message, as a receiver gets them.
+std::vector<Fd> copies(const PackedConnections& packed) {
+  std::vector<Fd> copies;
+  for (const int descriptor : packed.descriptors()) copies.push_back(duplicate(descriptor));
+  return copies;
+}
+
 /// One of each kind of packet, with all that it can carry.
 std::vector<std::string> valid_packets() {
   const std::array<std::uint64_t, 3> ids = {1, 2, 3};
-  const std::array<Entry, 2> entries = {Entry{7, peer("127.0.0.1:80"), "read"},
-                                        Entry{8, peer("/run/x"), ""}};
-  return {encode_hello({kVersion, 123, 16}), encode_ready(),
-          encode_entries(Type::connection, entries), encode_ids(Type::finished, ids),
-          encode_drain({})};
+  const PackedConnections packed = pack(
+      list(connection_of(7, peer("127.0.0.1:80"), "read"), connection_of(8, peer("/run/x"), "")));
+  return {encode_hello({kVersion, 123, 16}), encode_ready(), packed.bytes(),
+          encode_ids(Type::finished, ids), encode_drain({})};
 }
 
 TEST_CASE("a packet starts with a mark, a version, a type and a count") {
@@ -60,7 +100,7 @@ TEST_CASE("ready and drain carry nothing") {
     const auto message = decode(packet);
     REQUIRE(message);
     CHECK(message->type == type);
-    CHECK(message->entries.empty());
+    CHECK(message->connections.empty());
     CHECK(message->ids.empty());
   }
 }
@@ -81,54 +121,55 @@ TEST_CASE("finished carries one id or many, and never none") {
 }
 
 TEST_CASE("a connection's peer is of any family, or of none") {
-  const std::array<Entry, 6> entries = {
-      Entry{1, peer("192.0.2.1:65535"), ""}, Entry{2, peer("[2001:db8::1]:80"), ""},
-      Entry{3, peer("/run/x.sock"), ""},     Entry{4, peer("@abstract"), ""},
-      Entry{5, unnamed_peer(), ""},          Entry{6, SocketAddress(), ""}};
-  const auto packet = encode_entries(Type::connection, entries);
-  const auto message = decode(packet);
+  const std::vector<Connection> sent = list(
+      connection_of(1, peer("192.0.2.1:65535"), ""), connection_of(2, peer("[2001:db8::1]:80"), ""),
+      connection_of(3, peer("/run/x.sock"), ""), connection_of(4, peer("@abstract"), ""),
+      connection_of(5, unnamed_peer(), ""), connection_of(6, SocketAddress(), ""));
+  const auto message = decode(pack(sent).bytes());
   REQUIRE(message);
-  REQUIRE(message->entries.size() == entries.size());
-  for (std::size_t i = 0; i < entries.size(); ++i) {
-    CHECK(message->entries[i].id == entries[i].id);
-    CHECK(message->entries[i].peer.family() == entries[i].peer.family());
-    CHECK(message->entries[i].peer.size() == entries[i].peer.size());
-    CHECK(message->entries[i].peer.text() == entries[i].peer.text());
+  REQUIRE(message->connections.size() == sent.size());
+  for (std::size_t i = 0; i < sent.size(); ++i) {
+    const Connection& received = message->connections[i];
+    CHECK(received.id == sent[i].id);
+    CHECK(received.peer.family() == sent[i].peer.family());
+    CHECK(received.peer.size() == sent[i].peer.size());
+    CHECK(received.peer.text() == sent[i].peer.text());
   }
 }
 
 TEST_CASE("the longest path fits as a peer") {
   const std::string path = "/" + std::string(106, 'p');
-  const std::array<Entry, 1> entries = {Entry{1, peer(path), "x"}};
-  const auto packet = encode_entries(Type::connection, entries);
-  const auto message = decode(packet);
+  const auto message = decode(pack(list(connection_of(1, peer(path), "x"))).bytes());
   REQUIRE(message);
-  CHECK(message->entries[0].peer.text() == path);
-  CHECK(message->entries[0].read == "x");
+  CHECK(message->connections[0].peer.text() == path);
+  CHECK(message->connections[0].unread == "x");
 }
 
 TEST_CASE("bytes that were read already travel with their connection") {
   const std::string large(64 * 1024, '\xFF');
-  const std::array<Entry, 3> entries = {Entry{1, peer(":1"), "\0\1\2"sv}, Entry{2, {}, ""},
-                                        Entry{3, peer(":3"), large}};
-  const auto packet = encode_entries(Type::connection, entries);
-  const auto message = decode(packet);
+  const PackedConnections packed =
+      pack(list(connection_of(1, peer(":1"), "\0\1\2"sv), connection_of(2, {}, ""),
+                connection_of(3, peer(":3"), large)));
+  const auto message = decode(packed.bytes());
   REQUIRE(message);
-  REQUIRE(message->entries.size() == 3);
-  CHECK(message->entries[0].read == "\0\1\2"sv);
-  CHECK(message->entries[1].read.empty());
-  CHECK(message->entries[2].read == large);
+  REQUIRE(message->connections.size() == 3);
+  CHECK(message->connections[0].unread == "\0\1\2"sv);
+  CHECK(message->connections[1].unread.empty());
+  CHECK(message->connections[2].unread == large);
 }
 
 TEST_CASE("one to sixteen connections fit, none and seventeen are refused") {
-  const std::vector<Entry> entries(kMaxEntries, Entry{1, {}, {}});
+  PackedConnections packed(Type::connection);
   for (std::size_t count = 1; count <= kMaxEntries; ++count) {
-    const auto packet = encode_entries(Type::connection, std::span(entries).first(count));
-    const auto message = decode(packet);
+    CHECK(packed.add(Connection()));
+    CHECK(packed.count() == count);
+    const auto message = decode(packed.bytes());
     REQUIRE(message);
-    CHECK(message->entries.size() == count);
+    CHECK(message->connections.size() == count);
   }
-  std::string packet = encode_entries(Type::connection, entries);
+  std::string packet = packed.bytes();
+  CHECK_FALSE(packed.add(Connection()));
+  CHECK(packed.bytes() == packet);
   const std::string entry = packet.substr(8, (packet.size() - 8) / kMaxEntries);
   packet.append(entry);
   packet[4] = kMaxEntries + 1;
@@ -156,8 +197,7 @@ TEST_CASE("counts and sizes that do not fit are refused") {
     packet[4] = count;
     CHECK(!decode(packet));
   }
-  const std::array<Entry, 1> entries = {Entry{1, peer(":80"), "read"}};
-  const std::string packet = encode_entries(Type::connection, entries);
+  const std::string packet = pack(list(connection_of(1, peer(":80"), "read"))).bytes();
   for (const std::size_t place :
        {16U, 17U, 20U, 21U, 22U, 23U}) {  // the two sizes of the first entry
     for (const char value : {'\1', '\x7F', '\xFF'}) {
@@ -212,11 +252,91 @@ TEST_CASE("a hello of another version is decoded, so that the difference can be 
 TEST_CASE("a packet over the limit is refused") {
   const std::string fits(kMaxMessage - 8 - 16, 'x');
   const std::string large = fits + "x";
-  const std::array<Entry, 1> most = {Entry{1, {}, fits}};
-  const std::array<Entry, 1> more = {Entry{1, {}, large}};
-  REQUIRE(encode_entries(Type::connection, most).size() == kMaxMessage);
-  CHECK(decode(encode_entries(Type::connection, most)).has_value());
-  CHECK(!decode(encode_entries(Type::connection, more)));
+  const std::string packet = pack(list(connection_of(1, {}, fits))).bytes();
+  REQUIRE(packet.size() == kMaxMessage);
+  CHECK(decode(packet).has_value());
+  PackedConnections packed(Type::connection);
+  CHECK_FALSE(packed.add(connection_of(1, {}, large)));
+  CHECK(packed.count() == 0);
+  std::string longer = packet + 'x';
+  longer[20] = static_cast<char>(longer[20] + 1);  // of the unread bytes
+  CHECK(!decode(longer));
+}
+
+TEST_CASE("a connection that does not fit is left to the next message") {
+  PackedConnections packed(Type::connection);
+  CHECK(packed.add(connection_of(1, {}, std::string(kMaxUnread, 'x'))));
+  CHECK_FALSE(packed.add(connection_of(2, {}, std::string(kMaxUnread, 'x'))));
+  CHECK(packed.add(connection_of(3, {}, "x")));
+  const auto message = decode(packed.bytes());
+  REQUIRE(message);
+  REQUIRE(message->connections.size() == 2);
+  CHECK(message->connections[1].id == 3);
+}
+
+TEST_CASE("a connection arrives as it was sent, with its socket and its spilled bytes") {
+  const test::DescriptorCheck check;
+  for (const std::size_t size : {std::size_t{3}, kMaxUnread + 1}) {
+    const std::string bytes(size, '\xA5');
+    Connection first = connection_of(7, peer("192.0.2.1:80"), bytes);
+    first.socket = std::move(make_socket_pair(SOCK_STREAM).first);
+    first.framing = Framing::lines;
+    first.dialect = Dialect::json_rpc;
+    first.spill_to_memfd();
+    Connection second;
+    second.socket = std::move(make_socket_pair(SOCK_STREAM).first);
+    PackedConnections packed(Type::returned);
+    CHECK(packed.add(first));
+    CHECK(packed.add(second));
+    auto message = decode(packed.bytes(), copies(packed));
+    REQUIRE(message);
+    CHECK(message->type == Type::returned);
+    CHECK(message->descriptors.empty());
+    Connection& received = message->connections.front();
+    CHECK(received.is_complete());
+    CHECK(received.framing == Framing::lines);
+    CHECK(received.dialect == Dialect::json_rpc);
+    CHECK(test::same_file(received.socket.get(), first.socket.get()));
+    CHECK(test::same_file(message->connections[1].socket.get(), second.socket.get()));
+    received.load_spilled(size);
+    CHECK(received.unread == bytes);
+  }
+}
+
+TEST_CASE("missing descriptors leave connections incomplete, and those too many are kept apart") {
+  const test::DescriptorCheck check;
+  Connection spilled = connection_of(1, {}, std::string(kMaxUnread + 1, 'x'));
+  spilled.socket = std::move(make_socket_pair(SOCK_STREAM).first);
+  spilled.spill_to_memfd();
+  const PackedConnections packed = pack(list(std::move(spilled), Connection()));
+  std::vector<Fd> descriptors;
+  const auto none = decode(packed.bytes());
+  REQUIRE(none);
+  CHECK(!none->connections[0].is_complete());
+  CHECK(!none->connections[1].is_complete());
+  descriptors.push_back(std::move(make_socket_pair(SOCK_STREAM).first));
+  const auto one = decode(packed.bytes(), std::move(descriptors));
+  REQUIRE(one);
+  CHECK(one->connections[0].socket.valid());
+  CHECK(!one->connections[0].is_complete());
+  descriptors.clear();
+  for (int i = 0; i < 4; ++i) {
+    descriptors.push_back(std::move(make_socket_pair(SOCK_STREAM).first));
+  }
+  const auto four = decode(packed.bytes(), std::move(descriptors));
+  REQUIRE(four);
+  CHECK(four->connections[0].is_complete());
+  CHECK(four->connections[1].is_complete());
+  CHECK(four->descriptors.size() == 1);
+}
+
+TEST_CASE("the descriptors of what is no message are closed") {
+  const test::DescriptorCheck check;
+  for (const std::string& packet : {std::string("nothing"), encode_ready() + "more"}) {
+    std::vector<Fd> descriptors;
+    descriptors.push_back(std::move(make_socket_pair(SOCK_STREAM).first));
+    CHECK(!decode(packet, std::move(descriptors)));
+  }
 }
 
 }  // namespace

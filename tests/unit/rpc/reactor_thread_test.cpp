@@ -32,14 +32,14 @@ struct Fixture {
     told.closed = [this](std::uint64_t id, CloseReason why) {
       closed.push_back(why == CloseReason::abandoned ? 0 : id);
     };
-    told.returned = [this](LiveConnection connection) { returned.push_back(connection.id); };
+    told.returned = [this](Connection connection) { returned.push_back(connection.id); };
     return told;
   }
 
   /// The client's end.
   Fd open(std::uint64_t id) {
     auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
-    LiveConnection connection;
+    Connection connection;
     connection.socket = std::move(ours);
     connection.id = id;
     thread.open(std::move(connection));

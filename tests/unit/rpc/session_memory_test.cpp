@@ -55,7 +55,7 @@ struct Fixture {
   /// A new connection, of which these bytes were read elsewhere; its client's end.
   Fd open(std::string read = {}) {
     auto [server, client] = make_socket_pair(SOCK_STREAM);
-    Session::open(context, {.socket = std::move(server), .read = std::move(read)});
+    Session::open(context, {.socket = std::move(server), .unread = std::move(read)});
     return std::move(client);
   }
 

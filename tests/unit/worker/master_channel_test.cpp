@@ -62,10 +62,10 @@ class Channel final : private MasterLink::Owner {
   }
 
   void give_back(std::size_t unread) {
-    Work work;
-    work.read.assign(unread, 'x');
-    work.connection = std::move(make_socket_pair(SOCK_STREAM).first);
-    link->give_back(std::move(work));
+    Connection connection;
+    connection.unread.assign(unread, 'x');
+    connection.socket = std::move(make_socket_pair(SOCK_STREAM).first);
+    link->give_back(std::move(connection));
   }
 
   /// Reads all that is there; how many descriptors came.
@@ -97,7 +97,7 @@ class Channel final : private MasterLink::Owner {
 
  private:
   void master_heard() override { ++heard; }
-  void connection_passed(Work) override {}
+  void connection_passed(Connection) override {}
   void listeners_passed(std::vector<Fd>) override {}
   void listeners_missed() override {}
   void accept_asked() override {}
@@ -133,13 +133,13 @@ TEST_CASE("a connection whose unread bytes no file can hold ends, and others are
   const auto before = std::signal(SIGXFSZ, SIG_IGN);
   rlimit limit{};
   getrlimit(RLIMIT_FSIZE, &limit);
-  const rlimit lowered{channel::kMaxRead, limit.rlim_max};
+  const rlimit lowered{channel::kMaxUnread, limit.rlim_max};
   REQUIRE(setrlimit(RLIMIT_FSIZE, &lowered) == 0);
-  const std::vector<std::size_t> batches = channel.batches({0, channel::kMaxRead + 1, 0});
+  const std::vector<std::size_t> batches = channel.batches({0, channel::kMaxUnread + 1, 0});
   setrlimit(RLIMIT_FSIZE, &limit);
   std::signal(SIGXFSZ, before);
   CHECK(batches == std::vector<std::size_t>{2, 0});
-  CHECK(channel.not_returned == std::vector<std::size_t>{channel::kMaxRead + 1});
+  CHECK(channel.not_returned == std::vector<std::size_t>{channel::kMaxUnread + 1});
   CHECK(channel.link->idle());
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "rpc/custody.hpp"
+#include "master/custody.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "master/custody.hpp"
+#include "pass/connection.hpp"
+
+namespace handoff {
+
+/// A connection in the hands of a master, and what counts it there.
+struct HeldConnection {
+  Connection connection{};
+  Custody::Hold hold{};
+};
+
+}  // namespace handoff
