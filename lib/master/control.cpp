@@ -17,6 +17,7 @@
 #include "rpc/builtin_methods.hpp"
 #include "rpc/method_table.hpp"
 #include "rpc/session.hpp"
+#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {
@@ -42,16 +43,11 @@ double seconds(Duration duration) {
 }
 
 ordered_json to_json(const WorkerStatus& worker) {
-  ordered_json json = {{"worker", worker.number},
-                       {"pid", worker.pid},
-                       {"state", worker.state},
-                       {"joined", worker.joined},
-                       {"connections", worker.connections},
-                       {"connections_ever", worker.passed},
-                       {"requests", worker.requests},
-                       {"restarts", worker.restarts},
-                       {"age", seconds(worker.age)},
-                       {"last_exit", nullptr}};
+  ordered_json json = {{"worker", worker.number},           {"pid", worker.pid},
+                       {"state", name_of(worker.state)},    {"joined", worker.joined},
+                       {"connections", worker.connections}, {"connections_ever", worker.passed},
+                       {"requests", worker.requests},       {"restarts", worker.restarts},
+                       {"age", seconds(worker.age)},        {"last_exit", nullptr}};
   if (!worker.last_exit.empty()) json["last_exit"] = worker.last_exit;
   return json;
 }
@@ -149,10 +145,9 @@ std::string to_metrics(const MasterStatus& status) {
   if (status.queue) add_queue(metrics, *status.queue);
   metrics.add("handoff_reloads_total", "counter", "Reloads that were done.",
               static_cast<double>(status.reloads));
-  metrics.add("handoff_worker_ready", "gauge", "Workers that are ready.", status.workers,
-              [](const WorkerStatus& worker) {
-                return std::string_view(worker.state) == "ready" ? 1.0 : 0.0;
-              });
+  metrics.add(
+      "handoff_worker_ready", "gauge", "Workers that are ready.", status.workers,
+      [](const WorkerStatus& worker) { return worker.state == WorkerState::ready ? 1.0 : 0.0; });
   metrics.add("handoff_worker_connections", "gauge", "Connections held.", status.workers,
               [](const WorkerStatus& worker) { return static_cast<double>(worker.connections); });
   metrics.add("handoff_worker_connections_total", "counter", "Connections passed.", status.workers,
@@ -184,7 +179,7 @@ Result done_or(const std::string& problem, const ControlOwner& owner) {
   // One and its successor count once.
   std::set<int> serving;
   for (const WorkerStatus& worker : workers) {
-    if (std::string_view(worker.state) != "draining") serving.insert(worker.number);
+    if (worker.state != WorkerState::draining) serving.insert(worker.number);
   }
   return Result::success(to_text({{"workers", serving.size()}}));
 }

@@ -10,10 +10,11 @@
 #include <optional>
 #include <utility>
 
+#include "async/event.hpp"
 #include "os/error.hpp"
 #include "os/fd.hpp"
 #include "os/log.hpp"
-#include "os/memory.hpp"
+#include "os/sealed_memory.hpp"
 #include "rpc/session.hpp"
 
 namespace handoff {
@@ -238,7 +239,7 @@ Task<Result> PassQueue::call(Call call) {
   const TimePoint limit = with_grace(call.deadline);
   AwaitedCall awaited(reactor_, queue_, std::move(call));
   queue_.submit(awaited);
-  const Alarm alarm(reactor_, awaited.came, limit);
+  const EventTimeout alarm(reactor_, awaited.came, limit);
   co_await awaited.came;
   co_return awaited.result ? std::move(*awaited.result) : not_answered();
 }
@@ -251,7 +252,7 @@ Task<Result> PassQueue::call_from(ReactorThread& thread, Reactor& reactor, Call 
     remote_.emplace(remote.get(), remote);
     queue_.submit(*remote);
   });
-  const Alarm alarm(reactor, remote->came, limit);
+  const EventTimeout alarm(reactor, remote->came, limit);
   co_await remote->came;
   if (remote->result) co_return std::move(*remote->result);
   mailbox_->send([this, remote] {

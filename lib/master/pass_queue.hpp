@@ -16,6 +16,7 @@
 #include "master/pass_connection.hpp"
 #include "master/pass_mode.hpp"
 #include "master/request_queue.hpp"
+#include "os/descriptor_limit.hpp"
 #include "rpc/reactor_thread.hpp"
 #include "rpc/server_context.hpp"
 

@@ -50,7 +50,7 @@ WorkerLink::WorkerLink(Reactor& reactor, Owner& owner, std::shared_ptr<Custody> 
       number_(number),
       joined_(joined),
       channel_(std::move(channel)),
-      readiness_(reactor, channel_.get()),
+      watcher_(reactor, channel_.get()),
       packet_(std::make_unique_for_overwrite<char[]>(channel::kMaxMessage)) {
   if (handshake == Handshake::none) credits_ = std::numeric_limits<std::size_t>::max();
 }
@@ -89,7 +89,7 @@ Task<void> WorkerLink::receive(std::shared_ptr<WorkerLink> self) {
         co_await self->reactor_.yield();
         messages = 0;
         break;
-      case Received::nothing: try { co_await self->readiness_.readable();
+      case Received::nothing: try { co_await self->watcher_.readable();
         } catch (const SystemError& error) {
           self->close(unreadable(error.error_number()));
         }
@@ -193,7 +193,7 @@ void WorkerLink::end() {
   // From this moment on, not from when our tasks have let it go: what it starts then it would
   // share.
   shutdown(channel_.get(), SHUT_RDWR);
-  readiness_.interrupt();
+  watcher_.interrupt();
 }
 
 /// Empty, or what is wrong with the message.
@@ -318,7 +318,7 @@ Task<void> WorkerLink::send_when_writable(std::shared_ptr<WorkerLink> self) {
   Sent sent = Sent::blocked;
   while (sent == Sent::blocked && self->open_) {
     try {
-      co_await self->readiness_.writable();
+      co_await self->watcher_.writable();
     } catch (const SystemError&) {
       // Tried again after a pause.
     }
@@ -456,7 +456,7 @@ void WorkerLink::close(const std::string& problem) {
   open_ = false;
   // One that has only closed its sending side reads on until this.
   shutdown(channel_.get(), SHUT_WR);
-  readiness_.interrupt();
+  watcher_.interrupt();
   owner_.worker_closed(*this, problem);
 }
 

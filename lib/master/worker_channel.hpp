@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "async/fd_watcher.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "master/balancer.hpp"
@@ -173,7 +174,7 @@ class WorkerLink final : public Recipient, public std::enable_shared_from_this<W
   int number_;
   bool joined_;
   Fd channel_;
-  Readiness readiness_;
+  FdWatcher watcher_;
   std::unique_ptr<char[]> packet_;
   std::deque<HeldConnection> queue_;
   std::deque<HeldConnection> unstarted_;  ///< sent, in this order

@@ -12,6 +12,7 @@
 #include "methods/command.hpp"
 #include "os/error.hpp"
 #include "os/fd.hpp"
+#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {
@@ -48,7 +49,7 @@ std::vector<std::string> list_executables(const Fd& directory, const std::string
 
 }  // namespace
 
-void add_directory(MethodTable& table, Reactor& reactor, Processes& processes,
+void add_directory(MethodTable& table, Reactor& reactor, ChildRunner& runner,
                    const std::string& path) {
   const auto directory =
       std::make_shared<Fd>(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -59,7 +60,7 @@ void add_directory(MethodTable& table, Reactor& reactor, Processes& processes,
     Program program{{name}, fmt::format("/proc/{}/fd/{}/{}", getpid(), directory->get(), name)};
     table.add(
         name,
-        [directory, handler = command_handler(reactor, processes, std::move(program))](Call call) {
+        [directory, handler = command_handler(reactor, runner, std::move(program))](Call call) {
           return handler(std::move(call));
         },
         Supervision::handler);

@@ -14,7 +14,7 @@ namespace handoff {
 ///
 /// The directory is opened and listed once, here: what is run later is found by the descriptor and
 /// by a name of this list, never by anything that a client sent. Throws SystemError.
-void add_directory(MethodTable& table, Reactor& reactor, Processes& processes,
+void add_directory(MethodTable& table, Reactor& reactor, ChildRunner& runner,
                    const std::string& path);
 
 }  // namespace handoff

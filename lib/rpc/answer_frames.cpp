@@ -54,8 +54,8 @@ Taken answer_frames(SessionInput& input, SessionCalls& calls, ReceiveBuffer& byt
       taken = Taken::all_frames;
     } else {
       taken = Taken::refused;
-      const std::string problem =
-          fmt::format("a frame of {} bytes exceeds the limit of {}", frame.size, limits.max_frame);
+      const std::string problem = fmt::format("a frame of {} bytes exceeds the limit of {}",
+                                              frame.body_size, limits.max_frame);
       calls.refuse({ErrorCode::invalid_request, problem, {}, calls.dialect()}, input.framing(),
                    out);
       bytes.clear();

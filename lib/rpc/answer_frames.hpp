@@ -6,7 +6,7 @@
 
 #include "rpc/session_calls.hpp"
 #include "rpc/session_input.hpp"
-#include "wire/codec.hpp"
+#include "wire/receive_buffer.hpp"
 
 namespace handoff {
 

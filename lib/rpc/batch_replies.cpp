@@ -2,7 +2,7 @@
 #include "rpc/batch_replies.hpp"
 
 #include "rpc/dispatch.hpp"
-#include "wire/codec.hpp"
+#include "wire/frame_writer.hpp"
 
 namespace handoff {
 

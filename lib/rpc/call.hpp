@@ -7,7 +7,7 @@
 
 #include "async/reactor.hpp"
 #include "rpc/call_gate.hpp"
-#include "wire/message.hpp"
+#include "wire/errors.hpp"
 
 namespace handoff {
 

@@ -8,6 +8,9 @@
 #include <string_view>
 #include <utility>
 
+#include "wire/json_text.hpp"
+#include "wire/message_writer.hpp"
+
 namespace handoff {
 namespace {
 

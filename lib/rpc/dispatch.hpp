@@ -12,7 +12,7 @@
 #include "async/task.hpp"
 #include "rpc/call.hpp"
 #include "rpc/method_table.hpp"
-#include "wire/message.hpp"
+#include "wire/request.hpp"
 
 /// The one way from a request to its result: find the method, decide whether it has to wait, run
 /// it, and see that the reply is not too long. A result that leaves it is fit for a reply: a result

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include "os/error.hpp"
+#include "os/version.hpp"
+#include "wire/json_text.hpp"
 
 namespace handoff {
 
@@ -13,7 +15,7 @@ std::string quoted_reply_name(std::string_view method) {
 }
 
 void MethodTable::insert(std::string name, Method method) {
-  if (name.empty()) throw InvalidArgument("method: a method needs a name");
+  if (name.empty()) throw InvalidArgument("cannot add a method: it needs a name");
   const bool is_pattern = name == "*" || name.ends_with(".*");
   bool inserted = false;
   if (is_pattern) {
@@ -23,7 +25,8 @@ void MethodTable::insert(std::string name, Method method) {
     inserted = methods_.emplace(name, std::move(method)).second;
   }
   if (!inserted) {
-    throw InvalidArgument(fmt::format("method, on {}: there is one of this name already", name));
+    throw InvalidArgument(
+        fmt::format("cannot add the method {}: there is one of this name already", name));
   }
 }
 

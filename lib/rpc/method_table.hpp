@@ -10,7 +10,8 @@
 
 #include "async/task.hpp"
 #include "rpc/call.hpp"
-#include "wire/message.hpp"
+#include "wire/errors.hpp"
+#include "wire/request.hpp"
 
 namespace handoff {
 

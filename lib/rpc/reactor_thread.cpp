@@ -4,6 +4,7 @@
 #include <exception>
 #include <utility>
 
+#include "async/event.hpp"
 #include "rpc/dispatch.hpp"
 #include "rpc/session.hpp"
 

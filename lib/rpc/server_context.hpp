@@ -17,9 +17,8 @@
 #include "rpc/request_quota.hpp"
 #include "rpc/session_limits.hpp"
 #include "rpc/session_phase.hpp"
-#include "wire/codec.hpp"
-#include "wire/frame.hpp"
-#include "wire/message.hpp"
+#include "wire/receive_buffer.hpp"
+#include "wire/request.hpp"
 
 namespace handoff {
 
@@ -61,7 +60,7 @@ struct ServerShared {
 /// What all connections of one reactor share: the methods, the limits, the counts, and memory that
 /// is only used between two waits, so that an idle connection holds none. Everything is for the
 /// reactor's thread.
-class ServerContext final : private Poller {
+class ServerContext final : private PollSource {
  public:
   using Owner = ServerOwner;
   using Shared = ServerShared;
@@ -117,7 +116,7 @@ class ServerContext final : private Poller {
   ReceiveBuffer& input() { return input_; }
   std::string& output() { return output_; }
   std::string& body() { return body_; }
-  MessageParser& parser() { return parser_; }
+  RequestParser& parser() { return parser_; }
   /// The places of all calls that run.
   Semaphore& places() { return places_; }
 
@@ -149,7 +148,6 @@ class ServerContext final : private Poller {
   }
   /// Sends what was answered in this turn.
   bool poll() override;
-  void set_waiting(bool) override {}
 
   Reactor& reactor_;
   std::shared_ptr<const MethodTable> methods_;
@@ -157,7 +155,7 @@ class ServerContext final : private Poller {
   Owner owner_;
   Shared shared_;
   Semaphore places_;
-  MessageParser parser_;
+  RequestParser parser_;
   ReceiveBuffer input_{kInputSize};
   std::string output_;
   std::string body_;

@@ -9,6 +9,7 @@
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
 #include "async/task.hpp"
+#include "async/timer.hpp"
 #include "rpc/client_address.hpp"
 #include "rpc/server_context.hpp"
 #include "rpc/session_calls.hpp"

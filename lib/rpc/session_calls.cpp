@@ -7,7 +7,8 @@
 #include <utility>
 #include <variant>
 
-#include "wire/codec.hpp"
+#include "wire/frame_writer.hpp"
+#include "wire/message_writer.hpp"
 
 namespace handoff {
 namespace {
@@ -35,7 +36,7 @@ SessionCalls::UnderWay& SessionCalls::under_way() {
 }
 
 void SessionCalls::answer(std::string_view body, Framing framing, std::string& out) {
-  const ParsedBody parsed = context_.parser().parse_body(body, dialect_);
+  const ParsedBody parsed = context_.parser().parse(body, dialect_);
   context_.count_requests(parsed.requests.size());
   if (parsed.is_batch) return answer_batch(parsed.requests, framing, out);
   answer_request(parsed.requests.front(), framing, out);
@@ -44,7 +45,7 @@ void SessionCalls::answer(std::string_view body, Framing framing, std::string& o
 /// A batch gets one answer, as it does when its replies are too long.
 void SessionCalls::answer_busy(std::string_view body, Framing framing, std::string& out) {
   constexpr std::string_view kBusy = "busy: the server holds as much as it may (--max-memory)";
-  const ParsedBody parsed = context_.parser().parse_body(body, dialect_);
+  const ParsedBody parsed = context_.parser().parse(body, dialect_);
   context_.count_requests(parsed.requests.size());
   if (parsed.is_batch) return refuse({ErrorCode::busy, kBusy, {}, Dialect::json_rpc}, framing, out);
   const ParsedRequest& first = parsed.requests.front();

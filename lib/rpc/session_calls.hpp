@@ -20,8 +20,9 @@
 #include "rpc/reply_estimate.hpp"
 #include "rpc/reply_order.hpp"
 #include "rpc/server_context.hpp"
-#include "wire/frame.hpp"
-#include "wire/message.hpp"
+#include "wire/dialect.hpp"
+#include "wire/framing.hpp"
+#include "wire/request.hpp"
 
 namespace handoff {
 

@@ -9,8 +9,9 @@
 
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
-#include "wire/codec.hpp"
-#include "wire/frame.hpp"
+#include "wire/frame_decoder.hpp"
+#include "wire/framing.hpp"
+#include "wire/receive_buffer.hpp"
 #include "wire/start.hpp"
 
 namespace handoff {

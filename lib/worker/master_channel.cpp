@@ -12,7 +12,7 @@
 
 #include "os/error.hpp"
 #include "os/socket.hpp"
-#include "wire/message.hpp"
+#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {
@@ -52,11 +52,11 @@ MasterLink::MasterLink(Reactor& reactor, Owner& owner, Fd channel, bool joined)
       reactor_(reactor),
       owner_(owner),
       channel_(std::move(channel)),
-      readiness_(reactor, channel_.get()),
+      watcher_(reactor, channel_.get()),
       joined_(joined),
       some_to_send_(reactor) {
   const auto type = socket_type(channel_.get());
-  if (!type) throw InvalidArgument("channel: the descriptor is not a socket");
+  if (!type) throw InvalidArgument("cannot read the channel: the descriptor is not a socket");
   full_ = *type != SOCK_STREAM;
   set_close_on_exec(channel_.get(), true);
 }
@@ -124,7 +124,7 @@ void MasterLink::leave() {
 void MasterLink::close() {
   closed_ = true;
   cancel();
-  readiness_.interrupt();
+  watcher_.interrupt();
   some_to_send_.set();
 }
 
@@ -135,7 +135,7 @@ Task<void> MasterLink::receive_messages(std::shared_ptr<MasterLink> self) {
     ReceiveResult result = recv_fds(self->channel_.get(), *packet, channel::kMaxDescriptors);
     if (result.outcome == ReceiveOutcome::end) break;
     if (result.outcome == ReceiveOutcome::would_block) {
-      co_await self->readiness_.readable();
+      co_await self->watcher_.readable();
       messages = 0;
     } else if (result.outcome == ReceiveOutcome::exhausted) {
       co_await self->reactor_.sleep_until(self->reactor_.now() + kRetryPause);
@@ -154,9 +154,10 @@ Task<void> MasterLink::receive_messages(std::shared_ptr<MasterLink> self) {
 
 void MasterLink::handle(std::span<const char> packet, std::vector<Fd> descriptors) {
   auto message = channel::decode(packet, std::move(descriptors));
-  if (!message) throw ProtocolError("channel: the master sent no valid message");
+  if (!message) throw ProtocolError("cannot read the channel: the master sent no valid message");
   if (!comes_from_master(message->type)) {
-    throw ProtocolError("channel: the master sent a message that only a worker sends");
+    throw ProtocolError(
+        "cannot read the channel: the master sent a message that only a worker sends");
   }
   if (!std::exchange(heard_, true)) owner_.master_heard();
   switch (message->type) {
@@ -183,14 +184,15 @@ void MasterLink::take_source(channel::Message& message) {
   std::vector<Fd>& descriptors = message.descriptors;
   if (descriptors.size() != message.announced) {
     if (is_listener) return owner_.listeners_missed();
-    throw ProtocolError("channel: a queue came without its memories");
+    throw ProtocolError("cannot read the channel: a queue came without its memories");
   }
   if (descriptors.empty()) {
     if (is_listener) owner_.accept_asked();
     return;  // awake is all that a queue wants us to be
   }
   if (is_listener) return owner_.listeners_passed(std::move(descriptors));
-  if (descriptors.size() != 2) throw ProtocolError("channel: a queue has two memories");
+  if (descriptors.size() != 2)
+    throw ProtocolError("cannot read the channel: a queue has two memories");
   owner_.queue_passed(std::move(descriptors[0]), std::move(descriptors[1]));
 }
 
@@ -216,7 +218,7 @@ Task<void> MasterLink::receive_plain(std::shared_ptr<MasterLink> self) {
   while (!self->closed_) {
     ReceiveResult result = recv_fds(self->channel_.get(), byte, channel::kMaxEntries);
     switch (result.outcome) {
-      case ReceiveOutcome::would_block: co_await self->readiness_.readable(); break;
+      case ReceiveOutcome::would_block: co_await self->watcher_.readable(); break;
       case ReceiveOutcome::reset: break;
       case ReceiveOutcome::exhausted:
         co_await self->reactor_.sleep_until(self->reactor_.now() + kRetryPause);
@@ -258,7 +260,7 @@ Task<void> MasterLink::send_messages(std::shared_ptr<MasterLink> self) {
     while (!self->send_all()) {
       // It becomes writable also when the master reads a message.
       try {
-        co_await self->readiness_.writable();
+        co_await self->watcher_.writable();
       } catch (const SystemError&) {
         self->waits_for_reader_ = false;  // tried again after a pause
       }

@@ -10,8 +10,11 @@
 #include <string>
 #include <vector>
 
+#include "async/event.hpp"
+#include "async/fd_watcher.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
+#include "async/timer.hpp"
 #include "os/fd.hpp"
 #include "pass/channel.hpp"
 #include "pass/connection.hpp"
@@ -131,7 +134,7 @@ class MasterLink final : public std::enable_shared_from_this<MasterLink>, privat
   Reactor& reactor_;
   Owner& owner_;
   Fd channel_;
-  Readiness readiness_;
+  FdWatcher watcher_;
   bool full_;
   bool joined_;
   std::deque<Outgoing> outgoing_;

@@ -6,9 +6,10 @@
 #include <algorithm>
 #include <utility>
 
-#include "os/memory.hpp"
+#include "os/sealed_memory.hpp"
 #include "rpc/dispatch.hpp"
-#include "wire/message.hpp"
+#include "wire/errors.hpp"
+#include "wire/request.hpp"
 
 namespace handoff {
 namespace {
@@ -48,26 +49,26 @@ bool QueueEnd::poll() {
     const auto record = rings_.read(record_);
     if (!record) break;
     const auto request = decode_request(*record);
-    if (!request) throw ProtocolError("queue: the master wrote no valid request");
+    if (!request) throw ProtocolError("cannot read the queue: the master wrote no valid request");
     // What we say to be done with we have begun: if we die now, it is not done by another.
     rings_.release();
     take(*request);
     any = true;
   }
   if (any && rings_.other_is_starved() && rings_.must_wake()) owner_.wake_master();
-  if (rings_.broken()) throw ProtocolError("queue: the master broke its memory");
+  if (rings_.broken()) throw ProtocolError("cannot read the queue: the master broke its memory");
   if (unpublished_) publish();
   share_.set(held_);
   if (context_.draining() && idle()) owner_.became_idle();
   return any;
 }
 
-void QueueEnd::set_waiting(bool waiting) {
-  if (waiting) {
-    rings_.arm();
-  } else {
-    rings_.disarm();
-  }
+void QueueEnd::prepare_to_block() {
+  rings_.arm();
+}
+
+void QueueEnd::stop_blocking() {
+  rings_.disarm();
 }
 
 /// What this process holds grows no more once it is too much; the end of what runs makes room.

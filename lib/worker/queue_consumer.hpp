@@ -23,7 +23,7 @@ namespace handoff {
 /// HELLO has said.
 ///
 /// Shared: its calls keep it alive.
-class QueueEnd final : public std::enable_shared_from_this<QueueEnd>, private Poller {
+class QueueEnd final : public std::enable_shared_from_this<QueueEnd>, private PollSource {
  public:
   /// Called when the master is to be woken; and, while the server drains, when there may be
   /// nothing left to do.
@@ -52,7 +52,8 @@ class QueueEnd final : public std::enable_shared_from_this<QueueEnd>, private Po
   };
 
   bool poll() override;
-  void set_waiting(bool waiting) override;
+  void prepare_to_block() override;
+  void stop_blocking() override;
   void take(const QueueRequest& request);
   static Task<void> run(std::shared_ptr<QueueEnd> self, std::shared_ptr<const MethodTable> table,
                         Call call, std::uint64_t ticket, std::size_t size);

@@ -11,7 +11,9 @@
 #include <numeric>
 
 #include "async/attempts.hpp"
+#include "async/signal_watcher.hpp"
 #include "async/stream.hpp"
+#include "os/descriptor_limit.hpp"
 #include "os/error.hpp"
 #include "os/listen_on_all.hpp"
 #include "os/listener.hpp"
@@ -211,7 +213,7 @@ Task<void> Worker::run_joined(Address address, Duration wait) {
     const bool is_full = socket_type(channel.get()) == SOCK_SEQPACKET;
     if (!is_full) {
       report_joined_(
-          fmt::format("connected, on {} (in the plain form no master confirms that this "
+          fmt::format("connected to {} (in the plain form no master confirms that this "
                       "worker has joined)",
                       join_name_));
     }
@@ -219,7 +221,7 @@ Task<void> Worker::run_joined(Address address, Duration wait) {
     if (leaving_ || !join_again_) co_return;
     if (refusals_ > 1 && is_full) {
       throw Unreachable(fmt::format(
-          "join, on {}: the master does not let us (see its --allow-uid), or has as many "
+          "cannot join {}: the master does not let us (see its --allow-uid), or has as many "
           "workers as it takes",
           address.text));
     }
@@ -245,7 +247,7 @@ Task<Fd> Worker::join_again(const Address& address, Duration wait, bool is_full)
   } catch (const Unreachable&) {
     // It may have been killed a moment ago, and there may be another one soon.
   }
-  const std::string line = fmt::format("left, on {}: the master is gone", address.text);
+  const std::string line = fmt::format("the master at {} is gone", address.text);
   if (wait <= Duration::zero()) {
     if (is_full) throw Unreachable(line + " (--wait would wait for another one)");
     report_(Severity::info, line);
@@ -260,8 +262,8 @@ Task<Fd> Worker::join_again(const Address& address, Duration wait, bool is_full)
 void Worker::check_master(int channel) const {
   const auto refused = judge_.refuse(channel);
   if (!refused) return;
-  throw Unreachable(fmt::format("join, on {}: user {} listens there ({})", join_name_, refused->uid,
-                                refused->remedy()));
+  throw Unreachable(fmt::format("cannot join {}: user {} listens there ({})", join_name_,
+                                refused->uid, refused->remedy()));
 }
 
 /// Until then the other end can be any program that listens there.
@@ -275,9 +277,8 @@ Task<Fd> Worker::wait_for_master(const Address& address, Duration wait) {
   options.mode = wait > Duration::zero() ? AttemptMode::wait : AttemptMode::retry;
   options.limit = TimeLimit::after(Clock::now(), wait);
   options.attempt_timeout = kJoinTimeout;
-  options.on_new_reason = [this](const std::string& text) {
-    report_(Severity::detail, text + " (waiting)");
-  };
+  options.on_waiting = [this](const std::string& text) { report_(Severity::detail, text); };
+  options.silence = fmt::format("no answer from {} yet", address.text);
   Attempts attempts(reactor_, std::move(options));
   const auto attempt = [&](TimeLimit limit) { return connect_to_master(address, limit); };
   Raced<Fd> joined =
@@ -364,7 +365,7 @@ void Worker::accept_asked() {
 }
 
 void Worker::queue_passed(Fd masters, Fd ours) {
-  if (queue_) throw ProtocolError("channel: the master sent a second queue");
+  if (queue_) throw ProtocolError("cannot read the channel: the master sent a second queue");
   const std::shared_ptr<MasterLink> link = link_;
   queue_ = std::make_shared<QueueEnd>(
       context_, std::move(masters), std::move(ours),
@@ -385,7 +386,7 @@ void Worker::leaves_to_others() {
 }
 
 void Worker::listeners_missed() {
-  report_(Severity::error, fmt::format("receive the listeners: {}", error_text(EMFILE)));
+  report_(Severity::error, fmt::format("cannot receive the listeners: {}", error_text(EMFILE)));
 }
 
 void Worker::connections_missed(std::size_t count) {
@@ -439,29 +440,22 @@ Task<void> Worker::relay_output(std::shared_ptr<Relay> relay) {
 }
 
 Task<void> Worker::watch_signals() {
-  Readiness readiness(reactor_, signals_.fd());
   reap_orphans();  // those of which no signal tells any more
-  for (;;) {
-    while (const auto signal = signals_.try_read()) {
-      if (*signal == SIGHUP && options_.reloads) {
-        reload();
-        continue;
-      }
-      if (*signal == SIGCHLD) {
-        reap_orphans();
-        continue;
-      }
-      cut_short_ = leaving_;
-      leaving_ = true;
-      waiting_for_master_.cancel();
-      changed_.set();
-      if (link_) {
-        leave();
-      } else {
-        drain({});
-      }
-    }
-    co_await readiness.readable();
+  return handoff::watch_signals(reactor_, signals_,
+                                [this](const ReceivedSignal& signal) { handle_signal(signal); });
+}
+
+void Worker::handle_signal(const ReceivedSignal& signal) {
+  if (signal.number == SIGHUP && options_.reloads) return reload();
+  if (signal.number == SIGCHLD) return reap_orphans();
+  cut_short_ = leaving_;
+  leaving_ = true;
+  waiting_for_master_.cancel();
+  changed_.set();
+  if (link_) {
+    leave();
+  } else {
+    drain({});
   }
 }
 
@@ -508,7 +502,7 @@ void Worker::set_drain_limit() {
 }
 
 Task<void> Worker::wait_until_drained() {
-  std::optional<Alarm> lifetime;
+  std::optional<EventTimeout> lifetime;
   const TimePoint old = deadline_after(reactor_.now(), options_.max_lifetime);
   lifetime.emplace(reactor_, changed_, old);
   while (!context_.draining() && !is_overdue()) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "async/connect.hpp"
+#include "async/event.hpp"
 #include "async/limited_line.hpp"
 #include "async/mailbox.hpp"
 #include "async/race.hpp"
@@ -70,6 +71,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
 
  private:
   Task<void> watch_signals();
+  void handle_signal(const ReceivedSignal& signal);
   void reload();
   ServerContext::Owner served();
   void start_threads(const MakeMethods& make_methods);
@@ -135,7 +137,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   std::shared_ptr<QueueEnd> queue_;
   Event changed_;  ///< a connection has ended, or the drain has begun or is over
   TimePoint drained_by_ = kNever;
-  std::optional<Alarm> drain_alarm_;
+  std::optional<EventTimeout> drain_alarm_;
   Cancellation waiting_for_master_;  ///< ended by a signal
   std::string join_name_;  ///< the socket of the master that it joins, as the user wrote it
   bool joined_ = false;

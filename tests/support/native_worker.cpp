@@ -23,6 +23,7 @@
 
 #include "async/condition.hpp"
 #include "cli/worker_main.hpp"
+#include "wire/json_text.hpp"
 
 namespace {
 

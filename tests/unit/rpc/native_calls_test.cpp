@@ -16,6 +16,7 @@
 #include "os/socket.hpp"
 #include "rpc/session.hpp"
 #include "unit/support.hpp"
+#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {
