@@ -195,12 +195,11 @@ Session::Await Session::read_more() {
 }
 
 Session::Await Session::answer(ReceiveBuffer& bytes, SessionInput::Received received) {
-  using Bytes = SessionInput::Bytes;
-  const bool is_complete = phase_ == SessionPhase::half_closed;
+  const auto more = phase_ == SessionPhase::half_closed ? SessionInput::Bytes::are_complete
+                                                        : SessionInput::Bytes::may_follow;
   std::string& out = context().output();
   out.clear();
-  const Taken taken = answer_frames(input_, calls_, bytes,
-                                    is_complete ? Bytes::are_complete : Bytes::may_follow, out);
+  const Taken taken = answer_frames(input_, calls_, bytes, more, out);
   if (taken == Taken::refused) enter(SessionPhase::refused, CloseReason::protocol);
   send(out);
   const bool is_drained =
@@ -307,15 +306,14 @@ void Session::replies_ready(std::string_view frames) {
 }
 
 void Session::call_ended() {
-  if (awaited_ == Await::calls || awaited_ == Await::memory) return stream_.interrupt();
+  if (awaits_calls()) return stream_.interrupt();
   if (calls_.any()) return;
   if (phase_ != SessionPhase::open) return stream_.interrupt();
   if (timeout_ == Timeout::none) arm(Timeout::idle, after(context().limits().idle_timeout));
 }
 
 void Session::call_has_place() {
-  const bool waits = awaited_ == Await::calls || awaited_ == Await::memory;
-  if (waits && !context().limits().reads_on_when_full) stream_.interrupt();
+  if (awaits_calls() && !context().limits().reads_on_when_full) stream_.interrupt();
 }
 
 void Session::send(std::string_view bytes) {
@@ -345,11 +343,6 @@ void Session::send_deferred() {
 void Session::check(SessionOutput::Written written) {
   if (written == SessionOutput::Written::whole) return;
   enter(SessionPhase::closed, CloseReason::write_error);
-}
-
-void Session::arm(Timeout timeout, TimePoint when) {
-  timeout_ = timeout;
-  set(when);
 }
 
 void Session::on_timer() {

@@ -88,6 +88,7 @@ class Session final : private Timer, private SessionCalls::Owner {
   Await linger();
   Await give_back();
   void awaits(Await next);
+  bool awaits_calls() const { return awaited_ == Await::calls || awaited_ == Await::memory; }
 
   bool reads_requests() const {
     return phase_ == SessionPhase::open || phase_ == SessionPhase::draining;
@@ -112,7 +113,10 @@ class Session final : private Timer, private SessionCalls::Owner {
   TimePoint after(Duration duration) const {
     return deadline_after(context().reactor().now(), duration);
   }
-  void arm(Timeout timeout, TimePoint when);
+  void arm(Timeout timeout, TimePoint when) {
+    timeout_ = timeout;
+    set(when);
+  }
   void on_timer() override;
   void time_out();
   void frame_is_late();

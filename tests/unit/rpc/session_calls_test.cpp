@@ -95,12 +95,8 @@ Task<void> settle(Calls& calls) {
   for (int i = 0; i < 10; ++i) co_await calls.reactor.yield();
 }
 
-constexpr std::string_view kReplyA = "{\"out\":\"a\",\"result\":1}\n";
-constexpr std::string_view kReplyB = "{\"out\":\"b\",\"result\":1}\n";
-
-std::string operator+(std::string_view left, std::string_view right) {
-  return std::string(left) + std::string(right);
-}
+const std::string kReplyA = "{\"out\":\"a\",\"result\":1}\n";
+const std::string kReplyB = "{\"out\":\"b\",\"result\":1}\n";
 
 TEST_CASE("an instant method is answered at once, and leaves nothing") {
   Calls calls;

@@ -3,7 +3,9 @@
 #include <doctest/doctest.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
+#include <cerrno>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -62,16 +64,21 @@ struct Fixture {
   /// The next line that the client reads.
   Task<std::string> line(const Fd& client) {
     std::string text;
+    std::array<char, 4096> part{};
     while (!text.ends_with('\n')) {
-      std::array<char, 1> byte{};
-      const ssize_t size = recv(client.get(), byte.data(), byte.size(), MSG_DONTWAIT);
-      if (size < 0) co_await reactor.yield();
-      if (size == 0) break;
-      if (size > 0) text.push_back(byte.front());
+      const ssize_t there = recv(client.get(), part.data(), part.size(), MSG_DONTWAIT | MSG_PEEK);
+      if (there < 0 && errno == EAGAIN) {
+        co_await reactor.yield();
+        continue;
+      }
+      if (there <= 0) break;
+      const std::string_view bytes(part.data(), static_cast<std::size_t>(there));
+      const std::size_t size = std::min(bytes.find('\n'), bytes.size() - 1) + 1;
+      text.append(bytes.substr(0, size));
+      REQUIRE(recv(client.get(), part.data(), size, 0) == static_cast<ssize_t>(size));
     }
     co_return text;
   }
-
   /// Everything that can happen by itself has happened.
   Task<void> settle() {
     for (int i = 0; i < 50; ++i) co_await reactor.yield();
