@@ -141,44 +141,48 @@ Control::Control(Reactor& reactor, Listener listener, ControlOwner& owner, Repor
                  PeerJudge judge)
     : Timer(reactor),
       report_failed_(reactor, saying(report, Severity::error)),
-      service_(reactor, make_method_table(owner), control_limits()),
+      context_(reactor, make_method_table(owner), control_limits(), served()),
       finishing_(reactor),
       acceptor_(reactor, std::move(listener),
                 {.accepted = [this](Connection connection) { serve(std::move(connection)); },
-                 .has_room = [this] { return service_.open <= kMaxConnections; }},
-                std::move(report), std::move(judge), Judged::everybody) {
-  service_.on_closed = [this](std::uint64_t) {
+                 .has_room = [this] { return context_.open_connections() <= kMaxConnections; }},
+                std::move(report), std::move(judge), Judged::everybody) {}
+
+ServerContext::Owner Control::served() {
+  ServerContext::Owner owner;
+  owner.closed = [this](std::uint64_t, CloseReason) {
     acceptor_.resume();
     finishing_.notify_all();
   };
-  service_.on_failed = [this](std::string_view line) {
+  owner.failed = [this](std::string_view line) {
     report_failed_(fmt::format("control: {}", line));
   };
+  return owner;
 }
 
 void Control::make_room() {
-  if (service_.open <= kMaxConnections || service_.close_idlest()) return;
-  set(service_.reactor.now() + kRoomPause);
+  if (context_.open_connections() <= kMaxConnections || context_.close_idlest()) return;
+  set(context_.reactor().now() + kRoomPause);
 }
 
 void Control::open() {
-  if (acceptor_.is_idle()) service_.reactor.spawn(acceptor_.run());
+  if (acceptor_.is_idle()) context_.reactor().spawn(acceptor_.run());
 }
 
 Task<void> Control::finish(Duration patience) {
   acceptor_.close();
-  service_.drain(false);
+  context_.drain(WhenDrained::close);
   finishing_.notify_all();
   const TimePoint limit = Clock::now() + patience;
-  co_await finishing_.wait_until([this] { return service_.open == 0; }, limit);
+  co_await finishing_.wait_until([this] { return context_.open_connections() == 0; }, limit);
 }
 
 Task<void> Control::until_finishing() {
-  co_await finishing_.wait_until([this] { return service_.draining(); });
+  co_await finishing_.wait_until([this] { return context_.draining(); });
 }
 
 void Control::serve(Connection connection) {
-  Session::open(service_, std::move(connection));
+  Session::open(context_, std::move(connection));
   make_room();
 }
 

@@ -63,11 +63,12 @@ class Control final : private Timer {
 
  private:
   void make_room();
+  ServerContext::Owner served();
   void on_timer() override { make_room(); }
   void serve(Connection connection);
 
   LimitedLine report_failed_;
-  Service service_;
+  ServerContext context_;
   Condition finishing_;
   Acceptor acceptor_;  ///< takes one connection more than there may be: it replaces another
 };

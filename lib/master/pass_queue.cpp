@@ -15,6 +15,7 @@
 #include "os/fd.hpp"
 #include "os/log.hpp"
 #include "os/sealed_memory.hpp"
+#include "rpc/session.hpp"
 
 namespace handoff {
 namespace {
@@ -64,7 +65,7 @@ class RemoteCall final : public QueuedCall, public std::enable_shared_from_this<
   void answered(Result given) override {
     const auto self = shared_from_this();
     kept_.erase(this);
-    thread_.post([self, given = std::move(given)](Service&) {
+    thread_.post([self, given = std::move(given)](ServerContext&) {
       self->result = given;
       self->came.set();
     });
@@ -114,10 +115,16 @@ PassQueue::PassQueue(Reactor& reactor, const Options& options,
                      const std::function<void(std::uint64_t)>& closed,
                      const std::function<void(std::string_view)>& failed)
     : reactor_(reactor),
+      closed_(closed),
+      failed_(failed),
       reserved_(kReserved + kReservedPerThread * options.io_threads),
       expected_workers_(options.workers),
       queue_(reactor, queue_options(options)),
-      service_(reactor, nullptr, session_limits(options)) {
+      context_(reactor, handler_of_all([this](Call what) { return call(std::move(what)); }),
+               session_limits(options),
+               {.closed = [this](std::uint64_t id, CloseReason) { closed_(id); },
+                .returned = [this](Connection back) { returned(std::move(back)); },
+                .failed = failed_}) {
   if (most_connections() == 0) {
     throw InvalidArgument(fmt::format("a limit of {} descriptors (ulimit -n) is not enough for {}",
                                       descriptor_limit(), counted(options.workers, "worker")));
@@ -128,21 +135,14 @@ PassQueue::PassQueue(Reactor& reactor, const Options& options,
         "--max-frame)",
         file_size_limit(), Queue::memory_size(queue_options(options))));
   }
-  service_.table = handler_of_all([this](Call what) { return call(std::move(what)); });
-  const auto give_back = [this, closed](Connection connection) {
-    const std::uint64_t id = connection.id;
-    returned(std::move(connection));
-    closed(id);
-  };
-  service_.on_closed = closed;
-  service_.on_returned = give_back;
-  service_.on_failed = failed;
   if (options.io_threads > 1) mailbox_.emplace(reactor_);
   for (std::size_t i = 0; options.io_threads > 1 && i < options.io_threads; ++i) {
     ReactorThread::Owner owner;
-    owner.closed = closed;
-    owner.returned = give_back;
-    owner.failed = failed;
+    owner.closed = [this](std::uint64_t id, CloseReason) { closed_(id); };
+    owner.returned = [this](Connection back) { returned(std::move(back)); };
+    owner.failed = failed_;
+    // The queue looks at what waits in it in each turn of our loop.
+    owner.calls_allowed = [] {};
     const auto make_methods = [this, i](Reactor& its) -> MakeMethodTable {
       return [this, i, &its] {
         return handler_of_all(
@@ -151,14 +151,12 @@ PassQueue::PassQueue(Reactor& reactor, const Options& options,
     };
     threads_.emplace_back(*mailbox_, session_limits(options), make_methods, nullptr,
                           std::move(owner));
-    // The queue looks at what waits in it in each turn of our loop.
-    threads_.back().post(
-        [this](Service& service) { service.on_calls_allowed = [this] { mailbox_->send([] {}); }; });
   }
 }
 
 /// For the successor. One whose bytes can't be spilled, for want of memory, is closed.
 void PassQueue::returned(Connection connection) {
+  const std::uint64_t id = connection.id;
   try {
     connection.spill_to_memfd();
     returned_.work_arrived({std::move(connection)});
@@ -166,6 +164,7 @@ void PassQueue::returned(Connection connection) {
   } catch (const std::exception&) {
     ++lost_;
   }
+  closed_(id);
 }
 
 std::size_t PassQueue::most_connections() const {
@@ -200,13 +199,13 @@ void PassQueue::successor_joined(WorkerLink& link) {
 /// Accepted, or passed by a predecessor.
 void PassQueue::work_arrived(HeldConnection held) {
   if (has_successor_) return returned_.work_arrived(std::move(held));
-  held.connection.load_spilled(service_.limits.max_unused());
+  held.connection.load_spilled(context_.limits().max_unused());
   serve(std::move(held.connection));
 }
 
 /// On the thread that has the fewest connections.
 void PassQueue::serve(Connection connection) {
-  if (threads_.empty()) return Session::open(service_, std::move(connection));
+  if (threads_.empty()) return Session::open(context_, std::move(connection));
   std::min_element(threads_.begin(), threads_.end(),
                    [](const ReactorThread& one, const ReactorThread& other) {
                      return one.held() < other.held();
@@ -215,22 +214,23 @@ void PassQueue::serve(Connection connection) {
 }
 
 void PassQueue::drain(channel::Drain how) {
-  service_.drain(how.give_back);
-  for (ReactorThread& thread : threads_) thread.drain(how.give_back);
+  const WhenDrained what = how.give_back ? WhenDrained::give_back : WhenDrained::close;
+  context_.drain(what);
+  for (ReactorThread& thread : threads_) thread.drain(what);
 }
 
 std::size_t PassQueue::serving() const {
   return std::accumulate(
-      threads_.begin(), threads_.end(), service_.open,
+      threads_.begin(), threads_.end(), context_.open_connections(),
       [](std::size_t sum, const ReactorThread& thread) { return sum + thread.held(); });
 }
 
 /// One that a worker has got is answered by it, also when it drains.
 bool PassQueue::needs_workers() const {
-  std::size_t calls = service_.calls;
+  std::size_t calls = context_.active_calls();
   for (const ReactorThread& thread : threads_) {
     if (!thread.has_drained()) return true;
-    calls += thread.calls();
+    calls += thread.active_calls();
   }
   return calls > queue_.counts().running;
 }

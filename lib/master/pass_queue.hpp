@@ -19,7 +19,6 @@
 #include "os/descriptor_limit.hpp"
 #include "rpc/reactor_thread.hpp"
 #include "rpc/server_context.hpp"
-#include "rpc/session.hpp"
 
 namespace handoff {
 
@@ -36,8 +35,8 @@ class PassQueue final : public Dispatcher {
   };
 
   /// `closed` is called when a connection has ended or goes to the successor, with the number that
-  /// that connection had; `failed` as Service::on_failed. Throws InvalidArgument when there can't
-  /// be descriptors enough.
+  /// that connection had; `failed` as ServerContext::Owner::failed. Throws InvalidArgument when
+  /// there can't be descriptors enough.
   PassQueue(Reactor& reactor, const Options& options,
             const std::function<void(std::uint64_t id)>& closed,
             const std::function<void(std::string_view)>& failed);
@@ -71,12 +70,14 @@ class PassQueue final : public Dispatcher {
   Task<Result> call_from(ReactorThread& thread, Reactor& reactor, Call call);
 
   Reactor& reactor_;
+  std::function<void(std::uint64_t)> closed_;
+  std::function<void(std::string_view)> failed_;
   std::size_t reserved_;  ///< descriptors that are kept back from clients, but for workers
   std::size_t expected_workers_;
   std::size_t limit_ = descriptor_limit();
   std::map<const QueuedCall*, std::shared_ptr<QueuedCall>> remote_;  ///< calls of other threads
   Queue queue_;
-  Service service_;
+  ServerContext context_;
   PassConnection returned_{Balance::round_robin};  ///< connections for a successor
   bool has_successor_ = false;
   std::size_t lost_ = 0;               ///< connections that could not be given to the successor

@@ -1,25 +1,22 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <atomic>
-#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "async/reactor.hpp"
 #include "async/semaphore.hpp"
 #include "pass/connection.hpp"
-#include "rpc/memory_budget.hpp"
 #include "rpc/method_table.hpp"
-#include "wire/dialect.hpp"
-#include "wire/framing.hpp"
-#include "wire/limits.hpp"
+#include "rpc/request_quota.hpp"
+#include "rpc/session_limits.hpp"
+#include "rpc/session_phase.hpp"
 #include "wire/receive_buffer.hpp"
 #include "wire/request.hpp"
 
@@ -27,111 +24,147 @@ namespace handoff {
 
 class Session;
 
-/// What a client may make a server hold or wait for. A duration of 0 is no deadline.
-struct SessionLimits {
-  std::uint32_t max_frame = limits::kMaxFrame;
-  Duration idle_timeout{};                           ///< between two requests
-  Duration frame_timeout = limits::kFrameTimeout;    ///< from a frame's first byte to its last
-  Duration write_timeout = limits::kWriteTimeout;    ///< in which an unread reply must progress
-  Duration call_timeout = limits::kCallTimeout;      ///< of a handler
-  Duration linger_timeout = limits::kLingerTimeout;  ///< for a refused client to read why
-  std::size_t max_calls = limits::kMaxCallsOfConnection;  ///< of a connection, running or waiting
-  std::size_t max_unsent = limits::kMaxUnsent;            ///< bytes of replies; then reading stops
-  std::size_t concurrency = limits::kMaxRunningCalls;     ///< calls of all connections that run
-  bool synchronous = false;                            ///< instant methods too wait for their turn
-  std::size_t max_waiting = limits::kMaxWaitingCalls;  ///< calls that wait to run; then "busy"
-  Framing framing = Framing::unknown;                  ///< that every client must use, if any
-  bool reads_on_when_full = true;  ///< a connection of whose calls one waits to run
-  bool begins_elsewhere = false;   ///< a call that runs waits behind its Call::gate
-  /// Of the process: copies of these limits share it.
-  std::shared_ptr<MemoryBudget> memory = std::make_shared<MemoryBudget>();
-
-  /// Bytes that one connection may make us hold before it may start no further call: always two
-  /// of the longest frames, a request and its reply.
-  std::size_t connection_memory() const {
-    return std::max(2 * std::size_t{max_frame},
-                    std::min(limits::kMaxConnectionMemory, memory->limit()));
-  }
-  /// Bytes of one connection that were read and not used, at most: the start of a frame, and what
-  /// came with its last read.
-  std::size_t max_unused() const { return connection_memory() + max_unsent; }
+/// Counts that other threads may read while the reactor's thread goes on.
+struct ServerCounters {
+  std::atomic<std::uint64_t> requests = 0;    ///< since the start
+  std::atomic<std::size_t> active_calls = 0;  ///< that have begun or wait
 };
 
-/// What all connections of one reactor share: the methods, the limits, and memory that is only
-/// used between two waits, so that an idle connection holds none.
-struct Service final : private PollSource {
-  Service(Reactor& loop, std::shared_ptr<const MethodTable> methods, const SessionLimits& bounds);
-  Service(const Service&) = delete;
-  Service& operator=(const Service&) = delete;
-  ~Service();
+/// What a drain does with a connection once nothing of it is under way.
+enum class WhenDrained : std::uint8_t {
+  close,
+  give_back  ///< to Owner::returned, with what is left to do
+};
 
-  static constexpr std::size_t kInputSize = 64 * 1024;
+/// What the owner of the connections is told, on the reactor's thread.
+struct ServerOwner {
+  /// A connection is closed. Of each that was opened this or `returned` is called, once.
+  std::function<void(std::uint64_t id, CloseReason why)> closed{};
+  /// A connection is given back.
+  std::function<void(Connection)> returned{};
+  /// A line about a connection that was closed because a call on this system failed, or memory
+  /// was short: it costs that connection alone.
+  std::function<void(std::string_view)> failed{};
+  /// Calls may begin which a Call::gate has held up.
+  std::function<void()> calls_allowed{};
+  /// The last request of the quota was counted.
+  std::function<void()> quota_used_up{};
+};
 
-  Reactor& reactor;
-  /// May be exchanged: a call keeps those that it began with.
-  std::shared_ptr<const MethodTable> table;
-  SessionLimits limits;
-  Semaphore running;
-  RequestParser parser;
-  ReceiveBuffer input{kInputSize};
-  std::string output;
-  std::string body;
+/// What is shared with other threads; each may be missing. A context must not outlive them.
+struct ServerShared {
+  ServerCounters* counters = nullptr;
+  RequestQuota* quota = nullptr;
+};
 
-  /// From now on: finish what was started on every connection, then close it, or hand it to
-  /// `on_returned` with what is left to do.
-  void drain(bool give_back);
+/// What all connections of one reactor share: the methods, the limits, the counts, and memory that
+/// is only used between two waits, so that an idle connection holds none. Everything is for the
+/// reactor's thread.
+class ServerContext final : private PollSource {
+ public:
+  using Owner = ServerOwner;
+  using Shared = ServerShared;
+
+  ServerContext(Reactor& reactor, std::shared_ptr<const MethodTable> methods,
+                const SessionLimits& limits, Owner owner = {}, Shared shared = {});
+  ServerContext(const ServerContext&) = delete;
+  ServerContext& operator=(const ServerContext&) = delete;
+  ~ServerContext();
+
+  Reactor& reactor() const { return reactor_; }
+  const SessionLimits& limits() const { return limits_; }
+  const std::shared_ptr<const MethodTable>& methods() const { return methods_; }
+  /// Calls keep the table that they began with.
+  void replace_methods(std::shared_ptr<const MethodTable> methods) {
+    methods_ = std::move(methods);
+  }
+
+  /// From now on every connection finishes what was started, and is then closed or given back. A
+  /// further call changes the latter.
+  void drain(WhenDrained what);
   bool draining() const { return draining_; }
-  /// Serve again.
+  bool gives_back() const { return gives_back_; }
+  /// Connections that are opened from now on are served without an end.
   void resume() { draining_ = gives_back_ = false; }
-  /// What is left ends by itself; nobody is told.
+  /// The connections that there are end by themselves, with CloseReason::abandoned.
   void abandon();
+  /// The owner is told nothing any more.
+  void forget_owner() { owner_ = {}; }
   /// Ends the connection without a call that its own limits would end first. A request of it that
   /// has arrived is still answered. False when there is none.
   bool close_idlest();
 
+  std::size_t open_connections() const { return open_; }
+  std::uint64_t requests() const { return requests_; }
+  std::size_t active_calls() const { return active_calls_; }
+  /// Connections that wait until the process holds less.
+  std::size_t waiting_for_memory() const { return waiting_for_memory_; }
+
+  /// Counts requests of a client, or of a master's queue.
   void count_requests(std::size_t count) {
-    requests += count;
-    if (requests_told != nullptr) requests_told->store(requests, std::memory_order_relaxed);
-    if (requests_left == nullptr) return;
-    const auto number = static_cast<std::int64_t>(count);
-    const std::int64_t left = requests_left->fetch_sub(number, std::memory_order_relaxed);
-    if (left > 0 && left <= number) on_most_requests();
+    requests_ += count;
+    if (shared_.counters != nullptr) {
+      shared_.counters->requests.store(requests_, std::memory_order_relaxed);
+    }
+    if (shared_.quota != nullptr && shared_.quota->use(count)) owner_.quota_used_up();
   }
 
-  void call_begins() { tell_calls(++calls); }
-  void call_ends() { tell_calls(--calls); }
+  // What follows is for sessions.
 
-  std::size_t open = 0;             ///< connections
-  std::vector<Session*> sessions;   ///< those that have begun; see Session::open
-  std::size_t paused = 0;           ///< connections that wait for the process's memory
-  std::vector<Session*> deferring;  ///< those that have replies to send at the end of the turn
-  std::uint64_t requests = 0;       ///< since the start
-  std::atomic<std::uint64_t>* requests_told = nullptr;  ///< the same, for other threads
-  std::size_t calls = 0;                           ///< of all connections that have begun or wait
-  std::atomic<std::size_t>* calls_told = nullptr;  ///< the same, for other threads
-  /// Is told the id of each connection that has been closed.
-  std::function<void(std::uint64_t)> on_closed;
-  /// Is told a line about a connection that was closed because a call on this system failed, or
-  /// memory was short: it costs that connection alone.
-  std::function<void(std::string_view)> on_failed;
-  /// Gets each connection that was given back.
-  std::function<void(Connection)> on_returned;
-  /// Is told that calls may begin which a Call::gate has held up.
-  std::function<void()> on_calls_allowed;
-  /// How many more there may be, of all threads, until this is called, once. None: no limit.
-  std::atomic<std::int64_t>* requests_left = nullptr;
-  std::function<void()> on_most_requests;
+  static constexpr std::size_t kInputSize = 64 * 1024;
+  /// To read into, and to write replies into. Nothing in them survives a wait.
+  ReceiveBuffer& input() { return input_; }
+  std::string& output() { return output_; }
+  std::string& body() { return body_; }
+  RequestParser& parser() { return parser_; }
+  /// The places of all calls that run.
+  Semaphore& places() { return places_; }
+
+  void call_begins() { publish_calls(++active_calls_); }
+  void call_ends() { publish_calls(--active_calls_); }
+  void memory_wait_begins() { ++waiting_for_memory_; }
+  void memory_wait_ends() { --waiting_for_memory_; }
+  void calls_allowed() const {
+    if (owner_.calls_allowed) owner_.calls_allowed();
+  }
+  void tell_failed(std::string_view what) const;
+
+  /// Makes room for one more session. It counts as open from opened() on.
+  void prepare_to_open();
+  void opened() { ++open_; }
+  /// Gives the session's number, which changes by Session::renumber.
+  std::uint32_t add(Session& session);
+  void remove(std::uint32_t number);
+  void closed(std::uint64_t id, CloseReason why);
+  void returned(Connection connection);
+  /// Session::send_deferred() is called at the end of the turn.
+  void defer(Session& session) { deferring_.push_back(&session); }
+  void forget_deferred(Session& session) { std::erase(deferring_, &session); }
 
  private:
-  friend class Session;
-  void tell_calls(std::size_t count) {
-    if (calls_told != nullptr) calls_told->store(count, std::memory_order_relaxed);
+  void publish_calls(std::size_t count) {
+    if (shared_.counters == nullptr) return;
+    shared_.counters->active_calls.store(count, std::memory_order_relaxed);
   }
   /// Sends what was answered in this turn.
   bool poll() override;
 
-  void tell_failed(std::string_view what) const;
-
+  Reactor& reactor_;
+  std::shared_ptr<const MethodTable> methods_;
+  SessionLimits limits_;
+  Owner owner_;
+  Shared shared_;
+  Semaphore places_;
+  RequestParser parser_;
+  ReceiveBuffer input_{kInputSize};
+  std::string output_;
+  std::string body_;
+  std::size_t open_ = 0;
+  std::vector<Session*> sessions_;  ///< those that have begun
+  std::size_t waiting_for_memory_ = 0;
+  std::vector<Session*> deferring_;
+  std::uint64_t requests_ = 0;
+  std::size_t active_calls_ = 0;
   bool draining_ = false;
   bool gives_back_ = false;
 };

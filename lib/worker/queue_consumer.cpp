@@ -31,16 +31,16 @@ std::size_t size_of(const Result& result) {
 
 }  // namespace
 
-QueueConsumer::QueueConsumer(Service& service, Fd masters, Fd ours, Owner owner)
-    : service_(service),
+QueueConsumer::QueueConsumer(ServerContext& context, Fd masters, Fd ours, Owner owner)
+    : context_(context),
       owner_(std::move(owner)),
       rings_(Mapping(ours.get(), true), Mapping(masters.get(), false)),
-      share_(*service.limits.memory) {
-  service_.reactor.add(*this);
+      share_(*context.limits().memory) {
+  context_.reactor().add(*this);
 }
 
 QueueConsumer::~QueueConsumer() {
-  service_.reactor.remove(*this);
+  context_.reactor().remove(*this);
 }
 
 bool QueueConsumer::poll() {
@@ -59,7 +59,7 @@ bool QueueConsumer::poll() {
   if (rings_.broken()) throw ProtocolError("cannot read the queue: the master broke its memory");
   if (unpublished_) publish();
   share_.set(held_);
-  if (service_.draining() && idle()) owner_.became_idle();
+  if (context_.draining() && idle()) owner_.became_idle();
   return any;
 }
 
@@ -73,13 +73,13 @@ void QueueConsumer::stop_blocking() {
 
 /// What this process holds grows no more once it is too much; the end of what runs makes room.
 bool QueueConsumer::may_take() const {
-  return service_.limits.memory->has_room() || (running_ == 0 && unsent_.empty());
+  return context_.limits().memory->has_room() || (running_ == 0 && unsent_.empty());
 }
 
 void QueueConsumer::take(const QueueRequest& request) {
-  service_.count_requests(1);
-  const bool in_line = service_.limits.synchronous && running_ > 0;
-  Dispatched answer = dispatch(*service_.table, {request.method, request.params, request.id},
+  context_.count_requests(1);
+  const bool in_line = context_.limits().synchronous && running_ > 0;
+  Dispatched answer = dispatch(*context_.methods(), {request.method, request.params, request.id},
                                in_line ? Instant::waits_in_line : Instant::answers_now);
   if (auto* error = std::get_if<Result>(&answer)) return reply(request.ticket, std::move(*error));
   if (const auto* now = std::get_if<InstantReply>(&answer)) {
@@ -90,8 +90,8 @@ void QueueConsumer::take(const QueueRequest& request) {
   call.params = request.params;
   call.id = request.id;
   call.peer = request.peer;
-  call.deadline = std::min(deadline_of(request),
-                           deadline_after(service_.reactor.now(), service_.limits.call_timeout));
+  call.deadline = std::min(deadline_of(request), deadline_after(context_.reactor().now(),
+                                                                context_.limits().call_timeout));
   const std::size_t size = size_of(request);
   ++running_;
   held_ += size;
@@ -99,8 +99,8 @@ void QueueConsumer::take(const QueueRequest& request) {
     self->ended(ticket, size, std::move(result));
   };
   if (owner_.run_elsewhere(call, done)) return;
-  service_.reactor.spawn(
-      run(shared_from_this(), service_.table, std::move(call), request.ticket, size));
+  context_.reactor().spawn(
+      run(shared_from_this(), context_.methods(), std::move(call), request.ticket, size));
 }
 
 /// Writes what is valid only now, if there is room.
@@ -114,7 +114,7 @@ void QueueConsumer::reply_now(std::uint64_t ticket, std::string_view json) {
 Task<void> QueueConsumer::run(std::shared_ptr<QueueConsumer> self,
                               std::shared_ptr<const MethodTable> table, Call call,
                               std::uint64_t ticket, std::size_t size) {
-  Result result = co_await run_call(self->service_.reactor, *table, std::move(call));
+  Result result = co_await run_call(self->context_.reactor(), *table, std::move(call));
   self->ended(ticket, size, std::move(result));
 }
 

@@ -25,7 +25,7 @@ namespace handoff {
 /// Shared: its calls keep it alive.
 class QueueConsumer final : public std::enable_shared_from_this<QueueConsumer>, private PollSource {
  public:
-  /// Called when the master is to be woken; and, while the service drains, when there may be
+  /// Called when the master is to be woken; and, while the server drains, when there may be
   /// nothing left to do.
   struct Owner {
     std::function<void()> wake_master;
@@ -33,8 +33,8 @@ class QueueConsumer final : public std::enable_shared_from_this<QueueConsumer>, 
     /// Has a call run on another thread, and `done` called on this one; or gives false.
     std::function<bool(Call&, const std::function<void(Result)>& done)> run_elsewhere;
   };
-  /// Throws SystemError or InvalidArgument when the memories are none. The service must outlive it.
-  QueueConsumer(Service& service, Fd masters, Fd ours, Owner owner);
+  /// Throws SystemError or InvalidArgument when the memories are none. The context must outlive it.
+  QueueConsumer(ServerContext& context, Fd masters, Fd ours, Owner owner);
   QueueConsumer(const QueueConsumer&) = delete;
   QueueConsumer& operator=(const QueueConsumer&) = delete;
   ~QueueConsumer();
@@ -66,7 +66,7 @@ class QueueConsumer final : public std::enable_shared_from_this<QueueConsumer>, 
   bool send_unsent();
   void publish();
 
-  Service& service_;
+  ServerContext& context_;
   Owner owner_;
   RingEnd rings_;
   std::string record_;

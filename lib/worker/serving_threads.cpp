@@ -31,33 +31,34 @@ ServingThreads::ServingThreads(Reactor& reactor, const MakeMethods& make_methods
                                const WorkerOptions& options, const Owner& owner)
     : report_(owner.report),
       make_method_table_(make_methods(reactor)),
-      service_(reactor, make_method_table_(), share_of(options)),
-      requests_left_(static_cast<std::int64_t>(options.max_requests)) {
-  service_.requests_left = options.limits_requests() ? &requests_left_ : nullptr;
-  service_.on_most_requests = owner.had_most_requests;
-  service_.on_returned = owner.returned;
-  service_.on_closed = owner.closed;
-  service_.on_failed = owner.failed;
+      quota_(static_cast<std::int64_t>(options.max_requests)),
+      context_(reactor, make_method_table_(), share_of(options),
+               {.closed = owner.closed,
+                .returned = owner.returned,
+                .failed = owner.failed,
+                .quota_used_up = owner.quota_used_up},
+               {.quota = options.limits_requests() ? &quota_ : nullptr}) {
   if (options.threads > 1) mailbox_.emplace(reactor);
   for (std::size_t i = 1; i < options.threads; ++i) {
     ReactorThread::Owner of;
     of.closed = owner.closed;
     of.returned = owner.returned;
-    of.had_most_requests = owner.had_most_requests;
+    of.quota_used_up = owner.quota_used_up;
     of.failed = owner.failed;
     of.reload_failed = [this](const std::string& problem) { report_(Severity::error, problem); };
-    threads_.emplace_back(*mailbox_, share_of(options), make_methods, service_.requests_left,
-                          std::move(of));
+    threads_.emplace_back(*mailbox_, share_of(options), make_methods,
+                          options.limits_requests() ? &quota_ : nullptr, std::move(of));
   }
 }
 
 void ServingThreads::serve(Connection connection) {
   ReactorThread* best = nullptr;
   for (ReactorThread& thread : threads_) {
-    if (thread.held() < (best == nullptr ? service_.open : best->held())) best = &thread;
+    if (thread.held() < (best == nullptr ? context_.open_connections() : best->held()))
+      best = &thread;
   }
   if (best != nullptr) return best->open(std::move(connection));
-  Session::open(service_, std::move(connection));
+  Session::open(context_, std::move(connection));
 }
 
 bool ServingThreads::run_elsewhere(Call& call, const std::function<void(Result)>& done) {
@@ -67,27 +68,28 @@ bool ServingThreads::run_elsewhere(Call& call, const std::function<void(Result)>
   return true;
 }
 
-void ServingThreads::drain(bool give_back) {
-  service_.drain(give_back);
-  for (ReactorThread& thread : threads_) thread.drain(give_back);
+void ServingThreads::drain(WhenDrained what) {
+  context_.drain(what);
+  for (ReactorThread& thread : threads_) thread.drain(what);
 }
 
 void ServingThreads::resume() {
-  service_.resume();
-  for (ReactorThread& thread : threads_) thread.post([](Service& service) { service.resume(); });
+  context_.resume();
+  for (ReactorThread& thread : threads_)
+    thread.post([](ServerContext& context) { context.resume(); });
 }
 
 void ServingThreads::abandon() {
-  service_.abandon();
+  context_.abandon();
   for (ReactorThread& thread : threads_) thread.abandon();
 }
 
 void ServingThreads::reload() {
   try {
-    service_.table = make_method_table_();
+    context_.replace_methods(make_method_table_());
     for (ReactorThread& thread : threads_) thread.reload();
     report_(Severity::info,
-            fmt::format("reloaded, {}", counted(service_.table->names().size(), "method")));
+            fmt::format("reloaded, {}", counted(context_.methods()->names().size(), "method")));
   } catch (const std::exception& error) {
     report_(Severity::error, fmt::format("{}; the methods stay as they were", error.what()));
   }
@@ -105,18 +107,18 @@ void ServingThreads::when_all_answer(const std::function<void()>& then) {
 
 std::size_t ServingThreads::open_connections() const {
   return std::accumulate(
-      threads_.begin(), threads_.end(), service_.open,
+      threads_.begin(), threads_.end(), context_.open_connections(),
       [](std::size_t sum, const ReactorThread& thread) { return sum + thread.held(); });
 }
 
 std::uint64_t ServingThreads::requests() const {
   return std::accumulate(
-      threads_.begin(), threads_.end(), service_.requests,
+      threads_.begin(), threads_.end(), context_.requests(),
       [](std::uint64_t sum, const ReactorThread& thread) { return sum + thread.requests(); });
 }
 
-bool ServingThreads::has_had_most_requests() const {
-  return service_.requests_left != nullptr && requests_left_ <= 0;
+bool ServingThreads::has_used_up_quota() const {
+  return quota_.is_used_up();
 }
 
 }  // namespace handoff

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -14,6 +13,7 @@
 #include "pass/connection.hpp"
 #include "rpc/method_table.hpp"
 #include "rpc/reactor_thread.hpp"
+#include "rpc/request_quota.hpp"
 #include "rpc/server_context.hpp"
 #include "worker/worker_options.hpp"
 
@@ -25,10 +25,10 @@ class ServingThreads {
  public:
   /// Called on the main thread.
   struct Owner {
-    std::function<void(std::uint64_t id)> closed;
+    std::function<void(std::uint64_t id, CloseReason why)> closed;
     std::function<void(Connection)> returned;
-    std::function<void()> had_most_requests;
-    std::function<void(std::string_view)> failed;  ///< see Service::on_failed
+    std::function<void()> quota_used_up;
+    std::function<void(std::string_view)> failed;  ///< see ServerContext::Owner
     Report report;
   };
 
@@ -44,13 +44,13 @@ class ServingThreads {
   /// thread's turn: the caller runs it.
   bool run_elsewhere(Call& call, const std::function<void(Result)>& done);
   /// The main thread's.
-  Service& main() { return service_; }
+  ServerContext& main() { return context_; }
 
   /// Finishes what was started on every connection, then closes it or gives it to `returned`.
-  void drain(bool give_back);
+  void drain(WhenDrained what);
   /// Serves again.
   void resume();
-  /// What is left ends by itself; `closed` is told nothing of it.
+  /// What is left ends by itself; `closed` is told of it with CloseReason::abandoned.
   void abandon();
   /// Makes the methods again. When that is impossible, what there was goes on.
   void reload();
@@ -61,15 +61,15 @@ class ServingThreads {
   std::size_t open_connections() const;
   /// Requests since the start.
   std::uint64_t requests() const;
-  /// Whether all requests that there may be have been made.
-  bool has_had_most_requests() const;
+  /// Whether as many requests were made as WorkerOptions::max_requests allows.
+  bool has_used_up_quota() const;
 
  private:
   Report report_;
   std::optional<Mailbox> mailbox_;  ///< of the other threads, if there are any
   MakeMethodTable make_method_table_;
-  Service service_;
-  std::atomic<std::int64_t> requests_left_;
+  RequestQuota quota_;
+  ServerContext context_;
   std::size_t next_ = 0;  ///< the thread that runs the next call
   std::deque<ReactorThread> threads_;
 };

@@ -50,9 +50,9 @@ Worker::Worker(Reactor& reactor, const SignalMask& signals, const MakeMethods& m
 
 ServingThreads::Owner Worker::owner_of_threads() {
   ServingThreads::Owner owner;
-  owner.closed = [this](std::uint64_t id) { ended(id); };
+  owner.closed = [this](std::uint64_t id, CloseReason why) { ended(id, why); };
   owner.returned = [this](Connection connection) { give_back(std::move(connection)); };
-  owner.had_most_requests = [this] { take(WorkerLife::Event::wants_replacement); };
+  owner.quota_used_up = [this] { take(WorkerLife::Event::wants_replacement); };
   owner.failed = [this](std::string_view line) { report_lost_(line); };
   owner.report = report_;
   return owner;
@@ -125,7 +125,7 @@ Task<JoinMaster::Before> Worker::serve_channel(Fd channel, std::vector<Fd> liste
   require_full_channel();
   take(WorkerLife::Event::begins_for_master);
   link_->start(options_.credits, options_.limits.concurrency);
-  if (threads_.has_had_most_requests()) take(WorkerLife::Event::wants_replacement);
+  if (threads_.has_used_up_quota()) take(WorkerLife::Event::wants_replacement);
   if (!link_->is_full() && !listeners.empty()) listeners_passed(std::move(listeners));
   listeners.clear();
   co_await wait_until_drained();
@@ -161,7 +161,7 @@ void Worker::take(WorkerLife::Event event) {
       break;
     case WorkerLife::Action::drain_returning:
     case WorkerLife::Action::drain_closing: drain(action); break;
-    case WorkerLife::Action::close_rest: threads_.drain(false); break;
+    case WorkerLife::Action::close_rest: threads_.drain(WhenDrained::close); break;
   }
 }
 
@@ -187,8 +187,8 @@ void Worker::accepted(Connection connection) {
   threads_.serve(std::move(connection));
 }
 
-void Worker::ended(std::uint64_t id) {
-  if (link_ && id != 0) link_->finished(id);
+void Worker::ended(std::uint64_t id, CloseReason why) {
+  if (link_ && why != CloseReason::abandoned) link_->finished(id);
   changed_.set();
   for (Acceptor& acceptor : acceptors_) acceptor.resume();
 }
@@ -203,7 +203,7 @@ void Worker::connection_passed(Connection connection) {
     connection.load_spilled(options_.limits.max_unused());
   } catch (const std::exception& error) {
     report_lost_(error.what());
-    return ended(connection.id);
+    return ended(connection.id, CloseReason::failed);
   }
   threads_.serve(std::move(connection));
 }
@@ -278,7 +278,7 @@ void Worker::drain(WorkerLife::Action how) {
     acceptor.close();
   }
   if (link_) link_->hurry();
-  threads_.drain(gives_back);
+  threads_.drain(gives_back ? WhenDrained::give_back : WhenDrained::close);
   start_drain_limit();
   changed_.set();
 }

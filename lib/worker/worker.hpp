@@ -62,7 +62,7 @@ class Worker final : private MasterLink::Owner {
   Task<void> watch_signals();
   void handle_signal(int signal);
   void accepted(Connection connection);
-  void ended(std::uint64_t id);
+  void ended(std::uint64_t id, CloseReason why);
   void give_back(Connection connection);
   void connection_passed(Connection connection) override;
   void listeners_passed(std::vector<Fd> listeners) override;

@@ -43,7 +43,9 @@ std::pair<Fd, Fd> make_tcp_pair() {
 /// A session with a client, whose methods wait until `go` is set.
 struct Fixture {
   explicit Fixture(Duration timeout = std::chrono::hours(1))
-      : changed(reactor), service(reactor, methods(), limits(timeout)) {}
+      : changed(reactor),
+        context(reactor, methods(), limits(timeout),
+                {.closed = [this](std::uint64_t, CloseReason) { changed.notify_all(); }}) {}
 
   std::shared_ptr<const MethodTable> methods() {
     auto table = std::make_shared<MethodTable>();
@@ -75,8 +77,7 @@ struct Fixture {
 
   void open(std::pair<Fd, Fd> ends) {
     client = std::move(ends.second);
-    service.on_closed = [this](std::uint64_t) { changed.notify_all(); };
-    Session::open(service, {.socket = std::move(ends.first)});
+    Session::open(context, {.socket = std::move(ends.first)});
   }
   void open_unix() { open(make_socket_pair(SOCK_STREAM)); }
 
@@ -96,7 +97,7 @@ struct Fixture {
     co_await changed.wait_until([this, calls] { return begun >= calls; });
   }
   Task<void> until_closed() {
-    co_await changed.wait_until([this] { return service.open == 0; });
+    co_await changed.wait_until([this] { return context.open_connections() == 0; });
   }
   void set_go() {
     go = true;
@@ -109,7 +110,7 @@ struct Fixture {
   int running = 0;
   int begun = 0;
   int finished = 0;
-  Service service;
+  ServerContext context;
   Fd client;
 };
 
@@ -164,7 +165,7 @@ TEST_CASE("the handlers of a client that closes its Unix socket are destroyed") 
   }(fixture));
   CHECK(fixture.running == 0);
   CHECK(fixture.finished == 0);
-  CHECK(fixture.service.calls == 0);
+  CHECK(fixture.context.active_calls() == 0);
 }
 
 TEST_CASE("the handlers of a client that resets its connection are destroyed") {
@@ -217,7 +218,7 @@ TEST_CASE("a handler that looks after itself goes on without its client") {
     const TimePoint deadline = self.reactor.now() + milliseconds(2);
     co_await self.reactor.sleep_until(deadline);
     CHECK(self.running == 1);
-    CHECK(self.service.open == 1);
+    CHECK(self.context.open_connections() == 1);
     self.set_go();
     co_await self.until_closed();
   }(fixture));
@@ -241,18 +242,18 @@ TEST_CASE("the handler of a notification goes on without its client") {
 
 TEST_CASE("a call that waits for its turn when its client leaves never begins") {
   Fixture fixture;
-  fixture.service.running.try_acquire();
-  while (fixture.service.running.try_acquire()) {
+  fixture.context.places().try_acquire();
+  while (fixture.context.places().try_acquire()) {
   }
   fixture.open_unix();
   fixture.send("{\"in\":\"native\"}\n");
   fixture.reactor.run([](Fixture& self) -> Task<void> {
-    while (self.service.calls == 0) co_await self.reactor.yield();
+    while (self.context.active_calls() == 0) co_await self.reactor.yield();
     self.client.reset();
     co_await self.until_closed();
   }(fixture));
   CHECK(fixture.begun == 0);
-  CHECK(fixture.service.calls == 0);
+  CHECK(fixture.context.active_calls() == 0);
 }
 
 TEST_CASE("calls that run when the loop ends are destroyed, whichever comes first") {

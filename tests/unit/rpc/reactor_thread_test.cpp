@@ -29,7 +29,9 @@ struct Fixture {
 
   ReactorThread::Owner owner() {
     ReactorThread::Owner told;
-    told.closed = [this](std::uint64_t id) { closed.push_back(id); };
+    told.closed = [this](std::uint64_t id, CloseReason why) {
+      closed.push_back(why == CloseReason::abandoned ? 0 : id);
+    };
     told.returned = [this](Connection connection) { returned.push_back(connection.id); };
     return told;
   }
@@ -56,7 +58,7 @@ struct Fixture {
     std::size_t open = 1;
     while (open > 0) {
       std::promise<std::size_t> told;
-      thread.post([&told](Service& service) { told.set_value(service.open); });
+      thread.post([&told](ServerContext& context) { told.set_value(context.open_connections()); });
       open = told.get_future().get();
     }
   }
@@ -79,7 +81,7 @@ void end(const Fd& client) {
 TEST_CASE("a reactor thread answers on the main thread, and not while its own is busy") {
   Fixture fixture;
   std::promise<void> released;
-  fixture.thread.post([&](Service&) { released.get_future().wait(); });
+  fixture.thread.post([&](ServerContext&) { released.get_future().wait(); });
   bool answered = false;
   fixture.thread.when_it_answers([&] { answered = true; });
   fixture.reactor.run([](Fixture& self, std::promise<void>& release, bool& told) -> Task<void> {
@@ -104,7 +106,7 @@ TEST_CASE("a connection that a client ends is told under its id") {
 TEST_CASE("a connection is returned when the reactor thread drains") {
   Fixture fixture;
   const Fd client = fixture.open(7);
-  fixture.thread.post([](Service& service) { service.drain(true); });
+  fixture.thread.post([](ServerContext& context) { context.drain(WhenDrained::give_back); });
   fixture.run();
   CHECK(fixture.closed.empty());
   CHECK(fixture.returned == std::vector<std::uint64_t>{7});
@@ -126,7 +128,7 @@ TEST_CASE(
 TEST_CASE("what was returned before a reactor thread abandons its connections is closed") {
   Fixture fixture;
   const Fd client = fixture.open(7);
-  fixture.thread.post([](Service& service) { service.drain(true); });
+  fixture.thread.post([](ServerContext& context) { context.drain(WhenDrained::give_back); });
   fixture.wait_until_none_is_open();  // nobody has heard of it yet
   fixture.thread.abandon();
   fixture.run();

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+#include "rpc/answer_frames.hpp"
+
+#include <fmt/format.h>
+
+#include "wire/start.hpp"
+
+namespace handoff {
+namespace {
+
+/// A client whose frames keep coming lets the others have a turn after so many.
+constexpr int kFramesPerTurn = 64;
+
+void answer_frame(const DecodedFrame& frame, SessionCalls::Room room, Framing framing,
+                  SessionCalls& calls, std::string& out) {
+  if (framing == Framing::lines && frame.body.empty()) return;  // a blank line
+  if (room == SessionCalls::Room::enough) {
+    calls.answer(frame.body, framing, out);
+  } else {
+    calls.answer_busy(frame.body, framing, out);
+  }
+}
+
+}  // namespace
+
+Taken judge_first_bytes(SessionInput& input, const SessionLimits& limits, ReceiveBuffer& bytes,
+                        SessionInput::Bytes more, std::string& out) {
+  if (input.judge(bytes, limits.framing, more) != Start::stranger) return Taken::some_frames;
+  append_answer_to_stranger(out, bytes.bytes());
+  bytes.clear();
+  return Taken::refused;
+}
+
+Taken answer_frames(SessionInput& input, SessionCalls& calls, ReceiveBuffer& bytes,
+                    SessionInput::Bytes more, std::string& out) {
+  const SessionLimits& limits = calls.context().limits();
+  auto taken = Taken::some_frames;
+  if (input.framing() == Framing::unknown) {
+    taken = judge_first_bytes(input, limits, bytes, more, out);
+    const bool is_undecided = input.framing() == Framing::unknown;
+    if (taken == Taken::some_frames && is_undecided) taken = Taken::all_frames;
+  }
+  if (more == SessionInput::Bytes::are_complete) input.end_last_line(bytes);
+  int frames = 0;
+  while (taken == Taken::some_frames && frames < kFramesPerTurn && out.size() < limits.max_unsent) {
+    const SessionCalls::Room room = calls.room();
+    if (room != SessionCalls::Room::enough && room != SessionCalls::Room::none) break;
+    const DecodedFrame frame = input.next_frame(bytes, limits.max_frame);
+    if (frame.outcome == DecodedFrame::Outcome::complete) {
+      answer_frame(frame, room, input.framing(), calls, out);
+      bytes.consume(frame.size);
+      ++frames;
+    } else if (frame.outcome == DecodedFrame::Outcome::partial) {
+      taken = Taken::all_frames;
+    } else {
+      taken = Taken::refused;
+      const std::string problem = fmt::format("a frame of {} bytes exceeds the limit of {}",
+                                              frame.body_size, limits.max_frame);
+      calls.refuse({ErrorCode::invalid_request, problem, {}, calls.dialect()}, input.framing(),
+                   out);
+      bytes.clear();
+    }
+  }
+  const bool may_be_more = taken == Taken::some_frames;
+  input.end_turn(
+      bytes, may_be_more ? SessionInput::Left::frames : SessionInput::Left::start_of_frame, frames);
+  return taken;
+}
+
+}  // namespace handoff

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "rpc/session_calls.hpp"
+#include "rpc/session_input.hpp"
+#include "wire/receive_buffer.hpp"
+
+namespace handoff {
+
+/// What became of the bytes of a turn.
+enum class Taken : std::uint8_t {
+  all_frames,   ///< at most the start of one is left
+  some_frames,  ///< the turn is over, or the next frame may not be answered yet
+  refused       ///< a stranger sent them, or they begin with a frame that is too long
+};
+
+/// Takes frames out of `bytes`, which input.begin_turn() has given, and answers them: what can be
+/// sent at once is appended to `out`, also why the client is refused. Ends the turn of `input`.
+Taken answer_frames(SessionInput& input, SessionCalls& calls, ReceiveBuffer& bytes,
+                    SessionInput::Bytes more, std::string& out);
+
+/// Finds out the framing of a connection of which it is not known. Nothing of what a stranger has
+/// sent is parsed, neither now nor later: the bytes are dropped, and his answer is appended to
+/// `out`. Gives `refused` for him, and else `some_frames`.
+Taken judge_first_bytes(SessionInput& input, const SessionLimits& limits, ReceiveBuffer& bytes,
+                        SessionInput::Bytes more, std::string& out);
+
+}  // namespace handoff

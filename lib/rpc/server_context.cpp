@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+#include "rpc/server_context.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+#include "rpc/session.hpp"
+
+namespace handoff {
+
+ServerContext::ServerContext(Reactor& reactor, std::shared_ptr<const MethodTable> methods,
+                             const SessionLimits& limits, Owner owner, Shared shared)
+    : reactor_(reactor),
+      methods_(std::move(methods)),
+      limits_(limits),
+      owner_(std::move(owner)),
+      shared_(shared),
+      places_(reactor, limits.concurrency, limits.max_waiting) {
+  reactor_.add(*this);
+}
+
+ServerContext::~ServerContext() {
+  reactor_.remove(*this);
+}
+
+void ServerContext::drain(WhenDrained what) {
+  draining_ = true;
+  gives_back_ = what == WhenDrained::give_back;
+  for (Session* session : sessions_) session->drain();
+}
+
+void ServerContext::abandon() {
+  gives_back_ = false;
+  for (Session* session : sessions_) session->abandon();
+}
+
+bool ServerContext::close_idlest() {
+  const auto idlest =
+      std::min_element(sessions_.begin(), sessions_.end(),
+                       [](auto* one, auto* other) { return one->ends_at() < other->ends_at(); });
+  if (idlest == sessions_.end() || (*idlest)->ends_at() == kNever) return false;
+  (*idlest)->make_way();
+  return true;
+}
+
+/// There may be no memory for the line either.
+void ServerContext::tell_failed(std::string_view what) const {
+  try {
+    if (owner_.failed) owner_.failed(fmt::format("a connection is closed: {}", what));
+  } catch (const std::exception&) {
+    return;
+  }
+}
+
+/// So that add() can't fail.
+void ServerContext::prepare_to_open() {
+  if (sessions_.capacity() <= open_) sessions_.reserve(2 * open_ + 1);
+}
+
+std::uint32_t ServerContext::add(Session& session) {
+  sessions_.push_back(&session);
+  return static_cast<std::uint32_t>(sessions_.size() - 1);
+}
+
+void ServerContext::remove(std::uint32_t number) {
+  sessions_[number] = sessions_.back();
+  sessions_[number]->renumber(number);
+  sessions_.pop_back();
+  --open_;
+}
+
+void ServerContext::closed(std::uint64_t id, CloseReason why) {
+  if (owner_.closed) owner_.closed(id, why);
+}
+
+void ServerContext::returned(Connection connection) {
+  owner_.returned(std::move(connection));
+}
+
+bool ServerContext::poll() {
+  for (std::size_t i = 0; i < deferring_.size(); ++i) deferring_[i]->send_deferred();
+  deferring_.clear();
+  return false;
+}
+
+}  // namespace handoff

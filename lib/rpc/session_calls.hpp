@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "async/race.hpp"
+#include "async/semaphore.hpp"
+#include "async/task.hpp"
+#include "rpc/batch_replies.hpp"
+#include "rpc/call_gate.hpp"
+#include "rpc/dispatch.hpp"
+#include "rpc/memory_budget.hpp"
+#include "rpc/method_table.hpp"
+#include "rpc/reply_estimate.hpp"
+#include "rpc/reply_order.hpp"
+#include "rpc/server_context.hpp"
+#include "wire/dialect.hpp"
+#include "wire/framing.hpp"
+#include "wire/request.hpp"
+
+namespace handoff {
+
+/// Answers the requests of one connection: at once, or by calls that run or wait. Keeps the order
+/// of replies without ids and the replies of a batch together, and starts no more calls than the
+/// connection and the process have memory for. An idle connection holds nothing here.
+///
+/// What calls leave to be sent, and what the rest of the connection holds, is the owner's.
+class SessionCalls {
+ public:
+  /// What calls need to know of their connection.
+  struct Surroundings {
+    Framing framing;
+    SessionPhase phase;
+    std::size_t held;      ///< bytes of its input and its output
+    bool awaits_client;    ///< replies wait for the client to read
+    bool client_has_left;  ///< nothing that is written reaches it
+  };
+  /// The connection. Called while a request is answered, and when a call ends.
+  class Owner {
+   public:
+    virtual Surroundings surroundings() const = 0;
+    /// The client's address as text. Valid for as long as the owner.
+    virtual std::string_view peer() = 0;
+    /// Replies are ready, maybe none. Others may follow in this turn.
+    virtual void replies_ready(std::string_view frames) = 0;
+    /// A call has ended, and what can be started instead was.
+    virtual void call_ended() = 0;
+    /// A call that waited for a place among all calls waits no more.
+    virtual void call_has_place() = 0;
+    /// Memory was short; the connection can't go on.
+    virtual void call_failed(std::string_view why) = 0;
+
+   protected:
+    ~Owner() = default;
+  };
+  /// Whether one more request may be read, or what it has to wait for.
+  enum class Room : std::uint8_t {
+    enough,
+    calls,   ///< until one of the connection's calls has ended
+    memory,  ///< until the process holds less
+    none     ///< it need not wait: it is refused, for too many wait for memory
+  };
+
+  /// `dialect` is that of the last valid request, elsewhere.
+  SessionCalls(ServerContext& context, Owner& owner, Dialect dialect);
+
+  ServerContext& context() const { return context_; }
+  Dialect dialect() const { return dialect_; }
+
+  /// Answers the request or batch in `body`: appends what is ready to `out`.
+  void answer(std::string_view body, Framing framing, std::string& out);
+  /// Answers it with the error that the server is busy.
+  void answer_busy(std::string_view body, Framing framing, std::string& out);
+  /// Appends an error to `out`, or keeps it until the replies before it have left.
+  void refuse(const BadRequest& bad, Framing framing, std::string& out);
+
+  /// Calls that run or wait.
+  bool any() const { return under_way_ && under_way_->count() > 0; }
+  bool any_runs() const { return under_way_ && under_way_->running > 0; }
+  Room room();
+  /// Starts calls that wait, as far as they may run now.
+  void start_waiting();
+  /// Forgets the calls that wait; those that run go on.
+  void drop_waiting();
+  /// Ends the calls that run for a client that is no longer there.
+  void end_for_no_client();
+  /// The client has to read before the connection gets on.
+  void wait_for_client() { share_.wait_for_client(); }
+
+  /// Whether calls wait because those that are executed may bring long replies.
+  bool are_held_back() const;
+  /// Calls have held up others for a while: expects shorter replies, and starts others.
+  void take_long();
+  /// Counts what the connection holds in the process's budget, these bytes besides its calls.
+  void count_held(std::size_t besides);
+
+ private:
+  /// Where the reply of a call goes, and what it must say to be understood.
+  struct ReplyPlace {
+    Dialect dialect = Dialect::article;
+    bool is_wanted = true;  ///< not by a notification
+    ReplyOrder::Place* ordered = nullptr;
+    std::shared_ptr<BatchReplies> batch{};
+    std::size_t held = 0;  ///< bytes of the request in UnderWay::held
+  };
+  struct PendingCall {
+    std::shared_ptr<const MethodTable> methods;  ///< keeps `method` alive
+    const Method* method;
+    Call call;
+    ReplyPlace place;
+    SemaphorePlace turn{};  ///< to run; without one it waits
+  };
+  /// Calls that did not finish at once. Only there while there are some.
+  struct UnderWay {
+    ReplyOrder order;
+    std::list<PendingCall> next;  ///< that wait for those that run
+    std::size_t running = 0;
+    std::size_t without_place = 0;   ///< of those, waiting for a place among all that run
+    std::size_t held = 0;            ///< bytes of requests and of batches
+    std::shared_ptr<CallGate> gate;  ///< with SessionLimits::begins_elsewhere
+    Cancellation client_left;
+
+    std::size_t count() const { return running + next.size(); }
+    std::size_t executing() const { return running - without_place; }
+  };
+
+  UnderWay& under_way();
+  Instant instant() const;
+  void answer_request(const ParsedRequest& parsed, Framing framing, std::string& out);
+  void answer_batch(std::span<const ParsedRequest> requests, Framing framing, std::string& out);
+  void append_answer(const Request& request, const Dispatched& answer, std::string& out) const;
+  std::string& place_for_reply(bool is_ordered, std::string& out);
+  void start(const Method& method, const Request& request, ReplyPlace place);
+  void run(PendingCall call);
+  static Task<void> run_pending(SessionCalls& calls, PendingCall call);
+  void wait_again(PendingCall call);
+  void has_place();
+  void end(const ReplyPlace& place, std::string_view name, std::string_view id,
+           const Result& result);
+  void encode(const ReplyPlace& place, std::string_view name, std::string_view id,
+              const Result& result, std::string& out);
+  bool may_run_another();
+  bool may_begin(std::size_t others);
+  std::size_t most_executing() const;
+  std::size_t held() const;
+  std::size_t held_by_calls() const {
+    return under_way_ ? under_way_->held + under_way_->order.held() : 0;
+  }
+
+  ServerContext& context_;
+  Owner& owner_;
+  std::unique_ptr<UnderWay> under_way_;
+  MemoryBudget::Share share_;
+  ReplyEstimate estimate_;
+  Dialect dialect_;
+};
+
+}  // namespace handoff

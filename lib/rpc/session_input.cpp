@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT
+#include "rpc/session_input.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace handoff {
+namespace {
+
+/// The first buffer of a frame that did not arrive whole.
+constexpr std::size_t kPartialSize = 4096;
+
+/// Bytes that are read at a time at most, so that little more than a frame is ever unused.
+constexpr std::size_t kMostAtOnce = std::size_t{512} << 10;
+
+}  // namespace
+
+SessionInput::SessionInput(Framing framing, std::unique_ptr<ReceiveBuffer> unread)
+    : partial_(std::move(unread)),
+      framing_(framing),
+      rest_(partial_ ? Rest::frames : Rest::nothing) {}
+
+std::string_view SessionInput::unused() const {
+  if (!partial_) return {};
+  const std::span<const char> bytes = std::as_const(*partial_).bytes();
+  return {bytes.data(), bytes.size()};
+}
+
+void SessionInput::drop() {
+  partial_.reset();
+  rest_ = Rest::nothing;
+  due_ = kNever;
+}
+
+ReceiveBuffer& SessionInput::begin_turn(ReceiveBuffer& shared) {
+  if (partial_) return *partial_;
+  shared.clear();
+  return shared;
+}
+
+SessionInput::Received SessionInput::receive(ReceiveBuffer& bytes, Stream& stream,
+                                             std::uint32_t max_frame) {
+  bytes.make_room();
+  const std::size_t room = std::min(bytes.room().size(), kMostAtOnce);
+  const IoResult result = stream.try_read(bytes.room().first(room));
+  switch (result.outcome) {
+    case IoResult::Outcome::done: break;
+    case IoResult::Outcome::would_block: return Received::nothing;
+    case IoResult::Outcome::end: return Received::end;
+    case IoResult::Outcome::broken: return Received::broken;
+  }
+  const std::span<const char> arrived = bytes.room().first(result.size);
+  bytes.commit(result.size);
+  if (!goes_on(arrived, bytes, max_frame)) rest_ = Rest::frames;
+  const bool is_all = result.size < room && !stream.stops_short();
+  return is_all ? Received::all : Received::some;
+}
+
+/// Whether a line that was partial still is, so that its start need not be searched again.
+bool SessionInput::goes_on(std::span<const char> arrived, const ReceiveBuffer& bytes,
+                           std::uint32_t max_frame) const {
+  return framing_ == Framing::lines && awaits_rest() && bytes.bytes().size() <= max_frame &&
+         std::find(arrived.begin(), arrived.end(), '\n') == arrived.end();
+}
+
+Start SessionInput::judge(ReceiveBuffer& bytes, Framing expected, Bytes more) {
+  const JudgedStart judged = judge_start(bytes.bytes(), expected, more == Bytes::are_complete);
+  if (judged.start == Start::lines) framing_ = Framing::lines;
+  if (judged.start == Start::length) framing_ = Framing::length;
+  if (judged.start != Start::stranger) bytes.consume(judged.blanks);
+  return judged.start;
+}
+
+void SessionInput::end_last_line(ReceiveBuffer& bytes) const {
+  // A frame that was cut off can't be answered.
+  if (framing_ == Framing::lines) bytes.append(std::string_view("\n"));
+}
+
+DecodedFrame SessionInput::next_frame(const ReceiveBuffer& bytes, std::uint32_t max_frame) const {
+  return framing_ == Framing::lines ? decode_line(bytes.bytes(), max_frame)
+                                    : decode_frame(bytes.bytes(), max_frame);
+}
+
+void SessionInput::end_turn(ReceiveBuffer& bytes, Left left, int frames) {
+  if (frames > 0 || !partial_) stop_deadline();
+  keep(bytes);
+  if (!partial_) {
+    rest_ = Rest::nothing;
+    stop_deadline();
+  } else {
+    rest_ = left == Left::frames ? Rest::frames : Rest::start_of_frame;
+  }
+}
+
+void SessionInput::keep(ReceiveBuffer& bytes) {
+  if (bytes.empty()) {
+    partial_.reset();
+  } else if (&bytes != partial_.get()) {
+    partial_ = std::make_unique<ReceiveBuffer>(std::max(kPartialSize, bytes.bytes().size()));
+    partial_->append(bytes.bytes());
+  }
+}
+
+void SessionInput::start_deadline(TimePoint due) {
+  if (due_ == kNever) due_ = due;
+}
+
+}  // namespace handoff
