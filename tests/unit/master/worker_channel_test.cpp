@@ -92,8 +92,8 @@ class Channel final : private WorkerLink::Owner {
   void worker_ready(WorkerLink&) override {}
   void worker_has_room(WorkerLink&) override {}
   void worker_would_leave(WorkerLink&) override {}
-  void connection_returned(WorkerLink&, HeldConnection held) override {
-    returned.push_back(std::move(held));
+  void connection_returned(WorkerLink&, HeldConnection connection) override {
+    returned.push_back(std::move(connection));
   }
   void others_shall_accept(WorkerLink&) override {}
   void requests_told(WorkerLink&) override { ++answers; }
