@@ -152,8 +152,8 @@ void Master::inherit(Inheritance inheritance) {
     control_.emplace(reactor_, std::move(*inheritance.control), static_cast<ControlOwner&>(*this),
                      report_, judge_);
   }
-  predecessor_link_ = std::make_shared<MasterLink>(reactor_, static_cast<MasterLink::Owner&>(*this),
-                                                   std::move(inheritance.channel));
+  predecessor_link_ = std::make_shared<MasterChannel>(
+      reactor_, static_cast<MasterChannel::Owner&>(*this), std::move(inheritance.channel));
   custody_->on_passed_on = [this](std::uint64_t id) {
     if (predecessor_link_) predecessor_link_->finished(id);
   };
@@ -544,7 +544,7 @@ void Master::accepted(Connection connection) {
 }
 
 std::size_t Master::connections() const {
-  return supervisor_.held() + dispatcher_->serving();
+  return supervisor_.open_connections() + dispatcher_->serving();
 }
 
 MasterStatus Master::status() const {

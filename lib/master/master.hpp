@@ -58,7 +58,7 @@ struct MasterOptions {
 
 /// The master's life: binds, starts its workers, accepts once all of them are ready, and passes
 /// what it accepts until a signal ends it or another master takes over.
-class Master final : private AcceptorOwner, private ControlOwner, private MasterLink::Owner {
+class Master final : private AcceptorOwner, private ControlOwner, private MasterChannel::Owner {
  public:
   /// Binds every address, or takes what a predecessor has left in the environment: throws what
   /// listen_on throws.
@@ -178,7 +178,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   std::optional<Control> control_;
   std::optional<Lineage> lineage_;
   Predecessor predecessor_ = Predecessor::none;
-  std::shared_ptr<MasterLink> predecessor_link_;  ///< until it is gone
+  std::shared_ptr<MasterChannel> predecessor_link_;  ///< until it is gone
   std::unique_ptr<Succession> successor_;
   Condition changed_;
   TimePoint started_ = Clock::now();

@@ -76,7 +76,7 @@ struct Member {
   bool would_leave = false;  ///< it has asked to be drained
   ProcessTree child;         ///< with all that it starts; of one that we have started
   bool left_others = false;  ///< it has ended, and others of the tree lived on
-  std::shared_ptr<WorkerLink> link;
+  std::shared_ptr<WorkerChannel> link;
   std::optional<Readiness> exited;   ///< of a child that has not ended
   TimePoint due = kNever;            ///< when it is killed
   std::optional<Deadline> deadline;  ///< the same for a child

@@ -132,8 +132,8 @@ Member& Supervisor::start(Place& place) {
   member.place = &place;
   member.child = std::move(child);
   member.link =
-      std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(*this), custody_,
-                                   options_.handshake, place.number, std::move(ours));
+      std::make_shared<WorkerChannel>(reactor_, static_cast<WorkerChannel::Owner&>(*this), custody_,
+                                      options_.handshake, place.number, std::move(ours));
   member.exited.emplace(reactor_, member.child.pidfd());
   member.limit(options_.ready_timeout);
   member.link->start();
@@ -151,7 +151,7 @@ Task<void> Supervisor::live(Member& member) {
     member.kill(LeaveReason::overdue);
   }
   co_await outlast(member);
-  co_await WorkerLink::receive_rest(member.link);
+  co_await WorkerChannel::receive_rest(member.link);
   member.unlimit();
   const ExitStatus status = member.child.finish();
   member_ended(member, status);
@@ -217,7 +217,7 @@ void Supervisor::member_ended(Member& member, const ExitStatus& status) {
     const bool killed = member.phase == WorkerPhase::killed;
     const bool was_cut_off = !status.success() || (member.left_others && killed);
     if (stopping() && member.leave_reason == LeaveReason::drained && was_cut_off) {
-      cut_off_.connections += member.link->held();
+      cut_off_.connections += member.link->assigned();
       if (killed) ++cut_off_.workers;
     }
   } else {
@@ -251,7 +251,7 @@ void Supervisor::forget(Member& member) {
 }
 
 void Supervisor::remove(Member& member) {
-  held_ -= member.link->held();
+  held_ -= member.link->assigned();
   members_.remove_if([&](const Member& other) { return &other == &member; });
   custody_->set_workers(members_.size());
 }
@@ -294,7 +294,7 @@ void Supervisor::judge_answers(Member& member, AnswerWatch::Look look) {
   if (!hangs || member.link->has_unread()) return member.link->ask_whether_it_answers();
   const std::string line = fmt::format(
       "{}: no answer within {}, {} with {}", member.name(), in_words(options_.hang_timeout),
-      member.joined ? "left alone" : "killed", counted(member.link->held(), "connection"));
+      member.joined ? "left alone" : "killed", counted(member.link->assigned(), "connection"));
   if (member.joined) {
     report_joined_trouble_(line);
   } else {
@@ -316,8 +316,8 @@ void Supervisor::adopt(Fd channel) {
   member.joined = true;
   member.peer_pid = peer_credentials(channel.get()).pid;
   member.link =
-      std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(*this), custody_,
-                                   options_.handshake, member.number, std::move(channel), true);
+      std::make_shared<WorkerChannel>(reactor_, static_cast<WorkerChannel::Owner&>(*this), custody_,
+                                      options_.handshake, member.number, std::move(channel), true);
   member.limit(options_.ready_timeout);
   reactor_.spawn(host(member));
   member.link->start();
@@ -337,10 +337,10 @@ Task<void> Supervisor::host(Member& member) {
     }
   }
   // What it has returned lies in its channel, and goes to others.
-  co_await WorkerLink::receive_rest(member.link);
+  co_await WorkerChannel::receive_rest(member.link);
   report_joined_left_(fmt::format("{}: left", member.name()));
   if (stopping() && member.phase == WorkerPhase::killed) {
-    cut_off_.connections += member.link->held();
+    cut_off_.connections += member.link->assigned();
   }
   forget(member);
   remove(member);
@@ -553,7 +553,7 @@ std::string Supervisor::describe_overdue(const Member& member) const {
   }
   return fmt::format("{}: still there after {}, {} with {}", member.name(),
                      in_words(options_.drain_timeout), member.joined ? "left alone" : "killed",
-                     counted(member.link->held(), "connection"));
+                     counted(member.link->assigned(), "connection"));
 }
 
 // What is known.
@@ -584,8 +584,8 @@ std::vector<WorkerStatus> Supervisor::status() const {
     status.pid = member.pid();
     status.state = name_of(member);
     status.joined = member.joined;
-    status.connections = member.link->held();
-    status.passed = member.link->passed();
+    status.connections = member.link->assigned();
+    status.passed = member.link->connections_total();
     status.requests = member.link->requests();
     status.age = Clock::now() - member.started;
     if (member.place != nullptr) {
@@ -648,14 +648,14 @@ int Supervisor::free_number() const {
   return number;
 }
 
-Member& Supervisor::member_of(const WorkerLink& link) {
+Member& Supervisor::member_of(const WorkerChannel& link) {
   return *std::find_if(members_.begin(), members_.end(),
                        [&](const Member& member) { return member.link.get() == &link; });
 }
 
 // What workers say.
 
-void Supervisor::worker_ready(WorkerLink& link) {
+void Supervisor::worker_ready(WorkerChannel& link) {
   Member& member = member_of(link);
   if (member.phase != WorkerPhase::starting) return;
   const bool waits = member.place != nullptr && member.place->next == &member;
@@ -679,12 +679,12 @@ void Supervisor::worker_ready(WorkerLink& link) {
   changed_();
 }
 
-void Supervisor::worker_has_room(WorkerLink& link) {
+void Supervisor::worker_has_room(WorkerChannel& link) {
   dispatcher_.worker_has_room(link);
   has_room_();
 }
 
-void Supervisor::worker_would_leave(WorkerLink& link) {
+void Supervisor::worker_would_leave(WorkerChannel& link) {
   Member& member = member_of(link);
   if (member.is_leaving() || stopping()) return;
   if (member.joined) return drain(member, {.give_back = true});
@@ -692,7 +692,7 @@ void Supervisor::worker_would_leave(WorkerLink& link) {
   if (member.place != nullptr) reactor_.spawn(recycle(member.number, member.child.pid()));
 }
 
-void Supervisor::connection_returned(WorkerLink& link, HeldConnection held) {
+void Supervisor::connection_returned(WorkerChannel& link, HeldConnection held) {
   try {
     dispatcher_.work_arrived(std::move(held));
   } catch (const std::exception& error) {
@@ -704,16 +704,16 @@ void Supervisor::connection_returned(WorkerLink& link, HeldConnection held) {
   if (retirement_ == Retirement::closing) dispatcher_.flush_all();
 }
 
-void Supervisor::others_shall_accept(WorkerLink& link) {
+void Supervisor::others_shall_accept(WorkerChannel& link) {
   dispatcher_.others_shall_accept(link);
 }
 
-void Supervisor::requests_told(WorkerLink& link) {
+void Supervisor::requests_told(WorkerChannel& link) {
   member_of(link).answers.answered();
   if (asked_.erase(&link) > 0 && asked_.empty()) progress_.notify_all();
 }
 
-void Supervisor::worker_closed(WorkerLink& link, const std::string& problem) {
+void Supervisor::worker_closed(WorkerChannel& link, const std::string& problem) {
   Member& member = member_of(link);
   if (problem.empty() && serves_without_channel(member)) return;
   dispatcher_.worker_left(link);
@@ -730,14 +730,14 @@ void Supervisor::worker_closed(WorkerLink& link, const std::string& problem) {
   if (member.due == kNever) member.limit(options_.drain_timeout);
 }
 
-void Supervisor::connections_lost(WorkerLink& link, std::size_t count) {
+void Supervisor::connections_lost(WorkerChannel& link, std::size_t count) {
   if (stopping()) cut_off_.connections += count;
   report_(Severity::error,
           fmt::format("cannot receive {} from {}: {}", counted(count, "connection"),
                       member_of(link).name(), error_text(EMFILE)));
 }
 
-void Supervisor::send_failed(WorkerLink& link, std::size_t connections, int error) {
+void Supervisor::send_failed(WorkerChannel& link, std::size_t connections, int error) {
   if (stopping()) cut_off_.connections += connections;
   report_lost_(connections > 0 ? fmt::format("cannot pass {} to {}: {}; closed",
                                              counted(connections, "connection"),
@@ -746,7 +746,7 @@ void Supervisor::send_failed(WorkerLink& link, std::size_t connections, int erro
                                              member_of(link).name(), error_text(error)));
 }
 
-void Supervisor::held_changed(std::ptrdiff_t change) {
+void Supervisor::assigned_changed(std::ptrdiff_t change) {
   held_ += static_cast<std::size_t>(change);
 }
 

@@ -56,7 +56,7 @@ struct WorkerStatus {
 /// A worker is replaced by starting its successor first; once that is ready, it gets what is new,
 /// and the old one drains. Workers that join are looked after in the same way, but for their start
 /// and their end, which are not ours.
-class Supervisor final : private WorkerLink::Owner {
+class Supervisor final : private WorkerChannel::Owner {
  public:
   /// `changed` is called when a worker became ready or is gone, `has_room` when one has room again.
   Supervisor(Reactor& reactor, Dispatcher& dispatcher, std::shared_ptr<Custody> custody,
@@ -105,7 +105,7 @@ class Supervisor final : private WorkerLink::Owner {
   /// Connections that workers have accepted themselves, ever.
   std::uint64_t accepted() const { return accepted_; }
   /// Connections that the workers hold, as far as that is known.
-  std::size_t held() const { return held_; }
+  std::size_t open_connections() const { return held_; }
   static constexpr std::size_t kMaxJoined = 1024;
 
   /// What did not end by itself when all were drained.
@@ -158,19 +158,19 @@ class Supervisor final : private WorkerLink::Owner {
 
   Place* find_place(int number);
   int free_number() const;
-  Member& member_of(const WorkerLink& link);
+  Member& member_of(const WorkerChannel& link);
 
-  void worker_ready(WorkerLink& link) override;
-  void worker_has_room(WorkerLink& link) override;
-  void worker_would_leave(WorkerLink& link) override;
-  void connection_returned(WorkerLink& link, HeldConnection held) override;
-  void others_shall_accept(WorkerLink& link) override;
+  void worker_ready(WorkerChannel& link) override;
+  void worker_has_room(WorkerChannel& link) override;
+  void worker_would_leave(WorkerChannel& link) override;
+  void connection_returned(WorkerChannel& link, HeldConnection held) override;
+  void others_shall_accept(WorkerChannel& link) override;
   void worker_accepted(std::size_t count) override { accepted_ += count; }
-  void requests_told(WorkerLink& link) override;
-  void worker_closed(WorkerLink& link, const std::string& problem) override;
-  void connections_lost(WorkerLink& link, std::size_t count) override;
-  void send_failed(WorkerLink& link, std::size_t connections, int error) override;
-  void held_changed(std::ptrdiff_t change) override;
+  void requests_told(WorkerChannel& link) override;
+  void worker_closed(WorkerChannel& link, const std::string& problem) override;
+  void connections_lost(WorkerChannel& link, std::size_t count) override;
+  void send_failed(WorkerChannel& link, std::size_t connections, int error) override;
+  void assigned_changed(std::ptrdiff_t change) override;
   bool passes_on() const override;
 
   Reactor& reactor_;
@@ -186,7 +186,7 @@ class Supervisor final : private WorkerLink::Owner {
   std::list<Place> places_;
   std::list<Member> members_;
   Condition progress_;  ///< of what reload() and replace() wait for
-  std::set<const WorkerLink*> asked_;
+  std::set<const WorkerChannel*> asked_;
   CutOff cut_off_;
   std::string last_failure_;  ///< of a successor that died
   std::uint64_t accepted_ = 0;

@@ -200,40 +200,41 @@ void Succession::spawn_successor(const SuccessorCommand& command, const Estate& 
   child_ = spawn(options);
   started_(child_.pid());
   lineage.successor_started(child_);
-  link_ = std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(*this), custody_,
-                                       Handshake::full, 0, std::move(ours));
+  link_ = std::make_shared<WorkerChannel>(reactor_, static_cast<WorkerChannel::Owner&>(*this),
+                                          custody_, Handshake::full, 0, std::move(ours));
   link_->start();
 }
 
 bool Succession::is_done() const {
-  return closed_ || (link_->unstarted() == 0 && dispatcher_.waiting() == 0);
+  return closed_ || (link_->unacknowledged() == 0 && dispatcher_.waiting() == 0);
 }
 
-void Succession::worker_ready(WorkerLink&) {
+void Succession::worker_ready(WorkerChannel&) {
   ready_ = true;
   progress_.notify_all();
 }
 
-void Succession::worker_has_room(WorkerLink& link) {
+void Succession::worker_has_room(WorkerChannel& link) {
   dispatcher_.worker_has_room(link);
   progress_.notify_all();
 }
 
-void Succession::connection_returned(WorkerLink&, HeldConnection held) {
+void Succession::connection_returned(WorkerChannel&, HeldConnection held) {
   dispatcher_.work_arrived(std::move(held));
 }
 
-void Succession::send_failed(WorkerLink&, std::size_t connections, int error) {
+void Succession::send_failed(WorkerChannel&, std::size_t connections, int error) {
   report_(Severity::error, fmt::format("cannot pass {} to the new master: {}",
                                        counted(connections, "connection"), error_text(error)));
 }
 
-void Succession::worker_closed(WorkerLink& link, const std::string& problem) {
+void Succession::worker_closed(WorkerChannel& link, const std::string& problem) {
   closed_ = true;
   problem_ = problem;
   if (ready_) {
     dispatcher_.worker_left(link);
-    for (HeldConnection& held : link.take_unstarted()) dispatcher_.work_arrived(std::move(held));
+    for (HeldConnection& held : link.take_unacknowledged())
+      dispatcher_.work_arrived(std::move(held));
     if (!given_up_) report_(Severity::error, "upgrade: the new master is gone");
   }
   progress_.notify_all();

@@ -42,7 +42,7 @@ struct SuccessorCommand {
 
 /// Another process of this program (or a newer one at its path) that takes over from a master. To
 /// its predecessor it is a worker that has joined: the connections go to it over a channel.
-class Succession final : private WorkerLink::Owner {
+class Succession final : private WorkerChannel::Owner {
  public:
   /// `started` is told the number of its process, which start() reaps if it fails.
   Succession(Reactor& reactor, Dispatcher& dispatcher, std::shared_ptr<Custody> custody,
@@ -81,15 +81,15 @@ class Succession final : private WorkerLink::Owner {
   void spawn_successor(const SuccessorCommand& command, const Estate& estate,
                        const ServiceManager& manager, Lineage& lineage);
 
-  void worker_ready(WorkerLink& link) override;
-  void worker_has_room(WorkerLink& link) override;
-  void worker_would_leave(WorkerLink&) override {}
-  void connection_returned(WorkerLink& link, HeldConnection held) override;
-  void others_shall_accept(WorkerLink&) override {}
-  void requests_told(WorkerLink&) override {}
-  void worker_closed(WorkerLink& link, const std::string& problem) override;
-  void connections_lost(WorkerLink&, std::size_t) override {}
-  void send_failed(WorkerLink& link, std::size_t connections, int error) override;
+  void worker_ready(WorkerChannel& link) override;
+  void worker_has_room(WorkerChannel& link) override;
+  void worker_would_leave(WorkerChannel&) override {}
+  void connection_returned(WorkerChannel& link, HeldConnection held) override;
+  void others_shall_accept(WorkerChannel&) override {}
+  void requests_told(WorkerChannel&) override {}
+  void worker_closed(WorkerChannel& link, const std::string& problem) override;
+  void connections_lost(WorkerChannel&, std::size_t) override {}
+  void send_failed(WorkerChannel& link, std::size_t connections, int error) override;
   bool passes_on() const override { return false; }
 
   Reactor& reactor_;
@@ -99,7 +99,7 @@ class Succession final : private WorkerLink::Owner {
   std::function<void(pid_t)> started_;
   Condition progress_;
   Child child_;
-  std::shared_ptr<WorkerLink> link_;
+  std::shared_ptr<WorkerChannel> link_;
   std::string problem_;
   bool ready_ = false;
   bool closed_ = false;

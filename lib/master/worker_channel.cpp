@@ -15,7 +15,7 @@ namespace handoff {
 namespace {
 
 /// Connections on their way to a worker that it has not started: one that hangs holds no more up.
-constexpr std::size_t kMaxUnstarted = 128;
+constexpr std::size_t kMaxUnacknowledged = 128;
 
 /// Questions that wait to be sent.
 constexpr std::size_t kMaxQuestions = 4;
@@ -27,8 +27,8 @@ constexpr const char* kNoHello = "its first message was no HELLO";
 
 }  // namespace
 
-WorkerLink::WorkerLink(Reactor& reactor, Owner& owner, std::shared_ptr<Custody> custody,
-                       Handshake handshake, int number, Fd channel, bool joined)
+WorkerChannel::WorkerChannel(Reactor& reactor, Owner& owner, std::shared_ptr<Custody> custody,
+                             Handshake handshake, int number, Fd channel, bool joined)
     : reactor_(reactor),
       owner_(owner),
       custody_(std::move(custody)),
@@ -45,11 +45,11 @@ WorkerLink::WorkerLink(Reactor& reactor, Owner& owner, std::shared_ptr<Custody> 
               }),
       writer_(reactor, readiness_, channel_.get(), sender_, owner_of_writer()),
       accounts_(sender_, custody_, owner_of_accounts()),
-      phase_(is_full() ? ChannelPhase::unheard : ChannelPhase::open),
+      phase_(is_full() ? WorkerChannelPhase::unheard : WorkerChannelPhase::open),
       hello_{.calls = 0},
       credits_(is_full() ? 0 : std::numeric_limits<std::size_t>::max()) {}
 
-MessageReceiver::Owner WorkerLink::owner_of_receiver() {
+MessageReceiver::Owner WorkerChannel::owner_of_receiver() {
   using Returns = MessageReceiver::Returns;
   MessageReceiver::Owner owner;
   owner.returns = [this] {
@@ -62,7 +62,7 @@ MessageReceiver::Owner WorkerLink::owner_of_receiver() {
   return owner;
 }
 
-ChannelWriter::Owner WorkerLink::owner_of_writer() {
+ChannelWriter::Owner WorkerChannel::owner_of_writer() {
   ChannelWriter::Owner owner;
   owner.tried = [this] { recount(); };
   owner.went_on = [this] { room_changed(); };
@@ -74,7 +74,7 @@ ChannelWriter::Owner WorkerLink::owner_of_writer() {
   return owner;
 }
 
-ConnectionAccounts::Owner WorkerLink::owner_of_accounts() {
+ConnectionAccounts::Owner WorkerChannel::owner_of_accounts() {
   ConnectionAccounts::Owner owner;
   owner.assigned_changed = [this] { recount(); };
   owner.accepted = [this](std::size_t count) { owner_.worker_accepted(count); };
@@ -89,8 +89,8 @@ ConnectionAccounts::Owner WorkerLink::owner_of_accounts() {
 /// before, and the phase after:
 ///
 ///                   | its HELLO | a message | drain()         | its end, | an error, | end()
-///                   |           | of others |                 | blame()  | a false   |
-///                   |           |           |                 |          | message   |
+///                   |           | of others |                 | fail_with_protocol_error()  | a
+///                   false   | |           |           |                 |          | message   |
 ///   ----------------+-----------+-----------+-----------------+----------+-----------+-------
 ///   unheard         | open      | closed    | drained_unheard | closed   | closed    | closed
 ///   open            | closed    | open      | draining        | closed   | closed    | closed
@@ -100,42 +100,42 @@ ConnectionAccounts::Owner WorkerLink::owner_of_accounts() {
 ///
 /// A channel without a handshake is open from the start. The owner is told of each way to `closed`
 /// but end(), which is its own.
-void WorkerLink::enter(ChannelPhase next) {
+void WorkerChannel::enter(WorkerChannelPhase next) {
   phase_ = next;
-  if (next != ChannelPhase::closed) return;
+  if (next != WorkerChannelPhase::closed) return;
   // One that has only closed its sending side reads on until this.
   shutdown(channel_.get(), SHUT_WR);
   readiness_.interrupt();
 }
 
-bool WorkerLink::has_room() const {
+bool WorkerChannel::has_room() const {
   // Without credits, a full channel is the only word of a worker that does not keep up.
-  const bool keeps_up = is_full() ? unstarted() < kMaxUnstarted : !writer_.is_blocked();
-  const bool may_get = phase_ == ChannelPhase::open || phase_ == ChannelPhase::unheard;
-  return may_get && reactor_.now() >= paused_until_ && keeps_up && held() < credits_;
+  const bool keeps_up = is_full() ? unacknowledged() < kMaxUnacknowledged : !writer_.is_blocked();
+  const bool may_get = phase_ == WorkerChannelPhase::open || phase_ == WorkerChannelPhase::unheard;
+  return may_get && reactor_.now() >= paused_until_ && keeps_up && assigned() < credits_;
 }
 
-void WorkerLink::recount() {
-  const std::size_t now = held();
+void WorkerChannel::recount() {
+  const std::size_t now = assigned();
   const auto change = static_cast<std::ptrdiff_t>(now - counted_);
   counted_ = now;
-  if (change != 0) owner_.held_changed(change);
+  if (change != 0) owner_.assigned_changed(change);
 }
 
 /// The worker may have room again, or holds fewer; the owner also sends what came back.
-void WorkerLink::room_changed() {
+void WorkerChannel::room_changed() {
   owner_.worker_has_room(*this);
 }
 
 // Receiving.
 
-Task<void> WorkerLink::receive_rest(std::shared_ptr<WorkerLink> self) {
+Task<void> WorkerChannel::receive_rest(std::shared_ptr<WorkerChannel> self) {
   self->writer_.end_receiving();
   co_await MessageReceiver::run_to_the_end(self->receiver_, self);
   self->end();
 }
 
-void WorkerLink::take(MessageReceiver::Received received) {
+void WorkerChannel::take(MessageReceiver::Received received) {
   Status status = Status::ok();
   switch (received.outcome) {
     case MessageReceiver::Outcome::message: status = handle(std::move(received.message)); break;
@@ -146,7 +146,7 @@ void WorkerLink::take(MessageReceiver::Received received) {
   if (!status.is_ok()) close(status.why());
 }
 
-Status WorkerLink::handle(channel::Message message) {
+Status WorkerChannel::handle(channel::Message message) {
   if (message.type != channel::Type::returned && !message.descriptors.empty()) {
     return Status::failure("it sent a descriptor with a message that has none");
   }
@@ -174,14 +174,14 @@ Status WorkerLink::handle(channel::Message message) {
   return Status::ok();
 }
 
-Status WorkerLink::greet(const channel::Hello& hello) {
+Status WorkerChannel::greet(const channel::Hello& hello) {
   if (hello.version != channel::kVersion) {
     return Status::failure(fmt::format("it speaks version {} of the channel, we speak {}",
                                        hello.version, channel::kVersion));
   }
   switch (phase_) {
-    case ChannelPhase::unheard: enter(ChannelPhase::open); break;
-    case ChannelPhase::drained_unheard: enter(ChannelPhase::draining); break;
+    case WorkerChannelPhase::unheard: enter(WorkerChannelPhase::open); break;
+    case WorkerChannelPhase::drained_unheard: enter(WorkerChannelPhase::draining); break;
     default: return Status::failure("it sent a second HELLO");
   }
   hello_ = hello;
@@ -189,54 +189,54 @@ Status WorkerLink::greet(const channel::Hello& hello) {
   return Status::ok();
 }
 
-Status WorkerLink::lose(const channel::Message& message) {
+Status WorkerChannel::lose(const channel::Message& message) {
   if (!has_greeted()) return Status::failure(kNoHello);
   const Status status = accounts_.lose(message.connections.size());
   if (status.is_ok()) room_changed();
   return status;
 }
 
-void WorkerLink::pause_after_refusal() {
+void WorkerChannel::pause_after_refusal() {
   const bool pauses = reactor_.now() < paused_until_;
   if (pauses) return;
   paused_until_ = reactor_.now() + kPause;
   reactor_.spawn(end_pause(shared_from_this()));
 }
 
-Task<void> WorkerLink::end_pause(std::shared_ptr<WorkerLink> self) {
+Task<void> WorkerChannel::end_pause(std::shared_ptr<WorkerChannel> self) {
   co_await self->reactor_.sleep_until(self->paused_until_);
   if (self->open()) self->room_changed();
 }
 
 // Sending.
 
-void WorkerLink::pass(HeldConnection held) {
+void WorkerChannel::pass(HeldConnection held) {
   sender_.add(std::move(held), ++last_id_);
   recount();
 }
 
-std::deque<HeldConnection> WorkerLink::take_unsent() {
+std::deque<HeldConnection> WorkerChannel::take_unsent() {
   std::deque<HeldConnection> unsent = sender_.take_unsent();
   recount();
   return unsent;
 }
 
-std::deque<HeldConnection> WorkerLink::take_unstarted() {
+std::deque<HeldConnection> WorkerChannel::take_unacknowledged() {
   std::deque<HeldConnection> unstarted = sender_.take_all();
   recount();
   return unstarted;
 }
 
-void WorkerLink::flush() {
+void WorkerChannel::flush() {
   if (open()) writer_.flush(shared_from_this());
 }
 
-void WorkerLink::send_soon(std::string message, std::vector<Fd> descriptors) {
+void WorkerChannel::send_soon(std::string message, std::vector<Fd> descriptors) {
   if (is_full() || !descriptors.empty()) sender_.add(std::move(message), std::move(descriptors));
   flush();
 }
 
-void WorkerLink::pass_source(channel::Type type, std::vector<Fd> descriptors) {
+void WorkerChannel::pass_source(channel::Type type, std::vector<Fd> descriptors) {
   if (type == channel::Type::listener) accounts_.expect_own();
   // What it has not taken yet is of no use any more.
   sender_.drop_descriptors();
@@ -244,7 +244,7 @@ void WorkerLink::pass_source(channel::Type type, std::vector<Fd> descriptors) {
   send_soon(std::move(message), std::move(descriptors));
 }
 
-void WorkerLink::wake(channel::Type type) {
+void WorkerChannel::wake(channel::Type type) {
   if (!is_full() || !open() || sender_.messages() > 0) return;
   static const std::string kLook = channel::encode_passing(channel::Type::listener, 0);
   static const std::string kWake = channel::encode_passing(channel::Type::queue, 0);
@@ -256,35 +256,35 @@ void WorkerLink::wake(channel::Type type) {
   writer_.end_receiving();
 }
 
-void WorkerLink::give_names() {
+void WorkerChannel::give_names() {
   send_soon(channel::encode_passing(channel::Type::listener, 0));
 }
 
-void WorkerLink::ask_for_requests() {
+void WorkerChannel::ask_for_requests() {
   // One that does not read is not asked again and again.
   if (sender_.messages() < kMaxQuestions) send_soon(channel::encode_requests(0));
 }
 
-void WorkerLink::ask_whether_it_answers() {
+void WorkerChannel::ask_whether_it_answers() {
   if (open()) send_fds(channel_.get(), channel::encode_requests(0), {});
 }
 
 // The end.
 
-void WorkerLink::drain(channel::Drain how) {
-  if (phase_ == ChannelPhase::unheard) enter(ChannelPhase::drained_unheard);
-  if (phase_ == ChannelPhase::open) enter(ChannelPhase::draining);
+void WorkerChannel::drain(channel::Drain how) {
+  if (phase_ == WorkerChannelPhase::unheard) enter(WorkerChannelPhase::drained_unheard);
+  if (phase_ == WorkerChannelPhase::open) enter(WorkerChannelPhase::draining);
   send_soon(channel::encode_drain(how));
 }
 
-void WorkerLink::close(const std::string& problem) {
+void WorkerChannel::close(const std::string& problem) {
   if (!open()) return;
-  enter(ChannelPhase::closed);
+  enter(WorkerChannelPhase::closed);
   owner_.worker_closed(*this, problem);
 }
 
-void WorkerLink::end() {
-  enter(ChannelPhase::closed);
+void WorkerChannel::end() {
+  enter(WorkerChannelPhase::closed);
   // From this moment on, not from when our tasks have let it go: what it starts then it would
   // share.
   shutdown(channel_.get(), SHUT_RDWR);

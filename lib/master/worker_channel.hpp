@@ -23,8 +23,8 @@
 
 namespace handoff {
 
-/// How far a worker's channel has come; the table of transitions stands at WorkerLink::enter.
-enum class ChannelPhase {
+/// How far a worker's channel has come; the table of transitions stands at WorkerChannel::enter.
+enum class WorkerChannelPhase {
   unheard,          ///< the worker has not said HELLO
   open,             ///< it may be given connections
   drained_unheard,  ///< told to leave before it has said HELLO
@@ -40,35 +40,36 @@ enum class ChannelPhase {
 ///
 /// The owner may call everything from its callbacks: end the channel, pass connections, drain the
 /// worker. A message is dealt with to its end all the same: the connections that it returns are the
-/// owner's even if the first of them has made it end the channel.
-class WorkerLink final : public Recipient, public std::enable_shared_from_this<WorkerLink> {
+/// owner's even if the first of them has made it end the channel. What an owner throws ends the
+/// reactor's run.
+class WorkerChannel final : public Recipient, public std::enable_shared_from_this<WorkerChannel> {
  public:
   /// Who is told what a worker says.
   class Owner {
    public:
-    virtual void worker_ready(WorkerLink& link) = 0;
+    virtual void worker_ready(WorkerChannel& link) = 0;
     /// Its room has changed, or it holds fewer connections.
-    virtual void worker_has_room(WorkerLink& link) = 0;
+    virtual void worker_has_room(WorkerChannel& link) = 0;
     /// It asks to be drained.
-    virtual void worker_would_leave(WorkerLink& link) = 0;
+    virtual void worker_would_leave(WorkerChannel& link) = 0;
     /// A connection that it had, or refused, is to go to another.
-    virtual void connection_returned(WorkerLink& link, HeldConnection held) = 0;
+    virtual void connection_returned(WorkerChannel& link, HeldConnection held) = 0;
     /// It leaves who waits at its listeners to others.
-    virtual void others_shall_accept(WorkerLink& link) = 0;
+    virtual void others_shall_accept(WorkerChannel& link) = 0;
     /// It has returned so many that there was no descriptor for; they are lost.
-    virtual void connections_lost(WorkerLink& link, std::size_t count) = 0;
-    /// held() has changed by so much.
-    virtual void held_changed(std::ptrdiff_t) {}
+    virtual void connections_lost(WorkerChannel& link, std::size_t count) = 0;
+    /// assigned() has changed by so much.
+    virtual void assigned_changed(std::ptrdiff_t) {}
     /// It has accepted so many connections itself.
     virtual void worker_accepted(std::size_t) {}
     /// It has told how many requests there were.
-    virtual void requests_told(WorkerLink& link) = 0;
+    virtual void requests_told(WorkerChannel& link) = 0;
     /// It closed its end, or broke the protocol (`problem` says how; empty otherwise). Nothing
     /// more can be passed to it.
-    virtual void worker_closed(WorkerLink& link, const std::string& problem) = 0;
+    virtual void worker_closed(WorkerChannel& link, const std::string& problem) = 0;
     /// A message to it could not be sent (`error`, as errno): that costs this many connections,
     /// which are closed, or with 0 of them its channel.
-    virtual void send_failed(WorkerLink& link, std::size_t connections, int error) = 0;
+    virtual void send_failed(WorkerChannel& link, std::size_t connections, int error) = 0;
     /// Whether what it returns can go to others. While it can, it waits in the channel until there
     /// are descriptors for it.
     virtual bool passes_on() const = 0;
@@ -77,35 +78,35 @@ class WorkerLink final : public Recipient, public std::enable_shared_from_this<W
     ~Owner() = default;
   };
 
-  WorkerLink(Reactor& reactor, Owner& owner, std::shared_ptr<Custody> custody, Handshake handshake,
-             int number, Fd channel, bool joined = false);
-  WorkerLink(const WorkerLink&) = delete;
-  WorkerLink& operator=(const WorkerLink&) = delete;
+  WorkerChannel(Reactor& reactor, Owner& owner, std::shared_ptr<Custody> custody,
+                Handshake handshake, int number, Fd channel, bool joined = false);
+  WorkerChannel(const WorkerChannel&) = delete;
+  WorkerChannel& operator=(const WorkerChannel&) = delete;
 
   /// Starts to receive, for as long as the worker has its end open.
   void start() { reactor_.spawn(MessageReceiver::run(receiver_, shared_from_this())); }
   /// The worker is gone, or let go: receives what it has sent until now, then neither receives nor
   /// sends any more. It waits only when there are no descriptors for what was returned, or no
   /// memory.
-  static Task<void> receive_rest(std::shared_ptr<WorkerLink> self);
+  static Task<void> receive_rest(std::shared_ptr<WorkerChannel> self);
   /// Nothing is received or sent any more.
   void end();
 
   int number() const override { return number_; }
-  ChannelPhase phase() const { return phase_; }
-  bool open() const { return phase_ != ChannelPhase::closed; }
+  WorkerChannelPhase phase() const { return phase_; }
+  bool open() const { return phase_ != WorkerChannelPhase::closed; }
   /// Whether it was started by others, and so without anything.
   bool has_joined() const { return joined_; }
   bool is_full() const { return handshake_ == Handshake::full; }
   /// Connections that it was given and has not finished, those on their way included. Not known
   /// (0) without a handshake.
-  std::size_t held() const override { return accounts_.assigned(); }
+  std::size_t assigned() const override { return accounts_.assigned(); }
   /// Requests of a queue that it will have at a time.
-  std::size_t calls() const { return hello_.calls; }
+  std::size_t max_calls() const { return hello_.calls; }
   /// Connections on their way to it.
-  std::size_t unstarted() const { return sender_.unacknowledged() + sender_.unsent(); }
+  std::size_t unacknowledged() const { return sender_.unacknowledged() + sender_.unsent(); }
   /// Connections that it was ever given, or has accepted.
-  std::uint64_t passed() const { return accounts_.total(); }
+  std::uint64_t connections_total() const { return accounts_.total(); }
   /// Requests that it has told of.
   std::uint64_t requests() const { return requests_; }
   /// Whether it may be given one more connection.
@@ -123,12 +124,12 @@ class WorkerLink final : public Recipient, public std::enable_shared_from_this<W
   /// Sends what is queued, as far as the channel takes it now; the rest follows by itself.
   void flush() override;
   /// What it has not started: to be given to another, once it is known that it will not.
-  std::deque<HeldConnection> take_unstarted();
+  std::deque<HeldConnection> take_unacknowledged();
   /// What was not sent yet, to be given to another.
   std::deque<HeldConnection> take_unsent();
 
   /// It has broken the protocol elsewhere: as if it had on the channel.
-  void blame(const std::string& problem) { close(problem); }
+  void fail_with_protocol_error(const std::string& problem) { close(problem); }
   /// Tells the worker to finish and leave, once what is queued was sent.
   void drain(channel::Drain how);
   /// Asks for its number of requests; see Owner::requests_told.
@@ -142,12 +143,12 @@ class WorkerLink final : public Recipient, public std::enable_shared_from_this<W
   bool has_unread() const { return receiver_.has_unread(); }
 
  private:
-  void enter(ChannelPhase next);
+  void enter(WorkerChannelPhase next);
   bool is_draining() const {
-    return phase_ == ChannelPhase::draining || phase_ == ChannelPhase::drained_unheard;
+    return phase_ == WorkerChannelPhase::draining || phase_ == WorkerChannelPhase::drained_unheard;
   }
   bool has_greeted() const {
-    return phase_ != ChannelPhase::unheard && phase_ != ChannelPhase::drained_unheard;
+    return phase_ != WorkerChannelPhase::unheard && phase_ != WorkerChannelPhase::drained_unheard;
   }
   MessageReceiver::Owner owner_of_receiver();
   ChannelWriter::Owner owner_of_writer();
@@ -159,7 +160,7 @@ class WorkerLink final : public Recipient, public std::enable_shared_from_this<W
   void room_changed();
   void send_soon(std::string message, std::vector<Fd> descriptors = {});
   void pause_after_refusal();
-  static Task<void> end_pause(std::shared_ptr<WorkerLink> self);
+  static Task<void> end_pause(std::shared_ptr<WorkerChannel> self);
   void recount();
   void close(const std::string& problem);
 
@@ -175,11 +176,11 @@ class WorkerLink final : public Recipient, public std::enable_shared_from_this<W
   ConnectionSender sender_;
   ChannelWriter writer_;
   ConnectionAccounts accounts_;
-  ChannelPhase phase_;
+  WorkerChannelPhase phase_;
   TimePoint paused_until_{};  ///< it had no descriptor left a moment ago
   channel::Hello hello_;
   std::size_t credits_;      ///< connections that it will hold at a time
-  std::size_t counted_ = 0;  ///< what the owner was told of held()
+  std::size_t counted_ = 0;  ///< what the owner was told of assigned()
   std::uint64_t requests_ = 0;
   std::uint64_t last_id_ = 0;
 };

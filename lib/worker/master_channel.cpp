@@ -35,7 +35,7 @@ bool comes_from_master(channel::Type type) {
 
 }  // namespace
 
-MasterLink::MasterLink(Reactor& reactor, Owner& owner, Fd channel, bool joined)
+MasterChannel::MasterChannel(Reactor& reactor, Owner& owner, Fd channel, bool joined)
     : reactor_(reactor),
       owner_(owner),
       channel_(std::move(channel)),
@@ -48,7 +48,7 @@ MasterLink::MasterLink(Reactor& reactor, Owner& owner, Fd channel, bool joined)
   set_close_on_exec(channel_.get(), true);
 }
 
-Outbox::Owner MasterLink::owner_of_outbox() {
+Outbox::Owner MasterChannel::owner_of_outbox() {
   Outbox::Owner owner;
   owner.send = [this](const std::string& message, std::span<const int> descriptors) {
     return send(message, descriptors);
@@ -77,23 +77,23 @@ Outbox::Owner MasterLink::owner_of_outbox() {
 ///   gone        | nothing is received             | failed_gone, told | closed
 ///   failed_gone | nothing is received             | failed_gone       | closed
 ///   closed      | nothing is received, sent or told any more
-void MasterLink::enter(MasterChannelPhase next) {
+void MasterChannel::enter(MasterChannelPhase next) {
   const MasterChannelPhase before = std::exchange(phase_, next);
   if (next == before || next != MasterChannelPhase::closed) return;
   readiness_.interrupt();
   outbox_.stop();
 }
 
-bool MasterLink::receives() const {
+bool MasterChannel::receives() const {
   return phase_ == MasterChannelPhase::open || phase_ == MasterChannelPhase::failed;
 }
 
-void MasterLink::close() {
+void MasterChannel::close() {
   enter(MasterChannelPhase::closed);
 }
 
 /// Nothing but the channel itself can be the reason.
-void MasterLink::fail(int error) {
+void MasterChannel::fail(int error) {
   switch (phase_) {
     case MasterChannelPhase::open: enter(MasterChannelPhase::failed); break;
     case MasterChannelPhase::gone: enter(MasterChannelPhase::failed_gone); break;
@@ -103,7 +103,7 @@ void MasterLink::fail(int error) {
   owner_.channel_failed(error);
 }
 
-void MasterLink::receiving_ended() {
+void MasterChannel::receiving_ended() {
   switch (phase_) {
     case MasterChannelPhase::open: enter(MasterChannelPhase::gone); break;
     case MasterChannelPhase::failed: enter(MasterChannelPhase::failed_gone); break;
@@ -112,7 +112,7 @@ void MasterLink::receiving_ended() {
   owner_.master_gone();
 }
 
-void MasterLink::start(std::size_t credits, std::size_t calls, bool ready) {
+void MasterChannel::start(std::size_t credits, std::size_t calls, bool ready) {
   if (!full_) return reactor_.spawn(receive_plain(shared_from_this()));
   channel::Hello hello;
   hello.pid = static_cast<std::uint32_t>(getpid());
@@ -125,23 +125,23 @@ void MasterLink::start(std::size_t credits, std::size_t calls, bool ready) {
   reactor_.spawn(receive_messages(shared_from_this()));
 }
 
-void MasterLink::started(std::uint64_t id) {
+void MasterChannel::started(std::uint64_t id) {
   if (full_) outbox_.started(id);
 }
 
-void MasterLink::finished(std::uint64_t id) {
+void MasterChannel::finished(std::uint64_t id) {
   if (full_) outbox_.finished(id);
 }
 
-void MasterLink::hurry() {
+void MasterChannel::report_immediately() {
   outbox_.report_immediately();
 }
 
-void MasterLink::give_back(Connection connection) {
+void MasterChannel::give_back(Connection connection) {
   outbox_.give_back(std::move(connection));
 }
 
-void MasterLink::wake_master(channel::Type type) {
+void MasterChannel::wake_master(channel::Type type) {
   if (!full_) return;
   const std::string message = channel::encode_passing(type, 0);
   if (type == channel::Type::listener) return outbox_.post(message);
@@ -149,7 +149,7 @@ void MasterLink::wake_master(channel::Type type) {
   send(message, {});
 }
 
-void MasterLink::leave() {
+void MasterChannel::leave() {
   if (full_) return outbox_.post(channel::encode_leave());
   // The master can send nothing more either. What it has sent is still received, and then the end.
   shutdown(channel_.get(), SHUT_RDWR);
@@ -157,7 +157,7 @@ void MasterLink::leave() {
 
 // Receiving.
 
-Task<void> MasterLink::receive_messages(std::shared_ptr<MasterLink> self) {
+Task<void> MasterChannel::receive_messages(std::shared_ptr<MasterChannel> self) {
   const auto packet = std::make_unique<std::array<char, channel::kMaxMessage>>();
   int messages = 0;
   while (self->receives()) {
@@ -184,7 +184,7 @@ Task<void> MasterLink::receive_messages(std::shared_ptr<MasterLink> self) {
   }
 }
 
-Task<void> MasterLink::receive_plain(std::shared_ptr<MasterLink> self) {
+Task<void> MasterChannel::receive_plain(std::shared_ptr<MasterChannel> self) {
   std::array<char, 1> byte;
   while (self->receives()) {
     ReceiveResult result = recv_fds(self->channel_.get(), byte, channel::kMaxEntries);
@@ -202,7 +202,7 @@ Task<void> MasterLink::receive_plain(std::shared_ptr<MasterLink> self) {
   }
 }
 
-void MasterLink::take_plain(std::vector<Fd> descriptors) {
+void MasterChannel::take_plain(std::vector<Fd> descriptors) {
   if (descriptors.empty()) return;
   ++heard_;
   if (is_listening(descriptors.front().get())) {
@@ -211,7 +211,7 @@ void MasterLink::take_plain(std::vector<Fd> descriptors) {
   for (Fd& socket : descriptors) owner_.connection_passed({.socket = std::move(socket)});
 }
 
-void MasterLink::handle(std::span<const char> packet, std::vector<Fd> descriptors) {
+void MasterChannel::handle(std::span<const char> packet, std::vector<Fd> descriptors) {
   auto message = channel::decode(packet, std::move(descriptors));
   if (!message) throw ProtocolError("channel: the master sent no valid message");
   if (!comes_from_master(message->type)) {
@@ -229,12 +229,12 @@ void MasterLink::handle(std::span<const char> packet, std::vector<Fd> descriptor
   }
 }
 
-void MasterLink::tell_requests() {
+void MasterChannel::tell_requests() {
   if (phase_ == MasterChannelPhase::closed) return;
   outbox_.post_after_reports(channel::encode_requests(owner_.requests()));
 }
 
-void MasterLink::take_source(channel::Message& message) {
+void MasterChannel::take_source(channel::Message& message) {
   const bool is_listener = message.type == channel::Type::listener;
   std::vector<Fd>& descriptors = message.descriptors;
   if (descriptors.size() != message.announced) {
@@ -250,7 +250,7 @@ void MasterLink::take_source(channel::Message& message) {
   owner_.queue_passed(std::move(descriptors[0]), std::move(descriptors[1]));
 }
 
-void MasterLink::start_connections(channel::Message& message) {
+void MasterChannel::start_connections(channel::Message& message) {
   std::vector<Connection> complete;
   std::vector<std::uint64_t> started;
   std::vector<std::uint64_t> refused;
@@ -270,7 +270,7 @@ void MasterLink::start_connections(channel::Message& message) {
 // Sending.
 
 /// Not those that the master gives to another.
-void MasterLink::begin(std::vector<Connection> started, SendOutcome outcome) {
+void MasterChannel::begin(std::vector<Connection> started, SendOutcome outcome) {
   if (outcome == SendOutcome::failed || (joined_ && outcome != SendOutcome::sent)) return;
   for (Connection& connection : started) {
     if (phase_ == MasterChannelPhase::closed) return;
@@ -280,7 +280,7 @@ void MasterLink::begin(std::vector<Connection> started, SendOutcome outcome) {
 }
 
 /// A failure that no descriptor of ours can be the reason of is one of the channel.
-SendResult MasterLink::send(const std::string& message, std::span<const int> descriptors) {
+SendResult MasterChannel::send(const std::string& message, std::span<const int> descriptors) {
   switch (phase_) {
     case MasterChannelPhase::closed: return {SendOutcome::closed};
     case MasterChannelPhase::failed:

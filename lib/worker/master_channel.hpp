@@ -20,7 +20,7 @@
 namespace handoff {
 
 /// How far the worker's end of its channel has come; the table of transitions stands at
-/// MasterLink::enter.
+/// MasterChannel::enter.
 enum class MasterChannelPhase {
   open,         ///< the master may send
   failed,       ///< nothing can be sent; the end of the channel is still awaited
@@ -39,7 +39,7 @@ enum class MasterChannelPhase {
 ///
 /// The owner may call everything from its callbacks, close() too: then nothing more is told, and
 /// the rest of a message with connections is let go. What an owner throws ends the reactor's run.
-class MasterLink final : public std::enable_shared_from_this<MasterLink> {
+class MasterChannel final : public std::enable_shared_from_this<MasterChannel> {
  public:
   /// Who is told what the master says.
   class Owner {
@@ -84,9 +84,9 @@ class MasterLink final : public std::enable_shared_from_this<MasterLink> {
   };
 
   /// Throws InvalidArgument when the descriptor is no socket.
-  MasterLink(Reactor& reactor, Owner& owner, Fd channel, bool joined = false);
-  MasterLink(const MasterLink&) = delete;
-  MasterLink& operator=(const MasterLink&) = delete;
+  MasterChannel(Reactor& reactor, Owner& owner, Fd channel, bool joined = false);
+  MasterChannel(const MasterChannel&) = delete;
+  MasterChannel& operator=(const MasterChannel&) = delete;
 
   bool is_full() const { return full_; }
   MasterChannelPhase phase() const { return phase_; }
@@ -110,15 +110,15 @@ class MasterLink final : public std::enable_shared_from_this<MasterLink> {
   /// Whether everything was sent.
   bool idle() const { return outbox_.is_idle(); }
   /// From now on nothing that is to be told waits for more of its kind.
-  void hurry();
+  void report_immediately();
   /// Ends the tasks.
   void close();
 
  private:
   void enter(MasterChannelPhase next);
   bool receives() const;
-  static Task<void> receive_messages(std::shared_ptr<MasterLink> self);
-  static Task<void> receive_plain(std::shared_ptr<MasterLink> self);
+  static Task<void> receive_messages(std::shared_ptr<MasterChannel> self);
+  static Task<void> receive_plain(std::shared_ptr<MasterChannel> self);
   void handle(std::span<const char> packet, std::vector<Fd> descriptors);
   void take_plain(std::vector<Fd> descriptors);
   void take_source(channel::Message& message);

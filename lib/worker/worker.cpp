@@ -294,8 +294,8 @@ Task<Fd> Worker::connect_to_master(const Address& address, TimeLimit limit) {
 }
 
 Task<void> Worker::serve_channel(Fd channel, std::vector<Fd> listeners) {
-  link_ = std::make_shared<MasterLink>(reactor_, static_cast<MasterLink::Owner&>(*this),
-                                       std::move(channel), joined_);
+  link_ = std::make_shared<MasterChannel>(reactor_, static_cast<MasterChannel::Owner&>(*this),
+                                          std::move(channel), joined_);
   require_full_channel();
   link_->start(options_.credits, options_.limits.concurrency);
   if (limits_requests() && requests_left_ <= 0) ask_to_leave();
@@ -353,7 +353,7 @@ void Worker::accept_asked() {
 
 void Worker::queue_passed(Fd masters, Fd ours) {
   if (queue_) throw ProtocolError("channel: the master sent a second queue");
-  const std::shared_ptr<MasterLink> link = link_;
+  const std::shared_ptr<MasterChannel> link = link_;
   queue_ = std::make_shared<QueueEnd>(
       service_, std::move(masters), std::move(ours),
       QueueEnd::Owner{[link] { link->wake_master(channel::Type::queue); },
@@ -483,7 +483,7 @@ void Worker::drain(channel::Drain how) {
     acceptor.close();
   }
   join_again_ = how.join_again;
-  if (link_) link_->hurry();
+  if (link_) link_->report_immediately();
   drain_services(how.give_back);
   set_drain_limit();
   changed_.set();

@@ -48,7 +48,7 @@ struct WorkerOptions {
 
 /// A worker's life: gets connections from its master, from its own listeners or as its stdin and
 /// stdout, and serves them until it is told to drain.
-class Worker final : private AcceptorOwner, private MasterLink::Owner {
+class Worker final : private AcceptorOwner, private MasterChannel::Owner {
  public:
   Worker(Reactor& reactor, const SignalMask& signals, const MakeMethods& make_methods,
          const WorkerOptions& options, Report report);
@@ -132,7 +132,7 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   std::atomic<std::int64_t> requests_left_;
   std::list<Acceptor> acceptors_;
   std::uint64_t last_own_id_ = 0;  ///< of the connections that we accept beside a master
-  std::shared_ptr<MasterLink> link_;
+  std::shared_ptr<MasterChannel> link_;
   std::shared_ptr<QueueEnd> queue_;
   Event changed_;  ///< a connection has ended, or the drain has begun or is over
   TimePoint drained_by_ = kNever;

@@ -26,14 +26,14 @@ using std::chrono::milliseconds;
 /// Remembers what it is told.
 class Told final : public Dispatcher {
  public:
-  void worker_joined(WorkerLink& joining) override {
+  void worker_joined(WorkerChannel& joining) override {
     ++joined;
     link = &joining;
   }
-  void worker_left(WorkerLink&) override {}
-  void worker_gone(WorkerLink&) override { ++gone; }
-  void worker_has_room(WorkerLink&) override {}
-  void successor_joined(WorkerLink&) override {}
+  void worker_left(WorkerChannel&) override {}
+  void worker_gone(WorkerChannel&) override { ++gone; }
+  void worker_has_room(WorkerChannel&) override {}
+  void successor_joined(WorkerChannel&) override {}
   void work_arrived(HeldConnection) override { ++arrived; }
   bool can_take() const override { return false; }
   bool has_takers() const override { return true; }
@@ -45,7 +45,7 @@ class Told final : public Dispatcher {
   int joined = 0;
   int gone = 0;
   std::size_t arrived = 0;
-  WorkerLink* link = nullptr;
+  WorkerChannel* link = nullptr;
 };
 
 /// A supervisor of a program that never says anything; the test speaks for it.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The table above WorkerLink::enter, and what an owner may do from its callbacks.
+// The table above WorkerChannel::enter, and what an owner may do from its callbacks.
 #include <doctest/doctest.h>
 #include <sys/socket.h>
 
@@ -23,14 +23,14 @@ namespace handoff {
 namespace {
 
 /// A master's end of a channel, and the worker's in the hands of the test.
-class Fixture final : private WorkerLink::Owner {
+class Fixture final : private WorkerChannel::Owner {
  public:
   explicit Fixture(Handshake handshake = Handshake::full) {
     const int type = handshake == Handshake::full ? SOCK_SEQPACKET : SOCK_STREAM;
     auto [ours, theirs] = make_socket_pair(type);
     worker = std::move(theirs);
-    link = std::make_shared<WorkerLink>(reactor, static_cast<WorkerLink::Owner&>(*this), custody,
-                                        handshake, 1, std::move(ours));
+    link = std::make_shared<WorkerChannel>(reactor, static_cast<WorkerChannel::Owner&>(*this),
+                                           custody, handshake, 1, std::move(ours));
   }
 
   void run(const std::function<void(Fixture&)>& step = {}) {
@@ -73,27 +73,27 @@ class Fixture final : private WorkerLink::Owner {
   std::function<void()> on_returned = [] {};
   std::function<void()> on_room = [] {};
   std::function<void()> on_ready = [] {};
-  std::shared_ptr<WorkerLink> link;
+  std::shared_ptr<WorkerChannel> link;
 
  private:
-  void worker_ready(WorkerLink&) override {
+  void worker_ready(WorkerChannel&) override {
     ++ready;
     on_ready();
   }
-  void worker_has_room(WorkerLink&) override { on_room(); }
-  void worker_would_leave(WorkerLink&) override {}
-  void connection_returned(WorkerLink&, HeldConnection held) override {
+  void worker_has_room(WorkerChannel&) override { on_room(); }
+  void worker_would_leave(WorkerChannel&) override {}
+  void connection_returned(WorkerChannel&, HeldConnection held) override {
     returned.push_back(std::move(held));
     on_returned();
   }
-  void others_shall_accept(WorkerLink&) override {}
-  void connections_lost(WorkerLink&, std::size_t) override {}
-  void requests_told(WorkerLink&) override {}
-  void worker_closed(WorkerLink&, const std::string& why) override {
+  void others_shall_accept(WorkerChannel&) override {}
+  void connections_lost(WorkerChannel&, std::size_t) override {}
+  void requests_told(WorkerChannel&) override {}
+  void worker_closed(WorkerChannel&, const std::string& why) override {
     ++closed;
     problem = why;
   }
-  void send_failed(WorkerLink&, std::size_t, int) override {}
+  void send_failed(WorkerChannel&, std::size_t, int) override {}
   bool passes_on() const override { return true; }
 };
 
@@ -109,18 +109,18 @@ constexpr Event kEvents[] = {
     {"another message", [](Fixture& its) { its.say(channel::encode_ready()); }},
     {"drain", [](Fixture& its) { its.link->drain({.give_back = true}); }},
     {"the worker's end", [](Fixture& its) { its.worker.reset(); }},
-    {"blame", [](Fixture& its) { its.link->blame("it was seen"); }},
+    {"blame", [](Fixture& its) { its.link->fail_with_protocol_error("it was seen"); }},
     {"what is no message", [](Fixture& its) { its.say("nothing"); }},
     {"end", [](Fixture& its) { its.link->end(); }},
 };
 
 struct Row {
-  ChannelPhase before;
+  WorkerChannelPhase before;
   Step reached;
-  ChannelPhase after[std::size(kEvents)];
+  WorkerChannelPhase after[std::size(kEvents)];
 };
 
-using P = ChannelPhase;
+using P = WorkerChannelPhase;
 constexpr Row kTable[] = {
     {P::unheard,
      [](Fixture&) {},
@@ -166,7 +166,7 @@ TEST_CASE("a closed channel is told nothing and tells nothing") {
     Fixture fixture;
     fixture.say_hello();
     fixture.run([&](Fixture& its) {
-      its.link->blame("it was seen");
+      its.link->fail_with_protocol_error("it was seen");
       CHECK(its.closed == 1);
       if (std::string_view(event.name) == "drain" || std::string_view(event.name) == "blame" ||
           std::string_view(event.name) == "end") {
@@ -175,7 +175,7 @@ TEST_CASE("a closed channel is told nothing and tells nothing") {
         its.say(channel::encode_ready());
       }
     });
-    CHECK(fixture.link->phase() == ChannelPhase::closed);
+    CHECK(fixture.link->phase() == WorkerChannelPhase::closed);
     CHECK(fixture.closed == 1);
     CHECK(fixture.problem == "it was seen");
     CHECK(fixture.ready == 0);
@@ -185,7 +185,7 @@ TEST_CASE("a closed channel is told nothing and tells nothing") {
 
 TEST_CASE("a channel without a handshake is open from the start, and ends with the worker's end") {
   Fixture fixture(Handshake::none);
-  CHECK(fixture.link->phase() == ChannelPhase::open);
+  CHECK(fixture.link->phase() == WorkerChannelPhase::open);
   CHECK(fixture.link->has_room());
   SUBCASE("while it is open") {
     fixture.run([](Fixture& its) { its.worker.reset(); });
@@ -194,14 +194,14 @@ TEST_CASE("a channel without a handshake is open from the start, and ends with t
     fixture.run([](Fixture& its) {
       its.pass(1);
       its.link->drain({});
-      CHECK(its.link->phase() == ChannelPhase::draining);
+      CHECK(its.link->phase() == WorkerChannelPhase::draining);
       std::array<char, 2> bytes{};
       CHECK(recv(its.worker.get(), bytes.data(), bytes.size(), 0) == 1);
       CHECK(recv(its.worker.get(), bytes.data(), bytes.size(), 0) == 0);
       its.worker.reset();
     });
   }
-  CHECK(fixture.link->phase() == ChannelPhase::closed);
+  CHECK(fixture.link->phase() == WorkerChannelPhase::closed);
   CHECK(fixture.closed == 1);
   CHECK(fixture.problem.empty());
 }
@@ -225,15 +225,15 @@ TEST_CASE("an owner that ends the channel while it takes a connection back gets 
   fixture.on_returned = [&] { fixture.link->end(); };
   return_sixteen(fixture);
   CHECK(fixture.returned.size() == 16);
-  CHECK(fixture.link->held() == 0);
-  CHECK(fixture.link->phase() == ChannelPhase::closed);
+  CHECK(fixture.link->assigned() == 0);
+  CHECK(fixture.link->phase() == WorkerChannelPhase::closed);
   CHECK(fixture.closed == 0);
 }
 
 TEST_CASE("an owner that blames the worker while it takes a connection back is told of one end") {
   const test::DescriptorCheck check;
   Fixture fixture;
-  fixture.on_returned = [&] { fixture.link->blame("it was seen"); };
+  fixture.on_returned = [&] { fixture.link->fail_with_protocol_error("it was seen"); };
   return_sixteen(fixture);
   CHECK(fixture.returned.size() == 16);
   CHECK(fixture.closed == 1);
@@ -252,8 +252,8 @@ TEST_CASE("an owner may pass connections whenever it is told of room") {
     its.pass(1);
     its.say_started({1});
   });
-  CHECK(fixture.link->held() == 2);
-  CHECK(fixture.link->unstarted() == 1);
+  CHECK(fixture.link->assigned() == 2);
+  CHECK(fixture.link->unacknowledged() == 1);
   CHECK(fixture.closed == 0);
 }
 
@@ -265,7 +265,7 @@ TEST_CASE("an owner may give a refused connection to the same worker again, or t
     if (!std::exchange(again, false)) return;
     fixture.link->pass(std::move(fixture.returned.back()));
     fixture.returned.pop_back();
-    for (HeldConnection& held : fixture.link->take_unstarted()) {
+    for (HeldConnection& held : fixture.link->take_unacknowledged()) {
       fixture.returned.push_back(std::move(held));
     }
   };
@@ -276,7 +276,7 @@ TEST_CASE("an owner may give a refused connection to the same worker again, or t
     its.say(channel::encode_ids(channel::Type::refused, ids));
   });
   CHECK(fixture.returned.size() == 3);
-  CHECK(fixture.link->held() == 0);
+  CHECK(fixture.link->assigned() == 0);
   CHECK(fixture.closed == 0);
   fixture.returned.clear();
   CHECK(fixture.custody->descriptors() == 0);

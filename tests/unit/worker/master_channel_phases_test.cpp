@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The table above MasterLink::enter, and what an owner may do from its callbacks.
+// The table above MasterChannel::enter, and what an owner may do from its callbacks.
 #include <doctest/doctest.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -39,13 +39,13 @@ void forbid_sending() {
 }
 
 /// A worker's end of a channel, and the master's in the hands of the test.
-class Fixture final : private MasterLink::Owner {
+class Fixture final : private MasterChannel::Owner {
  public:
   explicit Fixture(bool joined = false) {
     auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
     master = std::move(ours);
-    link = std::make_shared<MasterLink>(reactor, static_cast<MasterLink::Owner&>(*this),
-                                        std::move(theirs), joined);
+    link = std::make_shared<MasterChannel>(reactor, static_cast<MasterChannel::Owner&>(*this),
+                                           std::move(theirs), joined);
   }
 
   Task<void> turns() {
@@ -64,7 +64,7 @@ class Fixture final : private MasterLink::Owner {
 
   Reactor reactor;
   Fd master;
-  std::shared_ptr<MasterLink> link;
+  std::shared_ptr<MasterChannel> link;
   std::size_t drained = 0;
   std::size_t gone = 0;
   std::size_t failures = 0;
