@@ -3,13 +3,13 @@
 #include <unistd.h>
 
 #include <csignal>
-#include <cstdlib>
 #include <set>
 
 #include "cli/options.hpp"
 #include "cli/tool_main.hpp"
-#include "commands/rendezvous_options.hpp"
 #include "commands/receive.hpp"
+#include "commands/rendezvous_options.hpp"
+#include "os/environment.hpp"
 #include "os/error.hpp"
 #include "os/parse_number.hpp"
 #include "os/socket.hpp"
@@ -27,14 +27,14 @@ std::string socket_word(const std::vector<std::string>& words) {
     throw handoff::InvalidArgument("more than one SOCKET; a command stands behind --");
   }
   if (!words.empty()) return words[0];
-  if (const char* channel = std::getenv("HANDOFF_CHANNEL_FD")) {
-    const auto number = handoff::parse_number<int>(channel);
+  if (const auto channel = handoff::read_variable(handoff::variable::kChannelFd)) {
+    const auto number = handoff::parse_number<int>(*channel);
     if (number && handoff::socket_type(*number) == SOCK_SEQPACKET) {
       throw handoff::InvalidArgument(
-          "HANDOFF_CHANNEL_FD, on fd:" + std::string(channel) +
+          "HANDOFF_CHANNEL_FD " + *channel +
           ": a channel of the full handshake; give rpc-master --handshake none");
     }
-    return std::string("fd:") + channel;
+    return "fd:" + *channel;
   }
   throw handoff::InvalidArgument("no SOCKET (see fdrecv --help)");
 }

@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "async/signal_watcher.hpp"
 #include "cli/options.hpp"
 #include "cli/params_from_words.hpp"
 #include "cli/tool_main.hpp"
@@ -76,14 +77,10 @@ handoff::CallOptions parse(Tool& tool) {
 
 /// A command that we have started ends with us: a signal to us alone ends us in order.
 handoff::Task<void> end_at_signal(handoff::Reactor& reactor, const handoff::SignalMask& signals) {
-  handoff::Readiness readiness(reactor, signals.fd());
-  for (;;) {
-    if (const auto signal = signals.try_read()) {
-      handoff::end_by_signal(*signal);
-      throw handoff::TimedOut("call: ended by a signal");
-    }
-    co_await readiness.readable();
-  }
+  return handoff::watch_signals(reactor, signals, [](const handoff::ReceivedSignal& signal) {
+    handoff::end_by_signal(signal.number);
+    throw handoff::TimedOut("call: ended by a signal");
+  });
 }
 
 ExitCode run(Tool& tool) {

@@ -12,6 +12,7 @@
 #include "cli/tool_main.hpp"
 #include "master/master.hpp"
 #include "os/error.hpp"
+#include "os/program_path.hpp"
 #include "os/tree_guard.hpp"
 
 namespace {
@@ -165,7 +166,7 @@ std::string serve(Tool& tool, const handoff::SignalMask& signals, handoff::Maste
   const auto cut_off = reactor.run_for_result(master.run());
   original = master.leave();
   if (cut_off.workers == 0 && cut_off.connections == 0) return "";
-  return fmt::format("stop: {} cut off, {} killed",
+  return fmt::format("ended with {} cut off and {} killed",
                      handoff::counted(cut_off.connections, "connection"),
                      handoff::counted(cut_off.workers, "worker"));
 }

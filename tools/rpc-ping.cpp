@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "async/signal_watcher.hpp"
 #include "cli/options.hpp"
 #include "cli/stdout_writer.hpp"
 #include "cli/tool_main.hpp"
@@ -134,6 +135,11 @@ CommandLine parse(Tool& tool) {
   if (words.empty()) throw InvalidArgument("no ADDR (see rpc-ping --help)");
   for (const std::string& word : words) line.addresses.push_back(handoff::parse_server(word));
   ping.pace = pace.choose(ping.interval);
+  if (ping.reconnect && ping.in_flight > 1) {
+    throw InvalidArgument(
+        fmt::format("--in-flight {} does not go with --reconnect: a connection has one probe then",
+                    ping.in_flight));
+  }
   ping.check(line.addresses);
   if (loss->count() > 0) line.limits.loss_percent = most_loss;
   choose_report(tool, ping, pace.flood, line.report);
@@ -163,9 +169,8 @@ handoff::Task<void> keep_up(handoff::Pinger& pinger, handoff::StdoutWriter& outp
 /// The reader of stdout may never take the rest of the output; then a signal is the only way out.
 handoff::Task<void> discard_at_signal(const handoff::SignalMask& signals,
                                       handoff::StdoutWriter& output) {
-  handoff::Readiness readiness(output.reactor(), signals.fd());
-  while (!signals.try_read()) co_await readiness.readable();
-  output.discard();
+  return handoff::watch_signals(output.reactor(), signals,
+                                [&output](const auto&) { output.discard(); });
 }
 
 ExitCode run(Tool& tool) {

@@ -12,15 +12,13 @@
 #include <string>
 #include <utility>
 
+#include "async/fd_watcher.hpp"
 #include "async/stream.hpp"
 #include "os/error.hpp"
 #include "os/socket.hpp"
 
 namespace handoff {
 namespace {
-
-/// RFC 8305, section 5: the Connection Attempt Delay.
-constexpr auto kAttemptDelay = std::chrono::milliseconds(250);
 
 /// Keeps the given order, but lets the families take turns; the first address keeps its place.
 std::vector<SocketAddress> interleaved(std::vector<SocketAddress> targets) {
@@ -85,8 +83,11 @@ class Failures {
 
 class Race {
  public:
-  Race(Reactor& reactor, std::vector<SocketAddress> targets, int type)
-      : reactor_(reactor), targets_(interleaved(std::move(targets))), type_(type) {}
+  Race(Reactor& reactor, std::vector<SocketAddress> targets, int type, Duration attempt_delay)
+      : reactor_(reactor),
+        targets_(interleaved(std::move(targets))),
+        type_(type),
+        attempt_delay_(attempt_delay) {}
 
   Task<ConnectOutcome> run(TimePoint deadline);
 
@@ -108,6 +109,7 @@ class Race {
   Reactor& reactor_;
   std::vector<SocketAddress> targets_;
   int type_;
+  Duration attempt_delay_;
   std::size_t next_ = 0;    ///< the target that is tried next
   TimePoint next_start_{};  ///< when it is
   std::vector<Pending> pending_;
@@ -132,7 +134,7 @@ Task<ConnectOutcome> Race::run(TimePoint deadline) {
 
 void Race::start_next() {
   const SocketAddress& target = targets_[next_++];
-  next_start_ = Clock::now() + kAttemptDelay;
+  next_start_ = Clock::now() + attempt_delay_;
   ConnectFailure failure;
   Pending pending{try_make_socket(target, type_, failure), target};
   if (!pending.socket.valid()) return failed(std::move(failure), target);
@@ -182,26 +184,26 @@ Task<void> Race::wait_until(TimePoint when) {
 }
 
 Task<void> Race::wait_for_one(TimePoint when) {
-  Readiness readiness(reactor_, pending_.front().socket.get());
-  const Deadline limit(readiness, when);
-  co_await readiness.writable();
+  FdWatcher watcher(reactor_, pending_.front().socket.get());
+  const WaitTimeout limit(watcher, when);
+  co_await watcher.writable();
 }
 
 /// One coroutine waits for several sockets through an epoll instance that is ready when any of them
 /// is.
 Task<void> Race::wait_for_any(TimePoint when) {
   const Fd group(epoll_create1(EPOLL_CLOEXEC));
-  if (!group.valid()) throw SystemError(errno, "epoll_create1");
+  if (!group.valid()) throw SystemError(errno, "use epoll_create1");
   for (const Pending& pending : pending_) {
     epoll_event event{};
     event.events = EPOLLOUT;
     if (epoll_ctl(group.get(), EPOLL_CTL_ADD, pending.socket.get(), &event) < 0) {
-      throw SystemError(errno, "epoll_ctl");
+      throw SystemError(errno, "watch a descriptor");
     }
   }
-  Readiness readiness(reactor_, group.get());
-  const Deadline limit(readiness, when);
-  co_await readiness.readable();
+  FdWatcher watcher(reactor_, group.get());
+  const WaitTimeout limit(watcher, when);
+  co_await watcher.readable();
 }
 
 }  // namespace
@@ -216,8 +218,8 @@ Fd try_make_socket(const SocketAddress& target, int type, ConnectFailure& failur
 }
 
 Task<ConnectOutcome> race_addresses(Reactor& reactor, std::vector<SocketAddress> targets, int type,
-                                    TimePoint deadline) {
-  Race race(reactor, std::move(targets), type);
+                                    TimePoint deadline, Duration attempt_delay) {
+  Race race(reactor, std::move(targets), type, attempt_delay);
   co_return co_await race.run(deadline);
 }
 

@@ -24,11 +24,6 @@ void Attempts::note(const ConnectTimedOut& error, const TimeLimit& limit) {
                   std::current_exception()};
 }
 
-void Attempts::report() {
-  if (last_->text == std::exchange(reported_, last_->text) || !options_.on_new_reason) return;
-  options_.on_new_reason(last_->text);
-}
-
 void Attempts::fail_at_limit() const {
   if (last_->timed_out) throw ConnectTimedOut(last_->attempt, last_->why.reason, options_.limit);
   throw CannotConnect(last_->attempt, last_->why, options_.limit);
@@ -40,12 +35,15 @@ void Attempts::plan_retry() {
   if (options_.mode == AttemptMode::retry && options_.retries-- <= 0) {
     std::rethrow_exception(last_->error);
   }
-  report();
+  notice_.wait(last_->text);
 }
 
-Task<bool> Attempts::pause_before_retry() {
+Task<bool> Attempts::pause_before_retry(std::string reason) {
   --options_.retries;
-  co_return co_await pause();
+  const Quiet at_the_end{notice_};
+  notice_.wait(reason);
+  const bool in_time = co_await pause();
+  co_return in_time;
 }
 
 Task<bool> Attempts::pause() {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -13,6 +14,7 @@
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "async/time_limit.hpp"
+#include "async/wait_notice.hpp"
 
 namespace handoff {
 
@@ -26,12 +28,16 @@ struct AttemptOptions {
   int retries = 0;             ///< attempts after the first
   TimeLimit limit{};           ///< of all attempts and pauses together
   Duration attempt_timeout{};  ///< of each attempt; 0: none of its own
-  /// Is told why an attempt has failed, if another one follows and the reason is not that of the
-  /// attempt before: "cannot connect to 127.0.0.1:80: Connection refused". May be empty.
-  std::function<void(const std::string& text)> on_new_reason{};
+  /// Between the first two attempts; each pause is twice as long as the one before, up to 1 s.
+  Duration first_pause = std::chrono::milliseconds(20);
+  /// Is told why the attempts go on, as WaitNotice has it: "cannot connect to 127.0.0.1:80:
+  /// Connection refused (waiting)".
+  WaitNotice::Say on_waiting{};
+  /// What it is told of an attempt that goes on for long: "no answer from 127.0.0.1:80 yet".
+  std::string silence{};
 };
 
-/// Attempts to connect, with pauses between them that grow from 20 ms to 1 s. The same for every
+/// Attempts to connect, with pauses between them that grow to 1 s. The same for every
 /// tool that waits for a server.
 ///
 /// An attempt that fails for a reason that can't change is the last one. At the limit the error is
@@ -39,7 +45,7 @@ struct AttemptOptions {
 class Attempts {
  public:
   Attempts(Reactor& reactor, AttemptOptions options)
-      : reactor_(reactor), options_(std::move(options)) {}
+      : reactor_(reactor), options_(std::move(options)), notice_(reactor, options_.on_waiting) {}
   Attempts(const Attempts&) = delete;
   Attempts& operator=(const Attempts&) = delete;
 
@@ -48,6 +54,8 @@ class Attempts {
   /// anything but these two is the last. This object must outlive the task.
   template <typename T, typename Attempt>
   Task<T> run(Attempt attempt) {
+    const Quiet at_the_end{notice_};
+    if (!options_.silence.empty()) notice_.expect(options_.silence);
     std::optional<T> result = co_await try_once<T>(attempt);
     while (!result) {
       plan_retry();
@@ -61,10 +69,16 @@ class Attempts {
   /// Returns whether one of the retries is left.
   bool has_retry() const { return options_.retries > 0; }
   /// For a call that failed after a connect had succeeded: uses up one of the retries, and waits
-  /// for the pause before it. Gives false, without waiting for longer, when the limit has passed.
-  Task<bool> pause_before_retry();
+  /// for the pause before it, for this reason. Gives false, without waiting for longer, when the
+  /// limit has passed.
+  Task<bool> pause_before_retry(std::string reason);
 
  private:
+  /// Ends the notice with the wait, however that ends.
+  struct Quiet {
+    WaitNotice& notice;
+    ~Quiet() { notice.stop(); }
+  };
   struct Failure {
     std::string attempt;  ///< "cannot connect to 127.0.0.1:80"
     std::string text;     ///< all of the message
@@ -93,18 +107,16 @@ class Attempts {
   void note(const ConnectTimedOut& error, const TimeLimit& limit);
   /// Throws the last failure unless another attempt may follow.
   void plan_retry();
-  void report();
   [[noreturn]] void fail_at_limit() const;
   Task<bool> pause();
 
-  static constexpr Duration kFirstPause = std::chrono::milliseconds(20);
   static constexpr Duration kLastPause = std::chrono::seconds(1);
 
   Reactor& reactor_;
   AttemptOptions options_;
-  Backoff backoff_{kFirstPause, kLastPause};
+  Backoff backoff_{options_.first_pause, kLastPause};
   std::optional<Failure> last_;
-  std::string reported_;
+  WaitNotice notice_;
 };
 
 }  // namespace handoff

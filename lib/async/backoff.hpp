@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "async/reactor.hpp"
+#include "async/clock.hpp"
 
 namespace handoff {
 

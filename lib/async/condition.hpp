@@ -3,20 +3,21 @@
 
 #include <vector>
 
+#include "async/event.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 
 namespace handoff {
 
-/// Something that may have changed, which any number of coroutines wait for. Each looks for itself
-/// whether it was what it waited for.
+/// Any number of coroutines wait for a change of some state; each looks for itself whether the
+/// change is the one that it waits for.
 class Condition {
  public:
   explicit Condition(Reactor& reactor) : reactor_(reactor) {}
   Condition(const Condition&) = delete;
   Condition& operator=(const Condition&) = delete;
 
-  /// All that wait go on, in the next turn.
+  /// Resumes all that wait, in the next turn.
   void notify_all() {
     for (Waiting* waiting : waiting_) {
       waiting->notified = true;
@@ -29,18 +30,23 @@ class Condition {
   /// must outlive the task.
   Task<bool> wait(TimePoint deadline = kNever) {
     Waiting waiting(*this);
-    const Alarm alarm(reactor_, waiting.event, deadline);
+    const EventTimeout timeout(reactor_, waiting.event, deadline);
     co_await waiting.event;
     co_return waiting.notified;
   }
 
-  /// Waits until `holds()`, which is asked at once and after each notify_all(), or until
-  /// `deadline`. Gives what it said last. What `holds` refers to must outlive the task.
+  /// Waits until `holds()`, which is called at once, after each notify_all() and at `deadline`.
+  /// Returns what it returned last: false only when the deadline has passed. What `holds` refers to
+  /// must outlive the task.
   template <typename Predicate>
   Task<bool> wait_until(Predicate holds, TimePoint deadline = kNever) {
-    bool held = holds();
-    for (bool in_time = true; in_time && !held; held = holds()) in_time = co_await wait(deadline);
-    co_return held;
+    while (!holds()) {
+      Waiting waiting(*this);
+      const EventTimeout timeout(reactor_, waiting.event, deadline);
+      co_await waiting.event;
+      if (!waiting.notified) co_return holds();
+    }
+    co_return true;
   }
 
  private:

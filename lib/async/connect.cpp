@@ -12,7 +12,9 @@
 #include <vector>
 
 #include "async/address_race.hpp"
+#include "os/environment.hpp"
 #include "os/socket.hpp"
+#include "os/spawn.hpp"
 
 namespace handoff {
 namespace {
@@ -62,7 +64,11 @@ Task<std::vector<SocketAddress>> find_targets(Reactor& reactor, const Address& a
     throw ConnectTimedOut(cannot_connect_to(address),
                           fmt::format("the lookup of {} has no answer", address.host), limit);
   }
-  if (found->failure) throw CannotConnect(cannot_connect_to(address), *found->failure);
+  if (found->failure) {
+    ConnectFailure failure = *std::move(found->failure);
+    failure.reason = fmt::format("the lookup of {} failed: {}", address.host, failure.reason);
+    throw CannotConnect(cannot_connect_to(address), std::move(failure));
+  }
   for (SocketAddress& target : found->addresses) target.set_port(address.port);
   co_return std::move(found->addresses);
 }
@@ -102,7 +108,8 @@ Task<DialedSocket> connect_to(Reactor& reactor, const Address& address, TimeLimi
   const SocketAddress first = targets.front();
   ConnectOutcome outcome;
   if (address.kind == Address::Kind::tcp) {
-    outcome = co_await race_addresses(reactor, std::move(targets), options.type, limit.when);
+    outcome = co_await race_addresses(reactor, std::move(targets), options.type, limit.when,
+                                      options.attempt_delay);
   } else {
     outcome = co_await connect_locally(reactor, first, options.type, limit.when);
   }

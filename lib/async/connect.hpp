@@ -8,15 +8,16 @@
 #include <string>
 #include <string_view>
 
+#include "async/address_race.hpp"
 #include "async/reactor.hpp"
 #include "async/resolver.hpp"
 #include "async/task.hpp"
 #include "async/time_limit.hpp"
 #include "os/address.hpp"
+#include "os/child.hpp"
 #include "os/connect_failure.hpp"
 #include "os/error.hpp"
 #include "os/fd.hpp"
-#include "os/process.hpp"
 
 /// One attempt to connect. Attempts (async/attempts.hpp) repeats it.
 namespace handoff {
@@ -76,6 +77,7 @@ struct ConnectOptions {
   int type = SOCK_STREAM;
   CommandSession session = CommandSession::ours;
   Resolver& resolver = Resolver::system();
+  Duration attempt_delay = kAttemptDelay;  ///< between the addresses of a name
 };
 
 /// Connects to `address` with a socket of this type; the reactor, the address and the resolver must

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <utility>
 
+#include "async/fd_watcher.hpp"
 #include "async/stream.hpp"
 #include "os/error.hpp"
 
@@ -62,7 +63,7 @@ ExecChild::~ExecChild() {
 /// Reaps the command at once: its connection may stay unused for long.
 Task<void> ExecChild::reap_at_end(std::shared_ptr<Process> process) {
   try {
-    Readiness exited(process->reactor, process->child.pidfd());
+    FdWatcher exited(process->reactor, process->child.pidfd());
     while (!process->reaped && !process->child.has_ended()) co_await exited.readable();
   } catch (const SystemError&) {
     co_return;  // no room in epoll: it is reaped by its owner

@@ -7,7 +7,7 @@
 #include "async/condition.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
-#include "os/process.hpp"
+#include "os/child.hpp"
 
 namespace handoff {
 

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "async/limited_line.hpp"
 
-#include <chrono>
 #include <utility>
 
 namespace handoff {
 
-LimitedLine::LimitedLine(Reactor& reactor, Say say, std::size_t burst)
-    : Timer(reactor), say_(std::move(say)), limit_(burst, std::chrono::seconds(1)) {}
+LimitedLine::LimitedLine(Reactor& reactor, Say say, std::size_t burst, Duration interval)
+    : Timer(reactor), say_(std::move(say)), limit_(burst, interval) {}
 
 LimitedLine::~LimitedLine() {
   if (const auto line = limit_.take_rest()) say_(*line);

@@ -11,40 +11,40 @@
 namespace handoff {
 namespace {
 
-Fd make_bell() {
-  Fd bell(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!bell.valid()) throw SystemError(errno, "eventfd");
-  return bell;
+Fd make_wake_fd() {
+  Fd wake_fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!wake_fd.valid()) throw SystemError(errno, "use eventfd");
+  return wake_fd;
 }
 
 }  // namespace
 
-Mailbox::Mailbox(Reactor& reactor) : bell_(make_bell()), readiness_(reactor, bell_.get()) {
+Mailbox::Mailbox(Reactor& reactor) : wake_fd_(make_wake_fd()), watcher_(reactor, wake_fd_.get()) {
   reactor.spawn(receive());
 }
 
 Mailbox::~Mailbox() = default;
 
-void Mailbox::send(Letter letter) {
+void Mailbox::send(Callback callback) {
   const std::lock_guard lock(mutex_);
-  letters_.push_back(std::move(letter));
-  // The others have rung already.
-  if (letters_.size() == 1) eventfd_write(bell_.get(), 1);
+  callbacks_.push_back(std::move(callback));
+  // A callback that is queued already has woken the reactor.
+  if (callbacks_.size() == 1) eventfd_write(wake_fd_.get(), 1);
 }
 
 Task<void> Mailbox::receive() {
   for (;;) {
-    eventfd_t rings = 0;
-    if (eventfd_read(bell_.get(), &rings) < 0) {
-      co_await readiness_.readable();
+    eventfd_t wakes = 0;
+    if (eventfd_read(wake_fd_.get(), &wakes) < 0) {
+      co_await watcher_.readable();
       continue;
     }
-    std::vector<Letter> letters;
+    std::vector<Callback> callbacks;
     {
       const std::lock_guard lock(mutex_);
-      letters.swap(letters_);
+      callbacks.swap(callbacks_);
     }
-    for (Letter& letter : letters) std::exchange(letter, nullptr)();
+    for (Callback& callback : callbacks) std::exchange(callback, nullptr)();
   }
 }
 

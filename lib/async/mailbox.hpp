@@ -5,34 +5,36 @@
 #include <mutex>
 #include <vector>
 
+#include "async/fd_watcher.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "os/fd.hpp"
 
 namespace handoff {
 
-/// The way to a reactor from other threads: what they send is called on its thread.
+/// The way to a reactor from other threads: the callbacks that they send run on its thread.
 class Mailbox {
  public:
-  using Letter = std::function<void()>;
+  using Callback = std::function<void()>;
 
-  /// On the reactor's thread. What comes is called while the reactor runs; what is left then never.
+  /// On the reactor's thread. Callbacks run only inside Reactor::run(); those still queued when it
+  /// returns are destroyed uncalled. The mailbox must live until then.
   explicit Mailbox(Reactor& reactor);
   Mailbox(const Mailbox&) = delete;
   Mailbox& operator=(const Mailbox&) = delete;
   ~Mailbox();
 
-  /// From any thread, also while the reactor does not run. Letters of one thread are called in
-  /// their order. An exception of a letter leaves Reactor::run.
-  void send(Letter letter);
+  /// From any thread, also while the reactor does not run. Callbacks of one thread are called in
+  /// their order. An exception of a callback leaves Reactor::run.
+  void send(Callback callback);
 
  private:
   Task<void> receive();
 
-  Fd bell_;
-  Readiness readiness_;
+  Fd wake_fd_;
+  FdWatcher watcher_;
   std::mutex mutex_;
-  std::vector<Letter> letters_;
+  std::vector<Callback> callbacks_;
 };
 
 }  // namespace handoff

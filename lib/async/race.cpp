@@ -4,7 +4,7 @@
 namespace handoff {
 
 Cancellation::~Cancellation() {
-  for (RaceBase* race : races_) race->cancellation_ = nullptr;
+  for (RaceBase* race : races_) race->forget_cancellation();
 }
 
 void Cancellation::cancel() {
@@ -15,7 +15,7 @@ void Cancellation::cancel() {
 void RaceBase::enter(std::coroutine_handle<> waiter) {
   waiter_ = waiter;
   set(deadline_);
-  if (cancellation_ != nullptr) cancellation_->races_.push_back(this);
+  if (cancellation_ != nullptr) cancellation_->add(*this);
 }
 
 void RaceBase::leave() {
@@ -23,7 +23,7 @@ void RaceBase::leave() {
   if (end_ != RaceEnd::finished) reactor_.unpost(waiter_);
   waiter_ = nullptr;
   cancel();
-  if (cancellation_ != nullptr) std::erase(cancellation_->races_, this);
+  if (cancellation_ != nullptr) cancellation_->remove(*this);
 }
 
 /// The task is not destroyed here, since the caller may itself be called by it.

@@ -9,6 +9,7 @@
 
 #include "async/reactor.hpp"
 #include "async/task.hpp"
+#include "async/timer.hpp"
 
 namespace handoff {
 
@@ -27,9 +28,11 @@ class Cancellation {
   void cancel();
   bool cancelled() const { return cancelled_; }
 
- private:
-  friend class RaceBase;
+  /// What race() uses: cancel() ends `race`, until it is removed.
+  void add(RaceBase& race) { races_.push_back(&race); }
+  void remove(RaceBase& race) { std::erase(races_, &race); }
 
+ private:
   std::vector<RaceBase*> races_;
   bool cancelled_ = false;
 };
@@ -47,6 +50,11 @@ class RaceBase : private Timer {
   RaceBase(const RaceBase&) = delete;
   RaceBase& operator=(const RaceBase&) = delete;
 
+  /// The waiter is resumed soon. The first reason counts.
+  void end_early(RaceEnd why);
+  /// The cancellation is destroyed.
+  void forget_cancellation() { cancellation_ = nullptr; }
+
  protected:
   RaceBase(Reactor& reactor, TimePoint deadline, Cancellation* cancellation)
       : Timer(reactor), reactor_(reactor), deadline_(deadline), cancellation_(cancellation) {}
@@ -61,8 +69,6 @@ class RaceBase : private Timer {
   RaceEnd end_ = RaceEnd::finished;
 
  private:
-  friend class Cancellation;
-  void end_early(RaceEnd why);
   void on_timer() override { end_early(RaceEnd::deadline); }
 
   Reactor& reactor_;

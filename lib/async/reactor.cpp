@@ -2,20 +2,24 @@
 #include "async/reactor.hpp"
 
 #include <algorithm>
-#include <cassert>
+#include <cerrno>
+#include <chrono>
 #include <ctime>
 
+#include "async/fd_watcher.hpp"
 #include "os/error.hpp"
 
 namespace handoff {
+namespace {
 
-TimePoint deadline_after(TimePoint now, Duration duration) {
-  if (duration <= Duration::zero() || duration > kNever - now) return kNever;
-  return now + duration;
+Task<void>::promise_type& promise_of(std::coroutine_handle<> root) {
+  return Task<void>::Handle::from_address(root.address()).promise();
 }
 
+}  // namespace
+
 Reactor::Reactor() : epoll_(epoll_create1(EPOLL_CLOEXEC)) {
-  if (!epoll_.valid()) throw SystemError(errno, "epoll_create1");
+  if (!epoll_.valid()) throw SystemError(errno, "use epoll_create1");
 }
 
 Reactor::~Reactor() {
@@ -24,19 +28,15 @@ Reactor::~Reactor() {
 
 void Reactor::spawn(Task<void> task) {
   auto frame = task.release();
-  frame.promise().owner = this;
+  frame.promise().make_root(*this, static_cast<std::uint32_t>(roots_.size()));
   roots_.push_back(frame);
-  frame.promise().root_index = static_cast<std::uint32_t>(roots_.size() - 1);
   post(frame);
 }
 
 void Reactor::root_finished(std::coroutine_handle<> frame, std::exception_ptr error) {
-  using Promise = Task<void>::promise_type;
-  const auto index =
-      std::coroutine_handle<Promise>::from_address(frame.address()).promise().root_index;
+  const std::uint32_t index = promise_of(frame).root_index();
   roots_[index] = roots_.back();
-  std::coroutine_handle<Promise>::from_address(roots_[index].address()).promise().root_index =
-      index;
+  promise_of(roots_[index]).make_root(*this, index);
   roots_.pop_back();
   frame.destroy();
   if (error && !error_) error_ = std::move(error);
@@ -67,6 +67,13 @@ void Reactor::run(Task<void> main) {
   if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
 }
 
+void Reactor::remove(PollSource& source) {
+  const auto found = std::find(sources_.begin(), sources_.end(), &source);
+  if (found == sources_.end()) return;
+  if (static_cast<std::size_t>(found - sources_.begin()) < next_source_) --next_source_;
+  sources_.erase(found);
+}
+
 void Reactor::unpost(std::coroutine_handle<> frame) {
   std::erase(posted_, frame);
   std::erase(yielding_, frame);
@@ -79,17 +86,13 @@ void Reactor::turn() {
   const int count = wait_for_events();
   now_ = Clock::now();
   dispatch_events(count);
-  if (is_timer_due()) {
+  if (!timers_.is_empty() && timers_.next() <= now_) {
     catch_up();
-    fire_timers();
+    while (timers_.fire_next(now_)) continue;
   }
   posted_.insert(posted_.end(), yielding_.begin(), yielding_.end());
   yielding_.clear();
   resume_posted();
-}
-
-bool Reactor::is_timer_due() const {
-  return !timers_.empty() && timers_.front().armed <= now_;
 }
 
 /// Handles everything that had happened by now(), so that no timer is ahead of it. The wait before
@@ -107,7 +110,11 @@ void Reactor::catch_up() {
 
 void Reactor::dispatch_events(int count) {
   event_count_ = static_cast<std::size_t>(count);
-  for (next_event_ = 0; next_event_ < event_count_;) dispatch(events_[next_event_++]);
+  for (next_event_ = 0; next_event_ < event_count_;) {
+    const epoll_event& event = events_[next_event_++];
+    // A watcher that one of its predecessors in this turn has destroyed is null.
+    if (event.data.ptr != nullptr) static_cast<FdWatcher*>(event.data.ptr)->on_events(event.events);
+  }
   event_count_ = next_event_ = 0;
 }
 
@@ -122,18 +129,20 @@ void Reactor::do_posted() {
 
 bool Reactor::poll_all() {
   bool any = false;
-  for (std::size_t i = 0; i < pollers_.size(); ++i) any = pollers_[i]->poll() || any;
+  for (next_source_ = 0; next_source_ < sources_.size();) {
+    any = sources_[next_source_++]->poll() || any;
+  }
   return any || !posted_.empty();
 }
 
 int Reactor::wait_for_events() {
   constexpr TimePoint kNow = TimePoint::min();
-  const TimePoint next = timers_.empty() ? kNever : timers_.front().armed;
+  const TimePoint next = timers_.next();
   if (!posted_.empty() || !yielding_.empty()) return wait_until(kNow);
-  if (pollers_.empty()) return wait_until(next);
-  for (Poller* poller : pollers_) poller->set_waiting(true);
+  if (sources_.empty()) return wait_until(next);
+  for (PollSource* source : sources_) source->prepare_to_block();
   const int count = wait_until(poll_all() ? kNow : next);
-  for (Poller* poller : pollers_) poller->set_waiting(false);
+  for (PollSource* source : sources_) source->stop_blocking();
   return count;
 }
 
@@ -161,46 +170,22 @@ int Reactor::wait_until(TimePoint when) {
   }
   if (count < 0) {
     if (errno == EINTR) return 0;
-    throw SystemError(errno, "epoll_wait");
+    throw SystemError(errno, "wait for events");
   }
   return count;
 }
 
-void Reactor::dispatch(const epoll_event& event) {
-  if (event.data.ptr == nullptr) return;  // destroyed by one of its predecessors in this turn
-  auto& readiness = *static_cast<Readiness*>(event.data.ptr);
-  constexpr std::uint32_t kBroken = EPOLLERR | EPOLLHUP;
-  if ((event.events & kBroken) != 0) readiness.hung_up_ = true;
-  if ((event.events & EPOLLRDHUP) != 0) readiness.ended_ = true;
-  if ((event.events & EPOLLPRI) != 0) readiness.stops_short_ = true;
-  std::uint32_t ready = event.events & (EPOLLIN | EPOLLOUT);
-  if ((event.events & EPOLLRDHUP) != 0) ready |= EPOLLIN;
-  if ((event.events & kBroken) != 0) ready |= EPOLLIN | EPOLLOUT;
-  readiness.ready_.add(ready);
-
-  // Who is posted already is resumed in this turn.
-  const std::uint32_t wakes = ready & ~readiness.posted_.bits();
-  const bool wakes_reader = readiness.reader_ && (wakes & EPOLLIN) != 0;
-  const bool wakes_writer = readiness.writer_ && (wakes & EPOLLOUT) != 0;
-  // The first may destroy what the second belongs to; posted, it is taken back in that case.
-  if (wakes_reader && wakes_writer) readiness.post_waiter(EPOLLOUT);
-  if (wakes_reader) {
-    readiness.reader_.resume();
-  } else if (wakes_writer) {
-    readiness.writer_.resume();
-  }
+int Reactor::watch(FdWatcher& watcher, int fd, int operation, std::uint32_t events) {
+  epoll_event registration{};
+  registration.events = events;
+  registration.data.ptr = &watcher;
+  return epoll_ctl(epoll_.get(), operation, fd, &registration) < 0 ? errno : 0;
 }
 
-void Reactor::fire_timers() {
-  while (!timers_.empty() && timers_.front().armed <= now_) {
-    Timer& timer = *timers_.front().timer;
-    if (timer.due_ > now_) {
-      timers_.front().armed = timer.due_;
-      sift_down(0);
-      continue;
-    }
-    remove_timer(0);
-    timer.on_timer();
+void Reactor::unwatch(const FdWatcher& watcher, int fd) {
+  epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+  for (std::size_t i = next_event_; i < event_count_; ++i) {
+    if (events_[i].data.ptr == &watcher) events_[i].data.ptr = nullptr;
   }
 }
 
@@ -210,143 +195,6 @@ void Reactor::resume_posted() {
     if (const auto frame = std::exchange(resuming_[i], nullptr)) frame.resume();
   }
   resuming_.clear();
-}
-
-void Reactor::place_timer(std::size_t index, TimerEntry entry) {
-  timers_[index] = entry;
-  entry.timer->index_ = static_cast<std::uint32_t>(index);
-}
-
-void Reactor::sift_up(std::size_t index) {
-  const TimerEntry entry = timers_[index];
-  while (index > 0) {
-    const std::size_t parent = (index - 1) / 2;
-    if (timers_[parent].armed <= entry.armed) break;
-    place_timer(index, timers_[parent]);
-    index = parent;
-  }
-  place_timer(index, entry);
-}
-
-void Reactor::sift_down(std::size_t index) {
-  const TimerEntry entry = timers_[index];
-  for (;;) {
-    std::size_t child = 2 * index + 1;
-    if (child >= timers_.size()) break;
-    if (child + 1 < timers_.size() && timers_[child + 1].armed < timers_[child].armed) ++child;
-    if (entry.armed <= timers_[child].armed) break;
-    place_timer(index, timers_[child]);
-    index = child;
-  }
-  place_timer(index, entry);
-}
-
-void Reactor::remove_timer(std::size_t index) {
-  timers_[index].timer->index_ = Timer::kNotArmed;
-  const TimerEntry last = timers_.back();
-  timers_.pop_back();
-  if (index == timers_.size()) return;
-  place_timer(index, last);
-  sift_up(index);
-  sift_down(last.timer->index_);
-}
-
-void Timer::set(TimePoint due) {
-  if (due == kNever) return cancel();
-  due_ = due;
-  if (index_ == kNotArmed) {
-    reactor_.timers_.push_back({due, this});
-    index_ = static_cast<std::uint32_t>(reactor_.timers_.size() - 1);
-    reactor_.sift_up(index_);
-  } else if (due < reactor_.timers_[index_].armed) {
-    reactor_.timers_[index_].armed = due;
-    reactor_.sift_up(index_);
-  }
-}
-
-void Timer::cancel() {
-  if (index_ != kNotArmed) reactor_.remove_timer(index_);
-}
-
-void Readiness::unwatch() {
-  if (std::exchange(watched_, Events()).none()) return;
-  epoll_ctl(reactor_->epoll_.get(), EPOLL_CTL_DEL, fd_, nullptr);
-  for (std::size_t i = reactor_->next_event_; i < reactor_->event_count_; ++i) {
-    if (reactor_->events_[i].data.ptr == this) reactor_->events_[i].data.ptr = nullptr;
-  }
-}
-
-/// Returns 0, or the errno of an epoll that can't take it.
-int Readiness::watch(std::uint32_t event) {
-  const std::uint32_t wanted = watched_.bits() | event;
-  if (wanted == watched_.bits()) return 0;
-  epoll_event registration{};
-  switch (wake_) {
-    case Wake::all: registration.events = wanted | EPOLLPRI | EPOLLRDHUP | EPOLLET; break;
-    case Wake::one: registration.events = wanted | EPOLLEXCLUSIVE | EPOLLET; break;
-    case Wake::hang_up: registration.events = EPOLLRDHUP | EPOLLET; break;
-  }
-  registration.data.ptr = this;
-  const int operation = watched_.none() ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-  if (epoll_ctl(reactor_->epoll_.get(), operation, fd_, &registration) < 0) {
-    if (errno != EPERM) return errno;
-    hung_up_ = true;  // a regular file: always ready
-    return 0;
-  }
-  watched_.add(wanted);
-  return 0;
-}
-
-void Readiness::post_waiter(std::uint32_t event) {
-  if (posted_.has(event)) return;
-  posted_.add(event);
-  reactor_->post(waiter(event));
-}
-
-void Readiness::interrupt() {
-  for (const std::uint32_t event : {EPOLLIN, EPOLLOUT}) {
-    if (!waiter(event)) continue;
-    interrupted_.add(event);
-    post_waiter(event);
-  }
-}
-
-bool Readiness::Awaiter::await_ready() {
-  // Every registration reports a hang-up.
-  const int error = readiness_.watch(only_hang_up_ ? EPOLLIN : event_);
-  if (only_hang_up_) return false;
-  if (error != 0) throw SystemError(error, "epoll_ctl");
-  if (readiness_.hung_up_ || (readiness_.ended_ && event_ == EPOLLIN)) return true;
-  const bool ready = readiness_.ready_.has(event_);
-  readiness_.ready_.remove(event_);
-  return ready;
-}
-
-void Readiness::Awaiter::await_suspend(std::coroutine_handle<> frame) {
-  assert(!readiness_.waiter(event_));
-  readiness_.interrupted_.remove(event_);
-  frame_ = readiness_.waiter(event_) = frame;
-}
-
-void Readiness::Awaiter::leave() {
-  readiness_.posted_.remove(event_);
-  readiness_.waiter(event_) = nullptr;
-  frame_ = nullptr;
-}
-
-bool Readiness::Awaiter::await_resume() {
-  if (!frame_) return true;
-  leave();
-  // What happened besides an interruption is not reported again: the next wait must find it.
-  if (readiness_.interrupted_.has(event_)) return false;
-  readiness_.ready_.remove(event_);
-  return true;
-}
-
-Readiness::Awaiter::~Awaiter() {
-  if (!frame_) return;
-  if (readiness_.posted_.has(event_)) readiness_.reactor_->unpost(frame_);
-  leave();
 }
 
 }  // namespace handoff

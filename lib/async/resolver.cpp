@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "async/fd_watcher.hpp"
 #include "async/stream.hpp"
 #include "os/error.hpp"
 #include "os/fd.hpp"
@@ -56,21 +57,21 @@ HostLookup call(const Resolver::LookUp& look_up, const std::string& host) {
 class Resolver::Job {
  public:
   /// Wakes a reactor through its eventfd.
-  using Bell = std::shared_ptr<Fd>;
+  using WakeFd = std::shared_ptr<Fd>;
 
-  void add(const Bell& bell) {
+  void add(const WakeFd& wake_fd) {
     const std::lock_guard lock(mutex_);
-    bells_.push_back(bell);
-    if (result_) eventfd_write(bell->get(), 1);
+    wake_fds_.push_back(wake_fd);
+    if (result_) eventfd_write(wake_fd->get(), 1);
   }
-  void remove(const Bell& bell) {
+  void remove(const WakeFd& wake_fd) {
     const std::lock_guard lock(mutex_);
-    std::erase(bells_, bell);
+    std::erase(wake_fds_, wake_fd);
   }
   void finish(HostLookup result) {
     const std::lock_guard lock(mutex_);
     result_ = std::move(result);
-    for (const Bell& bell : bells_) eventfd_write(bell->get(), 1);
+    for (const WakeFd& wake_fd : wake_fds_) eventfd_write(wake_fd->get(), 1);
   }
   std::optional<HostLookup> result() const {
     const std::lock_guard lock(mutex_);
@@ -79,7 +80,7 @@ class Resolver::Job {
 
  private:
   mutable std::mutex mutex_;
-  std::vector<Bell> bells_;
+  std::vector<WakeFd> wake_fds_;
   std::optional<HostLookup> result_;
 };
 
@@ -126,20 +127,20 @@ std::shared_ptr<Resolver::Job> Resolver::job_for(const std::string& host) {
 
 Task<std::optional<HostLookup>> Resolver::look_up(Reactor& reactor, std::string host,
                                                   TimePoint deadline) {
-  const Job::Bell bell = std::make_shared<Fd>(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!bell->valid()) throw SystemError(errno, "eventfd");
+  const Job::WakeFd wake_fd = std::make_shared<Fd>(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!wake_fd->valid()) throw SystemError(errno, "use eventfd");
   struct Waiting {
     std::shared_ptr<Job> job;
-    Job::Bell bell;
-    ~Waiting() { job->remove(bell); }
+    Job::WakeFd wake_fd;
+    ~Waiting() { job->remove(wake_fd); }
   };
-  const Waiting waiting{job_for(host), bell};
-  waiting.job->add(bell);
-  Readiness readiness(reactor, bell->get());
-  const Deadline limit(readiness, deadline);
+  const Waiting waiting{job_for(host), wake_fd};
+  waiting.job->add(wake_fd);
+  FdWatcher watcher(reactor, wake_fd->get());
+  const WaitTimeout limit(watcher, deadline);
   std::optional<HostLookup> result = waiting.job->result();
   while (!result && !limit.passed()) {
-    co_await readiness.readable();
+    co_await watcher.readable();
     result = waiting.job->result();
   }
   co_return result;

@@ -5,6 +5,7 @@
 #include <deque>
 #include <utility>
 
+#include "async/event.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 
@@ -35,12 +36,12 @@ class Semaphore {
   Task<Outcome> acquire(TimePoint deadline = kNever) {
     if (try_acquire()) co_return Outcome::acquired;
     if (waiting_.size() >= max_waiting_) co_return Outcome::full;
-    Turn turn{*this, Event(reactor_)};
-    waiting_.push_back(&turn);
-    const Alarm alarm(reactor_, turn.came, deadline);
-    co_await turn.came;
-    turn.taken = turn.granted;
-    co_return turn.granted ? Outcome::acquired : Outcome::timed_out;
+    Waiter waiter{*this, Event(reactor_)};
+    waiting_.push_back(&waiter);
+    const EventTimeout alarm(reactor_, waiter.came, deadline);
+    co_await waiter.came;
+    waiter.taken = waiter.granted;
+    co_return waiter.granted ? Outcome::acquired : Outcome::timed_out;
   }
 
   /// Gives a place to whoever has waited longest.
@@ -49,19 +50,19 @@ class Semaphore {
       ++free_;
       return;
     }
-    Turn* next = waiting_.front();
+    Waiter* next = waiting_.front();
     waiting_.pop_front();
     next->granted = true;
     next->came.set();
   }
 
  private:
-  struct Turn {
+  struct Waiter {
     Semaphore& semaphore;
     Event came;
     bool granted = false;
     bool taken = false;
-    ~Turn() {
+    ~Waiter() {
       if (!granted) {
         std::erase(semaphore.waiting_, this);
       } else if (!taken) {
@@ -73,7 +74,7 @@ class Semaphore {
   Reactor& reactor_;
   std::size_t free_;
   std::size_t max_waiting_;
-  std::deque<Turn*> waiting_;
+  std::deque<Waiter*> waiting_;
 };
 
 /// Gives an acquired place back when it goes. Made without one, it has none.

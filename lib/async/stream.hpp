@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <utility>
 
+#include "async/fd_watcher.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "os/fd.hpp"
@@ -15,10 +17,10 @@ namespace handoff {
 /// What one attempt to read or write gave.
 struct IoResult {
   enum class Outcome {
-    done,  ///< `size` bytes, at least one
+    done,  ///< `size` bytes, at least one unless none were to be written
     would_block,
     end,     ///< reading: the peer has ended its side
-    broken,  ///< reset, or the reader is gone; see `error_number`
+    broken,  ///< the connection or the device has failed; `error_number` says how
   };
   Outcome outcome;
   std::size_t size = 0;
@@ -42,31 +44,42 @@ class Stream {
   static Kind kind_of(int fd);
 
   Stream(Reactor& reactor, Fd fd, Kind kind)
-      : fd_(std::move(fd)), kind_(kind), readiness_(reactor, fd_.get()) {}
+      : fd_(std::move(fd)), kind_(kind), watcher_(reactor, fd_.get()) {}
   /// Classifies a descriptor of unknown origin.
   Stream(Reactor& reactor, Fd fd)
-      : fd_(std::move(fd)), kind_(kind_of(fd_.get())), readiness_(reactor, fd_.get()) {}
+      : fd_(std::move(fd)), kind_(kind_of(fd_.get())), watcher_(reactor, fd_.get()) {}
 
-  Reactor& reactor() const { return readiness_.reactor(); }
+  Reactor& reactor() const { return watcher_.reactor(); }
   int fd() const { return fd_.get(); }
   /// The descriptor, now owned by the caller. Only while nobody waits; of no use afterwards.
   Fd release() {
-    readiness_.unwatch();
+    watcher_.unwatch();
     return std::move(fd_);
   }
 
+  /// Reads once what is there, up to the size of `buffer`, which is not empty. Never blocks.
+  ///
+  /// A failure of the other side is a result: `broken` with ECONNRESET, ETIMEDOUT and the like. A
+  /// mistake of this program throws SystemError: EBADF if the descriptor is closed or not open for
+  /// reading (but the writing end of a pipe, in the kind `shared`, is never ready), EFAULT, EINVAL,
+  /// and ENOTSOCK for a wrong kind.
   IoResult try_read(std::span<char> buffer);
+  /// Writes once, as much as there is room for; in the kind `shared` at most PIPE_BUF bytes. Never
+  /// blocks, and throws what try_read() throws.
+  ///
+  /// A peer that reads no more is `broken` with EPIPE or ECONNRESET. Only a pipe raises SIGPIPE as
+  /// well, in a program that does not ignore it.
   IoResult try_write(std::string_view bytes);
 
-  /// See Readiness.
-  auto readable() { return readiness_.readable(); }
-  auto writable() { return readiness_.writable(); }
-  /// Waits for EPOLLIN, EPOLLOUT or EPOLLHUP, as Readiness's readable(), writable() and hang_up().
-  auto ready(std::uint32_t event) { return Readiness::Awaiter(readiness_, event); }
-  bool hung_up() const { return readiness_.hung_up(); }
-  bool stops_short() const { return readiness_.stops_short(); }
-  void interrupt() { readiness_.interrupt(); }
-  Readiness& readiness() { return readiness_; }
+  /// See FdWatcher.
+  auto readable() { return watcher_.readable(); }
+  auto writable() { return watcher_.writable(); }
+  /// Waits for EPOLLIN, EPOLLOUT or EPOLLHUP, as FdWatcher's readable(), writable() and hang_up().
+  auto ready(std::uint32_t event) { return FdWatcher::Awaiter(watcher_, event); }
+  bool hung_up() const { return watcher_.hung_up(); }
+  bool stops_short() const { return watcher_.stops_short(); }
+  void interrupt() { watcher_.interrupt(); }
+  FdWatcher& watcher() { return watcher_; }
 
   /// Waits for bytes: done, end or broken; would_block when the wait was interrupted. `buffer`
   /// must outlive the task.
@@ -81,26 +94,7 @@ class Stream {
  private:
   Fd fd_;
   Kind kind_;
-  Readiness readiness_;  // destroyed before the descriptor is closed
-};
-
-/// Interrupts the waits for a descriptor at a time. Destroying it calls that off.
-class Deadline final : private Timer {
- public:
-  Deadline(Readiness& readiness, TimePoint when)
-      : Timer(readiness.reactor()), readiness_(readiness) {
-    set(when);
-  }
-  bool passed() const { return passed_; }
-
- private:
-  void on_timer() override {
-    passed_ = true;
-    readiness_.interrupt();
-  }
-
-  Readiness& readiness_;
-  bool passed_ = false;
+  FdWatcher watcher_;  // destroyed before the descriptor is closed
 };
 
 }  // namespace handoff

@@ -25,34 +25,50 @@ struct RootOwner {
 
 namespace detail {
 
-struct TaskPromiseBase {
-  /// Who awaits it; nobody awaits a spawned task, which has an owner, and a place in its list.
-  union {
-    std::coroutine_handle<> continuation = nullptr;
-    RootOwner* owner;
-  };
-  static constexpr std::uint32_t kNoRoot = ~std::uint32_t{0};
-  std::uint32_t root_index = kNoRoot;
-  std::exception_ptr error;
+class TaskPromiseBase {
+ public:
+  /// The coroutine that awaits the task.
+  void set_continuation(std::coroutine_handle<> awaiting) { continuation_ = awaiting; }
+  /// No coroutine awaits the task: it belongs to `owner`, in whose list it has this index.
+  void make_root(RootOwner& owner, std::uint32_t index) {
+    owner_ = &owner;
+    root_index_ = index;
+  }
+  std::uint32_t root_index() const { return root_index_; }
 
   std::suspend_always initial_suspend() noexcept { return {}; }
-  void unhandled_exception() noexcept { error = std::current_exception(); }
+  void unhandled_exception() noexcept { error_ = std::current_exception(); }
 
   struct FinalAwaiter {
     bool await_ready() const noexcept { return false; }
     template <typename Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) const noexcept {
       TaskPromiseBase& promise = frame.promise();
-      if (promise.root_index != kNoRoot) {
-        promise.owner->root_finished(frame, std::move(promise.error));
-      } else if (promise.continuation) {
-        return promise.continuation;
+      if (promise.root_index_ != kNoRoot) {
+        promise.owner_->root_finished(frame, std::move(promise.error_));
+      } else if (promise.continuation_) {
+        return promise.continuation_;
       }
       return std::noop_coroutine();
     }
     void await_resume() const noexcept {}
   };
   FinalAwaiter final_suspend() noexcept { return {}; }
+
+ protected:
+  void rethrow() const {
+    if (error_) std::rethrow_exception(error_);
+  }
+
+ private:
+  static constexpr std::uint32_t kNoRoot = ~std::uint32_t{0};
+
+  union {
+    std::coroutine_handle<> continuation_ = nullptr;
+    RootOwner* owner_;  ///< of a root
+  };
+  std::uint32_t root_index_ = kNoRoot;
+  std::exception_ptr error_;
 };
 
 template <typename T>
@@ -65,7 +81,7 @@ struct TaskPromise : TaskPromiseBase {
     value.emplace(std::forward<U>(result));
   }
   T take() {
-    if (error) std::rethrow_exception(error);
+    rethrow();
     return std::move(*value);
   }
 };
@@ -74,9 +90,7 @@ template <>
 struct TaskPromise<void> : TaskPromiseBase {
   Task<void> get_return_object();
   void return_void() noexcept {}
-  void take() const {
-    if (error) std::rethrow_exception(error);
-  }
+  void take() const { rethrow(); }
 };
 
 }  // namespace detail
@@ -112,7 +126,7 @@ class [[nodiscard]] Task {
       Handle frame;
       bool await_ready() const noexcept { return false; }
       std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiting) const noexcept {
-        frame.promise().continuation = awaiting;
+        frame.promise().set_continuation(awaiting);
         return frame;
       }
       T await_resume() const { return frame.promise().take(); }

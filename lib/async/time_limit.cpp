@@ -35,6 +35,11 @@ std::string TimeLimit::text() const {
   return length > Duration::zero() ? fmt::format(" within {}", duration_text(length)) : "";
 }
 
+std::string TimeLimit::timed_out() const {
+  return length > Duration::zero() ? fmt::format("timed out after {}", duration_text(length))
+                                   : "timed out";
+}
+
 TimeLimit earlier(const TimeLimit& left, const TimeLimit& right) {
   return right.when < left.when ? right : left;
 }

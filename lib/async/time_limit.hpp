@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "async/reactor.hpp"
+#include "async/clock.hpp"
 
 namespace handoff {
 
@@ -24,6 +24,8 @@ struct TimeLimit {
 
   /// " within 2s", or nothing when there is no length.
   std::string text() const;
+  /// "timed out after 2s", or "timed out" when there is no length.
+  std::string timed_out() const;
 };
 
 /// The one of both that passes first.

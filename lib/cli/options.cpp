@@ -5,15 +5,15 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <charconv>
-#include <cstdlib>
 #include <limits>
 #include <random>
 
 #include "os/error.hpp"
+#include "os/listen_fds.hpp"
 #include "os/parse_number.hpp"
 #include "os/utf8.hpp"
-#include "wire/frame.hpp"
+#include "wire/framing.hpp"
+#include "wire/limits.hpp"
 
 namespace handoff {
 
@@ -26,13 +26,9 @@ void add_listen_options(Tool& tool, std::vector<Address>& listen, bool& allow_pu
 }
 
 void add_inherited_listeners(std::vector<Address>& listen) {
-  constexpr int kFirst = 3;
-  const char* pid = std::getenv("LISTEN_PID");
-  const char* count = std::getenv("LISTEN_FDS");
-  if (pid == nullptr || count == nullptr || parse_number<pid_t>(pid) != getpid()) return;
-  const int listeners = parse_number<int>(count).value_or(0);
-  for (int i = 0; i < listeners; ++i) {
-    listen.push_back(Address::parse(fmt::format("fd:{}", kFirst + i)));
+  const int count = count_listen_fds();
+  for (int i = 0; i < count; ++i) {
+    listen.push_back(Address::parse(fmt::format("fd:{}", kFirstListenFd + i)));
   }
 }
 
@@ -134,7 +130,7 @@ void add_max_memory(Tool& tool, SessionLimits& limits, const std::string& help) 
 void add_max_frame(Tool& tool, std::uint32_t& max_frame, const std::string& help) {
   const auto parse = [&max_frame](const std::string& text) {
     max_frame = static_cast<std::uint32_t>(
-        parse_size(text, 1, frame::kHighestMaxBody, "64KiB or 16MiB, at most 128MiB"));
+        parse_size(text, 1, limits::kHighestMaxFrame, "64KiB or 16MiB, at most 128MiB"));
   };
   tool.add_value("--max-frame", "BYTES", parse, help);
 }
@@ -174,12 +170,11 @@ std::pair<Duration, Duration> parse_duration_range(std::string_view text) {
 
 std::uint64_t parse_max_requests(std::string_view text) {
   const auto number = [&](std::string_view digits) {
-    std::uint64_t value = 0;
-    const auto [at, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    if (error != std::errc() || at != digits.data() + digits.size() || value > 1'000'000'000'000) {
+    const auto value = parse_number<std::uint64_t>(digits);
+    if (!value || *value > 1'000'000'000'000) {
       throw InvalidArgument(fmt::format("{}: write N or N,JITTER", text));
     }
-    return value;
+    return *value;
   };
   const auto comma = text.find(',');
   const std::uint64_t most = number(text.substr(0, comma));

@@ -43,8 +43,11 @@ std::function<void(const std::string&)> number_into(Number& value, Number least,
   return [&value, least, most](const std::string& text) {
     const auto number = parse_number<Number>(text);
     if (!number || *number < least || *number > most) {
-      throw InvalidArgument(
-          fmt::format("{}: write a number from {} to {}", text.empty() ? "''" : text, least, most));
+      // A limit that nobody can mean is no help.
+      const std::string range = static_cast<double>(most) > 1e15
+                                    ? fmt::format("write a number, {} or more", least)
+                                    : fmt::format("write a number from {} to {}", least, most);
+      throw InvalidArgument(fmt::format("{}: {}", text.empty() ? "''" : text, range));
     }
     value = *number;
   };
@@ -107,7 +110,7 @@ void add_session_options(Tool& tool, SessionLimits& limits, const std::string& m
 /// bytes, and to change them would be to do something else than the user wants.
 void require_utf8(std::string_view what, std::string_view word);
 
-/// --max-frame, which is at most frame::kHighestMaxBody.
+/// --max-frame, which is at most limits::kHighestMaxFrame.
 void add_max_frame(Tool& tool, std::uint32_t& max_frame, const std::string& help);
 
 /// --allow-uid, whose users are at the other end of a socket.

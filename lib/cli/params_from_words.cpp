@@ -8,7 +8,7 @@
 
 #include "os/error.hpp"
 #include "os/utf8.hpp"
-#include "wire/message.hpp"
+#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {
@@ -20,18 +20,18 @@ constexpr const char* kMixed =
 std::pair<std::string, std::string> member_from_word(const std::string& word) {
   if (!is_utf8(word)) {
     throw InvalidArgument(
-        fmt::format("params, on {}: write it in UTF-8, for JSON has nothing else", word));
+        fmt::format("params {}: write it in UTF-8, for JSON has nothing else", word));
   }
   const auto equals = word.find('=');
   if (equals == std::string::npos || equals == 0) {
     throw InvalidArgument(fmt::format(
-        R"(params, on {}: neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '"text"'))",
+        R"(params {}: neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '"text"'))",
         word));
   }
   const std::string value = word.substr(equals + 1);
   if (word[equals - 1] != ':') return {word.substr(0, equals), quote_json(value)};
   if (const auto problem = json_problem(value)) {
-    throw InvalidArgument(fmt::format("params, on {}: not JSON behind := ({})", word, *problem));
+    throw InvalidArgument(fmt::format("params {}: not JSON behind := ({})", word, *problem));
   }
   return {word.substr(0, equals - 1), value};
 }
@@ -44,18 +44,18 @@ std::string params_from_words(std::span<const std::string> words) {
   // Something that begins like JSON was meant as JSON: say what is wrong with it.
   if (words.size() == 1 && !words.front().empty() &&
       std::string_view("{[\"").find(words.front().front()) != std::string_view::npos) {
-    throw InvalidArgument(fmt::format("params, on {}: not valid JSON: {}", words.front(),
-                                      *json_problem(words.front())));
+    throw InvalidArgument(
+        fmt::format("params {}: not valid JSON: {}", words.front(), *json_problem(words.front())));
   }
   std::string object = "{";
   std::set<std::string> keys;
   for (const std::string& word : words) {
     if (words.size() > 1 && (word == "-" || !json_problem(word))) {
-      throw InvalidArgument(fmt::format("params, on {}: {}", word, kMixed));
+      throw InvalidArgument(fmt::format("params {}: {}", word, kMixed));
     }
     const auto [key, value] = member_from_word(word);
     if (!keys.insert(key).second) {
-      throw InvalidArgument(fmt::format("params, on {}: the key is given twice", key));
+      throw InvalidArgument(fmt::format("params {}: the key is given twice", key));
     }
     if (object.size() > 1) object += ',';
     object += fmt::format("{}:{}", quote_json(key), value);

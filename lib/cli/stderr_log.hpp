@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "async/reactor.hpp"
+#include "async/timer.hpp"
 #include "os/fd.hpp"
 
 namespace handoff {

@@ -24,7 +24,7 @@ bool takes_everything(int descriptor) {
 
 [[noreturn]] void fail(int error) {
   end_if_reader_has_gone(error);
-  throw SystemError(error, "write", "stdout");
+  throw SystemError(error, "write to", "stdout");
 }
 
 }  // namespace
@@ -68,8 +68,7 @@ Task<void> StdoutWriter::run() {
   for (;;) {
     write_now();
     if (is_empty()) {
-      added_.clear();
-      co_await added_;
+      co_await added_.wait_until([this] { return !is_empty(); });
     } else {
       co_await stream_.writable();
     }
@@ -78,8 +77,8 @@ Task<void> StdoutWriter::run() {
 
 void StdoutWriter::add(std::string_view text) {
   text_.append(text);
-  if (!is_empty()) added_.set();
-  if (is_behind()) fell_behind_.set();
+  if (!is_empty()) added_.notify_all();
+  if (is_behind()) fell_behind_.notify_all();
 }
 
 void StdoutWriter::write_now() {
@@ -95,35 +94,26 @@ void StdoutWriter::write_now() {
     if (!result.done()) break;
     text_.consume(result.size);
   }
-  if (!is_behind()) caught_up_.set();
-  if (is_empty()) drained_.set();
+  if (!is_behind()) caught_up_.notify_all();
+  if (is_empty()) drained_.notify_all();
 }
 
 void StdoutWriter::discard() {
   text_.clear();
-  caught_up_.set();
-  drained_.set();
+  caught_up_.notify_all();
+  drained_.notify_all();
 }
 
 Task<void> StdoutWriter::caught_up() {
-  while (is_behind()) {
-    caught_up_.clear();
-    co_await caught_up_;
-  }
+  co_await caught_up_.wait_until([this] { return !is_behind(); });
 }
 
 Task<void> StdoutWriter::fell_behind() {
-  while (!is_behind()) {
-    fell_behind_.clear();
-    co_await fell_behind_;
-  }
+  co_await fell_behind_.wait_until([this] { return is_behind(); });
 }
 
 Task<void> StdoutWriter::drained() {
-  while (!is_empty()) {
-    drained_.clear();
-    co_await drained_;
-  }
+  co_await drained_.wait_until([this] { return is_empty(); });
 }
 
 }  // namespace handoff

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <string_view>
 
+#include "async/condition.hpp"
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
 #include "async/task.hpp"
@@ -17,7 +18,7 @@ namespace handoff {
 std::string_view first_piece(std::string_view text, int descriptor);
 
 /// Blocks until all is written, in pieces as above; O_NONBLOCK of stdout does not matter. Throws
-/// SystemError ("write, on stdout: ..."); see also end_if_reader_has_gone().
+/// SystemError ("cannot write to stdout: ..."); see also end_if_reader_has_gone().
 void write_to_stdout(std::string_view text);
 
 /// Writes text to stdout while the reactor goes on with everything else: a reader of stdout that
@@ -35,8 +36,8 @@ class StdoutWriter {
   Reactor& reactor() const { return stream_.reactor(); }
 
   /// Writes what is added, for as long as the reactor runs. Spawn it before anything else here is
-  /// awaited. Throws SystemError ("write, on stdout: ...") when stdout can't be written to; see
-  /// also end_if_reader_has_gone().
+  /// awaited. Throws SystemError ("cannot write to stdout: ...") when stdout can't be written to;
+  /// see also end_if_reader_has_gone().
   Task<void> run();
 
   /// Adds to what is to be written. Does not block.
@@ -61,10 +62,10 @@ class StdoutWriter {
  private:
   Stream stream_;
   ByteQueue text_;
-  Event added_;
-  Event caught_up_;
-  Event fell_behind_;
-  Event drained_;
+  Condition added_;
+  Condition caught_up_;
+  Condition fell_behind_;
+  Condition drained_;
 };
 
 }  // namespace handoff

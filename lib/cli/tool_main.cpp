@@ -12,20 +12,23 @@
 
 #include "cli/stdout_writer.hpp"
 #include "os/error.hpp"
+#include "os/listener.hpp"
 #include "os/program.hpp"
 #include "os/version.hpp"
 #include "rpc/client.hpp"
-#include "wire/message.hpp"
+#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {
 
 /// What a user can do about a failed system call, when we know.
 std::string_view remedy_for(const SystemError& error) {
-  if (error.attempt() == "listen") {
+  if (error.attempt() == "listen on") {
+    const bool is_path = error.object().find('/') != std::string::npos;
     switch (error.error_number()) {
       case EACCES:
-        return " (a port below 1024 needs CAP_NET_BIND_SERVICE, a path a writable folder)";
+        return is_path ? " (the folder must be writable)"
+                       : " (ports below 1024 need root or CAP_NET_BIND_SERVICE)";
       case EADDRINUSE: return " (another process listens there; `ss -lptx` names it)";
       case EADDRNOTAVAIL: return " (no interface of this host has that address)";
       case ELOOP: return " (a symlink is not followed; name the socket itself)";
@@ -34,7 +37,7 @@ std::string_view remedy_for(const SystemError& error) {
     }
   }
   if (is_refused(error.error_number())) {
-    if (error.attempt() == "memfd_create") {
+    if (error.attempt() == "use memfd_create") {
       return " (--pass queue shares memory by it; connection and listener do without)";
     }
     if (error.attempt() == "take") {
@@ -46,12 +49,14 @@ std::string_view remedy_for(const SystemError& error) {
     return " (it is incomplete, or for another machine, or a script whose first line names no "
            "interpreter, as in #!/bin/sh)";
   }
+  const bool is_standard = error.object() == "stdin" || error.object() == "stdout";
+  if (error.error_number() == EBADF && is_standard) return " (it is closed)";
   if (error.error_number() == EMFILE) return " (raise the limit with `ulimit -n`)";
   return "";
 }
 
 ExitCode exit_code_of(const SystemError& error) {
-  if (error.attempt() != "exec") return ExitCode::failed;
+  if (error.attempt() != "run") return ExitCode::failed;
   return error.error_number() == ENOENT ? ExitCode::not_found : ExitCode::not_runnable;
 }
 
@@ -141,6 +146,8 @@ ExitCode run_and_report(Tool& tool, const std::string& name,
     return run_or_tell(tool, name, run);
   } catch (const CLI::ParseError& error) {
     return fail(ExitCode::usage, sentence_of(error), fmt::format(" (see {} --help)", name));
+  } catch (const NotLoopback& error) {
+    return fail(ExitCode::usage, error.what(), " (--public allows it)");
   } catch (const InvalidArgument& error) {
     return fail(ExitCode::usage, error.what());
   } catch (const Unreachable& error) {
@@ -210,14 +217,13 @@ Tool::Tool(const char* name, int argc, char** words_in)
 }
 
 void Tool::run_long(Orphans orphans) {
-  const bool adopts = prepare_to_run_long(orphans);
-  const int error = errno;
+  const Status prepared = prepare_to_run_long(orphans);
   log.never_wait();
-  if (adopts) return;
+  if (prepared.is_ok()) return;
   log.info(
-      fmt::format("become a subreaper: {}; a process that leaves the group of its worker or "
+      fmt::format("cannot become a subreaper: {}; a process that leaves the group of its worker or "
                   "command, and outlives it, is not ended",
-                  error_text(error)));
+                  prepared.why()));
 }
 
 void Tool::describe(const std::string& sentence, const std::string& usage) {
@@ -267,7 +273,7 @@ std::vector<std::string> Tool::parse_words() {
 void Tool::refuse_command() const {
   if (after_dashes.empty()) return;
   throw InvalidArgument(
-      fmt::format("arguments, on {}: this tool runs no command", after_dashes.front()));
+      fmt::format("unexpected word {} after --: this tool runs no command", after_dashes.front()));
 }
 
 CLI::Option* Tool::add_duration(const std::string& names, Duration& value,

@@ -70,7 +70,7 @@ class Tool {
 Duration parse_duration(std::string_view text);
 
 /// The only catch-all: runs `run` and turns whatever leaves it into one line on stderr,
-/// "tool: what, on what: why", and an exit status of the table.
+/// "tool: cannot listen on 127.0.0.1:80: why (remedy)", and an exit status of the table.
 int tool_main(const char* name, int argc, char** argv, const std::function<ExitCode(Tool&)>& run);
 
 }  // namespace handoff

@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <cstdlib>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -15,8 +14,10 @@
 #include "methods/coprocess.hpp"
 #include "methods/method_directory.hpp"
 #include "methods/upstream.hpp"
+#include "os/environment.hpp"
 #include "os/error.hpp"
 #include "os/parse_number.hpp"
+#include "rpc/builtin_methods.hpp"
 #include "worker/worker.hpp"
 
 namespace handoff {
@@ -38,12 +39,12 @@ struct Options {
 
 /// The channel that a master has named in the environment, or -1.
 int channel_number() {
-  const char* text = std::getenv("HANDOFF_CHANNEL_FD");
-  if (text == nullptr) return -1;
-  const auto number = parse_number<int>(text);
+  const auto text = read_variable(variable::kChannelFd);
+  if (!text) return -1;
+  const auto number = parse_number<int>(*text);
   if (!number || *number < 0) {
     throw InvalidArgument(
-        fmt::format("HANDOFF_CHANNEL_FD, on {}: no number of a descriptor", text));
+        fmt::format("{} {}: not the number of a descriptor", variable::kChannelFd, *text));
   }
   return *number;
 }
@@ -52,7 +53,7 @@ void check_command(std::string_view option, const std::string& text) {
   const auto [name, command] = split_name_value(option, text, "NAME=CMD");
   require_utf8(option, name);
   if (command.empty()) {
-    throw InvalidArgument(fmt::format("{} {}: no command behind the =", option, text));
+    throw InvalidArgument(fmt::format("{} {}: write a command after the =", option, text));
   }
   if (name == "*" || name.ends_with(".*")) {
     throw InvalidArgument(
@@ -177,25 +178,21 @@ Options parse(Tool& tool) {
 /// The methods that the command line names, and what stands behind them; of one reactor.
 class Methods {
  public:
-  Methods(Reactor& reactor, Processes& processes, const Options& options, const AddMethods& add_own,
+  Methods(Reactor& reactor, ChildRunner& runner, const Options& options, const AddMethods& add_own,
           std::mutex& adding)
-      : reactor_(reactor),
-        options_(options),
-        add_own_(add_own),
-        adding_(adding),
-        processes_(processes) {
+      : reactor_(reactor), options_(options), add_own_(add_own), adding_(adding), runner_(runner) {
     for (const std::string& text : options.coprocesses) {
       auto [name, command] = split_name_value("--coprocess", text, "NAME=CMD");
       coprocesses_.emplace_back(
-          name, std::make_unique<Coprocess>(reactor, processes_, name, command, options.pool));
+          name, std::make_unique<Coprocess>(reactor, runner_, name, command, options.pool));
     }
-    ForwardOptions forward;
+    UpstreamOptions forward;
     forward.max_frame = options.worker.limits.max_frame;
     for (const std::string& text : options.forwards) {
       auto [name, address] = split_name_value("--forward", text, "NAME=ADDR");
       auto& server = servers_[address];
       if (!server) {
-        server = std::make_unique<Forward>(reactor, Address::parse(address), forward);
+        server = std::make_unique<Upstream>(reactor, Address::parse(address), forward);
       }
       forwards_.emplace_back(name, server.get());
     }
@@ -203,48 +200,48 @@ class Methods {
 
   /// A table of all of them, the directories as they are now. What was named one by one goes
   /// before what was found, and that before what is built in.
-  std::shared_ptr<const Handlers> make() {
-    const char* number = std::getenv("HANDOFF_WORKER");
-    auto handlers = std::make_shared<Handlers>();
+  std::shared_ptr<const MethodTable> make() {
+    const std::string number = read_variable(variable::kWorkerNumber).value_or("");
+    auto table = std::make_shared<MethodTable>();
     for (const std::string& text : options_.methods) {
       auto [name, command] = split_name_value("--method", text, "NAME=CMD");
-      handlers->add(name, command_handler(reactor_, processes_, Program::shell(command)),
-                    Supervision::handler);
+      table->add(name, command_handler(reactor_, runner_, Program::shell(command)),
+                 Supervision::handler);
     }
     for (const auto& [name, coprocess] : coprocesses_) {
-      handlers->add(
+      table->add(
           name, [to = coprocess.get()](Call call) { return to->call(std::move(call)); },
           Supervision::handler);
     }
     for (const auto& [name, server] : forwards_) {
-      handlers->add(
+      table->add(
           name, [to = server](Call call) { return to->call(std::move(call)); },
           Supervision::handler);
     }
-    add_own_methods(*handlers);
+    add_own_methods(*table);
     for (const std::string& path : options_.directories) {
-      add_directory(*handlers, reactor_, processes_, path);
+      add_directory(*table, reactor_, runner_, path);
     }
-    add_built_in_methods(*handlers, number == nullptr ? 0 : parse_number<int>(number).value_or(0));
-    return handlers;
+    add_built_in_methods(*table, parse_number<int>(number).value_or(0));
+    return table;
   }
 
  private:
   /// The threads take turns, as AddMethods promises.
-  void add_own_methods(Handlers& handlers) {
+  void add_own_methods(MethodTable& table) {
     if (!add_own_) return;
     const std::lock_guard lock(adding_);
-    add_own_(handlers, reactor_);
+    add_own_(table, reactor_);
   }
 
   Reactor& reactor_;
   const Options& options_;
   const AddMethods& add_own_;
   std::mutex& adding_;
-  Processes& processes_;
+  ChildRunner& runner_;
   std::vector<std::pair<std::string, std::unique_ptr<Coprocess>>> coprocesses_;
-  std::map<std::string, std::unique_ptr<Forward>> servers_;  ///< by address
-  std::vector<std::pair<std::string, Forward*>> forwards_;
+  std::map<std::string, std::unique_ptr<Upstream>> servers_;  ///< by address
+  std::vector<std::pair<std::string, Upstream*>> forwards_;
 };
 
 /// HUP ends a worker that has no directories to list again.
@@ -259,10 +256,10 @@ ExitCode run(Tool& tool, const AddMethods& add_own) {
   const SignalMask signals(signals_of(options), SignalMask::Until::exit);
   Reactor reactor;
   const DropNotice notice(reactor, tool.log);
-  Processes processes(options.process);
+  ChildRunner runner(options.process);
   std::mutex adding;
-  const auto make_methods = [&](Reactor& of) -> MakeHandlers {
-    const auto methods = std::make_shared<Methods>(of, processes, options, add_own, adding);
+  const auto make_methods = [&](Reactor& of) -> MakeMethodTable {
+    const auto methods = std::make_shared<Methods>(of, runner, options, add_own, adding);
     return [methods] { return methods->make(); };
   };
   Worker worker(reactor, signals, make_methods, options.worker, report_to(tool.log));
@@ -280,7 +277,7 @@ ExitCode run(Tool& tool, const AddMethods& add_own) {
         "`rpc-master -- rpc-worker`");
   }
   if (worker.cut_off() == 0) return ExitCode::done;
-  throw TimedOut(fmt::format("drain: {} cut off", counted(worker.cut_off(), "connection")));
+  throw TimedOut(fmt::format("ended with {} cut off", counted(worker.cut_off(), "connection")));
 }
 
 }  // namespace

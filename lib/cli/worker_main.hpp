@@ -20,8 +20,8 @@ namespace handoff {
 /// anything that was made with it; Mailbox leads from one thread to another.
 ///
 /// A connection's calls run on the connection's thread. With a queue each call goes to the next
-/// thread, but the first thread answers at once what was added by Handlers::add_instant.
-using AddMethods = std::function<void(Handlers& handlers, Reactor& reactor)>;
+/// thread, but the first thread answers at once what was added by MethodTable::add_instant.
+using AddMethods = std::function<void(MethodTable& table, Reactor& reactor)>;
 
 /// The main function of a worker: rpc-worker, with all of its options, and these methods besides.
 /// Gives the exit status.

@@ -13,6 +13,7 @@
 #include "os/error.hpp"
 #include "os/printable.hpp"
 #include "rpc/reply_matching.hpp"
+#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {
@@ -48,7 +49,7 @@ CallCommand::CallCommand(Reactor& reactor, CallOptions options, StderrLog& log)
       line_answered_(reactor) {
   if (options_.list) options_.method = "methods";
   if (options_.json_rpc && !options_.lines && !is_json_rpc_params(options_.params)) {
-    throw InvalidArgument(fmt::format("params, on {}: {}", options_.params, kNotStructured));
+    throw InvalidArgument(fmt::format("params {}: {}", options_.params, kNotStructured));
   }
 }
 
@@ -85,9 +86,10 @@ void CallCommand::start_clock() {
   attempt.mode = options_.wait ? AttemptMode::wait : AttemptMode::retry;
   attempt.retries = options_.retries;
   attempt.limit = TimeLimit::after(now, options_.timeout);
-  deadline_ = attempt.limit.when;
+  limit_ = attempt.limit;
   attempt.attempt_timeout = options_.connect_timeout;
-  attempt.on_new_reason = [this](const std::string& text) { log_.detail(text + " (waiting)"); };
+  attempt.on_waiting = [this](const std::string& text) { log_.detail(text); };
+  attempt.silence = fmt::format("no answer from {} yet", options_.address.text);
   attempts_.emplace(reactor_, std::move(attempt));
 }
 
@@ -96,7 +98,7 @@ Task<void> CallCommand::connect() {
   client_ = co_await attempts_->run<std::unique_ptr<Client>>([this](TimeLimit limit) {
     return Client::connect(reactor_, options_.address, limit, options_.max_frame);
   });
-  log_.detail(fmt::format("connected, on {}", options_.address.text));
+  log_.detail(fmt::format("connected to {}", options_.address.text));
 }
 
 Task<ExitCode> CallCommand::call_once() {
@@ -109,7 +111,9 @@ Task<ExitCode> CallCommand::call_once() {
       // That the last call had too little time says less than why the server refused those before.
       co_return show(*refusal, "");
     }
-    if (!co_await attempts_->pause_before_retry()) co_return show(*refusal, "");
+    std::string reason = describe_error(refusal->result, "");
+    const bool in_time = co_await attempts_->pause_before_retry(std::move(reason));
+    if (!in_time) co_return show(*refusal, "");
     client_.reset();
   }
 }
@@ -120,8 +124,8 @@ Task<std::optional<ExitCode>> CallCommand::try_call(std::optional<KeptReply>& re
   if (!client_) co_await connect();
   refuse_unread(kUnasked);
   queue(options_.params, 1);
-  co_await client_->flush(deadline_);
-  const Reply reply = co_await client_->receive(deadline_);
+  co_await client_->flush(limit_);
+  const Reply reply = co_await client_->receive(limit_);
   call_answered_by(reply, dialect(), {1, 1}, options_.address.text);
   refuse_unread(kTooMany);
   if (is_worth_retrying(reply)) {
@@ -145,10 +149,7 @@ Task<ExitCode> CallCommand::call_lines() {
   reactor_.spawn(send_lines());
   ExitCode worst = ExitCode::done;
   for (;;) {
-    while (pending_.empty() && input_ == Input::open) {
-      line_sent_.clear();
-      co_await line_sent_;
-    }
+    co_await line_sent_.wait_until([this] { return !pending_.empty() || input_ != Input::open; });
     if (pending_.empty()) break;
     const PendingLine line = pending_.front();
     ExitCode code = ExitCode::negative;
@@ -159,7 +160,7 @@ Task<ExitCode> CallCommand::call_lines() {
     }
     worst = std::max(worst, code);
     pending_.pop_front();
-    line_answered_.set();
+    line_answered_.notify_all();
   }
   if (!input_failure_) refuse_unread(kTooMany);
   if (input_failure_) std::rethrow_exception(input_failure_);
@@ -185,7 +186,8 @@ std::uint64_t CallCommand::number_of(const Reply& reply) const {
   // The numbers of the lines that wait have no gaps.
   const PendingLine& line = pending_[number - pending_.front().number];
   if (early_.contains(number) || !line.problem.empty()) {
-    throw ProtocolError(fmt::format("{} {}{}", options_.address.text, kTooMany, place_of(line)));
+    throw ProtocolError(
+        fmt::format("{} {} (at line {})", options_.address.text, kTooMany, line.number));
   }
   return number;
 }
@@ -195,7 +197,7 @@ Task<ExitCode> CallCommand::answer_line(const PendingLine& line) {
   for (;;) {
     if (const auto code = show_early_reply(line)) co_return *code;
     std::optional<Reply> reply = client_->try_receive();
-    if (!reply) reply = co_await client_->receive(line.deadline);
+    if (!reply) reply = co_await client_->receive(line.limit);
     const std::uint64_t number = number_of(*reply);
     if (number == line.number) co_return show(*reply, place_of(line));
     early_.insert_or_assign(
@@ -232,7 +234,7 @@ Task<void> CallCommand::send_lines() {
     input_failure_ = std::current_exception();
   }
   if (input_ == Input::open) input_ = Input::ended;
-  line_sent_.set();
+  line_sent_.notify_all();
 }
 
 /// Reads lines and sends each as a call, as many ahead of the replies as is allowed, and none while
@@ -258,10 +260,9 @@ Task<void> CallCommand::send_until_end() {
     rest.append(buffer.data(), result.size);
     std::size_t start = 0;
     while ((end = rest.find('\n', end)) != std::string::npos) {
-      while (pending_.size() >= options_.pipeline) {
+      if (!has_room()) {
         co_await client_->flush(kNever);
-        line_answered_.clear();
-        if (pending_.size() >= options_.pipeline) co_await line_answered_;
+        co_await line_answered_.wait_until([this] { return has_room(); });
       }
       if (output_.is_behind()) {
         co_await client_->flush(kNever);
@@ -280,7 +281,7 @@ Task<void> CallCommand::send_until_end() {
 }
 
 void CallCommand::send_line(std::string_view line) {
-  PendingLine pending{++line_count_, deadline_after(Clock::now(), options_.timeout), {}};
+  PendingLine pending{++line_count_, TimeLimit::after(Clock::now(), options_.timeout), {}};
   if (const auto problem = json_problem(line)) {
     pending.problem = "not JSON: " + *problem;
   } else if (options_.json_rpc && !is_json_rpc_params(line)) {
@@ -290,15 +291,15 @@ void CallCommand::send_line(std::string_view line) {
     queue(line, pending.number);
   }
   pending_.push_back(std::move(pending));
-  line_sent_.set();
+  line_sent_.notify_all();
 }
 
 std::string CallCommand::place_of(const PendingLine& line) {
-  return fmt::format(", line {}", line.number);
+  return fmt::format(" for line {}", line.number);
 }
 
 void CallCommand::show_problem(const PendingLine& line) {
-  log_.error(fmt::format("params{}: {}", place_of(line), line.problem));
+  log_.error(fmt::format("line {} of stdin: {}", line.number, line.problem));
   print("null");
 }
 
@@ -314,10 +315,16 @@ ExitCode CallCommand::show(const Reply& reply, const std::string& where) {
                      options_.ok_codes.end();
   if (options_.lines && !options_.full) print("null");
   if (is_ok) return ExitCode::done;
-  const std::string text = error.message.empty() ? std::string(reply.result) : error.message;
-  log_.error(fmt::format("{}, on {}{}: {}{}", options_.method, options_.address.text, where, text,
-                         last_words(error.data)));
+  log_.error(describe_error(reply.result, where));
   return ExitCode::negative;
+}
+
+/// "echo on ./s failed: busy", from the result of an error reply; `where` names the line.
+std::string CallCommand::describe_error(std::string_view result, const std::string& where) const {
+  const ErrorResult error = parse_error_result(result);
+  const std::string text = error.message.empty() ? std::string(result) : error.message;
+  return fmt::format("{} on {} failed{}: {}{}", options_.method.empty() ? "''" : options_.method,
+                     options_.address.text, where, text, last_words(error.data));
 }
 
 ExitCode CallCommand::show(const KeptReply& kept, const std::string& where) {
@@ -328,7 +335,7 @@ ExitCode CallCommand::list_methods(const Reply& reply) {
   const auto names = nlohmann::json::parse(reply.result);
   if (!names.is_array()) {
     throw ProtocolError(
-        fmt::format("methods, on {}: the result is no list of names", options_.address.text));
+        fmt::format("methods on {} failed: the result is no list of names", options_.address.text));
   }
   for (const auto& name : names) {
     // One line each, whatever a server calls its methods.

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "async/attempts.hpp"
+#include "async/condition.hpp"
 #include "async/reactor.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/stderr_log.hpp"
@@ -20,6 +21,7 @@
 #include "commands/render.hpp"
 #include "os/address.hpp"
 #include "rpc/client.hpp"
+#include "wire/limits.hpp"
 
 namespace handoff {
 
@@ -38,7 +40,7 @@ struct CallOptions {
   int retries = 0;
   bool wait = false;  ///< until the server is up
   std::size_t pipeline = 64;
-  std::uint32_t max_frame = frame::kDefaultMaxBody;
+  std::uint32_t max_frame = limits::kMaxFrame;
   std::vector<int> ok_codes;  ///< errors that are success
 };
 
@@ -62,7 +64,7 @@ class CallCommand {
   /// A line whose reply is still to come, or that was no JSON.
   struct PendingLine {
     std::uint64_t number;  ///< also the call's id in JSON-RPC
-    TimePoint deadline;
+    TimeLimit limit;
     std::string problem;
   };
 
@@ -92,15 +94,17 @@ class CallCommand {
   void show_problem(const PendingLine& line);
   ExitCode show(const Reply& reply, const std::string& where);
   ExitCode show(const KeptReply& kept, const std::string& where);
+  std::string describe_error(std::string_view result, const std::string& where) const;
   ExitCode list_methods(const Reply& reply);
   bool is_worth_retrying(const Reply& reply) const;
+  bool has_room() const { return pending_.size() < options_.pipeline; }
   void print(std::string_view text);
 
   Reactor& reactor_;
   CallOptions options_;
   StderrLog& log_;
   std::unique_ptr<Client> client_;
-  TimePoint deadline_ = kNever;
+  TimeLimit limit_;
   std::optional<Attempts> attempts_;  ///< once the clock runs
   StdoutWriter output_;
   std::deque<PendingLine> pending_;
@@ -108,8 +112,8 @@ class CallCommand {
   std::uint64_t line_count_ = 0;
   Input input_ = Input::open;
   std::exception_ptr input_failure_;
-  Event line_sent_;
-  Event line_answered_;
+  Condition line_sent_;  ///< is also told when the input has ended
+  Condition line_answered_;
 };
 
 }  // namespace handoff

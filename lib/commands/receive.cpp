@@ -11,15 +11,21 @@
 #include <csignal>
 #include <span>
 
+#include "async/fd_watcher.hpp"
+#include "async/signal_watcher.hpp"
 #include "os/connection_variables.hpp"
-#include "os/describe.hpp"
+#include "os/describe_fd.hpp"
+#include "os/environment.hpp"
 #include "os/error.hpp"
+#include "os/listen_fds.hpp"
 #include "os/printable.hpp"
 #include "os/program.hpp"
+#include "os/program_path.hpp"
+#include "os/spawn.hpp"
 #include "pass/fd_passing.hpp"
 #include "pass/handover.hpp"
 #include "pass/sources.hpp"
-#include "wire/message.hpp"
+#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {
@@ -37,8 +43,6 @@ constexpr std::size_t kSenderBurst = 32;
 constexpr auto kLookPause = std::chrono::milliseconds(100);
 
 /// The first descriptor of sd_listen_fds(3).
-constexpr int kFirstListenFd = 3;
-
 /// Reads from a descriptor whose O_NONBLOCK is not ours to change: blocks where it would. Returns 0
 /// at the end.
 std::size_t read_received(int descriptor, std::span<char> buffer) {
@@ -99,15 +103,12 @@ SpawnOptions plan(const ReceiveOptions& receive, const Received& received) {
       }
       break;
     case ReceiveOptions::Placement::listen_fds: {
-      std::string names;
+      std::vector<std::string> names;
       for (std::size_t i = 0; i < descriptors.size(); ++i) {
         give(descriptors[i].get(), kFirstListenFd + static_cast<int>(i));
-        if (i > 0) names += ':';
-        names += received.names[i].empty() ? "unknown" : received.names[i];
+        names.push_back(received.names[i].empty() ? "unknown" : received.names[i]);
       }
-      options.environment.push_back(fmt::format("LISTEN_FDS={}", descriptors.size()));
-      options.environment.push_back("LISTEN_FDNAMES=" + names);
-      options.listen_pid = true;
+      give_listen_fds(options, names);
       break;
     }
   }
@@ -139,12 +140,10 @@ ReceiveCommand::ReceiveCommand(Reactor& reactor, const SignalMask& signals, Rece
 
 Task<Received> ReceiveCommand::run() {
   reactor_.spawn(output_.run());
-  reactor_.spawn(watch_signals());
+  reactor_.spawn(
+      watch_signals(reactor_, signals_, [this](const auto& signal) { handle_signal(signal); }));
   reactor_.spawn(accept_senders());
-  while (!is_over()) {
-    changed_.clear();
-    co_await changed_;
-  }
+  co_await changed_.wait_until([this] { return is_over(); });
   if (error_) std::rethrow_exception(error_);
   co_return std::move(received_);
 }
@@ -166,7 +165,7 @@ Task<void> ReceiveCommand::accept_senders() {
   } catch (...) {
     error_ = std::current_exception();
   }
-  changed_.set();
+  changed_.notify_all();
 }
 
 Task<void> ReceiveCommand::receive_from(Sender& sender) {
@@ -182,7 +181,7 @@ Task<void> ReceiveCommand::receive_from(Sender& sender) {
   }
   senders_.remove(sender);
   if (is_only_one) stopping_ = true;
-  changed_.set();
+  changed_.notify_all();
 }
 
 Task<void> ReceiveCommand::receive_messages(Sender& sender) {
@@ -209,7 +208,7 @@ Task<void> ReceiveCommand::receive_messages(Sender& sender) {
   }
   if (!any && !options_.keep && !exchange_.listens()) {
     throw ProtocolError(
-        fmt::format("receive, on {}: the sender closed and sent nothing", exchange_.name()));
+        fmt::format("cannot receive on {}: the sender closed and sent nothing", exchange_.name()));
   }
 }
 
@@ -239,8 +238,8 @@ Task<std::optional<Received>> ReceiveCommand::receive_message(Sender& sender,
     }
     const TimePoint limit = std::min(sender.deadline, exchange_.deadline());
     if (step == Step::would_block) {
-      const Deadline deadline(sender.readiness, limit);
-      co_await sender.readiness.readable();
+      const WaitTimeout deadline(sender.watcher, limit);
+      co_await sender.watcher.readable();
     } else {
       co_await reactor_.yield();
     }
@@ -252,25 +251,26 @@ Task<std::optional<Received>> ReceiveCommand::receive_message(Sender& sender,
 /// Throws TimedOut when it is everybody's deadline that has passed.
 void ReceiveCommand::give_up_on_sender() {
   if (Clock::now() >= exchange_.deadline()) {
-    throw TimedOut(fmt::format("receive, on {}: timed out", exchange_.name()));
+    throw TimedOut(
+        fmt::format("cannot receive on {}: {}", exchange_.name(), exchange_.limit().timed_out()));
   }
   report_failed_(
-      fmt::format("receive, on {}: a sender is closed that has sent no whole message in "
-                  "{} s",
-                  exchange_.name(), kPatience / std::chrono::seconds(1)));
+      fmt::format("cannot receive on {}: a sender that has sent no whole message is closed: "
+                  "timed out after {}",
+                  exchange_.name(), duration_text(kPatience)));
 }
 
 void ReceiveCommand::check_count(std::size_t count) const {
   if (count == 0) {
     throw ProtocolError(
-        fmt::format("receive, on {}: bytes came without a descriptor", exchange_.name()));
+        fmt::format("cannot receive on {}: bytes came without a descriptor", exchange_.name()));
   }
   const bool any_number =
       options_.json || options_.placement == ReceiveOptions::Placement::listen_fds;
   const std::size_t expected =
       options_.placement == ReceiveOptions::Placement::numbers ? options_.numbers.size() : 1;
   if (any_number || count == expected) return;
-  throw ProtocolError(fmt::format("receive, on {}: {} descriptors came where {} was expected",
+  throw ProtocolError(fmt::format("cannot receive on {}: {} descriptors came where {} was expected",
                                   exchange_.name(), count, expected));
 }
 
@@ -312,7 +312,7 @@ void ReceiveCommand::start_process(const Received& received) {
 
 Task<void> ReceiveCommand::reap(Child child) {
   while (!child.has_ended()) {
-    Readiness exited(reactor_, child.pidfd());
+    FdWatcher exited(reactor_, child.pidfd());
     try {
       co_await exited.readable();
       continue;
@@ -329,28 +329,22 @@ Task<void> ReceiveCommand::reap(Child child) {
   }
   --under_way_;
   places_.release();
-  changed_.set();
+  changed_.notify_all();
 }
 
 /// With `keep` the first signal lets what runs finish.
-Task<void> ReceiveCommand::watch_signals() {
-  Readiness readiness(reactor_, signals_.fd());
-  for (;;) {
-    while (const auto signal = signals_.try_read()) {
-      if (!options_.keep || stopping_) {
-        end_by_signal(*signal);
-        throw TimedOut(fmt::format("receive, on {}: ended by a signal", exchange_.name()));
-      }
-      stop();
-    }
-    co_await readiness.readable();
+void ReceiveCommand::handle_signal(const ReceivedSignal& signal) {
+  if (!options_.keep || stopping_) {
+    end_by_signal(signal.number);
+    throw TimedOut(fmt::format("cannot receive on {}: ended by a signal", exchange_.name()));
   }
+  stop();
 }
 
 void ReceiveCommand::stop() {
   stopping_ = true;
   exchange_.stop();
-  changed_.set();
+  changed_.notify_all();
 }
 
 ExitCode hand_on(const ReceiveOptions& options, const Received& received) {

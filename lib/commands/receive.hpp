@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "async/condition.hpp"
 #include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "async/semaphore.hpp"
@@ -17,7 +18,7 @@
 #include "cli/stdout_writer.hpp"
 #include "commands/rendezvous.hpp"
 #include "commands/senders.hpp"
-#include "os/process.hpp"
+#include "os/child.hpp"
 #include "os/signals.hpp"
 #include "pass/handover_receiver.hpp"
 
@@ -69,7 +70,7 @@ class ReceiveCommand {
   Task<bool> print(const Received& received);
   void start_process(const Received& received);
   Task<void> reap(Child child);
-  Task<void> watch_signals();
+  void handle_signal(const ReceivedSignal& signal);
   void stop();
 
   Reactor& reactor_;
@@ -87,7 +88,7 @@ class ReceiveCommand {
   Semaphore places_;  ///< for processes
   StdoutWriter output_;
   Semaphore printing_;
-  Event changed_;  ///< something in the above that run() waits for
+  Condition changed_;  ///< something in the above that run() waits for
 };
 
 /// Becomes the command of `options`, or copies the only descriptor to stdout. Nothing is left to do

@@ -2,7 +2,7 @@
 #include "commands/render.hpp"
 
 #include "os/printable.hpp"
-#include "wire/message.hpp"
+#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {

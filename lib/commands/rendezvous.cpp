@@ -9,7 +9,9 @@
 
 #include "async/attempts.hpp"
 #include "async/connect.hpp"
+#include "async/wait_notice.hpp"
 #include "os/error.hpp"
+#include "os/socket.hpp"
 
 namespace handoff {
 namespace {
@@ -63,18 +65,15 @@ Exchange::Exchange(Reactor& reactor, ExchangeOptions options, StderrLog& log)
       judge_(options_.allowed_uids),
       report_refused_(reactor, [&log](std::string_view line) { log.error(line); }),
       deadline_(deadline_after(Clock::now(), options_.timeout)),
-      stop_pause_(reactor) {
+      changed_(reactor) {
   if (options_.socket.kind == Address::Kind::inherited) {
-    int listening = 0;
-    socklen_t size = sizeof listening;
-    getsockopt(options_.socket.number, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size);
-    accepts_ = listening != 0;
+    accepts_ = is_listening(options_.socket.number);
   } else if (options_.listen) {
     ListenOptions listen;
     listen.mode = options_.mode;
     listener_.emplace(listen_on(options_.socket, listen));
   }
-  if (listens()) readiness_.emplace(reactor_, listening_fd());
+  if (listens()) watcher_.emplace(reactor_, listening_fd());
 }
 
 Task<std::optional<Fd>> Exchange::next() {
@@ -89,6 +88,8 @@ Task<std::optional<Fd>> Exchange::next() {
 }
 
 Task<std::optional<Fd>> Exchange::accept() {
+  WaitNotice notice(reactor_, [this](const std::string& text) { log_.detail(text); });
+  notice.expect(fmt::format("no connection on {} yet", name()));
   while (!stopped_) {
     Accepted accepted = try_to_accept();
     switch (accepted.outcome) {
@@ -97,10 +98,11 @@ Task<std::optional<Fd>> Exchange::accept() {
         if (!waited) co_await pause();
         break;
       }
-      case Accepted::Outcome::shut_down: throw SystemError(accepted.error_number, "accept", name());
+      case Accepted::Outcome::shut_down:
+        throw SystemError(accepted.error_number, "accept on", name());
       case Accepted::Outcome::try_again:
       case Accepted::Outcome::exhausted:
-        report_refused_(fmt::format("accept, on {}: {}; trying again", name(),
+        report_refused_(fmt::format("cannot accept on {}: {}; trying again", name(),
                                     error_text(accepted.error_number)));
         co_await pause();
         break;
@@ -114,23 +116,27 @@ Task<std::optional<Fd>> Exchange::accept() {
 
 /// False when this system can't wait. Throws TimedOut.
 Task<bool> Exchange::wait_for_client() {
-  Deadline limit(*readiness_, deadline_);
+  WaitTimeout limit(*watcher_, deadline_);
   try {
-    if (co_await readiness_->readable() || stopped_) co_return true;
+    if (co_await watcher_->readable() || stopped_) co_return true;
   } catch (const SystemError& error) {
-    report_refused_(fmt::format("wait, on {}: {}; trying again", name(), error.what()));
+    report_refused_(fmt::format("cannot wait on {}: {}; trying again", name(),
+                                error_text(error.error_number())));
     co_return false;
   }
-  throw TimedOut(fmt::format("wait, on {}: timed out", name()));
+  fail_at_deadline();
+}
+
+void Exchange::fail_at_deadline() const {
+  throw TimedOut(fmt::format("no connection on {}: {}", name(), limit().timed_out()));
 }
 
 /// Waits until the deadline, or until stop() is called.
 Task<void> Exchange::pause() {
   const TimePoint now = Clock::now();
-  if (now >= deadline_) throw TimedOut(fmt::format("wait, on {}: timed out", name()));
-  stop_pause_.clear();
-  const Alarm over(reactor_, stop_pause_, std::min(deadline_, now + kAcceptPause));
-  if (!stopped_) co_await stop_pause_;
+  if (now >= deadline_) fail_at_deadline();
+  const TimePoint end = std::min(deadline_, now + kAcceptPause);
+  co_await changed_.wait_until([this] { return stopped_; }, end);
 }
 
 /// A listener that we inherited may be blocking, and its flags are not ours to change.
@@ -147,8 +153,9 @@ Accepted Exchange::try_to_accept() const {
 Task<Fd> Exchange::connect() {
   AttemptOptions attempt;
   attempt.mode = options_.wait ? AttemptMode::wait : AttemptMode::retry;
-  attempt.limit = {deadline_, options_.timeout};
-  attempt.on_new_reason = [this](const std::string& text) { log_.detail(text + " (waiting)"); };
+  attempt.limit = limit();
+  attempt.on_waiting = [this](const std::string& text) { log_.detail(text); };
+  attempt.silence = fmt::format("no answer from {} yet", name());
   Attempts attempts(reactor_, std::move(attempt));
   try {
     DialedSocket connection = co_await attempts.run<DialedSocket>(
@@ -164,7 +171,7 @@ Task<Fd> Exchange::connect() {
 bool Exchange::admits(int connection) {
   const auto refused = judge_.refuse(connection);
   if (!refused) return true;
-  const std::string line = fmt::format("accept, on {}: user {} is refused ({})", name(),
+  const std::string line = fmt::format("cannot accept on {}: user {} is refused ({})", name(),
                                        refused->uid, refused->remedy());
   if (refused->reason == RefusedPeer::Reason::every_user) throw Unreachable(line);
   report_refused_(line);
@@ -176,7 +183,7 @@ bool Exchange::is_welcome(int connection) {
   try {
     return admits(connection);
   } catch (const SystemError& error) {
-    report_refused_(fmt::format("accept, on {}: {}", name(), error.what()));
+    report_refused_(fmt::format("cannot accept on {}: {}", name(), error.what()));
     return false;
   }
 }
@@ -190,8 +197,8 @@ void Exchange::check_listener(int socket) const {
 
 void Exchange::stop() {
   stopped_ = true;
-  stop_pause_.set();
-  if (readiness_) readiness_->interrupt();
+  changed_.notify_all();
+  if (watcher_) watcher_->interrupt();
 }
 
 }  // namespace handoff

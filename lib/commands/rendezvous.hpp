@@ -11,9 +11,12 @@
 #include <string_view>
 #include <vector>
 
+#include "async/condition.hpp"
+#include "async/fd_watcher.hpp"
 #include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
+#include "async/time_limit.hpp"
 #include "cli/stderr_log.hpp"
 #include "os/address.hpp"
 #include "os/listener.hpp"
@@ -45,6 +48,8 @@ class Exchange {
 
   /// kNever without a timeout.
   TimePoint deadline() const { return deadline_; }
+  /// The deadline, with its length.
+  TimeLimit limit() const { return {deadline_, options_.timeout}; }
   /// The socket as the user wrote it.
   const std::string& name() const { return options_.socket.text; }
   bool listens() const { return listener_.has_value() || accepts_; }
@@ -58,6 +63,7 @@ class Exchange {
 
  private:
   Task<std::optional<Fd>> accept();
+  [[noreturn]] void fail_at_deadline() const;
   Task<bool> wait_for_client();
   Task<void> pause();
   Accepted try_to_accept() const;
@@ -73,9 +79,9 @@ class Exchange {
   PeerJudge judge_;
   LimitedLine report_refused_;
   TimePoint deadline_;
-  Event stop_pause_;
+  Condition changed_;  ///< is told when `stopped_` is set
   std::optional<Listener> listener_;
-  std::optional<Readiness> readiness_;
+  std::optional<FdWatcher> watcher_;
   bool accepts_ = false;  ///< the descriptor that was given is a listener
   bool used_ = false;     ///< the only connection was given
   bool stopped_ = false;

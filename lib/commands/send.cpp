@@ -8,12 +8,14 @@
 #include <csignal>
 
 #include "async/connect.hpp"
+#include "async/signal_watcher.hpp"
 #include "os/error.hpp"
 #include "os/listen_on_all.hpp"
+#include "os/log.hpp"
 #include "os/parse_number.hpp"
 #include "pass/fd_passing.hpp"
 #include "pass/handover.hpp"
-#include "wire/message.hpp"
+#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {
@@ -56,13 +58,16 @@ SendCommand::SendCommand(Reactor& reactor, SendOptions options, StderrLog& log)
   if (options_.sources.empty()) options_.sources = {{Source::Kind::inherited, "0"}};
   const std::size_t count = options_.sources.size();
   if (count > kMaxDescriptorsPerMessage) {
-    throw InvalidArgument(fmt::format("{} descriptors, and a message carries at most {}", count,
-                                      kMaxDescriptorsPerMessage));
+    throw InvalidArgument(fmt::format("cannot send {} descriptors: a message carries at most {}",
+                                      count, kMaxDescriptorsPerMessage));
   }
   if (options_.names.size() > count) {
-    throw InvalidArgument(fmt::format("{} names for {} descriptors", options_.names.size(), count));
+    throw InvalidArgument(fmt::format("cannot give {} names: there {} {}", options_.names.size(),
+                                      count == 1 ? "is" : "are", counted(count, "descriptor")));
   }
-  for (const std::string& name : options_.names) handover::check_name(name);
+  for (const std::string& name : options_.names) {
+    parse_for("--name", name, handover::check_name);
+  }
   if (options_.names.empty() && !options_.confirm) {
     message_ = std::string(1, options_.byte);
   } else {
@@ -71,23 +76,18 @@ SendCommand::SendCommand(Reactor& reactor, SendOptions options, StderrLog& log)
   }
 }
 
-Task<void> SendCommand::watch_signals(const SignalMask& signals) {
-  Readiness readiness(reactor_, signals.fd());
-  for (;;) {
-    while (const auto signal = signals.try_read()) {
-      if (!options_.keep) {
-        end_by_signal(*signal);
-        throw TimedOut(fmt::format("send, on {}: ended by a signal", exchange_->name()));
-      }
-      exchange_->stop();
-    }
-    co_await readiness.readable();
+void SendCommand::handle_signal(const ReceivedSignal& signal) {
+  if (!options_.keep) {
+    end_by_signal(signal.number);
+    throw TimedOut(fmt::format("cannot send to {}: ended by a signal", exchange_->name()));
   }
+  exchange_->stop();
 }
 
 Task<ExitCode> SendCommand::run(const SignalMask& signals) {
   exchange_.emplace(reactor_, options_.exchange, log_);
-  reactor_.spawn(watch_signals(signals));
+  reactor_.spawn(
+      watch_signals(reactor_, signals, [this](const auto& signal) { handle_signal(signal); }));
   if (!options_.keep) {
     const auto socket = co_await exchange_->next();
     co_await send(socket->get());
@@ -140,7 +140,7 @@ void SendCommand::tell_of_others(const Address& address) const {
   const std::vector<SocketAddress> addresses = distinct_addresses(address);
   for (std::size_t i = 1; i < addresses.size(); ++i) {
     log_.info(
-        fmt::format("not listening, on {}: a descriptor has one address of {} (give this one "
+        fmt::format("not listening on {}: a descriptor has one address of {} (give this one "
                     "a --tcp-listen of its own)",
                     addresses[i].text(), address.host));
   }
@@ -156,8 +156,8 @@ Task<void> SendCommand::serve(Fd socket) {
 }
 
 Task<void> SendCommand::send(int socket) {
-  Readiness readiness(reactor_, socket);
-  Deadline limit(readiness, exchange_->deadline());
+  FdWatcher watcher(reactor_, socket);
+  WaitTimeout limit(watcher, exchange_->deadline());
   std::vector<int> numbers;
   for (const Fd& descriptor : descriptors_) numbers.push_back(descriptor.get());
   std::string_view rest = message_;
@@ -170,32 +170,35 @@ Task<void> SendCommand::send(int socket) {
         rest.remove_prefix(result.bytes_sent);
         break;
       case SendOutcome::would_block:
-        if (co_await readiness.writable()) break;
-        throw TimedOut(fmt::format("send, on {}: timed out", exchange_->name()));
+        if (co_await watcher.writable()) break;
+        throw TimedOut(fmt::format("cannot send to {}: {}", exchange_->name(),
+                                   exchange_->limit().timed_out()));
       case SendOutcome::closed:
-        throw ProtocolError(fmt::format("send, on {}: the receiver is gone", exchange_->name()));
+        throw ProtocolError(
+            fmt::format("cannot send to {}: the receiver is gone", exchange_->name()));
       case SendOutcome::failed:
-        throw SystemError(result.error_number, "pass descriptors", exchange_->name());
+        throw SystemError(result.error_number, "send to", exchange_->name());
     }
   }
-  if (options_.confirm) co_await await_confirmation(readiness);
+  if (options_.confirm) co_await await_confirmation(watcher);
 }
 
-/// `readiness` must outlive the task; its deadline is the caller's.
-Task<void> SendCommand::await_confirmation(Readiness& readiness) {
+/// `watcher` must outlive the task; its deadline is the caller's.
+Task<void> SendCommand::await_confirmation(FdWatcher& watcher) {
   std::array<char, 1> answer{};
   for (;;) {
-    const ReceiveResult result = recv_fds(readiness.fd(), answer, 0);
+    const ReceiveResult result = recv_fds(watcher.fd(), answer, 0);
     if (result.outcome == ReceiveOutcome::received && answer[0] == handover::kConfirmation) {
       co_return;
     }
     throw_if_failed(result);
     if (result.outcome != ReceiveOutcome::would_block) {
       throw ProtocolError(
-          fmt::format("send, on {}: the receiver did not confirm", exchange_->name()));
+          fmt::format("cannot send to {}: the receiver did not confirm", exchange_->name()));
     }
-    if (!co_await readiness.readable()) {
-      throw TimedOut(fmt::format("send, on {}: not confirmed in time", exchange_->name()));
+    if (!co_await watcher.readable()) {
+      throw TimedOut(fmt::format("cannot send to {}: the receiver did not confirm: {}",
+                                 exchange_->name(), exchange_->limit().timed_out()));
     }
   }
 }

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "async/fd_watcher.hpp"
 #include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "cli/exit_status.hpp"
@@ -49,12 +50,12 @@ class SendCommand {
   Task<ExitCode> run(const SignalMask& signals);
 
  private:
-  Task<void> watch_signals(const SignalMask& signals);
+  void handle_signal(const ReceivedSignal& signal);
   Task<Fd> open(const Source& source);
   void tell_of_others(const Address& address) const;
   Task<void> serve(Fd socket);
   Task<void> send(int socket);
-  Task<void> await_confirmation(Readiness& readiness);
+  Task<void> await_confirmation(FdWatcher& watcher);
 
   Reactor& reactor_;
   SendOptions options_;

@@ -8,9 +8,7 @@ namespace handoff {
 
 Task<void> Senders::room() {
   while (senders_.size() >= most_) {
-    changed_.clear();
-    const Alarm alarm(reactor_, changed_, dismiss_quiet());
-    co_await changed_;
+    co_await changed_.wait(dismiss_quiet());
   }
 }
 
@@ -27,7 +25,7 @@ TimePoint Senders::dismiss_quiet() {
   const TimePoint due = quietest->quiet_since + patience_;
   if (due > Clock::now()) return due;
   quietest->dismissed = true;
-  quietest->readiness.interrupt();
+  quietest->watcher.interrupt();
   return kNever;
 }
 
@@ -39,7 +37,7 @@ Sender& Senders::add(Fd connection, Sender::Origin origin) {
 
 void Senders::remove(const Sender& sender) {
   senders_.remove_if([&](const Sender& other) { return &other == &sender; });
-  changed_.set();
+  changed_.notify_all();
 }
 
 void Senders::begin_message(Sender& sender) const {
@@ -52,7 +50,7 @@ void Senders::begin_message(Sender& sender) const {
 void Senders::end_message(Sender& sender) {
   sender.deadline = kNever;
   sender.quiet_since = Clock::now();
-  changed_.set();
+  changed_.notify_all();
 }
 
 }  // namespace handoff

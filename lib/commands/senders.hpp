@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <list>
 
+#include "async/condition.hpp"
+#include "async/fd_watcher.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "os/fd.hpp"
@@ -20,10 +22,10 @@ struct Sender {
   };
 
   Sender(Reactor& reactor, Fd connection, Origin from)
-      : socket(std::move(connection)), readiness(reactor, socket.get()), origin(from) {}
+      : socket(std::move(connection)), watcher(reactor, socket.get()), origin(from) {}
 
   Fd socket;
-  Readiness readiness;  // destroyed before the descriptor is closed
+  FdWatcher watcher;  // destroyed before the descriptor is closed
   Origin origin;
   /// When the message that it has begun must be whole, or its first one; kNever in between.
   TimePoint deadline = kNever;
@@ -64,7 +66,7 @@ class Senders {
   std::size_t most_;
   Duration patience_;
   std::list<Sender> senders_;
-  Event changed_;  ///< one has left, or is between two messages now
+  Condition changed_;  ///< one has left, or is between two messages now
 };
 
 }  // namespace handoff

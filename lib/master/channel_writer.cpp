@@ -18,7 +18,7 @@ using Outcome = ConnectionSender::Outcome;
 
 }  // namespace
 
-ChannelWriter::ChannelWriter(Reactor& reactor, Readiness& watcher, int channel,
+ChannelWriter::ChannelWriter(Reactor& reactor, FdWatcher& watcher, int channel,
                              ConnectionSender& sender, Owner owner)
     : reactor_(reactor),
       watcher_(watcher),

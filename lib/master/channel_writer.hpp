@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 
+#include "async/fd_watcher.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "master/connection_sender.hpp"
@@ -25,7 +26,7 @@ class ChannelWriter {
     std::function<bool()> is_open;
   };
   /// The watcher is that of `channel`; it and `sender` outlive this.
-  ChannelWriter(Reactor& reactor, Readiness& watcher, int channel, ConnectionSender& sender,
+  ChannelWriter(Reactor& reactor, FdWatcher& watcher, int channel, ConnectionSender& sender,
                 Owner owner);
 
   /// Sends as far as the channel takes it now; a task sends the rest, and keeps `alive`, which owns
@@ -45,7 +46,7 @@ class ChannelWriter {
   static Task<void> send_when_writable(ChannelWriter& self, std::shared_ptr<void> alive);
 
   Reactor& reactor_;
-  Readiness& watcher_;
+  FdWatcher& watcher_;
   int channel_;
   ConnectionSender& sender_;
   Owner owner_;

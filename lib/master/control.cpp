@@ -14,8 +14,10 @@
 #include <utility>
 
 #include "os/version.hpp"
+#include "rpc/builtin_methods.hpp"
 #include "rpc/method_table.hpp"
 #include "rpc/session.hpp"
+#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {
@@ -41,16 +43,11 @@ double seconds(Duration duration) {
 }
 
 ordered_json to_json(const WorkerStatus& worker) {
-  ordered_json json = {{"worker", worker.number},
-                       {"pid", worker.pid},
-                       {"state", worker.state},
-                       {"joined", worker.joined},
-                       {"connections", worker.connections},
-                       {"connections_ever", worker.passed},
-                       {"requests", worker.requests},
-                       {"restarts", worker.restarts},
-                       {"age", seconds(worker.age)},
-                       {"last_exit", nullptr}};
+  ordered_json json = {{"worker", worker.number},           {"pid", worker.pid},
+                       {"state", name_of(worker.state)},    {"joined", worker.joined},
+                       {"connections", worker.connections}, {"connections_ever", worker.passed},
+                       {"requests", worker.requests},       {"restarts", worker.restarts},
+                       {"age", seconds(worker.age)},        {"last_exit", nullptr}};
   if (!worker.last_exit.empty()) json["last_exit"] = worker.last_exit;
   return json;
 }
@@ -148,10 +145,9 @@ std::string to_metrics(const MasterStatus& status) {
   if (status.queue) add_queue(metrics, *status.queue);
   metrics.add("handoff_reloads_total", "counter", "Reloads that were done.",
               static_cast<double>(status.reloads));
-  metrics.add("handoff_worker_ready", "gauge", "Workers that are ready.", status.workers,
-              [](const WorkerStatus& worker) {
-                return std::string_view(worker.state) == "ready" ? 1.0 : 0.0;
-              });
+  metrics.add(
+      "handoff_worker_ready", "gauge", "Workers that are ready.", status.workers,
+      [](const WorkerStatus& worker) { return worker.state == WorkerState::ready ? 1.0 : 0.0; });
   metrics.add("handoff_worker_connections", "gauge", "Connections held.", status.workers,
               [](const WorkerStatus& worker) { return static_cast<double>(worker.connections); });
   metrics.add("handoff_worker_connections_total", "counter", "Connections passed.", status.workers,
@@ -183,7 +179,7 @@ Result done_or(const std::string& problem, const ControlOwner& owner) {
   // One and its successor count once.
   std::set<int> serving;
   for (const WorkerStatus& worker : workers) {
-    if (std::string_view(worker.state) != "draining") serving.insert(worker.number);
+    if (worker.state != WorkerState::draining) serving.insert(worker.number);
   }
   return Result::success(to_text({{"workers", serving.size()}}));
 }
@@ -229,11 +225,11 @@ Task<Result> stop(ControlOwner& owner) {
   co_return Result::success("null");
 }
 
-std::shared_ptr<const Handlers> make_handlers(ControlOwner& owner) {
-  auto handlers = std::make_shared<Handlers>();
+std::shared_ptr<const MethodTable> make_method_table(ControlOwner& owner) {
+  auto table = std::make_shared<MethodTable>();
   // What a client has started goes on without it: half of a reload would be worse than either.
-  const auto add = [&handlers](const char* name, Handler handler) {
-    handlers->add(name, std::move(handler), Supervision::handler);
+  const auto add = [&table](const char* name, Handler handler) {
+    table->add(name, std::move(handler), Supervision::handler);
   };
   add("status", [&owner](const Call&) {
     return show(owner, [](const MasterStatus& status) { return to_text(to_json(status)); });
@@ -249,8 +245,8 @@ std::shared_ptr<const Handlers> make_handlers(ControlOwner& owner) {
   add("drain", [&owner](Call call) { return drain_worker(owner, std::move(call)); });
   add("scale", [&owner](Call call) { return scale(owner, std::move(call)); });
   add("stop", [&owner](const Call&) { return stop(owner); });
-  add_built_in_methods(*handlers, 0);
-  return handlers;
+  add_built_in_methods(*table, 0);
+  return table;
 }
 
 }  // namespace
@@ -259,7 +255,7 @@ Control::Control(Reactor& reactor, Listener listener, ControlOwner& owner, Repor
                  PeerJudge judge)
     : Timer(reactor),
       report_failed_(reactor, saying(report, Severity::error)),
-      service_(reactor, make_handlers(owner), control_limits()),
+      service_(reactor, make_method_table(owner), control_limits()),
       acceptor_(reactor, std::move(listener), static_cast<AcceptorOwner&>(*this), std::move(report),
                 std::move(judge), Judged::everybody) {
   service_.on_closed = [this](std::uint64_t) { acceptor_.resume(); };

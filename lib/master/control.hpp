@@ -10,6 +10,7 @@
 
 #include "async/reactor.hpp"
 #include "async/task.hpp"
+#include "async/timer.hpp"
 #include "master/request_queue.hpp"
 #include "master/supervisor.hpp"
 #include "os/listener.hpp"

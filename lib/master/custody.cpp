@@ -3,6 +3,7 @@
 
 #include <chrono>
 
+#include "os/descriptor_limit.hpp"
 #include "os/fd.hpp"
 #include "pass/channel.hpp"
 
@@ -43,7 +44,7 @@ Task<void> Custody::wait() {
   };
   Waiting waiting{waiting_, Event(reactor_)};
   waiting_.push_back(&waiting.event);
-  const Alarm alarm(reactor_, waiting.event, reactor_.now() + kPause);
+  const EventTimeout alarm(reactor_, waiting.event, reactor_.now() + kPause);
   co_await waiting.event;
 }
 

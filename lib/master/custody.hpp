@@ -7,8 +7,10 @@
 #include <functional>
 #include <utility>
 
+#include "async/event.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
+#include "wire/limits.hpp"
 
 namespace handoff {
 
@@ -60,7 +62,7 @@ class Custody {
   Custody& operator=(const Custody&) = delete;
 
   /// Bytes in hand that workers have read and not used; with as many no more is taken back.
-  static constexpr std::size_t kMaxUnread = std::size_t{256} << 20;
+  static constexpr std::size_t kMaxUnread = limits::kMaxUnread;
 
   /// Called when a connection that a predecessor passed is in other hands, or closed.
   std::function<void(std::uint64_t passed_id)> on_passed_on;

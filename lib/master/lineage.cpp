@@ -8,6 +8,7 @@
 #include <span>
 #include <utility>
 
+#include "async/fd_watcher.hpp"
 #include "os/peer.hpp"
 #include "os/socket.hpp"
 #include "pass/fd_passing.hpp"
@@ -71,7 +72,7 @@ void Lineage::forward(const ReceivedSignal& signal) {
 Task<void> Lineage::watch() {
   const int fd = stays_ ? stays_->fd() : link_.get();
   if (fd < 0) co_return;
-  Readiness readiness(reactor_, fd);
+  FdWatcher watcher(reactor_, fd);
   for (;;) {
     if (stays_) {
       if (!stays_->receive()) co_return;
@@ -81,7 +82,7 @@ Task<void> Lineage::watch() {
       original_ended_ = outcome == ReceiveOutcome::end || outcome == ReceiveOutcome::reset;
       if (original_ended_) co_return;
     }
-    co_await readiness.readable();
+    co_await watcher.readable();
   }
 }
 

@@ -11,10 +11,10 @@
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "master/original_process.hpp"
+#include "os/child.hpp"
 #include "os/fd.hpp"
 #include "os/log.hpp"
-#include "os/notify.hpp"
-#include "os/process.hpp"
+#include "os/service_manager.hpp"
 #include "os/signals.hpp"
 
 namespace handoff {

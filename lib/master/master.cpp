@@ -8,7 +8,9 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <span>
 
+#include "async/signal_watcher.hpp"
 #include "os/error.hpp"
 #include "os/listen_on_all.hpp"
 #include "os/socket.hpp"
@@ -42,6 +44,16 @@ int channel_type(const MasterOptions& options) {
   return has_messages(options) ? SOCK_SEQPACKET : SOCK_STREAM;
 }
 
+/// Workers without a handshake need not notice that the channel ends when this process is killed.
+WorkerSpawner::Options spawner_options(const SupervisorOptions& options) {
+  WorkerSpawner::Options spawner;
+  spawner.command = options.command;
+  spawner.guard = options.handshake == Handshake::none ? WorkerSpawner::Options::Guard::ends_workers
+                                                       : WorkerSpawner::Options::Guard::none;
+  spawner.patience = std::chrono::ceil<std::chrono::milliseconds>(options.drain_timeout);
+  return spawner;
+}
+
 const char* name_of(Pass pass) {
   switch (pass) {
     case Pass::connection: return "connection";
@@ -72,9 +84,14 @@ Master::Master(Reactor& reactor, const SignalMask& signals, MasterOptions option
       custody_(std::make_shared<Custody>(reactor,
                                          static_cast<std::size_t>(std::max(options_.workers, 0)))),
       dispatcher_(make_dispatcher()),
+      clock_(reactor),
+      spawner_(spawner_options(options_.supervisor), report_),
       supervisor_(
-          reactor, *dispatcher_, custody_, options_.supervisor, report_, [this] { on_change(); },
-          [this] { on_room(); }),
+          reactor, clock_, *dispatcher_, custody_,
+          [this](int number, const Fd& channel, std::span<const int> inherited) {
+            return spawner_.spawn(number, channel, inherited);
+          },
+          options_.supervisor, report_, [this] { on_change(); }, [this] { on_room(); }),
       changed_(reactor) {
   auto inheritance = Inheritance::take();
   // What can fail is tried before a name is taken.
@@ -222,12 +239,9 @@ Task<void> Master::wait_for_control() {
 }
 
 Task<void> Master::watch_signals() {
-  Readiness readiness(reactor_, signals_.fd());
   supervisor_.children_ended();  // those of which no signal tells any more
-  for (;;) {
-    while (const auto signal = signals_.try_receive()) handle_signal(*signal);
-    co_await readiness.readable();
-  }
+  return handoff::watch_signals(reactor_, signals_,
+                                [this](const ReceivedSignal& signal) { handle_signal(signal); });
 }
 
 Task<void> Master::feed_watchdog(Duration interval) {
@@ -305,7 +319,7 @@ void Master::handle_signal(const ReceivedSignal& signal) {
     case SIGHUP:
       if (successor_ && !handed_over_ && !stopping_) {
         reload_put_off_ = true;
-        return report_(Severity::info, "reload: put off, for an upgrade is under way");
+        return report_(Severity::info, "the reload is put off: an upgrade is under way");
       }
       return reactor_.spawn(ignore(reload()));
     case SIGUSR2:
@@ -316,12 +330,12 @@ void Master::handle_signal(const ReceivedSignal& signal) {
     case SIGTTIN:
       if (stopping_ || handed_over_) return;
       if (options_.supervisor.command.empty()) {
-        return report_(Severity::error, "TTIN: there is no command to start");
+        return report_(Severity::error, "cannot add a worker: there is no command to start");
       }
       return supervisor_.add();
     case SIGTTOU:
       if (!stopping_ && !handed_over_ && !supervisor_.retire_one()) {
-        report_(Severity::error, "TTOU: the last worker stays");
+        report_(Severity::error, "cannot remove a worker: the last one stays");
       }
       return;
     case SIGUSR1: return reactor_.spawn(tell_status());
@@ -469,22 +483,31 @@ Task<std::string> Master::reload() {
   if (stopping_ || handed_over_) co_return "stopping";
   if (successor_) co_return "an upgrade is under way";
   if (options_.supervisor.command.empty()) {
-    report_(Severity::error, "reload: there is no command to start; workers that joined stay");
+    report_(Severity::error,
+            "cannot reload: there is no command to start; workers that joined stay");
     co_return "there is no command to start";
   }
   manager_.reloading();
-  last_reload_ = co_await supervisor_.reload();
+  const Status reloaded = co_await supervisor_.reload();
+  last_reload_ = reloaded.is_ok() ? "" : reloaded.why();
   if (last_reload_.empty()) ++reloads_;
   if (!stopping_) manager_.ready();
   co_return last_reload_;
+}
+
+Task<std::string> Master::drain(int worker) {
+  const Status replaced = co_await supervisor_.replace(worker);
+  std::string problem = replaced.is_ok() ? "" : replaced.why();
+  co_return problem;
 }
 
 Task<std::string> Master::upgrade() {
   if (stopping_ || handed_over_) co_return "stopping";
   if (successor_) co_return "an upgrade is under way";
   report_(Severity::info, "upgrading");
-  successor_ = std::make_unique<Succession>(reactor_, *dispatcher_, custody_, report_,
-                                            [this](pid_t pid) { supervisor_.spare(pid); });
+  successor_ =
+      std::make_unique<Succession>(reactor_, *dispatcher_, custody_, report_,
+                                   [this](pid_t pid) { supervisor_.exempt_from_reaping(pid); });
   Succession::Estate estate;
   for (const Acceptor& acceptor : acceptors_) estate.listeners.push_back(&acceptor.listener());
   if (door_) estate.join = &door_->acceptor().listener();
@@ -496,7 +519,7 @@ Task<std::string> Master::upgrade() {
     take_back_pidfile(successor_->pid());
     successor_.reset();
     lineage_->successor_failed();
-    report_(Severity::error, fmt::format("upgrade: {}{}", last_upgrade_,
+    report_(Severity::error, fmt::format("cannot upgrade: {}{}", last_upgrade_,
                                          stopping_ ? "" : "; this master serves on"));
     if (std::exchange(reload_put_off_, false)) reactor_.spawn(ignore(reload()));
     changed_.notify_all();

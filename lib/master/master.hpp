@@ -14,6 +14,7 @@
 #include "async/condition.hpp"
 #include "async/limited_line.hpp"
 #include "async/reactor.hpp"
+#include "master/alarm_clock.hpp"
 #include "master/control.hpp"
 #include "master/custody.hpp"
 #include "master/lineage.hpp"
@@ -24,9 +25,10 @@
 #include "master/pidfile.hpp"
 #include "master/supervisor.hpp"
 #include "master/upgrade.hpp"
+#include "master/worker_spawner.hpp"
 #include "os/listener.hpp"
-#include "os/notify.hpp"
 #include "os/peer.hpp"
+#include "os/service_manager.hpp"
 #include "os/signals.hpp"
 #include "rpc/acceptor.hpp"
 #include "worker/master_channel.hpp"
@@ -142,7 +144,7 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   MasterStatus status() const override;
   Task<std::string> reload() override;
   Task<std::string> upgrade() override;
-  Task<std::string> drain(int worker) override { return supervisor_.replace(worker); }
+  Task<std::string> drain(int worker) override;
   std::string scale(std::size_t workers) override;
   Task<std::string> stop() override;
 
@@ -173,6 +175,8 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   std::unique_ptr<Dispatcher> dispatcher_;
   std::optional<Pidfile> pidfile_;
   std::deque<Acceptor> acceptors_;
+  ReactorClock clock_;
+  WorkerSpawner spawner_;
   Supervisor supervisor_;
   std::optional<Door> door_;
   std::optional<Control> control_;

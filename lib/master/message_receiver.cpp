@@ -28,7 +28,7 @@ std::string unreadable(int error) {
 
 }  // namespace
 
-MessageReceiver::MessageReceiver(Reactor& reactor, Readiness& watcher, int channel,
+MessageReceiver::MessageReceiver(Reactor& reactor, FdWatcher& watcher, int channel,
                                  Handshake handshake, std::shared_ptr<Custody> custody, Owner owner)
     : reactor_(reactor),
       watcher_(watcher),

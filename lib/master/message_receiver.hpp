@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "async/fd_watcher.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "master/connection_sender.hpp"
@@ -53,7 +54,7 @@ class MessageReceiver {
     std::function<bool()> is_open;
   };
   /// The socket and its watcher stay the caller's, and outlive this.
-  MessageReceiver(Reactor& reactor, Readiness& watcher, int channel, Handshake handshake,
+  MessageReceiver(Reactor& reactor, FdWatcher& watcher, int channel, Handshake handshake,
                   std::shared_ptr<Custody> custody, Owner owner);
 
   /// Receives as long as the channel is open. The task keeps `alive`, which owns `self`.
@@ -75,7 +76,7 @@ class MessageReceiver {
   bool next_is_return() const;
 
   Reactor& reactor_;
-  Readiness& watcher_;
+  FdWatcher& watcher_;
   int channel_;
   Handshake handshake_;
   std::shared_ptr<Custody> custody_;

@@ -167,7 +167,7 @@ void OriginalProcess::wait_for_event(int signals) const {
                                 {ours_.get(), POLLIN, 0},
                                 {masters_.front().process.pidfd(), POLLIN, 0}}};
   if (poll(events.data(), events.size(), -1) < 0 && errno != EINTR)
-    throw SystemError(errno, "poll");
+    throw SystemError(errno, "wait for events");
 }
 
 }  // namespace handoff

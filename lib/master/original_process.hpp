@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "os/child.hpp"
 #include "os/fd.hpp"
 #include "os/log.hpp"
-#include "os/process.hpp"
 #include "os/signals.hpp"
 
 namespace handoff {

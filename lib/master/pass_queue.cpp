@@ -10,10 +10,11 @@
 #include <optional>
 #include <utility>
 
+#include "async/event.hpp"
 #include "os/error.hpp"
 #include "os/fd.hpp"
 #include "os/log.hpp"
-#include "os/memory.hpp"
+#include "os/sealed_memory.hpp"
 
 namespace handoff {
 namespace {
@@ -53,8 +54,8 @@ class RemoteCall final : public QueuedCall, public std::enable_shared_from_this<
  public:
   using Kept = std::map<const QueuedCall*, std::shared_ptr<QueuedCall>>;
   /// While it is in the queue, it is kept alive by `kept`.
-  RemoteCall(Lane& lane, Reactor& reactor, Kept& kept, Call what)
-      : QueuedCall(std::move(what)), came(reactor), lane_(lane), kept_(kept) {}
+  RemoteCall(ReactorThread& thread, Reactor& reactor, Kept& kept, Call what)
+      : QueuedCall(std::move(what)), came(reactor), thread_(thread), kept_(kept) {}
 
   Event came;
   std::optional<Result> result;
@@ -63,13 +64,13 @@ class RemoteCall final : public QueuedCall, public std::enable_shared_from_this<
   void answered(Result given) override {
     const auto self = shared_from_this();
     kept_.erase(this);
-    lane_.post([self, given = std::move(given)](Service&) {
+    thread_.post([self, given = std::move(given)](Service&) {
       self->result = given;
       self->came.set();
     });
   }
 
-  Lane& lane_;
+  ReactorThread& thread_;
   Kept& kept_;
 };
 
@@ -81,10 +82,10 @@ Result not_answered() {
   return Result::error(ErrorCode::timed_out, "the call was not answered in time");
 }
 
-std::shared_ptr<const Handlers> handler_of_all(Handler handler) {
-  auto handlers = std::make_shared<Handlers>();
-  handlers->add("*", std::move(handler), Supervision::handler);
-  return handlers;
+std::shared_ptr<const MethodTable> handler_of_all(Handler handler) {
+  auto table = std::make_shared<MethodTable>();
+  table->add("*", std::move(handler), Supervision::handler);
+  return table;
 }
 
 /// So many for each I/O thread.
@@ -127,7 +128,7 @@ PassQueue::PassQueue(Reactor& reactor, const Options& options,
         "--max-frame)",
         file_size_limit(), Queue::memory_size(queue_options(options))));
   }
-  service_.handlers = handler_of_all([this](Call what) { return call(std::move(what)); });
+  service_.table = handler_of_all([this](Call what) { return call(std::move(what)); });
   const auto give_back = [this, closed](Connection connection) {
     const std::uint64_t id = connection.id;
     returned(std::move(connection));
@@ -138,20 +139,20 @@ PassQueue::PassQueue(Reactor& reactor, const Options& options,
   service_.on_failed = failed;
   if (options.io_threads > 1) mailbox_.emplace(reactor_);
   for (std::size_t i = 0; options.io_threads > 1 && i < options.io_threads; ++i) {
-    Lane::Owner owner;
+    ReactorThread::Owner owner;
     owner.closed = closed;
     owner.returned = give_back;
     owner.failed = failed;
-    const auto make_methods = [this, i](Reactor& its) -> MakeHandlers {
+    const auto make_methods = [this, i](Reactor& its) -> MakeMethodTable {
       return [this, i, &its] {
         return handler_of_all(
-            [this, i, &its](Call what) { return call_from(lanes_[i], its, std::move(what)); });
+            [this, i, &its](Call what) { return call_from(threads_[i], its, std::move(what)); });
       };
     };
-    lanes_.emplace_back(*mailbox_, session_limits(options), make_methods, nullptr,
-                        std::move(owner));
+    threads_.emplace_back(*mailbox_, session_limits(options), make_methods, nullptr,
+                          std::move(owner));
     // The queue looks at what waits in it in each turn of our loop.
-    lanes_.back().post(
+    threads_.back().post(
         [this](Service& service) { service.on_calls_allowed = [this] { mailbox_->send([] {}); }; });
   }
 }
@@ -205,28 +206,31 @@ void PassQueue::work_arrived(HeldConnection held) {
 
 /// On the thread that has the fewest connections.
 void PassQueue::serve(Connection connection) {
-  if (lanes_.empty()) return Session::open(service_, std::move(connection));
-  std::min_element(lanes_.begin(), lanes_.end(), [](const Lane& one, const Lane& other) {
-    return one.held() < other.held();
-  })->open(std::move(connection));
+  if (threads_.empty()) return Session::open(service_, std::move(connection));
+  std::min_element(threads_.begin(), threads_.end(),
+                   [](const ReactorThread& one, const ReactorThread& other) {
+                     return one.held() < other.held();
+                   })
+      ->open(std::move(connection));
 }
 
 void PassQueue::drain(channel::Drain how) {
   service_.drain(how.give_back);
-  for (Lane& lane : lanes_) lane.drain(how.give_back);
+  for (ReactorThread& thread : threads_) thread.drain(how.give_back);
 }
 
 std::size_t PassQueue::serving() const {
-  return std::accumulate(lanes_.begin(), lanes_.end(), service_.open,
-                         [](std::size_t sum, const Lane& lane) { return sum + lane.held(); });
+  return std::accumulate(
+      threads_.begin(), threads_.end(), service_.open,
+      [](std::size_t sum, const ReactorThread& thread) { return sum + thread.held(); });
 }
 
 /// One that a worker has got is answered by it, also when it drains.
 bool PassQueue::needs_workers() const {
   std::size_t calls = service_.calls;
-  for (const Lane& lane : lanes_) {
-    if (!lane.has_drained()) return true;
-    calls += lane.calls();
+  for (const ReactorThread& thread : threads_) {
+    if (!thread.has_drained()) return true;
+    calls += thread.calls();
   }
   return calls > queue_.counts().running;
 }
@@ -235,20 +239,20 @@ Task<Result> PassQueue::call(Call call) {
   const TimePoint limit = with_grace(call.deadline);
   AwaitedCall awaited(reactor_, queue_, std::move(call));
   queue_.submit(awaited);
-  const Alarm alarm(reactor_, awaited.came, limit);
+  const EventTimeout alarm(reactor_, awaited.came, limit);
   co_await awaited.came;
   co_return awaited.result ? std::move(*awaited.result) : not_answered();
 }
 
 /// On an I/O thread. The queue is the main thread's.
-Task<Result> PassQueue::call_from(Lane& lane, Reactor& reactor, Call call) {
+Task<Result> PassQueue::call_from(ReactorThread& thread, Reactor& reactor, Call call) {
   const TimePoint limit = with_grace(call.deadline);
-  const auto remote = std::make_shared<RemoteCall>(lane, reactor, remote_, std::move(call));
+  const auto remote = std::make_shared<RemoteCall>(thread, reactor, remote_, std::move(call));
   mailbox_->send([this, remote] {
     remote_.emplace(remote.get(), remote);
     queue_.submit(*remote);
   });
-  const Alarm alarm(reactor, remote->came, limit);
+  const EventTimeout alarm(reactor, remote->came, limit);
   co_await remote->came;
   if (remote->result) co_return std::move(*remote->result);
   mailbox_->send([this, remote] {

@@ -16,6 +16,7 @@
 #include "master/pass_connection.hpp"
 #include "master/pass_mode.hpp"
 #include "master/request_queue.hpp"
+#include "os/descriptor_limit.hpp"
 #include "rpc/reactor_thread.hpp"
 #include "rpc/server_context.hpp"
 #include "rpc/session.hpp"
@@ -67,7 +68,7 @@ class PassQueue final : public Dispatcher {
   void serve(Connection connection);
   void returned(Connection connection);
   Task<Result> call(Call call);
-  Task<Result> call_from(Lane& lane, Reactor& reactor, Call call);
+  Task<Result> call_from(ReactorThread& thread, Reactor& reactor, Call call);
 
   Reactor& reactor_;
   std::size_t reserved_;  ///< descriptors that are kept back from clients, but for workers
@@ -78,9 +79,9 @@ class PassQueue final : public Dispatcher {
   Service service_;
   PassConnection returned_{Balance::round_robin};  ///< connections for a successor
   bool has_successor_ = false;
-  std::size_t lost_ = 0;            ///< connections that could not be given to the successor
-  std::optional<Mailbox> mailbox_;  ///< of the lanes, if there are any
-  std::deque<Lane> lanes_;          ///< the I/O threads, when there are several
+  std::size_t lost_ = 0;               ///< connections that could not be given to the successor
+  std::optional<Mailbox> mailbox_;     ///< of the threads, if there are any
+  std::deque<ReactorThread> threads_;  ///< the I/O threads, when there are several
 };
 
 }  // namespace handoff

@@ -101,14 +101,12 @@ bool Queue::poll() {
   return any;
 }
 
-void Queue::set_waiting(bool waiting) {
-  for (QueueWorker& worker : workers_) {
-    if (waiting) {
-      worker.rings.arm();
-    } else {
-      worker.rings.disarm();
-    }
-  }
+void Queue::prepare_to_block() {
+  for (QueueWorker& worker : workers_) worker.rings.arm();
+}
+
+void Queue::stop_blocking() {
+  for (QueueWorker& worker : workers_) worker.rings.disarm();
 }
 
 void Queue::assign() {
@@ -198,7 +196,9 @@ std::string Queue::take(QueueWorker& worker, std::string_view record) {
   }
   if (slot->worker != &worker) return "it answered a request that it was not given";
   const bool has_json = reply->code == 0 || !reply->json.empty();
-  if (has_json && !parser_.is_json(reply->json)) return "it sent a reply that is no JSON";
+  if (has_json && reader_.read_whole(reply->json, 1) != JsonProblem::none) {
+    return "it sent a reply that is no JSON";
+  }
   answer(*slot, {std::string(reply->json), static_cast<ErrorCode>(reply->code),
                  std::string(reply->message)});
   return "";

@@ -13,7 +13,7 @@
 #include "master/worker_channel.hpp"
 #include "pass/ring.hpp"
 #include "rpc/method_table.hpp"
-#include "wire/message.hpp"
+#include "wire/json_reader.hpp"
 
 namespace handoff {
 
@@ -44,7 +44,7 @@ class QueuedCall {
 /// Who has what is known here alone, in memory of our own. A request's ticket is its place in a
 /// table, and how often that place was used before: a reply that comes when its request was
 /// answered otherwise has an old ticket.
-class Queue final : private Poller {
+class Queue final : private PollSource {
  public:
   struct Options {
     std::size_t limit = 1024;                       ///< requests that wait or are executed
@@ -105,7 +105,8 @@ class Queue final : private Poller {
   };
 
   bool poll() override;
-  void set_waiting(bool waiting) override;
+  void prepare_to_block() override;
+  void stop_blocking() override;
 
   void assign();
   bool may_begin(std::uint64_t ticket);
@@ -127,7 +128,7 @@ class Queue final : private Poller {
   std::deque<std::uint64_t> waiting_;  ///< tickets
   std::list<QueueWorker> workers_;
   std::string record_;
-  MessageParser parser_;
+  JsonReader reader_;
   Counts counts_;
 };
 

@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "os/process.hpp"
+#include "os/child.hpp"
 
 namespace handoff {
 

@@ -10,22 +10,24 @@
 #include <chrono>
 #include <csignal>
 #include <cstdint>
-#include <cstdlib>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "async/fd_watcher.hpp"
 #include "async/stream.hpp"
+#include "os/environment.hpp"
 #include "os/error.hpp"
-#include "os/memory.hpp"
 #include "os/parse_number.hpp"
+#include "os/sealed_memory.hpp"
 #include "os/socket.hpp"
+#include "os/spawn.hpp"
 #include "os/utf8.hpp"
 
 namespace handoff {
 namespace {
 
-constexpr const char* kVariable = "HANDOFF_SUCCESSION";
+constexpr const char* kVariable = variable::kSuccession;
 
 /// The first number behind the standard streams.
 constexpr int kFirst = 3;
@@ -72,7 +74,7 @@ class Will {
 std::string read_will(std::string_view number) {
   const auto parsed = parse_number<int>(number);
   if (!parsed || *parsed < kFirst) {
-    throw InvalidArgument(fmt::format("{}, on {}: no number of a descriptor", kVariable, number));
+    throw InvalidArgument(fmt::format("{} {}: not the number of a descriptor", kVariable, number));
   }
   const Fd file(*parsed);
   std::string text;
@@ -99,11 +101,11 @@ Listener adopt(const nlohmann::json& entry) {
 }  // namespace
 
 std::optional<Inheritance> Inheritance::take() {
-  const char* number = std::getenv(kVariable);
-  if (number == nullptr) return std::nullopt;
+  const auto number = read_variable(kVariable);
+  if (!number) return std::nullopt;
   Inheritance inheritance;
   try {
-    const auto will = nlohmann::json::parse(read_will(number));
+    const auto will = nlohmann::json::parse(read_will(*number));
     inheritance.channel = Fd(will.at("channel").get<int>());
     for (const auto& entry : will.at("listeners")) inheritance.listeners.push_back(adopt(entry));
     if (will.contains("join")) inheritance.join.emplace(adopt(will["join"]));
@@ -113,7 +115,7 @@ std::optional<Inheritance> Inheritance::take() {
   } catch (const nlohmann::json::exception& error) {
     throw InvalidArgument(fmt::format("{}: {}", kVariable, error.what()));
   }
-  unsetenv(kVariable);
+  remove_variable(kVariable);
   return inheritance;
 }
 
@@ -158,8 +160,8 @@ Task<std::string> Succession::start(const SuccessorCommand& command, Estate esta
   }
   // One that has closed its channel is about to end by itself.
   if (closed_ && problem.empty()) {
-    Readiness exited(reactor_, child_.pidfd());
-    Deadline patience(exited, reactor_.now() + std::chrono::seconds(1));
+    FdWatcher exited(reactor_, child_.pidfd());
+    WaitTimeout patience(exited, reactor_.now() + std::chrono::seconds(1));
     const bool ended = child_.has_ended() || co_await exited.readable();
     if (!ended) problem = "it closed its channel, killed";
   }
@@ -193,7 +195,7 @@ void Succession::spawn_successor(const SuccessorCommand& command, const Estate& 
   // A variable may have 128 KiB, which many listeners exceed.
   const Fd file = make_input_file("handoff-succession", text.dump());
   options.environment = inherited_environment();
-  options.environment.push_back(fmt::format("{}={}", kVariable, will.add(file.get())));
+  set_variable(options.environment, kVariable, std::to_string(will.add(file.get())));
   for (std::string& variable : manager.variables()) {
     options.environment.push_back(std::move(variable));
   }
@@ -235,7 +237,7 @@ void Succession::worker_closed(WorkerChannel& link, const std::string& problem) 
     dispatcher_.worker_left(link);
     for (HeldConnection& held : link.take_unacknowledged())
       dispatcher_.work_arrived(std::move(held));
-    if (!given_up_) report_(Severity::error, "upgrade: the new master is gone");
+    if (!given_up_) report_(Severity::error, "cannot upgrade: the new master is gone");
   }
   progress_.notify_all();
 }

@@ -12,10 +12,10 @@
 #include "master/lineage.hpp"
 #include "master/pass_mode.hpp"
 #include "master/worker_channel.hpp"
+#include "os/child.hpp"
 #include "os/listener.hpp"
 #include "os/log.hpp"
-#include "os/notify.hpp"
-#include "os/process.hpp"
+#include "os/service_manager.hpp"
 
 namespace handoff {
 

@@ -36,14 +36,14 @@ WorkerChannel::WorkerChannel(Reactor& reactor, Owner& owner, std::shared_ptr<Cus
       number_(number),
       joined_(joined),
       channel_(std::move(channel)),
-      readiness_(reactor, channel_.get()),
-      receiver_(reactor, readiness_, channel_.get(), handshake, custody_, owner_of_receiver()),
+      watcher_(reactor, channel_.get()),
+      receiver_(reactor, watcher_, channel_.get(), handshake, custody_, owner_of_receiver()),
       sender_(channel_.get(), handshake,
               [this](std::size_t connections, int error) {
                 recount();
                 owner_.send_failed(*this, connections, error);
               }),
-      writer_(reactor, readiness_, channel_.get(), sender_, owner_of_writer()),
+      writer_(reactor, watcher_, channel_.get(), sender_, owner_of_writer()),
       accounts_(sender_, custody_, owner_of_accounts()),
       phase_(is_full() ? WorkerChannelPhase::unheard : WorkerChannelPhase::open),
       hello_{.calls = 0},
@@ -105,7 +105,7 @@ void WorkerChannel::enter(WorkerChannelPhase next) {
   if (next != WorkerChannelPhase::closed) return;
   // One that has only closed its sending side reads on until this.
   shutdown(channel_.get(), SHUT_WR);
-  readiness_.interrupt();
+  watcher_.interrupt();
 }
 
 bool WorkerChannel::has_room() const {
@@ -222,9 +222,9 @@ std::deque<HeldConnection> WorkerChannel::take_unsent() {
 }
 
 std::deque<HeldConnection> WorkerChannel::take_unacknowledged() {
-  std::deque<HeldConnection> unstarted = sender_.take_all();
+  std::deque<HeldConnection> unacknowledged = sender_.take_all();
   recount();
-  return unstarted;
+  return unacknowledged;
 }
 
 void WorkerChannel::flush() {

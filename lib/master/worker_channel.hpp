@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "async/fd_watcher.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "master/balancer.hpp"
@@ -171,7 +172,7 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   int number_;
   bool joined_;
   Fd channel_;
-  Readiness readiness_;
+  FdWatcher watcher_;
   MessageReceiver receiver_;
   ConnectionSender sender_;
   ChannelWriter writer_;

@@ -1,32 +1,46 @@
 // SPDX-License-Identifier: MIT
 #include "methods/child_runner.hpp"
 
-#include <fmt/format.h>
-
 #include <array>
 #include <csignal>
-#include <cstdlib>
+
+#include "os/environment.hpp"
+#include "os/process_tree.hpp"
+#include "os/spawn.hpp"
 
 namespace handoff {
 namespace {
 
-constexpr std::array<const char*, 9> kUsualNames = {"PATH", "HOME", "USER",   "LOGNAME", "SHELL",
-                                                    "LANG", "TZ",   "TMPDIR", "LC_ALL"};
+constexpr std::array kUsualNames = {variable::kPath,    variable::kHome,   variable::kUser,
+                                    variable::kLogname, variable::kShell,  variable::kLang,
+                                    variable::kTz,      variable::kTmpdir, variable::kLcAll};
 
-void copy_variable(std::vector<std::string>& environment, const std::string& name) {
-  if (const char* value = std::getenv(name.c_str())) {
-    environment.push_back(fmt::format("{}={}", name, value));
-  }
+void copy_variable(Environment& environment, const std::string& name) {
+  if (const auto value = read_variable(name)) environment.push_back(assignment(name, *value));
 }
+
+class TreeChild final : public ChildRunner::Child {
+ public:
+  explicit TreeChild(ProcessTree tree) : tree_(std::move(tree)) {}
+  TreeChild(const TreeChild&) = delete;
+  TreeChild& operator=(const TreeChild&) = delete;
+  ~TreeChild() override {
+    if (tree_.pidfd() >= 0) tree_.finish();
+  }
+
+  int pidfd() const override { return tree_.pidfd(); }
+  bool has_ended() const override { return tree_.leader_has_ended(); }
+  ExitStatus end() override { return tree_.finish(); }
+
+ private:
+  ProcessTree tree_;
+};
 
 }  // namespace
 
-Processes::Process::~Process() {
-  if (tree_.pidfd() >= 0) end();
-}
-
-Processes::Process Processes::start(const Program& program, const std::vector<std::string>& more,
-                                    int in, int out, int err) {
+std::unique_ptr<ChildRunner::Child> ChildRunner::start(const Program& program,
+                                                       const std::vector<std::string>& more, int in,
+                                                       int out, int err) {
   std::string mark = marks_.next();
   SpawnOptions options;
   options.argv = program.argv;
@@ -40,7 +54,7 @@ Processes::Process Processes::start(const Program& program, const std::vector<st
   options.descriptors = {{in, 0}, {out, 1}, {err, 2}};
   options.no_new_privileges = true;
   options.parent_death_signal = SIGKILL;
-  return Process(ProcessTree(spawn(options), std::move(mark)));
+  return std::make_unique<TreeChild>(ProcessTree(spawn(options), std::move(mark)));
 }
 
 }  // namespace handoff

@@ -2,13 +2,15 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "methods/output_result.hpp"
+#include "os/child.hpp"
 #include "os/process_mark.hpp"
-#include "os/process_tree.hpp"
 #include "rpc/memory_budget.hpp"
 
 namespace handoff {
@@ -19,6 +21,8 @@ struct ProcessOptions {
   bool text = false;                           ///< output that is no JSON becomes a string
   std::size_t max_output = 1024 * 1024;        ///< bytes for one call; more is an error
   std::shared_ptr<MemoryBudget> memory = std::make_shared<MemoryBudget>();  ///< counts output
+
+  OutputForm form() const { return text ? OutputForm::text : OutputForm::json; }
 };
 
 /// What a process behind a method is.
@@ -29,42 +33,41 @@ struct Program {
   static Program shell(std::string command) { return {{"sh", "-c", std::move(command)}, {}}; }
 };
 
-/// The processes behind methods: starts them, and sees to it that nothing is left of them. Shared
-/// by all threads.
-class Processes {
+/// Starts the processes behind methods, and sees to it that nothing is left of them. Shared by all
+/// threads.
+class ChildRunner {
  public:
-  explicit Processes(ProcessOptions options) : options_(std::move(options)) {}
-  Processes(const Processes&) = delete;
-  Processes& operator=(const Processes&) = delete;
+  explicit ChildRunner(ProcessOptions options) : options_(std::move(options)) {}
+  ChildRunner(const ChildRunner&) = delete;
+  ChildRunner& operator=(const ChildRunner&) = delete;
 
   const ProcessOptions& options() const { return options_; }
 
   /// A process from its start to its end, which comes at the latest when this is destroyed.
-  class Process {
+  class Child {
    public:
-    explicit Process(ProcessTree tree) : tree_(std::move(tree)) {}
-    Process(const Process&) = delete;
-    Process& operator=(const Process&) = delete;
-    ~Process();
+    virtual ~Child() = default;
 
-    int pidfd() const { return tree_.pidfd(); }
-    bool has_ended() const { return tree_.leader_has_ended(); }
-    /// Kills what is left of it, also what has left its group.
-    ExitStatus end() { return tree_.finish(); }
-
-   private:
-    ProcessTree tree_;
+    /// Readable once it has ended. Owned by this object; -1 after end().
+    virtual int pidfd() const = 0;
+    virtual bool has_ended() const = 0;
+    /// Kills what is left of it, also what has left its group, and reaps it. Blocks for as long as
+    /// a killed process takes to die. At most once.
+    virtual ExitStatus end() = 0;
   };
 
   /// Starts it, these descriptors its 0, 1 and 2 and the only ones that it has. Its environment is
   /// the usual few variables, those of the options, and `more`; it is a process group of its own
   /// and gains no privileges. Throws SystemError when it can't be executed.
-  Process start(const Program& program, const std::vector<std::string>& more, int in, int out,
-                int err);
+  std::unique_ptr<Child> start(const Program& program, const std::vector<std::string>& more, int in,
+                               int out, int err);
 
  private:
   ProcessOptions options_;
   ProcessMarks marks_;
 };
+
+/// Starts one certain program, these descriptors its 0, 1 and 2. Throws SystemError.
+using StartChild = std::function<std::unique_ptr<ChildRunner::Child>(int in, int out, int err)>;
 
 }  // namespace handoff

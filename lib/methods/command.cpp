@@ -2,15 +2,18 @@
 #include "methods/command.hpp"
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include <array>
 #include <memory>
 #include <optional>
 
+#include "async/fd_watcher.hpp"
 #include "async/stream.hpp"
+#include "methods/output_result.hpp"
+#include "os/environment.hpp"
 #include "os/error.hpp"
-#include "os/memory.hpp"
+#include "os/sealed_memory.hpp"
+#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {
@@ -25,12 +28,11 @@ struct Run {
 
   Stream out;
   Stream err;
-  std::optional<Readiness> exited;  ///< until the command is reaped
+  std::optional<FdWatcher> exited;  ///< until the command is reaped
   std::string output;
   MemoryBudget::Share held;  ///< counts `output`
   std::string error_tail;
-  bool too_long = false;
-  std::string problem;  ///< why its output can't be collected; mostly empty
+  std::optional<Result> failure;  ///< why its output can't be used, and is not collected any more
   bool over = false;
 
   bool collect(Stream& stream, std::size_t max_output);
@@ -49,10 +51,11 @@ bool Run::collect(Stream& stream, std::size_t max_output) {
     if (!result.done()) return false;
     const std::string_view bytes(buffer.data(), result.size);
     if (&stream == &err) {
-      error_tail.append(bytes);
-      if (error_tail.size() > kStderrTail) error_tail.erase(0, error_tail.size() - kStderrTail);
+      append_to_tail(error_tail, bytes);
     } else if (output.size() + bytes.size() > max_output) {
-      too_long = true;
+      failure = Result::error(
+          ErrorCode::handler_failed,
+          fmt::format("the command's output exceeds the limit of {} bytes", max_output));
       return false;
     } else {
       output.append(bytes);
@@ -67,10 +70,9 @@ Task<void> Run::collect_all(std::shared_ptr<Run> run, Stream& stream, std::size_
   try {
     while (!run->over && run->collect(stream, max_output)) co_await stream.readable();
   } catch (const std::exception& error) {
-    run->problem = error.what();
+    run->failure = Result::error(ErrorCode::internal_error, error.what());
   }
-  const bool is_over = run->too_long || !run->problem.empty();
-  if (is_over && run->exited) run->exited->interrupt();
+  if (run->failure && run->exited) run->exited->interrupt();
 }
 
 void Run::stop() {
@@ -93,23 +95,14 @@ class StopAtEnd {
 };
 
 /// False when the deadline or an interruption came first.
-Task<bool> wait_until(Readiness& readiness, TimePoint when) {
-  Deadline deadline(readiness, when);
-  co_return co_await readiness.readable();
-}
-
-std::string trimmed(std::string text) {
-  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' ' ||
-                           text.back() == '\t')) {
-    text.pop_back();
-  }
-  return text;
+Task<bool> wait_until(FdWatcher& watcher, TimePoint when) {
+  WaitTimeout deadline(watcher, when);
+  co_return co_await watcher.readable();
 }
 
 /// The handler's own frame keeps `program`; see command_handler.
-Task<Result> run_command(Reactor& reactor, Processes& processes, const Program& program,
-                         Call call) {
-  const ProcessOptions& options = processes.options();
+Task<Result> run_command(Reactor& reactor, ChildRunner& runner, const Program& program, Call call) {
+  const ProcessOptions& options = runner.options();
   Pipe out = make_pipe();
   Pipe err = make_pipe();
   // Our ends are open files of their own: the flag does not reach the command.
@@ -126,29 +119,26 @@ Task<Result> run_command(Reactor& reactor, Processes& processes, const Program& 
                     error.error_number() == EFBIG ? " (the server's `ulimit -f` is too low)" : ""));
   }
   call.params = {};  // the file has them
-  Processes::Process process = processes.start(
-      program, {"RPC_METHOD=" + call.method, "RPC_PEER=" + call.peer, "RPC_ID=" + call.id},
-      input.get(), out.write_end.get(), err.write_end.get());
+  const std::vector<std::string> variables = {assignment(variable::kMethod, call.method),
+                                              assignment(variable::kPeer, call.peer),
+                                              assignment(variable::kId, call.id)};
+  const std::unique_ptr<ChildRunner::Child> child =
+      runner.start(program, variables, input.get(), out.write_end.get(), err.write_end.get());
   out.write_end.reset();
   err.write_end.reset();
 
   auto run = std::make_shared<Run>(reactor, std::move(out.read_end), std::move(err.read_end),
-                                   process.pidfd(), *options.memory);
+                                   child->pidfd(), *options.memory);
   const StopAtEnd stop_at_end(*run);
   reactor.spawn(Run::collect_all(run, run->out, options.max_output));
   reactor.spawn(Run::collect_all(run, run->err, options.max_output));
   const bool in_time = co_await wait_until(*run->exited, call.deadline);
 
   run->stop();
-  const ExitStatus status = process.end();
+  const ExitStatus status = child->end();
   run->collect(run->out, options.max_output);
   run->collect(run->err, options.max_output);
-  if (!run->problem.empty()) co_return Result::error(ErrorCode::internal_error, run->problem);
-  if (run->too_long) {
-    co_return Result::error(
-        ErrorCode::handler_failed,
-        fmt::format("the command's output exceeds the limit of {} bytes", options.max_output));
-  }
+  if (run->failure) co_return std::move(*run->failure);
   if (!in_time) {
     co_return Result::error(ErrorCode::timed_out, "the command did not end in time",
                             stderr_data(run->error_tail));
@@ -156,41 +146,14 @@ Task<Result> run_command(Reactor& reactor, Processes& processes, const Program& 
   if (!status.success()) co_return failure_of_process(status, run->error_tail);
   std::string output = trimmed(std::move(run->output));
   if (output.empty() && !options.text) co_return Result::success("null");
-  co_return result_of_output(std::move(output), options.text, "the command's output");
+  co_return result_of_output(std::move(output), options.form(), "the command's output");
 }
 
 }  // namespace
 
-std::string stderr_data(const std::string& error_tail) {
-  const std::string text = trimmed(error_tail);
-  return text.empty() ? "" : R"({"stderr":)" + quote_json(text) + "}";
-}
-
-Result failure_of_process(const ExitStatus& status, const std::string& error_tail) {
-  nlohmann::ordered_json data;
-  if (status.signal != 0) {
-    data["signal"] = status.signal;
-  } else {
-    data["status"] = status.code;
-  }
-  data["stderr"] = trimmed(error_tail);
-  using nlohmann::json;
-  return Result::error(ErrorCode::handler_failed, status.text(),
-                       data.dump(-1, ' ', false, json::error_handler_t::replace));
-}
-
-Result result_of_output(std::string output, bool text, std::string_view what) {
-  const auto problem = json_problem(output);
-  if (!problem) return Result::success(std::move(output));
-  if (text) return Result::success(quote_json(output));
-  return Result::error(
-      ErrorCode::handler_failed,
-      fmt::format("{} is not JSON: {} (rpc-worker --text takes it as a string)", what, *problem));
-}
-
-Handler command_handler(Reactor& reactor, Processes& processes, Program program) {
-  return [&reactor, &processes, program = std::move(program)](Call call) {
-    return run_command(reactor, processes, program, std::move(call));
+Handler command_handler(Reactor& reactor, ChildRunner& runner, Program program) {
+  return [&reactor, &runner, program = std::move(program)](Call call) {
+    return run_command(reactor, runner, program, std::move(call));
   };
 }
 

@@ -12,19 +12,6 @@ namespace handoff {
 ///
 /// The call is over when the process ends, at its deadline, or when it is dropped; what is left of
 /// the process is killed then. Both references must outlive the handler.
-Handler command_handler(Reactor& reactor, Processes& processes, Program program);
-
-/// What a handler's whole output is as a result: JSON, or with `text` any string. An error says
-/// what is wrong with it, and calls it `what`.
-Result result_of_output(std::string output, bool text, std::string_view what);
-
-/// The error of a process that failed: how it ended, and in `data` the end of its stderr too.
-Result failure_of_process(const ExitStatus& status, const std::string& error_tail);
-
-/// {"stderr": ...}, or nothing when there is none.
-std::string stderr_data(const std::string& error_tail);
-
-/// How much of the end of stderr an error carries.
-inline constexpr std::size_t kStderrTail = 2048;
+Handler command_handler(Reactor& reactor, ChildRunner& runner, Program program);
 
 }  // namespace handoff

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -11,9 +12,16 @@
 #include "async/semaphore.hpp"
 #include "async/task.hpp"
 #include "methods/child_runner.hpp"
+#include "methods/coprocess_child.hpp"
 #include "rpc/method_table.hpp"
 
 namespace handoff {
+
+/// How long a coprocess is waited for, besides the deadlines of its calls.
+struct CoprocessTimes {
+  Duration settle = std::chrono::milliseconds(5);  ///< a fresh one is quiet after its first answer
+  Duration exit = std::chrono::milliseconds(100);  ///< it ends after it has closed its output
+};
 
 /// A command that is kept running: it gets the params of each call as a line of JSON on its stdin,
 /// and writes a line of JSON to its stdout. A pool of them answers so many calls at a time; further
@@ -27,34 +35,29 @@ namespace handoff {
 class Coprocess {
  public:
   /// `name` is that of the method; the references must outlive this object.
-  Coprocess(Reactor& reactor, Processes& processes, std::string name, std::string command,
+  Coprocess(Reactor& reactor, ChildRunner& runner, std::string name, std::string command,
             std::size_t pool_size);
+  /// The same for processes that `start` starts.
+  Coprocess(Reactor& reactor, const ProcessOptions& options, StartChild start,
+            std::size_t pool_size, CoprocessTimes times = {});
   Coprocess(const Coprocess&) = delete;
   Coprocess& operator=(const Coprocess&) = delete;
-  ~Coprocess();
 
   Task<Result> call(Call call);
 
  private:
-  struct Member;
   class Loan;
 
-  std::shared_ptr<Member> take_member();
-  std::shared_ptr<Member> start();
-  Task<Result> exchange(std::shared_ptr<Member> member, const Call& call, bool& usable);
-  static Result too_late(const Member& member, bool wrote_nothing);
-  Task<Result> died(std::shared_ptr<Member> member);
-  static Task<void> write_rest(std::shared_ptr<Member> member);
-  static void lose(Member& member);
-  static Task<void> watch_exit(std::shared_ptr<Member> member);
-  static Task<void> collect_errors(std::shared_ptr<Member> member);
+  std::shared_ptr<CoprocessChild> take_child();
+  Task<Result> exchange(Loan& loan, const Call& call);
+  Task<Result> fail_ended(std::shared_ptr<CoprocessChild> child);
 
   Reactor& reactor_;
-  Processes& processes_;
-  std::string name_;
-  std::string command_;
+  const ProcessOptions& options_;
+  StartChild start_;
+  CoprocessTimes times_;
   Semaphore free_;
-  std::vector<std::shared_ptr<Member>> idle_;
+  std::vector<std::shared_ptr<CoprocessChild>> idle_;
   std::array<char, 32 * 1024> buffer_;  ///< used between two waits only
 };
 

@@ -12,6 +12,7 @@
 #include "methods/command.hpp"
 #include "os/error.hpp"
 #include "os/fd.hpp"
+#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {
@@ -48,18 +49,18 @@ std::vector<std::string> list_executables(const Fd& directory, const std::string
 
 }  // namespace
 
-void add_directory(Handlers& handlers, Reactor& reactor, Processes& processes,
+void add_directory(MethodTable& table, Reactor& reactor, ChildRunner& runner,
                    const std::string& path) {
   const auto directory =
       std::make_shared<Fd>(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!directory->valid()) throw SystemError(errno, "open", path);
   for (const std::string& name : list_executables(*directory, path)) {
-    if (handlers.has(name)) continue;
+    if (table.has(name)) continue;
     // Through us, for the process itself is not given the descriptor.
     Program program{{name}, fmt::format("/proc/{}/fd/{}/{}", getpid(), directory->get(), name)};
-    handlers.add(
+    table.add(
         name,
-        [directory, handler = command_handler(reactor, processes, std::move(program))](Call call) {
+        [directory, handler = command_handler(reactor, runner, std::move(program))](Call call) {
           return handler(std::move(call));
         },
         Supervision::handler);

@@ -10,11 +10,11 @@
 namespace handoff {
 
 /// Adds a method for each executable file in the directory, which is named after it and runs it as
-/// command_handler does. Left out are hidden files, and names that `handlers` has already.
+/// command_handler does. Left out are hidden files, and names that `table` has already.
 ///
 /// The directory is opened and listed once, here: what is run later is found by the descriptor and
 /// by a name of this list, never by anything that a client sent. Throws SystemError.
-void add_directory(Handlers& handlers, Reactor& reactor, Processes& processes,
+void add_directory(MethodTable& table, Reactor& reactor, ChildRunner& runner,
                    const std::string& path);
 
 }  // namespace handoff

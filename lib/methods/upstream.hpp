@@ -11,18 +11,20 @@
 #include "async/backoff.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
+#include "methods/upstream_connection.hpp"
 #include "os/address.hpp"
+#include "os/status.hpp"
 #include "rpc/method_table.hpp"
-#include "wire/frame.hpp"
+#include "wire/limits.hpp"
 
 namespace handoff {
 
-struct ForwardOptions {
-  std::size_t max_links = 8;          ///< connections to one server
+struct UpstreamOptions {
+  std::size_t max_connections = 8;    ///< to one server
   std::size_t calls_before_next = 4;  ///< on every connection, before another one is made
   std::size_t max_calls = 128;        ///< on one connection at a time
   std::size_t max_unsent = 4 << 20;   ///< bytes that wait for one connection to take them
-  std::uint32_t max_frame = frame::kDefaultMaxBody;
+  std::uint32_t max_frame = limits::kMaxFrame;
   Duration connect_timeout = std::chrono::seconds(5);
   Duration first_pause = std::chrono::milliseconds(20);  ///< after a connect failed; doubled
   Duration last_pause = std::chrono::seconds(1);         ///< up to this
@@ -39,31 +41,36 @@ struct ForwardOptions {
 /// - A connection that ends takes its calls with it (`worker_died`): they may have been run.
 /// - A connection on which a deadline passed in silence, or on which the server has refused to read
 ///   on, gets no more calls, and ends with the last of those that it has.
-class Forward {
+class Upstream : private UpstreamConnection::Owner {
  public:
   /// The reactor must outlive this object.
-  Forward(Reactor& reactor, Address address, ForwardOptions options = {});
-  Forward(const Forward&) = delete;
-  Forward& operator=(const Forward&) = delete;
-  ~Forward();
+  Upstream(Reactor& reactor, Address address, UpstreamOptions options = {});
+  /// The same for a server that `connect` connects to; `name` stands in messages.
+  Upstream(Reactor& reactor, std::string name, ConnectUpstream connect, UpstreamOptions options);
+  Upstream(const Upstream&) = delete;
+  Upstream& operator=(const Upstream&) = delete;
+  ~Upstream() override;
 
   /// Has the server run the call. Its errors come back as they are.
   Task<Result> call(Call call);
 
  private:
-  class Link;
+  std::shared_ptr<UpstreamConnection> take_connection(Result& problem);
+  bool has_room(const UpstreamConnection& connection) const;
 
-  std::shared_ptr<Link> take_link(Result& problem);
-  void connected();
-  void failed(const std::string& problem);
-  void forget(const Link& link);
+  void connected() override;
+  void connect_failed(const std::string& why) override;
+  void closed(const UpstreamConnection& connection) override;
+  void id_given_back() override { gives_ids_back_ = true; }
+  bool gives_ids_back() const override { return gives_ids_back_; }
 
   Reactor& reactor_;
-  Address address_;
-  ForwardOptions options_;
-  std::vector<std::shared_ptr<Link>> links_;
-  std::string problem_;      ///< why the server can't be connected to; empty while it can
-  bool echoes_ids_ = false;  ///< the server has given an id back
+  std::string name_;
+  ConnectUpstream connect_;
+  UpstreamOptions options_;
+  std::vector<std::shared_ptr<UpstreamConnection>> connections_;
+  Status reachable_ = Status::ok();  ///< whether the last attempt to connect has succeeded
+  bool gives_ids_back_ = false;
   Backoff backoff_;
   TimePoint next_attempt_{};
 };

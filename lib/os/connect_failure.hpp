@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "os/address.hpp"
+#include "os/socket_address.hpp"
 
 namespace handoff {
 

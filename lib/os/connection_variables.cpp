@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 
+#include "os/environment.hpp"
 #include "os/socket.hpp"
 
 namespace handoff {
@@ -21,8 +22,9 @@ constexpr std::array<std::string_view, 27> kPrefixes = {
     "SSL_TLS_",    "SSL_VERSION_", "SSL_SECURE_",   "REMOTE_",     "NCAT_REMOTE_", "NCAT_LOCAL_",
     "SOCAT_PEER",  "SOCAT_SOCK",   "SOCAT_OPENSSL_"};
 
-constexpr std::array<std::string_view, 6> kNames = {"PROTO",      "SSL_PROTOCOL",   "NCAT_PROTO",
-                                                    "SSH_CLIENT", "SSH_CONNECTION", "RPC_PEER"};
+constexpr std::array<std::string_view, 6> kNames = {
+    variable::kProto,     variable::kSslProtocol,   variable::kNcatProto,
+    variable::kSshClient, variable::kSshConnection, variable::kPeer};
 
 /// The address without its port, as UCSPI has it.
 std::string host_of(const SocketAddress& address) {
@@ -36,16 +38,18 @@ std::string host_of(const SocketAddress& address) {
 std::vector<std::string> connection_variables(int number) {
   const SocketAddress peer = peer_address(number);
   const SocketAddress local = local_address(number);
-  if (peer.family() == AF_UNIX) return {"PROTO=UNIX"};
+  if (peer.family() == AF_UNIX) return {assignment(variable::kProto, "UNIX")};
   const bool is_tcp =
       (peer.family() == AF_INET || peer.family() == AF_INET6) && socket_type(number) == SOCK_STREAM;
   if (!is_tcp) return {};
-  return {"PROTO=TCP", "TCPREMOTEIP=" + host_of(peer), fmt::format("TCPREMOTEPORT={}", peer.port()),
-          "TCPLOCALIP=" + host_of(local), fmt::format("TCPLOCALPORT={}", local.port())};
+  return {assignment(variable::kProto, "TCP"), assignment(variable::kTcpRemoteIp, host_of(peer)),
+          assignment(variable::kTcpRemotePort, fmt::format_int(peer.port()).str()),
+          assignment(variable::kTcpLocalIp, host_of(local)),
+          assignment(variable::kTcpLocalPort, fmt::format_int(local.port()).str())};
 }
 
-bool describes_a_connection(std::string_view variable) {
-  const std::string_view name = variable.substr(0, variable.find('='));
+bool describes_a_connection(std::string_view entry) {
+  const std::string_view name = entry.substr(0, entry.find('='));
   return std::find(kNames.begin(), kNames.end(), name) != kNames.end() ||
          std::any_of(kPrefixes.begin(), kPrefixes.end(),
                      [&](std::string_view prefix) { return name.starts_with(prefix); });

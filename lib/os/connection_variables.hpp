@@ -12,10 +12,10 @@ namespace handoff {
 /// is no connected socket.
 std::vector<std::string> connection_variables(int number);
 
-/// Whether a variable of the environment ("NAME=value") says who is at the other end of a
+/// Whether an entry of the environment ("NAME=value") says who is at the other end of a
 /// connection, or of what kind that is: one of UCSPI, CGI, or a program that starts others for its
 /// connections (inetd, systemd, ncat, socat, sshd, s6, our own). A program that serves another
 /// connection must not have it.
-bool describes_a_connection(std::string_view variable);
+bool describes_a_connection(std::string_view entry);
 
 }  // namespace handoff

@@ -16,9 +16,9 @@ std::string error_text(int error_number) {
 SystemError::SystemError(int error_number, std::string_view attempt, std::string_view object)
     : error_number_(error_number),
       attempt_(attempt),
-      text_(object.empty()
-                ? fmt::format("{}: {}", attempt, error_text(error_number))
-                : fmt::format("{}, on {}: {}", attempt, object, error_text(error_number))) {}
+      object_(object),
+      text_(fmt::format("cannot {}{}{}: {}", attempt, object.empty() ? "" : " ", object,
+                        error_text(error_number))) {}
 
 SystemError SystemError::sentence(int error_number, std::string text) {
   SystemError error;

@@ -10,19 +10,21 @@
 namespace handoff {
 
 /// A system call that failed unexpectedly: what was attempted, on what, and errno.
-/// `what()` reads "listen, on 127.0.0.1:80: Permission denied".
+/// `what()` is a sentence: "cannot listen on 127.0.0.1:80: Permission denied".
 class SystemError : public std::exception {
  public:
   /// `error_number` is an errno value; pass `errno` itself only when the other arguments
-  /// are already built, for building them may change it.
+  /// are already built, for building them may change it. `attempt` is a verb phrase that stands
+  /// after "cannot", and before the object if there is one: "listen on", "read", "create a socket".
   SystemError(int error_number, std::string_view attempt, std::string_view object = {});
 
   /// A failure whose sentence is given whole: "cannot listen on ./s: the file ./s.new is in the way
-  /// (remove it if nothing needs it)". It has no attempt.
+  /// (remove it if nothing needs it)". It has no attempt and no object.
   static SystemError sentence(int error_number, std::string text);
 
   int error_number() const { return error_number_; }
   const std::string& attempt() const { return attempt_; }
+  const std::string& object() const { return object_; }
   const char* what() const noexcept override { return text_.c_str(); }
 
  private:
@@ -30,6 +32,7 @@ class SystemError : public std::exception {
 
   int error_number_ = 0;
   std::string attempt_;
+  std::string object_;
   std::string text_;
 };
 

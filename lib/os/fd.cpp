@@ -3,23 +3,14 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <charconv>
-#include <cstring>
-
 #include "os/error.hpp"
+#include "os/parse_number.hpp"
 
 namespace handoff {
 namespace {
-
-rlimit read_limit() {
-  rlimit limit{};
-  getrlimit(RLIMIT_NOFILE, &limit);
-  return limit;
-}
 
 /// The fallback of close_descriptors(): looks at which are open. readdir(3) would allocate.
 bool close_listed_descriptors(unsigned first, unsigned last) {
@@ -31,9 +22,7 @@ bool close_listed_descriptors(unsigned first, unsigned last) {
     for (long offset = 0; offset < size;) {
       const auto* entry = reinterpret_cast<const dirent64*>(entries + offset);
       offset += entry->d_reclen;
-      const char* const end = entry->d_name + std::strlen(entry->d_name);
-      int number = -1;
-      std::from_chars(entry->d_name, end, number);  // "." and ".." leave it as it is
+      const int number = parse_number<int>(entry->d_name).value_or(-1);  // "." and ".." are none
       if (number < 0 || number == folder) continue;
       if (const auto open = static_cast<unsigned>(number); open >= first && open <= last) {
         ::close(number);
@@ -74,7 +63,7 @@ Fd duplicate(int number) {
 
 Pipe make_pipe() {
   int ends[2];
-  if (pipe2(ends, O_CLOEXEC) < 0) throw SystemError(errno, "pipe");
+  if (pipe2(ends, O_CLOEXEC) < 0) throw SystemError(errno, "create a pipe");
   return {Fd(ends[0]), Fd(ends[1])};
 }
 
@@ -98,23 +87,6 @@ void set_close_on_exec(int number, bool on) {
   if (fcntl(number, F_SETFD, on ? FD_CLOEXEC : 0) < 0) {
     throw SystemError(errno, "set close-on-exec");
   }
-}
-
-std::size_t original_descriptor_limit() {
-  static const rlim_t original = read_limit().rlim_cur;
-  return original;
-}
-
-std::size_t descriptor_limit() {
-  return read_limit().rlim_cur;
-}
-
-std::size_t raise_descriptor_limit() {
-  const std::size_t original = original_descriptor_limit();
-  rlimit limit = read_limit();
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
-  return original;
 }
 
 }  // namespace handoff

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstddef>
 #include <utility>
 
 namespace handoff {
@@ -61,15 +60,5 @@ bool close_descriptors(unsigned first, unsigned last);
 
 /// Sets or clears close-on-exec.
 void set_close_on_exec(int number, bool on);
-
-/// Raises the soft limit of open descriptors to the hard one. Returns the soft limit as it
-/// was, which children get back (see SpawnOptions); later calls return the same.
-std::size_t raise_descriptor_limit();
-
-/// The soft limit that this process was started with.
-std::size_t original_descriptor_limit();
-
-/// The soft limit in force.
-std::size_t descriptor_limit();
 
 }  // namespace handoff

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "os/address.hpp"
 #include "os/connect_failure.hpp"
+#include "os/socket_address.hpp"
 
 namespace handoff {
 

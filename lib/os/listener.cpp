@@ -37,7 +37,7 @@ void check_length(const std::string& path) {
   constexpr std::size_t kMost = sizeof(sockaddr_un::sun_path) - 1 - kBesideSuffix.size();
   if (path.size() <= kMost) return;
   throw InvalidArgument(
-      fmt::format("listen, on {}: a path to listen on has at most {} bytes", path, kMost));
+      fmt::format("cannot listen on {}: a path to listen on has at most {} bytes", path, kMost));
 }
 
 SystemError in_the_way(const std::string& path, const std::string& file, int error_number) {
@@ -87,7 +87,7 @@ Lock lock_path(const std::string& path) {
     OwnedName name(lock_name, FileIdentity::of(held), OwnedName::Owner::another_process);
     if (flock(lock.get(), LOCK_EX | LOCK_NB) < 0) {
       const int error = errno;
-      if (error == EWOULDBLOCK) throw SystemError(EADDRINUSE, "listen", path);
+      if (error == EWOULDBLOCK) throw SystemError(EADDRINUSE, "listen on", path);
       if (is_new) name.set_owner(OwnedName::Owner::this_process);
       throw SystemError(error, "lock", lock_name);
     }
@@ -122,11 +122,11 @@ std::optional<FileIdentity> find_stale(const std::string& path) {
   struct stat found {};
   if (lstat(path.c_str(), &found) < 0) {
     if (errno == ENOENT) return std::nullopt;
-    throw SystemError(errno, "listen", path);
+    throw SystemError(errno, "listen on", path);
   }
-  if (S_ISLNK(found.st_mode)) throw SystemError(ELOOP, "listen", path);
-  if (!S_ISSOCK(found.st_mode)) throw SystemError(EEXIST, "listen", path);
-  if (const int error = look_for_owner(path)) throw SystemError(error, "listen", path);
+  if (S_ISLNK(found.st_mode)) throw SystemError(ELOOP, "listen on", path);
+  if (!S_ISSOCK(found.st_mode)) throw SystemError(EEXIST, "listen on", path);
+  if (const int error = look_for_owner(path)) throw SystemError(error, "listen on", path);
   return FileIdentity::of(found);
 }
 
@@ -145,12 +145,12 @@ void remove_leftover(const std::string& beside, const std::string& path) {
 /// would lead to it: the mode is set by descriptor.
 void set_mode(const OwnedName& name, mode_t mode, const std::string& path) {
   const Fd file(open(name.path().c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-  if (!file.valid()) throw SystemError(errno, "set the mode", path);
+  if (!file.valid()) throw SystemError(errno, "set the mode of", path);
   if (identity_of_descriptor(file.get()) != name.file()) {
     throw in_the_way(path, name.path(), EEXIST);
   }
   if (chmod(fmt::format("/proc/self/fd/{}", file.get()).c_str(), mode) < 0) {
-    throw SystemError(errno, "set the mode", path);
+    throw SystemError(errno, "set the mode of", path);
   }
 }
 
@@ -161,10 +161,10 @@ OwnedName bind_beside(int socket, const std::string& path, mode_t mode) {
   const SocketAddress address = SocketAddress::unix_path(beside);
   // bind(2) gives the file the mode of the socket's own inode: there is no moment in which the
   // file exists with more than that.
-  if (fchmod(socket, mode) < 0) throw SystemError(errno, "set the mode", path);
-  if (bind(socket, address.data(), address.size()) < 0) throw SystemError(errno, "listen", path);
+  if (fchmod(socket, mode) < 0) throw SystemError(errno, "set the mode of", path);
+  if (bind(socket, address.data(), address.size()) < 0) throw SystemError(errno, "listen on", path);
   struct stat bound {};
-  if (lstat(beside.c_str(), &bound) < 0) throw SystemError(errno, "listen", path);
+  if (lstat(beside.c_str(), &bound) < 0) throw SystemError(errno, "listen on", path);
   if (!S_ISSOCK(bound.st_mode)) throw in_the_way(path, beside, EEXIST);
   OwnedName name(beside, FileIdentity::of(bound));
   // The umask may have cut the mode; what was asked for is exact.
@@ -177,16 +177,16 @@ OwnedName bind_beside(int socket, const std::string& path, mode_t mode) {
 OwnedName listen_named(int socket, const std::string& path, mode_t mode, int backlog,
                        std::optional<FileIdentity> replaced) {
   OwnedName name = bind_beside(socket, path, mode);
-  if (listen(socket, backlog) < 0) throw SystemError(errno, "listen", path);
-  name.move_to(path, replaced, "listen");
+  if (listen(socket, backlog) < 0) throw SystemError(errno, "listen on", path);
+  name.move_to(path, replaced, "listen on");
   return name;
 }
 
 void check_listening(int socket, const std::string& text) {
-  if (!socket_type(socket)) throw SystemError(errno, "listen", text);
+  if (!socket_type(socket)) throw SystemError(errno, "listen on", text);
   if (!is_listening(socket)) {
     throw InvalidArgument(
-        fmt::format("listen, on {}: the descriptor is not a listening socket", text));
+        fmt::format("cannot listen on {}: the descriptor is not a listening socket", text));
   }
 }
 
@@ -198,10 +198,13 @@ void bind_address(int socket, const SocketAddress& wanted, const std::string& te
   if (wanted.family() == AF_INET6) {
     set_option(socket, IPPROTO_IPV6, IPV6_V6ONLY, 1, "set IPV6_V6ONLY");
   }
-  if (bind(socket, wanted.data(), wanted.size()) < 0) throw SystemError(errno, "listen", text);
+  if (bind(socket, wanted.data(), wanted.size()) < 0) throw SystemError(errno, "listen on", text);
 }
 
 }  // namespace
+
+NotLoopback::NotLoopback(const std::string& address)
+    : InvalidArgument(fmt::format("cannot listen on {}: other hosts could connect", address)) {}
 
 Listener Listener::adopt(Fd fd, std::string text) {
   Listener listener;
@@ -248,13 +251,14 @@ bool Listener::heal() {
     struct stat old {};
     if (name_.owner() != OwnedName::Owner::this_process || !lock_.valid() ||
         lstat(address.name.c_str(), &old) < 0 || FileIdentity::of(old) != name_.file()) {
-      throw SystemError(EADDRINUSE, "listen", text_);  // it is not ours to replace
+      throw SystemError(EADDRINUSE, "listen on", text_);  // it is not ours to replace
     }
     name_ = listen_named(fresh.get(), address.name, old.st_mode & 0777U, ListenOptions().backlog,
                          name_.file());
   } else {
     bind_address(fresh.get(), wanted, text_);
-    if (listen(fresh.get(), ListenOptions().backlog) < 0) throw SystemError(errno, "listen", text_);
+    if (listen(fresh.get(), ListenOptions().backlog) < 0)
+      throw SystemError(errno, "listen on", text_);
   }
   set_nonblocking(fresh.get(), (fcntl(fd(), F_GETFL) & O_NONBLOCK) != 0);
   fd_ = std::move(fresh);
@@ -277,13 +281,12 @@ Listener listen_on(const Address& address, const ListenOptions& options) {
   }
   if (address.kind == Address::Kind::exec) {
     throw InvalidArgument(
-        fmt::format("listen, on {}: a command can't be listened on", address.text));
+        fmt::format("cannot listen on {}: a command can't be listened on", address.text));
   }
 
   const SocketAddress wanted = address.resolve().front();
   if (!wanted.is_loopback() && !options.allow_public) {
-    throw InvalidArgument(fmt::format(
-        "listen, on {}: other hosts could connect; add --public if they shall", address.text));
+    throw NotLoopback(address.text);
   }
   listener.fd_ = make_socket(wanted, options.type);
   const int socket = listener.fd_.get();
@@ -297,7 +300,7 @@ Listener listen_on(const Address& address, const ListenOptions& options) {
         listen_named(socket, address.name, options.mode, options.backlog, find_stale(address.name));
   } else {
     bind_address(socket, wanted, address.text);
-    if (listen(socket, options.backlog) < 0) throw SystemError(errno, "listen", address.text);
+    if (listen(socket, options.backlog) < 0) throw SystemError(errno, "listen on", address.text);
   }
   listener.text_ = wanted.family() == AF_UNIX ? address.text : local_address(socket).text();
   return listener;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "os/address.hpp"
+#include "os/error.hpp"
 #include "os/fd.hpp"
 #include "os/owned_name.hpp"
 
@@ -72,7 +73,14 @@ class Listener {
   std::string text_;
 };
 
-/// Throws InvalidArgument for an address that needs `allow_public` and does not have it, and
+/// An address that needs `allow_public` and does not have it: "cannot listen on 0.0.0.0:80: other
+/// hosts could connect".
+class NotLoopback : public InvalidArgument {
+ public:
+  explicit NotLoopback(const std::string& address);
+};
+
+/// Throws NotLoopback, InvalidArgument for an address that nothing can listen on, and
 /// SystemError for everything else: in use (also when a process has the socket at the path, locked
 /// or not), a symlink or a file that is no socket in the way, permission. It leaves nothing behind
 /// then. A descriptor (fd:N) is taken as it is, and must be listening.

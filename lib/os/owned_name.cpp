@@ -30,7 +30,7 @@ std::optional<FileIdentity> identity_of_name(const std::string& path) {
 
 FileIdentity identity_of_descriptor(int number) {
   struct stat found {};
-  if (fstat(number, &found) < 0) throw SystemError(errno, "fstat");
+  if (fstat(number, &found) < 0) throw SystemError(errno, "examine a descriptor");
   return FileIdentity::of(found);
 }
 

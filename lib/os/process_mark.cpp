@@ -6,17 +6,15 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <sstream>
 
+#include "os/environment.hpp"
 #include "os/parse_number.hpp"
 
 namespace handoff {
 namespace {
-
-constexpr std::string_view kVariable = "RPC_MARK=";
 
 /// How often a process in the middle of execve is looked at again, and after how many microseconds:
 /// for a second, which it needs only when the machine is overloaded.
@@ -57,9 +55,9 @@ Bare why_bare(pid_t pid) {
 
 std::optional<std::string> value_after(std::string_view environment, std::string_view start) {
   while (!environment.empty()) {
-    const std::string_view variable = environment.substr(0, environment.find('\0'));
-    if (variable.starts_with(start)) return std::string(variable.substr(start.size()));
-    environment.remove_prefix(std::min(variable.size() + 1, environment.size()));
+    const std::string_view entry = environment.substr(0, environment.find('\0'));
+    if (entry.starts_with(start)) return std::string(entry.substr(start.size()));
+    environment.remove_prefix(std::min(entry.size() + 1, environment.size()));
   }
   return std::nullopt;
 }
@@ -67,10 +65,10 @@ std::optional<std::string> value_after(std::string_view environment, std::string
 }  // namespace
 
 ProcessMarks::ProcessMarks() {
-  const char* own = std::getenv("RPC_MARK");
   // A process that gets our number later gives other marks.
   const auto now = std::chrono::steady_clock::now().time_since_epoch().count();
-  prefix_ = fmt::format("{}{}{}-{:x}-", kVariable, own == nullptr ? "" : own, getpid(), now);
+  const std::string own = read_variable(variable::kMark).value_or("");
+  prefix_ = assignment(variable::kMark, fmt::format("{}{}-{:x}-", own, getpid(), now));
 }
 
 std::string ProcessMarks::next() {
@@ -78,9 +76,7 @@ std::string ProcessMarks::next() {
 }
 
 void set_mark(std::vector<std::string>& environment, const std::string& mark) {
-  std::erase_if(environment,
-                [](const std::string& variable) { return variable.starts_with(kVariable); });
-  environment.push_back(mark);
+  set_variable(environment, variable::kMark, std::string_view(mark).substr(mark.find('=') + 1));
 }
 
 std::optional<std::string> find_mark(pid_t pid, std::string_view start) {

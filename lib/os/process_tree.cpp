@@ -66,11 +66,12 @@ std::vector<pid_t> living_orphans() {
 
 }  // namespace
 
-bool adopt_orphans() {
+Status adopt_orphans() {
   const auto lock = ChildClaim::freeze();
   const std::vector<pid_t> children = read_children();
   children_from_before().insert(children.begin(), children.end());
-  return prctl(PR_SET_CHILD_SUBREAPER, 1) == 0;
+  if (prctl(PR_SET_CHILD_SUBREAPER, 1) == 0) return Status::ok();
+  return Status::failure(error_text(errno));
 }
 
 void reap_orphans() {

@@ -7,14 +7,15 @@
 #include <string>
 #include <vector>
 
-#include "os/process.hpp"
+#include "os/child.hpp"
+#include "os/status.hpp"
 
 namespace handoff {
 
 /// From now on a descendant that outlives its own parent becomes a child of this process (prctl(2),
-/// PR_SET_CHILD_SUBREAPER): an adopted orphan. False, with errno, when the kernel or a seccomp
-/// profile refuses that. Then a process tree consists of its leader and the leader's process group.
-bool adopt_orphans();
+/// PR_SET_CHILD_SUBREAPER): an adopted orphan. Fails when the kernel or a seccomp profile
+/// refuses that. Then a process tree consists of its leader and the leader's process group.
+Status adopt_orphans();
 
 /// Reaps the adopted orphans that have ended; to be called at SIGCHLD. Children with a claim
 /// (ChildClaim) are left to their owners, and those in our own session to the code that has made

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <csignal>
 
+#include "os/descriptor_limit.hpp"
 #include "os/fd.hpp"
 #include "os/process_tree.hpp"
 #include "os/signals.hpp"
@@ -32,11 +33,11 @@ void fill_standard_descriptors() {
   }
 }
 
-bool prepare_to_run_long(Orphans orphans) {
+Status prepare_to_run_long(Orphans orphans) {
   if (!is_ignored(SIGPIPE)) pipe_signal = PipeSignal::ignored_by_us;
   for (const int signal : {SIGPIPE, SIGXFSZ, SIGTTOU}) std::signal(signal, SIG_IGN);
   raise_descriptor_limit();
-  return orphans == Orphans::leave || adopt_orphans();
+  return orphans == Orphans::leave ? Status::ok() : adopt_orphans();
 }
 
 std::vector<int> ending_signals(std::initializer_list<int> signals) {

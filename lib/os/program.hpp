@@ -4,6 +4,8 @@
 #include <initializer_list>
 #include <vector>
 
+#include "os/status.hpp"
+
 namespace handoff {
 
 /// Opens /dev/null in the place of each standard descriptor that is closed: the next socket would
@@ -21,9 +23,9 @@ enum class Orphans {
 /// SIGPIPE and SIGXFSZ are ignored, so that a write that fails is an error and no end, and SIGTTOU,
 /// so that a line on a terminal (`stty tostop`) does not stop a background job; the limit of
 /// descriptors is raised; and orphans are adopted if that is wanted. Children that spawn() starts
-/// have the defaults and the old limit. Call it before there are threads or children. Returns
-/// false, with errno, if orphans should be adopted and that is refused; all else is done then.
-bool prepare_to_run_long(Orphans orphans);
+/// have the defaults and the old limit. Call it before there are threads or children. Fails if
+/// orphans should be adopted and that is refused; all else is done then.
+Status prepare_to_run_long(Orphans orphans);
 
 /// `signals`, which end a program, without SIGHUP if that was ignored when it started, as nohup(1)
 /// has it: a SignalMask would receive it all the same.

@@ -12,11 +12,11 @@ SignalMask::SignalMask(const std::vector<int>& signals, Until until) : before_{}
   sigset_t wanted;
   sigemptyset(&wanted);
   for (const int signal : signals) sigaddset(&wanted, signal);
+  fd_ = Fd(signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!fd_.valid()) throw SystemError(errno, "use signalfd");
   pthread_sigmask(SIG_BLOCK, &wanted, &before_);
   // Whoever started us may have ignored it: then children would vanish before they are reaped.
   std::signal(SIGCHLD, SIG_DFL);
-  fd_ = Fd(signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK));
-  if (!fd_.valid()) throw SystemError(errno, "signalfd");
 }
 
 SignalMask::~SignalMask() {

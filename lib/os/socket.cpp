@@ -49,7 +49,7 @@ Accepted try_accept(int listener) {
     case EPERM: return {Accepted::Outcome::try_again, {}, {}, error};
     case EINVAL: return {Accepted::Outcome::shut_down, {}, {}, error};
     case EBADF:
-    case ENOTSOCK: throw SystemError(error, "accept");
+    case ENOTSOCK: throw SystemError(error, "accept a connection");
     default: return {Accepted::Outcome::exhausted, {}, {}, error};
   }
 }
@@ -57,14 +57,14 @@ Accepted try_accept(int listener) {
 std::pair<Fd, Fd> make_socket_pair(int type) {
   int ends[2];
   if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends) < 0) {
-    throw SystemError(errno, "socketpair");
+    throw SystemError(errno, "create a socket pair");
   }
   return {Fd(ends[0]), Fd(ends[1])};
 }
 
 Fd make_socket(const SocketAddress& address, int type) {
   Fd fd(socket(address.family(), type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd.valid()) throw SystemError(errno, "socket");
+  if (!fd.valid()) throw SystemError(errno, "create a socket");
   if (address.family() != AF_UNIX) {
     set_option(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1, "set TCP_NODELAY");
   }

@@ -5,8 +5,8 @@
 #include <string_view>
 #include <utility>
 
-#include "os/address.hpp"
 #include "os/fd.hpp"
+#include "os/socket_address.hpp"
 
 namespace handoff {
 

@@ -15,9 +15,11 @@
 #include <string_view>
 #include <vector>
 
+#include "os/environment.hpp"
 #include "os/error.hpp"
 #include "os/parse_number.hpp"
 #include "os/process_mark.hpp"
+#include "os/spawn.hpp"
 
 namespace handoff {
 namespace {
@@ -137,7 +139,8 @@ TreeGuard::TreeGuard(const GuardOrders& orders) {
   options.argv = {std::string(kName), std::to_string(getpid()), orders.mark,
                   std::to_string(orders.signal), std::to_string(orders.patience.count())};
   options.environment = inherited_environment();
-  set_mark(options.environment, "RPC_MARK=");  // else the guard of an outer tree would end it
+  // Else the guard of an outer tree would end it.
+  set_variable(options.environment, variable::kMark, "");
   options.descriptors = {{read_end.get(), STDIN_FILENO}};
   child_ = spawn(options);
   pipe_ = std::move(write_end);

@@ -4,8 +4,8 @@
 #include <chrono>
 #include <string>
 
+#include "os/child.hpp"
 #include "os/fd.hpp"
-#include "os/process.hpp"
 
 namespace handoff {
 

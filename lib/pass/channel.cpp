@@ -5,6 +5,8 @@
 #include <cstring>
 #include <utility>
 
+#include "wire/bytes.hpp"
+
 namespace handoff::channel {
 namespace {
 
@@ -28,9 +30,7 @@ class Writer {
   explicit Writer(std::string bytes) : bytes_(std::move(bytes)) {}
   template <typename Number>
   void number(Number value) {
-    for (std::size_t i = 0; i < sizeof value; ++i) {
-      bytes_.push_back(static_cast<char>(value >> (8 * i)));
-    }
+    append_little_endian(bytes_, value);
   }
   void text(std::string_view bytes) { bytes_.append(bytes); }
   std::string take() { return std::move(bytes_); }
@@ -46,12 +46,9 @@ class Reader {
   template <typename Number>
   Number number() {
     const std::string_view bytes = text(sizeof(Number));
-    Number value = 0;
-    for (std::size_t i = 0; i < bytes.size(); ++i) {
-      value = static_cast<Number>(
-          value | (static_cast<Number>(static_cast<unsigned char>(bytes[i])) << (8 * i)));
-    }
-    return value;
+    if (bytes.empty()) return 0;
+    return load_little_endian<Number>(
+        std::span<const char, sizeof(Number)>(bytes.data(), sizeof(Number)));
   }
   std::string_view text(std::size_t size) {
     if (size > rest_.size()) {

@@ -10,9 +10,12 @@
 #include <string_view>
 #include <vector>
 
+#include "os/socket_address.hpp"
 #include "os/fd.hpp"
 #include "pass/connection.hpp"
-#include "wire/frame.hpp"
+#include "wire/dialect.hpp"
+#include "wire/framing.hpp"
+#include "wire/limits.hpp"
 
 /// The messages between master and worker, as handoff-wire(7) specifies them: encode and decode,
 /// no I/O. A message travels as one SOCK_SEQPACKET packet, the descriptors of its connections
@@ -22,19 +25,19 @@ namespace handoff::channel {
 inline constexpr std::uint8_t kVersion = 1;
 
 /// Connections that one message carries at most, and descriptors of a LISTENER.
-inline constexpr std::size_t kMaxEntries = 16;
+inline constexpr std::size_t kMaxEntries = limits::kMaxEntries;
 
 /// Descriptors that come with a message at most: a socket for each connection, and a memfd.
-inline constexpr std::size_t kMaxDescriptors = 2 * kMaxEntries;
+inline constexpr std::size_t kMaxDescriptors = limits::kMaxEntryDescriptors;
 
 /// Bytes of a message at most.
-inline constexpr std::size_t kMaxMessage = 128 * 1024;
+inline constexpr std::size_t kMaxMessage = limits::kMaxChannelMessage;
 
 /// Unread bytes of a connection that travel in the message; see Connection::spill_to_memfd.
-inline constexpr std::size_t kMaxUnread = 64 * 1024;
+inline constexpr std::size_t kMaxUnread = limits::kMaxReadInEntry;
 
 /// Bytes in a memfd at most: a frame that is not yet whole, and what was received with its start.
-inline constexpr std::size_t kMaxSpilled = frame::kHighestMaxBody + 1024 * 1024;
+inline constexpr std::size_t kMaxSpilled = limits::kMaxAside;
 
 enum class Type : std::uint8_t {
   hello = 1,       ///< worker: who it is

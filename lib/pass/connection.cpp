@@ -11,9 +11,10 @@
 #include <utility>
 
 #include "os/error.hpp"
-#include "os/memory.hpp"
+#include "os/sealed_memory.hpp"
 #include "os/socket.hpp"
 #include "pass/channel.hpp"
+#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {
@@ -28,7 +29,8 @@ std::string read_file(int file, std::size_t size) {
     const ssize_t count = retry(
         [&] { return pread(file, bytes.data() + done, size - done, static_cast<off_t>(done)); });
     if (count < 0) throw SystemError(errno, "read the bytes of a connection");
-    if (count == 0) throw ProtocolError("channel: bytes of a connection are missing");
+    if (count == 0)
+      throw ProtocolError("cannot read the channel: bytes of a connection are missing");
     done += static_cast<std::size_t>(count);
   }
   return bytes;
@@ -59,10 +61,10 @@ void Connection::spill_to_memfd() {
 
 void Connection::load_spilled(std::size_t most) {
   if (unread_size() > most) {
-    throw ProtocolError(
-        fmt::format("channel: {} bytes were read from a connection, which may be {} at most "
-                    "(raise --max-frame)",
-                    unread_size(), most));
+    throw ProtocolError(fmt::format(
+        "cannot read the channel: {} bytes were read from a connection, which may be {} at most "
+        "(raise --max-frame)",
+        unread_size(), most));
   }
   if (spilled_size == 0) return;
   unread = read_file(spilled.get(), spilled_size);

@@ -7,8 +7,8 @@
 
 #include "os/address.hpp"
 #include "os/fd.hpp"
-#include "wire/frame.hpp"
-#include "wire/message.hpp"
+#include "wire/framing.hpp"
+#include "wire/dialect.hpp"
 
 namespace handoff {
 

@@ -6,13 +6,14 @@
 #include <vector>
 
 #include "os/fd.hpp"
+#include "wire/limits.hpp"
 
 /// Descriptors in messages over Unix sockets (unix(7), SCM_RIGHTS): the only control-message code
 /// in the tree. No call blocks, whatever the socket's flags.
 namespace handoff {
 
 /// The kernel's SCM_MAX_FD: a message with more is refused with EINVAL.
-inline constexpr std::size_t kMaxDescriptorsPerMessage = 253;
+inline constexpr std::size_t kMaxDescriptorsPerMessage = limits::kMaxDescriptors;
 
 enum class SendOutcome {
   sent,         ///< the whole message, or on a stream at least its first byte and all descriptors

@@ -4,8 +4,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <span>
 
 #include "os/error.hpp"
+#include "wire/bytes.hpp"
 
 namespace handoff::handover {
 namespace {
@@ -26,8 +29,7 @@ std::string encode(const Message& message) {
   std::string bytes(kMagic);
   bytes.push_back(static_cast<char>(kVersion));
   bytes.push_back(static_cast<char>(message.confirm ? kConfirmFlag : 0));
-  bytes.push_back(static_cast<char>(message.names.size()));
-  bytes.push_back(static_cast<char>(message.names.size() >> 8));
+  append_little_endian(bytes, static_cast<std::uint16_t>(message.names.size()));
   for (const std::string& name : message.names) {
     bytes.push_back(static_cast<char>(name.size()));
     bytes.append(name);
@@ -42,10 +44,9 @@ Decoded decode(std::string_view bytes, std::size_t count, Message& message) {
   if (is_plain) return Decoded::complete;
   if (bytes.size() < kHeaderSize) return Decoded::partial;
   const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(bytes[at]); };
-  if (byte(4) != kVersion || byte(5) > kConfirmFlag ||
-      byte(6) + std::size_t{byte(7)} * 256 != count) {
-    return Decoded::invalid;
-  }
+  const auto names =
+      load_little_endian<std::uint16_t>(std::span<const char, 2>(bytes.data() + 6, 2));
+  if (byte(4) != kVersion || byte(5) > kConfirmFlag || names != count) return Decoded::invalid;
   message.form = Form::header;
   message.confirm = byte(5) == kConfirmFlag;
   std::size_t at = kHeaderSize;
@@ -62,8 +63,8 @@ Decoded decode(std::string_view bytes, std::size_t count, Message& message) {
 
 void check_name(std::string_view name) {
   if (!name.empty() && is_valid_name(name)) return;
-  throw InvalidArgument(fmt::format(
-      "name, on {}: 1 to {} printable characters, no space and no colon", name, kMaxName));
+  throw InvalidArgument(fmt::format("{}: write 1 to {} printable characters, no space and no colon",
+                                    name.empty() ? "''" : name, kMaxName));
 }
 
 }  // namespace handoff::handover

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "wire/limits.hpp"
+
 /// What fdsend and fdrecv put on a socket beside descriptors, as handoff-wire(7) specifies it:
 /// encode and decode, no I/O. Plain is some bytes of any value, one as a rule. With names or a wish
 /// to be confirmed it is a header and a name for each descriptor, sent at once:
@@ -19,10 +21,10 @@ namespace handoff::handover {
 inline constexpr std::uint8_t kVersion = 1;
 
 /// Bytes of a name at most.
-inline constexpr std::size_t kMaxName = 255;
+inline constexpr std::size_t kMaxName = limits::kMaxName;
 
 /// Bytes of a message at most: 253 names of the greatest length fit.
-inline constexpr std::size_t kMaxMessage = 8 + 253 * (1 + kMaxName);
+inline constexpr std::size_t kMaxMessage = limits::kMaxHandover;
 
 /// What a receiver answers once it has taken the descriptors, when it was asked to.
 inline constexpr char kConfirmation = 6;

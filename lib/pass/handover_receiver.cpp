@@ -10,9 +10,10 @@
 #include <iterator>
 #include <utility>
 
+#include "os/descriptor_limit.hpp"
 #include "os/socket.hpp"
 #include "pass/fd_passing.hpp"
-#include "wire/message.hpp"
+#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {
@@ -44,19 +45,20 @@ HandoverReceiver::Step HandoverReceiver::step() {
   }
   if (result.size == buffer.size()) {
     throw ProtocolError(
-        fmt::format("receive, on {}: a packet of more than {} bytes (send a "
+        fmt::format("cannot receive on {}: a packet of more than {} bytes (send a "
                     "shorter one, or use a stream socket)",
                     name_, buffer.size()));
   }
-  throw ProtocolError(
-      fmt::format("receive, on {}: more descriptors than fit (the limit is {}, see `ulimit -n`)",
-                  name_, descriptor_limit()));
+  throw ProtocolError(fmt::format(
+      "cannot receive on {}: more descriptors than fit (the limit is {}, see `ulimit -n`)", name_,
+      descriptor_limit()));
 }
 
 HandoverReceiver::Step HandoverReceiver::at_end() {
   if (!has_ended(socket_)) return Step::more;  // an empty packet, which says nothing
   if (!is_within_message()) return Step::end;
-  throw ProtocolError(fmt::format("receive, on {}: the sender closed within a message", name_));
+  throw ProtocolError(
+      fmt::format("cannot receive on {}: the sender closed within a message", name_));
 }
 
 HandoverReceiver::Step HandoverReceiver::add(std::string_view bytes, std::vector<Fd> descriptors) {
@@ -68,7 +70,7 @@ HandoverReceiver::Step HandoverReceiver::add(std::string_view bytes, std::vector
   handover::Message message;
   const auto decoded = handover::decode(bytes_, received_.descriptors.size(), message);
   if (decoded == handover::Decoded::invalid || bytes_.size() > handover::kMaxMessage) {
-    throw ProtocolError(fmt::format("receive, on {}: the message is malformed", name_));
+    throw ProtocolError(fmt::format("cannot receive on {}: the message is malformed", name_));
   }
   if (decoded == handover::Decoded::partial) return Step::more;
   after_plain_ = message.form == handover::Form::plain;

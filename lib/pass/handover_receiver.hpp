@@ -34,9 +34,10 @@ class HandoverReceiver {
     would_block,  ///< wait until the socket is readable
     end,          ///< the sender has closed, between two messages
   };
-  /// Reads once. Throws ProtocolError ("receive, on NAME: ...") when what was read is no message,
-  /// when the descriptors do not fit in our table, or when the sender has closed within a message;
-  /// every descriptor of that message is closed then. Throws SystemError as recv_fds() does.
+  /// Reads once. Throws ProtocolError ("cannot receive on NAME: ...") when what was read is no
+  /// message, when the descriptors do not fit in our table, or when the sender has closed within a
+  /// message; every descriptor of that message is closed then. Throws SystemError as recv_fds()
+  /// does.
   Step step();
 
   /// Whether a part of a message was read, and the rest of it is awaited.

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "os/error.hpp"
-#include "wire/codec.hpp"
+#include "wire/receive_buffer.hpp"
 
 namespace handoff {
 namespace {

@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-#include "os/memory.hpp"
+#include "os/sealed_memory.hpp"
 
 namespace handoff {
 

@@ -31,7 +31,7 @@ std::optional<int> parse_natural(std::string_view text) {
 
 /// The error names `call` when the kernel lacks it. `name` is what was to be taken, as PID:FD.
 [[noreturn]] void fail_to_take(int error, std::string_view call, std::string_view name) {
-  throw SystemError(error, error == ENOSYS ? call : "take", name);
+  throw SystemError(error, error == ENOSYS ? fmt::format("use {} to take", call) : "take", name);
 }
 
 }  // namespace
@@ -39,7 +39,7 @@ std::optional<int> parse_natural(std::string_view text) {
 Fd take_inherited(int number) {
   const int copy = fcntl(number, F_DUPFD_CLOEXEC, 3);
   if (copy < 0 && errno == EBADF) {
-    throw InvalidArgument(fmt::format("descriptor, on {}: it is not open", number));
+    throw InvalidArgument(fmt::format("cannot take descriptor {}: it is not open", number));
   }
   if (copy < 0) throw SystemError(errno, "copy a descriptor");
   return Fd(copy);

@@ -19,7 +19,7 @@ Fd open_file(const std::string& path, OpenMode mode);
 
 /// A copy of descriptor `number` of the running process `pid`, by pidfd_getfd(2). Throws
 /// SystemError
-/// ("take, on PID:FD: ..."): EPERM where the rules of ptrace(2) forbid it, ESRCH, EBADF.
+/// ("cannot take PID:FD: ..."): EPERM where the rules of ptrace(2) forbid it, ESRCH, EBADF.
 Fd take_from_process(int pid, int number);
 
 /// "PID:FD". Throws InvalidArgument.

@@ -166,7 +166,7 @@ void PingConnection::push(std::uint64_t seq, TimePoint due) {
 bool PingConnection::has_room() {
   if (probes_.size() < PingOptions::kMostInFlight) return true;
   if (client_ && failure_.empty() && under_way() == 0) {
-    failure_ = fmt::format("call, on {}: no reply to {} requests", target_.result().address,
+    failure_ = fmt::format("cannot ping {}: no reply to {} requests", target_.result().address,
                            probes_.size());
     work_.set();
     client_->interrupt();
@@ -180,8 +180,8 @@ void PingConnection::take_reply(const Reply& reply, TimePoint now) {
   if (written_ == 0 || !problem.empty()) {
     if (take_repeated(reply, now)) return;
     if (written_ == 0) {
-      throw ProtocolError(
-          fmt::format("call, on {}: a reply that nobody asked for", target_.result().address));
+      throw ProtocolError(fmt::format("cannot ping {}: it sent a reply that nobody asked for",
+                                      target_.result().address));
     }
     const auto number = target_.payload().number_in(reply);
     if (number && skip_to(*number)) problem.clear();
@@ -253,8 +253,9 @@ void PingConnection::arm() {
 void PingConnection::on_timer() {
   const TimePoint now = target_.reactor().now();
   const std::size_t before = expired_;
+  const std::string why = target_.options().no_reply();
   while (under_way() > 0 && expiry(probes_[expired_]) <= now) {
-    target_.lost(probes_[expired_].seq, "no reply in time");
+    target_.lost(probes_[expired_].seq, why);
     ++expired_;
   }
   arm();

@@ -8,8 +8,10 @@
 #include <string>
 #include <string_view>
 
+#include "async/event.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
+#include "async/timer.hpp"
 #include "ping/history.hpp"
 #include "rpc/client.hpp"
 

@@ -4,7 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
+
+#include "os/parse_number.hpp"
+
+#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {
@@ -41,11 +44,9 @@ std::string PingPayload::problem_of(const Reply& reply, std::uint64_t seq) {
 
 std::optional<std::uint64_t> PingPayload::number_in(const Reply& reply) {
   if (size() < kMostDigits || reply.result.size() != json_.size()) return std::nullopt;
-  std::uint64_t seq = 0;
-  const char* const first = reply.result.data() + 1;
-  const auto [end, error] = std::from_chars(first, first + kMostDigits, seq);
-  if (error != std::errc() || end != first + kMostDigits) return std::nullopt;
-  if (!problem_of(reply, seq).empty()) return std::nullopt;
+  const std::string_view digits(reply.result.data() + 1, kMostDigits);
+  const auto seq = parse_number<std::uint64_t>(digits);
+  if (!seq || !problem_of(reply, *seq).empty()) return std::nullopt;
   return seq;
 }
 

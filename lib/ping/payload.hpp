@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "wire/message.hpp"
+#include "wire/reply.hpp"
 
 namespace handoff {
 

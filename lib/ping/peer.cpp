@@ -10,14 +10,14 @@
 #include "async/connect.hpp"
 #include "os/error.hpp"
 #include "os/socket.hpp"
-#include "wire/frame.hpp"
+#include "wire/limits.hpp"
 
 namespace handoff {
 namespace {
 
-/// The part of a message that stands after "call, on NAME: ".
+/// The part of a message that stands after "cannot call NAME: ".
 std::string reason_in(std::string_view text, std::string_view name) {
-  const std::string prefix = fmt::format("call, on {}: ", name);
+  const std::string prefix = fmt::format("cannot call {}: ", name);
   return std::string(text.starts_with(prefix) ? text.substr(prefix.size()) : text);
 }
 
@@ -41,7 +41,7 @@ Task<std::unique_ptr<Client>> PingPeer::connect(TimeLimit limit) {
   DialedSocket connection = co_await connect_to(run_.reactor, address_, limit);
   if (!reached_) note_first(connection.socket.get(), Clock::now() - start);
   co_return std::make_unique<Client>(run_.reactor, std::move(connection), address_.text,
-                                     frame::kDefaultMaxBody);
+                                     limits::kMaxFrame);
 }
 
 void PingPeer::note_first(int socket, Duration time) {
@@ -96,11 +96,12 @@ Task<std::unique_ptr<Client>> PingPeer::reach(std::string_view ping_params) {
   bool waiting = false;
   AttemptOptions options;
   options.mode = run_.options.wait_until_up ? AttemptMode::wait : AttemptMode::retry;
-  options.on_new_reason = [this, &waiting](const std::string& text) {
+  options.silence = fmt::format("no answer from {} yet", address_.text);
+  options.on_waiting = [this, &waiting](const std::string& text) {
     if (std::exchange(waiting, true)) {
-      run_.observer.on_detail(text + " (waiting)");
+      run_.observer.on_detail(text);
     } else {
-      run_.observer.on_waiting(text + " (waiting)");
+      run_.observer.on_waiting(text);
     }
   };
   Attempts attempts(run_.reactor, std::move(options));

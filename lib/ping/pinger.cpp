@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "async/event.hpp"
+#include "async/signal_watcher.hpp"
 #include "os/error.hpp"
 #include "ping/run.hpp"
 #include "ping/target.hpp"
@@ -17,21 +19,22 @@ constexpr Duration kLongestFinish = std::chrono::milliseconds(100);
 
 void check_range(std::string_view what, std::size_t value, std::size_t least, std::size_t most) {
   if (value >= least && value <= most) return;
-  throw InvalidArgument(fmt::format("{}, on {}: {} to {} are possible", what, value, least, most));
+  throw InvalidArgument(fmt::format("{} {}: write {} to {}", what, value, least, most));
 }
 
 }  // namespace
 
 void PingOptions::check(const std::vector<Address>& addresses) const {
-  if (addresses.empty()) throw InvalidArgument("address, on nothing: at least one is needed");
+  if (addresses.empty()) throw InvalidArgument("no address to ping");
   check_range("size", size, 0, kMostSize);
   check_range("connections", connections, 1, kMostConnections);
   check_range("in-flight", in_flight, 0, kMostInFlight);
   if (pace == Pace::rate && !(rate > 0 && rate <= 1e7)) {
-    throw InvalidArgument(fmt::format("rate, on {}: above 0, and at most 10000000", rate));
+    throw InvalidArgument(
+        fmt::format("rate {}: write a number above 0, and at most 10000000", rate));
   }
   if (reconnect && in_flight > 1) {
-    throw InvalidArgument("in-flight, on reconnect: a connection has one probe then");
+    throw InvalidArgument("one connection for each probe leaves no room for more in flight");
   }
   for (const Address& address : addresses) {
     if (address.kind != Address::Kind::inherited) continue;
@@ -42,6 +45,10 @@ void PingOptions::check(const std::vector<Address>& addresses) const {
                       address.text));
     }
   }
+}
+
+std::string PingOptions::no_reply() const {
+  return fmt::format("no reply within {}", duration_text(reply_timeout));
 }
 
 bool PingResult::looks_like_delayed_ack() const {
@@ -111,17 +118,13 @@ void Pinger::resume() {
 }
 
 Task<void> Pinger::obey(const SignalMask& signals) {
-  Readiness readiness(run_->reactor, signals.fd());
-  for (;;) {
-    while (const auto signal = signals.try_read()) {
-      if (*signal == SIGQUIT) {
-        run_->observer.on_status_request(results());
-      } else {
-        stop();
-      }
+  return watch_signals(run_->reactor, signals, [this](const ReceivedSignal& signal) {
+    if (signal.number == SIGQUIT) {
+      run_->observer.on_status_request(results());
+    } else {
+      stop();
     }
-    co_await readiness.readable();
-  }
+  });
 }
 
 std::vector<const PingResult*> Pinger::results() const {

@@ -14,7 +14,7 @@
 #include "os/address.hpp"
 #include "os/signals.hpp"
 #include "ping/statistics.hpp"
-#include "wire/frame.hpp"
+#include "wire/limits.hpp"
 
 namespace handoff {
 
@@ -42,12 +42,14 @@ struct PingOptions {
 
   /// A frame of the default limit has room for so much, beside what a request and a reply have
   /// around their params.
-  static constexpr std::size_t kMostSize = frame::kDefaultMaxBody - 64;
+  static constexpr std::size_t kMostSize = limits::kMaxFrame - 64;
   static constexpr std::size_t kMostInFlight = 65536;
   static constexpr std::size_t kMostConnections = 65536;
 
   /// Throws InvalidArgument when these are out of range, or do not go together.
   void check(const std::vector<Address>& addresses) const;
+  /// Why a probe is lost that is not answered by `reply_timeout`: "no reply within 10s".
+  std::string no_reply() const;
 };
 
 /// One address and what its probes gave.
@@ -88,9 +90,11 @@ class PingObserver {
   virtual void on_late(const PingResult& result, std::uint64_t seq, Duration rtt) = 0;
   /// One more reply to a probe that has one.
   virtual void on_duplicate(const PingResult& result, std::uint64_t seq, Duration rtt) = 0;
-  /// A server is not up yet, and waited for, "what, on what: why"; once for each address.
+  /// A server is not up yet, and waited for, "cannot connect to ADDRESS: why (waiting)"; once for
+  /// each address.
   virtual void on_waiting(std::string_view text) = 0;
-  /// Something failed, "what, on what: why", and its probes with it; on_lost() follows for each.
+  /// Something failed, "cannot ping ADDRESS: why", and its probes with it; on_lost() follows for
+  /// each.
   virtual void on_trouble(std::string_view text) = 0;
   /// Worth saying to somebody who wants to know more.
   virtual void on_detail(std::string_view text) = 0;

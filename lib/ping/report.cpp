@@ -4,7 +4,7 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
-#include "wire/message.hpp"
+#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {
@@ -44,7 +44,7 @@ std::vector<std::string> PingLimits::exceeded_by(const PingResult& result) const
   std::vector<std::string> lines;
   const PingStatistics& statistics = result.statistics;
   if (loss_percent && statistics.loss_percent() > *loss_percent) {
-    lines.push_back(fmt::format("fail-loss, on {}: {}% of {} probes were lost, more than {:g}%",
+    lines.push_back(fmt::format("too many probes of {} are lost: {}% of {}, more than {:g}%",
                                 result.address, loss_text(statistics), statistics.sent(),
                                 *loss_percent));
   }
@@ -52,8 +52,9 @@ std::vector<std::string> PingLimits::exceeded_by(const PingResult& result) const
   for (const auto& [measure, most] : rtt) {
     const auto value = measure.of(statistics);
     if (value <= most) continue;
-    lines.push_back(fmt::format("fail-rtt, on {}: {} is {:.3f} ms, more than {:g} ms",
-                                result.address, measure.name(), ms(value), ms(most)));
+    lines.push_back(
+        fmt::format("the round trips to {} are too long: {} is {:.3f} ms, more than {:g} ms",
+                    result.address, measure.name(), ms(value), ms(most)));
   }
   return lines;
 }
@@ -131,12 +132,12 @@ void PingReport::on_lost(const PingResult& result, std::uint64_t seq, std::strin
                       quote_json(result.address), seq, quote_json(why), wall_clock_seconds()));
     flush_if_due();
   }
-  on_detail(fmt::format("ping, on {}: seq={} is lost: {}", result.address, seq, why));
+  on_detail(fmt::format("seq={} to {} is lost: {}", seq, result.address, why));
 }
 
 void PingReport::on_late(const PingResult& result, std::uint64_t seq, Duration rtt) {
-  on_detail(
-      fmt::format("ping, on {}: seq={}: late, after {} ms", result.address, seq, ping_time(rtt)));
+  on_detail(fmt::format("seq={} to {} is answered late: after {} ms", seq, result.address,
+                        ping_time(rtt)));
 }
 
 void PingReport::say(const Say& how, std::string_view text) {
@@ -161,9 +162,9 @@ void PingReport::on_trouble(std::string_view text) {
 
 void PingReport::on_error(const PingResult& result, std::uint64_t seq, std::string_view problem) {
   if (options_.lines) {
-    say(options_.error, fmt::format("ping, on {}: seq={}: {}", result.address, seq, problem));
+    say(options_.error, fmt::format("seq={} to {} failed: {}", seq, result.address, problem));
   } else {
-    on_trouble(fmt::format("ping, on {}: {}", result.address, problem));
+    on_trouble(fmt::format("cannot ping {}: {}", result.address, problem));
   }
 }
 
@@ -242,7 +243,7 @@ void PingReport::print_summary(const PingResult& result) {
   flush();
   if (!result.looks_like_delayed_ack()) return;
   options_.error(fmt::format(
-      "hint, on {}: a steady {:.0f} ms is what two writes a reply cost: Nagle's algorithm holds "
+      "hint for {}: a steady {:.0f} ms is what two writes a reply cost: Nagle's algorithm holds "
       "the "
       "second back until the delayed ACK of the first; set TCP_NODELAY, or write a reply at once",
       result.address, ms(result.statistics.percentile(50))));

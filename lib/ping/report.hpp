@@ -18,7 +18,7 @@ struct PingLimits {
   std::optional<double> loss_percent;
   std::vector<std::pair<RttMeasure, Duration>> rtt;
 
-  /// A line, "what, on what: why", for each that `result` exceeds.
+  /// A line, "what of ADDRESS: how much, more than LIMIT", for each that `result` exceeds.
   std::vector<std::string> exceeded_by(const PingResult& result) const;
 };
 
@@ -28,7 +28,7 @@ struct PingReportOptions {
   std::function<void(std::string_view)> out;
   /// Gets the lines of an answer to SIGQUIT.
   std::function<void(std::string_view)> status;
-  /// Get lines of diagnostics, "what, on what: why".
+  /// Get lines of diagnostics, "what failed, on what object: why".
   std::function<void(std::string_view)> error;
   std::function<void(std::string_view)> info;
   std::function<void(std::string_view)> detail;

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 
+#include "async/event.hpp"
 #include "async/reactor.hpp"
 #include "ping/pinger.hpp"
 

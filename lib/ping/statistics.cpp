@@ -3,10 +3,10 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <cmath>
 
 #include "os/error.hpp"
+#include "os/parse_number.hpp"
 
 namespace handoff {
 namespace {
@@ -53,12 +53,9 @@ RttMeasure RttMeasure::parse(std::string_view text) {
     return measure;
   }
   measure.kind_ = Kind::percentile;
-  const char* const last = text.data() + text.size();
   if (text.starts_with('p')) {
-    const auto [end, error] = std::from_chars(text.data() + 1, last, measure.percent_);
-    if (error == std::errc() && end == last && measure.percent_ > 0 && measure.percent_ <= 100) {
-      return measure;
-    }
+    measure.percent_ = parse_number<double>(text.substr(1)).value_or(0);
+    if (measure.percent_ > 0 && measure.percent_ <= 100) return measure;
   }
   throw InvalidArgument(fmt::format("{}: write p50, p99.9, avg or max", text));
 }

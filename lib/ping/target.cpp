@@ -21,8 +21,6 @@ constexpr Duration kRest = std::chrono::milliseconds(1);
 /// With a connection for each probe and a fixed pace, so many are under way at most.
 constexpr std::uint64_t kMostOnTheirOwn = 512;
 
-constexpr std::string_view kNoReply = "no reply in time";
-
 bool is_closed_loop(Pace pace) {
   return pace == Pace::adaptive || pace == Pace::flood;
 }
@@ -200,6 +198,7 @@ Task<void> PingTarget::probe_once(std::uint64_t seq, TimePoint due) {
   const TimePoint start = run_.options.pace == Pace::rate ? due : Clock::now();
   const TimePoint deadline = deadline_after(start, run_.options.reply_timeout);
   std::string why;
+  bool is_late = false;
   try {
     const std::unique_ptr<Client> client = co_await peer_.connect(deadline);
     client->queue("ping", payload_.json(seq));
@@ -210,14 +209,15 @@ Task<void> PingTarget::probe_once(std::uint64_t seq, TimePoint due) {
     while (const auto more = client->try_receive()) {
       if (!payload_.problem_of(*more, seq).empty()) {
         throw ProtocolError(
-            fmt::format("call, on {}: a reply that nobody asked for", result_.address));
+            fmt::format("cannot ping {}: it sent a reply that nobody asked for", result_.address));
       }
       duplicate(seq, now - start);
     }
   } catch (const NoLocalPort& error) {
     cannot_send(1, error.what());
   } catch (const TimedOut& error) {
-    why = Clock::now() < deadline ? std::string_view(error.what()) : kNoReply;
+    is_late = Clock::now() >= deadline;
+    why = is_late ? run_.options.no_reply() : error.what();
   } catch (const Unreachable& error) {
     why = error.what();
   } catch (const ConnectionLost& error) {
@@ -228,11 +228,11 @@ Task<void> PingTarget::probe_once(std::uint64_t seq, TimePoint due) {
     protocol_broken(error.what());
   }
   if (!why.empty()) {
-    if (why != kNoReply) trouble(why);
+    if (!is_late) trouble(why);
     lost(seq, why);
   }
   settle();
-  if (!why.empty() && why != kNoReply && closed_loop()) {
+  if (!why.empty() && !is_late && closed_loop()) {
     co_await run_.reactor.sleep_until(Clock::now() + pause());
   }
   fill_with_connections();

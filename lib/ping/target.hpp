@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "async/event.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "ping/connection.hpp"

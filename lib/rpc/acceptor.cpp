@@ -33,13 +33,13 @@ Acceptor::Acceptor(Reactor& reactor, Listener listener, AcceptorOwner& owner, Re
       judge_(std::move(judge)),
       judges_(judged == Judged::everybody || listener_->is_abstract()),
       sharing_(sharing),
-      room_(reactor) {
+      changed_(reactor) {
   watch();
 }
 
 void Acceptor::watch() {
-  readiness_.emplace(reactor_, listener_->fd(),
-                     sharing_ == Sharing::wake_one ? Readiness::Wake::one : Readiness::Wake::all);
+  watcher_.emplace(reactor_, listener_->fd(),
+                   sharing_ == Sharing::wake_one ? FdWatcher::Wake::one : FdWatcher::Wake::all);
 }
 
 Task<void> Acceptor::accept_until_closed() {
@@ -50,10 +50,10 @@ Task<void> Acceptor::accept_until_closed() {
       case Outcome::burst: co_await reactor_.yield(); break;
       case Outcome::would_block:
         try {
-          co_await readiness_->readable();
+          co_await watcher_->readable();
           break;
         } catch (const SystemError& error) {
-          report_exhausted(error.attempt(), error.error_number());
+          report_exhausted("wait on", error.error_number());
         }
         [[fallthrough]];
       case Outcome::exhausted:
@@ -62,18 +62,14 @@ Task<void> Acceptor::accept_until_closed() {
         break;
       case Outcome::no_room:
         leave_to_others();
-        room_.clear();
-        if (!owner_.has_room()) co_await room_;  // the end of the burst may have made some
+        co_await changed_.wait_until([this] { return closed_ || owner_.has_room(); });
         break;
-      case Outcome::shut_down: {
+      case Outcome::shut_down:
         // Whoever passed it makes it listen again, or passes another.
-        readiness_.reset();
-        room_.clear();
-        const Alarm again(reactor_, room_, reactor_.now() + kHealPause);
-        co_await room_;
+        watcher_.reset();
+        co_await changed_.wait(reactor_.now() + kHealPause);
         watch();
         break;
-      }
     }
   }
   running_ = false;
@@ -84,28 +80,24 @@ Task<void> Acceptor::accept_until_closed() {
 /// been ours.
 void Acceptor::leave_to_others() {
   if (sharing_ == Sharing::none) return;
-  readiness_->unwatch();
+  watcher_->unwatch();
   owner_.leaves_to_others();
 }
 
 Task<void> Acceptor::heal_until_closed(std::function<void(bool)> healed) {
   while (!closed_) {
-    readiness_.emplace(reactor_, listener_->fd(), Readiness::Wake::hang_up);
-    co_await readiness_->readable();
+    watcher_.emplace(reactor_, listener_->fd(), FdWatcher::Wake::hang_up);
+    co_await watcher_->readable();
     bool same_socket = true;
     if (closed_ || !listener_->is_shut_down()) continue;
-    readiness_.reset();
+    watcher_.reset();
     if (try_heal(same_socket)) {
-      report_trouble_(
-          fmt::format("listen, on {}: a worker had shut the socket down; "
-                      "listening again",
-                      listener_->text()));
+      report_trouble_(fmt::format("listening again on {}: a worker had shut the socket down",
+                                  listener_->text()));
       healed(same_socket);
     }
     // Whoever does that again and again is no faster than this.
-    room_.clear();
-    const Alarm again(reactor_, room_, reactor_.now() + kHealPause);
-    co_await room_;
+    co_await changed_.wait(reactor_.now() + kHealPause);
   }
   running_ = false;
   release();
@@ -126,7 +118,7 @@ bool Acceptor::try_heal(bool& same_socket) {
 
 /// As if it had become readable.
 void Acceptor::look() {
-  if (running_ && !closed_ && readiness_) readiness_->interrupt();
+  if (running_ && !closed_ && watcher_) watcher_->interrupt();
 }
 
 void Acceptor::accept_waiting() {
@@ -138,12 +130,12 @@ void Acceptor::accept_waiting() {
 void Acceptor::close() {
   if (std::exchange(closed_, true)) return;
   if (!running_) return release();
-  if (readiness_) readiness_->interrupt();
-  room_.set();
+  if (watcher_) watcher_->interrupt();
+  changed_.notify_all();
 }
 
 void Acceptor::release() {
-  readiness_.reset();
+  watcher_.reset();
   listener_.reset();
   if (sharing_ != Sharing::none) owner_.leaves_to_others();
 }
@@ -161,18 +153,18 @@ Acceptor::Outcome Acceptor::accept_burst(bool room_or_not) {
       case Accepted::Outcome::try_again:
         // Each call fails, and not for want of clients: accepting again at once would be for ever.
         if (++lost == kBurst) {
-          report_exhausted("accept", accepted.error_number);
+          report_exhausted("accept on", accepted.error_number);
           return Outcome::exhausted;
         }
         break;
       case Accepted::Outcome::would_block:
-        if (!readiness_ || !readiness_->hung_up()) return Outcome::would_block;
+        if (!watcher_ || !watcher_->hung_up()) return Outcome::would_block;
         [[fallthrough]];  // how a Unix socket says it
       case Accepted::Outcome::shut_down:
         if (sharing_ != Sharing::none) return Outcome::shut_down;
-        throw SystemError(EINVAL, "accept", listener_->text());
+        throw SystemError(EINVAL, "accept on", listener_->text());
       case Accepted::Outcome::exhausted:
-        report_exhausted("accept", accepted.error_number);
+        report_exhausted("accept on", accepted.error_number);
         return Outcome::exhausted;
     }
   }
@@ -184,7 +176,7 @@ bool Acceptor::admits(int connection) {
   if (!judges_) return true;
   const auto refused = judge_.refuse(connection);
   if (!refused) return true;
-  report_refused_(fmt::format("accept, on {}: user {} is refused ({})", listener_->text(),
+  report_refused_(fmt::format("cannot accept on {}: user {} is refused ({})", listener_->text(),
                               refused->uid, refused->remedy()));
   return false;
 }
@@ -203,7 +195,7 @@ void Acceptor::hand_over(Accepted accepted) {
 void Acceptor::report_exhausted(std::string_view attempt, int error_number) {
   if (exhausted_) return;
   exhausted_ = true;
-  report_trouble_(fmt::format("{}, on {}: {}; trying again", attempt, listener_->text(),
+  report_trouble_(fmt::format("cannot {} {}: {}; trying again", attempt, listener_->text(),
                               error_text(error_number)));
 }
 

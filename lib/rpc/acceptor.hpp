@@ -6,6 +6,8 @@
 #include <string_view>
 #include <utility>
 
+#include "async/condition.hpp"
+#include "async/fd_watcher.hpp"
 #include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
@@ -80,7 +82,7 @@ class Acceptor {
   /// Somebody may wait who has woken another process.
   void look();
   /// There may be room again.
-  void resume() { room_.set(); }
+  void resume() { changed_.notify_all(); }
   /// Accepts who is waiting already, room or not, without blocking.
   void accept_waiting();
   /// Accepts nothing more, and gives the address up.
@@ -101,14 +103,14 @@ class Acceptor {
 
   Reactor& reactor_;
   std::optional<Listener> listener_;
-  std::optional<Readiness> readiness_;
+  std::optional<FdWatcher> watcher_;
   AcceptorOwner& owner_;
   LimitedLine report_trouble_;
   LimitedLine report_refused_;
   PeerJudge judge_;
   bool judges_;
   Sharing sharing_;
-  Event room_;
+  Condition changed_;  ///< there is room, or it is closed
   bool running_ = false;
   bool closed_ = false;
   bool exhausted_ = false;

@@ -6,8 +6,12 @@
 
 #include <memory>
 
+#include "async/fd_watcher.hpp"
 #include "os/error.hpp"
 #include "os/socket.hpp"
+#include "wire/frame_decoder.hpp"
+#include "wire/frame_writer.hpp"
+#include "wire/message_writer.hpp"
 
 namespace handoff {
 namespace {
@@ -52,15 +56,15 @@ Task<void> Client::lost(IoResult result) {
   if (child_ && co_await child_->ended()) {
     const ExitStatus& status = child_->status();
     const bool has_replied = received_at_ != TimePoint();
-    throw CommandEnded(
-        fmt::format("call, on {}: {} ({})", name_, meaning_of(status, has_replied), status.text()),
-        has_replied ? ExitStatus{} : status);
+    throw CommandEnded(fmt::format("cannot call {}: {} ({})", name_,
+                                   meaning_of(status, has_replied), status.text()),
+                       has_replied ? ExitStatus{} : status);
   }
   if (result.outcome == IoResult::Outcome::end) {
     throw ConnectionLost(
-        fmt::format("call, on {}: the server closed the connection before it replied", name_));
+        fmt::format("cannot call {}: the server closed the connection before it replied", name_));
   }
-  throw ConnectionLost(fmt::format("call, on {}: {}", name_, error_text(result.error_number)));
+  throw ConnectionLost(fmt::format("cannot call {}: {}", name_, error_text(result.error_number)));
 }
 
 void Client::queue(std::string_view method, std::string_view params, std::string_view id,
@@ -80,15 +84,15 @@ bool Client::has_unread() const {
   return input_.bytes().size() > used_ || recv(stream_.fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
-Task<void> Client::flush(TimePoint deadline) {
-  Deadline limit(stream_.readiness(), deadline);
+Task<void> Client::flush(TimeLimit limit) {
+  WaitTimeout deadline(stream_.watcher(), limit.when);
   while (!unsent_.empty()) {
     const IoResult result = stream_.try_write(unsent_.bytes());
     unsent_.consume(result.size);
     written_ += result.size;
     if (result.outcome == IoResult::Outcome::broken) co_await lost(result);
     if (result.outcome == IoResult::Outcome::would_block && !co_await stream_.writable()) {
-      throw TimedOut(fmt::format("call, on {}: timed out", name_));
+      throw TimedOut(fmt::format("cannot call {}: {}", name_, limit.timed_out()));
     }
   }
 }
@@ -99,25 +103,25 @@ std::optional<Reply> Client::try_receive() {
   switch (frame.outcome) {
     case DecodedFrame::Outcome::partial: return std::nullopt;
     case DecodedFrame::Outcome::oversized:
-      throw ProtocolError(fmt::format("call, on {}: a reply of {} bytes exceeds the limit of {}",
-                                      name_, frame.size, max_frame_));
+      throw ProtocolError(fmt::format("cannot call {}: a reply of {} bytes exceeds the limit of {}",
+                                      name_, frame.body_size, max_frame_));
     case DecodedFrame::Outcome::complete: used_ = frame.size; break;
   }
   try {
-    return parser_.parse_reply(frame.body);
+    return parser_.parse(frame.body);
   } catch (const ProtocolError& error) {
-    throw ProtocolError(fmt::format("call, on {}: {}", name_, error.what()));
+    throw ProtocolError(fmt::format("cannot call {}: {}", name_, error.what()));
   }
 }
 
-Task<Reply> Client::receive(TimePoint deadline) {
-  Deadline limit(stream_.readiness(), deadline);
+Task<Reply> Client::receive(TimeLimit limit) {
+  WaitTimeout deadline(stream_.watcher(), limit.when);
   for (;;) {
     if (const auto reply = try_receive()) co_return *reply;
     input_.make_room();
     const IoResult result = co_await stream_.read_some(input_.room());
     if (result.outcome == IoResult::Outcome::would_block) {
-      throw TimedOut(fmt::format("call, on {}: timed out", name_));
+      throw TimedOut(fmt::format("cannot call {}: {}", name_, limit.timed_out()));
     }
     if (!result.done()) co_await lost(result);
     received_at_ = Clock::now();

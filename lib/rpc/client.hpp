@@ -13,9 +13,11 @@
 #include "async/stream.hpp"
 #include "async/task.hpp"
 #include "wire/byte_queue.hpp"
-#include "wire/codec.hpp"
-#include "wire/frame.hpp"
-#include "wire/message.hpp"
+#include "wire/dialect.hpp"
+#include "wire/errors.hpp"
+#include "wire/limits.hpp"
+#include "wire/receive_buffer.hpp"
+#include "wire/reply.hpp"
 
 namespace handoff {
 
@@ -44,7 +46,7 @@ class Client {
   /// Connects; see connect_to for what it throws. `address` must outlive the task.
   static Task<std::unique_ptr<Client>> connect(Reactor& reactor, const Address& address,
                                                TimeLimit limit,
-                                               std::uint32_t max_frame = frame::kDefaultMaxBody,
+                                               std::uint32_t max_frame = limits::kMaxFrame,
                                                ConnectOptions options = {});
 
   Client(Reactor& reactor, DialedSocket connection, std::string name, std::uint32_t max_frame);
@@ -68,12 +70,12 @@ class Client {
   /// Only of a socket is it known. When no call waits, what has arrived fits none.
   bool has_unread() const;
   /// Writes what was queued. Throws ConnectionLost, CommandEnded if it applies, or TimedOut.
-  Task<void> flush(TimePoint deadline);
+  Task<void> flush(TimeLimit limit);
 
   /// The next reply, if it has arrived already. Its views last until the next receive.
   std::optional<Reply> try_receive();
   /// Waits for the next reply. Throws ConnectionLost, ProtocolError or TimedOut.
-  Task<Reply> receive(TimePoint deadline);
+  Task<Reply> receive(TimeLimit limit);
 
   /// When the last read that brought bytes had returned.
   TimePoint received_at() const { return received_at_; }
@@ -89,7 +91,7 @@ class Client {
   std::optional<ExecChild> child_;
   std::string name_;
   std::uint32_t max_frame_;
-  MessageParser parser_;
+  ReplyParser parser_;
   ReceiveBuffer input_;
   std::size_t used_ = 0;  ///< of input_, by the reply that was given last
   ByteQueue unsent_;

@@ -4,9 +4,12 @@
 #include <fmt/format.h>
 
 #include <exception>
-#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
+
+#include "wire/json_text.hpp"
+#include "wire/message_writer.hpp"
 
 namespace handoff {
 namespace {
@@ -36,32 +39,58 @@ Result result_of_exception() {
   }
 }
 
+Dispatched answer_now(const Method& method, const Request& request) {
+  try {
+    const std::string_view json = method.instant(request);
+    // The request was validated when it was parsed.
+    const bool is_params =
+        json.data() == request.params.data() && json.size() == request.params.size();
+    if (is_params) return InstantReply{method.quoted_name, json};
+    if (const auto problem = json_problem(json)) return invalid("result", *problem);
+    return InstantReply{method.quoted_name, json};
+  } catch (...) {
+    return result_of_exception();
+  }
+}
+
+/// How much of a name that a client sent is worth repeating to it.
+constexpr std::size_t kMaxNameInMessage = 100;
+
+Result no_such_method(std::string_view name) {
+  return Result::error(ErrorCode::method_not_found,
+                       fmt::format("no such method: {}", name.substr(0, kMaxNameInMessage)));
+}
+
+Task<Result> give(Result result) {
+  co_return result;
+}
+
 }  // namespace
 
 Result result_for_no_client() {
   return Result::error(ErrorCode::handler_failed, "the client has left");
 }
 
-InstantResult run_instant(const Method& method, const Request& request) {
-  try {
-    const std::string_view json = method.instant(request);
-    // The request was validated when it was parsed.
-    const bool is_params =
-        json.data() == request.params.data() && json.size() == request.params.size();
-    if (is_params) return json;
-    if (const auto problem = json_problem(json)) return invalid("result", *problem);
-    return json;
-  } catch (...) {
-    return result_of_exception();
-  }
+Result reply_too_long(std::size_t limit) {
+  return Result::error(ErrorCode::handler_failed,
+                       fmt::format("the reply exceeds the limit of {} bytes", limit));
+}
+
+Dispatched dispatch(const MethodTable& table, const Request& request, Instant instant) {
+  const Method* method = table.find(request.method);
+  if (method == nullptr) return no_such_method(request.method);
+  // A pattern's reply has the name of the call, which has yet to be quoted.
+  const bool may_answer_now = !method->handler && !method->quoted_name.empty();
+  if (!may_answer_now || instant == Instant::waits_in_line) return StartCall{method};
+  return answer_now(*method, request);
 }
 
 Task<Result> run_method(Reactor& reactor, const Method& method, Call call,
                         Cancellation* client_left) {
   if (method.instant) {
-    InstantResult result = run_instant(method, {call.method, call.params, call.id});
-    if (auto* error = std::get_if<Result>(&result)) co_return std::move(*error);
-    co_return Result::success(std::string(std::get<std::string_view>(result)));
+    Dispatched answer = answer_now(method, {call.method, call.params, call.id});
+    if (auto* error = std::get_if<Result>(&answer)) co_return std::move(*error);
+    co_return Result::success(std::string(std::get<InstantReply>(answer).json));
   }
   try {
     const TimePoint deadline = call.deadline;
@@ -78,6 +107,31 @@ Task<Result> run_method(Reactor& reactor, const Method& method, Call call,
     co_return result_of_exception();
   }
   co_return Result();
+}
+
+Task<Result> run_call(Reactor& reactor, const MethodTable& table, Call call) {
+  const Method* method = table.find(call.method);
+  if (method == nullptr) return give(no_such_method(call.method));
+  return run_method(reactor, *method, std::move(call));
+}
+
+void append_result(std::string& out, const ReplyTo& to, std::string_view json, std::size_t limit) {
+  const std::size_t start = out.size();
+  append_reply(out, to.dialect, to.quoted_name, json, to.id);
+  if (out.size() - start <= limit) return;
+  out.resize(start);
+  append_error(out, to.dialect, ErrorCode::handler_failed, reply_too_long(limit).message, {},
+               to.id);
+}
+
+void append_result(std::string& out, const ReplyTo& to, const Result& result, std::size_t limit) {
+  if (!result.is_error()) return append_result(out, to, result.json, limit);
+  const std::size_t start = out.size();
+  append_error(out, to.dialect, result.code, result.message, result.json, to.id);
+  if (out.size() - start <= limit) return;
+  out.resize(start);
+  append_error(out, to.dialect, ErrorCode::handler_failed, reply_too_long(limit).message, {},
+               to.id);
 }
 
 }  // namespace handoff

@@ -1,24 +1,42 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <string>
 #include <string_view>
 #include <variant>
 
 #include "async/race.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
+#include "rpc/call.hpp"
 #include "rpc/method_table.hpp"
-#include "wire/message.hpp"
+#include "wire/request.hpp"
 
-/// The one way from a request to its result. What leaves it is fit for a reply: a result and an
-/// error's data are one JSON value each, and an exception has become an error.
+/// The one way from a request to its result: find the method, decide whether it has to wait, run
+/// it, and see that the reply is not too long. A result that leaves it is fit for a reply: a result
+/// and an error's data are one JSON value each, and an exception has become an error.
 namespace handoff {
 
-/// A result that is valid until the next call of the same method, or an error.
-using InstantResult = std::variant<std::string_view, Result>;
+/// Whether a method that can answer at once may do so, or other calls are before it.
+enum class Instant : std::uint8_t { answers_now, waits_in_line };
 
-/// Runs a method that has an instant handler.
-InstantResult run_instant(const Method& method, const Request& request);
+/// The result of a method that has answered at once. The JSON is valid until the next call of the
+/// same method; the name is the method's.
+struct InstantReply {
+  std::string_view quoted_name;
+  std::string_view json;
+};
+
+/// The method takes time, or has to wait: run it with run_method().
+struct StartCall {
+  const Method* method;
+};
+
+/// How a request is answered. A Result is an error; one for a method that nobody has added, too.
+using Dispatched = std::variant<InstantReply, Result, StartCall>;
+Dispatched dispatch(const MethodTable& table, const Request& request, Instant instant);
 
 /// Runs either kind of method on the reactor, which must outlive the task, as `method` must. A
 /// handler under Supervision::server is ended at the call's deadline, and by `client_left` if that
@@ -26,7 +44,25 @@ InstantResult run_instant(const Method& method, const Request& request);
 Task<Result> run_method(Reactor& reactor, const Method& method, Call call,
                         Cancellation* client_left = nullptr);
 
+/// The same with the method that the call names. The reactor and the table must outlive the task.
+Task<Result> run_call(Reactor& reactor, const MethodTable& table, Call call);
+
 /// The result of a call whose client has left, which nobody gets to see.
 Result result_for_no_client();
+
+/// What a reply needs so that its client understands it. The name and the id are JSON; an empty id
+/// is none.
+struct ReplyTo {
+  Dialect dialect = Dialect::article;
+  std::string_view quoted_name{};
+  std::string_view id{};
+};
+
+/// Appends the body of a reply. One of more than `limit` bytes becomes an error that says so.
+void append_result(std::string& out, const ReplyTo& to, std::string_view json, std::size_t limit);
+void append_result(std::string& out, const ReplyTo& to, const Result& result, std::size_t limit);
+
+/// The error of a reply of more than `limit` bytes.
+Result reply_too_long(std::size_t limit);
 
 }  // namespace handoff

@@ -4,6 +4,8 @@
 #include <atomic>
 #include <cstddef>
 
+#include "wire/limits.hpp"
+
 namespace handoff {
 
 /// The bytes that clients make this process hold: requests that are not yet answered, the output of
@@ -15,7 +17,7 @@ namespace handoff {
 /// the rest of their request would wait for ever.
 class MemoryBudget {
  public:
-  static constexpr std::size_t kDefaultLimit = std::size_t{256} << 20;
+  static constexpr std::size_t kDefaultLimit = limits::kMaxMemory;
 
   /// `limit` is in bytes.
   explicit MemoryBudget(std::size_t limit = kDefaultLimit) : limit_(limit) {}

@@ -2,32 +2,20 @@
 #include "rpc/method_table.hpp"
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
-#include <unistd.h>
 
 #include "os/error.hpp"
 #include "os/version.hpp"
+#include "wire/json_text.hpp"
 
 namespace handoff {
-
-namespace {
-
-/// How much of a name that a client sent is worth repeating to it.
-constexpr std::size_t kMaxNameInMessage = 100;
-
-}  // namespace
 
 /// The article's server answers "ping" with "pong".
 std::string quoted_reply_name(std::string_view method) {
   return quote_json(method == "ping" ? "pong" : method);
 }
 
-std::string no_such_method(std::string_view name) {
-  return fmt::format("no such method: {}", name.substr(0, kMaxNameInMessage));
-}
-
-void Handlers::insert(std::string name, Method method) {
-  if (name.empty()) throw InvalidArgument("method: a method needs a name");
+void MethodTable::insert(std::string name, Method method) {
+  if (name.empty()) throw InvalidArgument("cannot add a method: it needs a name");
   const bool is_pattern = name == "*" || name.ends_with(".*");
   bool inserted = false;
   if (is_pattern) {
@@ -37,21 +25,22 @@ void Handlers::insert(std::string name, Method method) {
     inserted = methods_.emplace(name, std::move(method)).second;
   }
   if (!inserted) {
-    throw InvalidArgument(fmt::format("method, on {}: there is one of this name already", name));
+    throw InvalidArgument(
+        fmt::format("cannot add the method {}: there is one of this name already", name));
   }
 }
 
-void Handlers::add(std::string name, Handler handler, Supervision supervision) {
+void MethodTable::add(std::string name, Handler handler, Supervision supervision) {
   std::string quoted = quoted_reply_name(name);
   insert(std::move(name), {std::move(quoted), {}, std::move(handler), supervision});
 }
 
-void Handlers::add_instant(std::string name, InstantHandler handler) {
+void MethodTable::add_instant(std::string name, InstantHandler handler) {
   std::string quoted = quoted_reply_name(name);
   insert(std::move(name), {std::move(quoted), std::move(handler), {}, Supervision::server});
 }
 
-const Method* Handlers::find(std::string_view name) const {
+const Method* MethodTable::find(std::string_view name) const {
   if (last_ != nullptr && last_->first == name) return &last_->second;
   if (const auto found = methods_.find(name); found != methods_.end()) {
     last_ = &*found;
@@ -67,28 +56,11 @@ const Method* Handlers::find(std::string_view name) const {
   return best;
 }
 
-std::vector<std::string> Handlers::names() const {
+std::vector<std::string> MethodTable::names() const {
   std::vector<std::string> names;
   for (const auto& [name, method] : methods_) names.push_back(name);
   for (const auto& [start, method] : patterns_) names.push_back(start + "*");
   return names;
-}
-
-void add_built_in_methods(Handlers& handlers, int worker) {
-  const auto add = [&handlers](const char* name, InstantHandler handler) {
-    if (!handlers.has(name)) handlers.add_instant(name, std::move(handler));
-  };
-  const auto params = [](const Request& request) { return request.params; };
-  add("ping", params);
-  add("echo", params);
-  add("methods", [&handlers, text = std::string()](const Request&) mutable {
-    using nlohmann::json;
-    text = json(handlers.names()).dump(-1, ' ', false, json::error_handler_t::replace);
-    return std::string_view(text);
-  });
-  const nlohmann::ordered_json info = {
-      {"pid", getpid()}, {"worker", worker}, {"version", kVersion}};
-  add("info", [text = info.dump()](const Request&) { return std::string_view(text); });
 }
 
 }  // namespace handoff

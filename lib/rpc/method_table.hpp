@@ -4,41 +4,16 @@
 #include <cstdint>
 #include <functional>
 #include <map>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "async/reactor.hpp"
 #include "async/task.hpp"
-#include "rpc/call_gate.hpp"
-#include "wire/message.hpp"
+#include "rpc/call.hpp"
+#include "wire/errors.hpp"
+#include "wire/request.hpp"
 
 namespace handoff {
-
-/// A call as a handler gets it.
-struct Call {
-  std::string method;
-  std::string params;  ///< validated JSON
-  std::string id;      ///< validated JSON, empty when the caller gave none
-  std::string peer;    ///< the client's address as text
-  TimePoint deadline = kNever;
-  std::shared_ptr<CallGate>
-      gate{};  ///< with SessionLimits::begins_elsewhere; no matter of a handler
-};
-
-/// What a handler gives: a result, or an error.
-struct Result {
-  std::string json;  ///< JSON: the result, or an error's `data` (may be empty)
-  ErrorCode code{};  ///< 0 for a result
-  std::string message;
-
-  static Result success(std::string json) { return {std::move(json), ErrorCode{}, {}}; }
-  static Result error(ErrorCode code, std::string message, std::string data = {}) {
-    return {std::move(data), code, std::move(message)};
-  }
-  bool is_error() const { return code != ErrorCode{}; }
-};
 
 /// Answers a call, in its own time. Other calls go on whenever it awaits; while it does not,
 /// nothing else happens on its thread, and nothing can end it.
@@ -79,16 +54,13 @@ struct Method {
 /// What a reply to this method says in "out", as a JSON string.
 std::string quoted_reply_name(std::string_view method);
 
-/// What is said of a name that no method has.
-std::string no_such_method(std::string_view name);
-
 /// The methods of a server by name, for one thread. A name that ends in ".*" stands for all that
 /// begin with what is before the star, and "*" for all; the longest that fits counts.
-class Handlers {
+class MethodTable {
  public:
-  Handlers() = default;
-  Handlers(const Handlers&) = delete;
-  Handlers& operator=(const Handlers&) = delete;
+  MethodTable() = default;
+  MethodTable(const MethodTable&) = delete;
+  MethodTable& operator=(const MethodTable&) = delete;
 
   /// Throws InvalidArgument when there is a method of this name already.
   void add(std::string name, Handler handler, Supervision supervision = Supervision::server);
@@ -107,9 +79,5 @@ class Handlers {
   mutable const Methods::value_type* last_ = nullptr;  ///< that was found: most likely the next
   Methods patterns_;                                   ///< without their star
 };
-
-/// ping (answered as "pong"), echo, methods and info, unless there is one of that name already.
-/// `worker` is the worker's number in `info`, 0 for a server without a master. Add them last.
-void add_built_in_methods(Handlers& handlers, int worker);
 
 }  // namespace handoff

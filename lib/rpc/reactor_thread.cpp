@@ -4,6 +4,7 @@
 #include <exception>
 #include <utility>
 
+#include "async/event.hpp"
 #include "rpc/dispatch.hpp"
 #include "rpc/session.hpp"
 
@@ -17,18 +18,18 @@ Task<void> wait_for(Event& event) {
 
 }  // namespace
 
-struct Lane::Inside {
+struct ReactorThread::Inside {
   Inside() : mailbox(reactor), stopped(reactor) {}
 
   Reactor reactor;
   Mailbox mailbox;
   Event stopped;
-  MakeHandlers make_handlers;
+  MakeMethodTable make_method_table;
   std::unique_ptr<Service> service;
 };
 
-Lane::Lane(Mailbox& home, const SessionLimits& limits, MakeMethods make_methods,
-           std::atomic<std::int64_t>* requests_left, Owner owner)
+ReactorThread::ReactorThread(Mailbox& home, const SessionLimits& limits, MakeMethods make_methods,
+                             std::atomic<std::int64_t>* requests_left, Owner owner)
     : home_(home),
       limits_(limits),
       make_methods_(std::move(make_methods)),
@@ -37,7 +38,7 @@ Lane::Lane(Mailbox& home, const SessionLimits& limits, MakeMethods make_methods,
       inside_(std::make_unique<Inside>()),
       thread_([this] { run_thread(*inside_); }) {}
 
-Lane::~Lane() {
+ReactorThread::~ReactorThread() {
   inside_->mailbox.send([this] {
     if (inside_->service) inside_->service->on_closed = nullptr;
     inside_->stopped.set();
@@ -46,10 +47,10 @@ Lane::~Lane() {
 }
 
 /// Everything that belongs to the reactor is destroyed on its thread.
-void Lane::run_thread(Inside& inside) {
+void ReactorThread::run_thread(Inside& inside) {
   try {
-    inside.make_handlers = make_methods_(inside.reactor);
-    inside.service = std::make_unique<Service>(inside.reactor, inside.make_handlers(), limits_);
+    inside.make_method_table = make_methods_(inside.reactor);
+    inside.service = std::make_unique<Service>(inside.reactor, inside.make_method_table(), limits_);
     Service& service = *inside.service;
     service.requests_left = requests_left_;
     service.on_most_requests = [this] { home_.send(owner_.had_most_requests); };
@@ -75,11 +76,11 @@ void Lane::run_thread(Inside& inside) {
   } catch (...) {
     home_.send([error = std::current_exception()] { std::rethrow_exception(error); });
   }
-  inside.make_handlers = nullptr;
+  inside.make_method_table = nullptr;
   inside.service.reset();
 }
 
-void Lane::open(Connection connection) {
+void ReactorThread::open(Connection connection) {
   ++held_;
   post([moved = std::make_shared<Connection>(std::move(connection))](Service& service) {
     Session::open(service, std::move(*moved));
@@ -87,7 +88,7 @@ void Lane::open(Connection connection) {
 }
 
 /// The thread answers, behind all letters that it has sent before.
-void Lane::abandon() {
+void ReactorThread::abandon() {
   ++abandoning_;
   post([this](Service& service) {
     service.abandon();
@@ -95,7 +96,7 @@ void Lane::abandon() {
   });
 }
 
-void Lane::drain(bool give_back) {
+void ReactorThread::drain(bool give_back) {
   ++drains_;
   post([this, give_back](Service& service) {
     service.drain(give_back);
@@ -103,35 +104,30 @@ void Lane::drain(bool give_back) {
   });
 }
 
-void Lane::run(Call call, std::function<void(Result)> done) {
+void ReactorThread::run(Call call, std::function<void(Result)> done) {
   post([this, moved = std::make_shared<Call>(std::move(call)), done = std::move(done)](
            Service& service) { service.reactor.spawn(run_call(*this, std::move(*moved), done)); });
 }
 
-Task<void> Lane::run_call(Lane& lane, Call call, std::function<void(Result)> done) {
-  const std::shared_ptr<const Handlers> handlers = lane.inside_->service->handlers;
-  const Method* method = handlers->find(call.method);
-  Result result;
-  if (method == nullptr) {
-    result = Result::error(ErrorCode::method_not_found, no_such_method(call.method));
-  } else {
-    result = co_await run_method(lane.inside_->reactor, *method, std::move(call));
-  }
-  lane.home_.send([done = std::move(done), result = std::move(result)] { done(result); });
+Task<void> ReactorThread::run_call(ReactorThread& thread, Call call,
+                                   std::function<void(Result)> done) {
+  const std::shared_ptr<const MethodTable> table = thread.inside_->service->table;
+  Result result = co_await handoff::run_call(thread.inside_->reactor, *table, std::move(call));
+  thread.home_.send([done = std::move(done), result = std::move(result)] { done(result); });
 }
 
-void Lane::post(std::function<void(Service&)> what) {
+void ReactorThread::post(std::function<void(Service&)> what) {
   inside_->mailbox.send([this, what = std::move(what)] { what(*inside_->service); });
 }
 
-void Lane::when_it_answers(std::function<void()> then) {
+void ReactorThread::when_it_answers(std::function<void()> then) {
   post([this, then = std::move(then)](Service&) { home_.send(then); });
 }
 
-void Lane::reload() {
+void ReactorThread::reload() {
   post([this](Service& service) {
     try {
-      service.handlers = inside_->make_handlers();
+      service.table = inside_->make_method_table();
     } catch (const std::exception& error) {
       home_.send([this, problem = std::string(error.what())] { owner_.reload_failed(problem); });
     }

@@ -17,14 +17,14 @@
 namespace handoff {
 
 /// Makes a table of methods, each time as they are now. Throws what makes that impossible.
-using MakeHandlers = std::function<std::shared_ptr<const Handlers>()>;
+using MakeMethodTable = std::function<std::shared_ptr<const MethodTable>()>;
 
 /// Gives what makes the methods of a reactor, on its thread. They belong to it, and to no other.
-using MakeMethods = std::function<MakeHandlers(Reactor&)>;
+using MakeMethods = std::function<MakeMethodTable(Reactor&)>;
 
 /// A thread with a reactor, which serves the connections that the main thread gives it. All of this
 /// is for the main thread.
-class Lane {
+class ReactorThread {
  public:
   /// Called on the main thread, by way of its mailbox.
   struct Owner {
@@ -36,12 +36,12 @@ class Lane {
   };
 
   /// What goes wrong on the thread is thrown where the mailbox is received.
-  Lane(Mailbox& home, const SessionLimits& limits, MakeMethods make_methods,
-       std::atomic<std::int64_t>* requests_left, Owner owner);
-  Lane(const Lane&) = delete;
-  Lane& operator=(const Lane&) = delete;
+  ReactorThread(Mailbox& home, const SessionLimits& limits, MakeMethods make_methods,
+                std::atomic<std::int64_t>* requests_left, Owner owner);
+  ReactorThread(const ReactorThread&) = delete;
+  ReactorThread& operator=(const ReactorThread&) = delete;
   /// Cuts off what is still served, and waits for the end of the thread.
-  ~Lane();
+  ~ReactorThread();
 
   void open(Connection connection);
   /// Runs the method there; `done` is called on the main thread.
@@ -70,7 +70,7 @@ class Lane {
   struct Inside;
 
   void run_thread(Inside& inside);
-  static Task<void> run_call(Lane& lane, Call call, std::function<void(Result)> done);
+  static Task<void> run_call(ReactorThread& thread, Call call, std::function<void(Result)> done);
 
   Mailbox& home_;
   SessionLimits limits_;

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "wire/limits.hpp"
+
 namespace handoff {
 
 /// How long the next reply of a connection may be, guessed from its last ones: what a call that is
@@ -17,7 +19,7 @@ namespace handoff {
 /// hold up others, for it may be that each of them waits for the others.
 class ReplyEstimate {
  public:
-  static constexpr std::size_t kFirstCalls = 16;
+  static constexpr std::size_t kFirstCalls = limits::kFirstCalls;
   static constexpr std::size_t kLeast = 1024;
 
   /// `budget` is the connection's, in bytes, and `longest` that of a reply.

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "os/parse_number.hpp"
+#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {

@@ -17,9 +17,11 @@
 #include "pass/connection.hpp"
 #include "rpc/memory_budget.hpp"
 #include "rpc/method_table.hpp"
-#include "wire/codec.hpp"
-#include "wire/frame.hpp"
-#include "wire/message.hpp"
+#include "wire/dialect.hpp"
+#include "wire/framing.hpp"
+#include "wire/limits.hpp"
+#include "wire/receive_buffer.hpp"
+#include "wire/request.hpp"
 
 namespace handoff {
 
@@ -27,18 +29,18 @@ class Session;
 
 /// What a client may make a server hold or wait for. A duration of 0 is no deadline.
 struct SessionLimits {
-  std::uint32_t max_frame = frame::kDefaultMaxBody;
-  Duration idle_timeout{};                            ///< between two requests
-  Duration frame_timeout = std::chrono::seconds(30);  ///< from a frame's first byte to its last
-  Duration write_timeout = std::chrono::seconds(30);  ///< in which an unread reply must progress
-  Duration call_timeout = std::chrono::seconds(30);   ///< of a handler
-  Duration linger_timeout = std::chrono::seconds(1);  ///< for a refused client to read why
-  std::size_t max_calls = 128;                        ///< of a connection, running or waiting
-  std::size_t max_unsent = std::size_t{1} << 20;      ///< bytes of replies; then reading stops
-  std::size_t concurrency = 256;                      ///< calls of all connections that run
-  bool synchronous = false;                           ///< instant methods too wait for their turn
-  std::size_t max_waiting = 1024;                     ///< calls that wait to run; then "busy"
-  Framing framing = Framing::unknown;                 ///< that every client must use, if any
+  std::uint32_t max_frame = limits::kMaxFrame;
+  Duration idle_timeout{};                           ///< between two requests
+  Duration frame_timeout = limits::kFrameTimeout;    ///< from a frame's first byte to its last
+  Duration write_timeout = limits::kWriteTimeout;    ///< in which an unread reply must progress
+  Duration call_timeout = limits::kCallTimeout;      ///< of a handler
+  Duration linger_timeout = limits::kLingerTimeout;  ///< for a refused client to read why
+  std::size_t max_calls = limits::kMaxCallsOfConnection;  ///< of a connection, running or waiting
+  std::size_t max_unsent = limits::kMaxUnsent;            ///< bytes of replies; then reading stops
+  std::size_t concurrency = limits::kMaxRunningCalls;     ///< calls of all connections that run
+  bool synchronous = false;                            ///< instant methods too wait for their turn
+  std::size_t max_waiting = limits::kMaxWaitingCalls;  ///< calls that wait to run; then "busy"
+  Framing framing = Framing::unknown;                  ///< that every client must use, if any
   bool reads_on_when_full = true;  ///< a connection of whose calls one waits to run
   bool begins_elsewhere = false;   ///< a call that runs waits behind its Call::gate
   /// Of the process: copies of these limits share it.
@@ -47,7 +49,8 @@ struct SessionLimits {
   /// Bytes that one connection may make us hold before it may start no further call: always two
   /// of the longest frames, a request and its reply.
   std::size_t connection_memory() const {
-    return std::max(2 * std::size_t{max_frame}, std::min(std::size_t{8} << 20, memory->limit()));
+    return std::max(2 * std::size_t{max_frame},
+                    std::min(limits::kMaxConnectionMemory, memory->limit()));
   }
   /// Bytes of one connection that were read and not used, at most: the start of a frame, and what
   /// came with its last read.
@@ -56,8 +59,8 @@ struct SessionLimits {
 
 /// What all connections of one reactor share: the methods, the limits, and memory that is only
 /// used between two waits, so that an idle connection holds none.
-struct Service final : private Poller {
-  Service(Reactor& loop, std::shared_ptr<const Handlers> methods, const SessionLimits& bounds);
+struct Service final : private PollSource {
+  Service(Reactor& loop, std::shared_ptr<const MethodTable> methods, const SessionLimits& bounds);
   Service(const Service&) = delete;
   Service& operator=(const Service&) = delete;
   ~Service();
@@ -66,10 +69,10 @@ struct Service final : private Poller {
 
   Reactor& reactor;
   /// May be exchanged: a call keeps those that it began with.
-  std::shared_ptr<const Handlers> handlers;
+  std::shared_ptr<const MethodTable> table;
   SessionLimits limits;
   Semaphore running;
-  MessageParser parser;
+  RequestParser parser;
   ReceiveBuffer input{kInputSize};
   std::string output;
   std::string body;
@@ -126,7 +129,6 @@ struct Service final : private Poller {
   }
   /// Sends what was answered in this turn.
   bool poll() override;
-  void set_waiting(bool) override {}
 
   void tell_failed(std::string_view what) const;
 

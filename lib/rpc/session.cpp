@@ -8,6 +8,9 @@
 
 #include "os/socket.hpp"
 #include "rpc/dispatch.hpp"
+#include "wire/frame_decoder.hpp"
+#include "wire/frame_writer.hpp"
+#include "wire/message_writer.hpp"
 #include "wire/start.hpp"
 
 namespace handoff {
@@ -36,16 +39,12 @@ std::size_t size_of(const Call& call) {
   return kCallSize + 2 * call.method.size() + 2 * call.id.size() + call.params.size();
 }
 
-std::string too_long(const SessionLimits& limits) {
-  return fmt::format("the reply exceeds the limit of {} bytes", limits.max_frame);
-}
-
 }  // namespace
 
-Service::Service(Reactor& loop, std::shared_ptr<const Handlers> methods,
+Service::Service(Reactor& loop, std::shared_ptr<const MethodTable> methods,
                  const SessionLimits& bounds)
     : reactor(loop),
-      handlers(std::move(methods)),
+      table(std::move(methods)),
       limits(bounds),
       running(loop, bounds.concurrency, bounds.max_waiting) {
   reactor.add(*this);
@@ -273,7 +272,7 @@ Session::Next Session::process(ReceiveBuffer& input, bool drained_socket) {
       partial = true;
     } else {
       const std::string problem =
-          fmt::format("a frame of {} bytes exceeds the limit of {}", frame.size, limit);
+          fmt::format("a frame of {} bytes exceeds the limit of {}", frame.body_size, limit);
       refuse({ErrorCode::invalid_request, problem, {}, dialect_}, out);
       state_ = State::refused;
       input.clear();
@@ -379,7 +378,7 @@ Session::Next Session::linger() {
 }
 
 void Session::answer(std::string_view body, std::string& out) {
-  const ParsedBody parsed = service_.parser.parse_body(body, dialect_);
+  const ParsedBody parsed = service_.parser.parse(body, dialect_);
   service_.count_requests(parsed.requests.size());
   if (parsed.is_batch) return answer_batch(parsed.requests, out);
   answer_request(parsed.requests.front(), out);
@@ -389,7 +388,7 @@ void Session::answer(std::string_view body, std::string& out) {
 /// A batch gets one answer, as it does when its replies are too long.
 void Session::answer_busy(std::string_view body, std::string& out) {
   constexpr std::string_view kBusy = "busy: the server holds as much as it may (--max-memory)";
-  const ParsedBody parsed = service_.parser.parse_body(body, dialect_);
+  const ParsedBody parsed = service_.parser.parse(body, dialect_);
   service_.count_requests(parsed.requests.size());
   if (parsed.is_batch) return refuse({ErrorCode::busy, kBusy, {}, Dialect::json_rpc}, out);
   const ParsedRequest& first = parsed.requests.front();
@@ -400,37 +399,38 @@ void Session::answer_busy(std::string_view body, std::string& out) {
   refuse({ErrorCode::busy, kBusy, request.id, request.dialect}, out);
 }
 
+Instant Session::instant() const {
+  const bool in_line = service_.limits.synchronous && !service_.running.available();
+  return in_line ? Instant::waits_in_line : Instant::answers_now;
+}
+
 void Session::answer_request(const ParsedRequest& parsed, std::string& out) {
   if (const auto* bad = std::get_if<BadRequest>(&parsed)) return refuse(*bad, out);
   const auto& request = std::get<Request>(parsed);
   dialect_ = request.dialect;
   const bool ordered = request.dialect == Dialect::article && request.id.empty();
-  const Method* method = service_.handlers->find(request.method);
-  if (method == nullptr) {
-    if (request.is_notification()) return;
-    const std::string problem = no_such_method(request.method);
-    return refuse({ErrorCode::method_not_found, problem, request.id, request.dialect}, out);
-  }
-  if (must_wait(*method)) {
+  const Dispatched answer = dispatch(*service_.table, request, instant());
+  if (const auto* start = std::get_if<StartCall>(&answer)) {
     PendingCall* place = ordered ? &calls().in_order.emplace_back() : nullptr;
-    return start_call(*method, request,
+    return start_call(*start->method, request,
                       {request.dialect, !request.is_notification(), place, nullptr});
   }
-  const InstantResult result = run_instant(*method, request);
   if (request.is_notification()) return;
-  if (const auto* error = std::get_if<Result>(&result)) {
-    return refuse({error->code, error->message, request.id, request.dialect}, out);
-  }
   std::string& target = place_for_reply(ordered, out);
   FrameWriter writer(target, framing_);
-  append_reply(target, request.dialect, method->quoted_name, std::get<std::string_view>(result),
-               request.id);
-  if (writer.body_size() > service_.limits.max_frame) {
-    writer.restart();
-    append_error(target, request.dialect, ErrorCode::handler_failed, too_long(service_.limits), {},
-                 request.id);
-  }
+  append_answer(request, answer, target);
   writer.finish();
+}
+
+/// An instant answer, or an error.
+void Session::append_answer(const Request& request, const Dispatched& answer,
+                            std::string& out) const {
+  const std::size_t limit = service_.limits.max_frame;
+  if (const auto* reply = std::get_if<InstantReply>(&answer)) {
+    append_result(out, {request.dialect, reply->quoted_name, request.id}, reply->json, limit);
+  } else {
+    append_result(out, {request.dialect, {}, request.id}, std::get<Result>(answer), limit);
+  }
 }
 
 /// All of them run at a time, as far as they may; the replies go back together.
@@ -445,22 +445,15 @@ void Session::answer_batch(std::span<const ParsedRequest> requests, std::string&
     }
     const auto& request = std::get<Request>(parsed);
     dialect_ = request.dialect;
-    const Method* method = service_.handlers->find(request.method);
-    if (method != nullptr && must_wait(*method)) {
+    const Dispatched answer = dispatch(*service_.table, request, instant());
+    if (const auto* start = std::get_if<StartCall>(&answer)) {
       ++batch->left;
-      start_call(*method, request, {request.dialect, !request.is_notification(), nullptr, batch});
+      start_call(*start->method, request,
+                 {request.dialect, !request.is_notification(), nullptr, batch});
       continue;
     }
-    const InstantResult result = method != nullptr ? run_instant(*method, request)
-                                                   : Result::error(ErrorCode::method_not_found,
-                                                                   no_such_method(request.method));
     if (request.is_notification()) continue;
-    if (const auto* error = std::get_if<Result>(&result)) {
-      append_error(reply, request.dialect, error->code, error->message, {}, request.id);
-    } else {
-      append_reply(reply, request.dialect, method->quoted_name, std::get<std::string_view>(result),
-                   request.id);
-    }
+    append_answer(request, answer, reply);
     collect(*batch, std::exchange(reply, {}));
   }
   if (batch->left == 0) return finish_batch(*batch, out);
@@ -472,7 +465,8 @@ void Session::finish_batch(Batch& batch, std::string& out) {
   if (batch.replies.empty() && !batch.too_long) return;
   FrameWriter writer(out, framing_);
   if (batch.too_long) {
-    append_error(out, Dialect::json_rpc, ErrorCode::handler_failed, too_long(service_.limits), {});
+    append_result(out, {.dialect = Dialect::json_rpc}, reply_too_long(service_.limits.max_frame),
+                  service_.limits.max_frame);
   } else {
     batch.replies.back() = ']';
     out.append("[").append(batch.replies);
@@ -486,12 +480,6 @@ void Session::collect(Batch& batch, std::string_view reply) const {
   batch.replies.append(reply).push_back(',');
   batch.too_long = batch.replies.size() + 1 > service_.limits.max_frame;
   if (batch.too_long) std::string().swap(batch.replies);
-}
-
-/// An instant answer takes no time, and so no place; but a worker that does one thing at a time
-/// keeps the order.
-bool Session::must_wait(const Method& method) const {
-  return method.handler || (service_.limits.synchronous && !service_.running.available());
 }
 
 void Session::refuse(const BadRequest& bad, std::string& out) {
@@ -521,7 +509,7 @@ void Session::start_call(const Method& method, const Request& request, ReplyPlac
     if (!calls_->gate) calls_->gate = std::make_shared<CallGate>();
     call.gate = calls_->gate;
   }
-  NextCall next{service_.handlers, &method, std::move(call), std::move(place)};
+  NextCall next{service_.table, &method, std::move(call), std::move(place)};
   if (client_has_left()) calls().client_left.cancel();
   if (calls_->next.empty() && may_run_another()) {
     run(std::move(next));
@@ -601,7 +589,7 @@ Task<void> Session::run_call(Session& session, NextCall next) {
     session.fail(error.what());
     if (waits) session.call_waits_no_more();
   }
-  session.complete(next.place, name, id, std::move(result));
+  session.complete(next.place, name, id, result);
 }
 
 void Session::call_waits_no_more() {
@@ -611,24 +599,10 @@ void Session::call_waits_no_more() {
 
 /// Puts what can be sent now into `out`.
 void Session::encode(const ReplyPlace& place, std::string_view name, std::string_view id,
-                     Result result, std::string& out) {
+                     const Result& result, std::string& out) {
   std::string& body = service_.body;
   body.clear();
-  if (!result.is_error()) {
-    append_reply(body, place.dialect, name, result.json, id);
-    if (body.size() > service_.limits.max_frame) {
-      result = Result::error(ErrorCode::handler_failed, too_long(service_.limits));
-      body.clear();
-    }
-  }
-  if (result.is_error()) {
-    append_error(body, place.dialect, result.code, result.message, result.json, id);
-    if (body.size() > service_.limits.max_frame) {
-      body.clear();
-      append_error(body, place.dialect, ErrorCode::handler_failed, too_long(service_.limits), {},
-                   id);
-    }
-  }
+  append_result(body, {place.dialect, name, id}, result, service_.limits.max_frame);
   estimate_.reply_came(body.size());
   if (place.batch) {
     Batch& batch = *place.batch;
@@ -658,7 +632,7 @@ void Session::encode(const ReplyPlace& place, std::string_view name, std::string
 }
 
 void Session::complete(const ReplyPlace& place, std::string_view name, std::string_view id,
-                       Result result) {
+                       const Result& result) {
   std::string& out = service_.output;
   out.clear();
   const bool was_blocked = unsent_ && !deferred_;
@@ -666,7 +640,7 @@ void Session::complete(const ReplyPlace& place, std::string_view name, std::stri
   service_.call_ends();
   calls_->held -= place.counted;
   try {
-    if (state_ != State::broken) encode(place, name, id, std::move(result), out);
+    if (state_ != State::broken) encode(place, name, id, result, out);
     // What else is answered in this turn goes with it.
     if (calls_->running > 0) {
       defer(out);

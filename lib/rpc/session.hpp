@@ -14,12 +14,15 @@
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
 #include "async/task.hpp"
+#include "async/timer.hpp"
 #include "rpc/client_address.hpp"
+#include "rpc/dispatch.hpp"
 #include "rpc/memory_budget.hpp"
 #include "rpc/reply_estimate.hpp"
 #include "rpc/server_context.hpp"
 #include "wire/byte_queue.hpp"
-#include "wire/codec.hpp"
+#include "wire/framing.hpp"
+#include "wire/receive_buffer.hpp"
 
 namespace handoff {
 
@@ -96,7 +99,7 @@ class Session final : private Timer {
     std::size_t counted = 0;  ///< bytes of the request in Calls::held
   };
   struct NextCall {
-    std::shared_ptr<const Handlers> handlers;  ///< keep `method` alive
+    std::shared_ptr<const MethodTable> table;  ///< keeps `method` alive
     const Method* method;
     Call call;
     ReplyPlace place;
@@ -151,9 +154,11 @@ class Session final : private Timer {
   void call_waits_no_more();
   bool client_has_left() const;
   Calls& calls();
-  bool must_wait(const Method& method) const;
+  Instant instant() const;
+  void append_answer(const Request& request, const Dispatched& answer, std::string& out) const;
   void collect(Batch& batch, std::string_view reply) const;
-  void complete(const ReplyPlace& place, std::string_view name, std::string_view id, Result result);
+  void complete(const ReplyPlace& place, std::string_view name, std::string_view id,
+                const Result& result);
   void finish_batch(Batch& batch, std::string& out);
   std::string& place_for_reply(bool ordered, std::string& out);
   bool has_calls() const { return calls_ && (calls_->running > 0 || !calls_->next.empty()); }
@@ -177,8 +182,8 @@ class Session final : private Timer {
   void send_unsent();
   void set_broken();
   void fail(std::string_view why);
-  void encode(const ReplyPlace& place, std::string_view name, std::string_view id, Result result,
-              std::string& out);
+  void encode(const ReplyPlace& place, std::string_view name, std::string_view id,
+              const Result& result, std::string& out);
   void time_out();
   void on_timer() override;
 

@@ -2,19 +2,43 @@
 #include "wire/json_position.hpp"
 
 #include <fmt/format.h>
+#include <simdjson.h>
 
 #include <algorithm>
 #include <cstddef>
 #include <string_view>
 
-#include "os/utf8.hpp"
-
 namespace handoff {
 namespace {
 
+bool begins_character(char byte) {
+  return (static_cast<unsigned char>(byte) & 0xC0U) != 0x80U;
+}
+
+/// How many bytes the first character of `text` has, as its first byte says and as far as they are
+/// there.
+std::size_t first_character(std::string_view text) {
+  const auto lead = static_cast<unsigned char>(text.front());
+  const std::size_t size = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+  return std::min(size, text.size());
+}
+
+/// simdjson only says whether a text is valid, and is fast with long ones: so the invalid text is
+/// halved, between two characters, until one character is left.
 std::size_t invalid_utf8_in(std::string_view text) {
   std::size_t at = 0;
-  while (const std::size_t size = first_utf8_character(text.substr(at)).size) at += size;
+  std::size_t size = text.size();
+  while (size > first_character(text.substr(at))) {
+    std::size_t half = size / 2;
+    while (half > 0 && !begins_character(text[at + half])) --half;
+    if (half == 0) half = first_character(text.substr(at));
+    if (simdjson::validate_utf8(text.data() + at, half)) {
+      at += half;
+      size -= half;
+    } else {
+      size = half;
+    }
+  }
   return at;
 }
 
@@ -49,10 +73,6 @@ std::size_t offset_of(const JsonReader& reader, JsonProblem problem) {
       return std::min(strings_in(text).control_character, text.size());
     default: return reader.offset();
   }
-}
-
-bool begins_character(char byte) {
-  return (static_cast<unsigned char>(byte) & 0xC0U) != 0x80U;
 }
 
 }  // namespace

@@ -6,9 +6,9 @@
 #include <cstring>
 #include <new>
 
-#include "wire/codec.hpp"
-#include "wire/frame.hpp"
 #include "wire/json_scalar.hpp"
+#include "wire/limits.hpp"
+#include "wire/receive_buffer.hpp"
 
 namespace handoff {
 namespace {
@@ -95,6 +95,13 @@ JsonProblem JsonReader::open(std::string_view text) {
   return JsonProblem::none;
 }
 
+JsonProblem JsonReader::read_whole(std::string_view text, int depth) {
+  std::string_view json;
+  JsonProblem problem = open(text);
+  if (problem == JsonProblem::none) problem = read_value(depth, json);
+  return problem == JsonProblem::none ? read_end() : problem;
+}
+
 JsonProblem JsonReader::read_any_value(int depth, std::string_view& json) {
   const std::uint32_t* first = next_;
   const JsonProblem problem = skip_value(depth);
@@ -127,7 +134,7 @@ JsonProblem JsonReader::skip_value(int depth) {
 }
 
 JsonProblem JsonReader::skip_array(int depth) {
-  if (depth > frame::kMaxDepth) return JsonProblem::depth;
+  if (depth > limits::kMaxDepth) return JsonProblem::depth;
   ++next_;
   if (take(']')) return JsonProblem::none;
   do {
@@ -137,7 +144,7 @@ JsonProblem JsonReader::skip_array(int depth) {
 }
 
 JsonProblem JsonReader::skip_object(int depth) {
-  if (depth > frame::kMaxDepth) return JsonProblem::depth;
+  if (depth > limits::kMaxDepth) return JsonProblem::depth;
   ++next_;
   if (take('}')) return JsonProblem::none;
   std::string_view name;

@@ -68,6 +68,10 @@ class JsonReader {
   /// What is wrong when nothing should follow.
   JsonProblem read_end() const { return next_ == end_ ? JsonProblem::none : JsonProblem::trailing; }
 
+  /// Reads `text`, as for open(), from its first byte to its last, as one value around which
+  /// `depth` arrays and objects are to stand.
+  JsonProblem read_whole(std::string_view text, int depth);
+
   /// Reads a value, around which stand `depth` arrays and objects, and gives its text.
   JsonProblem read_value(int depth, std::string_view& json) {
     if (peek() != '"' || has_escapes_) return read_any_value(depth, json);

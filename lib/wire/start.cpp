@@ -4,8 +4,11 @@
 #include <algorithm>
 #include <string_view>
 
-#include "wire/codec.hpp"
-#include "wire/message.hpp"
+#include "wire/dialect.hpp"
+#include "wire/errors.hpp"
+#include "wire/frame_writer.hpp"
+#include "wire/framing.hpp"
+#include "wire/message_writer.hpp"
 
 namespace handoff {
 namespace {

@@ -6,7 +6,7 @@
 #include <span>
 #include <string>
 
-#include "wire/frame.hpp"
+#include "wire/framing.hpp"
 
 namespace handoff {
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "async/reactor.hpp"
+#include "async/timer.hpp"
 
 namespace handoff {
 

@@ -12,7 +12,7 @@
 
 #include "os/error.hpp"
 #include "os/socket.hpp"
-#include "wire/message.hpp"
+#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {
@@ -39,11 +39,11 @@ MasterChannel::MasterChannel(Reactor& reactor, Owner& owner, Fd channel, bool jo
     : reactor_(reactor),
       owner_(owner),
       channel_(std::move(channel)),
-      readiness_(reactor, channel_.get()),
+      watcher_(reactor, channel_.get()),
       joined_(joined),
-      outbox_(reactor, readiness_, owner_of_outbox()) {
+      outbox_(reactor, watcher_, owner_of_outbox()) {
   const auto type = socket_type(channel_.get());
-  if (!type) throw InvalidArgument("channel: the descriptor is not a socket");
+  if (!type) throw InvalidArgument("cannot read the channel: the descriptor is not a socket");
   full_ = *type != SOCK_STREAM;
   set_close_on_exec(channel_.get(), true);
 }
@@ -80,7 +80,7 @@ Outbox::Owner MasterChannel::owner_of_outbox() {
 void MasterChannel::enter(MasterChannelPhase next) {
   const MasterChannelPhase before = std::exchange(phase_, next);
   if (next == before || next != MasterChannelPhase::closed) return;
-  readiness_.interrupt();
+  watcher_.interrupt();
   outbox_.stop();
 }
 
@@ -164,7 +164,7 @@ Task<void> MasterChannel::receive_messages(std::shared_ptr<MasterChannel> self) 
     ReceiveResult result = recv_fds(self->channel_.get(), *packet, channel::kMaxDescriptors);
     switch (result.outcome) {
       case ReceiveOutcome::would_block:
-        co_await self->readiness_.readable();
+        co_await self->watcher_.readable();
         messages = 0;
         break;
       case ReceiveOutcome::exhausted:
@@ -189,7 +189,7 @@ Task<void> MasterChannel::receive_plain(std::shared_ptr<MasterChannel> self) {
   while (self->receives()) {
     ReceiveResult result = recv_fds(self->channel_.get(), byte, channel::kMaxEntries);
     switch (result.outcome) {
-      case ReceiveOutcome::would_block: co_await self->readiness_.readable(); break;
+      case ReceiveOutcome::would_block: co_await self->watcher_.readable(); break;
       case ReceiveOutcome::reset: break;
       case ReceiveOutcome::exhausted:
         co_await self->reactor_.sleep_until(self->reactor_.now() + kRetryPause);
@@ -213,9 +213,10 @@ void MasterChannel::take_plain(std::vector<Fd> descriptors) {
 
 void MasterChannel::handle(std::span<const char> packet, std::vector<Fd> descriptors) {
   auto message = channel::decode(packet, std::move(descriptors));
-  if (!message) throw ProtocolError("channel: the master sent no valid message");
+  if (!message) throw ProtocolError("cannot read the channel: the master sent no valid message");
   if (!comes_from_master(message->type)) {
-    throw ProtocolError("channel: the master sent a message that only a worker sends");
+    throw ProtocolError(
+        "cannot read the channel: the master sent a message that only a worker sends");
   }
   if (++heard_ == 1) owner_.master_heard();
   switch (message->type) {
@@ -239,14 +240,15 @@ void MasterChannel::take_source(channel::Message& message) {
   std::vector<Fd>& descriptors = message.descriptors;
   if (descriptors.size() != message.announced) {
     if (is_listener) return owner_.listeners_missed();
-    throw ProtocolError("channel: a queue came without its memories");
+    throw ProtocolError("cannot read the channel: a queue came without its memories");
   }
   if (descriptors.empty()) {
     if (is_listener) owner_.accept_asked();
     return;  // awake is all that a queue wants us to be
   }
   if (is_listener) return owner_.listeners_passed(std::move(descriptors));
-  if (descriptors.size() != 2) throw ProtocolError("channel: a queue has two memories");
+  if (descriptors.size() != 2)
+    throw ProtocolError("cannot read the channel: a queue has two memories");
   owner_.queue_passed(std::move(descriptors[0]), std::move(descriptors[1]));
 }
 

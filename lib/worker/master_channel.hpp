@@ -9,8 +9,11 @@
 #include <string>
 #include <vector>
 
+#include "async/event.hpp"
+#include "async/fd_watcher.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
+#include "async/timer.hpp"
 #include "os/fd.hpp"
 #include "pass/channel.hpp"
 #include "pass/connection.hpp"
@@ -133,7 +136,7 @@ class MasterChannel final : public std::enable_shared_from_this<MasterChannel> {
   Reactor& reactor_;
   Owner& owner_;
   Fd channel_;
-  Readiness readiness_;
+  FdWatcher watcher_;
   bool full_;
   bool joined_;
   MasterChannelPhase phase_ = MasterChannelPhase::open;

@@ -13,7 +13,7 @@ constexpr auto kRetryPause = std::chrono::milliseconds(10);
 
 }  // namespace
 
-Outbox::Outbox(Reactor& reactor, Readiness& channel, Owner owner)
+Outbox::Outbox(Reactor& reactor, FdWatcher& channel, Owner owner)
     : reactor_(reactor),
       channel_(channel),
       owner_(std::move(owner)),

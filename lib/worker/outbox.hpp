@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "async/event.hpp"
+#include "async/fd_watcher.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "pass/connection.hpp"
@@ -37,7 +39,7 @@ class Outbox {
     std::function<void()> all_sent;
   };
   /// The watcher is that of the channel, and must outlive this.
-  Outbox(Reactor& reactor, Readiness& channel, Owner owner);
+  Outbox(Reactor& reactor, FdWatcher& channel, Owner owner);
 
   /// Sends what is added, until stop(). The task keeps `alive`, which owns `self`.
   static Task<void> run(Outbox& self, std::shared_ptr<void> alive);
@@ -81,7 +83,7 @@ class Outbox {
   ConnectionReturner::Owner owner_of_returner();
 
   Reactor& reactor_;
-  Readiness& channel_;
+  FdWatcher& channel_;
   Owner owner_;
   State state_ = State::idle;
   std::deque<Outgoing> posted_;

@@ -6,9 +6,10 @@
 #include <algorithm>
 #include <utility>
 
-#include "os/memory.hpp"
+#include "os/sealed_memory.hpp"
 #include "rpc/dispatch.hpp"
-#include "wire/message.hpp"
+#include "wire/errors.hpp"
+#include "wire/request.hpp"
 
 namespace handoff {
 namespace {
@@ -48,26 +49,26 @@ bool QueueEnd::poll() {
     const auto record = rings_.read(record_);
     if (!record) break;
     const auto request = decode_request(*record);
-    if (!request) throw ProtocolError("queue: the master wrote no valid request");
+    if (!request) throw ProtocolError("cannot read the queue: the master wrote no valid request");
     // What we say to be done with we have begun: if we die now, it is not done by another.
     rings_.release();
     take(*request);
     any = true;
   }
   if (any && rings_.other_is_starved() && rings_.must_wake()) owner_.wake_master();
-  if (rings_.broken()) throw ProtocolError("queue: the master broke its memory");
+  if (rings_.broken()) throw ProtocolError("cannot read the queue: the master broke its memory");
   if (unpublished_) publish();
   share_.set(held_);
   if (service_.draining() && idle()) owner_.became_idle();
   return any;
 }
 
-void QueueEnd::set_waiting(bool waiting) {
-  if (waiting) {
-    rings_.arm();
-  } else {
-    rings_.disarm();
-  }
+void QueueEnd::prepare_to_block() {
+  rings_.arm();
+}
+
+void QueueEnd::stop_blocking() {
+  rings_.disarm();
 }
 
 /// What this process holds grows no more once it is too much; the end of what runs makes room.
@@ -77,21 +78,12 @@ bool QueueEnd::may_take() const {
 
 void QueueEnd::take(const QueueRequest& request) {
   service_.count_requests(1);
-  const Method* method = service_.handlers->find(request.method);
-  if (method == nullptr) {
-    return reply(request.ticket,
-                 Result::error(ErrorCode::method_not_found, no_such_method(request.method)));
-  }
-  if (method->instant && !(service_.limits.synchronous && running_ > 0)) {
-    const Request asked{request.method, request.params, request.id};
-    InstantResult result = run_instant(*method, asked);
-    if (auto* error = std::get_if<Result>(&result)) return reply(request.ticket, std::move(*error));
-    const QueueReply answer{request.ticket, 0, std::get<std::string_view>(result), {}};
-    unpublished_ = true;
-    if (!unsent_.empty() || !write_reply(rings_, answer)) {
-      reply(request.ticket, Result::success(std::string(answer.json)));
-    }
-    return;
+  const bool in_line = service_.limits.synchronous && running_ > 0;
+  Dispatched answer = dispatch(*service_.table, {request.method, request.params, request.id},
+                               in_line ? Instant::waits_in_line : Instant::answers_now);
+  if (auto* error = std::get_if<Result>(&answer)) return reply(request.ticket, std::move(*error));
+  if (const auto* now = std::get_if<InstantReply>(&answer)) {
+    return reply_now(request.ticket, now->json);
   }
   Call call;
   call.method = request.method;
@@ -108,14 +100,20 @@ void QueueEnd::take(const QueueRequest& request) {
   };
   if (owner_.run_elsewhere(call, done)) return;
   service_.reactor.spawn(
-      run(shared_from_this(), service_.handlers, *method, std::move(call), request.ticket, size));
+      run(shared_from_this(), service_.table, std::move(call), request.ticket, size));
 }
 
-/// `handlers` keep `method` alive.
-Task<void> QueueEnd::run(std::shared_ptr<QueueEnd> self,
-                         [[maybe_unused]] std::shared_ptr<const Handlers> handlers,
-                         const Method& method, Call call, std::uint64_t ticket, std::size_t size) {
-  Result result = co_await run_method(self->service_.reactor, method, std::move(call));
+/// Writes what is valid only now, if there is room.
+void QueueEnd::reply_now(std::uint64_t ticket, std::string_view json) {
+  unpublished_ = true;
+  if (unsent_.empty() && write_reply(rings_, {ticket, 0, json, {}})) return;
+  reply(ticket, Result::success(std::string(json)));
+}
+
+/// A reload does not end the methods of a call that runs.
+Task<void> QueueEnd::run(std::shared_ptr<QueueEnd> self, std::shared_ptr<const MethodTable> table,
+                         Call call, std::uint64_t ticket, std::size_t size) {
+  Result result = co_await run_call(self->service_.reactor, *table, std::move(call));
   self->ended(ticket, size, std::move(result));
 }
 

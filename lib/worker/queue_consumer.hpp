@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "async/reactor.hpp"
 #include "async/task.hpp"
@@ -22,7 +23,7 @@ namespace handoff {
 /// HELLO has said.
 ///
 /// Shared: its calls keep it alive.
-class QueueEnd final : public std::enable_shared_from_this<QueueEnd>, private Poller {
+class QueueEnd final : public std::enable_shared_from_this<QueueEnd>, private PollSource {
  public:
   /// Called when the master is to be woken; and, while the service drains, when there may be
   /// nothing left to do.
@@ -51,10 +52,12 @@ class QueueEnd final : public std::enable_shared_from_this<QueueEnd>, private Po
   };
 
   bool poll() override;
-  void set_waiting(bool waiting) override;
+  void prepare_to_block() override;
+  void stop_blocking() override;
   void take(const QueueRequest& request);
-  static Task<void> run(std::shared_ptr<QueueEnd> self, std::shared_ptr<const Handlers> handlers,
-                        const Method& method, Call call, std::uint64_t ticket, std::size_t size);
+  static Task<void> run(std::shared_ptr<QueueEnd> self, std::shared_ptr<const MethodTable> table,
+                        Call call, std::uint64_t ticket, std::size_t size);
+  void reply_now(std::uint64_t ticket, std::string_view json);
   void reply(std::uint64_t ticket, Result result);
   bool write(std::uint64_t ticket, const Result& result);
   bool may_take() const;

@@ -11,7 +11,9 @@
 #include <numeric>
 
 #include "async/attempts.hpp"
+#include "async/signal_watcher.hpp"
 #include "async/stream.hpp"
+#include "os/descriptor_limit.hpp"
 #include "os/error.hpp"
 #include "os/listen_on_all.hpp"
 #include "os/listener.hpp"
@@ -82,13 +84,13 @@ Worker::Worker(Reactor& reactor, const SignalMask& signals, const MakeMethods& m
                const WorkerOptions& options, Report report)
     : reactor_(reactor),
       signals_(signals),
-      make_handlers_(make_methods(reactor)),
+      make_method_table_(make_methods(reactor)),
       options_(options),
       report_(std::move(report)),
       judge_(options.allowed_uids),
       report_joined_(reactor, saying(report_, Severity::info), kJoinedBurst),
       report_lost_(reactor, saying(report_, Severity::error)),
-      service_(reactor, make_handlers_(), share_of(options)),
+      service_(reactor, make_method_table_(), share_of(options)),
       requests_left_(static_cast<std::int64_t>(options.max_requests)),
       changed_(reactor) {
   if (options_.credits == 0) options_.credits = default_credits(options_.limits.concurrency);
@@ -97,7 +99,7 @@ Worker::Worker(Reactor& reactor, const SignalMask& signals, const MakeMethods& m
   service_.on_returned = [this](Connection connection) { give_back(std::move(connection)); };
   service_.on_closed = [this](std::uint64_t id) { ended(id); };
   service_.on_failed = [this](std::string_view line) { report_lost_(line); };
-  start_lanes(make_methods);
+  start_threads(make_methods);
 }
 
 void Worker::return_failed(int error) {
@@ -109,25 +111,25 @@ void Worker::channel_failed(int error) {
 }
 
 /// Our own reactor is one of the threads.
-void Worker::start_lanes(const MakeMethods& make_methods) {
+void Worker::start_threads(const MakeMethods& make_methods) {
   if (options_.threads > 1) mailbox_.emplace(reactor_);
   for (std::size_t i = 1; i < options_.threads; ++i) {
-    Lane::Owner owner;
+    ReactorThread::Owner owner;
     owner.closed = [this](std::uint64_t id) { ended(id); };
     owner.returned = [this](Connection connection) { give_back(std::move(connection)); };
     owner.had_most_requests = [this] { ask_to_leave(); };
     owner.failed = [this](const std::string& line) { report_lost_(line); };
     owner.reload_failed = [this](const std::string& problem) { report_(Severity::error, problem); };
-    lanes_.emplace_back(*mailbox_, share_of(options_), make_methods, service_.requests_left,
-                        std::move(owner));
+    threads_.emplace_back(*mailbox_, share_of(options_), make_methods, service_.requests_left,
+                          std::move(owner));
   }
 }
 
 /// On the thread that has the fewest connections.
 void Worker::serve(Connection connection) {
-  Lane* best = nullptr;
-  for (Lane& lane : lanes_) {
-    if (lane.held() < (best == nullptr ? service_.open : best->held())) best = &lane;
+  ReactorThread* best = nullptr;
+  for (ReactorThread& thread : threads_) {
+    if (thread.held() < (best == nullptr ? service_.open : best->held())) best = &thread;
   }
   if (best != nullptr) return best->open(std::move(connection));
   Session::open(service_, std::move(connection));
@@ -135,27 +137,29 @@ void Worker::serve(Connection connection) {
 
 /// On one thread after the other; false for our own.
 bool Worker::run_elsewhere(Call& call, const std::function<void(Result)>& done) {
-  next_lane_ = (next_lane_ + 1) % (lanes_.size() + 1);
-  if (next_lane_ == lanes_.size()) return false;
-  lanes_[next_lane_].run(std::move(call), done);
+  next_thread_ = (next_thread_ + 1) % (threads_.size() + 1);
+  if (next_thread_ == threads_.size()) return false;
+  threads_[next_thread_].run(std::move(call), done);
   return true;
 }
 
 std::size_t Worker::held() const {
-  return std::accumulate(lanes_.begin(), lanes_.end(), service_.open,
-                         [](std::size_t sum, const Lane& lane) { return sum + lane.held(); });
+  return std::accumulate(
+      threads_.begin(), threads_.end(), service_.open,
+      [](std::size_t sum, const ReactorThread& thread) { return sum + thread.held(); });
 }
 
 std::uint64_t Worker::requests() const {
-  return std::accumulate(lanes_.begin(), lanes_.end(), service_.requests,
-                         [](std::uint64_t sum, const Lane& lane) { return sum + lane.requests(); });
+  return std::accumulate(
+      threads_.begin(), threads_.end(), service_.requests,
+      [](std::uint64_t sum, const ReactorThread& thread) { return sum + thread.requests(); });
 }
 
 void Worker::when_threads_answer(const std::function<void()>& then) {
-  if (lanes_.empty()) return then();
-  const auto awaited = std::make_shared<std::size_t>(lanes_.size());
-  for (Lane& lane : lanes_) {
-    lane.when_it_answers([awaited, then] {
+  if (threads_.empty()) return then();
+  const auto awaited = std::make_shared<std::size_t>(threads_.size());
+  for (ReactorThread& thread : threads_) {
+    thread.when_it_answers([awaited, then] {
       if (--*awaited == 0) then();
     });
   }
@@ -180,7 +184,7 @@ void Worker::ended(std::uint64_t id) {
 
 void Worker::drain_services(bool give_back) {
   service_.drain(give_back);
-  for (Lane& lane : lanes_) lane.drain(give_back);
+  for (ReactorThread& thread : threads_) thread.drain(give_back);
 }
 
 Task<void> Worker::run_on_channel(Fd channel, std::vector<Fd> listeners) {
@@ -200,7 +204,7 @@ Task<void> Worker::run_joined(Address address, Duration wait) {
     const bool is_full = socket_type(channel.get()) == SOCK_SEQPACKET;
     if (!is_full) {
       report_joined_(
-          fmt::format("connected, on {} (in the plain form no master confirms that this "
+          fmt::format("connected to {} (in the plain form no master confirms that this "
                       "worker has joined)",
                       join_name_));
     }
@@ -208,7 +212,7 @@ Task<void> Worker::run_joined(Address address, Duration wait) {
     if (leaving_ || !join_again_) co_return;
     if (refusals_ > 1 && is_full) {
       throw Unreachable(fmt::format(
-          "join, on {}: the master does not let us (see its --allow-uid), or has as many "
+          "cannot join {}: the master does not let us (see its --allow-uid), or has as many "
           "workers as it takes",
           address.text));
     }
@@ -219,7 +223,7 @@ Task<void> Worker::run_joined(Address address, Duration wait) {
     channel = co_await join_again(address, wait, is_full);
     if (leaving_ || !channel.valid()) co_return;
     service_.resume();
-    for (Lane& lane : lanes_) lane.post([](Service& service) { service.resume(); });
+    for (ReactorThread& thread : threads_) thread.post([](Service& service) { service.resume(); });
     drain_alarm_.reset();
     drained_by_ = kNever;
   }
@@ -233,7 +237,7 @@ Task<Fd> Worker::join_again(const Address& address, Duration wait, bool is_full)
   } catch (const Unreachable&) {
     // It may have been killed a moment ago, and there may be another one soon.
   }
-  const std::string line = fmt::format("left, on {}: the master is gone", address.text);
+  const std::string line = fmt::format("the master at {} is gone", address.text);
   if (wait <= Duration::zero()) {
     if (is_full) throw Unreachable(line + " (--wait would wait for another one)");
     report_(Severity::info, line);
@@ -248,8 +252,8 @@ Task<Fd> Worker::join_again(const Address& address, Duration wait, bool is_full)
 void Worker::check_master(int channel) const {
   const auto refused = judge_.refuse(channel);
   if (!refused) return;
-  throw Unreachable(fmt::format("join, on {}: user {} listens there ({})", join_name_, refused->uid,
-                                refused->remedy()));
+  throw Unreachable(fmt::format("cannot join {}: user {} listens there ({})", join_name_,
+                                refused->uid, refused->remedy()));
 }
 
 /// Until then the other end can be any program that listens there.
@@ -263,9 +267,8 @@ Task<Fd> Worker::wait_for_master(const Address& address, Duration wait) {
   options.mode = wait > Duration::zero() ? AttemptMode::wait : AttemptMode::retry;
   options.limit = TimeLimit::after(Clock::now(), wait);
   options.attempt_timeout = kJoinTimeout;
-  options.on_new_reason = [this](const std::string& text) {
-    report_(Severity::detail, text + " (waiting)");
-  };
+  options.on_waiting = [this](const std::string& text) { report_(Severity::detail, text); };
+  options.silence = fmt::format("no answer from {} yet", address.text);
   Attempts attempts(reactor_, std::move(options));
   const auto attempt = [&](TimeLimit limit) { return connect_to_master(address, limit); };
   Raced<Fd> joined =
@@ -303,7 +306,7 @@ Task<void> Worker::serve_channel(Fd channel, std::vector<Fd> listeners) {
   listeners.clear();
   co_await wait_until_drained();
   service_.abandon();
-  for (Lane& lane : lanes_) lane.abandon();
+  for (ReactorThread& thread : threads_) thread.abandon();
   queue_.reset();
   link_->close();
   link_.reset();
@@ -352,7 +355,7 @@ void Worker::accept_asked() {
 }
 
 void Worker::queue_passed(Fd masters, Fd ours) {
-  if (queue_) throw ProtocolError("channel: the master sent a second queue");
+  if (queue_) throw ProtocolError("cannot read the channel: the master sent a second queue");
   const std::shared_ptr<MasterChannel> link = link_;
   queue_ = std::make_shared<QueueEnd>(
       service_, std::move(masters), std::move(ours),
@@ -373,7 +376,7 @@ void Worker::leaves_to_others() {
 }
 
 void Worker::listeners_missed() {
-  report_(Severity::error, fmt::format("receive the listeners: {}", error_text(EMFILE)));
+  report_(Severity::error, fmt::format("cannot receive the listeners: {}", error_text(EMFILE)));
 }
 
 void Worker::connections_missed(std::size_t count) {
@@ -427,39 +430,32 @@ Task<void> Worker::relay_output(std::shared_ptr<Relay> relay) {
 }
 
 Task<void> Worker::watch_signals() {
-  Readiness readiness(reactor_, signals_.fd());
   reap_orphans();  // those of which no signal tells any more
-  for (;;) {
-    while (const auto signal = signals_.try_read()) {
-      if (*signal == SIGHUP && options_.reloads) {
-        reload();
-        continue;
-      }
-      if (*signal == SIGCHLD) {
-        reap_orphans();
-        continue;
-      }
-      cut_short_ = leaving_;
-      leaving_ = true;
-      waiting_for_master_.cancel();
-      changed_.set();
-      if (link_) {
-        leave();
-      } else {
-        drain({});
-      }
-    }
-    co_await readiness.readable();
+  return handoff::watch_signals(reactor_, signals_,
+                                [this](const ReceivedSignal& signal) { handle_signal(signal); });
+}
+
+void Worker::handle_signal(const ReceivedSignal& signal) {
+  if (signal.number == SIGHUP && options_.reloads) return reload();
+  if (signal.number == SIGCHLD) return reap_orphans();
+  cut_short_ = leaving_;
+  leaving_ = true;
+  waiting_for_master_.cancel();
+  changed_.set();
+  if (link_) {
+    leave();
+  } else {
+    drain({});
   }
 }
 
 /// When that is impossible, what there was goes on.
 void Worker::reload() {
   try {
-    service_.handlers = make_handlers_();
-    for (Lane& lane : lanes_) lane.reload();
+    service_.table = make_method_table_();
+    for (ReactorThread& thread : threads_) thread.reload();
     report_(Severity::info,
-            fmt::format("reloaded, {}", counted(service_.handlers->names().size(), "method")));
+            fmt::format("reloaded, {}", counted(service_.table->names().size(), "method")));
   } catch (const std::exception& error) {
     report_(Severity::error, fmt::format("{}; the methods stay as they were", error.what()));
   }
@@ -496,7 +492,7 @@ void Worker::set_drain_limit() {
 }
 
 Task<void> Worker::wait_until_drained() {
-  std::optional<Alarm> lifetime;
+  std::optional<EventTimeout> lifetime;
   const TimePoint old = deadline_after(reactor_.now(), options_.max_lifetime);
   lifetime.emplace(reactor_, changed_, old);
   while (!service_.draining() && !is_overdue()) {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "async/connect.hpp"
+#include "async/event.hpp"
 #include "async/limited_line.hpp"
 #include "async/mailbox.hpp"
 #include "async/race.hpp"
@@ -72,8 +73,9 @@ class Worker final : private AcceptorOwner, private MasterChannel::Owner {
 
  private:
   Task<void> watch_signals();
+  void handle_signal(const ReceivedSignal& signal);
   void reload();
-  void start_lanes(const MakeMethods& make_methods);
+  void start_threads(const MakeMethods& make_methods);
   void serve(Connection connection);
   bool run_elsewhere(Call& call, const std::function<void(Result)>& done);
   std::size_t held() const;
@@ -121,8 +123,8 @@ class Worker final : private AcceptorOwner, private MasterChannel::Owner {
 
   Reactor& reactor_;
   const SignalMask& signals_;
-  std::optional<Mailbox> mailbox_;  ///< of the lanes, if there are any
-  MakeHandlers make_handlers_;
+  std::optional<Mailbox> mailbox_;  ///< of the threads, if there are any
+  MakeMethodTable make_method_table_;
   WorkerOptions options_;
   Report report_;
   PeerJudge judge_;
@@ -136,7 +138,7 @@ class Worker final : private AcceptorOwner, private MasterChannel::Owner {
   std::shared_ptr<QueueEnd> queue_;
   Event changed_;  ///< a connection has ended, or the drain has begun or is over
   TimePoint drained_by_ = kNever;
-  std::optional<Alarm> drain_alarm_;
+  std::optional<EventTimeout> drain_alarm_;
   Cancellation waiting_for_master_;  ///< ended by a signal
   std::string join_name_;  ///< the socket of the master that it joins, as the user wrote it
   bool joined_ = false;
@@ -146,8 +148,8 @@ class Worker final : private AcceptorOwner, private MasterChannel::Owner {
   std::size_t cut_off_ = 0;
   bool leaving_ = false;    ///< because of a signal
   bool cut_short_ = false;  ///< because of a second one
-  std::size_t next_lane_ = 0;
-  std::deque<Lane> lanes_;  ///< the reactors besides our own; the first to be destroyed
+  std::size_t next_thread_ = 0;
+  std::deque<ReactorThread> threads_;  ///< the reactors besides our own; the first to be destroyed
 };
 
 }  // namespace handoff

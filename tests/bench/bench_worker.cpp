@@ -63,11 +63,11 @@ Task<Result> compute(Call call) {
 
 int main(int argc, char** argv) {
   return handoff::worker_main(
-      "bench_worker", argc, argv, [](handoff::Handlers& handlers, handoff::Reactor& reactor) {
-        handlers.add("wait", [&reactor](Call call) { return wait(reactor, std::move(call)); });
-        handlers.add("compute", compute);
+      "bench_worker", argc, argv, [](handoff::MethodTable& table, handoff::Reactor& reactor) {
+        table.add("wait", [&reactor](Call call) { return wait(reactor, std::move(call)); });
+        table.add("compute", compute);
         const auto chance = std::make_shared<std::mt19937>(seed());
-        handlers.add("vary", [&reactor, chance](Call call) {
+        table.add("vary", [&reactor, chance](Call call) {
           return vary(reactor, (*chance)() % 20 == 0, std::move(call));
         });
       });

@@ -118,13 +118,13 @@ Usage: fdrecv \[options\] \[SOCKET\]
   start send fdsend -l ./s
   eventually test -S s
   no_program no-such-program
-  expect 127 '' 'fdrecv: exec, on no-such-program: No such file or directory'
+  expect 127 '' 'fdrecv: cannot run no-such-program: No such file or directory'
   no_program ./none
-  expect 127 '' 'fdrecv: exec, on ./none: No such file or directory'
+  expect 127 '' 'fdrecv: cannot run ./none: No such file or directory'
   tool fdrecv -c ./s -- ./file
-  expect 126 '' 'fdrecv: exec, on ./file: Permission denied'
+  expect 126 '' 'fdrecv: cannot run ./file: Permission denied'
   tool fdrecv -c --keep ./s -- /
-  expect 126 '' 'fdrecv: exec, on /: Permission denied'
+  expect 126 '' 'fdrecv: cannot run /: Permission denied'
   # Nothing was taken: it is still there for the next.
   tool fdrecv -c --json ./s
   expect_match 0 '\{.*\}' ''
@@ -162,7 +162,7 @@ Usage: fdrecv \[options\] \[SOCKET\]
 
 @test "a folder that is not there is a failure" {
   tool fdrecv ./none/s
-  expect_match 125 '' 'fdrecv: [a-z]+, on \./none/s.*: No such file or directory'
+  expect_match 125 '' 'fdrecv: cannot [a-z ]+ \./none/s.*: No such file or directory'
 }
 
 @test "- is standard input and fd:N any other" {
@@ -213,13 +213,13 @@ Usage: fdrecv \[options\] \[SOCKET\]
 @test "a live owner, a symlink and a file are left alone" {
   receiver ./s
   tool fdrecv ./s
-  expect 125 '' "fdrecv: listen, on ./s: $IN_USE"
+  expect 125 '' "fdrecv: cannot listen on ./s: $IN_USE"
   ln -s elsewhere link
   tool fdrecv ./link
-  expect 125 '' 'fdrecv: listen, on ./link: Too many levels of symbolic links (a symlink is not followed; name the socket itself)'
+  expect 125 '' 'fdrecv: cannot listen on ./link: Too many levels of symbolic links (a symlink is not followed; name the socket itself)'
   echo text >file
   tool fdrecv ./file
-  expect 125 '' 'fdrecv: listen, on ./file: File exists (the file is no socket, and is left alone)'
+  expect 125 '' 'fdrecv: cannot listen on ./file: File exists (the file is no socket, and is left alone)'
   [[ $(cat file) == text && -L link && ! -e elsewhere ]]
   send -o file
   finish recv
@@ -256,7 +256,7 @@ Usage: fdrecv \[options\] \[SOCKET\]
       won=$((won + 1))
       expect 0 text ''
     else
-      expect 125 '' "fdrecv: listen, on ./s: $IN_USE"
+      expect 125 '' "fdrecv: cannot listen on ./s: $IN_USE"
     fi
   done
   ((won == 1))
@@ -298,7 +298,7 @@ all_but_one_ended() {
   receiver ./s
   send -o . </dev/null
   finish recv
-  expect 125 '' 'fdrecv: read, on the received descriptor: Is a directory'
+  expect 125 '' 'fdrecv: cannot read the received descriptor: Is a directory'
 }
 
 @test "stdout that can't be written is a failure" {
@@ -307,7 +307,7 @@ all_but_one_ended() {
   tool fdsend --wait -o file ./s
   expect 0 '' ''
   finish recv
-  expect 125 '' 'fdrecv: write, on stdout: No space left on device'
+  expect 125 '' 'fdrecv: cannot write to stdout: No space left on device'
 }
 
 @test "the status of the command is that of fdrecv" {
@@ -486,7 +486,7 @@ n9 pidfd' ]] || differs 0 '' ''
   tool fdsend ./s 0 0 0 </dev/null
   expect 0 '' ''
   finish recv
-  expect 4 '' 'fdrecv: receive, on ./s: 3 descriptors came where 1 was expected'
+  expect 4 '' 'fdrecv: cannot receive on ./s: 3 descriptors came where 1 was expected'
 }
 
 @test "fewer descriptors than expected are refused" {
@@ -494,35 +494,35 @@ n9 pidfd' ]] || differs 0 '' ''
   tool fdsend ./s 0 0 </dev/null
   expect 0 '' ''
   finish recv
-  expect_match 4 '' 'fdrecv: receive, on \./s: 2 descriptors came where 3 (was|were) expected'
+  expect_match 4 '' 'fdrecv: cannot receive on \./s: 2 descriptors came where 3 (was|were) expected'
 }
 
 @test "a sender that closes and sends nothing is status 4 when it is the only one" {
   channel 'exec 5>&-; fdrecv - <&6'
-  expect 4 '' 'fdrecv: receive, on -: the sender closed and sent nothing'
+  expect 4 '' 'fdrecv: cannot receive on -: the sender closed and sent nothing'
 }
 
 @test "bytes without a descriptor are status 4" {
   channel 'printf x >&5; fdrecv - <&6'
-  expect 4 '' 'fdrecv: receive, on -: bytes came without a descriptor'
+  expect 4 '' 'fdrecv: cannot receive on -: bytes came without a descriptor'
 }
 
 @test "a message that is malformed or ends early is status 4" {
   channel 'printf "HOFD\2\0\0\0" >&5; fdrecv - <&6'
-  expect 4 '' 'fdrecv: receive, on -: the message is malformed'
+  expect 4 '' 'fdrecv: cannot receive on -: the message is malformed'
   channel 'printf "HOFD\1" >&5; exec 5>&-; fdrecv - <&6'
-  expect 4 '' 'fdrecv: receive, on -: the sender closed within a message'
+  expect 4 '' 'fdrecv: cannot receive on -: the sender closed within a message'
 }
 
 @test "a deadline is status 124 at each step" {
   tool fdrecv -t 50ms ./s
-  expect 124 '' 'fdrecv: wait, on ./s: timed out'
+  expect 124 '' 'fdrecv: no connection on ./s: timed out after 50ms'
   tool fdrecv -t 50ms --keep ./s -- cat
-  expect 124 '' 'fdrecv: wait, on ./s: timed out'
+  expect 124 '' 'fdrecv: no connection on ./s: timed out after 50ms'
   channel 'fdrecv -t 50ms - <&6'
-  expect 124 '' 'fdrecv: receive, on -: timed out'
+  expect 124 '' 'fdrecv: cannot receive on -: timed out after 50ms'
   channel 'printf "HOFD" >&5; fdrecv -t 50ms - <&6'
-  expect 124 '' 'fdrecv: receive, on -: timed out'
+  expect 124 '' 'fdrecv: cannot receive on -: timed out after 50ms'
   [[ ! -e s && ! -e s.lock ]]
 }
 
@@ -587,7 +587,7 @@ n9 pidfd' ]] || differs 0 '' ''
   said recv 2.descriptors
   send -o file
   finish recv
-  expect 0 text 'fdrecv: receive, on ./s: 2 descriptors came where 1 was expected'
+  expect 0 text 'fdrecv: cannot receive on ./s: 2 descriptors came where 1 was expected'
 }
 
 @test "commands run side by side, and at most --max-processes of them" {

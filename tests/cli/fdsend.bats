@@ -64,8 +64,8 @@ Usage: fdsend \[options\] SOCKET \[FD\.\.\.\].*--timeout T .*' ''
   refuses '-1: write the number of a descriptor' fdsend ./s -1
   refuses '5x: write the number of a descriptor' fdsend ./s 5x
   refuses '99999999999: write the number of a descriptor' fdsend ./s 99999999999
-  refuses 'descriptor, on 7: it is not open' bash -c 'exec fdsend ./s 7 7>&-' ||
-    expect 2 '' 'fdsend: descriptor, on 7: it is not open'
+  refuses 'cannot take descriptor 7: it is not open' bash -c 'exec fdsend ./s 7 7>&-' ||
+    expect 2 '' 'fdsend: cannot take descriptor 7: it is not open'
 }
 
 @test "options that contradict each other are usage errors" {
@@ -93,18 +93,18 @@ Usage: fdsend \[options\] SOCKET \[FD\.\.\.\].*--timeout T .*' ''
 }
 
 @test "a name that is none, or more names than descriptors, are usage errors" {
-  local rule='1 to 255 printable characters, no space and no colon'
-  refuses "name, on a:b: $rule" fdsend -n a:b ./s
-  refuses "name, on a b: $rule" fdsend -n 'a b' ./s
-  refuses "name, on : $rule" fdsend -n '' ./s
-  refuses '2 names for 1 descriptors' fdsend -n a -n b ./s
+  local rule='write 1 to 255 printable characters, no space and no colon'
+  refuses "--name a:b: $rule" fdsend -n a:b ./s
+  refuses "--name a b: $rule" fdsend -n 'a b' ./s
+  refuses "--name '': $rule" fdsend -n '' ./s
+  refuses 'cannot give 2 names: there is 1 descriptor' fdsend -n a -n b ./s
 }
 
 @test "254 descriptors are a usage error, and nothing is left behind" {
   local -a many
   mapfile -t many < <(yes 0 | head -n 254)
-  refuses '254 descriptors, and a message carries at most 253' fdsend ./s "${many[@]}"
-  refuses '254 descriptors, and a message carries at most 253' fdsend -l ./s "${many[@]}"
+  refuses 'cannot send 254 descriptors: a message carries at most 253' fdsend ./s "${many[@]}"
+  refuses 'cannot send 254 descriptors: a message carries at most 253' fdsend -l ./s "${many[@]}"
   [[ ! -e s && ! -e s.lock ]]
 }
 
@@ -234,9 +234,9 @@ Usage: fdsend \[options\] SOCKET \[FD\.\.\.\].*--timeout T .*' ''
 
 @test "a file that can't be opened is a failure before anybody is met" {
   tool fdsend -o none ./s
-  expect 125 '' 'fdsend: open, on none: No such file or directory'
+  expect 125 '' 'fdsend: cannot open none: No such file or directory'
   tool fdsend -o . --open-mode write ./s
-  expect 125 '' 'fdsend: open, on .: Is a directory'
+  expect 125 '' 'fdsend: cannot open .: Is a directory'
 }
 
 @test "a FIFO that has no writer yet does not keep a signal away" {
@@ -275,9 +275,9 @@ Usage: fdsend \[options\] SOCKET \[FD\.\.\.\].*--timeout T .*' ''
   gone=$!
   wait "$gone"
   tool fdsend --pid "$gone:0" ./s
-  expect 125 '' "fdsend: take, on $gone:0: No such process"
+  expect 125 '' "fdsend: cannot take $gone:0: No such process"
   tool bash -c 'fdsend --pid $$:77 ./s; status=$?; echo $$; exit $status'
-  expect 125 "$output" "fdsend: take, on $output:77: Bad file descriptor"
+  expect 125 "$output" "fdsend: cannot take $output:77: Bad file descriptor"
 }
 
 @test "--tcp-listen says its address and sends a listener" {
@@ -293,7 +293,7 @@ Usage: fdsend \[options\] SOCKET \[FD\.\.\.\].*--timeout T .*' ''
 }
 
 @test "an address that other hosts can reach needs --public" {
-  refuses 'listen, on 0.0.0.0:0: other hosts could connect; add --public if they shall' \
+  refuses 'cannot listen on 0.0.0.0:0: other hosts could connect (--public allows it)' \
     fdsend --tcp-listen 0.0.0.0:0 ./s
   receive --json
   tool fdsend --wait --public --tcp-listen 0.0.0.0:0 ./s
@@ -304,7 +304,7 @@ Usage: fdsend \[options\] SOCKET \[FD\.\.\.\].*--timeout T .*' ''
   start worker rpc-worker -l :0
   said worker ready
   tool fdsend --tcp-listen ":$(port_of worker)" ./s
-  expect 125 '' "fdsend: listen, on 127.0.0.1:$(port_of worker): $IN_USE"
+  expect 125 '' "fdsend: cannot listen on 127.0.0.1:$(port_of worker): $IN_USE"
 }
 
 @test "--tcp-listen and --tcp-connect take TCP addresses only" {
@@ -378,7 +378,7 @@ Usage: fdsend \[options\] SOCKET \[FD\.\.\.\].*--timeout T .*' ''
 
 @test "-l gives up at the deadline, and the socket is removed" {
   tool fdsend -l -t 50ms ./s
-  expect 124 '' 'fdsend: wait, on ./s: timed out'
+  expect 124 '' 'fdsend: no connection on ./s: timed out after 50ms'
   [[ ! -e s && ! -e s.lock ]]
 }
 
@@ -409,14 +409,14 @@ Usage: fdsend \[options\] SOCKET \[FD\.\.\.\].*--timeout T .*' ''
   done
   exec 7>&-
   tool fdsend -l ./s
-  expect 125 '' "fdsend: listen, on ./s: $IN_USE"
+  expect 125 '' "fdsend: cannot listen on ./s: $IN_USE"
 }
 
 @test "--keep survives an asker that goes away without confirming" {
   holder --ack ./s
   tool fdrecv -c --fd 5 --fd 6 ./s -- true
-  expect_match 4 '' 'fdrecv: receive, on \./s: 1 descriptors? came where 2 .*'
-  said holder '^fdsend: send, on \./s: the receiver '
+  expect_match 4 '' 'fdrecv: cannot receive on \./s: 1 descriptors? came where 2 .*'
+  said holder '^fdsend: cannot send to \./s: the receiver '
   tool fdrecv -c --json ./s
   expect_match 0 '\{"type":.*\}' ''
 }
@@ -425,13 +425,13 @@ Usage: fdsend \[options\] SOCKET \[FD\.\.\.\].*--timeout T .*' ''
   echo text >file
   ln -s elsewhere link
   tool fdsend -l ./file
-  expect 125 '' 'fdsend: listen, on ./file: File exists (the file is no socket, and is left alone)'
+  expect 125 '' 'fdsend: cannot listen on ./file: File exists (the file is no socket, and is left alone)'
   tool fdsend -l ./link
-  expect 125 '' 'fdsend: listen, on ./link: Too many levels of symbolic links (a symlink is not followed; name the socket itself)'
+  expect 125 '' 'fdsend: cannot listen on ./link: Too many levels of symbolic links (a symlink is not followed; name the socket itself)'
   [[ $(<file) == text && -L link && ! -e elsewhere ]]
   holder ./s
   tool fdsend -l ./s
-  expect 125 '' "fdsend: listen, on ./s: $IN_USE"
+  expect 125 '' "fdsend: cannot listen on ./s: $IN_USE"
   stop holder KILL
   [[ -S s ]]
   holder -o file ./s
@@ -449,9 +449,9 @@ Usage: fdsend \[options\] SOCKET \[FD\.\.\.\].*--timeout T .*' ''
 @test "--ack fails when fdrecv refuses what came" {
   receive -- cat
   tool fdsend --wait --ack ./s 0 0 0 </dev/null
-  expect_match 4 '' 'fdsend: send, on \./s: the receiver .*'
+  expect_match 4 '' 'fdsend: cannot send to \./s: the receiver .*'
   finish recv
-  expect 4 '' 'fdrecv: receive, on ./s: 3 descriptors came where 1 was expected'
+  expect 4 '' 'fdrecv: cannot receive on ./s: 3 descriptors came where 1 was expected'
 }
 
 @test "--ack gives up at the deadline" {
@@ -459,7 +459,7 @@ Usage: fdsend \[options\] SOCKET \[FD\.\.\.\].*--timeout T .*' ''
   eventually test -S s
   kill -STOP "${pid[recv]}"
   tool fdsend --ack -t 60ms ./s </dev/null
-  expect 124 '' 'fdsend: send, on ./s: not confirmed in time'
+  expect 124 '' 'fdsend: cannot send to ./s: the receiver did not confirm: timed out after 60ms'
 }
 
 @test "closed standard streams do no harm" {

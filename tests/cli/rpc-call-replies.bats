@@ -60,13 +60,13 @@ frames() {
   local second='{"jsonrpc":"2.0","result":"two","id":2}'
   start_server ./s silent "$(frames "$second" "$second")"
   tool rpc-call --jsonrpc ./s m - <<<$'[1]\n[2]'
-  expect 4 $'null\n"two"' 'rpc-call: ./s sent more replies than there were calls, line 2'
+  expect 4 $'null\n"two"' 'rpc-call: ./s sent more replies than there were calls (at line 2)'
 }
 
 @test "a reply of JSON-RPC to a line that was never sent is refused" {
   start_server ./s 'reply:{"jsonrpc":"2.0","result":"two","id":2}'
   tool rpc-call --jsonrpc ./s m - <<<$'[1]\nno JSON'
-  expect_match 4 '.*' '(.*line 2: not JSON.*)?rpc-call: ./s sent more replies than there were calls, line 2.*'
+  expect_match 4 '.*' '(.*line 2 of stdin: not JSON.*)?rpc-call: ./s sent more replies than there were calls \(at line 2\).*'
   tool rpc-call --jsonrpc ./s m - <<<'[1]'
   expect 4 '' 'rpc-call: ./s sent a reply to another call: it has the id 2, and the call has the id 1'
 }

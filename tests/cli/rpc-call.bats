@@ -155,44 +155,44 @@ NEITHER="neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '\"text\"'
 }
 
 @test "words that are neither JSON nor pairs are a usage error" {
-  refuses "params, on foo: $NEITHER" rpc-call :1 echo foo
-  refuses "params, on =2: $NEITHER" rpc-call :1 echo =2
-  refuses "params, on foo: $NEITHER" rpc-call :1 echo foo bar
-  refuses "params, on 1e400: $NEITHER" rpc-call :1 echo 1e400
+  refuses "params foo: $NEITHER" rpc-call :1 echo foo
+  refuses "params =2: $NEITHER" rpc-call :1 echo =2
+  refuses "params foo: $NEITHER" rpc-call :1 echo foo bar
+  refuses "params 1e400: $NEITHER" rpc-call :1 echo 1e400
 }
 
 @test "one form of params excludes the others" {
-  refuses "params, on 1: $MIXED" rpc-call :1 echo 1 2
-  refuses "params, on 2: $MIXED" rpc-call :1 echo a=1 2
-  refuses "params, on {\"a\":1}: $MIXED" rpc-call :1 echo '{"a":1}' b=2
-  refuses "params, on \"a=1\": $MIXED" rpc-call :1 echo '"a=1"' b=2
-  refuses "params, on -: $MIXED" rpc-call :1 echo - a=1
-  refuses "params, on -: $MIXED" rpc-call :1 echo - 5
-  refuses "params, on -: $MIXED" rpc-call :1 echo a=1 -
+  refuses "params 1: $MIXED" rpc-call :1 echo 1 2
+  refuses "params 2: $MIXED" rpc-call :1 echo a=1 2
+  refuses "params {\"a\":1}: $MIXED" rpc-call :1 echo '{"a":1}' b=2
+  refuses "params \"a=1\": $MIXED" rpc-call :1 echo '"a=1"' b=2
+  refuses "params -: $MIXED" rpc-call :1 echo - a=1
+  refuses "params -: $MIXED" rpc-call :1 echo - 5
+  refuses "params -: $MIXED" rpc-call :1 echo a=1 -
 }
 
 @test "a key that is given twice is a usage error" {
-  refuses 'params, on a: the key is given twice' rpc-call :1 echo a=1 a=2
-  refuses 'params, on a: the key is given twice' rpc-call :1 echo a:=1 b=1 a=1
+  refuses 'params a: the key is given twice' rpc-call :1 echo a=1 a=2
+  refuses 'params a: the key is given twice' rpc-call :1 echo a:=1 b=1 a=1
 }
 
 @test "an empty word is neither JSON nor a pair" {
-  refuses "params, on : $NEITHER" rpc-call :1 echo ''
+  refuses "params : $NEITHER" rpc-call :1 echo ''
 }
 
 @test "what begins as JSON and is none is told what is wrong with it" {
-  refuses 'params, on {"a":: not valid JSON: misplaced or missing punctuation at column 6, the end' \
+  refuses 'params {"a":: not valid JSON: misplaced or missing punctuation at column 6, the end' \
     rpc-call :1 echo '{"a":'
-  refuses 'params, on [1,]: not valid JSON: misplaced or missing punctuation at column 4' rpc-call :1 echo '[1,]'
-  refuses 'params, on "x: not valid JSON: a string is not closed at column 1' rpc-call :1 echo '"x'
-  refuses 'params, on "\x": not valid JSON: invalid escape in a string at column 1' rpc-call :1 echo '"\x"'
-  refuses 'params, on [] []: not valid JSON: something follows the value at column 4' rpc-call :1 echo '[] []'
+  refuses 'params [1,]: not valid JSON: misplaced or missing punctuation at column 4' rpc-call :1 echo '[1,]'
+  refuses 'params "x: not valid JSON: a string is not closed at column 1' rpc-call :1 echo '"x'
+  refuses 'params "\x": not valid JSON: invalid escape in a string at column 1' rpc-call :1 echo '"\x"'
+  refuses 'params [] []: not valid JSON: something follows the value at column 4' rpc-call :1 echo '[] []'
 }
 
 @test "what stands behind := must be JSON" {
-  refuses 'params, on a:=x: not JSON behind := (unknown word at column 1)' \
+  refuses 'params a:=x: not JSON behind := (unknown word at column 1)' \
     rpc-call :1 echo a:=x
-  refuses 'params, on a:=: not JSON behind := (empty)' rpc-call :1 echo a:=
+  refuses 'params a:=: not JSON behind := (empty)' rpc-call :1 echo a:=
 }
 
 # Output.
@@ -246,20 +246,20 @@ NEITHER="neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '\"text\"'
 @test "an error reply is a message on stderr and status 1" {
   start_worker
   tool rpc-call ./w nosuch
-  expect 1 '' 'rpc-call: nosuch, on ./w: no such method: nosuch'
+  expect 1 '' 'rpc-call: nosuch on ./w failed: no such method: nosuch'
 }
 
 @test "with --full an error reply is also on stdout" {
   start_worker
   tool rpc-call --full ./w nosuch
   expect 1 '{"out":"error","result":{"code":-32601,"message":"no such method: nosuch"}}' \
-    'rpc-call: nosuch, on ./w: no such method: nosuch'
+    'rpc-call: nosuch on ./w failed: no such method: nosuch'
 }
 
 @test "an error without a message is shown as it came" {
   start_server ./s 'reply:{"out":"error","result":["odd",1]}'
   tool rpc-call ./s echo
-  expect 1 '' 'rpc-call: echo, on ./s: ["odd",1]'
+  expect 1 '' 'rpc-call: echo on ./s failed: ["odd",1]'
 }
 
 @test "--ok makes an error a success" {
@@ -269,7 +269,7 @@ NEITHER="neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '\"text\"'
   tool rpc-call ./w nosuch --ok -1 --ok -32601
   expect 0 '' ''
   tool rpc-call ./w nosuch --ok -1
-  expect 1 '' 'rpc-call: nosuch, on ./w: no such method: nosuch'
+  expect 1 '' 'rpc-call: nosuch on ./w failed: no such method: nosuch'
 }
 
 @test "--ok takes one code, and leaves the address and the method alone" {
@@ -293,18 +293,18 @@ NEITHER="neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '\"text\"'
 @test "a server whose methods are no list is one that breaks the protocol" {
   start_server ./s 'reply:{"out":"methods","result":{}}'
   tool rpc-call --list ./s
-  expect 4 '' 'rpc-call: methods, on ./s: the result is no list of names'
+  expect 4 '' 'rpc-call: methods on ./s failed: the result is no list of names'
 }
 
 @test "a server without the method that lists says so" {
   start_server ./s 'reply:{"out":"error","result":{"code":-32601,"message":"no"}}'
   tool rpc-call --list ./s
-  expect 1 '' 'rpc-call: methods, on ./s: no'
+  expect 1 '' 'rpc-call: methods on ./s failed: no'
 }
 
 @test "a full disk is a failure of the tool" {
   start_worker
-  local why='rpc-call: write, on stdout: No space left on device'
+  local why='rpc-call: cannot write to stdout: No space left on device'
   tool bash -c 'rpc-call ./w echo 1 >/dev/full'
   expect 125 '' "$why"
   tool bash -c 'rpc-call --list ./w >/dev/full'
@@ -315,23 +315,23 @@ NEITHER="neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '\"text\"'
 
 @test "a full disk is a failure of --help and --version too" {
   tool bash -c 'rpc-call --help >/dev/full'
-  expect 125 '' 'rpc-call: write, on stdout: No space left on device'
+  expect 125 '' 'rpc-call: cannot write to stdout: No space left on device'
   tool bash -c 'rpc-call --version >/dev/full'
-  expect 125 '' 'rpc-call: write, on stdout: No space left on device'
+  expect 125 '' 'rpc-call: cannot write to stdout: No space left on device'
 }
 
 @test "a closed stdout is a failure of the tool" {
   start_worker
   tool bash -c 'rpc-call ./w echo 1 >&-'
-  expect_match 125 '' 'rpc-call: write, on stdout: .*'
+  expect_match 125 '' 'rpc-call: cannot write to stdout: .*'
   tool bash -c 'rpc-call --help >&-'
-  expect_match 125 '' 'rpc-call: write, on stdout: .*'
+  expect_match 125 '' 'rpc-call: cannot write to stdout: .*'
 }
 
 @test "with stdin and stdout closed nothing but the call goes to the server" {
   start_worker
   tool bash -c 'rpc-call ./w echo 1 <&- >&-'
-  expect_match 125 '' 'rpc-call: write, on stdout: .*'
+  expect_match 125 '' 'rpc-call: cannot write to stdout: .*'
   tool bash -c 'rpc-call ./w echo 1 <&- >&- 2>&-'
   expect 125 '' ''
 }
@@ -396,7 +396,7 @@ NEITHER="neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '\"text\"'
 
 @test "an exec: command that says nothing broke the protocol" {
   tool rpc-call exec:false echo 1
-  expect_match 4 '' 'rpc-call: call, on exec:false: .*'
+  expect_match 4 '' 'rpc-call: cannot call exec:false: .*'
 }
 
 @test "fd:N is a connection that was inherited" {
@@ -465,22 +465,22 @@ NEITHER="neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '\"text\"'
 @test "a server that stays busy is an error in the end" {
   start_server ./s 'reply:{"out":"error","result":{"code":-32003,"message":"busy"}}'
   tool rpc-call --retry 2 ./s echo
-  expect 1 '' 'rpc-call: echo, on ./s: busy'
+  expect 1 '' 'rpc-call: echo on ./s failed: busy'
   tool rpc-call ./s echo
-  expect 1 '' 'rpc-call: echo, on ./s: busy'
+  expect 1 '' 'rpc-call: echo on ./s failed: busy'
 }
 
 @test "--retry can't connect a descriptor again" {
   start_server 127.0.0.1:0 'reply:{"out":"error","result":{"code":-32003,"message":"busy"}}'
   tool bash -c "rpc-call --retry 2 fd:7 echo 7<>/dev/tcp/127.0.0.1/$(port_of server)"
-  expect 1 '' 'rpc-call: echo, on fd:7: busy'
+  expect 1 '' 'rpc-call: echo on fd:7 failed: busy'
 }
 
 @test "--retry does not repeat a call that was run" {
   start_server ./s 'reply:{"out":"error","result":{"code":-32001,"message":"ran"}}' \
     'reply:{"out":"echo","result":"twice"}'
   tool rpc-call --retry 5 ./s echo
-  expect 1 '' 'rpc-call: echo, on ./s: ran'
+  expect 1 '' 'rpc-call: echo on ./s failed: ran'
 }
 
 @test "--wait waits until the server is up" {
@@ -523,15 +523,15 @@ NEITHER="neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '\"text\"'
   finish call
   expect 0 1 'rpc-call: cannot connect to ./s: No such file or directory (waiting)
 rpc-call: cannot connect to ./s: Connection refused (waiting)
-rpc-call: connected, on ./s'
+rpc-call: connected to ./s'
 }
 
 @test "-v says that there is a connection, in line mode too" {
   start_worker
   tool rpc-call -v ./w echo 1
-  expect 0 1 'rpc-call: connected, on ./w'
+  expect 0 1 'rpc-call: connected to ./w'
   tool rpc-call -v ./w echo - <<<$'1\n2'
-  expect 0 $'1\n2' 'rpc-call: connected, on ./w'
+  expect 0 $'1\n2' 'rpc-call: connected to ./w'
 }
 
 # Servers that misbehave.
@@ -539,7 +539,7 @@ rpc-call: connected, on ./s'
 @test "a server that never answers is a timeout" {
   start_server 127.0.0.1:0 silent
   tool rpc-call -t 200ms ":$(port_of server)" echo
-  expect 124 '' "rpc-call: call, on 127.0.0.1:$(port_of server): timed out"
+  expect 124 '' "rpc-call: cannot call 127.0.0.1:$(port_of server): timed out after 200ms"
 }
 
 @test "a server that never accepts is a timeout of connecting" {
@@ -552,29 +552,29 @@ rpc-call: connected, on ./s'
 @test "half a reply is a timeout" {
   start_server ./s bytes:0a0000007b22
   tool rpc-call -t 200ms ./s echo
-  expect 124 '' 'rpc-call: call, on ./s: timed out'
+  expect 124 '' 'rpc-call: cannot call ./s: timed out after 200ms'
 }
 
 @test "a connection that is closed before the reply broke the protocol" {
   start_server 127.0.0.1:0 close
   tool rpc-call ":$(port_of server)" echo
-  expect 4 '' "rpc-call: call, on 127.0.0.1:$(port_of server): the server closed the connection before it replied"
+  expect 4 '' "rpc-call: cannot call 127.0.0.1:$(port_of server): the server closed the connection before it replied"
 }
 
 @test "a connection that is reset before the reply broke the protocol" {
   start_server 127.0.0.1:0 reset
   tool rpc-call ":$(port_of server)" echo
-  expect 4 '' "rpc-call: call, on 127.0.0.1:$(port_of server): Connection reset by peer"
+  expect 4 '' "rpc-call: cannot call 127.0.0.1:$(port_of server): Connection reset by peer"
 }
 
 @test "a reply that is no JSON broke the protocol" {
   start_server ./s 'reply:nonsense' 'reply:' $'reply:{"out":"echo","result":"\x01"}'
   tool rpc-call ./s echo
-  expect 4 '' 'rpc-call: call, on ./s: reply: invalid JSON: unknown word at column 1'
+  expect 4 '' 'rpc-call: cannot call ./s: the reply is invalid JSON: unknown word at column 1'
   tool rpc-call ./s echo
-  expect 4 '' 'rpc-call: call, on ./s: reply: invalid JSON: empty'
+  expect 4 '' 'rpc-call: cannot call ./s: the reply is invalid JSON: empty'
   tool rpc-call ./s echo
-  expect 4 '' 'rpc-call: call, on ./s: reply: invalid JSON: a control character in a string at column 25'
+  expect 4 '' 'rpc-call: cannot call ./s: the reply is invalid JSON: a control character in a string at column 25'
 }
 
 @test "JSON that is no reply broke the protocol" {
@@ -583,16 +583,16 @@ rpc-call: connected, on ./s'
   start_server ./s "${bodies[@]/#/reply:}"
   for _ in "${bodies[@]}"; do
     tool rpc-call ./s echo
-    expect 4 '' "rpc-call: call, on ./s: reply: not an object with one 'out' and one 'result'"
+    expect 4 '' "rpc-call: cannot call ./s: the reply is not an object with one 'out' and one 'result'"
   done
 }
 
 @test "a reply over the limit broke the protocol" {
   start_server ./s bytes:ffffffff 'reply:{"out":"echo","result":"four and more bytes"}'
   tool rpc-call ./s echo
-  expect_match 4 '' 'rpc-call: call, on \./s: a reply of 4294967295 bytes exceeds the limit of 1048576'
+  expect_match 4 '' 'rpc-call: cannot call \./s: a reply of 4294967295 bytes exceeds the limit of 1048576'
   tool rpc-call --max-frame 20 ./s echo
-  expect 4 '' 'rpc-call: call, on ./s: a reply of 45 bytes exceeds the limit of 20'
+  expect 4 '' 'rpc-call: cannot call ./s: a reply of 45 bytes exceeds the limit of 20'
   tool rpc-call --max-frame 1kb ./s echo
   expect 0 '"four and more bytes"' ''
 }
@@ -663,20 +663,20 @@ rpc-call: connected, on ./s'
   start_worker
   tool rpc-call ./w echo - <<<$'1\nx\n\n4'
   expect 1 $'1\nnull\nnull\n4' \
-    'rpc-call: params, line 2: not JSON: unknown word at column 1
-rpc-call: params, line 3: not JSON: empty'
+    'rpc-call: line 2 of stdin: not JSON: unknown word at column 1
+rpc-call: line 3 of stdin: not JSON: empty'
 }
 
 @test "an error reply in the middle is null on stdout and a message with its number" {
   start_worker -m 'odd=read n; test $n != 2 || { echo two is bad >&2; exit 7; }; echo $n'
   tool rpc-call ./w odd - <<<$'1\n2\n3'
-  expect 1 $'1\nnull\n3' 'rpc-call: odd, on ./w, line 2: exit status 7: two is bad'
+  expect 1 $'1\nnull\n3' 'rpc-call: odd on ./w failed for line 2: exit status 7: two is bad'
   tool rpc-call ./w odd - --ok -32001 <<<$'1\n2\n3'
   expect 0 $'1\nnull\n3' ''
   tool rpc-call --full ./w odd - <<<$'1\n2\n3'
   expect 1 '{"out":"odd","result":1}
 {"out":"error","result":{"code":-32001,"message":"exit status 7","data":{"status":7,"stderr":"two is bad"}}}
-{"out":"odd","result":3}' 'rpc-call: odd, on ./w, line 2: exit status 7: two is bad'
+{"out":"odd","result":3}' 'rpc-call: odd on ./w failed for line 2: exit status 7: two is bad'
 }
 
 @test "lines keep to --raw and --pretty" {
@@ -698,13 +698,13 @@ rpc-call: params, line 3: not JSON: empty'
 @test "what was answered before the connection was lost is printed" {
   start_server ./s 'reply:{"out":"echo","result":1}' 'reply:{"out":"echo","result":2}' close
   tool rpc-call ./s echo - <<<$'1\n2\n3\n4'
-  expect_match 4 $'1\n2' 'rpc-call: call, on \./s: (the server closed the connection before it replied|Connection reset by peer|Broken pipe)'
+  expect_match 4 $'1\n2' 'rpc-call: cannot call \./s: (the server closed the connection before it replied|Connection reset by peer|Broken pipe)'
 }
 
 @test "each line has the whole timeout" {
   start_server ./s 'reply:{"out":"echo","result":1}' silent
   tool rpc-call -t 300ms ./s echo - <<<$'1\n2'
-  expect 124 1 'rpc-call: call, on ./s: timed out'
+  expect 124 1 'rpc-call: cannot call ./s: timed out after 300ms'
 }
 
 @test "a reader that leaves ends the tool as it ends any other" {
@@ -717,9 +717,9 @@ rpc-call: params, line 3: not JSON: empty'
 @test "a stdin that can't be read is a failure of the tool" {
   start_worker
   tool rpc-call ./w echo - <.
-  expect 125 '' 'rpc-call: read, on stdin: Is a directory'
+  expect 125 '' 'rpc-call: cannot read stdin: Is a directory'
   tool bash -c 'rpc-call ./w echo - <&-'
-  expect 125 '' 'rpc-call: read, on stdin: Bad file descriptor'
+  expect 125 '' 'rpc-call: cannot read stdin: Bad file descriptor (it is closed)'
 }
 
 # JSON-RPC.
@@ -746,10 +746,10 @@ rpc-call: params, line 3: not JSON: empty'
 @test "--jsonrpc refuses params that are scalars" {
   local json
   for json in 5 -0.5 true false '""' '"[]"' '"null"'; do
-    refuses "params, on $json: JSON-RPC has only objects and arrays for params" \
+    refuses "params $json: JSON-RPC has only objects and arrays for params" \
       rpc-call --jsonrpc :1 echo "$json"
   done
-  refuses "params, on foo: $NEITHER" rpc-call --jsonrpc :1 echo foo
+  refuses "params foo: $NEITHER" rpc-call --jsonrpc :1 echo foo
 }
 
 @test "--jsonrpc takes white space around params" {
@@ -776,9 +776,9 @@ rpc-call: params, line 3: not JSON: empty'
 @test "with --jsonrpc an error is a message on stderr and status 1" {
   start_worker -m 'fail=echo first >&2; echo second >&2; exit 3'
   tool rpc-call --jsonrpc ./w nosuch
-  expect 1 '' 'rpc-call: nosuch, on ./w: no such method: nosuch'
+  expect 1 '' 'rpc-call: nosuch on ./w failed: no such method: nosuch'
   tool rpc-call --jsonrpc ./w fail
-  expect 1 '' 'rpc-call: fail, on ./w: exit status 3: second'
+  expect 1 '' 'rpc-call: fail on ./w failed: exit status 3: second'
   tool rpc-call --jsonrpc ./w nosuch --ok -32601
   expect 0 '' ''
 }
@@ -789,7 +789,7 @@ rpc-call: params, line 3: not JSON: empty'
   expect 0 '{"jsonrpc":"2.0","result":[1],"id":1}' ''
   tool rpc-call --jsonrpc --full ./w nosuch
   expect 1 '{"jsonrpc":"2.0","error":{"code":-32601,"message":"no such method: nosuch"},"id":1}' \
-    'rpc-call: nosuch, on ./w: no such method: nosuch'
+    'rpc-call: nosuch on ./w failed: no such method: nosuch'
 }
 
 @test "--list --jsonrpc prints the methods, one a line" {
@@ -798,16 +798,16 @@ rpc-call: params, line 3: not JSON: empty'
   expect 0 $'echo\ninfo\nmethods\nping\nzebra' ''
   start_server ./s 'reply:{"jsonrpc":"2.0","error":{"code":-32601,"message":"no"},"id":1}'
   tool rpc-call --jsonrpc --list ./s
-  expect 1 '' 'rpc-call: methods, on ./s: no'
+  expect 1 '' 'rpc-call: methods on ./s failed: no'
 }
 
 @test "an error of JSON-RPC that names no call is the answer to the next" {
   local error='{"jsonrpc":"2.0","error":{"code":-32600,"message":"what?"},"id":null}'
   start_server ./s "reply:$error" "reply:$error" 'reply:{"jsonrpc":"2.0","result":2,"id":2}'
   tool rpc-call --jsonrpc --full ./s echo
-  expect 1 "$error" 'rpc-call: echo, on ./s: what?'
+  expect 1 "$error" 'rpc-call: echo on ./s failed: what?'
   tool rpc-call --jsonrpc ./s echo - <<<$'[1]\n[2]'
-  expect 1 $'null\n2' 'rpc-call: echo, on ./s, line 1: what?'
+  expect 1 $'null\n2' 'rpc-call: echo on ./s failed for line 1: what?'
 }
 
 @test "--jsonrpc --retry calls again when the server was busy" {
@@ -823,10 +823,10 @@ rpc-call: params, line 3: not JSON: empty'
   start_server ./s "${bodies[@]/#/reply:}" 'reply:[{"jsonrpc":"2.0","result":1,"id":1}]'
   for _ in "${bodies[@]}"; do
     tool rpc-call --jsonrpc ./s echo
-    expect 4 '' "rpc-call: call, on ./s: reply: not one of 'result' and 'error'"
+    expect 4 '' "rpc-call: cannot call ./s: the reply does not have one of 'result' and 'error'"
   done
   tool rpc-call --jsonrpc ./s echo
-  expect 4 '' "rpc-call: call, on ./s: reply: not an object with one 'out' and one 'result'"
+  expect 4 '' "rpc-call: cannot call ./s: the reply is not an object with one 'out' and one 'result'"
 }
 
 @test "--jsonrpc with - calls with each line, and the results come in their order" {
@@ -853,7 +853,7 @@ rpc-call: params, line 3: not JSON: empty'
     od -An -v -tx1 | tr -d ' \n')
   start_server ./s silent silent "$together" silent silent "$together"
   tool rpc-call --jsonrpc ./s echo - <<<$'[1]\n[2]\n[3]'
-  expect 1 $'"a"\nnull\n"c"' 'rpc-call: echo, on ./s, line 2: b'
+  expect 1 $'"a"\nnull\n"c"' 'rpc-call: echo on ./s failed for line 2: b'
   tool rpc-call --jsonrpc --full ./s echo - --ok -1 <<<$'[1]\n[2]\n[3]'
   expect 0 "$first"$'\n'"$second"$'\n'"$third" ''
 }
@@ -862,16 +862,16 @@ rpc-call: params, line 3: not JSON: empty'
   start_worker -m 'odd=read n; test "$n" != "[4]" || exit 7; echo "$n"'
   tool rpc-call --jsonrpc ./w odd - <<<$'[1]\n2\nx\n[4]\n{"a":5}\nnull\n"s"\n [8]'
   expect 1 $'[1]\nnull\nnull\nnull\n{"a":5}\nnull\nnull\n[8]' \
-    'rpc-call: params, line 2: JSON-RPC has only objects and arrays for params
-rpc-call: params, line 3: not JSON: unknown word at column 1
-rpc-call: odd, on ./w, line 4: exit status 7
-rpc-call: params, line 7: JSON-RPC has only objects and arrays for params'
+    'rpc-call: line 2 of stdin: JSON-RPC has only objects and arrays for params
+rpc-call: line 3 of stdin: not JSON: unknown word at column 1
+rpc-call: odd on ./w failed for line 4: exit status 7
+rpc-call: line 7 of stdin: JSON-RPC has only objects and arrays for params'
   tool rpc-call --jsonrpc --full ./w odd - <<<$'[1]\n2\n[4]'
   expect 1 '{"jsonrpc":"2.0","result":[1],"id":1}
 null
 {"jsonrpc":"2.0","error":{"code":-32001,"message":"exit status 7","data":{"status":7,"stderr":""}},"id":3}' \
-    'rpc-call: params, line 2: JSON-RPC has only objects and arrays for params
-rpc-call: odd, on ./w, line 3: exit status 7'
+    'rpc-call: line 2 of stdin: JSON-RPC has only objects and arrays for params
+rpc-call: odd on ./w failed for line 3: exit status 7'
 }
 
 # The end.

@@ -169,7 +169,7 @@ Usage: rpc-master \[-l ADDR\].* -- COMMAND \[ARG\.\.\.\].*--pidfile PATH .*' ''
 }
 
 @test "an address that other hosts can reach needs --public, and the error says so" {
-  refuses 'listen, on 0.0.0.0:0: other hosts could connect; add --public if they shall' \
+  refuses 'cannot listen on 0.0.0.0:0: other hosts could connect (--public allows it)' \
     rpc-master -l 0.0.0.0:0 -- rpc-worker
 }
 
@@ -184,22 +184,22 @@ Usage: rpc-master \[-l ADDR\].* -- COMMAND \[ARG\.\.\.\].*--pidfile PATH .*' ''
 
 @test "a command that is not there is status 127" {
   run -127 --separate-stderr rpc-master -l :0 -- no-such-command
-  expect 127 '' 'rpc-master: exec, on no-such-command: No such file or directory'
+  expect 127 '' 'rpc-master: cannot run no-such-command: No such file or directory'
   run -127 --separate-stderr rpc-master -l :0 -n 3 -- ./no-such-file
-  expect 127 '' 'rpc-master: exec, on ./no-such-file: No such file or directory'
+  expect 127 '' 'rpc-master: cannot run ./no-such-file: No such file or directory'
 }
 
 @test "a command that can't be run is status 126" {
   echo true >plain
   tool rpc-master -l :0 -- ./plain
-  expect 126 '' 'rpc-master: exec, on ./plain: Permission denied'
+  expect 126 '' 'rpc-master: cannot run ./plain: Permission denied'
   tool rpc-master -l :0 -- .
-  expect 126 '' 'rpc-master: exec, on .: Permission denied'
+  expect 126 '' 'rpc-master: cannot run .: Permission denied'
 }
 
 @test "a command that can't be run leaves no socket and no pidfile behind" {
   run -127 --separate-stderr rpc-master -l ./m --pidfile ./pid -- no-such-command
-  expect 127 '' 'rpc-master: exec, on no-such-command: No such file or directory'
+  expect 127 '' 'rpc-master: cannot run no-such-command: No such file or directory'
   [[ ! -e m && ! -e m.lock && ! -e pid ]]
 }
 
@@ -273,9 +273,9 @@ Usage: rpc-master \[-l ADDR\].* -- COMMAND \[ARG\.\.\.\].*--pidfile PATH .*' ''
   start master rpc-master -n 1 -l :0 -l ./m -- rpc-worker
   said master ready
   tool rpc-master -l ./m -- rpc-worker
-  expect 125 '' "rpc-master: listen, on ./m: $IN_USE"
+  expect 125 '' "rpc-master: cannot listen on ./m: $IN_USE"
   tool rpc-master -l ":$(port_of master)" -- rpc-worker
-  expect 125 '' "rpc-master: listen, on 127.0.0.1:$(port_of master): $IN_USE"
+  expect 125 '' "rpc-master: cannot listen on 127.0.0.1:$(port_of master): $IN_USE"
   tool rpc-call ./m echo 1
   expect 0 1 ''
 }
@@ -297,7 +297,7 @@ Usage: rpc-master \[-l ADDR\].* -- COMMAND \[ARG\.\.\.\].*--pidfile PATH .*' ''
   start master rpc-master -l ./m -n 1 --pidfile pid -- sh -c 'read line <gate; exec rpc-worker'
   eventually test -e m
   tool rpc-call -t 200ms ./m echo 1
-  expect 124 '' 'rpc-call: call, on ./m: timed out'
+  expect 124 '' 'rpc-call: cannot call ./m: timed out after 200ms'
   [[ ! -s master.err && ! -e pid ]]
   start call rpc-call ./m echo 2
   echo >&9
@@ -384,7 +384,7 @@ rpc-master: worker 1, pid $first: signal 9 \(Killed\)"
     sh -c 'echo last words >&2; echo >>count; exit $((2 + $(wc -l <count)))'
   said master 'started again in 50ms' 2
   tool rpc-call -t 100ms ./m ping
-  expect 124 '' 'rpc-call: call, on ./m: timed out'
+  expect 124 '' 'rpc-call: cannot call ./m: timed out after 100ms'
   stop master
   [[ $status == 0 && -z $output ]] || differs 0 '' '...'
   local died='rpc-master: worker 1, pid [0-9]+: exit status [3-6], before it was ready'
@@ -458,7 +458,7 @@ rpc-master: worker 1: started again in .*'
   line 1
   eventually lines_match lines.out '^1$' 1
   tool rpc-call -t 200ms ./m echo 2
-  expect 124 '' 'rpc-call: call, on ./m: timed out'
+  expect 124 '' 'rpc-call: cannot call ./m: timed out after 200ms'
   end_lines
   finish lines
   expect 0 1 ''
@@ -555,9 +555,9 @@ rpc-master: worker 1, pid [0-9]+: left, exit status 0'
   stop master
   expect_match 124 '' 'rpc-master: ready, 1 worker, on \./m
 rpc-master: worker 1, pid [0-9]+: still there after 200ms, killed with 1 connection
-rpc-master: stop: 1 connection cut off, 1 worker killed'
+rpc-master: ended with 1 connection cut off and 1 worker killed'
   finish call
-  expect 4 '' 'rpc-call: call, on ./m: the server closed the connection before it replied'
+  expect 4 '' 'rpc-call: cannot call ./m: the server closed the connection before it replied'
 }
 
 @test "a second signal cuts off at once, and counts" {
@@ -567,9 +567,9 @@ rpc-master: stop: 1 connection cut off, 1 worker killed'
   eventually test ! -e m
   stop master INT
   expect_match 124 '' 'rpc-master: ready, 1 worker, on \./m
-rpc-master: stop: 1 connection cut off, 1 worker killed'
+rpc-master: ended with 1 connection cut off and 1 worker killed'
   finish call
-  expect 4 '' 'rpc-call: call, on ./m: the server closed the connection before it replied'
+  expect 4 '' 'rpc-call: cannot call ./m: the server closed the connection before it replied'
 }
 
 @test "a master that has cut off a command leaves nothing of it" {
@@ -578,7 +578,7 @@ rpc-master: stop: 1 connection cut off, 1 worker killed'
   start call rpc-call ./m hang
   eventually grep -qs ' ' pids
   stop master
-  expect_match 124 '' '.*: stop: 1 connection cut off, 1 worker killed'
+  expect_match 124 '' '.*: ended with 1 connection cut off and 1 worker killed'
   local child shell
   read -r child shell <pids
   eventually is_gone "$shell"
@@ -596,7 +596,7 @@ rpc-master: stop: 1 connection cut off, 1 worker killed'
   workers_seen 2 >seen
   [[ $(<seen) == $'1\n1' ]]
   kill -TTOU "${pid[master]}"
-  said master '^rpc-master: TTOU: the last worker stays$'
+  said master '^rpc-master: cannot remove a worker: the last one stays$'
   tool rpc-call ./m echo 1
   expect 0 1 ''
   stop master
@@ -644,7 +644,7 @@ rpc-master: worker 2, pid [0-9]+: ready, (0 connections|1 connection), 0 restart
   kill -USR1 "${pid[master]}"
   said master '^rpc-master: worker 1, pid [0-9]+: starting, 0 connections, 0 restarts$'
   kill -TTOU "${pid[master]}"
-  said master '^rpc-master: TTOU: the last worker stays$'
+  said master '^rpc-master: cannot remove a worker: the last one stays$'
   echo >&9
   said master '^rpc-master: ready, '
   tool rpc-call ./m echo 1

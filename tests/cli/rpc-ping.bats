@@ -62,7 +62,7 @@ count_lines() {
   serve
   tool rpc-ping -J -c 2 -i 0.01 "$address" "$errors"
   [ "$status" -eq 1 ]
-  [[ "$stderr" == *"rpc-ping: ping, on $errors: seq=1: no such method (code -32601)"* ]]
+  [[ "$stderr" == *"rpc-ping: seq=1 to $errors failed: no such method (code -32601)"* ]]
   python3 -c '
 import json, sys
 good, bad, lines = sys.argv[1], sys.argv[2], [json.loads(l) for l in sys.stdin]
@@ -224,7 +224,7 @@ rpc-ping: cannot connect to ./none.sock within 50ms: No such file or directory"
   [ -z "$stderr" ]
   tool rpc-ping -v -c 1 -W 50ms "$address"
   [ "$status" -eq 1 ]
-  [ "$stderr" = "rpc-ping: ping, on $address: seq=1 is lost: no reply in time" ]
+  [ "$stderr" = "rpc-ping: seq=1 to $address is lost: no reply within 50ms" ]
 }
 
 @test "a late reply is lost, and not taken for that of the next probe" {
@@ -233,8 +233,8 @@ rpc-ping: cannot connect to ./none.sock within 50ms: No such file or directory"
   [ "$status" -eq 0 ]
   [ "$(count_lines '^pong from .*: seq=1 ')" -eq 0 ]
   [ "$(count_lines '^pong from .*: seq=4 ')" -eq 1 ]
-  [[ "$stderr" == *"seq=1 is lost: no reply in time"* ]]
-  [[ "$stderr" =~ "seq=1: late, after "[0-9.]+" ms" ]]
+  [[ "$stderr" == *"seq=1 to "*" is lost: no reply within "* ]]
+  [[ "$stderr" =~ "seq=1 to $address is answered late: after "[0-9.]+" ms" ]]
 }
 
 @test "error replies and wrong results are errors: a line each, status 1" {
@@ -242,16 +242,16 @@ rpc-ping: cannot connect to ./none.sock within 50ms: No such file or directory"
   tool rpc-ping -c 2 -i 0.01 "$address"
   [ "$status" -eq 1 ]
   [ "$(count_lines '^2 sent, 0 received, \+2 errors, 100% loss')" -eq 1 ]
-  [ "${stderr_lines[0]}" = "rpc-ping: ping, on $address: seq=1: no such method (code -32601)" ]
-  [ "${stderr_lines[1]}" = "rpc-ping: ping, on $address: seq=2: no such method (code -32601)" ]
+  [ "${stderr_lines[0]}" = "rpc-ping: seq=1 to $address failed: no such method (code -32601)" ]
+  [ "${stderr_lines[1]}" = "rpc-ping: seq=2 to $address failed: no such method (code -32601)" ]
   tool rpc-ping -q -c 2 -i 0.01 "$address"
   [ "$status" -eq 1 ]
-  [ "$stderr" = "rpc-ping: ping, on $address: no such method (code -32601)" ]
+  [ "$stderr" = "rpc-ping: cannot ping $address: no such method (code -32601)" ]
   serve --wrong
   tool rpc-ping -c 1 "$address"
   [ "$status" -eq 1 ]
   [ "$(count_lines '^1 sent, 0 received, \+1 errors, 100% loss')" -eq 1 ]
-  [ "$stderr" = "rpc-ping: ping, on $address: seq=1: the result is not the params that were sent" ]
+  [ "$stderr" = "rpc-ping: seq=1 to $address failed: the result is not the params that were sent" ]
 }
 
 @test "what is no reply breaks the protocol: status 4" {
@@ -259,7 +259,7 @@ rpc-ping: cannot connect to ./none.sock within 50ms: No such file or directory"
   tool rpc-ping "$address"
   [ "$status" -eq 4 ]
   [ "$(count_lines '^1 sent, 0 received, 100% loss')" -eq 1 ]
-  [ "$stderr" = "rpc-ping: call, on $address: a reply of 1347703880 bytes exceeds the limit of 1048576" ]
+  [ "$stderr" = "rpc-ping: cannot call $address: a reply of 1347703880 bytes exceeds the limit of 1048576" ]
 }
 
 @test "a reply that is to no probe breaks the protocol: status 4" {
@@ -271,7 +271,7 @@ rpc-ping: cannot connect to ./none.sock within 50ms: No such file or directory"
   tool rpc-ping -s 0 ./s
   [ "$status" -eq 4 ]
   [ "$(count_lines '^1 sent, 1 received, 0% loss')" -eq 1 ]
-  [ "$stderr" = "rpc-ping: call, on ./s: a reply that nobody asked for" ]
+  [ "$stderr" = "rpc-ping: cannot ping ./s: it sent a reply that nobody asked for" ]
 }
 
 @test "pongs that come twice are marked and counted, as in ping" {
@@ -301,7 +301,7 @@ rpc-ping: cannot connect to ./none.sock within 50ms: No such file or directory"
   [ "$status" -eq 1 ]
   [ "$(count_lines '^2 sent, 0 received, 100% loss')" -eq 1 ]
   [ "${#stderr_lines[@]}" -eq 2 ]
-  [[ "${stderr_lines[0]}" == "rpc-ping: call, on $address: "* ]]
+  [[ "${stderr_lines[0]}" == "rpc-ping: cannot call $address: "* ]]
 }
 
 @test "-w ends the run; fewer replies than -c by then are status 1" {
@@ -377,14 +377,14 @@ rpc-ping: cannot connect to $address within 50ms: Connection refused"
   tool rpc-ping -c 2 -i 0.01 --fail-loss 0 --fail-rtt p99:10s --fail-rtt max:5ms "$address"
   [ "$status" -eq 1 ]
   [ "$(count_lines '^2 sent, 2 received')" -eq 1 ]
-  [[ "$stderr" =~ ^"rpc-ping: fail-rtt, on $address: max is "[0-9.]+" ms, more than 5 ms"$ ]]
+  [[ "$stderr" =~ ^"rpc-ping: the round trips to $address are too long: max is "[0-9.]+" ms, more than 5 ms"$ ]]
   tool rpc-ping -c 2 -i 0.01 --fail-loss 0 --fail-rtt p50:10s "$address"
   [ "$status" -eq 0 ]
   [ -z "$stderr" ]
   serve --stop-after 1
   tool rpc-ping -q -c 2 -i 0.2 --fail-loss 10 "$address"
   [ "$status" -eq 1 ]
-  [ "${stderr_lines[1]}" = "rpc-ping: fail-loss, on $address: 50% of 2 probes were lost, more than 10%" ]
+  [ "${stderr_lines[1]}" = "rpc-ping: too many probes of $address are lost: 50% of 2, more than 10%" ]
 }
 
 @test "two writes a reply earn a hint" {
@@ -396,7 +396,7 @@ rpc-ping: cannot connect to $address within 50ms: Connection refused"
     [ "$(count_lines '^12 sent, 12 received')" -eq 1 ]
     [[ -z $stderr ]] || break
   done
-  [[ "$stderr" =~ ^"rpc-ping: hint, on $address: a steady 4"[0-9]" ms is "[^$'\n']*TCP_NODELAY[^$'\n']*$ ]]
+  [[ "$stderr" =~ ^"rpc-ping: hint for $address: a steady 4"[0-9]" ms is "[^$'\n']*TCP_NODELAY[^$'\n']*$ ]]
 }
 
 @test "what cannot be understood is a usage error" {
@@ -404,8 +404,8 @@ rpc-ping: cannot connect to $address within 50ms: Connection refused"
   refuses 'nonsense: no port: write nonsense:PORT, or ./nonsense for a socket'\''s file' \
     rpc-ping nonsense
   refuses 'unknown option --nope (see rpc-ping --help)' rpc-ping --nope :1
-  refuses '--count 0: write a number from 1 to 9223372036854775807' rpc-ping -c 0 :1
-  refuses '--count x: write a number from 1 to 9223372036854775807' rpc-ping -c x :1
+  refuses '--count 0: write a number, 1 or more' rpc-ping -c 0 :1
+  refuses '--count x: write a number, 1 or more' rpc-ping -c x :1
   refuses '--in-flight 0: write a number from 1 to 65536' rpc-ping -P 0 :1
   refuses '--connections 70000: write a number from 1 to 65536' rpc-ping -C 70000 :1
   refuses '--size 1048513: write a number from 0 to 1048512' rpc-ping -s 1048513 :1
@@ -416,7 +416,7 @@ rpc-ping: cannot connect to $address within 50ms: Connection refused"
   refuses '--fail-rtt x: write a duration such as 250ms, 2s, 1m or 1h' rpc-ping --fail-rtt p99:x :1
   refuses '--interval x: write a duration such as 250ms, 2s, 1m or 1h' rpc-ping -i x :1
   refuses '--timeout -1: write a duration such as 250ms, 2s, 1m or 1h' rpc-ping -W -1 :1
-  refuses 'in-flight, on reconnect: a connection has one probe then' rpc-ping --reconnect -P 2 :1
+  refuses '--in-flight 2 does not go with --reconnect: a connection has one probe then' rpc-ping --reconnect -P 2 :1
   refuses "cannot connect to fd:7: a descriptor can't be connected again, so it has one connection" \
     rpc-ping --reconnect fd:7 7<>/dev/null
 }
@@ -464,5 +464,5 @@ rpc-ping: cannot connect to $address within 50ms: Connection refused"
   serve
   tool bash -c 'rpc-ping -c 1 "$1" >/dev/full' - "$address"
   [ "$status" -eq 125 ]
-  [ "$stderr" = "rpc-ping: write, on stdout: No space left on device" ]
+  [ "$stderr" = "rpc-ping: cannot write to stdout: No space left on device" ]
 }

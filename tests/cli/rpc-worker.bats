@@ -42,7 +42,7 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
   refuses 'unknown option --nope (see rpc-worker --help)' rpc-worker --nope
   refuses 'unexpected word word (see rpc-worker --help)' \
     rpc-worker --stdio word
-  refuses 'arguments, on cat: this tool runs no command' rpc-worker -l :0 -- cat
+  refuses 'unexpected word cat after --: this tool runs no command' rpc-worker -l :0 -- cat
 }
 
 @test "an option without its value is a usage error" {
@@ -92,8 +92,8 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
 }
 
 @test "a method's name is given once" {
-  refuses 'method, on a: there is one of this name already' rpc-worker -l :0 -m a=cat -m a=true
-  refuses 'method, on ping: there is one of this name already' rpc-worker -l :0 -m ping=cat -k ping=cat
+  refuses 'cannot add the method a: there is one of this name already' rpc-worker -l :0 -m a=cat -m a=true
+  refuses 'cannot add the method ping: there is one of this name already' rpc-worker -l :0 -m ping=cat -k ping=cat
 }
 
 @test "a framing that is none is a usage error that names those that there are" {
@@ -102,14 +102,14 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
 }
 
 @test "options that can mean nothing are usage errors" {
-  refuses '--method a=: no command behind the =' rpc-worker -l :0 -m a=
+  refuses '--method a=: write a command after the =' rpc-worker -l :0 -m a=
   refuses "--env A=B: write the name of a variable alone" rpc-worker -l :0 --env A=B
   refuses '--pool needs --coprocess (see rpc-worker --help)' rpc-worker -l :0 --pool 2
   refuses '--threads 4 needs --concurrency 4 or more: each thread runs a call' \
     rpc-worker -l :0 --threads 4 -C 1
   refuses '--timeout 0.0000001ms: shorter than a nanosecond' \
     rpc-worker -l :0 --timeout 0.0000001ms
-  HANDOFF_CHANNEL_FD=x refuses 'HANDOFF_CHANNEL_FD, on x: no number of a descriptor' rpc-worker
+  HANDOFF_CHANNEL_FD=x refuses 'HANDOFF_CHANNEL_FD x: not the number of a descriptor' rpc-worker
 }
 
 @test "-l, -m and --env take one value, and leave what follows alone" {
@@ -153,14 +153,14 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
 
 @test "an address that is none is a usage error" {
   refuses '--listen :x: the port is a number from 0 to 65535' rpc-worker -l :x
-  refuses "listen, on exec:cat: a command can't be listened on" rpc-worker -l exec:cat
+  refuses "cannot listen on exec:cat: a command can't be listened on" rpc-worker -l exec:cat
 }
 
 @test "an address that other hosts can reach needs --public, and the error says so" {
-  local remedy='other hosts could connect; add --public if they shall'
-  refuses "listen, on 0.0.0.0:0: $remedy" rpc-worker -l 0.0.0.0:0
-  refuses "listen, on 192.0.2.1:0: $remedy" rpc-worker -l 192.0.2.1:0
-  ! has_ipv6 || refuses "listen, on [::]:0: $remedy" rpc-worker -l '[::]:0'
+  local remedy='other hosts could connect (--public allows it)'
+  refuses "cannot listen on 0.0.0.0:0: $remedy" rpc-worker -l 0.0.0.0:0
+  refuses "cannot listen on 192.0.2.1:0: $remedy" rpc-worker -l 192.0.2.1:0
+  ! has_ipv6 || refuses "cannot listen on [::]:0: $remedy" rpc-worker -l '[::]:0'
 }
 
 @test "with --public an address that other hosts can reach is listened on" {
@@ -172,14 +172,14 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
 
 @test "an address that this host does not have is a failure" {
   tool rpc-worker --public -l 192.0.2.1:0
-  expect 125 '' 'rpc-worker: listen, on 192.0.2.1:0: Cannot assign requested address (no interface of this host has that address)'
+  expect 125 '' 'rpc-worker: cannot listen on 192.0.2.1:0: Cannot assign requested address (no interface of this host has that address)'
 }
 
 @test "a port in use is a failure" {
   start worker rpc-worker -l :0
   said worker ready
   tool rpc-worker -l ":$(port_of worker)"
-  expect 125 '' "rpc-worker: listen, on 127.0.0.1:$(port_of worker): $IN_USE"
+  expect 125 '' "rpc-worker: cannot listen on 127.0.0.1:$(port_of worker): $IN_USE"
 }
 
 @test "a named socket has mode 0600 under any umask, and is removed in the end" {
@@ -196,7 +196,7 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
 @test "a named socket in use is left to its owner" {
   start_worker
   tool rpc-worker -l ./w
-  expect 125 '' "rpc-worker: listen, on ./w: $IN_USE"
+  expect 125 '' "rpc-worker: cannot listen on ./w: $IN_USE"
   tool rpc-call ./w echo 1
   expect 0 1 ''
 }
@@ -215,27 +215,27 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
 @test "a file that is in the way of a named socket is left alone" {
   echo text >w
   tool rpc-worker -l ./w
-  expect 125 '' 'rpc-worker: listen, on ./w: File exists (the file is no socket, and is left alone)'
+  expect 125 '' 'rpc-worker: cannot listen on ./w: File exists (the file is no socket, and is left alone)'
   [[ $(<w) == text ]]
 }
 
 @test "a symlink that is in the way of a named socket is not followed" {
   ln -s elsewhere w
   tool rpc-worker -l ./w
-  expect 125 '' 'rpc-worker: listen, on ./w: Too many levels of symbolic links (a symlink is not followed; name the socket itself)'
+  expect 125 '' 'rpc-worker: cannot listen on ./w: Too many levels of symbolic links (a symlink is not followed; name the socket itself)'
   [[ -L w && ! -e elsewhere ]]
 }
 
 @test "a named socket that could not be made leaves nothing behind" {
   echo text >w
   tool rpc-worker -l ./w
-  expect_match 125 '' 'rpc-worker: listen, on \./w: File exists .*'
+  expect_match 125 '' 'rpc-worker: cannot listen on \./w: File exists .*'
   [[ $(echo w*) == w ]] || differs 125 "$(echo w*)" ''
 }
 
 @test "a folder that is not there is a failure" {
   tool rpc-worker -l ./none/w
-  expect_match 125 '' 'rpc-worker: [a-z]+, on \./none/w.*: No such file or directory'
+  expect_match 125 '' 'rpc-worker: cannot [a-z ]+ \./none/w.*: No such file or directory'
 }
 
 @test "listeners of a service manager are served" {
@@ -278,19 +278,19 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
 
 @test "a descriptor that is no listener is not listened on" {
   tool bash -c 'rpc-worker -l fd:7 7>&-'
-  expect 125 '' 'rpc-worker: listen, on fd:7: Bad file descriptor'
+  expect 125 '' 'rpc-worker: cannot listen on fd:7: Bad file descriptor'
   tool bash -c 'rpc-worker -l fd:7 7</dev/null'
-  expect 125 '' 'rpc-worker: listen, on fd:7: Socket operation on non-socket'
+  expect 125 '' 'rpc-worker: cannot listen on fd:7: Socket operation on non-socket'
   start_worker
   start tcp rpc-worker -l :0
   said tcp ready
   tool bash -c "rpc-worker -l fd:7 7<>/dev/tcp/127.0.0.1/$(port_of tcp)"
-  expect 2 '' 'rpc-worker: listen, on fd:7: the descriptor is not a listening socket'
+  expect 2 '' 'rpc-worker: cannot listen on fd:7: the descriptor is not a listening socket'
 }
 
 @test "a channel that is none is refused" {
   tool bash -c 'HANDOFF_CHANNEL_FD=7 rpc-worker 7</dev/null'
-  expect 2 '' 'rpc-worker: channel: the descriptor is not a socket'
+  expect 2 '' 'rpc-worker: cannot read the channel: the descriptor is not a socket'
 }
 
 # Standard input and output.
@@ -383,10 +383,10 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
 @test "a status is an error with the end of what the command wrote to stderr" {
   start_worker -m 'fail=echo 1; echo first >&2; echo second >&2; exit 3'
   tool rpc-call ./w fail
-  expect 1 '' 'rpc-call: fail, on ./w: exit status 3: second'
+  expect 1 '' 'rpc-call: fail on ./w failed: exit status 3: second'
   tool rpc-call --full ./w fail
   expect 1 '{"out":"error","result":{"code":-32001,"message":"exit status 3","data":{"status":3,"stderr":"first\nsecond"}}}' \
-    'rpc-call: fail, on ./w: exit status 3: second'
+    'rpc-call: fail on ./w failed: exit status 3: second'
   stop_worker
 }
 
@@ -403,7 +403,7 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
   start_worker -m 'fail=printf "\377x" >&2; exit 1'
   tool rpc-call --full ./w fail
   expect 1 '{"out":"error","result":{"code":-32001,"message":"exit status 1","data":{"status":1,"stderr":"�x"}}}' \
-    'rpc-call: fail, on ./w: exit status 1: �x'
+    'rpc-call: fail on ./w failed: exit status 1: �x'
   stop_worker
 }
 
@@ -411,14 +411,14 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
   start_worker -m 'die=kill -KILL $$'
   tool rpc-call --full ./w die
   expect 1 '{"out":"error","result":{"code":-32001,"message":"signal 9 (Killed)","data":{"signal":9,"stderr":""}}}' \
-    'rpc-call: die, on ./w: signal 9 (Killed)'
+    'rpc-call: die on ./w failed: signal 9 (Killed)'
   stop_worker
 }
 
 @test "a command that is not there is an error of the call" {
   start_worker -m none=no-such-command
   tool rpc-call ./w none
-  expect_match 1 '' 'rpc-call: none, on \./w: exit status 127: .*no-such-command.*not found'
+  expect_match 1 '' 'rpc-call: none on \./w failed: exit status 127: .*no-such-command.*not found'
   stop_worker
 }
 
@@ -427,12 +427,12 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
   local why="the command's output is not JSON:"
   local remedy='(rpc-worker --text takes it as a string)'
   tool rpc-call ./w garbage
-  expect 1 '' "rpc-call: garbage, on ./w: $why unknown word at column 1 $remedy"
+  expect 1 '' "rpc-call: garbage on ./w failed: $why unknown word at column 1 $remedy"
   tool rpc-call ./w two
-  expect 1 '' "rpc-call: two, on ./w: $why something follows the value at line 2, column 1 $remedy"
+  expect 1 '' "rpc-call: two on ./w failed: $why something follows the value at line 2, column 1 $remedy"
   tool rpc-call --full ./w bytes
   expect 1 "{\"out\":\"error\",\"result\":{\"code\":-32001,\"message\":\"$why invalid UTF-8 at column 2 $remedy\"}}" \
-    "rpc-call: bytes, on ./w: $why invalid UTF-8 at column 2 $remedy"
+    "rpc-call: bytes on ./w failed: $why invalid UTF-8 at column 2 $remedy"
   stop_worker
 }
 
@@ -459,7 +459,7 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
 @test "output over the limit is an error, and the command is ended" {
   start_worker -m 'endless=echo $$ >pid; exec tr "\0" x </dev/zero'
   tool rpc-call ./w endless
-  expect 1 '' "rpc-call: endless, on ./w: the command's output exceeds the limit of 1048576 bytes"
+  expect 1 '' "rpc-call: endless on ./w failed: the command's output exceeds the limit of 1048576 bytes"
   eventually is_gone "$(<pid)"
   tool rpc-call ./w echo 1
   expect 0 1 ''
@@ -470,7 +470,7 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
   start_worker --timeout 1s -m 'hang=sleep 100 & echo $! $$ >pids; wait'
   tool rpc-call --full ./w hang
   expect 1 '{"out":"error","result":{"code":-32002,"message":"the command did not end in time"}}' \
-    'rpc-call: hang, on ./w: the command did not end in time'
+    'rpc-call: hang on ./w failed: the command did not end in time'
   local child shell
   read -r child shell <pids
   eventually is_gone "$child"
@@ -483,7 +483,7 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
 @test "a command that ignores TERM is ended by --timeout too" {
   start_worker --timeout 200ms -m 'hang=trap "" TERM; while :; do sleep 100; done'
   tool rpc-call ./w hang
-  expect 1 '' 'rpc-call: hang, on ./w: the command did not end in time'
+  expect 1 '' 'rpc-call: hang on ./w failed: the command did not end in time'
   stop_worker
 }
 
@@ -572,7 +572,7 @@ USER=C" ''
   start_worker -C 1 -m "gated=$GATED"
   start_gated_call ./w
   tool rpc-call -t 200ms ./w echo 1
-  expect 124 '' 'rpc-call: call, on ./w: timed out'
+  expect 124 '' 'rpc-call: cannot call ./w: timed out after 200ms'
   open_gate
   finish call
   expect 0 true ''
@@ -595,10 +595,10 @@ USER=C" ''
   local name
   for name in ../../bin/sh 'a;b' '$(true)' /bin/true .; do
     tool rpc-call ./w "$name"
-    expect 1 '' "rpc-call: $name, on ./w: no such method: $name"
+    expect 1 '' "rpc-call: $name on ./w failed: no such method: $name"
   done
   tool rpc-call ./w ''
-  expect 1 '' 'rpc-call: , on ./w: no such method:'
+  expect 1 '' "rpc-call: '' on ./w failed: no such method:"
   stop_worker
 }
 
@@ -677,7 +677,7 @@ USER=C" ''
 @test "a frame over --max-frame is refused with an error" {
   start_worker --max-frame 100
   tool rpc-call ./w echo "\"$(printf '%0100d' 0)\"" # {"in":"echo","params":...}
-  expect 1 '' 'rpc-call: echo, on ./w: a frame of 125 bytes exceeds the limit of 100'
+  expect 1 '' 'rpc-call: echo on ./w failed: a frame of 125 bytes exceeds the limit of 100'
   tool rpc-call ./w echo 1
   expect 0 1 ''
   stop_worker
@@ -703,7 +703,7 @@ USER=C" ''
   line 1
   eventually lines_match lines.out '^1$' 1
   tool rpc-call -t 200ms ./w echo 2
-  expect 124 '' 'rpc-call: call, on ./w: timed out'
+  expect 124 '' 'rpc-call: cannot call ./w: timed out after 200ms'
   end_lines
   finish lines
   expect 0 1 ''
@@ -730,7 +730,7 @@ USER=C" ''
   stop_worker
   line 2
   finish lines
-  expect_match 4 1 'rpc-call: call, on \./w: (the server closed the connection before it replied|Broken pipe|Connection reset by peer)'
+  expect_match 4 1 'rpc-call: cannot call \./w: (the server closed the connection before it replied|Broken pipe|Connection reset by peer)'
 }
 
 @test "TERM lets a call that runs finish" {
@@ -752,9 +752,9 @@ USER=C" ''
   start_gated_call ./w
   stop worker
   expect 124 '' 'rpc-worker: ready, on ./w
-rpc-worker: drain: 1 connection cut off'
+rpc-worker: ended with 1 connection cut off'
   finish call
-  expect 4 '' 'rpc-call: call, on ./w: the server closed the connection before it replied'
+  expect 4 '' 'rpc-call: cannot call ./w: the server closed the connection before it replied'
 }
 
 @test "a second TERM cuts off at once" {
@@ -764,7 +764,7 @@ rpc-worker: drain: 1 connection cut off'
   eventually test ! -e w
   stop worker
   expect 124 '' 'rpc-worker: ready, on ./w
-rpc-worker: drain: 1 connection cut off'
+rpc-worker: ended with 1 connection cut off'
 }
 
 @test "a worker that has cut off a command leaves nothing of it" {
@@ -772,7 +772,7 @@ rpc-worker: drain: 1 connection cut off'
   start call rpc-call ./w hang
   eventually grep -qs ' ' pids
   stop worker
-  expect_match 124 '' '.*: drain: 1 connection cut off'
+  expect_match 124 '' '.*: ended with 1 connection cut off'
   local child shell
   read -r child shell <pids
   eventually is_gone "$shell"

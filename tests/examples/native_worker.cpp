@@ -25,7 +25,7 @@ static handoff::Task<handoff::Result> later(handoff::Reactor& reactor, handoff::
 // What adds the methods is called once for each thread of `--threads`, with its reactor.
 int main(int argc, char** argv) {
   return handoff::worker_main(
-      "native-worker", argc, argv, [](handoff::Handlers& handlers, handoff::Reactor& reactor) {
-        handlers.add("later", [&reactor](handoff::Call call) { return later(reactor, call); });
+      "native-worker", argc, argv, [](handoff::MethodTable& table, handoff::Reactor& reactor) {
+        table.add("later", [&reactor](handoff::Call call) { return later(reactor, call); });
       });
 }

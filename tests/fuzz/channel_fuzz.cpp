@@ -14,6 +14,7 @@
 #include "pass/channel.hpp"
 #include "pass/fd_passing.hpp"
 #include "pass/handover.hpp"
+#include "wire/framing.hpp"
 
 /// Packets of the channel and messages of the handover: what is decoded is encoded as it was, and
 /// nothing more or less than a message is one.

@@ -8,8 +8,13 @@
 
 #include "fuzz/judge.hpp"
 #include "fuzz/support.hpp"
-#include "wire/frame.hpp"
-#include "wire/message.hpp"
+#include "wire/dialect.hpp"
+#include "wire/errors.hpp"
+#include "wire/json_text.hpp"
+#include "wire/limits.hpp"
+#include "wire/message_writer.hpp"
+#include "wire/reply.hpp"
+#include "wire/request.hpp"
 
 /// Bodies are judged as another parser judges them, whatever stands behind them, and what was
 /// read is written again as it was.
@@ -23,9 +28,9 @@ void check_request_again(const Request& request) {
   std::string out;
   append_request(out, request.dialect, request.method, request.params, request.id);
   PlacedBody again(out);
-  MessageParser parser;
+  RequestParser parser;
   for (const Dialect usual : {Dialect::article, Dialect::json_rpc}) {
-    const ParsedBody parsed = parser.parse_body(again.text(), usual);
+    const ParsedBody parsed = parser.parse(again.text(), usual);
     check(parsed.requests.size() == 1 && !parsed.is_batch, "a request is one when written again");
     const auto* read = std::get_if<Request>(&parsed.requests.front());
     check(read != nullptr, "a request is valid when written again");
@@ -36,15 +41,15 @@ void check_request_again(const Request& request) {
   }
 }
 
-void check_requests(MessageParser& parser, Document& document, std::string_view input) {
+void check_requests(RequestParser& parser, Document& document, std::string_view input) {
   for (const Dialect usual : {Dialect::article, Dialect::json_rpc}) {
     const Verdicts expected = judge(document, usual);
     for (const char behind : kBehind) {
       PlacedBody body(input, behind);
-      check_body(parser.parse_body(body.text(), usual), body.text(), expected);
+      check_body(parser.parse(body.text(), usual), body.text(), expected);
     }
     PlacedBody body(input);
-    const ParsedBody parsed = parser.parse_body(body.text(), usual);
+    const ParsedBody parsed = parser.parse(body.text(), usual);
     const auto* request = std::get_if<Request>(&parsed.requests.front());
     if (request != nullptr) check_request_again(*request);
   }
@@ -82,16 +87,17 @@ void check_fields(const Reply& reply, std::string_view body, const json& object)
   if (text) check(*text == object[result], "the text of a string is told");
 }
 
-void check_reply(MessageParser& parser, Document& document, std::string_view input) {
+void check_reply(ReplyParser& parser, Document& document, std::string_view input) {
   for (const char behind : kBehind) {
     PlacedBody body(input, behind);
     try {
-      const Reply reply = parser.parse_reply(body.text());
+      const Reply reply = parser.parse(body.text());
       check(is_reply(document), "what is no reply is refused");
       check_fields(reply, body.text(), document.value);
     } catch (const ProtocolError& error) {
       check(!is_reply(document), "a reply is accepted");
-      check(std::string_view(error.what()).starts_with("reply: invalid JSON") == !document.is_json,
+      check(std::string_view(error.what()).starts_with("the reply is invalid JSON") ==
+                !document.is_json,
             "what is no JSON is told");
     }
   }
@@ -99,7 +105,7 @@ void check_reply(MessageParser& parser, Document& document, std::string_view inp
 
 /// A value that shall stand in a message may nest one level less than a message.
 void check_text(const Document& document, std::string_view input) {
-  const bool is_good = document.is_json && document.depth < frame::kMaxDepth;
+  const bool is_good = document.is_json && document.depth < limits::kMaxDepth;
   check(!json_problem(input) == is_good, "a text is judged as another judges it");
   if (!is_good) return;
   const std::string line = minify_json(input);
@@ -109,9 +115,10 @@ void check_text(const Document& document, std::string_view input) {
 
 void run(std::string_view input) {
   Document document = read(input);
-  MessageParser parser;
-  check_requests(parser, document, input);
-  check_reply(parser, document, input);
+  RequestParser request_parser;
+  ReplyParser reply_parser;
+  check_requests(request_parser, document, input);
+  check_reply(reply_parser, document, input);
   check_text(document, input);
   const std::string quoted = quote_json(input);
   check(json_problem(quoted) == std::nullopt, "any bytes can be quoted");

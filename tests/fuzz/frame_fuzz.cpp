@@ -6,8 +6,10 @@
 #include <vector>
 
 #include "fuzz/support.hpp"
-#include "wire/codec.hpp"
-#include "wire/frame.hpp"
+#include "wire/frame_decoder.hpp"
+#include "wire/frame_writer.hpp"
+#include "wire/framing.hpp"
+#include "wire/limits.hpp"
 
 /// A stream of frames means the same however it arrives, and is written as it was read.
 namespace handoff::fuzz {
@@ -29,7 +31,8 @@ void take_frames(WatchedBuffer& buffer, std::uint32_t limit, Stream& stream) {
     const std::string_view text = buffer.text();
     const DecodedFrame frame = decode_frame(buffer.get().bytes(), limit);
     if (frame.outcome == Outcome::oversized) {
-      check(frame.size > limit, "an oversized frame exceeds the limit");
+      check(frame.body_size > limit, "an oversized frame exceeds the limit");
+      check(frame.size == frame::kHeaderSize + frame.body_size, "its size includes the header");
       stream.oversized = true;
       return;
     }
@@ -87,7 +90,7 @@ std::string write(const Stream& stream) {
 }
 
 void run(std::string_view input) {
-  for (const std::uint32_t limit : {16U, frame::kDefaultMaxBody, frame::kHighestMaxBody}) {
+  for (const std::uint32_t limit : {16U, limits::kMaxFrame, limits::kHighestMaxFrame}) {
     const Stream whole = read_whole(input, limit);
     check(whole == read_pieces(input, limit), "pieces decode as the whole does");
     check(write(whole) == input, "frames are written as they were read");

@@ -10,9 +10,17 @@
 
 #include "fuzz/judge.hpp"
 #include "fuzz/support.hpp"
-#include "wire/codec.hpp"
-#include "wire/frame.hpp"
-#include "wire/message.hpp"
+#include "wire/dialect.hpp"
+#include "wire/errors.hpp"
+#include "wire/frame_decoder.hpp"
+#include "wire/frame_writer.hpp"
+#include "wire/framing.hpp"
+#include "wire/json_text.hpp"
+#include "wire/limits.hpp"
+#include "wire/message_writer.hpp"
+#include "wire/receive_buffer.hpp"
+#include "wire/reply.hpp"
+#include "wire/request.hpp"
 #include "wire/start.hpp"
 
 /// A whole connection as rpc/session.cpp reads it: what the client sent, in frames or in lines and
@@ -68,7 +76,7 @@ class Server {
       partial_ = std::move(moved);
       process(*partial_);
     }
-    parser_ = std::make_unique<MessageParser>();
+    parser_ = std::make_unique<RequestParser>();
   }
   std::size_t replies() const { return replies_; }
   const std::string& out() const { return out_; }
@@ -121,7 +129,7 @@ class Server {
   }
 
   void answer(std::string_view body) {
-    const ParsedBody parsed = parser_->parse_body(body, dialect_);
+    const ParsedBody parsed = parser_->parse(body, dialect_);
     check(!parsed.requests.empty(), "a body has a request");
     if (parsed.is_batch) return answer_batch(parsed);
     check(parsed.requests.size() == 1, "a body that is no batch has one");
@@ -167,7 +175,7 @@ class Server {
   Framing expected_;
   WatchedBuffer input_;
   std::unique_ptr<WatchedBuffer> partial_;
-  std::unique_ptr<MessageParser> parser_ = std::make_unique<MessageParser>();
+  std::unique_ptr<RequestParser> parser_ = std::make_unique<RequestParser>();
   Framing framing_ = Framing::unknown;
   Dialect dialect_ = Dialect::article;
   bool refused_ = false;
@@ -186,18 +194,18 @@ void check_replies(const Server& server) {
   }
   ReceiveBuffer buffer(server.out().size());
   buffer.append(server.out());
-  MessageParser parser;
+  ReplyParser parser;
   std::size_t replies = 0;
   while (!buffer.empty()) {
     const DecodedFrame frame = server.framing() == Framing::lines
-                                   ? decode_line(buffer.bytes(), frame::kHighestMaxBody)
-                                   : decode_frame(buffer.bytes(), frame::kHighestMaxBody);
+                                   ? decode_line(buffer.bytes(), limits::kHighestMaxFrame)
+                                   : decode_frame(buffer.bytes(), limits::kHighestMaxFrame);
     check(frame.outcome == Outcome::complete, "replies are whole frames");
     if (frame.body.starts_with('[')) {
       const json batch = value_of(frame.body);
       check(!batch.empty(), "a batch of replies is not empty");
     } else {
-      parser.parse_reply(frame.body);
+      parser.parse(frame.body);
     }
     buffer.consume(frame.size);
     ++replies;
@@ -229,7 +237,7 @@ void run(std::string_view input, std::uint32_t max_frame, Framing expected) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using handoff::Framing;
   const std::string_view input = handoff::fuzz::text_of(data, size);
-  for (const std::uint32_t max_frame : {64U, handoff::frame::kDefaultMaxBody}) {
+  for (const std::uint32_t max_frame : {64U, handoff::limits::kMaxFrame}) {
     handoff::fuzz::run(input, max_frame, Framing::unknown);
   }
   handoff::fuzz::run(input, 64U, Framing::length);

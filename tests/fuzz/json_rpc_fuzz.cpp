@@ -7,7 +7,12 @@
 
 #include "fuzz/judge.hpp"
 #include "fuzz/support.hpp"
-#include "wire/message.hpp"
+#include "wire/dialect.hpp"
+#include "wire/errors.hpp"
+#include "wire/json_text.hpp"
+#include "wire/message_writer.hpp"
+#include "wire/reply.hpp"
+#include "wire/request.hpp"
 
 /// Batches and notifications: each request is judged as another judges it, and each that waits
 /// for a reply gets one that can be read, under its id.
@@ -18,18 +23,18 @@ std::string_view id_to_expect(Dialect dialect, std::string_view id) {
   return id.empty() && dialect == Dialect::json_rpc ? "null" : id;
 }
 
-void check_result(MessageParser& parser, const std::string& text, const Request& request) {
+void check_result(ReplyParser& parser, const std::string& text, const Request& request) {
   PlacedBody body(text);
-  const Reply reply = parser.parse_reply(body.text());
+  const Reply reply = parser.parse(body.text());
   check(reply.result == request.params, "a result is read as it was written");
   check(reply.id == id_to_expect(request.dialect, request.id), "its id too");
   check(reply.out == (request.dialect == Dialect::article ? request.method : ""), "its name too");
 }
 
-void check_error(MessageParser& parser, const std::string& text, const BadRequest& bad,
+void check_error(ReplyParser& parser, const std::string& text, const BadRequest& bad,
                  std::string_view data) {
   PlacedBody body(text);
-  const Reply reply = parser.parse_reply(body.text());
+  const Reply reply = parser.parse(body.text());
   check(reply.is_error(), "an error is read as one");
   check(reply.id == id_to_expect(bad.dialect, bad.id), "its id is read as it was written");
   const ErrorResult error = parse_error_result(reply.result);
@@ -41,7 +46,7 @@ void check_error(MessageParser& parser, const std::string& text, const BadReques
 
 /// The reply of a server that answers with the params; the error that it could answer with is
 /// checked too.
-std::string answer(MessageParser& parser, const Request& request) {
+std::string answer(ReplyParser& parser, const Request& request) {
   std::string error;
   const BadRequest bad{ErrorCode::handler_failed, request.method, request.id, request.dialect};
   append_error(error, bad.dialect, bad.code, bad.message, request.id, bad.id);
@@ -53,7 +58,7 @@ std::string answer(MessageParser& parser, const Request& request) {
   return reply;
 }
 
-std::string answer(MessageParser& parser, const BadRequest& bad) {
+std::string answer(ReplyParser& parser, const BadRequest& bad) {
   std::string error;
   append_error(error, bad.dialect, bad.code, bad.message, {}, bad.id);
   check_error(parser, error, bad, {});
@@ -61,7 +66,7 @@ std::string answer(MessageParser& parser, const BadRequest& bad) {
 }
 
 void check_replies(const ParsedBody& parsed) {
-  MessageParser parser;
+  ReplyParser parser;
   std::string replies;
   std::size_t expected = 0;
   for (const ParsedRequest& each : parsed.requests) {
@@ -90,11 +95,11 @@ void check_replies(const ParsedBody& parsed) {
 }
 
 void run(std::string_view input) {
-  MessageParser parser;
+  RequestParser parser;
   Document document = read(input);
   PlacedBody body(input);
   for (const Dialect usual : {Dialect::json_rpc, Dialect::article}) {
-    const ParsedBody parsed = parser.parse_body(body.text(), usual);
+    const ParsedBody parsed = parser.parse(body.text(), usual);
     check_body(parsed, body.text(), judge(document, usual));
     check_replies(parsed);
   }

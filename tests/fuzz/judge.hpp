@@ -12,9 +12,12 @@
 #include <vector>
 
 #include "fuzz/support.hpp"
-#include "wire/codec.hpp"
-#include "wire/frame.hpp"
-#include "wire/message.hpp"
+#include "wire/dialect.hpp"
+#include "wire/errors.hpp"
+#include "wire/json_text.hpp"
+#include "wire/limits.hpp"
+#include "wire/receive_buffer.hpp"
+#include "wire/request.hpp"
 
 /// A second opinion on bodies: what handoff-wire(7) and JSON-RPC 2.0 say of a document that
 /// another parser has read.
@@ -54,7 +57,7 @@ inline Document read(std::string_view body) {
     return document;
   }
   document.value = json::parse(body, look, false);
-  document.is_json = !document.value.is_discarded() && document.depth <= frame::kMaxDepth;
+  document.is_json = !document.value.is_discarded() && document.depth <= limits::kMaxDepth;
   return document;
 }
 
@@ -109,7 +112,7 @@ inline Verdicts judge_array(const json& array, std::vector<Counts>& objects, Dia
   const bool is_json_rpc =
       usual == Dialect::json_rpc ||
       std::any_of(objects.begin(), objects.end(), [](Counts& counts) { return counts["jsonrpc"]; });
-  if (!is_json_rpc || array.empty() || array.size() > frame::kMaxBatch) {
+  if (!is_json_rpc || array.empty() || array.size() > limits::kMaxBatch) {
     Verdict verdict;
     verdict.dialect = is_json_rpc ? Dialect::json_rpc : Dialect::article;
     return {{verdict}, false};

@@ -7,8 +7,10 @@
 #include <vector>
 
 #include "fuzz/support.hpp"
-#include "wire/codec.hpp"
-#include "wire/frame.hpp"
+#include "wire/frame_decoder.hpp"
+#include "wire/frame_writer.hpp"
+#include "wire/framing.hpp"
+#include "wire/limits.hpp"
 #include "wire/start.hpp"
 
 /// A stream of lines means the same however it arrives, and is told from frames, and from what no
@@ -31,7 +33,7 @@ void take_lines(WatchedBuffer& buffer, std::uint32_t limit, Lines& lines) {
     const std::string_view text = buffer.text();
     const DecodedFrame line = decode_line(buffer.get().bytes(), limit);
     if (line.outcome == Outcome::oversized) {
-      check(line.size > limit && line.size <= text.size(), "an oversized line is there");
+      check(line.body_size > limit && line.body_size <= text.size(), "an oversized line is there");
       lines.oversized = true;
       return;
     }
@@ -90,7 +92,7 @@ void check_writing(const Lines& lines) {
     expected.bodies.push_back(has_return ? body.substr(0, body.size() - 1) : body);
   }
   check(out.starts_with("before\n"), "what was there before stays");
-  check(split(std::string_view(out).substr(7), frame::kHighestMaxBody) == expected,
+  check(split(std::string_view(out).substr(7), limits::kHighestMaxFrame) == expected,
         "lines are written as they were read");
 }
 
@@ -126,7 +128,7 @@ void check_start(std::string_view input) {
 
 void run(std::string_view input) {
   check_start(input);
-  for (const std::uint32_t limit : {0U, 16U, frame::kDefaultMaxBody, frame::kHighestMaxBody}) {
+  for (const std::uint32_t limit : {0U, 16U, limits::kMaxFrame, limits::kHighestMaxFrame}) {
     Lines whole;
     WatchedBuffer buffer(input.size());
     buffer.append(input);
@@ -134,7 +136,7 @@ void run(std::string_view input) {
     whole.rest = buffer.text();
     check(whole == split(input, limit), "lines are what stands between newlines");
     check(whole == read_pieces(input, limit), "pieces decode as the whole does");
-    if (limit == frame::kHighestMaxBody) check_writing(whole);
+    if (limit == limits::kHighestMaxFrame) check_writing(whole);
   }
 }
 

@@ -12,7 +12,7 @@
 #include <span>
 #include <string_view>
 
-#include "wire/codec.hpp"
+#include "wire/receive_buffer.hpp"
 
 /// What the fuzz targets share. An input is the bytes as they would arrive, with nothing around
 /// them; all else that a target varies is drawn from a hash of it, so that a crash repeats.

@@ -23,6 +23,7 @@
 
 #include "async/condition.hpp"
 #include "cli/worker_main.hpp"
+#include "wire/json_text.hpp"
 
 namespace {
 
@@ -128,34 +129,34 @@ Task<Result> copies(Own& own, Shared& shared) {
                             ",\"shared\":" + std::to_string(++shared.calls) + "}");
 }
 
-void add_methods(Shared& shared, handoff::Handlers& handlers, Reactor& reactor) {
+void add_methods(Shared& shared, handoff::MethodTable& table, Reactor& reactor) {
   if (shared.adding.fetch_add(1) != 0) shared.overlapped = true;
   // Long enough to meet the other threads if they were let in.
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
   const auto own = std::make_shared<Own>(reactor);
-  handlers.add("later", [&](Call call) { return later(reactor, shared, std::move(call)); });
-  handlers.add("never", [own, &shared](Call call) { return never(*own, shared, std::move(call)); });
-  handlers.add("until", [own, &shared](Call call) { return until(*own, shared, std::move(call)); });
-  handlers.add("held", [own, &shared](Call call) { return held(*own, shared, std::move(call)); });
-  handlers.add("release", [own](const Call&) { return release(*own); });
-  handlers.add("blocks", [](const Call&) { return blocks(); });
-  handlers.add("raw", raw);
-  handlers.add("raw_data", raw_data);
-  handlers.add("throws", throws);
-  handlers.add_instant("raw_now", [text = std::string()](const handoff::Request& request) mutable {
+  table.add("later", [&](Call call) { return later(reactor, shared, std::move(call)); });
+  table.add("never", [own, &shared](Call call) { return never(*own, shared, std::move(call)); });
+  table.add("until", [own, &shared](Call call) { return until(*own, shared, std::move(call)); });
+  table.add("held", [own, &shared](Call call) { return held(*own, shared, std::move(call)); });
+  table.add("release", [own](const Call&) { return release(*own); });
+  table.add("blocks", [](const Call&) { return blocks(); });
+  table.add("raw", raw);
+  table.add("raw_data", raw_data);
+  table.add("throws", throws);
+  table.add_instant("raw_now", [text = std::string()](const handoff::Request& request) mutable {
     text = text_of(request.params);
     return std::string_view(text);
   });
-  handlers.add_instant("throws_now", [](const handoff::Request&) -> std::string_view {
+  table.add_instant("throws_now", [](const handoff::Request&) -> std::string_view {
     throw std::runtime_error("as asked");
   });
-  handlers.add_instant("counts", [&, text = std::string()](const handoff::Request&) mutable {
+  table.add_instant("counts", [&, text = std::string()](const handoff::Request&) mutable {
     text = "{\"waiting\":" + std::to_string(shared.waiting) +
            ",\"begun\":" + std::to_string(shared.begun) +
            ",\"finished\":" + std::to_string(shared.finished) + "}";
     return std::string_view(text);
   });
-  handlers.add("copies", [own, &shared](const Call&) { return copies(*own, shared); });
+  table.add("copies", [own, &shared](const Call&) { return copies(*own, shared); });
   ++shared.tables;
   --shared.adding;
 }
@@ -165,7 +166,7 @@ void add_methods(Shared& shared, handoff::Handlers& handlers, Reactor& reactor) 
 int main(int argc, char** argv) {
   Shared shared;
   return handoff::worker_main("native_worker", argc, argv,
-                              [&shared](handoff::Handlers& handlers, Reactor& reactor) {
-                                add_methods(shared, handlers, reactor);
+                              [&shared](handoff::MethodTable& table, Reactor& reactor) {
+                                add_methods(shared, table, reactor);
                               });
 }

@@ -246,7 +246,7 @@ class Waiting(ConnectingTest):
             self.addCleanup(client.close)
             client.connect(address)
             client.sendall(b'{"in":"slow"}\n' * 128)
-        busy = "rpc-call: slow, on ./s: busy: too many calls wait already\n"
+        busy = "rpc-call: slow on ./s failed: busy: too many calls wait already\n"
         wait_for(lambda: self.run_tool(tool("rpc-call"), "-t", "1s", "./s", "slow").stderr == busy,
                  "the worker to be busy")
         done = self.run_tool(tool("rpc-call"), "-t", "500ms", "--retry", "1000", "./s", "slow")

@@ -585,7 +585,7 @@ class Socket(ControlTest):
         self.assertFalse(self.as_nobody("status"))
         os.chmod(self.control, 0o666)  # the mode alone does not decide
         self.assertFalse(self.as_nobody("status"))
-        server.wait_for_line(f"accept, on {self.control}: user {NOBODY} is refused "
+        server.wait_for_line(f"cannot accept on {self.control}: user {NOBODY} is refused "
                              r"\(--allow-uid allows it\)$")
         self.assertEqual(self.ask("ping", 1), 1)
 

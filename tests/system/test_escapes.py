@@ -64,14 +64,14 @@ class Escapes(handoff.TestCase):
     def test_the_message_of_an_error_is_one_line_of_stderr(self):
         path = self.serve(self.error_reply())
         self.assertEqual(self.run_tool("rpc-call", path, "m"),
-                         (1, "", f"rpc-call: m, on {path}: {SHOWN}\n"))
+                         (1, "", f"rpc-call: m on {path} failed: {SHOWN}\n"))
 
     def test_what_a_failed_command_wrote_to_its_stderr_is_one_line_of_ours(self):
         error = {"code": -32001, "message": "exit status 1", "data": {"stderr": "\x1b[2J\x9b"}}
         path = self.serve(json.dumps({"out": "error", "result": error}))
         self.assertEqual(
             self.run_tool("rpc-call", path, "m"),
-            (1, "", f"rpc-call: m, on {path}: exit status 1: " r"\x1b[2J\u009b" "\n"))
+            (1, "", f"rpc-call: m on {path} failed: exit status 1: " r"\x1b[2J\u009b" "\n"))
 
     def test_a_ping_shows_what_is_wrong_with_a_reply_in_lines_of_its_own(self):
         wrong = json.dumps({"out": HOSTILE, "result": None})

@@ -47,7 +47,7 @@ class Status(ExecTest):
     def assert_told(self, command: str, status: int, why: str):
         code, output, errors = self.run_tool(CALL, f"exec:{command}", "ping")
         self.assertEqual((code, output), (status, ""), errors)
-        self.assertEqual(errors.splitlines()[-1], f"rpc-call: call, on exec:{command}: {why}")
+        self.assertEqual(errors.splitlines()[-1], f"rpc-call: cannot call exec:{command}: {why}")
 
     def test_a_command_that_is_not_found_is_status_127(self):
         self.assert_told("./no-such-command", 127,

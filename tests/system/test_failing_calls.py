@@ -93,7 +93,7 @@ class FailingCalls(handoff.TestCase):
             with self.subTest(error):
                 server = self.worker("accept4", error, "1+")
                 with handoff.Connection(self.address()):
-                    server.wait_for_line(r"accept, on .*/s: .*; trying again")
+                    server.wait_for_line(r"cannot accept on .*/s: .*; trying again")
                     self.stop(server)
                 said = [line for line in server.lines if "accept" in line]
                 self.assertEqual(len(said), 1, said)
@@ -101,7 +101,7 @@ class FailingCalls(handoff.TestCase):
     def test_a_firewall_that_refuses_every_connection_does_not_make_a_server_spin(self):
         server = self.worker("accept4,accept", "EPERM", "1+")
         with handoff.Connection(self.address()):
-            server.wait_for_line(r"accept, on .*/s: Operation not permitted; trying again")
+            server.wait_for_line(r"cannot accept on .*/s: Operation not permitted; trying again")
             self.stop(server)
 
     def test_the_older_accept_is_used_where_the_newer_one_is_refused(self):
@@ -136,7 +136,7 @@ class FailingCalls(handoff.TestCase):
     def test_a_receiver_that_can_not_accept_heeds_term(self):
         server = self.receive("accept4,accept", "EPERM", "1+")
         self.send()
-        server.wait_for_line(r"accept, on \./r: Operation not permitted; trying again")
+        server.wait_for_line(r"cannot accept on \./r: Operation not permitted; trying again")
         self.stop(server)
 
     def test_memory_that_one_connection_can_not_have_ends_that_one(self):

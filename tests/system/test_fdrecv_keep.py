@@ -44,8 +44,8 @@ class PlacesThatSendersTake(KeepTest):
         self.assert_one_more_is_served(receiving)
         self.assertEqual(silent[0].recv(1), b"")
         self.assertRegex(receiving.process.stderr.readline().decode(),
-                         r"^fdrecv: receive, on .*/s: a sender is closed that has sent no whole "
-                         r"message in 10 s\n$")
+                         r"^fdrecv: cannot receive on .*/s: a sender that has sent no whole "
+                         r"message is closed: timed out after 10s\n$")
 
     def test_senders_that_stop_within_a_message_make_room_for_another_one(self):
         receiving = self.start_receiver()
@@ -120,7 +120,7 @@ class LongPlainMessages(KeepTest):
         receiving = self.launch(passing.FDRECV, "--keep", "--stdin", "-", "--", "cat",
                                 stdin=theirs)
         ours.send(b"text")
-        self.assertEqual(receiving.finish(), (4, b"", "fdrecv: receive, on -: bytes came without a "
+        self.assertEqual(receiving.finish(), (4, b"", "fdrecv: cannot receive on -: bytes came without a "
                                               "descriptor\n"))
 
 
@@ -148,7 +148,7 @@ class Packets(KeepTest):
 
     def test_a_packet_that_is_too_long_is_called_that(self):
         self.assertEqual(self.receive(b"z" * 64777),
-                         (4, b"", "fdrecv: receive, on -: a packet of more than 64776 bytes (send "
+                         (4, b"", "fdrecv: cannot receive on -: a packet of more than 64776 bytes (send "
                           "a shorter one, or use a stream socket)\n"))
 
     def test_nothing_but_empty_packets_is_no_message(self):
@@ -156,7 +156,7 @@ class Packets(KeepTest):
         ours.send(b"")
         ours.close()
         self.assertEqual(self.launch(passing.FDRECV, "--json", "-", stdin=theirs).finish(),
-                         (4, b"", "fdrecv: receive, on -: the sender closed and sent nothing\n"))
+                         (4, b"", "fdrecv: cannot receive on -: the sender closed and sent nothing\n"))
 
 
 if __name__ == "__main__":

@@ -1052,7 +1052,7 @@ class Directories(HandlerCase):
         (self.methods / "plain").chmod(0o644)
         self.write(self.methods / "bad", "#!/no/such/interpreter\n")
         for name in ("gone", "folder", "plain", "bad"):
-            self.assert_error(client.call(name), INTERNAL_ERROR, f"exec, on {name}: ")
+            self.assert_error(client.call(name), INTERNAL_ERROR, f"cannot run {name}: ")
         self.assertEqual(client.result("ping", 1), 1)
 
     def test_a_directory_that_is_not_there_is_a_failure_at_the_start(self):
@@ -1064,7 +1064,7 @@ class Directories(HandlerCase):
                 [handoff.tool("rpc-worker"), "-l", str(self.directory / "socket"), "-d", str(path)],
                 capture_output=True, text=True, timeout=handoff.PATIENCE)
             self.assertEqual((ended.returncode, ended.stdout, ended.stderr),
-                             (125, "", f"rpc-worker: open, on {path}: {why}\n"))
+                             (125, "", f"rpc-worker: cannot open {path}: {why}\n"))
         self.assertFalse((self.directory / "socket").exists())
 
     def test_a_directory_that_is_gone_at_hup_leaves_the_methods_as_they_were(self):
@@ -1075,7 +1075,7 @@ class Directories(HandlerCase):
         away = self.directory / "away"
         self.methods.rename(away)
         line = self.reload(server, "the methods stay")
-        self.assertEqual(line, f"rpc-worker: open, on {self.methods}: No such file or directory; "
+        self.assertEqual(line, f"rpc-worker: cannot open {self.methods}: No such file or directory; "
                          "the methods stay as they were")
         self.assertEqual((client.result("one"), client.result("kept", 2)), (1, 2))
         self.assertIn("one", client.result("methods"))

@@ -72,7 +72,7 @@ class JoiningTest(handoff.TestCase):
     def joined(self, *options: str, door: str | None = None) -> handoff.Server:
         """A worker that has joined."""
         server = self.start(handoff.Server(WORKER, "-j", door or self.door, *options, ready=False))
-        server.wait_for_line("(joined|connected), on ")
+        server.wait_for_line("(joined, on|connected to) ")
         return server
 
     def wait_until_serving(self, master: handoff.Server, workers: list[handoff.Server]):
@@ -261,7 +261,7 @@ class Going(JoiningTest):
                     "strace", "-qq", "-o", "/dev/null", "-e", "trace=shutdown",
                     "-e", "inject=shutdown:delay_enter=500000:when=1", WORKER, "-j", self.door,
                     ready=False, env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}))
-                tracing.wait_for_line("(joined|connected), on ")
+                tracing.wait_for_line("(joined, on|connected to) ")
                 (leaving,) = handoff.children(tracing.pid)
                 self.stack.callback(self.end, leaving)
                 self.joined()
@@ -342,7 +342,7 @@ class Going(JoiningTest):
 
 
 class MasterGoing(JoiningTest):
-    GONE = r"left, on .*: the master is gone \(--wait would wait for another one\)$"
+    GONE = r"the master at .* is gone \(--wait would wait for another one\)$"
 
     def test_a_master_that_stops_has_them_finish_and_end(self):
         gate = self.gate()
@@ -373,7 +373,7 @@ class MasterGoing(JoiningTest):
         client.send("slow")
         with gate.open("w") as opened:
             self.assertEqual(master.stop(), 124)
-            master.wait_for_line(r"stop: 1 connection cut off, 0 workers killed$")
+            master.wait_for_line(r"ended with 1 connection cut off and 0 workers killed$")
             # It is no child of the master's, and goes on.
             self.assertIsNone(worker.process.poll())
             opened.write("1")
@@ -420,11 +420,11 @@ class MasterGoing(JoiningTest):
                     opened.write("1")
                 self.assertEqual(client.receive()["result"], 1)
                 self.assertIsNone(client.receive())
-                worker.wait_for_line("left, on .*: the master is gone; waiting for another one$")
+                worker.wait_for_line("the master at .* is gone; waiting for another one$")
                 for _ in range(2):
                     seen = len(worker.lines)
                     second = self.master("--handshake", handshake)
-                    worker.wait_for_line("(joined|connected), on", seen)
+                    worker.wait_for_line("(joined, on|connected to)", seen)
                     with second.connect() as client:
                         self.assertEqual(client.result("info")["pid"], worker.pid)
                     second.kill(signal.SIGKILL)
@@ -794,7 +794,7 @@ class Users(JoiningTest):
             master = self.master("--handshake", handshake, "--allow-uid", str(NOBODY))
             self.assertEqual(self.mode(), 0o666)
             other = self.join_as_nobody()
-            other.wait_for_line("(joined|connected), on ")
+            other.wait_for_line("(joined, on|connected to) ")
             self.assertEqual(self.open(master).result("info")["pid"], other.pid)
             self.assertEqual(os.stat(f"/proc/{other.pid}").st_uid, NOBODY)
             worker = self.joined()
@@ -805,7 +805,7 @@ class Users(JoiningTest):
         master = self.master("--allow-uid", "1", "--allow-uid", "2")
         other = self.join_as_nobody()
         self.assert_ends(other, 3)
-        master.wait_for_line(f"accept, on {self.door}: user {NOBODY} is refused "
+        master.wait_for_line(f"cannot accept on {self.door}: user {NOBODY} is refused "
                              r"\(--allow-uid allows it\)$")
         self.assertLess(len([line for line in master.lines if "is refused" in line]), 10)
         worker = self.joined()

@@ -486,7 +486,7 @@ class Backlog(ListenerTest):
             _, limits[pid] = resource.prlimit(pid, resource.RLIMIT_NOFILE)
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, limits[pid]))
         clients = self.asking(server, 10)
-        server.wait_for_line("rpc-worker: accept, on .*: Too many open files; trying again")
+        server.wait_for_line("rpc-worker: cannot accept on .*: Too many open files; trying again")
         before = sum(map(handoff.cpu_seconds, limits))
         self.assertEqual(select.select([client.socket for client in clients], [], [], 1)[0], [])
         self.assertLess(sum(map(handoff.cpu_seconds, limits)) - before, 0.1)
@@ -591,7 +591,7 @@ class Hostile(ListenerTest):
     """A worker that shuts the listener down, for everyone."""
 
     def healed(self, server, seen: int, started: float):
-        server.wait_for_line("a worker had shut the socket down; listening again", after=seen,
+        server.wait_for_line("listening again on .*: a worker had shut the socket down", after=seen,
                              patience=QUICK)
         client = self.connect_anyhow(server.address)
         self.assertLess(time.monotonic() - started, QUICK)
@@ -798,7 +798,7 @@ class Moving(ListenerTest):
         waiting = self.asking(server, 20)
         seen = len(server.lines)
         server.kill(signal.SIGUSR2)
-        line = server.wait_for_line(r"upgraded, pid \d+ takes over|upgrade: ", after=seen)
+        line = server.wait_for_line(r"upgraded, pid \d+ takes over|cannot upgrade: ", after=seen)
         new = int(re.search(r"upgraded, pid (\d+)", line).group(1))
         for pid in stopped:
             os.kill(pid, signal.SIGCONT)

@@ -90,7 +90,7 @@ class Names(ListeningTest):
                "os.execvp(sys.argv[1], sys.argv[1:])\n"
         done = self.run_inside(sys.executable, "-c", held, WORKER, "-l", "localhost:18270")
         self.assertEqual(done.returncode, 125)
-        self.assertRegex(done.stderr, r"^rpc-worker: listen, on \[::1\]:18270: Address already in "
+        self.assertRegex(done.stderr, r"^rpc-worker: cannot listen on \[::1\]:18270: Address already in "
                          r"use \(.*\)\n$")
 
     def test_an_address_of_a_family_that_is_off_is_left_out(self):
@@ -125,7 +125,7 @@ class Names(ListeningTest):
             self.assertEqual(len(numbers), 1)
             os.close(numbers[0])
         self.assertRegex(done.stderr, r"^fdsend: listening, on \S+:\d+\n"
-                         r"fdsend: not listening, on \S+:0: a descriptor has one address of "
+                         r"fdsend: not listening on \S+:0: a descriptor has one address of "
                          r"localhost \(give this one a --tcp-listen of its own\)\n$")
 
 

@@ -466,7 +466,7 @@ class Strangers(LogsTest):
         for name in ("c", "j"):
             self.connect_as_nobody(name)
             self.assert_thinned_out(server,
-                                    f"accept, on {self.path(name)}: user {NOBODY} is refused")
+                                    f"cannot accept on {self.path(name)}: user {NOBODY} is refused")
 
     def test_workers_that_join_and_leave_make_few_lines(self):
         server = self.start_master()

@@ -174,7 +174,7 @@ class Accepting(handoff.TestCase):
         resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (3, hard))
         late = self.open(server)
         late.send("ping", "late")
-        server.wait_for_line("accept, on .*: Too many open files; trying again")
+        server.wait_for_line("cannot accept on .*: Too many open files; trying again")
         before = handoff.cpu_seconds(server.pid)
         started = time.monotonic()
         self.assertEqual(select.select([late.socket], [], [], 1)[0], [], server.lines)
@@ -249,7 +249,7 @@ class Stopping(handoff.TestCase):
         client.send("slow")
         with gate.open("w"):
             self.assertEqual(server.stop(), 124)
-        server.wait_for_line("stop: 1 connection cut off, 1 worker killed")
+        server.wait_for_line("ended with 1 connection cut off and 1 worker killed")
 
     def test_a_second_signal_ends_it_at_once(self):
         gate = self.directory / "gate"
@@ -362,7 +362,7 @@ class Scaling(handoff.TestCase):
         server.kill(signal.SIGTTOU)
         server.wait_for_line("worker 2, pid .*: left, exit status 0")
         server.kill(signal.SIGTTOU)
-        server.wait_for_line("TTOU: the last worker stays")
+        server.wait_for_line("cannot remove a worker: the last one stays")
         self.assertEqual(self.open(server).result("ping", 1), 1)
 
     def test_usr1_says_what_the_workers_do(self):

@@ -208,7 +208,7 @@ class Signals(OriginalTest):
         self.wait_for_end(serving)
         server.kill(signal.SIGTERM)
         self.assertEqual(server.process.wait(handoff.PATIENCE), 124)
-        server.wait_for_line(r"stop: \d connections? cut off, ")
+        server.wait_for_line(r"ended with \d connections? cut off and ")
         self.assert_nobody_left(server)
 
 

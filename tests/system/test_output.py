@@ -140,7 +140,7 @@ class Errors(OutputTest):
                                       timeout=handoff.PATIENCE)
                 self.assertEqual(done.returncode, 125)
                 self.assertRegex(done.stderr.decode(),
-                                 r": write, on stdout: No space left on device\n$")
+                                 r": cannot write to stdout: No space left on device\n$")
 
     def test_each_tool_stops_when_its_reader_has_gone(self):
         """SIGPIPE is ignored, as a service manager has it."""
@@ -154,7 +154,7 @@ class Errors(OutputTest):
                                       timeout=handoff.PATIENCE)
                 os.close(write_end)
                 self.assertEqual(done.returncode, 125)
-                self.assertRegex(done.stderr.decode(), r": write, on stdout: Broken pipe\n$")
+                self.assertRegex(done.stderr.decode(), r": cannot write to stdout: Broken pipe\n$")
 
 
 if __name__ == "__main__":

@@ -622,13 +622,13 @@ def application(environ, start_response):
         _, theirs = self.pair()
         sending = self.launch(*words, stdout=theirs)
         self.assert_ends(sending, 125, "",
-                         f"fdsend: take, on {victim}:0: Operation not permitted.*\n")
+                         f"fdsend: cannot take {victim}:0: Operation not permitted.*\n")
 
 
 class Confirmation(PassingTest):
     """fdsend --ack fails unless the receiver says that it has the descriptors."""
 
-    GONE = r"fdsend: send, on .*: the receiver (did not confirm|is gone)\n"
+    GONE = r"fdsend: cannot send to .*: the receiver (did not confirm|is gone)\n"
 
     def start_sender(self, *options: str, peer=None) -> Process:
         return self.launch(FDSEND, "--ack", *options, "-o", self.file,
@@ -708,7 +708,7 @@ class Confirmation(PassingTest):
     def test_a_receiver_that_answers_nothing(self):
         _, theirs = self.pair()
         self.assert_ends(self.start_sender("-t", "50ms", peer=theirs), 124, "",
-                         "fdsend: send, on -: not confirmed in time\n")
+                         "fdsend: cannot send to -: the receiver did not confirm: timed out after 50ms\n")
 
     def test_fdrecv_that_is_killed_before_it_has_read(self):
         receiving = self.launch(FDRECV, self.path("s"))
@@ -732,7 +732,7 @@ class Confirmation(PassingTest):
         receiving = self.launch(FDRECV, "--fd", "5", "--fd", "6", self.path("s"), "--", "true")
         self.assert_ends(self.start_sender("--wait"), 4, "", self.GONE)
         self.assert_ends(receiving, 4, "",
-                         "fdrecv: receive, on .*: 1 descriptors? came where 2 (was|were) expected\n")
+                         "fdrecv: cannot receive on .*: 1 descriptors? came where 2 (was|were) expected\n")
 
     def test_an_asker_that_closes_does_not_end_a_keeper(self):
         keeper = self.launch(FDSEND, "-l", "--keep", "--ack", "-o", self.file, self.path("s"))
@@ -817,7 +817,7 @@ class Users(PassingTest):
                 self.connect_as_nobody(name, self.expect_reset_or_sent)
                 self.assert_sent(self.launch(FDSEND, "-o", self.file, self.word(name)))
                 self.assert_ends(receiving, 0, "hello from a file\n",
-                                 f"fdrecv: accept, on .*: user {NOBODY} is refused "
+                                 f"fdrecv: cannot accept on .*: user {NOBODY} is refused "
                                  r"\(--allow-uid allows it\)\n")
 
     def test_an_asker_of_another_user_is_refused_and_the_own_is_served(self):
@@ -825,7 +825,7 @@ class Users(PassingTest):
         self.wait_for_socket()
         self.connect_as_nobody("path", self.expect_closed)
         self.assert_ends(self.launch(FDRECV, "-c", self.path("s")), 0, "hello from a file\n")
-        self.assert_ends(sending, 0, "", f"fdsend: accept, on .*: user {NOBODY} is refused "
+        self.assert_ends(sending, 0, "", f"fdsend: cannot accept on .*: user {NOBODY} is refused "
                          r"\(--allow-uid allows it\)\n")
 
     def test_the_default_mode_keeps_another_user_from_connecting(self):
@@ -1084,7 +1084,7 @@ class Senders(PassingTest):
             with self.connect() as sender:
                 self.send_text(sender, b"lost\n")
                 line = receiving.process.stderr.readline().decode()
-                self.assertEqual(line, f"fdrecv: exec, on {program}: No such file or directory\n")
+                self.assertEqual(line, f"fdrecv: cannot run {program}: No such file or directory\n")
             os.rename(self.path("away"), program)
 
         lose()
@@ -1119,7 +1119,7 @@ class Senders(PassingTest):
         receiving = self.launch("sh", "-c", 'ulimit -n 20; exec "$@"', "sh", FDRECV, "--json", "-",
                                 stdin=theirs)
         socket.send_fds(ours, [b"\0"], [0] * 40)
-        self.assert_ends(receiving, 4, "", r"fdrecv: receive, on -: more descriptors than fit "
+        self.assert_ends(receiving, 4, "", r"fdrecv: cannot receive on -: more descriptors than fit "
                          r"\(the limit is 20, see `ulimit -n`\)\n")
 
     def test_two_control_messages_at_once_are_understood(self):

@@ -130,7 +130,7 @@ class Joining(PeersTest):
                     listener = self.listen_as_other(name, kind)
                     for wait in ([], ["--wait"]):
                         done = self.run_to_end(WORKER, "-j", name, *wait)
-                        self.assert_refused(done, 3, f"rpc-worker: join, on {name}: "
+                        self.assert_refused(done, 3, f"rpc-worker: cannot join {name}: "
                                             f"user {OTHER} listens there {ALLOWS}")
                         self.assert_told_nothing(listener)
 
@@ -142,7 +142,7 @@ class Joining(PeersTest):
         master = self.launch(MASTER, "-l", "127.0.0.1:0", "-j", door, prefix=prefix)
         master.wait_for_line(": ready, ")
         self.assert_refused(self.run_to_end(WORKER, "-j", door), 3,
-                            f"rpc-worker: join, on {door}: user {OTHER} listens there {ALLOWS}")
+                            f"rpc-worker: cannot join {door}: user {OTHER} listens there {ALLOWS}")
         worker = self.launch(WORKER, "-j", door, "--allow-uid", "7", "--allow-uid", str(OTHER))
         # Root is let in by everybody's master.
         worker.wait_for_line(f"joined, on {door}$")
@@ -187,7 +187,7 @@ class Joining(PeersTest):
     def test_without_a_handshake_a_worker_says_that_it_has_connected(self):
         self.listen(self.path("join"))
         worker = self.launch(WORKER, "-j", self.path("join"))
-        worker.wait_for_line(f"connected, on {self.path('join')} .*no master confirms")
+        worker.wait_for_line(f"connected to {self.path('join')} .*no master confirms")
         self.assertFalse([line for line in worker.lines if "joined, on" in line])
 
 
@@ -216,7 +216,7 @@ class Admission(PeersTest):
             done = self.run_to_end(CALL, names[word], "ping", prefix=prefix)
             self.assertIn(done.returncode, (3, 4), done.stderr)
         for name in names.values():
-            master.wait_for_line(f"accept, on {name}: user {OTHER} is refused {ALLOWS}")
+            master.wait_for_line(f"cannot accept on {name}: user {OTHER} is refused {ALLOWS}")
 
     def test_a_worker_alone_lets_in_who_is_allowed_at_an_abstract_name(self):
         prefix = self.be_other()
@@ -226,7 +226,7 @@ class Admission(PeersTest):
             worker.wait_for_line(": ready, ")
             done = self.run_to_end(CALL, name, "ping", prefix=prefix)
             self.assertIn(done.returncode, status, done.stderr)
-        worker.wait_for_line(f"accept, on {name}: user {OTHER} is refused {ALLOWS}")
+        worker.wait_for_line(f"cannot accept on {name}: user {OTHER} is refused {ALLOWS}")
 
     def test_a_worker_that_accepts_for_a_master_lets_in_who_is_allowed(self):
         prefix = self.be_other()
@@ -290,7 +290,7 @@ class UserNamespaces(PeersTest):
         self.wait_for_socket(name)
         done = self.run_to_end(FDSEND, "--ack", "-o", self.path("file"), name, prefix=prefix)
         self.assertEqual(done.returncode, 4, done.stderr)
-        receiving.wait_for_line(f"accept, on {name}: user {OVERFLOW} is refused {NOT_MAPPED}")
+        receiving.wait_for_line(f"cannot accept on {name}: user {OVERFLOW} is refused {NOT_MAPPED}")
         done = self.run_to_end(FDSEND, "--ack", "-o", self.path("file"), name)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assert_ends(receiving, 0)
@@ -312,7 +312,7 @@ class UserNamespaces(PeersTest):
         listener = self.listen_as_other(name, socket.SOCK_SEQPACKET)
         done = self.run_to_end(WORKER, "-j", name, "--allow-uid", str(OVERFLOW),
                                prefix=self.in_namespace())
-        self.assert_refused(done, 3, f"rpc-worker: join, on {name}: "
+        self.assert_refused(done, 3, f"rpc-worker: cannot join {name}: "
                             f"user {OVERFLOW} listens there {NOT_MAPPED}")
         self.assert_told_nothing(listener)
 
@@ -328,7 +328,7 @@ class UserNamespaces(PeersTest):
             done = self.run_to_end(CALL, names[word], "ping", prefix=prefix)
             self.assertIn(done.returncode, (3, 4), done.stderr)
         for name in names.values():
-            master.wait_for_line(f"accept, on {name}: user {OVERFLOW} is refused {NOT_MAPPED}")
+            master.wait_for_line(f"cannot accept on {name}: user {OVERFLOW} is refused {NOT_MAPPED}")
         self.assertEqual(self.run_to_end(CALL, names["control"], "ping", "1").stdout, "1\n")
 
     def test_a_worker_alone_refuses_who_is_not_mapped(self):
@@ -338,7 +338,7 @@ class UserNamespaces(PeersTest):
         worker.wait_for_line(": ready, ")
         done = self.run_to_end(CALL, name, "ping", prefix=prefix)
         self.assertIn(done.returncode, (3, 4), done.stderr)
-        worker.wait_for_line(f"accept, on {name}: user {OVERFLOW} is refused {NOT_MAPPED}")
+        worker.wait_for_line(f"cannot accept on {name}: user {OVERFLOW} is refused {NOT_MAPPED}")
         self.assertEqual(self.run_to_end(CALL, name, "ping", "1").stdout, "1\n")
 
     def test_where_no_user_is_mapped_not_even_the_own_user_is_let_in(self):
@@ -349,7 +349,7 @@ class UserNamespaces(PeersTest):
         done = self.run_to_end(FDSEND, "--ack", "-o", self.path("file"), name)
         self.assertEqual(done.returncode, 4, done.stderr)
         self.assert_ends(receiving, 3)
-        self.assertRegex(receiving.lines[0], f"accept, on {name}: user {OVERFLOW} is refused "
+        self.assertRegex(receiving.lines[0], f"cannot accept on {name}: user {OVERFLOW} is refused "
                          r"\(this user namespace maps no user; write its uid_map first\)$")
 
     def test_the_overflow_uid_is_a_user_like_others_outside_of_user_namespaces(self):

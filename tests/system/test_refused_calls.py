@@ -99,8 +99,8 @@ class RefusedCalls(handoff.TestCase):
             with self.subTest(error):
                 # The first prctl of the master, and of the worker; a command's first is another.
                 server = self.serve("prctl", error, when="1")
-                server.wait_for_line("rpc-master: become a subreaper: ")
-                server.wait_for_line("rpc-worker: become a subreaper: ")
+                server.wait_for_line("rpc-master: cannot become a subreaper: ")
+                server.wait_for_line("rpc-worker: cannot become a subreaper: ")
                 self.check_service(server)
 
     def test_a_command_that_could_gain_privileges_is_not_run(self):
@@ -152,7 +152,7 @@ class RefusedCalls(handoff.TestCase):
                 said = self.run_refusing("memfd_create", error, handoff.tool("rpc-master"), "-l", "./s",
                                          "-p", "queue", "--", WORKER)
                 self.assertEqual(said.returncode, 125)
-                self.assertRegex(said.stderr, rf"\Arpc-master: memfd_create: {text} \(.*\)\n\Z")
+                self.assertRegex(said.stderr, rf"\Arpc-master: cannot use memfd_create: {text} \(.*\)\n\Z")
 
     @handoff.only("connection", because="else no worker returns a connection")
     def test_long_bytes_that_no_memory_file_can_hold_end_their_connection_alone(self):
@@ -181,13 +181,13 @@ class RefusedCalls(handoff.TestCase):
         ping = [handoff.tool("rpc-ping"), "-c", "1", "./s"]
         receive = [handoff.tool("fdrecv"), "./r"]
         for call, error, words, said in (
-                ("pidfd_open", "ENOSYS", take, "pidfd_open, on .*: Function not implemented"),
-                ("pidfd_getfd", "ENOSYS", take, "pidfd_getfd, on .*: Function not implemented"),
-                ("pidfd_getfd", "EPERM", take, r"take, on .*: Operation not permitted \(pidfd_getfd .*"),
-                ("signalfd4", "ENOSYS", listen, "signalfd: Function not implemented"),
-                ("signalfd4", "EPERM", ping, "signalfd: Operation not permitted"),
-                ("signalfd4", "EPERM", receive, "signalfd: Operation not permitted"),
-                ("epoll_create1", "ENOSYS", listen, "epoll_create1: Function not implemented")):
+                ("pidfd_open", "ENOSYS", take, "cannot use pidfd_open to take .*: Function not implemented"),
+                ("pidfd_getfd", "ENOSYS", take, "cannot use pidfd_getfd to take .*: Function not implemented"),
+                ("pidfd_getfd", "EPERM", take, r"cannot take .*: Operation not permitted \(pidfd_getfd .*"),
+                ("signalfd4", "ENOSYS", listen, "cannot use signalfd: Function not implemented"),
+                ("signalfd4", "EPERM", ping, "cannot use signalfd: Operation not permitted"),
+                ("signalfd4", "EPERM", receive, "cannot use signalfd: Operation not permitted"),
+                ("epoll_create1", "ENOSYS", listen, "cannot use epoll_create1: Function not implemented")):
             with self.subTest(call, tool=words[0], error=error):
                 with socket.socket(socket.AF_UNIX) as listener:
                     name = self.directory / "s"

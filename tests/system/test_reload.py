@@ -704,7 +704,7 @@ class BadSuccessors(TestCase):
         reply = self.control.call("reload")
         self.assertEqual(reply["out"], "error")
         self.assertRegex(reply["result"]["message"], problem)
-        server.wait_for_line(f"reload: .*{problem}.*; the old workers serve on", after=seen)
+        server.wait_for_line(f"cannot reload: .*{problem}.*; the old workers serve on", after=seen)
         self.assertRegex(self.control.result("status")["last_reload_problem"], problem)
         handoff.wait_for(lambda: set(server.worker_pids()) == pids, "the new ones to be gone")
         for client in clients:
@@ -943,7 +943,7 @@ class Draining(TestCase):
         server = self.start(handoff.Server(*words, ready=False))
         server.wait_for_line(": ready, ")
         server.kill(signal.SIGHUP)
-        server.wait_for_line("reload: there is no command to start; workers that joined stay")
+        server.wait_for_line("cannot reload: there is no command to start; workers that joined stay")
 
     def test_status_and_metrics_tell_of_reloads(self):
         server = self.start_master(workers=2)
@@ -1086,7 +1086,7 @@ class Stopping(TestCase):
         for client in clients:
             client.join(handoff.PATIENCE)
             self.assertIsNone(client.problem)
-        server.wait_for_line("stop: 1 connection cut off, 1 worker killed")
+        server.wait_for_line("ended with 1 connection cut off and 1 worker killed")
 
 
 class Caller(threading.Thread):

@@ -160,7 +160,7 @@ class Calls(SlowReader):
         client.close()
         stdout, stderr, status = self.finish(call)
         self.assertEqual((stdout, status), ("null\n2\nnull\n4\n", 4))
-        self.assertRegex(stderr, r"(?s)line 3: not JSON.*the server closed the connection")
+        self.assertRegex(stderr, r"(?s)line 3 of stdin: not JSON.*the server closed the connection")
 
     def test_a_stdout_that_does_not_block_gets_everything(self):
         """Another process that shares it may have set O_NONBLOCK."""

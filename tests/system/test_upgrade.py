@@ -196,7 +196,7 @@ class UpgradeTest(handoff.TestCase):
 
     @staticmethod
     def wait_for_successor(server, seen: int = 0) -> int:
-        line = server.wait_for_line(r"upgraded, pid \d+ takes over|upgrade: ", seen)
+        line = server.wait_for_line(r"upgraded, pid \d+ takes over|cannot upgrade: ", seen)
         return int(re.search(r"upgraded, pid (\d+)", line).group(1))
 
     def assert_replaced(self, server, pid: int):
@@ -243,9 +243,9 @@ class UpgradeTest(handoff.TestCase):
 
     def wait_for_problem(self, server, pattern: str, seen: int = 0) -> str:
         """The log says why, and so does the status."""
-        line = server.wait_for_line(r"upgrade: .*; this master serves on", seen)
+        line = server.wait_for_line(r"cannot upgrade: .*; this master serves on", seen)
         self.assertRegex(line, pattern)
-        problem = re.search(r"upgrade: (.*); this master serves on", line).group(1)
+        problem = re.search(r"cannot upgrade: (.*); this master serves on", line).group(1)
         status = handoff.wait_for(
             lambda: (now := self.ask("status"))["state"] == "ready" and now, "the old master")
         self.assertEqual(status["last_upgrade_problem"], problem)
@@ -282,14 +282,14 @@ class Failing(UpgradeTest):
             "exits with 1": (lambda: self.put("/bin/false"), r"exit status 1, before it was ready"),
             "another": (lambda: self.put("/bin/cat"), r"exit status 1, before it was ready"),
             "dies": (lambda: self.put_script("kill -9 $$"), r"signal 9 \(Killed\), before it was"),
-            "missing": (lambda: self.put("/nonexistent"), r"exec, on .*: No such file"),
-            "a directory": (lambda: self.put("/tmp"), r"exec, on .*: Permission denied"),
+            "missing": (lambda: self.put("/nonexistent"), r"cannot run .*: No such file"),
+            "a directory": (lambda: self.put("/tmp"), r"cannot run .*: Permission denied"),
             "not executable": (lambda: self.put_file(b"#!/bin/sh\n", 0o644),
-                               r"exec, on .*: Permission denied"),
+                               r"cannot run .*: Permission denied"),
             "no interpreter": (lambda: self.put_file(b"#!/nonexistent\n", 0o755),
-                               r"exec, on .*: No such file"),
+                               r"cannot run .*: No such file"),
             "wrong format": (lambda: self.put_file(b"\x7fELF garbage", 0o755),
-                             r"exec, on .*: Exec format error|exit status \d+, before"),
+                             r"cannot run .*: Exec format error|exit status \d+, before"),
             "garbage on the channel": (
                 lambda: self.put_script(f"exec {shlex.quote(sys.executable)} -ISc '"
                                         "import os,time;os.write(3, b\"garbage\");time.sleep(99)'"),
@@ -364,7 +364,7 @@ class Failing(UpgradeTest):
         with Load(server.address) as load:
             worker.unlink()
             server.kill(signal.SIGUSR2)
-            server.wait_for_line(r"upgrade: the new master, pid \d+: exit status 127")
+            server.wait_for_line(r"cannot upgrade: the new master, pid \d+: exit status 127")
             for name in names:
                 self.assertTrue(os.path.lexists(name), f"{name} is still there")
                 self.assert_private_socket(name)
@@ -417,7 +417,7 @@ class Failing(UpgradeTest):
         with open(self.path("slow"), "w", encoding="ascii") as slow:
             new = self.upgrade(server, server.pid)
             os.kill(new, signal.SIGKILL)
-            server.wait_for_line("upgrade: the new master is gone")
+            server.wait_for_line("cannot upgrade: the new master is gone")
             slow.write("1")
         self.assertEqual(client.receive(), {"out": "slow", "result": 1})
         self.assertIsNone(client.receive())
@@ -499,7 +499,7 @@ class Succeeding(UpgradeTest):
                                    stderr=subprocess.PIPE, text=True, timeout=handoff.PATIENCE,
                                    check=False)
             self.assertEqual(other.returncode, 125)
-            self.assertIn(f"listen, on {name}: Address already in use", other.stderr)
+            self.assertIn(f"cannot listen on {name}: Address already in use", other.stderr)
         self.assertEqual(self.stop(server, pid), 0)
         for name in names:
             self.assertFalse(os.path.lexists(name) or os.path.lexists(name + ".lock"), name)
@@ -589,7 +589,7 @@ class Succeeding(UpgradeTest):
         done = subprocess.run([handoff.tool("rpc-call"), self.control, "upgrade"],
                               capture_output=True, text=True, timeout=handoff.PATIENCE, check=False)
         self.assertEqual((done.returncode, done.stdout), (1, ""))
-        self.assertRegex(done.stderr, r"upgrade, on .*: the new master, pid \d+: exit status 1, ")
+        self.assertRegex(done.stderr, r"upgrade on .* failed: the new master, pid \d+: exit status 1, ")
         self.assertEqual(self.ask("info")["pid"], server.pid)
 
     def test_a_control_connection_is_answered_by_the_old_one_to_its_end(self):
@@ -809,7 +809,7 @@ class Connections(UpgradeTest):
         self.upgrade(server, server.pid)
         for number, client in enumerate(clients):
             self.assertEqual(client.receive()["result"], number)
-        server.wait_for_line("stop: 0 connections cut off, 1 worker killed")
+        server.wait_for_line("ended with 0 connections cut off and 1 worker killed")
         handoff.wait_for(lambda: self.holds_nothing(server.pid), "the old master to have ended")
 
     @handoff.only("connection", "listener", because="a queue's calls keep their connection")
@@ -946,7 +946,7 @@ class Several(UpgradeTest):
         server.kill(signal.SIGUSR2)
         successor = self.wait_at_gate()
         server.kill(signal.SIGHUP)
-        server.wait_for_line("reload: put off")
+        server.wait_for_line("the reload is put off")
         server.kill(signal.SIGUSR2)
         server.wait_for_line("upgrading already")
         os.kill(successor, signal.SIGKILL)

@@ -77,7 +77,8 @@ TEST_CASE("a port or a path where nobody listens is unreachable") {
 TEST_CASE("a name that is not known is unreachable") {
   const test::DescriptorCheck check;
   const std::string text = std::string(64, 'x') + ".invalid:80";
-  CHECK(failure<Unreachable>(text).starts_with("cannot connect to " + text + ": "));
+  CHECK(failure<Unreachable>(text).starts_with("cannot connect to " + text + ": the lookup of " +
+                                               std::string(64, 'x') + ".invalid failed: "));
 }
 
 TEST_CASE("a descriptor is taken as the connection") {

@@ -3,16 +3,23 @@
 // for is lost to others. Each case ends a task in a race, by a deadline or by a cancellation, and
 // then lets happen what the task has waited for.
 #include <doctest/doctest.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include <chrono>
+#include <cstdint>
+#include <future>
 #include <memory>
 #include <string>
 #include <thread>
 
+#include "async/attempts.hpp"
 #include "async/condition.hpp"
+#include "async/event.hpp"
+#include "async/fd_watcher.hpp"
 #include "async/mailbox.hpp"
 #include "async/race.hpp"
+#include "async/resolver.hpp"
 #include "async/semaphore.hpp"
 #include "async/stream.hpp"
 #include "os/socket.hpp"
@@ -104,6 +111,112 @@ TEST_CASE("a task that was notified and is destroyed before its turn is not resu
   CHECK(!reached);
 }
 
+TEST_CASE("a task that is destroyed while it waits for an event leaves it to the next") {
+  Reactor reactor;
+  Event event(reactor);
+  bool reached = false;
+  const auto waits = [](Event& set, bool& resumed) -> Task<int> {
+    co_await set;
+    co_return co_await not_reached(resumed);
+  };
+  const auto others = [](Reactor& loop, Event& set) -> Task<void> {
+    loop.spawn([](Reactor& in, Event& of) -> Task<void> {
+      co_await in.yield();
+      of.set();
+    }(loop, set));
+    co_await set;
+  };
+  destroy_waiting(reactor, waits(event, reached), others(reactor, event));
+  CHECK(!reached);
+}
+
+TEST_CASE(
+    "a task that is destroyed while it waits for room or a hang-up is not resumed by either") {
+  for (const std::uint32_t awaited : {EPOLLOUT, EPOLLHUP}) {
+    const test::DescriptorCheck check;
+    Reactor reactor;
+    auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
+    Stream stream(reactor, std::move(ours), Stream::Kind::socket);
+    const std::string many(4 << 20, 'x');
+    while (stream.try_write(many).done()) continue;
+    bool reached = false;
+    const auto waits = [](Stream& of, std::uint32_t event, bool& resumed) -> Task<int> {
+      // An edge of before its registration may end the first wait.
+      for (int i = 0; i < 2; ++i) co_await of.ready(event);
+      co_return co_await not_reached(resumed);
+    };
+    const auto others = [](Stream& of, Fd& peer) -> Task<void> {
+      peer.reset();
+      co_await of.readable();
+      CHECK(of.hung_up());
+    };
+    destroy_waiting(reactor, waits(stream, awaited, reached), others(stream, theirs));
+    CHECK(!reached);
+  }
+}
+
+TEST_CASE("a task that is destroyed while it races another one takes that with it") {
+  Reactor reactor;
+  Event event(reactor);
+  Cancellation cancellation;
+  bool reached = false;
+  const auto inner = [](Event& set, bool& resumed) -> Task<int> {
+    co_await set;
+    co_return co_await not_reached(resumed);
+  };
+  const auto races = [](Reactor& loop, Task<int> task, Cancellation& all) -> Task<int> {
+    const Raced<int> raced =
+        co_await race(loop, std::move(task), loop.now() + std::chrono::hours(1), &all);
+    co_return raced.value.value_or(0);
+  };
+  const auto others = [](Event& set, Cancellation& all) -> Task<void> {
+    set.set();
+    all.cancel();
+    co_return;
+  };
+  destroy_waiting(reactor, races(reactor, inner(event, reached), cancellation),
+                  others(event, cancellation));
+  CHECK(!reached);
+}
+
+TEST_CASE("a task that is destroyed while it looks up a host lets the lookup end by itself") {
+  const test::DescriptorCheck check;
+  Reactor reactor;
+  std::promise<void> answer;
+  const std::shared_future<void> answered = answer.get_future().share();
+  Resolver resolver([answered](const std::string&) {
+    answered.wait();
+    return HostLookup{};
+  });
+  bool reached = false;
+  const auto looks_up = [](Reactor& loop, Resolver& of, bool& resumed) -> Task<int> {
+    co_await of.look_up(loop, "name", kNever);
+    co_return co_await not_reached(resumed);
+  };
+  const auto others = [](std::promise<void>& of) -> Task<void> {
+    of.set_value();
+    co_return;
+  };
+  destroy_waiting(reactor, looks_up(reactor, resolver, reached), others(answer));
+  CHECK(!reached);
+}
+
+TEST_CASE("a task that is destroyed while it pauses between attempts makes no other") {
+  Reactor reactor;
+  int attempts = 0;
+  const auto tries = [](Reactor& loop, int& count) -> Task<int> {
+    Attempts all(loop, {.mode = AttemptMode::wait, .first_pause = std::chrono::hours(1)});
+    co_return co_await all.run<int>([&count](TimeLimit) -> Task<int> {
+      ++count;
+      throw CannotConnect("cannot connect to x", {111, "refused", Outlook::may_change});
+      co_return 0;
+    });
+  };
+  const auto nothing = []() -> Task<void> { co_return; };
+  destroy_waiting(reactor, tries(reactor, attempts), nothing());
+  CHECK(attempts == 1);
+}
+
 TEST_CASE("a task that is destroyed while it waits for a place leaves the line") {
   Reactor reactor;
   Semaphore semaphore(reactor, 1, 10);
@@ -165,7 +278,7 @@ TEST_CASE("a task may own the stream that it waits for when it is destroyed") {
   bool reached = false;
   const auto reads = [](Reactor& loop, Fd socket, bool& read) -> Task<int> {
     Stream stream(loop, std::move(socket));
-    const Deadline deadline(stream.readiness(), loop.now() + std::chrono::hours(1));
+    const WaitTimeout deadline(stream.watcher(), loop.now() + std::chrono::hours(1));
     std::array<char, 8> buffer{};
     co_await stream.read_some(buffer);
     co_return co_await not_reached(read);
@@ -178,10 +291,10 @@ TEST_CASE("a task may own the stream that it waits for when it is destroyed") {
   CHECK(!reached);
 }
 
-TEST_CASE("a task is destroyed while another thread works for it, and the letter finds its own") {
+TEST_CASE("a task is destroyed while another thread works for it, and the callback finds its own") {
   Reactor reactor;
   Mailbox mailbox(reactor);
-  /// What the task and the letter share: either may be the last to have it.
+  /// What the task and the callback share: either may be the last to have it.
   struct Work {
     explicit Work(Reactor& loop) : came(loop) {}
     Event came;

@@ -18,8 +18,9 @@ constexpr std::size_t kMany = 10'000;
 /// A limited line that has been asked to say `kMany` lines at once, and what it said.
 struct Run {
   Run()
-      : limited(std::in_place, reactor,
-                [this](std::string_view line) { said.emplace_back(line); }) {
+      : limited(
+            std::in_place, reactor, [this](std::string_view line) { said.emplace_back(line); }, 1,
+            std::chrono::milliseconds(20)) {
     for (std::size_t i = 0; i < kMany; ++i) (*limited)("line");
   }
 

@@ -18,8 +18,8 @@ Task<void> until(Reactor& reactor, const std::size_t& count, std::size_t wanted)
   while (count < wanted) co_await reactor.yield();
 }
 
-TEST_CASE("letters of another thread are called in their order, on the reactor's thread") {
-  constexpr std::size_t kLetters = 10'000;
+TEST_CASE("callbacks of another thread are called in their order, on the reactor's thread") {
+  constexpr std::size_t kCallbacks = 10'000;
   const test::DescriptorCheck check;
   Reactor reactor;
   Mailbox mailbox(reactor);
@@ -27,19 +27,19 @@ TEST_CASE("letters of another thread are called in their order, on the reactor's
   std::size_t called = 0;
   std::size_t misplaced = 0;
   std::thread sender([&] {
-    for (std::size_t i = 0; i < kLetters; ++i) {
+    for (std::size_t i = 0; i < kCallbacks; ++i) {
       mailbox.send([&, i] {
         if (i != called || std::this_thread::get_id() != home) ++misplaced;
         ++called;
       });
     }
   });
-  reactor.run(until(reactor, called, kLetters));
+  reactor.run(until(reactor, called, kCallbacks));
   sender.join();
   CHECK(misplaced == 0);
 }
 
-TEST_CASE("letters that were sent before the reactor runs are called then") {
+TEST_CASE("callbacks that were sent before the reactor runs are called then") {
   Reactor reactor;
   Mailbox mailbox(reactor);
   std::size_t called = 0;
@@ -50,7 +50,7 @@ TEST_CASE("letters that were sent before the reactor runs are called then") {
   CHECK(called == 2);
 }
 
-TEST_CASE("a letter may send another one") {
+TEST_CASE("a callback may send another one") {
   Reactor reactor;
   Mailbox mailbox(reactor);
   std::size_t called = 0;
@@ -59,7 +59,7 @@ TEST_CASE("a letter may send another one") {
   CHECK(called == 1);
 }
 
-TEST_CASE("an exception of a letter leaves the reactor's run") {
+TEST_CASE("an exception of a callback leaves the reactor's run") {
   Reactor reactor;
   Mailbox mailbox(reactor);
   std::size_t called = 0;
@@ -68,7 +68,7 @@ TEST_CASE("an exception of a letter leaves the reactor's run") {
                        std::runtime_error);
 }
 
-TEST_CASE("what a letter holds is let go once it was called, or when nobody calls it") {
+TEST_CASE("what a callback holds is let go once it was called, or when nobody calls it") {
   const auto held = std::make_shared<int>();
   {
     Reactor reactor;

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "async/condition.hpp"
+#include "async/event.hpp"
 #include "unit/support.hpp"
 
 namespace handoff {
@@ -109,12 +110,12 @@ TEST_CASE("a task that finishes in the turn of its deadline has finished") {
   }
   SUBCASE("because a timer of the same time sets its event") {
     const auto alarm_set_later = [](Fixture& self, TimePoint until) -> Task<void> {
-      const Alarm alarm(self.reactor, self.event, until);
+      const EventTimeout alarm(self.reactor, self.event, until);
       co_await self.event;
     };
     const auto waits_too = [](Fixture& self, TimePoint until) -> Task<int> {
       Event own(self.reactor);
-      const Alarm alarm(self.reactor, own, until);
+      const EventTimeout alarm(self.reactor, own, until);
       co_await own;
       co_return 7;
     };

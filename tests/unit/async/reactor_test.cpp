@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -128,54 +130,93 @@ TEST_CASE("who gave way and was destroyed by another of the same turn is not res
   CHECK(second == nullptr);
 }
 
-TEST_CASE("an event lets who waits for it go on, and stays set") {
+/// Gives nothing, and removes itself from the reactor when it is polled.
+class LeavingSource final : public PollSource {
+ public:
+  explicit LeavingSource(Reactor& reactor) : reactor_(reactor) { reactor.add(*this); }
+  bool poll() override {
+    reactor_.remove(*this);
+    return false;
+  }
+
+ private:
+  Reactor& reactor_;
+};
+
+/// Counts how often it is polled, prepared and let go.
+class CountingSource final : public PollSource {
+ public:
+  explicit CountingSource(Reactor& reactor) : reactor_(reactor) { reactor.add(*this); }
+  CountingSource(const CountingSource&) = delete;
+  CountingSource& operator=(const CountingSource&) = delete;
+  ~CountingSource() { reactor_.remove(*this); }
+  bool poll() override {
+    ++polled;
+    return false;
+  }
+  void prepare_to_block() override {
+    CHECK(!prepared);
+    prepared = true;
+    polled = 0;
+  }
+  void stop_blocking() override {
+    CHECK(prepared);
+    // What was put in between the last poll and the preparation would wake nobody.
+    CHECK(polled == 1);
+    prepared = false;
+    ++blocked;
+  }
+
+  int polled = 0;
+  int blocked = 0;
+  bool prepared = false;
+
+ private:
+  Reactor& reactor_;
+};
+
+TEST_CASE("a source is polled once more after it was prepared for a block, and then let go") {
   Reactor reactor;
-  Event event(reactor);
-  std::string steps;
-  const auto waiter = [&]() -> Task<void> {
-    steps += 'w';
-    co_await event;
-    steps += '1';
-    co_await event;
-    steps += '2';
-  };
+  CountingSource source(reactor);
   const auto main = [&]() -> Task<void> {
-    reactor.spawn(waiter());
-    co_await yield_often(reactor);
-    CHECK(steps == "w");
-    event.set();
-    event.set();
-    CHECK(steps == "w");
-    co_await yield_often(reactor);
-    CHECK(steps == "w12");
-    CHECK(event.is_set());
-    event.clear();
-    reactor.spawn(waiter());
-    co_await yield_often(reactor);
-    CHECK(steps == "w12w");
+    co_await reactor.sleep_until(Clock::now() + std::chrono::milliseconds(1));
+  };
+  reactor.run(main());
+  CHECK(source.blocked > 0);
+  CHECK(!source.prepared);
+}
+
+TEST_CASE("a source that removes itself while it is polled does not cost the next one its poll") {
+  Reactor reactor;
+  LeavingSource leaving(reactor);
+  CountingSource source(reactor);
+  const auto main = [&]() -> Task<void> {
+    CHECK(source.polled == 1);
+    co_return;
   };
   reactor.run(main());
 }
 
-TEST_CASE("who waits for an event can be destroyed before and after it is set") {
+TEST_CASE("a task may be spawned by the destructor of one that run destroys, and goes with it") {
   Reactor reactor;
-  for (const bool set : {false, true}) {
-    Event event(reactor);
-    bool woke = false;
-    const auto waiter = [&]() -> Task<void> {
-      co_await event;
-      woke = true;
-    };
-    const auto main = [&]() -> Task<void> {
-      reactor.spawn(waiter());
-      co_await yield_often(reactor);
-      if (set) event.set();
-    };
-    reactor.run(main());
-    event.set();
-    reactor.run(yield_often(reactor));
-    CHECK(!woke);
-  }
+  int destroyed = 0;
+  struct Count {
+    int& count;
+    ~Count() { ++count; }
+  };
+  const auto last = [](Count) -> Task<void> { co_return; };
+  struct Spawner {
+    Reactor& reactor;
+    std::function<Task<void>()> make;
+    ~Spawner() { reactor.spawn(make()); }
+  };
+  const auto waits = [&]() -> Task<void> {
+    const Spawner spawner{reactor, [&] { return last(Count{destroyed}); }};
+    co_await reactor.sleep_until(kNever);
+  };
+  reactor.spawn(waits());
+  reactor.run(yield_often(reactor));
+  CHECK(destroyed > 0);
 }
 
 }  // namespace

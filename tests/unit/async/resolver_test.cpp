@@ -12,6 +12,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "os/address.hpp"
 #include "unit/support.hpp"
 
 namespace handoff {

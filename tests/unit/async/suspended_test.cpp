@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "async/event.hpp"
+#include "async/fd_watcher.hpp"
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
 #include "os/fd.hpp"
@@ -65,9 +67,9 @@ TEST_CASE("what arrives while the process is suspended is read before its deadli
   const auto main = [&]() -> Task<bool> {
     const TimePoint due = Clock::now() + milliseconds(100);
     const SuspendedSoon soon({pipe.write_end.get(), nullptr, due + milliseconds(20)});
-    Readiness readiness(reactor, pipe.read_end.get());
-    Deadline deadline(readiness, due);
-    co_return co_await readiness.readable();
+    FdWatcher watcher(reactor, pipe.read_end.get());
+    WaitTimeout deadline(watcher, due);
+    co_return co_await watcher.readable();
   };
   CHECK(reactor.run_for_result(main()));
 }
@@ -78,9 +80,9 @@ TEST_CASE("a deadline passes when nothing has arrived while the process was susp
   const auto main = [&]() -> Task<bool> {
     const TimePoint due = Clock::now() + milliseconds(30);
     const SuspendedSoon soon({-1, nullptr, due + milliseconds(20)});
-    Readiness readiness(reactor, pipe.read_end.get());
-    Deadline deadline(readiness, due);
-    co_return co_await readiness.readable();
+    FdWatcher watcher(reactor, pipe.read_end.get());
+    WaitTimeout deadline(watcher, due);
+    co_return co_await watcher.readable();
   };
   CHECK(!reactor.run_for_result(main()));
 }
@@ -92,8 +94,8 @@ TEST_CASE("what a coroutine is told of before its deadline, it hears of first") 
   Event late(reactor);
   std::string order;
   const auto tell = [&]() -> Task<void> {
-    Readiness readiness(reactor, pipe.read_end.get());
-    co_await readiness.readable();
+    FdWatcher watcher(reactor, pipe.read_end.get());
+    co_await watcher.readable();
     told.set();
   };
   const auto hear = [&]() -> Task<void> {
@@ -109,7 +111,7 @@ TEST_CASE("what a coroutine is told of before its deadline, it hears of first") 
     const SuspendedSoon soon({pipe.write_end.get(), nullptr, due + milliseconds(20)});
     reactor.spawn(tell());
     reactor.spawn(hear());
-    const Alarm alarm(reactor, late, due);
+    const EventTimeout alarm(reactor, late, due);
     co_await be_late();
   };
   reactor.run(main());
@@ -117,7 +119,7 @@ TEST_CASE("what a coroutine is told of before its deadline, it hears of first") 
 }
 
 /// Memory that another process writes to.
-class Memory final : public Poller {
+class Memory final : public PollSource {
  public:
   explicit Memory(Reactor& reactor) : reactor_(reactor), taken(reactor) { reactor_.add(*this); }
   Memory(const Memory&) = delete;
@@ -131,7 +133,6 @@ class Memory final : public Poller {
     was_taken = true;
     return true;
   }
-  void set_waiting(bool) override {}
 
  private:
   Reactor& reactor_;
@@ -148,7 +149,7 @@ TEST_CASE("what is put into shared memory meanwhile is taken before a deadline t
   const auto main = [&]() -> Task<bool> {
     const TimePoint due = Clock::now() + milliseconds(100);
     const SuspendedSoon soon({-1, &memory.arrived, due + milliseconds(20)});
-    const Alarm alarm(reactor, memory.taken, due);
+    const EventTimeout alarm(reactor, memory.taken, due);
     co_await memory.taken;
     co_return memory.was_taken;
   };
@@ -164,9 +165,9 @@ TEST_CASE("a deadline waits for all that has arrived, more than one wait reports
   int left = kMany;
   Event all(reactor);
   const auto reader = [&](int fd, TimePoint due) -> Task<void> {
-    Readiness readiness(reactor, fd);
-    Deadline deadline(readiness, due);
-    const bool ready = co_await readiness.readable();
+    FdWatcher watcher(reactor, fd);
+    WaitTimeout deadline(watcher, due);
+    const bool ready = co_await watcher.readable();
     read += ready ? 1 : 0;
     if (--left == 0) all.set();
   };

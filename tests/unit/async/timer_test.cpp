@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "async/timer.hpp"
+
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -208,29 +210,6 @@ TEST_CASE("a sleep until a time that is over gives way once") {
   Reactor reactor;
   run_until(reactor, TimePoint());
   CHECK(reactor.now() <= Clock::now());
-}
-
-TEST_CASE("an alarm sets its event at a time, unless it is destroyed before") {
-  Reactor reactor;
-  Event event(reactor);
-  const TimePoint start = reactor.now();
-  { const Alarm called_off(reactor, event, start + milliseconds(1)); }
-  run_until(reactor, start + milliseconds(2));
-  CHECK(!event.is_set());
-  const Alarm alarm(reactor, event, start + milliseconds(3));
-  const auto main = [&]() -> Task<void> { co_await event; };
-  reactor.run(main());
-  CHECK(event.is_set());
-  CHECK(reactor.now() >= start + milliseconds(3));
-}
-
-TEST_CASE("a deadline is after now, or never") {
-  const TimePoint now = Clock::now();
-  CHECK(deadline_after(now, milliseconds(5)) == now + milliseconds(5));
-  CHECK(deadline_after(now, Duration::zero()) == kNever);
-  CHECK(deadline_after(now, milliseconds(-1)) == kNever);
-  CHECK(deadline_after(now, Duration::max()) == kNever);
-  CHECK(deadline_after(now, kNever - now) == kNever);
 }
 
 }  // namespace

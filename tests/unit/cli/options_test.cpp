@@ -18,7 +18,7 @@
 #include "os/fd.hpp"
 #include "os/socket.hpp"
 #include "unit/support.hpp"
-#include "wire/message.hpp"
+#include "wire/errors.hpp"
 
 using handoff::Address;
 using handoff::Duration;
@@ -262,7 +262,7 @@ TEST_CASE("what stands behind -- is kept for a command, or refused") {
   CHECK(tool.has_dashes);
   CHECK(tool.after_dashes == Words{"cat", "-v"});
   CHECK(thrown_by<InvalidArgument>([&] { tool.refuse_command(); }).what() ==
-        std::string("arguments, on cat: this tool runs no command"));
+        std::string("unexpected word cat after --: this tool runs no command"));
 }
 
 TEST_CASE("-v and -q set how much is said, and the more frequent one wins") {
@@ -308,19 +308,19 @@ TEST_CASE("each kind of failure has its exit status, and one line") {
   CHECK(said_by({}, 124, throwing(handoff::TimedOut("no"))) == "tool: no\n");
   CHECK(said_by({}, 125, throwing(std::runtime_error("no"))) == "tool: no\n");
   CHECK(said_by({}, 125, throwing(handoff::SystemError(EIO, "read", "x"))) ==
-        "tool: read, on x: Input/output error\n");
-  CHECK(said_by({}, 126, throwing(handoff::SystemError(EACCES, "exec", "x"))) ==
-        "tool: exec, on x: Permission denied\n");
-  CHECK(said_by({}, 127, throwing(handoff::SystemError(ENOENT, "exec", "x"))) ==
-        "tool: exec, on x: No such file or directory\n");
+        "tool: cannot read x: Input/output error\n");
+  CHECK(said_by({}, 126, throwing(handoff::SystemError(EACCES, "run", "x"))) ==
+        "tool: cannot run x: Permission denied\n");
+  CHECK(said_by({}, 127, throwing(handoff::SystemError(ENOENT, "run", "x"))) ==
+        "tool: cannot run x: No such file or directory\n");
 }
 
 TEST_CASE("a failure whose remedy is known says it") {
-  CHECK(said_by({}, 125, throwing(handoff::SystemError(EADDRINUSE, "listen", ":80"))) ==
-        "tool: listen, on :80: Address already in use (another process listens there; "
+  CHECK(said_by({}, 125, throwing(handoff::SystemError(EADDRINUSE, "listen on", ":80"))) ==
+        "tool: cannot listen on :80: Address already in use (another process listens there; "
         "`ss -lptx` names it)\n");
   CHECK(said_by({}, 125, throwing(handoff::SystemError(EMFILE, "open", "x"))) ==
-        "tool: open, on x: Too many open files (raise the limit with `ulimit -n`)\n");
+        "tool: cannot open x: Too many open files (raise the limit with `ulimit -n`)\n");
 }
 
 TEST_CASE("a budget of memory is a number of bytes, with a unit or without") {
@@ -382,5 +382,5 @@ TEST_CASE("output that can't be written is a failure") {
     return handoff::ExitCode::done;
   });
   dup2(before.get(), STDOUT_FILENO);
-  CHECK(said == "tool: write, on stdout: No space left on device\n");
+  CHECK(said == "tool: cannot write to stdout: No space left on device\n");
 }

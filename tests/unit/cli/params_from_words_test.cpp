@@ -71,34 +71,33 @@ TEST_CASE("bytes that are no UTF-8 are refused, and not replaced") {
 TEST_CASE("a word that is neither JSON nor a member is refused with the forms that there are") {
   const std::string forms =
       R"(neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '"text"'))";
-  CHECK(problem({"foo"}) == "params, on foo: " + forms);
-  CHECK(problem({"=1"}) == "params, on =1: " + forms);
-  CHECK(problem({"a=1", "foo"}) == "params, on foo: " + forms);
+  CHECK(problem({"foo"}) == "params foo: " + forms);
+  CHECK(problem({"=1"}) == "params =1: " + forms);
+  CHECK(problem({"a=1", "foo"}) == "params foo: " + forms);
 }
 
 TEST_CASE("JSON and the dash are refused among other words") {
   const std::string why = "write only one JSON value, only KEY=TEXT and KEY:=JSON words, or only -";
-  CHECK(problem({"1", "2"}) == "params, on 1: " + why);
-  CHECK(problem({"a=1", "2"}) == "params, on 2: " + why);
-  CHECK(problem({"{}", "a=1"}) == "params, on {}: " + why);
-  CHECK(problem({"a=1", "\"b=c\""}) == "params, on \"b=c\": " + why);
-  CHECK(problem({"-", "5"}) == "params, on -: " + why);
-  CHECK(problem({"a=1", "-"}) == "params, on -: " + why);
+  CHECK(problem({"1", "2"}) == "params 1: " + why);
+  CHECK(problem({"a=1", "2"}) == "params 2: " + why);
+  CHECK(problem({"{}", "a=1"}) == "params {}: " + why);
+  CHECK(problem({"a=1", "\"b=c\""}) == "params \"b=c\": " + why);
+  CHECK(problem({"-", "5"}) == "params -: " + why);
+  CHECK(problem({"a=1", "-"}) == "params -: " + why);
 }
 
 TEST_CASE("a key that is given twice is refused") {
-  CHECK(problem({"a=1", "b=2", "a=3"}) == "params, on a: the key is given twice");
-  CHECK(problem({"a=1", "a:=2"}) == "params, on a: the key is given twice");
+  CHECK(problem({"a=1", "b=2", "a=3"}) == "params a: the key is given twice");
+  CHECK(problem({"a=1", "a:=2"}) == "params a: the key is given twice");
   CHECK(params({"a=1", "A=2", "a:b=3"}) == R"({"a":"1","A":"2","a:b":"3"})");
 }
 
 TEST_CASE("a word that begins like JSON is refused with what is wrong with it") {
-  CHECK(
-      problem({"{\"a\":"}) ==
-      "params, on {\"a\":: not valid JSON: misplaced or missing punctuation at column 6, the end");
-  CHECK(problem({"\"x"}) == "params, on \"x: not valid JSON: a string is not closed at column 1");
+  CHECK(problem({"{\"a\":"}) ==
+        "params {\"a\":: not valid JSON: misplaced or missing punctuation at column 6, the end");
+  CHECK(problem({"\"x"}) == "params \"x: not valid JSON: a string is not closed at column 1");
   CHECK(problem({"[] []"}) ==
-        "params, on [] []: not valid JSON: something follows the value at column 4");
+        "params [] []: not valid JSON: something follows the value at column 4");
   CHECK(
       problem({"\"a\"=1"}).ends_with(": not valid JSON: something follows the value at column 4"));
   CHECK(problem({std::string(100, '[')})
@@ -106,6 +105,6 @@ TEST_CASE("a word that begins like JSON is refused with what is wrong with it") 
 }
 
 TEST_CASE("what stands behind := is refused when it is no JSON") {
-  CHECK(problem({"a:="}) == "params, on a:=: not JSON behind := (empty)");
-  CHECK(problem({"a=1", "b:=x y"}).starts_with("params, on b:=x y: not JSON behind := ("));
+  CHECK(problem({"a:="}) == "params a:=: not JSON behind := (empty)");
+  CHECK(problem({"a=1", "b:=x y"}).starts_with("params b:=x y: not JSON behind := ("));
 }

@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "async/fd_watcher.hpp"
 #include "os/socket.hpp"
 #include "unit/support.hpp"
 
@@ -115,8 +116,8 @@ TEST_CASE("the number of dropped lines is said when they can be written, by a no
   log.error("lost");
   take(pipe.ends.read_end.get());
   const auto main = [&]() -> Task<void> {
-    Readiness readiness(reactor, pipe.ends.read_end.get());
-    co_await readiness.readable();
+    FdWatcher watcher(reactor, pipe.ends.read_end.get());
+    co_await watcher.readable();
   };
   reactor.run(main());
   CHECK(take(pipe.ends.read_end.get()) ==

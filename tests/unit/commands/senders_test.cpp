@@ -75,7 +75,7 @@ TEST_CASE("when a place is wanted, the one that has been quiet for longest is di
   later.quiet_since += kShort;
   bool woken = false;
   reactor.spawn([](Senders& all, Sender& waits, bool& was_woken) -> Task<void> {
-    was_woken = !co_await waits.readiness.readable();
+    was_woken = !co_await waits.watcher.readable();
     all.remove(waits);
   }(senders, quiet, woken));
   reactor.run(senders.room());

@@ -12,8 +12,8 @@
 #include <string_view>
 #include <utility>
 
-#include "os/address.hpp"
 #include "os/socket.hpp"
+#include "os/socket_address.hpp"
 #include "pass/fd_passing.hpp"
 #include "unit/support.hpp"
 

@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "os/environment.hpp"
+#include "os/spawn.hpp"
 #include "pass/fd_passing.hpp"
 #include "unit/support.hpp"
 

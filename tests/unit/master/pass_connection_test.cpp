@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "async/reactor.hpp"
+#include "os/address.hpp"
 #include "os/socket.hpp"
 #include "unit/support.hpp"
 

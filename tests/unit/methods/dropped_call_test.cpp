@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "async/fd_watcher.hpp"
 #include "async/race.hpp"
 #include "async/stream.hpp"
 #include "methods/command.hpp"
@@ -44,8 +45,8 @@ TEST_CASE("a coprocess whose call is dropped is killed, and answers no other cal
   const std::string fifo = directory.path("fifo");
   REQUIRE(mkfifo(fifo.c_str(), 0600) == 0);
   Reactor reactor;
-  Processes processes({});
-  Coprocess coprocess(reactor, processes, "m", coprocess_at(fifo), 1);
+  ChildRunner runner({});
+  Coprocess coprocess(reactor, runner, "m", coprocess_at(fifo), 1);
   reactor.run([](Reactor& loop, Coprocess& of) -> Task<void> {
     const Result first = co_await of.call(call_with("false"));
     const Result again = co_await of.call(call_with("false"));
@@ -64,8 +65,8 @@ TEST_CASE("a call that is dropped while it waits for a coprocess leaves it to th
   const std::string fifo = directory.path("fifo");
   REQUIRE(mkfifo(fifo.c_str(), 0600) == 0);
   Reactor reactor;
-  Processes processes({});
-  Coprocess coprocess(reactor, processes, "m", coprocess_at(fifo), 1);
+  ChildRunner runner({});
+  Coprocess coprocess(reactor, runner, "m", coprocess_at(fifo), 1);
   reactor.run([](Reactor& loop, Coprocess& of, const std::string& path) -> Task<void> {
     const Result before = co_await of.call(call_with("false"));
     bool answered = false;
@@ -86,30 +87,30 @@ TEST_CASE("a call that is dropped while it waits for a coprocess leaves it to th
 TEST_CASE("a command whose call is dropped is gone, and takes no descriptor out of the loop") {
   const test::DescriptorCheck check;
   Reactor reactor;
-  Processes processes({});
-  const Handler handler = command_handler(reactor, processes, Program::shell("exec sleep 1000"));
+  ChildRunner runner({});
+  const Handler handler = command_handler(reactor, runner, Program::shell("exec sleep 1000"));
   reactor.run([](Reactor& loop, const Handler& run) -> Task<void> {
     const std::size_t before = test::open_descriptors();
     const Raced<Result> raced = co_await race(loop, run(call_with("1")), loop.now() + kSoon);
     CHECK(raced.end == RaceEnd::deadline);
     // These get the numbers that the call has had.
     std::vector<Fd> fds;
-    std::deque<Readiness> readiness;
+    std::deque<FdWatcher> watcher;
     std::size_t woken = 0;
     for (int i = 0; i < 16; ++i) {
       fds.emplace_back(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-      readiness.emplace_back(loop, fds.back().get());
-      loop.spawn([](Readiness& of, std::size_t& count, TimePoint limit) -> Task<void> {
-        const Deadline deadline(of, limit);
+      watcher.emplace_back(loop, fds.back().get());
+      loop.spawn([](FdWatcher& of, std::size_t& count, TimePoint limit) -> Task<void> {
+        const WaitTimeout deadline(of, limit);
         if (co_await of.readable()) ++count;
-      }(readiness.back(), woken, loop.now() + kPatience));
+      }(watcher.back(), woken, loop.now() + kPatience));
     }
     while (test::open_descriptors() > before + fds.size()) co_await loop.yield();
     for (const Fd& fd : fds) eventfd_write(fd.get(), 1);
     const TimePoint limit = loop.now() + kPatience;
     while (woken < fds.size() && loop.now() < limit) co_await loop.yield();
     CHECK(woken == fds.size());
-    readiness.clear();
+    watcher.clear();
   }(reactor, handler));
 }
 

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <string>
 
+#include "os/address.hpp"
 #include "unit/support.hpp"
 
 namespace handoff {

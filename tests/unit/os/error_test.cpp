@@ -10,14 +10,17 @@ namespace handoff {
 namespace {
 
 TEST_CASE("a system error says what was attempted, on what, and why") {
-  const SystemError error(EACCES, "listen", "127.0.0.1:80");
-  CHECK(std::string(error.what()) == "listen, on 127.0.0.1:80: Permission denied");
+  const SystemError error(EACCES, "listen on", "127.0.0.1:80");
+  CHECK(std::string(error.what()) == "cannot listen on 127.0.0.1:80: Permission denied");
   CHECK(error.error_number() == EACCES);
-  CHECK(error.attempt() == "listen");
+  CHECK(error.attempt() == "listen on");
+  CHECK(error.object() == "127.0.0.1:80");
 }
 
 TEST_CASE("a system error without an object leaves it out") {
-  CHECK(std::string(SystemError(EMFILE, "pipe").what()) == "pipe: Too many open files");
+  const SystemError error(EMFILE, "create a pipe");
+  CHECK(std::string(error.what()) == "cannot create a pipe: Too many open files");
+  CHECK(error.object().empty());
 }
 
 TEST_CASE("an unknown errno value is told by its number") {

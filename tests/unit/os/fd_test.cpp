@@ -3,7 +3,6 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <array>
@@ -126,17 +125,6 @@ TEST_CASE("descriptor flags are set and cleared") {
 TEST_CASE("flags of a closed descriptor can't be set") {
   CHECK(test::thrown_by<SystemError>([] { set_nonblocking(-1); }).error_number() == EBADF);
   CHECK(test::thrown_by<SystemError>([] { set_close_on_exec(-1, true); }).error_number() == EBADF);
-}
-
-TEST_CASE("raising the descriptor limit remembers what it was") {
-  const std::size_t original = original_descriptor_limit();
-  rlimit limit{};
-  getrlimit(RLIMIT_NOFILE, &limit);
-  const test::DescriptorLimit lowered(100);
-  CHECK(descriptor_limit() == 100);
-  CHECK(raise_descriptor_limit() == original);
-  CHECK(descriptor_limit() == limit.rlim_max);
-  CHECK(raise_descriptor_limit() == original);
 }
 
 }  // namespace

@@ -44,7 +44,7 @@ Listener listen_at(const std::string& path, mode_t mode = 0600) {
 
 int refusal(const std::string& path) {
   const auto error = test::thrown_by<SystemError>([&] { (void)listen_at(path); });
-  CHECK(error.what() == "listen, on " + path + ": " + error_text(error.error_number()));
+  CHECK(error.what() == "cannot listen on " + path + ": " + error_text(error.error_number()));
   return error.error_number();
 }
 

@@ -118,7 +118,7 @@ TEST_CASE("a file that is gone cannot be moved") {
   const auto error = test::thrown_by<SystemError>(
       [&] { name.move_to(directory.path("g"), std::nullopt, "move"); });
   CHECK(error.error_number() == ENOENT);
-  CHECK(error.what() == "move, on " + directory.path("g") + ": " + error_text(ENOENT));
+  CHECK(error.what() == "cannot move " + directory.path("g") + ": " + error_text(ENOENT));
 }
 
 }  // namespace

@@ -25,5 +25,15 @@ TEST_CASE("a number that its type can't hold is none") {
   CHECK(!parse_number<double>("1.5e999"));
 }
 
+TEST_CASE("a number can have another base, without a prefix") {
+  CHECK(parse_number<unsigned>("660", 8) == 0660);
+  CHECK(parse_number<unsigned>("0660", 8) == 0660);
+  CHECK(parse_number<std::uint8_t>("377", 8) == 255);
+  for (const char* text : {"", "8", "68", "0o60", "-1", "400"}) {
+    CAPTURE(text);
+    CHECK(!parse_number<std::uint8_t>(text, 8));
+  }
+}
+
 }  // namespace
 }  // namespace handoff

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "os/process.hpp"
+#include "os/spawn.hpp"
 
 namespace handoff {
 namespace {

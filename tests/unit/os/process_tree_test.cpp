@@ -11,8 +11,10 @@
 #include <string>
 
 #include "os/child_claim.hpp"
+#include "os/environment.hpp"
 #include "os/process_mark.hpp"
 #include "os/signals.hpp"
+#include "os/spawn.hpp"
 #include "unit/support.hpp"
 
 namespace handoff {
@@ -26,7 +28,7 @@ bool holds_in_another_process(const std::function<bool(SignalMask&)>& holds) {
   if (child == 0) {
     alarm(test::kPatienceMs / 1000);
     SignalMask children({SIGCHLD});
-    _exit(adopt_orphans() && holds(children) ? 0 : 1);
+    _exit(adopt_orphans().is_ok() && holds(children) ? 0 : 1);
   }
   int status = -1;
   REQUIRE(waitpid(child, &status, 0) == child);

@@ -57,7 +57,7 @@ TEST_CASE("a port that is in use can't be listened on") {
   const auto error =
       test::thrown_by<SystemError>([&] { (void)listen_on(Address::parse(listener.text())); });
   CHECK(error.error_number() == EADDRINUSE);
-  CHECK(error.what() == "listen, on " + listener.text() + ": Address already in use");
+  CHECK(error.what() == "cannot listen on " + listener.text() + ": Address already in use");
 }
 
 TEST_CASE("an address that other hosts can reach needs to be allowed") {
@@ -65,8 +65,7 @@ TEST_CASE("an address that other hosts can reach needs to be allowed") {
   for (const std::string text : {"0.0.0.0:0", "[::]:0", "192.0.2.1:80"}) {
     const auto error =
         test::thrown_by<InvalidArgument>([&] { (void)listen_on(Address::parse(text)); });
-    CHECK(error.what() ==
-          "listen, on " + text + ": other hosts could connect; add --public if they shall");
+    CHECK(error.what() == "cannot listen on " + text + ": other hosts could connect");
   }
   const Listener listener = listen_on(Address::parse("0.0.0.0:0"), {.allow_public = true});
   CHECK(listener.text().starts_with("0.0.0.0:"));
@@ -75,7 +74,7 @@ TEST_CASE("an address that other hosts can reach needs to be allowed") {
 TEST_CASE("a command can't be listened on") {
   const auto error =
       test::thrown_by<InvalidArgument>([] { (void)listen_on(Address::parse("exec:cat")); });
-  CHECK(std::string(error.what()) == "listen, on exec:cat: a command can't be listened on");
+  CHECK(std::string(error.what()) == "cannot listen on exec:cat: a command can't be listened on");
 }
 
 TEST_CASE("an abstract name is listened on, and told to be abstract") {
@@ -123,7 +122,7 @@ TEST_CASE("an inherited descriptor that does not listen is refused, and stays op
   const std::string text = "fd:" + std::to_string(connected.get());
   const auto error =
       test::thrown_by<InvalidArgument>([&] { (void)listen_on(Address::parse(text)); });
-  CHECK(error.what() == "listen, on " + text + ": the descriptor is not a listening socket");
+  CHECK(error.what() == "cannot listen on " + text + ": the descriptor is not a listening socket");
   CHECK(test::is_open(connected.get()));
 
   const auto [read_end, write_end] = make_pipe();
@@ -168,7 +167,7 @@ TEST_CASE("accepting from a file is an error, and from what was shut down tells 
   const Fd file(open("/dev/null", O_RDONLY | O_CLOEXEC));
   const auto error = test::thrown_by<SystemError>([&] { (void)try_accept(file.get()); });
   CHECK(error.error_number() == ENOTSOCK);
-  CHECK(error.attempt() == "accept");
+  CHECK(error.attempt() == "accept a connection");
   const Listener listener = listen_on(Address::parse("127.0.0.1:0"));
   REQUIRE(shutdown(listener.fd(), SHUT_RDWR) == 0);
   CHECK(try_accept(listener.fd()).outcome == Accepted::Outcome::shut_down);

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "os/address.hpp"
 #include "os/fd.hpp"
 #include "os/socket.hpp"
 #include "unit/support.hpp"

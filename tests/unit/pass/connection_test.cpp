@@ -10,10 +10,11 @@
 #include <utility>
 
 #include "os/error.hpp"
-#include "os/memory.hpp"
+#include "os/sealed_memory.hpp"
 #include "os/socket.hpp"
 #include "pass/channel.hpp"
 #include "unit/support.hpp"
+#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {

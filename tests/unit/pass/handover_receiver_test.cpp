@@ -14,7 +14,7 @@
 #include "os/socket.hpp"
 #include "pass/fd_passing.hpp"
 #include "unit/support.hpp"
-#include "wire/message.hpp"
+#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {
@@ -95,7 +95,7 @@ TEST_CASE("the end is an end between two messages, and an error within one") {
   within.sender.reset();
   CHECK(within.receiver.step() == Step::more);
   const auto error = thrown_by<ProtocolError>([&] { within.receiver.step(); });
-  CHECK(error.what() == "receive, on there: the sender closed within a message"s);
+  CHECK(error.what() == "cannot receive on there: the sender closed within a message"s);
 }
 
 TEST_CASE("an empty packet says nothing, before a message and before the end") {
@@ -117,7 +117,7 @@ TEST_CASE("a packet of the greatest length is a message, and a longer one an err
   pair.send(std::string(handover::kMaxMessage + 1, 'x'), 1);
   const auto error = thrown_by<ProtocolError>([&] { pair.receiver.step(); });
   CHECK(error.what() ==
-        "receive, on there: a packet of more than 64776 bytes (send a shorter one, "
+        "cannot receive on there: a packet of more than 64776 bytes (send a shorter one, "
         "or use a stream socket)"s);
 }
 
@@ -129,7 +129,7 @@ TEST_CASE("descriptors that do not fit are an error that names the limit, and ar
     const test::DescriptorLimit limit(test::next_descriptor() + 1);
     text = thrown_by<ProtocolError>([&] { pair.receiver.step(); }).what();
   }
-  CHECK(text.starts_with("receive, on there: more descriptors than fit (the limit is "));
+  CHECK(text.starts_with("cannot receive on there: more descriptors than fit (the limit is "));
 }
 
 }  // namespace

@@ -142,7 +142,7 @@ TEST_CASE("a name that a user gives has 1 to 255 bytes, and an error says so") {
   CHECK_THROWS_AS(check_name(std::string(256, 'a')), InvalidArgument);
   CHECK_THROWS_AS(check_name(""), InvalidArgument);
   CHECK_THROWS_WITH(check_name("a:b"),
-                    "name, on a:b: 1 to 255 printable characters, no space and no colon");
+                    "a:b: write 1 to 255 printable characters, no space and no colon");
 }
 
 }  // namespace

@@ -9,7 +9,7 @@
 #include <string>
 #include <utility>
 
-#include "os/memory.hpp"
+#include "os/sealed_memory.hpp"
 
 namespace handoff {
 namespace {

@@ -20,7 +20,7 @@
 
 #include "os/error.hpp"
 #include "unit/support.hpp"
-#include "wire/codec.hpp"
+#include "wire/receive_buffer.hpp"
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)

@@ -53,7 +53,7 @@ TEST_CASE("an inherited descriptor and its flags stay as they were") {
 
 TEST_CASE("a descriptor that is not open is a user's mistake") {
   for (const int number : {-1, 400}) CHECK_THROWS_AS(take_inherited(number), InvalidArgument);
-  CHECK_THROWS_WITH(take_inherited(400), "descriptor, on 400: it is not open");
+  CHECK_THROWS_WITH(take_inherited(400), "cannot take descriptor 400: it is not open");
 }
 
 TEST_CASE("a descriptor that can't be copied is a failure") {
@@ -82,7 +82,7 @@ TEST_CASE("a file is opened for reading, and not made") {
       [&] { (void)open_file(directory.path("none"), OpenMode::read); });
   CHECK(error.error_number() == ENOENT);
   CHECK(std::string(error.what()) ==
-        "open, on " + directory.path("none") + ": No such file or directory");
+        "cannot open " + directory.path("none") + ": No such file or directory");
   CHECK(directory.entries() == 1);
 }
 
@@ -124,7 +124,7 @@ TEST_CASE("a process or a descriptor that is not there is an error that names bo
       test::thrown_by<SystemError>([] { (void)take_from_process(getpid(), 4000); });
   CHECK(no_descriptor.error_number() == EBADF);
   CHECK(std::string(no_descriptor.what()) ==
-        "take, on " + std::to_string(getpid()) + ":4000: Bad file descriptor");
+        "cannot take " + std::to_string(getpid()) + ":4000: Bad file descriptor");
   // A number of a process that has just been reaped.
   const pid_t child = fork();
   if (child == 0) _exit(0);

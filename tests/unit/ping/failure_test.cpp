@@ -171,7 +171,7 @@ TEST_CASE_FIXTURE(PingTest, "a reply that nobody asked for breaks the protocol")
   CHECK(result.statistics.received() == 1);
   REQUIRE(recorder.troubles.size() == 1);
   CHECK(recorder.troubles.front() ==
-        "call, on " + server.address() + ": a reply that nobody asked for");
+        "cannot ping " + server.address() + ": it sent a reply that nobody asked for");
 }
 
 TEST_CASE_FIXTURE(PingTest, "what is no frame breaks the protocol, and ends the run") {

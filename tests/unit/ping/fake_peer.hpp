@@ -17,8 +17,13 @@
 #include "os/listener.hpp"
 #include "ping/pinger.hpp"
 #include "unit/support.hpp"
-#include "wire/codec.hpp"
-#include "wire/message.hpp"
+#include "wire/dialect.hpp"
+#include "wire/frame_decoder.hpp"
+#include "wire/frame_writer.hpp"
+#include "wire/limits.hpp"
+#include "wire/message_writer.hpp"
+#include "wire/receive_buffer.hpp"
+#include "wire/request.hpp"
 
 namespace handoff::test {
 
@@ -56,11 +61,11 @@ class PingServer {
 
  private:
   static Task<void> serve(PingServer& server, Fd socket);
-  bool take_requests(Stream& stream, ReceiveBuffer& input, MessageParser& parser) {
+  bool take_requests(Stream& stream, ReceiveBuffer& input, RequestParser& parser) {
     for (;;) {
-      const DecodedFrame frame = decode_frame(input.bytes(), frame::kDefaultMaxBody);
+      const DecodedFrame frame = decode_frame(input.bytes(), limits::kMaxFrame);
       if (frame.outcome != DecodedFrame::Outcome::complete) return true;
-      const auto request = std::get<Request>(parser.parse_body(frame.body).requests.front());
+      const auto request = std::get<Request>(parser.parse(frame.body).requests.front());
       CHECK(request.method == "ping");
       current_ = &stream;
       if (!answer_(*this, std::string(request.params), requests_++)) return false;

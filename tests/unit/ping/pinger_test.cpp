@@ -9,24 +9,26 @@
 #include <string>
 #include <vector>
 
+#include "async/fd_watcher.hpp"
 #include "os/error.hpp"
 #include "os/socket.hpp"
 #include "unit/ping/fake_peer.hpp"
 #include "unit/support.hpp"
+#include "wire/receive_buffer.hpp"
 
 namespace handoff {
 
 // Not in the header: clang 14 with its function sanitizer can't compile inline coroutines.
 
 Task<void> test::PingServer::run() {
-  Readiness readiness(reactor_, listener_.fd());
+  FdWatcher watcher(reactor_, listener_.fd());
   for (;;) {
     Accepted accepted = try_accept(listener_.fd());
     if (accepted.outcome == Accepted::Outcome::connection) {
       ++connections_;
       reactor_.spawn(serve(*this, std::move(accepted.fd)));
     } else {
-      co_await readiness.readable();
+      co_await watcher.readable();
     }
   }
 }
@@ -34,7 +36,7 @@ Task<void> test::PingServer::run() {
 Task<void> test::PingServer::serve(PingServer& server, Fd socket) {
   Stream stream(server.reactor_, std::move(socket));
   ReceiveBuffer input(4096);
-  MessageParser parser;
+  RequestParser parser;
   for (;;) {
     input.make_room();
     const IoResult result = co_await stream.read_some(input.room());

@@ -189,7 +189,7 @@ TEST_CASE_FIXTURE(ReportTest, "JSON lines") {
       R"("max":2.000000,"mdev":0.000000,"ewma":2.000000,"p50":2.000000,"p90":2.000000,)"
       R"("p99":2.000000,"p99.9":2.000000}})"
       "\n"));
-  CHECK(details == std::vector<std::string>{"ping, on 127.0.0.1:8080: seq=2 is lost: say \"why\""});
+  CHECK(details == std::vector<std::string>{"seq=2 to 127.0.0.1:8080 is lost: say \"why\""});
 }
 
 TEST_CASE_FIXTURE(ReportTest, "dots come and go") {
@@ -211,14 +211,14 @@ TEST_CASE_FIXTURE(ReportTest, "without lines, the same trouble is said once") {
   PingReport report(std::move(wanted));
   for (const char* text : {"refused", "refused", "reset", "refused"}) report.on_trouble(text);
   for (std::uint64_t seq = 1; seq < 3; ++seq) report.on_error(result_of({}), seq, "busy");
-  CHECK(errors == std::vector<std::string>{"refused", "reset", "ping, on 127.0.0.1:8080: busy"});
+  CHECK(errors == std::vector<std::string>{"refused", "reset", "cannot ping 127.0.0.1:8080: busy"});
 }
 
 TEST_CASE_FIXTURE(ReportTest, "an error reply is said with the number of its probe") {
   PingReport report(options());
   for (std::uint64_t seq = 1; seq < 3; ++seq) report.on_error(result_of({}), seq, "busy");
-  CHECK(errors == std::vector<std::string>{"ping, on 127.0.0.1:8080: seq=1: busy",
-                                           "ping, on 127.0.0.1:8080: seq=2: busy"});
+  CHECK(errors == std::vector<std::string>{"seq=1 to 127.0.0.1:8080 failed: busy",
+                                           "seq=2 to 127.0.0.1:8080 failed: busy"});
 }
 
 TEST_CASE_FIXTURE(ReportTest,
@@ -240,7 +240,7 @@ TEST_CASE_FIXTURE(ReportTest, "a steady 40 ms earns a hint") {
     PingReport report(options());
     report.print_summary(result);
     REQUIRE(errors.size() == 1);
-    CHECK(errors.front().starts_with("hint, on 127.0.0.1:8080: a steady 44 ms"));
+    CHECK(errors.front().starts_with("hint for 127.0.0.1:8080: a steady 44 ms"));
     CHECK(errors.front().find("TCP_NODELAY") != std::string::npos);
   }
   SUBCASE("not when the network is that slow") {
@@ -270,8 +270,8 @@ TEST_CASE("a limit that is exceeded is named") {
   CHECK(limits.exceeded_by(result_of({1ms, 2ms})).empty());
   CHECK(limits.exceeded_by(result_of({1ms, 6ms}, 1)) ==
         std::vector<std::string>{
-            "fail-loss, on 127.0.0.1:8080: 33.3333% of 3 probes were lost, more than 10%",
-            "fail-rtt, on 127.0.0.1:8080: max is 6.000 ms, more than 5 ms"});
+            "too many probes of 127.0.0.1:8080 are lost: 33.3333% of 3, more than 10%",
+            "the round trips to 127.0.0.1:8080 are too long: max is 6.000 ms, more than 5 ms"});
   CHECK(limits.exceeded_by(result_of({}, 1)).size() == 1);
 }
 

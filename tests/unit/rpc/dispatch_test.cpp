@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 
 #include "unit/support.hpp"
 
@@ -123,6 +124,92 @@ TEST_CASE("a handler is ended at its deadline, unless it keeps it itself") {
       CHECK(result.json == "1");
     }
   }
+}
+
+/// How a table with a method of each kind answers a call of `name`.
+struct Table {
+  Table() {
+    methods.add_instant("now", [](const Request& request) { return request.params; });
+    methods.add_instant("bad", [](const Request&) { return std::string_view("1}"); });
+    methods.add_instant("any.*", [](const Request& request) { return request.params; });
+    methods.add("later", [](const Call&) -> Task<Result> { co_return Result::success("1"); });
+  }
+  Dispatched answer(std::string_view name, Instant instant = Instant::answers_now) {
+    Request request;
+    request.method = name;
+    return dispatch(methods, request, instant);
+  }
+  MethodTable methods;
+};
+
+TEST_CASE("an instant method answers at once, unless other calls are before it") {
+  Table table;
+  const Dispatched answer = table.answer("now");
+  REQUIRE(std::holds_alternative<InstantReply>(answer));
+  CHECK(std::get<InstantReply>(answer).json == "null");
+  CHECK(std::get<InstantReply>(answer).quoted_name == "\"now\"");
+  const Dispatched waits = table.answer("now", Instant::waits_in_line);
+  REQUIRE(std::holds_alternative<StartCall>(waits));
+  CHECK(std::get<StartCall>(waits).method == table.methods.find("now"));
+}
+
+TEST_CASE("a method that takes time is started as a call") {
+  Table table;
+  const Dispatched answer = table.answer("later");
+  REQUIRE(std::holds_alternative<StartCall>(answer));
+  CHECK(std::get<StartCall>(answer).method == table.methods.find("later"));
+}
+
+TEST_CASE("an instant method of a pattern is started as a call: its reply needs the call's name") {
+  Table table;
+  CHECK(std::holds_alternative<StartCall>(table.answer("any.thing")));
+}
+
+TEST_CASE("what no method can answer is an error at once") {
+  Table table;
+  const Dispatched missing = table.answer("other");
+  REQUIRE(std::holds_alternative<Result>(missing));
+  CHECK(std::get<Result>(missing).code == ErrorCode::method_not_found);
+  CHECK(std::get<Result>(missing).message == "no such method: other");
+  const Dispatched bad = table.answer("bad");
+  REQUIRE(std::holds_alternative<Result>(bad));
+  CHECK(std::get<Result>(bad).code == ErrorCode::handler_failed);
+}
+
+TEST_CASE("a call finds its method by name") {
+  Table table;
+  Reactor reactor;
+  const auto run = [&](std::string name) {
+    Call call;
+    call.method = std::move(name);
+    call.params = "[2]";
+    return reactor.run_for_result(run_call(reactor, table.methods, std::move(call)));
+  };
+  CHECK(run("later").json == "1");
+  CHECK(run("any.thing").json == "[2]");
+  CHECK(run("other").message == "no such method: other");
+}
+
+TEST_CASE("a reply over the limit becomes an error, and so does an error over the limit") {
+  constexpr std::size_t kLimit = 200;
+  const std::string json = '"' + std::string(kLimit, 'x') + '"';
+  const std::string expected =
+      "before{\"out\":\"error\",\"result\":{\"code\":-32001,\"message\":\"the reply exceeds the "
+      "limit "
+      "of 200 bytes\"},\"id\":5}";
+  const ReplyTo to{Dialect::article, "\"m\"", "5"};
+  for (const Result& result : {Result::success(json), Result::error(ErrorCode::busy, json),
+                               Result::error(ErrorCode::busy, "full", json)}) {
+    std::string out = "before";
+    append_result(out, to, result, kLimit);
+    CHECK(out == expected);
+  }
+  std::string out = "before";
+  append_result(out, to, json, kLimit);
+  CHECK(out == expected);
+  out.clear();
+  append_result(out, to, "1", kLimit);
+  CHECK(out == "{\"out\":\"m\",\"result\":1,\"id\":5}");
 }
 
 }  // namespace

@@ -3,9 +3,7 @@
 
 #include <doctest/doctest.h>
 
-#include <string>
 #include <string_view>
-#include <vector>
 
 #include "os/error.hpp"
 #include "unit/support.hpp"
@@ -20,64 +18,51 @@ Handler handler() {
 }
 
 TEST_CASE("a method is found by its whole name") {
-  Handlers handlers;
-  handlers.add("a", handler());
-  CHECK(handlers.find("a") != nullptr);
+  MethodTable table;
+  table.add("a", handler());
+  CHECK(table.find("a") != nullptr);
   for (const std::string_view name : {""sv, "A"sv, "a."sv, "ab"sv, "a\0"sv}) {
-    CHECK(handlers.find(name) == nullptr);
+    CHECK(table.find(name) == nullptr);
   }
 }
 
 TEST_CASE("a name with a star stands for all that begin so, the longest first") {
-  Handlers handlers;
-  handlers.add("users.*", handler());
-  handlers.add("users.admin.*", handler());
-  handlers.add("users.admin.one", handler());
-  const Method* users = handlers.find("users.x");
-  const Method* admin = handlers.find("users.admin.x");
+  MethodTable table;
+  table.add("users.*", handler());
+  table.add("users.admin.*", handler());
+  table.add("users.admin.one", handler());
+  const Method* users = table.find("users.x");
+  const Method* admin = table.find("users.admin.x");
   REQUIRE(users != nullptr);
   CHECK(admin != nullptr);
   CHECK(users != admin);
-  CHECK(handlers.find("users.admin") == users);
-  CHECK(handlers.find("users.") == users);
-  CHECK(handlers.find("users") == nullptr);
-  CHECK(handlers.find("users.admin.one") != admin);
-  CHECK(handlers.find("other") == nullptr);
-  handlers.add("*", handler());
-  CHECK(handlers.find("other") != nullptr);
-  CHECK(handlers.find("users.x") == users);
+  CHECK(table.find("users.admin") == users);
+  CHECK(table.find("users.") == users);
+  CHECK(table.find("users") == nullptr);
+  CHECK(table.find("users.admin.one") != admin);
+  CHECK(table.find("other") == nullptr);
+  table.add("*", handler());
+  CHECK(table.find("other") != nullptr);
+  CHECK(table.find("users.x") == users);
 }
 
 TEST_CASE("a reply to a pattern's call has the call's own name, one to ping is a pong") {
-  Handlers handlers;
-  handlers.add("a.*", handler());
-  handlers.add("ping", handler());
-  handlers.add("other", handler());
-  CHECK(handlers.find("a.b")->quoted_name.empty());
-  CHECK(handlers.find("ping")->quoted_name == "\"pong\"");
-  CHECK(handlers.find("other")->quoted_name == "\"other\"");
+  MethodTable table;
+  table.add("a.*", handler());
+  table.add("ping", handler());
+  table.add("other", handler());
+  CHECK(table.find("a.b")->quoted_name.empty());
+  CHECK(table.find("ping")->quoted_name == "\"pong\"");
+  CHECK(table.find("other")->quoted_name == "\"other\"");
 }
 
 TEST_CASE("a name is given once, and is not empty") {
-  Handlers handlers;
-  handlers.add("a", handler());
-  handlers.add("a.*", handler());
-  CHECK_THROWS_AS(handlers.add("a", handler()), InvalidArgument);
-  CHECK_THROWS_AS(handlers.add("a.*", handler()), InvalidArgument);
-  CHECK_THROWS_AS(handlers.add("", handler()), InvalidArgument);
-}
-
-TEST_CASE("what is there already takes the place of what is built in") {
-  Handlers handlers;
-  handlers.add("echo", handler());
-  add_built_in_methods(handlers, 3);
-  CHECK(handlers.find("echo")->handler);
-  CHECK(handlers.find("ping")->instant);
-  CHECK(handlers.names() == std::vector<std::string>{"echo", "info", "methods", "ping"});
-  Request request;
-  request.method = "info";
-  const std::string info(handlers.find("info")->instant(request));
-  CHECK(info.find("\"worker\":3") != std::string::npos);
+  MethodTable table;
+  table.add("a", handler());
+  table.add("a.*", handler());
+  CHECK_THROWS_AS(table.add("a", handler()), InvalidArgument);
+  CHECK_THROWS_AS(table.add("a.*", handler()), InvalidArgument);
+  CHECK_THROWS_AS(table.add("", handler()), InvalidArgument);
 }
 
 }  // namespace

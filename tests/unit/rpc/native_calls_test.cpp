@@ -16,6 +16,7 @@
 #include "os/socket.hpp"
 #include "rpc/session.hpp"
 #include "unit/support.hpp"
+#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {
@@ -44,16 +45,16 @@ struct Fixture {
   explicit Fixture(Duration timeout = std::chrono::hours(1))
       : changed(reactor), service(reactor, methods(), limits(timeout)) {}
 
-  std::shared_ptr<const Handlers> methods() {
-    auto handlers = std::make_shared<Handlers>();
-    handlers->add("native", [this](const Call&) { return wait(); });
-    handlers->add(
+  std::shared_ptr<const MethodTable> methods() {
+    auto table = std::make_shared<MethodTable>();
+    table->add("native", [this](const Call&) { return wait(); });
+    table->add(
         "kept", [this](const Call&) { return wait(); }, Supervision::handler);
-    handlers->add("forged", [](Call call) -> Task<Result> {
+    table->add("forged", [](Call call) -> Task<Result> {
       co_return Result::success(json_string(call.params).value());
     });
-    handlers->add_instant("echo", [](const Request& request) { return request.params; });
-    return handlers;
+    table->add_instant("echo", [](const Request& request) { return request.params; });
+    return table;
   }
 
   Task<Result> wait() {

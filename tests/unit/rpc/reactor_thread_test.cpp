@@ -19,16 +19,16 @@
 namespace handoff {
 namespace {
 
-/// A lane that has no methods, and what it tells of its connections.
+/// A thread that has no methods, and what it tells of its connections.
 struct Fixture {
-  Fixture() : home(reactor), lane(home, {}, no_methods, nullptr, owner()) {}
+  Fixture() : home(reactor), thread(home, {}, no_methods, nullptr, owner()) {}
 
-  static MakeHandlers no_methods(Reactor&) {
-    return [] { return std::make_shared<const Handlers>(); };
+  static MakeMethodTable no_methods(Reactor&) {
+    return [] { return std::make_shared<const MethodTable>(); };
   }
 
-  Lane::Owner owner() {
-    Lane::Owner told;
+  ReactorThread::Owner owner() {
+    ReactorThread::Owner told;
     told.closed = [this](std::uint64_t id) { closed.push_back(id); };
     told.returned = [this](Connection connection) { returned.push_back(connection.id); };
     return told;
@@ -40,23 +40,23 @@ struct Fixture {
     Connection connection;
     connection.socket = std::move(ours);
     connection.id = id;
-    lane.open(std::move(connection));
+    thread.open(std::move(connection));
     return std::move(theirs);
   }
 
-  /// Until the lane has neither connection.
+  /// Until the reactor thread has neither connection.
   void run() {
     reactor.run([](Fixture& self) -> Task<void> {
-      while (self.lane.held() > 0) co_await self.reactor.yield();
+      while (self.thread.held() > 0) co_await self.reactor.yield();
     }(*this));
   }
 
-  /// On the lane's thread.
+  /// On the reactor thread's thread.
   void wait_until_none_is_open() {
     std::size_t open = 1;
     while (open > 0) {
       std::promise<std::size_t> told;
-      lane.post([&told](Service& service) { told.set_value(service.open); });
+      thread.post([&told](Service& service) { told.set_value(service.open); });
       open = told.get_future().get();
     }
   }
@@ -65,10 +65,10 @@ struct Fixture {
   Mailbox home;
   std::vector<std::uint64_t> closed;
   std::vector<std::uint64_t> returned;
-  Lane lane;
+  ReactorThread thread;
 };
 
-/// The lane has seen its end, and answered.
+/// The thread has seen its end, and answered.
 void end(const Fd& client) {
   REQUIRE(shutdown(client.get(), SHUT_WR) == 0);
   std::array<char, 1> byte{};
@@ -76,12 +76,12 @@ void end(const Fd& client) {
   REQUIRE(recv(client.get(), byte.data(), byte.size(), 0) == 0);
 }
 
-TEST_CASE("a lane answers on the main thread, and not while its own is busy") {
+TEST_CASE("a reactor thread answers on the main thread, and not while its own is busy") {
   Fixture fixture;
   std::promise<void> released;
-  fixture.lane.post([&](Service&) { released.get_future().wait(); });
+  fixture.thread.post([&](Service&) { released.get_future().wait(); });
   bool answered = false;
-  fixture.lane.when_it_answers([&] { answered = true; });
+  fixture.thread.when_it_answers([&] { answered = true; });
   fixture.reactor.run([](Fixture& self, std::promise<void>& release, bool& told) -> Task<void> {
     for (int i = 0; i < 20; ++i) co_await self.reactor.yield();
     CHECK(!told);
@@ -94,56 +94,57 @@ TEST_CASE("a lane answers on the main thread, and not while its own is busy") {
 TEST_CASE("a connection that a client ends is told under its id") {
   Fixture fixture;
   const Fd client = fixture.open(7);
-  CHECK(fixture.lane.held() == 1);
+  CHECK(fixture.thread.held() == 1);
   end(client);
   fixture.run();
   CHECK(fixture.closed == std::vector<std::uint64_t>{7});
   CHECK(fixture.returned.empty());
 }
 
-TEST_CASE("a connection is returned when the lane drains") {
+TEST_CASE("a connection is returned when the reactor thread drains") {
   Fixture fixture;
   const Fd client = fixture.open(7);
-  fixture.lane.post([](Service& service) { service.drain(true); });
+  fixture.thread.post([](Service& service) { service.drain(true); });
   fixture.run();
   CHECK(fixture.closed.empty());
   CHECK(fixture.returned == std::vector<std::uint64_t>{7});
 }
 
-TEST_CASE("what was told before a lane abandons its connections comes without their ids") {
+TEST_CASE(
+    "what was told before a reactor thread abandons its connections comes without their ids") {
   Fixture fixture;
   const Fd ended = fixture.open(7);
   const Fd open = fixture.open(8);
   end(ended);  // nobody has heard of it yet
-  fixture.lane.abandon();
+  fixture.thread.abandon();
   end(open);
   fixture.run();
   CHECK(fixture.closed == std::vector<std::uint64_t>{0, 0});
   CHECK(fixture.returned.empty());
 }
 
-TEST_CASE("what was returned before a lane abandons its connections is closed") {
+TEST_CASE("what was returned before a reactor thread abandons its connections is closed") {
   Fixture fixture;
   const Fd client = fixture.open(7);
-  fixture.lane.post([](Service& service) { service.drain(true); });
+  fixture.thread.post([](Service& service) { service.drain(true); });
   fixture.wait_until_none_is_open();  // nobody has heard of it yet
-  fixture.lane.abandon();
+  fixture.thread.abandon();
   fixture.run();
   end(client);
   CHECK(fixture.closed == std::vector<std::uint64_t>{0});
   CHECK(fixture.returned.empty());
 }
 
-TEST_CASE("what comes after a lane has abandoned others is told again") {
+TEST_CASE("what comes after a reactor thread has abandoned others is told again") {
   Fixture fixture;
-  fixture.lane.abandon();
+  fixture.thread.abandon();
   const Fd client = fixture.open(7);
   end(client);
   fixture.run();
   CHECK(fixture.closed == std::vector<std::uint64_t>{7});
 }
 
-TEST_CASE("the end of a lane cuts off what it serves") {
+TEST_CASE("the end of a reactor thread cuts off what it serves") {
   Fd client;
   {
     Fixture fixture;

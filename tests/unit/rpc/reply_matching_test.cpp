@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "wire/errors.hpp"
+
 namespace handoff {
 namespace {
 

@@ -36,20 +36,20 @@ struct Fixture {
     service.on_closed = [this](std::uint64_t) { changed.notify_all(); };
   }
 
-  std::shared_ptr<const Handlers> methods() {
-    auto handlers = std::make_shared<Handlers>();
-    handlers->add("slow", [this](const Call&) -> Task<Result> {
+  std::shared_ptr<const MethodTable> methods() {
+    auto table = std::make_shared<MethodTable>();
+    table->add("slow", [this](const Call&) -> Task<Result> {
       ++begun;
       changed.notify_all();
       co_await changed.wait_until([this] { return go; });
       co_return Result::success("7");
     });
-    handlers->add("big", [this](const Call&) -> Task<Result> {
+    table->add("big", [this](const Call&) -> Task<Result> {
       ++begun;
       co_return Result::success('"' + std::string(kMaxFrame / 2, 'x') + '"');
     });
-    handlers->add_instant("echo", [](const Request& request) { return request.params; });
-    return handlers;
+    table->add_instant("echo", [](const Request& request) { return request.params; });
+    return table;
   }
 
   /// A new connection, of which these bytes were read elsewhere; its client's end.

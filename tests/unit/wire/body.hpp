@@ -7,8 +7,10 @@
 #include <string_view>
 #include <variant>
 
-#include "wire/codec.hpp"
-#include "wire/message.hpp"
+#include "wire/dialect.hpp"
+#include "wire/receive_buffer.hpp"
+#include "wire/reply.hpp"
+#include "wire/request.hpp"
 
 namespace handoff::test {
 
@@ -21,7 +23,7 @@ class Bodies {
     return {buffer_.bytes().data(), buffer_.bytes().size()};
   }
   ParsedBody parse_body(std::string_view text, Dialect usual = Dialect::article) {
-    return parser_.parse_body(place(text), usual);
+    return parser_.parse(place(text), usual);
   }
   ParsedRequest parse(std::string_view text, Dialect usual = Dialect::article) {
     const ParsedBody body = parse_body(text, usual);
@@ -39,10 +41,11 @@ class Bodies {
     if (std::holds_alternative<Request>(parsed)) FAIL("accepted: " << text);
     return std::get<BadRequest>(parsed);
   }
-  Reply reply(std::string_view text) { return parser_.parse_reply(place(text)); }
+  Reply reply(std::string_view text) { return reply_parser_.parse(place(text)); }
 
  private:
-  MessageParser parser_;
+  RequestParser parser_;
+  ReplyParser reply_parser_;
   ReceiveBuffer buffer_{1};
 };
 

@@ -3,12 +3,13 @@
 
 #include <doctest/doctest.h>
 
+#include <cstddef>
 #include <map>
 #include <string>
 #include <string_view>
 
 #include "unit/wire/body.hpp"
-#include "wire/message.hpp"
+#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {
@@ -43,6 +44,42 @@ TEST_CASE("a text of several lines is counted in lines, and each in characters")
   CHECK(json_problem("{\n  \"a\": 1,\n  \"b\": x\n}") == "unknown word at line 3, column 8");
   CHECK(json_problem("[\"\xC3\xA9\xC3\xA9\", x]") == "unknown word at column 8");
   CHECK(json_problem("[\n") == "misplaced or missing punctuation at line 2, column 1, the end");
+}
+
+TEST_CASE("invalid UTF-8 is found wherever it stands, among characters of any length") {
+  const std::map<std::string_view, std::size_t> invalid = {
+      {"\xFF", 0},
+      {"\x80", 0},
+      {"\xC3", 0},
+      {"\xC3"
+       "A",
+       0},
+      {"\xC0\x80", 0},
+      {"\xE2\x82", 0},
+      {"\xED\xA0\x80", 0},
+      {"\xF4\x90\x80\x80", 0},
+      {"\xC3\xA9\x80", 1},
+      {"\xC3\xA9\x80\x80\x80\x80\x80\x80", 1},
+  };
+  const std::string_view characters[] = {"a", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x98\x80"};
+  for (const auto& [bad, good_before] : invalid) {
+    for (std::size_t before = 0; before < 70; ++before) {
+      std::string text = "\"";
+      for (std::size_t i = 0; i < before; ++i) text += characters[(i * i + before) % 4];
+      text.append(bad).append("\xC3\xA9tail, and more of it\"");
+      const std::string expected =
+          "invalid UTF-8 at column " + std::to_string(2 + before + good_before);
+      CAPTURE(text);
+      REQUIRE(json_problem(text) == expected);
+    }
+  }
+}
+
+TEST_CASE("invalid UTF-8 is found in a long text, and where no byte begins a character") {
+  std::string text = "\"" + std::string(std::size_t{1} << 20, '\x80') + "\"";
+  CHECK(json_problem(text) == "invalid UTF-8 at column 2");
+  text = "\"" + std::string(std::size_t{1} << 20, 'x') + "\xFF\"";
+  CHECK(json_problem(text) == "invalid UTF-8 at column 1048578");
 }
 
 TEST_CASE("of an empty text there is no place to say") {

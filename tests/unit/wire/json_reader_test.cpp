@@ -7,8 +7,8 @@
 #include <string>
 #include <string_view>
 
-#include "wire/codec.hpp"
-#include "wire/frame.hpp"
+#include "wire/limits.hpp"
+#include "wire/receive_buffer.hpp"
 
 namespace handoff {
 namespace {
@@ -112,10 +112,10 @@ TEST_CASE("nesting is bounded, what stands around a value included") {
     const auto size = static_cast<std::size_t>(depth);
     return std::string(size, '[').append(size, ']');
   };
-  CHECK(problem_of(reader, nested(frame::kMaxDepth)) == JsonProblem::none);
-  CHECK(problem_of(reader, nested(frame::kMaxDepth + 1)) == JsonProblem::depth);
-  CHECK(problem_of(reader, nested(frame::kMaxDepth - 1), 1) == JsonProblem::none);
-  CHECK(problem_of(reader, nested(frame::kMaxDepth), 1) == JsonProblem::depth);
+  CHECK(problem_of(reader, nested(limits::kMaxDepth)) == JsonProblem::none);
+  CHECK(problem_of(reader, nested(limits::kMaxDepth + 1)) == JsonProblem::depth);
+  CHECK(problem_of(reader, nested(limits::kMaxDepth - 1), 1) == JsonProblem::none);
+  CHECK(problem_of(reader, nested(limits::kMaxDepth), 1) == JsonProblem::depth);
 }
 
 TEST_CASE("texts that are longer than any before are read") {

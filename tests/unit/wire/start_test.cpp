@@ -10,9 +10,9 @@
 #include <string>
 #include <string_view>
 
-#include "wire/codec.hpp"
-#include "wire/frame.hpp"
-#include "wire/message.hpp"
+#include "wire/frame_decoder.hpp"
+#include "wire/framing.hpp"
+#include "wire/limits.hpp"
 
 namespace handoff {
 
@@ -89,7 +89,7 @@ TEST_CASE(
             start != std::string::npos && (bytes[start] == '{' || bytes[start] == '[');
         if (judge(bytes) == Start::length) FAIL_CHECK("a length");
         if ((judge(bytes) == Start::lines) != is_client) FAIL_CHECK("not judged by its first byte");
-        const DecodedFrame frame = decode_frame(bytes_of(bytes), frame::kHighestMaxBody);
+        const DecodedFrame frame = decode_frame(bytes_of(bytes), limits::kHighestMaxFrame);
         if (frame.outcome != DecodedFrame::Outcome::oversized) FAIL_CHECK("a good length");
       }
     }

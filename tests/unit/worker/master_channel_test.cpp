@@ -13,6 +13,7 @@
 #include "async/reactor.hpp"
 #include "os/socket.hpp"
 #include "unit/support.hpp"
+#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {
@@ -175,7 +176,7 @@ TEST_CASE("what is no message of a master shows none") {
        {std::string("220 mail.example.com"), channel::encode_ready()}) {
     Channel channel;
     const auto error = test::thrown_by<ProtocolError>([&] { channel.receive({message}); });
-    CHECK(std::string(error.what()).starts_with("channel: the master sent "));
+    CHECK(std::string(error.what()).starts_with("cannot read the channel: the master sent "));
     CHECK(!channel.link->heard());
     CHECK(channel.heard == 0);
   }

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <sys/epoll.h>
+
+#include <coroutine>
+#include <cstdint>
+
+#include "async/reactor.hpp"
+#include "async/timer.hpp"
+
+namespace handoff {
+
+/// A descriptor that coroutines wait for: at most one for reading and one for writing. It does
+/// not own the descriptor, and must be destroyed before that is closed: a copy in another process
+/// would keep the registration alive.
+///
+/// It registers with epoll at the first wait, edge-triggered: wait only after an attempt has said
+/// "would block", or has given less than was asked for and stops_short() is false. What epoll
+/// refuses (regular files) is always ready. When epoll can't take it (ENOSPC, ENOMEM), a wait
+/// throws SystemError, and one for hang_up() ends by interrupt() only.
+class FdWatcher {
+ public:
+  /// Which of the processes that share an open file is woken.
+  enum class Wake : std::uint8_t {
+    all,
+    one,     ///< one of those that ask so (EPOLLEXCLUSIVE), and only readable() is awaited
+    hang_up  ///< this one when it hangs up, and never because it is readable
+  };
+
+  FdWatcher(Reactor& reactor, int fd, Wake wake = Wake::all)
+      : reactor_(&reactor), fd_(fd), wake_(wake) {}
+  FdWatcher(const FdWatcher&) = delete;
+  FdWatcher& operator=(const FdWatcher&) = delete;
+  ~FdWatcher() { unwatch(); }
+
+  Reactor& reactor() const { return *reactor_; }
+  int fd() const { return fd_; }
+
+  class Awaiter {
+   public:
+    Awaiter(FdWatcher& watcher, std::uint32_t event)
+        : watcher_(watcher),
+          event_(event == EPOLLHUP ? EPOLLOUT : event),
+          only_hang_up_(event == EPOLLHUP) {}
+    Awaiter(const Awaiter&) = delete;
+    Awaiter& operator=(const Awaiter&) = delete;
+    ~Awaiter();
+    bool await_ready();
+    void await_suspend(std::coroutine_handle<> frame);
+    /// False when interrupt() ended the wait.
+    bool await_resume();
+
+   private:
+    void leave();
+
+    FdWatcher& watcher_;
+    std::uint32_t event_;  ///< whose waiter the coroutine is: EPOLLIN or EPOLLOUT
+    bool only_hang_up_;
+    std::coroutine_handle<> frame_;
+  };
+  /// `co_await readable()`: true, or false when the wait was interrupted.
+  Awaiter readable() { return {*this, EPOLLIN}; }
+  Awaiter writable() { return {*this, EPOLLOUT}; }
+  /// Waits for what changes hung_up(), or for interrupt(), and may also end without either: look at
+  /// hung_up() before and after. It takes the place of writable().
+  Awaiter hang_up() { return {*this, EPOLLHUP}; }
+
+  /// Whether it was seen to have hung up, so that no wait is one any more.
+  bool hung_up() const { return hung_up_; }
+
+  /// Whether urgent data was seen to arrive. A read stops in front of that and after it, so that
+  /// one that gave less than was asked for has not emptied the socket.
+  bool stops_short() const { return stops_short_; }
+
+  /// Ends the waits under way, which give false; without one nothing happens.
+  void interrupt();
+  /// Nobody waits any more, and the descriptor goes elsewhere.
+  void unwatch();
+
+  /// The reactor gives this the events that epoll has reported. It may resume a coroutine, and so
+  /// destroy the watcher.
+  void on_events(std::uint32_t events);
+
+ private:
+  int watch(std::uint32_t event);
+  void post_waiter(std::uint32_t event);
+  std::coroutine_handle<>& waiter(std::uint32_t event) {
+    return event == EPOLLIN ? reader_ : writer_;
+  }
+
+  /// Some of EPOLLIN and EPOLLOUT. There are as many of these as connections: no more than a byte.
+  class Events {
+   public:
+    bool has(std::uint32_t event) const { return (bits_ & event) != 0; }
+    bool none() const { return bits_ == 0; }
+    std::uint32_t bits() const { return bits_; }
+    void add(std::uint32_t events) { bits_ = static_cast<std::uint8_t>(bits_ | events); }
+    void remove(std::uint32_t events) { bits_ = static_cast<std::uint8_t>(bits_ & ~events); }
+
+   private:
+    static_assert((EPOLLIN | EPOLLOUT) <= 0xFF);
+    std::uint8_t bits_ = 0;
+  };
+
+  Reactor* reactor_;
+  int fd_;
+  Events watched_;      ///< what epoll was asked for
+  Events ready_;        ///< what happened and nobody has waited for since
+  Events interrupted_;  ///< which waits interrupt() has ended
+  Events posted_;       ///< which waiters are posted, and must be taken back if destroyed
+  bool hung_up_ = false;
+  Wake wake_;
+  bool ended_ = false;  ///< the peer has ended its side; ours may still be full
+  bool stops_short_ = false;
+  std::coroutine_handle<> reader_;
+  std::coroutine_handle<> writer_;
+};
+
+/// Interrupts the waits for a descriptor at a time. Destroying it calls that off.
+class WaitTimeout final : private Timer {
+ public:
+  WaitTimeout(FdWatcher& watcher, TimePoint when) : Timer(watcher.reactor()), watcher_(watcher) {
+    set(when);
+  }
+  bool passed() const { return passed_; }
+
+ private:
+  void on_timer() override {
+    passed_ = true;
+    watcher_.interrupt();
+  }
+
+  FdWatcher& watcher_;
+  bool passed_ = false;
+};
+
+}  // namespace handoff

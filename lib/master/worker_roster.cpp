@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT
+#include "master/worker_roster.hpp"
+
+#include <fmt/format.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "async/fd_watcher.hpp"
+#include "os/error.hpp"
+#include "os/peer.hpp"
+#include "os/socket.hpp"
+
+namespace handoff {
+namespace {
+
+/// How often the roster looks at a worker whose end epoll can't report.
+constexpr auto kWatchPause = std::chrono::milliseconds(100);
+
+/// Lines about workers that have joined, within a second: several may leave at a time, and one that
+/// joins again and again must not flood the log.
+constexpr std::size_t kJoinedBurst = 32;
+
+}  // namespace
+
+WorkerRoster::WorkerRoster(Reactor& reactor, AlarmClock& clock, Dispatcher& dispatcher,
+                           std::shared_ptr<Custody> custody, SpawnWorker spawn,
+                           const SupervisorOptions& options, Report report,
+                           WorkerListener& listener, std::function<void()> has_room)
+    : reactor_(reactor),
+      clock_(clock),
+      dispatcher_(dispatcher),
+      custody_(std::move(custody)),
+      spawn_(std::move(spawn)),
+      handshake_(options.handshake),
+      report_joined_left_(reactor, saying(report, Severity::info), kJoinedBurst),
+      report_joined_trouble_(reactor, saying(report, Severity::error), kJoinedBurst),
+      report_unwatched_(reactor, saying(report, Severity::error)),
+      traffic_(reactor, clock, dispatcher, report, std::move(has_room)),
+      context_{reactor,
+               clock,
+               dispatcher,
+               listener,
+               options.ready_timeout,
+               options.drain_timeout,
+               options.hang_timeout,
+               std::move(report),
+               [this](std::string_view line) { report_joined_left_(line); },
+               [this](std::string_view line) { report_joined_trouble_(line); }} {
+  if (options.hang_timeout <= Duration::zero()) return;
+  reactor_.spawn(watch_answers(std::max<Duration>(options.hang_timeout / AnswerWatch::kQuarters,
+                                                  std::chrono::milliseconds(1))));
+}
+
+WorkerRoster::Worker WorkerRoster::spawn(int number) {
+  const int type = handshake_ == Handshake::full ? SOCK_SEQPACKET : SOCK_STREAM;
+  auto [ours, theirs] = make_socket_pair(type);
+  auto process = spawn_(number, theirs, dispatcher_.inheritance());
+  ++spawned_;
+  auto link =
+      std::make_shared<WorkerChannel>(reactor_, static_cast<WorkerChannel::Owner&>(traffic_),
+                                      custody_, handshake_, number, std::move(ours));
+  auto worker =
+      std::make_shared<SupervisedWorker>(context_, WorkerId{number, ++last_incarnation_},
+                                         std::move(link), std::move(process), leave_signal());
+  take_in(worker);
+  worker->link()->start();
+  reactor_.spawn(run_spawned(worker));
+  return worker;
+}
+
+/// A worker that has listeners from its start, and knows no messages, may have closed a channel
+/// that means nothing to it.
+LeaveSignal WorkerRoster::leave_signal() const {
+  return handshake_ == Handshake::none && !dispatcher_.inheritance().empty()
+             ? LeaveSignal::message_and_term
+             : LeaveSignal::message;
+}
+
+void WorkerRoster::adopt(int number, Fd channel) {
+  if (joined() >= kMaxJoined) {
+    return report_joined_trouble_(fmt::format("join: {} workers are the limit", kMaxJoined));
+  }
+  const pid_t peer = peer_credentials(channel.get()).pid;
+  auto link =
+      std::make_shared<WorkerChannel>(reactor_, static_cast<WorkerChannel::Owner&>(traffic_),
+                                      custody_, handshake_, number, std::move(channel), true);
+  auto worker = std::make_shared<SupervisedWorker>(context_, WorkerId{number, ++last_incarnation_},
+                                                   std::move(link), peer);
+  take_in(worker);
+  reactor_.spawn(run_joined(worker));
+  worker->link()->start();
+  // A worker that hears from this master knows that it is not refused.
+  worker->link()->ask_for_requests();
+}
+
+void WorkerRoster::take_in(const Worker& worker) {
+  workers_.push_back(worker);
+  custody_->set_workers(workers_.size());
+  traffic_.add(*worker);
+}
+
+/// From its start on until it was reaped.
+Task<void> WorkerRoster::run_spawned(Worker worker) {
+  if (!worker->link()->is_full()) worker->ready();
+  co_await leader_end(*worker);
+  worker->leader_ended();
+  co_await receive_rest_and_end(worker);
+}
+
+Task<void> WorkerRoster::leader_end(SupervisedWorker& worker) {
+  FdWatcher exited(reactor_, worker.exit_fd());
+  while (!worker.leader_has_ended()) {
+    try {
+      co_await exited.readable();
+      continue;
+    } catch (const SystemError& error) {
+      report_unwatched_(fmt::format("{}: {}; trying again", worker.name(), error.what()));
+    }
+    co_await pause(clock_, reactor_, kWatchPause);
+  }
+}
+
+/// From its joining on until it is gone.
+Task<void> WorkerRoster::run_joined(Worker worker) {
+  if (!worker->link()->is_full()) worker->ready();
+  co_await receive_rest_and_end(worker);
+}
+
+/// What it has returned lies in its channel, and goes to others.
+Task<void> WorkerRoster::receive_rest_and_end(Worker worker) {
+  co_await worker->over();
+  co_await WorkerChannel::receive_rest(worker->link());
+  worker->end();
+  traffic_.remove(*worker);
+  std::erase(workers_, worker);
+  custody_->set_workers(workers_.size());
+  context_.listener.worker_ended(*worker);
+}
+
+void WorkerRoster::child_ended() {
+  for (const Worker& worker : workers_) worker->child_ended();
+}
+
+/// For as long as there is a roster. A look that is late by more than a quarter is one of a master
+/// that was suspended.
+Task<void> WorkerRoster::watch_answers(Duration quarter) {
+  for (;;) {
+    const TimePoint due = clock_.now() + quarter;
+    co_await pause(clock_, reactor_, quarter);
+    judge_answers(clock_.now() - due > quarter ? AnswerWatch::Look::late
+                                               : AnswerWatch::Look::in_time);
+  }
+}
+
+void WorkerRoster::judge_answers(AnswerWatch::Look look) {
+  for (const Worker& worker : std::vector(workers_)) worker->quarter_passed(look);
+}
+
+std::size_t WorkerRoster::joined() const {
+  return static_cast<std::size_t>(std::count_if(
+      workers_.begin(), workers_.end(), [](const Worker& worker) { return worker->has_joined(); }));
+}
+
+}  // namespace handoff

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MIT
+#include "methods/coprocess_child.hpp"
+
+#include <fcntl.h>
+
+#include <array>
+#include <exception>
+#include <utility>
+
+#include "methods/output_result.hpp"
+
+namespace handoff {
+
+//            lent   answered   failed   exited   discarded
+//   fresh    -      idle       over     exited   over
+//   busy     -      idle       over     exited   over
+//   idle     busy   -          -        over     over
+//   exited   -      over       over     -        over
+//   over     -      -          -        -        -
+//
+// One that ends while it is idle leaves nothing to be read. One that has ended in a call is over
+// with the call, however that went.
+CoprocessPhase next_phase(CoprocessPhase phase, CoprocessEvent event) {
+  using Phase = CoprocessPhase;
+  const bool has_call = phase == Phase::fresh || phase == Phase::busy;
+  switch (event) {
+    case CoprocessEvent::lent: return phase == Phase::idle ? Phase::busy : phase;
+    case CoprocessEvent::answered:
+      if (has_call) return Phase::idle;
+      return phase == Phase::exited ? Phase::over : phase;
+    case CoprocessEvent::failed: return phase == Phase::idle ? phase : Phase::over;
+    case CoprocessEvent::exited:
+      if (has_call) return Phase::exited;
+      return phase == Phase::idle ? Phase::over : phase;
+    case CoprocessEvent::discarded: return Phase::over;
+  }
+  return phase;
+}
+
+std::shared_ptr<CoprocessChild> CoprocessChild::start(Reactor& reactor, const StartChild& start) {
+  Pipe in = make_pipe();
+  Pipe out = make_pipe();
+  Pipe err = make_pipe();
+  // Our ends are open files of their own: the flag does not reach the coprocess.
+  for (const Fd* ours : {&in.write_end, &out.read_end, &err.read_end}) set_nonblocking(ours->get());
+  auto child = start(in.read_end.get(), out.write_end.get(), err.write_end.get());
+  std::shared_ptr<CoprocessChild> self(
+      new CoprocessChild(reactor, std::move(in.write_end), std::move(out.read_end),
+                         std::move(err.read_end), std::move(child)));
+  reactor.spawn(collect_errors(self));
+  reactor.spawn(watch_exit(self));
+  return self;
+}
+
+CoprocessChild::CoprocessChild(Reactor& reactor, Fd in, Fd out, Fd err,
+                               std::unique_ptr<ChildRunner::Child> child)
+    : reactor_(reactor),
+      child_(std::move(child)),
+      exit_fd_(fcntl(child_->pidfd(), F_DUPFD_CLOEXEC, 0)),
+      exited_(reactor, exit_fd_.get()),
+      in_(reactor, std::move(in), Stream::Kind::nonblocking),
+      out_(reactor, std::move(out), Stream::Kind::nonblocking),
+      err_(reactor, std::move(err), Stream::Kind::nonblocking),
+      exit_(reactor) {}
+
+void CoprocessChild::handle(CoprocessEvent event) {
+  const CoprocessPhase next = next_phase(phase_, event);
+  if (next != phase_) enter(next);
+}
+
+void CoprocessChild::enter(CoprocessPhase next) {
+  phase_ = next;
+  if (next == CoprocessPhase::exited) {
+    exit_.set();
+    out_.interrupt();
+  } else if (next == CoprocessPhase::over) {
+    end();
+  }
+}
+
+/// Kills it, and ends the coroutines that wait for it.
+void CoprocessChild::end() {
+  exited_.interrupt();
+  status_ = child_->end();
+  take_errors();
+  exit_.set();
+  in_.interrupt();
+  out_.interrupt();
+  err_.interrupt();
+}
+
+bool CoprocessChild::is_quiet(std::span<char> buffer) {
+  return phase_ == CoprocessPhase::idle && !child_->has_ended() &&
+         out_.try_read(buffer).outcome == IoResult::Outcome::would_block;
+}
+
+void CoprocessChild::ask(std::string_view line) {
+  unsent_.append(line);
+  const IoResult written = in_.try_write(unsent_.bytes());
+  unsent_.consume(written.size);
+  if (!unsent_.empty()) reactor_.spawn(write_rest(shared_from_this()));
+}
+
+Task<bool> CoprocessChild::wait_for_exit(TimePoint deadline) {
+  if (phase_ != CoprocessPhase::exited && !child_->has_ended()) {
+    const EventTimeout alarm(reactor_, exit_, deadline);
+    co_await exit_;
+  }
+  co_return phase_ == CoprocessPhase::exited || child_->has_ended();
+}
+
+/// False when nothing more can come.
+bool CoprocessChild::take_errors() {
+  std::array<char, 4096> buffer;
+  for (;;) {
+    const IoResult result = err_.try_read(buffer);
+    if (!result.done()) return result.outcome == IoResult::Outcome::would_block;
+    append_to_tail(error_tail_, std::string_view(buffer.data(), result.size));
+  }
+}
+
+Task<void> CoprocessChild::watch_exit(std::shared_ptr<CoprocessChild> self) {
+  if (!self->exit_fd_.valid()) co_return;
+  try {
+    co_await self->exited_.readable();
+  } catch (const std::exception&) {
+    // One that can't be watched is of no use.
+  }
+  self->handle(CoprocessEvent::exited);
+}
+
+Task<void> CoprocessChild::collect_errors(std::shared_ptr<CoprocessChild> self) {
+  try {
+    while (self->phase_ != CoprocessPhase::over && self->take_errors()) {
+      co_await self->err_.readable();
+    }
+  } catch (const std::exception&) {
+    // What it says there is not needed.
+  }
+}
+
+Task<void> CoprocessChild::write_rest(std::shared_ptr<CoprocessChild> self) {
+  try {
+    while (self->phase_ != CoprocessPhase::over && !self->unsent_.empty()) {
+      const IoResult result = self->in_.try_write(self->unsent_.bytes());
+      self->unsent_.consume(result.size);
+      if (result.outcome == IoResult::Outcome::broken) break;
+      if (result.outcome == IoResult::Outcome::would_block) co_await self->in_.writable();
+    }
+  } catch (const std::exception&) {
+    self->handle(CoprocessEvent::exited);  // it will never have the whole question
+  }
+}
+
+}  // namespace handoff

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+
+namespace handoff {
+
+/// Which messages a body holds.
+enum class Dialect : std::uint8_t {
+  article,   ///< {"in":…} and {"out":…}
+  json_rpc,  ///< JSON-RPC 2.0
+};
+
+}  // namespace handoff

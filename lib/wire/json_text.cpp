@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+#include "wire/json_text.hpp"
+
+#include <nlohmann/json.hpp>
+#include <simdjson.h>
+
+#include <algorithm>
+#include <cstddef>
+
+#include "wire/json_position.hpp"
+#include "wire/json_reader.hpp"
+#include "wire/receive_buffer.hpp"
+
+namespace handoff {
+
+std::optional<std::string> json_problem(std::string_view text) {
+  thread_local JsonReader reader;
+  const std::string copy = padded(text);
+  const JsonProblem problem = reader.read_whole(std::string_view(copy).substr(0, text.size()), 1);
+  if (problem == JsonProblem::none) return std::nullopt;
+  return explain(reader, problem);
+}
+
+bool is_structured(std::string_view json) {
+  return json.starts_with('{') || json.starts_with('[');
+}
+
+std::string quote_json(std::string_view text) {
+  const bool is_plain = std::all_of(text.begin(), text.end(), [](char byte) {
+    return byte >= ' ' && byte <= '~' && byte != '"' && byte != '\\';
+  });
+  if (is_plain) return std::string("\"").append(text).append("\"");
+  using nlohmann::json;
+  return json(std::string(text)).dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+std::string minify_json(std::string_view json) {
+  std::string line(json.size(), '\0');
+  std::size_t size = 0;
+  if (simdjson::minify(json.data(), json.size(), line.data(), size) != simdjson::SUCCESS) {
+    return std::string(json);
+  }
+  line.resize(size);
+  return line;
+}
+
+std::optional<std::string> json_string(std::string_view json) {
+  if (!json.starts_with('"')) return std::nullopt;
+  return nlohmann::json::parse(json).get<std::string>();
+}
+
+}  // namespace handoff

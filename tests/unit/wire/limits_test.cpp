@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+#include "wire/limits.hpp"
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace handoff {
+namespace {
+
+using namespace limits;
+
+std::string in_bytes(std::size_t bytes) {
+  REQUIRE(bytes % 1024 == 0);
+  return bytes % (1024 * 1024) == 0 ? fmt::format("{} MiB", bytes >> 20U)
+                                    : fmt::format("{} KiB", bytes >> 10U);
+}
+
+std::string in_seconds(std::chrono::seconds time) {
+  return fmt::format("{}s", time.count());
+}
+
+/// The page, or one section of it, as one line of words without macros.
+std::string page(std::string_view section = {}) {
+  std::ifstream file(HANDOFF_MAN "/handoff-wire.7");
+  REQUIRE(file.good());
+  std::string words;
+  bool is_inside = section.empty();
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with(".Sh ")) is_inside = section.empty() || line.substr(4) == section;
+    if (!is_inside) continue;
+    std::istringstream rest(line.starts_with('.') && line.find(' ') != std::string::npos
+                                ? line.substr(line.find(' ') + 1)
+                                : line);
+    for (std::string word; rest >> word;) {
+      if (word == "Fl" || word == "No") continue;
+      words.append(words.empty() ? "" : " ").append(word);
+    }
+  }
+  REQUIRE(!words.empty());
+  return words;
+}
+
+/// What the section LIMITS says of these constants.
+std::vector<std::string> documented_limits() {
+  return {
+      fmt::format("Length of a body: {}, -max-frame , at most {}", in_bytes(kMaxFrame),
+                  in_bytes(kHighestMaxFrame)),
+      fmt::format("From a frame's first byte to its last: {}, -frame-timeout",
+                  in_seconds(kFrameTimeout)),
+      fmt::format("A client that takes none of its replies: {}, -write-timeout",
+                  in_seconds(kWriteTimeout)),
+      fmt::format("A call: {}, -timeout", in_seconds(kCallTimeout)),
+      fmt::format("Calls that run, in one worker: {}, -concurrency", kMaxRunningCalls),
+      fmt::format("Further calls wait, at most {} of them", kMaxWaitingCalls),
+      fmt::format("When {} connections wait", kMaxWaitingCalls),
+      fmt::format("Calls of one connection that run or wait: {} ", kMaxCallsOfConnection),
+      fmt::format("Requests of a batch: {} ", kMaxBatch),
+      fmt::format("What one connection makes a process hold: {}, or twice -max-frame",
+                  in_bytes(kMaxConnectionMemory)),
+      fmt::format("{} at first, more with each short reply", kFirstCalls),
+      fmt::format("What all clients make a process hold: {}, -max-memory", in_bytes(kMaxMemory)),
+      fmt::format("A reply: {}, -max-frame", in_bytes(kMaxFrame)),
+      fmt::format("the length of a reply: {}, -max-frame", in_bytes(kMaxFrame)),
+      fmt::format("has {} senders connected at a time, each of which has {} seconds", kMaxSenders,
+                  kSenderTimeout.count()),
+  };
+}
+
+TEST_CASE("the section LIMITS of handoff-wire(7) has the limits of the list") {
+  const std::string section = page("LIMITS");
+  for (const std::string& limit : documented_limits()) {
+    CAPTURE(limit);
+    CHECK(section.find(limit) != std::string::npos);
+  }
+  CHECK(kLingerTimeout == std::chrono::seconds(1));
+  CHECK(section.find("closes when the client has closed, or after a second.") != std::string::npos);
+}
+
+TEST_CASE("each number that heads an item of LIMITS is in the list, or the master's") {
+  const std::vector<std::string> documented = documented_limits();
+  const std::vector<std::string_view> of_the_master = {"A worker that answers nothing",
+                                                       "Requests in a queue"};
+  std::ifstream file(HANDOFF_MAN "/handoff-wire.7");
+  std::size_t items = 0;
+  bool is_inside = false;
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with(".Sh ")) is_inside = line == ".Sh LIMITS";
+    const std::size_t colon = line.find(": ");
+    if (!is_inside || !line.starts_with(".It ") || colon == std::string::npos) continue;
+    if (line.find_first_of("0123456789", colon) == std::string::npos) continue;
+    const std::string item = line.substr(4, colon - 4);
+    CAPTURE(item);
+    const auto begins = [&](std::string_view start) { return item.starts_with(start); };
+    const auto is_of_item = [&](std::string_view limit) { return limit.starts_with(item + ": "); };
+    const bool is_known = std::any_of(documented.begin(), documented.end(), is_of_item) ||
+                          std::any_of(of_the_master.begin(), of_the_master.end(), begins);
+    CHECK(is_known);
+    ++items;
+  }
+  CHECK(items >= 10);
+}
+
+TEST_CASE("the other sections of handoff-wire(7) have their limits of the list") {
+  const std::string text = page();
+  for (const std::string& limit : {
+           fmt::format("would be more than {}, which is why no -max-frame may be",
+                       in_bytes(kHighestMaxFrame)),
+           fmt::format("A batch is an array of 1 to {} requests.", kMaxBatch),
+           fmt::format("Arrays and objects nest at most {} deep", kMaxDepth),
+           fmt::format("Each message is one packet of at most {},", in_bytes(kMaxChannelMessage)),
+           fmt::format("CONNECTION master 1-{} entries", kMaxEntries),
+           fmt::format("LISTENER both 0-{}", kMaxEntries),
+           fmt::format("have room for {} descriptors", kMaxEntryDescriptors),
+           fmt::format("puts more than {} aside, and seals the file; at most {} may be.",
+                       in_bytes(kMaxReadInEntry), in_bytes(kMaxAside)),
+           fmt::format("may make it hold, and {}, closes the connection.", in_bytes(kMaxUnsent)),
+           fmt::format("of those that it has not passed on are {}.", in_bytes(kMaxUnread)),
+           fmt::format("some bytes with 1 to {} descriptors", kMaxDescriptors),
+           fmt::format("So a message has at most {} bytes.", kMaxHandover),
+       }) {
+    CAPTURE(limit);
+    CHECK(text.find(limit) != std::string::npos);
+  }
+}
+
+TEST_CASE("no four bytes of text are a length within the highest limit") {
+  CHECK(kHighestMaxFrame < 0x09090909);  // tabs, the least bytes of text
+}
+
+}  // namespace
+}  // namespace handoff
