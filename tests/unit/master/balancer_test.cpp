@@ -27,7 +27,7 @@ class Counted final : public Recipient {
     ++effort_.questions;
     return open && ids.size() - finished < credits_;
   }
-  std::size_t held() const override {
+  std::size_t assigned() const override {
     ++effort_.questions;
     return ids.size() - finished;
   }
