@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <optional>
 
 #include "async/mailbox.hpp"
@@ -68,7 +69,7 @@ class ServingThreads {
   Report report_;
   std::optional<Mailbox> mailbox_;  ///< of the other threads, if there are any
   MakeMethodTable make_method_table_;
-  RequestQuota quota_;
+  std::unique_ptr<RequestQuota> quota_;  ///< with WorkerOptions::max_requests
   ServerContext context_;
   std::size_t next_ = 0;  ///< the thread that runs the next call
   std::deque<ReactorThread> threads_;
