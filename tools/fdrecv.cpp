@@ -5,7 +5,7 @@
 #include <csignal>
 #include <set>
 
-#include "cli/options.hpp"
+#include "cli/tool.hpp"
 #include "cli/tool_main.hpp"
 #include "commands/receive.hpp"
 #include "commands/rendezvous_options.hpp"

@@ -6,7 +6,7 @@
 #include <map>
 #include <optional>
 
-#include "cli/options.hpp"
+#include "cli/tool.hpp"
 #include "cli/tool_main.hpp"
 #include "commands/rendezvous_options.hpp"
 #include "commands/send.hpp"

@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "cli/options.hpp"
+#include "cli/shared_options.hpp"
 #include "os/error.hpp"
 #include "os/parse_number.hpp"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "cli/tool_main.hpp"
+#include "cli/tool.hpp"
 #include "commands/rendezvous.hpp"
 
 namespace handoff {
