@@ -87,7 +87,7 @@ SpawnOptions plan(const ReceiveOptions& receive, const Received& received) {
   // The socket that we were given as a standard descriptor is ours, and not the command's.
   static const Fd nothing = open_file("/dev/null", OpenMode::read_write);
   for (int number = 0; number < kFirstListenFd; ++number) {
-    const bool is_ours = number == receive.exchange.socket.number;
+    const bool is_ours = number == receive.rendezvous.socket.number;
     give(is_ours || !is_open(number) ? nothing.get() : number, number);
   }
   const std::vector<Fd>& descriptors = received.descriptors;
@@ -129,7 +129,7 @@ ReceiveCommand::ReceiveCommand(Reactor& reactor, const SignalMask& signals, Rece
       report_failed_(
           reactor, [&log](std::string_view line) { log.error(line); }, kSenderBurst),
       signals_(signals),
-      exchange_(reactor, options_.exchange, log),
+      rendezvous_(reactor, options_.rendezvous, log),
       senders_(reactor, kMaxSenders, kPatience),
       places_(reactor, options_.max_processes, kMaxSenders),
       output_(reactor),
@@ -157,8 +157,8 @@ bool ReceiveCommand::is_over() const {
 /// Each sender has a coroutine: one that connects and sends nothing keeps nobody waiting.
 Task<void> ReceiveCommand::accept_senders() {
   try {
-    while (auto socket = co_await exchange_.next()) {
-      const auto origin = exchange_.listens() ? Sender::Origin::accepted : Sender::Origin::given;
+    while (auto socket = co_await rendezvous_.next()) {
+      const auto origin = rendezvous_.listens() ? Sender::Origin::accepted : Sender::Origin::given;
       reactor_.spawn(receive_from(senders_.add(*std::move(socket), origin)));
       co_await senders_.room();
     }
@@ -185,7 +185,7 @@ Task<void> ReceiveCommand::receive_from(Sender& sender) {
 }
 
 Task<void> ReceiveCommand::receive_messages(Sender& sender) {
-  HandoverReceiver receiver(sender.socket.get(), exchange_.name());
+  HandoverReceiver receiver(sender.socket.get(), rendezvous_.name());
   bool any = false;
   while (!stopping_) {
     std::optional<Received> received = co_await receive_message(sender, receiver);
@@ -206,9 +206,9 @@ Task<void> ReceiveCommand::receive_messages(Sender& sender) {
     if (confirm) send_fds(sender.socket.get(), {&confirmation, 1}, {});
     senders_.end_message(sender);
   }
-  if (!any && !options_.keep && !exchange_.listens()) {
-    throw ProtocolError(
-        fmt::format("cannot receive on {}: the sender closed and sent nothing", exchange_.name()));
+  if (!any && !options_.keep && !rendezvous_.listens()) {
+    throw ProtocolError(fmt::format("cannot receive on {}: the sender closed and sent nothing",
+                                    rendezvous_.name()));
   }
 }
 
@@ -236,7 +236,7 @@ Task<std::optional<Received>> ReceiveCommand::receive_message(Sender& sender,
       give_up_on_sender();
       co_return std::nullopt;
     }
-    const TimePoint limit = std::min(sender.deadline, exchange_.deadline());
+    const TimePoint limit = std::min(sender.deadline, rendezvous_.deadline());
     if (step == Step::would_block) {
       const WaitTimeout deadline(sender.watcher, limit);
       co_await sender.watcher.readable();
@@ -250,20 +250,20 @@ Task<std::optional<Received>> ReceiveCommand::receive_message(Sender& sender,
 
 /// Throws TimedOut when it is everybody's deadline that has passed.
 void ReceiveCommand::give_up_on_sender() {
-  if (Clock::now() >= exchange_.deadline()) {
-    throw TimedOut(
-        fmt::format("cannot receive on {}: {}", exchange_.name(), exchange_.limit().timed_out()));
+  if (Clock::now() >= rendezvous_.deadline()) {
+    throw TimedOut(fmt::format("cannot receive on {}: {}", rendezvous_.name(),
+                               rendezvous_.limit().timed_out()));
   }
   report_failed_(
       fmt::format("cannot receive on {}: a sender that has sent no whole message is closed: "
                   "timed out after {}",
-                  exchange_.name(), duration_text(kPatience)));
+                  rendezvous_.name(), duration_text(kPatience)));
 }
 
 void ReceiveCommand::check_count(std::size_t count) const {
   if (count == 0) {
     throw ProtocolError(
-        fmt::format("cannot receive on {}: bytes came without a descriptor", exchange_.name()));
+        fmt::format("cannot receive on {}: bytes came without a descriptor", rendezvous_.name()));
   }
   const bool any_number =
       options_.json || options_.placement == ReceiveOptions::Placement::listen_fds;
@@ -271,7 +271,7 @@ void ReceiveCommand::check_count(std::size_t count) const {
       options_.placement == ReceiveOptions::Placement::numbers ? options_.numbers.size() : 1;
   if (any_number || count == expected) return;
   throw ProtocolError(fmt::format("cannot receive on {}: {} descriptors came where {} was expected",
-                                  exchange_.name(), count, expected));
+                                  rendezvous_.name(), count, expected));
 }
 
 void ReceiveCommand::take(Received received) {
@@ -336,14 +336,14 @@ Task<void> ReceiveCommand::reap(Child child) {
 void ReceiveCommand::handle_signal(const ReceivedSignal& signal) {
   if (!options_.keep || stopping_) {
     end_by_signal(signal.number);
-    throw TimedOut(fmt::format("cannot receive on {}: ended by a signal", exchange_.name()));
+    throw TimedOut(fmt::format("cannot receive on {}: ended by a signal", rendezvous_.name()));
   }
   stop();
 }
 
 void ReceiveCommand::stop() {
   stopping_ = true;
-  exchange_.stop();
+  rendezvous_.stop();
   changed_.notify_all();
 }
 

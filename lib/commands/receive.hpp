@@ -33,7 +33,7 @@ struct ReceiveOptions {
     listen_fds,  ///< any number of them from 3 on, told in LISTEN_FDS (sd_listen_fds(3))
   };
 
-  ExchangeOptions exchange;
+  RendezvousOptions rendezvous;
   std::vector<std::string> command;  ///< none: copy the descriptor to stdout, unless `json`
   Placement placement = Placement::stdio;
   std::vector<int> numbers;
@@ -78,7 +78,7 @@ class ReceiveCommand {
   StderrLog& log_;
   LimitedLine report_failed_;  ///< of senders, when there are many
   const SignalMask& signals_;
-  Exchange exchange_;
+  Rendezvous rendezvous_;
   Received received_;
   std::uint64_t taken_ = 0;
   std::size_t under_way_ = 0;  ///< commands that run, and messages that are printed

@@ -58,7 +58,7 @@ Address parse_socket(std::string_view word, int dash) {
   return address;
 }
 
-Exchange::Exchange(Reactor& reactor, ExchangeOptions options, StderrLog& log)
+Rendezvous::Rendezvous(Reactor& reactor, RendezvousOptions options, StderrLog& log)
     : reactor_(reactor),
       options_(std::move(options)),
       log_(log),
@@ -76,7 +76,7 @@ Exchange::Exchange(Reactor& reactor, ExchangeOptions options, StderrLog& log)
   if (listens()) watcher_.emplace(reactor_, listening_fd());
 }
 
-Task<std::optional<Fd>> Exchange::next() {
+Task<std::optional<Fd>> Rendezvous::next() {
   if (listens()) co_return co_await accept();
   if (used_ || stopped_) co_return std::nullopt;
   used_ = true;
@@ -87,7 +87,7 @@ Task<std::optional<Fd>> Exchange::next() {
   co_return socket;
 }
 
-Task<std::optional<Fd>> Exchange::accept() {
+Task<std::optional<Fd>> Rendezvous::accept() {
   WaitNotice notice(reactor_, [this](const std::string& text) { log_.detail(text); });
   notice.expect(fmt::format("no connection on {} yet", name()));
   while (!stopped_) {
@@ -115,7 +115,7 @@ Task<std::optional<Fd>> Exchange::accept() {
 }
 
 /// False when this system can't wait. Throws TimedOut.
-Task<bool> Exchange::wait_for_client() {
+Task<bool> Rendezvous::wait_for_client() {
   WaitTimeout limit(*watcher_, deadline_);
   try {
     if (co_await watcher_->readable() || stopped_) co_return true;
@@ -127,12 +127,12 @@ Task<bool> Exchange::wait_for_client() {
   fail_at_deadline();
 }
 
-void Exchange::fail_at_deadline() const {
+void Rendezvous::fail_at_deadline() const {
   throw TimedOut(fmt::format("no connection on {}: {}", name(), limit().timed_out()));
 }
 
 /// Waits until the deadline, or until stop() is called.
-Task<void> Exchange::pause() {
+Task<void> Rendezvous::pause() {
   const TimePoint now = Clock::now();
   if (now >= deadline_) fail_at_deadline();
   const TimePoint end = std::min(deadline_, now + kAcceptPause);
@@ -140,7 +140,7 @@ Task<void> Exchange::pause() {
 }
 
 /// A listener that we inherited may be blocking, and its flags are not ours to change.
-Accepted Exchange::try_to_accept() const {
+Accepted Rendezvous::try_to_accept() const {
   pollfd waiting{listening_fd(), POLLIN, 0};
   if (accepts_ && poll(&waiting, 1, 0) <= 0) {
     return {Accepted::Outcome::would_block, {}, {}, EAGAIN};
@@ -150,7 +150,7 @@ Accepted Exchange::try_to_accept() const {
 
 /// The deadline is that of everything, so that waiting until it has passed is a timeout, whatever
 /// the last attempt has failed with.
-Task<Fd> Exchange::connect() {
+Task<Fd> Rendezvous::connect() {
   AttemptOptions attempt;
   attempt.mode = options_.wait ? AttemptMode::wait : AttemptMode::retry;
   attempt.limit = limit();
@@ -168,7 +168,7 @@ Task<Fd> Exchange::connect() {
 }
 
 /// Throws Unreachable where this user namespace maps no user: waiting for another peer is vain.
-bool Exchange::admits(int connection) {
+bool Rendezvous::admits(int connection) {
   const auto refused = judge_.refuse(connection);
   if (!refused) return true;
   const std::string line = fmt::format("cannot accept on {}: user {} is refused ({})", name(),
@@ -179,7 +179,7 @@ bool Exchange::admits(int connection) {
 }
 
 /// A peer whose user cannot be learned is none to serve.
-bool Exchange::is_welcome(int connection) {
+bool Rendezvous::is_welcome(int connection) {
   try {
     return admits(connection);
   } catch (const SystemError& error) {
@@ -188,14 +188,14 @@ bool Exchange::is_welcome(int connection) {
   }
 }
 
-void Exchange::check_listener(int socket) const {
+void Rendezvous::check_listener(int socket) const {
   const auto refused = judge_.refuse(socket);
   if (!refused) return;
   throw Unreachable(fmt::format("cannot connect to {}: user {} listens there ({})", name(),
                                 refused->uid, refused->remedy()));
 }
 
-void Exchange::stop() {
+void Rendezvous::stop() {
   stopped_ = true;
   changed_.notify_all();
   if (watcher_) watcher_->interrupt();

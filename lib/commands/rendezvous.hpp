@@ -29,7 +29,7 @@ namespace handoff {
 /// The word SOCKET: a path, "@abstract", "fd:N", or "-" for `dash`. Throws InvalidArgument.
 Address parse_socket(std::string_view word, int dash);
 
-struct ExchangeOptions {
+struct RendezvousOptions {
   Address socket;
   bool listen = false;              ///< else connect; a descriptor is used as it is
   bool wait = false;                ///< connecting: until the socket is there
@@ -39,12 +39,12 @@ struct ExchangeOptions {
 };
 
 /// Meets the other side, and gives each connection to it.
-class Exchange {
+class Rendezvous {
  public:
   /// Binds when it is to listen: throws what listen_on throws.
-  Exchange(Reactor& reactor, ExchangeOptions options, StderrLog& log);
-  Exchange(const Exchange&) = delete;
-  Exchange& operator=(const Exchange&) = delete;
+  Rendezvous(Reactor& reactor, RendezvousOptions options, StderrLog& log);
+  Rendezvous(const Rendezvous&) = delete;
+  Rendezvous& operator=(const Rendezvous&) = delete;
 
   /// kNever without a timeout.
   TimePoint deadline() const { return deadline_; }
@@ -74,7 +74,7 @@ class Exchange {
   int listening_fd() const { return accepts_ ? options_.socket.number : listener_->fd(); }
 
   Reactor& reactor_;
-  ExchangeOptions options_;
+  RendezvousOptions options_;
   StderrLog& log_;
   PeerJudge judge_;
   LimitedLine report_refused_;

@@ -11,7 +11,7 @@
 
 namespace handoff {
 
-void add_exchange_options(Tool& tool, ExchangeOptions& options) {
+void add_rendezvous_options(Tool& tool, RendezvousOptions& options) {
   tool.add_duration("-t,--timeout", options.timeout, "Deadline of everything (default: none)");
   const auto parse_mode = [&options](const std::string& text) {
     const auto mode = parse_number<unsigned>(text, 8);

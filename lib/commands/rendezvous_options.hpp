@@ -7,6 +7,6 @@
 namespace handoff {
 
 /// -t/--timeout, --mode and --allow-uid of fdsend and fdrecv.
-void add_exchange_options(Tool& tool, ExchangeOptions& options);
+void add_rendezvous_options(Tool& tool, RendezvousOptions& options);
 
 }  // namespace handoff
