@@ -19,44 +19,7 @@ namespace {
 /// Between two attempts to accept, when it is this system that refuses.
 constexpr auto kAcceptPause = std::chrono::milliseconds(100);
 
-/// What to write instead of a word that is meant for something else than a file; empty when it may
-/// be a file's name.
-std::string remedy_for(std::string_view word) {
-  const auto is_number = [](std::string_view text) {
-    return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
-  };
-  if (is_number(word)) {
-    return fmt::format("write fd:{0} for the descriptor, or ./{0} for a socket's file", word);
-  }
-  const auto colon = word.rfind(':');
-  const bool is_path = word.starts_with('/') || word.starts_with('.');
-  if (is_path || colon == std::string_view::npos) return "";
-  if (word.find("://") == std::string_view::npos && !is_number(word.substr(colon + 1))) return "";
-  return "descriptors pass through Unix sockets alone: write a path such as ./name.sock, or @name";
-}
-
 }  // namespace
-
-Address parse_socket(std::string_view word, int dash) {
-  Address address;
-  if (word == "-") {
-    address = Address::parse(fmt::format("fd:{}", dash));
-    address.text = "-";
-  } else if (word.starts_with('@') || word.starts_with("fd:") || word.starts_with("unix:")) {
-    address = Address::parse(word);
-  } else if (const auto remedy = remedy_for(word); !remedy.empty()) {
-    throw InvalidArgument(fmt::format("SOCKET {}: {}", word, remedy));
-  } else {
-    address = Address::parse(fmt::format("unix:{}", word));
-    address.text = word;
-  }
-  if (address.kind != Address::Kind::inherited) return address;
-  // A socket that is not a Unix one could carry bytes, but never a descriptor.
-  if (!is_open(address.number) || local_address(address.number).family() != AF_UNIX) {
-    throw InvalidArgument(fmt::format("SOCKET {}: the descriptor is not a Unix socket", word));
-  }
-  return address;
-}
 
 Rendezvous::Rendezvous(Reactor& reactor, RendezvousOptions options, StderrLog& log)
     : reactor_(reactor),
@@ -124,17 +87,17 @@ Task<bool> Rendezvous::wait_for_client() {
                                 error_text(error.error_number())));
     co_return false;
   }
-  fail_at_deadline();
+  throw timed_out();
 }
 
-void Rendezvous::fail_at_deadline() const {
-  throw TimedOut(fmt::format("no connection on {}: {}", name(), limit().timed_out()));
+TimedOut Rendezvous::timed_out() const {
+  return TimedOut(fmt::format("no connection on {}: {}", name(), limit().timed_out()));
 }
 
 /// Waits until the deadline, or until stop() is called.
 Task<void> Rendezvous::pause() {
   const TimePoint now = Clock::now();
-  if (now >= deadline_) fail_at_deadline();
+  if (now >= deadline_) throw timed_out();
   const TimePoint end = std::min(deadline_, now + kAcceptPause);
   co_await changed_.wait_until([this] { return stopped_; }, end);
 }
