@@ -7,6 +7,7 @@
 
 #include "cli/tool.hpp"
 #include "cli/tool_main.hpp"
+#include "commands/exec_received.hpp"
 #include "commands/receive.hpp"
 #include "commands/rendezvous_options.hpp"
 #include "os/environment.hpp"
