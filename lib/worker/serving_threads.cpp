@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+#include "worker/serving_threads.hpp"
+
+#include <fmt/format.h>
+
+#include <memory>
+#include <numeric>
+#include <utility>
+
+#include "rpc/session.hpp"
+
+namespace handoff {
+namespace {
+
+std::size_t rounded_up(std::size_t number, std::size_t parts) {
+  return (number + parts - 1) / parts;
+}
+
+/// What each of the threads allows.
+SessionLimits share_of(const WorkerOptions& options) {
+  SessionLimits limits = options.limits;
+  limits.synchronous = limits.concurrency == 1;
+  limits.concurrency = rounded_up(limits.concurrency, options.threads);
+  limits.max_waiting = rounded_up(limits.max_waiting, options.threads);
+  return limits;
+}
+
+}  // namespace
+
+ServingThreads::ServingThreads(Reactor& reactor, const MakeMethods& make_methods,
+                               const WorkerOptions& options, const Owner& owner)
+    : report_(owner.report),
+      make_method_table_(make_methods(reactor)),
+      service_(reactor, make_method_table_(), share_of(options)),
+      requests_left_(static_cast<std::int64_t>(options.max_requests)) {
+  service_.requests_left = options.limits_requests() ? &requests_left_ : nullptr;
+  service_.on_most_requests = owner.had_most_requests;
+  service_.on_returned = owner.returned;
+  service_.on_closed = owner.closed;
+  service_.on_failed = owner.failed;
+  if (options.threads > 1) mailbox_.emplace(reactor);
+  for (std::size_t i = 1; i < options.threads; ++i) {
+    ReactorThread::Owner of;
+    of.closed = owner.closed;
+    of.returned = owner.returned;
+    of.had_most_requests = owner.had_most_requests;
+    of.failed = owner.failed;
+    of.reload_failed = [this](const std::string& problem) { report_(Severity::error, problem); };
+    threads_.emplace_back(*mailbox_, share_of(options), make_methods, service_.requests_left,
+                          std::move(of));
+  }
+}
+
+void ServingThreads::serve(Connection connection) {
+  ReactorThread* best = nullptr;
+  for (ReactorThread& thread : threads_) {
+    if (thread.held() < (best == nullptr ? service_.open : best->held())) best = &thread;
+  }
+  if (best != nullptr) return best->open(std::move(connection));
+  Session::open(service_, std::move(connection));
+}
+
+bool ServingThreads::run_elsewhere(Call& call, const std::function<void(Result)>& done) {
+  next_ = (next_ + 1) % (threads_.size() + 1);
+  if (next_ == threads_.size()) return false;
+  threads_[next_].run(std::move(call), done);
+  return true;
+}
+
+void ServingThreads::drain(bool give_back) {
+  service_.drain(give_back);
+  for (ReactorThread& thread : threads_) thread.drain(give_back);
+}
+
+void ServingThreads::resume() {
+  service_.resume();
+  for (ReactorThread& thread : threads_) thread.post([](Service& service) { service.resume(); });
+}
+
+void ServingThreads::abandon() {
+  service_.abandon();
+  for (ReactorThread& thread : threads_) thread.abandon();
+}
+
+void ServingThreads::reload() {
+  try {
+    service_.table = make_method_table_();
+    for (ReactorThread& thread : threads_) thread.reload();
+    report_(Severity::info,
+            fmt::format("reloaded, {}", counted(service_.table->names().size(), "method")));
+  } catch (const std::exception& error) {
+    report_(Severity::error, fmt::format("{}; the methods stay as they were", error.what()));
+  }
+}
+
+void ServingThreads::when_all_answer(const std::function<void()>& then) {
+  if (threads_.empty()) return then();
+  const auto awaited = std::make_shared<std::size_t>(threads_.size());
+  for (ReactorThread& thread : threads_) {
+    thread.when_it_answers([awaited, then] {
+      if (--*awaited == 0) then();
+    });
+  }
+}
+
+std::size_t ServingThreads::open_connections() const {
+  return std::accumulate(
+      threads_.begin(), threads_.end(), service_.open,
+      [](std::size_t sum, const ReactorThread& thread) { return sum + thread.held(); });
+}
+
+std::uint64_t ServingThreads::requests() const {
+  return std::accumulate(
+      threads_.begin(), threads_.end(), service_.requests,
+      [](std::uint64_t sum, const ReactorThread& thread) { return sum + thread.requests(); });
+}
+
+bool ServingThreads::has_had_most_requests() const {
+  return service_.requests_left != nullptr && requests_left_ <= 0;
+}
+
+}  // namespace handoff
