@@ -28,7 +28,6 @@ ReceiveCommand::ReceiveCommand(Reactor& reactor, const SignalMask& signals, Rece
                                StderrLog& log)
     : reactor_(reactor),
       options_(std::move(options)),
-      log_(log),
       report_failed_(
           reactor, [&log](std::string_view line) { log.error(line); }, kSenderBurst),
       signals_(signals),

@@ -55,7 +55,6 @@ class ReceiveCommand {
 
   Reactor& reactor_;
   ReceiveOptions options_;
-  StderrLog& log_;
   LimitedLine report_failed_;  ///< of senders, when there are many
   const SignalMask& signals_;
   Rendezvous rendezvous_;
