@@ -16,7 +16,7 @@ Predecessor::Predecessor(Reactor& reactor, Owner& owner, Fd channel,
     : owner_(owner),
       failed_(std::move(failed)),
       link_(std::make_shared<MasterChannel>(reactor, static_cast<MasterChannel::Owner&>(*this),
-                                         std::move(channel))) {}
+                                            std::move(channel))) {}
 
 void Predecessor::start(std::size_t credits) {
   link_->start(credits, 1, false);

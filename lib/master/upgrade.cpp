@@ -103,8 +103,8 @@ Status Upgrade::spawn(const SpawnSuccessor& spawn_successor) {
   try {
     auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
     process_ = spawn_successor(std::move(theirs));
-    link_ = std::make_shared<WorkerChannel>(reactor_, static_cast<WorkerChannel::Owner&>(*this), custody_,
-                                         Handshake::full, 0, std::move(ours));
+    link_ = std::make_shared<WorkerChannel>(reactor_, static_cast<WorkerChannel::Owner&>(*this),
+                                            custody_, Handshake::full, 0, std::move(ours));
     link_->start();
   } catch (const std::exception& error) {
     if (process_) process_->kill_and_reap();  // else it would serve, as if this master had died
@@ -132,7 +132,8 @@ void Upgrade::take_over() {
 }
 
 bool Upgrade::is_done() const {
-  return phase_ == UpgradePhase::gone || (link_->unacknowledged() == 0 && dispatcher_.waiting() == 0);
+  return phase_ == UpgradePhase::gone ||
+         (link_->unacknowledged() == 0 && dispatcher_.waiting() == 0);
 }
 
 Task<void> Upgrade::until_done() {

@@ -121,7 +121,7 @@ Task<void> Worker::run_on_stdio() {
 /// Serves until the master has drained this worker, or is gone.
 Task<JoinMaster::Before> Worker::serve_channel(Fd channel, std::vector<Fd> listeners) {
   link_ = std::make_shared<MasterChannel>(reactor_, static_cast<MasterChannel::Owner&>(*this),
-                                       std::move(channel), joining_.has_value());
+                                          std::move(channel), joining_.has_value());
   require_full_channel();
   take(WorkerLife::Event::begins_for_master);
   link_->start(options_.credits, options_.limits.concurrency);
