@@ -32,7 +32,7 @@ Status ConnectionAccounts::take(channel::Message message) {
 }
 
 Status ConnectionAccounts::lose(std::size_t count) {
-  const Status status = take_off(count, kNotGiven);
+  Status status = take_off(count, kNotGiven);
   if (!status.is_ok()) return status;
   owner_.assigned_changed();
   owner_.lost(count);

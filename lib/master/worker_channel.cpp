@@ -158,7 +158,7 @@ Status WorkerChannel::handle(channel::Message message) {
     case channel::Type::started:
     case channel::Type::finished:
     case channel::Type::returned: {
-      const Status status = accounts_.take(std::move(message));
+      Status status = accounts_.take(std::move(message));
       if (status.is_ok()) room_changed();
       return status;
     }
@@ -191,7 +191,7 @@ Status WorkerChannel::greet(const channel::Hello& hello) {
 
 Status WorkerChannel::lose(const channel::Message& message) {
   if (!has_greeted()) return Status::failure(kNoHello);
-  const Status status = accounts_.lose(message.connections.size());
+  Status status = accounts_.lose(message.connections.size());
   if (status.is_ok()) room_changed();
   return status;
 }
