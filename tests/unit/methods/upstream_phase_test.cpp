@@ -12,11 +12,11 @@ namespace {
 TEST_CASE("each event brings a connection to an upstream server from each phase to the next") {
   using Event = UpstreamEvent;
   using Phase = UpstreamPhase;
-  constexpr std::array kEvents = {Event::connected, Event::silence, Event::refusal,
-                                  Event::last_over, Event::ended};
+  static constexpr std::array kEvents = {Event::connected, Event::silence, Event::refusal,
+                                         Event::last_over, Event::ended};
   struct Row {
     Phase from;
-    std::array<Phase, kEvents.size()> to;
+    std::array<Phase, 5> to;
   };
   constexpr std::array kTable = {
       Row{Phase::connecting,

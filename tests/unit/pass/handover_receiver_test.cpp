@@ -50,7 +50,7 @@ struct Pair {
 
 TEST_CASE("a plain message is whole with its descriptors, and its text goes on for any length") {
   Pair pair;
-  for (const std::size_t length : {1, 2, 5000, 100'000}) {
+  for (const std::size_t length : std::array<std::size_t, 4>{1, 2, 5000, 100'000}) {
     pair.send(std::string(length, 'x'), 1);
     pair.send("and more", 0);
     CHECK(pair.next().descriptors.size() == 1);
