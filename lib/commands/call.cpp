@@ -109,11 +109,11 @@ Task<ExitCode> CallCommand::call_once() {
     } catch (const TimedOut&) {
       if (!refusal) throw;
       // That the last call had too little time says less than why the server refused those before.
-      co_return show(*refusal, "");
+      co_return show(*refusal, std::nullopt);
     }
-    std::string reason = describe_error(refusal->result, "");
+    std::string reason = describe_error(refusal->result, std::nullopt);
     const bool in_time = co_await attempts_->pause_before_retry(std::move(reason));
-    if (!in_time) co_return show(*refusal, "");
+    if (!in_time) co_return show(*refusal, std::nullopt);
     client_.reset();
   }
 }
@@ -132,7 +132,7 @@ Task<std::optional<ExitCode>> CallCommand::try_call(std::optional<KeptReply>& re
     refusal = KeptReply{true, std::string(reply.result), std::string(reply.body)};
     co_return std::nullopt;
   }
-  co_return options_.list && !reply.is_error() ? list_methods(reply) : show(reply, "");
+  co_return options_.list && !reply.is_error() ? list_methods(reply) : show(reply, std::nullopt);
 }
 
 /// The server said that it did not run the call, and can be connected to again.
@@ -199,7 +199,7 @@ Task<ExitCode> CallCommand::answer_line(const PendingLine& line) {
     std::optional<Reply> reply = client_->try_receive();
     if (!reply) reply = co_await client_->receive(line.limit);
     const std::uint64_t number = number_of(*reply);
-    if (number == line.number) co_return show(*reply, place_of(line));
+    if (number == line.number) co_return show(*reply, line.number);
     early_.insert_or_assign(
         number, KeptReply{reply->is_error(), std::string(reply->result), std::string(reply->body)});
   }
@@ -210,7 +210,7 @@ std::optional<ExitCode> CallCommand::show_early_reply(const PendingLine& line) {
   if (found == early_.end()) return std::nullopt;
   const KeptReply early = std::move(found->second);
   early_.erase(found);
-  return show(early, place_of(line));
+  return show(early, line.number);
 }
 
 /// When a call has failed that others had overtaken: up to the last reply that was read, each line
@@ -294,17 +294,13 @@ void CallCommand::send_line(std::string_view line) {
   line_sent_.notify_all();
 }
 
-std::string CallCommand::place_of(const PendingLine& line) {
-  return fmt::format(" for line {}", line.number);
-}
-
 void CallCommand::show_problem(const PendingLine& line) {
   log_.error(fmt::format("line {} of stdin: {}", line.number, line.problem));
   print("null");
 }
 
-/// Prints a reply; `where` names the line that it answers.
-ExitCode CallCommand::show(const Reply& reply, const std::string& where) {
+/// Prints a reply; `line` is the number of the line that it answers, if it answers one.
+ExitCode CallCommand::show(const Reply& reply, LineNumber line) {
   if (options_.full) print(render_json(reply.body, options_.rendering, options_.output));
   if (!reply.is_error()) {
     if (!options_.full) print(render_json(reply.result, options_.rendering, options_.output));
@@ -315,20 +311,21 @@ ExitCode CallCommand::show(const Reply& reply, const std::string& where) {
                      options_.ok_codes.end();
   if (options_.lines && !options_.full) print("null");
   if (is_ok) return ExitCode::done;
-  log_.error(describe_error(reply.result, where));
+  log_.error(describe_error(reply.result, line));
   return ExitCode::negative;
 }
 
-/// "echo on ./s failed: busy", from the result of an error reply; `where` names the line.
-std::string CallCommand::describe_error(std::string_view result, const std::string& where) const {
+/// "echo on ./s failed: busy", from the result of an error reply.
+std::string CallCommand::describe_error(std::string_view result, LineNumber line) const {
   const ErrorResult error = parse_error_result(result);
   const std::string text = error.message.empty() ? std::string(result) : error.message;
+  const std::string where = line ? fmt::format(" for line {}", *line) : "";
   return fmt::format("{} on {} failed{}: {}{}", options_.method.empty() ? "''" : options_.method,
                      options_.address.text, where, text, last_words(error.data));
 }
 
-ExitCode CallCommand::show(const KeptReply& kept, const std::string& where) {
-  return show(Reply{kept.is_error ? "error" : "", kept.result, {}, kept.body}, where);
+ExitCode CallCommand::show(const KeptReply& kept, LineNumber line) {
+  return show(Reply{kept.is_error ? "error" : "", kept.result, {}, kept.body}, line);
 }
 
 ExitCode CallCommand::list_methods(const Reply& reply) {

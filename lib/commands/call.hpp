@@ -75,6 +75,8 @@ class CallCommand {
     std::string body;
   };
 
+  using LineNumber = std::optional<std::uint64_t>;
+
   void start_clock();
   Task<void> connect();
   void queue(std::string_view params, std::uint64_t number);
@@ -90,11 +92,10 @@ class CallCommand {
   Task<void> send_lines();
   Task<void> send_until_end();
   void send_line(std::string_view line);
-  static std::string place_of(const PendingLine& line);
   void show_problem(const PendingLine& line);
-  ExitCode show(const Reply& reply, const std::string& where);
-  ExitCode show(const KeptReply& kept, const std::string& where);
-  std::string describe_error(std::string_view result, const std::string& where) const;
+  ExitCode show(const Reply& reply, LineNumber line);
+  ExitCode show(const KeptReply& kept, LineNumber line);
+  std::string describe_error(std::string_view result, LineNumber line) const;
   ExitCode list_methods(const Reply& reply);
   bool is_worth_retrying(const Reply& reply) const;
   bool has_room() const { return pending_.size() < options_.pipeline; }

@@ -3,52 +3,34 @@
 
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
-#include <optional>
-#include <string>
-#include <vector>
 
+#include "async/condition.hpp"
+#include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "async/timer.hpp"
-#include "master/request_queue.hpp"
-#include "master/supervisor.hpp"
+#include "master/status.hpp"
 #include "os/listener.hpp"
 #include "os/log.hpp"
 #include "os/peer.hpp"
+#include "os/status.hpp"
 #include "rpc/acceptor.hpp"
 #include "rpc/server_context.hpp"
 
 namespace handoff {
 
-/// What a master tells of itself.
-struct MasterStatus {
-  const char* state = "";  ///< starting, ready, reloading, upgrading, stopping
-  std::string pass;
-  std::string balance;
-  std::vector<std::string> listeners;
-  Duration age{};
-  std::size_t connections = 0;         ///< now, with the workers or on their way
-  std::size_t waiting = 0;             ///< for a worker with room
-  std::uint64_t accepted = 0;          ///< ever
-  std::uint64_t reloads = 0;           ///< that were done
-  std::string last_reload;             ///< why the last one was not done, if so
-  std::string last_upgrade;            ///< the same
-  std::optional<Queue::Counts> queue;  ///< with --pass queue
-  std::vector<WorkerStatus> workers;
-};
-
-/// What the control methods act on. The tasks give empty text, or why it was not done.
+/// What the control methods act on.
 class ControlOwner {
  public:
+  /// Asks the workers for what they count, so that status() is up to date.
   virtual Task<void> refresh() = 0;
   virtual MasterStatus status() const = 0;
-  virtual Task<std::string> reload() = 0;
-  virtual Task<std::string> upgrade() = 0;
-  virtual Task<std::string> drain(int worker) = 0;
-  virtual std::string scale(std::size_t workers) = 0;
+  virtual Task<Status> reload() = 0;
+  virtual Task<Status> upgrade() = 0;
+  virtual Task<Status> drain(int worker) = 0;
+  virtual Status scale(std::size_t workers) = 0;
   /// Is over when all that is left to do is to answer the calls of the control socket.
-  virtual Task<std::string> stop() = 0;
+  virtual Task<Status> stop() = 0;
 
  protected:
   ~ControlOwner() = default;
@@ -59,7 +41,7 @@ class ControlOwner {
 ///
 /// Silent clients keep nobody out: a connection without a call ends after kIdleTimeout, and at once
 /// when there are kMaxConnections and another one comes.
-class Control final : private AcceptorOwner, private Timer {
+class Control final : private Timer {
  public:
   static constexpr std::size_t kMaxConnections = 64;
   static constexpr Duration kIdleTimeout = std::chrono::seconds(30);
@@ -68,23 +50,27 @@ class Control final : private AcceptorOwner, private Timer {
   Control(const Control&) = delete;
   Control& operator=(const Control&) = delete;
 
-  Acceptor& acceptor() { return acceptor_; }
-  /// Ends the connections once their calls are answered.
-  void drain();
-  bool is_draining() const { return context_.draining(); }
-  bool is_idle() const { return context_.open_connections() == 0; }
+  const Listener& listener() const { return acceptor_.listener(); }
+  /// Serves from now on; a second call changes nothing. It must outlive the reactor's tasks.
+  void open();
+  /// Gives the name up, and serves the connections that there are.
+  void close() { acceptor_.close(); }
+  void set_owner(OwnedName::Owner owner) { acceptor_.set_owner(owner); }
+  /// Ends the connections once their calls are answered, and waits for that.
+  Task<void> finish(Duration patience);
+  /// Waits until finish() is called.
+  Task<void> until_finishing();
 
  private:
-  /// One more than there may be: it takes the place of another.
-  bool has_room() const override { return context_.open_connections() <= kMaxConnections; }
   void make_room();
   ServerContext::Owner served();
   void on_timer() override { make_room(); }
-  void accepted(Connection connection) override;
+  void serve(Connection connection);
 
   LimitedLine report_failed_;
   ServerContext context_;
-  Acceptor acceptor_;
+  Condition finishing_;
+  Acceptor acceptor_;  ///< takes one connection more than there may be: it replaces another
 };
 
 }  // namespace handoff

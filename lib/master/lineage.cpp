@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "master/lineage.hpp"
 
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -35,6 +36,13 @@ Lineage::Lineage(Reactor& reactor, Report report, const ServiceManager& manager,
   if (!link_.valid()) return;
   set_close_on_exec(link_.get(), true);
   original_ = peer_credentials(link_.get()).pid;
+  if (!predecessor_is_original()) name_this_process();
+}
+
+/// The predecessor does so too, unless it is killed in the instant after it has started this one.
+void Lineage::name_this_process() {
+  const Fd pidfd(static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0)));
+  if (pidfd.valid()) tell(Notice::started, pidfd.get());
 }
 
 int Lineage::end_for_successor() {

@@ -30,7 +30,8 @@ class Lineage {
   };
 
   /// `link` is the socket to the original process that the predecessor has passed, not valid if it
-  /// has passed none; `predecessor` is its process, 0 if there is none.
+  /// has passed none; a successor names itself there. `predecessor` is its process, 0 if there is
+  /// none.
   Lineage(Reactor& reactor, Report report, const ServiceManager& manager, Fd link,
           pid_t predecessor);
   Lineage(const Lineage&) = delete;
@@ -75,6 +76,7 @@ class Lineage {
   std::unique_ptr<OriginalProcess> leave();
 
  private:
+  void name_this_process();
   void tell(Notice notice, int descriptor = -1);
   void send(std::span<const char> bytes, std::span<const int> descriptors);
 

@@ -5,62 +5,42 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "async/condition.hpp"
 #include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "master/alarm_clock.hpp"
+#include "master/client_listeners.hpp"
 #include "master/control.hpp"
 #include "master/custody.hpp"
+#include "master/join_endpoint.hpp"
 #include "master/lineage.hpp"
+#include "master/master_options.hpp"
 #include "master/pass_connection.hpp"
 #include "master/pass_listener.hpp"
 #include "master/pass_mode.hpp"
 #include "master/pass_queue.hpp"
+#include "master/phases.hpp"
 #include "master/pidfile.hpp"
+#include "master/predecessor.hpp"
+#include "master/server_sockets.hpp"
+#include "master/status.hpp"
 #include "master/supervisor.hpp"
 #include "master/upgrade.hpp"
 #include "master/worker_spawner.hpp"
-#include "os/listener.hpp"
 #include "os/peer.hpp"
 #include "os/service_manager.hpp"
 #include "os/signals.hpp"
-#include "rpc/acceptor.hpp"
-#include "worker/master_channel.hpp"
+#include "os/status.hpp"
 
 namespace handoff {
 
-/// What a worker is given.
-enum class Pass {
-  connection,  ///< one accepted socket after another
-  listener,    ///< the listening sockets, once
-  queue,       ///< memory with requests and replies, once
-};
-
-struct MasterOptions {
-  Pass pass = Pass::connection;
-  std::vector<Address> listen;
-  bool allow_public = false;
-  int workers = 1;
-  Balance balance = Balance::round_robin;
-  std::size_t max_connections = 0;  ///< 0: no limit
-  std::string pidfile;              ///< empty: none
-  std::optional<Address> join;      ///< the named socket where workers join
-  std::optional<Address> control;   ///< that of the control methods
-  std::vector<uid_t> allowed_uids;  ///< besides this process's and root, where users are judged
-  SupervisorOptions supervisor;
-  PassQueue::Options queue;
-  SuccessorCommand successor;  ///< for an upgrade
-};
-
 /// The master's life: binds, starts its workers, accepts once all of them are ready, and passes
 /// what it accepts until a signal ends it or another master takes over.
-class Master final : private AcceptorOwner, private ControlOwner, private MasterLink::Owner {
+class Master final : private ControlOwner, private Predecessor::Owner {
  public:
   /// Binds every address, or takes what a predecessor has left in the environment: throws what
   /// listen_on throws.
@@ -69,98 +49,77 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   Master& operator=(const Master&) = delete;
   ~Master();
 
-  /// Until a signal has ended it and the last worker is gone. Gives what did not end in time.
-  /// Throws ChildFailed when no worker can start; see StartFailures.
+  /// Runs until a signal has ended it, or a successor has everything, and the last worker is gone.
+  /// Returns what did not end in time. Throws ChildFailed when no worker can start; see
+  /// StartFailures.
   Task<Supervisor::CutOff> run();
 
   /// After run(): what this process is from now on, if it stays for the master that serves.
   std::unique_ptr<OriginalProcess> leave() { return lineage_->leave(); }
 
  private:
-  /// Where workers join.
-  class Door final : private AcceptorOwner {
-   public:
-    Door(Master& master, Listener listener);
-    Acceptor& acceptor() { return acceptor_; }
-
-   private:
-    bool has_room() const override { return true; }
-    void accepted(Connection connection) override;
-
-    Master& master_;
-    Acceptor acceptor_;
-  };
-
-  /// The master before this one. As long as it serves, the names of the sockets are its own.
-  enum class Predecessor {
-    none,      ///< there never was one
-    serves,    ///< this master starts
-    promised,  ///< it still serves, was told READY, and answers that the names are ours, or ends
-    drains,    ///< it has handed over, and still passes connections
-    gone,      ///< it has ended, after it handed over or before
-  };
-
+  // Its beginning.
   std::unique_ptr<Dispatcher> make_dispatcher();
-  void check_listeners() const;
-  void open_sockets();
-  void inherit(Inheritance inheritance);
+  void take_sockets(ServerSockets sockets);
+  void succeed(Fd channel);
+  std::size_t credits() const;
+  void start();
+
+  // What happens to it.
+  void take(MasterEvent event);
   Task<void> watch_signals();
-  Task<void> feed_watchdog(Duration interval);
-  Task<void> tell_status();
-  Task<void> retire_workers(channel::Drain how);
-  static Task<void> ignore(Task<std::string> task);
-  Task<void> wait_for_control();
-  Task<void> watch_lineage();
   void handle_signal(const ReceivedSignal& signal);
+  void add_worker();
+  void remove_worker();
   void stop_asked(pid_t sender);
-  void stop_at_once();
+  Task<void> watch_lineage();
   void original_ended();
-  void end_if_no_worker_can_start();
-  void begin_to_accept();
-  void guard_listeners();
-  std::vector<int> listener_numbers() const;
-  void listener_healed(bool same_socket);
-  void begin_to_stop();
-  void hand_over();
   void on_change();
   void on_room();
   void connection_closed(std::uint64_t id);
-  std::size_t credits() const;
-  bool all_masters_stop() const;
-  bool is_over() const;
-  std::size_t connections() const;
-  void set_owner_of_names(OwnedName::Owner owner);
-  void predecessor_is(Predecessor predecessor);
-  bool owns_names() const;
-  void take_back_pidfile(pid_t successor);
-  void open_doors();
-  void tell_manager();
+  void listener_healed(ListenerGuard::Healed healed);
+  void names_are_ours();
+  void connection_passed(Connection connection) override;
+  void all_passed() override { dispatcher_->flush(); }
+  void predecessor_drains() override;
+  void predecessor_gone(Predecessor::Phase before) override;
 
-  bool has_room() const override;
-  void accepted(Connection connection) override;
-  void burst_ended() override { dispatcher_->flush(); }
+  // What it does.
+  void begin_to_accept();
+  void accepted(Connection connection);
+  bool has_room() const;
+  void begin_to_stop();
+  void begin_to_hand_over();
+  void leave_successor();
+  Task<std::size_t> drain();
+  Task<void> finish_handing_over();
+  Supervisor::CutOff sum_up(std::size_t cut_off_here) const;
+  std::unique_ptr<SuccessorProcess> spawn_successor(Fd channel);
+  Status refuse_change() const;
+  void upgrade_failed();
+  void take_back_pidfile(pid_t successor);
+  Task<void> reload_after_upgrade();
+  static Task<void> ignore(Task<Status> task);
+  void open_private_sockets();
+  void set_owner_of_names(OwnedName::Owner owner);
+  void tell_manager();
+  Task<void> feed_watchdog(Duration interval);
+  Task<void> log_status();
+
+  // What it is.
+  bool owns_names() const { return !predecessor_ || !predecessor_->owns_names(); }
+  bool has_handed_over() const { return upgrade_ && upgrade_->has_taken_over(); }
+  bool all_masters_stop() const;
+  std::size_t connections() const { return supervisor_.held() + dispatcher_->serving(); }
+  MasterState state() const;
 
   Task<void> refresh() override { return supervisor_.refresh_requests(); }
   MasterStatus status() const override;
-  Task<std::string> reload() override;
-  Task<std::string> upgrade() override;
-  Task<std::string> drain(int worker) override;
-  std::string scale(std::size_t workers) override;
-  Task<std::string> stop() override;
-
-  // What a predecessor passes.
-  void connection_passed(Connection connection) override;
-  void all_passed() override { dispatcher_->flush(); }
-  void listeners_passed(std::vector<Fd>) override {}
-  void listeners_missed() override {}
-  void accept_asked() override;
-  void queue_passed(Fd, Fd) override {}
-  void connections_missed(std::size_t count) override;
-  void channel_failed(int error) override;
-  void drain_asked(channel::Drain) override {}
-  void master_gone() override;
-  void all_sent() override {}
-  std::uint64_t requests() const override { return 0; }
+  Task<Status> reload() override;
+  Task<Status> upgrade() override;
+  Task<Status> drain(int worker) override;
+  Status scale(std::size_t workers) override;
+  Task<Status> stop() override;
 
   Reactor& reactor_;
   const SignalMask& signals_;
@@ -174,32 +133,24 @@ class Master final : private AcceptorOwner, private ControlOwner, private Master
   PassQueue* pass_queue_ = nullptr;        ///< the same
   std::unique_ptr<Dispatcher> dispatcher_;
   std::optional<Pidfile> pidfile_;
-  std::deque<Acceptor> acceptors_;
+  ClientListeners listeners_;
   ReactorClock clock_;
   WorkerSpawner spawner_;
   Supervisor supervisor_;
-  std::optional<Door> door_;
+  std::optional<JoinEndpoint> join_;
   std::optional<Control> control_;
   std::optional<Lineage> lineage_;
-  Predecessor predecessor_ = Predecessor::none;
-  std::shared_ptr<MasterLink> predecessor_link_;  ///< until it is gone
-  std::unique_ptr<Succession> successor_;
+  std::optional<Predecessor> predecessor_;  ///< if there ever was one
+  std::unique_ptr<Upgrade> upgrade_;        ///< under way or done; none once it has failed
+  MasterPhases phases_;
   Condition changed_;
   TimePoint started_ = Clock::now();
   std::uint64_t accepted_ = 0;
   std::uint64_t reloads_ = 0;
-  std::string last_reload_;
-  std::string last_upgrade_;
-  std::size_t told_workers_ = 0;  ///< to the service manager
-  bool accepting_ = false;
-  bool stop_put_off_ = false;  ///< until it is known whose the names are
-  bool stopping_ = false;
-  bool handed_over_ = false;
-  bool retired_ = false;         ///< the workers were told to leave
-  bool cut_short_ = false;       ///< by a second signal
-  bool reload_put_off_ = false;  ///< until an upgrade has failed
-  std::size_t cut_off_ = 0;      ///< connections that we served ourselves
-  std::optional<ExitStatus> start_failure_;
+  Status last_reload_ = Status::ok();
+  Status last_upgrade_ = Status::ok();
+  std::size_t told_workers_ = 0;             ///< to the service manager
+  std::optional<ExitStatus> start_failure_;  ///< how all workers end, if none can start
 };
 
 }  // namespace handoff

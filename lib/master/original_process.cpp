@@ -46,7 +46,8 @@ void pass_on(const ReceivedSignal& signal, const Child& master) {
   if (!has_it) master.kill(signal.number);
 }
 
-OriginalProcess::OriginalProcess(Report report) : report_(std::move(report)) {
+OriginalProcess::OriginalProcess(Report report, Duration heir_patience)
+    : report_(std::move(report)), heir_patience_(heir_patience) {
   std::tie(ours_, theirs_) = make_socket_pair(SOCK_SEQPACKET);
 }
 
@@ -84,7 +85,9 @@ void OriginalProcess::take(Notice notice, std::string_view rest, std::vector<Fd>
     case Notice::started: {
       if (descriptors.empty()) return;
       const pid_t pid = pid_of(descriptors.front().get());
-      if (pid > 0) successor_started(Child(pid, std::move(descriptors.front())));
+      if (pid > 0 && !is_serving(pid)) {
+        successor_started(Child(pid, std::move(descriptors.front())));
+      }
       return;
     }
     case Notice::took_over: return successor_took_over();
@@ -92,6 +95,12 @@ void OriginalProcess::take(Notice notice, std::string_view rest, std::vector<Fd>
       if (!rest.empty()) told_ = ExitStatus{static_cast<unsigned char>(rest[0]), 0};
       return;
   }
+}
+
+bool OriginalProcess::is_serving(pid_t pid) const {
+  return std::any_of(masters_.begin(), masters_.end(), [pid](const Successor& master) {
+    return master.process.pid() == pid && !master.process.has_ended();
+  });
 }
 
 void OriginalProcess::forward(const ReceivedSignal& signal) {
@@ -105,13 +114,14 @@ std::optional<ExitStatus> OriginalProcess::run(const SignalMask& signals) {
   for (;;) {
     // SIGCHLD is taken before children are reaped: one that ends later is another event. What is
     // forwarded goes to the master that serves after that.
-    std::vector<ReceivedSignal> received;
-    while (const auto signal = signals.try_receive()) received.push_back(*signal);
-    forget_ended();
-    for (const ReceivedSignal& signal : received) {
-      if (signal.number != SIGCHLD) forward(signal);
+    while (const auto signal = signals.try_receive()) {
+      if (signal->number != SIGCHLD) unforwarded_.push_back(*signal);
     }
+    forget_ended();
     if (phase_ == Phase::over) return last_;
+    if (phase_ == Phase::forwarding) {
+      for (const ReceivedSignal& signal : std::exchange(unforwarded_, {})) forward(signal);
+    }
     wait_for_event(signals.fd());
   }
 }
@@ -124,12 +134,13 @@ void OriginalProcess::forget_ended() {
     any = !masters_.empty() && masters_.front().process.has_ended();
     if (ours_.valid() && !receive()) ours_.reset();
     reap_children();
-    if (!any) break;
-    const Successor ended = std::move(masters_.front());
-    masters_.erase(masters_.begin());
-    master_ended(ended.process, ended.status);
+    if (any) {
+      const Successor ended = std::move(masters_.front());
+      masters_.erase(masters_.begin());
+      master_ended(ended.process, ended.status);
+    }
   }
-  if (masters_.empty()) phase_ = Phase::over;
+  if (masters_.empty()) look_for_heir();
 }
 
 void OriginalProcess::reap_children() {
@@ -140,8 +151,6 @@ void OriginalProcess::reap_children() {
   }
 }
 
-/// When it was the one that served, a successor that it had started takes its place by itself. One
-/// that was started in the instant before the kill, and is not known, ends with this process.
 void OriginalProcess::master_ended(const Child& master, std::optional<ExitStatus> status) {
   if (!masters_.empty()) {
     if (told_to_stop_ && status && !status->success()) cut_off_ = status;
@@ -149,24 +158,48 @@ void OriginalProcess::master_ended(const Child& master, std::optional<ExitStatus
   }
   last_ = status ? status : told_;
   if (last_ && last_->success() && cut_off_) last_ = cut_off_;
+  last_pid_ = master.pid();
+  heir_limit_ = Clock::now() + heir_patience_;
+}
+
+/// All masters have ended: a successor that one of them had started takes its place by itself. A
+/// master that was killed in the instant after it had started one has not named it, and then the
+/// successor names itself. Only masters have the other end of the socket, so there is none to wait
+/// for once that is closed.
+///
+///     all masters have ended, and        forwarding      awaiting_heir
+///     a successor was named, and runs    forwarding      forwarding
+///     the socket is closed               over            over
+///     none of these                      awaiting_heir   awaiting_heir; over after the patience
+void OriginalProcess::look_for_heir() {
   const std::string how = last_ ? last_->text() : "its exit status is not known";
-  const bool has_heir = candidate_ && !candidate_->has_ended();
-  if (has_heir) {
-    report_(Severity::error, fmt::format("the master, pid {}: {}; pid {} takes over", master.pid(),
+  if (candidate_ && !candidate_->has_ended()) {
+    report_(Severity::error, fmt::format("the master, pid {}: {}; pid {} takes over", last_pid_,
                                          how, candidate_->pid()));
-    successor_took_over();
-  } else if (!last_ || last_->signal != 0) {
-    report_(Severity::error, fmt::format("the master, pid {}: {}", master.pid(), how));
+    return successor_took_over();
+  }
+  if (ours_.valid() && Clock::now() < heir_limit_) {
+    phase_ = Phase::awaiting_heir;
+    return;
+  }
+  phase_ = Phase::over;
+  if (!last_ || last_->signal != 0) {
+    report_(Severity::error, fmt::format("the master, pid {}: {}", last_pid_, how));
   }
 }
 
 void OriginalProcess::wait_for_event(int signals) const {
   // Where orphans are not adopted, a master that another has started never is a child of this
   // process, and only its pidfd tells.
-  std::array<pollfd, 3> events{{{signals, POLLIN, 0},
-                                {ours_.get(), POLLIN, 0},
-                                {masters_.front().process.pidfd(), POLLIN, 0}}};
-  if (poll(events.data(), events.size(), -1) < 0 && errno != EINTR)
+  const int master = masters_.empty() ? -1 : masters_.front().process.pidfd();
+  std::array<pollfd, 3> events{
+      {{signals, POLLIN, 0}, {ours_.get(), POLLIN, 0}, {master, POLLIN, 0}}};
+  int timeout = -1;
+  if (phase_ == Phase::awaiting_heir) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(heir_limit_ - Clock::now());
+    timeout = static_cast<int>(std::max(left.count(), std::chrono::milliseconds::rep{0}));
+  }
+  if (poll(events.data(), events.size(), timeout) < 0 && errno != EINTR)
     throw SystemError(errno, "wait for events");
 }
 

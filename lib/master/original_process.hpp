@@ -3,10 +3,12 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "async/reactor.hpp"
 #include "os/child.hpp"
 #include "os/fd.hpp"
 #include "os/log.hpp"
@@ -14,10 +16,10 @@
 
 namespace handoff {
 
-/// What a master that serves tells the original process on the socket that masters inherit from
-/// one another; see handoff-wire(7). Each notice is a message of its own.
+/// What masters tell the original process on the socket that they inherit from one another; see
+/// handoff-wire(7). Each notice is a message of its own.
 enum class Notice : char {
-  started = 's',    ///< it has started a successor, whose pidfd comes along
+  started = 's',  ///< a successor runs, whose pidfd comes along: from it, and from its predecessor
   took_over = 't',  ///< that successor serves from now on
   ended = 'e',      ///< it is about to end; the second byte is its exit status
 };
@@ -36,13 +38,18 @@ void pass_on(const ReceivedSignal& signal, const Child& master);
 class OriginalProcess {
  public:
   enum class Phase {
-    serving,     ///< this process is the master; it may have started a successor
-    forwarding,  ///< a successor serves
-    over,        ///< the master that served has ended, and so have those before it
+    serving,        ///< this process is the master; it may have started a successor
+    forwarding,     ///< a successor serves
+    awaiting_heir,  ///< all masters have ended, and a process that was not named has the socket
+    over,           ///< all masters have ended, and none takes their place
   };
 
+  /// How long a successor that was not named may take to name itself, which it does as soon as its
+  /// program runs. One of a version that does not would keep this process for ever.
+  static constexpr Duration kHeirPatience = std::chrono::seconds(10);
+
   /// Makes the socket for its successors. Throws SystemError.
-  explicit OriginalProcess(Report report);
+  explicit OriginalProcess(Report report, Duration heir_patience = kHeirPatience);
   OriginalProcess(const OriginalProcess&) = delete;
   OriginalProcess& operator=(const OriginalProcess&) = delete;
 
@@ -76,9 +83,11 @@ class OriginalProcess {
 
  private:
   void take(Notice notice, std::string_view rest, std::vector<Fd>& descriptors);
+  bool is_serving(pid_t pid) const;
   void forget_ended();
   void reap_children();
   void master_ended(const Child& master, std::optional<ExitStatus> status);
+  void look_for_heir();
   void wait_for_event(int signals) const;
 
   struct Successor {
@@ -87,6 +96,7 @@ class OriginalProcess {
   };
 
   Report report_;
+  Duration heir_patience_;
   Fd ours_;
   Fd theirs_;
   Phase phase_ = Phase::serving;
@@ -97,6 +107,9 @@ class OriginalProcess {
   std::optional<ExitStatus> cut_off_;  ///< of one that drained when all were told to stop, if it
                                        ///< was no success
   std::optional<ExitStatus> last_;     ///< how the last of them has ended
+  pid_t last_pid_ = 0;                 ///< its number
+  TimePoint heir_limit_ = kNever;      ///< when an heir is awaited no longer
+  std::vector<ReceivedSignal> unforwarded_;  ///< for the master that serves next
 };
 
 }  // namespace handoff

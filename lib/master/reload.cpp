@@ -61,10 +61,11 @@ Task<Status> Reload::run_once() {
   report_(Severity::info, "reloading");
   Status status = start_successors();
   enter(ReloadPhase::waiting_for_ready);
-  Outlook outlook = Outlook::open;
   while (status.is_ok() && phase_ != ReloadPhase::stopped) {
-    status = look(outlook);
-    if (!status.is_ok() || outlook == Outlook::all_ready) break;
+    if (const std::optional<Status> outcome = look()) {
+      status = *outcome;
+      break;
+    }
     co_await progress_.wait();
   }
   if (phase_ == ReloadPhase::stopped) {
@@ -93,15 +94,16 @@ Status Reload::start_successors() {
   return Status::ok();
 }
 
-/// A successor serves already when nobody else did in its slot.
-Status Reload::look(Outlook& outlook) const {
-  outlook = Outlook::all_ready;
+/// Whether all successors are ready, or why they will not be; nothing while that is open. A
+/// successor serves already when nobody else did in its slot.
+std::optional<Status> Reload::look() const {
+  bool all_ready = true;
   for (const Successor& successor : successors_) {
     if (successor.slot->is_retired() || successor.slot->current() == successor.worker) continue;
     if (successor.slot->next() != successor.worker) return successor.worker->failure();
-    if (!successor.worker->is_ready()) outlook = Outlook::open;
+    all_ready = all_ready && successor.worker->is_ready();
   }
-  return Status::ok();
+  return all_ready ? std::optional(Status::ok()) : std::nullopt;
 }
 
 void Reload::switch_over() {

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <list>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "async/condition.hpp"
@@ -72,13 +72,12 @@ class Reload {
     Slot slot;
     std::shared_ptr<SupervisedWorker> worker;
   };
-  enum class Outlook { open, all_ready };
 
   void enter(ReloadPhase next);
   Task<void> run_all();
   Task<Status> run_once();
   Status start_successors();
-  Status look(Outlook& outlook) const;
+  std::optional<Status> look() const;
   void switch_over();
   void discard();
 

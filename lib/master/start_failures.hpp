@@ -11,21 +11,21 @@
 namespace handoff {
 
 /// Tells workers that can never start from such as fail now and then: as long as no worker has been
-/// ready, it counts how those in each place have ended.
+/// ready, it counts how those in each slot have ended.
 class StartFailures {
  public:
-  /// The worker in this place has ended by itself before it was ready.
-  void ended(int place, const ExitStatus& status);
+  /// The worker in this slot has ended by itself before it was ready.
+  void ended(int slot, const ExitStatus& status);
   void worker_ready() { any_was_ready_ = true; }
-  void place_removed(int place) { runs_.erase(place); }
+  void slot_removed(int slot) { runs_.erase(slot); }
 
-  /// How all workers end, if none can be expected to start: in each of so many places they have
+  /// How all workers end, if none can be expected to start: in each of this many slots they have
   /// ended in the same way, three times; once if the status says that the program can't be run
   /// (126, 127), or does not understand its command line (2). Nothing while that is open.
-  std::optional<ExitStatus> hopeless(std::size_t places) const;
+  std::optional<ExitStatus> hopeless(std::size_t slots) const;
 
  private:
-  /// Workers in one place that have ended in the same way, one after the other.
+  /// Workers in one slot that have ended in the same way, one after the other.
   struct Run {
     ExitStatus status;
     int length = 0;

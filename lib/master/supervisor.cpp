@@ -61,7 +61,7 @@ Task<void> Supervisor::run_slot(Slot slot) {
     co_await back_off(*slot);
     if (slot->state() == SlotState::backing_off) slot->count_restart();
   }
-  start_failures_.place_removed(slot->number());
+  start_failures_.slot_removed(slot->number());
   std::erase(slots_, slot);
   changed_();
 }
@@ -151,7 +151,7 @@ void Supervisor::kill_all() {
 void Supervisor::worker_ready(SupervisedWorker& worker) {
   start_failures_.worker_ready();
   const Slot slot = slot_of(worker);
-  if (!slot || slot->current().get() == &worker) {
+  if (!slot || slot->is_current(worker.id())) {
     worker.serve();
   } else if (!slot->current()) {
     promote_next(*slot, LeaveReason::none);  // it need not wait for the others
@@ -312,7 +312,7 @@ Supervisor::Slot Supervisor::find_slot(int number) const {
 /// Null for a worker that has joined, and for one that leaves.
 Supervisor::Slot Supervisor::slot_of(const SupervisedWorker& worker) const {
   const auto found = std::find_if(slots_.begin(), slots_.end(),
-                                  [&](const Slot& slot) { return slot->has(worker); });
+                                  [&](const Slot& slot) { return slot->has(worker.id()); });
   return found == slots_.end() ? nullptr : *found;
 }
 

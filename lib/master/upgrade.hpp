@@ -1,85 +1,84 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <functional>
-#include <optional>
+#include <sys/types.h>
+
+#include <memory>
 #include <string>
-#include <vector>
 
 #include "async/condition.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
-#include "master/lineage.hpp"
+#include "master/custody.hpp"
 #include "master/pass_mode.hpp"
+#include "master/successor_process.hpp"
 #include "master/worker_channel.hpp"
-#include "os/child.hpp"
-#include "os/listener.hpp"
+#include "os/fd.hpp"
 #include "os/log.hpp"
-#include "os/service_manager.hpp"
+#include "os/status.hpp"
 
 namespace handoff {
 
-/// What a master gets from the one that it succeeds: see handoff-wire(7), HANDOFF_SUCCESSION.
-struct Inheritance {
-  Fd channel;  ///< to the predecessor, as that of a worker
-  std::vector<Listener> listeners;
-  std::optional<Listener> join;
-  std::optional<Listener> control;
-  Fd pidfile;   ///< not valid if there is none
-  Fd original;  ///< to the original process; not valid if none stays
-
-  /// Nothing when this process succeeds nobody. Throws InvalidArgument when what the environment
-  /// says can't be understood. Once: the variable is removed.
-  static std::optional<Inheritance> take();
+enum class UpgradePhase {
+  spawning,           ///< the successor is started
+  waiting_for_ready,  ///< it starts its workers
+  ready,              ///< it serves, beside this master
+  taken_over,         ///< everything goes to it
+  stopping,           ///< it has taken over, and stops as this master does
+  gone,               ///< it has taken over and ended, or broken its channel
+  failed,             ///< it was not ready, and does not run any more
 };
 
-/// How a master is started again.
-struct SuccessorCommand {
-  std::string program;            ///< the path that is executed
-  std::vector<std::string> argv;  ///< as this process got it
-  Duration ready_timeout{};
+/// What can happen to an upgrade.
+enum class UpgradeEvent {
+  spawned,
+  not_spawned,
+  ready,      ///< the successor says that it serves
+  timed_out,  ///< it was not ready in time
+  closed,     ///< its channel has ended
+  take_over,  ///< this master gives everything to it
+  master_stops,
 };
+
+/// The phase that follows; `phase` itself when the event changes nothing.
+UpgradePhase next_phase(UpgradePhase phase, UpgradeEvent event);
 
 /// Another process of this program (or a newer one at its path) that takes over from a master. To
 /// its predecessor it is a worker that has joined: the connections go to it over a channel.
-class Succession final : private WorkerLink::Owner {
+class Upgrade final : private WorkerLink::Owner {
  public:
-  /// `started` is told the number of its process, which start() reaps if it fails.
-  Succession(Reactor& reactor, Dispatcher& dispatcher, std::shared_ptr<Custody> custody,
-             const Report& report, std::function<void(pid_t)> started);
-  Succession(const Succession&) = delete;
-  Succession& operator=(const Succession&) = delete;
-  ~Succession();
+  Upgrade(Reactor& reactor, Dispatcher& dispatcher, std::shared_ptr<Custody> custody,
+          const Report& report);
+  Upgrade(const Upgrade&) = delete;
+  Upgrade& operator=(const Upgrade&) = delete;
+  ~Upgrade();
 
-  /// What is handed over. They must outlive start().
-  struct Estate {
-    std::vector<const Listener*> listeners;
-    const Listener* join = nullptr;
-    const Listener* control = nullptr;
-    int pidfile = -1;  ///< -1 if there is none
-  };
-  /// Starts it, and waits until it is ready: empty, or why it is not; then it is gone. `lineage` is
-  /// told of its process.
-  Task<std::string> start(const SuccessorCommand& command, Estate estate,
-                          const ServiceManager& manager, Lineage& lineage);
+  /// Starts the successor, and waits until it is ready. If it is not, it does not run any more.
+  Task<Status> start(SpawnSuccessor spawn, Duration ready_timeout);
 
-  /// The old master stops. Before the new one is ready, start() ends, and so does the new one;
+  /// This master stops. Before the successor is ready, start() ends, and so does the successor;
   /// later its end is expected.
-  void give_up();
+  void give_up() { take(UpgradeEvent::master_stops); }
 
-  pid_t pid() const { return child_.pid(); }
-  /// From now on the names of the listeners are its own, and the dispatcher gives it what there is.
-  void take_over() {
-    link_->give_names();
-    dispatcher_.successor_joined(*link_);
+  UpgradePhase phase() const { return phase_; }
+  /// Whether the successor serves in this master's place, or did until it ended.
+  bool has_taken_over() const {
+    return phase_ == UpgradePhase::taken_over || phase_ == UpgradePhase::stopping ||
+           phase_ == UpgradePhase::gone;
   }
-  /// Whether everything that it was given is its own now, or it is gone.
-  bool is_done() const;
-  Condition& progress() { return progress_; }
+  /// The successor's process, also when it has failed; 0 before there is one.
+  pid_t pid() const { return process_ ? process_->pid() : 0; }
+  /// From now on the names of the listeners are the successor's own, and the dispatcher gives it
+  /// what there is.
+  void take_over();
+  /// Waits until everything that the successor was given is its own, or it is gone.
+  Task<void> until_done();
 
  private:
-  void spawn_successor(const SuccessorCommand& command, const Estate& estate,
-                       const ServiceManager& manager, Lineage& lineage);
+  void take(UpgradeEvent event);
+  Status spawn(const SpawnSuccessor& spawn);
+  bool is_done() const;
+  Task<std::string> describe_end();
 
   void worker_ready(WorkerLink& link) override;
   void worker_has_room(WorkerLink& link) override;
@@ -96,14 +95,12 @@ class Succession final : private WorkerLink::Owner {
   Dispatcher& dispatcher_;
   std::shared_ptr<Custody> custody_;
   const Report& report_;
-  std::function<void(pid_t)> started_;
   Condition progress_;
-  Child child_;
+  std::unique_ptr<SuccessorProcess> process_;
   std::shared_ptr<WorkerLink> link_;
-  std::string problem_;
-  bool ready_ = false;
-  bool closed_ = false;
-  bool given_up_ = false;
+  UpgradePhase phase_ = UpgradePhase::spawning;
+  UpgradeEvent failure_ = UpgradeEvent::not_spawned;  ///< what has led to `failed`
+  std::string problem_;                               ///< of its channel, if it had one
 };
 
 }  // namespace handoff

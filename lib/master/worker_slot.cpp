@@ -57,11 +57,11 @@ WorkerSlot::Worker WorkerSlot::take_next() {
 }
 
 void WorkerSlot::worker_ended(const SupervisedWorker& worker, TimePoint now) {
-  if (!has(worker)) return;
+  if (!has(worker.id())) return;
   last_exit_ = worker.exit_status().text();
   const bool was_last = !current_ || !next_;
   if (was_last) pause_ = next_pause(worker, now);
-  (current_.get() == &worker ? current_ : next_) = nullptr;
+  (is_current(worker.id()) ? current_ : next_) = nullptr;
   settle();
 }
 

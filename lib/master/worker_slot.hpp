@@ -36,9 +36,8 @@ class WorkerSlot {
   const Worker& current() const { return current_; }
   /// The worker that is to replace it, which starts or is on standby; null if there is none.
   const Worker& next() const { return next_; }
-  bool has(const SupervisedWorker& worker) const {
-    return current_.get() == &worker || next_.get() == &worker;
-  }
+  bool has(WorkerId id) const { return is_current(id) || (next_ && next_->id() == id); }
+  bool is_current(WorkerId id) const { return current_ && current_->id() == id; }
   /// Workers that were started after the first, those that replaced another one excepted.
   unsigned restarts() const { return restarts_; }
   /// How the last worker ended; empty if none has.

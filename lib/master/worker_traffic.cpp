@@ -20,8 +20,7 @@ constexpr auto kAnswerTime = std::chrono::milliseconds(200);
 
 WorkerTraffic::WorkerTraffic(Reactor& reactor, AlarmClock& clock, Dispatcher& dispatcher,
                              Report report, std::function<void()> has_room)
-    : reactor_(reactor),
-      clock_(clock),
+    : clock_(clock),
       dispatcher_(dispatcher),
       report_(std::move(report)),
       report_lost_(reactor, saying(report_, Severity::error)),

@@ -74,7 +74,6 @@ class WorkerTraffic final : public WorkerLink::Owner {
   void held_changed(std::ptrdiff_t change) override { held_ += static_cast<std::size_t>(change); }
   bool passes_on() const override;
 
-  Reactor& reactor_;
   AlarmClock& clock_;
   Dispatcher& dispatcher_;
   Report report_;

@@ -7,9 +7,6 @@
 #include <limits>
 #include <utility>
 
-#include "async/event.hpp"
-#include "os/error.hpp"
-#include "os/parse_number.hpp"
 #include "rpc/client.hpp"
 #include "wire/message_writer.hpp"
 

@@ -11,6 +11,7 @@
 #include <string>
 #include <utility>
 
+#include "async/event.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "methods/upstream_phase.hpp"

@@ -18,16 +18,16 @@ constexpr int kBurst = 64;
 /// How long nothing is accepted when there are no descriptors or no memory for it.
 constexpr auto kPause = std::chrono::milliseconds(100);
 
-/// And how long a listener that can't be made anew is left alone.
+/// How long a listener that was shut down is left to the master that makes it listen again.
 constexpr auto kHealPause = std::chrono::milliseconds(200);
 
 }  // namespace
 
-Acceptor::Acceptor(Reactor& reactor, Listener listener, AcceptorOwner& owner, Report report,
+Acceptor::Acceptor(Reactor& reactor, Listener listener, AcceptorOwner owner, Report report,
                    PeerJudge judge, Judged judged, Sharing sharing)
     : reactor_(reactor),
       listener_(std::move(listener)),
-      owner_(owner),
+      owner_(std::move(owner)),
       report_trouble_(reactor, saying(report, Severity::error)),
       report_refused_(reactor, saying(std::move(report), Severity::error)),
       judge_(std::move(judge)),
@@ -43,9 +43,9 @@ void Acceptor::watch() {
 }
 
 Task<void> Acceptor::accept_until_closed() {
-  while (!closed_) {
-    const Outcome outcome = accept_burst();
-    owner_.burst_ended();
+  while (phase_ == Phase::accepting) {
+    const Outcome outcome = accept_burst(Room::needed);
+    end_burst();
     switch (outcome) {
       case Outcome::burst: co_await reactor_.yield(); break;
       case Outcome::would_block:
@@ -62,88 +62,60 @@ Task<void> Acceptor::accept_until_closed() {
         break;
       case Outcome::no_room:
         leave_to_others();
-        co_await changed_.wait_until([this] { return closed_ || owner_.has_room(); });
+        co_await changed_.wait_until([this] { return phase_ != Phase::accepting || has_room(); });
         break;
       case Outcome::shut_down:
-        // Whoever passed it makes it listen again, or passes another.
+        // The master that passed it makes it listen again, or passes another.
         watcher_.reset();
         co_await changed_.wait(reactor_.now() + kHealPause);
         watch();
         break;
     }
   }
-  running_ = false;
   release();
 }
 
-/// Nobody is woken for us any more: the next connection wakes somebody else. The last one may have
-/// been ours.
+void Acceptor::end_burst() const {
+  if (owner_.burst_ended) owner_.burst_ended();
+}
+
+/// The next connection wakes another process, and the last one may have woken this one.
 void Acceptor::leave_to_others() {
   if (sharing_ == Sharing::none) return;
   watcher_->unwatch();
-  owner_.leaves_to_others();
+  if (owner_.leaves_to_others) owner_.leaves_to_others();
 }
 
-Task<void> Acceptor::heal_until_closed(std::function<void(bool)> healed) {
-  while (!closed_) {
-    watcher_.emplace(reactor_, listener_->fd(), FdWatcher::Wake::hang_up);
-    co_await watcher_->readable();
-    bool same_socket = true;
-    if (closed_ || !listener_->is_shut_down()) continue;
-    watcher_.reset();
-    if (try_heal(same_socket)) {
-      report_trouble_(fmt::format("listening again on {}: a worker had shut the socket down",
-                                  listener_->text()));
-      healed(same_socket);
-    }
-    // Whoever does that again and again is no faster than this.
-    co_await changed_.wait(reactor_.now() + kHealPause);
-  }
-  running_ = false;
-  release();
-}
-
-bool Acceptor::try_heal(bool& same_socket) {
-  try {
-    same_socket = listener_->heal();
-    exhausted_ = false;
-    return true;
-  } catch (const SystemError& error) {
-    if (!std::exchange(exhausted_, true)) {
-      report_trouble_(fmt::format("{}; trying again", error.what()));
-    }
-    return false;
-  }
-}
-
-/// As if it had become readable.
-void Acceptor::look() {
-  if (running_ && !closed_ && watcher_) watcher_->interrupt();
+/// Runs the accept loop although epoll has reported nothing.
+void Acceptor::accept_now() {
+  if (phase_ == Phase::accepting && watcher_) watcher_->interrupt();
 }
 
 void Acceptor::accept_waiting() {
-  if (closed_) return;
-  while (accept_burst(true) == Outcome::burst) owner_.burst_ended();
-  owner_.burst_ended();
+  if (phase_ != Phase::accepting) return;
+  while (accept_burst(Room::ignored) == Outcome::burst) end_burst();
+  end_burst();
 }
 
 void Acceptor::close() {
-  if (std::exchange(closed_, true)) return;
-  if (!running_) return release();
+  if (phase_ == Phase::idle) return release();
+  if (phase_ != Phase::accepting) return;
+  phase_ = Phase::closing;
   if (watcher_) watcher_->interrupt();
   changed_.notify_all();
 }
 
 void Acceptor::release() {
+  phase_ = Phase::closed;
   watcher_.reset();
   listener_.reset();
-  if (sharing_ != Sharing::none) owner_.leaves_to_others();
+  if (sharing_ != Sharing::none && owner_.leaves_to_others) owner_.leaves_to_others();
 }
 
-Acceptor::Outcome Acceptor::accept_burst(bool room_or_not) {
+Acceptor::Outcome Acceptor::accept_burst(Room room) {
   int lost = 0;
   for (int i = 0; i < kBurst; ++i) {
-    if (!room_or_not && !owner_.has_room()) return Outcome::no_room;
+    if (room == Room::needed && !has_room()) return Outcome::no_room;
     Accepted accepted = try_accept(listener_->fd());
     switch (accepted.outcome) {
       case Accepted::Outcome::connection:
@@ -191,7 +163,7 @@ void Acceptor::hand_over(Accepted accepted) {
   }
 }
 
-/// Once for each time that it lasts.
+/// Reports only the first of a run of failures.
 void Acceptor::report_exhausted(std::string_view attempt, int error_number) {
   if (exhausted_) return;
   exhausted_ = true;

@@ -19,20 +19,17 @@
 
 namespace handoff {
 
-/// What an acceptor gives its connections to.
-class AcceptorOwner {
- public:
+/// What an acceptor calls; only `accepted` has to be there.
+struct AcceptorOwner {
+  std::function<void(Connection connection)> accepted;
   /// Whether one more connection may be accepted; when not, the acceptor sleeps until resume().
-  virtual bool has_room() const = 0;
-  virtual void accepted(Connection connection) = 0;
-  /// Nobody else is waiting now, or others shall have a turn.
-  virtual void burst_ended() {}
-  /// Other processes accept from the same listener, and we don't any more, for want of room or for
-  /// good: one of them may have to accept whom we were woken for.
-  virtual void leaves_to_others() {}
-
- protected:
-  ~AcceptorOwner() = default;
+  /// Without it there always is room.
+  std::function<bool()> has_room{};
+  /// No other client is waiting now, or others get a turn.
+  std::function<void()> burst_ended{};
+  /// Other processes accept from the same listener, and this acceptor does not any more, for want
+  /// of room or for good: one of them may have to accept the client that it was woken for.
+  std::function<void()> leaves_to_others{};
 };
 
 /// How an acceptor shares its listener with other processes.
@@ -54,9 +51,8 @@ enum class Judged {
 class Acceptor {
  public:
   /// A peer whom `judge` refuses is turned away, and the log says so.
-  Acceptor(Reactor& reactor, Listener listener, AcceptorOwner& owner, Report report,
-           PeerJudge judge, Judged judged = Judged::abstract_names,
-           Sharing sharing = Sharing::none);
+  Acceptor(Reactor& reactor, Listener listener, AcceptorOwner owner, Report report, PeerJudge judge,
+           Judged judged = Judged::abstract_names, Sharing sharing = Sharing::none);
 
   const Listener& listener() const { return *listener_; }
   /// Says which of the processes that have the listener removes its names in the file system. Does
@@ -67,34 +63,33 @@ class Acceptor {
 
   /// Accepts until close(). It must outlive the task.
   Task<void> run() {
-    running_ = true;
+    phase_ = Phase::accepting;
     return accept_until_closed();
   }
-  /// Instead of run(), for a listener that other processes accept from: listens again when one of
-  /// them has shut it down, and tells `healed` whether the same socket does; if not, what they have
-  /// of it is of no use any more. Until close().
-  Task<void> guard(std::function<void(bool same_socket)> healed) {
-    running_ = true;
-    return heal_until_closed(std::move(healed));
-  }
-  /// From run() or guard() on, until its end.
-  bool is_running() const { return running_; }
-  /// Somebody may wait who has woken another process.
-  void look();
+  /// Until run() or close().
+  bool is_idle() const { return phase_ == Phase::idle; }
+  /// From run() until its end.
+  bool is_running() const { return phase_ == Phase::accepting || phase_ == Phase::closing; }
+  /// Accepts now: a client may be waiting that has woken another process.
+  void accept_now();
   /// There may be room again.
   void resume() { changed_.notify_all(); }
-  /// Accepts who is waiting already, room or not, without blocking.
+  /// Accepts the clients that are waiting already, room or not, without blocking.
   void accept_waiting();
   /// Accepts nothing more, and gives the address up.
   void close();
 
  private:
+  /// run() leads from `idle` to `accepting`; close() from there to `closing`, which ends with the
+  /// task, or from `idle` to `closed` at once.
+  enum class Phase { idle, accepting, closing, closed };
   enum class Outcome { burst, would_block, no_room, exhausted, shut_down };
+  enum class Room { needed, ignored };
   Task<void> accept_until_closed();
-  Task<void> heal_until_closed(std::function<void(bool)> healed);
-  Outcome accept_burst(bool room_or_not = false);
+  Outcome accept_burst(Room room);
+  bool has_room() const { return !owner_.has_room || owner_.has_room(); }
+  void end_burst() const;
   bool admits(int connection);
-  bool try_heal(bool& same_socket);
   void hand_over(Accepted accepted);
   void watch();
   void leave_to_others();
@@ -104,16 +99,15 @@ class Acceptor {
   Reactor& reactor_;
   std::optional<Listener> listener_;
   std::optional<FdWatcher> watcher_;
-  AcceptorOwner& owner_;
+  AcceptorOwner owner_;
   LimitedLine report_trouble_;
   LimitedLine report_refused_;
   PeerJudge judge_;
   bool judges_;
   Sharing sharing_;
   Condition changed_;  ///< there is room, or it is closed
-  bool running_ = false;
-  bool closed_ = false;
-  bool exhausted_ = false;
+  Phase phase_ = Phase::idle;
+  bool exhausted_ = false;  ///< which the log says once for each time that it lasts
 };
 
 }  // namespace handoff

@@ -2,7 +2,6 @@
 #include "wire/envelope.hpp"
 
 #include <cstring>
-#include <string>
 
 namespace handoff {
 namespace {
@@ -36,9 +35,8 @@ JsonProblem read_envelope(JsonReader& reader, int depth, Envelope& envelope) {
     return reader.read_value(depth, json);
   }
   envelope.is_object = true;
-  std::string copy;
   return reader.read_object(depth, [&](std::string_view quoted) -> std::string_view& {
-    return envelope.add(field_of(reader.unescape(quoted, copy)));
+    return envelope.add(field_of(reader.unescape(quoted, envelope.unescaped)));
   });
 }
 

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstddef>
+#include <string>
 #include <string_view>
 
 #include "wire/json_reader.hpp"
@@ -19,6 +20,7 @@ struct Envelope {
   unsigned seen = 0;
   unsigned repeated = 0;
   std::array<std::string_view, other + 1> json;  ///< of those seen
+  std::string unescaped;                         ///< scratch for a name that has escapes
 
   static constexpr unsigned bit(Field field) { return 1U << field; }
   /// To be used again; the texts need not be touched for that.

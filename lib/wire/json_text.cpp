@@ -21,10 +21,6 @@ std::optional<std::string> json_problem(std::string_view text) {
   return explain(reader, problem);
 }
 
-bool is_structured(std::string_view json) {
-  return json.starts_with('{') || json.starts_with('[');
-}
-
 std::string quote_json(std::string_view text) {
   const bool is_plain = std::all_of(text.begin(), text.end(), [](char byte) {
     return byte >= ' ' && byte <= '~' && byte != '"' && byte != '\\';

@@ -12,7 +12,9 @@ namespace handoff {
 std::optional<std::string> json_problem(std::string_view text);
 
 /// Whether JSON-RPC allows this validated JSON as params: an object or an array.
-bool is_structured(std::string_view json);
+inline bool is_structured(std::string_view json) {
+  return json.starts_with('{') || json.starts_with('[');
+}
 
 /// `text`, which may be any bytes, as a JSON string; what is no UTF-8 becomes U+FFFD.
 std::string quote_json(std::string_view text);

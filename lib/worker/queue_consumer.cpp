@@ -31,7 +31,7 @@ std::size_t size_of(const Result& result) {
 
 }  // namespace
 
-QueueEnd::QueueEnd(ServerContext& context, Fd masters, Fd ours, Owner owner)
+QueueConsumer::QueueConsumer(ServerContext& context, Fd masters, Fd ours, Owner owner)
     : context_(context),
       owner_(std::move(owner)),
       rings_(Mapping(ours.get(), true), Mapping(masters.get(), false)),
@@ -39,11 +39,11 @@ QueueEnd::QueueEnd(ServerContext& context, Fd masters, Fd ours, Owner owner)
   context_.reactor().add(*this);
 }
 
-QueueEnd::~QueueEnd() {
+QueueConsumer::~QueueConsumer() {
   context_.reactor().remove(*this);
 }
 
-bool QueueEnd::poll() {
+bool QueueConsumer::poll() {
   bool any = send_unsent();
   for (int i = 0; i < kRequestsPerTurn && may_take(); ++i) {
     const auto record = rings_.read(record_);
@@ -63,20 +63,20 @@ bool QueueEnd::poll() {
   return any;
 }
 
-void QueueEnd::prepare_to_block() {
+void QueueConsumer::prepare_to_block() {
   rings_.arm();
 }
 
-void QueueEnd::stop_blocking() {
+void QueueConsumer::stop_blocking() {
   rings_.disarm();
 }
 
 /// What this process holds grows no more once it is too much; the end of what runs makes room.
-bool QueueEnd::may_take() const {
+bool QueueConsumer::may_take() const {
   return context_.limits().memory->has_room() || (running_ == 0 && unsent_.empty());
 }
 
-void QueueEnd::take(const QueueRequest& request) {
+void QueueConsumer::take(const QueueRequest& request) {
   context_.count_requests(1);
   const bool in_line = context_.limits().synchronous && running_ > 0;
   Dispatched answer = dispatch(*context_.methods(), {request.method, request.params, request.id},
@@ -104,26 +104,27 @@ void QueueEnd::take(const QueueRequest& request) {
 }
 
 /// Writes what is valid only now, if there is room.
-void QueueEnd::reply_now(std::uint64_t ticket, std::string_view json) {
+void QueueConsumer::reply_now(std::uint64_t ticket, std::string_view json) {
   unpublished_ = true;
   if (unsent_.empty() && write_reply(rings_, {ticket, 0, json, {}})) return;
   reply(ticket, Result::success(std::string(json)));
 }
 
 /// A reload does not end the methods of a call that runs.
-Task<void> QueueEnd::run(std::shared_ptr<QueueEnd> self, std::shared_ptr<const MethodTable> table,
-                         Call call, std::uint64_t ticket, std::size_t size) {
+Task<void> QueueConsumer::run(std::shared_ptr<QueueConsumer> self,
+                              std::shared_ptr<const MethodTable> table, Call call,
+                              std::uint64_t ticket, std::size_t size) {
   Result result = co_await run_call(self->context_.reactor(), *table, std::move(call));
   self->ended(ticket, size, std::move(result));
 }
 
-void QueueEnd::ended(std::uint64_t ticket, std::size_t size, Result result) {
+void QueueConsumer::ended(std::uint64_t ticket, std::size_t size, Result result) {
   --running_;
   held_ -= size;
   reply(ticket, std::move(result));
 }
 
-void QueueEnd::reply(std::uint64_t ticket, Result result) {
+void QueueConsumer::reply(std::uint64_t ticket, Result result) {
   if (size_of(result) + kQueueRecordSize > rings_.longest()) {
     result = Result::error(ErrorCode::handler_failed,
                            fmt::format("the reply exceeds the {} bytes that the master takes",
@@ -136,13 +137,13 @@ void QueueEnd::reply(std::uint64_t ticket, Result result) {
   rings_.set_starved(true);
 }
 
-bool QueueEnd::write(std::uint64_t ticket, const Result& result) {
+bool QueueConsumer::write(std::uint64_t ticket, const Result& result) {
   return write_reply(rings_,
                      {ticket, static_cast<std::int32_t>(result.code), result.json, result.message});
 }
 
 /// Whether there was room for one.
-bool QueueEnd::send_unsent() {
+bool QueueConsumer::send_unsent() {
   bool any = false;
   while (!unsent_.empty() && write(unsent_.front().ticket, unsent_.front().result)) {
     held_ -= size_of(unsent_.front().result);
@@ -153,7 +154,7 @@ bool QueueEnd::send_unsent() {
   return any;
 }
 
-void QueueEnd::publish() {
+void QueueConsumer::publish() {
   unpublished_ = false;
   rings_.publish();
   if (rings_.must_wake()) owner_.wake_master();

@@ -23,7 +23,7 @@ namespace handoff {
 /// HELLO has said.
 ///
 /// Shared: its calls keep it alive.
-class QueueEnd final : public std::enable_shared_from_this<QueueEnd>, private PollSource {
+class QueueConsumer final : public std::enable_shared_from_this<QueueConsumer>, private PollSource {
  public:
   /// Called when the master is to be woken; and, while the server drains, when there may be
   /// nothing left to do.
@@ -34,10 +34,10 @@ class QueueEnd final : public std::enable_shared_from_this<QueueEnd>, private Po
     std::function<bool(Call&, const std::function<void(Result)>& done)> run_elsewhere;
   };
   /// Throws SystemError or InvalidArgument when the memories are none. The context must outlive it.
-  QueueEnd(ServerContext& context, Fd masters, Fd ours, Owner owner);
-  QueueEnd(const QueueEnd&) = delete;
-  QueueEnd& operator=(const QueueEnd&) = delete;
-  ~QueueEnd();
+  QueueConsumer(ServerContext& context, Fd masters, Fd ours, Owner owner);
+  QueueConsumer(const QueueConsumer&) = delete;
+  QueueConsumer& operator=(const QueueConsumer&) = delete;
+  ~QueueConsumer();
 
   /// Whether nothing is to be done, and everything was answered.
   bool idle() const {
@@ -55,8 +55,9 @@ class QueueEnd final : public std::enable_shared_from_this<QueueEnd>, private Po
   void prepare_to_block() override;
   void stop_blocking() override;
   void take(const QueueRequest& request);
-  static Task<void> run(std::shared_ptr<QueueEnd> self, std::shared_ptr<const MethodTable> table,
-                        Call call, std::uint64_t ticket, std::size_t size);
+  static Task<void> run(std::shared_ptr<QueueConsumer> self,
+                        std::shared_ptr<const MethodTable> table, Call call, std::uint64_t ticket,
+                        std::size_t size);
   void reply_now(std::uint64_t ticket, std::string_view json);
   void reply(std::uint64_t ticket, Result result);
   bool write(std::uint64_t ticket, const Result& result);

@@ -1,53 +1,35 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <list>
 #include <memory>
 #include <optional>
-#include <string>
 #include <vector>
 
-#include "async/connect.hpp"
 #include "async/event.hpp"
 #include "async/limited_line.hpp"
-#include "async/mailbox.hpp"
-#include "async/race.hpp"
 #include "async/reactor.hpp"
-#include "async/stream.hpp"
+#include "os/address.hpp"
 #include "os/log.hpp"
 #include "os/peer.hpp"
 #include "os/signals.hpp"
-#include "os/socket.hpp"
 #include "rpc/acceptor.hpp"
-#include "rpc/method_table.hpp"
-#include "rpc/reactor_thread.hpp"
-#include "rpc/server_context.hpp"
+#include "worker/join_master.hpp"
 #include "worker/master_channel.hpp"
 #include "worker/queue_consumer.hpp"
+#include "worker/serving_threads.hpp"
+#include "worker/stdio_relay.hpp"
+#include "worker/worker_life.hpp"
+#include "worker/worker_options.hpp"
 
 namespace handoff {
 
-struct WorkerOptions {
-  SessionLimits limits;     ///< of all threads together
-  std::size_t threads = 1;  ///< reactors
-  std::size_t credits = 0;  ///< connections held at a time; 0: what the descriptor limit allows
-  bool allow_public = false;
-  Duration drain_timeout = std::chrono::seconds(30);
-  bool reloads = false;  ///< HUP has the methods made again; otherwise it drains
-  std::uint64_t max_requests = ~std::uint64_t{0};  ///< then it asks to be drained and replaced
-  Duration max_lifetime{};                         ///< the same; 0: none
-  /// Besides this process's user and root: those whose master is joined, and who may connect to an
-  /// abstract name.
-  std::vector<uid_t> allowed_uids;
-  bool wake_all = false;  ///< by each connection at a listener that a master has passed
-};
-
 /// A worker's life: gets connections from its master, from its own listeners or as its stdin and
 /// stdout, and serves them until it is told to drain.
-class Worker final : private AcceptorOwner, private MasterLink::Owner {
+class Worker final : private MasterLink::Owner {
  public:
   Worker(Reactor& reactor, const SignalMask& signals, const MakeMethods& make_methods,
          const WorkerOptions& options, Report report);
@@ -70,37 +52,18 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   std::size_t cut_off() const { return cut_off_; }
 
  private:
-  Task<void> watch_signals();
-  void handle_signal(const ReceivedSignal& signal);
-  void reload();
-  ServerContext::Owner served();
-  void start_threads(const MakeMethods& make_methods);
-  void serve(Connection connection);
-  bool run_elsewhere(Call& call, const std::function<void(Result)>& done);
-  std::size_t held() const;
-  void give_back(Connection connection);
-  void ended(std::uint64_t id, CloseReason why);
-  bool limits_requests() const { return options_.max_requests != WorkerOptions().max_requests; }
-  void drain_connections(WhenDrained what);
-  Task<void> serve_channel(Fd channel, std::vector<Fd> listeners = {});
-  Task<Fd> connect_to_master(const Address& address, TimeLimit limit);
-  Task<Fd> join_again(const Address& address, Duration wait, bool is_full);
-  void check_master(int channel) const;
-  Task<Fd> wait_for_master(const Address& address, Duration wait);
-  void drain(channel::Drain how);
-  void ask_to_leave();
-  void leave();
-  void set_drain_limit();
-  bool is_overdue() const;
-  bool is_busy() const;
+  Task<JoinMaster::Before> serve_channel(Fd channel, std::vector<Fd> listeners = {});
   void require_full_channel() const;
-  Task<void> wait_until_drained();
-  Task<void> wait_until_idle();
+  ServingThreads::Owner owner_of_threads();
+  AcceptorOwner owner_of_acceptors();
 
-  struct Relay;
-  static Task<void> copy(std::shared_ptr<Relay> relay, Stream& from, Stream& to);
-  Task<void> relay_output(std::shared_ptr<Relay> relay);
-
+  // What happens to it.
+  void take(WorkerLife::Event event);
+  Task<void> watch_signals();
+  void handle_signal(int signal);
+  void accepted(Connection connection);
+  void ended(std::uint64_t id, CloseReason why);
+  void give_back(Connection connection);
   void connection_passed(Connection connection) override;
   void listeners_passed(std::vector<Fd> listeners) override;
   void listeners_missed() override;
@@ -111,44 +74,41 @@ class Worker final : private AcceptorOwner, private MasterLink::Owner {
   void master_heard() override;
   void return_failed(int error) override;
   void channel_failed(int error) override;
-  void drain_asked(channel::Drain how) override { drain(how); }
-  void master_gone() override;
+  void drain_asked(channel::Drain how) override { take(event_of(how)); }
+  void master_gone() override { take(WorkerLife::Event::master_gone); }
   void all_sent() override { changed_.set(); }
-  std::uint64_t requests() const override;
-  void when_threads_answer(const std::function<void()>& then) override;
-  bool has_room() const override { return held() < options_.credits; }
-  void accepted(Connection connection) override;
-  void leaves_to_others() override;
+  std::uint64_t requests() const override { return threads_.requests(); }
+  void when_threads_answer(const std::function<void()>& then) override {
+    threads_.when_all_answer(then);
+  }
+
+  // Its end.
+  void drain(WorkerLife::Action how);
+  void start_drain_limit();
+  Task<void> wait_until_drained();
+  Task<void> wait_until_idle();
+  bool is_overdue() const;
+  bool is_busy() const;
+  void begin_anew();
 
   Reactor& reactor_;
   const SignalMask& signals_;
-  std::optional<Mailbox> mailbox_;  ///< of the threads, if there are any
-  MakeMethodTable make_method_table_;
   WorkerOptions options_;
   Report report_;
   PeerJudge judge_;
-  LimitedLine report_joined_;
   LimitedLine report_lost_;  ///< of connections that could not be taken or given back
-  RequestQuota quota_;
-  ServerContext context_;
+  ServingThreads threads_;
   std::list<Acceptor> acceptors_;
-  std::uint64_t last_own_id_ = 0;  ///< of the connections that we accept beside a master
+  std::uint64_t last_own_id_ = 0;      ///< of the connections that we accept beside a master
+  std::optional<JoinMaster> joining_;  ///< of a worker that joins
   std::shared_ptr<MasterLink> link_;
-  std::shared_ptr<QueueEnd> queue_;
+  std::shared_ptr<QueueConsumer> queue_;
+  std::shared_ptr<StdioRelay> relay_;
+  WorkerLife life_;
   Event changed_;  ///< a connection has ended, or the drain has begun or is over
   TimePoint drained_by_ = kNever;
   std::optional<EventTimeout> drain_alarm_;
-  Cancellation waiting_for_master_;  ///< ended by a signal
-  std::string join_name_;  ///< the socket of the master that it joins, as the user wrote it
-  bool joined_ = false;
-  bool join_again_ = false;
-  int refusals_ = 0;  ///< in a row: the master has closed the channel without a word
-  std::size_t relaying_ = 0;
   std::size_t cut_off_ = 0;
-  bool leaving_ = false;    ///< because of a signal
-  bool cut_short_ = false;  ///< because of a second one
-  std::size_t next_thread_ = 0;
-  std::deque<ReactorThread> threads_;  ///< the reactors besides our own; the first to be destroyed
 };
 
 }  // namespace handoff

@@ -406,6 +406,31 @@ class Successors(OriginalTest):
         self.check(server, successor)
         self.end(server, successor, 1)
 
+    def test_killed_before_it_has_told_the_original_process_of_its_successor(self):
+        if shutil.which("strace") is None:
+            self.skipTest("no strace")
+        server = self.launch("--hang-timeout", "0")  # which asks the workers, and sends therefore
+        pid = self.upgrade_all(server, 1)
+        tracer = subprocess.Popen(["strace", "-qq", "-o", "/dev/null", "-p", str(pid), "-e",
+                                   "trace=sendmsg", "-e", "inject=sendmsg:signal=KILL:when=1"],
+                                  stderr=subprocess.DEVNULL)
+        self.stack.callback(tracer.wait)
+        self.stack.callback(tracer.kill)
+        status = pathlib.Path(f"/proc/{pid}/status")
+        handoff.wait_for(lambda: tracer.poll() is not None
+                         or f"TracerPid:\t{tracer.pid}\n" in status.read_text(), "the tracer")
+        if tracer.poll() is not None:
+            self.skipTest("strace may not attach")
+        seen = len(server.lines)
+        os.kill(pid, signal.SIGUSR2)
+        # While the tracer has not read the status, nobody else can.
+        line = server.wait_for_line(rf"the master, pid {pid}: .*; pid \d+ takes over", seen)
+        server.wait_for_line(": ready, ", seen)
+        self.assertEqual(self.open(server).result("ping", 1), 1)
+        self.assertIn(f"pid {self.ask('status')['pid']} takes over", line)
+        self.assertEqual(server.stop(), 0)
+        self.assert_nobody_left(server)
+
     def test_a_successor_on_its_own_is_the_original_process_of_further_upgrades(self):
         server, pid = self.begin(0)
         self.put_gate()

@@ -133,11 +133,27 @@ TEST_CASE("a successor tells the original process of its own successor") {
     REQUIRE(result.outcome == ReceiveOutcome::received);
     return std::pair(std::string(bytes.data(), result.size), result.descriptors.size());
   };
+  CHECK(receive() == std::pair(std::string("s"), std::size_t{1}));  // of itself
   CHECK(receive() == std::pair(std::string("s"), std::size_t{1}));
   CHECK(receive() == std::pair(std::string("e\x7c"), std::size_t{0}));
   CHECK(receive() == std::pair(std::string("s"), std::size_t{1}));
   CHECK(receive() == std::pair(std::string("t"), std::size_t{0}));
   CHECK(recv_fds(successor.end.get(), bytes, 1).outcome == ReceiveOutcome::would_block);
+}
+
+TEST_CASE("a successor names itself to an original process that is not its predecessor") {
+  std::array<char, 8> bytes{};
+  SUBCASE("it may not know of it yet") {
+    Successor successor(getppid());
+    ReceiveResult result = recv_fds(successor.end.get(), bytes, 1);
+    REQUIRE(result.outcome == ReceiveOutcome::received);
+    CHECK(std::string(bytes.data(), result.size) == "s");
+    CHECK(result.descriptors.size() == 1);
+  }
+  SUBCASE("it has started it") {
+    Successor successor(getpid());
+    CHECK(recv_fds(successor.end.get(), bytes, 1).outcome == ReceiveOutcome::would_block);
+  }
 }
 
 TEST_CASE("a process stays only if a successor has taken over") {

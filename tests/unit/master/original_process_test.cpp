@@ -3,12 +3,15 @@
 
 #include <doctest/doctest.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -52,6 +55,16 @@ ReceivedSignal by_process(int number) {
   return {number, ReceivedSignal::From::process, 1};
 }
 
+/// Waits until another thread has reaped the child: its pidfd refers to none any more.
+void wait_until_reaped(int pidfd) {
+  REQUIRE(test::becomes_readable(pidfd));
+  siginfo_t info{};
+  const auto id = static_cast<id_t>(pidfd);
+  while (waitid(static_cast<idtype_t>(P_PIDFD), id, &info, WEXITED | WNOHANG | WNOWAIT) == 0) {
+    std::this_thread::yield();
+  }
+}
+
 struct Fixture {
   void take_over(Child master) {
     process.successor_started(std::move(master));
@@ -60,7 +73,11 @@ struct Fixture {
   void notify(std::string_view bytes, std::vector<int> descriptors = {}) const {
     CHECK(send_fds(link.get(), bytes, descriptors).outcome == SendOutcome::sent);
   }
-  std::optional<ExitStatus> run() { return process.run(SignalMask({SIGUSR2, SIGCHLD})); }
+  /// Only the masters have the socket; the test gives its end away.
+  std::optional<ExitStatus> run() {
+    link.reset();
+    return process.run(SignalMask({SIGUSR2, SIGCHLD}));
+  }
 
   std::vector<std::string> lines;
   OriginalProcess process{[this](Severity, std::string_view line) { lines.emplace_back(line); }};
@@ -110,6 +127,7 @@ TEST_CASE_FIXTURE(Fixture, "an original process forwards what it has received be
   take_over(std::move(successor.child));
   const SignalMask signals({SIGUSR2, SIGCHLD});
   raise(SIGUSR2);
+  link.reset();
   CHECK(process.run(signals)->code == 6);
 }
 
@@ -179,9 +197,56 @@ TEST_CASE_FIXTURE(Fixture, "a successor that starts while the master dies serves
   notify("s", {heir.child.pidfd()});
   const SignalMask signals({SIGUSR2, SIGCHLD});
   raise(SIGUSR2);  // which is for the heir
+  link.reset();
   CHECK(process.run(signals)->code == 8);
   REQUIRE(lines.size() == 1);
   CHECK(lines[0].ends_with("signal 9 (Killed); pid " + std::to_string(pid) + " takes over"));
+}
+
+TEST_CASE_FIXTURE(Fixture, "a successor whose master was killed before it named it names itself") {
+  Waiting heir("trap 'exit 8' USR2");
+  Child master = start_shell("kill -9 $$");
+  const Fd ended = duplicate(master.pidfd());
+  const std::string pid = std::to_string(master.pid());
+  take_over(std::move(master));
+  const SignalMask signals({SIGUSR2, SIGCHLD});
+  std::thread successor([&] {
+    wait_until_reaped(ended.get());
+    kill(getpid(), SIGUSR2);  // which is for the heir, whenever it comes
+    notify("s", {heir.child.pidfd()});
+    link.reset();
+  });
+  const auto status = process.run(signals);
+  successor.join();
+  REQUIRE(status);
+  CHECK(status->code == 8);
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0] == "the master, pid " + pid + ": signal 9 (Killed); pid " +
+                        std::to_string(heir.child.pid()) + " takes over");
+}
+
+TEST_CASE("an original process awaits a successor that does not name itself for a while only") {
+  std::vector<std::string> lines;
+  OriginalProcess process([&](Severity, std::string_view line) { lines.emplace_back(line); },
+                          std::chrono::milliseconds(1));
+  const Fd link = duplicate(process.successors_end());
+  process.successor_started(start_shell("kill -9 $$"));
+  process.successor_took_over();
+  const auto status = process.run(SignalMask({SIGUSR2, SIGCHLD}));
+  REQUIRE(status);
+  CHECK(status->signal == SIGKILL);
+  CHECK(lines.size() == 1);
+}
+
+TEST_CASE_FIXTURE(Fixture, "a master that serves and names itself once more changes nothing") {
+  Waiting master("trap 'exit 5' HUP");
+  take_over(copy_of(master.child));
+  notify("s", {master.child.pidfd()});
+  CHECK(process.receive());
+  process.successor_took_over();
+  CHECK(process.serving() == master.child.pid());
+  process.forward(by_process(SIGHUP));
+  CHECK(run()->code == 5);
 }
 
 TEST_CASE_FIXTURE(Fixture,

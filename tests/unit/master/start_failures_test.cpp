@@ -14,8 +14,8 @@ constexpr ExitStatus kNotRunnable{126, 0};
 constexpr ExitStatus kNotFound{127, 0};
 constexpr ExitStatus kCrashed{0, SIGSEGV};
 
-void end(StartFailures& failures, int place, const ExitStatus& status, int times) {
-  for (int i = 0; i < times; ++i) failures.ended(place, status);
+void end(StartFailures& failures, int slot, const ExitStatus& status, int times) {
+  for (int i = 0; i < times; ++i) failures.ended(slot, status);
 }
 
 TEST_CASE("a worker that ends three times in the same way can't start") {
@@ -56,7 +56,7 @@ TEST_CASE("one that ends in several ways may start some time") {
   CHECK(failures.hopeless(1));
 }
 
-TEST_CASE("all places have to fail, and in the same way") {
+TEST_CASE("all slots have to fail, and in the same way") {
   StartFailures failures;
   end(failures, 1, kFailed, 9);
   CHECK(!failures.hopeless(2));
@@ -67,7 +67,7 @@ TEST_CASE("all places have to fail, and in the same way") {
   CHECK(!failures.hopeless(3));
   end(failures, 3, kNotFound, 1);
   CHECK(!failures.hopeless(3));
-  failures.place_removed(3);
+  failures.slot_removed(3);
   CHECK(failures.hopeless(2));
 }
 

@@ -38,10 +38,10 @@ class SupervisorBench {
     for (int i = 0; i < 12; ++i) co_await reactor.yield();
   }
   /// Adds workers, and has them serve.
-  Task<void> serve(int count) {
-    for (int i = 0; i < count; ++i) supervisor.add();
+  Task<void> serve(std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) supervisor.add();
     co_await settle();
-    for (int i = 0; i < count; ++i) process(i).say_ready();
+    for (std::size_t i = 0; i < count; ++i) process(i).say_ready();
     co_await settle();
     CHECK(supervisor.all_started());
   }

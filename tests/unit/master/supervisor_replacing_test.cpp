@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <string>
@@ -227,6 +228,23 @@ TEST_CASE("a worker that asks to leave and whose successors fail is replaced by 
     on.process(2).say_ready();
     co_await on.settle();
     CHECK(on.states() == "1 draining, 1 ready");
+  });
+}
+
+TEST_CASE("a worker that asks to leave while it is being replaced has what it asks for") {
+  Bench bench;
+  play(bench, [](Bench& on) -> Task<void> {
+    co_await on.serve(1);
+    on.ask(on.supervisor.replace(1));
+    co_await on.settle();
+    on.process(0).say(channel::encode_leave());
+    co_await on.settle();
+    on.process(1).say_ready();
+    co_await on.settle();
+    CHECK(on.states() == "1 draining, 1 ready");
+    CHECK(on.started() == 2);
+    const auto failed = [](const std::string& line) { return line.find("again") < line.size(); };
+    CHECK(std::none_of(on.lines.begin(), on.lines.end(), failed));
   });
 }
 

@@ -122,6 +122,19 @@ TEST_CASE("a promoted worker takes the place of the current one, which is given 
   CHECK(bench.slot.promote() == nullptr);
 }
 
+TEST_CASE("a slot knows its workers by their incarnation, which no other worker has") {
+  Bench bench;
+  const auto old = bench.ready();
+  const auto successor = bench.ready();
+  bench.slot.fill(old);
+  bench.slot.set_next(successor);
+  CHECK(old->id().number == successor->id().number);
+  CHECK(bench.slot.is_current(old->id()));
+  CHECK(!bench.slot.is_current(successor->id()));
+  CHECK(bench.slot.has(successor->id()));
+  CHECK(!bench.slot.has(bench.ready()->id()));
+}
+
 TEST_CASE("a slot that is retired lets go of its workers, and takes no others") {
   Bench bench;
   const auto old = bench.ready();

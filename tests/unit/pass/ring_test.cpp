@@ -342,8 +342,8 @@ TEST_CASE("no wake-up is lost between a question and its answer") {
 }
 
 TEST_CASE("no wake-up is lost by who waits for room") {
-  // As QueueEnd and Queue do it: who writes says that it is starved, and sleeps; who reads wakes it
-  // when it has released something. Here there is never room for two records.
+  // As QueueConsumer and Queue do it: who writes says that it is starved, and sleeps; who reads
+  // wakes it when it has released something. Here there is never room for two records.
   const std::uint64_t kRecords = kMany / 5;
   Pair pair;
   Bell for_writer;

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "async/reactor.hpp"
+#include "async/stream.hpp"
+#include "async/task.hpp"
+#include "os/fd.hpp"
+
+namespace handoff {
+
+/// Two pipes in front of a session, which has one socket: what comes from `input` goes to the
+/// socket, and what the session writes goes to `output`. Shared: its tasks keep it alive until both
+/// directions have ended.
+class StdioRelay : public std::enable_shared_from_this<StdioRelay> {
+ public:
+  /// `socket` is the other end of the session's. `finished` is called when all that the session has
+  /// written was copied, or can't be.
+  StdioRelay(Reactor& reactor, Fd input, Fd output, Fd socket, std::function<void()> finished);
+  StdioRelay(const StdioRelay&) = delete;
+  StdioRelay& operator=(const StdioRelay&) = delete;
+
+  void start();
+  /// The session's end is not the end: what it has written is still to be copied.
+  bool is_finished() const { return finished_; }
+
+ private:
+  static Task<void> copy(std::shared_ptr<StdioRelay> self, Stream& from, Stream& to);
+  static Task<void> copy_output(std::shared_ptr<StdioRelay> self);
+
+  Reactor& reactor_;
+  Stream input_;
+  Stream output_;
+  Stream socket_;
+  std::function<void()> tell_finished_;
+  bool finished_ = false;
+};
+
+}  // namespace handoff

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+#include "master/predecessor.hpp"
+
+#include <doctest/doctest.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "async/reactor.hpp"
+#include "os/socket.hpp"
+#include "pass/channel.hpp"
+#include "pass/fd_passing.hpp"
+
+namespace handoff {
+namespace {
+
+using Phase = Predecessor::Phase;
+
+/// A master, and its predecessor in the hands of the test.
+class Fixture : private Predecessor::Owner {
+ public:
+  Fixture() {
+    auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
+    channel = std::move(theirs);
+    predecessor.emplace(reactor, static_cast<Predecessor::Owner&>(*this), std::move(ours),
+                        [](std::string_view) {});
+  }
+  /// What the master has said by the time that `done()` holds.
+  template <typename Done>
+  void run_until(Done done) {
+    const auto main = [&]() -> Task<void> {
+      if (!std::exchange(started, true)) predecessor->start(1);
+      while (!done()) co_await reactor.sleep_until(Clock::now());
+    };
+    reactor.run(main());
+  }
+  bool hears(channel::Type type) {
+    std::vector<char> packet(channel::kMaxMessage);
+    const auto received = recv_fds(channel.get(), packet, 0);
+    if (received.outcome != ReceiveOutcome::received) return false;
+    const auto message = channel::decode({packet.data(), received.size});
+    return message && message->type == type;
+  }
+  void answer() {
+    CHECK(
+        send_fds(channel.get(), channel::encode_passing(channel::Type::listener, 0), {}).outcome ==
+        SendOutcome::sent);
+  }
+  void connection_passed(Connection) override { ++passed; }
+  void all_passed() override {}
+  void predecessor_drains() override { ++drains; }
+  void predecessor_gone(Phase before) override { gone = before; }
+
+  Reactor reactor;
+  Fd channel;
+  std::optional<Predecessor> predecessor;
+  bool started = false;
+  int passed = 0;
+  int drains = 0;
+  std::optional<Phase> gone;
+};
+
+TEST_CASE_FIXTURE(Fixture, "a predecessor that answers READY has handed over") {
+  CHECK(predecessor->phase() == Phase::serves);
+  CHECK(predecessor->owns_names());
+  const auto body = [&]() -> Task<void> {
+    predecessor->start(1);
+    while (!hears(channel::Type::hello)) co_await reactor.sleep_until(Clock::now());
+    predecessor->say_ready();
+    CHECK(predecessor->phase() == Phase::promised);
+    CHECK(predecessor->owns_names());
+    while (!hears(channel::Type::ready)) co_await reactor.sleep_until(Clock::now());
+    answer();
+    while (drains == 0) co_await reactor.sleep_until(Clock::now());
+    CHECK(predecessor->phase() == Phase::drains);
+    CHECK_FALSE(predecessor->owns_names());
+    answer();  // once more changes nothing
+    channel.reset();
+    while (!gone) co_await reactor.sleep_until(Clock::now());
+  };
+  reactor.run(body());
+  CHECK(drains == 1);
+  CHECK(gone == Phase::drains);
+  CHECK(predecessor->phase() == Phase::gone);
+}
+
+TEST_CASE_FIXTURE(Fixture, "the end of a predecessor tells in which phase it was") {
+  SUBCASE("this master was not ready") {
+    channel.reset();
+    run_until([&] { return gone.has_value(); });
+    CHECK(gone == Phase::serves);
+  }
+  SUBCASE("it had not answered READY") {
+    const auto body = [&]() -> Task<void> {
+      predecessor->start(1);
+      predecessor->say_ready();
+      channel.reset();
+      while (!gone) co_await reactor.sleep_until(Clock::now());
+    };
+    reactor.run(body());
+    CHECK(gone == Phase::promised);
+  }
+  CHECK_FALSE(predecessor->owns_names());
+}
+
+TEST_CASE_FIXTURE(Fixture, "a predecessor that is gone is told nothing more") {
+  channel.reset();
+  run_until([&] { return gone.has_value(); });
+  predecessor->say_ready();
+  predecessor->finished(1);
+  CHECK(predecessor->phase() == Phase::gone);
+}
+
+}  // namespace
+}  // namespace handoff
