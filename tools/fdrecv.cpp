@@ -5,8 +5,9 @@
 #include <csignal>
 #include <set>
 
-#include "cli/options.hpp"
+#include "cli/tool.hpp"
 #include "cli/tool_main.hpp"
+#include "commands/exec_received.hpp"
 #include "commands/receive.hpp"
 #include "commands/rendezvous_options.hpp"
 #include "os/environment.hpp"
@@ -50,7 +51,7 @@ ReceiveOptions parse(Tool& tool) {
                 "       fdrecv [options] [SOCKET] -- COMMAND [ARG...]");
   auto& app = tool.app;
   app.add_flag("-c,--connect", connect, "Connect to SOCKET instead of listening on it");
-  app.add_flag("--wait", options.exchange.wait, "With -c: wait until somebody listens on SOCKET")
+  app.add_flag("--wait", options.rendezvous.wait, "With -c: wait until somebody listens on SOCKET")
       ->needs("--connect");
   auto* stdio_flag = app.add_flag("--stdio", stdio, "It becomes 0 and 1 of COMMAND (default)");
   auto* stdin_flag = app.add_flag("--stdin", only_stdin, "It becomes 0 of COMMAND");
@@ -71,11 +72,11 @@ ReceiveOptions parse(Tool& tool) {
   handoff::add_number(tool, "--max-processes", "N", options.max_processes, 1, 100000,
                       "With -k: COMMANDs at a time (default 256)")
       ->needs(keep);
-  handoff::add_exchange_options(tool, options.exchange);
+  handoff::add_rendezvous_options(tool, options.rendezvous);
   const std::vector<std::string> words = tool.parse_positionals();
 
-  options.exchange.listen = !connect;
-  options.exchange.socket = handoff::parse_socket(socket_word(words), STDIN_FILENO);
+  options.rendezvous.listen = !connect;
+  options.rendezvous.socket = handoff::parse_socket(socket_word(words), STDIN_FILENO);
   options.command = tool.after_dashes;
   if (!options.numbers.empty()) options.placement = Placement::numbers;
   if (std::set(options.numbers.begin(), options.numbers.end()).size() < options.numbers.size()) {

@@ -6,7 +6,7 @@
 #include <map>
 #include <optional>
 
-#include "cli/options.hpp"
+#include "cli/tool.hpp"
 #include "cli/tool_main.hpp"
 #include "commands/rendezvous_options.hpp"
 #include "commands/send.hpp"
@@ -45,18 +45,18 @@ handoff::SendOptions parse(Tool& tool) {
   handoff::add_number(tool, "--byte", "N", byte, 0, 255,
                       "What a plain message carries (default 0)");
   app.add_flag("--ack", options.confirm, "Succeed only once fdrecv has taken them");
-  auto* listen = app.add_flag("-l,--listen", options.exchange.listen,
+  auto* listen = app.add_flag("-l,--listen", options.rendezvous.listen,
                               "Listen on SOCKET instead of connecting to it");
   app.add_flag("--keep", options.keep, "With -l: serve every asker, not only the first")
       ->needs(listen);
-  app.add_flag("--wait", options.exchange.wait, "Wait until somebody listens on SOCKET")
+  app.add_flag("--wait", options.rendezvous.wait, "Wait until somebody listens on SOCKET")
       ->excludes(listen);
   app.add_flag("--public", options.allow_public, "Allow a listener that is not loopback");
-  handoff::add_exchange_options(tool, options.exchange);
+  handoff::add_rendezvous_options(tool, options.rendezvous);
   const std::vector<std::string> words = tool.parse_words();
 
   if (words.empty()) throw handoff::InvalidArgument("no SOCKET (see fdsend --help)");
-  options.exchange.socket = handoff::parse_socket(words[0], STDOUT_FILENO);
+  options.rendezvous.socket = handoff::parse_socket(words[0], STDOUT_FILENO);
   options.byte = static_cast<char>(byte);
   for (std::size_t i = 1; i < words.size(); ++i) {
     options.sources.push_back({Source::Kind::inherited, words[i]});

@@ -8,8 +8,10 @@
 #include <utility>
 
 #include "async/signal_watcher.hpp"
-#include "cli/options.hpp"
+#include "cli/option_values.hpp"
 #include "cli/params_from_words.hpp"
+#include "cli/shared_options.hpp"
+#include "cli/tool.hpp"
 #include "cli/tool_main.hpp"
 #include "commands/call.hpp"
 #include "os/error.hpp"

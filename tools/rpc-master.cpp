@@ -8,7 +8,10 @@
 #include <string>
 #include <thread>
 
-#include "cli/options.hpp"
+#include "cli/option_values.hpp"
+#include "cli/shared_options.hpp"
+#include "cli/stderr_log.hpp"
+#include "cli/tool.hpp"
 #include "cli/tool_main.hpp"
 #include "master/master.hpp"
 #include "os/error.hpp"

@@ -13,8 +13,10 @@
 #include <vector>
 
 #include "async/signal_watcher.hpp"
-#include "cli/options.hpp"
+#include "cli/option_values.hpp"
+#include "cli/shared_options.hpp"
 #include "cli/stdout_writer.hpp"
+#include "cli/tool.hpp"
 #include "cli/tool_main.hpp"
 #include "os/error.hpp"
 #include "os/signals.hpp"

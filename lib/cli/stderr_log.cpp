@@ -102,4 +102,14 @@ void DropNotice::on_timer() {
   if (!log_.catch_up()) try_soon();
 }
 
+Report report_to(StderrLog& log) {
+  return [&log](Severity severity, std::string_view text) {
+    switch (severity) {
+      case Severity::error: return log.error(text);
+      case Severity::info: return log.info(text);
+      case Severity::detail: return log.detail(text);
+    }
+  };
+}
+
 }  // namespace handoff

@@ -11,6 +11,7 @@
 #include "async/reactor.hpp"
 #include "async/timer.hpp"
 #include "os/fd.hpp"
+#include "os/log.hpp"
 
 namespace handoff {
 
@@ -86,5 +87,8 @@ class DropNotice final : private Timer {
 
   StderrLog& log_;
 };
+
+/// The lines of a life cycle, said as the log's level allows. The log must outlive it.
+Report report_to(StderrLog& log);
 
 }  // namespace handoff

@@ -1,73 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <CLI/CLI.hpp>
-
 #include <functional>
-#include <string>
-#include <string_view>
-#include <vector>
 
-#include "async/reactor.hpp"
 #include "cli/exit_status.hpp"
-#include "cli/stderr_log.hpp"
-#include "os/program.hpp"
+#include "cli/tool.hpp"
 
 namespace handoff {
-
-/// A tool's command line: the options that every tool has, and what stands behind "--".
-class Tool {
- public:
-  Tool(const char* name, int argc, char** argv);
-
-  CLI::App app;                           ///< the tool adds its own options
-  StderrLog log;                          ///< as -v and -q say, once parsed
-  std::vector<std::string> argv;          ///< all of the command line
-  std::vector<std::string> after_dashes;  ///< the words behind "--"; see parse()
-  bool has_dashes = false;
-
-  /// What --help says first: a sentence, and the forms of the command line.
-  void describe(const std::string& sentence, const std::string& usage);
-
-  /// Parses what stands before "--". CLI11 would take the first word behind it for a missing
-  /// positional, so it never sees those: a tool that runs a command takes them as the command,
-  /// another appends them to its positionals. Throws InvalidArgument for any word that belongs to
-  /// no option, with `remedy` behind it.
-  void parse(std::string_view remedy = "");
-  /// The same for a tool whose positionals may be any text, JSON among it: gives them as they came,
-  /// those behind "--" too. A word like -5 is one of them.
-  std::vector<std::string> parse_words();
-  /// The same without those behind "--".
-  std::vector<std::string> parse_positionals();
-  /// For a tool that runs no command: throws InvalidArgument when there are words behind "--".
-  void refuse_command() const;
-
-  /// Prepares a program that runs until it is told to stop: calls prepare_to_run_long() and
-  /// StderrLog::never_wait(). Where orphans can't be adopted, the tool goes on without, and says
-  /// so. Call it before there are threads or children.
-  void run_long(Orphans orphans);
-
-  /// An option that takes a value, which `parse` is given. An InvalidArgument of `parse`, "VALUE:
-  /// how it is written", becomes one that names the option: "--timeout 5x: write a duration ...".
-  CLI::Option* add_value(const std::string& names, const std::string& type,
-                         std::function<void(const std::string&)> parse, const std::string& help);
-  /// The same for an option that may be given several times, with a value each.
-  CLI::Option* add_values(const std::string& names, const std::string& type,
-                          std::function<void(const std::string&)> parse, const std::string& help);
-  /// An option that takes a duration: "250ms", "2s", "1m", "1h"; a bare number is seconds.
-  CLI::Option* add_duration(const std::string& names, Duration& value, const std::string& help);
-
- private:
-  void parse_options();
-  [[noreturn]] void refuse_option(const std::string& word) const;
-
-  std::vector<std::string> words_;  ///< in reverse, as CLI11 wants them
-  int more_ = 0;
-  int less_ = 0;
-};
-
-/// Throws InvalidArgument, "TEXT: how it is written".
-Duration parse_duration(std::string_view text);
 
 /// The only catch-all: runs `run` and turns whatever leaves it into one line on stderr,
 /// "tool: cannot listen on 127.0.0.1:80: why (remedy)", and an exit status of the table.

@@ -19,46 +19,9 @@ namespace {
 /// Between two attempts to accept, when it is this system that refuses.
 constexpr auto kAcceptPause = std::chrono::milliseconds(100);
 
-/// What to write instead of a word that is meant for something else than a file; empty when it may
-/// be a file's name.
-std::string remedy_for(std::string_view word) {
-  const auto is_number = [](std::string_view text) {
-    return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
-  };
-  if (is_number(word)) {
-    return fmt::format("write fd:{0} for the descriptor, or ./{0} for a socket's file", word);
-  }
-  const auto colon = word.rfind(':');
-  const bool is_path = word.starts_with('/') || word.starts_with('.');
-  if (is_path || colon == std::string_view::npos) return "";
-  if (word.find("://") == std::string_view::npos && !is_number(word.substr(colon + 1))) return "";
-  return "descriptors pass through Unix sockets alone: write a path such as ./name.sock, or @name";
-}
-
 }  // namespace
 
-Address parse_socket(std::string_view word, int dash) {
-  Address address;
-  if (word == "-") {
-    address = Address::parse(fmt::format("fd:{}", dash));
-    address.text = "-";
-  } else if (word.starts_with('@') || word.starts_with("fd:") || word.starts_with("unix:")) {
-    address = Address::parse(word);
-  } else if (const auto remedy = remedy_for(word); !remedy.empty()) {
-    throw InvalidArgument(fmt::format("SOCKET {}: {}", word, remedy));
-  } else {
-    address = Address::parse(fmt::format("unix:{}", word));
-    address.text = word;
-  }
-  if (address.kind != Address::Kind::inherited) return address;
-  // A socket that is not a Unix one could carry bytes, but never a descriptor.
-  if (!is_open(address.number) || local_address(address.number).family() != AF_UNIX) {
-    throw InvalidArgument(fmt::format("SOCKET {}: the descriptor is not a Unix socket", word));
-  }
-  return address;
-}
-
-Exchange::Exchange(Reactor& reactor, ExchangeOptions options, StderrLog& log)
+Rendezvous::Rendezvous(Reactor& reactor, RendezvousOptions options, StderrLog& log)
     : reactor_(reactor),
       options_(std::move(options)),
       log_(log),
@@ -76,7 +39,7 @@ Exchange::Exchange(Reactor& reactor, ExchangeOptions options, StderrLog& log)
   if (listens()) watcher_.emplace(reactor_, listening_fd());
 }
 
-Task<std::optional<Fd>> Exchange::next() {
+Task<std::optional<Fd>> Rendezvous::next() {
   if (listens()) co_return co_await accept();
   if (used_ || stopped_) co_return std::nullopt;
   used_ = true;
@@ -87,7 +50,7 @@ Task<std::optional<Fd>> Exchange::next() {
   co_return socket;
 }
 
-Task<std::optional<Fd>> Exchange::accept() {
+Task<std::optional<Fd>> Rendezvous::accept() {
   WaitNotice notice(reactor_, [this](const std::string& text) { log_.detail(text); });
   notice.expect(fmt::format("no connection on {} yet", name()));
   while (!stopped_) {
@@ -115,7 +78,7 @@ Task<std::optional<Fd>> Exchange::accept() {
 }
 
 /// False when this system can't wait. Throws TimedOut.
-Task<bool> Exchange::wait_for_client() {
+Task<bool> Rendezvous::wait_for_client() {
   WaitTimeout limit(*watcher_, deadline_);
   try {
     if (co_await watcher_->readable() || stopped_) co_return true;
@@ -124,23 +87,23 @@ Task<bool> Exchange::wait_for_client() {
                                 error_text(error.error_number())));
     co_return false;
   }
-  fail_at_deadline();
+  throw timed_out();
 }
 
-void Exchange::fail_at_deadline() const {
-  throw TimedOut(fmt::format("no connection on {}: {}", name(), limit().timed_out()));
+TimedOut Rendezvous::timed_out() const {
+  return TimedOut(fmt::format("no connection on {}: {}", name(), limit().timed_out()));
 }
 
 /// Waits until the deadline, or until stop() is called.
-Task<void> Exchange::pause() {
+Task<void> Rendezvous::pause() {
   const TimePoint now = Clock::now();
-  if (now >= deadline_) fail_at_deadline();
+  if (now >= deadline_) throw timed_out();
   const TimePoint end = std::min(deadline_, now + kAcceptPause);
   co_await changed_.wait_until([this] { return stopped_; }, end);
 }
 
 /// A listener that we inherited may be blocking, and its flags are not ours to change.
-Accepted Exchange::try_to_accept() const {
+Accepted Rendezvous::try_to_accept() const {
   pollfd waiting{listening_fd(), POLLIN, 0};
   if (accepts_ && poll(&waiting, 1, 0) <= 0) {
     return {Accepted::Outcome::would_block, {}, {}, EAGAIN};
@@ -150,7 +113,7 @@ Accepted Exchange::try_to_accept() const {
 
 /// The deadline is that of everything, so that waiting until it has passed is a timeout, whatever
 /// the last attempt has failed with.
-Task<Fd> Exchange::connect() {
+Task<Fd> Rendezvous::connect() {
   AttemptOptions attempt;
   attempt.mode = options_.wait ? AttemptMode::wait : AttemptMode::retry;
   attempt.limit = limit();
@@ -168,7 +131,7 @@ Task<Fd> Exchange::connect() {
 }
 
 /// Throws Unreachable where this user namespace maps no user: waiting for another peer is vain.
-bool Exchange::admits(int connection) {
+bool Rendezvous::admits(int connection) {
   const auto refused = judge_.refuse(connection);
   if (!refused) return true;
   const std::string line = fmt::format("cannot accept on {}: user {} is refused ({})", name(),
@@ -179,7 +142,7 @@ bool Exchange::admits(int connection) {
 }
 
 /// A peer whose user cannot be learned is none to serve.
-bool Exchange::is_welcome(int connection) {
+bool Rendezvous::is_welcome(int connection) {
   try {
     return admits(connection);
   } catch (const SystemError& error) {
@@ -188,14 +151,14 @@ bool Exchange::is_welcome(int connection) {
   }
 }
 
-void Exchange::check_listener(int socket) const {
+void Rendezvous::check_listener(int socket) const {
   const auto refused = judge_.refuse(socket);
   if (!refused) return;
   throw Unreachable(fmt::format("cannot connect to {}: user {} listens there ({})", name(),
                                 refused->uid, refused->remedy()));
 }
 
-void Exchange::stop() {
+void Rendezvous::stop() {
   stopped_ = true;
   changed_.notify_all();
   if (watcher_) watcher_->interrupt();

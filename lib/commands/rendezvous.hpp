@@ -18,7 +18,9 @@
 #include "async/stream.hpp"
 #include "async/time_limit.hpp"
 #include "cli/stderr_log.hpp"
+#include "commands/rendezvous_options.hpp"
 #include "os/address.hpp"
+#include "os/error.hpp"
 #include "os/listener.hpp"
 #include "os/peer.hpp"
 #include "os/socket.hpp"
@@ -26,25 +28,13 @@
 /// How fdsend and fdrecv meet: either may be the one that listens.
 namespace handoff {
 
-/// The word SOCKET: a path, "@abstract", "fd:N", or "-" for `dash`. Throws InvalidArgument.
-Address parse_socket(std::string_view word, int dash);
-
-struct ExchangeOptions {
-  Address socket;
-  bool listen = false;              ///< else connect; a descriptor is used as it is
-  bool wait = false;                ///< connecting: until the socket is there
-  mode_t mode = 0600;               ///< listening: of the socket's file
-  std::vector<uid_t> allowed_uids;  ///< besides our own and root, at the end of a named socket
-  Duration timeout{};               ///< of everything; 0 is none
-};
-
 /// Meets the other side, and gives each connection to it.
-class Exchange {
+class Rendezvous {
  public:
   /// Binds when it is to listen: throws what listen_on throws.
-  Exchange(Reactor& reactor, ExchangeOptions options, StderrLog& log);
-  Exchange(const Exchange&) = delete;
-  Exchange& operator=(const Exchange&) = delete;
+  Rendezvous(Reactor& reactor, RendezvousOptions options, StderrLog& log);
+  Rendezvous(const Rendezvous&) = delete;
+  Rendezvous& operator=(const Rendezvous&) = delete;
 
   /// kNever without a timeout.
   TimePoint deadline() const { return deadline_; }
@@ -63,7 +53,7 @@ class Exchange {
 
  private:
   Task<std::optional<Fd>> accept();
-  [[noreturn]] void fail_at_deadline() const;
+  TimedOut timed_out() const;
   Task<bool> wait_for_client();
   Task<void> pause();
   Accepted try_to_accept() const;
@@ -74,7 +64,7 @@ class Exchange {
   int listening_fd() const { return accepts_ ? options_.socket.number : listener_->fd(); }
 
   Reactor& reactor_;
-  ExchangeOptions options_;
+  RendezvousOptions options_;
   StderrLog& log_;
   PeerJudge judge_;
   LimitedLine report_refused_;

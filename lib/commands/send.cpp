@@ -79,27 +79,27 @@ SendCommand::SendCommand(Reactor& reactor, SendOptions options, StderrLog& log)
 void SendCommand::handle_signal(const ReceivedSignal& signal) {
   if (!options_.keep) {
     end_by_signal(signal.number);
-    throw TimedOut(fmt::format("cannot send to {}: ended by a signal", exchange_->name()));
+    throw TimedOut(fmt::format("cannot send to {}: ended by a signal", rendezvous_->name()));
   }
-  exchange_->stop();
+  rendezvous_->stop();
 }
 
 Task<ExitCode> SendCommand::run(const SignalMask& signals) {
-  exchange_.emplace(reactor_, options_.exchange, log_);
+  rendezvous_.emplace(reactor_, options_.rendezvous, log_);
   reactor_.spawn(
       watch_signals(reactor_, signals, [this](const auto& signal) { handle_signal(signal); }));
   if (!options_.keep) {
-    const auto socket = co_await exchange_->next();
+    const auto socket = co_await rendezvous_->next();
     co_await send(socket->get());
     co_return ExitCode::done;
   }
-  log_.info(fmt::format("ready, on {}", exchange_->name()));
-  while (auto socket = co_await exchange_->next()) reactor_.spawn(serve(*std::move(socket)));
+  log_.info(fmt::format("ready, on {}", rendezvous_->name()));
+  while (auto socket = co_await rendezvous_->next()) reactor_.spawn(serve(*std::move(socket)));
   co_return ExitCode::done;
 }
 
 Task<void> SendCommand::open_sources() {
-  deadline_ = deadline_after(Clock::now(), options_.exchange.timeout);
+  deadline_ = deadline_after(Clock::now(), options_.rendezvous.timeout);
   for (const Source& source : options_.sources) {
     Fd descriptor = co_await open(source);
     descriptors_.push_back(std::move(descriptor));
@@ -126,7 +126,7 @@ Task<Fd> SendCommand::open(const Source& source) {
     }
     case Source::Kind::tcp_connect: {
       const Address address = parse_for("--tcp-connect", source.word, parse_tcp);
-      const TimeLimit limit{deadline_, options_.exchange.timeout};
+      const TimeLimit limit{deadline_, options_.rendezvous.timeout};
       DialedSocket connection = co_await connect_to(reactor_, address, limit);
       set_nonblocking(connection.socket.get(), false);
       co_return std::move(connection.socket);
@@ -157,7 +157,7 @@ Task<void> SendCommand::serve(Fd socket) {
 
 Task<void> SendCommand::send(int socket) {
   FdWatcher watcher(reactor_, socket);
-  WaitTimeout limit(watcher, exchange_->deadline());
+  WaitTimeout limit(watcher, rendezvous_->deadline());
   std::vector<int> numbers;
   for (const Fd& descriptor : descriptors_) numbers.push_back(descriptor.get());
   std::string_view rest = message_;
@@ -171,13 +171,13 @@ Task<void> SendCommand::send(int socket) {
         break;
       case SendOutcome::would_block:
         if (co_await watcher.writable()) break;
-        throw TimedOut(fmt::format("cannot send to {}: {}", exchange_->name(),
-                                   exchange_->limit().timed_out()));
+        throw TimedOut(fmt::format("cannot send to {}: {}", rendezvous_->name(),
+                                   rendezvous_->limit().timed_out()));
       case SendOutcome::closed:
         throw ProtocolError(
-            fmt::format("cannot send to {}: the receiver is gone", exchange_->name()));
+            fmt::format("cannot send to {}: the receiver is gone", rendezvous_->name()));
       case SendOutcome::failed:
-        throw SystemError(result.error_number, "send to", exchange_->name());
+        throw SystemError(result.error_number, "send to", rendezvous_->name());
     }
   }
   if (options_.confirm) co_await await_confirmation(watcher);
@@ -194,11 +194,11 @@ Task<void> SendCommand::await_confirmation(FdWatcher& watcher) {
     throw_if_failed(result);
     if (result.outcome != ReceiveOutcome::would_block) {
       throw ProtocolError(
-          fmt::format("cannot send to {}: the receiver did not confirm", exchange_->name()));
+          fmt::format("cannot send to {}: the receiver did not confirm", rendezvous_->name()));
     }
     if (!co_await watcher.readable()) {
       throw TimedOut(fmt::format("cannot send to {}: the receiver did not confirm: {}",
-                                 exchange_->name(), exchange_->limit().timed_out()));
+                                 rendezvous_->name(), rendezvous_->limit().timed_out()));
     }
   }
 }

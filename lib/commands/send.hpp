@@ -25,7 +25,7 @@ struct Source {
 };
 
 struct SendOptions {
-  ExchangeOptions exchange;
+  RendezvousOptions rendezvous;
   std::vector<Source> sources;  ///< none: descriptor 0
   std::vector<std::string> names;
   OpenMode open_mode = OpenMode::read;
@@ -61,7 +61,7 @@ class SendCommand {
   SendOptions options_;
   StderrLog& log_;
   LimitedLine report_failed_;  ///< of askers, when there are many
-  std::optional<Exchange> exchange_;
+  std::optional<Rendezvous> rendezvous_;
   TimePoint deadline_ = kNever;
   std::vector<Fd> descriptors_;
   std::string message_;

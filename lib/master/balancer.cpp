@@ -62,25 +62,25 @@ void Balancer::room_changed(Recipient& recipient) {
 }
 
 void Balancer::pass(HeldConnection held) {
-  Candidate* candidate = waiting_.empty() ? choose(held) : nullptr;
-  if (candidate == nullptr) return waiting_.push_back(std::move(held));
+  Candidate* candidate = unassigned_.empty() ? choose(held) : nullptr;
+  if (candidate == nullptr) return unassigned_.push_back(std::move(held));
   give(*candidate, std::move(held));
 }
 
 /// All that wait are alike in this: when one of them finds no room, none does.
 void Balancer::give_waiting() {
-  while (!waiting_.empty()) {
-    Candidate* candidate = choose(waiting_.front());
+  while (!unassigned_.empty()) {
+    Candidate* candidate = choose(unassigned_.front());
     if (candidate == nullptr) return;
-    give(*candidate, std::move(waiting_.front()));
-    waiting_.pop_front();
+    give(*candidate, std::move(unassigned_.front()));
+    unassigned_.pop_front();
   }
 }
 
 void Balancer::pass_all() {
-  while (!waiting_.empty() && !recipients_.empty()) {
-    give(*recipients_[next_++ % recipients_.size()], std::move(waiting_.front()));
-    waiting_.pop_front();
+  while (!unassigned_.empty() && !recipients_.empty()) {
+    give(*recipients_[next_++ % recipients_.size()], std::move(unassigned_.front()));
+    unassigned_.pop_front();
   }
 }
 
@@ -129,7 +129,7 @@ void Balancer::give(Candidate& candidate, HeldConnection&& held) {
 /// end; a node that is there already is used again.
 void Balancer::put_in_order(Candidate& candidate, std::uint64_t turn) {
   const bool has_room = candidate.recipient->has_room();
-  const std::size_t load = how_ == Balance::least ? candidate.recipient->held() : 0;
+  const std::size_t load = how_ == Balance::least ? candidate.recipient->assigned() : 0;
   if (candidate.ready && has_room && candidate.load == load && candidate.turn == turn) return;
   auto node = candidate.ready ? ready_.extract(&candidate) : decltype(ready_)::node_type();
   candidate.ready = has_room;
@@ -145,7 +145,7 @@ void Balancer::put_in_order(Candidate& candidate, std::uint64_t turn) {
 
 std::size_t Balancer::waiting_to_be_served() const {
   const auto count =
-      std::count_if(waiting_.begin(), waiting_.end(),
+      std::count_if(unassigned_.begin(), unassigned_.end(),
                     [](const HeldConnection& held) { return !held.connection.is_idle(); });
   return static_cast<std::size_t>(count);
 }

@@ -25,7 +25,7 @@ class Recipient {
   /// Whether it may be given one more connection.
   virtual bool has_room() const = 0;
   /// Connections that it has been given and has not finished.
-  virtual std::size_t held() const = 0;
+  virtual std::size_t assigned() const = 0;
   /// By which hashing knows it.
   virtual int number() const = 0;
   /// Queues a connection for it.
@@ -65,9 +65,9 @@ class Balancer {
   void flush();
 
   /// Whether one more connection would be given at once.
-  bool has_room() const { return waiting_.empty() && !ready_.empty(); }
+  bool has_room() const { return unassigned_.empty() && !ready_.empty(); }
   /// Connections that no recipient has room for.
-  std::size_t waiting() const { return waiting_.size(); }
+  std::size_t waiting() const { return unassigned_.size(); }
   /// Of these, the connections that are not idle.
   std::size_t waiting_to_be_served() const;
   /// Whether there is no recipient at all.
@@ -98,7 +98,7 @@ class Balancer {
   std::vector<Candidate*> recipients_;   ///< all of them, as they came
   std::set<Candidate*, InOrder> ready_;  ///< those that have room
   std::vector<Candidate*> unsent_;       ///< those that have something to send
-  std::deque<HeldConnection> waiting_;
+  std::deque<HeldConnection> unassigned_;
   std::uint64_t last_turn_ = 0;
   std::size_t next_ = 0;  ///< of recipients_, for pass_all()
 };

@@ -110,7 +110,9 @@ class Master final : private ControlOwner, private Predecessor::Owner {
   bool owns_names() const { return !predecessor_ || !predecessor_->owns_names(); }
   bool has_handed_over() const { return upgrade_ && upgrade_->has_taken_over(); }
   bool all_masters_stop() const;
-  std::size_t connections() const { return supervisor_.held() + dispatcher_->serving(); }
+  std::size_t connections() const {
+    return supervisor_.open_connections() + dispatcher_->serving();
+  }
   MasterState state() const;
 
   Task<void> refresh() override { return supervisor_.refresh_requests(); }

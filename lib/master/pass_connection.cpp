@@ -5,24 +5,24 @@
 
 namespace handoff {
 
-void PassConnection::worker_joined(WorkerLink& link) {
+void PassConnection::worker_joined(WorkerChannel& link) {
   balancer_.add(link);
   flush();
 }
 
-void PassConnection::worker_left(WorkerLink& link) {
+void PassConnection::worker_left(WorkerChannel& link) {
   if (!balancer_.remove(link)) return;
   for (HeldConnection& held : link.take_unsent()) work_arrived(std::move(held));
   flush();
 }
 
-void PassConnection::worker_gone(WorkerLink& link) {
+void PassConnection::worker_gone(WorkerChannel& link) {
   worker_left(link);
-  for (HeldConnection& held : link.take_unstarted()) work_arrived(std::move(held));
+  for (HeldConnection& held : link.take_unacknowledged()) work_arrived(std::move(held));
   flush();
 }
 
-void PassConnection::worker_has_room(WorkerLink& link) {
+void PassConnection::worker_has_room(WorkerChannel& link) {
   balancer_.room_changed(link);
   flush();
 }

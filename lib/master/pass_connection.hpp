@@ -15,11 +15,11 @@ class PassConnection final : public Dispatcher {
  public:
   explicit PassConnection(Balance balance) : balancer_(balance) {}
 
-  void worker_joined(WorkerLink& link) override;
-  void worker_left(WorkerLink& link) override;
-  void worker_gone(WorkerLink& link) override;
-  void worker_has_room(WorkerLink& link) override;
-  void successor_joined(WorkerLink& link) override { worker_joined(link); }
+  void worker_joined(WorkerChannel& link) override;
+  void worker_left(WorkerChannel& link) override;
+  void worker_gone(WorkerChannel& link) override;
+  void worker_has_room(WorkerChannel& link) override;
+  void successor_joined(WorkerChannel& link) override { worker_joined(link); }
   void work_arrived(HeldConnection held) override { balancer_.pass(std::move(held)); }
   bool can_take() const override { return balancer_.has_room(); }
   bool has_takers() const override { return !balancer_.is_empty(); }

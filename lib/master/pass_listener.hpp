@@ -23,12 +23,12 @@ class PassListener final : public Dispatcher {
   /// From now on the workers accept.
   void begin();
 
-  void worker_joined(WorkerLink& link) override;
-  void worker_left(WorkerLink& link) override;
-  void worker_gone(WorkerLink& link) override;
-  void worker_has_room(WorkerLink& link) override { returned_.worker_has_room(link); }
-  void successor_joined(WorkerLink& link) override { returned_.worker_joined(link); }
-  void others_shall_accept(WorkerLink& link) override { wake_others(link); }
+  void worker_joined(WorkerChannel& link) override;
+  void worker_left(WorkerChannel& link) override;
+  void worker_gone(WorkerChannel& link) override;
+  void worker_has_room(WorkerChannel& link) override { returned_.worker_has_room(link); }
+  void successor_joined(WorkerChannel& link) override { returned_.worker_joined(link); }
+  void others_shall_accept(WorkerChannel& link) override { wake_others(link); }
   std::span<const int> inheritance() const override { return listeners_; }
   void work_arrived(HeldConnection held) override { returned_.work_arrived(std::move(held)); }
   bool can_take() const override { return returned_.can_take(); }
@@ -39,11 +39,11 @@ class PassListener final : public Dispatcher {
   std::size_t waiting_to_be_served() const override { return returned_.waiting_to_be_served(); }
 
  private:
-  void pass_listeners(WorkerLink& link) const;
-  void wake_others(const WorkerLink& link);
+  void pass_listeners(WorkerChannel& link) const;
+  void wake_others(const WorkerChannel& link);
 
   std::vector<int> listeners_;
-  std::vector<WorkerLink*> links_;
+  std::vector<WorkerChannel*> links_;
   PassConnection returned_{Balance::least};
   bool begun_ = false;
 };

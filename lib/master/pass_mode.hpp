@@ -16,17 +16,17 @@ class Dispatcher {
   virtual ~Dispatcher() = default;
 
   /// The worker can serve.
-  virtual void worker_joined(WorkerLink& link) = 0;
+  virtual void worker_joined(WorkerChannel& link) = 0;
   /// It is to get nothing more: it drains, or is gone. What it was not sent yet goes to others.
-  virtual void worker_left(WorkerLink& link) = 0;
+  virtual void worker_left(WorkerChannel& link) = 0;
   /// It is gone, after worker_left(), and everything that it has sent was received. What it has not
   /// started goes to others.
-  virtual void worker_gone(WorkerLink& link) = 0;
+  virtual void worker_gone(WorkerChannel& link) = 0;
   /// It has room again, or holds fewer connections; what waits for that is passed, and what is
   /// queued is sent.
-  virtual void worker_has_room(WorkerLink& link) = 0;
+  virtual void worker_has_room(WorkerChannel& link) = 0;
   /// Another master takes over, and has all but the connections.
-  virtual void successor_joined(WorkerLink& link) = 0;
+  virtual void successor_joined(WorkerChannel& link) = 0;
   /// Nothing more is accepted: finish what the master itself serves, then close it, or give it to
   /// the successor that has joined.
   virtual void drain(channel::Drain) {}
@@ -37,10 +37,13 @@ class Dispatcher {
   /// Connections that were lost because they could not be given to the successor.
   virtual std::size_t lost() const { return 0; }
   /// A worker leaves to others who waits at the listeners that they share.
-  virtual void others_shall_accept(WorkerLink&) {}
+  virtual void others_shall_accept(WorkerChannel&) {}
   /// What a worker that is started finds from descriptor 3 on, and in LISTEN_FDS.
   virtual std::span<const int> inheritance() const { return {}; }
-  /// A connection was accepted, while can_take(), or came back, at any time.
+  /// A connection was accepted, while can_take(), or came back, at any time. Throws when it can't
+  /// be taken: ProtocolError if it brings more unread bytes than a connection may, SystemError if
+  /// its spilled bytes can't be read, std::bad_alloc. Then that connection is closed and nothing
+  /// else has changed; the caller says so and goes on.
   virtual void work_arrived(HeldConnection held) = 0;
   /// Whether some worker has room.
   virtual bool can_take() const = 0;

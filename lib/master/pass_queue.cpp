@@ -173,25 +173,25 @@ std::size_t PassQueue::most_connections() const {
   return limit_ > reserved ? limit_ - reserved : 0;
 }
 
-void PassQueue::worker_joined(WorkerLink& link) {
+void PassQueue::worker_joined(WorkerChannel& link) {
   try {
     queue_.add(link);
   } catch (const SystemError& error) {
-    link.blame(fmt::format("it could not be given the queue: {}", error.what()));
+    link.fail_with_protocol_error(fmt::format("it could not be given the queue: {}", error.what()));
   }
 }
 
-void PassQueue::worker_left(WorkerLink& link) {
+void PassQueue::worker_left(WorkerChannel& link) {
   returned_.worker_left(link);
   queue_.retire(link);
 }
 
-void PassQueue::worker_gone(WorkerLink& link) {
+void PassQueue::worker_gone(WorkerChannel& link) {
   returned_.worker_gone(link);
   queue_.remove(link);
 }
 
-void PassQueue::successor_joined(WorkerLink& link) {
+void PassQueue::successor_joined(WorkerChannel& link) {
   has_successor_ = true;
   returned_.worker_joined(link);
 }

@@ -41,11 +41,11 @@ class PassQueue final : public Dispatcher {
             const std::function<void(std::uint64_t id)>& closed,
             const std::function<void(std::string_view)>& failed);
 
-  void worker_joined(WorkerLink& link) override;
-  void worker_left(WorkerLink& link) override;
-  void worker_gone(WorkerLink& link) override;
-  void worker_has_room(WorkerLink& link) override { returned_.worker_has_room(link); }
-  void successor_joined(WorkerLink& link) override;
+  void worker_joined(WorkerChannel& link) override;
+  void worker_left(WorkerChannel& link) override;
+  void worker_gone(WorkerChannel& link) override;
+  void worker_has_room(WorkerChannel& link) override { returned_.worker_has_room(link); }
+  void successor_joined(WorkerChannel& link) override;
   void work_arrived(HeldConnection held) override;
   bool can_take() const override { return serving() < most_connections(); }
   bool has_takers() const override { return returned_.has_takers(); }

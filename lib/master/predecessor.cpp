@@ -15,8 +15,8 @@ Predecessor::Predecessor(Reactor& reactor, Owner& owner, Fd channel,
                          std::function<void(std::string_view)> failed)
     : owner_(owner),
       failed_(std::move(failed)),
-      link_(std::make_shared<MasterLink>(reactor, static_cast<MasterLink::Owner&>(*this),
-                                         std::move(channel))) {}
+      link_(std::make_shared<MasterChannel>(reactor, static_cast<MasterChannel::Owner&>(*this),
+                                            std::move(channel))) {}
 
 void Predecessor::start(std::size_t credits) {
   link_->start(credits, 1, false);

@@ -17,7 +17,7 @@ namespace handoff {
 
 /// The master before this one, at the other end of a channel on which this master is a worker. As
 /// long as it serves, the names of the sockets are its own.
-class Predecessor final : private MasterLink::Owner {
+class Predecessor final : private MasterChannel::Owner {
  public:
   /// They follow one another in this order; some may be left out, and none comes back.
   enum class Phase {
@@ -80,7 +80,7 @@ class Predecessor final : private MasterLink::Owner {
 
   Owner& owner_;
   std::function<void(std::string_view)> failed_;
-  std::shared_ptr<MasterLink> link_;  ///< until it is gone
+  std::shared_ptr<MasterChannel> link_;  ///< until it is gone
   Phase phase_ = Phase::serves;
 };
 

@@ -48,7 +48,7 @@ void Queue::submit(QueuedCall& call) {
 void Queue::cancel(QueuedCall& call) {
   Slot* slot = find(call.ticket_);
   if (slot == nullptr) return;
-  if (slot->seat == nullptr) std::erase(waiting_, call.ticket_);
+  if (slot->worker == nullptr) std::erase(waiting_, call.ticket_);
   free(*slot);
 }
 
@@ -56,29 +56,29 @@ std::size_t Queue::memory_size(const Options& options) {
   return RingEnd::memory_size(options.longest + kQueueRecordSize);
 }
 
-void Queue::add(WorkerLink& link) {
+void Queue::add(WorkerChannel& link) {
   const std::size_t size = memory_size(options_);
   SharedMemory ours = make_memory_to_write("handoff-requests", size);
   SharedMemory theirs = make_memory_to_read("handoff-replies", size);
-  seats_.emplace_back(link, RingEnd(std::move(ours.mapping), std::move(theirs.mapping)));
+  workers_.emplace_back(link, RingEnd(std::move(ours.mapping), std::move(theirs.mapping)));
   std::vector<Fd> memories;
   memories.push_back(std::move(ours.file));
   memories.push_back(std::move(theirs.file));
   link.pass_source(channel::Type::queue, std::move(memories));
 }
 
-void Queue::retire(const WorkerLink& link) {
-  if (Seat* seat = find(link)) seat->retired = true;
+void Queue::retire(const WorkerChannel& link) {
+  if (QueueWorker* worker = find(link)) worker->retired = true;
 }
 
-void Queue::remove(const WorkerLink& link) {
-  Seat* seat = find(link);
-  if (seat == nullptr) return;
-  seat->retired = true;
-  while (read_replies(*seat)) {
+void Queue::remove(const WorkerChannel& link) {
+  QueueWorker* worker = find(link);
+  if (worker == nullptr) return;
+  worker->retired = true;
+  while (read_replies(*worker)) {
   }
-  lose(*seat);
-  seats_.remove_if([seat](const Seat& other) { return &other == seat; });
+  lose(*worker);
+  workers_.remove_if([worker](const QueueWorker& other) { return &other == worker; });
 }
 
 Queue::Counts Queue::counts() const {
@@ -91,35 +91,35 @@ Queue::Counts Queue::counts() const {
 /// In each turn of the loop, so that what came together is told with one wake-up.
 bool Queue::poll() {
   bool any = false;
-  for (Seat& seat : seats_) any = read_replies(seat) || any;
+  for (QueueWorker& worker : workers_) any = read_replies(worker) || any;
   assign();
-  for (Seat& seat : seats_) {
-    if (!std::exchange(seat.unpublished, false)) continue;
-    seat.rings.publish();
-    if (seat.rings.must_wake()) seat.link.wake(channel::Type::queue);
+  for (QueueWorker& worker : workers_) {
+    if (!std::exchange(worker.unpublished, false)) continue;
+    worker.rings.publish();
+    if (worker.rings.must_wake()) worker.link.wake(channel::Type::queue);
   }
   return any;
 }
 
 void Queue::prepare_to_block() {
-  for (Seat& seat : seats_) seat.rings.arm();
+  for (QueueWorker& worker : workers_) worker.rings.arm();
 }
 
 void Queue::stop_blocking() {
-  for (Seat& seat : seats_) seat.rings.disarm();
+  for (QueueWorker& worker : workers_) worker.rings.disarm();
 }
 
 void Queue::assign() {
-  for (Seat& seat : seats_) seat.has_room = true;
+  for (QueueWorker& worker : workers_) worker.has_room = true;
   while (!waiting_.empty()) {
     const auto next = std::find_if(waiting_.begin(), waiting_.end(),
                                    [this](std::uint64_t ticket) { return may_begin(ticket); });
     if (next == waiting_.end()) return;
-    Seat* seat = free_seat();
-    if (seat == nullptr) return;
-    seat->has_room = give(*find(*next), *seat);
-    seat->rings.set_starved(!seat->has_room);
-    if (seat->has_room) waiting_.erase(next);
+    QueueWorker* worker = free_worker();
+    if (worker == nullptr) return;
+    worker->has_room = give(*find(*next), *worker);
+    worker->rings.set_starved(!worker->has_room);
+    if (worker->has_room) waiting_.erase(next);
   }
 }
 
@@ -130,70 +130,71 @@ bool Queue::may_begin(std::uint64_t ticket) {
 }
 
 /// The one with the fewest requests; of those that are equal, the one that has waited longest.
-Queue::Seat* Queue::free_seat() {
-  auto best = seats_.end();
-  for (auto seat = seats_.begin(); seat != seats_.end(); ++seat) {
-    if (seat->retired || !seat->has_room || seat->running >= seat->link.calls()) continue;
-    if (best == seats_.end() || seat->running < best->running) best = seat;
+Queue::QueueWorker* Queue::free_worker() {
+  auto best = workers_.end();
+  for (auto worker = workers_.begin(); worker != workers_.end(); ++worker) {
+    if (worker->retired || !worker->has_room || worker->running >= worker->link.max_calls())
+      continue;
+    if (best == workers_.end() || worker->running < best->running) best = worker;
   }
-  if (best == seats_.end()) return nullptr;
-  seats_.splice(seats_.end(), seats_, best);
+  if (best == workers_.end()) return nullptr;
+  workers_.splice(workers_.end(), workers_, best);
   return &*best;
 }
 
 /// False when the worker's ring has no room for it now.
-bool Queue::give(Slot& slot, Seat& seat) {
+bool Queue::give(Slot& slot, QueueWorker& worker) {
   const Call& call = slot.call->call;
   const std::int64_t deadline = call.deadline.time_since_epoch() / std::chrono::nanoseconds(1);
-  if (!write_request(seat.rings, {slot.call->ticket_, deadline, call.method, call.params, call.id,
-                                  call.peer})) {
+  if (!write_request(worker.rings, {slot.call->ticket_, deadline, call.method, call.params, call.id,
+                                    call.peer})) {
     return false;
   }
   if (call.gate) call.gate->begin();
-  slot.seat = &seat;
-  slot.end = seat.rings.written();
-  seat.unpublished = true;
-  ++seat.running;
+  slot.worker = &worker;
+  slot.end = worker.rings.written();
+  worker.unpublished = true;
+  ++worker.running;
   return true;
 }
 
 /// Whether there were any.
-bool Queue::read_replies(Seat& seat) {
-  if (seat.blamed) return false;
+bool Queue::read_replies(QueueWorker& worker) {
+  if (worker.blamed) return false;
   int count = 0;
   std::string problem;
   while (count < kRepliesPerTurn && problem.empty()) {
-    const auto record = seat.rings.read(record_);
+    const auto record = worker.rings.read(record_);
     if (!record) break;
     ++count;
-    problem = take(seat, *record);
+    problem = take(worker, *record);
   }
-  if (seat.rings.broken()) problem = "it broke the queue's memory";
+  if (worker.rings.broken()) problem = "it broke the queue's memory";
   if (!problem.empty()) {
-    seat.blamed = true;
-    seat.link.blame(problem);
+    worker.blamed = true;
+    worker.link.fail_with_protocol_error(problem);
     return false;
   }
   if (count == 0) return false;
-  seat.rings.release();
-  if (seat.rings.other_is_starved() && seat.rings.must_wake()) {
-    seat.link.wake(channel::Type::queue);
+  worker.rings.release();
+  if (worker.rings.other_is_starved() && worker.rings.must_wake()) {
+    worker.link.wake(channel::Type::queue);
   }
   return true;
 }
 
 /// Empty, or what is wrong with it.
-std::string Queue::take(Seat& seat, std::string_view record) {
+std::string Queue::take(QueueWorker& worker, std::string_view record) {
   const auto reply = decode_reply(record);
   if (!reply) return "it sent no valid reply";
-  if (seat.running == 0) return "it answered more requests than it was given";
-  --seat.running;
+  if (worker.running == 0) return "it answered more requests than it was given";
+  --worker.running;
   Slot* slot = find(reply->ticket);
   if (slot == nullptr) {
     ++counts_.late;
     return "";
   }
-  if (slot->seat != &seat) return "it answered a request that it was not given";
+  if (slot->worker != &worker) return "it answered a request that it was not given";
   const bool has_json = reply->code == 0 || !reply->json.empty();
   if (has_json && reader_.read_whole(reply->json, 1) != JsonProblem::none) {
     return "it sent a reply that is no JSON";
@@ -203,13 +204,13 @@ std::string Queue::take(Seat& seat, std::string_view record) {
   return "";
 }
 
-void Queue::lose(Seat& seat) {
+void Queue::lose(QueueWorker& worker) {
   std::vector<Slot*> again;
   for (Slot& slot : slots_) {
-    if (slot.seat != &seat) continue;
+    if (slot.worker != &worker) continue;
     // The end of a channel is not the end of a process that others have started: it may still begin
     // what it has.
-    const bool begun = seat.link.has_joined() || slot.end <= seat.rings.read_by_other();
+    const bool begun = worker.link.has_joined() || slot.end <= worker.rings.read_by_other();
     const bool may_again =
         options_.idempotent.contains(slot.call->call.method) && slot.attempts + 1 < kMostAttempts;
     if (!begun || may_again) {
@@ -219,7 +220,7 @@ void Queue::lose(Seat& seat) {
     }
     ++counts_.died;
     answer(slot, Result::error(ErrorCode::worker_died,
-                               slot.end <= seat.rings.read_by_other()
+                               slot.end <= worker.rings.read_by_other()
                                    ? "the worker died while it executed this"
                                    : "the worker has left, and may still execute this"));
   }
@@ -227,7 +228,7 @@ void Queue::lose(Seat& seat) {
   std::sort(again.begin(), again.end(),
             [](const Slot* one, const Slot* other) { return one->end > other->end; });
   for (Slot* slot : again) {
-    take_from_seat(*slot);
+    take_from_worker(*slot);
     slot->call->ticket_ =
         ticket_of(static_cast<std::size_t>(slot - slots_.data()), ++slot->generation);
     waiting_.push_front(slot->call->ticket_);
@@ -251,7 +252,7 @@ Queue::Slot* Queue::find(std::uint64_t ticket) {
 
 /// Whoever still has its ticket has an old one.
 void Queue::free(Slot& slot) {
-  take_from_seat(slot);
+  take_from_worker(slot);
   slot.call->ticket_ = 0;
   slot.call = nullptr;
   slot.attempts = 0;
@@ -259,15 +260,15 @@ void Queue::free(Slot& slot) {
   free_.push_back(static_cast<std::uint32_t>(&slot - slots_.data()));
 }
 
-void Queue::take_from_seat(Slot& slot) {
-  if (slot.seat != nullptr && slot.call->call.gate) slot.call->call.gate->end();
-  slot.seat = nullptr;
+void Queue::take_from_worker(Slot& slot) {
+  if (slot.worker != nullptr && slot.call->call.gate) slot.call->call.gate->end();
+  slot.worker = nullptr;
 }
 
-Queue::Seat* Queue::find(const WorkerLink& link) {
-  const auto found = std::find_if(seats_.begin(), seats_.end(),
-                                  [&](const Seat& seat) { return &seat.link == &link; });
-  return found == seats_.end() ? nullptr : &*found;
+Queue::QueueWorker* Queue::find(const WorkerChannel& link) {
+  const auto found = std::find_if(workers_.begin(), workers_.end(),
+                                  [&](const QueueWorker& worker) { return &worker.link == &link; });
+  return found == workers_.end() ? nullptr : &*found;
 }
 
 }  // namespace handoff

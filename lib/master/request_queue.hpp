@@ -73,21 +73,21 @@ class Queue final : private PollSource {
   static std::size_t memory_size(const Options& options);
 
   /// The worker gets its memories, and then requests. Throws SystemError when there is no memory.
-  void add(WorkerLink& link);
+  void add(WorkerChannel& link);
   /// It gets no more requests; what it has, it answers.
-  void retire(const WorkerLink& link);
+  void retire(const WorkerChannel& link);
   /// It is gone. What it has not begun, and what may be executed twice, goes to others.
-  void remove(const WorkerLink& link);
+  void remove(const WorkerChannel& link);
 
   Counts counts() const;
-  std::size_t workers() const { return seats_.size(); }
+  std::size_t workers() const { return workers_.size(); }
   static constexpr int kMostAttempts = 5;  ///< at an idempotent request whose workers die
 
  private:
   /// A worker.
-  struct Seat {
-    Seat(WorkerLink& worker, RingEnd both) : link(worker), rings(std::move(both)) {}
-    WorkerLink& link;
+  struct QueueWorker {
+    QueueWorker(WorkerChannel& worker, RingEnd both) : link(worker), rings(std::move(both)) {}
+    WorkerChannel& link;
     RingEnd rings;
     std::size_t running = 0;
     bool retired = false;
@@ -98,8 +98,8 @@ class Queue final : private PollSource {
   /// Where a request is kept.
   struct Slot {
     QueuedCall* call = nullptr;
-    Seat* seat = nullptr;   ///< none while it waits
-    std::uint64_t end = 0;  ///< of its record in the seat's ring
+    QueueWorker* worker = nullptr;  ///< none while it waits
+    std::uint64_t end = 0;          ///< of its record in the worker's ring
     std::uint32_t generation = 1;
     int attempts = 0;  ///< by workers that died
   };
@@ -110,23 +110,23 @@ class Queue final : private PollSource {
 
   void assign();
   bool may_begin(std::uint64_t ticket);
-  bool give(Slot& slot, Seat& seat);
-  static void take_from_seat(Slot& slot);
-  Seat* free_seat();
-  bool read_replies(Seat& seat);
-  std::string take(Seat& seat, std::string_view record);
-  void lose(Seat& seat);
+  bool give(Slot& slot, QueueWorker& worker);
+  static void take_from_worker(Slot& slot);
+  QueueWorker* free_worker();
+  bool read_replies(QueueWorker& worker);
+  std::string take(QueueWorker& worker, std::string_view record);
+  void lose(QueueWorker& worker);
   void answer(Slot& slot, Result result);
   Slot* find(std::uint64_t ticket);
   void free(Slot& slot);
-  Seat* find(const WorkerLink& link);
+  QueueWorker* find(const WorkerChannel& link);
 
   Reactor& reactor_;
   Options options_;
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> free_;
   std::deque<std::uint64_t> waiting_;  ///< tickets
-  std::list<Seat> seats_;
+  std::list<QueueWorker> workers_;
   std::string record_;
   JsonReader reader_;
   Counts counts_;

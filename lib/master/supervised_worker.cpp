@@ -19,7 +19,7 @@ channel::Drain drain_order(LeaveReason why) {
 }  // namespace
 
 SupervisedWorker::SupervisedWorker(const WorkerContext& context, WorkerId id,
-                                   std::shared_ptr<WorkerLink> link,
+                                   std::shared_ptr<WorkerChannel> link,
                                    std::unique_ptr<WorkerProcess> process, LeaveSignal leave_signal)
     : context_(context),
       id_(id),
@@ -33,7 +33,7 @@ SupervisedWorker::SupervisedWorker(const WorkerContext& context, WorkerId id,
 }
 
 SupervisedWorker::SupervisedWorker(const WorkerContext& context, WorkerId id,
-                                   std::shared_ptr<WorkerLink> link, pid_t peer)
+                                   std::shared_ptr<WorkerChannel> link, pid_t peer)
     : context_(context),
       id_(id),
       link_(std::move(link)),
@@ -282,7 +282,7 @@ std::string SupervisedWorker::describe_overdue() const {
 /// "killed with 3 connections".
 std::string SupervisedWorker::fate_with_connections() const {
   return fmt::format("{} with {}", has_joined() ? "left alone" : "killed",
-                     counted(link_->held(), "connection"));
+                     counted(link_->assigned(), "connection"));
 }
 
 }  // namespace handoff

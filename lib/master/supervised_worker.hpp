@@ -102,10 +102,10 @@ struct WorkerContext {
 class SupervisedWorker final : public std::enable_shared_from_this<SupervisedWorker> {
  public:
   /// A worker that was spawned.
-  SupervisedWorker(const WorkerContext& context, WorkerId id, std::shared_ptr<WorkerLink> link,
+  SupervisedWorker(const WorkerContext& context, WorkerId id, std::shared_ptr<WorkerChannel> link,
                    std::unique_ptr<WorkerProcess> process, LeaveSignal leave_signal);
   /// A worker that has joined from the process `peer`: 0 for one of another PID namespace.
-  SupervisedWorker(const WorkerContext& context, WorkerId id, std::shared_ptr<WorkerLink> link,
+  SupervisedWorker(const WorkerContext& context, WorkerId id, std::shared_ptr<WorkerChannel> link,
                    pid_t peer);
   SupervisedWorker(const SupervisedWorker&) = delete;
   SupervisedWorker& operator=(const SupervisedWorker&) = delete;
@@ -161,7 +161,7 @@ class SupervisedWorker final : public std::enable_shared_from_this<SupervisedWor
   bool was_told_to_leave() const;
   bool was_ready() const { return ready_since_.has_value(); }
   TimePoint started() const { return started_; }
-  const std::shared_ptr<WorkerLink>& link() const { return link_; }
+  const std::shared_ptr<WorkerChannel>& link() const { return link_; }
   /// `co_await worker.over()`: waits until nothing of its tree lives; of a worker that has joined,
   /// until its channel is closed or it was let go.
   Event& over() { return over_; }
@@ -194,7 +194,7 @@ class SupervisedWorker final : public std::enable_shared_from_this<SupervisedWor
 
   const WorkerContext& context_;
   WorkerId id_;
-  std::shared_ptr<WorkerLink> link_;
+  std::shared_ptr<WorkerChannel> link_;
   std::unique_ptr<WorkerProcess> process_;  ///< null if it has joined
   LeaveSignal leave_signal_ = LeaveSignal::message;
   pid_t peer_ = 0;

@@ -127,7 +127,7 @@ void Supervisor::count_cut_off(const SupervisedWorker& worker) {
   const LeaveReason why = worker.leave_reason();
   const bool drained = worker.was_told_to_leave() && why != LeaveReason::discarded;
   if (!stopping() || !drained || !worker.was_cut_off()) return;
-  cut_off_.connections += worker.link()->held();
+  cut_off_.connections += worker.link()->assigned();
   if (worker.was_killed() && !worker.has_joined()) ++cut_off_.workers;
 }
 
@@ -270,8 +270,8 @@ std::vector<WorkerStatus> Supervisor::status() const {
     status.pid = worker->pid();
     status.state = worker->state();
     status.joined = worker->has_joined();
-    status.connections = worker->link()->held();
-    status.passed = worker->link()->passed();
+    status.connections = worker->link()->assigned();
+    status.passed = worker->link()->connections_total();
     status.requests = worker->link()->requests();
     status.age = clock_.now() - worker->started();
     if (const Slot slot = slot_of(*worker)) {

@@ -81,7 +81,7 @@ class Supervisor final : private WorkerListener, private Reload::Actions {
   /// Connections that workers have accepted themselves, ever.
   std::uint64_t accepted() const { return roster_.traffic().accepted(); }
   /// Connections that the workers hold, as far as that is known.
-  std::size_t held() const { return roster_.traffic().held(); }
+  std::size_t open_connections() const { return roster_.traffic().open_connections(); }
 
   /// What did not end by itself when all were drained.
   struct CutOff {

@@ -103,8 +103,8 @@ Status Upgrade::spawn(const SpawnSuccessor& spawn_successor) {
   try {
     auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
     process_ = spawn_successor(std::move(theirs));
-    link_ = std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(*this), custody_,
-                                         Handshake::full, 0, std::move(ours));
+    link_ = std::make_shared<WorkerChannel>(reactor_, static_cast<WorkerChannel::Owner&>(*this),
+                                            custody_, Handshake::full, 0, std::move(ours));
     link_->start();
   } catch (const std::exception& error) {
     if (process_) process_->kill_and_reap();  // else it would serve, as if this master had died
@@ -132,38 +132,39 @@ void Upgrade::take_over() {
 }
 
 bool Upgrade::is_done() const {
-  return phase_ == UpgradePhase::gone || (link_->unstarted() == 0 && dispatcher_.waiting() == 0);
+  return phase_ == UpgradePhase::gone ||
+         (link_->unacknowledged() == 0 && dispatcher_.waiting() == 0);
 }
 
 Task<void> Upgrade::until_done() {
   co_await progress_.wait_until([this] { return is_done(); });
 }
 
-void Upgrade::worker_ready(WorkerLink&) {
+void Upgrade::worker_ready(WorkerChannel&) {
   take(UpgradeEvent::ready);
 }
 
-void Upgrade::worker_has_room(WorkerLink& link) {
+void Upgrade::worker_has_room(WorkerChannel& link) {
   dispatcher_.worker_has_room(link);
   progress_.notify_all();
 }
 
-void Upgrade::connection_returned(WorkerLink&, HeldConnection held) {
+void Upgrade::connection_returned(WorkerChannel&, HeldConnection held) {
   dispatcher_.work_arrived(std::move(held));
 }
 
-void Upgrade::send_failed(WorkerLink&, std::size_t connections, int error) {
+void Upgrade::send_failed(WorkerChannel&, std::size_t connections, int error) {
   report_(Severity::error, fmt::format("cannot pass {} to the new master: {}",
                                        counted(connections, "connection"), error_text(error)));
 }
 
-void Upgrade::worker_closed(WorkerLink& link, const std::string& problem) {
+void Upgrade::worker_closed(WorkerChannel& link, const std::string& problem) {
   problem_ = problem;
   const UpgradePhase before = phase_;
   take(UpgradeEvent::closed);
   if (phase_ != UpgradePhase::gone) return;
   dispatcher_.worker_left(link);
-  for (HeldConnection& held : link.take_unstarted()) dispatcher_.work_arrived(std::move(held));
+  for (HeldConnection& held : link.take_unacknowledged()) dispatcher_.work_arrived(std::move(held));
   if (before == UpgradePhase::taken_over) {
     report_(Severity::error, "cannot upgrade: the new master is gone");
   }

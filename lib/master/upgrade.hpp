@@ -45,7 +45,7 @@ UpgradePhase next_phase(UpgradePhase phase, UpgradeEvent event);
 
 /// Another process of this program (or a newer one at its path) that takes over from a master. To
 /// its predecessor it is a worker that has joined: the connections go to it over a channel.
-class Upgrade final : private WorkerLink::Owner {
+class Upgrade final : private WorkerChannel::Owner {
  public:
   Upgrade(Reactor& reactor, Dispatcher& dispatcher, std::shared_ptr<Custody> custody,
           const Report& report);
@@ -80,15 +80,15 @@ class Upgrade final : private WorkerLink::Owner {
   bool is_done() const;
   Task<std::string> describe_end();
 
-  void worker_ready(WorkerLink& link) override;
-  void worker_has_room(WorkerLink& link) override;
-  void worker_would_leave(WorkerLink&) override {}
-  void connection_returned(WorkerLink& link, HeldConnection held) override;
-  void others_shall_accept(WorkerLink&) override {}
-  void requests_told(WorkerLink&) override {}
-  void worker_closed(WorkerLink& link, const std::string& problem) override;
-  void connections_lost(WorkerLink&, std::size_t) override {}
-  void send_failed(WorkerLink& link, std::size_t connections, int error) override;
+  void worker_ready(WorkerChannel& link) override;
+  void worker_has_room(WorkerChannel& link) override;
+  void worker_would_leave(WorkerChannel&) override {}
+  void connection_returned(WorkerChannel& link, HeldConnection held) override;
+  void others_shall_accept(WorkerChannel&) override {}
+  void requests_told(WorkerChannel&) override {}
+  void worker_closed(WorkerChannel& link, const std::string& problem) override;
+  void connections_lost(WorkerChannel&, std::size_t) override {}
+  void send_failed(WorkerChannel& link, std::size_t connections, int error) override;
   bool passes_on() const override { return false; }
 
   Reactor& reactor_;
@@ -97,7 +97,7 @@ class Upgrade final : private WorkerLink::Owner {
   const Report& report_;
   Condition progress_;
   std::unique_ptr<SuccessorProcess> process_;
-  std::shared_ptr<WorkerLink> link_;
+  std::shared_ptr<WorkerChannel> link_;
   UpgradePhase phase_ = UpgradePhase::spawning;
   UpgradeEvent failure_ = UpgradeEvent::not_spawned;  ///< what has led to `failed`
   std::string problem_;                               ///< of its channel, if it had one

@@ -4,24 +4,18 @@
 #include <fmt/format.h>
 #include <sys/socket.h>
 
-#include <algorithm>
-#include <array>
 #include <chrono>
 #include <limits>
+#include <utility>
 
 #include "os/error.hpp"
+#include "pass/fd_passing.hpp"
 
 namespace handoff {
 namespace {
 
-/// The byte that carries a descriptor when there is no handshake.
-constexpr char kPlainByte = 0;
-
 /// Connections on their way to a worker that it has not started: one that hangs holds no more up.
-constexpr std::size_t kMaxUnstarted = 128;
-
-/// After so many messages of one worker the others have a turn.
-constexpr int kMessagesPerTurn = 64;
+constexpr std::size_t kMaxUnacknowledged = 128;
 
 /// Questions that wait to be sent.
 constexpr std::size_t kMaxQuestions = 4;
@@ -29,20 +23,12 @@ constexpr std::size_t kMaxQuestions = 4;
 /// How long a worker without descriptors gets no connections.
 constexpr auto kPause = std::chrono::milliseconds(100);
 
-/// ETOOMANYREFS leaves the channel writable, and each attempt makes epoll say so again.
-constexpr auto kRetryPause = std::chrono::milliseconds(10);
-
-/// To receive what a worker that is gone has sent, while there is no memory for it.
-constexpr int kMostAttempts = 100;
-
-std::string unreadable(int error) {
-  return fmt::format("its channel can't be read: {}", error_text(error));
-}
+constexpr const char* kNoHello = "its first message was no HELLO";
 
 }  // namespace
 
-WorkerLink::WorkerLink(Reactor& reactor, Owner& owner, std::shared_ptr<Custody> custody,
-                       Handshake handshake, int number, Fd channel, bool joined)
+WorkerChannel::WorkerChannel(Reactor& reactor, Owner& owner, std::shared_ptr<Custody> custody,
+                             Handshake handshake, int number, Fd channel, bool joined)
     : reactor_(reactor),
       owner_(owner),
       custody_(std::move(custody)),
@@ -51,413 +37,257 @@ WorkerLink::WorkerLink(Reactor& reactor, Owner& owner, std::shared_ptr<Custody> 
       joined_(joined),
       channel_(std::move(channel)),
       watcher_(reactor, channel_.get()),
-      packet_(std::make_unique_for_overwrite<char[]>(channel::kMaxMessage)) {
-  if (handshake == Handshake::none) credits_ = std::numeric_limits<std::size_t>::max();
+      receiver_(reactor, watcher_, channel_.get(), handshake, custody_, owner_of_receiver()),
+      sender_(channel_.get(), handshake,
+              [this](std::size_t connections, int error) {
+                recount();
+                owner_.send_failed(*this, connections, error);
+              }),
+      writer_(reactor, watcher_, channel_.get(), sender_, owner_of_writer()),
+      accounts_(sender_, custody_, owner_of_accounts()),
+      phase_(is_full() ? WorkerChannelPhase::unheard : WorkerChannelPhase::open),
+      hello_{.calls = 0},
+      credits_(is_full() ? 0 : std::numeric_limits<std::size_t>::max()) {}
+
+MessageReceiver::Owner WorkerChannel::owner_of_receiver() {
+  using Returns = MessageReceiver::Returns;
+  MessageReceiver::Owner owner;
+  owner.returns = [this] {
+    if (!owner_.passes_on()) return Returns::may_be_lost;
+    // Mostly only a worker that drains returns connections.
+    return is_draining() ? Returns::wait : Returns::unexpected;
+  };
+  owner.take = [this](MessageReceiver::Received received) { take(std::move(received)); };
+  owner.is_open = [this] { return open(); };
+  return owner;
 }
 
-bool WorkerLink::has_room() const {
+ChannelWriter::Owner WorkerChannel::owner_of_writer() {
+  ChannelWriter::Owner owner;
+  owner.tried = [this] { recount(); };
+  owner.went_on = [this] { room_changed(); };
+  owner.all_sent = [this] {
+    // Without messages, the end of what is passed is the word to leave.
+    if (is_draining() && !is_full()) shutdown(channel_.get(), SHUT_WR);
+  };
+  owner.is_open = [this] { return open(); };
+  return owner;
+}
+
+ConnectionAccounts::Owner WorkerChannel::owner_of_accounts() {
+  ConnectionAccounts::Owner owner;
+  owner.assigned_changed = [this] { recount(); };
+  owner.accepted = [this](std::size_t count) { owner_.worker_accepted(count); };
+  owner.returned = [this](HeldConnection held) {
+    owner_.connection_returned(*this, std::move(held));
+  };
+  owner.lost = [this](std::size_t count) { owner_.connections_lost(*this, count); };
+  return owner;
+}
+
+/// The one place that changes the phase. What happens to a channel, from top to bottom the phase
+/// before, and the phase after:
+///
+///                   | its HELLO | a message | drain()         | its end, | an error, | end()
+///                   |           | of others |                 | fail_with_protocol_error()  | a
+///                   false   | |           |           |                 |          | message   |
+///   ----------------+-----------+-----------+-----------------+----------+-----------+-------
+///   unheard         | open      | closed    | drained_unheard | closed   | closed    | closed
+///   open            | closed    | open      | draining        | closed   | closed    | closed
+///   drained_unheard | draining  | closed    | drained_unheard | closed   | closed    | closed
+///   draining        | closed    | draining  | draining        | closed   | closed    | closed
+///   closed          | nothing is received, sent or told any more
+///
+/// A channel without a handshake is open from the start. The owner is told of each way to `closed`
+/// but end(), which is its own.
+void WorkerChannel::enter(WorkerChannelPhase next) {
+  phase_ = next;
+  if (next != WorkerChannelPhase::closed) return;
+  // One that has only closed its sending side reads on until this.
+  shutdown(channel_.get(), SHUT_WR);
+  watcher_.interrupt();
+}
+
+bool WorkerChannel::has_room() const {
   // Without credits, a full channel is the only word of a worker that does not keep up.
-  const bool keeps_up = is_full() ? queue_.size() + unstarted_.size() < kMaxUnstarted : !sending_;
-  return open_ && !draining_ && !refusing_ && keeps_up && held() < credits_;
+  const bool keeps_up = is_full() ? unacknowledged() < kMaxUnacknowledged : !writer_.is_blocked();
+  const bool may_get = phase_ == WorkerChannelPhase::open || phase_ == WorkerChannelPhase::unheard;
+  return may_get && reactor_.now() >= paused_until_ && keeps_up && assigned() < credits_;
 }
 
-void WorkerLink::pass(HeldConnection held) {
-  held.connection.id = ++last_id_;
-  queue_.push_back(std::move(held));
+void WorkerChannel::recount() {
+  const std::size_t now = assigned();
+  const auto change = static_cast<std::ptrdiff_t>(now - counted_);
+  counted_ = now;
+  if (change != 0) owner_.assigned_changed(change);
+}
+
+/// The worker may have room again, or holds fewer; the owner also sends what came back.
+void WorkerChannel::room_changed() {
+  owner_.worker_has_room(*this);
+}
+
+// Receiving.
+
+Task<void> WorkerChannel::receive_rest(std::shared_ptr<WorkerChannel> self) {
+  self->writer_.end_receiving();
+  co_await MessageReceiver::run_to_the_end(self->receiver_, self);
+  self->end();
+}
+
+void WorkerChannel::take(MessageReceiver::Received received) {
+  Status status = Status::ok();
+  switch (received.outcome) {
+    case MessageReceiver::Outcome::message: status = handle(std::move(received.message)); break;
+    case MessageReceiver::Outcome::lost: status = lose(received.message); break;
+    case MessageReceiver::Outcome::end: close(""); break;
+    default: close(received.problem); break;
+  }
+  if (!status.is_ok()) close(status.why());
+}
+
+Status WorkerChannel::handle(channel::Message message) {
+  if (message.type != channel::Type::returned && !message.descriptors.empty()) {
+    return Status::failure("it sent a descriptor with a message that has none");
+  }
+  if (message.type == channel::Type::hello) return greet(message.hello);
+  if (!has_greeted()) return Status::failure(kNoHello);
+  switch (message.type) {
+    case channel::Type::ready: owner_.worker_ready(*this); break;
+    case channel::Type::refused: pause_after_refusal(); [[fallthrough]];
+    case channel::Type::started:
+    case channel::Type::finished:
+    case channel::Type::returned: {
+      Status status = accounts_.take(std::move(message));
+      if (status.is_ok()) room_changed();
+      return status;
+    }
+    case channel::Type::leave: owner_.worker_would_leave(*this); break;
+    case channel::Type::requests:
+      requests_ = message.requests;
+      owner_.requests_told(*this);
+      break;
+    case channel::Type::listener: owner_.others_shall_accept(*this); break;
+    case channel::Type::queue: break;  // we are awake
+    default: return Status::failure("it sent a message that only a master sends");
+  }
+  return Status::ok();
+}
+
+Status WorkerChannel::greet(const channel::Hello& hello) {
+  if (hello.version != channel::kVersion) {
+    return Status::failure(fmt::format("it speaks version {} of the channel, we speak {}",
+                                       hello.version, channel::kVersion));
+  }
+  switch (phase_) {
+    case WorkerChannelPhase::unheard: enter(WorkerChannelPhase::open); break;
+    case WorkerChannelPhase::drained_unheard: enter(WorkerChannelPhase::draining); break;
+    default: return Status::failure("it sent a second HELLO");
+  }
+  hello_ = hello;
+  credits_ = hello.credits;
+  return Status::ok();
+}
+
+Status WorkerChannel::lose(const channel::Message& message) {
+  if (!has_greeted()) return Status::failure(kNoHello);
+  Status status = accounts_.lose(message.connections.size());
+  if (status.is_ok()) room_changed();
+  return status;
+}
+
+void WorkerChannel::pause_after_refusal() {
+  const bool pauses = reactor_.now() < paused_until_;
+  if (pauses) return;
+  paused_until_ = reactor_.now() + kPause;
+  reactor_.spawn(end_pause(shared_from_this()));
+}
+
+Task<void> WorkerChannel::end_pause(std::shared_ptr<WorkerChannel> self) {
+  co_await self->reactor_.sleep_until(self->paused_until_);
+  if (self->open()) self->room_changed();
+}
+
+// Sending.
+
+void WorkerChannel::pass(HeldConnection held) {
+  sender_.add(std::move(held), ++last_id_);
   recount();
 }
 
-std::deque<HeldConnection> WorkerLink::take_unsent() {
-  std::deque<HeldConnection> unsent = std::exchange(queue_, {});
+std::deque<HeldConnection> WorkerChannel::take_unsent() {
+  std::deque<HeldConnection> unsent = sender_.take_unsent();
   recount();
   return unsent;
 }
 
-void WorkerLink::recount() {
-  const std::size_t now = held();
-  const auto change = static_cast<std::ptrdiff_t>(now - counted_);
-  counted_ = now;
-  if (change != 0) owner_.held_changed(change);
-}
-
-Task<void> WorkerLink::receive(std::shared_ptr<WorkerLink> self) {
-  int messages = 0;
-  while (self->open_) {
-    switch (self->receive_one()) {
-      case Received::message:
-        if (++messages < kMessagesPerTurn) break;
-        co_await self->reactor_.yield();
-        messages = 0;
-        break;
-      case Received::nothing: try { co_await self->watcher_.readable();
-        } catch (const SystemError& error) {
-          self->close(unreadable(error.error_number()));
-        }
-        messages = 0;
-        break;
-      case Received::no_room: co_await self->custody_->wait(); break;
-      case Received::no_memory:
-        co_await self->reactor_.sleep_until(self->reactor_.now() + kRetryPause);
-        break;
-    }
-  }
-}
-
-Task<void> WorkerLink::receive_rest(std::shared_ptr<WorkerLink> self) {
-  self->end_receiving();
-  int left = kMostAttempts;
-  while (self->open_ && left > 0) {
-    const Received received = self->receive_one();
-    if (received == Received::nothing) break;
-    if (received == Received::no_room) co_await self->custody_->wait();
-    if (received == Received::no_memory) {
-      --left;
-      co_await self->reactor_.sleep_until(self->reactor_.now() + kRetryPause);
-    }
-  }
-  self->end();
-}
-
-WorkerLink::Received WorkerLink::receive_one() {
-  // Mostly only one that drains returns connections: the others are spared the system call as long
-  // as descriptors are plenty.
-  const bool may_return = is_full() && (draining_ || !custody_->has_room());
-  if (may_return && next_is_return()) return receive_returned();
-  ReceiveResult result = recv_fds(channel_.get(), {packet_.get(), channel::kMaxMessage},
-                                  is_full() ? channel::kMaxDescriptors : 0);
-  if (result.outcome == ReceiveOutcome::would_block) return Received::nothing;
-  if (result.outcome == ReceiveOutcome::exhausted) return Received::no_memory;
-  take(result);
-  return Received::message;
-}
-
-/// The message stays in the channel until all its descriptors are here.
-WorkerLink::Received WorkerLink::receive_returned() {
-  if (!custody_->has_room() && owner_.passes_on()) return Received::no_room;
-  ReceiveResult result = recv_fds(channel_.get(), {packet_.get(), channel::kMaxMessage},
-                                  channel::kMaxDescriptors, Receive::look);
-  if (result.lacks_descriptors && owner_.passes_on()) return Received::no_room;
-  if (result.outcome == ReceiveOutcome::exhausted) return Received::no_memory;
-  // A reset comes before the message.
-  if (result.outcome != ReceiveOutcome::failed && result.outcome != ReceiveOutcome::reset)
-    drop_message(channel_.get());
-  take(result);
-  return Received::message;
-}
-
-void WorkerLink::take(ReceiveResult& result) {
-  switch (result.outcome) {
-    case ReceiveOutcome::would_block:
-    case ReceiveOutcome::exhausted: break;
-    case ReceiveOutcome::failed: close(unreadable(result.error_number)); break;
-    case ReceiveOutcome::reset: break;  // what it had sent before is still to be read
-    case ReceiveOutcome::end: close(""); break;
-    case ReceiveOutcome::truncated:
-      if (!result.lacks_descriptors) return close("it sent too much");
-      [[fallthrough]];
-    case ReceiveOutcome::received: {
-      if (!is_full()) break;  // nothing is expected of it
-      auto message = channel::decode({packet_.get(), result.size}, std::move(result.descriptors));
-      std::string problem = "it sent no valid message";
-      if (message && result.lacks_descriptors && message->type == channel::Type::returned) {
-        problem = lose(message->connections.size());
-      } else if (message) {
-        problem = handle(*message);
-      }
-      if (!problem.empty()) close(problem);
-      break;
-    }
-  }
-}
-
-/// Empty, or what is wrong with that.
-std::string WorkerLink::lose(std::size_t count) {
-  if (count > held_) return "it returned a connection that it did not have";
-  held_ -= count;
+std::deque<HeldConnection> WorkerChannel::take_unacknowledged() {
+  std::deque<HeldConnection> unacknowledged = sender_.take_all();
   recount();
-  owner_.connections_lost(*this, count);
-  owner_.worker_has_room(*this);
-  return "";
+  return unacknowledged;
 }
 
-/// Looks without taking anything; without room for control data no descriptor comes.
-bool WorkerLink::next_is_return() const {
-  std::array<char, channel::kHeaderSize> header{};
-  return recv(channel_.get(), header.data(), header.size(), MSG_PEEK | MSG_DONTWAIT) ==
-             static_cast<ssize_t>(header.size()) &&
-         channel::type_of(header) == channel::Type::returned;
+void WorkerChannel::flush() {
+  if (open()) writer_.flush(shared_from_this());
 }
 
-void WorkerLink::end() {
-  open_ = false;
-  // From this moment on, not from when our tasks have let it go: what it starts then it would
-  // share.
-  shutdown(channel_.get(), SHUT_RDWR);
-  watcher_.interrupt();
+void WorkerChannel::send_soon(std::string message, std::vector<Fd> descriptors) {
+  if (is_full() || !descriptors.empty()) sender_.add(std::move(message), std::move(descriptors));
+  flush();
 }
 
-/// Empty, or what is wrong with the message.
-std::string WorkerLink::handle(channel::Message& message) {
-  if (message.type != channel::Type::returned && !message.descriptors.empty()) {
-    return "it sent a descriptor with a message that has none";
-  }
-  if (!greeted_ && message.type != channel::Type::hello) return "its first message was no HELLO";
-  switch (message.type) {
-    case channel::Type::hello:
-      if (message.hello.version != channel::kVersion) {
-        return fmt::format("it speaks version {} of the channel, we speak {}",
-                           message.hello.version, channel::kVersion);
-      }
-      if (greeted_) return "it sent a second HELLO";
-      greeted_ = true;
-      credits_ = message.hello.credits;
-      calls_ = message.hello.calls;
-      answers_ = message.hello.answers;
-      return "";
-    case channel::Type::ready: owner_.worker_ready(*this); return "";
-    case channel::Type::started: return start(message.ids);
-    case channel::Type::finished:
-      if (message.ids.size() > held_) return "it finished more connections than it was given";
-      held_ -= message.ids.size();
-      recount();
-      owner_.worker_has_room(*this);
-      return "";
-    case channel::Type::refused:
-    case channel::Type::returned: return take_back(message);
-    case channel::Type::leave: owner_.worker_would_leave(*this); return "";
-    case channel::Type::requests:
-      requests_ = message.requests;
-      owner_.requests_told(*this);
-      return "";
-    case channel::Type::listener: owner_.others_shall_accept(*this); return "";
-    case channel::Type::queue: return "";  // we are awake
-    default: return "it sent a message that only a master sends";
-  }
-}
-
-std::string WorkerLink::start(std::span<const std::uint64_t> ids) {
-  std::size_t accepted = 0;
-  for (const std::uint64_t id : ids) {
-    if (accepts_ && (id & channel::kOwnId) != 0) {
-      ++passed_;
-      ++accepted;
-    } else if (!take_unstarted(id)) {
-      return "it started a connection that it was not given";
-    }
-    ++held_;
-  }
-  recount();
-  if (accepted > 0) owner_.worker_accepted(accepted);
-  most_per_message_ = std::min(channel::kMaxEntries, 2 * most_per_message_);
-  owner_.worker_has_room(*this);
-  return "";
-}
-
-std::string WorkerLink::take_back(channel::Message& message) {
-  for (const std::uint64_t id : message.ids) {  // refused
-    std::optional<HeldConnection> held = take_unstarted(id);
-    if (!held) return "it refused a connection that it was not given";
-    most_per_message_ = 1;
-    if (!std::exchange(refusing_, true)) reactor_.spawn(pause_after_refusal(shared_from_this()));
-    recount();
-    owner_.connection_returned(*this, std::move(*held));
-  }
-  for (Connection& connection : message.connections) {
-    if (held_ == 0) return "it returned a connection that it did not have";
-    if (!connection.is_complete()) return "it returned a connection without its descriptor";
-    if (!connection.is_sound()) return "it returned something that is no connection";
-    --held_;
-    recount();
-    Custody::Hold hold(*custody_, connection.descriptors(), 0, connection.unread_size());
-    owner_.connection_returned(*this, {std::move(connection), std::move(hold)});
-  }
-  owner_.worker_has_room(*this);  // sends what came back to those who get it
-  return "";
-}
-
-/// They are mostly started in the order in which they were sent.
-std::optional<HeldConnection> WorkerLink::take_unstarted(std::uint64_t id) {
-  const auto found =
-      std::find_if(unstarted_.begin(), unstarted_.end(),
-                   [id](const HeldConnection& sent) { return sent.connection.id == id; });
-  if (found == unstarted_.end()) return std::nullopt;
-  std::optional<HeldConnection> held = std::move(*found);
-  unstarted_.erase(found);
-  return held;
-}
-
-std::deque<HeldConnection> WorkerLink::take_unstarted() {
-  std::deque<HeldConnection> unstarted = std::exchange(unstarted_, {});
-  std::move(queue_.begin(), queue_.end(), std::back_inserter(unstarted));
-  queue_.clear();
-  recount();
-  return unstarted;
-}
-
-Task<void> WorkerLink::pause_after_refusal(std::shared_ptr<WorkerLink> self) {
-  co_await self->reactor_.sleep_until(self->reactor_.now() + kPause);
-  self->refusing_ = false;
-  if (self->open_) self->owner_.worker_has_room(*self);
-}
-
-void WorkerLink::flush() {
-  if (!open_) return;
-  // Also when the rest of an earlier attempt waits: with too many descriptors in flight there is
-  // room for as many as we have just received, and only until another process takes it.
-  switch (send_batch()) {
-    case Sent::all: break;
-    case Sent::closed: end_receiving(); break;
-    case Sent::blocked:
-      if (std::exchange(sending_, true)) break;
-      reactor_.spawn(send_when_writable(shared_from_this()));
-      break;
-  }
-}
-
-Task<void> WorkerLink::send_when_writable(std::shared_ptr<WorkerLink> self) {
-  Sent sent = Sent::blocked;
-  while (sent == Sent::blocked && self->open_) {
-    try {
-      co_await self->watcher_.writable();
-    } catch (const SystemError&) {
-      // Tried again after a pause.
-    }
-    if (self->open_) sent = self->send_batch();
-    if (sent == Sent::blocked) {
-      co_await self->reactor_.sleep_until(self->reactor_.now() + kRetryPause);
-    }
-  }
-  self->sending_ = false;
-  if (sent == Sent::closed) self->end_receiving();
-  if (self->open_) self->owner_.worker_has_room(*self);
-}
-
-/// It takes nothing more: what it has sent is still read, to the end that this makes.
-void WorkerLink::end_receiving() {
-  shutdown(channel_.get(), SHUT_RD);
-}
-
-WorkerLink::Sent WorkerLink::send_batch() {
-  while (!queue_.empty()) {
-    if (const Sent sent = send_works(); sent != Sent::all) return sent;
-  }
-  return send_messages();
-}
-
-/// One message: as many connections as it can carry.
-WorkerLink::Sent WorkerLink::send_works() {
-  channel::PackedConnections packed(channel::Type::connection);
-  SendResult result{};
-  std::size_t count = 1;
-  if (is_full()) {
-    const std::size_t most = std::min(queue_.size(), most_per_message_);
-    while (packed.count() < most && packed.add(queue_[packed.count()].connection)) {
-    }
-    count = packed.count();
-    result = send_fds(channel_.get(), packed.bytes(), packed.descriptors());
-  } else {
-    const int socket = queue_.front().connection.socket.get();
-    result = send_fds(channel_.get(), {&kPlainByte, 1}, {&socket, 1});
-  }
-  if (result.outcome == SendOutcome::would_block) return Sent::blocked;
-  if (result.outcome == SendOutcome::closed) return Sent::closed;
-  if (result.outcome == SendOutcome::failed) {
-    // One of them may be the reason: each is tried by itself.
-    most_per_message_ = 1;
-    if (count == 1) drop_unsent(result.error_number);
-    return Sent::all;
-  }
-  const auto end = queue_.begin() + static_cast<std::ptrdiff_t>(count);
-  if (is_full()) std::move(queue_.begin(), end, std::back_inserter(unstarted_));
-  queue_.erase(queue_.begin(), end);
-  passed_ += count;
-  recount();
-  return Sent::all;
-}
-
-void WorkerLink::drop_unsent(int error) {
-  queue_.pop_front();
-  recount();
-  owner_.send_failed(*this, 1, error);
-}
-
-WorkerLink::Sent WorkerLink::send_messages() {
-  while (!messages_.empty()) {
-    const Outgoing& next = messages_.front();
-    std::array<int, channel::kMaxEntries> descriptors{};
-    std::transform(next.descriptors.begin(), next.descriptors.end(), descriptors.begin(),
-                   [](const Fd& fd) { return fd.get(); });
-    const SendResult result =
-        send_fds(channel_.get(), next.message, {descriptors.data(), next.descriptors.size()});
-    switch (result.outcome) {
-      case SendOutcome::would_block: return Sent::blocked;
-      case SendOutcome::failed: owner_.send_failed(*this, 0, result.error_number); [[fallthrough]];
-      case SendOutcome::closed: return Sent::closed;
-      case SendOutcome::sent: messages_.pop_front(); break;
-    }
-  }
-  // Without messages, the end of what is passed is the word to leave.
-  if (draining_ && !is_full()) shutdown(channel_.get(), SHUT_WR);
-  return Sent::all;
-}
-
-void WorkerLink::ask_for_requests() {
-  // One that does not read is not asked again and again.
-  if (messages_.size() < kMaxQuestions) send_soon({channel::encode_requests(0)});
-}
-
-void WorkerLink::ask_whether_it_answers() {
-  if (open_) send_fds(channel_.get(), channel::encode_requests(0), {});
-}
-
-bool WorkerLink::has_unread() const {
-  char byte = 0;
-  return recv(channel_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
-}
-
-void WorkerLink::pass_source(channel::Type type, std::vector<Fd> descriptors) {
-  accepts_ = type == channel::Type::listener;
-  Outgoing passed;
-  passed.message =
-      is_full() ? channel::encode_passing(type, descriptors.size()) : std::string(1, kPlainByte);
-  passed.descriptors = std::move(descriptors);
+void WorkerChannel::pass_source(channel::Type type, std::vector<Fd> descriptors) {
+  if (type == channel::Type::listener) accounts_.expect_own();
   // What it has not taken yet is of no use any more.
-  std::erase_if(messages_, [](const Outgoing& old) { return !old.descriptors.empty(); });
-  send_soon(std::move(passed));
+  sender_.drop_descriptors();
+  std::string message = channel::encode_passing(type, descriptors.size());
+  send_soon(std::move(message), std::move(descriptors));
 }
 
-void WorkerLink::wake(channel::Type type) {
-  if (!is_full() || !open_ || !messages_.empty()) return;
+void WorkerChannel::wake(channel::Type type) {
+  if (!is_full() || !open() || sender_.messages() > 0) return;
   static const std::string kLook = channel::encode_passing(channel::Type::listener, 0);
   static const std::string kWake = channel::encode_passing(channel::Type::queue, 0);
-  if (type == channel::Type::listener) return send_soon({kLook});
+  if (type == channel::Type::listener) return send_soon(kLook);
   // With no room for it there are messages that it has not read, and it looks when it does.
   const SendResult result = send_fds(channel_.get(), kWake, {});
   if (result.outcome != SendOutcome::failed) return;
   owner_.send_failed(*this, 0, result.error_number);
-  end_receiving();
+  writer_.end_receiving();
 }
 
-void WorkerLink::give_names() {
-  send_soon({channel::encode_passing(channel::Type::listener, 0)});
+void WorkerChannel::give_names() {
+  send_soon(channel::encode_passing(channel::Type::listener, 0));
 }
 
-void WorkerLink::send_soon(Outgoing message) {
-  if (is_full() || !message.descriptors.empty()) messages_.push_back(std::move(message));
-  flush();
+void WorkerChannel::ask_for_requests() {
+  // One that does not read is not asked again and again.
+  if (sender_.messages() < kMaxQuestions) send_soon(channel::encode_requests(0));
 }
 
-void WorkerLink::drain(channel::Drain how) {
-  draining_ = true;
-  send_soon({channel::encode_drain(how)});
+void WorkerChannel::ask_whether_it_answers() {
+  if (open()) send_fds(channel_.get(), channel::encode_requests(0), {});
 }
 
-void WorkerLink::close(const std::string& problem) {
-  open_ = false;
-  // One that has only closed its sending side reads on until this.
-  shutdown(channel_.get(), SHUT_WR);
-  watcher_.interrupt();
+// The end.
+
+void WorkerChannel::drain(channel::Drain how) {
+  if (phase_ == WorkerChannelPhase::unheard) enter(WorkerChannelPhase::drained_unheard);
+  if (phase_ == WorkerChannelPhase::open) enter(WorkerChannelPhase::draining);
+  send_soon(channel::encode_drain(how));
+}
+
+void WorkerChannel::close(const std::string& problem) {
+  if (!open()) return;
+  enter(WorkerChannelPhase::closed);
   owner_.worker_closed(*this, problem);
+}
+
+void WorkerChannel::end() {
+  enter(WorkerChannelPhase::closed);
+  // From this moment on, not from when our tasks have let it go: what it starts then it would
+  // share.
+  shutdown(channel_.get(), SHUT_RDWR);
 }
 
 }  // namespace handoff

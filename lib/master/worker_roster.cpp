@@ -58,8 +58,9 @@ WorkerRoster::Worker WorkerRoster::spawn(int number) {
   auto [ours, theirs] = make_socket_pair(type);
   auto process = spawn_(number, theirs, dispatcher_.inheritance());
   ++spawned_;
-  auto link = std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(traffic_),
-                                           custody_, handshake_, number, std::move(ours));
+  auto link =
+      std::make_shared<WorkerChannel>(reactor_, static_cast<WorkerChannel::Owner&>(traffic_),
+                                      custody_, handshake_, number, std::move(ours));
   auto worker =
       std::make_shared<SupervisedWorker>(context_, WorkerId{number, ++last_incarnation_},
                                          std::move(link), std::move(process), leave_signal());
@@ -82,8 +83,9 @@ void WorkerRoster::adopt(int number, Fd channel) {
     return report_joined_trouble_(fmt::format("join: {} workers are the limit", kMaxJoined));
   }
   const pid_t peer = peer_credentials(channel.get()).pid;
-  auto link = std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(traffic_),
-                                           custody_, handshake_, number, std::move(channel), true);
+  auto link =
+      std::make_shared<WorkerChannel>(reactor_, static_cast<WorkerChannel::Owner&>(traffic_),
+                                      custody_, handshake_, number, std::move(channel), true);
   auto worker = std::make_shared<SupervisedWorker>(context_, WorkerId{number, ++last_incarnation_},
                                                    std::move(link), peer);
   take_in(worker);
@@ -129,7 +131,7 @@ Task<void> WorkerRoster::run_joined(Worker worker) {
 /// What it has returned lies in its channel, and goes to others.
 Task<void> WorkerRoster::receive_rest_and_end(Worker worker) {
   co_await worker->over();
-  co_await WorkerLink::receive_rest(worker->link());
+  co_await WorkerChannel::receive_rest(worker->link());
   worker->end();
   traffic_.remove(*worker);
   std::erase(workers_, worker);

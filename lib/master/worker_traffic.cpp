@@ -32,8 +32,8 @@ void WorkerTraffic::add(SupervisedWorker& worker) {
 }
 
 void WorkerTraffic::remove(SupervisedWorker& worker) {
-  const WorkerLink* link = worker.link().get();
-  held_ -= link->held();
+  const WorkerChannel* link = worker.link().get();
+  held_ -= link->assigned();
   workers_.erase(link);
   if (asked_.erase(link) > 0 && asked_.empty()) all_answered_.notify_all();
 }
@@ -54,12 +54,12 @@ Task<void> WorkerTraffic::ask_for_requests() {
   asked_.clear();
 }
 
-void WorkerTraffic::worker_has_room(WorkerLink& link) {
+void WorkerTraffic::worker_has_room(WorkerChannel& link) {
   dispatcher_.worker_has_room(link);
   has_room_();
 }
 
-void WorkerTraffic::connection_returned(WorkerLink& link, HeldConnection held) {
+void WorkerTraffic::connection_returned(WorkerChannel& link, HeldConnection held) {
   try {
     dispatcher_.work_arrived(std::move(held));
   } catch (const std::exception& error) {
@@ -70,24 +70,24 @@ void WorkerTraffic::connection_returned(WorkerLink& link, HeldConnection held) {
   if (retirement_ == Retirement::closing) dispatcher_.flush_all();
 }
 
-void WorkerTraffic::requests_told(WorkerLink& link) {
+void WorkerTraffic::requests_told(WorkerChannel& link) {
   worker_of(link).answered();
   if (asked_.erase(&link) > 0 && asked_.empty()) all_answered_.notify_all();
 }
 
-void WorkerTraffic::worker_closed(WorkerLink& link, const std::string& problem) {
+void WorkerTraffic::worker_closed(WorkerChannel& link, const std::string& problem) {
   if (problem.empty()) return worker_of(link).channel_closed();
   worker_of(link).protocol_broken(problem);
 }
 
-void WorkerTraffic::connections_lost(WorkerLink& link, std::size_t count) {
+void WorkerTraffic::connections_lost(WorkerChannel& link, std::size_t count) {
   if (retirement_ != Retirement::none) lost_ += count;
   report_(Severity::error,
           fmt::format("cannot receive {} from {}: {}", counted(count, "connection"),
                       worker_of(link).name(), error_text(EMFILE)));
 }
 
-void WorkerTraffic::send_failed(WorkerLink& link, std::size_t connections, int error) {
+void WorkerTraffic::send_failed(WorkerChannel& link, std::size_t connections, int error) {
   const std::string name = worker_of(link).name();
   const std::string why = error_text(error);
   if (connections == 0) {

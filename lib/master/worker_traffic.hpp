@@ -29,7 +29,7 @@ enum class Retirement {
 
 /// What the workers' channels say. Counts the connections that the workers hold, passes on those
 /// that they return, and tells each worker of the events that concern its phase.
-class WorkerTraffic final : public WorkerLink::Owner {
+class WorkerTraffic final : public WorkerChannel::Owner {
  public:
   /// `has_room` is called when a worker has room again. The references must outlive this.
   WorkerTraffic(Reactor& reactor, AlarmClock& clock, Dispatcher& dispatcher, Report report,
@@ -49,7 +49,7 @@ class WorkerTraffic final : public WorkerLink::Owner {
   /// Connections that workers have accepted themselves, ever.
   std::uint64_t accepted() const { return accepted_; }
   /// Connections that the workers hold, as far as that is known.
-  std::size_t held() const { return held_; }
+  std::size_t open_connections() const { return held_; }
   /// Connections that were lost since the workers were retired.
   std::size_t lost() const { return lost_; }
 
@@ -58,20 +58,22 @@ class WorkerTraffic final : public WorkerLink::Owner {
   Task<void> ask_for_requests();
 
  private:
-  SupervisedWorker& worker_of(const WorkerLink& link) { return *workers_.at(&link); }
+  SupervisedWorker& worker_of(const WorkerChannel& link) { return *workers_.at(&link); }
   void lose(std::size_t connections, const std::string& line);
 
-  void worker_ready(WorkerLink& link) override { worker_of(link).ready(); }
-  void worker_has_room(WorkerLink& link) override;
-  void worker_would_leave(WorkerLink& link) override { worker_of(link).asks_to_leave(); }
-  void connection_returned(WorkerLink& link, HeldConnection held) override;
-  void others_shall_accept(WorkerLink& link) override { dispatcher_.others_shall_accept(link); }
+  void worker_ready(WorkerChannel& link) override { worker_of(link).ready(); }
+  void worker_has_room(WorkerChannel& link) override;
+  void worker_would_leave(WorkerChannel& link) override { worker_of(link).asks_to_leave(); }
+  void connection_returned(WorkerChannel& link, HeldConnection held) override;
+  void others_shall_accept(WorkerChannel& link) override { dispatcher_.others_shall_accept(link); }
   void worker_accepted(std::size_t count) override { accepted_ += count; }
-  void requests_told(WorkerLink& link) override;
-  void worker_closed(WorkerLink& link, const std::string& problem) override;
-  void connections_lost(WorkerLink& link, std::size_t count) override;
-  void send_failed(WorkerLink& link, std::size_t connections, int error) override;
-  void held_changed(std::ptrdiff_t change) override { held_ += static_cast<std::size_t>(change); }
+  void requests_told(WorkerChannel& link) override;
+  void worker_closed(WorkerChannel& link, const std::string& problem) override;
+  void connections_lost(WorkerChannel& link, std::size_t count) override;
+  void send_failed(WorkerChannel& link, std::size_t connections, int error) override;
+  void assigned_changed(std::ptrdiff_t change) override {
+    held_ += static_cast<std::size_t>(change);
+  }
   bool passes_on() const override;
 
   AlarmClock& clock_;
@@ -80,8 +82,8 @@ class WorkerTraffic final : public WorkerLink::Owner {
   LimitedLine report_lost_;  ///< of connections that could not be passed
   std::function<void()> has_room_;
   Retirement retirement_ = Retirement::none;
-  std::unordered_map<const WorkerLink*, SupervisedWorker*> workers_;
-  std::set<const WorkerLink*> asked_;  ///< for their requests, and have not answered
+  std::unordered_map<const WorkerChannel*, SupervisedWorker*> workers_;
+  std::set<const WorkerChannel*> asked_;  ///< for their requests, and have not answered
   Condition all_answered_;
   std::uint64_t accepted_ = 0;
   std::size_t held_ = 0;

@@ -10,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include "os/socket_address.hpp"
 #include "os/fd.hpp"
+#include "os/socket_address.hpp"
 #include "pass/connection.hpp"
 #include "wire/dialect.hpp"
 #include "wire/framing.hpp"

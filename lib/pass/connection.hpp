@@ -7,8 +7,8 @@
 
 #include "os/address.hpp"
 #include "os/fd.hpp"
-#include "wire/framing.hpp"
 #include "wire/dialect.hpp"
+#include "wire/framing.hpp"
 
 namespace handoff {
 

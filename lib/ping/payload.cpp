@@ -6,7 +6,6 @@
 #include <algorithm>
 
 #include "os/parse_number.hpp"
-
 #include "wire/json_text.hpp"
 
 namespace handoff {

@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <span>
@@ -19,8 +18,19 @@
 #include "pass/channel.hpp"
 #include "pass/connection.hpp"
 #include "pass/fd_passing.hpp"
+#include "worker/outbox.hpp"
 
 namespace handoff {
+
+/// How far the worker's end of its channel has come; the table of transitions stands at
+/// MasterChannel::enter.
+enum class MasterChannelPhase {
+  open,         ///< the master may send
+  failed,       ///< nothing can be sent; the end of the channel is still awaited
+  gone,         ///< the master has closed its end, and everything that it had sent was received
+  failed_gone,  ///< both
+  closed,       ///< by close(): nothing is received, sent or told any more
+};
 
 /// The worker's end of its channel, in the form that the socket's type tells: SOCK_SEQPACKET the
 /// full one, SOCK_STREAM the plain one. Shared: its tasks keep it alive until they have ended.
@@ -29,7 +39,10 @@ namespace handoff {
 /// that message is not on its way, the master still has the connection. When a worker that has
 /// joined can't tell it any more, it lets the connection go: a master that has only given up
 /// waiting for it has given that to another. (A worker of the master's own would have been killed.)
-class MasterLink final : public std::enable_shared_from_this<MasterLink>, private Timer {
+///
+/// The owner may call everything from its callbacks, close() too: then nothing more is told, and
+/// the rest of a message with connections is let go. What an owner throws ends the reactor's run.
+class MasterChannel final : public std::enable_shared_from_this<MasterChannel> {
  public:
   /// Who is told what the master says.
   class Owner {
@@ -74,18 +87,19 @@ class MasterLink final : public std::enable_shared_from_this<MasterLink>, privat
   };
 
   /// Throws InvalidArgument when the descriptor is no socket.
-  MasterLink(Reactor& reactor, Owner& owner, Fd channel, bool joined = false);
-  MasterLink(const MasterLink&) = delete;
-  MasterLink& operator=(const MasterLink&) = delete;
+  MasterChannel(Reactor& reactor, Owner& owner, Fd channel, bool joined = false);
+  MasterChannel(const MasterChannel&) = delete;
+  MasterChannel& operator=(const MasterChannel&) = delete;
 
   bool is_full() const { return full_; }
+  MasterChannelPhase phase() const { return phase_; }
   /// Whether the other end has shown itself a master: a valid message has come from it, or without
   /// messages a descriptor.
-  bool heard() const { return heard_; }
+  bool heard() const { return heard_ > 0; }
   /// Says who we are and, unless that shall come later, that we are ready; then receives. An error
   /// of the protocol ends the reactor's run.
   void start(std::size_t credits, std::size_t calls = 1, bool ready = true);
-  void send_ready() { post(channel::encode_ready()); }
+  void send_ready() { outbox_.post(channel::encode_ready()); }
   /// A connection that we have accepted ourselves; its number has channel::kOwnId.
   void started(std::uint64_t id);
   /// The connection has ended.
@@ -97,39 +111,27 @@ class MasterLink final : public std::enable_shared_from_this<MasterLink>, privat
   /// Has the master wake others that accept, or look at the queue.
   void wake_master(channel::Type type);
   /// Whether everything was sent.
-  bool idle() const { return sent_all_ && started_.empty() && finished_.empty(); }
+  bool idle() const { return outbox_.is_idle(); }
   /// From now on nothing that is to be told waits for more of its kind.
-  void hurry();
+  void report_immediately();
   /// Ends the tasks.
   void close();
 
  private:
-  /// A message to be sent, and the connections that may be begun then.
-  struct Outgoing {
-    std::string message;
-    std::vector<Connection> started;
-  };
-
-  static Task<void> receive_messages(std::shared_ptr<MasterLink> self);
-  static Task<void> receive_plain(std::shared_ptr<MasterLink> self);
-  static Task<void> send_messages(std::shared_ptr<MasterLink> self);
+  void enter(MasterChannelPhase next);
+  bool receives() const;
+  static Task<void> receive_messages(std::shared_ptr<MasterChannel> self);
+  static Task<void> receive_plain(std::shared_ptr<MasterChannel> self);
   void handle(std::span<const char> packet, std::vector<Fd> descriptors);
+  void take_plain(std::vector<Fd> descriptors);
   void take_source(channel::Message& message);
-  void tell_requests();
   void start_connections(channel::Message& message);
-  void post(std::string message, std::vector<Connection> started = {});
-  bool send_all();
-  bool send_queued();
-  bool may_return();
-  channel::PackedConnections pack_returned();
-  bool send_returned();
-  bool send_ids(channel::Type type, std::vector<std::uint64_t>& ids);
+  void begin(std::vector<Connection> started, SendOutcome outcome);
+  void tell_requests();
   SendResult send(const std::string& message, std::span<const int> descriptors);
-  bool send_now(const std::string& message, std::span<const int> descriptors);
-  void break_off(int error);
-  void wake();
-  void report_later(std::vector<std::uint64_t>& ids, std::uint64_t id);
-  void on_timer() override;
+  void fail(int error);
+  void receiving_ended();
+  Outbox::Owner owner_of_outbox();
 
   Reactor& reactor_;
   Owner& owner_;
@@ -137,20 +139,9 @@ class MasterLink final : public std::enable_shared_from_this<MasterLink>, privat
   FdWatcher watcher_;
   bool full_;
   bool joined_;
-  std::deque<Outgoing> outgoing_;
-  std::deque<Connection> returned_;
-  std::vector<std::uint64_t> started_;
-  std::vector<std::uint64_t> finished_;
-  bool reports_later_ = false;
-  bool hurried_ = false;
-  Event some_to_send_;
-  bool sent_all_ = true;
-  bool return_in_flight_ = false;  ///< connections were returned that the master may not have read
-  bool waits_for_reader_ = false;  ///< nothing more is sent until it has
-  std::size_t most_returned_ = channel::kMaxEntries;  ///< in one message
-  bool heard_ = false;
-  bool broken_ = false;  ///< see Owner::channel_failed
-  bool closed_ = false;
+  MasterChannelPhase phase_ = MasterChannelPhase::open;
+  Outbox outbox_;
+  std::uint64_t heard_ = 0;  ///< messages, or without them descriptors
 };
 
 }  // namespace handoff

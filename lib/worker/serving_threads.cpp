@@ -31,14 +31,15 @@ ServingThreads::ServingThreads(Reactor& reactor, const MakeMethods& make_methods
                                const WorkerOptions& options, const Owner& owner)
     : report_(owner.report),
       make_method_table_(make_methods(reactor)),
-      quota_(static_cast<std::int64_t>(options.max_requests)),
-      has_quota_(options.limits_requests()),
+      quota_(options.limits_requests()
+                 ? std::make_unique<RequestQuota>(static_cast<std::int64_t>(options.max_requests))
+                 : nullptr),
       context_(reactor, make_method_table_(), share_of(options),
                {.closed = owner.closed,
                 .returned = owner.returned,
                 .failed = owner.failed,
                 .quota_used_up = owner.quota_used_up},
-               {.quota = has_quota_ ? &quota_ : nullptr}) {
+               {.quota = quota_.get()}) {
   if (options.threads > 1) mailbox_.emplace(reactor);
   for (std::size_t i = 1; i < options.threads; ++i) {
     ReactorThread::Owner of;
@@ -47,8 +48,7 @@ ServingThreads::ServingThreads(Reactor& reactor, const MakeMethods& make_methods
     of.quota_used_up = owner.quota_used_up;
     of.failed = owner.failed;
     of.reload_failed = [this](const std::string& problem) { report_(Severity::error, problem); };
-    threads_.emplace_back(*mailbox_, share_of(options), make_methods,
-                          has_quota_ ? &quota_ : nullptr, std::move(of));
+    threads_.emplace_back(*mailbox_, share_of(options), make_methods, quota_.get(), std::move(of));
   }
 }
 
@@ -118,8 +118,8 @@ std::uint64_t ServingThreads::requests() const {
       [](std::uint64_t sum, const ReactorThread& thread) { return sum + thread.requests(); });
 }
 
-bool ServingThreads::has_had_most_requests() const {
-  return has_quota_ && quota_.is_used_up();
+bool ServingThreads::has_used_up_quota() const {
+  return quota_ && quota_->is_used_up();
 }
 
 }  // namespace handoff

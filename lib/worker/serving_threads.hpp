@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <optional>
 
 #include "async/mailbox.hpp"
@@ -13,6 +14,7 @@
 #include "pass/connection.hpp"
 #include "rpc/method_table.hpp"
 #include "rpc/reactor_thread.hpp"
+#include "rpc/request_quota.hpp"
 #include "rpc/server_context.hpp"
 #include "worker/worker_options.hpp"
 
@@ -49,7 +51,7 @@ class ServingThreads {
   void drain(WhenDrained what);
   /// Serves again.
   void resume();
-  /// What is left ends by itself; `closed` is told that it was abandoned.
+  /// What is left ends by itself; `closed` is told of it with CloseReason::abandoned.
   void abandon();
   /// Makes the methods again. When that is impossible, what there was goes on.
   void reload();
@@ -60,15 +62,14 @@ class ServingThreads {
   std::size_t open_connections() const;
   /// Requests since the start.
   std::uint64_t requests() const;
-  /// Whether all requests that there may be have been made.
-  bool has_had_most_requests() const;
+  /// Whether as many requests were made as WorkerOptions::max_requests allows.
+  bool has_used_up_quota() const;
 
  private:
   Report report_;
   std::optional<Mailbox> mailbox_;  ///< of the other threads, if there are any
   MakeMethodTable make_method_table_;
-  RequestQuota quota_;
-  bool has_quota_;
+  std::unique_ptr<RequestQuota> quota_;  ///< with WorkerOptions::max_requests
   ServerContext context_;
   std::size_t next_ = 0;  ///< the thread that runs the next call
   std::deque<ReactorThread> threads_;

@@ -120,12 +120,12 @@ Task<void> Worker::run_on_stdio() {
 
 /// Serves until the master has drained this worker, or is gone.
 Task<JoinMaster::Before> Worker::serve_channel(Fd channel, std::vector<Fd> listeners) {
-  link_ = std::make_shared<MasterLink>(reactor_, static_cast<MasterLink::Owner&>(*this),
-                                       std::move(channel), joining_.has_value());
+  link_ = std::make_shared<MasterChannel>(reactor_, static_cast<MasterChannel::Owner&>(*this),
+                                          std::move(channel), joining_.has_value());
   require_full_channel();
   take(WorkerLife::Event::begins_for_master);
   link_->start(options_.credits, options_.limits.concurrency);
-  if (threads_.has_had_most_requests()) take(WorkerLife::Event::wants_replacement);
+  if (threads_.has_used_up_quota()) take(WorkerLife::Event::wants_replacement);
   if (!link_->is_full() && !listeners.empty()) listeners_passed(std::move(listeners));
   listeners.clear();
   co_await wait_until_drained();
@@ -238,7 +238,7 @@ void Worker::accept_asked() {
 
 void Worker::queue_passed(Fd masters, Fd ours) {
   if (queue_) throw ProtocolError("cannot read the channel: the master sent a second queue");
-  const std::shared_ptr<MasterLink> link = link_;
+  const std::shared_ptr<MasterChannel> link = link_;
   QueueConsumer::Owner owner;
   owner.wake_master = [link] { link->wake_master(channel::Type::queue); };
   owner.became_idle = [this] { changed_.set(); };
@@ -277,7 +277,7 @@ void Worker::drain(WorkerLife::Action how) {
     if (!gives_back) acceptor.accept_waiting();  // no other process does
     acceptor.close();
   }
-  if (link_) link_->hurry();
+  if (link_) link_->report_immediately();
   threads_.drain(gives_back ? WhenDrained::give_back : WhenDrained::close);
   start_drain_limit();
   changed_.set();

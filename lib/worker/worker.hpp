@@ -29,7 +29,7 @@ namespace handoff {
 
 /// A worker's life: gets connections from its master, from its own listeners or as its stdin and
 /// stdout, and serves them until it is told to drain.
-class Worker final : private MasterLink::Owner {
+class Worker final : private MasterChannel::Owner {
  public:
   Worker(Reactor& reactor, const SignalMask& signals, const MakeMethods& make_methods,
          const WorkerOptions& options, Report report);
@@ -101,7 +101,7 @@ class Worker final : private MasterLink::Owner {
   std::list<Acceptor> acceptors_;
   std::uint64_t last_own_id_ = 0;      ///< of the connections that we accept beside a master
   std::optional<JoinMaster> joining_;  ///< of a worker that joins
-  std::shared_ptr<MasterLink> link_;
+  std::shared_ptr<MasterChannel> link_;
   std::shared_ptr<QueueConsumer> queue_;
   std::shared_ptr<StdioRelay> relay_;
   WorkerLife life_;

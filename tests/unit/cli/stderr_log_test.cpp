@@ -15,6 +15,7 @@
 
 #include "async/fd_watcher.hpp"
 #include "os/socket.hpp"
+#include "unit/cli/command_line.hpp"
 #include "unit/support.hpp"
 
 namespace handoff {
@@ -256,6 +257,23 @@ TEST_CASE("without never_wait() a line is waited for, also when the open file do
   int status = -1;
   REQUIRE(waitpid(reader, &status, 0) == reader);
   CHECK(status == 0);
+}
+
+TEST_CASE("a report is said as far as the log's level allows") {
+  using Level = StderrLog::Level;
+  const auto said = [](Level level) {
+    StderrLog log("tool");
+    log.set_level(level);
+    return test::written_to(STDERR_FILENO, [&] {
+      const Report report = report_to(log);
+      report(Severity::error, "wrong");
+      report(Severity::info, "started");
+      report(Severity::detail, "more");
+    });
+  };
+  CHECK(said(Level::quiet) == "tool: wrong\n");
+  CHECK(said(Level::normal) == "tool: wrong\ntool: started\n");
+  CHECK(said(Level::verbose) == "tool: wrong\ntool: started\ntool: more\n");
 }
 
 }  // namespace

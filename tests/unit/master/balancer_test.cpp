@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <deque>
+#include <utility>
 #include <vector>
 
 namespace handoff {
@@ -27,7 +28,7 @@ class Counted final : public Recipient {
     ++effort_.questions;
     return open && ids.size() - finished < credits_;
   }
-  std::size_t held() const override {
+  std::size_t assigned() const override {
     ++effort_.questions;
     return ids.size() - finished;
   }
@@ -58,7 +59,9 @@ struct Workers {
 
   void arrive(std::size_t count = 1) {
     for (std::size_t i = 0; i < count; ++i) {
-      balancer.pass({{.id = ++last_id}});
+      HeldConnection held;
+      held.connection.id = ++last_id;
+      balancer.pass(std::move(held));
     }
   }
 

@@ -19,18 +19,18 @@ namespace handoff {
 namespace {
 
 /// Workers that have said HELLO and nothing more; nothing is sent before flush().
-class Cluster final : private WorkerLink::Owner {
+class Cluster final : private WorkerChannel::Owner {
  public:
   explicit Cluster(Balance balance) : dispatcher(balance) {}
 
-  WorkerLink& join(int number, std::uint32_t credits = 1000) {
+  WorkerChannel& join(int number, std::uint32_t credits = 1000) {
     auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
     const std::string hello = channel::encode_hello({channel::kVersion, 1, credits});
     CHECK(write(theirs.get(), hello.data(), hello.size()) > 0);
     ends_.push_back(std::move(theirs));
-    links_.push_back(std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(*this),
-                                                  custody_, Handshake::full, number,
-                                                  std::move(ours)));
+    links_.push_back(
+        std::make_shared<WorkerChannel>(reactor_, static_cast<WorkerChannel::Owner&>(*this),
+                                        custody_, Handshake::full, number, std::move(ours)));
     links_.back()->start();
     reactor_.run([](Reactor& reactor) -> Task<void> {
       for (int i = 0; i < 3; ++i) co_await reactor.yield();
@@ -47,60 +47,60 @@ class Cluster final : private WorkerLink::Owner {
   PassConnection dispatcher;
 
  private:
-  void worker_ready(WorkerLink&) override {}
-  void worker_has_room(WorkerLink&) override {}
-  void worker_would_leave(WorkerLink&) override {}
-  void connection_returned(WorkerLink&, HeldConnection) override {}
-  void others_shall_accept(WorkerLink&) override {}
-  void requests_told(WorkerLink&) override {}
-  void worker_closed(WorkerLink&, const std::string&) override {}
-  void connections_lost(WorkerLink&, std::size_t) override {}
-  void send_failed(WorkerLink&, std::size_t, int) override {}
+  void worker_ready(WorkerChannel&) override {}
+  void worker_has_room(WorkerChannel&) override {}
+  void worker_would_leave(WorkerChannel&) override {}
+  void connection_returned(WorkerChannel&, HeldConnection) override {}
+  void others_shall_accept(WorkerChannel&) override {}
+  void requests_told(WorkerChannel&) override {}
+  void worker_closed(WorkerChannel&, const std::string&) override {}
+  void connections_lost(WorkerChannel&, std::size_t) override {}
+  void send_failed(WorkerChannel&, std::size_t, int) override {}
   bool passes_on() const override { return true; }
 
   Reactor reactor_;
   std::shared_ptr<Custody> custody_ = std::make_shared<Custody>(reactor_, 4);
   std::vector<Fd> ends_;
-  std::deque<std::shared_ptr<WorkerLink>> links_;
+  std::deque<std::shared_ptr<WorkerChannel>> links_;
 };
 
 TEST_CASE("round robin gives each worker one in turn") {
   Cluster cluster(Balance::round_robin);
-  WorkerLink& one = cluster.join(1);
-  WorkerLink& two = cluster.join(2);
-  WorkerLink& three = cluster.join(3);
+  WorkerChannel& one = cluster.join(1);
+  WorkerChannel& two = cluster.join(2);
+  WorkerChannel& three = cluster.join(3);
   for (int i = 0; i < 7; ++i) cluster.arrive();
-  CHECK(one.held() == 3);
-  CHECK(two.held() == 2);
-  CHECK(three.held() == 2);
+  CHECK(one.assigned() == 3);
+  CHECK(two.assigned() == 2);
+  CHECK(three.assigned() == 2);
 }
 
 TEST_CASE("least gives a newcomer all until it holds as many as the others") {
   Cluster cluster(Balance::least);
-  WorkerLink& one = cluster.join(1);
-  WorkerLink& two = cluster.join(2);
+  WorkerChannel& one = cluster.join(1);
+  WorkerChannel& two = cluster.join(2);
   for (int i = 0; i < 10; ++i) cluster.arrive();
-  CHECK(one.held() == 5);
-  CHECK(two.held() == 5);
-  WorkerLink& three = cluster.join(3);
+  CHECK(one.assigned() == 5);
+  CHECK(two.assigned() == 5);
+  WorkerChannel& three = cluster.join(3);
   for (int i = 0; i < 5; ++i) cluster.arrive();
-  CHECK(three.held() == 5);
+  CHECK(three.assigned() == 5);
   for (int i = 0; i < 3; ++i) cluster.arrive();
-  CHECK(one.held() == 6);
-  CHECK(two.held() == 6);
-  CHECK(three.held() == 6);
+  CHECK(one.assigned() == 6);
+  CHECK(two.assigned() == 6);
+  CHECK(three.assigned() == 6);
 }
 
 TEST_CASE("hash gives a host's connections to one worker, whatever their ports") {
   Cluster cluster(Balance::hash);
-  std::vector<WorkerLink*> links;
+  std::vector<WorkerChannel*> links;
   for (int number = 1; number <= 4; ++number) links.push_back(&cluster.join(number));
   const auto chosen = [&](const std::string& peer) {
     std::vector<std::size_t> before;
-    for (WorkerLink* link : links) before.push_back(link->held());
+    for (WorkerChannel* link : links) before.push_back(link->assigned());
     cluster.arrive(peer);
     for (std::size_t i = 0; i < links.size(); ++i) {
-      if (links[i]->held() > before[i]) return links[i]->number();
+      if (links[i]->assigned() > before[i]) return links[i]->number();
     }
     return 0;
   };
@@ -128,12 +128,12 @@ TEST_CASE("without room connections wait, in their order, and go to whoever has 
   cluster.arrive();
   cluster.arrive();
   CHECK(cluster.dispatcher.waiting() == 2);
-  WorkerLink& one = cluster.join(1, 1);
-  CHECK(one.held() == 1);
+  WorkerChannel& one = cluster.join(1, 1);
+  CHECK(one.assigned() == 1);
   CHECK(cluster.dispatcher.waiting() == 1);
   CHECK_FALSE(cluster.dispatcher.can_take());
-  WorkerLink& two = cluster.join(2);
-  CHECK(two.held() == 1);
+  WorkerChannel& two = cluster.join(2);
+  CHECK(two.assigned() == 1);
   CHECK(cluster.dispatcher.waiting() == 0);
   CHECK(cluster.dispatcher.can_take());
 }

@@ -35,8 +35,9 @@ class PlayedWorkers final : private WorkerListener {
     auto process = std::make_shared<PlayedProcess>();
     process->pid = 1000 + static_cast<pid_t>(processes_.size());
     process->channel = std::move(theirs);
-    auto link = std::make_shared<WorkerLink>(reactor, static_cast<WorkerLink::Owner&>(traffic_),
-                                             custody_, Handshake::full, number, std::move(ours));
+    auto link =
+        std::make_shared<WorkerChannel>(reactor, static_cast<WorkerChannel::Owner&>(traffic_),
+                                        custody_, Handshake::full, number, std::move(ours));
     auto worker = std::make_shared<SupervisedWorker>(
         context_, WorkerId{number, ++last_}, std::move(link),
         std::make_unique<PlayedWorker>(process), LeaveSignal::message);

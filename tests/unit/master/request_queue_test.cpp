@@ -50,7 +50,7 @@ const std::string kBusy = fmt::format("{}", static_cast<int>(ErrorCode::busy));
 
 /// A worker in the hands of the test: its link, and its end of the memory.
 struct ScriptedWorker {
-  std::shared_ptr<WorkerLink> link;
+  std::shared_ptr<WorkerChannel> link;
   Fd end;
   std::optional<RingEnd> rings;
   Mapping replies;  ///< to spoil them
@@ -73,7 +73,7 @@ struct ScriptedWorker {
   std::vector<std::uint64_t> tickets{};
 };
 
-class Cluster final : private WorkerLink::Owner {
+class Cluster final : private WorkerChannel::Owner {
  public:
   explicit Cluster(std::size_t limit = 1000, std::set<std::string, std::less<>> idempotent = {})
       : queue(reactor_, {limit, 1000, std::move(idempotent)}) {}
@@ -84,9 +84,9 @@ class Cluster final : private WorkerLink::Owner {
     CHECK(write(theirs.get(), hello.data(), hello.size()) > 0);
     ScriptedWorker& worker = workers.emplace_back();
     worker.end = std::move(theirs);
-    worker.link = std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(*this),
-                                               custody_, Handshake::full,
-                                               static_cast<int>(workers.size()), std::move(ours));
+    worker.link = std::make_shared<WorkerChannel>(
+        reactor_, static_cast<WorkerChannel::Owner&>(*this), custody_, Handshake::full,
+        static_cast<int>(workers.size()), std::move(ours));
     worker.link->start();
     turn();
     queue.add(*worker.link);
@@ -120,18 +120,18 @@ class Cluster final : private WorkerLink::Owner {
   std::string problem;  ///< the latest of a worker
 
  private:
-  void worker_ready(WorkerLink&) override {}
-  void worker_has_room(WorkerLink&) override {}
-  void worker_would_leave(WorkerLink&) override {}
-  void connection_returned(WorkerLink&, HeldConnection) override {}
-  void others_shall_accept(WorkerLink&) override {}
-  void requests_told(WorkerLink&) override {}
-  void worker_closed(WorkerLink& link, const std::string& what) override {
+  void worker_ready(WorkerChannel&) override {}
+  void worker_has_room(WorkerChannel&) override {}
+  void worker_would_leave(WorkerChannel&) override {}
+  void connection_returned(WorkerChannel&, HeldConnection) override {}
+  void others_shall_accept(WorkerChannel&) override {}
+  void requests_told(WorkerChannel&) override {}
+  void worker_closed(WorkerChannel& link, const std::string& what) override {
     problem = what;
     queue.retire(link);
   }
-  void connections_lost(WorkerLink&, std::size_t) override {}
-  void send_failed(WorkerLink&, std::size_t, int) override {}
+  void connections_lost(WorkerChannel&, std::size_t) override {}
+  void send_failed(WorkerChannel&, std::size_t, int) override {}
   bool passes_on() const override { return true; }
 
   Reactor reactor_;
@@ -417,7 +417,7 @@ TEST_CASE("a worker without room for a request holds up nobody") {
     cluster.submit("fill", params);
     cluster.turn();
   }
-  CHECK(hanging.link->calls() == 1000);
+  CHECK(hanging.link->max_calls() == 1000);
   ScriptedWorker& other = cluster.join(1000);
   cluster.turn();
   for (std::size_t i = 0; i < 2 * given; ++i) {

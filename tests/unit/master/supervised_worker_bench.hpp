@@ -42,9 +42,9 @@ class WorkerBench final : private WorkerListener {
     auto [ours, theirs] = make_socket_pair(plain ? SOCK_STREAM : SOCK_SEQPACKET);
     process->pid = 4711;
     process->channel = std::move(theirs);
-    auto link = std::make_shared<WorkerLink>(reactor, static_cast<WorkerLink::Owner&>(traffic_),
-                                             custody_, plain ? Handshake::none : Handshake::full, 1,
-                                             std::move(ours), kind == Kind::joined);
+    auto link = std::make_shared<WorkerChannel>(
+        reactor, static_cast<WorkerChannel::Owner&>(traffic_), custody_,
+        plain ? Handshake::none : Handshake::full, 1, std::move(ours), kind == Kind::joined);
     if (kind == Kind::joined) {
       worker = std::make_shared<SupervisedWorker>(context_, WorkerId{1, 1}, link, 4711);
     } else {
@@ -144,7 +144,8 @@ inline constexpr std::array kPhases{WorkerPhase::starting, WorkerPhase::standby,
                                     WorkerPhase::killed,   WorkerPhase::ended};
 
 inline void close_channel(WorkerBench& bench) {
-  bench.worker->link()->blame("");  // closes it as the end of the worker's end does
+  bench.worker->link()->fail_with_protocol_error(
+      "");  // closes it as the end of the worker's end does
 }
 
 inline void leader_ends_alone(WorkerBench& bench) {

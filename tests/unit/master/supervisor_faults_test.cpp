@@ -113,7 +113,9 @@ TEST_CASE("a worker is not gone, and none follows it, before its whole tree is")
 
 TEST_CASE("a worker that can't be given what it is to have is killed within the call") {
   Bench bench;
-  bench.dispatcher.on_joined = [](WorkerLink& link) { link.blame("no descriptor is left"); };
+  bench.dispatcher.on_joined = [](WorkerChannel& link) {
+    link.fail_with_protocol_error("no descriptor is left");
+  };
   play(bench, [](Bench& on) -> Task<void> {
     on.supervisor.add();
     co_await on.settle();

@@ -78,7 +78,7 @@ TEST_CASE("a worker that has joined and is let go loses none of what it has retu
     Joined joined(on);
     joined->say_ready();
     co_await on.settle();
-    WorkerLink& link = *on.dispatcher.serving.front();
+    WorkerChannel& link = *on.dispatcher.serving.front();
     std::vector<std::uint64_t> ids;
     for (std::size_t i = 1; i <= kMany; ++i) {
       HeldConnection held;

@@ -18,13 +18,13 @@ namespace handoff {
 namespace {
 
 /// A master's end of a channel, and the other end in the hands of the test.
-class Channel final : private WorkerLink::Owner {
+class Channel final : private WorkerChannel::Owner {
  public:
   Channel() {
     auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
     worker_ = std::move(theirs);
-    link = std::make_shared<WorkerLink>(reactor_, static_cast<WorkerLink::Owner&>(*this), custody,
-                                        Handshake::full, 1, std::move(ours));
+    link = std::make_shared<WorkerChannel>(reactor_, static_cast<WorkerChannel::Owner&>(*this),
+                                           custody, Handshake::full, 1, std::move(ours));
   }
 
   /// A test's body is a task: what was started runs as long as that.
@@ -89,20 +89,22 @@ class Channel final : private WorkerLink::Owner {
   std::vector<std::string> problems;
 
  private:
-  void worker_ready(WorkerLink&) override {}
-  void worker_has_room(WorkerLink&) override {}
-  void worker_would_leave(WorkerLink&) override {}
-  void connection_returned(WorkerLink&, HeldConnection held) override {
-    returned.push_back(std::move(held));
+  void worker_ready(WorkerChannel&) override {}
+  void worker_has_room(WorkerChannel&) override {}
+  void worker_would_leave(WorkerChannel&) override {}
+  void connection_returned(WorkerChannel&, HeldConnection connection) override {
+    returned.push_back(std::move(connection));
   }
-  void others_shall_accept(WorkerLink&) override {}
-  void requests_told(WorkerLink&) override { ++answers; }
-  void worker_closed(WorkerLink&, const std::string& problem) override {
+  void others_shall_accept(WorkerChannel&) override {}
+  void requests_told(WorkerChannel&) override { ++answers; }
+  void worker_closed(WorkerChannel&, const std::string& problem) override {
     problems.push_back(problem);
   }
-  void connections_lost(WorkerLink&, std::size_t count) override { lost += count; }
-  void send_failed(WorkerLink&, std::size_t connections, int) override { dropped += connections; }
-  void held_changed(std::ptrdiff_t change) override { held += change; }
+  void connections_lost(WorkerChannel&, std::size_t count) override { lost += count; }
+  void send_failed(WorkerChannel&, std::size_t connections, int) override {
+    dropped += connections;
+  }
+  void assigned_changed(std::ptrdiff_t change) override { held += change; }
   bool passes_on() const override { return takers; }
 
   Reactor reactor_;
@@ -112,7 +114,7 @@ class Channel final : private WorkerLink::Owner {
  public:
   std::shared_ptr<Custody> custody = std::make_shared<Custody>(reactor_, 1);
   std::vector<HeldConnection> returned;  // which it must outlive
-  std::shared_ptr<WorkerLink> link;
+  std::shared_ptr<WorkerChannel> link;
 };
 
 TEST_CASE("what a worker returns waits in the channel until there are descriptors for all of it") {
@@ -131,7 +133,7 @@ TEST_CASE("what a worker returns waits in the channel until there are descriptor
     CHECK(channel.problems.empty());
     CHECK(channel.link->open());
     co_await channel.wait_for_returned(20);
-    CHECK(channel.link->held() == 0);
+    CHECK(channel.link->assigned() == 0);
     CHECK(channel.lost == 0);
     for (const HeldConnection& held : channel.returned) CHECK(held.connection.is_sound());
     channel.returned.clear();
@@ -152,7 +154,7 @@ TEST_CASE("no more is taken back than the master may have in its hands") {
     CHECK(channel.returned.size() == 32);
     channel.returned.erase(channel.returned.begin(), channel.returned.begin() + 16);
     co_await channel.wait_for_returned(32);
-    CHECK(channel.link->held() == 16);
+    CHECK(channel.link->assigned() == 16);
     channel.custody->set_workers(1);
     co_await channel.wait_for_returned(48);
     CHECK(channel.problems.empty());
@@ -194,7 +196,7 @@ TEST_CASE("connections that no one takes are lost when there are no descriptors 
       co_await channel.turns();
     }
     CHECK(channel.lost == 16);
-    CHECK(channel.link->held() == 0);
+    CHECK(channel.link->assigned() == 0);
     CHECK(channel.problems.empty());
   };
   channel.run(body());
@@ -211,7 +213,7 @@ TEST_CASE("a worker that returns connections unasked is not blamed for our want 
       co_await channel.turns();
     }
     CHECK(channel.lost == 16);
-    CHECK(channel.link->held() == 0);
+    CHECK(channel.link->assigned() == 0);
     CHECK(channel.problems.empty());
     CHECK(channel.link->open());
   };
@@ -252,7 +254,7 @@ TEST_CASE("the owner is told of every change of what a worker holds") {
     CHECK(channel.held == 6);
     CHECK(channel.link->take_unsent().size() == 1);
     CHECK(channel.held == 5);
-    CHECK(channel.link->held() == 5);
+    CHECK(channel.link->assigned() == 5);
   };
   channel.run(body());
 }

@@ -163,20 +163,20 @@ class PlayedSpawner {
 /// Remembers what it is told, by the numbers of the workers.
 class RecordingDispatcher final : public Dispatcher {
  public:
-  void worker_joined(WorkerLink& link) override {
+  void worker_joined(WorkerChannel& link) override {
     serving.push_back(&link);
     note("joined", link);
     if (on_joined) on_joined(link);
   }
-  void worker_left(WorkerLink& link) override {
+  void worker_left(WorkerChannel& link) override {
     if (std::erase(serving, &link) > 0) note("left", link);
   }
-  void worker_gone(WorkerLink& link) override {
+  void worker_gone(WorkerChannel& link) override {
     std::erase(serving, &link);
     note("gone", link);
   }
-  void worker_has_room(WorkerLink&) override {}
-  void successor_joined(WorkerLink&) override {}
+  void worker_has_room(WorkerChannel&) override {}
+  void successor_joined(WorkerChannel&) override {}
   void work_arrived(HeldConnection) override {
     if (refuses_work) throw std::runtime_error("no room");
     ++arrived;
@@ -190,14 +190,14 @@ class RecordingDispatcher final : public Dispatcher {
   std::span<const int> inheritance() const override { return inherited; }
 
   std::vector<std::string> told;
-  std::vector<WorkerLink*> serving;
+  std::vector<WorkerChannel*> serving;
   std::vector<int> inherited;
-  std::function<void(WorkerLink&)> on_joined;
+  std::function<void(WorkerChannel&)> on_joined;
   std::size_t arrived = 0;
   bool refuses_work = false;  ///< by an exception
 
  private:
-  void note(const char* what, const WorkerLink& link) {
+  void note(const char* what, const WorkerChannel& link) {
     told.push_back(what + std::string(" ") + std::to_string(link.number()));
   }
 };

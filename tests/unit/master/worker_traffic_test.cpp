@@ -36,13 +36,13 @@ TEST_CASE("connections are held from when they are passed until they are finishe
     pass_and_start(on, 1);
     pass_and_start(on, 2);
     co_await on.settle();
-    CHECK(on.supervisor.held() == 2);
+    CHECK(on.supervisor.open_connections() == 2);
     on.process(0).say(
         channel::encode_ids(channel::Type::finished, std::array<std::uint64_t, 1>{1}));
     co_await on.settle();
-    CHECK(on.supervisor.held() == 1);
+    CHECK(on.supervisor.open_connections() == 1);
     co_await on.end(0);
-    CHECK(on.supervisor.held() == 0);
+    CHECK(on.supervisor.open_connections() == 0);
   });
 }
 
@@ -63,7 +63,7 @@ TEST_CASE("a returned connection that can't be passed on is lost, and counted in
           send_fds(on.process(0).channel.get(), returned.bytes(), returned.descriptors()).outcome ==
           SendOutcome::sent);
       co_await on.settle();
-      CHECK(on.supervisor.held() == 0);
+      CHECK(on.supervisor.open_connections() == 0);
       CHECK(on.supervisor.cut_off().connections == (stopping ? 1 : 0));
     }
     CHECK(on.lines.front().find("worker 1, pid 1000") != std::string::npos);

@@ -19,13 +19,13 @@ namespace handoff {
 namespace {
 
 /// A worker's end of a channel, and the master's in the hands of the test.
-class Channel final : private MasterLink::Owner {
+class Channel final : private MasterChannel::Owner {
  public:
   Channel() {
     auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
     master_ = std::move(ours);
-    link = std::make_shared<MasterLink>(reactor_, static_cast<MasterLink::Owner&>(*this),
-                                        std::move(theirs));
+    link = std::make_shared<MasterChannel>(reactor_, static_cast<MasterChannel::Owner&>(*this),
+                                           std::move(theirs));
   }
 
   /// What the master reads in each of its turns, from the first on, when connections with so many
@@ -91,7 +91,7 @@ class Channel final : private MasterLink::Owner {
     }
   }
 
-  std::shared_ptr<MasterLink> link;
+  std::shared_ptr<MasterChannel> link;
   std::vector<std::size_t> not_returned;  ///< unread bytes of each connection
   bool threads_hang = false;
   std::size_t heard = 0;  ///< how often the master was said to have spoken

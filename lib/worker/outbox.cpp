@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+#include "worker/outbox.hpp"
+
+#include <chrono>
+#include <utility>
+
+#include "os/error.hpp"
+
+namespace handoff {
+namespace {
+
+constexpr auto kRetryPause = std::chrono::milliseconds(10);
+
+}  // namespace
+
+Outbox::Outbox(Reactor& reactor, FdWatcher& channel, Owner owner)
+    : reactor_(reactor),
+      channel_(channel),
+      owner_(std::move(owner)),
+      reports_(reactor, [this] { wake(); }),
+      returner_(owner_of_returner()),
+      some_to_send_(reactor) {}
+
+ConnectionReturner::Owner Outbox::owner_of_returner() {
+  ConnectionReturner::Owner owner;
+  owner.send = owner_.send;
+  owner.has_been_read = owner_.has_been_read;
+  owner.not_spilled = [this](const Connection& connection, int error) {
+    reports_.finished(connection.id);
+    owner_.not_spilled(connection, error);
+  };
+  owner.not_sent = [this](const Connection& connection, int error) {
+    reports_.finished(connection.id);
+    owner_.not_sent(connection, error);
+  };
+  return owner;
+}
+
+void Outbox::stop() {
+  state_ = State::stopped;
+  reports_.stop();
+  some_to_send_.set();
+}
+
+void Outbox::wake() {
+  if (state_ == State::stopped) return;
+  state_ = State::pending;
+  some_to_send_.set();
+}
+
+void Outbox::post(std::string message, std::vector<Connection> announces) {
+  posted_.push_back({std::move(message), std::move(announces)});
+  if (state_ == State::idle && posted_.size() == 1 && send_posted()) return;
+  wake();
+}
+
+void Outbox::post_after_reports(std::string message) {
+  const auto send_one = [this](const std::string& report) { return send_now(report); };
+  if (send_posted() && reports_.send_started(send_one)) reports_.send_finished(send_one);
+  post(std::move(message));
+}
+
+void Outbox::give_back(Connection connection) {
+  returner_.add(std::move(connection));
+  wake();
+}
+
+/// What ended or was returned in one turn of the loop goes in one message.
+Task<void> Outbox::run(Outbox& self, [[maybe_unused]] std::shared_ptr<void> alive) {
+  while (self.state_ != State::stopped) {
+    co_await self.some_to_send_;
+    self.some_to_send_.clear();
+    for (Sent sent = self.send_all(); sent != Sent::all; sent = self.send_all()) {
+      // It becomes writable also when the master reads a message.
+      try {
+        co_await self.channel_.writable();
+      } catch (const SystemError&) {
+        sent = Sent::blocked;  // tried again after a pause
+      }
+      // Too many descriptors in flight (ETOOMANYREFS) leave it writable.
+      if (sent == Sent::blocked && self.send_all() != Sent::all) {
+        co_await self.reactor_.sleep_until(self.reactor_.now() + kRetryPause);
+      }
+    }
+    if (self.state_ == State::stopped) break;
+    self.state_ = State::idle;
+    self.owner_.all_sent();
+  }
+}
+
+Outbox::Sent Outbox::send_all() {
+  const auto send_one = [this](const std::string& report) { return send_now(report); };
+  if (!send_posted() || !reports_.send_started(send_one)) return Sent::blocked;
+  switch (returner_.send()) {
+    case ConnectionReturner::Outcome::blocked: return Sent::blocked;
+    case ConnectionReturner::Outcome::unread: return Sent::unread;
+    case ConnectionReturner::Outcome::all_sent: break;
+  }
+  return reports_.send_finished(send_one) ? Sent::all : Sent::blocked;
+}
+
+/// False when the channel is full.
+bool Outbox::send_posted() {
+  while (!posted_.empty()) {
+    const SendOutcome outcome = owner_.send(posted_.front().message, {}).outcome;
+    if (outcome == SendOutcome::would_block) return false;
+    std::vector<Connection> announced = std::move(posted_.front().announces);
+    posted_.pop_front();
+    if (!announced.empty()) owner_.announced(std::move(announced), outcome);
+  }
+  return true;
+}
+
+/// True also when the master is gone: there is nobody to tell, and receiving finds out.
+bool Outbox::send_now(const std::string& message) {
+  return owner_.send(message, {}).outcome != SendOutcome::would_block;
+}
+
+}  // namespace handoff

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+#include "worker/id_reports.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "async/reactor.hpp"
+#include "pass/channel.hpp"
+
+namespace handoff {
+namespace {
+
+constexpr std::uint64_t kOwn = channel::kOwnId;
+
+struct Fixture {
+  Fixture() : reports(reactor, [this] { ++due; }) {}
+
+  /// What is sent to a channel that takes so many messages.
+  std::vector<std::size_t> send_finished(std::size_t room) {
+    std::vector<std::size_t> sent;
+    const bool all = reports.send_finished([&](const std::string& message) {
+      if (sent.size() == room) return false;
+      sent.push_back(channel::decode(message)->ids.size());
+      return true;
+    });
+    CHECK(all == reports.is_empty());
+    return sent;
+  }
+
+  Reactor reactor;
+  int due = 0;
+  IdReports reports;
+};
+
+TEST_CASE("the end of a connection that the master has passed is due at once") {
+  Fixture fixture;
+  CHECK(fixture.reports.is_empty());
+  fixture.reports.finished(1);
+  CHECK(fixture.due == 1);
+  CHECK_FALSE(fixture.reports.is_empty());
+  CHECK(fixture.send_finished(1) == std::vector<std::size_t>{1});
+}
+
+TEST_CASE("what the worker has accepted itself is gathered for a moment") {
+  Fixture fixture;
+  fixture.reactor.run([](Fixture& its) -> Task<void> {
+    its.reports.started(kOwn | 1);
+    its.reports.finished(kOwn | 1);
+    its.reports.started(kOwn | 2);
+    CHECK(its.due == 0);
+    while (its.due == 0) co_await its.reactor.yield();
+    CHECK(its.due == 1);
+  }(fixture));
+}
+
+TEST_CASE("what makes a whole message is due at once") {
+  Fixture fixture;
+  for (std::uint64_t i = 1; i < 1024; ++i) fixture.reports.finished(kOwn | i);
+  CHECK(fixture.due == 0);
+  fixture.reports.finished(kOwn);
+  CHECK(fixture.due == 1);
+}
+
+TEST_CASE("nothing is gathered any more once the worker leaves") {
+  Fixture fixture;
+  fixture.reports.report_immediately();
+  CHECK(fixture.due == 0);
+  fixture.reports.finished(kOwn | 1);
+  fixture.reports.started(kOwn | 2);
+  CHECK(fixture.due == 2);
+  Fixture other;
+  other.reports.finished(kOwn | 1);
+  other.reports.report_immediately();
+  CHECK(other.due == 1);
+}
+
+TEST_CASE("what a full channel does not take stays for the next attempt") {
+  Fixture fixture;
+  for (std::uint64_t i = 1; i <= 2500; ++i) fixture.reports.finished(i);
+  CHECK(fixture.send_finished(0).empty());
+  CHECK(fixture.send_finished(2) == std::vector<std::size_t>{1024, 1024});
+  CHECK(fixture.send_finished(2) == std::vector<std::size_t>{452});
+  CHECK(fixture.reports.is_empty());
+}
+
+}  // namespace
+}  // namespace handoff
