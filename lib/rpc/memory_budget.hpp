@@ -37,28 +37,30 @@ class MemoryBudget {
     Share& operator=(const Share&) = delete;
     ~Share();
 
-    std::size_t bytes() const { return bytes_; }
+    std::size_t bytes() const { return state_ / 2; }
     /// The holder has so many bytes now. Costs a comparison when that has not changed.
     void set(std::size_t bytes) {
-      if (bytes != bytes_ || exempt_) change(bytes);
+      if (2 * bytes != state_) change(bytes);
     }
     /// Whether the budget has room, or this holder is the one that goes on without. It is that one
     /// from the first time that it hears so until it holds nothing, there is room, or it waits for
     /// its client.
-    bool may_start_call() { return budget_.has_room() || exempt_ || become_exempt(); }
+    bool may_start_call() { return budget_.has_room() || is_exempt() || become_exempt(); }
     /// The holder waits for its client to read: another may go on meanwhile.
     void wait_for_client() {
-      if (exempt_) give_exemption_back();
+      if (is_exempt()) give_exemption_back();
     }
 
    private:
+    /// Whether this is the one that the budget has exempted.
+    bool is_exempt() const { return state_ % 2 != 0; }
     void change(std::size_t bytes);
     bool become_exempt();
     void give_exemption_back();
 
     MemoryBudget& budget_;
-    std::size_t bytes_ = 0;
-    bool exempt_ = false;  ///< this is the one that the budget has exempted
+    /// Twice the bytes, and one more while it is exempt: every idle connection has one of these.
+    std::size_t state_ = 0;
   };
 
  private:

@@ -168,8 +168,7 @@ void SessionCalls::run(PendingCall call) {
 
 /// A batch may have more calls than a connection may have running, and long replies may hold up the
 /// calls after them.
-void SessionCalls::start_waiting() {
-  if (!under_way_) return;
+void SessionCalls::start_next() {
   UnderWay& calls = *under_way_;
   while (!calls.next.empty() && calls.running < context_.limits().max_calls &&
          may_begin(calls.executing())) {
@@ -293,7 +292,7 @@ void SessionCalls::encode(const ReplyPlace& place, std::string_view name, std::s
 }
 
 /// Replies that wait for an earlier one count like calls.
-SessionCalls::Room SessionCalls::room() {
+SessionCalls::Room SessionCalls::room_beside_others() {
   const SessionLimits& limits = context_.limits();
   if (under_way_) {
     if (under_way_->without_place > 0 && !limits.reads_on_when_full) return Room::calls;
@@ -332,8 +331,8 @@ std::size_t SessionCalls::most_executing() const {
   return std::max<std::size_t>((budget - used) / estimate_.bytes(), 1);
 }
 
-bool SessionCalls::are_held_back() const {
-  if (!under_way_ || under_way_->executing() < most_executing()) return false;
+bool SessionCalls::holds_back() const {
+  if (under_way_->executing() < most_executing()) return false;
   if (!context_.limits().begins_elsewhere) return !under_way_->next.empty();
   return under_way_->executing() > most_executing();
 }
@@ -350,9 +349,7 @@ std::size_t SessionCalls::held() const {
   return owner_.surroundings().held + held_by_calls();
 }
 
-void SessionCalls::count_held(std::size_t besides) {
-  share_.set(besides + held_by_calls());
-  if (!under_way_ || !under_way_->gate) return;
+void SessionCalls::move_gate() {
   const std::size_t most = most_executing();
   const std::size_t before = under_way_->gate->allow(most);
   if (before < most && before < under_way_->running) context_.calls_allowed();

@@ -83,9 +83,14 @@ class SessionCalls {
   /// Calls that run or wait.
   bool any() const { return under_way_ && under_way_->count() > 0; }
   bool any_runs() const { return under_way_ && under_way_->running > 0; }
-  Room room();
+  Room room() {
+    if (!under_way_ && share_.may_start_call()) return Room::enough;
+    return room_beside_others();
+  }
   /// Starts calls that wait, as far as they may run now.
-  void start_waiting();
+  void start_waiting() {
+    if (under_way_) start_next();
+  }
   /// Forgets the calls that wait; those that run go on.
   void drop_waiting();
   /// Ends the calls that run for a client that is no longer there.
@@ -94,11 +99,14 @@ class SessionCalls {
   void wait_for_client() { share_.wait_for_client(); }
 
   /// Whether calls wait because those that are executed may bring long replies.
-  bool are_held_back() const;
+  bool are_held_back() const { return under_way_ && holds_back(); }
   /// Calls have held up others for a while: expects shorter replies, and starts others.
   void take_long();
   /// Counts what the connection holds in the process's budget, these bytes besides its calls.
-  void count_held(std::size_t besides);
+  void count_held(std::size_t besides) {
+    share_.set(besides + held_by_calls());
+    if (under_way_ && under_way_->gate) move_gate();
+  }
 
  private:
   /// Where the reply of a call goes, and what it must say to be understood.
@@ -131,6 +139,10 @@ class SessionCalls {
   };
 
   UnderWay& under_way();
+  Room room_beside_others();
+  void start_next();
+  bool holds_back() const;
+  void move_gate();
   Instant instant() const;
   void answer_request(const ParsedRequest& parsed, Framing framing, std::string& out);
   void answer_batch(std::span<const ParsedRequest> requests, Framing framing, std::string& out);

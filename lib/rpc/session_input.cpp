@@ -32,12 +32,6 @@ void SessionInput::drop() {
   due_ = kNever;
 }
 
-ReceiveBuffer& SessionInput::begin_turn(ReceiveBuffer& shared) {
-  if (partial_) return *partial_;
-  shared.clear();
-  return shared;
-}
-
 SessionInput::Received SessionInput::receive(ReceiveBuffer& bytes, Stream& stream,
                                              std::uint32_t max_frame) {
   bytes.make_room();
@@ -76,29 +70,12 @@ void SessionInput::end_last_line(ReceiveBuffer& bytes) const {
   if (framing_ == Framing::lines) bytes.append(std::string_view("\n"));
 }
 
-DecodedFrame SessionInput::next_frame(const ReceiveBuffer& bytes, std::uint32_t max_frame) const {
-  return framing_ == Framing::lines ? decode_line(bytes.bytes(), max_frame)
-                                    : decode_frame(bytes.bytes(), max_frame);
-}
-
-void SessionInput::end_turn(ReceiveBuffer& bytes, Left left, int frames) {
-  if (frames > 0 || !partial_) stop_deadline();
-  keep(bytes);
-  if (!partial_) {
-    rest_ = Rest::nothing;
-    stop_deadline();
-  } else {
-    rest_ = left == Left::frames ? Rest::frames : Rest::start_of_frame;
-  }
-}
-
-void SessionInput::keep(ReceiveBuffer& bytes) {
-  if (bytes.empty()) {
-    partial_.reset();
-  } else if (&bytes != partial_.get()) {
-    partial_ = std::make_unique<ReceiveBuffer>(std::max(kPartialSize, bytes.bytes().size()));
-    partial_->append(bytes.bytes());
-  }
+void SessionInput::keep(ReceiveBuffer& bytes, Left left) {
+  if (bytes.empty()) return drop();
+  rest_ = left == Left::frames ? Rest::frames : Rest::start_of_frame;
+  if (&bytes == partial_.get()) return;
+  partial_ = std::make_unique<ReceiveBuffer>(std::max(kPartialSize, bytes.bytes().size()));
+  partial_->append(bytes.bytes());
 }
 
 void SessionInput::start_deadline(TimePoint due) {

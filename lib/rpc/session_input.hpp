@@ -40,7 +40,11 @@ class SessionInput {
   void drop();
 
   /// The buffer of a turn.
-  ReceiveBuffer& begin_turn(ReceiveBuffer& shared);
+  ReceiveBuffer& begin_turn(ReceiveBuffer& shared) {
+    if (partial_) return *partial_;
+    shared.clear();
+    return shared;
+  }
 
   enum class Received : std::uint8_t {
     some,     ///< bytes; there may be more
@@ -58,7 +62,10 @@ class SessionInput {
   Start judge(ReceiveBuffer& bytes, Framing expected, Bytes more);
   /// The last line needs no newline.
   void end_last_line(ReceiveBuffer& bytes) const;
-  DecodedFrame next_frame(const ReceiveBuffer& bytes, std::uint32_t max_frame) const;
+  DecodedFrame next_frame(const ReceiveBuffer& bytes, std::uint32_t max_frame) const {
+    return framing_ == Framing::lines ? decode_line(bytes.bytes(), max_frame)
+                                      : decode_frame(bytes.bytes(), max_frame);
+  }
 
   enum class Left : std::uint8_t {
     frames,         ///< there may be more of them
@@ -67,7 +74,11 @@ class SessionInput {
   /// Keeps what is left, before which so many frames were taken. A frame's deadline counts from its
   /// own first byte and not from its latest: start_deadline() starts it for one that has begun in
   /// this turn.
-  void end_turn(ReceiveBuffer& bytes, Left left, int frames);
+  void end_turn(ReceiveBuffer& bytes, Left left, int frames) {
+    if (frames > 0 || !partial_) stop_deadline();
+    rest_ = Rest::nothing;
+    if (partial_ || !bytes.empty()) keep(bytes, left);
+  }
 
   /// When the frame that has begun must be whole; kNever without one.
   TimePoint due() const { return due_; }
@@ -81,7 +92,7 @@ class SessionInput {
 
   bool goes_on(std::span<const char> arrived, const ReceiveBuffer& bytes,
                std::uint32_t max_frame) const;
-  void keep(ReceiveBuffer& bytes);
+  void keep(ReceiveBuffer& bytes, Left left);
 
   std::unique_ptr<ReceiveBuffer> partial_;
   TimePoint due_ = kNever;
