@@ -458,9 +458,10 @@ udp = socket.socket(type=socket.SOCK_DGRAM)
 client = socket.create_connection(inet.getsockname())
 unix, _ = socket.socketpair()
 epoll = select.epoll()
-numbers = [os.open(".", 0), os.pipe()[0], pty.openpty()[1], udp.fileno(), client.fileno(),
+master, terminal = pty.openpty()
+numbers = [os.open(".", 0), os.pipe()[0], terminal, udp.fileno(), client.fileno(),
            unix.fileno(), inet.fileno(), epoll.fileno(), os.memfd_create("m"),
-           os.pidfd_open(os.getpid())]
+           os.pidfd_open(os.getpid()), master]  # a terminal is none without its master
 names = [word for n in range(len(numbers)) for word in ("-n", "n%d" % n)]
 subprocess.run(["fdsend", *names, "./s", *map(str, numbers)], pass_fds=numbers, check=True)'
   expect 0 '' ''
@@ -475,7 +476,8 @@ n5 unix
 n6 tcp
 n7 eventpoll
 n8 memfd
-n9 pidfd' ]] || differs 0 '' ''
+n9 pidfd
+n10 terminal' ]] || differs 0 '' ''
   [[ $(jq -c 'select(.listening) | .name' <<<"$output") == '"n6"' ]]
 }
 

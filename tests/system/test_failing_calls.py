@@ -140,12 +140,12 @@ class FailingCalls(handoff.TestCase):
         self.stop(server)
 
     def test_memory_that_one_connection_can_not_have_ends_that_one(self):
-        limit = 160 << 20
-        server = self.start(handoff.Server(
-            "prlimit", f"--as={limit}", handoff.tool("rpc-worker"), "-l", self.address(), "--max-frame", str(120 << 20),
-            cwd=self.directory))
         if handoff.SANITIZED:
             self.skipTest("a sanitizer needs the address space")
+        limit = 160 << 20
+        server = self.start(handoff.Server(
+            "prlimit", f"--as={limit}", handoff.tool("rpc-worker"), "-l", self.address(),
+            "--max-frame", str(120 << 20), cwd=self.directory))
         with handoff.Connection(self.address()) as other:
             with handoff.Connection(self.address()) as greedy:
                 with self.assertRaises((OSError, EOFError, AssertionError)):
