@@ -107,7 +107,11 @@ void OriginalProcess::forward(const ReceivedSignal& signal) {
   if (masters_.empty()) return;
   if (!is_stop(signal.number)) return pass_on(signal, masters_.back().process);
   told_to_stop_ = true;
-  for (const Successor& master : masters_) pass_on(signal, master.process);
+  // The latest first: one before it forwards the signal to it as well, and of two that are pending
+  // only the first counts. So what it counts is what this process has sent.
+  for (auto master = masters_.rbegin(); master != masters_.rend(); ++master) {
+    pass_on(signal, master->process);
+  }
 }
 
 std::optional<ExitStatus> OriginalProcess::run(const SignalMask& signals) {

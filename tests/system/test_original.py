@@ -162,6 +162,8 @@ class Signals(OriginalTest):
                 server = self.launch(command=command)
                 client = self.open(server)
                 self.begin_slow_call(client)
+                # A worker that accepts itself tells of it a little later.
+                handoff.wait_for(lambda: self.ask("status")["connections"] == 1, "it to be known")
                 seen = len(server.lines)
                 server.kill(signal.SIGUSR2)
                 pid = self.wait_for_successor(server, seen)
