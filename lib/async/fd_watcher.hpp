@@ -66,16 +66,16 @@ class FdWatcher {
   /// hung_up() before and after. It takes the place of writable().
   Awaiter hang_up() { return {*this, EPOLLHUP}; }
 
-  /// Whether it was seen to have hung up, so that no wait is one any more.
+  /// Returns whether epoll has reported a hang-up: every wait then ends at once.
   bool hung_up() const { return hung_up_; }
 
-  /// Whether urgent data was seen to arrive. A read stops in front of that and after it, so that
-  /// one that gave less than was asked for has not emptied the socket.
+  /// Returns whether epoll has reported urgent data. A read stops before it and after it, so a read
+  /// that gives less than was asked for has not emptied the socket.
   bool stops_short() const { return stops_short_; }
 
   /// Ends the waits under way, which give false; without one nothing happens.
   void interrupt();
-  /// Nobody waits any more, and the descriptor goes elsewhere.
+  /// Stops watching the descriptor, for which no coroutine may wait: its owner passes it on.
   void unwatch();
 
   /// The reactor gives this the events that epoll has reported. It may resume a coroutine, and so

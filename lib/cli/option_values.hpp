@@ -49,7 +49,7 @@ std::function<void(const std::string&)> number_into(Number& value, Number least,
   return [&value, least, most](const std::string& text) {
     const auto number = parse_number<Number>(text);
     if (!number || *number < least || *number > most) {
-      // A limit that nobody can mean is no help.
+      // A limit of 19 digits helps no user.
       const std::string range = static_cast<double>(most) > 1e15
                                     ? fmt::format("write a number, {} or more", least)
                                     : fmt::format("write a number from {} to {}", least, most);

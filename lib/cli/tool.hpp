@@ -38,12 +38,12 @@ class Tool {
   /// another appends them to its positionals. Throws InvalidArgument for any word that belongs to
   /// no option, with `remedy` behind it.
   void parse(std::string_view remedy = "");
-  /// The same for a tool whose positionals may be any text, JSON among it: gives them as they came,
-  /// those behind "--" too. A word like -5 is one of them.
+  /// Parses the options of a tool whose positionals may be any text, such as JSON, and returns the
+  /// positionals unchanged, those after "--" too. A word like -5 is one of them.
   std::vector<std::string> parse_words();
-  /// The same without those behind "--".
+  /// Does what parse_words() does, and leaves out the words after "--".
   std::vector<std::string> parse_positionals();
-  /// For a tool that runs no command: throws InvalidArgument when there are words behind "--".
+  /// A tool that runs no command calls this: it throws InvalidArgument if words follow "--".
   void refuse_command() const;
 
   /// Prepares a program that runs until it is told to stop: calls prepare_to_run_long() and
@@ -55,7 +55,7 @@ class Tool {
   /// how it is written", becomes one that names the option: "--timeout 5x: write a duration ...".
   CLI::Option* add_value(const std::string& names, const std::string& type,
                          std::function<void(const std::string&)> parse, const std::string& help);
-  /// The same for an option that may be given several times, with a value each.
+  /// Adds an option that may be given several times; `parse` is given each value.
   CLI::Option* add_values(const std::string& names, const std::string& type,
                           std::function<void(const std::string&)> parse, const std::string& help);
   /// An option that takes a duration: "250ms", "2s", "1m", "1h"; a bare number is seconds.
@@ -81,7 +81,7 @@ CLI::Option* add_number(Tool& tool, const std::string& names, const std::string&
   return tool.add_value(names, type, number_into<Number>(value, least, most), help);
 }
 
-/// The same for one that may be given several times.
+/// Adds an option that may be given several times; each number is appended to `values`.
 template <typename Number>
 CLI::Option* add_numbers(Tool& tool, const std::string& names, const std::string& type,
                          std::vector<Number>& values, std::type_identity_t<Number> least,

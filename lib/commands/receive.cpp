@@ -56,7 +56,7 @@ bool ReceiveCommand::is_over() const {
   return stopping_ && (!options_.keep || (printing_now_ == 0 && processes_.running() == 0));
 }
 
-/// Each sender has a coroutine: one that connects and sends nothing keeps nobody waiting.
+/// Each sender has a coroutine: one that connects and sends nothing does not hold up the others.
 Task<void> ReceiveCommand::accept_senders() {
   try {
     while (auto socket = co_await rendezvous_.next()) {

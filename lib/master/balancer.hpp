@@ -68,7 +68,7 @@ class Balancer {
   bool has_room() const { return unassigned_.empty() && !ready_.empty(); }
   /// Connections that no recipient has room for.
   std::size_t waiting() const { return unassigned_.size(); }
-  /// Of these, the connections that are not idle.
+  /// Counts those of them that are not idle.
   std::size_t waiting_to_be_served() const;
   /// Whether there is no recipient at all.
   bool is_empty() const { return recipients_.empty(); }

@@ -55,7 +55,7 @@ class Dispatcher {
   virtual void flush_all() = 0;
   /// Connections that no worker has room for.
   virtual std::size_t waiting() const = 0;
-  /// Of these, the connections that are not idle: a stop cuts them off.
+  /// Counts those of them that are not idle: a stop cuts them off.
   virtual std::size_t waiting_to_be_served() const = 0;
 };
 

@@ -23,6 +23,25 @@
 /// What the tests of a session share.
 namespace handoff::test {
 
+/// Returns the next line that the client reads, or what there is when the server has closed it.
+inline Task<std::string> read_line(Reactor& reactor, const Fd& client) {
+  std::string text;
+  std::array<char, 4096> part{};
+  while (!text.ends_with('\n')) {
+    const ssize_t there = recv(client.get(), part.data(), part.size(), MSG_DONTWAIT | MSG_PEEK);
+    if (there < 0 && errno == EAGAIN) {
+      co_await reactor.yield();
+      continue;
+    }
+    if (there <= 0) break;
+    const std::string_view bytes(part.data(), static_cast<std::size_t>(there));
+    const std::size_t size = std::min(bytes.find('\n'), bytes.size() - 1) + 1;
+    text.append(bytes.substr(0, size));
+    REQUIRE(recv(client.get(), part.data(), size, 0) == static_cast<ssize_t>(size));
+  }
+  co_return text;
+}
+
 /// Sessions of one reactor, and clients at the other ends of socket pairs. The methods are "slow",
 /// which waits until `go` is set, "kept", which does so also for no client, "big", which gives
 /// `kBig` bytes, and "echo", which is instant.
@@ -71,24 +90,7 @@ struct Sessions {
     return std::move(client);
   }
 
-  /// The next line that the client reads; what there is when the server has closed it.
-  Task<std::string> line(const Fd& client) {
-    std::string text;
-    std::array<char, 4096> part{};
-    while (!text.ends_with('\n')) {
-      const ssize_t there = recv(client.get(), part.data(), part.size(), MSG_DONTWAIT | MSG_PEEK);
-      if (there < 0 && errno == EAGAIN) {
-        co_await reactor.yield();
-        continue;
-      }
-      if (there <= 0) break;
-      const std::string_view bytes(part.data(), static_cast<std::size_t>(there));
-      const std::size_t size = std::min(bytes.find('\n'), bytes.size() - 1) + 1;
-      text.append(bytes.substr(0, size));
-      REQUIRE(recv(client.get(), part.data(), size, 0) == static_cast<ssize_t>(size));
-    }
-    co_return text;
-  }
+  Task<std::string> line(const Fd& client) { return read_line(reactor, client); }
   /// Everything that can happen by itself and takes no time has happened.
   Task<void> settle() {
     for (int i = 0; i < 30; ++i) co_await reactor.yield();

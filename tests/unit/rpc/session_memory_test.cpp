@@ -14,6 +14,7 @@
 #include "async/condition.hpp"
 #include "os/socket.hpp"
 #include "rpc/session.hpp"
+#include "unit/rpc/session_fixture.hpp"
 #include "unit/support.hpp"
 
 namespace handoff {
@@ -61,24 +62,7 @@ struct Fixture {
     return std::move(client);
   }
 
-  /// The next line that the client reads.
-  Task<std::string> line(const Fd& client) {
-    std::string text;
-    std::array<char, 4096> part{};
-    while (!text.ends_with('\n')) {
-      const ssize_t there = recv(client.get(), part.data(), part.size(), MSG_DONTWAIT | MSG_PEEK);
-      if (there < 0 && errno == EAGAIN) {
-        co_await reactor.yield();
-        continue;
-      }
-      if (there <= 0) break;
-      const std::string_view bytes(part.data(), static_cast<std::size_t>(there));
-      const std::size_t size = std::min(bytes.find('\n'), bytes.size() - 1) + 1;
-      text.append(bytes.substr(0, size));
-      REQUIRE(recv(client.get(), part.data(), size, 0) == static_cast<ssize_t>(size));
-    }
-    co_return text;
-  }
+  Task<std::string> line(const Fd& client) { return test::read_line(reactor, client); }
   /// Everything that can happen by itself has happened.
   Task<void> settle() {
     for (int i = 0; i < 50; ++i) co_await reactor.yield();
