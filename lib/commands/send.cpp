@@ -128,7 +128,7 @@ Task<Fd> SendCommand::open(const Source& source) {
       const Address address = parse_for("--tcp-connect", source.word, parse_tcp);
       const TimeLimit limit{deadline_, options_.rendezvous.timeout};
       DialedSocket connection = co_await connect_to(reactor_, address, limit);
-      set_nonblocking(connection.socket.get(), false);
+      set_blocking(connection.socket.get());
       co_return std::move(connection.socket);
     }
   }

@@ -34,7 +34,7 @@ Lineage::Lineage(Reactor& reactor, Report report, const ServiceManager& manager,
       link_(std::move(link)),
       predecessor_(predecessor) {
   if (!link_.valid()) return;
-  set_close_on_exec(link_.get(), true);
+  set_close_on_exec(link_.get());
   original_ = peer_credentials(link_.get()).pid;
   if (!predecessor_is_original()) name_this_process();
 }

@@ -76,7 +76,7 @@ Fd open_to_read(const std::string& path) {
 
 Pidfile::Pidfile(std::string path, Fd predecessors)
     : path_(std::move(path)), predecessors_(std::move(predecessors)), text_(text_of(getpid())) {
-  if (predecessors_.valid()) set_close_on_exec(predecessors_.get(), true);
+  if (predecessors_.valid()) set_close_on_exec(predecessors_.get());
 }
 
 Pidfile::~Pidfile() {

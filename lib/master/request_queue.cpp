@@ -118,8 +118,12 @@ void Queue::assign() {
     QueueWorker* worker = free_worker();
     if (worker == nullptr) return;
     worker->has_room = give(*find(*next), *worker);
-    worker->rings.set_starved(!worker->has_room);
-    if (worker->has_room) waiting_.erase(next);
+    if (worker->has_room) {
+      worker->rings.clear_starved();
+      waiting_.erase(next);
+    } else {
+      worker->rings.set_starved();
+    }
   }
 }
 

@@ -67,10 +67,17 @@ Pipe make_pipe() {
   return {Fd(ends[0]), Fd(ends[1])};
 }
 
-void set_nonblocking(int number, bool on) {
+void set_nonblocking(int number) {
   const int flags = fcntl(number, F_GETFL);
-  if (flags < 0 || fcntl(number, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK) < 0) {
+  if (flags < 0 || fcntl(number, F_SETFL, flags | O_NONBLOCK) < 0) {
     throw SystemError(errno, "set O_NONBLOCK");
+  }
+}
+
+void set_blocking(int number) {
+  const int flags = fcntl(number, F_GETFL);
+  if (flags < 0 || fcntl(number, F_SETFL, flags & ~O_NONBLOCK) < 0) {
+    throw SystemError(errno, "clear O_NONBLOCK");
   }
 }
 
@@ -83,10 +90,12 @@ bool close_descriptors(unsigned first, unsigned last) {
   return close_listed_descriptors(first, last);
 }
 
-void set_close_on_exec(int number, bool on) {
-  if (fcntl(number, F_SETFD, on ? FD_CLOEXEC : 0) < 0) {
-    throw SystemError(errno, "set close-on-exec");
-  }
+void set_close_on_exec(int number) {
+  if (fcntl(number, F_SETFD, FD_CLOEXEC) < 0) throw SystemError(errno, "set close-on-exec");
+}
+
+void clear_close_on_exec(int number) {
+  if (fcntl(number, F_SETFD, 0) < 0) throw SystemError(errno, "clear close-on-exec");
 }
 
 }  // namespace handoff

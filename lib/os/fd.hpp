@@ -45,9 +45,11 @@ struct Pipe {
 };
 Pipe make_pipe();
 
-/// Sets or clears O_NONBLOCK on the open file behind `number`. Only for files that no other process
-/// shares: the flag belongs to the open file, not to the descriptor.
-void set_nonblocking(int number, bool on = true);
+/// They set and clear O_NONBLOCK on the open file that `number` refers to. Use them only on files
+/// that no other process shares: the flag belongs to the open file, not to the descriptor. They
+/// throw SystemError.
+void set_nonblocking(int number);
+void set_blocking(int number);
 
 /// Whether `number` is an open descriptor.
 bool is_open(int number);
@@ -58,7 +60,8 @@ bool is_open(int number);
 /// errno, when both are refused.
 bool close_descriptors(unsigned first, unsigned last);
 
-/// Sets or clears close-on-exec.
-void set_close_on_exec(int number, bool on);
+/// They set and clear close-on-exec on the descriptor. They throw SystemError.
+void set_close_on_exec(int number);
+void clear_close_on_exec(int number);
 
 }  // namespace handoff

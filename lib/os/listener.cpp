@@ -208,7 +208,7 @@ NotLoopback::NotLoopback(const std::string& address)
 
 Listener Listener::adopt(Fd fd, std::string text) {
   Listener listener;
-  set_close_on_exec(fd.get(), true);
+  set_close_on_exec(fd.get());
   listener.fd_ = std::move(fd);
   listener.text_ = std::move(text);
   return listener;
@@ -216,7 +216,7 @@ Listener Listener::adopt(Fd fd, std::string text) {
 
 Listener Listener::adopt(Fd fd, std::string text, Fd lock, FileIdentity file) {
   Listener listener = adopt(std::move(fd), std::move(text));
-  set_close_on_exec(lock.get(), true);
+  set_close_on_exec(lock.get());
   const std::string path = Address::parse(listener.text_).name;
   constexpr auto kOwner = OwnedName::Owner::another_process;
   listener.lock_name_ = {with_suffix(path, kLockSuffix), identity_of_descriptor(lock.get()),
@@ -260,7 +260,7 @@ bool Listener::heal() {
     if (listen(fresh.get(), ListenOptions().backlog) < 0)
       throw SystemError(errno, "listen on", text_);
   }
-  set_nonblocking(fresh.get(), (fcntl(fd(), F_GETFL) & O_NONBLOCK) != 0);
+  if ((fcntl(fd(), F_GETFL) & O_NONBLOCK) == 0) set_blocking(fresh.get());
   fd_ = std::move(fresh);
   return false;
 }
@@ -269,7 +269,7 @@ Listener listen_on(const Address& address, const ListenOptions& options) {
   Listener listener;
   if (address.kind == Address::Kind::inherited) {
     check_listening(address.number, address.text);
-    set_close_on_exec(address.number, true);
+    set_close_on_exec(address.number);
     set_nonblocking(address.number);
     listener.fd_ = Fd(address.number);
     const SocketAddress bound = local_address(address.number);
@@ -290,7 +290,7 @@ Listener listen_on(const Address& address, const ListenOptions& options) {
   }
   listener.fd_ = make_socket(wanted, options.type);
   const int socket = listener.fd_.get();
-  if (options.blocking) set_nonblocking(socket, false);
+  if (options.blocking) set_blocking(socket);
   if (address.kind == Address::Kind::unix_path) {
     check_length(address.name);
     Lock lock = lock_path(address.name);

@@ -73,12 +73,19 @@ std::uint64_t file_size_limit() {
   return limit.rlim_cur;
 }
 
-Mapping::Mapping(int file, bool writable) {
+Mapping Mapping::read_only(int file) {
+  return {file, PROT_READ};
+}
+
+Mapping Mapping::writable(int file) {
+  return {file, PROT_READ | PROT_WRITE};
+}
+
+Mapping::Mapping(int file, int protection) {
   struct stat status {};
   if (fstat(file, &status) < 0) throw SystemError(errno, "examine a file in memory");
   size_ = static_cast<std::size_t>(status.st_size);
-  void* mapped =
-      mmap(nullptr, size_, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, file, 0);
+  void* mapped = mmap(nullptr, size_, protection, MAP_SHARED, file, 0);
   if (mapped == MAP_FAILED) throw SystemError(errno, "map a file in memory");
   data_ = static_cast<char*>(mapped);
 }
@@ -89,7 +96,7 @@ Mapping::~Mapping() {
 
 SharedMemory make_memory_to_write(const char* name, std::size_t size) {
   Fd file = make_file(name, size);
-  Mapping mapping(file.get(), true);
+  Mapping mapping = Mapping::writable(file.get());
   seal(file, F_SEAL_FUTURE_WRITE);  // what is mapped already stays writable
   return {std::move(file), std::move(mapping)};
 }
@@ -97,7 +104,7 @@ SharedMemory make_memory_to_write(const char* name, std::size_t size) {
 SharedMemory make_memory_to_read(const char* name, std::size_t size) {
   Fd file = make_file(name, size);
   seal(file, 0);
-  Mapping mapping(file.get(), false);
+  Mapping mapping = Mapping::read_only(file.get());
   return {std::move(file), std::move(mapping)};
 }
 

@@ -23,12 +23,14 @@ Fd make_input_file(const char* name, std::string_view bytes);
 /// The longest file, in memory too, that this process may make (RLIMIT_FSIZE).
 std::uint64_t file_size_limit();
 
-/// A whole file in memory, mapped and shared with whoever maps it too. Move-only.
+/// A whole file in memory, mapped and shared with every process that maps it too. Move-only.
 class Mapping {
  public:
   Mapping() = default;
-  /// Throws SystemError.
-  Mapping(int file, bool writable);
+  /// They map the whole file, which stays the caller's, to read it, and to write it as well. They
+  /// throw SystemError.
+  static Mapping read_only(int file);
+  static Mapping writable(int file);
   Mapping(Mapping&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
   Mapping& operator=(Mapping&& other) noexcept {
@@ -42,6 +44,8 @@ class Mapping {
   std::size_t size() const { return size_; }
 
  private:
+  Mapping(int file, int protection);
+
   char* data_ = nullptr;
   std::size_t size_ = 0;
 };

@@ -27,7 +27,7 @@ Accepted try_accept(int listener) {
   if (!fd.valid() && is_refused(errno)) {
     // A profile that knows the older call only. A firewall's EPERM was about one connection.
     fd = Fd(accept(listener, peer, &size));
-    if (fd.valid()) set_close_on_exec(fd.get(), true);
+    if (fd.valid()) set_close_on_exec(fd.get());
   }
   if (fd.valid()) {
     return {Accepted::Outcome::connection, std::move(fd), SocketAddress(peer, size), 0};

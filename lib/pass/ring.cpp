@@ -133,7 +133,15 @@ bool RingEnd::other_is_starved() const {
   return other_.state->starved.load(std::memory_order_relaxed) != 0;
 }
 
-void RingEnd::set_starved(bool starved) {
+void RingEnd::set_starved() {
+  store_starved(true);
+}
+
+void RingEnd::clear_starved() {
+  store_starved(false);
+}
+
+void RingEnd::store_starved(bool starved) {
   if (std::exchange(starved_, starved) == starved) return;
   own_.state->starved.store(starved ? 1 : 0, std::memory_order_relaxed);
   std::atomic_thread_fence(std::memory_order_seq_cst);

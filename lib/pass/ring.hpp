@@ -67,7 +67,10 @@ class RingEnd {
   void disarm();
   /// Whether the other side waits for what was published or released: once for each sleep.
   bool must_wake();
-  void set_starved(bool starved);
+  /// Tell the other side, which reads it after release(), that we have something to write and no
+  /// room for it, or no longer.
+  void set_starved();
+  void clear_starved();
   /// Asked after release(): whether the other side waits for that.
   bool other_is_starved() const;
 
@@ -81,6 +84,7 @@ class RingEnd {
     char* records;
     std::size_t capacity;  ///< a power of two
   };
+  void store_starved(bool starved);
   static std::size_t size_with_header(std::size_t size);
   static void copy_out(const Side& from, std::uint64_t at, std::span<char> to);
   void copy_in(std::uint64_t at, std::string_view bytes);

@@ -24,12 +24,12 @@ PingConnection::PingConnection(PingTarget& target, std::unique_ptr<Client> clien
       work_(target.reactor()),
       received_all_(target.reactor()) {}
 
-Task<void> PingConnection::run(bool connect_at_once) {
+Task<void> PingConnection::run(FirstConnect first) {
   if (client_) {
     // It was answered a probe of its own while the server was waited for.
     if (target_.options().wait_until_up) history_.add({0, Clock::now(), true});
     start_receiving();
-  } else if (connect_at_once) {
+  } else if (first == FirstConnect::at_once) {
     [[maybe_unused]] const bool opened = co_await open();
   }
   target_.connection_ready();

@@ -28,8 +28,14 @@ class PingConnection final : private Timer {
   /// `client` may be null. The target must outlive it, and it must outlive its run().
   PingConnection(PingTarget& target, std::unique_ptr<Client> client);
 
-  /// Connects at once or for the first probe, sends and receives; never ends by itself.
-  Task<void> run(bool connect_at_once);
+  enum class FirstConnect {
+    at_once,
+    for_first_probe,
+  };
+
+  /// Connects, sends and receives; never ends by itself. A connection that has a client already
+  /// connects only again.
+  Task<void> run(FirstConnect first);
 
   /// Takes a probe, which is written with others that are due. Needs has_room().
   void push(std::uint64_t seq, TimePoint due);

@@ -73,9 +73,11 @@ Task<void> PingTarget::run() {
 
 Task<void> PingTarget::open_connections(std::unique_ptr<Client> first) {
   connecting_ = run_.options.connections;
+  using FirstConnect = PingConnection::FirstConnect;
+  const auto when = peer_.reached() ? FirstConnect::at_once : FirstConnect::for_first_probe;
   for (std::size_t i = 0; i < run_.options.connections; ++i) {
     connections_.push_back(std::make_unique<PingConnection>(*this, std::move(first)));
-    run_.reactor.spawn(connections_.back()->run(peer_.reached()));
+    run_.reactor.spawn(connections_.back()->run(when));
   }
   co_await connected_;
 }

@@ -45,7 +45,7 @@ MasterChannel::MasterChannel(Reactor& reactor, Owner& owner, Fd channel, bool jo
   const auto type = socket_type(channel_.get());
   if (!type) throw InvalidArgument("cannot read the channel: the descriptor is not a socket");
   full_ = *type != SOCK_STREAM;
-  set_close_on_exec(channel_.get(), true);
+  set_close_on_exec(channel_.get());
 }
 
 Outbox::Owner MasterChannel::owner_of_outbox() {

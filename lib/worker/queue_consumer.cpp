@@ -34,7 +34,7 @@ std::size_t size_of(const Result& result) {
 QueueConsumer::QueueConsumer(ServerContext& context, Fd masters, Fd ours, Owner owner)
     : context_(context),
       owner_(std::move(owner)),
-      rings_(Mapping(ours.get(), true), Mapping(masters.get(), false)),
+      rings_(Mapping::writable(ours.get()), Mapping::read_only(masters.get())),
       share_(*context.limits().memory) {
   context_.reactor().add(*this);
 }
@@ -134,7 +134,7 @@ void QueueConsumer::reply(std::uint64_t ticket, Result result) {
   if (unsent_.empty() && write(ticket, result)) return;
   held_ += size_of(result);
   unsent_.push_back({ticket, std::move(result)});
-  rings_.set_starved(true);
+  rings_.set_starved();
 }
 
 bool QueueConsumer::write(std::uint64_t ticket, const Result& result) {
@@ -149,7 +149,7 @@ bool QueueConsumer::send_unsent() {
     held_ -= size_of(unsent_.front().result);
     unsent_.pop_front();
     any = unpublished_ = true;
-    if (unsent_.empty()) rings_.set_starved(false);
+    if (unsent_.empty()) rings_.clear_starved();
   }
   return any;
 }

@@ -26,9 +26,9 @@ struct Hostile {
     const std::size_t size = RingEnd::memory_size(0);
     SharedMemory ours = make_memory_to_write("requests", size);
     SharedMemory theirs = make_memory_to_read("replies", size);
-    memory = Mapping(theirs.file.get(), true);
-    Mapping requests(ours.file.get(), false);
-    Mapping replies(theirs.file.get(), true);
+    memory = Mapping::writable(theirs.file.get());
+    Mapping requests = Mapping::read_only(ours.file.get());
+    Mapping replies = Mapping::writable(theirs.file.get());
     master.emplace(std::move(ours.mapping), std::move(theirs.mapping));
     worker.emplace(std::move(replies), std::move(requests));
   }

@@ -48,7 +48,7 @@ struct FullPipe {
     const std::string bytes(4096, kOld);
     while (write(ends.write_end.get(), bytes.data(), bytes.size()) > 0) {
     }
-    set_nonblocking(ends.write_end.get(), false);
+    set_blocking(ends.write_end.get());
   }
   Pipe ends;
 };

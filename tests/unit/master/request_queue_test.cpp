@@ -93,9 +93,9 @@ class Cluster final : private WorkerChannel::Owner {
     std::array<char, 100> packet{};
     ReceiveResult received = recv_fds(worker.end.get(), packet, 2);
     REQUIRE(received.descriptors.size() == 2);
-    worker.replies = Mapping(received.descriptors[1].get(), true);
-    worker.rings.emplace(Mapping(received.descriptors[1].get(), true),
-                         Mapping(received.descriptors[0].get(), false));
+    worker.replies = Mapping::writable(received.descriptors[1].get());
+    worker.rings.emplace(Mapping::writable(received.descriptors[1].get()),
+                         Mapping::read_only(received.descriptors[0].get()));
     return worker;
   }
 

@@ -114,17 +114,21 @@ TEST_CASE("a pipe that can't be made leaves nothing open") {
 
 TEST_CASE("descriptor flags are set and cleared") {
   const Fd fd = open_null();
-  set_close_on_exec(fd.get(), false);
+  clear_close_on_exec(fd.get());
   CHECK(!test::closes_on_exec(fd.get()));
-  set_close_on_exec(fd.get(), true);
+  set_close_on_exec(fd.get());
   CHECK(test::closes_on_exec(fd.get()));
   set_nonblocking(fd.get());
   CHECK(test::is_nonblocking(fd.get()));
+  set_blocking(fd.get());
+  CHECK(!test::is_nonblocking(fd.get()));
 }
 
 TEST_CASE("flags of a closed descriptor can't be set") {
   CHECK(test::thrown_by<SystemError>([] { set_nonblocking(-1); }).error_number() == EBADF);
-  CHECK(test::thrown_by<SystemError>([] { set_close_on_exec(-1, true); }).error_number() == EBADF);
+  CHECK(test::thrown_by<SystemError>([] { set_blocking(-1); }).error_number() == EBADF);
+  CHECK(test::thrown_by<SystemError>([] { set_close_on_exec(-1); }).error_number() == EBADF);
+  CHECK(test::thrown_by<SystemError>([] { clear_close_on_exec(-1); }).error_number() == EBADF);
 }
 
 }  // namespace

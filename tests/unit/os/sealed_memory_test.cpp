@@ -81,7 +81,7 @@ TEST_CASE("memory to write is ours to change, and to read for whoever gets it") 
   const SharedMemory memory = make_memory_to_write("test", kSize);
   CHECK(test::closes_on_exec(memory.file.get()));
   CHECK(memory.mapping.size() == kSize);
-  const Mapping theirs(memory.file.get(), false);
+  const Mapping theirs = Mapping::read_only(memory.file.get());
   CHECK(theirs.size() == kSize);
   CHECK(std::string_view(theirs.data(), kSize) == std::string(kSize, '\0'));
   memory.mapping.data()[kSize - 1] = 'x';
@@ -89,7 +89,7 @@ TEST_CASE("memory to write is ours to change, and to read for whoever gets it") 
 
   check_size_stays(memory.file, kSize);
   CHECK_FALSE(can_map_writable(memory.file.get(), kSize));
-  CHECK_THROWS_AS(Mapping(memory.file.get(), true), SystemError);
+  CHECK_THROWS_AS(Mapping::writable(memory.file.get()), SystemError);
   CHECK(pwrite(memory.file.get(), "y", 1, 0) == -1);
   CHECK(errno == EPERM);
   CHECK(fallocate(memory.file.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, kSize) == -1);
@@ -106,7 +106,7 @@ TEST_CASE("memory to read is for whoever gets it to change, and of the same size
   constexpr std::size_t kSize = 3 * 4096;
   const SharedMemory memory = make_memory_to_read("test", kSize);
   CHECK(test::closes_on_exec(memory.file.get()));
-  const Mapping theirs(memory.file.get(), true);
+  const Mapping theirs = Mapping::writable(memory.file.get());
   theirs.data()[1] = 'x';
   CHECK(memory.mapping.data()[1] == 'x');
   check_size_stays(memory.file, kSize);
@@ -137,7 +137,7 @@ TEST_CASE("memory that can't be made or mapped is an error") {
     (void)make_memory_to_write("test", 4096);
   });
   CHECK(error.error_number() == EMFILE);
-  CHECK(test::thrown_by<SystemError>([] { (void)Mapping(-1, false); }).error_number() == EBADF);
+  CHECK(test::thrown_by<SystemError>([] { (void)Mapping::read_only(-1); }).error_number() == EBADF);
 }
 
 }  // namespace

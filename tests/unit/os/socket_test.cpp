@@ -188,7 +188,7 @@ TEST_CASE("a listener that was shut down is healed on the same address") {
     CHECK(try_accept(listener.fd()).outcome == Accepted::Outcome::would_block);
     const SocketAddress target = Address::parse(address).resolve().front();
     const Fd client = make_socket(target);
-    set_nonblocking(client.get(), false);
+    set_blocking(client.get());
     CHECK(connect(client.get(), target.data(), target.size()) == 0);
     CHECK(try_accept(listener.fd()).outcome == Accepted::Outcome::connection);
   }

@@ -127,7 +127,7 @@ TEST_CASE("no room to move a child's descriptors is called too many open files")
 TEST_CASE("a child has the descriptors that it was given and no other") {
   const test::DescriptorCheck check;
   auto leak = make_pipe();
-  set_close_on_exec(leak.read_end.get(), false);
+  clear_close_on_exec(leak.read_end.get());
   const Fd high(fcntl(leak.write_end.get(), F_DUPFD, 500));
   CHECK(RunningCat().descriptors() == std::set<int>{0, 1});
 

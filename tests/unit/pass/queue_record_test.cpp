@@ -20,8 +20,8 @@ struct Pair {
     const std::size_t size = RingEnd::memory_size(longest);
     SharedMemory ours = make_memory_to_write("test", size);
     SharedMemory theirs = make_memory_to_read("test", size);
-    Mapping requests(ours.file.get(), false);
-    Mapping replies(theirs.file.get(), true);
+    Mapping requests = Mapping::read_only(ours.file.get());
+    Mapping replies = Mapping::writable(theirs.file.get());
     master.emplace(std::move(ours.mapping), std::move(theirs.mapping));
     worker.emplace(std::move(replies), std::move(requests));
   }

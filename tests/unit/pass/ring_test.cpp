@@ -49,9 +49,9 @@ struct Pair {
     const std::size_t size = RingEnd::memory_size(longest);
     SharedMemory ours = make_memory_to_write("test", size);
     SharedMemory theirs = make_memory_to_read("test", size);
-    spoil = Mapping(theirs.file.get(), true);
-    Mapping requests(ours.file.get(), false);
-    Mapping replies(theirs.file.get(), true);
+    spoil = Mapping::writable(theirs.file.get());
+    Mapping requests = Mapping::read_only(ours.file.get());
+    Mapping replies = Mapping::writable(theirs.file.get());
     one.emplace(std::move(ours.mapping), std::move(theirs.mapping));
     other.emplace(std::move(replies), std::move(requests));
   }
@@ -246,9 +246,9 @@ TEST_CASE("who sleeps is woken once for each sleep") {
 TEST_CASE("who has no room says so") {
   Pair pair;
   CHECK_FALSE(pair.one->other_is_starved());
-  pair.other->set_starved(true);
+  pair.other->set_starved();
   CHECK(pair.one->other_is_starved());
-  pair.other->set_starved(false);
+  pair.other->clear_starved();
   CHECK_FALSE(pair.one->other_is_starved());
 }
 
@@ -354,7 +354,7 @@ TEST_CASE("no wake-up is lost by who waits for room") {
     for (std::uint64_t i = 0; i < kRecords; ++i) {
       for (auto pause = dice.below(4'000); pause > 0; --pause) asm volatile("" ::: "memory");
       if (!write_text(*pair.other, text)) {
-        pair.other->set_starved(true);
+        pair.other->set_starved();
         for (;;) {
           pair.other->arm();
           const bool has_room = write_text(*pair.other, text);
@@ -365,7 +365,7 @@ TEST_CASE("no wake-up is lost by who waits for room") {
           pair.other->disarm();
           if (has_room || write_text(*pair.other, text)) break;
         }
-        pair.other->set_starved(false);
+        pair.other->clear_starved();
       }
       pair.other->publish();
     }

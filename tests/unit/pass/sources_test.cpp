@@ -43,7 +43,7 @@ TEST_CASE("an inherited descriptor is copied, close-on-exec and out of the way")
 
 TEST_CASE("an inherited descriptor and its flags stay as they were") {
   const auto [read_end, write_end] = make_pipe();
-  set_close_on_exec(read_end.get(), false);
+  clear_close_on_exec(read_end.get());
   const int before = fcntl(read_end.get(), F_GETFL);
   take_inherited(read_end.get()).reset();
   CHECK(test::is_open(read_end.get()));
