@@ -108,4 +108,11 @@ SharedMemory make_memory_to_read(const char* name, std::size_t size) {
   return {std::move(file), std::move(mapping)};
 }
 
+SharedMemory make_memory_for_both(const char* name, std::size_t size) {
+  Fd file = make_file(name, size);
+  seal(file, 0);
+  Mapping mapping = Mapping::writable(file.get());
+  return {std::move(file), std::move(mapping)};
+}
+
 }  // namespace handoff

@@ -59,5 +59,7 @@ struct SharedMemory {
 SharedMemory make_memory_to_write(const char* name, std::size_t size);
 /// Whoever gets the file writes, and our mapping is to read.
 SharedMemory make_memory_to_read(const char* name, std::size_t size);
+/// Both sides write.
+SharedMemory make_memory_for_both(const char* name, std::size_t size);
 
 }  // namespace handoff

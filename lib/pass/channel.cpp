@@ -2,6 +2,7 @@
 #include "pass/channel.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <utility>
 
@@ -68,8 +69,13 @@ class Reader {
 
 constexpr std::size_t kEntrySize = 16;
 
-/// Flag of HELLO.
+/// Flags of HELLO.
 constexpr std::uint16_t kAnswers = 1;
+constexpr std::uint16_t kWantsLedger = 2;
+
+/// Where the flags of HELLO have the number of threads, as the exponent of a power of two.
+constexpr unsigned kThreadsShift = 8;
+constexpr std::uint32_t kMaxThreadsExponent = 10;
 
 /// Flags of DRAIN.
 constexpr std::uint16_t kGiveBack = 1;
@@ -78,10 +84,21 @@ constexpr std::uint16_t kJoinAgain = 2;
 /// Flags of an entry.
 constexpr std::uint8_t kJsonRpc = 1;
 constexpr std::uint8_t kSpilled = 2;
+constexpr std::uint8_t kOwed = 4;
+constexpr std::uint8_t kWantsStarted = 8;
+
+/// Bytes of the length of a reply that is owed.
+constexpr std::size_t kOwedSize = 2;
 
 std::size_t size_of(const Connection& connection) {
   return kEntrySize + connection.peer.size() +
-         (connection.spilled_size > 0 ? 0 : connection.unread.size());
+         (connection.spilled_size > 0 ? 0 : connection.unread.size()) +
+         (connection.owed.empty() ? 0 : kOwedSize + connection.owed.size());
+}
+
+/// Whether its socket travels with it. The master has a copy of one that it keeps.
+bool has_socket(Type type, const Connection& connection) {
+  return type != Type::returned || (connection.id & kKeptId) == 0;
 }
 
 void write_entry(Writer& writer, const Connection& connection) {
@@ -89,15 +106,19 @@ void write_entry(Writer& writer, const Connection& connection) {
   writer.number(connection.id);
   writer.number(static_cast<std::uint16_t>(connection.peer.size()));
   writer.number(static_cast<std::uint8_t>(connection.framing));
-  writer.number(static_cast<std::uint8_t>((connection.dialect == Dialect::json_rpc ? kJsonRpc : 0) |
-                                          (spilled ? kSpilled : 0)));
+  writer.number(static_cast<std::uint8_t>(
+      (connection.dialect == Dialect::json_rpc ? kJsonRpc : 0) | (spilled ? kSpilled : 0) |
+      (connection.owed.empty() ? 0 : kOwed) | (connection.wants_started ? kWantsStarted : 0)));
   writer.number(static_cast<std::uint32_t>(connection.unread_size()));
   writer.text({reinterpret_cast<const char*>(connection.peer.data()), connection.peer.size()});
   if (!spilled) writer.text(connection.unread);
+  if (connection.owed.empty()) return;
+  writer.number(static_cast<std::uint16_t>(connection.owed.size()));
+  writer.text(connection.owed);
 }
 
 /// False when a value is none that there is.
-bool read_entry(Reader& reader, Connection& connection) {
+bool read_entry(Reader& reader, Type type, Connection& connection) {
   connection.id = reader.number<std::uint64_t>();
   const auto peer_size = reader.number<std::uint16_t>();
   const auto framing = reader.number<std::uint8_t>();
@@ -117,16 +138,23 @@ bool read_entry(Reader& reader, Connection& connection) {
   } else {
     connection.spilled_size = size;
   }
-  return framing <= static_cast<std::uint8_t>(Framing::lines) && flags <= (kJsonRpc | kSpilled) &&
+  connection.wants_started = (flags & kWantsStarted) != 0;
+  if ((flags & kOwed) != 0) {
+    connection.owed = reader.text(reader.number<std::uint16_t>());
+    if (connection.owed.empty() || connection.owed.size() > kMaxOwed) return false;
+  }
+  const std::uint8_t known =
+      kJsonRpc | kSpilled | (type == Type::connection ? kOwed | kWantsStarted : 0);
+  return framing <= static_cast<std::uint8_t>(Framing::lines) && (flags & ~known) == 0 &&
          connection.spilled_size <= kMaxSpilled && ((flags & kSpilled) == 0 || size > 0);
 }
 
 /// Takes the descriptors of the connections from the front of `descriptors`.
-void distribute(std::vector<Fd>& descriptors, std::vector<Connection>& connections) {
+void distribute(Type type, std::vector<Fd>& descriptors, std::vector<Connection>& connections) {
   auto next = descriptors.begin();
   const auto take = [&] { return next == descriptors.end() ? Fd() : std::move(*next++); };
   for (Connection& connection : connections) {
-    connection.socket = take();
+    if (has_socket(type, connection)) connection.socket = take();
     if (connection.spilled_size > 0) connection.spilled = take();
   }
   descriptors.erase(descriptors.begin(), next);
@@ -135,7 +163,10 @@ void distribute(std::vector<Fd>& descriptors, std::vector<Connection>& connectio
 }  // namespace
 
 std::string encode_hello(const Hello& hello) {
-  Writer writer(Type::hello, 0, hello.answers ? kAnswers : 0);
+  int flags = hello.answers ? kAnswers : 0;
+  if (hello.wants_ledger)
+    flags |= kWantsLedger | std::bit_width(hello.threads - 1) << kThreadsShift;
+  Writer writer(Type::hello, 0, static_cast<std::uint16_t>(flags));
   writer.number(hello.pid);
   writer.number(hello.credits);
   writer.number(hello.calls);
@@ -165,7 +196,7 @@ std::string encode_passing(Type type, std::size_t descriptors) {
   return Writer(type, descriptors).take();
 }
 
-PackedConnections::PackedConnections(Type type) : bytes_(Writer(type, 0).take()) {}
+PackedConnections::PackedConnections(Type type) : type_(type), bytes_(Writer(type, 0).take()) {}
 
 bool PackedConnections::add(const Connection& connection) {
   if (count_ == kMaxEntries || bytes_.size() + size_of(connection) > kMaxMessage) return false;
@@ -173,7 +204,7 @@ bool PackedConnections::add(const Connection& connection) {
   write_entry(writer, connection);
   bytes_ = writer.take();
   bytes_[kCountOffset] = static_cast<char>(++count_);
-  descriptors_[descriptor_count_++] = connection.socket.get();
+  if (has_socket(type_, connection)) descriptors_[descriptor_count_++] = connection.socket.get();
   if (connection.spilled_size > 0) descriptors_[descriptor_count_++] = connection.spilled.get();
   return true;
 }
@@ -203,6 +234,9 @@ std::optional<Message> decode(std::span<const char> packet, std::vector<Fd> desc
     }
     message.hello.calls = reader.number<std::uint32_t>();
     message.hello.answers = (flags & kAnswers) != 0;
+    message.hello.wants_ledger = (flags & kWantsLedger) != 0;
+    message.hello.threads =
+        1U << std::min(std::uint32_t{flags} >> kThreadsShift, kMaxThreadsExponent);
   }
   if (version != kVersion) return std::nullopt;
   switch (message.type) {
@@ -212,12 +246,13 @@ std::optional<Message> decode(std::span<const char> packet, std::vector<Fd> desc
     case Type::drain: message.drain = {(flags & kGiveBack) != 0, (flags & kJoinAgain) != 0}; break;
     case Type::connection:
     case Type::returned:
+    case Type::deposit:
       if (count == 0 || count > kMaxEntries) return std::nullopt;
       message.connections.resize(count);
       for (Connection& connection : message.connections) {
-        if (!read_entry(reader, connection)) return std::nullopt;
+        if (!read_entry(reader, message.type, connection)) return std::nullopt;
       }
-      distribute(descriptors, message.connections);
+      distribute(message.type, descriptors, message.connections);
       break;
     case Type::started:
     case Type::refused:
@@ -231,6 +266,7 @@ std::optional<Message> decode(std::span<const char> packet, std::vector<Fd> desc
       break;
     case Type::listener:
     case Type::queue:
+    case Type::ledger:
       if (count > kMaxEntries) return std::nullopt;
       message.announced = count;
       break;

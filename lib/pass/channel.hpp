@@ -30,6 +30,9 @@ inline constexpr std::size_t kMaxEntries = limits::kMaxEntries;
 /// Descriptors that come with a message at most: a socket for each connection, and a memfd.
 inline constexpr std::size_t kMaxDescriptors = limits::kMaxEntryDescriptors;
 
+/// Bytes of a reply that a connection brings along; see Connection::owed.
+inline constexpr std::size_t kMaxOwed = limits::kMaxOwedReply;
+
 /// Bytes of a message at most.
 inline constexpr std::size_t kMaxMessage = limits::kMaxChannelMessage;
 
@@ -52,6 +55,8 @@ enum class Type : std::uint8_t {
   drain = 10,      ///< master: finish what was started, take nothing new, leave
   leave = 11,      ///< worker: it asks to be drained
   requests = 12,   ///< master: how many requests were there? worker: so many
+  ledger = 13,     ///< master: the worker's ledger, right after its HELLO if that asked for one
+  deposit = 14,    ///< worker: connections that it keeps, each with its socket for the master
 };
 
 /// What a worker does with its connections when it drains, and then.
@@ -66,20 +71,40 @@ struct Hello {
   std::uint32_t credits = 0;  ///< connections that it will hold at a time
   std::uint32_t calls = 1;    ///< requests of a queue that it will have at a time
   bool answers = false;       ///< it answers REQUESTS as long as it does not hang
+  bool wants_ledger = false;  ///< it keeps a ledger, if it gets one
+  std::uint32_t threads = 1;  ///< of a worker that wants one; rounded up to a power of two
 };
 
 /// Worker: a connection that it has accepted itself has a number of its own, with this bit.
 inline constexpr std::uint64_t kOwnId = std::uint64_t{1} << 63U;
 
+/// A connection of which the master keeps a copy until its end has this bit in its number. It comes
+/// back without a descriptor.
+inline constexpr std::uint64_t kKeptId = std::uint64_t{1} << 62U;
+
+/// The number of a connection that has an entry in the ledger holds its index and its generation.
+/// `kind` is kKeptId or kOwnId.
+constexpr std::uint64_t id_of_entry(std::uint64_t kind, std::uint32_t index,
+                                    std::uint16_t generation) {
+  return kind | std::uint64_t{generation} << 32U | index;
+}
+constexpr std::uint32_t index_of(std::uint64_t id) {
+  return static_cast<std::uint32_t>(id);
+}
+constexpr std::uint16_t generation_of(std::uint64_t id) {
+  return static_cast<std::uint16_t>(id >> 32U);
+}
+
 /// A decoded message. It owns the descriptors that came with it.
 struct Message {
   Type type{};
-  Hello hello;                          ///< hello
-  std::vector<Connection> connections;  ///< connection, returned; see Connection::is_complete
-  std::vector<std::uint64_t> ids;       ///< started, refused, finished
+  Hello hello;  ///< hello
+  /// connection, returned, deposit; see Connection::is_complete
+  std::vector<Connection> connections;
+  std::vector<std::uint64_t> ids;  ///< started, refused, finished
   Drain drain;
   std::vector<Fd> descriptors;  ///< those that belong to no connection
-  std::size_t announced = 0;    ///< listener, queue: how many descriptors the sender sent
+  std::size_t announced = 0;    ///< listener, queue, ledger: how many descriptors were sent
   std::uint64_t requests = 0;   ///< requests, since the worker's start
 };
 
@@ -88,7 +113,7 @@ std::string encode_ready();
 std::string encode_drain(Drain drain);
 std::string encode_leave();
 std::string encode_requests(std::uint64_t count);
-/// `type` is `listener` or `queue`; with so many descriptors.
+/// `type` is `listener`, `queue` or `ledger`; with so many descriptors.
 std::string encode_passing(Type type, std::size_t descriptors);
 /// `type` is `started`, `refused` or `finished`.
 std::string encode_ids(Type type, std::span<const std::uint64_t> ids);
@@ -100,7 +125,7 @@ inline constexpr std::size_t kHeaderSize = 8;
 /// connections: they must live until it was sent.
 class PackedConnections {
  public:
-  /// `type` is `connection` or `returned`.
+  /// `type` is `connection`, `returned` or `deposit`.
   explicit PackedConnections(Type type);
 
   /// Adds one, its unread bytes spilled if they must be. False, and nothing has changed, when the
@@ -112,6 +137,7 @@ class PackedConnections {
   std::span<const int> descriptors() const { return {descriptors_.data(), descriptor_count_}; }
 
  private:
+  Type type_;
   std::string bytes_;
   std::size_t count_ = 0;
   std::array<int, kMaxDescriptors> descriptors_{};

@@ -7,6 +7,7 @@
 
 #include "os/address.hpp"
 #include "os/fd.hpp"
+#include "pass/ledger_entry.hpp"
 #include "wire/dialect.hpp"
 #include "wire/framing.hpp"
 
@@ -23,6 +24,9 @@ struct Connection {
   std::string unread{};                ///< bytes that a session has read from it and not used
   Fd spilled{};                        ///< a sealed memfd that holds them instead
   std::size_t spilled_size = 0;        ///< how many there are in `spilled`; 0: it is not used
+  std::string owed{};                  ///< a reply to write before anything is read
+  ledger::Entry* entry = nullptr;      ///< where a worker records its state; null: nowhere
+  bool wants_started = false;          ///< on a channel: the master waits for STARTED
 
   /// Moves `unread` into a memfd if it is longer than a message of a channel carries. Throws
   /// SystemError, and then nothing has changed.
@@ -42,7 +46,9 @@ struct Connection {
   /// bytes, has memory for each of them, and can't shrink. A worker may have sent anything.
   bool is_sound() const;
   /// Whether its client has an answer to all that was read from it.
-  bool is_idle() const { return framing != Framing::unknown && unread_size() == 0; }
+  bool is_idle() const {
+    return framing != Framing::unknown && unread_size() == 0 && owed.empty();
+  }
 };
 
 }  // namespace handoff

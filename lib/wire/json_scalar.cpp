@@ -6,6 +6,10 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <string>
+
+#include "wire/json_reader.hpp"
+#include "wire/receive_buffer.hpp"
 
 namespace handoff {
 namespace {
@@ -70,6 +74,15 @@ bool is_json_number(std::string_view text) {
   if (!rest.empty()) return false;
   if (digits <= kSafeDigits && exponent_digits <= kSafeExponentDigits) return true;
   return fits_double(text);
+}
+
+bool is_json_id(std::string_view text) {
+  if (text.empty()) return false;
+  if (text.front() != '"') return is_json_number(text);
+  if (text.back() != '"') return false;
+  JsonReader reader;
+  const std::string copy = padded(text);
+  return reader.read_whole({copy.data(), text.size()}, 0) == JsonProblem::none;
 }
 
 }  // namespace handoff

@@ -15,4 +15,7 @@ inline bool is_json_word(std::string_view text) {
   return text == "true" || text == "false" || text == "null";
 }
 
+/// Whether `text` is a number or a string, as the id of a request may be, without space around it.
+bool is_json_id(std::string_view text);
+
 }  // namespace handoff

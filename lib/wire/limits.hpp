@@ -80,6 +80,10 @@ inline constexpr std::size_t kMaxEntryDescriptors = 2 * kMaxEntries;
 /// (THE CHANNEL).
 inline constexpr std::size_t kMaxReadInEntry = 64 * 1024;
 
+/// Bytes of a reply that an entry brings along, which the master owes the client of a worker that
+/// has died (THE CHANNEL).
+inline constexpr std::size_t kMaxOwedReply = 1024;
+
 /// Bytes of an entry that are aside: a frame that is not yet whole, and what was received with its
 /// start (THE CHANNEL).
 inline constexpr std::size_t kMaxAside = std::size_t{kHighestMaxFrame} + 1024 * 1024;

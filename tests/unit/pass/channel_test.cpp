@@ -74,8 +74,8 @@ std::vector<std::string> valid_packets() {
   const std::array<std::uint64_t, 3> ids = {1, 2, 3};
   const PackedConnections packed = pack(
       list(connection_of(7, peer("127.0.0.1:80"), "read"), connection_of(8, peer("/run/x"), "")));
-  return {encode_hello({kVersion, 123, 16}), encode_ready(), packed.bytes(),
-          encode_ids(Type::finished, ids), encode_drain({})};
+  return {encode_hello({kVersion, 123, 16}), encode_ready(),   packed.bytes(),
+          encode_ids(Type::finished, ids),   encode_drain({}), encode_passing(Type::ledger, 1)};
 }
 
 TEST_CASE("a packet starts with a mark, a version, a type and a count") {
@@ -238,6 +238,91 @@ TEST_CASE("a hello tells whether the worker answers, which older ones do not say
   CHECK(decode(encode_hello(hello))->hello.answers);
   CHECK(encode_hello({}).substr(6, 2) == "\0\0"s);
   CHECK(!decode(encode_hello({}))->hello.answers);
+}
+
+TEST_CASE("a hello tells whether the worker keeps a ledger, and of how many threads") {
+  Hello hello;
+  hello.wants_ledger = true;
+  for (const auto& [threads, rounded] :
+       {std::pair{1U, 1U}, {2U, 2U}, {3U, 4U}, {1000U, 1024U}, {1024U, 1024U}}) {
+    hello.threads = threads;
+    const auto message = decode(encode_hello(hello));
+    REQUIRE(message);
+    CHECK(message->hello.wants_ledger);
+    CHECK(message->hello.threads == rounded);
+  }
+  CHECK_FALSE(decode(encode_hello({}))->hello.wants_ledger);
+  CHECK(decode(encode_hello({}).replace(7, 1, "\xff"))->hello.threads == 1024);
+}
+
+TEST_CASE("a reply that is owed travels with its connection, and with its wish for STARTED") {
+  Connection owed = connection_of(1, peer(":1"), "read");
+  owed.owed = R"({"out":"error"})";
+  owed.wants_started = true;
+  const auto message =
+      decode(pack(list(std::move(owed), connection_of(2, peer(":2"), "more"))).bytes());
+  REQUIRE(message);
+  CHECK(message->connections[0].unread == "read");
+  CHECK(message->connections[0].owed == R"({"out":"error"})");
+  CHECK(message->connections[0].wants_started);
+  CHECK(message->connections[1].unread == "more");
+  CHECK(message->connections[1].owed.empty());
+  CHECK_FALSE(message->connections[1].wants_started);
+}
+
+TEST_CASE("a reply that is owed has bytes, not more than the limit, and comes from the master") {
+  for (const std::size_t size : {std::size_t{1}, kMaxOwed, kMaxOwed + 1}) {
+    Connection owed = connection_of(1, {}, "");
+    owed.owed.assign(size, 'x');
+    PackedConnections packed(Type::connection);
+    REQUIRE(packed.add(owed));
+    CHECK(decode(packed.bytes()).has_value() == (size <= kMaxOwed));
+    PackedConnections returned(Type::returned);
+    REQUIRE(returned.add(owed));
+    CHECK_FALSE(decode(returned.bytes()));
+  }
+  Connection empty = connection_of(1, {}, "");
+  empty.owed = "x";
+  std::string packet = pack(list(std::move(empty))).bytes();
+  packet.pop_back();
+  packet[kHeaderSize + 16] = 0;
+  CHECK_FALSE(decode(packet));
+}
+
+TEST_CASE("a kept connection comes back without a descriptor, and goes with one") {
+  const test::DescriptorCheck check;
+  const auto make = [](std::uint64_t id) {
+    Connection connection = connection_of(id, {}, "");
+    connection.socket = std::move(make_socket_pair(SOCK_STREAM).first);
+    return connection;
+  };
+  const std::vector<Connection> both =
+      list(make(id_of_entry(kKeptId, 3, 9)), make(id_of_entry(kOwnId, 4, 9)));
+  PackedConnections returned(Type::returned);
+  for (const Connection& connection : both) CHECK(returned.add(connection));
+  REQUIRE(returned.descriptors().size() == 1);
+  const auto back = decode(returned.bytes(), copies(returned));
+  REQUIRE(back);
+  CHECK_FALSE(back->connections[0].socket.valid());
+  CHECK(test::same_file(back->connections[1].socket.get(), both[1].socket.get()));
+  for (const Type type : {Type::connection, Type::deposit}) {
+    PackedConnections packed(type);
+    for (const Connection& connection : both) CHECK(packed.add(connection));
+    CHECK(packed.descriptors().size() == 2);
+    const auto message = decode(packed.bytes(), copies(packed));
+    REQUIRE(message);
+    CHECK(message->type == type);
+    CHECK(message->connections[0].is_complete());
+    CHECK(message->connections[1].is_complete());
+  }
+}
+
+TEST_CASE("the number of a connection with an entry tells its index and generation") {
+  const std::uint64_t id = id_of_entry(kKeptId, 0xfffffffe, 0xffff);
+  CHECK(index_of(id) == 0xfffffffe);
+  CHECK(generation_of(id) == 0xffff);
+  CHECK((id & kKeptId) != 0);
+  CHECK((id & kOwnId) == 0);
 }
 
 TEST_CASE("a hello of another version is decoded, so that the difference can be told") {

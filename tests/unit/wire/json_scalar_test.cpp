@@ -177,5 +177,18 @@ TEST_CASE("there are three words, in small letters") {
   }
 }
 
+TEST_CASE("an id is a JSON string or a JSON number, and nothing stands around it") {
+  for (const std::string_view id : {"0", "-1.5e3", R"("")", R"("a\"b\u00e4")", "\"\xc3\xa4\""}) {
+    CAPTURE(id);
+    CHECK(is_json_id(id));
+  }
+  for (const std::string_view id :
+       {"", "null", "true", "[1]", "{}", "01", "1 ", " 1", R"("a)", R"(a")", R"("a"b")", R"("\x")",
+        R"(""")", "\"\n\"", "\"\xff\"", "\""}) {
+    CAPTURE(id);
+    CHECK_FALSE(is_json_id(id));
+  }
+}
+
 }  // namespace
 }  // namespace handoff

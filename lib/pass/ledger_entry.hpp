@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "wire/dialect.hpp"
+#include "wire/framing.hpp"
+
+/// A worker's record of its connections, in memory that it shares with its master, which reads it
+/// after the worker has died. handoff-wire(7), THE LEDGER, specifies the states and the order of
+/// the stores.
+namespace handoff::ledger {
+
+/// What has become of a connection. The master writes `passed` and `taken`, the worker all others.
+enum class State : std::uint8_t {
+  free,      ///< no connection has this entry
+  passed,    ///< on its way to the worker
+  received,  ///< the worker has it, and has not touched it
+  idle,      ///< everything that was read is answered, and the kernel has the answers
+  running,   ///< one request was read, and nothing of its reply was written
+  silent,    ///< the same, and it gets no reply
+  busy,      ///< anything else
+  closed,    ///< the worker has ended it
+  taken,     ///< the master has taken it back before the worker had it
+};
+
+/// Bytes of a request's id, as JSON text, that an entry has room for. A connection whose call has a
+/// longer one is `busy`.
+inline constexpr std::size_t kMaxId = 59;
+
+/// One connection. It fills a cache line, and no store to it is a system call or takes a lock.
+///
+/// Its word holds the state, the framing and dialect of the connection, and a generation: the entry
+/// is used again, and who takes it by compare-and-exchange must not take the connection after.
+struct alignas(64) Entry {
+  std::atomic<std::uint32_t> word;
+  std::uint8_t id_size;
+  std::array<char, kMaxId> id;
+
+  /// Stores the state alone: the framing and the dialect are those that it had. Only for the
+  /// process that owns the entry.
+  void store(State state) {
+    const std::uint32_t now = word.load(std::memory_order_relaxed);
+    word.store((now & ~std::uint32_t{0xff}) | static_cast<std::uint32_t>(state),
+               std::memory_order_release);
+  }
+  /// Stores the state, and how the client speaks.
+  void store(State state, Framing framing, Dialect dialect) {
+    const std::uint32_t generation = word.load(std::memory_order_relaxed) >> 16U;
+    word.store(word_of(state, framing, dialect, static_cast<std::uint16_t>(generation)),
+               std::memory_order_release);
+  }
+  /// Stores `running`; `id` is empty when the request had none, and has kMaxId bytes at most.
+  void store_running(std::string_view id, Framing framing, Dialect dialect);
+  /// The first store of a connection. `state` is `passed` or, by a worker that has accepted it
+  /// itself, `received`.
+  void begin(State state, std::uint16_t generation, Framing framing, Dialect dialect) {
+    word.store(word_of(state, framing, dialect, generation), std::memory_order_release);
+  }
+  /// From `passed` to `next`, which is `received` for the worker and `taken` for the master. False
+  /// when the other was first, or the generation is another.
+  bool take(State next, std::uint16_t generation);
+
+  static constexpr std::uint32_t word_of(State state, Framing framing, Dialect dialect,
+                                         std::uint16_t generation) {
+    return static_cast<std::uint32_t>(state) | static_cast<std::uint32_t>(framing) << 8U |
+           static_cast<std::uint32_t>(dialect) << 12U | std::uint32_t{generation} << 16U;
+  }
+};
+static_assert(sizeof(Entry) == 64);
+static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
+
+/// An entry as it was at one moment, copied and checked. A worker may have written anything.
+class Snapshot {
+ public:
+  /// Whatever is none of the states, framings and dialects that there are, or is `running` with an
+  /// id that is no JSON string or number, counts as `busy`.
+  explicit Snapshot(const Entry& entry);
+
+  State state() const { return state_; }
+  Framing framing() const { return framing_; }
+  Dialect dialect() const { return dialect_; }
+  std::uint16_t generation() const { return generation_; }
+  /// Of `running`; empty when the request had none.
+  std::string_view id() const { return {id_.data(), id_size_}; }
+
+ private:
+  State state_ = State::busy;
+  Framing framing_ = Framing::unknown;
+  Dialect dialect_ = Dialect::article;
+  std::uint16_t generation_ = 0;
+  std::size_t id_size_ = 0;
+  std::array<char, kMaxId> id_{};
+};
+
+}  // namespace handoff::ledger
