@@ -68,6 +68,38 @@ AcceptorOwner Worker::owner_of_acceptors() {
   return owner;
 }
 
+MasterChannel::LifeEvents Worker::life_events() {
+  MasterChannel::LifeEvents events;
+  if (joining_) events.master_heard = [this] { joining_->confirm(); };
+  events.drain_asked = [this](channel::Drain how) { take(event_of(how)); };
+  events.failed = [this](int error) { channel_failed(error); };
+  events.master_gone = [this] { take(WorkerLife::Event::master_gone); };
+  events.all_sent = [this] { changed_.set(); };
+  return events;
+}
+
+MasterChannel::TrafficEvents Worker::traffic_events() {
+  MasterChannel::TrafficEvents events;
+  events.connection_passed = [this](Connection connection) {
+    connection_passed(std::move(connection));
+  };
+  events.connections_missed = [this](std::size_t count) { connections_missed(count); };
+  events.connection_not_returned = [this](std::size_t unread, int error) {
+    connection_not_returned(unread, error);
+  };
+  events.return_failed = [this](int error) { return_failed(error); };
+  events.listeners_passed = [this](std::vector<Fd> passed) { listeners_passed(std::move(passed)); };
+  events.listeners_missed = [this] { listeners_missed(); };
+  events.accept_asked = [this] { accept_asked(); };
+  events.queue_passed = [this](Fd masters, Fd ours) {
+    queue_passed(std::move(masters), std::move(ours));
+  };
+  events.requests_asked = [this](const std::function<void(std::uint64_t)>& answer) {
+    threads_.when_all_answer([this, answer] { answer(threads_.requests()); });
+  };
+  return events;
+}
+
 Task<void> Worker::run_on_channel(Fd channel, std::vector<Fd> listeners) {
   reactor_.spawn(watch_signals());
   co_await serve_channel(std::move(channel), std::move(listeners));
@@ -120,8 +152,10 @@ Task<void> Worker::run_on_stdio() {
 
 /// Serves until the master has drained this worker, or is gone.
 Task<JoinMaster::Before> Worker::serve_channel(Fd channel, std::vector<Fd> listeners) {
-  link_ = std::make_shared<MasterChannel>(reactor_, static_cast<MasterChannel::Owner&>(*this),
-                                          std::move(channel), joining_.has_value());
+  using Origin = MasterChannel::Origin;
+  link_ =
+      std::make_shared<MasterChannel>(reactor_, life_events(), traffic_events(), std::move(channel),
+                                      joining_ ? Origin::joined : Origin::started);
   require_full_channel();
   take(WorkerLife::Event::begins_for_master);
   link_->start(options_.credits, options_.limits.concurrency);
@@ -265,10 +299,6 @@ void Worker::return_failed(int error) {
 
 void Worker::channel_failed(int error) {
   report_lost_(fmt::format("the channel to the master fails: {}; leaving", error_text(error)));
-}
-
-void Worker::master_heard() {
-  if (joining_) joining_->confirm();
 }
 
 void Worker::drain(WorkerLife::Action how) {
