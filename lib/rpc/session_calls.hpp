@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -59,6 +60,12 @@ class SessionCalls {
    protected:
     ~Owner() = default;
   };
+  /// A request that is executed, or waits to be.
+  struct OnlyRequest {
+    std::string_view id;  ///< JSON; empty when it has none. Valid until a call begins or ends.
+    Dialect dialect;
+    bool is_answered;  ///< a notification is not
+  };
   /// Whether one more request may be read, or what it has to wait for.
   enum class Room : std::uint8_t {
     enough,
@@ -82,6 +89,8 @@ class SessionCalls {
 
   /// Calls that run or wait.
   bool any() const { return under_way_ && under_way_->count() > 0; }
+  /// The request of the only call, if it is in no batch and no reply waits for its own.
+  std::optional<OnlyRequest> only_request() const;
   bool any_runs() const { return under_way_ && under_way_->running > 0; }
   Room room() {
     if (!under_way_ && share_.may_start_call()) return Room::enough;
@@ -117,16 +126,23 @@ class SessionCalls {
     std::shared_ptr<BatchReplies> batch{};
     std::size_t held = 0;  ///< bytes of the request in UnderWay::held
   };
+  /// A request that led to a call, until that has ended.
+  struct Asked {
+    std::string id;
+    ReplyPlace place;
+  };
+  using Asking = std::list<Asked>::iterator;
   struct PendingCall {
     std::shared_ptr<const MethodTable> methods;  ///< keeps `method` alive
     const Method* method;
     Call call;
-    ReplyPlace place;
+    Asking asked;
     SemaphorePlace turn{};  ///< to run; without one it waits
   };
   /// Calls that did not finish at once. Only there while there are some.
   struct UnderWay {
     ReplyOrder order;
+    std::list<Asked> asked;       ///< of all calls
     std::list<PendingCall> next;  ///< that wait for those that run
     std::size_t running = 0;
     std::size_t without_place = 0;   ///< of those, waiting for a place among all that run
@@ -152,10 +168,8 @@ class SessionCalls {
   static Task<void> run_pending(SessionCalls& calls, PendingCall call);
   void wait_again(PendingCall call);
   void has_place();
-  void end(const ReplyPlace& place, std::string_view name, std::string_view id,
-           const Result& result);
-  void encode(const ReplyPlace& place, std::string_view name, std::string_view id,
-              const Result& result, std::string& out);
+  void end(Asking asked, std::string_view name, const Result& result);
+  void encode(const Asked& asked, std::string_view name, const Result& result, std::string& out);
   bool may_run_another();
   bool may_begin(std::size_t others);
   std::size_t most_executing() const;
