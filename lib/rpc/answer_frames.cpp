@@ -67,4 +67,21 @@ Taken answer_frames(SessionInput& input, SessionCalls& calls, ReceiveBuffer& byt
   return taken;
 }
 
+void answer_late_frame(SessionInput& input, SessionCalls& calls, std::string& out) {
+  ServerContext& context = calls.context();
+  auto taken = Taken::some_frames;
+  if (input.framing() == Framing::unknown) {
+    taken = judge_first_bytes(input, context.limits(), input.begin_turn(context.input()),
+                              SessionInput::Bytes::are_complete, out);
+  }
+  if (taken != Taken::refused) {
+    calls.refuse({ErrorCode::timed_out,
+                  "the rest of the frame did not arrive in time",
+                  {},
+                  calls.dialect()},
+                 input.framing(), out);
+  }
+  input.drop();
+}
+
 }  // namespace handoff

@@ -21,13 +21,17 @@ constexpr auto kMemoryPause = std::chrono::milliseconds(20);
 
 }  // namespace
 
-Session::Session(Opening opening) noexcept
+Session::Session(SessionOpening opening) noexcept
     : Timer(opening.context.reactor()),
       id_(opening.connection.id),
       stream_(opening.context.reactor(), std::move(opening.connection.socket),
               Stream::Kind::socket),
       input_(opening.connection.framing, std::move(opening.unread)),
       number_(opening.context.add(*this)),
+      comes_idle_(opening.connection.framing != Framing::unknown &&
+                  opening.connection.unread.empty()),
+      record_(opening.connection.entry),
+      output_(std::move(opening.owed)),
       client_(std::move(opening.client)),
       calls_(opening.context, *this, opening.connection.dialect) {
   keep_urgent_data(stream_.fd());
@@ -35,7 +39,7 @@ Session::Session(Opening opening) noexcept
 }
 
 Session::~Session() {
-  if (output_.is_deferred()) context().forget_deferred(*this);
+  context().forget_deferred(*this);
   if (awaited_ == Await::memory) context().memory_wait_ends();
   context().remove(number_);
   if (reason_ == CloseReason::returned) return;
@@ -46,17 +50,13 @@ Session::~Session() {
 
 void Session::open(ServerContext& context, Connection connection) {
   const std::uint64_t id = connection.id;
+  SessionRecord record(connection.entry);
   try {
-    std::unique_ptr<ReceiveBuffer> unread;
-    if (!connection.unread.empty()) {
-      unread = std::make_unique<ReceiveBuffer>(connection.unread.size());
-      unread->append(connection.unread);
-    }
-    ClientAddress client(connection.peer);
+    auto opening = std::make_unique<SessionOpening>(context, std::move(connection));
     context.prepare_to_open();
-    context.reactor().spawn(serve(std::unique_ptr<Opening>(
-        new Opening{context, std::move(connection), std::move(unread), std::move(client)})));
+    context.reactor().spawn(serve(std::move(opening)));
   } catch (const std::exception& error) {
+    record.closed();
     context.tell_failed(error.what());
     return context.closed(id, CloseReason::failed);
   }
@@ -65,7 +65,7 @@ void Session::open(ServerContext& context, Connection connection) {
 
 /// What stands in its frame is what an idle connection costs: hence the pointer, one wait for
 /// either readiness, and other waits elsewhere.
-Task<void> Session::serve(std::unique_ptr<Opening> opening) {
+Task<void> Session::serve(std::unique_ptr<SessionOpening> opening) {
   Session session(std::move(*opening));
   opening.reset();
   for (;;) {
@@ -73,6 +73,7 @@ Task<void> Session::serve(std::unique_ptr<Opening> opening) {
       session.awaits(session.step());
       session.calls_.count_held(session.held());
       if (session.awaited_ == Await::end) co_return;
+      session.record();
       if (session.awaited_ == Await::turn) {
         co_await pause(session);
       } else {
@@ -120,9 +121,13 @@ void Session::enter(SessionPhase next, CloseReason why) {
   if (phase_ == SessionPhase::closed) return;
   phase_ = next;
   if (reason_ != CloseReason::abandoned) reason_ = why;
-  if (phase_ != SessionPhase::closed) return;
-  if (output_.is_deferred()) context().forget_deferred(*this);
-  output_.drop();
+  if (phase_ == SessionPhase::closed) output_.drop();
+}
+
+void Session::record() {
+  using Held = SessionRecord::Held;
+  const bool holds_some = input_.holds_bytes() || !output_.empty();
+  record_.update(phase_, holds_some ? Held::some : Held::nothing, input_.framing(), calls_);
 }
 
 /// A call on this system has failed, or memory is short. The calls that run have to end first.
@@ -160,6 +165,8 @@ Session::Await Session::step() {
 }
 
 Session::Await Session::read_or_wait() {
+  // A request that was read is lost when this process dies, and one that was not is not.
+  if (std::exchange(comes_idle_, false) && phase_ == SessionPhase::open) return wait_for_input();
   switch (calls_.room()) {
     case SessionCalls::Room::enough:
     case SessionCalls::Room::none: return read_more();
@@ -173,6 +180,7 @@ Session::Await Session::read_or_wait() {
 }
 
 Session::Await Session::read_more() {
+  record_.busy();
   ReceiveBuffer& bytes = input_.begin_turn(context().input());
   // What was left when the last turn ended comes first.
   if (input_.has_frames()) return answer(bytes, SessionInput::Received::some);
@@ -253,6 +261,7 @@ Session::Await Session::finish() {
     arm(Timeout::linger, after(context().limits().linger_timeout));
     return linger();
   }
+  record_.closed();
   enter(SessionPhase::closed, reason_);
   // No copy of the descriptor in another process can hide this from the client.
   shutdown(stream_.fd(), SHUT_RDWR);
@@ -269,6 +278,7 @@ Session::Await Session::linger() {
 
 /// Between two frames, with every reply written.
 Session::Await Session::give_back() {
+  record();
   Connection connection;
   connection.id = id_;
   connection.framing = input_.framing();
@@ -296,6 +306,7 @@ void Session::replies_ready(std::string_view frames) {
   if (phase_ == SessionPhase::closed) return;
   const bool was_blocked = output_.is_blocked();
   if (!calls_.any_runs()) {
+    if (!frames.empty()) record_.busy();
     send(frames);
   } else if (!frames.empty()) {
     const bool was_deferred = output_.is_deferred();
@@ -306,6 +317,7 @@ void Session::replies_ready(std::string_view frames) {
 }
 
 void Session::call_ended() {
+  record();
   if (awaits_calls()) return stream_.interrupt();
   if (calls_.any()) return;
   if (phase_ != SessionPhase::open) return stream_.interrupt();
@@ -318,24 +330,24 @@ void Session::call_has_place() {
 
 void Session::send(std::string_view bytes) {
   if (phase_ == SessionPhase::closed) return;
-  const bool was_deferred = output_.is_deferred();
-  const SessionOutput::Written written = output_.send(stream_, bytes);
-  if (was_deferred && !output_.is_deferred()) context().forget_deferred(*this);
-  check(written);
+  check(output_.send(stream_, bytes));
 }
 
 void Session::flush() {
-  if (output_.is_deferred()) context().forget_deferred(*this);
+  record_.busy();
   check(output_.flush(stream_));
 }
 
+/// Replies that were deferred may have been sent since, with others or before a wait.
 void Session::send_deferred() {
+  if (!output_.is_deferred()) return;
   try {
-    check(output_.flush(stream_));
+    flush();
     calls_.start_waiting();
   } catch (const std::exception& error) {
     fail(error.what());
   }
+  record();
   calls_.count_held(held());
   if (!output_.empty() || phase_ == SessionPhase::closed) stream_.interrupt();
 }
@@ -374,22 +386,11 @@ void Session::time_out() {
 }
 
 void Session::frame_is_late() {
+  record_.busy();
   std::string& out = context().output();
   out.clear();
-  auto taken = Taken::some_frames;
-  if (input_.framing() == Framing::unknown) {
-    taken = judge_first_bytes(input_, context().limits(), input_.begin_turn(context().input()),
-                              SessionInput::Bytes::are_complete, out);
-  }
-  if (taken != Taken::refused) {
-    calls_.refuse({ErrorCode::timed_out,
-                   "the rest of the frame did not arrive in time",
-                   {},
-                   calls_.dialect()},
-                  input_.framing(), out);
-  }
+  answer_late_frame(input_, calls_, out);
   enter(SessionPhase::refused, CloseReason::protocol);
-  input_.drop();
   send(out);
 }
 

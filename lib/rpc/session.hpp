@@ -10,12 +10,15 @@
 #include "async/stream.hpp"
 #include "async/task.hpp"
 #include "async/timer.hpp"
+#include "pass/connection.hpp"
 #include "rpc/client_address.hpp"
 #include "rpc/server_context.hpp"
 #include "rpc/session_calls.hpp"
 #include "rpc/session_input.hpp"
+#include "rpc/session_opening.hpp"
 #include "rpc/session_output.hpp"
 #include "rpc/session_phase.hpp"
+#include "rpc/session_record.hpp"
 
 namespace handoff {
 
@@ -61,16 +64,10 @@ class Session final : private Timer, private SessionCalls::Owner {
   /// Which deadline the timer stands for.
   enum class Timeout : std::uint8_t { none, idle, frame, write, linger, calls, memory };
 
-  struct Opening {
-    ServerContext& context;
-    Connection connection;
-    std::unique_ptr<ReceiveBuffer> unread;
-    ClientAddress client;
-  };
-  explicit Session(Opening opening) noexcept;
+  explicit Session(SessionOpening opening) noexcept;
   ~Session();
 
-  static Task<void> serve(std::unique_ptr<Opening> opening);
+  static Task<void> serve(std::unique_ptr<SessionOpening> opening);
   static Task<void> pause(Session& session);
 
   void enter(SessionPhase next, CloseReason why);
@@ -101,6 +98,7 @@ class Session final : private Timer, private SessionCalls::Owner {
   void flush();
   void check(SessionOutput::Written written);
 
+  void record();
   // SessionCalls::Owner
   SessionCalls::Surroundings surroundings() const override;
   std::string_view peer() override { return client().text(); }
@@ -130,6 +128,8 @@ class Session final : private Timer, private SessionCalls::Owner {
   Timeout timeout_ = Timeout::none;
   Await awaited_ = Await::nothing;
   std::uint32_t number_;  ///< among the sessions of the context
+  bool comes_idle_;       ///< nothing is read before there is something
+  SessionRecord record_;
   SessionOutput output_;
   ClientAddress client_;
   [[no_unique_address]] SessionCalls calls_;
