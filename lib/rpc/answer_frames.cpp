@@ -75,11 +75,9 @@ void answer_late_frame(SessionInput& input, SessionCalls& calls, std::string& ou
                               SessionInput::Bytes::are_complete, out);
   }
   if (taken != Taken::refused) {
-    calls.refuse({ErrorCode::timed_out,
-                  "the rest of the frame did not arrive in time",
-                  {},
-                  calls.dialect()},
-                 input.framing(), out);
+    calls.refuse(
+        {ErrorCode::timed_out, "the rest of the frame did not arrive in time", {}, calls.dialect()},
+        input.framing(), out);
   }
   input.drop();
 }

@@ -28,8 +28,8 @@ Taken answer_frames(SessionInput& input, SessionCalls& calls, ReceiveBuffer& byt
 Taken judge_first_bytes(SessionInput& input, const SessionLimits& limits, ReceiveBuffer& bytes,
                         SessionInput::Bytes more, std::string& out);
 
-/// Appends to `out` why a client is refused the rest of whose frame has not arrived in time. Nothing
-/// is left in `input`.
+/// Appends to `out` why a client is refused the rest of whose frame has not arrived in time.
+/// Nothing is left in `input`.
 void answer_late_frame(SessionInput& input, SessionCalls& calls, std::string& out);
 
 }  // namespace handoff

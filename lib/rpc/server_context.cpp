@@ -83,6 +83,7 @@ void ServerContext::returned(Connection connection) {
 bool ServerContext::poll() {
   for (std::size_t i = 0; i < deferring_.size(); ++i) deferring_[i]->send_deferred();
   deferring_.clear();
+  if (line_.first() != nullptr && places_.available()) line_.first()->take_turn();
   return false;
 }
 

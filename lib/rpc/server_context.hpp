@@ -17,6 +17,7 @@
 #include "rpc/request_quota.hpp"
 #include "rpc/session_limits.hpp"
 #include "rpc/session_phase.hpp"
+#include "rpc/turn_line.hpp"
 #include "wire/receive_buffer.hpp"
 #include "wire/request.hpp"
 
@@ -119,6 +120,12 @@ class ServerContext final : private PollSource {
   RequestParser& parser() { return parser_; }
   /// The places of all calls that run.
   Semaphore& places() { return places_; }
+  /// With SessionLimits::synchronous: the sessions that wait to read a request.
+  TurnLine& line() { return line_; }
+  /// The same: whether this one may read a request now.
+  bool is_turn_of(const Session& session) const {
+    return places_.available() && line_.is_turn_of(session);
+  }
 
   void call_begins() { publish_calls(++active_calls_); }
   void call_ends() { publish_calls(--active_calls_); }
@@ -146,7 +153,7 @@ class ServerContext final : private PollSource {
     if (shared_.counters == nullptr) return;
     shared_.counters->active_calls.store(count, std::memory_order_relaxed);
   }
-  /// Sends what was answered in this turn.
+  /// Sends what was answered in this turn, and has the next in line read.
   bool poll() override;
 
   Reactor& reactor_;
@@ -155,6 +162,7 @@ class ServerContext final : private PollSource {
   Owner owner_;
   Shared shared_;
   Semaphore places_;
+  TurnLine line_;
   RequestParser parser_;
   ReceiveBuffer input_{kInputSize};
   std::string output_;

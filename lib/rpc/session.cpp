@@ -40,7 +40,7 @@ Session::Session(SessionOpening opening) noexcept
 
 Session::~Session() {
   context().forget_deferred(*this);
-  if (awaited_ == Await::memory) context().memory_wait_ends();
+  awaits(Await::end);
   context().remove(number_);
   if (reason_ == CloseReason::returned) return;
   // Cut off: the reactor ends before its connections.
@@ -74,7 +74,7 @@ Task<void> Session::serve(std::unique_ptr<SessionOpening> opening) {
       session.calls_.count_held(session.held());
       if (session.awaited_ == Await::end) co_return;
       session.record();
-      if (session.awaited_ == Await::turn) {
+      if (session.awaited_ == Await::others) {
         co_await pause(session);
       } else {
         co_await session.stream_.ready(session.awaited_ == Await::readable   ? EPOLLIN
@@ -96,6 +96,7 @@ void Session::awaits(Await next) {
   if (awaited_ == Await::memory) context().memory_wait_ends();
   awaited_ = next;
   if (awaited_ == Await::memory) context().memory_wait_begins();
+  if (awaited_ != Await::turn && awaited_ != Await::nothing) leave_line();
 }
 
 /// The one place that changes the phase.
@@ -171,6 +172,10 @@ Session::Await Session::read_or_wait() {
     case SessionCalls::Room::enough:
     case SessionCalls::Room::none: return read_more();
     case SessionCalls::Room::calls: input_.stop_deadline(); return wait_for_calls();
+    case SessionCalls::Room::turn:
+      // No request is left to read.
+      if (!input_.holds_bytes() && stream_.is_at_end()) return read_more();
+      return wait_for_turn();
     case SessionCalls::Room::memory:
       // What is left to read of a client that has left is little, and its end frees memory.
       if (input_.awaits_rest() && client_has_left()) return read_more();
@@ -190,14 +195,14 @@ Session::Await Session::read_more() {
     case SessionInput::Received::some:
     case SessionInput::Received::all:
       if (input_.has_frames()) return answer(bytes, received);
-      return received == SessionInput::Received::all ? wait_for_input() : Await::turn;
+      return received == SessionInput::Received::all ? wait_for_input() : Await::others;
     case SessionInput::Received::nothing: return wait_for_input();
     case SessionInput::Received::end:
       enter(SessionPhase::half_closed, CloseReason::client);
-      return bytes.empty() ? Await::turn : answer(bytes, received);
+      return bytes.empty() ? Await::others : answer(bytes, received);
     case SessionInput::Received::broken:
       enter(SessionPhase::closed, CloseReason::client);
-      return Await::turn;
+      return Await::others;
   }
   return Await::end;
 }
@@ -212,7 +217,7 @@ Session::Await Session::answer(ReceiveBuffer& bytes, SessionInput::Received rece
   send(out);
   const bool is_drained =
       taken == Taken::all_frames && received == SessionInput::Received::all && output_.empty();
-  return is_drained && reads_requests() ? wait_for_input() : Await::turn;
+  return is_drained && reads_requests() ? wait_for_input() : Await::others;
 }
 
 Session::Await Session::wait_for_input() {
@@ -233,6 +238,13 @@ Session::Await Session::wait_for_input() {
 Session::Await Session::wait_for_calls() {
   if (calls_.are_held_back()) arm(Timeout::calls, after(kLongCall));
   return Await::calls;
+}
+
+/// What it has to read stays where it is. Until then no deadline passes.
+Session::Await Session::wait_for_turn() {
+  input_.stop_deadline();
+  if (!std::exchange(in_line_, true)) context().line().join(*this);
+  return Await::turn;
 }
 
 /// The rest of a frame is still awaited: its start is a part of what the process holds.
@@ -271,7 +283,7 @@ Session::Await Session::finish() {
 Session::Await Session::linger() {
   context().input().clear();
   const IoResult result = stream_.try_read(context().input().room());
-  if (result.done()) return Await::turn;
+  if (result.done()) return Await::others;
   if (result.outcome == IoResult::Outcome::would_block) return Await::readable;
   return finish();
 }
@@ -289,10 +301,6 @@ Session::Await Session::give_back() {
   enter(SessionPhase::closed, CloseReason::returned);
   context().returned(std::move(connection));
   return Await::end;
-}
-
-SessionCalls::Surroundings Session::surroundings() const {
-  return {input_.framing(), phase_, held(), !output_.empty(), client_has_left()};
 }
 
 /// Those who have given us the connection may not have known.
@@ -324,18 +332,9 @@ void Session::call_ended() {
   if (timeout_ == Timeout::none) arm(Timeout::idle, after(context().limits().idle_timeout));
 }
 
-void Session::call_has_place() {
-  if (awaits_calls() && !context().limits().reads_on_when_full) stream_.interrupt();
-}
-
 void Session::send(std::string_view bytes) {
   if (phase_ == SessionPhase::closed) return;
   check(output_.send(stream_, bytes));
-}
-
-void Session::flush() {
-  record_.busy();
-  check(output_.flush(stream_));
 }
 
 /// Replies that were deferred may have been sent since, with others or before a wait.

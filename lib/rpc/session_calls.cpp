@@ -36,6 +36,7 @@ SessionCalls::UnderWay& SessionCalls::under_way() {
 }
 
 void SessionCalls::answer(std::string_view body, Framing framing, std::string& out) {
+  if (context_.limits().synchronous) owner_.turn_is_over();
   const ParsedBody parsed = context_.parser().parse(body, dialect_);
   context_.count_requests(parsed.requests.size());
   if (parsed.is_batch) return answer_batch(parsed.requests, framing, out);
@@ -56,8 +57,8 @@ void SessionCalls::answer_busy(std::string_view body, Framing framing, std::stri
   refuse({ErrorCode::busy, kBusy, request.id, request.dialect}, framing, out);
 }
 
-/// An instant answer takes no time, and so no place; but a worker that does one thing at a time
-/// keeps the order.
+/// An instant answer takes no time, and so no place; but where one thing is done at a time, what is
+/// in a batch, or was read because its client has left, keeps the order.
 Instant SessionCalls::instant() const {
   const bool is_in_line = context_.limits().synchronous && !context_.places().available();
   return is_in_line ? Instant::waits_in_line : Instant::answers_now;

@@ -54,6 +54,10 @@ class SessionCalls {
     virtual void call_ended() = 0;
     /// A call that waited for a place among all calls waits no more.
     virtual void call_has_place() = 0;
+    /// With SessionLimits::synchronous: whether it is the connection's turn to have a request read.
+    virtual bool has_turn() const = 0;
+    /// The same: its turn is over.
+    virtual void turn_is_over() = 0;
     /// Memory was short; the connection can't go on.
     virtual void call_failed(std::string_view why) = 0;
 
@@ -70,6 +74,7 @@ class SessionCalls {
   enum class Room : std::uint8_t {
     enough,
     calls,   ///< until one of the connection's calls has ended
+    turn,    ///< until it is the connection's turn, and nothing is executed
     memory,  ///< until the process holds less
     none     ///< it need not wait: it is refused, for too many wait for memory
   };
@@ -93,6 +98,7 @@ class SessionCalls {
   std::optional<OnlyRequest> only_request() const;
   bool any_runs() const { return under_way_ && under_way_->running > 0; }
   Room room() {
+    if (context_.limits().synchronous && !owner_.has_turn()) return Room::turn;
     if (!under_way_ && share_.may_start_call()) return Room::enough;
     return room_beside_others();
   }
