@@ -23,10 +23,12 @@ void answer_frame(const DecodedFrame& frame, SessionCalls::Room room, Framing fr
 
 }  // namespace
 
-Taken judge_first_bytes(SessionInput& input, const SessionLimits& limits, ReceiveBuffer& bytes,
+Taken judge_first_bytes(SessionInput& input, ServerContext& context, ReceiveBuffer& bytes,
                         SessionInput::Bytes more, std::string& out) {
-  if (input.judge(bytes, limits.framing, more) != Start::stranger) return Taken::some_frames;
-  append_answer_to_stranger(out, bytes.bytes());
+  if (input.judge(bytes, context.limits().framing, more) != Start::stranger) {
+    return Taken::some_frames;
+  }
+  context.count_error(append_answer_to_stranger(out, bytes.bytes()));
   bytes.clear();
   return Taken::refused;
 }
@@ -36,7 +38,7 @@ Taken answer_frames(SessionInput& input, SessionCalls& calls, ReceiveBuffer& byt
   const SessionLimits& limits = calls.context().limits();
   auto taken = Taken::some_frames;
   if (input.framing() == Framing::unknown) {
-    taken = judge_first_bytes(input, limits, bytes, more, out);
+    taken = judge_first_bytes(input, calls.context(), bytes, more, out);
     const bool is_undecided = input.framing() == Framing::unknown;
     if (taken == Taken::some_frames && is_undecided) taken = Taken::all_frames;
   }
@@ -71,7 +73,7 @@ void answer_late_frame(SessionInput& input, SessionCalls& calls, std::string& ou
   ServerContext& context = calls.context();
   auto taken = Taken::some_frames;
   if (input.framing() == Framing::unknown) {
-    taken = judge_first_bytes(input, context.limits(), input.begin_turn(context.input()),
+    taken = judge_first_bytes(input, context, input.begin_turn(context.input()),
                               SessionInput::Bytes::are_complete, out);
   }
   if (taken != Taken::refused) {

@@ -25,7 +25,7 @@ Taken answer_frames(SessionInput& input, SessionCalls& calls, ReceiveBuffer& byt
 /// Finds out the framing of a connection of which it is not known. Nothing of what a stranger has
 /// sent is parsed, neither now nor later: the bytes are dropped, and his answer is appended to
 /// `out`. Gives `refused` for him, and else `some_frames`.
-Taken judge_first_bytes(SessionInput& input, const SessionLimits& limits, ReceiveBuffer& bytes,
+Taken judge_first_bytes(SessionInput& input, ServerContext& context, ReceiveBuffer& bytes,
                         SessionInput::Bytes more, std::string& out);
 
 /// Appends to `out` why a client is refused the rest of whose frame has not arrived in time.

@@ -120,11 +120,14 @@ void replace_long_reply(std::string& out, std::size_t start, const ReplyTo& to, 
                to.id);
 }
 
-void append_result(std::string& out, const ReplyTo& to, const Result& result, std::size_t limit) {
+ErrorCode append_result(std::string& out, const ReplyTo& to, const Result& result,
+                        std::size_t limit) {
   if (!result.is_error()) return append_result(out, to, result.json, limit);
   const std::size_t start = out.size();
   append_error(out, to.dialect, result.code, result.message, result.json, to.id);
-  if (out.size() - start > limit) replace_long_reply(out, start, to, limit);
+  if (out.size() - start <= limit) return result.code;
+  replace_long_reply(out, start, to, limit);
+  return ErrorCode::handler_failed;
 }
 
 }  // namespace handoff

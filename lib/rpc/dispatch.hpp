@@ -63,12 +63,16 @@ struct ReplyTo {
 void replace_long_reply(std::string& out, std::size_t start, const ReplyTo& to, std::size_t limit);
 
 /// Appends the body of a reply. One of more than `limit` bytes becomes an error that says so.
-void append_result(std::string& out, const ReplyTo& to, const Result& result, std::size_t limit);
-inline void append_result(std::string& out, const ReplyTo& to, std::string_view json,
-                          std::size_t limit) {
+/// Returns the code of the error that was appended, or 0.
+ErrorCode append_result(std::string& out, const ReplyTo& to, const Result& result,
+                        std::size_t limit);
+inline ErrorCode append_result(std::string& out, const ReplyTo& to, std::string_view json,
+                               std::size_t limit) {
   const std::size_t start = out.size();
   append_reply(out, to.dialect, to.quoted_name, json, to.id);
-  if (out.size() - start > limit) replace_long_reply(out, start, to, limit);
+  if (out.size() - start <= limit) return ErrorCode();
+  replace_long_reply(out, start, to, limit);
+  return ErrorCode::handler_failed;
 }
 
 /// The error of a reply of more than `limit` bytes.

@@ -37,6 +37,13 @@ void ServerContext::abandon() {
   for (Session* session : sessions_) session->abandon();
 }
 
+void ServerContext::count_in(std::shared_ptr<const ledger::Ledger> ledger, std::uint32_t thread) {
+  if (open_ == 0) ledgers_.clear();
+  ledger_counters_ = ledger ? &ledger->counters(thread) : nullptr;
+  if (ledger) ledgers_.push_back(std::move(ledger));
+  publish_calls(active_calls_);
+}
+
 bool ServerContext::close_idlest() {
   const auto idlest =
       std::min_element(sessions_.begin(), sessions_.end(),

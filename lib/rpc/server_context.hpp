@@ -10,14 +10,17 @@
 #include <string_view>
 #include <vector>
 
+#include "async/clock.hpp"
 #include "async/reactor.hpp"
 #include "async/semaphore.hpp"
 #include "pass/connection.hpp"
+#include "pass/ledger.hpp"
 #include "rpc/method_table.hpp"
 #include "rpc/request_quota.hpp"
 #include "rpc/session_limits.hpp"
 #include "rpc/session_phase.hpp"
 #include "rpc/turn_line.hpp"
+#include "wire/errors.hpp"
 #include "wire/receive_buffer.hpp"
 #include "wire/request.hpp"
 
@@ -101,11 +104,17 @@ class ServerContext final : private PollSource {
   /// Connections that wait until the process holds less.
   std::size_t waiting_for_memory() const { return waiting_for_memory_; }
 
+  /// Counts in this ledger too, as the worker's thread of this number, from now on and in no ledger
+  /// before it; null: in none. What was passed with an entry of an earlier ledger keeps that.
+  void count_in(std::shared_ptr<const ledger::Ledger> ledger, std::uint32_t thread);
   /// Counts requests of a client, or of a master's queue.
   void count_requests(std::size_t count) {
     requests_ += count;
     if (shared_.counters != nullptr) {
       shared_.counters->requests.store(requests_, std::memory_order_relaxed);
+    }
+    if (ledger_counters_ != nullptr) {
+      ledger::Counters::add(ledger_counters_->requests, count);
     }
     if (shared_.quota != nullptr && shared_.quota->use(count)) owner_.quota_used_up();
   }
@@ -129,6 +138,19 @@ class ServerContext final : private PollSource {
 
   void call_begins() { publish_calls(++active_calls_); }
   void call_ends() { publish_calls(--active_calls_); }
+  /// Counts an error that is replied; a code of 0 is none.
+  void count_error(ErrorCode code) {
+    if (code == ErrorCode{} || ledger_counters_ == nullptr) return;
+    ledger_counters_->count_error(static_cast<int>(code));
+  }
+  /// Returns the time that count_call() takes, of a call that begins now.
+  TimePoint start_of_call() const {
+    return ledger_counters_ != nullptr ? Clock::now() : TimePoint();
+  }
+  void count_call(TimePoint start) {
+    if (ledger_counters_ == nullptr || start == TimePoint()) return;
+    ledger_counters_->count_call(Clock::now() - start);
+  }
   void memory_wait_begins() { ++waiting_for_memory_; }
   void memory_wait_ends() { --waiting_for_memory_; }
   void calls_allowed() const {
@@ -150,8 +172,12 @@ class ServerContext final : private PollSource {
 
  private:
   void publish_calls(std::size_t count) {
-    if (shared_.counters == nullptr) return;
-    shared_.counters->active_calls.store(count, std::memory_order_relaxed);
+    if (shared_.counters != nullptr) {
+      shared_.counters->active_calls.store(count, std::memory_order_relaxed);
+    }
+    if (ledger_counters_ != nullptr) {
+      ledger_counters_->active_calls.store(count, std::memory_order_relaxed);
+    }
   }
   /// Sends what was answered in this turn, and has the next in line read.
   bool poll() override;
@@ -161,6 +187,9 @@ class ServerContext final : private PollSource {
   SessionLimits limits_;
   Owner owner_;
   Shared shared_;
+  ledger::Counters* ledger_counters_ = nullptr;
+  /// The current one is the last; connections may have entries in the others.
+  std::vector<std::shared_ptr<const ledger::Ledger>> ledgers_;
   Semaphore places_;
   TurnLine line_;
   RequestParser parser_;

@@ -88,12 +88,14 @@ void SessionCalls::answer_request(const ParsedRequest& parsed, Framing framing, 
 }
 
 void SessionCalls::append_answer(const Request& request, const Dispatched& answer,
-                                 std::string& out) const {
+                                 std::string& out) {
   const std::size_t limit = context_.limits().max_frame;
   if (const auto* reply = std::get_if<InstantReply>(&answer)) {
-    append_result(out, {request.dialect, reply->quoted_name, request.id}, reply->json, limit);
+    context_.count_error(
+        append_result(out, {request.dialect, reply->quoted_name, request.id}, reply->json, limit));
   } else {
-    append_result(out, {request.dialect, {}, request.id}, std::get<Result>(answer), limit);
+    context_.count_error(
+        append_result(out, {request.dialect, {}, request.id}, std::get<Result>(answer), limit));
   }
 }
 
@@ -106,6 +108,7 @@ void SessionCalls::answer_batch(std::span<const ParsedRequest> requests, Framing
     reply.clear();
     if (const auto* bad = std::get_if<BadRequest>(&parsed)) {
       append_error(reply, bad->dialect, bad->code, bad->message, {}, bad->id);
+      context_.count_error(bad->code);
       batch->add(reply);
       continue;
     }
@@ -120,7 +123,7 @@ void SessionCalls::answer_batch(std::span<const ParsedRequest> requests, Framing
       batch->add(reply);
     }
   }
-  if (!batch->has_calls()) return batch->finish(out, framing);
+  if (!batch->has_calls()) return context_.count_error(batch->finish(out, framing));
   under_way().held += batch->held();
 }
 
@@ -132,6 +135,7 @@ void SessionCalls::refuse(const BadRequest& bad, Framing framing, std::string& o
   FrameWriter writer(target, framing);
   append_error(target, bad.dialect, bad.code, bad.message, {}, bad.id);
   writer.finish();
+  context_.count_error(bad.code);
   if (must_wait) under_way_->order.done(*place);
 }
 
@@ -144,7 +148,8 @@ void SessionCalls::start(const Method& method, const Request& request, ReplyPlac
   call.deadline = deadline_after(context_.reactor().now(), context_.limits().call_timeout);
   UnderWay& calls = under_way();
   calls.held += place.held = size_of(call);
-  const Asking asked = calls.asked.insert(calls.asked.end(), {call.id, std::move(place)});
+  const Asking asked =
+      calls.asked.insert(calls.asked.end(), {call.id, std::move(place), context_.start_of_call()});
   if (context_.limits().begins_elsewhere) {
     if (!calls.gate) calls.gate = std::make_shared<CallGate>();
     call.gate = calls.gate;
@@ -263,6 +268,7 @@ void SessionCalls::end(Asking asked, std::string_view name, const Result& result
   under_way_->asked.erase(asked);
   --under_way_->running;
   context_.call_ends();
+  context_.count_call(ended.begun);
   under_way_->held -= ended.place.held;
   try {
     encode(ended, name, result, out);
@@ -284,13 +290,15 @@ void SessionCalls::encode(const Asked& asked, std::string_view name, const Resul
   if (now.phase == SessionPhase::closed) return;
   std::string& body = context_.body();
   body.clear();
-  append_result(body, {place.dialect, name, asked.id}, result, context_.limits().max_frame);
+  const ErrorCode error =
+      append_result(body, {place.dialect, name, asked.id}, result, context_.limits().max_frame);
+  if (place.is_wanted) context_.count_error(error);
   estimate_.reply_came(body.size());
   if (place.batch) {
     BatchReplies& batch = *place.batch;
     under_way_->held -= batch.held();
     if (place.is_wanted) batch.add(body);
-    if (batch.call_ends()) return batch.finish(out, now.framing);
+    if (batch.call_ends()) return context_.count_error(batch.finish(out, now.framing));
     under_way_->held += batch.held();
   } else if (place.is_wanted) {
     std::string& target = place.ordered != nullptr ? place.ordered->reply() : out;

@@ -136,6 +136,7 @@ class SessionCalls {
   struct Asked {
     std::string id;
     ReplyPlace place;
+    TimePoint begun;  ///< ServerContext::start_of_call()
   };
   using Asking = std::list<Asked>::iterator;
   struct PendingCall {
@@ -168,7 +169,7 @@ class SessionCalls {
   Instant instant() const;
   void answer_request(const ParsedRequest& parsed, Framing framing, std::string& out);
   void answer_batch(std::span<const ParsedRequest> requests, Framing framing, std::string& out);
-  void append_answer(const Request& request, const Dispatched& answer, std::string& out) const;
+  void append_answer(const Request& request, const Dispatched& answer, std::string& out);
   void start(const Method& method, const Request& request, ReplyPlace place);
   void run(PendingCall call);
   static Task<void> run_pending(SessionCalls& calls, PendingCall call);

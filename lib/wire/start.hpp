@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 
+#include "wire/errors.hpp"
 #include "wire/framing.hpp"
 
 namespace handoff {
@@ -31,7 +32,8 @@ struct JudgedStart {
 JudgedStart judge_start(std::span<const char> bytes, Framing expected, bool complete);
 
 /// Appends the only answer that a stranger gets: a response of HTTP if its first bytes, after
-/// blanks, look like a request of HTTP, and else an error reply on a line.
-void append_answer_to_stranger(std::string& out, std::span<const char> bytes);
+/// blanks, look like a request of HTTP, and else an error reply on a line. Returns the code of the
+/// error reply, or 0.
+ErrorCode append_answer_to_stranger(std::string& out, std::span<const char> bytes);
 
 }  // namespace handoff
