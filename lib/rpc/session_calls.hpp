@@ -147,7 +147,6 @@ class SessionCalls {
   void answer_request(const ParsedRequest& parsed, Framing framing, std::string& out);
   void answer_batch(std::span<const ParsedRequest> requests, Framing framing, std::string& out);
   void append_answer(const Request& request, const Dispatched& answer, std::string& out) const;
-  std::string& place_for_reply(bool is_ordered, std::string& out);
   void start(const Method& method, const Request& request, ReplyPlace place);
   void run(PendingCall call);
   static Task<void> run_pending(SessionCalls& calls, PendingCall call);
