@@ -24,15 +24,15 @@ void answer_frame(const DecodedFrame& frame, SessionCalls::Room room, Framing fr
 }  // namespace
 
 Taken judge_first_bytes(SessionInput& input, const SessionLimits& limits, ReceiveBuffer& bytes,
-                        SessionInput::Bytes more, std::string& out) {
+                        MoreBytes more, std::string& out) {
   if (input.judge(bytes, limits.framing, more) != Start::stranger) return Taken::some_frames;
   append_answer_to_stranger(out, bytes.bytes());
   bytes.clear();
   return Taken::refused;
 }
 
-Taken answer_frames(SessionInput& input, SessionCalls& calls, ReceiveBuffer& bytes,
-                    SessionInput::Bytes more, std::string& out) {
+Taken answer_frames(SessionInput& input, SessionCalls& calls, ReceiveBuffer& bytes, MoreBytes more,
+                    std::string& out) {
   const SessionLimits& limits = calls.context().limits();
   auto taken = Taken::some_frames;
   if (input.framing() == Framing::unknown) {
@@ -40,7 +40,7 @@ Taken answer_frames(SessionInput& input, SessionCalls& calls, ReceiveBuffer& byt
     const bool is_undecided = input.framing() == Framing::unknown;
     if (taken == Taken::some_frames && is_undecided) taken = Taken::all_frames;
   }
-  if (more == SessionInput::Bytes::are_complete) input.end_last_line(bytes);
+  if (more == MoreBytes::none_follow) input.end_last_line(bytes);
   int frames = 0;
   while (taken == Taken::some_frames && frames < kFramesPerTurn && out.size() < limits.max_unsent) {
     const SessionCalls::Room room = calls.room();

@@ -195,8 +195,8 @@ Session::Await Session::read_more() {
 }
 
 Session::Await Session::answer(ReceiveBuffer& bytes, SessionInput::Received received) {
-  const auto more = phase_ == SessionPhase::half_closed ? SessionInput::Bytes::are_complete
-                                                        : SessionInput::Bytes::may_follow;
+  const auto more =
+      phase_ == SessionPhase::half_closed ? MoreBytes::none_follow : MoreBytes::may_follow;
   std::string& out = context().output();
   out.clear();
   const Taken taken = answer_frames(input_, calls_, bytes, more, out);
@@ -379,7 +379,7 @@ void Session::frame_is_late() {
   auto taken = Taken::some_frames;
   if (input_.framing() == Framing::unknown) {
     taken = judge_first_bytes(input_, context().limits(), input_.begin_turn(context().input()),
-                              SessionInput::Bytes::are_complete, out);
+                              MoreBytes::none_follow, out);
   }
   if (taken != Taken::refused) {
     calls_.refuse({ErrorCode::timed_out,
