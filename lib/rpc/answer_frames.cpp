@@ -24,7 +24,7 @@ void answer_frame(const DecodedFrame& frame, SessionCalls::Room room, Framing fr
 }  // namespace
 
 Taken judge_first_bytes(SessionInput& input, ServerContext& context, ReceiveBuffer& bytes,
-                        SessionInput::Bytes more, std::string& out) {
+                        MoreBytes more, std::string& out) {
   if (input.judge(bytes, context.limits().framing, more) != Start::stranger) {
     return Taken::some_frames;
   }
@@ -33,8 +33,8 @@ Taken judge_first_bytes(SessionInput& input, ServerContext& context, ReceiveBuff
   return Taken::refused;
 }
 
-Taken answer_frames(SessionInput& input, SessionCalls& calls, ReceiveBuffer& bytes,
-                    SessionInput::Bytes more, std::string& out) {
+Taken answer_frames(SessionInput& input, SessionCalls& calls, ReceiveBuffer& bytes, MoreBytes more,
+                    std::string& out) {
   const SessionLimits& limits = calls.context().limits();
   auto taken = Taken::some_frames;
   if (input.framing() == Framing::unknown) {
@@ -42,7 +42,7 @@ Taken answer_frames(SessionInput& input, SessionCalls& calls, ReceiveBuffer& byt
     const bool is_undecided = input.framing() == Framing::unknown;
     if (taken == Taken::some_frames && is_undecided) taken = Taken::all_frames;
   }
-  if (more == SessionInput::Bytes::are_complete) input.end_last_line(bytes);
+  if (more == MoreBytes::none_follow) input.end_last_line(bytes);
   int frames = 0;
   while (taken == Taken::some_frames && frames < kFramesPerTurn && out.size() < limits.max_unsent) {
     const SessionCalls::Room room = calls.room();
@@ -74,7 +74,7 @@ void answer_late_frame(SessionInput& input, SessionCalls& calls, std::string& ou
   auto taken = Taken::some_frames;
   if (input.framing() == Framing::unknown) {
     taken = judge_first_bytes(input, context, input.begin_turn(context.input()),
-                              SessionInput::Bytes::are_complete, out);
+                              MoreBytes::none_follow, out);
   }
   if (taken != Taken::refused) {
     calls.refuse(

@@ -208,8 +208,8 @@ Session::Await Session::read_more() {
 }
 
 Session::Await Session::answer(ReceiveBuffer& bytes, SessionInput::Received received) {
-  const auto more = phase_ == SessionPhase::half_closed ? SessionInput::Bytes::are_complete
-                                                        : SessionInput::Bytes::may_follow;
+  const auto more =
+      phase_ == SessionPhase::half_closed ? MoreBytes::none_follow : MoreBytes::may_follow;
   std::string& out = context().output();
   out.clear();
   const Taken taken = answer_frames(input_, calls_, bytes, more, out);

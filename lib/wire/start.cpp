@@ -41,7 +41,8 @@ bool has_newline(std::string_view text) {
 
 }  // namespace
 
-JudgedStart judge_start(std::span<const char> bytes, Framing expected, bool complete) {
+JudgedStart judge_start(std::span<const char> bytes, Framing expected, MoreBytes more) {
+  const bool complete = more == MoreBytes::none_follow;
   const std::string_view text(bytes.data(), bytes.size());
   if (expected != Framing::lines) {
     if (text.size() < kTelling) {
