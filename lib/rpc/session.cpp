@@ -32,6 +32,7 @@ Session::Session(Opening opening) noexcept
       calls_(opening.context, *this, opening.connection.dialect) {
   keep_urgent_data(stream_.fd());
   if (context().draining()) enter(SessionPhase::draining, CloseReason::drained);
+  if (context().abandonments() != opening.abandonments) abandon();
 }
 
 Session::~Session() {
@@ -54,8 +55,9 @@ void Session::open(ServerContext& context, Connection connection) {
     }
     ClientAddress client(connection.peer);
     context.prepare_to_open();
-    context.reactor().spawn(serve(std::unique_ptr<Opening>(
-        new Opening{context, std::move(connection), std::move(unread), std::move(client)})));
+    context.reactor().spawn(serve(
+        std::unique_ptr<Opening>(new Opening{context, std::move(connection), std::move(unread),
+                                             std::move(client), context.abandonments()})));
   } catch (const std::exception& error) {
     context.tell_failed(error.what());
     return context.closed(id, CloseReason::failed);
@@ -115,7 +117,8 @@ void Session::awaits(Await next) {
 ///     all          a write fails, or the write deadline        closed       write_error
 ///     all          another call on this system fails           closed       failed
 ///
-/// Nothing leaves `closed`. A connection that is abandoned keeps that as its reason.
+/// Nothing leaves `closed`. A connection that is abandoned keeps that as its reason, and is not
+/// given back.
 void Session::enter(SessionPhase next, CloseReason why) {
   if (phase_ == SessionPhase::closed) return;
   phase_ = next;
@@ -152,7 +155,8 @@ Session::Await Session::step() {
   calls_.start_waiting();
   if (calls_.any() && client_has_left()) calls_.end_for_no_client();
   if (!output_.empty()) return wait_for_client();
-  if (phase_ == SessionPhase::draining && context().gives_back()) {
+  if (phase_ == SessionPhase::draining && context().gives_back() &&
+      reason_ != CloseReason::abandoned) {
     return calls_.any() ? wait_for_calls() : give_back();
   }
   if (reads_requests()) return read_or_wait();

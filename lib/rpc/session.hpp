@@ -66,6 +66,7 @@ class Session final : private Timer, private SessionCalls::Owner {
     Connection connection;
     std::unique_ptr<ReceiveBuffer> unread;
     ClientAddress client;
+    std::uint32_t abandonments;  ///< ServerContext::abandonments() when it was opened
   };
   explicit Session(Opening opening) noexcept;
   ~Session();
