@@ -117,7 +117,7 @@ Task<void> Worker::run_joined(Address address, Duration wait) {
   }
 }
 
-Task<void> Worker::run_alone(const std::vector<Address>& addresses) {
+Task<void> Worker::run_alone(std::vector<Address> addresses) {
   ListenOptions listen;
   listen.allow_public = options_.allow_public;
   std::string line = "ready, on";

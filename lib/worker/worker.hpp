@@ -44,7 +44,7 @@ class Worker final {
   /// or it refuses us.
   Task<void> run_joined(Address address, Duration wait);
   /// Alone, on listeners of its own.
-  Task<void> run_alone(const std::vector<Address>& addresses);
+  Task<void> run_alone(std::vector<Address> addresses);
   /// One connection on stdin and stdout.
   Task<void> run_on_stdio();
 
