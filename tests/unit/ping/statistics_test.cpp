@@ -42,6 +42,37 @@ TEST_CASE("statistics of nothing are zeroes") {
   CHECK(statistics.deviation() == 0ns);
 }
 
+TEST_CASE("a probe that could not be sent is no loss, and what came late or twice is no reply") {
+  PingStatistics statistics = statistics_of({1ms, 2ms}, 2);
+  statistics.take_back_sent(2);
+  CHECK(statistics.sent() == 2);
+  CHECK(statistics.loss_percent() == 0);
+  statistics.add_sent();
+  statistics.add_error();
+  statistics.add_late();
+  statistics.add_late();
+  statistics.add_duplicate();
+  CHECK(statistics.received() == 2);
+  CHECK(statistics.errors() == 1);
+  CHECK(statistics.late() == 2);
+  CHECK(statistics.duplicates() == 1);
+  CHECK(statistics.loss_percent() == doctest::Approx(100.0 / 3));
+}
+
+TEST_CASE("the average and the deviation stay exact over many like values far from zero") {
+  PingStatistics statistics;
+  for (int i = 0; i < 100'000; ++i) statistics.add_received(1h + (i % 2 == 0 ? 1ms : -1ms));
+  CHECK(statistics.average() == 1h);
+  CHECK(statistics.deviation() == 1ms);
+}
+
+TEST_CASE("the moving average begins with the first value and gives the latest an eighth") {
+  PingStatistics statistics = statistics_of({8ms});
+  CHECK(statistics.moving_average() == 8ms);
+  statistics.add_received(16ms);
+  CHECK(statistics.moving_average() == 9ms);
+}
+
 TEST_CASE("a measure is a percentile, the average or the maximum") {
   const PingStatistics statistics = statistics_of({1ms, 2ms, 6ms});
   CHECK(RttMeasure::parse("p100").of(statistics) == 6ms);

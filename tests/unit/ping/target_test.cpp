@@ -89,5 +89,63 @@ TEST_CASE_FIXTURE(PingTest, "fewer replies than wanted by the deadline are not e
   CHECK(result.verdict == Verdict::no_reply);
 }
 
+TEST_CASE_FIXTURE(PingTest,
+                  "a paused target takes replies and sends no probe until it is resumed") {
+  std::size_t sent_while_paused = 0;
+  std::size_t sent_before = 0;
+  PingOptions wanted = options(0, Pace::flood);
+  wanted.in_flight = 4;
+  recorder.when_pong = [this, &sent_while_paused, &sent_before] {
+    const std::size_t pongs = recorder.pongs.size();
+    if (pongs == 10) {
+      pinger->pause();
+      sent_before = recorder.sent.size();
+    }
+    if (pongs == sent_before) {  // nothing is under way any more
+      sent_while_paused = recorder.sent.size() - sent_before;
+      pinger->resume();
+    }
+    if (pongs == 50) pinger->stop();
+  };
+  const PingResult& result = run(wanted);
+  CHECK(sent_before >= 10);
+  CHECK(sent_while_paused == 0);
+  CHECK(result.statistics.received() >= 50);
+  CHECK(result.statistics.loss_percent() == 0);
+}
+
+TEST_CASE_FIXTURE(PingTest, "a target with a count ends with its last reply, and not before") {
+  std::string held;
+  server.set_answer([&held](PingServer& peer, const std::string& params, int number) {
+    if (number == 0) {
+      held = params;
+      return true;
+    }
+    PingServer::pong(peer, held, number);
+    return PingServer::pong(peer, params, number);
+  });
+  PingOptions wanted = options(2, Pace::flood);
+  wanted.in_flight = 2;
+  const PingResult& result = run(wanted);
+  CHECK(result.statistics.sent() == 2);
+  CHECK(result.statistics.received() == 2);
+  CHECK(result.verdict == Verdict::answered);
+  CHECK(recorder.sent == std::vector<std::uint64_t>{1, 2});
+}
+
+TEST_CASE_FIXTURE(PingTest, "each of several targets has its own count and its own verdict") {
+  test::PingServer silent(reactor, [](PingServer&, const std::string&, int) { return true; });
+  reactor.spawn(silent.run());
+  PingOptions wanted = options(2);
+  wanted.reply_timeout = 5ms;
+  run(wanted, {server.address(), silent.address()});
+  const auto results = pinger->results();
+  CHECK(results[0]->verdict == Verdict::answered);
+  CHECK(results[0]->statistics.received() == 2);
+  CHECK(results[1]->verdict == Verdict::no_reply);
+  CHECK(results[1]->statistics.sent() == 2);
+  CHECK(results[1]->statistics.loss_percent() == 100);
+}
+
 }  // namespace
 }  // namespace handoff
