@@ -233,7 +233,7 @@ TEST_CASE(
       Fd asker = make_socket(address);
       while (connect(asker.get(), address.data(), address.size()) < 0) co_await runs.yield();
       std::array<char, 100> bytes{};
-      ReceiveResult result{ReceiveOutcome::would_block};
+      ReceiveResult result = recv_fds(asker.get(), bytes, 5);
       while (result.outcome == ReceiveOutcome::would_block) {
         co_await runs.yield();
         result = recv_fds(asker.get(), bytes, 5);
