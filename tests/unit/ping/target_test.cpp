@@ -136,8 +136,9 @@ TEST_CASE_FIXTURE(PingTest, "a target with a count ends with its last reply, and
 TEST_CASE_FIXTURE(PingTest, "each of several targets has its own count and its own verdict") {
   test::PingServer silent(reactor, [](PingServer&, const std::string&, int) { return true; });
   reactor.spawn(silent.run());
-  PingOptions wanted = options(2);
-  wanted.reply_timeout = 5ms;
+  PingOptions wanted = options(2, Pace::flood);
+  wanted.in_flight = 2;
+  wanted.reply_timeout = 200ms;
   run(wanted, {server.address(), silent.address()});
   const auto results = pinger->results();
   CHECK(results[0]->verdict == Verdict::answered);
