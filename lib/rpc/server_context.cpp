@@ -34,6 +34,7 @@ void ServerContext::drain(WhenDrained what) {
 
 void ServerContext::abandon() {
   gives_back_ = false;
+  ++abandonments_;
   for (Session* session : sessions_) session->abandon();
 }
 

@@ -90,7 +90,8 @@ class ServerContext final : private PollSource {
   bool gives_back() const { return gives_back_; }
   /// Connections that are opened from now on are served without an end.
   void resume() { draining_ = gives_back_ = false; }
-  /// The connections that there are end by themselves, with CloseReason::abandoned.
+  /// The connections that there are end by themselves, with CloseReason::abandoned: none of them is
+  /// given back.
   void abandon();
   /// The owner is told nothing any more.
   void forget_owner() { owner_ = {}; }
@@ -161,6 +162,9 @@ class ServerContext final : private PollSource {
   /// Makes room for one more session. It counts as open from opened() on.
   void prepare_to_open();
   void opened() { ++open_; }
+  /// How often abandon() was called. It does not know the sessions that have not begun yet: they
+  /// find by this that they were meant too.
+  std::uint32_t abandonments() const { return abandonments_; }
   /// Gives the session's number, which changes by Session::renumber.
   std::uint32_t add(Session& session);
   void remove(std::uint32_t number);
@@ -202,6 +206,7 @@ class ServerContext final : private PollSource {
   std::vector<Session*> deferring_;
   std::uint64_t requests_ = 0;
   std::size_t active_calls_ = 0;
+  std::uint32_t abandonments_ = 0;
   bool draining_ = false;
   bool gives_back_ = false;
 };

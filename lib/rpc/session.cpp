@@ -36,6 +36,7 @@ Session::Session(SessionOpening opening) noexcept
       calls_(opening.context, *this, opening.connection.dialect) {
   keep_urgent_data(stream_.fd());
   if (context().draining()) enter(SessionPhase::draining, CloseReason::drained);
+  if (context().abandonments() != opening.abandonments) abandon();
 }
 
 Session::~Session() {
@@ -117,7 +118,8 @@ void Session::awaits(Await next) {
 ///     all          a write fails, or the write deadline        closed       write_error
 ///     all          another call on this system fails           closed       failed
 ///
-/// Nothing leaves `closed`. A connection that is abandoned keeps that as its reason.
+/// Nothing leaves `closed`. A connection that is abandoned keeps that as its reason, and is not
+/// given back.
 void Session::enter(SessionPhase next, CloseReason why) {
   if (phase_ == SessionPhase::closed) return;
   phase_ = next;
@@ -158,7 +160,8 @@ Session::Await Session::step() {
   calls_.start_waiting();
   if (calls_.any() && client_has_left()) calls_.end_for_no_client();
   if (!output_.empty()) return wait_for_client();
-  if (phase_ == SessionPhase::draining && context().gives_back()) {
+  if (phase_ == SessionPhase::draining && context().gives_back() &&
+      reason_ != CloseReason::abandoned) {
     return calls_.any() ? wait_for_calls() : give_back();
   }
   if (reads_requests()) return read_or_wait();

@@ -6,7 +6,10 @@
 namespace handoff {
 
 SessionOpening::SessionOpening(ServerContext& of, Connection opened)
-    : context(of), connection(std::move(opened)), client(connection.peer) {
+    : context(of),
+      connection(std::move(opened)),
+      client(connection.peer),
+      abandonments(of.abandonments()) {
   owed.owe(connection.owed);
   if (connection.unread.empty()) return;
   unread = std::make_unique<ReceiveBuffer>(connection.unread.size());

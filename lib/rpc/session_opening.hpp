@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstdint>
 #include <memory>
 
 #include "pass/connection.hpp"
@@ -21,6 +22,7 @@ struct SessionOpening {
   std::unique_ptr<ReceiveBuffer> unread;  ///< null when there are none
   SessionOutput owed;                     ///< holds the reply that the connection brings along
   ClientAddress client;
+  std::uint32_t abandonments;  ///< ServerContext::abandonments() when it was opened
 };
 
 }  // namespace handoff

@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <list>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -16,13 +15,13 @@
 #include "os/log.hpp"
 #include "os/peer.hpp"
 #include "os/signals.hpp"
-#include "rpc/acceptor.hpp"
 #include "worker/join_master.hpp"
 #include "worker/master_channel.hpp"
 #include "worker/queue_consumer.hpp"
 #include "worker/serving_threads.hpp"
 #include "worker/stdio_relay.hpp"
 #include "worker/worker_life.hpp"
+#include "worker/worker_listeners.hpp"
 #include "worker/worker_options.hpp"
 
 namespace handoff {
@@ -44,7 +43,7 @@ class Worker final {
   /// or it refuses us.
   Task<void> run_joined(Address address, Duration wait);
   /// Alone, on listeners of its own.
-  Task<void> run_alone(const std::vector<Address>& addresses);
+  Task<void> run_alone(std::vector<Address> addresses);
   /// One connection on stdin and stdout.
   Task<void> run_on_stdio();
 
@@ -69,7 +68,6 @@ class Worker final {
   void connection_passed(Connection connection);
   void listeners_passed(std::vector<Fd> listeners);
   void listeners_missed();
-  void accept_asked();
   void queue_passed(Fd masters, Fd ours);
   void connections_missed(std::size_t count);
   void connection_not_returned(std::size_t unread, int error);
@@ -92,7 +90,7 @@ class Worker final {
   PeerJudge judge_;
   LimitedLine report_lost_;  ///< of connections that could not be taken or given back
   ServingThreads threads_;
-  std::list<Acceptor> acceptors_;
+  WorkerListeners listeners_;
   std::uint64_t last_own_id_ = 0;      ///< of the connections that we accept beside a master
   std::optional<JoinMaster> joining_;  ///< of a worker that joins
   std::shared_ptr<MasterChannel> link_;

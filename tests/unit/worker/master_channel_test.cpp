@@ -171,9 +171,10 @@ TEST_CASE("a worker answers a question when none of its threads hangs") {
 TEST_CASE("an owner that has set no function is told nothing, and what is passed to it is closed") {
   const test::DescriptorCheck check;
   Reactor reactor;
-  auto [master, ours] = make_socket_pair(SOCK_SEQPACKET);
+  std::pair<Fd, Fd> ends = make_socket_pair(SOCK_SEQPACKET);
+  Fd& master = ends.first;
   const auto link = std::make_shared<MasterChannel>(
-      reactor, MasterChannel::LifeEvents(), MasterChannel::TrafficEvents(), std::move(ours));
+      reactor, MasterChannel::LifeEvents(), MasterChannel::TrafficEvents(), std::move(ends.second));
   const auto send = [&](const std::string& message, const std::vector<int>& descriptors) {
     CHECK(send_fds(master.get(), message, descriptors).outcome == SendOutcome::sent);
   };
