@@ -27,7 +27,7 @@ Status ConnectionAccounts::take(channel::Message message) {
   }
   owner_.assigned_changed();
   if (accepted > 0) owner_.accepted(accepted);
-  for (HeldConnection& held : taken) owner_.returned(std::move(held));
+  if (!taken.empty()) owner_.returned(std::move(taken));
   return status;
 }
 

@@ -26,8 +26,8 @@ class ConnectionAccounts {
     std::function<void()> assigned_changed;
     /// The worker has accepted so many connections itself.
     std::function<void(std::size_t count)> accepted;
-    /// A connection goes to another worker.
-    std::function<void(HeldConnection held)> returned;
+    /// Connections go to other workers: all those of a message, at least one.
+    std::function<void(std::vector<HeldConnection> held)> returned;
     /// So many were returned that there was no descriptor for.
     std::function<void(std::size_t count)> lost;
   };

@@ -59,7 +59,7 @@ WorkerRoster::Worker WorkerRoster::spawn(int number) {
   auto process = spawn_(number, theirs, dispatcher_.inheritance());
   ++spawned_;
   auto link =
-      std::make_shared<WorkerChannel>(reactor_, static_cast<WorkerChannel::Owner&>(traffic_),
+      std::make_shared<WorkerChannel>(reactor_, traffic_.life_events(), traffic_.traffic_events(),
                                       custody_, handshake_, number, std::move(ours));
   auto worker =
       std::make_shared<SupervisedWorker>(context_, WorkerId{number, ++last_incarnation_},
@@ -83,9 +83,9 @@ void WorkerRoster::adopt(int number, Fd channel) {
     return report_joined_trouble_(fmt::format("join: {} workers are the limit", kMaxJoined));
   }
   const pid_t peer = peer_credentials(channel.get()).pid;
-  auto link =
-      std::make_shared<WorkerChannel>(reactor_, static_cast<WorkerChannel::Owner&>(traffic_),
-                                      custody_, handshake_, number, std::move(channel), true);
+  auto link = std::make_shared<WorkerChannel>(reactor_, traffic_.life_events(),
+                                              traffic_.traffic_events(), custody_, handshake_,
+                                              number, std::move(channel), WorkerOrigin::joined);
   auto worker = std::make_shared<SupervisedWorker>(context_, WorkerId{number, ++last_incarnation_},
                                                    std::move(link), peer);
   take_in(worker);

@@ -27,6 +27,38 @@ WorkerTraffic::WorkerTraffic(Reactor& reactor, AlarmClock& clock, Dispatcher& di
       has_room_(std::move(has_room)),
       all_answered_(reactor) {}
 
+LifeEvents WorkerTraffic::life_events() {
+  LifeEvents events;
+  events.ready = [this](WorkerChannel& link) { worker_of(link).ready(); };
+  events.would_leave = [this](WorkerChannel& link) { worker_of(link).asks_to_leave(); };
+  events.requests_told = [this](WorkerChannel& link) { requests_told(link); };
+  events.closed = [this](WorkerChannel& link, const Status& how) { closed(link, how); };
+  return events;
+}
+
+TrafficEvents WorkerTraffic::traffic_events() {
+  TrafficEvents events;
+  events.has_room = [this](WorkerChannel& link) { has_room(link); };
+  events.connections_returned = [this](WorkerChannel& link, std::vector<HeldConnection> held) {
+    connections_returned(link, std::move(held));
+  };
+  events.others_should_accept = [this](WorkerChannel& link) {
+    dispatcher_.others_shall_accept(link);
+  };
+  events.connections_lost = [this](WorkerChannel& link, std::size_t count) {
+    connections_lost(link, count);
+  };
+  events.accepted = [this](std::size_t count) { accepted_ += count; };
+  events.assigned_changed = [this](std::ptrdiff_t change) {
+    held_ += static_cast<std::size_t>(change);
+  };
+  events.send_failed = [this](WorkerChannel& link, std::size_t connections, int error) {
+    send_failed(link, connections, error);
+  };
+  events.passes_on = [this] { return passes_on(); };
+  return events;
+}
+
 void WorkerTraffic::add(SupervisedWorker& worker) {
   workers_.emplace(worker.link().get(), &worker);
 }
@@ -54,40 +86,44 @@ Task<void> WorkerTraffic::ask_for_requests() {
   asked_.clear();
 }
 
-void WorkerTraffic::worker_has_room(WorkerChannel& link) {
+void WorkerTraffic::has_room(WorkerChannel& link) {
   dispatcher_.worker_has_room(link);
   has_room_();
 }
 
-void WorkerTraffic::connection_returned(WorkerChannel& link, HeldConnection held) {
-  try {
-    dispatcher_.work_arrived(std::move(held));
-  } catch (const std::exception& error) {
-    lose(1, fmt::format("cannot take back a connection from {}: {}; it is closed",
-                        worker_of(link).name(), error.what()));
+void WorkerTraffic::connections_returned(const WorkerChannel& link,
+                                         std::vector<HeldConnection> all) {
+  for (HeldConnection& held : all) {
+    try {
+      dispatcher_.work_arrived(std::move(held));
+    } catch (const std::exception& error) {
+      lose(1, fmt::format("cannot take back a connection from {}: {}; it is closed",
+                          worker_of(link).name(), error.what()));
+    }
   }
   // When all close what they have, the one that gets it now is the last: room or not.
   if (retirement_ == Retirement::closing) dispatcher_.flush_all();
+  dispatcher_.flush();
 }
 
-void WorkerTraffic::requests_told(WorkerChannel& link) {
+void WorkerTraffic::requests_told(const WorkerChannel& link) {
   worker_of(link).answered();
   if (asked_.erase(&link) > 0 && asked_.empty()) all_answered_.notify_all();
 }
 
-void WorkerTraffic::worker_closed(WorkerChannel& link, const std::string& problem) {
-  if (problem.empty()) return worker_of(link).channel_closed();
-  worker_of(link).protocol_broken(problem);
+void WorkerTraffic::closed(const WorkerChannel& link, const Status& how) {
+  if (how.is_ok()) return worker_of(link).channel_closed();
+  worker_of(link).protocol_broken(how.why());
 }
 
-void WorkerTraffic::connections_lost(WorkerChannel& link, std::size_t count) {
+void WorkerTraffic::connections_lost(const WorkerChannel& link, std::size_t count) {
   if (retirement_ != Retirement::none) lost_ += count;
   report_(Severity::error,
           fmt::format("cannot receive {} from {}: {}", counted(count, "connection"),
                       worker_of(link).name(), error_text(EMFILE)));
 }
 
-void WorkerTraffic::send_failed(WorkerChannel& link, std::size_t connections, int error) {
+void WorkerTraffic::send_failed(const WorkerChannel& link, std::size_t connections, int error) {
   const std::string name = worker_of(link).name();
   const std::string why = error_text(error);
   if (connections == 0) {

@@ -7,16 +7,19 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "async/condition.hpp"
 #include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "master/alarm_clock.hpp"
+#include "master/channel_events.hpp"
 #include "master/pass_mode.hpp"
 #include "master/supervised_worker.hpp"
 #include "master/worker_channel.hpp"
 #include "os/log.hpp"
+#include "os/status.hpp"
 
 namespace handoff {
 
@@ -29,15 +32,17 @@ enum class Retirement {
 
 /// What the workers' channels say. Counts the connections that the workers hold, passes on those
 /// that they return, and tells each worker of the events that concern its phase.
-class WorkerTraffic final : public WorkerChannel::Owner {
+class WorkerTraffic {
  public:
   /// `has_room` is called when a worker has room again. The references must outlive this.
   WorkerTraffic(Reactor& reactor, AlarmClock& clock, Dispatcher& dispatcher, Report report,
                 std::function<void()> has_room);
   WorkerTraffic(const WorkerTraffic&) = delete;
   WorkerTraffic& operator=(const WorkerTraffic&) = delete;
-  virtual ~WorkerTraffic() = default;
 
+  /// What the channel of a worker is made with. It is add()ed before it starts.
+  LifeEvents life_events();
+  TrafficEvents traffic_events();
   /// From now on the worker is told what comes on its channel.
   void add(SupervisedWorker& worker);
   /// The worker has ended. What it still held is held no more.
@@ -61,20 +66,13 @@ class WorkerTraffic final : public WorkerChannel::Owner {
   SupervisedWorker& worker_of(const WorkerChannel& link) { return *workers_.at(&link); }
   void lose(std::size_t connections, const std::string& line);
 
-  void worker_ready(WorkerChannel& link) override { worker_of(link).ready(); }
-  void worker_has_room(WorkerChannel& link) override;
-  void worker_would_leave(WorkerChannel& link) override { worker_of(link).asks_to_leave(); }
-  void connection_returned(WorkerChannel& link, HeldConnection held) override;
-  void others_shall_accept(WorkerChannel& link) override { dispatcher_.others_shall_accept(link); }
-  void worker_accepted(std::size_t count) override { accepted_ += count; }
-  void requests_told(WorkerChannel& link) override;
-  void worker_closed(WorkerChannel& link, const std::string& problem) override;
-  void connections_lost(WorkerChannel& link, std::size_t count) override;
-  void send_failed(WorkerChannel& link, std::size_t connections, int error) override;
-  void assigned_changed(std::ptrdiff_t change) override {
-    held_ += static_cast<std::size_t>(change);
-  }
-  bool passes_on() const override;
+  void has_room(WorkerChannel& link);
+  void connections_returned(const WorkerChannel& link, std::vector<HeldConnection> all);
+  void connections_lost(const WorkerChannel& link, std::size_t count);
+  void send_failed(const WorkerChannel& link, std::size_t connections, int error);
+  void requests_told(const WorkerChannel& link);
+  void closed(const WorkerChannel& link, const Status& how);
+  bool passes_on() const;
 
   AlarmClock& clock_;
   Dispatcher& dispatcher_;

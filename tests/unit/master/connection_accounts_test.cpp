@@ -4,6 +4,8 @@
 #include <doctest/doctest.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <iterator>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -58,7 +60,9 @@ struct Fixture {
 
   ConnectionAccounts::Owner owner() {
     return {[] {}, [this](std::size_t count) { accepted += count; },
-            [this](HeldConnection held) { back.push_back(std::move(held)); },
+            [this](std::vector<HeldConnection> held) {
+              std::move(held.begin(), held.end(), std::back_inserter(back));
+            },
             [this](std::size_t count) { lost += count; }};
   }
 

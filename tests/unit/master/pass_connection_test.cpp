@@ -19,7 +19,7 @@ namespace handoff {
 namespace {
 
 /// Workers that have said HELLO and nothing more; nothing is sent before flush().
-class Cluster final : private WorkerChannel::Owner {
+class Cluster {
  public:
   explicit Cluster(Balance balance) : dispatcher(balance) {}
 
@@ -28,9 +28,9 @@ class Cluster final : private WorkerChannel::Owner {
     const std::string hello = channel::encode_hello({channel::kVersion, 1, credits});
     CHECK(write(theirs.get(), hello.data(), hello.size()) > 0);
     ends_.push_back(std::move(theirs));
-    links_.push_back(
-        std::make_shared<WorkerChannel>(reactor_, static_cast<WorkerChannel::Owner&>(*this),
-                                        custody_, Handshake::full, number, std::move(ours)));
+    links_.push_back(std::make_shared<WorkerChannel>(reactor_, LifeEvents{}, TrafficEvents{},
+                                                     custody_, Handshake::full, number,
+                                                     std::move(ours)));
     links_.back()->start();
     reactor_.run([](Reactor& reactor) -> Task<void> {
       for (int i = 0; i < 3; ++i) co_await reactor.yield();
@@ -47,17 +47,6 @@ class Cluster final : private WorkerChannel::Owner {
   PassConnection dispatcher;
 
  private:
-  void worker_ready(WorkerChannel&) override {}
-  void worker_has_room(WorkerChannel&) override {}
-  void worker_would_leave(WorkerChannel&) override {}
-  void connection_returned(WorkerChannel&, HeldConnection) override {}
-  void others_shall_accept(WorkerChannel&) override {}
-  void requests_told(WorkerChannel&) override {}
-  void worker_closed(WorkerChannel&, const std::string&) override {}
-  void connections_lost(WorkerChannel&, std::size_t) override {}
-  void send_failed(WorkerChannel&, std::size_t, int) override {}
-  bool passes_on() const override { return true; }
-
   Reactor reactor_;
   std::shared_ptr<Custody> custody_ = std::make_shared<Custody>(reactor_, 4);
   std::vector<Fd> ends_;

@@ -36,7 +36,7 @@ class PlayedWorkers final : private WorkerListener {
     process->pid = 1000 + static_cast<pid_t>(processes_.size());
     process->channel = std::move(theirs);
     auto link =
-        std::make_shared<WorkerChannel>(reactor, static_cast<WorkerChannel::Owner&>(traffic_),
+        std::make_shared<WorkerChannel>(reactor, traffic_.life_events(), traffic_.traffic_events(),
                                         custody_, Handshake::full, number, std::move(ours));
     auto worker = std::make_shared<SupervisedWorker>(
         context_, WorkerId{number, ++last_}, std::move(link),

@@ -43,8 +43,9 @@ class WorkerBench final : private WorkerListener {
     process->pid = 4711;
     process->channel = std::move(theirs);
     auto link = std::make_shared<WorkerChannel>(
-        reactor, static_cast<WorkerChannel::Owner&>(traffic_), custody_,
-        plain ? Handshake::none : Handshake::full, 1, std::move(ours), kind == Kind::joined);
+        reactor, traffic_.life_events(), traffic_.traffic_events(), custody_,
+        plain ? Handshake::none : Handshake::full, 1, std::move(ours),
+        kind == Kind::joined ? WorkerOrigin::joined : WorkerOrigin::spawned);
     if (kind == Kind::joined) {
       worker = std::make_shared<SupervisedWorker>(context_, WorkerId{1, 1}, link, 4711);
     } else {
@@ -144,8 +145,8 @@ inline constexpr std::array kPhases{WorkerPhase::starting, WorkerPhase::standby,
                                     WorkerPhase::killed,   WorkerPhase::ended};
 
 inline void close_channel(WorkerBench& bench) {
-  bench.worker->link()->fail_with_protocol_error(
-      "");  // closes it as the end of the worker's end does
+  bench.worker->link()->end();
+  bench.worker->channel_closed();
 }
 
 inline void leader_ends_alone(WorkerBench& bench) {
