@@ -18,7 +18,9 @@ void PassConnection::worker_left(WorkerChannel& link) {
 
 void PassConnection::worker_gone(WorkerChannel& link) {
   worker_left(link);
-  for (HeldConnection& held : link.take_unacknowledged()) work_arrived(std::move(held));
+  for (HeldConnection& held :
+       link.take_all(link.has_joined() ? Reach::on_its_way : Reach::dead).connections)
+    work_arrived(std::move(held));
   flush();
 }
 

@@ -178,7 +178,8 @@ void Upgrade::closed(WorkerChannel& link, const Status& how) {
   take(UpgradeEvent::closed);
   if (phase_ != UpgradePhase::gone) return;
   dispatcher_.worker_left(link);
-  for (HeldConnection& held : link.take_unacknowledged()) dispatcher_.work_arrived(std::move(held));
+  for (HeldConnection& held : link.take_all(Reach::on_its_way).connections)
+    dispatcher_.work_arrived(std::move(held));
   if (before == UpgradePhase::taken_over) {
     report_(Severity::error, "cannot upgrade: the new master is gone");
   }

@@ -4,8 +4,10 @@
 #include <fmt/format.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <chrono>
 #include <functional>
+#include <iterator>
 #include <limits>
 #include <utility>
 
@@ -90,6 +92,9 @@ ConnectionAccounts::Owner WorkerChannel::owner_of_accounts() {
   owner.returned = [this](std::vector<HeldConnection> held) {
     tell(traffic_.connections_returned, *this, std::move(held));
   };
+  owner.deposits_refused = [this](const std::vector<std::uint64_t>& ids) {
+    send_soon(channel::encode_ids(channel::Type::refused, ids));
+  };
   owner.lost = [this](std::size_t count) { tell(traffic_.connections_lost, *this, count); };
   return owner;
 }
@@ -146,7 +151,7 @@ void WorkerChannel::take(MessageReceiver::Received received) {
   Status status = Status::ok();
   switch (received.outcome) {
     case MessageReceiver::Outcome::message: status = handle(std::move(received.message)); break;
-    case MessageReceiver::Outcome::lost: status = lose(received.message); break;
+    case MessageReceiver::Outcome::lost: status = lose(std::move(received.message)); break;
     case MessageReceiver::Outcome::end: close(Status::ok()); break;
     default: close(Status::failure(received.problem)); break;
   }
@@ -164,6 +169,7 @@ Status WorkerChannel::handle(channel::Message message) {
     case channel::Type::refused: pause_after_refusal(); [[fallthrough]];
     case channel::Type::started:
     case channel::Type::finished:
+    case channel::Type::deposit:
     case channel::Type::returned: {
       Status status = accounts_.take(std::move(message));
       if (status.is_ok()) room_changed();
@@ -193,12 +199,33 @@ Status WorkerChannel::greet(const channel::Hello& hello) {
   }
   hello_ = hello;
   credits_ = hello.credits;
+  if (hello.wants_ledger) give_ledger();
   return Status::ok();
 }
 
-Status WorkerChannel::lose(const channel::Message& message) {
+/// Before anything else is sent, so that there is room for it. Without a ledger the worker is
+/// served as one of those that do not ask for it.
+void WorkerChannel::give_ledger() {
+  const auto entries =
+      static_cast<std::uint32_t>(std::min(credits_, std::size_t{ledger::kMaxEntries}));
+  try {
+    auto [ledger, file] =
+        ledger::Ledger::make({.passed = entries, .accepted = entries, .threads = hello_.threads});
+    const int descriptor = file.get();
+    const SendResult result = send_fds(
+        channel_.get(), channel::encode_passing(channel::Type::ledger, 1), {&descriptor, 1});
+    if (result.outcome != SendOutcome::sent) return;
+    kept_ = std::make_unique<KeptConnections>(std::move(ledger), custody_);
+    sender_.keep_copies(*kept_);
+    accounts_.keep_copies(*kept_);
+  } catch (const SystemError&) {
+    return;
+  }
+}
+
+Status WorkerChannel::lose(channel::Message message) {
   if (!has_greeted()) return Status::failure(kNoHello);
-  Status status = accounts_.lose(message.connections.size());
+  Status status = accounts_.lose(std::move(message));
   if (status.is_ok()) room_changed();
   return status;
 }
@@ -217,8 +244,12 @@ Task<void> WorkerChannel::end_pause(std::shared_ptr<WorkerChannel> self) {
 
 // Sending.
 
+/// A copy of it is kept if the worker's process is known, whose end tells when to read the ledger.
 void WorkerChannel::pass(HeldConnection held) {
-  sender_.add(std::move(held), ++last_id_);
+  std::optional<std::uint64_t> id;
+  if (kept_ && origin_ != WorkerOrigin::joined_from_elsewhere) id = kept_->reserve(held.connection);
+  if (!id) id = ++last_id_;
+  sender_.add(std::move(held), *id);
   recount();
 }
 
@@ -228,10 +259,13 @@ std::deque<HeldConnection> WorkerChannel::take_unsent() {
   return unsent;
 }
 
-std::deque<HeldConnection> WorkerChannel::take_unacknowledged() {
-  std::deque<HeldConnection> unacknowledged = sender_.take_all();
+Rescued WorkerChannel::take_all(Reach reach) {
+  Rescued rescued;
+  if (kept_) rescued = kept_->take_all(reach);
+  std::deque<HeldConnection> others = sender_.take_all();
+  std::move(others.begin(), others.end(), std::back_inserter(rescued.connections));
   recount();
-  return unacknowledged;
+  return rescued;
 }
 
 void WorkerChannel::flush() {

@@ -36,8 +36,9 @@ enum class WorkerChannelPhase {
 
 /// Who started a worker.
 enum class WorkerOrigin {
-  spawned,  ///< the master, with what it inherits
-  joined,   ///< others, and so without anything
+  spawned,               ///< the master, with what it inherits
+  joined,                ///< others, and so without anything
+  joined_from_elsewhere  ///< the same, and its process is not known: in another PID namespace
 };
 
 /// The master's end of one worker's channel. Shared: its tasks keep it alive until they have ended,
@@ -69,7 +70,7 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   int number() const override { return number_; }
   WorkerChannelPhase phase() const { return phase_; }
   bool open() const { return phase_ != WorkerChannelPhase::closed; }
-  bool has_joined() const { return origin_ == WorkerOrigin::joined; }
+  bool has_joined() const { return origin_ != WorkerOrigin::spawned; }
   bool is_full() const { return handshake_ == Handshake::full; }
   /// Connections that it was given and has not finished, those on their way included. Not known
   /// (0) without a handshake.
@@ -77,7 +78,9 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   /// Requests of a queue that it will have at a time.
   std::size_t max_calls() const { return hello_.calls; }
   /// Connections on their way to it.
-  std::size_t unacknowledged() const { return sender_.unacknowledged() + sender_.unsent(); }
+  std::size_t unacknowledged() const {
+    return sender_.unacknowledged() + sender_.unsent() + (kept_ ? kept_->unconfirmed() : 0);
+  }
   /// Connections that it was ever given, or has accepted.
   std::uint64_t connections_total() const { return accounts_.total(); }
   /// Requests that it has told of.
@@ -96,8 +99,9 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   void give_names();
   /// Sends what is queued, as far as the channel takes it now; the rest follows by itself.
   void flush() override;
-  /// What it has not started: to be given to another, once it is known that it will not.
-  std::deque<HeldConnection> take_unacknowledged();
+  /// What is to be given to others, once it is known that the worker gets nothing more: what it has
+  /// not started, and of what it was passed as much as its ledger and `reach` allow.
+  Rescued take_all(Reach reach);
   /// What was not sent yet, to be given to another.
   std::deque<HeldConnection> take_unsent();
 
@@ -129,7 +133,8 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   void take(MessageReceiver::Received received);
   Status handle(channel::Message message);
   Status greet(const channel::Hello& hello);
-  Status lose(const channel::Message& message);
+  void give_ledger();
+  Status lose(channel::Message message);
   void room_changed();
   void send_soon(std::string message, std::vector<Fd> descriptors = {});
   void pause_after_refusal();
@@ -147,6 +152,7 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   Fd channel_;
   FdWatcher watcher_;
   MessageReceiver receiver_;
+  std::unique_ptr<KeptConnections> kept_;  ///< null without a ledger
   ConnectionSender sender_;
   ChannelWriter writer_;
   ConnectionAccounts accounts_;

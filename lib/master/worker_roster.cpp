@@ -83,9 +83,10 @@ void WorkerRoster::adopt(int number, Fd channel) {
     return report_joined_trouble_(fmt::format("join: {} workers are the limit", kMaxJoined));
   }
   const pid_t peer = peer_credentials(channel.get()).pid;
-  auto link = std::make_shared<WorkerChannel>(reactor_, traffic_.life_events(),
-                                              traffic_.traffic_events(), custody_, handshake_,
-                                              number, std::move(channel), WorkerOrigin::joined);
+  const WorkerOrigin origin = peer > 0 ? WorkerOrigin::joined : WorkerOrigin::joined_from_elsewhere;
+  auto link =
+      std::make_shared<WorkerChannel>(reactor_, traffic_.life_events(), traffic_.traffic_events(),
+                                      custody_, handshake_, number, std::move(channel), origin);
   auto worker = std::make_shared<SupervisedWorker>(context_, WorkerId{number, ++last_incarnation_},
                                                    std::move(link), peer);
   take_in(worker);
