@@ -44,7 +44,20 @@ void Balancer::add(Recipient& recipient) {
   room_changed(recipient);
 }
 
-bool Balancer::remove(Recipient& recipient) {
+void Balancer::remove(Recipient& recipient) {
+  if (!forget(recipient)) return;
+  for (HeldConnection& held : recipient.take_unsent()) pass(std::move(held));
+  flush();
+}
+
+void Balancer::take_back(Recipient& recipient) {
+  forget(recipient);
+  for (HeldConnection& held : recipient.take_unacknowledged()) pass(std::move(held));
+  flush();
+}
+
+/// Whether it was there.
+bool Balancer::forget(const Recipient& recipient) {
   const auto found = candidates_.find(&recipient);
   if (found == candidates_.end()) return false;
   if (found->second.ready) ready_.erase(&found->second);
@@ -59,6 +72,7 @@ void Balancer::room_changed(Recipient& recipient) {
   if (found == candidates_.end()) return;
   put_in_order(found->second, found->second.turn);
   give_waiting();
+  flush();
 }
 
 void Balancer::pass(HeldConnection held) {
@@ -82,6 +96,12 @@ void Balancer::pass_all() {
     give(*recipients_[next_++ % recipients_.size()], std::move(unassigned_.front()));
     unassigned_.pop_front();
   }
+  flush();
+}
+
+void Balancer::pass_on(std::vector<HeldConnection> returned) {
+  for (HeldConnection& held : returned) pass(std::move(held));
+  flush();
 }
 
 void Balancer::flush() {

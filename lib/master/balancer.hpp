@@ -32,12 +32,18 @@ class Recipient {
   virtual void pass(HeldConnection held) = 0;
   /// Sends what was queued.
   virtual void flush() = 0;
+  /// Gives back what was queued and not sent.
+  virtual std::deque<HeldConnection> take_unsent() = 0;
+  /// Gives back what it has not started, sent or not.
+  virtual std::deque<HeldConnection> take_unacknowledged() = 0;
 
  protected:
   ~Recipient() = default;
 };
 
 /// Decides who gets a connection, and keeps those that no recipient has room for, in their order.
+/// What it gives is sent before the call returns; only what pass() gives waits for flush(), so that
+/// several connections leave in one message.
 ///
 /// Nothing that it does for one connection grows with the number of recipients or of connections
 /// that wait: those with room are kept in the order in which they are chosen, those with something
@@ -49,20 +55,26 @@ class Balancer {
   Balancer(const Balancer&) = delete;
   Balancer& operator=(const Balancer&) = delete;
 
-  /// From now on it gets connections, those first that wait already. It must live until remove().
+  /// From now on it gets connections, those first that wait already. It must live until remove() or
+  /// take_back(). Does nothing when it is there already.
   void add(Recipient& recipient);
-  /// It gets nothing more. False when it was not there.
-  bool remove(Recipient& recipient);
+  /// It gets nothing more; what it was not sent goes to others. Does nothing when it is not there.
+  void remove(Recipient& recipient);
+  /// It is gone, and gets nothing more; what it has not started goes to others, also when it was
+  /// removed before.
+  void take_back(Recipient& recipient);
   /// It may have room again, or holds fewer. Gives it what waits. Does nothing when it is not
   /// there.
   void room_changed(Recipient& recipient);
 
   /// Gives the connection to a recipient, or keeps it until one has room. flush() sends it.
   void pass(HeldConnection held);
+  /// Sends what pass() has given.
+  void flush();
+  /// Passes connections that have come back.
+  void pass_on(std::vector<HeldConnection> returned);
   /// Gives all that wait to the recipients in turn, room or not.
   void pass_all();
-  /// Sends what was given.
-  void flush();
 
   /// Whether one more connection would be given at once.
   bool has_room() const { return unassigned_.empty() && !ready_.empty(); }
@@ -87,6 +99,7 @@ class Balancer {
     }
   };
 
+  bool forget(const Recipient& recipient);
   Candidate* choose(const HeldConnection& held);
   Candidate* by_hash(const HeldConnection& held);
   void give(Candidate& candidate, HeldConnection&& held);

@@ -174,7 +174,7 @@ Status WorkerChannel::handle(channel::Message message) {
       requests_ = message.requests;
       tell(life_.requests_told, *this);
       break;
-    case channel::Type::listener: tell(traffic_.others_should_accept, *this); break;
+    case channel::Type::listener: tell(others_should_accept_); break;
     case channel::Type::queue: break;  // we are awake
     default: return Status::failure("it sent a message that only a master sends");
   }
@@ -243,8 +243,18 @@ void WorkerChannel::send_soon(std::string message, std::vector<Fd> descriptors) 
   flush();
 }
 
+void WorkerChannel::pass_listeners(std::vector<Fd> listeners,
+                                   std::function<void()> others_should_accept) {
+  others_should_accept_ = std::move(others_should_accept);
+  accounts_.expect_own();
+  pass_source(channel::Type::listener, std::move(listeners));
+}
+
+void WorkerChannel::pass_queue(std::vector<Fd> memories) {
+  pass_source(channel::Type::queue, std::move(memories));
+}
+
 void WorkerChannel::pass_source(channel::Type type, std::vector<Fd> descriptors) {
-  if (type == channel::Type::listener) accounts_.expect_own();
   // What it has not taken yet is of no use any more.
   sender_.drop_descriptors();
   std::string message = channel::encode_passing(type, descriptors.size());

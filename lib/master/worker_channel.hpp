@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -87,9 +88,12 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
 
   /// Queues a connection, and numbers it; flush() sends.
   void pass(HeldConnection held) override;
-  /// Sends what its work comes from: all listeners, or the memories of a queue. Without a handshake
-  /// they go with one byte.
-  void pass_source(channel::Type type, std::vector<Fd> descriptors);
+  /// Sends all listeners that it is to accept from, instead of those before; without a handshake
+  /// they go with one byte. `others_should_accept` is called when it leaves a client that waits at
+  /// them to others.
+  void pass_listeners(std::vector<Fd> listeners, std::function<void()> others_should_accept);
+  /// Sends the memories of the queue that its requests come from.
+  void pass_queue(std::vector<Fd> memories);
   /// Has it look at its listeners or its queue. It does so in any case when messages wait for it.
   void wake(channel::Type type);
   /// Tells a successor that the names of the listeners are its own from now on.
@@ -97,9 +101,9 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   /// Sends what is queued, as far as the channel takes it now; the rest follows by itself.
   void flush() override;
   /// What it has not started: to be given to another, once it is known that it will not.
-  std::deque<HeldConnection> take_unacknowledged();
+  std::deque<HeldConnection> take_unacknowledged() override;
   /// What was not sent yet, to be given to another.
-  std::deque<HeldConnection> take_unsent();
+  std::deque<HeldConnection> take_unsent() override;
 
   /// It has broken the protocol elsewhere: as if it had on the channel.
   void fail_with_protocol_error(const std::string& problem) { close(Status::failure(problem)); }
@@ -131,6 +135,7 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   Status greet(const channel::Hello& hello);
   Status lose(const channel::Message& message);
   void room_changed();
+  void pass_source(channel::Type type, std::vector<Fd> descriptors);
   void send_soon(std::string message, std::vector<Fd> descriptors = {});
   void pause_after_refusal();
   static Task<void> end_pause(std::shared_ptr<WorkerChannel> self);
@@ -140,6 +145,7 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   Reactor& reactor_;
   LifeEvents life_;
   TrafficEvents traffic_;
+  std::function<void()> others_should_accept_;
   std::shared_ptr<Custody> custody_;
   Handshake handshake_;
   int number_;

@@ -24,23 +24,23 @@ constexpr std::size_t kJoinedBurst = 32;
 
 }  // namespace
 
-WorkerRoster::WorkerRoster(Reactor& reactor, AlarmClock& clock, Dispatcher& dispatcher,
+WorkerRoster::WorkerRoster(Reactor& reactor, AlarmClock& clock, PassMode& mode, Balancer& balancer,
                            std::shared_ptr<Custody> custody, SpawnWorker spawn,
                            const SupervisorOptions& options, Report report,
                            WorkerListener& listener, std::function<void()> has_room)
     : reactor_(reactor),
       clock_(clock),
-      dispatcher_(dispatcher),
+      mode_(mode),
       custody_(std::move(custody)),
       spawn_(std::move(spawn)),
       handshake_(options.handshake),
       report_joined_left_(reactor, saying(report, Severity::info), kJoinedBurst),
       report_joined_trouble_(reactor, saying(report, Severity::error), kJoinedBurst),
       report_unwatched_(reactor, saying(report, Severity::error)),
-      traffic_(reactor, clock, dispatcher, report, std::move(has_room)),
+      traffic_(reactor, clock, balancer, report, std::move(has_room)),
       context_{reactor,
                clock,
-               dispatcher,
+               mode,
                listener,
                options.ready_timeout,
                options.drain_timeout,
@@ -56,7 +56,7 @@ WorkerRoster::WorkerRoster(Reactor& reactor, AlarmClock& clock, Dispatcher& disp
 WorkerRoster::Worker WorkerRoster::spawn(int number) {
   const int type = handshake_ == Handshake::full ? SOCK_SEQPACKET : SOCK_STREAM;
   auto [ours, theirs] = make_socket_pair(type);
-  auto process = spawn_(number, theirs, dispatcher_.inheritance());
+  auto process = spawn_(number, theirs, mode_.inheritance());
   ++spawned_;
   auto link =
       std::make_shared<WorkerChannel>(reactor_, traffic_.life_events(), traffic_.traffic_events(),
@@ -73,7 +73,7 @@ WorkerRoster::Worker WorkerRoster::spawn(int number) {
 /// A worker that has listeners from its start, and knows no messages, may have closed a channel
 /// that means nothing to it.
 LeaveSignal WorkerRoster::leave_signal() const {
-  return handshake_ == Handshake::none && !dispatcher_.inheritance().empty()
+  return handshake_ == Handshake::none && !mode_.inheritance().empty()
              ? LeaveSignal::message_and_term
              : LeaveSignal::message;
 }

@@ -13,6 +13,7 @@
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "master/alarm_clock.hpp"
+#include "master/balancer.hpp"
 #include "master/custody.hpp"
 #include "master/pass_mode.hpp"
 #include "master/supervised_worker.hpp"
@@ -41,7 +42,7 @@ class WorkerRoster {
   using Worker = std::shared_ptr<SupervisedWorker>;
 
   /// `has_room` is called when a worker has room again. The references must outlive the roster.
-  WorkerRoster(Reactor& reactor, AlarmClock& clock, Dispatcher& dispatcher,
+  WorkerRoster(Reactor& reactor, AlarmClock& clock, PassMode& mode, Balancer& balancer,
                std::shared_ptr<Custody> custody, SpawnWorker spawn,
                const SupervisorOptions& options, Report report, WorkerListener& listener,
                std::function<void()> has_room);
@@ -77,7 +78,7 @@ class WorkerRoster {
 
   Reactor& reactor_;
   AlarmClock& clock_;
-  Dispatcher& dispatcher_;
+  PassMode& mode_;
   std::shared_ptr<Custody> custody_;
   SpawnWorker spawn_;
   Handshake handshake_;

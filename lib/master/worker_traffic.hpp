@@ -14,8 +14,8 @@
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "master/alarm_clock.hpp"
+#include "master/balancer.hpp"
 #include "master/channel_events.hpp"
-#include "master/pass_mode.hpp"
 #include "master/supervised_worker.hpp"
 #include "master/worker_channel.hpp"
 #include "os/log.hpp"
@@ -35,7 +35,7 @@ enum class Retirement {
 class WorkerTraffic {
  public:
   /// `has_room` is called when a worker has room again. The references must outlive this.
-  WorkerTraffic(Reactor& reactor, AlarmClock& clock, Dispatcher& dispatcher, Report report,
+  WorkerTraffic(Reactor& reactor, AlarmClock& clock, Balancer& balancer, Report report,
                 std::function<void()> has_room);
   WorkerTraffic(const WorkerTraffic&) = delete;
   WorkerTraffic& operator=(const WorkerTraffic&) = delete;
@@ -64,10 +64,9 @@ class WorkerTraffic {
 
  private:
   SupervisedWorker& worker_of(const WorkerChannel& link) { return *workers_.at(&link); }
-  void lose(std::size_t connections, const std::string& line);
 
   void has_room(WorkerChannel& link);
-  void connections_returned(const WorkerChannel& link, std::vector<HeldConnection> all);
+  void connections_returned(std::vector<HeldConnection> all);
   void connections_lost(const WorkerChannel& link, std::size_t count);
   void send_failed(const WorkerChannel& link, std::size_t connections, int error);
   void requests_told(const WorkerChannel& link);
@@ -75,7 +74,7 @@ class WorkerTraffic {
   bool passes_on() const;
 
   AlarmClock& clock_;
-  Dispatcher& dispatcher_;
+  Balancer& balancer_;
   Report report_;
   LimitedLine report_lost_;  ///< of connections that could not be passed
   std::function<void()> has_room_;
