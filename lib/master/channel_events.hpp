@@ -32,8 +32,9 @@ struct TrafficEvents {
   /// Connections that the worker had, or refused, are to go to others: all those of one message.
   /// They are closed if this is not set.
   std::function<void(WorkerChannel& link, std::vector<HeldConnection> held)> connections_returned;
-  /// The worker leaves the clients that wait at its listeners to others.
-  std::function<void(WorkerChannel& link)> others_should_accept;
+  /// The worker is gone, and what others can serve of its connections goes to them; how much that
+  /// is, and how much is lost.
+  std::function<void(WorkerChannel& link, const RescueCounts& counts)> rescued;
   /// The worker has returned so many connections that there was no descriptor for; they are lost.
   std::function<void(WorkerChannel& link, std::size_t count)> connections_lost;
   /// The worker has accepted so many connections itself.

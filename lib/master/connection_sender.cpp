@@ -62,7 +62,6 @@ void ConnectionSender::ask_for_started(Connection& connection) const {
 std::deque<HeldConnection> ConnectionSender::number_anew(std::deque<HeldConnection> unsent) const {
   for (HeldConnection& held : unsent) {
     if (is_kept(held.connection)) kept_->cancel(held.connection.id);
-    held.connection.id = 0;
     held.connection.wants_started = false;
   }
   return unsent;

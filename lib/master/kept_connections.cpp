@@ -223,6 +223,7 @@ Rescued KeptConnections::take_all(Reach reach) {
   deposited_.clear();
   luggage_.clear();
   unconfirmed_.clear();
+  rescued.counts.moved = rescued.connections.size();
   return rescued;
 }
 
@@ -259,13 +260,13 @@ void KeptConnections::judge(std::uint32_t index, Reach reach, Rescued& rescued) 
   }
   if (!is_taken) {
     shutdown(one.socket.get(), SHUT_RDWR);
-    if (goes_on || state != State::idle) ++rescued.closed;
+    if (goes_on || state != State::idle) ++rescued.counts.closed;
     return;
   }
   HeldConnection held = take(index, entry);
   if (state == State::running) {
     held.connection.owed = reply_for(entry);
-    ++rescued.answered;
+    ++rescued.counts.answered;
   }
   rescued.connections.push_back(std::move(held));
 }

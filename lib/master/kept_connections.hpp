@@ -25,11 +25,17 @@ enum class Reach {
   on_its_way  ///< it lives on, and keeps what it has taken
 };
 
+/// How many connections of a worker that gets nothing more go to others, or not.
+struct RescueCounts {
+  std::size_t moved = 0;     ///< to another worker
+  std::size_t answered = 0;  ///< of those, with an error reply for a call that was interrupted
+  std::size_t closed = 0;    ///< those that the worker had begun and not ended itself
+};
+
 /// What became of the connections of a worker that gets nothing more.
 struct Rescued {
   std::deque<HeldConnection> connections;  ///< they go to other workers
-  std::size_t answered = 0;                ///< of those, bring an error reply along
-  std::size_t closed = 0;                  ///< the others that the worker had not ended itself
+  RescueCounts counts;
 };
 
 /// The connections that a master has passed to one worker and keeps a copy of, beside the ledger in

@@ -64,7 +64,7 @@ void Queue::add(WorkerChannel& link) {
   std::vector<Fd> memories;
   memories.push_back(std::move(ours.file));
   memories.push_back(std::move(theirs.file));
-  link.pass_source(channel::Type::queue, std::move(memories));
+  link.pass_queue(std::move(memories));
 }
 
 void Queue::retire(const WorkerChannel& link) {

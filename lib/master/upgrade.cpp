@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <utility>
+#include <vector>
 
 #include "async/fd_watcher.hpp"
 #include "async/stream.hpp"
@@ -58,10 +59,10 @@ UpgradePhase next_phase(UpgradePhase phase, UpgradeEvent event) {
   return phase;
 }
 
-Upgrade::Upgrade(Reactor& reactor, Dispatcher& dispatcher, std::shared_ptr<Custody> custody,
+Upgrade::Upgrade(Reactor& reactor, Balancer& balancer, std::shared_ptr<Custody> custody,
                  const Report& report)
     : reactor_(reactor),
-      dispatcher_(dispatcher),
+      balancer_(balancer),
       custody_(std::move(custody)),
       report_(report),
       progress_(reactor) {}
@@ -132,12 +133,11 @@ Task<std::optional<std::string>> Upgrade::describe_end() {
 void Upgrade::take_over() {
   take(UpgradeEvent::take_over);
   link_->give_names();
-  dispatcher_.successor_joined(*link_);
+  balancer_.add(*link_);
 }
 
 bool Upgrade::is_done() const {
-  return phase_ == UpgradePhase::gone ||
-         (link_->unacknowledged() == 0 && dispatcher_.waiting() == 0);
+  return phase_ == UpgradePhase::gone || (link_->unacknowledged() == 0 && balancer_.waiting() == 0);
 }
 
 Task<void> Upgrade::until_done() {
@@ -154,11 +154,11 @@ LifeEvents Upgrade::life_events() {
 TrafficEvents Upgrade::traffic_events() {
   TrafficEvents events;
   events.has_room = [this](WorkerChannel& link) {
-    dispatcher_.worker_has_room(link);
+    balancer_.room_changed(link);
     progress_.notify_all();
   };
   events.connections_returned = [this](WorkerChannel&, std::vector<HeldConnection> all) {
-    connections_returned(std::move(all));
+    balancer_.pass_on(std::move(all));
   };
   events.send_failed = [this](WorkerChannel&, std::size_t connections, int error) {
     report_(Severity::error, fmt::format("cannot pass {} to the new master: {}",
@@ -167,19 +167,12 @@ TrafficEvents Upgrade::traffic_events() {
   return events;
 }
 
-void Upgrade::connections_returned(std::vector<HeldConnection> all) {
-  for (HeldConnection& held : all) dispatcher_.work_arrived(std::move(held));
-  dispatcher_.flush();
-}
-
 void Upgrade::closed(WorkerChannel& link, const Status& how) {
   channel_end_ = how;
   const UpgradePhase before = phase_;
   take(UpgradeEvent::closed);
   if (phase_ != UpgradePhase::gone) return;
-  dispatcher_.worker_left(link);
-  for (HeldConnection& held : link.take_all(Reach::on_its_way).connections)
-    dispatcher_.work_arrived(std::move(held));
+  balancer_.take_back(link, {Reach::on_its_way});
   if (before == UpgradePhase::taken_over) {
     report_(Severity::error, "cannot upgrade: the new master is gone");
   }

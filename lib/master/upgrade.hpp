@@ -6,13 +6,12 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "async/condition.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
+#include "master/balancer.hpp"
 #include "master/custody.hpp"
-#include "master/pass_mode.hpp"
 #include "master/successor_process.hpp"
 #include "master/worker_channel.hpp"
 #include "os/fd.hpp"
@@ -49,7 +48,7 @@ UpgradePhase next_phase(UpgradePhase phase, UpgradeEvent event);
 /// its predecessor it is a worker that has joined: the connections go to it over a channel.
 class Upgrade {
  public:
-  Upgrade(Reactor& reactor, Dispatcher& dispatcher, std::shared_ptr<Custody> custody,
+  Upgrade(Reactor& reactor, Balancer& balancer, std::shared_ptr<Custody> custody,
           const Report& report);
   Upgrade(const Upgrade&) = delete;
   Upgrade& operator=(const Upgrade&) = delete;
@@ -70,7 +69,7 @@ class Upgrade {
   }
   /// The successor's process, also when it has failed; 0 before there is one.
   pid_t pid() const { return process_ ? process_->pid() : 0; }
-  /// From now on the names of the listeners are the successor's own, and the dispatcher gives it
+  /// From now on the names of the listeners are the successor's own, and the balancer gives it
   /// what there is.
   void take_over();
   /// Waits until everything that the successor was given is its own, or it is gone.
@@ -84,11 +83,10 @@ class Upgrade {
 
   LifeEvents life_events();
   TrafficEvents traffic_events();
-  void connections_returned(std::vector<HeldConnection> all);
   void closed(WorkerChannel& link, const Status& how);
 
   Reactor& reactor_;
-  Dispatcher& dispatcher_;
+  Balancer& balancer_;
   std::shared_ptr<Custody> custody_;
   const Report& report_;
   Condition progress_;

@@ -180,7 +180,7 @@ Status WorkerChannel::handle(channel::Message message) {
       requests_ = message.requests;
       tell(life_.requests_told, *this);
       break;
-    case channel::Type::listener: tell(traffic_.others_should_accept, *this); break;
+    case channel::Type::listener: tell(others_should_accept_); break;
     case channel::Type::queue: break;  // we are awake
     default: return Status::failure("it sent a message that only a master sends");
   }
@@ -259,13 +259,17 @@ std::deque<HeldConnection> WorkerChannel::take_unsent() {
   return unsent;
 }
 
-Rescued WorkerChannel::take_all(Reach reach) {
-  Rescued rescued;
-  if (kept_) rescued = kept_->take_all(reach);
+std::deque<HeldConnection> WorkerChannel::take_all(Reach reach) {
+  std::deque<HeldConnection> all;
+  if (kept_) {
+    Rescued rescued = kept_->take_all(reach);
+    all = std::move(rescued.connections);
+    if (reach != Reach::on_its_way) tell(traffic_.rescued, *this, rescued.counts);
+  }
   std::deque<HeldConnection> others = sender_.take_all();
-  std::move(others.begin(), others.end(), std::back_inserter(rescued.connections));
+  std::move(others.begin(), others.end(), std::back_inserter(all));
   recount();
-  return rescued;
+  return all;
 }
 
 void WorkerChannel::flush() {
@@ -277,8 +281,18 @@ void WorkerChannel::send_soon(std::string message, std::vector<Fd> descriptors) 
   flush();
 }
 
+void WorkerChannel::pass_listeners(std::vector<Fd> listeners,
+                                   std::function<void()> others_should_accept) {
+  others_should_accept_ = std::move(others_should_accept);
+  accounts_.expect_own();
+  pass_source(channel::Type::listener, std::move(listeners));
+}
+
+void WorkerChannel::pass_queue(std::vector<Fd> memories) {
+  pass_source(channel::Type::queue, std::move(memories));
+}
+
 void WorkerChannel::pass_source(channel::Type type, std::vector<Fd> descriptors) {
-  if (type == channel::Type::listener) accounts_.expect_own();
   // What it has not taken yet is of no use any more.
   sender_.drop_descriptors();
   std::string message = channel::encode_passing(type, descriptors.size());

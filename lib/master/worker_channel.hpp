@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -83,6 +84,8 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   }
   /// Connections that it was ever given, or has accepted.
   std::uint64_t connections_total() const { return accounts_.total(); }
+  /// Connections of which copies are kept, those included that it has deposited.
+  std::size_t kept() const { return kept_ ? kept_->count() + kept_->deposits() : 0; }
   /// Requests that it has told of.
   std::uint64_t requests() const { return requests_; }
   /// Whether it may be given one more connection.
@@ -90,9 +93,12 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
 
   /// Queues a connection, and numbers it; flush() sends.
   void pass(HeldConnection held) override;
-  /// Sends what its work comes from: all listeners, or the memories of a queue. Without a handshake
-  /// they go with one byte.
-  void pass_source(channel::Type type, std::vector<Fd> descriptors);
+  /// Sends all listeners that it is to accept from, instead of those before; without a handshake
+  /// they go with one byte. `others_should_accept` is called when it leaves a client that waits at
+  /// them to others.
+  void pass_listeners(std::vector<Fd> listeners, std::function<void()> others_should_accept);
+  /// Sends the memories of the queue that its requests come from.
+  void pass_queue(std::vector<Fd> memories);
   /// Has it look at its listeners or its queue. It does so in any case when messages wait for it.
   void wake(channel::Type type);
   /// Tells a successor that the names of the listeners are its own from now on.
@@ -101,9 +107,9 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   void flush() override;
   /// What is to be given to others, once it is known that the worker gets nothing more: what it has
   /// not started, and of what it was passed as much as its ledger and `reach` allow.
-  Rescued take_all(Reach reach);
+  std::deque<HeldConnection> take_all(Reach reach) override;
   /// What was not sent yet, to be given to another.
-  std::deque<HeldConnection> take_unsent();
+  std::deque<HeldConnection> take_unsent() override;
 
   /// It has broken the protocol elsewhere: as if it had on the channel.
   void fail_with_protocol_error(const std::string& problem) { close(Status::failure(problem)); }
@@ -136,6 +142,7 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   void give_ledger();
   Status lose(channel::Message message);
   void room_changed();
+  void pass_source(channel::Type type, std::vector<Fd> descriptors);
   void send_soon(std::string message, std::vector<Fd> descriptors = {});
   void pause_after_refusal();
   static Task<void> end_pause(std::shared_ptr<WorkerChannel> self);
@@ -145,6 +152,7 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   Reactor& reactor_;
   LifeEvents life_;
   TrafficEvents traffic_;
+  std::function<void()> others_should_accept_;
   std::shared_ptr<Custody> custody_;
   Handshake handshake_;
   int number_;

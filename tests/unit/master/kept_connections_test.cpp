@@ -117,8 +117,8 @@ TEST_CASE("the death of a worker leaves what each entry says") {
     {
       const Rescued rescued = fixture.kept->take_all(Reach::dead);
       CHECK(rescued.connections.size() == (one.moves ? 1 : 0));
-      CHECK(rescued.answered == (one.is_answered ? 1 : 0));
-      CHECK(rescued.closed == (one.is_counted_closed ? 1 : 0));
+      CHECK(rescued.counts.answered == (one.is_answered ? 1 : 0));
+      CHECK(rescued.counts.closed == (one.is_counted_closed ? 1 : 0));
       CHECK(has_ended(passed.client) == !one.moves);
       CHECK(fixture.custody->descriptors() == (one.moves ? 1 : 0));
       if (one.moves) {
@@ -236,7 +236,7 @@ TEST_CASE("an entry of another generation decides nothing") {
               Framing::lines, Dialect::article);
   const Rescued rescued = fixture.kept->take_all(Reach::dead);
   CHECK(rescued.connections.empty());
-  CHECK(rescued.closed == 1);
+  CHECK(rescued.counts.closed == 1);
   CHECK(has_ended(passed.client));
 }
 

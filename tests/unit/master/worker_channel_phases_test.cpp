@@ -270,7 +270,7 @@ TEST_CASE("an owner may give a refused connection to the same worker again, or t
     if (!std::exchange(again, false)) return;
     fixture.link->pass(std::move(fixture.returned.back()));
     fixture.returned.pop_back();
-    for (HeldConnection& held : fixture.link->take_all(Reach::dead).connections) {
+    for (HeldConnection& held : fixture.link->take_all(Reach::dead)) {
       fixture.returned.push_back(std::move(held));
     }
   };
