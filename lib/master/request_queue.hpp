@@ -11,6 +11,7 @@
 
 #include "async/reactor.hpp"
 #include "master/worker_channel.hpp"
+#include "os/status.hpp"
 #include "pass/ring.hpp"
 #include "rpc/method_table.hpp"
 #include "wire/json_reader.hpp"
@@ -29,12 +30,15 @@ class QueuedCall {
   /// Once, on the queue's thread, when it has left the queue.
   virtual void answered(Result result) = 0;
 
+  /// By which the queue finds it again; only the queue changes it. 0 while it is in none.
+  std::uint64_t ticket() const { return ticket_; }
+  void set_ticket(std::uint64_t ticket) { ticket_ = ticket; }
+
  protected:
   ~QueuedCall() = default;
 
  private:
-  friend class Queue;
-  std::uint64_t ticket_ = 0;  ///< 0 while it is not in the queue
+  std::uint64_t ticket_ = 0;
 };
 
 /// The master's end of `--pass queue`: requests in the order in which they came, and the workers
@@ -114,7 +118,7 @@ class Queue final : private PollSource {
   static void take_from_worker(Slot& slot);
   QueueWorker* free_worker();
   bool read_replies(QueueWorker& worker);
-  std::string take(QueueWorker& worker, std::string_view record);
+  Status take(QueueWorker& worker, std::string_view record);
   void lose(QueueWorker& worker);
   void answer(Slot& slot, Result result);
   Slot* find(std::uint64_t ticket);
