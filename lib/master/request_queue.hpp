@@ -15,6 +15,7 @@
 #include "pass/ring.hpp"
 #include "rpc/method_table.hpp"
 #include "wire/json_reader.hpp"
+#include "wire/limits.hpp"
 
 namespace handoff {
 
@@ -51,9 +52,9 @@ class QueuedCall {
 class Queue final : private PollSource {
  public:
   struct Options {
-    std::size_t limit = 1024;                       ///< requests that wait or are executed
-    std::size_t longest = 0;                        ///< bytes of the texts of a request or a reply
-    std::set<std::string, std::less<>> idempotent;  ///< methods that may be executed twice
+    std::size_t limit = limits::kMaxQueuedRequests;  ///< requests that wait or are executed
+    std::size_t longest = 0;                         ///< bytes of the texts of a request or a reply
+    std::set<std::string, std::less<>> idempotent;   ///< methods that may be executed twice
   };
   struct Counts {
     std::size_t waiting = 0;  ///< for a free worker
