@@ -15,26 +15,8 @@ Predecessor::Predecessor(Reactor& reactor, Owner& owner, Fd channel,
                          std::function<void(std::string_view)> failed)
     : owner_(owner),
       failed_(std::move(failed)),
-      link_(std::make_shared<MasterChannel>(reactor, events_of_channel(), std::move(channel))) {}
-
-/// It passes no listeners and no queue, is told of no requests, and asks for none to leave.
-MasterEvents Predecessor::events_of_channel() {
-  MasterEvents events;
-  events.connection_passed = [this](Connection connection) {
-    owner_.connection_passed(std::move(connection));
-  };
-  events.all_passed = [this] { owner_.all_passed(); };
-  events.accept_asked = [this] { accept_asked(); };
-  events.connections_missed = [this](std::size_t count) {
-    failed_(fmt::format("receive {} of the old master: {}", counted(count, "connection"),
-                        error_text(EMFILE)));
-  };
-  events.channel_failed = [this](int error) {
-    failed_(fmt::format("the channel to the old master fails: {}", error_text(error)));
-  };
-  events.master_gone = [this] { master_gone(); };
-  return events;
-}
+      link_(std::make_shared<MasterChannel>(reactor, static_cast<MasterChannel::Owner&>(*this),
+                                            std::move(channel))) {}
 
 void Predecessor::start(std::size_t credits) {
   link_->start(credits, 1, false);
@@ -69,6 +51,15 @@ void Predecessor::master_gone() {
   link_.reset();
   const Phase before = phase_;
   if (enter(Phase::gone)) owner_.predecessor_gone(before);
+}
+
+void Predecessor::connections_missed(std::size_t count) {
+  failed_(fmt::format("receive {} of the old master: {}", counted(count, "connection"),
+                      error_text(EMFILE)));
+}
+
+void Predecessor::channel_failed(int error) {
+  failed_(fmt::format("the channel to the old master fails: {}", error_text(error)));
 }
 
 }  // namespace handoff

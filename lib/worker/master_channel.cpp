@@ -33,17 +33,11 @@ bool comes_from_master(channel::Type type) {
   }
 }
 
-/// Calls the function of an event, if it is set.
-template <typename... Params, typename... Args>
-void tell(const std::function<void(Params...)>& event, Args&&... args) {
-  if (event) event(std::forward<Args>(args)...);
-}
-
 }  // namespace
 
-MasterChannel::MasterChannel(Reactor& reactor, MasterEvents events, Fd channel, bool joined)
+MasterChannel::MasterChannel(Reactor& reactor, Owner& owner, Fd channel, bool joined)
     : reactor_(reactor),
-      events_(std::move(events)),
+      owner_(owner),
       channel_(std::move(channel)),
       watcher_(reactor, channel_.get()),
       joined_(joined),
@@ -66,10 +60,10 @@ Outbox::Owner MasterChannel::owner_of_outbox() {
     begin(std::move(started), outcome);
   };
   owner.not_spilled = [this](const Connection& connection, int error) {
-    tell(events_.connection_not_returned, connection.unread_size(), error);
+    owner_.connection_not_returned(connection.unread_size(), error);
   };
-  owner.not_sent = [this](const Connection&, int error) { tell(events_.return_failed, error); };
-  owner.all_sent = [this] { tell(events_.all_sent); };
+  owner.not_sent = [this](const Connection&, int error) { owner_.return_failed(error); };
+  owner.all_sent = [this] { owner_.all_sent(); };
   return owner;
 }
 
@@ -106,7 +100,7 @@ void MasterChannel::fail(int error) {
     default: return;
   }
   shutdown(channel_.get(), SHUT_RDWR);
-  tell(events_.channel_failed, error);
+  owner_.channel_failed(error);
 }
 
 void MasterChannel::receiving_ended() {
@@ -115,7 +109,7 @@ void MasterChannel::receiving_ended() {
     case MasterChannelPhase::failed: enter(MasterChannelPhase::failed_gone); break;
     default: return;
   }
-  tell(events_.master_gone);
+  owner_.master_gone();
 }
 
 void MasterChannel::start(std::size_t credits, std::size_t calls, bool ready) {
@@ -202,7 +196,7 @@ Task<void> MasterChannel::receive_plain(std::shared_ptr<MasterChannel> self) {
         break;
       case ReceiveOutcome::failed: self->fail(result.error_number); [[fallthrough]];
       case ReceiveOutcome::end: self->receiving_ended(); break;
-      case ReceiveOutcome::truncated: tell(self->events_.connections_missed, std::size_t{1}); break;
+      case ReceiveOutcome::truncated: self->owner_.connections_missed(1); break;
       case ReceiveOutcome::received: self->take_plain(std::move(result.descriptors)); break;
     }
   }
@@ -212,10 +206,9 @@ void MasterChannel::take_plain(std::vector<Fd> descriptors) {
   if (descriptors.empty()) return;
   ++heard_;
   if (is_listening(descriptors.front().get())) {
-    return tell(events_.listeners_passed, std::move(descriptors));
+    return owner_.listeners_passed(std::move(descriptors));
   }
-  for (Fd& socket : descriptors)
-    tell(events_.connection_passed, Connection{.socket = std::move(socket)});
+  for (Fd& socket : descriptors) owner_.connection_passed({.socket = std::move(socket)});
 }
 
 void MasterChannel::handle(std::span<const char> packet, std::vector<Fd> descriptors) {
@@ -225,42 +218,38 @@ void MasterChannel::handle(std::span<const char> packet, std::vector<Fd> descrip
     throw ProtocolError(
         "cannot read the channel: the master sent a message that only a worker sends");
   }
-  if (++heard_ == 1) tell(events_.master_heard);
+  if (++heard_ == 1) owner_.master_heard();
   switch (message->type) {
-    case channel::Type::drain: return tell(events_.drain_asked, message->drain);
+    case channel::Type::drain: return owner_.drain_asked(message->drain);
     case channel::Type::connection: return start_connections(*message);
     case channel::Type::listener:
     case channel::Type::queue: return take_source(*message);
-    case channel::Type::requests: return tell_requests_when_threads_answer();
+    case channel::Type::requests:
+      return owner_.when_threads_answer([self = shared_from_this()] { self->tell_requests(); });
     default: return;  // a master sends no others
   }
 }
 
-void MasterChannel::tell_requests_when_threads_answer() {
-  if (!events_.when_threads_answer) return tell_requests();
-  events_.when_threads_answer([self = shared_from_this()] { self->tell_requests(); });
-}
-
 void MasterChannel::tell_requests() {
   if (phase_ == MasterChannelPhase::closed) return;
-  outbox_.post_after_reports(channel::encode_requests(events_.requests ? events_.requests() : 0));
+  outbox_.post_after_reports(channel::encode_requests(owner_.requests()));
 }
 
 void MasterChannel::take_source(channel::Message& message) {
   const bool is_listener = message.type == channel::Type::listener;
   std::vector<Fd>& descriptors = message.descriptors;
   if (descriptors.size() != message.announced) {
-    if (is_listener) return tell(events_.listeners_missed);
+    if (is_listener) return owner_.listeners_missed();
     throw ProtocolError("cannot read the channel: a queue came without its memories");
   }
   if (descriptors.empty()) {
-    if (is_listener) tell(events_.accept_asked);
+    if (is_listener) owner_.accept_asked();
     return;  // awake is all that a queue wants us to be
   }
-  if (is_listener) return tell(events_.listeners_passed, std::move(descriptors));
+  if (is_listener) return owner_.listeners_passed(std::move(descriptors));
   if (descriptors.size() != 2)
     throw ProtocolError("cannot read the channel: a queue has two memories");
-  tell(events_.queue_passed, std::move(descriptors[0]), std::move(descriptors[1]));
+  owner_.queue_passed(std::move(descriptors[0]), std::move(descriptors[1]));
 }
 
 void MasterChannel::start_connections(channel::Message& message) {
@@ -272,7 +261,7 @@ void MasterChannel::start_connections(channel::Message& message) {
     if (connection.is_complete()) complete.push_back(std::move(connection));
   }
   if (!refused.empty()) {
-    tell(events_.connections_missed, refused.size());
+    owner_.connections_missed(refused.size());
     outbox_.post(channel::encode_ids(channel::Type::refused, refused));
   }
   if (!started.empty()) {
@@ -287,9 +276,9 @@ void MasterChannel::begin(std::vector<Connection> started, SendOutcome outcome) 
   if (outcome == SendOutcome::failed || (joined_ && outcome != SendOutcome::sent)) return;
   for (Connection& connection : started) {
     if (phase_ == MasterChannelPhase::closed) return;
-    tell(events_.connection_passed, std::move(connection));
+    owner_.connection_passed(std::move(connection));
   }
-  tell(events_.all_passed);
+  owner_.all_passed();
 }
 
 /// A failure that no descriptor of ours can be the reason of is one of the channel.

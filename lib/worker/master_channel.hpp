@@ -32,58 +32,62 @@ enum class MasterChannelPhase {
   closed,       ///< by close(): nothing is received, sent or told any more
 };
 
-/// What a worker is told of its channel, and asked. A function that is not set is not called, and
-/// what it would be given is let go.
-struct MasterEvents {
-  /// The first valid message of the master has come: the other end is one. Never without messages.
-  std::function<void()> master_heard;
-  std::function<void(Connection connection)> connection_passed;
-  /// All connections of a message were given to connection_passed().
-  std::function<void()> all_passed;
-  /// The listening sockets to accept from, instead of those before.
-  std::function<void(std::vector<Fd> listeners)> listeners_passed;
-  /// The listeners could not be received, for want of descriptors: those before stay.
-  std::function<void()> listeners_missed;
-  /// A client may be waiting at the listeners.
-  std::function<void()> accept_asked;
-  /// The memories of a queue: the master's, and ours.
-  std::function<void(Fd masters, Fd ours)> queue_passed;
-  /// So many connections could not be received, for want of descriptors.
-  std::function<void(std::size_t count)> connections_missed;
-  /// A connection has ended instead of going back to the master: its `unread` bytes did not fit
-  /// into a message, and can't be put into a file (`error`, as errno).
-  std::function<void(std::size_t unread, int error)> connection_not_returned;
-  /// A connection has ended instead of going back to the master, which it can't be sent to.
-  std::function<void(int error)> return_failed;
-  /// Nothing can be sent to the master, or received from it (`error`, as errno): the channel is
-  /// closed, and master_gone() follows.
-  std::function<void(int error)> channel_failed;
-  /// The master passes nothing more.
-  std::function<void(channel::Drain how)> drain_asked;
-  std::function<void()> master_gone;
-  /// Everything was sent.
-  std::function<void()> all_sent;
-  /// Requests since the start; 0 if this is not set.
-  std::function<std::uint64_t()> requests;
-  /// Calls `then` as soon as no thread hangs; it is called at once if this is not set.
-  std::function<void(const std::function<void()>& then)> when_threads_answer;
-};
-
 /// The worker's end of its channel, in the form that the socket's type tells: SOCK_SEQPACKET the
 /// full one, SOCK_STREAM the plain one. Shared: its tasks keep it alive until they have ended.
 ///
-/// No connection is given to the worker before the master was told that it is started: as long as
+/// No connection is given to the owner before the master was told that it is started: as long as
 /// that message is not on its way, the master still has the connection. When a worker that has
 /// joined can't tell it any more, it lets the connection go: a master that has only given up
 /// waiting for it has given that to another. (A worker of the master's own would have been killed.)
 ///
-/// An event may call everything, close() too: then nothing more is told, and the rest of a message
-/// with connections is let go. What it throws ends the reactor's run.
+/// The owner may call everything from its callbacks, close() too: then nothing more is told, and
+/// the rest of a message with connections is let go. What an owner throws ends the reactor's run.
 class MasterChannel final : public std::enable_shared_from_this<MasterChannel> {
  public:
-  /// What the events refer to must outlive the channel's tasks, or close() it. Throws
-  /// InvalidArgument when the descriptor is no socket.
-  MasterChannel(Reactor& reactor, MasterEvents events, Fd channel, bool joined = false);
+  /// Who is told what the master says.
+  class Owner {
+   public:
+    /// The first valid message of the master has come: the other end is one. Never without
+    /// messages.
+    virtual void master_heard() {}
+    virtual void connection_passed(Connection connection) = 0;
+    /// All connections of a message were given to connection_passed().
+    virtual void all_passed() {}
+    /// The listening sockets to accept from, instead of those before.
+    virtual void listeners_passed(std::vector<Fd> listeners) = 0;
+    /// They could not be received, for want of descriptors: those before stay.
+    virtual void listeners_missed() = 0;
+    /// Somebody may wait at them.
+    virtual void accept_asked() = 0;
+    /// The memories of a queue: the master's, and ours.
+    virtual void queue_passed(Fd masters, Fd ours) = 0;
+    /// So many connections could not be received, for want of descriptors.
+    virtual void connections_missed(std::size_t count) = 0;
+    /// A connection has ended instead of going back to the master: its `unread` bytes did not fit
+    /// into a message, and can't be put into a file (`error`, as errno).
+    virtual void connection_not_returned(std::size_t /*unread*/, int /*error*/) {}
+    /// A connection has ended instead of going back to the master, which it can't be sent to.
+    virtual void return_failed(int /*error*/) {}
+    /// Nothing can be sent to the master, or received from it (`error`, as errno): the channel is
+    /// closed, and master_gone() follows.
+    virtual void channel_failed(int error) = 0;
+    /// The master passes nothing more.
+    virtual void drain_asked(channel::Drain how) = 0;
+    /// The master is gone.
+    virtual void master_gone() = 0;
+    /// Everything was sent.
+    virtual void all_sent() = 0;
+    /// Requests since the start.
+    virtual std::uint64_t requests() const = 0;
+    /// Calls `then` as soon as no thread hangs: at once if there is only this one.
+    virtual void when_threads_answer(const std::function<void()>& then) { then(); }
+
+   protected:
+    ~Owner() = default;
+  };
+
+  /// Throws InvalidArgument when the descriptor is no socket.
+  MasterChannel(Reactor& reactor, Owner& owner, Fd channel, bool joined = false);
   MasterChannel(const MasterChannel&) = delete;
   MasterChannel& operator=(const MasterChannel&) = delete;
 
@@ -123,7 +127,6 @@ class MasterChannel final : public std::enable_shared_from_this<MasterChannel> {
   void take_source(channel::Message& message);
   void start_connections(channel::Message& message);
   void begin(std::vector<Connection> started, SendOutcome outcome);
-  void tell_requests_when_threads_answer();
   void tell_requests();
   SendResult send(const std::string& message, std::span<const int> descriptors);
   void fail(int error);
@@ -131,7 +134,7 @@ class MasterChannel final : public std::enable_shared_from_this<MasterChannel> {
   Outbox::Owner owner_of_outbox();
 
   Reactor& reactor_;
-  MasterEvents events_;
+  Owner& owner_;
   Fd channel_;
   FdWatcher watcher_;
   bool full_;

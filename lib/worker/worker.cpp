@@ -120,8 +120,8 @@ Task<void> Worker::run_on_stdio() {
 
 /// Serves until the master has drained this worker, or is gone.
 Task<JoinMaster::Before> Worker::serve_channel(Fd channel, std::vector<Fd> listeners) {
-  link_ = std::make_shared<MasterChannel>(reactor_, events_of_channel(), std::move(channel),
-                                          joining_.has_value());
+  link_ = std::make_shared<MasterChannel>(reactor_, static_cast<MasterChannel::Owner&>(*this),
+                                          std::move(channel), joining_.has_value());
   require_full_channel();
   take(WorkerLife::Event::begins_for_master);
   link_->start(options_.credits, options_.limits.concurrency);
@@ -136,36 +136,6 @@ Task<JoinMaster::Before> Worker::serve_channel(Fd channel, std::vector<Fd> liste
   link_->close();
   link_.reset();
   co_return before;
-}
-
-MasterEvents Worker::events_of_channel() {
-  MasterEvents events;
-  events.master_heard = [this] { master_heard(); };
-  events.connection_passed = [this](Connection connection) {
-    connection_passed(std::move(connection));
-  };
-  events.listeners_passed = [this](std::vector<Fd> listeners) {
-    listeners_passed(std::move(listeners));
-  };
-  events.listeners_missed = [this] { listeners_missed(); };
-  events.accept_asked = [this] { accept_asked(); };
-  events.queue_passed = [this](Fd masters, Fd ours) {
-    queue_passed(std::move(masters), std::move(ours));
-  };
-  events.connections_missed = [this](std::size_t count) { connections_missed(count); };
-  events.connection_not_returned = [this](std::size_t unread, int error) {
-    connection_not_returned(unread, error);
-  };
-  events.return_failed = [this](int error) { return_failed(error); };
-  events.channel_failed = [this](int error) { channel_failed(error); };
-  events.drain_asked = [this](channel::Drain how) { take(event_of(how)); };
-  events.master_gone = [this] { take(WorkerLife::Event::master_gone); };
-  events.all_sent = [this] { changed_.set(); };
-  events.requests = [this] { return threads_.requests(); };
-  events.when_threads_answer = [this](const std::function<void()>& then) {
-    threads_.when_all_answer(then);
-  };
-  return events;
 }
 
 void Worker::require_full_channel() const {

@@ -29,7 +29,7 @@ namespace handoff {
 
 /// A worker's life: gets connections from its master, from its own listeners or as its stdin and
 /// stdout, and serves them until it is told to drain.
-class Worker {
+class Worker final : private MasterChannel::Owner {
  public:
   Worker(Reactor& reactor, const SignalMask& signals, const MakeMethods& make_methods,
          const WorkerOptions& options, Report report);
@@ -56,7 +56,6 @@ class Worker {
   void require_full_channel() const;
   ServingThreads::Owner owner_of_threads();
   AcceptorOwner owner_of_acceptors();
-  MasterEvents events_of_channel();
 
   // What happens to it.
   void take(WorkerLife::Event event);
@@ -65,16 +64,23 @@ class Worker {
   void accepted(Connection connection);
   void ended(std::uint64_t id, CloseReason why);
   void give_back(Connection connection);
-  void connection_passed(Connection connection);
-  void listeners_passed(std::vector<Fd> listeners);
-  void listeners_missed();
-  void accept_asked();
-  void queue_passed(Fd masters, Fd ours);
-  void connections_missed(std::size_t count);
-  void connection_not_returned(std::size_t unread, int error);
-  void master_heard();
-  void return_failed(int error);
-  void channel_failed(int error);
+  void connection_passed(Connection connection) override;
+  void listeners_passed(std::vector<Fd> listeners) override;
+  void listeners_missed() override;
+  void accept_asked() override;
+  void queue_passed(Fd masters, Fd ours) override;
+  void connections_missed(std::size_t count) override;
+  void connection_not_returned(std::size_t unread, int error) override;
+  void master_heard() override;
+  void return_failed(int error) override;
+  void channel_failed(int error) override;
+  void drain_asked(channel::Drain how) override { take(event_of(how)); }
+  void master_gone() override { take(WorkerLife::Event::master_gone); }
+  void all_sent() override { changed_.set(); }
+  std::uint64_t requests() const override { return threads_.requests(); }
+  void when_threads_answer(const std::function<void()>& then) override {
+    threads_.when_all_answer(then);
+  }
 
   // Its end.
   void drain(WorkerLife::Action how);

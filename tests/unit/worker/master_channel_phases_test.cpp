@@ -39,12 +39,13 @@ void forbid_sending() {
 }
 
 /// A worker's end of a channel, and the master's in the hands of the test.
-class Fixture {
+class Fixture final : private MasterChannel::Owner {
  public:
   explicit Fixture(bool joined = false) {
     auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
     master = std::move(ours);
-    link = std::make_shared<MasterChannel>(reactor, events(), std::move(theirs), joined);
+    link = std::make_shared<MasterChannel>(reactor, static_cast<MasterChannel::Owner&>(*this),
+                                           std::move(theirs), joined);
   }
 
   Task<void> turns() {
@@ -72,23 +73,26 @@ class Fixture {
   std::function<void()> on_drain = [] {};
 
  private:
-  MasterEvents events() {
-    MasterEvents events;
-    events.connection_passed = [this](Connection connection) {
-      passed.push_back(std::move(connection));
-      on_passed();
-    };
-    events.channel_failed = [this](int error) {
-      CHECK(error == EPERM);
-      ++failures;
-    };
-    events.drain_asked = [this](channel::Drain) {
-      ++drained;
-      on_drain();
-    };
-    events.master_gone = [this] { ++gone; };
-    return events;
+  void connection_passed(Connection connection) override {
+    passed.push_back(std::move(connection));
+    on_passed();
   }
+  void listeners_passed(std::vector<Fd>) override {}
+  void listeners_missed() override {}
+  void accept_asked() override {}
+  void queue_passed(Fd, Fd) override {}
+  void connections_missed(std::size_t) override {}
+  void channel_failed(int error) override {
+    CHECK(error == EPERM);
+    ++failures;
+  }
+  void drain_asked(channel::Drain) override {
+    ++drained;
+    on_drain();
+  }
+  void master_gone() override { ++gone; }
+  void all_sent() override {}
+  std::uint64_t requests() const override { return 0; }
 };
 
 using P = MasterChannelPhase;

@@ -4,7 +4,6 @@
 #include <doctest/doctest.h>
 #include <sys/resource.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <memory>
@@ -20,14 +19,13 @@ namespace handoff {
 namespace {
 
 /// A worker's end of a channel, and the master's in the hands of the test.
-class Channel {
+class Channel final : private MasterChannel::Owner {
  public:
-  enum class Events { some, none };
-  explicit Channel(Events which = Events::some) {
+  Channel() {
     auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
     master_ = std::move(ours);
-    link = std::make_shared<MasterChannel>(
-        reactor_, which == Events::some ? events() : MasterEvents{}, std::move(theirs));
+    link = std::make_shared<MasterChannel>(reactor_, static_cast<MasterChannel::Owner&>(*this),
+                                           std::move(theirs));
   }
 
   /// What the master reads in each of its turns, from the first on, when connections with so many
@@ -46,11 +44,6 @@ class Channel {
     };
     reactor_.run(body());
     return batches;
-  }
-
-  /// The master sends this message; the worker gets it with the next that it receives.
-  void pass(const std::string& message, const std::vector<int>& descriptors) {
-    CHECK(send_fds(master_.get(), message, descriptors).outcome == SendOutcome::sent);
   }
 
   /// The worker gets these messages of its master, one after another.
@@ -104,17 +97,24 @@ class Channel {
   std::size_t heard = 0;  ///< how often the master was said to have spoken
 
  private:
-  MasterEvents events() {
-    MasterEvents events;
-    events.master_heard = [this] { ++heard; };
-    events.connection_not_returned = [this](std::size_t unread, int error) {
-      CHECK(error == EFBIG);
-      not_returned.push_back(unread);
-    };
-    events.when_threads_answer = [this](const std::function<void()>& then) {
-      if (!threads_hang) then();
-    };
-    return events;
+  void master_heard() override { ++heard; }
+  void connection_passed(Connection) override {}
+  void listeners_passed(std::vector<Fd>) override {}
+  void listeners_missed() override {}
+  void accept_asked() override {}
+  void queue_passed(Fd, Fd) override {}
+  void connections_missed(std::size_t) override {}
+  void channel_failed(int) override {}
+  void connection_not_returned(std::size_t unread, int error) override {
+    CHECK(error == EFBIG);
+    not_returned.push_back(unread);
+  }
+  void drain_asked(channel::Drain) override {}
+  void master_gone() override {}
+  void all_sent() override {}
+  std::uint64_t requests() const override { return 0; }
+  void when_threads_answer(const std::function<void()>& then) override {
+    if (!threads_hang) then();
   }
 
   Reactor reactor_;
@@ -180,23 +180,6 @@ TEST_CASE("what is no message of a master shows none") {
     CHECK(!channel.link->heard());
     CHECK(channel.heard == 0);
   }
-}
-
-TEST_CASE("events that nobody has set are not called, and what comes with them is let go") {
-  const test::DescriptorCheck check;
-  Channel channel(Channel::Events::none);
-  const Fd one = std::move(make_socket_pair(SOCK_STREAM).first);
-  channel::PackedConnections packed(channel::Type::connection);
-  packed.add(Connection());
-  channel.pass(packed.bytes(), {one.get()});
-  channel.pass(channel::encode_passing(channel::Type::listener, 1), {one.get()});
-  channel.pass(channel::encode_passing(channel::Type::queue, 2), {one.get(), one.get()});
-  channel.receive({channel::encode_passing(channel::Type::listener, 0), channel::encode_drain({}),
-                   channel::encode_requests(0)});
-  const std::vector<channel::Type> said = channel.types_sent();
-  CHECK(std::count(said.begin(), said.end(), channel::Type::started) == 1);
-  CHECK(std::count(said.begin(), said.end(), channel::Type::requests) == 1);
-  CHECK(channel.link->phase() == MasterChannelPhase::open);
 }
 
 }  // namespace
