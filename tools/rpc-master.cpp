@@ -53,7 +53,7 @@ void refuse_twice(const handoff::MasterOptions& options) {
 handoff::MasterOptions parse(Tool& tool) {
   handoff::MasterOptions options;
   handoff::SupervisorOptions& supervisor = options.supervisor;
-  handoff::PassQueue::Options& queue = options.queue;
+  handoff::ClientSessions::Options& queue = options.queue;
   std::vector<std::string> idempotent;
   options.workers = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   auto& app = tool.app;

@@ -4,6 +4,8 @@
 #include <netinet/in.h>
 
 #include <algorithm>
+#include <iterator>
+#include <numeric>
 #include <string_view>
 #include <utility>
 
@@ -42,9 +44,53 @@ void Balancer::add(Recipient& recipient) {
   if (!is_new) return;
   recipients_.push_back(&entry->second);
   room_changed(recipient);
+  pass_what_waits_for(recipient.number());
 }
 
-bool Balancer::remove(Recipient& recipient) {
+void Balancer::remove(Recipient& recipient) {
+  if (!forget(recipient)) return;
+  for (HeldConnection& held : recipient.take_unsent()) pass(std::move(held));
+  flush();
+}
+
+void Balancer::take_back(Recipient& recipient, const Departure& how) {
+  forget(recipient);
+  const bool closes = retirement_ == Retirement::closing && how.reach == Reach::dead;
+  std::deque<HeldConnection> all = recipient.take_all(closes ? Reach::untouched : how.reach);
+  const int number = recipient.number();
+  const bool waits =
+      how_ == Balance::hash && how.heir == Heir::same_number && retirement_ == Retirement::none;
+  if (!waits || has_number(number)) return pass_inherited(std::move(all));
+  std::deque<HeldConnection>& waiting = inherited_[number];
+  std::move(all.begin(), all.end(), std::back_inserter(waiting));
+}
+
+void Balancer::pass_inherited(std::deque<HeldConnection> held) {
+  for (HeldConnection& one : held) pass(std::move(one));
+  flush();
+}
+
+bool Balancer::has_number(int number) const {
+  return std::any_of(recipients_.begin(), recipients_.end(),
+                     [number](const Candidate* one) { return one->recipient->number() == number; });
+}
+
+void Balancer::pass_what_waits_for(int number) {
+  if (auto node = inherited_.extract(number)) pass_inherited(std::move(node.mapped()));
+}
+
+void Balancer::retire(Retirement how) {
+  retirement_ = how;
+  while (!inherited_.empty()) pass_what_waits_for(inherited_.begin()->first);
+}
+
+std::size_t Balancer::waiting() const {
+  return std::accumulate(inherited_.begin(), inherited_.end(), unassigned_.size(),
+                         [](std::size_t sum, const auto& one) { return sum + one.second.size(); });
+}
+
+/// Whether it was there.
+bool Balancer::forget(const Recipient& recipient) {
   const auto found = candidates_.find(&recipient);
   if (found == candidates_.end()) return false;
   if (found->second.ready) ready_.erase(&found->second);
@@ -59,6 +105,7 @@ void Balancer::room_changed(Recipient& recipient) {
   if (found == candidates_.end()) return;
   put_in_order(found->second, found->second.turn);
   give_waiting();
+  flush();
 }
 
 void Balancer::pass(HeldConnection held) {
@@ -82,6 +129,12 @@ void Balancer::pass_all() {
     give(*recipients_[next_++ % recipients_.size()], std::move(unassigned_.front()));
     unassigned_.pop_front();
   }
+  flush();
+}
+
+void Balancer::pass_on(std::vector<HeldConnection> returned) {
+  for (HeldConnection& held : returned) pass(std::move(held));
+  flush();
 }
 
 void Balancer::flush() {

@@ -4,11 +4,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <set>
 #include <unordered_map>
 #include <vector>
 
 #include "master/held_connection.hpp"
+#include "master/kept_connections.hpp"
 
 namespace handoff {
 
@@ -17,6 +19,25 @@ enum class Balance {
   round_robin,  ///< each in turn
   least,        ///< the one that holds the fewest
   hash,         ///< always the same for a client's address, also after that one was replaced
+};
+
+/// What happens to all workers, for good.
+enum class Retirement {
+  none,
+  handing_over,  ///< what they return goes to a successor of this master
+  closing,       ///< they close what they have
+};
+
+/// Who gets the connections of a worker that is gone.
+enum class Heir {
+  any,
+  same_number,  ///< by hashing, the worker that follows under its number, as soon as that is there
+};
+
+/// How a worker is gone.
+struct Departure {
+  Reach reach = Reach::dead;
+  Heir heir = Heir::any;
 };
 
 /// What a balancer knows of a worker.
@@ -32,12 +53,18 @@ class Recipient {
   virtual void pass(HeldConnection held) = 0;
   /// Sends what was queued.
   virtual void flush() = 0;
+  /// Gives back what was queued and not sent.
+  virtual std::deque<HeldConnection> take_unsent() = 0;
+  /// Gives back what others can serve, sent or not, now that it gets nothing more.
+  virtual std::deque<HeldConnection> take_all(Reach reach) = 0;
 
  protected:
   ~Recipient() = default;
 };
 
 /// Decides who gets a connection, and keeps those that no recipient has room for, in their order.
+/// What it gives is sent before the call returns; only what pass() gives waits for flush(), so that
+/// several connections leave in one message.
 ///
 /// Nothing that it does for one connection grows with the number of recipients or of connections
 /// that wait: those with room are kept in the order in which they are chosen, those with something
@@ -49,25 +76,36 @@ class Balancer {
   Balancer(const Balancer&) = delete;
   Balancer& operator=(const Balancer&) = delete;
 
-  /// From now on it gets connections, those first that wait already. It must live until remove().
+  /// From now on it gets connections, those first that wait already. It must live until remove() or
+  /// take_back(). Does nothing when it is there already.
   void add(Recipient& recipient);
-  /// It gets nothing more. False when it was not there.
-  bool remove(Recipient& recipient);
+  /// It gets nothing more; what it was not sent goes to others. Does nothing when it is not there.
+  void remove(Recipient& recipient);
+  /// It is gone, and gets nothing more; what others can serve goes to them, also when it was
+  /// removed before.
+  void take_back(Recipient& recipient, const Departure& how = {});
+  /// What waits for the worker that follows under this number goes to any: none will follow.
+  void pass_what_waits_for(int number);
+  /// From now on no worker follows one that is gone.
+  void retire(Retirement how);
+  Retirement retirement() const { return retirement_; }
   /// It may have room again, or holds fewer. Gives it what waits. Does nothing when it is not
   /// there.
   void room_changed(Recipient& recipient);
 
   /// Gives the connection to a recipient, or keeps it until one has room. flush() sends it.
   void pass(HeldConnection held);
+  /// Sends what pass() has given.
+  void flush();
+  /// Passes connections that have come back.
+  void pass_on(std::vector<HeldConnection> returned);
   /// Gives all that wait to the recipients in turn, room or not.
   void pass_all();
-  /// Sends what was given.
-  void flush();
 
   /// Whether one more connection would be given at once.
   bool has_room() const { return unassigned_.empty() && !ready_.empty(); }
-  /// Connections that no recipient has room for.
-  std::size_t waiting() const { return unassigned_.size(); }
+  /// Connections that no recipient has room for, or that wait for a worker of some number.
+  std::size_t waiting() const;
   /// Counts those of them that are not idle.
   std::size_t waiting_to_be_served() const;
   /// Whether there is no recipient at all.
@@ -87,6 +125,9 @@ class Balancer {
     }
   };
 
+  bool forget(const Recipient& recipient);
+  bool has_number(int number) const;
+  void pass_inherited(std::deque<HeldConnection> held);
   Candidate* choose(const HeldConnection& held);
   Candidate* by_hash(const HeldConnection& held);
   void give(Candidate& candidate, HeldConnection&& held);
@@ -99,6 +140,8 @@ class Balancer {
   std::set<Candidate*, InOrder> ready_;  ///< those that have room
   std::vector<Candidate*> unsent_;       ///< those that have something to send
   std::deque<HeldConnection> unassigned_;
+  std::map<int, std::deque<HeldConnection>> inherited_;  ///< by the number that their worker had
+  Retirement retirement_ = Retirement::none;
   std::uint64_t last_turn_ = 0;
   std::size_t next_ = 0;  ///< of recipients_, for pass_all()
 };

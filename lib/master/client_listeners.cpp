@@ -33,6 +33,7 @@ void ClientListeners::accept_waiting() {
 }
 
 void ClientListeners::close() {
+  closed_ = true;
   for (Acceptor& acceptor : acceptors_) acceptor.close();
   for (ListenerGuard& guard : guards_) guard.close();
 }
@@ -44,6 +45,7 @@ void ClientListeners::set_owner(OwnedName::Owner owner) {
 
 std::vector<const Listener*> ClientListeners::all() const {
   std::vector<const Listener*> all;
+  if (closed_) return all;
   for (const Acceptor& acceptor : acceptors_) all.push_back(&acceptor.listener());
   for (const ListenerGuard& guard : guards_) all.push_back(&guard.listener());
   return all;

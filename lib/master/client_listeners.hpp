@@ -41,7 +41,7 @@ class ClientListeners {
   void close();
   void set_owner(OwnedName::Owner owner);
 
-  /// Until close().
+  /// There are none after close().
   std::vector<const Listener*> all() const;
   std::vector<int> numbers() const;
   std::vector<std::string> texts() const;
@@ -50,6 +50,7 @@ class ClientListeners {
   Reactor& reactor_;
   std::deque<Acceptor> acceptors_;
   std::deque<ListenerGuard> guards_;
+  bool closed_ = false;
 };
 
 }  // namespace handoff

@@ -21,21 +21,30 @@ Status ConnectionAccounts::take(channel::Message message) {
     case channel::Type::started: status = started(message.ids, accepted); break;
     case channel::Type::refused: status = refused(message.ids, taken); break;
     case channel::Type::returned: status = returned(std::move(message.connections), taken); break;
-    default:
-      status = take_off(message.ids.size(), "it finished more connections than it was given");
-      break;
+    case channel::Type::deposit: return deposit(std::move(message.connections));
+    default: status = finished(message.ids); break;
   }
   owner_.assigned_changed();
   if (accepted > 0) owner_.accepted(accepted);
-  for (HeldConnection& held : taken) owner_.returned(std::move(held));
+  if (!taken.empty()) owner_.returned(std::move(taken));
   return status;
 }
 
-Status ConnectionAccounts::lose(std::size_t count) {
-  Status status = take_off(count, kNotGiven);
+Status ConnectionAccounts::lose(channel::Message message) {
+  std::vector<HeldConnection> taken;
+  std::size_t lost = 0;
+  for (Connection& connection : message.connections) {
+    if (!is_kept(connection.id)) {
+      ++lost;
+      continue;
+    }
+    if (Status status = return_one(std::move(connection), taken); !status.is_ok()) return status;
+  }
+  Status status = take_off(lost, kNotGiven);
   if (!status.is_ok()) return status;
   owner_.assigned_changed();
-  owner_.lost(count);
+  if (lost > 0) owner_.lost(lost);
+  if (!taken.empty()) owner_.returned(std::move(taken));
   return status;
 }
 
@@ -44,10 +53,10 @@ Status ConnectionAccounts::started(std::span<const std::uint64_t> ids, std::size
     if (expects_own_ && (id & channel::kOwnId) != 0) {
       ++accepted_;
       ++accepted;
-    } else if (!sent_.take(id)) {
+    } else if (is_kept(id) ? !kept_->started(id) : !sent_.take(id)) {
       return Status::failure("it started a connection that it was not given");
     }
-    ++acknowledged_;
+    if (!is_kept(id)) ++acknowledged_;
   }
   sent_.speed_up();
   return Status::ok();
@@ -56,7 +65,7 @@ Status ConnectionAccounts::started(std::span<const std::uint64_t> ids, std::size
 Status ConnectionAccounts::refused(std::span<const std::uint64_t> ids,
                                    std::vector<HeldConnection>& taken) {
   for (const std::uint64_t id : ids) {
-    std::optional<HeldConnection> held = sent_.take(id);
+    std::optional<HeldConnection> held = is_kept(id) ? kept_->refused(id) : sent_.take(id);
     if (!held) return Status::failure("it refused a connection that it was not given");
     taken.push_back(std::move(*held));
   }
@@ -67,17 +76,59 @@ Status ConnectionAccounts::refused(std::span<const std::uint64_t> ids,
 Status ConnectionAccounts::returned(std::vector<Connection> connections,
                                     std::vector<HeldConnection>& taken) {
   for (Connection& connection : connections) {
-    if (acknowledged_ == 0) return Status::failure(kNotGiven);
-    if (!connection.is_complete()) {
-      return Status::failure("it returned a connection without its descriptor");
-    }
-    if (!connection.is_sound()) {
-      return Status::failure("it returned something that is no connection");
-    }
-    --acknowledged_;
-    Custody::Hold hold(*custody_, connection.descriptors(), 0, connection.unread_size());
-    taken.push_back({std::move(connection), std::move(hold)});
+    if (Status status = return_one(std::move(connection), taken); !status.is_ok()) return status;
   }
+  return Status::ok();
+}
+
+Status ConnectionAccounts::return_one(Connection connection, std::vector<HeldConnection>& taken) {
+  Custody::Hold hold;
+  const bool kept = is_kept(connection.id);
+  if (kept ? !kept_->returned(connection, hold) : acknowledged_ == 0) {
+    return Status::failure(kNotGiven);
+  }
+  if (!connection.is_complete()) {
+    return Status::failure("it returned a connection without its descriptor");
+  }
+  if (!connection.is_sound()) {
+    return Status::failure("it returned something that is no connection");
+  }
+  if (!kept) {
+    --acknowledged_;
+    if (kept_ != nullptr) kept_->own_ended(connection.id);
+    hold = Custody::Hold(*custody_, connection.descriptors(), 0, connection.unread_size());
+  }
+  taken.push_back({std::move(connection), std::move(hold)});
+  return Status::ok();
+}
+
+Status ConnectionAccounts::finished(std::span<const std::uint64_t> ids) {
+  std::size_t others = 0;
+  for (const std::uint64_t id : ids) {
+    if (!is_kept(id)) {
+      ++others;
+      if (kept_ != nullptr) kept_->own_ended(id);
+    } else if (!kept_->finished(id)) {
+      return Status::failure("it finished a connection that it was not given");
+    }
+  }
+  return take_off(others, "it finished more connections than it was given");
+}
+
+Status ConnectionAccounts::deposit(std::vector<Connection> connections) {
+  if (kept_ == nullptr || !expects_own_) {
+    return Status::failure("it deposited a connection, and has no ledger or no listener");
+  }
+  std::vector<std::uint64_t> refused;
+  for (Connection& connection : connections) {
+    const std::uint64_t id = connection.id;
+    if ((id & channel::kOwnId) == 0 || connection.unread_size() > 0) {
+      return Status::failure("it deposited a connection that it was given");
+    }
+    const bool is_there = connection.is_complete() && connection.is_sound();
+    if (!is_there || !kept_->deposited(std::move(connection))) refused.push_back(id);
+  }
+  if (!refused.empty()) owner_.deposits_refused(std::move(refused));
   return Status::ok();
 }
 

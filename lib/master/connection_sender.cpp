@@ -46,14 +46,35 @@ std::optional<HeldConnection> ConnectionSender::take(std::uint64_t id) {
   return held;
 }
 
+bool ConnectionSender::is_kept(const Connection& connection) const {
+  return kept_ != nullptr && (connection.id & channel::kKeptId) != 0;
+}
+
+/// A worker with a ledger says STARTED only where it is asked to; another one always does.
+void ConnectionSender::ask_for_started(Connection& connection) const {
+  if (kept_ == nullptr) return;
+  const bool lacks_descriptors = most_per_message_ < channel::kMaxEntries;
+  connection.wants_started =
+      !is_kept(connection) || lacks_descriptors || kept_->wants_started(connection);
+}
+
+/// They are not this worker's any more.
+std::deque<HeldConnection> ConnectionSender::number_anew(std::deque<HeldConnection> unsent) const {
+  for (HeldConnection& held : unsent) {
+    if (is_kept(held.connection)) kept_->cancel(held.connection.id);
+    held.connection.wants_started = false;
+  }
+  return unsent;
+}
+
 std::deque<HeldConnection> ConnectionSender::take_unsent() {
-  return std::exchange(unsent_, {});
+  return number_anew(std::exchange(unsent_, {}));
 }
 
 std::deque<HeldConnection> ConnectionSender::take_all() {
   std::deque<HeldConnection> all = std::exchange(unacknowledged_, {});
-  std::move(unsent_.begin(), unsent_.end(), std::back_inserter(all));
-  unsent_.clear();
+  std::deque<HeldConnection> unsent = take_unsent();
+  std::move(unsent.begin(), unsent.end(), std::back_inserter(all));
   return all;
 }
 
@@ -75,7 +96,10 @@ ConnectionSender::Outcome ConnectionSender::send_connections() {
   std::size_t count = 1;
   if (handshake_ == Handshake::full) {
     const std::size_t most = std::min(unsent_.size(), most_per_message_);
-    while (packed.count() < most && packed.add(unsent_[packed.count()].connection)) {
+    while (packed.count() < most) {
+      Connection& next = unsent_[packed.count()].connection;
+      ask_for_started(next);
+      if (!packed.add(next)) break;
     }
     count = packed.count();
     result = send_fds(channel_, packed.bytes(), packed.descriptors());
@@ -93,7 +117,10 @@ ConnectionSender::Outcome ConnectionSender::send_connections() {
   }
   const auto end = unsent_.begin() + static_cast<std::ptrdiff_t>(count);
   if (handshake_ == Handshake::full) {
-    std::move(unsent_.begin(), end, std::back_inserter(unacknowledged_));
+    std::for_each(unsent_.begin(), end, [this](HeldConnection& held) {
+      if (is_kept(held.connection)) return kept_->sent(std::move(held));
+      unacknowledged_.push_back(std::move(held));
+    });
   }
   unsent_.erase(unsent_.begin(), end);
   sent_ += count;
@@ -101,6 +128,7 @@ ConnectionSender::Outcome ConnectionSender::send_connections() {
 }
 
 void ConnectionSender::drop_first(int error) {
+  if (is_kept(unsent_.front().connection)) kept_->cancel(unsent_.front().connection.id);
   unsent_.pop_front();
   failed_(1, error);
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "master/held_connection.hpp"
+#include "master/kept_connections.hpp"
 #include "os/fd.hpp"
 #include "pass/channel.hpp"
 
@@ -23,7 +24,8 @@ enum class Handshake {
 
 /// Sends connections to one worker, several in a message, and then the messages that wait. The
 /// containers say the state of a connection: it is unsent, then unacknowledged until the worker has
-/// said STARTED or REFUSED. Without a handshake a connection is let go once it was sent.
+/// said STARTED or REFUSED, or kept, if its number says so. Without a handshake a connection is let
+/// go once it was sent.
 ///
 /// Never blocks.
 class ConnectionSender {
@@ -35,6 +37,10 @@ class ConnectionSender {
 
   /// The socket stays the caller's, and open.
   ConnectionSender(int channel, Handshake handshake, Failed failed);
+
+  /// The worker has a ledger: connections with a number of `kept` are kept there once they were
+  /// sent. It must outlive this.
+  void keep_copies(KeptConnections& kept) { kept_ = &kept; }
 
   enum class Outcome {
     all_sent,
@@ -70,12 +76,16 @@ class ConnectionSender {
 
  private:
   Outcome send_connections();
+  bool is_kept(const Connection& connection) const;
+  void ask_for_started(Connection& connection) const;
+  std::deque<HeldConnection> number_anew(std::deque<HeldConnection> unsent) const;
   Outcome send_messages();
   void drop_first(int error);
 
   int channel_;
   Handshake handshake_;
   Failed failed_;
+  KeptConnections* kept_ = nullptr;  ///< null without a ledger
   std::deque<HeldConnection> unsent_;
   std::deque<HeldConnection> unacknowledged_;  ///< in the order in which they were sent
   struct Outgoing {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "master/custody.hpp"
 
+#include <algorithm>
 #include <chrono>
 
 #include "os/descriptor_limit.hpp"
@@ -14,6 +15,9 @@ namespace {
 /// those who control it.
 constexpr std::size_t kReserved = 64;
 constexpr std::size_t kReservedPerWorker = 2;
+
+/// Copies that are kept before the limit is looked at again.
+constexpr std::size_t kKeptAtOnce = 64;
 
 constexpr auto kPause = std::chrono::milliseconds(100);
 
@@ -33,7 +37,18 @@ std::size_t Custody::capacity() const {
 bool Custody::has_room() const {
   if (unread_ >= kMaxUnread) return false;
   return descriptors_ < channel::kMaxDescriptors ||
-         descriptors_ + channel::kMaxDescriptors < capacity();
+         descriptors_ + kept_ + channel::kMaxDescriptors < capacity();
+}
+
+/// The limit is asked for once for many connections: it is a system call.
+bool Custody::may_keep() {
+  if (kept_ < surely_) return true;
+  const std::size_t all = capacity();
+  const std::size_t others = std::max(4 * channel::kMaxDescriptors, all / 8);
+  const std::size_t most = all > others ? all - others : 0;
+  if (kept_ >= most) return false;
+  surely_ = std::min(most, kept_ + kKeptAtOnce);
+  return true;
 }
 
 Task<void> Custody::wait() {

@@ -76,6 +76,13 @@ class Custody {
   /// Whether there is room for one more message: for its descriptors, and for the bytes that come
   /// with its connections.
   bool has_room() const;
+  /// Whether the copy of one more connection may be kept while a worker serves it. Room is left for
+  /// those that are in hand for a moment.
+  bool may_keep();
+  void keep() { ++kept_; }
+  void let_go() { --kept_; }
+  /// Copies that are kept.
+  std::size_t kept() const { return kept_; }
   /// Waits until a descriptor was released and there is room, or for 100 ms: room can also come
   /// from elsewhere. Those that wait are woken one at a time, in their order.
   Task<void> wait();
@@ -86,6 +93,8 @@ class Custody {
   Reactor& reactor_;
   std::size_t reserved_ = 0;
   std::size_t descriptors_ = 0;
+  std::size_t kept_ = 0;
+  std::size_t surely_ = 0;  ///< as many copies may be kept without asking for the limit again
   std::size_t unread_ = 0;
   std::deque<Event*> waiting_;
 };

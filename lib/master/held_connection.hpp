@@ -10,6 +10,7 @@ namespace handoff {
 struct HeldConnection {
   Connection connection{};
   Custody::Hold hold{};
+  int deaths = 0;  ///< of workers that had received it and did not touch it
 };
 
 }  // namespace handoff

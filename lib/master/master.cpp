@@ -9,6 +9,9 @@
 #include <span>
 #include <utility>
 
+#include "master/pass_connection.hpp"
+#include "master/pass_listener.hpp"
+#include "master/pass_queue.hpp"
 #include "os/error.hpp"
 
 namespace handoff {
@@ -44,12 +47,13 @@ Master::Master(Reactor& reactor, const SignalMask& signals, MasterOptions option
       judge_(options_.allowed_uids),
       custody_(std::make_shared<Custody>(reactor,
                                          static_cast<std::size_t>(std::max(options_.workers, 0)))),
-      dispatcher_(make_dispatcher()),
       listeners_(reactor),
+      balancer_(options_.balance_of_passed()),
+      mode_(make_pass_mode()),
       clock_(reactor),
       spawner_(spawner_options(options_.supervisor), report_),
       supervisor_(
-          reactor, clock_, *dispatcher_, custody_,
+          reactor, clock_, *mode_, balancer_, custody_,
           [this](int number, const Fd& channel, std::span<const int> inherited) {
             return spawner_.spawn(number, channel, inherited);
           },
@@ -72,31 +76,33 @@ Master::~Master() {
   custody_->on_passed_on = nullptr;
 }
 
-std::unique_ptr<Dispatcher> Master::make_dispatcher() {
-  if (options_.pass == Pass::connection) return std::make_unique<PassConnection>(options_.balance);
-  if (options_.pass == Pass::queue) {
-    options_.queue.workers = static_cast<std::size_t>(options_.workers);
-    auto queue = std::make_unique<PassQueue>(
-        reactor_, options_.queue, [this](std::uint64_t id) { connection_closed(id); },
-        [this](std::string_view line) { report_not_taken_(line); });
-    pass_queue_ = queue.get();
-    return queue;
+std::unique_ptr<PassMode> Master::make_pass_mode() {
+  switch (options_.pass) {
+    case Pass::connection: break;
+    case Pass::listener: {
+      auto mode = std::make_unique<PassListener>(balancer_, listeners_);
+      offer_listeners_ = [&accepting = *mode] { accepting.offer_listeners(); };
+      return mode;
+    }
+    case Pass::queue:
+      options_.queue.workers = static_cast<std::size_t>(options_.workers);
+      sessions_.emplace(
+          reactor_, balancer_, options_.queue, [this](std::uint64_t id) { connection_closed(id); },
+          [this](std::string_view line) { report_not_taken_(line); });
+      return std::make_unique<PassQueue>(sessions_->queue());
   }
-  auto listener = std::make_unique<PassListener>();
-  pass_listener_ = listener.get();
-  return listener;
+  return std::make_unique<PassConnection>(balancer_);
 }
 
 void Master::take_sockets(ServerSockets sockets) {
-  if (pass_listener_ != nullptr) {
+  if (options_.pass == Pass::listener) {
     listeners_.add_guarded(std::move(sockets.listeners), report_,
                            [this](ListenerGuard::Healed healed) { listener_healed(healed); });
-    pass_listener_->set_listeners(listeners_.numbers());
   } else {
     AcceptorOwner owner;
     owner.accepted = [this](Connection connection) { accepted(std::move(connection)); };
     owner.has_room = [this] { return has_room(); };
-    owner.burst_ended = [this] { dispatcher_->flush(); };
+    owner.burst_ended = [this] { balancer_.flush(); };
     listeners_.add_accepted(std::move(sockets.listeners), owner, report_, judge_);
   }
   if (sockets.join) {
@@ -121,7 +127,7 @@ void Master::succeed(Fd channel) {
 /// those that we have not passed on yet. Of these it gets half: the other half is for those that we
 /// accept, and that our own workers return.
 std::size_t Master::credits() const {
-  if (pass_queue_ != nullptr) return pass_queue_->most_connections();
+  if (sessions_) return sessions_->most_connections();
   return std::max(custody_->capacity() / 2, channel::kMaxEntries);
 }
 
@@ -170,7 +176,7 @@ void Master::begin_to_accept() {
   open_private_sockets();
   std::string line = fmt::format("ready, {}, on {}", counted(supervisor_.size(), "worker"),
                                  fmt::join(listeners_.texts(), " "));
-  if (pass_listener_ != nullptr) pass_listener_->begin();
+  if (offer_listeners_) offer_listeners_();
   listeners_.begin();
   if (join_) line += fmt::format(" (workers join at {})", join_->listener().text());
   report_(Severity::info, line);
@@ -187,7 +193,7 @@ void Master::begin_to_stop() {
   if (pidfile_) pidfile_->unlock();
   report_(Severity::detail, "stopping");
   listeners_.accept_waiting();
-  if (pass_listener_ == nullptr) dispatcher_->flush_all();
+  if (options_.pass != Pass::listener) balancer_.pass_all();
   listeners_.close();
   if (join_) join_->close();
   on_change();
@@ -211,7 +217,7 @@ void Master::begin_to_hand_over() {
 /// they are still needed.
 void Master::leave_successor() {
   upgrade_->give_up();
-  if (all_masters_stop() && !dispatcher_->needs_workers()) supervisor_.retire_all({});
+  if (all_masters_stop() && !needs_workers()) supervisor_.retire_all({});
 }
 
 /// Lets the workers go, once the connections that the master serves itself need them no more, and
@@ -220,17 +226,16 @@ void Master::leave_successor() {
 Task<std::size_t> Master::drain() {
   const bool hands_over = phases_.phase() == MasterPhase::handing_over;
   const channel::Drain how{.give_back = hands_over, .join_again = hands_over};
-  dispatcher_->drain(how);
+  if (sessions_) sessions_->drain(how);
   const TimePoint limit = deadline_after(reactor_.now(), options_.supervisor.drain_timeout);
-  while (hands_over && dispatcher_->needs_workers() && !phases_.hurried() &&
-         reactor_.now() < limit) {
+  while (hands_over && needs_workers() && !phases_.hurried() && reactor_.now() < limit) {
     // Calls begin and end on other threads too, which do not tell.
     co_await changed_.wait(std::min(limit, reactor_.now() + Duration(kLookPause)));
   }
   if (hands_over) supervisor_.retire_all(all_masters_stop() ? channel::Drain{} : how);
-  co_await changed_.wait_until([this] { return dispatcher_->serving() == 0 || phases_.hurried(); },
+  co_await changed_.wait_until([this] { return own_connections() == 0 || phases_.hurried(); },
                                limit);
-  const std::size_t cut_off = dispatcher_->serving();
+  const std::size_t cut_off = own_connections();
   if (!hands_over) supervisor_.retire_all(how);
   on_change();
   co_await changed_.wait_until(
@@ -250,7 +255,7 @@ Supervisor::CutOff Master::sum_up(std::size_t cut_off_here) const {
   cut_off.connections += cut_off_here;
   // What waits for a successor that stops too is closed, as its own idle connections are.
   if (!all_masters_stop()) {
-    cut_off.connections += dispatcher_->waiting_to_be_served() + dispatcher_->lost();
+    cut_off.connections += balancer_.waiting_to_be_served() + (sessions_ ? sessions_->lost() : 0);
   }
   return cut_off;
 }
@@ -312,7 +317,7 @@ void Master::connection_closed(std::uint64_t id) {
 
 /// Workers that can't be told of another socket are replaced by such as start with it.
 void Master::listener_healed(ListenerGuard::Healed healed) {
-  pass_listener_->set_listeners(listeners_.numbers());
+  offer_listeners_();
   const bool is_another = healed == ListenerGuard::Healed::another_socket;
   if (is_another && !options_.has_messages()) reactor_.spawn(ignore(reload()));
 }
@@ -338,26 +343,27 @@ void Master::tell_manager() {
 
 bool Master::has_room() const {
   const std::size_t most = options_.max_connections;
-  return dispatcher_->can_take() && custody_->has_room() && (most == 0 || connections() < most);
+  const bool can_take = sessions_ ? sessions_->has_room() : balancer_.has_room();
+  return can_take && custody_->has_room() && (most == 0 || connections() < most);
 }
 
 void Master::accepted(Connection connection) {
   ++accepted_;
+  if (serves_clients()) return sessions_->open(std::move(connection));
   Custody::Hold hold(*custody_, connection.descriptors());
-  dispatcher_->work_arrived({std::move(connection), std::move(hold)});
+  balancer_.pass({std::move(connection), std::move(hold)});
 }
 
 void Master::connection_passed(Connection connection) {
   // Told to stop meanwhile: it is closed, as idle ones are.
   if (!phases_.goes_on() && !has_handed_over()) return;
-  const bool serves_itself = pass_queue_ != nullptr && !has_handed_over();
-  Custody::Hold hold;
-  if (!serves_itself) {
-    hold =
-        Custody::Hold(*custody_, connection.descriptors(), connection.id, connection.unread_size());
+  if (!serves_clients()) {
+    Custody::Hold hold(*custody_, connection.descriptors(), connection.id,
+                       connection.unread_size());
+    return balancer_.pass({std::move(connection), std::move(hold)});
   }
   try {
-    dispatcher_->work_arrived({std::move(connection), std::move(hold)});
+    sessions_->open(std::move(connection));
   } catch (const std::exception& error) {
     report_not_taken_(fmt::format("take a connection of the old master: {}", error.what()));
   }

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,16 +14,15 @@
 #include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "master/alarm_clock.hpp"
+#include "master/balancer.hpp"
 #include "master/client_listeners.hpp"
+#include "master/client_sessions.hpp"
 #include "master/control.hpp"
 #include "master/custody.hpp"
 #include "master/join_endpoint.hpp"
 #include "master/lineage.hpp"
 #include "master/master_options.hpp"
-#include "master/pass_connection.hpp"
-#include "master/pass_listener.hpp"
 #include "master/pass_mode.hpp"
-#include "master/pass_queue.hpp"
 #include "master/phases.hpp"
 #include "master/pidfile.hpp"
 #include "master/predecessor.hpp"
@@ -59,7 +59,7 @@ class Master final : private ControlOwner, private Predecessor::Owner {
 
  private:
   // Its beginning.
-  std::unique_ptr<Dispatcher> make_dispatcher();
+  std::unique_ptr<PassMode> make_pass_mode();
   void take_sockets(ServerSockets sockets);
   void succeed(Fd channel);
   std::size_t credits() const;
@@ -80,7 +80,7 @@ class Master final : private ControlOwner, private Predecessor::Owner {
   void listener_healed(ListenerGuard::Healed healed);
   void names_are_ours();
   void connection_passed(Connection connection) override;
-  void all_passed() override { dispatcher_->flush(); }
+  void all_passed() override { balancer_.flush(); }
   void predecessor_drains() override;
   void predecessor_gone(Predecessor::Phase before) override;
 
@@ -88,6 +88,7 @@ class Master final : private ControlOwner, private Predecessor::Owner {
   void begin_to_accept();
   void accepted(Connection connection);
   bool has_room() const;
+  bool serves_clients() const { return sessions_ && !has_handed_over(); }
   void begin_to_stop();
   void begin_to_hand_over();
   void leave_successor();
@@ -110,9 +111,9 @@ class Master final : private ControlOwner, private Predecessor::Owner {
   bool owns_names() const { return !predecessor_ || !predecessor_->owns_names(); }
   bool has_handed_over() const { return upgrade_ && upgrade_->has_taken_over(); }
   bool all_masters_stop() const;
-  std::size_t connections() const {
-    return supervisor_.open_connections() + dispatcher_->serving();
-  }
+  std::size_t connections() const { return supervisor_.open_connections() + own_connections(); }
+  std::size_t own_connections() const { return sessions_ ? sessions_->open_connections() : 0; }
+  bool needs_workers() const { return sessions_ && sessions_->needs_workers(); }
   MasterState state() const;
 
   Task<void> refresh() override { return supervisor_.refresh_requests(); }
@@ -131,11 +132,12 @@ class Master final : private ControlOwner, private Predecessor::Owner {
   PeerJudge judge_;
   ServiceManager manager_;
   std::shared_ptr<Custody> custody_;
-  PassListener* pass_listener_ = nullptr;  ///< the dispatcher, if it is that one
-  PassQueue* pass_queue_ = nullptr;        ///< the same
-  std::unique_ptr<Dispatcher> dispatcher_;
   std::optional<Pidfile> pidfile_;
   ClientListeners listeners_;
+  Balancer balancer_;
+  std::optional<ClientSessions> sessions_;  ///< if the master serves the clients itself
+  std::function<void()> offer_listeners_;   ///< if the workers accept: gives them the listeners
+  std::unique_ptr<PassMode> mode_;
   ReactorClock clock_;
   WorkerSpawner spawner_;
   Supervisor supervisor_;

@@ -85,9 +85,9 @@ MasterStatus Master::status() const {
   if (options_.pass == Pass::connection) status.balance = name_of(options_.balance);
   if (phases_.goes_on()) status.listeners = listeners_.texts();
   status.age = Clock::now() - started_;
-  status.waiting = dispatcher_->waiting();
+  status.waiting = balancer_.waiting();
   status.connections = connections() + status.waiting;
-  if (pass_queue_ != nullptr) status.queue = pass_queue_->counts();
+  if (sessions_) status.queue = sessions_->queue().counts();
   status.accepted = accepted_ + supervisor_.accepted();
   status.reloads = reloads_;
   status.last_reload = last_reload_;
@@ -130,7 +130,7 @@ Task<Status> Master::upgrade() {
   const Status refused = refuse_change();
   if (!refused.is_ok()) co_return refused;
   report_(Severity::info, "upgrading");
-  upgrade_ = std::make_unique<Upgrade>(reactor_, *dispatcher_, custody_, report_);
+  upgrade_ = std::make_unique<Upgrade>(reactor_, balancer_, custody_, report_);
   SpawnSuccessor spawn = [this](Fd channel) { return spawn_successor(std::move(channel)); };
   last_upgrade_ = co_await upgrade_->start(std::move(spawn), options_.successor.ready_timeout);
   if (last_upgrade_.is_ok()) {

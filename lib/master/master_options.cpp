@@ -21,4 +21,13 @@ const char* name_of(Balance balance) {
   return "";
 }
 
+Balance MasterOptions::balance_of_passed() const {
+  switch (pass) {
+    case Pass::connection: return balance;
+    case Pass::listener: return Balance::least;
+    case Pass::queue: return Balance::round_robin;
+  }
+  return balance;
+}
+
 }  // namespace handoff

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "master/balancer.hpp"
-#include "master/pass_queue.hpp"
+#include "master/client_sessions.hpp"
 #include "master/successor_process.hpp"
 #include "master/supervisor.hpp"
 #include "os/address.hpp"
@@ -39,9 +39,12 @@ struct MasterOptions {
   std::optional<Address> control;   ///< that of the control methods
   std::vector<uid_t> allowed_uids;  ///< besides this process's and root, where users are judged
   SupervisorOptions supervisor;
-  PassQueue::Options queue;
+  ClientSessions::Options queue;
   SuccessorCommand successor;  ///< for an upgrade
 
+  /// How the connections are balanced that the master passes: where workers accept, or the master
+  /// serves the clients, only those that are given back.
+  Balance balance_of_passed() const;
   /// Whether workers speak messages on their channels.
   bool has_messages() const { return supervisor.handshake == Handshake::full; }
 };

@@ -1,30 +1,20 @@
 // SPDX-License-Identifier: MIT
 #include "master/pass_connection.hpp"
 
-#include <utility>
+#include "master/worker_channel.hpp"
 
 namespace handoff {
 
 void PassConnection::worker_joined(WorkerChannel& link) {
   balancer_.add(link);
-  flush();
 }
 
 void PassConnection::worker_left(WorkerChannel& link) {
-  if (!balancer_.remove(link)) return;
-  for (HeldConnection& held : link.take_unsent()) work_arrived(std::move(held));
-  flush();
+  balancer_.remove(link);
 }
 
-void PassConnection::worker_gone(WorkerChannel& link) {
-  worker_left(link);
-  for (HeldConnection& held : link.take_unacknowledged()) work_arrived(std::move(held));
-  flush();
-}
-
-void PassConnection::worker_has_room(WorkerChannel& link) {
-  balancer_.room_changed(link);
-  flush();
+void PassConnection::worker_gone(WorkerChannel& link, const Departure& how) {
+  balancer_.take_back(link, how);
 }
 
 }  // namespace handoff

@@ -6,34 +6,32 @@
 #include <algorithm>
 #include <utility>
 
+#include "master/worker_channel.hpp"
 #include "os/error.hpp"
 
 namespace handoff {
 
-void PassListener::set_listeners(std::vector<int> listeners) {
-  listeners_ = std::move(listeners);
-  if (begun_) begin();
-}
-
-void PassListener::begin() {
-  begun_ = true;
-  // One that is blamed leaves the list.
+void PassListener::offer_listeners() {
+  state_ = State::open;
+  // A worker that breaks the protocol leaves the list.
   for (WorkerChannel* link : std::vector(links_)) pass_listeners(*link);
 }
 
 void PassListener::worker_joined(WorkerChannel& link) {
   links_.push_back(&link);
-  if (begun_) pass_listeners(link);
-  returned_.worker_joined(link);
+  if (state_ == State::open) pass_listeners(link);
+  balancer_.add(link);
 }
 
-/// One that was started without a handshake has them already.
-void PassListener::pass_listeners(WorkerChannel& link) const {
-  if (!link.is_full() && !link.has_joined()) return;
+/// A worker that was spawned without a handshake has them already. A master that has closed them
+/// has none to give.
+void PassListener::pass_listeners(WorkerChannel& link) {
+  const std::vector<int> listeners = listeners_.numbers();
+  if (listeners.empty() || (!link.is_full() && !link.has_joined())) return;
   try {
     std::vector<Fd> copies;
-    for (const int number : listeners_) copies.push_back(duplicate(number));
-    link.pass_source(channel::Type::listener, std::move(copies));
+    for (const int number : listeners) copies.push_back(duplicate(number));
+    link.pass_listeners(std::move(copies), [this, &link] { wake_others(link); });
   } catch (const SystemError& error) {
     link.fail_with_protocol_error(
         fmt::format("it could not be given the listeners: {}", error.what()));
@@ -42,13 +40,13 @@ void PassListener::pass_listeners(WorkerChannel& link) const {
 
 void PassListener::worker_left(WorkerChannel& link) {
   std::erase(links_, &link);
-  returned_.worker_left(link);
+  balancer_.remove(link);
 }
 
-/// A connection may have woken it when it was about to die, and nobody else.
-void PassListener::worker_gone(WorkerChannel& link) {
-  worker_left(link);
-  returned_.worker_gone(link);
+/// The others look at the listeners: a client may have woken this worker alone, which then died.
+void PassListener::worker_gone(WorkerChannel& link, const Departure& how) {
+  std::erase(links_, &link);
+  balancer_.take_back(link, how);
   wake_others(link);
 }
 

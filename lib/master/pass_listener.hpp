@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstddef>
-#include <span>
 #include <vector>
 
-#include "master/pass_connection.hpp"
+#include "master/balancer.hpp"
+#include "master/client_listeners.hpp"
 #include "master/pass_mode.hpp"
 
 namespace handoff {
@@ -13,39 +12,34 @@ namespace handoff {
 /// `--pass listener`: every worker has the listening sockets, and accepts for itself. The model of
 /// nginx and of Apache's prefork.
 ///
-/// Connections come here only when a worker that drains gives them back; they are passed on as in
-/// the other model.
-class PassListener final : public Dispatcher {
+/// The master passes only connections that a worker gives back when it drains.
+class PassListener final : public PassMode {
  public:
-  /// The sockets: those that workers start with, and get from now on. Owned by the caller, and open
-  /// until others are set.
-  void set_listeners(std::vector<int> listeners);
-  /// From now on the workers accept.
-  void begin();
+  /// Both must outlive this.
+  PassListener(Balancer& balancer, const ClientListeners& listeners)
+      : balancer_(balancer), listeners_(listeners) {}
 
+  /// Gives the workers the listeners that there are now, and from now on each that joins: they
+  /// accept. To be called again when there are others.
+  void offer_listeners();
+
+  std::vector<int> inheritance() const override { return listeners_.numbers(); }
   void worker_joined(WorkerChannel& link) override;
   void worker_left(WorkerChannel& link) override;
-  void worker_gone(WorkerChannel& link) override;
-  void worker_has_room(WorkerChannel& link) override { returned_.worker_has_room(link); }
-  void successor_joined(WorkerChannel& link) override { returned_.worker_joined(link); }
-  void others_shall_accept(WorkerChannel& link) override { wake_others(link); }
-  std::span<const int> inheritance() const override { return listeners_; }
-  void work_arrived(HeldConnection held) override { returned_.work_arrived(std::move(held)); }
-  bool can_take() const override { return returned_.can_take(); }
-  bool has_takers() const override { return returned_.has_takers(); }
-  void flush() override { returned_.flush(); }
-  void flush_all() override { returned_.flush_all(); }
-  std::size_t waiting() const override { return returned_.waiting(); }
-  std::size_t waiting_to_be_served() const override { return returned_.waiting_to_be_served(); }
+  void worker_gone(WorkerChannel& link, const Departure& how) override;
 
  private:
-  void pass_listeners(WorkerChannel& link) const;
+  enum class State {
+    not_open,  ///< a worker that was spawned has listeners, and is not told to accept
+    open,
+  };
+  void pass_listeners(WorkerChannel& link);
   void wake_others(const WorkerChannel& link);
 
-  std::vector<int> listeners_;
-  std::vector<WorkerChannel*> links_;
-  PassConnection returned_{Balance::least};
-  bool begun_ = false;
+  Balancer& balancer_;
+  const ClientListeners& listeners_;
+  std::vector<WorkerChannel*> links_;  ///< of the workers that joined and have not left
+  State state_ = State::not_open;
 };
 
 }  // namespace handoff

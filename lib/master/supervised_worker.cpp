@@ -43,7 +43,7 @@ SupervisedWorker::SupervisedWorker(const WorkerContext& context, WorkerId id,
   arm_deadline();
 }
 
-// Changes the phase, and nothing else does; tells the dispatcher, logs it, and arms the deadline of
+// Changes the phase, and nothing else does; tells the pass mode, logs it, and arms the deadline of
 // the new phase. "-": nothing happens. "joined" is a worker that has joined, which has no process
 // of ours: it can be let go, but not killed. (1) A starting worker is sent SIGTERM too.
 //
@@ -66,7 +66,7 @@ SupervisedWorker::SupervisedWorker(const WorkerContext& context, WorkerId id,
 //   end, when over     ended         ended          ended          ended              ended    -
 //
 // (2) The listener is told, once. (3) It has one only after its channel was closed: then it must
-// end. (4) The dispatcher is told that it gets nothing more. "over" is no phase: what the worker
+// end. (4) The pass mode is told that it gets nothing more. "over" is no phase: what the worker
 // has sent is received first, and READY and LEAVE in that mean nothing any more.
 void SupervisedWorker::enter(WorkerPhase next, LeaveReason why) {
   const WorkerPhase before = std::exchange(phase_, next);
@@ -78,14 +78,21 @@ void SupervisedWorker::enter(WorkerPhase next, LeaveReason why) {
     case WorkerPhase::standby:
       context_.report(Severity::detail, fmt::format("{}: ready", name()));
       return context_.listener.worker_ready(*this);
-    case WorkerPhase::serving: return context_.dispatcher.worker_joined(*link_);
+    case WorkerPhase::serving: return context_.mode.worker_joined(*link_);
     case WorkerPhase::draining: return tell_to_leave(before);
     case WorkerPhase::killed:
       kill_reason_ = why;
-      context_.dispatcher.worker_left(*link_);
+      context_.mode.worker_left(*link_);
       return has_joined() ? life_is_over() : process_->kill();
-    case WorkerPhase::ended: context_.dispatcher.worker_gone(*link_); return tell_end();
+    case WorkerPhase::ended: context_.mode.worker_gone(*link_, departure()); return tell_end();
   }
+}
+
+/// Only a worker whose process has ended has left its connections to others. One that crashed is
+/// followed by another in its slot.
+Departure SupervisedWorker::departure() const {
+  if (has_joined()) return {joined_process_ended_ ? Reach::dead : Reach::on_its_way};
+  return {Reach::dead, was_told_to_leave() ? Heir::any : Heir::same_number};
 }
 
 /// When it passes, the worker is killed.
@@ -114,7 +121,7 @@ void SupervisedWorker::tell_to_leave(WorkerPhase before) {
       before == WorkerPhase::starting || leave_signal_ == LeaveSignal::message_and_term;
   if (needs_signal && !has_joined()) process_->term();
   const channel::Drain order = drain_order(reason_);
-  if (order.give_back) context_.dispatcher.worker_left(*link_);
+  if (order.give_back) context_.mode.worker_left(*link_);
   link_->drain(order);
 }
 
@@ -136,7 +143,7 @@ void SupervisedWorker::asks_to_leave() {
 /// knows no messages, may have closed a descriptor that means nothing to it.
 void SupervisedWorker::channel_closed() {
   if (phase_ >= WorkerPhase::killed || leave_signal_ == LeaveSignal::message_and_term) return;
-  context_.dispatcher.worker_left(*link_);
+  context_.mode.worker_left(*link_);
   if (has_joined()) return life_is_over();
   if (is_ready() && deadline_ == nullptr) arm_deadline();
 }
@@ -247,7 +254,7 @@ bool SupervisedWorker::was_told_to_leave() const {
 }
 
 Status SupervisedWorker::failure() const {
-  return Status::failure(failure_.empty() ? "a new worker is gone" : failure_);
+  return Status::failure(failure_.value_or("a new worker is gone"));
 }
 
 void SupervisedWorker::tell_end() {
@@ -256,14 +263,15 @@ void SupervisedWorker::tell_end() {
   if (was_told_to_leave()) {
     return context_.report(Severity::detail, fmt::format("{}: left, {}", name(), status));
   }
-  failure_ = fmt::format("{}: {}", name(), status);
+  std::string line = fmt::format("{}: {}", name(), status);
   if (left_others_ && exit_status_.success()) {
-    failure_ += "; it went into the background and was killed there (run it in the foreground)";
+    line += "; it went into the background and was killed there (run it in the foreground)";
   } else if (left_others_) {
-    failure_ += "; what it left behind was killed";
+    line += "; what it left behind was killed";
   }
-  if (!was_ready()) failure_ += ", before it was ready";
-  context_.report(Severity::error, failure_);
+  if (!was_ready()) line += ", before it was ready";
+  context_.report(Severity::error, line);
+  failure_ = std::move(line);
 }
 
 void SupervisedWorker::trouble(std::string_view line) const {

@@ -28,7 +28,7 @@ namespace handoff {
 enum class WorkerPhase {
   starting,
   standby,   ///< ready; it serves once its slot lets it
-  serving,   ///< the dispatcher may give it connections
+  serving,   ///< the pass mode gives it work
   draining,  ///< it was told to finish and leave
   killed,    ///< given up: only the connections that it gives back still count
   ended,     ///< its process tree is gone, and everything that it has sent was received
@@ -85,7 +85,7 @@ class WorkerListener {
 struct WorkerContext {
   Reactor& reactor;
   AlarmClock& clock;
-  Dispatcher& dispatcher;
+  PassMode& mode;
   WorkerListener& listener;
   Duration ready_timeout;  ///< 0, as for the others: no limit
   Duration drain_timeout;
@@ -126,6 +126,8 @@ class SupervisedWorker final : public std::enable_shared_from_this<SupervisedWor
   void quarter_passed(AnswerWatch::Look look);
   /// The process that was spawned has ended; others of its tree may live on.
   void leader_ended();
+  /// The process of a worker that has joined has ended; others may have its end of the channel.
+  void joined_process_ended() { joined_process_ended_ = true; }
   /// A child of this process has ended, perhaps one of its tree.
   void child_ended();
   /// It is over(), and everything that it has sent was received. Blocks for as long as a killed
@@ -134,7 +136,7 @@ class SupervisedWorker final : public std::enable_shared_from_this<SupervisedWor
 
   // Orders.
 
-  /// From standby: the dispatcher may give it connections.
+  /// From standby: the pass mode may give it work.
   void serve();
   /// Finish and leave. A worker that drains is told again if the master stops meanwhile: what it
   /// was to give back, it closes then.
@@ -188,6 +190,7 @@ class SupervisedWorker final : public std::enable_shared_from_this<SupervisedWor
   void look_at_tree();
   void life_is_over();
   void tell_end();
+  Departure departure() const;
   void trouble(std::string_view line) const;
   std::string describe_overdue() const;
   std::string fate_with_connections() const;
@@ -208,8 +211,9 @@ class SupervisedWorker final : public std::enable_shared_from_this<SupervisedWor
   AnswerWatch answers_;
   Event over_;
   ExitStatus exit_status_;
-  std::string failure_;  ///< the line that tells how it failed; empty unless it has
+  std::optional<std::string> failure_;  ///< the line that tells how it failed, if it has
   bool has_asked_to_leave_ = false;
+  bool joined_process_ended_ = false;
   bool left_others_ = false;  ///< its leader had ended when others of its tree lived
 };
 

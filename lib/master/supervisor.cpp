@@ -13,7 +13,7 @@
 
 namespace handoff {
 
-Supervisor::Supervisor(Reactor& reactor, AlarmClock& clock, Dispatcher& dispatcher,
+Supervisor::Supervisor(Reactor& reactor, AlarmClock& clock, PassMode& mode, Balancer& balancer,
                        std::shared_ptr<Custody> custody, SpawnWorker spawn,
                        const SupervisorOptions& options, Report report,
                        std::function<void()> changed, std::function<void()> has_room)
@@ -23,8 +23,8 @@ Supervisor::Supervisor(Reactor& reactor, AlarmClock& clock, Dispatcher& dispatch
       backoff_max_(options.backoff_max),
       report_(std::move(report)),
       changed_(std::move(changed)),
-      roster_(reactor, clock, dispatcher, std::move(custody), std::move(spawn), options, report_,
-              static_cast<WorkerListener&>(*this), std::move(has_room)),
+      roster_(reactor, clock, mode, balancer, std::move(custody), std::move(spawn), options,
+              report_, static_cast<WorkerListener&>(*this), std::move(has_room)),
       progress_(reactor),
       reload_(reactor, progress_, static_cast<Reload::Actions&>(*this), report_) {}
 
@@ -96,6 +96,7 @@ void Supervisor::retire(WorkerSlot& slot) {
   const auto [current, next] = slot.retire();
   if (next) next->kill(LeaveReason::discarded);
   if (current) current->drain(LeaveReason::scaled_down);
+  roster_.traffic().number_retired(slot.number());
   progress_.notify_all();
 }
 

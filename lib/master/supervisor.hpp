@@ -14,6 +14,7 @@
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "master/alarm_clock.hpp"
+#include "master/balancer.hpp"
 #include "master/pass_mode.hpp"
 #include "master/reload.hpp"
 #include "master/start_failures.hpp"
@@ -29,7 +30,7 @@
 
 namespace handoff {
 
-/// Keeps a number of workers running: starts them, waits until they are ready, tells the dispatcher
+/// Keeps a number of workers running: starts them, waits until they are ready, tells the pass mode
 /// of them, and starts another when one dies (after a pause that doubles while they keep dying
 /// young). A worker is replaced by starting its successor first; once that is ready, the successor
 /// gets new connections, and the old worker drains. Workers that join are looked after in the same
@@ -38,7 +39,7 @@ class Supervisor final : private WorkerListener, private Reload::Actions {
  public:
   /// `changed` is called when a worker became ready or is gone, `has_room` when one has room again.
   /// The references must outlive the supervisor.
-  Supervisor(Reactor& reactor, AlarmClock& clock, Dispatcher& dispatcher,
+  Supervisor(Reactor& reactor, AlarmClock& clock, PassMode& mode, Balancer& balancer,
              std::shared_ptr<Custody> custody, SpawnWorker spawn, const SupervisorOptions& options,
              Report report, std::function<void()> changed, std::function<void()> has_room);
   Supervisor(const Supervisor&) = delete;

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <utility>
+#include <vector>
 
 #include "async/fd_watcher.hpp"
 #include "async/stream.hpp"
@@ -58,10 +59,10 @@ UpgradePhase next_phase(UpgradePhase phase, UpgradeEvent event) {
   return phase;
 }
 
-Upgrade::Upgrade(Reactor& reactor, Dispatcher& dispatcher, std::shared_ptr<Custody> custody,
+Upgrade::Upgrade(Reactor& reactor, Balancer& balancer, std::shared_ptr<Custody> custody,
                  const Report& report)
     : reactor_(reactor),
-      dispatcher_(dispatcher),
+      balancer_(balancer),
       custody_(std::move(custody)),
       report_(report),
       progress_(reactor) {}
@@ -83,7 +84,7 @@ Task<Status> Upgrade::start(SpawnSuccessor spawn_successor, Duration ready_timeo
       [this] { return phase_ != UpgradePhase::waiting_for_ready; }, limit);
   if (!in_time) take(UpgradeEvent::timed_out);
   if (phase_ == UpgradePhase::ready) co_return Status::ok();
-  std::string problem;
+  std::optional<std::string> problem;
   switch (failure_) {
     case UpgradeEvent::master_stops: problem = "this master stops, killed"; break;
     case UpgradeEvent::timed_out:
@@ -93,9 +94,9 @@ Task<Status> Upgrade::start(SpawnSuccessor spawn_successor, Duration ready_timeo
   }
   const ExitStatus status = process_->kill_and_reap();
   link_->end();
-  if (problem.empty()) problem = status.text() + ", before it was ready";
+  if (!problem) problem = status.text() + ", before it was ready";
   const Status failure =
-      Status::failure(fmt::format("the new master, pid {}: {}", process_->pid(), problem));
+      Status::failure(fmt::format("the new master, pid {}: {}", process_->pid(), *problem));
   co_return failure;
 }
 
@@ -103,8 +104,8 @@ Status Upgrade::spawn(const SpawnSuccessor& spawn_successor) {
   try {
     auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
     process_ = spawn_successor(std::move(theirs));
-    link_ = std::make_shared<WorkerChannel>(reactor_, static_cast<WorkerChannel::Owner&>(*this),
-                                            custody_, Handshake::full, 0, std::move(ours));
+    link_ = std::make_shared<WorkerChannel>(reactor_, life_events(), traffic_events(), custody_,
+                                            Handshake::full, 0, std::move(ours));
     link_->start();
   } catch (const std::exception& error) {
     if (process_) process_->kill_and_reap();  // else it would serve, as if this master had died
@@ -116,55 +117,62 @@ Status Upgrade::spawn(const SpawnSuccessor& spawn_successor) {
 }
 
 /// Why a successor has closed its channel; nothing when it ends, so that its status tells.
-Task<std::string> Upgrade::describe_end() {
-  if (!problem_.empty()) co_return problem_;
+Task<std::optional<std::string>> Upgrade::describe_end() {
+  std::optional<std::string> problem;
+  if (!channel_end_.is_ok()) {
+    problem = channel_end_.why();
+    co_return problem;
+  }
   FdWatcher exited(reactor_, process_->ended_fd());
   WaitTimeout patience(exited, reactor_.now() + kEndPatience);
   const bool ended = process_->has_ended() || co_await exited.readable();
-  const std::string problem = ended ? "" : "it closed its channel, killed";
+  if (!ended) problem = "it closed its channel, killed";
   co_return problem;
 }
 
 void Upgrade::take_over() {
   take(UpgradeEvent::take_over);
   link_->give_names();
-  dispatcher_.successor_joined(*link_);
+  balancer_.add(*link_);
 }
 
 bool Upgrade::is_done() const {
-  return phase_ == UpgradePhase::gone ||
-         (link_->unacknowledged() == 0 && dispatcher_.waiting() == 0);
+  return phase_ == UpgradePhase::gone || (link_->unacknowledged() == 0 && balancer_.waiting() == 0);
 }
 
 Task<void> Upgrade::until_done() {
   co_await progress_.wait_until([this] { return is_done(); });
 }
 
-void Upgrade::worker_ready(WorkerChannel&) {
-  take(UpgradeEvent::ready);
+LifeEvents Upgrade::life_events() {
+  LifeEvents events;
+  events.ready = [this](WorkerChannel&) { take(UpgradeEvent::ready); };
+  events.closed = [this](WorkerChannel& link, const Status& how) { closed(link, how); };
+  return events;
 }
 
-void Upgrade::worker_has_room(WorkerChannel& link) {
-  dispatcher_.worker_has_room(link);
-  progress_.notify_all();
+TrafficEvents Upgrade::traffic_events() {
+  TrafficEvents events;
+  events.has_room = [this](WorkerChannel& link) {
+    balancer_.room_changed(link);
+    progress_.notify_all();
+  };
+  events.connections_returned = [this](WorkerChannel&, std::vector<HeldConnection> all) {
+    balancer_.pass_on(std::move(all));
+  };
+  events.send_failed = [this](WorkerChannel&, std::size_t connections, int error) {
+    report_(Severity::error, fmt::format("cannot pass {} to the new master: {}",
+                                         counted(connections, "connection"), error_text(error)));
+  };
+  return events;
 }
 
-void Upgrade::connection_returned(WorkerChannel&, HeldConnection held) {
-  dispatcher_.work_arrived(std::move(held));
-}
-
-void Upgrade::send_failed(WorkerChannel&, std::size_t connections, int error) {
-  report_(Severity::error, fmt::format("cannot pass {} to the new master: {}",
-                                       counted(connections, "connection"), error_text(error)));
-}
-
-void Upgrade::worker_closed(WorkerChannel& link, const std::string& problem) {
-  problem_ = problem;
+void Upgrade::closed(WorkerChannel& link, const Status& how) {
+  channel_end_ = how;
   const UpgradePhase before = phase_;
   take(UpgradeEvent::closed);
   if (phase_ != UpgradePhase::gone) return;
-  dispatcher_.worker_left(link);
-  for (HeldConnection& held : link.take_unacknowledged()) dispatcher_.work_arrived(std::move(held));
+  balancer_.take_back(link, {Reach::on_its_way});
   if (before == UpgradePhase::taken_over) {
     report_(Severity::error, "cannot upgrade: the new master is gone");
   }

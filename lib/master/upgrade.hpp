@@ -4,13 +4,14 @@
 #include <sys/types.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "async/condition.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
+#include "master/balancer.hpp"
 #include "master/custody.hpp"
-#include "master/pass_mode.hpp"
 #include "master/successor_process.hpp"
 #include "master/worker_channel.hpp"
 #include "os/fd.hpp"
@@ -45,9 +46,9 @@ UpgradePhase next_phase(UpgradePhase phase, UpgradeEvent event);
 
 /// Another process of this program (or a newer one at its path) that takes over from a master. To
 /// its predecessor it is a worker that has joined: the connections go to it over a channel.
-class Upgrade final : private WorkerChannel::Owner {
+class Upgrade {
  public:
-  Upgrade(Reactor& reactor, Dispatcher& dispatcher, std::shared_ptr<Custody> custody,
+  Upgrade(Reactor& reactor, Balancer& balancer, std::shared_ptr<Custody> custody,
           const Report& report);
   Upgrade(const Upgrade&) = delete;
   Upgrade& operator=(const Upgrade&) = delete;
@@ -68,7 +69,7 @@ class Upgrade final : private WorkerChannel::Owner {
   }
   /// The successor's process, also when it has failed; 0 before there is one.
   pid_t pid() const { return process_ ? process_->pid() : 0; }
-  /// From now on the names of the listeners are the successor's own, and the dispatcher gives it
+  /// From now on the names of the listeners are the successor's own, and the balancer gives it
   /// what there is.
   void take_over();
   /// Waits until everything that the successor was given is its own, or it is gone.
@@ -78,21 +79,14 @@ class Upgrade final : private WorkerChannel::Owner {
   void take(UpgradeEvent event);
   Status spawn(const SpawnSuccessor& spawn);
   bool is_done() const;
-  Task<std::string> describe_end();
+  Task<std::optional<std::string>> describe_end();
 
-  void worker_ready(WorkerChannel& link) override;
-  void worker_has_room(WorkerChannel& link) override;
-  void worker_would_leave(WorkerChannel&) override {}
-  void connection_returned(WorkerChannel& link, HeldConnection held) override;
-  void others_shall_accept(WorkerChannel&) override {}
-  void requests_told(WorkerChannel&) override {}
-  void worker_closed(WorkerChannel& link, const std::string& problem) override;
-  void connections_lost(WorkerChannel&, std::size_t) override {}
-  void send_failed(WorkerChannel& link, std::size_t connections, int error) override;
-  bool passes_on() const override { return false; }
+  LifeEvents life_events();
+  TrafficEvents traffic_events();
+  void closed(WorkerChannel& link, const Status& how);
 
   Reactor& reactor_;
-  Dispatcher& dispatcher_;
+  Balancer& balancer_;
   std::shared_ptr<Custody> custody_;
   const Report& report_;
   Condition progress_;
@@ -100,7 +94,7 @@ class Upgrade final : private WorkerChannel::Owner {
   std::shared_ptr<WorkerChannel> link_;
   UpgradePhase phase_ = UpgradePhase::spawning;
   UpgradeEvent failure_ = UpgradeEvent::not_spawned;  ///< what has led to `failed`
-  std::string problem_;                               ///< of its channel, if it had one
+  Status channel_end_ = Status::ok();                 ///< how its channel was closed
 };
 
 }  // namespace handoff

@@ -4,7 +4,10 @@
 #include <fmt/format.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <chrono>
+#include <functional>
+#include <iterator>
 #include <limits>
 #include <utility>
 
@@ -25,23 +28,31 @@ constexpr auto kPause = std::chrono::milliseconds(100);
 
 constexpr const char* kNoHello = "its first message was no HELLO";
 
+/// Calls the function of an event, if it is set.
+template <typename... Params, typename... Args>
+void tell(const std::function<void(Params...)>& event, Args&&... args) {
+  if (event) event(std::forward<Args>(args)...);
+}
+
 }  // namespace
 
-WorkerChannel::WorkerChannel(Reactor& reactor, Owner& owner, std::shared_ptr<Custody> custody,
-                             Handshake handshake, int number, Fd channel, bool joined)
+WorkerChannel::WorkerChannel(Reactor& reactor, LifeEvents life, TrafficEvents traffic,
+                             std::shared_ptr<Custody> custody, Handshake handshake, int number,
+                             Fd channel, WorkerOrigin origin)
     : reactor_(reactor),
-      owner_(owner),
+      life_(std::move(life)),
+      traffic_(std::move(traffic)),
       custody_(std::move(custody)),
       handshake_(handshake),
       number_(number),
-      joined_(joined),
+      origin_(origin),
       channel_(std::move(channel)),
       watcher_(reactor, channel_.get()),
       receiver_(reactor, watcher_, channel_.get(), handshake, custody_, owner_of_receiver()),
       sender_(channel_.get(), handshake,
               [this](std::size_t connections, int error) {
                 recount();
-                owner_.send_failed(*this, connections, error);
+                tell(traffic_.send_failed, *this, connections, error);
               }),
       writer_(reactor, watcher_, channel_.get(), sender_, owner_of_writer()),
       accounts_(sender_, custody_, owner_of_accounts()),
@@ -53,7 +64,7 @@ MessageReceiver::Owner WorkerChannel::owner_of_receiver() {
   using Returns = MessageReceiver::Returns;
   MessageReceiver::Owner owner;
   owner.returns = [this] {
-    if (!owner_.passes_on()) return Returns::may_be_lost;
+    if (!traffic_.passes_on || !traffic_.passes_on()) return Returns::may_be_lost;
     // Mostly only a worker that drains returns connections.
     return is_draining() ? Returns::wait : Returns::unexpected;
   };
@@ -77,11 +88,14 @@ ChannelWriter::Owner WorkerChannel::owner_of_writer() {
 ConnectionAccounts::Owner WorkerChannel::owner_of_accounts() {
   ConnectionAccounts::Owner owner;
   owner.assigned_changed = [this] { recount(); };
-  owner.accepted = [this](std::size_t count) { owner_.worker_accepted(count); };
-  owner.returned = [this](HeldConnection held) {
-    owner_.connection_returned(*this, std::move(held));
+  owner.accepted = [this](std::size_t count) { tell(traffic_.accepted, count); };
+  owner.returned = [this](std::vector<HeldConnection> held) {
+    tell(traffic_.connections_returned, *this, std::move(held));
   };
-  owner.lost = [this](std::size_t count) { owner_.connections_lost(*this, count); };
+  owner.deposits_refused = [this](const std::vector<std::uint64_t>& ids) {
+    send_soon(channel::encode_ids(channel::Type::refused, ids));
+  };
+  owner.lost = [this](std::size_t count) { tell(traffic_.connections_lost, *this, count); };
   return owner;
 }
 
@@ -98,8 +112,7 @@ ConnectionAccounts::Owner WorkerChannel::owner_of_accounts() {
 ///   draining        | closed    | draining  | draining        | closed   | closed    | closed
 ///   closed          | nothing is received, sent or told any more
 ///
-/// A channel without a handshake is open from the start. The owner is told of each way to `closed`
-/// but end(), which is its own.
+/// A channel without a handshake is open from the start. Each way to `closed` but end() is told.
 void WorkerChannel::enter(WorkerChannelPhase next) {
   phase_ = next;
   if (next != WorkerChannelPhase::closed) return;
@@ -119,12 +132,11 @@ void WorkerChannel::recount() {
   const std::size_t now = assigned();
   const auto change = static_cast<std::ptrdiff_t>(now - counted_);
   counted_ = now;
-  if (change != 0) owner_.assigned_changed(change);
+  if (change != 0) tell(traffic_.assigned_changed, change);
 }
 
-/// The worker may have room again, or holds fewer; the owner also sends what came back.
 void WorkerChannel::room_changed() {
-  owner_.worker_has_room(*this);
+  tell(traffic_.has_room, *this);
 }
 
 // Receiving.
@@ -139,11 +151,11 @@ void WorkerChannel::take(MessageReceiver::Received received) {
   Status status = Status::ok();
   switch (received.outcome) {
     case MessageReceiver::Outcome::message: status = handle(std::move(received.message)); break;
-    case MessageReceiver::Outcome::lost: status = lose(received.message); break;
-    case MessageReceiver::Outcome::end: close(""); break;
-    default: close(received.problem); break;
+    case MessageReceiver::Outcome::lost: status = lose(std::move(received.message)); break;
+    case MessageReceiver::Outcome::end: close(Status::ok()); break;
+    default: close(Status::failure(received.problem)); break;
   }
-  if (!status.is_ok()) close(status.why());
+  if (!status.is_ok()) close(status);
 }
 
 Status WorkerChannel::handle(channel::Message message) {
@@ -153,21 +165,22 @@ Status WorkerChannel::handle(channel::Message message) {
   if (message.type == channel::Type::hello) return greet(message.hello);
   if (!has_greeted()) return Status::failure(kNoHello);
   switch (message.type) {
-    case channel::Type::ready: owner_.worker_ready(*this); break;
+    case channel::Type::ready: tell(life_.ready, *this); break;
     case channel::Type::refused: pause_after_refusal(); [[fallthrough]];
     case channel::Type::started:
     case channel::Type::finished:
+    case channel::Type::deposit:
     case channel::Type::returned: {
       Status status = accounts_.take(std::move(message));
       if (status.is_ok()) room_changed();
       return status;
     }
-    case channel::Type::leave: owner_.worker_would_leave(*this); break;
+    case channel::Type::leave: tell(life_.would_leave, *this); break;
     case channel::Type::requests:
       requests_ = message.requests;
-      owner_.requests_told(*this);
+      tell(life_.requests_told, *this);
       break;
-    case channel::Type::listener: owner_.others_shall_accept(*this); break;
+    case channel::Type::listener: tell(others_should_accept_); break;
     case channel::Type::queue: break;  // we are awake
     default: return Status::failure("it sent a message that only a master sends");
   }
@@ -186,12 +199,33 @@ Status WorkerChannel::greet(const channel::Hello& hello) {
   }
   hello_ = hello;
   credits_ = hello.credits;
+  if (hello.wants_ledger) give_ledger();
   return Status::ok();
 }
 
-Status WorkerChannel::lose(const channel::Message& message) {
+/// Before anything else is sent, so that there is room for it. Without a ledger the worker is
+/// served as one of those that do not ask for it.
+void WorkerChannel::give_ledger() {
+  const auto entries =
+      static_cast<std::uint32_t>(std::min(credits_, std::size_t{ledger::kMaxEntries}));
+  try {
+    auto [ledger, file] =
+        ledger::Ledger::make({.passed = entries, .accepted = entries, .threads = hello_.threads});
+    const int descriptor = file.get();
+    const SendResult result = send_fds(
+        channel_.get(), channel::encode_passing(channel::Type::ledger, 1), {&descriptor, 1});
+    if (result.outcome != SendOutcome::sent) return;
+    kept_ = std::make_unique<KeptConnections>(std::move(ledger), custody_);
+    sender_.keep_copies(*kept_);
+    accounts_.keep_copies(*kept_);
+  } catch (const SystemError&) {
+    return;
+  }
+}
+
+Status WorkerChannel::lose(channel::Message message) {
   if (!has_greeted()) return Status::failure(kNoHello);
-  Status status = accounts_.lose(message.connections.size());
+  Status status = accounts_.lose(std::move(message));
   if (status.is_ok()) room_changed();
   return status;
 }
@@ -210,8 +244,12 @@ Task<void> WorkerChannel::end_pause(std::shared_ptr<WorkerChannel> self) {
 
 // Sending.
 
+/// A copy of it is kept if the worker's process is known, whose end tells when to read the ledger.
 void WorkerChannel::pass(HeldConnection held) {
-  sender_.add(std::move(held), ++last_id_);
+  std::optional<std::uint64_t> id;
+  if (kept_ && origin_ != WorkerOrigin::joined_from_elsewhere) id = kept_->reserve(held.connection);
+  if (!id) id = ++last_id_;
+  sender_.add(std::move(held), *id);
   recount();
 }
 
@@ -221,10 +259,17 @@ std::deque<HeldConnection> WorkerChannel::take_unsent() {
   return unsent;
 }
 
-std::deque<HeldConnection> WorkerChannel::take_unacknowledged() {
-  std::deque<HeldConnection> unacknowledged = sender_.take_all();
+std::deque<HeldConnection> WorkerChannel::take_all(Reach reach) {
+  std::deque<HeldConnection> all;
+  if (kept_) {
+    Rescued rescued = kept_->take_all(reach);
+    all = std::move(rescued.connections);
+    if (reach != Reach::on_its_way) tell(traffic_.rescued, *this, rescued.counts);
+  }
+  std::deque<HeldConnection> others = sender_.take_all();
+  std::move(others.begin(), others.end(), std::back_inserter(all));
   recount();
-  return unacknowledged;
+  return all;
 }
 
 void WorkerChannel::flush() {
@@ -236,8 +281,18 @@ void WorkerChannel::send_soon(std::string message, std::vector<Fd> descriptors) 
   flush();
 }
 
+void WorkerChannel::pass_listeners(std::vector<Fd> listeners,
+                                   std::function<void()> others_should_accept) {
+  others_should_accept_ = std::move(others_should_accept);
+  accounts_.expect_own();
+  pass_source(channel::Type::listener, std::move(listeners));
+}
+
+void WorkerChannel::pass_queue(std::vector<Fd> memories) {
+  pass_source(channel::Type::queue, std::move(memories));
+}
+
 void WorkerChannel::pass_source(channel::Type type, std::vector<Fd> descriptors) {
-  if (type == channel::Type::listener) accounts_.expect_own();
   // What it has not taken yet is of no use any more.
   sender_.drop_descriptors();
   std::string message = channel::encode_passing(type, descriptors.size());
@@ -252,7 +307,7 @@ void WorkerChannel::wake(channel::Type type) {
   // With no room for it there are messages that it has not read, and it looks when it does.
   const SendResult result = send_fds(channel_.get(), kWake, {});
   if (result.outcome != SendOutcome::failed) return;
-  owner_.send_failed(*this, 0, result.error_number);
+  tell(traffic_.send_failed, *this, std::size_t{0}, result.error_number);
   writer_.end_receiving();
 }
 
@@ -277,16 +332,16 @@ void WorkerChannel::drain(channel::Drain how) {
   send_soon(channel::encode_drain(how));
 }
 
-void WorkerChannel::close(const std::string& problem) {
+void WorkerChannel::close(const Status& how) {
   if (!open()) return;
   enter(WorkerChannelPhase::closed);
-  owner_.worker_closed(*this, problem);
+  tell(life_.closed, *this, how);
 }
 
 void WorkerChannel::end() {
   enter(WorkerChannelPhase::closed);
-  // From this moment on, not from when our tasks have let it go: what it starts then it would
-  // share.
+  // Now, not when our tasks let it go: a connection that the worker starts in between would be
+  // served by two.
   shutdown(channel_.get(), SHUT_RDWR);
 }
 

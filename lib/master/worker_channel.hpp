@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -12,6 +13,7 @@
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "master/balancer.hpp"
+#include "master/channel_events.hpp"
 #include "master/channel_writer.hpp"
 #include "master/connection_accounts.hpp"
 #include "master/connection_sender.hpp"
@@ -33,54 +35,27 @@ enum class WorkerChannelPhase {
   closed,           ///< nothing is received or sent any more
 };
 
+/// Who started a worker.
+enum class WorkerOrigin {
+  spawned,               ///< the master, with what it inherits
+  joined,                ///< others, and so without anything
+  joined_from_elsewhere  ///< the same, and its process is not known: in another PID namespace
+};
+
 /// The master's end of one worker's channel. Shared: its tasks keep it alive until they have ended,
 /// which can be a turn after its worker was forgotten.
 ///
 /// A connection that was sent stays here too, until the worker says that it has started it. What it
 /// never starts is taken back when it dies.
 ///
-/// The owner may call everything from its callbacks: end the channel, pass connections, drain the
-/// worker. A message is dealt with to its end all the same: the connections that it returns are the
-/// owner's even if the first of them has made it end the channel. What an owner throws ends the
-/// reactor's run.
+/// An event may call everything: end the channel, pass connections, drain the worker. What it
+/// throws ends the reactor's run.
 class WorkerChannel final : public Recipient, public std::enable_shared_from_this<WorkerChannel> {
  public:
-  /// Who is told what a worker says.
-  class Owner {
-   public:
-    virtual void worker_ready(WorkerChannel& link) = 0;
-    /// Its room has changed, or it holds fewer connections.
-    virtual void worker_has_room(WorkerChannel& link) = 0;
-    /// It asks to be drained.
-    virtual void worker_would_leave(WorkerChannel& link) = 0;
-    /// A connection that it had, or refused, is to go to another.
-    virtual void connection_returned(WorkerChannel& link, HeldConnection held) = 0;
-    /// It leaves who waits at its listeners to others.
-    virtual void others_shall_accept(WorkerChannel& link) = 0;
-    /// It has returned so many that there was no descriptor for; they are lost.
-    virtual void connections_lost(WorkerChannel& link, std::size_t count) = 0;
-    /// assigned() has changed by so much.
-    virtual void assigned_changed(std::ptrdiff_t) {}
-    /// It has accepted so many connections itself.
-    virtual void worker_accepted(std::size_t) {}
-    /// It has told how many requests there were.
-    virtual void requests_told(WorkerChannel& link) = 0;
-    /// It closed its end, or broke the protocol (`problem` says how; empty otherwise). Nothing
-    /// more can be passed to it.
-    virtual void worker_closed(WorkerChannel& link, const std::string& problem) = 0;
-    /// A message to it could not be sent (`error`, as errno): that costs this many connections,
-    /// which are closed, or with 0 of them its channel.
-    virtual void send_failed(WorkerChannel& link, std::size_t connections, int error) = 0;
-    /// Whether what it returns can go to others. While it can, it waits in the channel until there
-    /// are descriptors for it.
-    virtual bool passes_on() const = 0;
-
-   protected:
-    ~Owner() = default;
-  };
-
-  WorkerChannel(Reactor& reactor, Owner& owner, std::shared_ptr<Custody> custody,
-                Handshake handshake, int number, Fd channel, bool joined = false);
+  /// What the events refer to must outlive the channel's tasks.
+  WorkerChannel(Reactor& reactor, LifeEvents life, TrafficEvents traffic,
+                std::shared_ptr<Custody> custody, Handshake handshake, int number, Fd channel,
+                WorkerOrigin origin = WorkerOrigin::spawned);
   WorkerChannel(const WorkerChannel&) = delete;
   WorkerChannel& operator=(const WorkerChannel&) = delete;
 
@@ -96,8 +71,7 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   int number() const override { return number_; }
   WorkerChannelPhase phase() const { return phase_; }
   bool open() const { return phase_ != WorkerChannelPhase::closed; }
-  /// Whether it was started by others, and so without anything.
-  bool has_joined() const { return joined_; }
+  bool has_joined() const { return origin_ != WorkerOrigin::spawned; }
   bool is_full() const { return handshake_ == Handshake::full; }
   /// Connections that it was given and has not finished, those on their way included. Not known
   /// (0) without a handshake.
@@ -105,9 +79,13 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   /// Requests of a queue that it will have at a time.
   std::size_t max_calls() const { return hello_.calls; }
   /// Connections on their way to it.
-  std::size_t unacknowledged() const { return sender_.unacknowledged() + sender_.unsent(); }
+  std::size_t unacknowledged() const {
+    return sender_.unacknowledged() + sender_.unsent() + (kept_ ? kept_->unconfirmed() : 0);
+  }
   /// Connections that it was ever given, or has accepted.
   std::uint64_t connections_total() const { return accounts_.total(); }
+  /// Connections of which copies are kept, those included that it has deposited.
+  std::size_t kept() const { return kept_ ? kept_->count() + kept_->deposits() : 0; }
   /// Requests that it has told of.
   std::uint64_t requests() const { return requests_; }
   /// Whether it may be given one more connection.
@@ -115,25 +93,29 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
 
   /// Queues a connection, and numbers it; flush() sends.
   void pass(HeldConnection held) override;
-  /// Sends what its work comes from: all listeners, or the memories of a queue. Without a handshake
-  /// they go with one byte.
-  void pass_source(channel::Type type, std::vector<Fd> descriptors);
+  /// Sends all listeners that it is to accept from, instead of those before; without a handshake
+  /// they go with one byte. `others_should_accept` is called when it leaves a client that waits at
+  /// them to others.
+  void pass_listeners(std::vector<Fd> listeners, std::function<void()> others_should_accept);
+  /// Sends the memories of the queue that its requests come from.
+  void pass_queue(std::vector<Fd> memories);
   /// Has it look at its listeners or its queue. It does so in any case when messages wait for it.
   void wake(channel::Type type);
   /// Tells a successor that the names of the listeners are its own from now on.
   void give_names();
   /// Sends what is queued, as far as the channel takes it now; the rest follows by itself.
   void flush() override;
-  /// What it has not started: to be given to another, once it is known that it will not.
-  std::deque<HeldConnection> take_unacknowledged();
+  /// What is to be given to others, once it is known that the worker gets nothing more: what it has
+  /// not started, and of what it was passed as much as its ledger and `reach` allow.
+  std::deque<HeldConnection> take_all(Reach reach) override;
   /// What was not sent yet, to be given to another.
-  std::deque<HeldConnection> take_unsent();
+  std::deque<HeldConnection> take_unsent() override;
 
   /// It has broken the protocol elsewhere: as if it had on the channel.
-  void fail_with_protocol_error(const std::string& problem) { close(problem); }
+  void fail_with_protocol_error(const std::string& problem) { close(Status::failure(problem)); }
   /// Tells the worker to finish and leave, once what is queued was sent.
   void drain(channel::Drain how);
-  /// Asks for its number of requests; see Owner::requests_told.
+  /// Asks for its number of requests; see LifeEvents::requests_told.
   void ask_for_requests();
   /// Whether it has said in HELLO that it answers that question unless it hangs.
   bool answers() const { return hello_.answers; }
@@ -157,23 +139,28 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   void take(MessageReceiver::Received received);
   Status handle(channel::Message message);
   Status greet(const channel::Hello& hello);
-  Status lose(const channel::Message& message);
+  void give_ledger();
+  Status lose(channel::Message message);
   void room_changed();
+  void pass_source(channel::Type type, std::vector<Fd> descriptors);
   void send_soon(std::string message, std::vector<Fd> descriptors = {});
   void pause_after_refusal();
   static Task<void> end_pause(std::shared_ptr<WorkerChannel> self);
   void recount();
-  void close(const std::string& problem);
+  void close(const Status& how);
 
   Reactor& reactor_;
-  Owner& owner_;
+  LifeEvents life_;
+  TrafficEvents traffic_;
+  std::function<void()> others_should_accept_;
   std::shared_ptr<Custody> custody_;
   Handshake handshake_;
   int number_;
-  bool joined_;
+  WorkerOrigin origin_;
   Fd channel_;
   FdWatcher watcher_;
   MessageReceiver receiver_;
+  std::unique_ptr<KeptConnections> kept_;  ///< null without a ledger
   ConnectionSender sender_;
   ChannelWriter writer_;
   ConnectionAccounts accounts_;
@@ -181,7 +168,7 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   TimePoint paused_until_{};  ///< it had no descriptor left a moment ago
   channel::Hello hello_;
   std::size_t credits_;      ///< connections that it will hold at a time
-  std::size_t counted_ = 0;  ///< what the owner was told of assigned()
+  std::size_t counted_ = 0;  ///< what was told of assigned()
   std::uint64_t requests_ = 0;
   std::uint64_t last_id_ = 0;
 };

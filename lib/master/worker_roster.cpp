@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "async/fd_watcher.hpp"
+#include "async/race.hpp"
 #include "os/error.hpp"
 #include "os/peer.hpp"
 #include "os/socket.hpp"
@@ -18,29 +19,33 @@ namespace {
 /// How often the roster looks at a worker whose end epoll can't report.
 constexpr auto kWatchPause = std::chrono::milliseconds(100);
 
+/// How long the process of a worker that has joined may live on when its channel is closed, if it
+/// is dying.
+constexpr auto kDying = std::chrono::seconds(1);
+
 /// Lines about workers that have joined, within a second: several may leave at a time, and one that
 /// joins again and again must not flood the log.
 constexpr std::size_t kJoinedBurst = 32;
 
 }  // namespace
 
-WorkerRoster::WorkerRoster(Reactor& reactor, AlarmClock& clock, Dispatcher& dispatcher,
+WorkerRoster::WorkerRoster(Reactor& reactor, AlarmClock& clock, PassMode& mode, Balancer& balancer,
                            std::shared_ptr<Custody> custody, SpawnWorker spawn,
                            const SupervisorOptions& options, Report report,
                            WorkerListener& listener, std::function<void()> has_room)
     : reactor_(reactor),
       clock_(clock),
-      dispatcher_(dispatcher),
+      mode_(mode),
       custody_(std::move(custody)),
       spawn_(std::move(spawn)),
       handshake_(options.handshake),
       report_joined_left_(reactor, saying(report, Severity::info), kJoinedBurst),
       report_joined_trouble_(reactor, saying(report, Severity::error), kJoinedBurst),
       report_unwatched_(reactor, saying(report, Severity::error)),
-      traffic_(reactor, clock, dispatcher, report, std::move(has_room)),
+      traffic_(reactor, clock, balancer, report, std::move(has_room)),
       context_{reactor,
                clock,
-               dispatcher,
+               mode,
                listener,
                options.ready_timeout,
                options.drain_timeout,
@@ -56,10 +61,10 @@ WorkerRoster::WorkerRoster(Reactor& reactor, AlarmClock& clock, Dispatcher& disp
 WorkerRoster::Worker WorkerRoster::spawn(int number) {
   const int type = handshake_ == Handshake::full ? SOCK_SEQPACKET : SOCK_STREAM;
   auto [ours, theirs] = make_socket_pair(type);
-  auto process = spawn_(number, theirs, dispatcher_.inheritance());
+  auto process = spawn_(number, theirs, mode_.inheritance());
   ++spawned_;
   auto link =
-      std::make_shared<WorkerChannel>(reactor_, static_cast<WorkerChannel::Owner&>(traffic_),
+      std::make_shared<WorkerChannel>(reactor_, traffic_.life_events(), traffic_.traffic_events(),
                                       custody_, handshake_, number, std::move(ours));
   auto worker =
       std::make_shared<SupervisedWorker>(context_, WorkerId{number, ++last_incarnation_},
@@ -73,9 +78,20 @@ WorkerRoster::Worker WorkerRoster::spawn(int number) {
 /// A worker that has listeners from its start, and knows no messages, may have closed a channel
 /// that means nothing to it.
 LeaveSignal WorkerRoster::leave_signal() const {
-  return handshake_ == Handshake::none && !dispatcher_.inheritance().empty()
+  return handshake_ == Handshake::none && !mode_.inheritance().empty()
              ? LeaveSignal::message_and_term
              : LeaveSignal::message;
+}
+
+/// Without room for the descriptor in epoll its end is not seen.
+Task<bool> WorkerRoster::has_ended(Reactor& reactor, int process) {
+  FdWatcher exited(reactor, process);
+  try {
+    co_await exited.readable();
+  } catch (const SystemError&) {
+    co_return false;
+  }
+  co_return true;
 }
 
 void WorkerRoster::adopt(int number, Fd channel) {
@@ -83,13 +99,16 @@ void WorkerRoster::adopt(int number, Fd channel) {
     return report_joined_trouble_(fmt::format("join: {} workers are the limit", kMaxJoined));
   }
   const pid_t peer = peer_credentials(channel.get()).pid;
+  Fd process = peer_process(channel.get());
+  const WorkerOrigin origin =
+      process.valid() ? WorkerOrigin::joined : WorkerOrigin::joined_from_elsewhere;
   auto link =
-      std::make_shared<WorkerChannel>(reactor_, static_cast<WorkerChannel::Owner&>(traffic_),
-                                      custody_, handshake_, number, std::move(channel), true);
+      std::make_shared<WorkerChannel>(reactor_, traffic_.life_events(), traffic_.traffic_events(),
+                                      custody_, handshake_, number, std::move(channel), origin);
   auto worker = std::make_shared<SupervisedWorker>(context_, WorkerId{number, ++last_incarnation_},
                                                    std::move(link), peer);
   take_in(worker);
-  reactor_.spawn(run_joined(worker));
+  reactor_.spawn(run_joined(worker, std::move(process)));
   worker->link()->start();
   // A worker that hears from this master knows that it is not refused.
   worker->link()->ask_for_requests();
@@ -123,8 +142,15 @@ Task<void> WorkerRoster::leader_end(SupervisedWorker& worker) {
 }
 
 /// From its joining on until it is gone.
-Task<void> WorkerRoster::run_joined(Worker worker) {
+/// A channel that is closed is no death: the worker may serve on what it has.
+Task<void> WorkerRoster::run_joined(Worker worker, Fd process) {
   if (!worker->link()->is_full()) worker->ready();
+  co_await worker->over();
+  if (worker->link()->kept() > 0) {
+    const TimePoint due = reactor_.now() + kDying;
+    const auto ended = co_await race(reactor_, has_ended(reactor_, process.get()), due);
+    if (ended.value.value_or(false)) worker->joined_process_ended();
+  }
   co_await receive_rest_and_end(worker);
 }
 

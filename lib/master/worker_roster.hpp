@@ -13,6 +13,7 @@
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "master/alarm_clock.hpp"
+#include "master/balancer.hpp"
 #include "master/custody.hpp"
 #include "master/pass_mode.hpp"
 #include "master/supervised_worker.hpp"
@@ -21,6 +22,7 @@
 #include "master/worker_traffic.hpp"
 #include "os/fd.hpp"
 #include "os/log.hpp"
+#include "wire/limits.hpp"
 
 namespace handoff {
 
@@ -29,7 +31,7 @@ struct SupervisorOptions {
   Handshake handshake = Handshake::full;
   Duration ready_timeout = std::chrono::seconds(10);
   Duration drain_timeout = std::chrono::seconds(30);
-  Duration hang_timeout = std::chrono::seconds(60);  ///< 0: a worker may hang
+  Duration hang_timeout = limits::kHangTimeout;  ///< 0: a worker may hang
   Duration backoff_min = std::chrono::milliseconds(100);
   Duration backoff_max = std::chrono::seconds(10);
 };
@@ -41,7 +43,7 @@ class WorkerRoster {
   using Worker = std::shared_ptr<SupervisedWorker>;
 
   /// `has_room` is called when a worker has room again. The references must outlive the roster.
-  WorkerRoster(Reactor& reactor, AlarmClock& clock, Dispatcher& dispatcher,
+  WorkerRoster(Reactor& reactor, AlarmClock& clock, PassMode& mode, Balancer& balancer,
                std::shared_ptr<Custody> custody, SpawnWorker spawn,
                const SupervisorOptions& options, Report report, WorkerListener& listener,
                std::function<void()> has_room);
@@ -69,7 +71,8 @@ class WorkerRoster {
   void take_in(const Worker& worker);
   Task<void> run_spawned(Worker worker);
   Task<void> leader_end(SupervisedWorker& worker);
-  Task<void> run_joined(Worker worker);
+  Task<void> run_joined(Worker worker, Fd process);
+  static Task<bool> has_ended(Reactor& reactor, int process);
   Task<void> receive_rest_and_end(Worker worker);
   Task<void> watch_answers(Duration quarter);
   void judge_answers(AnswerWatch::Look look);
@@ -77,7 +80,7 @@ class WorkerRoster {
 
   Reactor& reactor_;
   AlarmClock& clock_;
-  Dispatcher& dispatcher_;
+  PassMode& mode_;
   std::shared_ptr<Custody> custody_;
   SpawnWorker spawn_;
   Handshake handshake_;

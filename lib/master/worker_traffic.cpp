@@ -5,7 +5,6 @@
 
 #include <cerrno>
 #include <chrono>
-#include <exception>
 #include <utility>
 
 #include "os/error.hpp"
@@ -18,14 +17,46 @@ constexpr auto kAnswerTime = std::chrono::milliseconds(200);
 
 }  // namespace
 
-WorkerTraffic::WorkerTraffic(Reactor& reactor, AlarmClock& clock, Dispatcher& dispatcher,
-                             Report report, std::function<void()> has_room)
+WorkerTraffic::WorkerTraffic(Reactor& reactor, AlarmClock& clock, Balancer& balancer, Report report,
+                             std::function<void()> has_room)
     : clock_(clock),
-      dispatcher_(dispatcher),
+      balancer_(balancer),
       report_(std::move(report)),
       report_lost_(reactor, saying(report_, Severity::error)),
       has_room_(std::move(has_room)),
       all_answered_(reactor) {}
+
+LifeEvents WorkerTraffic::life_events() {
+  LifeEvents events;
+  events.ready = [this](WorkerChannel& link) { worker_of(link).ready(); };
+  events.would_leave = [this](WorkerChannel& link) { worker_of(link).asks_to_leave(); };
+  events.requests_told = [this](WorkerChannel& link) { requests_told(link); };
+  events.closed = [this](WorkerChannel& link, const Status& how) { closed(link, how); };
+  return events;
+}
+
+TrafficEvents WorkerTraffic::traffic_events() {
+  TrafficEvents events;
+  events.has_room = [this](WorkerChannel& link) { has_room(link); };
+  events.connections_returned = [this](WorkerChannel&, std::vector<HeldConnection> all) {
+    connections_returned(std::move(all));
+  };
+  events.rescued = [this](WorkerChannel& link, const RescueCounts& counts) {
+    rescued(link, counts);
+  };
+  events.connections_lost = [this](WorkerChannel& link, std::size_t count) {
+    connections_lost(link, count);
+  };
+  events.accepted = [this](std::size_t count) { accepted_ += count; };
+  events.assigned_changed = [this](std::ptrdiff_t change) {
+    held_ += static_cast<std::size_t>(change);
+  };
+  events.send_failed = [this](WorkerChannel& link, std::size_t connections, int error) {
+    send_failed(link, connections, error);
+  };
+  events.passes_on = [this] { return passes_on(); };
+  return events;
+}
 
 void WorkerTraffic::add(SupervisedWorker& worker) {
   workers_.emplace(worker.link().get(), &worker);
@@ -54,57 +85,59 @@ Task<void> WorkerTraffic::ask_for_requests() {
   asked_.clear();
 }
 
-void WorkerTraffic::worker_has_room(WorkerChannel& link) {
-  dispatcher_.worker_has_room(link);
+void WorkerTraffic::has_room(WorkerChannel& link) {
+  balancer_.room_changed(link);
   has_room_();
 }
 
-void WorkerTraffic::connection_returned(WorkerChannel& link, HeldConnection held) {
-  try {
-    dispatcher_.work_arrived(std::move(held));
-  } catch (const std::exception& error) {
-    lose(1, fmt::format("cannot take back a connection from {}: {}; it is closed",
-                        worker_of(link).name(), error.what()));
-  }
-  // When all close what they have, the one that gets it now is the last: room or not.
-  if (retirement_ == Retirement::closing) dispatcher_.flush_all();
+/// When all close what they have, a worker that gets a connection now is the last: room or not.
+void WorkerTraffic::connections_returned(std::vector<HeldConnection> all) {
+  balancer_.pass_on(std::move(all));
+  if (balancer_.retirement() == Retirement::closing) balancer_.pass_all();
 }
 
-void WorkerTraffic::requests_told(WorkerChannel& link) {
+void WorkerTraffic::requests_told(const WorkerChannel& link) {
   worker_of(link).answered();
   if (asked_.erase(&link) > 0 && asked_.empty()) all_answered_.notify_all();
 }
 
-void WorkerTraffic::worker_closed(WorkerChannel& link, const std::string& problem) {
-  if (problem.empty()) return worker_of(link).channel_closed();
-  worker_of(link).protocol_broken(problem);
+void WorkerTraffic::closed(const WorkerChannel& link, const Status& how) {
+  if (how.is_ok()) return worker_of(link).channel_closed();
+  worker_of(link).protocol_broken(how.why());
 }
 
-void WorkerTraffic::connections_lost(WorkerChannel& link, std::size_t count) {
-  if (retirement_ != Retirement::none) lost_ += count;
+/// One line in the log. A worker that had no connections needs none.
+void WorkerTraffic::rescued(const WorkerChannel& link, const RescueCounts& counts) {
+  rescued_.moved += counts.moved;
+  rescued_.answered += counts.answered;
+  rescued_.closed += counts.closed;
+  if (counts.moved + counts.closed == 0) return;
+  report_(Severity::error,
+          fmt::format("{}: {} moved, {} answered with an error, {} closed", worker_of(link).name(),
+                      counted(counts.moved, "connection"), counts.answered, counts.closed));
+}
+
+void WorkerTraffic::connections_lost(const WorkerChannel& link, std::size_t count) {
+  if (balancer_.retirement() != Retirement::none) lost_ += count;
   report_(Severity::error,
           fmt::format("cannot receive {} from {}: {}", counted(count, "connection"),
                       worker_of(link).name(), error_text(EMFILE)));
 }
 
-void WorkerTraffic::send_failed(WorkerChannel& link, std::size_t connections, int error) {
+void WorkerTraffic::send_failed(const WorkerChannel& link, std::size_t connections, int error) {
   const std::string name = worker_of(link).name();
   const std::string why = error_text(error);
   if (connections == 0) {
     return report_lost_(fmt::format("cannot send to {}: {}; its channel is closed", name, why));
   }
-  lose(connections, fmt::format("cannot pass {} to {}: {}; closed",
-                                counted(connections, "connection"), name, why));
-}
-
-void WorkerTraffic::lose(std::size_t connections, const std::string& line) {
-  if (retirement_ != Retirement::none) lost_ += connections;
-  report_lost_(line);
+  if (balancer_.retirement() != Retirement::none) lost_ += connections;
+  report_lost_(fmt::format("cannot pass {} to {}: {}; closed", counted(connections, "connection"),
+                           name, why));
 }
 
 bool WorkerTraffic::passes_on() const {
-  if (retirement_ == Retirement::handing_over) return dispatcher_.has_takers();
-  return retirement_ == Retirement::none;
+  if (balancer_.retirement() == Retirement::handing_over) return !balancer_.is_empty();
+  return balancer_.retirement() == Retirement::none;
 }
 
 }  // namespace handoff

@@ -7,49 +7,51 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "async/condition.hpp"
 #include "async/limited_line.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "master/alarm_clock.hpp"
-#include "master/pass_mode.hpp"
+#include "master/balancer.hpp"
+#include "master/channel_events.hpp"
 #include "master/supervised_worker.hpp"
 #include "master/worker_channel.hpp"
 #include "os/log.hpp"
+#include "os/status.hpp"
 
 namespace handoff {
 
-/// What happens to all workers, for good.
-enum class Retirement {
-  none,
-  handing_over,  ///< what they return goes to a successor of this master
-  closing,       ///< they close what they have
-};
-
 /// What the workers' channels say. Counts the connections that the workers hold, passes on those
 /// that they return, and tells each worker of the events that concern its phase.
-class WorkerTraffic final : public WorkerChannel::Owner {
+class WorkerTraffic {
  public:
   /// `has_room` is called when a worker has room again. The references must outlive this.
-  WorkerTraffic(Reactor& reactor, AlarmClock& clock, Dispatcher& dispatcher, Report report,
+  WorkerTraffic(Reactor& reactor, AlarmClock& clock, Balancer& balancer, Report report,
                 std::function<void()> has_room);
   WorkerTraffic(const WorkerTraffic&) = delete;
   WorkerTraffic& operator=(const WorkerTraffic&) = delete;
-  virtual ~WorkerTraffic() = default;
 
+  /// What the channel of a worker is made with. It is add()ed before it starts.
+  LifeEvents life_events();
+  TrafficEvents traffic_events();
   /// From now on the worker is told what comes on its channel.
   void add(SupervisedWorker& worker);
   /// The worker has ended. What it still held is held no more.
   void remove(SupervisedWorker& worker);
 
-  void retire(Retirement how) { retirement_ = how; }
-  Retirement retirement() const { return retirement_; }
+  void retire(Retirement how) { balancer_.retire(how); }
+  Retirement retirement() const { return balancer_.retirement(); }
+  /// No worker of this number follows the last one.
+  void number_retired(int number) { balancer_.pass_what_waits_for(number); }
 
   /// Connections that workers have accepted themselves, ever.
   std::uint64_t accepted() const { return accepted_; }
   /// Connections that the workers hold, as far as that is known.
   std::size_t open_connections() const { return held_; }
+  /// What became of the connections of workers that have died.
+  const RescueCounts& rescued() const { return rescued_; }
   /// Connections that were lost since the workers were retired.
   std::size_t lost() const { return lost_; }
 
@@ -59,35 +61,28 @@ class WorkerTraffic final : public WorkerChannel::Owner {
 
  private:
   SupervisedWorker& worker_of(const WorkerChannel& link) { return *workers_.at(&link); }
-  void lose(std::size_t connections, const std::string& line);
 
-  void worker_ready(WorkerChannel& link) override { worker_of(link).ready(); }
-  void worker_has_room(WorkerChannel& link) override;
-  void worker_would_leave(WorkerChannel& link) override { worker_of(link).asks_to_leave(); }
-  void connection_returned(WorkerChannel& link, HeldConnection held) override;
-  void others_shall_accept(WorkerChannel& link) override { dispatcher_.others_shall_accept(link); }
-  void worker_accepted(std::size_t count) override { accepted_ += count; }
-  void requests_told(WorkerChannel& link) override;
-  void worker_closed(WorkerChannel& link, const std::string& problem) override;
-  void connections_lost(WorkerChannel& link, std::size_t count) override;
-  void send_failed(WorkerChannel& link, std::size_t connections, int error) override;
-  void assigned_changed(std::ptrdiff_t change) override {
-    held_ += static_cast<std::size_t>(change);
-  }
-  bool passes_on() const override;
+  void has_room(WorkerChannel& link);
+  void connections_returned(std::vector<HeldConnection> all);
+  void rescued(const WorkerChannel& link, const RescueCounts& counts);
+  void connections_lost(const WorkerChannel& link, std::size_t count);
+  void send_failed(const WorkerChannel& link, std::size_t connections, int error);
+  void requests_told(const WorkerChannel& link);
+  void closed(const WorkerChannel& link, const Status& how);
+  bool passes_on() const;
 
   AlarmClock& clock_;
-  Dispatcher& dispatcher_;
+  Balancer& balancer_;
   Report report_;
   LimitedLine report_lost_;  ///< of connections that could not be passed
   std::function<void()> has_room_;
-  Retirement retirement_ = Retirement::none;
   std::unordered_map<const WorkerChannel*, SupervisedWorker*> workers_;
   std::set<const WorkerChannel*> asked_;  ///< for their requests, and have not answered
   Condition all_answered_;
   std::uint64_t accepted_ = 0;
   std::size_t held_ = 0;
   std::size_t lost_ = 0;
+  RescueCounts rescued_;
 };
 
 }  // namespace handoff

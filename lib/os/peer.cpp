@@ -2,6 +2,7 @@
 #include "os/peer.hpp"
 
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,6 +22,9 @@ namespace {
 
 /// The uid -1 means none, and no map has it.
 constexpr std::uint64_t kUids = 0xffff'ffff;
+
+/// SO_PEERPIDFD, which the headers of Linux before 6.5 do not have.
+constexpr int kPeerPidfd = 77;
 
 constexpr const char* kUidMap = "/proc/self/uid_map";
 constexpr const char* kWholeMap = "0 0 4294967295";
@@ -56,7 +60,18 @@ PeerCredentials peer_credentials(int socket) {
   if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0) {
     throw SystemError(errno, "ask for the peer's user");
   }
+
   return {credentials.pid, credentials.uid};
+}
+
+/// The kernel knows the very process since Linux 6.5. A number may have become another's.
+Fd peer_process(int socket) {
+  int pidfd = -1;
+  socklen_t size = sizeof pidfd;
+  if (getsockopt(socket, SOL_SOCKET, kPeerPidfd, &pidfd, &size) == 0) return Fd(pidfd);
+  const pid_t pid = peer_credentials(socket).pid;
+  if (pid <= 0) return {};
+  return Fd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
 }
 
 DistinctUsers DistinctUsers::from(std::string_view overflow_uid, std::string_view uid_map) {

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "os/fd.hpp"
+
 /// Who is at the other end of a Unix socket, and whether it may be there.
 namespace handoff {
 
@@ -21,6 +23,10 @@ struct PeerCredentials {
 
 /// Throws SystemError when `socket` is no socket.
 PeerCredentials peer_credentials(int socket);
+
+/// A descriptor that becomes readable when that process has ended (a pidfd). Invalid when the
+/// process is not known, has ended already, or the kernel gives none.
+Fd peer_process(int socket);
 
 /// Which users a process can tell apart: in a user namespace all that are not mapped read as one
 /// uid, the overflow uid, which can also be that of a user who is mapped (user_namespaces(7)).

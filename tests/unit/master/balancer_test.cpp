@@ -3,8 +3,11 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -37,13 +40,31 @@ class Counted final : public Recipient {
     ++effort_.given;
     ids.push_back(held.connection.id);
   }
-  void flush() override { ++effort_.flushes; }
+  void flush() override {
+    ++effort_.flushes;
+    sent = ids.size();
+  }
+  std::deque<HeldConnection> take_unsent() override { return take_from(sent); }
+  std::deque<HeldConnection> take_all(Reach reach) override {
+    reached = reach;
+    return take_from(started);
+  }
 
+  std::optional<Reach> reached;
   bool open = true;
+  std::size_t sent = 0;
+  std::size_t started = 0;
   std::size_t finished = 0;
   std::vector<std::uint64_t> ids;
 
  private:
+  std::deque<HeldConnection> take_from(std::size_t first) {
+    std::deque<HeldConnection> taken;
+    for (std::size_t i = first; i < ids.size(); ++i) taken.emplace_back().connection.id = ids[i];
+    ids.resize(std::min(first, ids.size()));
+    return taken;
+  }
+
   Effort& effort_;
   int number_;
   std::size_t credits_;
@@ -84,7 +105,6 @@ TEST_CASE("the work for connections that wait grows with their number, and not w
         for (Counted& worker : some.workers) {
           worker.finished = worker.ids.size();
           some.balancer.room_changed(worker);
-          some.balancer.flush();
         }
       }
       CHECK(some.effort.given == count);
@@ -103,7 +123,6 @@ TEST_CASE("recipients that stay full cost nothing when one of them has room agai
   for (int i = 0; i < 100; ++i) {
     ++worker.finished;
     some.balancer.room_changed(worker);
-    some.balancer.flush();
   }
   CHECK(worker.ids.size() == 101);
   CHECK(some.effort.questions < 600);
@@ -181,20 +200,54 @@ TEST_CASE("least follows what recipients have finished") {
   for (const Counted& worker : some.workers) CHECK(worker.ids.size() - worker.finished == 4);
 }
 
-TEST_CASE("one that is removed gets nothing more, and was never flushed for nothing") {
+using Ids = std::vector<std::uint64_t>;
+
+TEST_CASE(
+    "a recipient that is removed gets nothing more, and what it was not sent goes to others") {
   Workers some(Balance::round_robin, 2, 100);
   some.arrive(2);
-  CHECK(some.balancer.remove(some.workers[0]));
-  CHECK_FALSE(some.balancer.remove(some.workers[0]));
-  some.balancer.room_changed(some.workers[0]);
   some.balancer.flush();
+  some.arrive(2);
+  some.balancer.remove(some.workers[0]);
+  CHECK(some.workers[0].ids == Ids{1});
+  CHECK(some.workers[1].ids == Ids{2, 4, 3});
+  CHECK(some.workers[1].sent == 3);
+  some.balancer.remove(some.workers[0]);
+  some.balancer.room_changed(some.workers[0]);
   some.arrive(3);
-  CHECK(some.effort.flushes == 1);
-  CHECK(some.workers[0].ids.size() == 1);
-  CHECK(some.workers[1].ids.size() == 4);
+  CHECK(some.workers[0].ids == Ids{1});
   some.balancer.remove(some.workers[1]);
   CHECK(some.balancer.is_empty());
   CHECK_FALSE(some.balancer.has_room());
+  CHECK(some.balancer.waiting() == 3);
+}
+
+TEST_CASE("what a recipient that is gone has not started goes to others, in its order") {
+  for (const bool removed : {false, true}) {
+    CAPTURE(removed);
+    Workers some(Balance::round_robin, 1, 100);
+    some.arrive(3);
+    some.balancer.flush();
+    some.workers[0].started = 1;
+    if (removed) some.balancer.remove(some.workers[0]);
+    some.balancer.take_back(some.workers[0]);
+    CHECK(some.workers[0].ids == Ids{1});
+    CHECK(some.balancer.is_empty());
+    CHECK(some.balancer.waiting() == 2);
+    Counted& next = some.workers.emplace_back(some.effort, 2, 100);
+    some.balancer.add(next);
+    CHECK(next.ids == Ids{2, 3});
+    CHECK(next.sent == 2);
+  }
+}
+
+TEST_CASE("connections that come back together are sent at once") {
+  Workers some(Balance::round_robin, 1, 3);
+  std::vector<HeldConnection> returned(4);
+  some.balancer.pass_on(std::move(returned));
+  CHECK(some.workers[0].sent == 3);
+  CHECK(some.balancer.waiting() == 1);
+  CHECK(some.effort.flushes == 1);
 }
 
 TEST_CASE("all that wait can be given in turn, room or not") {
@@ -205,8 +258,80 @@ TEST_CASE("all that wait can be given in turn, room or not") {
   CHECK(some.balancer.waiting() == 0);
   CHECK(some.workers[0].ids.size() == 3);
   CHECK(some.workers[1].ids.size() == 3);
-  some.balancer.flush();
   CHECK(some.effort.flushes == 2);
+}
+
+/// The first worker dies with two connections that it was sent.
+void die(Workers& some, const Departure& how) {
+  some.arrive(4);
+  some.balancer.take_back(some.workers[0], how);
+}
+
+TEST_CASE("by hashing the connections of a dead worker wait for the one that follows it") {
+  Workers some(Balance::hash, 2, 100);
+  some.arrive(4);  // clients without an address go to each in turn
+  some.balancer.take_back(some.workers[0], {Reach::dead, Heir::same_number});
+  const std::size_t inherited = some.balancer.waiting();
+  CHECK(inherited > 0);
+  CHECK(some.workers[1].ids.size() == 4 - inherited);
+  Counted follower(some.effort, 1, 100);
+  some.balancer.add(follower);
+  CHECK(some.balancer.waiting() == 0);
+  CHECK(follower.ids.size() + some.workers[1].ids.size() == 4);
+  some.balancer.remove(follower);
+}
+
+TEST_CASE("the connections of a dead worker do not wait when one of its number is there") {
+  Workers some(Balance::hash, 2, 100);
+  Counted follower(some.effort, 1, 100);
+  some.arrive(4);
+  some.balancer.add(follower);
+  some.balancer.take_back(some.workers[0], {Reach::dead, Heir::same_number});
+  CHECK(some.balancer.waiting() == 0);
+  some.balancer.remove(follower);
+}
+
+TEST_CASE("the connections of a dead worker wait for nobody who will not come") {
+  for (const Balance how : kAll) {
+    CAPTURE(static_cast<int>(how));
+    const Heir heir = how == Balance::hash ? Heir::any : Heir::same_number;
+    Workers some(how, 2, 100);
+    die(some, {Reach::dead, heir});
+    CHECK(some.balancer.waiting() == 0);
+    CHECK(some.workers[1].ids.size() == 4);
+  }
+}
+
+TEST_CASE("connections that wait for a worker go to any once its slot is retired") {
+  Workers some(Balance::hash, 2, 100);
+  die(some, {Reach::dead, Heir::same_number});
+  CHECK(some.balancer.waiting() > 0);
+  some.balancer.pass_what_waits_for(2);
+  CHECK(some.balancer.waiting() > 0);
+  some.balancer.pass_what_waits_for(1);
+  CHECK(some.balancer.waiting() == 0);
+  CHECK(some.workers[1].ids.size() == 4);
+}
+
+TEST_CASE("nothing waits for a worker when all are retired") {
+  for (const Retirement how : {Retirement::handing_over, Retirement::closing}) {
+    Workers some(Balance::hash, 3, 100);
+    some.arrive(6);
+    some.balancer.take_back(some.workers[0], {Reach::dead, Heir::same_number});
+    some.balancer.retire(how);
+    CHECK(some.balancer.waiting() == 0);
+    some.balancer.take_back(some.workers[1], {Reach::dead, Heir::same_number});
+    CHECK(some.balancer.waiting() == 0);
+    const Reach reach = how == Retirement::closing ? Reach::untouched : Reach::dead;
+    CHECK(some.workers[1].reached == reach);
+  }
+}
+
+TEST_CASE("a worker that lives on is asked for what is on its way alone, also when all close") {
+  Workers some(Balance::round_robin, 2, 100);
+  some.balancer.retire(Retirement::closing);
+  some.balancer.take_back(some.workers[0], {Reach::on_its_way});
+  CHECK(some.workers[0].reached == Reach::on_its_way);
 }
 
 }  // namespace

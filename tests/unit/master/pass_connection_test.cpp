@@ -7,10 +7,12 @@
 #include <algorithm>
 #include <deque>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "async/reactor.hpp"
+#include "master/worker_channel.hpp"
 #include "os/address.hpp"
 #include "os/socket.hpp"
 #include "unit/support.hpp"
@@ -19,44 +21,47 @@ namespace handoff {
 namespace {
 
 /// Workers that have said HELLO and nothing more; nothing is sent before flush().
-class Cluster final : private WorkerChannel::Owner {
+class Cluster {
  public:
-  explicit Cluster(Balance balance) : dispatcher(balance) {}
+  explicit Cluster(Balance balance) : balancer(balance) {}
 
   WorkerChannel& join(int number, std::uint32_t credits = 1000) {
     auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
     const std::string hello = channel::encode_hello({channel::kVersion, 1, credits});
     CHECK(write(theirs.get(), hello.data(), hello.size()) > 0);
     ends_.push_back(std::move(theirs));
-    links_.push_back(
-        std::make_shared<WorkerChannel>(reactor_, static_cast<WorkerChannel::Owner&>(*this),
-                                        custody_, Handshake::full, number, std::move(ours)));
+    links_.push_back(std::make_shared<WorkerChannel>(reactor_, LifeEvents{}, TrafficEvents{},
+                                                     custody_, Handshake::full, number,
+                                                     std::move(ours)));
     links_.back()->start();
-    reactor_.run([](Reactor& reactor) -> Task<void> {
-      for (int i = 0; i < 3; ++i) co_await reactor.yield();
-    }(reactor_));
-    dispatcher.worker_joined(*links_.back());
+    turn();
+    mode.worker_joined(*links_.back());
     return *links_.back();
   }
 
   void arrive(const std::string& peer = "127.0.0.1:1") {
-    dispatcher.work_arrived({{.socket = std::move(make_socket_pair(SOCK_STREAM).first),
-                              .peer = Address::parse(peer).resolve().front()}});
+    balancer.pass({{.socket = std::move(make_socket_pair(SOCK_STREAM).first),
+                    .peer = Address::parse(peer).resolve().front()}});
   }
 
-  PassConnection dispatcher;
+  /// The worker says STARTED. Its channel is started again, for its tasks end with each turn.
+  void start(int number, const std::vector<std::uint64_t>& ids) {
+    const std::string started = channel::encode_ids(channel::Type::started, ids);
+    const int end = ends_.at(static_cast<std::size_t>(number - 1)).get();
+    CHECK(write(end, started.data(), started.size()) > 0);
+    links_.at(static_cast<std::size_t>(number - 1))->start();
+    turn();
+  }
+
+  Balancer balancer;
+  PassConnection mode{balancer};
 
  private:
-  void worker_ready(WorkerChannel&) override {}
-  void worker_has_room(WorkerChannel&) override {}
-  void worker_would_leave(WorkerChannel&) override {}
-  void connection_returned(WorkerChannel&, HeldConnection) override {}
-  void others_shall_accept(WorkerChannel&) override {}
-  void requests_told(WorkerChannel&) override {}
-  void worker_closed(WorkerChannel&, const std::string&) override {}
-  void connections_lost(WorkerChannel&, std::size_t) override {}
-  void send_failed(WorkerChannel&, std::size_t, int) override {}
-  bool passes_on() const override { return true; }
+  void turn() {
+    reactor_.run([](Reactor& reactor) -> Task<void> {
+      for (int i = 0; i < 3; ++i) co_await reactor.yield();
+    }(reactor_));
+  }
 
   Reactor reactor_;
   std::shared_ptr<Custody> custody_ = std::make_shared<Custody>(reactor_, 4);
@@ -114,7 +119,7 @@ TEST_CASE("hash gives a host's connections to one worker, whatever their ports")
   CHECK(*std::min_element(count.begin() + 1, count.end()) > 2);
 
   // Another in the place of the second, by its number.
-  cluster.dispatcher.worker_left(*links[1]);
+  cluster.mode.worker_left(*links[1]);
   links[1] = &cluster.join(2);
   for (int host = 1; host <= 50; ++host) {
     CHECK(chosen(fmt::format("10.0.0.{}:3000", host)) ==
@@ -124,18 +129,49 @@ TEST_CASE("hash gives a host's connections to one worker, whatever their ports")
 
 TEST_CASE("without room connections wait, in their order, and go to whoever has room first") {
   Cluster cluster(Balance::round_robin);
-  CHECK_FALSE(cluster.dispatcher.can_take());
+  CHECK_FALSE(cluster.balancer.has_room());
   cluster.arrive();
   cluster.arrive();
-  CHECK(cluster.dispatcher.waiting() == 2);
+  CHECK(cluster.balancer.waiting() == 2);
   WorkerChannel& one = cluster.join(1, 1);
   CHECK(one.assigned() == 1);
-  CHECK(cluster.dispatcher.waiting() == 1);
-  CHECK_FALSE(cluster.dispatcher.can_take());
+  CHECK(cluster.balancer.waiting() == 1);
+  CHECK_FALSE(cluster.balancer.has_room());
   WorkerChannel& two = cluster.join(2);
   CHECK(two.assigned() == 1);
-  CHECK(cluster.dispatcher.waiting() == 0);
-  CHECK(cluster.dispatcher.can_take());
+  CHECK(cluster.balancer.waiting() == 0);
+  CHECK(cluster.balancer.has_room());
+}
+
+TEST_CASE("what a worker that leaves was not sent goes to others, and what it was sent does not") {
+  Cluster cluster(Balance::round_robin);
+  WorkerChannel& one = cluster.join(1);
+  cluster.arrive();
+  cluster.balancer.flush();
+  WorkerChannel& two = cluster.join(2);
+  cluster.arrive();
+  CHECK(one.assigned() == 2);
+  cluster.mode.worker_left(one);
+  CHECK(one.assigned() == 1);
+  CHECK(two.assigned() == 1);
+}
+
+TEST_CASE("what a dead worker had not started goes to others, whether it had left before or not") {
+  for (const bool has_left : {false, true}) {
+    CAPTURE(has_left);
+    Cluster cluster(Balance::round_robin);
+    WorkerChannel& one = cluster.join(1);
+    for (int i = 0; i < 3; ++i) cluster.arrive();
+    cluster.balancer.flush();
+    cluster.start(1, {2});
+    if (has_left) cluster.mode.worker_left(one);
+    cluster.mode.worker_gone(one, {});
+    CHECK(one.assigned() == 1);
+    CHECK(cluster.balancer.waiting() == 2);
+    CHECK(cluster.join(2).assigned() == 2);
+    cluster.mode.worker_left(one);  // and nothing happens
+    CHECK(one.assigned() == 1);
+  }
 }
 
 }  // namespace

@@ -2,68 +2,92 @@
 #include "master/pass_queue.hpp"
 
 #include <doctest/doctest.h>
-#include <sys/socket.h>
 
+#include <list>
 #include <memory>
-#include <string>
+#include <optional>
 #include <utility>
 
 #include "async/reactor.hpp"
-#include "os/error.hpp"
-#include "os/socket.hpp"
-#include "pass/channel.hpp"
+#include "master/request_queue.hpp"
+#include "played_channel.hpp"
 #include "unit/support.hpp"
-#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {
 
-/// A queue whose connections may bring some 128 KiB.
-PassQueue::Options small_queue() {
-  PassQueue::Options options;
-  options.limits.max_frame = 32 << 10;
-  options.limits.max_unsent = 64 << 10;
-  options.limits.memory = std::make_shared<MemoryBudget>(64 << 10);
-  return options;
-}
+using Channel = test::PlayedChannel;
 
-Connection connection_with(std::size_t unread) {
-  Connection connection;
-  connection.socket = std::move(make_socket_pair(SOCK_STREAM).first);
-  connection.unread.assign(unread, 'x');
-  return connection;
-}
+/// A call that keeps what it was answered.
+class KeptCall final : public QueuedCall {
+ public:
+  KeptCall() : QueuedCall(Call()) {
+    call.method = "echo";
+    call.params = "1";
+    call.deadline = kNever;
+  }
+  void answered(Result given) override { result = std::move(given); }
 
-TEST_CASE("work_arrived throws for a connection that can't be taken, and takes the next") {
-  const test::DescriptorCheck check;
+  std::optional<Result> result;
+};
+
+struct Fixture {
+  Channel& join() {
+    Channel& worker = workers.emplace_back(reactor, custody, 1, Channel::Kind{});
+    mode.worker_joined(*worker.link);
+    return worker;
+  }
+
   Reactor reactor;
-  PassQueue queue(
-      reactor, small_queue(), [](std::uint64_t) {}, [](std::string_view) {});
-  Connection connection;
-  SUBCASE("because it brings more than a connection may") {
-    connection = connection_with(1 << 20);
-    connection.spill_to_memfd();
-    CHECK_THROWS_AS(queue.work_arrived({std::move(connection)}), ProtocolError);
+  std::shared_ptr<Custody> custody = std::make_shared<Custody>(reactor, 4);
+  Queue queue{reactor, {10, 1000, {}}};
+  PassQueue mode{queue};
+  std::list<Channel> workers;
+};
+
+TEST_CASE("a worker that joins is given the memories of the queue, and inherits nothing") {
+  const test::DescriptorCheck check;
+  Fixture fixture;
+  CHECK(fixture.mode.inheritance().empty());
+  const auto message = fixture.join().hears();
+  REQUIRE(message);
+  CHECK(message->type == channel::Type::queue);
+  CHECK(message->descriptors.size() == 2);
+  CHECK(fixture.queue.workers() == 1);
+}
+
+TEST_CASE("a worker that has left gets no more requests, and one that is gone is forgotten") {
+  Fixture fixture;
+  Channel& worker = fixture.join();
+  KeptCall first;
+  fixture.queue.submit(first);
+  test::turn(fixture.reactor);
+  CHECK(fixture.queue.counts().running == 1);
+  fixture.mode.worker_left(*worker.link);
+  KeptCall second;
+  fixture.queue.submit(second);
+  test::turn(fixture.reactor);
+  CHECK(fixture.queue.counts().running == 1);
+  CHECK(fixture.queue.counts().waiting == 1);
+  fixture.mode.worker_gone(*worker.link, {});
+  CHECK(fixture.queue.workers() == 0);
+  CHECK(fixture.queue.counts().waiting == 2);  // it had not begun the first
+  fixture.mode.worker_gone(*worker.link, {});  // and nothing happens
+  fixture.queue.cancel(first);
+  fixture.queue.cancel(second);
+}
+
+TEST_CASE("a worker for whose queue there is no descriptor is given up within the call") {
+  Fixture fixture;
+  Channel& worker =
+      fixture.workers.emplace_back(fixture.reactor, fixture.custody, 1, Channel::Kind{});
+  {
+    const test::DescriptorLimit none(0);
+    fixture.mode.worker_joined(*worker.link);
   }
-  SUBCASE("because its spilled bytes are fewer than was said") {
-    connection = connection_with(channel::kMaxUnread + 1);
-    connection.spill_to_memfd();
-    ++connection.spilled_size;
-    CHECK_THROWS_AS(queue.work_arrived({std::move(connection)}), ProtocolError);
-  }
-  SUBCASE("because its spilled bytes can't be read") {
-    connection = connection_with(channel::kMaxUnread + 1);
-    connection.spill_to_memfd();
-    connection.spilled = std::move(make_socket_pair(SOCK_STREAM).first);
-    CHECK_THROWS_AS(queue.work_arrived({std::move(connection)}), SystemError);
-  }
-  CHECK(queue.serving() == 0);
-  queue.work_arrived({connection_with(0)});
-  CHECK(queue.serving() == 1);
-  reactor.run([](Reactor& loop, PassQueue& its) -> Task<void> {
-    its.drain({});
-    while (its.serving() > 0) co_await loop.yield();
-  }(reactor, queue));
+  REQUIRE(worker.problem);
+  CHECK(worker.problem->starts_with("it could not be given the queue: "));
+  CHECK(fixture.queue.workers() == 0);
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "async/reactor.hpp"
+#include "master/balancer.hpp"
 #include "master/custody.hpp"
 #include "master/supervised_worker.hpp"
 #include "master/worker_traffic.hpp"
@@ -36,12 +37,12 @@ class PlayedWorkers final : private WorkerListener {
     process->pid = 1000 + static_cast<pid_t>(processes_.size());
     process->channel = std::move(theirs);
     auto link =
-        std::make_shared<WorkerChannel>(reactor, static_cast<WorkerChannel::Owner&>(traffic_),
-                                        custody_, Handshake::full, number, std::move(ours));
+        std::make_shared<WorkerChannel>(reactor, traffic.life_events(), traffic.traffic_events(),
+                                        custody, Handshake::full, number, std::move(ours));
     auto worker = std::make_shared<SupervisedWorker>(
         context_, WorkerId{number, ++last_}, std::move(link),
         std::make_unique<PlayedWorker>(process), LeaveSignal::message);
-    traffic_.add(*worker);
+    traffic.add(*worker);
     processes_.emplace(worker.get(), process);
     workers_.push_back(worker);
     return worker;
@@ -59,21 +60,22 @@ class PlayedWorkers final : private WorkerListener {
 
   Reactor reactor;
   ManualClock clock;
-  RecordingDispatcher dispatcher;
+  RecordingMode mode;
+  std::shared_ptr<Custody> custody = std::make_shared<Custody>(reactor, 1);
+  Balancer balancer{Balance::round_robin};
   std::vector<std::string> lines;  ///< of the log
   Report report = [this](Severity, std::string_view line) { lines.emplace_back(line); };
+  WorkerTraffic traffic{reactor, clock, balancer, report, [] {}};
 
  private:
   void worker_ready(SupervisedWorker&) override {}
   void worker_asks_to_leave(SupervisedWorker&) override {}
   void worker_ended(SupervisedWorker&) override {}
 
-  std::shared_ptr<Custody> custody_ = std::make_shared<Custody>(reactor, 1);
-  WorkerTraffic traffic_{reactor, clock, dispatcher, report, [] {}};
   WorkerContext context_{
       reactor,
       clock,
-      dispatcher,
+      mode,
       static_cast<WorkerListener&>(*this),
       std::chrono::seconds(10),
       std::chrono::seconds(30),

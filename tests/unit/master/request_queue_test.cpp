@@ -73,7 +73,7 @@ struct ScriptedWorker {
   std::vector<std::uint64_t> tickets{};
 };
 
-class Cluster final : private WorkerChannel::Owner {
+class Cluster {
  public:
   explicit Cluster(std::size_t limit = 1000, std::set<std::string, std::less<>> idempotent = {})
       : queue(reactor_, {limit, 1000, std::move(idempotent)}) {}
@@ -85,7 +85,7 @@ class Cluster final : private WorkerChannel::Owner {
     ScriptedWorker& worker = workers.emplace_back();
     worker.end = std::move(theirs);
     worker.link = std::make_shared<WorkerChannel>(
-        reactor_, static_cast<WorkerChannel::Owner&>(*this), custody_, Handshake::full,
+        reactor_, life_events(), TrafficEvents{}, custody_, Handshake::full,
         static_cast<int>(workers.size()), std::move(ours));
     worker.link->start();
     turn();
@@ -120,19 +120,14 @@ class Cluster final : private WorkerChannel::Owner {
   std::string problem;  ///< the latest of a worker
 
  private:
-  void worker_ready(WorkerChannel&) override {}
-  void worker_has_room(WorkerChannel&) override {}
-  void worker_would_leave(WorkerChannel&) override {}
-  void connection_returned(WorkerChannel&, HeldConnection) override {}
-  void others_shall_accept(WorkerChannel&) override {}
-  void requests_told(WorkerChannel&) override {}
-  void worker_closed(WorkerChannel& link, const std::string& what) override {
-    problem = what;
-    queue.retire(link);
+  LifeEvents life_events() {
+    LifeEvents events;
+    events.closed = [this](WorkerChannel& link, const Status& how) {
+      problem = how.is_ok() ? "" : how.why();
+      queue.retire(link);
+    };
+    return events;
   }
-  void connections_lost(WorkerChannel&, std::size_t) override {}
-  void send_failed(WorkerChannel&, std::size_t, int) override {}
-  bool passes_on() const override { return true; }
 
   Reactor reactor_;
   std::shared_ptr<Custody> custody_ = std::make_shared<Custody>(reactor_, 4);

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "master/balancer.hpp"
 #include "master/custody.hpp"
 #include "master/supervised_worker.hpp"
 #include "master/worker_traffic.hpp"
@@ -43,8 +44,9 @@ class WorkerBench final : private WorkerListener {
     process->pid = 4711;
     process->channel = std::move(theirs);
     auto link = std::make_shared<WorkerChannel>(
-        reactor, static_cast<WorkerChannel::Owner&>(traffic_), custody_,
-        plain ? Handshake::none : Handshake::full, 1, std::move(ours), kind == Kind::joined);
+        reactor, traffic_.life_events(), traffic_.traffic_events(), custody,
+        plain ? Handshake::none : Handshake::full, 1, std::move(ours),
+        kind == Kind::joined ? WorkerOrigin::joined : WorkerOrigin::spawned);
     if (kind == Kind::joined) {
       worker = std::make_shared<SupervisedWorker>(context_, WorkerId{1, 1}, link, 4711);
     } else {
@@ -75,7 +77,7 @@ class WorkerBench final : private WorkerListener {
   std::string happened() {
     std::string text = name_of(worker->phase());
     std::vector<std::string> all;
-    for (std::string& told : std::exchange(dispatcher.told, {})) {
+    for (std::string& told : std::exchange(mode.told, {})) {
       all.push_back(told.substr(0, told.find(' ')));
     }
     for (std::string& told : std::exchange(listened_, {})) all.push_back(std::move(told));
@@ -91,7 +93,9 @@ class WorkerBench final : private WorkerListener {
 
   Reactor reactor;
   ManualClock clock;
-  RecordingDispatcher dispatcher;
+  RecordingMode mode;
+  std::shared_ptr<Custody> custody = std::make_shared<Custody>(reactor, 1);
+  Balancer balancer{Balance::round_robin};
   std::vector<std::string> lines;  ///< of the log
   std::shared_ptr<PlayedProcess> process = std::make_shared<PlayedProcess>();
 
@@ -118,12 +122,11 @@ class WorkerBench final : private WorkerListener {
   }
 
   Report report_ = [this](Severity, std::string_view line) { lines.emplace_back(line); };
-  std::shared_ptr<Custody> custody_ = std::make_shared<Custody>(reactor, 1);
-  WorkerTraffic traffic_{reactor, clock, dispatcher, report_, [] {}};
+  WorkerTraffic traffic_{reactor, clock, balancer, report_, [] {}};
   WorkerContext context_{
       reactor,
       clock,
-      dispatcher,
+      mode,
       static_cast<WorkerListener&>(*this),
       std::chrono::seconds(10),
       std::chrono::seconds(30),
@@ -144,8 +147,8 @@ inline constexpr std::array kPhases{WorkerPhase::starting, WorkerPhase::standby,
                                     WorkerPhase::killed,   WorkerPhase::ended};
 
 inline void close_channel(WorkerBench& bench) {
-  bench.worker->link()->fail_with_protocol_error(
-      "");  // closes it as the end of the worker's end does
+  bench.worker->link()->end();
+  bench.worker->channel_closed();
 }
 
 inline void leader_ends_alone(WorkerBench& bench) {

@@ -15,6 +15,7 @@
 
 #include "async/reactor.hpp"
 #include "async/task.hpp"
+#include "master/balancer.hpp"
 #include "master/custody.hpp"
 #include "master/supervisor.hpp"
 #include "os/fd.hpp"
@@ -29,9 +30,8 @@ class SupervisorBench {
  public:
   explicit SupervisorBench(const SupervisorOptions& options = {})
       : supervisor(
-            reactor, clock, dispatcher, std::make_shared<Custody>(reactor, 1), spawner.function(),
-            options, [this](Severity, std::string_view line) { lines.emplace_back(line); }, [] {},
-            [] {}) {}
+            reactor, clock, mode, balancer, custody, spawner.function(), options,
+            [this](Severity, std::string_view line) { lines.emplace_back(line); }, [] {}, [] {}) {}
 
   /// Everything that is under way goes on until it waits for the test.
   Task<void> settle() {
@@ -69,12 +69,14 @@ class SupervisorBench {
     return text;
   }
   bool was_told(const std::string& what) const {
-    return std::find(dispatcher.told.begin(), dispatcher.told.end(), what) != dispatcher.told.end();
+    return std::find(mode.told.begin(), mode.told.end(), what) != mode.told.end();
   }
 
   Reactor reactor;
   ManualClock clock;
-  RecordingDispatcher dispatcher;
+  RecordingMode mode;
+  std::shared_ptr<Custody> custody = std::make_shared<Custody>(reactor, 1);
+  Balancer balancer{Balance::round_robin};
   PlayedSpawner spawner;
   std::vector<std::string> lines;  ///< of the log
   std::vector<std::string> outcomes;

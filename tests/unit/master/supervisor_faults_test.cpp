@@ -28,7 +28,7 @@ TEST_CASE("a worker that dies in the moment it becomes ready serves nobody, and 
     co_await on.settle();
     CHECK(on.was_told("gone 1"));
     CHECK(on.started() == 2);
-    CHECK(on.dispatcher.serving.empty());
+    CHECK(on.mode.serving.empty());
     CHECK(!on.supervisor.cannot_start());
   });
 }
@@ -113,7 +113,7 @@ TEST_CASE("a worker is not gone, and none follows it, before its whole tree is")
 
 TEST_CASE("a worker that can't be given what it is to have is killed within the call") {
   Bench bench;
-  bench.dispatcher.on_joined = [](WorkerChannel& link) {
+  bench.mode.on_joined = [](WorkerChannel& link) {
     link.fail_with_protocol_error("no descriptor is left");
   };
   play(bench, [](Bench& on) -> Task<void> {
@@ -122,8 +122,8 @@ TEST_CASE("a worker that can't be given what it is to have is killed within the 
     on.process(0).say_ready();
     co_await on.settle();
     CHECK(on.process(0).finished);
-    CHECK(on.dispatcher.serving.empty());
-    on.dispatcher.on_joined = nullptr;
+    CHECK(on.mode.serving.empty());
+    on.mode.on_joined = nullptr;
   });
 }
 

@@ -29,7 +29,7 @@ TEST_CASE("a worker that joins serves once it is ready, and is forgotten when it
     CHECK(on.supervisor.all_started());  // nobody waits for it
     joined->say_ready();
     co_await on.settle();
-    CHECK(on.dispatcher.serving.size() == 1);
+    CHECK(on.mode.serving.size() == 1);
     joined->channel.reset();
     co_await on.settle();
     CHECK(on.was_told("gone 1"));
@@ -78,7 +78,7 @@ TEST_CASE("a worker that has joined and is let go loses none of what it has retu
     Joined joined(on);
     joined->say_ready();
     co_await on.settle();
-    WorkerChannel& link = *on.dispatcher.serving.front();
+    WorkerChannel& link = *on.mode.serving.front();
     std::vector<std::uint64_t> ids;
     for (std::size_t i = 1; i <= kMany; ++i) {
       HeldConnection held;
@@ -102,7 +102,7 @@ TEST_CASE("a worker that has joined and is let go loses none of what it has retu
     on.clock.advance(seconds(30));  // before anything was received
     while (!on.supervisor.is_empty()) co_await on.reactor.yield();
   });
-  CHECK(bench.dispatcher.arrived == kMany);
+  CHECK(bench.balancer.waiting() == kMany);
 }
 
 }  // namespace

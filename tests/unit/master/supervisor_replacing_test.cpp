@@ -35,13 +35,12 @@ TEST_CASE("a replaced worker serves until its successor is ready, and drains the
     co_await on.serve(2);
     on.ask(on.supervisor.replace(1));
     co_await on.settle();
-    CHECK(on.dispatcher.serving.size() == 2);
+    CHECK(on.mode.serving.size() == 2);
     on.process(2).say_ready();
     co_await on.settle();
     CHECK(on.outcomes == std::vector<std::string>{"ok"});
     CHECK(on.states() == "1 draining, 1 ready, 2 ready");
-    CHECK(on.dispatcher.told ==
-          std::vector<std::string>{"joined 1", "joined 2", "joined 1", "left 1"});
+    CHECK(on.mode.told == std::vector<std::string>{"joined 1", "joined 2", "joined 1", "left 1"});
     co_await on.end(0);
     CHECK(on.states() == "1 ready, 2 ready");
     CHECK(on.supervisor.status().front().restarts == 0);
@@ -97,7 +96,7 @@ TEST_CASE("a successor takes over as soon as it is ready when its predecessor di
     }
     co_await on.settle();
     CHECK(on.outcomes.empty());
-    CHECK(on.dispatcher.serving.size() == 2);
+    CHECK(on.mode.serving.size() == 2);
     on.process(3).say_ready();
     co_await on.settle();
     CHECK(on.outcomes == std::vector<std::string>{"ok"});
@@ -118,8 +117,8 @@ TEST_CASE("a reload also replaces a worker that starts, and one that backs off")
     CHECK(on.states() == "1 starting, 2 starting, 2 starting");
     on.process(2).say_ready();
     co_await on.settle();
-    CHECK(on.dispatcher.serving.size() == 1);  // nobody else does in its slot
-    on.clock.advance(milliseconds(100));       // the pause would be over
+    CHECK(on.mode.serving.size() == 1);   // nobody else does in its slot
+    on.clock.advance(milliseconds(100));  // the pause would be over
     on.process(3).say_ready();
     co_await on.settle();
     CHECK(on.outcomes == std::vector<std::string>{"ok"});

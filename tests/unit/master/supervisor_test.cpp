@@ -36,7 +36,7 @@ TEST_CASE("a supervisor has started once all workers that were added are ready")
     co_await on.settle();
     CHECK(on.supervisor.all_started());
     CHECK(on.states() == "1 ready, 2 ready");
-    CHECK(on.dispatcher.told == std::vector<std::string>{"joined 1", "joined 2"});
+    CHECK(on.mode.told == std::vector<std::string>{"joined 1", "joined 2"});
   });
 }
 

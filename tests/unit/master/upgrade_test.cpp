@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 #include <poll.h>
+#include <sys/socket.h>
 
 #include <array>
 #include <cerrno>
@@ -16,10 +17,11 @@
 #include <vector>
 
 #include "async/reactor.hpp"
+#include "master/balancer.hpp"
 #include "master/custody.hpp"
-#include "master/pass_connection.hpp"
 #include "os/error.hpp"
 #include "os/fd.hpp"
+#include "os/socket.hpp"
 #include "pass/channel.hpp"
 #include "pass/fd_passing.hpp"
 #include "unit/support.hpp"
@@ -156,11 +158,11 @@ struct Fixture {
   Reactor reactor;
   std::vector<std::string> lines;
   Report report = [this](Severity, std::string_view line) { lines.emplace_back(line); };
-  PassConnection dispatcher{Balance::round_robin};
   std::shared_ptr<Custody> custody = std::make_shared<Custody>(reactor, 1);
+  Balancer balancer{Balance::round_robin};
   Fd channel;
   std::shared_ptr<Process> process = std::make_shared<Process>();
-  Upgrade upgrade{reactor, dispatcher, custody, report};
+  Upgrade upgrade{reactor, balancer, custody, report};
 };
 
 TEST_CASE_FIXTURE(Fixture, "a successor that says READY is ready, and is left alive") {
@@ -249,6 +251,24 @@ TEST_CASE_FIXTURE(Fixture, "the end of a successor that has taken over is an err
     CHECK(lines.empty());
   }
   CHECK(upgrade.has_taken_over());
+}
+
+TEST_CASE_FIXTURE(Fixture, "a successor gets what waits, and what it has not started comes back") {
+  for (int i = 0; i < 3; ++i) {
+    balancer.pass({{.socket = std::move(make_socket_pair(SOCK_STREAM).first)}});
+  }
+  const auto started = [this] {
+    CHECK(balancer.waiting() == 2);  // it has room for one
+    say(channel::encode_ids(channel::Type::started, std::vector<std::uint64_t>{1}));
+    say(channel::encode_ids(channel::Type::finished, std::vector<std::uint64_t>{1}));
+  };
+  bool hung_up = false;
+  take_over(started, [&] {
+    if (balancer.waiting() == 1 && !std::exchange(hung_up, true)) channel.reset();
+    return upgrade.phase() == Phase::gone;
+  });
+  CHECK(balancer.waiting() == 2);
+  CHECK(balancer.is_empty());
 }
 
 TEST_CASE("an upgrade leaves no descriptor open") {

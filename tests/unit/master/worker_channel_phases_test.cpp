@@ -23,14 +23,14 @@ namespace handoff {
 namespace {
 
 /// A master's end of a channel, and the worker's in the hands of the test.
-class Fixture final : private WorkerChannel::Owner {
+class Fixture {
  public:
   explicit Fixture(Handshake handshake = Handshake::full) {
     const int type = handshake == Handshake::full ? SOCK_SEQPACKET : SOCK_STREAM;
     auto [ours, theirs] = make_socket_pair(type);
     worker = std::move(theirs);
-    link = std::make_shared<WorkerChannel>(reactor, static_cast<WorkerChannel::Owner&>(*this),
-                                           custody, handshake, 1, std::move(ours));
+    link = std::make_shared<WorkerChannel>(reactor, life_events(), traffic_events(), custody,
+                                           handshake, 1, std::move(ours));
   }
 
   void run(const std::function<void(Fixture&)>& step = {}) {
@@ -76,25 +76,30 @@ class Fixture final : private WorkerChannel::Owner {
   std::shared_ptr<WorkerChannel> link;
 
  private:
-  void worker_ready(WorkerChannel&) override {
-    ++ready;
-    on_ready();
+  LifeEvents life_events() {
+    LifeEvents events;
+    events.ready = [this](WorkerChannel&) {
+      ++ready;
+      on_ready();
+    };
+    events.closed = [this](WorkerChannel&, const Status& how) {
+      ++closed;
+      problem = how.is_ok() ? "" : how.why();
+    };
+    return events;
   }
-  void worker_has_room(WorkerChannel&) override { on_room(); }
-  void worker_would_leave(WorkerChannel&) override {}
-  void connection_returned(WorkerChannel&, HeldConnection held) override {
-    returned.push_back(std::move(held));
-    on_returned();
+  TrafficEvents traffic_events() {
+    TrafficEvents events;
+    events.has_room = [this](WorkerChannel&) { on_room(); };
+    events.connections_returned = [this](WorkerChannel&, std::vector<HeldConnection> all) {
+      for (HeldConnection& held : all) {
+        returned.push_back(std::move(held));
+        on_returned();
+      }
+    };
+    events.passes_on = [] { return true; };
+    return events;
   }
-  void others_shall_accept(WorkerChannel&) override {}
-  void connections_lost(WorkerChannel&, std::size_t) override {}
-  void requests_told(WorkerChannel&) override {}
-  void worker_closed(WorkerChannel&, const std::string& why) override {
-    ++closed;
-    problem = why;
-  }
-  void send_failed(WorkerChannel&, std::size_t, int) override {}
-  bool passes_on() const override { return true; }
 };
 
 using Step = void (*)(Fixture&);
@@ -265,7 +270,7 @@ TEST_CASE("an owner may give a refused connection to the same worker again, or t
     if (!std::exchange(again, false)) return;
     fixture.link->pass(std::move(fixture.returned.back()));
     fixture.returned.pop_back();
-    for (HeldConnection& held : fixture.link->take_unacknowledged()) {
+    for (HeldConnection& held : fixture.link->take_all(Reach::dead)) {
       fixture.returned.push_back(std::move(held));
     }
   };

@@ -3,7 +3,9 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <utility>
@@ -18,13 +20,16 @@ namespace handoff {
 namespace {
 
 /// A master's end of a channel, and the other end in the hands of the test.
-class Channel final : private WorkerChannel::Owner {
+class Channel {
  public:
-  Channel() {
+  enum class Events { all, none };
+  explicit Channel(Events events = Events::all) {
     auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
     worker_ = std::move(theirs);
-    link = std::make_shared<WorkerChannel>(reactor_, static_cast<WorkerChannel::Owner&>(*this),
-                                           custody, Handshake::full, 1, std::move(ours));
+    const bool all = events == Events::all;
+    link = std::make_shared<WorkerChannel>(reactor_, all ? life_events() : LifeEvents{},
+                                           all ? traffic_events() : TrafficEvents{}, custody,
+                                           Handshake::full, 1, std::move(ours));
   }
 
   /// A test's body is a task: what was started runs as long as that.
@@ -83,29 +88,29 @@ class Channel final : private WorkerChannel::Owner {
 
   bool takers = true;
   std::size_t lost = 0;
-  std::size_t dropped = 0;
   std::ptrdiff_t held = 0;
   std::size_t answers = 0;
   std::vector<std::string> problems;
 
  private:
-  void worker_ready(WorkerChannel&) override {}
-  void worker_has_room(WorkerChannel&) override {}
-  void worker_would_leave(WorkerChannel&) override {}
-  void connection_returned(WorkerChannel&, HeldConnection connection) override {
-    returned.push_back(std::move(connection));
+  LifeEvents life_events() {
+    LifeEvents events;
+    events.requests_told = [this](WorkerChannel&) { ++answers; };
+    events.closed = [this](WorkerChannel&, const Status& how) {
+      problems.push_back(how.is_ok() ? "its end" : how.why());
+    };
+    return events;
   }
-  void others_shall_accept(WorkerChannel&) override {}
-  void requests_told(WorkerChannel&) override { ++answers; }
-  void worker_closed(WorkerChannel&, const std::string& problem) override {
-    problems.push_back(problem);
+  TrafficEvents traffic_events() {
+    TrafficEvents events;
+    events.connections_returned = [this](WorkerChannel&, std::vector<HeldConnection> back) {
+      std::move(back.begin(), back.end(), std::back_inserter(returned));
+    };
+    events.connections_lost = [this](WorkerChannel&, std::size_t count) { lost += count; };
+    events.assigned_changed = [this](std::ptrdiff_t change) { held += change; };
+    events.passes_on = [this] { return takers; };
+    return events;
   }
-  void connections_lost(WorkerChannel&, std::size_t count) override { lost += count; }
-  void send_failed(WorkerChannel&, std::size_t connections, int) override {
-    dropped += connections;
-  }
-  void assigned_changed(std::ptrdiff_t change) override { held += change; }
-  bool passes_on() const override { return takers; }
 
   Reactor reactor_;
   Fd worker_;
@@ -238,7 +243,7 @@ TEST_CASE("a worker that sends more descriptors than a message may have is blame
   }
 }
 
-TEST_CASE("the owner is told of every change of what a worker holds") {
+TEST_CASE("every change of what a worker holds is told") {
   Channel channel;
   const auto body = [&]() -> Task<void> {
     co_await channel.give(10);
@@ -304,6 +309,28 @@ TEST_CASE("questions that find no room in the channel are not kept") {
     CHECK(channel.problems.empty());
     channel.hang_up();
     channel.link->ask_whether_it_answers();  // and nothing happens
+  };
+  channel.run(body());
+}
+
+TEST_CASE("events that nobody has set are not called, and what is returned then is closed") {
+  const test::DescriptorCheck check;
+  Channel channel(Channel::Events::none);
+  const auto body = [&]() -> Task<void> {
+    co_await channel.give(3);
+    channel.send(channel::encode_ready());
+    channel.send(channel::encode_leave());
+    channel.send(channel::encode_requests(7));
+    channel.send(channel::encode_passing(channel::Type::listener, 0));
+    channel.link->drain({.give_back = true});
+    channel.give_back(2);
+    co_await channel.turns();
+    CHECK(channel.link->requests() == 7);
+    CHECK(channel.link->assigned() == 1);
+    CHECK(channel.custody->descriptors() == 0);
+    channel.hang_up();
+    co_await channel.turns();
+    CHECK(!channel.link->open());
   };
   channel.run(body());
 }

@@ -12,13 +12,13 @@
 #include <map>
 #include <memory>
 #include <span>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "master/alarm_clock.hpp"
 #include "master/pass_mode.hpp"
+#include "master/worker_channel.hpp"
 #include "master/worker_spawner.hpp"
 #include "os/error.hpp"
 #include "os/fd.hpp"
@@ -26,7 +26,7 @@
 #include "pass/fd_passing.hpp"
 
 /// Stands in for the kernel in tests of what supervises workers: time, processes, and the
-/// dispatcher.
+/// pass mode.
 namespace handoff::test {
 
 /// A clock that stands still until the test moves it.
@@ -144,12 +144,13 @@ class PlayedWorker final : public WorkerProcess {
 class PlayedSpawner {
  public:
   SpawnWorker function() {
-    return [this](int number, const Fd& channel, std::span<const int>) {
+    return [this](int number, const Fd& channel, std::span<const int> inherits) {
       if (fails > 0 && fails-- > 0) throw SystemError(ENOENT, "exec", "worker");
       auto process = std::make_shared<PlayedProcess>();
       process->number = number;
       process->pid = 1000 + static_cast<pid_t>(processes.size());
       process->channel = duplicate(channel.get());
+      inherited.assign(inherits.begin(), inherits.end());
       processes.push_back(process);
       return std::make_unique<PlayedWorker>(process);
     };
@@ -157,11 +158,12 @@ class PlayedSpawner {
   PlayedProcess& last() { return *processes.back(); }
 
   std::vector<std::shared_ptr<PlayedProcess>> processes;
-  int fails = 0;  ///< so many attempts to come
+  std::vector<int> inherited;  ///< by the last
+  int fails = 0;               ///< so many attempts to come
 };
 
 /// Remembers what it is told, by the numbers of the workers.
-class RecordingDispatcher final : public Dispatcher {
+class RecordingMode final : public PassMode {
  public:
   void worker_joined(WorkerChannel& link) override {
     serving.push_back(&link);
@@ -171,30 +173,17 @@ class RecordingDispatcher final : public Dispatcher {
   void worker_left(WorkerChannel& link) override {
     if (std::erase(serving, &link) > 0) note("left", link);
   }
-  void worker_gone(WorkerChannel& link) override {
+  void worker_gone(WorkerChannel& link, const Departure& /*how*/) override {
     std::erase(serving, &link);
     note("gone", link);
   }
-  void worker_has_room(WorkerChannel&) override {}
-  void successor_joined(WorkerChannel&) override {}
-  void work_arrived(HeldConnection) override {
-    if (refuses_work) throw std::runtime_error("no room");
-    ++arrived;
-  }
-  bool can_take() const override { return !serving.empty(); }
-  bool has_takers() const override { return !serving.empty(); }
-  void flush() override {}
-  void flush_all() override {}
-  std::size_t waiting() const override { return 0; }
-  std::size_t waiting_to_be_served() const override { return 0; }
-  std::span<const int> inheritance() const override { return inherited; }
+
+  std::vector<int> inheritance() const override { return inherited; }
 
   std::vector<std::string> told;
   std::vector<WorkerChannel*> serving;
   std::vector<int> inherited;
   std::function<void(WorkerChannel&)> on_joined;
-  std::size_t arrived = 0;
-  bool refuses_work = false;  ///< by an exception
 
  private:
   void note(const char* what, const WorkerChannel& link) {

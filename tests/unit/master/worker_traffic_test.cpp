@@ -2,15 +2,19 @@
 #include "master/worker_traffic.hpp"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 #include <sys/socket.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdint>
-#include <stdexcept>
+#include <deque>
 #include <utility>
 #include <vector>
 
+#include "os/error.hpp"
 #include "os/socket.hpp"
+#include "played_workers.hpp"
 #include "supervisor_bench.hpp"
 
 namespace handoff {
@@ -24,8 +28,8 @@ using test::play;
 void pass_and_start(Bench& on, std::uint64_t id) {
   HeldConnection held;
   held.connection.socket = std::move(make_socket_pair(SOCK_STREAM).first);
-  on.dispatcher.serving.front()->pass(std::move(held));
-  on.dispatcher.serving.front()->flush();
+  on.mode.serving.front()->pass(std::move(held));
+  on.mode.serving.front()->flush();
   on.process(0).say(channel::encode_ids(channel::Type::started, std::array{id}));
 }
 
@@ -46,28 +50,96 @@ TEST_CASE("connections are held from when they are passed until they are finishe
   });
 }
 
-TEST_CASE("a returned connection that can't be passed on is lost, and counted in a stop") {
+/// The worker returns one of its connections.
+void give_back(Bench& on) {
+  Connection connection;
+  connection.socket = std::move(make_socket_pair(SOCK_STREAM).first);
+  channel::PackedConnections returned(channel::Type::returned);
+  returned.add(connection);
+  CHECK(send_fds(on.process(0).channel.get(), returned.bytes(), returned.descriptors()).outcome ==
+        SendOutcome::sent);
+}
+
+/// A recipient that only counts.
+class Taker final : public Recipient {
+ public:
+  bool has_room() const override { return room; }
+  std::size_t assigned() const override { return taken; }
+  int number() const override { return 9; }
+  void pass(HeldConnection) override { ++taken; }
+  void flush() override { flushed = taken; }
+  std::deque<HeldConnection> take_unsent() override { return {}; }
+  std::deque<HeldConnection> take_all(Reach /*reach*/) override { return {}; }
+
+  bool room = true;
+  std::size_t taken = 0;
+  std::size_t flushed = 0;
+};
+
+TEST_CASE("a connection that a worker returns is sent to another at once") {
   Bench bench;
+  Taker taker;
+  bench.balancer.add(taker);
   play(bench, [](Bench& on) -> Task<void> {
     co_await on.serve(1);
-    on.dispatcher.refuses_work = true;
-    for (const bool stopping : {false, true}) {
-      pass_and_start(on, stopping ? 2 : 1);
-      co_await on.settle();
-      if (stopping) on.supervisor.retire_all({});
-      Connection connection;
-      connection.socket = std::move(make_socket_pair(SOCK_STREAM).first);
-      channel::PackedConnections returned(channel::Type::returned);
-      returned.add(connection);
-      CHECK(
-          send_fds(on.process(0).channel.get(), returned.bytes(), returned.descriptors()).outcome ==
-          SendOutcome::sent);
-      co_await on.settle();
-      CHECK(on.supervisor.open_connections() == 0);
-      CHECK(on.supervisor.cut_off().connections == (stopping ? 1 : 0));
-    }
-    CHECK(on.lines.front().find("worker 1, pid 1000") != std::string::npos);
+    pass_and_start(on, 1);
+    co_await on.settle();
+    give_back(on);
+    co_await on.settle();
+    CHECK(on.supervisor.open_connections() == 0);
   });
+  CHECK(taker.flushed == 1);
+}
+
+TEST_CASE("a returned connection waits for room, but not once all workers close what they have") {
+  Bench bench;
+  Taker taker;
+  taker.room = false;
+  bench.balancer.add(taker);
+  play(bench, [](Bench& on) -> Task<void> {
+    co_await on.serve(1);
+    pass_and_start(on, 1);
+    pass_and_start(on, 2);
+    co_await on.settle();
+    give_back(on);
+    co_await on.settle();
+    CHECK(on.balancer.waiting() == 1);
+    on.supervisor.retire_all({});
+    give_back(on);
+    co_await on.settle();
+    CHECK(on.balancer.waiting() == 0);
+  });
+  CHECK(taker.flushed == 2);
+}
+
+TEST_CASE("connections that can't be sent or received are counted as lost only in a stop") {
+  test::PlayedWorkers played;
+  const auto worker = played.make(1);
+  const TrafficEvents events = played.traffic.traffic_events();
+  events.send_failed(*worker->link(), 2, EMSGSIZE);
+  events.connections_lost(*worker->link(), 3);
+  CHECK(played.traffic.lost() == 0);
+  played.traffic.retire(Retirement::closing);
+  events.send_failed(*worker->link(), 2, EMSGSIZE);
+  events.send_failed(*worker->link(), 0, EMSGSIZE);
+  events.connections_lost(*worker->link(), 3);
+  CHECK(played.traffic.lost() == 5);
+  CHECK(played.lines[1] ==
+        fmt::format("cannot pass 2 connections to worker 1, pid 1000: {}; closed",
+                    error_text(EMSGSIZE)));
+}
+
+TEST_CASE("what a worker returns can go to others until all close, or none takes it") {
+  test::PlayedWorkers played;
+  Taker taker;
+  const TrafficEvents events = played.traffic.traffic_events();
+  CHECK(events.passes_on());
+  played.traffic.retire(Retirement::handing_over);
+  CHECK_FALSE(events.passes_on());
+  played.balancer.add(taker);
+  CHECK(events.passes_on());
+  played.traffic.retire(Retirement::closing);
+  CHECK_FALSE(events.passes_on());
 }
 
 TEST_CASE("the numbers of requests are waited for until all have answered, or for 200 ms") {

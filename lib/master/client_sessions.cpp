@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT
+#include "master/client_sessions.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <exception>
+#include <memory>
+#include <numeric>
+#include <optional>
+#include <utility>
+
+#include "async/event.hpp"
+#include "os/error.hpp"
+#include "os/fd.hpp"
+#include "os/log.hpp"
+#include "os/sealed_memory.hpp"
+#include "rpc/session.hpp"
+
+namespace handoff {
+namespace {
+
+/// Descriptors that are kept back from clients: those of the master itself, and of what it starts.
+constexpr std::size_t kReserved = 64;
+constexpr std::size_t kReservedPerWorker = 6;
+constexpr std::size_t kReservedPerThread = 3;
+
+/// Bytes that a record may have besides a frame's: the client's address.
+constexpr std::size_t kMaxPeer = 256;
+
+/// The worker has the same deadline, and more to say about it.
+constexpr auto kGrace = std::chrono::milliseconds(100);
+
+/// Waits for its answer in a coroutine.
+class AwaitedCall final : public QueuedCall {
+ public:
+  AwaitedCall(Reactor& reactor, Queue& queue, Call what)
+      : QueuedCall(std::move(what)), came(reactor), queue_(queue) {}
+  ~AwaitedCall() { queue_.cancel(*this); }
+
+  Event came;
+  std::optional<Result> result;
+
+ private:
+  void answered(Result given) override {
+    result = std::move(given);
+    came.set();
+  }
+
+  Queue& queue_;
+};
+
+/// The same for one on another thread, where all but what the queue does to it happens.
+class RemoteCall final : public QueuedCall, public std::enable_shared_from_this<RemoteCall> {
+ public:
+  using Kept = std::map<const QueuedCall*, std::shared_ptr<QueuedCall>>;
+  /// While it is in the queue, it is kept alive by `kept`.
+  RemoteCall(ReactorThread& thread, Reactor& reactor, Kept& kept, Call what)
+      : QueuedCall(std::move(what)), came(reactor), thread_(thread), kept_(kept) {}
+
+  Event came;
+  std::optional<Result> result;
+
+ private:
+  void answered(Result given) override {
+    const auto self = shared_from_this();
+    kept_.erase(this);
+    thread_.post([self, given = std::move(given)](ServerContext&) {
+      self->result = given;
+      self->came.set();
+    });
+  }
+
+  ReactorThread& thread_;
+  Kept& kept_;
+};
+
+TimePoint with_grace(TimePoint deadline) {
+  return deadline > kNever - kGrace ? kNever : deadline + Duration(kGrace);
+}
+
+Result not_answered() {
+  return Result::error(ErrorCode::timed_out, "the call was not answered in time");
+}
+
+std::shared_ptr<const MethodTable> handler_of_all(Handler handler) {
+  auto table = std::make_shared<MethodTable>();
+  table->add("*", std::move(handler), Supervision::handler);
+  return table;
+}
+
+/// So many for each I/O thread.
+std::size_t share_of_limit(const ClientSessions::Options& options) {
+  return (options.queue_limit + options.io_threads - 1) / options.io_threads;
+}
+
+Queue::Options queue_options(const ClientSessions::Options& options) {
+  return {share_of_limit(options) * options.io_threads, options.limits.max_frame + kMaxPeer,
+          options.idempotent};
+}
+
+/// As many calls are in the queue as may; as many more wait for a place in it, while their
+/// connections are not read.
+SessionLimits session_limits(const ClientSessions::Options& options) {
+  SessionLimits limits = options.limits;
+  limits.concurrency = limits.max_waiting = share_of_limit(options);
+  limits.reads_on_when_full = false;
+  limits.begins_elsewhere = true;
+  return limits;
+}
+
+}  // namespace
+
+ClientSessions::ClientSessions(Reactor& reactor, Balancer& balancer, const Options& options,
+                               const std::function<void(std::uint64_t)>& closed,
+                               const std::function<void(std::string_view)>& failed)
+    : reactor_(reactor),
+      balancer_(balancer),
+      closed_(closed),
+      failed_(failed),
+      reserved_(kReserved + kReservedPerThread * options.io_threads),
+      expected_workers_(options.workers),
+      queue_(reactor, queue_options(options)),
+      context_(reactor, handler_of_all([this](Call what) { return call(std::move(what)); }),
+               session_limits(options),
+               {.closed = [this](std::uint64_t id, CloseReason) { closed_(id); },
+                .returned = [this](Connection back) { give_to_successor(std::move(back)); },
+                .failed = failed_}) {
+  if (most_connections() == 0) {
+    throw InvalidArgument(fmt::format("a limit of {} descriptors (ulimit -n) is not enough for {}",
+                                      descriptor_limit(), counted(options.workers, "worker")));
+  }
+  if (Queue::memory_size(queue_options(options)) > file_size_limit()) {
+    throw InvalidArgument(fmt::format(
+        "a file size limit of {} bytes (ulimit -f) is not enough for a queue of {} bytes (lower "
+        "--max-frame)",
+        file_size_limit(), Queue::memory_size(queue_options(options))));
+  }
+  if (options.io_threads > 1) mailbox_.emplace(reactor_);
+  for (std::size_t i = 0; options.io_threads > 1 && i < options.io_threads; ++i) {
+    ReactorThread::Owner owner;
+    owner.closed = [this](std::uint64_t id, CloseReason) { closed_(id); };
+    owner.returned = [this](Connection back) { give_to_successor(std::move(back)); };
+    owner.failed = failed_;
+    // The queue looks at what waits in it in each turn of our loop.
+    owner.calls_allowed = [] {};
+    const auto make_methods = [this, i](Reactor& its) -> MakeMethodTable {
+      return [this, i, &its] {
+        return handler_of_all(
+            [this, i, &its](Call what) { return call_from(threads_[i], its, std::move(what)); });
+      };
+    };
+    threads_.emplace_back(*mailbox_, session_limits(options), make_methods, nullptr,
+                          std::move(owner));
+  }
+}
+
+/// A connection whose bytes can't be spilled, for want of memory, is closed.
+void ClientSessions::give_to_successor(Connection connection) {
+  const std::uint64_t id = connection.id;
+  try {
+    connection.spill_to_memfd();
+    balancer_.pass({std::move(connection)});
+    balancer_.flush();
+  } catch (const std::exception&) {
+    ++lost_;
+  }
+  closed_(id);
+}
+
+std::size_t ClientSessions::most_connections() const {
+  const std::size_t workers = std::max(expected_workers_, queue_.workers());
+  const std::size_t reserved = reserved_ + kReservedPerWorker * workers;
+  return limit_ > reserved ? limit_ - reserved : 0;
+}
+
+/// On the thread that has the fewest connections.
+void ClientSessions::open(Connection connection) {
+  connection.load_spilled(context_.limits().max_unused());
+  if (threads_.empty()) return Session::open(context_, std::move(connection));
+  std::min_element(threads_.begin(), threads_.end(),
+                   [](const ReactorThread& one, const ReactorThread& other) {
+                     return one.held() < other.held();
+                   })
+      ->open(std::move(connection));
+}
+
+void ClientSessions::drain(channel::Drain how) {
+  const WhenDrained what = how.give_back ? WhenDrained::give_back : WhenDrained::close;
+  context_.drain(what);
+  for (ReactorThread& thread : threads_) thread.drain(what);
+}
+
+std::size_t ClientSessions::open_connections() const {
+  return std::accumulate(
+      threads_.begin(), threads_.end(), context_.open_connections(),
+      [](std::size_t sum, const ReactorThread& thread) { return sum + thread.held(); });
+}
+
+/// One that a worker has got is answered by it, also when it drains.
+bool ClientSessions::needs_workers() const {
+  std::size_t calls = context_.active_calls();
+  for (const ReactorThread& thread : threads_) {
+    if (!thread.has_drained()) return true;
+    calls += thread.active_calls();
+  }
+  return calls > queue_.counts().running;
+}
+
+Task<Result> ClientSessions::call(Call call) {
+  const TimePoint limit = with_grace(call.deadline);
+  AwaitedCall awaited(reactor_, queue_, std::move(call));
+  queue_.submit(awaited);
+  const EventTimeout alarm(reactor_, awaited.came, limit);
+  co_await awaited.came;
+  co_return awaited.result ? std::move(*awaited.result) : not_answered();
+}
+
+/// On an I/O thread. The queue is the main thread's.
+Task<Result> ClientSessions::call_from(ReactorThread& thread, Reactor& reactor, Call call) {
+  const TimePoint limit = with_grace(call.deadline);
+  const auto remote = std::make_shared<RemoteCall>(thread, reactor, remote_, std::move(call));
+  mailbox_->send([this, remote] {
+    remote_.emplace(remote.get(), remote);
+    queue_.submit(*remote);
+  });
+  const EventTimeout alarm(reactor, remote->came, limit);
+  co_await remote->came;
+  if (remote->result) co_return std::move(*remote->result);
+  mailbox_->send([this, remote] {
+    queue_.cancel(*remote);
+    remote_.erase(remote.get());
+  });
+  co_return not_answered();
+}
+
+}  // namespace handoff
