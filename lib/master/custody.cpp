@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "master/custody.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "os/descriptor_limit.hpp"
 #include "os/fd.hpp"
@@ -46,9 +49,19 @@ bool Custody::may_keep() {
   const std::size_t all = capacity();
   const std::size_t others = std::max(4 * channel::kMaxDescriptors, all / 8);
   const std::size_t most = all > others ? all - others : 0;
-  if (kept_ >= most) return false;
+  if (kept_ >= most) {
+    if (!unkept_told_) {
+      tell_unkept(fmt::format("the limit of {} open files has room for {} copies (raise it)",
+                              descriptor_limit(), most));
+    }
+    return false;
+  }
   surely_ = std::min(most, kept_ + kKeptAtOnce);
   return true;
+}
+
+void Custody::tell_unkept(const std::string& why) {
+  if (!std::exchange(unkept_told_, true) && on_unkept) on_unkept(why);
 }
 
 Task<void> Custody::wait() {

@@ -220,8 +220,8 @@ void WorkerChannel::give_ledger() {
     kept_ = std::make_unique<KeptConnections>(std::move(ledger), custody_);
     sender_.keep_copies(*kept_);
     accounts_.keep_copies(*kept_);
-  } catch (const SystemError&) {
-    return;
+  } catch (const SystemError& error) {
+    custody_->tell_unkept(error.what());
   }
 }
 
