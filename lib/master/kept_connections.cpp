@@ -232,7 +232,10 @@ void KeptConnections::take_one(std::uint32_t index, Reach reach, Rescued& rescue
   if (!one.socket.valid()) return;
   if (reach == Reach::on_its_way) {
     ledger::Entry& entry = ledger_.entry(index);
-    if (!entry.take(State::taken, one.generation)) return;  // it is the worker's
+    if (!entry.take(State::taken, one.generation)) {
+      if (Snapshot(entry).state() != State::closed) ++rescued.counts.left;
+      return;
+    }
     rescued.connections.push_back(take(index, Snapshot(entry)));
   } else {
     judge(index, reach, rescued);

@@ -30,6 +30,7 @@ struct RescueCounts {
   std::size_t moved = 0;     ///< to another worker
   std::size_t answered = 0;  ///< of those, with an error reply for a call that was interrupted
   std::size_t closed = 0;    ///< those that the worker had begun and not ended itself
+  std::size_t left = 0;      ///< those that a worker that lives on keeps
 };
 
 /// What became of the connections of a worker that gets nothing more.

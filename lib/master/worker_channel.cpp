@@ -266,6 +266,7 @@ std::deque<HeldConnection> WorkerChannel::take_all(Reach reach) {
   if (kept_) {
     Rescued rescued = kept_->take_all(reach);
     all = std::move(rescued.connections);
+    lost_ += rescued.counts.closed + rescued.counts.left;
     if (reach != Reach::on_its_way) tell(traffic_.rescued, *this, rescued.counts);
   }
   std::deque<HeldConnection> others = sender_.take_all();

@@ -222,6 +222,7 @@ TEST_CASE("a worker that is left alone keeps what it has taken, and gets nothing
     fixture.store(passed, state);
     const Rescued rescued = fixture.kept->take_all(Reach::on_its_way);
     CHECK(rescued.connections.size() == (state == State::passed ? 1 : 0));
+    CHECK(rescued.counts.left == (state == State::passed ? 0 : 1));
     CHECK_FALSE(has_ended(passed.client));
     ledger::Entry& entry = fixture.workers->entry(channel::index_of(passed.id));
     CHECK_FALSE(entry.take(State::received, channel::generation_of(passed.id)));
