@@ -229,6 +229,33 @@ TEST_CASE("a worker that is left alone keeps what it has taken, and gets nothing
   }
 }
 
+TEST_CASE("a copy counts from when its connection gets a number, not from when it is sent") {
+  const test::DescriptorLimit limit(300);
+  Fixture fixture;
+  std::vector<HeldConnection> all;
+  std::vector<Fd> clients;
+  std::optional<std::uint64_t> last;
+  std::size_t kept = 0;
+  for (;;) {
+    auto [held, client] = Fixture::make(*fixture.custody);
+    last = fixture.kept->reserve(held.connection);
+    if (!last || kept == fixture.kept->ledger().shape().passed) break;
+    ++kept;
+    held.connection.id = *last;
+    all.push_back(std::move(held));
+    clients.push_back(std::move(client));
+  }
+  CHECK(fixture.custody->kept() == kept);
+  CHECK_FALSE(fixture.custody->may_keep());
+  fixture.kept->cancel(all.back().connection.id);
+  CHECK(fixture.custody->may_keep());
+  all.pop_back();
+  for (HeldConnection& held : all) fixture.kept->sent(std::move(held));
+  CHECK(fixture.custody->kept() == kept - 1);
+  fixture.kept.reset();
+  CHECK(fixture.custody->kept() == 0);
+}
+
 TEST_CASE("an entry of another generation decides nothing") {
   Fixture fixture;
   const Passed passed = fixture.pass();
