@@ -7,6 +7,7 @@
 #include <exception>
 #include <utility>
 
+#include "os/error.hpp"
 #include "rpc/session.hpp"
 
 namespace handoff {
@@ -18,7 +19,8 @@ ServerContext::ServerContext(Reactor& reactor, std::shared_ptr<const MethodTable
       limits_(limits),
       owner_(std::move(owner)),
       shared_(shared),
-      places_(reactor, limits.concurrency, limits.max_waiting) {
+      places_(reactor, limits.concurrency, limits.max_waiting),
+      deposit_timer_(reactor, [this] { return deposit_sessions(); }) {
   reactor_.add(*this);
 }
 
@@ -43,6 +45,22 @@ void ServerContext::count_in(std::shared_ptr<const ledger::Ledger> ledger, std::
   ledger_counters_ = ledger ? &ledger->counters(thread) : nullptr;
   if (ledger) ledgers_.push_back(std::move(ledger));
   publish_calls(active_calls_);
+}
+
+/// One that there is no descriptor for is not deposited.
+bool ServerContext::deposit_sessions() {
+  bool some_are_young = false;
+  for (Session* session : sessions_) {
+    const Session::Deposit deposit = session->grow_older();
+    some_are_young |= deposit == Session::Deposit::later;
+    if (deposit != Session::Deposit::now) continue;
+    try {
+      owner_.deposited(session->copy_for_deposit());
+    } catch (const SystemError&) {
+      continue;
+    }
+  }
+  return some_are_young;
 }
 
 bool ServerContext::close_idlest() {

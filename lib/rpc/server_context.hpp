@@ -15,6 +15,7 @@
 #include "async/semaphore.hpp"
 #include "pass/connection.hpp"
 #include "pass/ledger.hpp"
+#include "rpc/deposit_timer.hpp"
 #include "rpc/method_table.hpp"
 #include "rpc/request_quota.hpp"
 #include "rpc/session_limits.hpp"
@@ -46,6 +47,10 @@ struct ServerOwner {
   std::function<void(std::uint64_t id, CloseReason why)> closed{};
   /// A connection is given back.
   std::function<void(Connection)> returned{};
+  /// A connection that has an entry in a ledger and a number of ours (channel::kOwnId) has been
+  /// open for a second: a copy of it for the master. Called once for each; without this function
+  /// none is copied.
+  std::function<void(Connection)> deposited{};
   /// A line about a connection that was closed because a call on this system failed, or memory
   /// was short: it costs that connection alone.
   std::function<void(std::string_view)> failed{};
@@ -162,6 +167,10 @@ class ServerContext final : private PollSource {
   /// Makes room for one more session. It counts as open from opened() on.
   void prepare_to_open();
   void opened() { ++open_; }
+  /// A session is to be deposited when it has been there for a while.
+  void expect_deposit() {
+    if (owner_.deposited) deposit_timer_.start();
+  }
   /// How often abandon() was called. It does not know the sessions that have not begun yet: they
   /// find by this that they were meant too.
   std::uint32_t abandonments() const { return abandonments_; }
@@ -183,6 +192,7 @@ class ServerContext final : private PollSource {
       ledger_counters_->active_calls.store(count, std::memory_order_relaxed);
     }
   }
+  bool deposit_sessions();
   /// Sends what was answered in this turn, and has the next in line read.
   bool poll() override;
 
@@ -202,6 +212,7 @@ class ServerContext final : private PollSource {
   std::string body_;
   std::size_t open_ = 0;
   std::vector<Session*> sessions_;  ///< those that have begun
+  DepositTimer deposit_timer_;
   std::size_t waiting_for_memory_ = 0;
   std::vector<Session*> deferring_;
   std::uint64_t requests_ = 0;

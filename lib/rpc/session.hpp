@@ -46,6 +46,12 @@ class Session final : private Timer, private SessionCalls::Owner {
   void make_way();
   /// It goes on, but its end is reported as CloseReason::abandoned.
   void abandon() { reason_ = CloseReason::abandoned; }
+  /// What is to be deposited with the master; see ServerContext::Owner::deposited. To be called
+  /// once a second, until it is not `later` any more.
+  enum class Deposit : std::uint8_t { none, later, soon, now };
+  Deposit grow_older();
+  /// A copy of it for the master. Throws SystemError when there is no descriptor.
+  Connection copy_for_deposit() const;
   /// Writes the replies of the turn that is over; see ServerContext::defer.
   void send_deferred();
   /// It is its turn; see ServerContext::line.
@@ -148,6 +154,7 @@ class Session final : private Timer, private SessionCalls::Owner {
   Await awaited_ = Await::nothing;
   bool comes_idle_;       ///< nothing is read before there is something
   bool in_line_ = false;  ///< in ServerContext::line()
+  Deposit deposit_ = Deposit::none;
   std::uint32_t number_;  ///< among the sessions of the context
   SessionRecord record_;
   SessionOutput output_;
