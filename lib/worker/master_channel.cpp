@@ -288,7 +288,7 @@ void MasterChannel::start_connections(channel::Message& message) {
       refused.push_back(connection.id);
     } else if (!ledger_.take(connection)) {
       continue;  // the master has given it to another
-    } else if (ledger_ && !connection.wants_started) {
+    } else if (connection.entry != nullptr && !connection.wants_started) {
       at_once.push_back(std::move(connection));
     } else {
       started.push_back(connection.id);
