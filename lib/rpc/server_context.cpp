@@ -19,6 +19,7 @@ ServerContext::ServerContext(Reactor& reactor, std::shared_ptr<const MethodTable
       limits_(limits),
       owner_(std::move(owner)),
       shared_(shared),
+      publishes_requests_(shared.counters != nullptr || shared.quota != nullptr),
       places_(reactor, limits.concurrency, limits.max_waiting),
       deposit_timer_(reactor, [this] { return deposit_sessions(); }) {
   reactor_.add(*this);
@@ -43,6 +44,8 @@ void ServerContext::abandon() {
 void ServerContext::count_in(std::shared_ptr<const ledger::Ledger> ledger, std::uint32_t thread) {
   if (open_ == 0) ledgers_.clear();
   ledger_counters_ = ledger ? &ledger->counters(thread) : nullptr;
+  publishes_requests_ =
+      shared_.counters != nullptr || shared_.quota != nullptr || ledger_counters_ != nullptr;
   if (ledger) ledgers_.push_back(std::move(ledger));
   publish_calls(active_calls_);
 }
@@ -51,9 +54,9 @@ void ServerContext::count_in(std::shared_ptr<const ledger::Ledger> ledger, std::
 bool ServerContext::deposit_sessions() {
   bool some_are_young = false;
   for (Session* session : sessions_) {
-    const Session::Deposit deposit = session->grow_older();
-    some_are_young |= deposit == Session::Deposit::later;
-    if (deposit != Session::Deposit::now) continue;
+    const DepositAge::Due due = session->grow_older();
+    some_are_young |= due == DepositAge::Due::later;
+    if (due != DepositAge::Due::now) continue;
     try {
       owner_.deposited(session->copy_for_deposit());
     } catch (const SystemError&) {
@@ -61,6 +64,14 @@ bool ServerContext::deposit_sessions() {
     }
   }
   return some_are_young;
+}
+
+void ServerContext::publish_requests(std::size_t count) {
+  if (shared_.counters != nullptr) {
+    shared_.counters->requests.store(requests_, std::memory_order_relaxed);
+  }
+  if (ledger_counters_ != nullptr) ledger::Counters::add(ledger_counters_->requests, count);
+  if (shared_.quota != nullptr && shared_.quota->use(count)) owner_.quota_used_up();
 }
 
 bool ServerContext::close_idlest() {

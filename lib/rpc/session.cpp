@@ -7,7 +7,6 @@
 #include <exception>
 #include <utility>
 
-#include "os/fd.hpp"
 #include "os/socket.hpp"
 #include "pass/channel.hpp"
 #include "rpc/answer_frames.hpp"
@@ -40,7 +39,7 @@ Session::Session(SessionOpening opening) noexcept
   if (context().draining()) enter(SessionPhase::draining, CloseReason::drained);
   if (context().abandonments() != opening.abandonments) abandon();
   if ((id_ & channel::kOwnId) == 0 || opening.connection.entry == nullptr) return;
-  deposit_ = Deposit::later;
+  deposit_.begin();
   context().expect_deposit();
 }
 
@@ -156,22 +155,6 @@ void Session::make_way() {
   if (input_.holds_bytes() || !output_.empty()) enter(SessionPhase::closed, CloseReason::idle);
   if (phase_ == SessionPhase::open) enter(SessionPhase::draining, CloseReason::idle);
   stream_.interrupt();
-}
-
-/// It was there for a whole second once it has grown older twice.
-Session::Deposit Session::grow_older() {
-  const Deposit before = deposit_;
-  if (phase_ != SessionPhase::open || before == Deposit::soon) deposit_ = Deposit::none;
-  if (deposit_ == Deposit::later) deposit_ = Deposit::soon;
-  if (before == Deposit::soon && phase_ == SessionPhase::open) return Deposit::now;
-  return deposit_ == Deposit::none ? Deposit::none : Deposit::later;
-}
-
-Connection Session::copy_for_deposit() const {
-  Connection copy;
-  copy.id = id_;
-  copy.socket = duplicate(stream_.fd());
-  return copy;
 }
 
 Session::Await Session::step() {
