@@ -62,6 +62,11 @@ IoResult Stream::try_write(std::string_view bytes) {
   return failure(errno, "write");
 }
 
+bool Stream::is_at_end() const {
+  char byte = 0;
+  return recv(fd(), &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 Task<IoResult> Stream::read_some(std::span<char> buffer) {
   for (;;) {
     const IoResult result = try_read(buffer);

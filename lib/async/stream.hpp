@@ -77,6 +77,8 @@ class Stream {
   /// Waits for EPOLLIN, EPOLLOUT or EPOLLHUP, as FdWatcher's readable(), writable() and hang_up().
   auto ready(std::uint32_t event) { return FdWatcher::Awaiter(watcher_, event); }
   bool hung_up() const { return watcher_.hung_up(); }
+  /// Whether the peer has ended its side of a socket, and nothing is left to read.
+  bool is_at_end() const;
   bool stops_short() const { return watcher_.stops_short(); }
   void interrupt() { watcher_.interrupt(); }
   FdWatcher& watcher() { return watcher_; }

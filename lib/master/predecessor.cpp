@@ -15,11 +15,29 @@ Predecessor::Predecessor(Reactor& reactor, Owner& owner, Fd channel,
                          std::function<void(std::string_view)> failed)
     : owner_(owner),
       failed_(std::move(failed)),
-      link_(std::make_shared<MasterChannel>(reactor, static_cast<MasterChannel::Owner&>(*this),
+      link_(std::make_shared<MasterChannel>(reactor, life_events(), traffic_events(),
                                             std::move(channel))) {}
 
+MasterChannel::LifeEvents Predecessor::life_events() {
+  MasterChannel::LifeEvents events;
+  events.failed = [this](int error) { channel_failed(error); };
+  events.master_gone = [this] { master_gone(); };
+  return events;
+}
+
+MasterChannel::TrafficEvents Predecessor::traffic_events() {
+  MasterChannel::TrafficEvents events;
+  events.connection_passed = [this](Connection connection) {
+    owner_.connection_passed(std::move(connection));
+  };
+  events.all_passed = [this] { owner_.all_passed(); };
+  events.connections_missed = [this](std::size_t count) { connections_missed(count); };
+  events.accept_asked = [this] { accept_asked(); };
+  return events;
+}
+
 void Predecessor::start(std::size_t credits) {
-  link_->start(credits, 1, false);
+  link_->start(credits, 1, MasterChannel::Ready::later);
 }
 
 /// The only place that changes the phase. Returns whether the event that leads to `next` counts.

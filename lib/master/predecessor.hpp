@@ -6,7 +6,6 @@
 #include <functional>
 #include <memory>
 #include <string_view>
-#include <vector>
 
 #include "async/reactor.hpp"
 #include "os/fd.hpp"
@@ -17,7 +16,7 @@ namespace handoff {
 
 /// The master before this one, at the other end of a channel on which this master is a worker. As
 /// long as it serves, the names of the sockets are its own.
-class Predecessor final : private MasterChannel::Owner {
+class Predecessor final {
  public:
   /// They follow one another in this order; some may be left out, and none comes back.
   enum class Phase {
@@ -63,20 +62,12 @@ class Predecessor final : private MasterChannel::Owner {
  private:
   bool enter(Phase next);
 
-  void connection_passed(Connection connection) override {
-    owner_.connection_passed(std::move(connection));
-  }
-  void all_passed() override { owner_.all_passed(); }
-  void listeners_passed(std::vector<Fd>) override {}
-  void listeners_missed() override {}
-  void accept_asked() override;
-  void queue_passed(Fd, Fd) override {}
-  void connections_missed(std::size_t count) override;
-  void channel_failed(int error) override;
-  void drain_asked(channel::Drain) override {}
-  void master_gone() override;
-  void all_sent() override {}
-  std::uint64_t requests() const override { return 0; }
+  MasterChannel::LifeEvents life_events();
+  MasterChannel::TrafficEvents traffic_events();
+  void accept_asked();
+  void connections_missed(std::size_t count);
+  void channel_failed(int error);
+  void master_gone();
 
   Owner& owner_;
   std::function<void(std::string_view)> failed_;

@@ -23,24 +23,26 @@ void answer_frame(const DecodedFrame& frame, SessionCalls::Room room, Framing fr
 
 }  // namespace
 
-Taken judge_first_bytes(SessionInput& input, const SessionLimits& limits, ReceiveBuffer& bytes,
-                        SessionInput::Bytes more, std::string& out) {
-  if (input.judge(bytes, limits.framing, more) != Start::stranger) return Taken::some_frames;
-  append_answer_to_stranger(out, bytes.bytes());
+Taken judge_first_bytes(SessionInput& input, ServerContext& context, ReceiveBuffer& bytes,
+                        MoreBytes more, std::string& out) {
+  if (input.judge(bytes, context.limits().framing, more) != Start::stranger) {
+    return Taken::some_frames;
+  }
+  context.count_error(append_answer_to_stranger(out, bytes.bytes()));
   bytes.clear();
   return Taken::refused;
 }
 
-Taken answer_frames(SessionInput& input, SessionCalls& calls, ReceiveBuffer& bytes,
-                    SessionInput::Bytes more, std::string& out) {
+Taken answer_frames(SessionInput& input, SessionCalls& calls, ReceiveBuffer& bytes, MoreBytes more,
+                    std::string& out) {
   const SessionLimits& limits = calls.context().limits();
   auto taken = Taken::some_frames;
   if (input.framing() == Framing::unknown) {
-    taken = judge_first_bytes(input, limits, bytes, more, out);
+    taken = judge_first_bytes(input, calls.context(), bytes, more, out);
     const bool is_undecided = input.framing() == Framing::unknown;
     if (taken == Taken::some_frames && is_undecided) taken = Taken::all_frames;
   }
-  if (more == SessionInput::Bytes::are_complete) input.end_last_line(bytes);
+  if (more == MoreBytes::none_follow) input.end_last_line(bytes);
   int frames = 0;
   while (taken == Taken::some_frames && frames < kFramesPerTurn && out.size() < limits.max_unsent) {
     const SessionCalls::Room room = calls.room();
@@ -65,6 +67,21 @@ Taken answer_frames(SessionInput& input, SessionCalls& calls, ReceiveBuffer& byt
   input.end_turn(
       bytes, may_be_more ? SessionInput::Left::frames : SessionInput::Left::start_of_frame, frames);
   return taken;
+}
+
+void answer_late_frame(SessionInput& input, SessionCalls& calls, std::string& out) {
+  ServerContext& context = calls.context();
+  auto taken = Taken::some_frames;
+  if (input.framing() == Framing::unknown) {
+    taken = judge_first_bytes(input, context, input.begin_turn(context.input()),
+                              MoreBytes::none_follow, out);
+  }
+  if (taken != Taken::refused) {
+    calls.refuse(
+        {ErrorCode::timed_out, "the rest of the frame did not arrive in time", {}, calls.dialect()},
+        input.framing(), out);
+  }
+  input.drop();
 }
 
 }  // namespace handoff

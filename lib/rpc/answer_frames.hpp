@@ -19,13 +19,17 @@ enum class Taken : std::uint8_t {
 
 /// Takes frames out of `bytes`, which input.begin_turn() has given, and answers them: what can be
 /// sent at once is appended to `out`, also why the client is refused. Ends the turn of `input`.
-Taken answer_frames(SessionInput& input, SessionCalls& calls, ReceiveBuffer& bytes,
-                    SessionInput::Bytes more, std::string& out);
+Taken answer_frames(SessionInput& input, SessionCalls& calls, ReceiveBuffer& bytes, MoreBytes more,
+                    std::string& out);
 
 /// Finds out the framing of a connection of which it is not known. Nothing of what a stranger has
 /// sent is parsed, neither now nor later: the bytes are dropped, and his answer is appended to
 /// `out`. Gives `refused` for him, and else `some_frames`.
-Taken judge_first_bytes(SessionInput& input, const SessionLimits& limits, ReceiveBuffer& bytes,
-                        SessionInput::Bytes more, std::string& out);
+Taken judge_first_bytes(SessionInput& input, ServerContext& context, ReceiveBuffer& bytes,
+                        MoreBytes more, std::string& out);
+
+/// Appends to `out` why a client is refused the rest of whose frame has not arrived in time.
+/// Nothing is left in `input`.
+void answer_late_frame(SessionInput& input, SessionCalls& calls, std::string& out);
 
 }  // namespace handoff

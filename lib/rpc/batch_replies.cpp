@@ -13,16 +13,18 @@ void BatchReplies::add(std::string_view body) {
   if (is_too_long_) std::string().swap(bodies_);
 }
 
-void BatchReplies::finish(std::string& out, Framing framing) {
-  if (bodies_.empty() && !is_too_long_) return;
+ErrorCode BatchReplies::finish(std::string& out, Framing framing) {
+  if (bodies_.empty() && !is_too_long_) return ErrorCode();
+  ErrorCode code{};
   FrameWriter writer(out, framing);
   if (is_too_long_) {
-    append_result(out, {.dialect = Dialect::json_rpc}, reply_too_long(limit_), limit_);
+    code = append_result(out, {.dialect = Dialect::json_rpc}, reply_too_long(limit_), limit_);
   } else {
     bodies_.back() = ']';
     out.append("[").append(bodies_);
   }
   writer.finish();
+  return code;
 }
 
 }  // namespace handoff

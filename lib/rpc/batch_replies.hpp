@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "wire/errors.hpp"
 #include "wire/framing.hpp"
 
 namespace handoff {
@@ -16,9 +17,9 @@ class BatchReplies {
   explicit BatchReplies(std::size_t limit) : limit_(limit) {}
 
   void add(std::string_view body);
-  /// Appends the frame to `out`: the replies, or an error that they are too long. A batch of
-  /// notifications is not answered at all.
-  void finish(std::string& out, Framing framing);
+  /// Appends the frame to `out`: the replies, or an error that they are too long, whose code it
+  /// returns; else 0. A batch of notifications is not answered at all.
+  ErrorCode finish(std::string& out, Framing framing);
   /// Bytes that it holds.
   std::size_t held() const { return bodies_.size(); }
 

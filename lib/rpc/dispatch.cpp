@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "wire/json_text.hpp"
-#include "wire/message_writer.hpp"
 
 namespace handoff {
 namespace {
@@ -115,23 +114,20 @@ Task<Result> run_call(Reactor& reactor, const MethodTable& table, Call call) {
   return run_method(reactor, *method, std::move(call));
 }
 
-void append_result(std::string& out, const ReplyTo& to, std::string_view json, std::size_t limit) {
-  const std::size_t start = out.size();
-  append_reply(out, to.dialect, to.quoted_name, json, to.id);
-  if (out.size() - start <= limit) return;
+void replace_long_reply(std::string& out, std::size_t start, const ReplyTo& to, std::size_t limit) {
   out.resize(start);
   append_error(out, to.dialect, ErrorCode::handler_failed, reply_too_long(limit).message, {},
                to.id);
 }
 
-void append_result(std::string& out, const ReplyTo& to, const Result& result, std::size_t limit) {
+ErrorCode append_result(std::string& out, const ReplyTo& to, const Result& result,
+                        std::size_t limit) {
   if (!result.is_error()) return append_result(out, to, result.json, limit);
   const std::size_t start = out.size();
   append_error(out, to.dialect, result.code, result.message, result.json, to.id);
-  if (out.size() - start <= limit) return;
-  out.resize(start);
-  append_error(out, to.dialect, ErrorCode::handler_failed, reply_too_long(limit).message, {},
-               to.id);
+  if (out.size() - start <= limit) return result.code;
+  replace_long_reply(out, start, to, limit);
+  return ErrorCode::handler_failed;
 }
 
 }  // namespace handoff

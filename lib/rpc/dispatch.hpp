@@ -12,6 +12,7 @@
 #include "async/task.hpp"
 #include "rpc/call.hpp"
 #include "rpc/method_table.hpp"
+#include "wire/message_writer.hpp"
 #include "wire/request.hpp"
 
 /// The one way from a request to its result: find the method, decide whether it has to wait, run
@@ -58,9 +59,21 @@ struct ReplyTo {
   std::string_view id{};
 };
 
+/// Puts the error of reply_too_long() in the place of what stands in `out` from `start` on.
+void replace_long_reply(std::string& out, std::size_t start, const ReplyTo& to, std::size_t limit);
+
 /// Appends the body of a reply. One of more than `limit` bytes becomes an error that says so.
-void append_result(std::string& out, const ReplyTo& to, std::string_view json, std::size_t limit);
-void append_result(std::string& out, const ReplyTo& to, const Result& result, std::size_t limit);
+/// Returns the code of the error that was appended, or 0.
+ErrorCode append_result(std::string& out, const ReplyTo& to, const Result& result,
+                        std::size_t limit);
+inline ErrorCode append_result(std::string& out, const ReplyTo& to, std::string_view json,
+                               std::size_t limit) {
+  const std::size_t start = out.size();
+  append_reply(out, to.dialect, to.quoted_name, json, to.id);
+  if (out.size() - start <= limit) return ErrorCode();
+  replace_long_reply(out, start, to, limit);
+  return ErrorCode::handler_failed;
+}
 
 /// The error of a reply of more than `limit` bytes.
 Result reply_too_long(std::size_t limit);

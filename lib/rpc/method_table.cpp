@@ -40,8 +40,7 @@ void MethodTable::add_instant(std::string name, InstantHandler handler) {
   insert(std::move(name), {std::move(quoted), std::move(handler), {}, Supervision::server});
 }
 
-const Method* MethodTable::find(std::string_view name) const {
-  if (last_ != nullptr && last_->first == name) return &last_->second;
+const Method* MethodTable::search(std::string_view name) const {
   if (const auto found = methods_.find(name); found != methods_.end()) {
     last_ = &*found;
     return &found->second;

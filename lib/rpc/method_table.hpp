@@ -68,11 +68,14 @@ class MethodTable {
 
   bool has(std::string_view name) const { return methods_.contains(name); }
   /// nullptr when there is no such method. Valid for as long as this object lives.
-  const Method* find(std::string_view name) const;
+  const Method* find(std::string_view name) const {
+    return last_ != nullptr && last_->first == name ? &last_->second : search(name);
+  }
   std::vector<std::string> names() const;
 
  private:
   void insert(std::string name, Method method);
+  const Method* search(std::string_view name) const;
 
   using Methods = std::map<std::string, Method, std::less<>>;
   Methods methods_;

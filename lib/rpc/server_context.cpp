@@ -34,7 +34,15 @@ void ServerContext::drain(WhenDrained what) {
 
 void ServerContext::abandon() {
   gives_back_ = false;
+  ++abandonments_;
   for (Session* session : sessions_) session->abandon();
+}
+
+void ServerContext::count_in(std::shared_ptr<const ledger::Ledger> ledger, std::uint32_t thread) {
+  if (open_ == 0) ledgers_.clear();
+  ledger_counters_ = ledger ? &ledger->counters(thread) : nullptr;
+  if (ledger) ledgers_.push_back(std::move(ledger));
+  publish_calls(active_calls_);
 }
 
 bool ServerContext::close_idlest() {
@@ -83,6 +91,7 @@ void ServerContext::returned(Connection connection) {
 bool ServerContext::poll() {
   for (std::size_t i = 0; i < deferring_.size(); ++i) deferring_[i]->send_deferred();
   deferring_.clear();
+  if (line_.first() != nullptr && places_.available()) line_.first()->take_turn();
   return false;
 }
 

@@ -10,13 +10,17 @@
 #include <string_view>
 #include <vector>
 
+#include "async/clock.hpp"
 #include "async/reactor.hpp"
 #include "async/semaphore.hpp"
 #include "pass/connection.hpp"
+#include "pass/ledger.hpp"
 #include "rpc/method_table.hpp"
 #include "rpc/request_quota.hpp"
 #include "rpc/session_limits.hpp"
 #include "rpc/session_phase.hpp"
+#include "rpc/turn_line.hpp"
+#include "wire/errors.hpp"
 #include "wire/receive_buffer.hpp"
 #include "wire/request.hpp"
 
@@ -86,7 +90,8 @@ class ServerContext final : private PollSource {
   bool gives_back() const { return gives_back_; }
   /// Connections that are opened from now on are served without an end.
   void resume() { draining_ = gives_back_ = false; }
-  /// The connections that there are end by themselves, with CloseReason::abandoned.
+  /// The connections that there are end by themselves, with CloseReason::abandoned: none of them is
+  /// given back.
   void abandon();
   /// The owner is told nothing any more.
   void forget_owner() { owner_ = {}; }
@@ -100,11 +105,17 @@ class ServerContext final : private PollSource {
   /// Connections that wait until the process holds less.
   std::size_t waiting_for_memory() const { return waiting_for_memory_; }
 
+  /// Counts in this ledger too, as the worker's thread of this number, from now on and in no ledger
+  /// before it; null: in none. What was passed with an entry of an earlier ledger keeps that.
+  void count_in(std::shared_ptr<const ledger::Ledger> ledger, std::uint32_t thread);
   /// Counts requests of a client, or of a master's queue.
   void count_requests(std::size_t count) {
     requests_ += count;
     if (shared_.counters != nullptr) {
       shared_.counters->requests.store(requests_, std::memory_order_relaxed);
+    }
+    if (ledger_counters_ != nullptr) {
+      ledger::Counters::add(ledger_counters_->requests, count);
     }
     if (shared_.quota != nullptr && shared_.quota->use(count)) owner_.quota_used_up();
   }
@@ -119,9 +130,28 @@ class ServerContext final : private PollSource {
   RequestParser& parser() { return parser_; }
   /// The places of all calls that run.
   Semaphore& places() { return places_; }
+  /// With SessionLimits::synchronous: the sessions that wait to read a request.
+  TurnLine& line() { return line_; }
+  /// The same: whether this one may read a request now.
+  bool is_turn_of(const Session& session) const {
+    return places_.available() && line_.is_turn_of(session);
+  }
 
   void call_begins() { publish_calls(++active_calls_); }
   void call_ends() { publish_calls(--active_calls_); }
+  /// Counts an error that is replied; a code of 0 is none.
+  void count_error(ErrorCode code) {
+    if (code == ErrorCode{} || ledger_counters_ == nullptr) return;
+    ledger_counters_->count_error(static_cast<int>(code));
+  }
+  /// Returns the time that count_call() takes, of a call that begins now.
+  TimePoint start_of_call() const {
+    return ledger_counters_ != nullptr ? Clock::now() : TimePoint();
+  }
+  void count_call(TimePoint start) {
+    if (ledger_counters_ == nullptr || start == TimePoint()) return;
+    ledger_counters_->count_call(Clock::now() - start);
+  }
   void memory_wait_begins() { ++waiting_for_memory_; }
   void memory_wait_ends() { --waiting_for_memory_; }
   void calls_allowed() const {
@@ -132,6 +162,9 @@ class ServerContext final : private PollSource {
   /// Makes room for one more session. It counts as open from opened() on.
   void prepare_to_open();
   void opened() { ++open_; }
+  /// How often abandon() was called. It does not know the sessions that have not begun yet: they
+  /// find by this that they were meant too.
+  std::uint32_t abandonments() const { return abandonments_; }
   /// Gives the session's number, which changes by Session::renumber.
   std::uint32_t add(Session& session);
   void remove(std::uint32_t number);
@@ -143,10 +176,14 @@ class ServerContext final : private PollSource {
 
  private:
   void publish_calls(std::size_t count) {
-    if (shared_.counters == nullptr) return;
-    shared_.counters->active_calls.store(count, std::memory_order_relaxed);
+    if (shared_.counters != nullptr) {
+      shared_.counters->active_calls.store(count, std::memory_order_relaxed);
+    }
+    if (ledger_counters_ != nullptr) {
+      ledger_counters_->active_calls.store(count, std::memory_order_relaxed);
+    }
   }
-  /// Sends what was answered in this turn.
+  /// Sends what was answered in this turn, and has the next in line read.
   bool poll() override;
 
   Reactor& reactor_;
@@ -154,7 +191,11 @@ class ServerContext final : private PollSource {
   SessionLimits limits_;
   Owner owner_;
   Shared shared_;
+  ledger::Counters* ledger_counters_ = nullptr;
+  /// The current one is the last; connections may have entries in the others.
+  std::vector<std::shared_ptr<const ledger::Ledger>> ledgers_;
   Semaphore places_;
+  TurnLine line_;
   RequestParser parser_;
   ReceiveBuffer input_{kInputSize};
   std::string output_;
@@ -165,6 +206,7 @@ class ServerContext final : private PollSource {
   std::vector<Session*> deferring_;
   std::uint64_t requests_ = 0;
   std::size_t active_calls_ = 0;
+  std::uint32_t abandonments_ = 0;
   bool draining_ = false;
   bool gives_back_ = false;
 };

@@ -21,22 +21,27 @@ constexpr auto kMemoryPause = std::chrono::milliseconds(20);
 
 }  // namespace
 
-Session::Session(Opening opening) noexcept
+Session::Session(SessionOpening opening) noexcept
     : Timer(opening.context.reactor()),
       id_(opening.connection.id),
       stream_(opening.context.reactor(), std::move(opening.connection.socket),
               Stream::Kind::socket),
       input_(opening.connection.framing, std::move(opening.unread)),
       number_(opening.context.add(*this)),
+      comes_idle_(opening.connection.framing != Framing::unknown &&
+                  opening.connection.unread.empty()),
+      record_(opening.connection.entry),
+      output_(std::move(opening.owed)),
       client_(std::move(opening.client)),
       calls_(opening.context, *this, opening.connection.dialect) {
   keep_urgent_data(stream_.fd());
   if (context().draining()) enter(SessionPhase::draining, CloseReason::drained);
+  if (context().abandonments() != opening.abandonments) abandon();
 }
 
 Session::~Session() {
-  if (output_.is_deferred()) context().forget_deferred(*this);
-  if (awaited_ == Await::memory) context().memory_wait_ends();
+  context().forget_deferred(*this);
+  awaits(Await::end);
   context().remove(number_);
   if (reason_ == CloseReason::returned) return;
   // Cut off: the reactor ends before its connections.
@@ -46,17 +51,13 @@ Session::~Session() {
 
 void Session::open(ServerContext& context, Connection connection) {
   const std::uint64_t id = connection.id;
+  SessionRecord record(connection.entry);
   try {
-    std::unique_ptr<ReceiveBuffer> unread;
-    if (!connection.unread.empty()) {
-      unread = std::make_unique<ReceiveBuffer>(connection.unread.size());
-      unread->append(connection.unread);
-    }
-    ClientAddress client(connection.peer);
+    auto opening = std::make_unique<SessionOpening>(context, std::move(connection));
     context.prepare_to_open();
-    context.reactor().spawn(serve(std::unique_ptr<Opening>(
-        new Opening{context, std::move(connection), std::move(unread), std::move(client)})));
+    context.reactor().spawn(serve(std::move(opening)));
   } catch (const std::exception& error) {
+    record.closed();
     context.tell_failed(error.what());
     return context.closed(id, CloseReason::failed);
   }
@@ -65,7 +66,7 @@ void Session::open(ServerContext& context, Connection connection) {
 
 /// What stands in its frame is what an idle connection costs: hence the pointer, one wait for
 /// either readiness, and other waits elsewhere.
-Task<void> Session::serve(std::unique_ptr<Opening> opening) {
+Task<void> Session::serve(std::unique_ptr<SessionOpening> opening) {
   Session session(std::move(*opening));
   opening.reset();
   for (;;) {
@@ -73,7 +74,8 @@ Task<void> Session::serve(std::unique_ptr<Opening> opening) {
       session.awaits(session.step());
       session.calls_.count_held(session.held());
       if (session.awaited_ == Await::end) co_return;
-      if (session.awaited_ == Await::turn) {
+      session.record();
+      if (session.awaited_ == Await::others) {
         co_await pause(session);
       } else {
         co_await session.stream_.ready(session.awaited_ == Await::readable   ? EPOLLIN
@@ -95,6 +97,7 @@ void Session::awaits(Await next) {
   if (awaited_ == Await::memory) context().memory_wait_ends();
   awaited_ = next;
   if (awaited_ == Await::memory) context().memory_wait_begins();
+  if (awaited_ != Await::turn && awaited_ != Await::nothing) leave_line();
 }
 
 /// The one place that changes the phase.
@@ -115,14 +118,19 @@ void Session::awaits(Await next) {
 ///     all          a write fails, or the write deadline        closed       write_error
 ///     all          another call on this system fails           closed       failed
 ///
-/// Nothing leaves `closed`. A connection that is abandoned keeps that as its reason.
+/// Nothing leaves `closed`. A connection that is abandoned keeps that as its reason, and is not
+/// given back.
 void Session::enter(SessionPhase next, CloseReason why) {
   if (phase_ == SessionPhase::closed) return;
   phase_ = next;
   if (reason_ != CloseReason::abandoned) reason_ = why;
-  if (phase_ != SessionPhase::closed) return;
-  if (output_.is_deferred()) context().forget_deferred(*this);
-  output_.drop();
+  if (phase_ == SessionPhase::closed) output_.drop();
+}
+
+void Session::record() {
+  using Held = SessionRecord::Held;
+  const bool holds_some = input_.holds_bytes() || !output_.empty();
+  record_.update(phase_, holds_some ? Held::some : Held::nothing, input_.framing(), calls_);
 }
 
 /// A call on this system has failed, or memory is short. The calls that run have to end first.
@@ -152,7 +160,8 @@ Session::Await Session::step() {
   calls_.start_waiting();
   if (calls_.any() && client_has_left()) calls_.end_for_no_client();
   if (!output_.empty()) return wait_for_client();
-  if (phase_ == SessionPhase::draining && context().gives_back()) {
+  if (phase_ == SessionPhase::draining && context().gives_back() &&
+      reason_ != CloseReason::abandoned) {
     return calls_.any() ? wait_for_calls() : give_back();
   }
   if (reads_requests()) return read_or_wait();
@@ -160,10 +169,16 @@ Session::Await Session::step() {
 }
 
 Session::Await Session::read_or_wait() {
+  // A request that was read is lost when this process dies, and one that was not is not.
+  if (std::exchange(comes_idle_, false) && phase_ == SessionPhase::open) return wait_for_input();
   switch (calls_.room()) {
     case SessionCalls::Room::enough:
     case SessionCalls::Room::none: return read_more();
     case SessionCalls::Room::calls: input_.stop_deadline(); return wait_for_calls();
+    case SessionCalls::Room::turn:
+      // No request is left to read.
+      if (!input_.holds_bytes() && stream_.is_at_end()) return read_more();
+      return wait_for_turn();
     case SessionCalls::Room::memory:
       // What is left to read of a client that has left is little, and its end frees memory.
       if (input_.awaits_rest() && client_has_left()) return read_more();
@@ -173,6 +188,7 @@ Session::Await Session::read_or_wait() {
 }
 
 Session::Await Session::read_more() {
+  record_.busy();
   ReceiveBuffer& bytes = input_.begin_turn(context().input());
   // What was left when the last turn ended comes first.
   if (input_.has_frames()) return answer(bytes, SessionInput::Received::some);
@@ -182,21 +198,21 @@ Session::Await Session::read_more() {
     case SessionInput::Received::some:
     case SessionInput::Received::all:
       if (input_.has_frames()) return answer(bytes, received);
-      return received == SessionInput::Received::all ? wait_for_input() : Await::turn;
+      return received == SessionInput::Received::all ? wait_for_input() : Await::others;
     case SessionInput::Received::nothing: return wait_for_input();
     case SessionInput::Received::end:
       enter(SessionPhase::half_closed, CloseReason::client);
-      return bytes.empty() ? Await::turn : answer(bytes, received);
+      return bytes.empty() ? Await::others : answer(bytes, received);
     case SessionInput::Received::broken:
       enter(SessionPhase::closed, CloseReason::client);
-      return Await::turn;
+      return Await::others;
   }
   return Await::end;
 }
 
 Session::Await Session::answer(ReceiveBuffer& bytes, SessionInput::Received received) {
-  const auto more = phase_ == SessionPhase::half_closed ? SessionInput::Bytes::are_complete
-                                                        : SessionInput::Bytes::may_follow;
+  const auto more =
+      phase_ == SessionPhase::half_closed ? MoreBytes::none_follow : MoreBytes::may_follow;
   std::string& out = context().output();
   out.clear();
   const Taken taken = answer_frames(input_, calls_, bytes, more, out);
@@ -204,7 +220,7 @@ Session::Await Session::answer(ReceiveBuffer& bytes, SessionInput::Received rece
   send(out);
   const bool is_drained =
       taken == Taken::all_frames && received == SessionInput::Received::all && output_.empty();
-  return is_drained && reads_requests() ? wait_for_input() : Await::turn;
+  return is_drained && reads_requests() ? wait_for_input() : Await::others;
 }
 
 Session::Await Session::wait_for_input() {
@@ -225,6 +241,13 @@ Session::Await Session::wait_for_input() {
 Session::Await Session::wait_for_calls() {
   if (calls_.are_held_back()) arm(Timeout::calls, after(kLongCall));
   return Await::calls;
+}
+
+/// What it has to read stays where it is. Until then no deadline passes.
+Session::Await Session::wait_for_turn() {
+  input_.stop_deadline();
+  if (!std::exchange(in_line_, true)) context().line().join(*this);
+  return Await::turn;
 }
 
 /// The rest of a frame is still awaited: its start is a part of what the process holds.
@@ -253,6 +276,7 @@ Session::Await Session::finish() {
     arm(Timeout::linger, after(context().limits().linger_timeout));
     return linger();
   }
+  record_.closed();
   enter(SessionPhase::closed, reason_);
   // No copy of the descriptor in another process can hide this from the client.
   shutdown(stream_.fd(), SHUT_RDWR);
@@ -262,13 +286,14 @@ Session::Await Session::finish() {
 Session::Await Session::linger() {
   context().input().clear();
   const IoResult result = stream_.try_read(context().input().room());
-  if (result.done()) return Await::turn;
+  if (result.done()) return Await::others;
   if (result.outcome == IoResult::Outcome::would_block) return Await::readable;
   return finish();
 }
 
 /// Between two frames, with every reply written.
 Session::Await Session::give_back() {
+  record();
   Connection connection;
   connection.id = id_;
   connection.framing = input_.framing();
@@ -279,10 +304,6 @@ Session::Await Session::give_back() {
   enter(SessionPhase::closed, CloseReason::returned);
   context().returned(std::move(connection));
   return Await::end;
-}
-
-SessionCalls::Surroundings Session::surroundings() const {
-  return {input_.framing(), phase_, held(), !output_.empty(), client_has_left()};
 }
 
 /// Those who have given us the connection may not have known.
@@ -296,6 +317,7 @@ void Session::replies_ready(std::string_view frames) {
   if (phase_ == SessionPhase::closed) return;
   const bool was_blocked = output_.is_blocked();
   if (!calls_.any_runs()) {
+    if (!frames.empty()) record_.busy();
     send(frames);
   } else if (!frames.empty()) {
     const bool was_deferred = output_.is_deferred();
@@ -306,36 +328,28 @@ void Session::replies_ready(std::string_view frames) {
 }
 
 void Session::call_ended() {
+  record();
   if (awaits_calls()) return stream_.interrupt();
   if (calls_.any()) return;
   if (phase_ != SessionPhase::open) return stream_.interrupt();
   if (timeout_ == Timeout::none) arm(Timeout::idle, after(context().limits().idle_timeout));
 }
 
-void Session::call_has_place() {
-  if (awaits_calls() && !context().limits().reads_on_when_full) stream_.interrupt();
-}
-
 void Session::send(std::string_view bytes) {
   if (phase_ == SessionPhase::closed) return;
-  const bool was_deferred = output_.is_deferred();
-  const SessionOutput::Written written = output_.send(stream_, bytes);
-  if (was_deferred && !output_.is_deferred()) context().forget_deferred(*this);
-  check(written);
+  check(output_.send(stream_, bytes));
 }
 
-void Session::flush() {
-  if (output_.is_deferred()) context().forget_deferred(*this);
-  check(output_.flush(stream_));
-}
-
+/// Replies that were deferred may have been sent since, with others or before a wait.
 void Session::send_deferred() {
+  if (!output_.is_deferred()) return;
   try {
-    check(output_.flush(stream_));
+    flush();
     calls_.start_waiting();
   } catch (const std::exception& error) {
     fail(error.what());
   }
+  record();
   calls_.count_held(held());
   if (!output_.empty() || phase_ == SessionPhase::closed) stream_.interrupt();
 }
@@ -374,22 +388,11 @@ void Session::time_out() {
 }
 
 void Session::frame_is_late() {
+  record_.busy();
   std::string& out = context().output();
   out.clear();
-  auto taken = Taken::some_frames;
-  if (input_.framing() == Framing::unknown) {
-    taken = judge_first_bytes(input_, context().limits(), input_.begin_turn(context().input()),
-                              SessionInput::Bytes::are_complete, out);
-  }
-  if (taken != Taken::refused) {
-    calls_.refuse({ErrorCode::timed_out,
-                   "the rest of the frame did not arrive in time",
-                   {},
-                   calls_.dialect()},
-                  input_.framing(), out);
-  }
+  answer_late_frame(input_, calls_, out);
   enter(SessionPhase::refused, CloseReason::protocol);
-  input_.drop();
   send(out);
 }
 

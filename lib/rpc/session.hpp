@@ -5,17 +5,21 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "async/reactor.hpp"
 #include "async/stream.hpp"
 #include "async/task.hpp"
 #include "async/timer.hpp"
+#include "pass/connection.hpp"
 #include "rpc/client_address.hpp"
 #include "rpc/server_context.hpp"
 #include "rpc/session_calls.hpp"
 #include "rpc/session_input.hpp"
+#include "rpc/session_opening.hpp"
 #include "rpc/session_output.hpp"
 #include "rpc/session_phase.hpp"
+#include "rpc/session_record.hpp"
 
 namespace handoff {
 
@@ -44,6 +48,8 @@ class Session final : private Timer, private SessionCalls::Owner {
   void abandon() { reason_ = CloseReason::abandoned; }
   /// Writes the replies of the turn that is over; see ServerContext::defer.
   void send_deferred();
+  /// It is its turn; see ServerContext::line.
+  void take_turn() { stream_.interrupt(); }
   /// Its number among the sessions of the context is another one.
   void renumber(std::uint32_t number) { number_ = number; }
 
@@ -55,22 +61,17 @@ class Session final : private Timer, private SessionCalls::Owner {
     writable,
     calls,   ///< until one has ended, or the client has left
     memory,  ///< until the process holds less, or the client has left
-    turn,    ///< until the other connections had theirs
+    others,  ///< until the other connections had a turn of the loop
+    turn,    ///< with SessionLimits::synchronous, until it may read a request
     end      ///< it has ended
   };
   /// Which deadline the timer stands for.
   enum class Timeout : std::uint8_t { none, idle, frame, write, linger, calls, memory };
 
-  struct Opening {
-    ServerContext& context;
-    Connection connection;
-    std::unique_ptr<ReceiveBuffer> unread;
-    ClientAddress client;
-  };
-  explicit Session(Opening opening) noexcept;
+  explicit Session(SessionOpening opening) noexcept;
   ~Session();
 
-  static Task<void> serve(std::unique_ptr<Opening> opening);
+  static Task<void> serve(std::unique_ptr<SessionOpening> opening);
   static Task<void> pause(Session& session);
 
   void enter(SessionPhase next, CloseReason why);
@@ -82,13 +83,19 @@ class Session final : private Timer, private SessionCalls::Owner {
   Await answer(ReceiveBuffer& bytes, SessionInput::Received received);
   Await wait_for_input();
   Await wait_for_calls();
+  Await wait_for_turn();
+  void leave_line() {
+    if (std::exchange(in_line_, false)) context().line().leave(*this);
+  }
   Await wait_for_memory();
   Await wait_for_client();
   Await finish();
   Await linger();
   Await give_back();
   void awaits(Await next);
-  bool awaits_calls() const { return awaited_ == Await::calls || awaited_ == Await::memory; }
+  bool awaits_calls() const {
+    return awaited_ == Await::calls || awaited_ == Await::turn || awaited_ == Await::memory;
+  }
 
   bool reads_requests() const {
     return phase_ == SessionPhase::open || phase_ == SessionPhase::draining;
@@ -98,15 +105,25 @@ class Session final : private Timer, private SessionCalls::Owner {
   ClientAddress& client();
   std::size_t held() const { return input_.held() + output_.held(); }
   void send(std::string_view bytes);
-  void flush();
+  void flush() {
+    record_.busy();
+    check(output_.flush(stream_));
+  }
   void check(SessionOutput::Written written);
 
+  void record();
   // SessionCalls::Owner
-  SessionCalls::Surroundings surroundings() const override;
+  SessionCalls::Surroundings surroundings() const override {
+    return {input_.framing(), phase_, held(), !output_.empty(), client_has_left()};
+  }
   std::string_view peer() override { return client().text(); }
   void replies_ready(std::string_view frames) override;
   void call_ended() override;
-  void call_has_place() override;
+  void call_has_place() override {
+    if (awaits_calls() && !context().limits().reads_on_when_full) stream_.interrupt();
+  }
+  bool has_turn() const override { return client_has_left() || context().is_turn_of(*this); }
+  void turn_is_over() override { leave_line(); }
   void call_failed(std::string_view why) override { fail(why); }
 
   ServerContext& context() const { return calls_.context(); }
@@ -130,6 +147,9 @@ class Session final : private Timer, private SessionCalls::Owner {
   Timeout timeout_ = Timeout::none;
   Await awaited_ = Await::nothing;
   std::uint32_t number_;  ///< among the sessions of the context
+  bool comes_idle_;       ///< nothing is read before there is something
+  bool in_line_ = false;  ///< in ServerContext::line()
+  SessionRecord record_;
   SessionOutput output_;
   ClientAddress client_;
   [[no_unique_address]] SessionCalls calls_;

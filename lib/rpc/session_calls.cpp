@@ -36,6 +36,7 @@ SessionCalls::UnderWay& SessionCalls::under_way() {
 }
 
 void SessionCalls::answer(std::string_view body, Framing framing, std::string& out) {
+  if (context_.limits().synchronous) owner_.turn_is_over();
   const ParsedBody parsed = context_.parser().parse(body, dialect_);
   context_.count_requests(parsed.requests.size());
   if (parsed.is_batch) return answer_batch(parsed.requests, framing, out);
@@ -56,8 +57,8 @@ void SessionCalls::answer_busy(std::string_view body, Framing framing, std::stri
   refuse({ErrorCode::busy, kBusy, request.id, request.dialect}, framing, out);
 }
 
-/// An instant answer takes no time, and so no place; but a worker that does one thing at a time
-/// keeps the order.
+/// An instant answer takes no time, and so no place; but where one thing is done at a time, what is
+/// in a batch, or was read because its client has left, keeps the order.
 Instant SessionCalls::instant() const {
   const bool is_in_line = context_.limits().synchronous && !context_.places().available();
   return is_in_line ? Instant::waits_in_line : Instant::answers_now;
@@ -87,12 +88,14 @@ void SessionCalls::answer_request(const ParsedRequest& parsed, Framing framing, 
 }
 
 void SessionCalls::append_answer(const Request& request, const Dispatched& answer,
-                                 std::string& out) const {
+                                 std::string& out) {
   const std::size_t limit = context_.limits().max_frame;
   if (const auto* reply = std::get_if<InstantReply>(&answer)) {
-    append_result(out, {request.dialect, reply->quoted_name, request.id}, reply->json, limit);
+    context_.count_error(
+        append_result(out, {request.dialect, reply->quoted_name, request.id}, reply->json, limit));
   } else {
-    append_result(out, {request.dialect, {}, request.id}, std::get<Result>(answer), limit);
+    context_.count_error(
+        append_result(out, {request.dialect, {}, request.id}, std::get<Result>(answer), limit));
   }
 }
 
@@ -105,6 +108,7 @@ void SessionCalls::answer_batch(std::span<const ParsedRequest> requests, Framing
     reply.clear();
     if (const auto* bad = std::get_if<BadRequest>(&parsed)) {
       append_error(reply, bad->dialect, bad->code, bad->message, {}, bad->id);
+      context_.count_error(bad->code);
       batch->add(reply);
       continue;
     }
@@ -119,7 +123,7 @@ void SessionCalls::answer_batch(std::span<const ParsedRequest> requests, Framing
       batch->add(reply);
     }
   }
-  if (!batch->has_calls()) return batch->finish(out, framing);
+  if (!batch->has_calls()) return context_.count_error(batch->finish(out, framing));
   under_way().held += batch->held();
 }
 
@@ -131,6 +135,7 @@ void SessionCalls::refuse(const BadRequest& bad, Framing framing, std::string& o
   FrameWriter writer(target, framing);
   append_error(target, bad.dialect, bad.code, bad.message, {}, bad.id);
   writer.finish();
+  context_.count_error(bad.code);
   if (must_wait) under_way_->order.done(*place);
 }
 
@@ -143,11 +148,13 @@ void SessionCalls::start(const Method& method, const Request& request, ReplyPlac
   call.deadline = deadline_after(context_.reactor().now(), context_.limits().call_timeout);
   UnderWay& calls = under_way();
   calls.held += place.held = size_of(call);
+  const Asking asked =
+      calls.asked.insert(calls.asked.end(), {call.id, std::move(place), context_.start_of_call()});
   if (context_.limits().begins_elsewhere) {
     if (!calls.gate) calls.gate = std::make_shared<CallGate>();
     call.gate = calls.gate;
   }
-  PendingCall pending{context_.methods(), &method, std::move(call), std::move(place)};
+  PendingCall pending{context_.methods(), &method, std::move(call), asked};
   if (owner_.surroundings().client_has_left) calls.client_left.cancel();
   if (calls.next.empty() && may_run_another()) {
     run(std::move(pending));
@@ -180,10 +187,19 @@ void SessionCalls::start_next() {
 void SessionCalls::drop_waiting() {
   if (!under_way_) return;
   for (const PendingCall& call : under_way_->next) {
-    under_way_->held -= call.place.held;
+    under_way_->held -= call.asked->place.held;
+    under_way_->asked.erase(call.asked);
     context_.call_ends();
   }
   under_way_->next.clear();
+}
+
+std::optional<SessionCalls::OnlyRequest> SessionCalls::only_request() const {
+  if (!under_way_ || under_way_->count() != 1) return std::nullopt;
+  const Asked& only = under_way_->asked.front();
+  const std::size_t own_place = only.place.ordered != nullptr ? 1 : 0;
+  if (only.place.batch || under_way_->order.size() > own_place) return std::nullopt;
+  return OnlyRequest{only.id, only.place.dialect, only.place.is_wanted};
 }
 
 void SessionCalls::end_for_no_client() {
@@ -192,17 +208,16 @@ void SessionCalls::end_for_no_client() {
 
 /// Waits for its turn, then runs. Both take from the call's time.
 Task<void> SessionCalls::run_pending(SessionCalls& calls, PendingCall call) {
-  std::string id;
+  const Asking asked = call.asked;
   std::string name;
   Result result;
   bool waits = !call.turn;
   try {
     ServerContext& context = calls.context_;
-    id = call.call.id;
     name = call.method->quoted_name;
     if (name.empty()) name = quoted_reply_name(call.call.method);
     const bool ends_with_client =
-        call.place.is_wanted && call.method->supervision == Supervision::server;
+        asked->place.is_wanted && call.method->supervision == Supervision::server;
     Cancellation* const client_left = ends_with_client ? &calls.under_way_->client_left : nullptr;
     std::optional<Semaphore::Outcome> outcome = Semaphore::Outcome::acquired;
     if (waits) {
@@ -231,7 +246,7 @@ Task<void> SessionCalls::run_pending(SessionCalls& calls, PendingCall call) {
     calls.owner_.call_failed(error.what());
     if (waits) calls.has_place();
   }
-  calls.end(call.place, name, id, result);
+  calls.end(asked, name, result);
 }
 
 void SessionCalls::has_place() {
@@ -246,15 +261,17 @@ void SessionCalls::wait_again(PendingCall call) {
   --under_way_->running;
 }
 
-void SessionCalls::end(const ReplyPlace& place, std::string_view name, std::string_view id,
-                       const Result& result) {
+void SessionCalls::end(Asking asked, std::string_view name, const Result& result) {
   std::string& out = context_.output();
   out.clear();
+  const Asked ended = std::move(*asked);
+  under_way_->asked.erase(asked);
   --under_way_->running;
   context_.call_ends();
-  under_way_->held -= place.held;
+  context_.count_call(ended.begun);
+  under_way_->held -= ended.place.held;
   try {
-    encode(place, name, id, result, out);
+    encode(ended, name, result, out);
     owner_.replies_ready(out);
     start_waiting();
   } catch (const std::exception& error) {
@@ -266,19 +283,22 @@ void SessionCalls::end(const ReplyPlace& place, std::string_view name, std::stri
 }
 
 /// Puts what can be sent now into `out`.
-void SessionCalls::encode(const ReplyPlace& place, std::string_view name, std::string_view id,
-                          const Result& result, std::string& out) {
+void SessionCalls::encode(const Asked& asked, std::string_view name, const Result& result,
+                          std::string& out) {
+  const ReplyPlace& place = asked.place;
   const Surroundings now = owner_.surroundings();
   if (now.phase == SessionPhase::closed) return;
   std::string& body = context_.body();
   body.clear();
-  append_result(body, {place.dialect, name, id}, result, context_.limits().max_frame);
+  const ErrorCode error =
+      append_result(body, {place.dialect, name, asked.id}, result, context_.limits().max_frame);
+  if (place.is_wanted) context_.count_error(error);
   estimate_.reply_came(body.size());
   if (place.batch) {
     BatchReplies& batch = *place.batch;
     under_way_->held -= batch.held();
     if (place.is_wanted) batch.add(body);
-    if (batch.call_ends()) return batch.finish(out, now.framing);
+    if (batch.call_ends()) return context_.count_error(batch.finish(out, now.framing));
     under_way_->held += batch.held();
   } else if (place.is_wanted) {
     std::string& target = place.ordered != nullptr ? place.ordered->reply() : out;

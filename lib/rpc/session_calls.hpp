@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -53,16 +54,27 @@ class SessionCalls {
     virtual void call_ended() = 0;
     /// A call that waited for a place among all calls waits no more.
     virtual void call_has_place() = 0;
+    /// With SessionLimits::synchronous: whether it is the connection's turn to have a request read.
+    virtual bool has_turn() const = 0;
+    /// The same: its turn is over.
+    virtual void turn_is_over() = 0;
     /// Memory was short; the connection can't go on.
     virtual void call_failed(std::string_view why) = 0;
 
    protected:
     ~Owner() = default;
   };
+  /// A request that is executed, or waits to be.
+  struct OnlyRequest {
+    std::string_view id;  ///< JSON; empty when it has none. Valid until a call begins or ends.
+    Dialect dialect;
+    bool is_answered;  ///< a notification is not
+  };
   /// Whether one more request may be read, or what it has to wait for.
   enum class Room : std::uint8_t {
     enough,
     calls,   ///< until one of the connection's calls has ended
+    turn,    ///< until it is the connection's turn, and nothing is executed
     memory,  ///< until the process holds less
     none     ///< it need not wait: it is refused, for too many wait for memory
   };
@@ -82,8 +94,11 @@ class SessionCalls {
 
   /// Calls that run or wait.
   bool any() const { return under_way_ && under_way_->count() > 0; }
+  /// The request of the only call, if it is in no batch and no reply waits for its own.
+  std::optional<OnlyRequest> only_request() const;
   bool any_runs() const { return under_way_ && under_way_->running > 0; }
   Room room() {
+    if (context_.limits().synchronous && !owner_.has_turn()) return Room::turn;
     if (!under_way_ && share_.may_start_call()) return Room::enough;
     return room_beside_others();
   }
@@ -117,16 +132,24 @@ class SessionCalls {
     std::shared_ptr<BatchReplies> batch{};
     std::size_t held = 0;  ///< bytes of the request in UnderWay::held
   };
+  /// A request that led to a call, until that has ended.
+  struct Asked {
+    std::string id;
+    ReplyPlace place;
+    TimePoint begun;  ///< ServerContext::start_of_call()
+  };
+  using Asking = std::list<Asked>::iterator;
   struct PendingCall {
     std::shared_ptr<const MethodTable> methods;  ///< keeps `method` alive
     const Method* method;
     Call call;
-    ReplyPlace place;
+    Asking asked;
     SemaphorePlace turn{};  ///< to run; without one it waits
   };
   /// Calls that did not finish at once. Only there while there are some.
   struct UnderWay {
     ReplyOrder order;
+    std::list<Asked> asked;       ///< of all calls
     std::list<PendingCall> next;  ///< that wait for those that run
     std::size_t running = 0;
     std::size_t without_place = 0;   ///< of those, waiting for a place among all that run
@@ -146,17 +169,14 @@ class SessionCalls {
   Instant instant() const;
   void answer_request(const ParsedRequest& parsed, Framing framing, std::string& out);
   void answer_batch(std::span<const ParsedRequest> requests, Framing framing, std::string& out);
-  void append_answer(const Request& request, const Dispatched& answer, std::string& out) const;
-  std::string& place_for_reply(bool is_ordered, std::string& out);
+  void append_answer(const Request& request, const Dispatched& answer, std::string& out);
   void start(const Method& method, const Request& request, ReplyPlace place);
   void run(PendingCall call);
   static Task<void> run_pending(SessionCalls& calls, PendingCall call);
   void wait_again(PendingCall call);
   void has_place();
-  void end(const ReplyPlace& place, std::string_view name, std::string_view id,
-           const Result& result);
-  void encode(const ReplyPlace& place, std::string_view name, std::string_view id,
-              const Result& result, std::string& out);
+  void end(Asking asked, std::string_view name, const Result& result);
+  void encode(const Asked& asked, std::string_view name, const Result& result, std::string& out);
   bool may_run_another();
   bool may_begin(std::size_t others);
   std::size_t most_executing() const;

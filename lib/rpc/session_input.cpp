@@ -57,8 +57,8 @@ bool SessionInput::goes_on(std::span<const char> arrived, const ReceiveBuffer& b
          std::find(arrived.begin(), arrived.end(), '\n') == arrived.end();
 }
 
-Start SessionInput::judge(ReceiveBuffer& bytes, Framing expected, Bytes more) {
-  const JudgedStart judged = judge_start(bytes.bytes(), expected, more == Bytes::are_complete);
+Start SessionInput::judge(ReceiveBuffer& bytes, Framing expected, MoreBytes more) {
+  const JudgedStart judged = judge_start(bytes.bytes(), expected, more);
   if (judged.start == Start::lines) framing_ = Framing::lines;
   if (judged.start == Start::length) framing_ = Framing::length;
   if (judged.start != Start::stranger) bytes.consume(judged.blanks);

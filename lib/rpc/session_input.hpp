@@ -56,10 +56,9 @@ class SessionInput {
   /// Reads once. has_frames() says whether the bytes may hold a whole frame.
   Received receive(ReceiveBuffer& bytes, Stream& stream, std::uint32_t max_frame);
 
-  enum class Bytes : std::uint8_t { may_follow, are_complete };
   /// Finds out the framing from the first bytes, and drops blanks in front of them. Undecided
-  /// unless all bytes are there; a stranger's are for the caller to drop.
-  Start judge(ReceiveBuffer& bytes, Framing expected, Bytes more);
+  /// only while more can follow; a stranger's bytes are for the caller to drop.
+  Start judge(ReceiveBuffer& bytes, Framing expected, MoreBytes more);
   /// The last line needs no newline.
   void end_last_line(ReceiveBuffer& bytes) const;
   DecodedFrame next_frame(const ReceiveBuffer& bytes, std::uint32_t max_frame) const {

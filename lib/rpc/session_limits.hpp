@@ -24,7 +24,7 @@ struct SessionLimits {
   std::size_t max_calls = limits::kMaxCallsOfConnection;  ///< of a connection, running or waiting
   std::size_t max_unsent = limits::kMaxUnsent;            ///< bytes of replies; then reading stops
   std::size_t concurrency = limits::kMaxRunningCalls;     ///< calls of all connections that run
-  bool synchronous = false;                            ///< instant methods too wait for their turn
+  bool synchronous = false;                            ///< a request is read when none is executed
   std::size_t max_waiting = limits::kMaxWaitingCalls;  ///< calls that wait to run; then "busy"
   Framing framing = Framing::unknown;                  ///< that every client must use, if any
   bool reads_on_when_full = true;  ///< a connection of whose calls one waits to run

@@ -16,6 +16,12 @@ SessionOutput::Written SessionOutput::send(Stream& stream, std::string_view byte
   return is_deferred() ? flush(stream) : Written::whole;
 }
 
+void SessionOutput::owe(std::string_view bytes) {
+  if (bytes.empty()) return;
+  if (!unsent_) unsent_ = std::make_unique<Unsent>(Unsent{{}, WaitsFor::client});
+  unsent_->bytes.append(bytes);
+}
+
 void SessionOutput::defer(std::string_view bytes) {
   if (bytes.empty()) return;
   if (!unsent_) unsent_ = std::make_unique<Unsent>(Unsent{{}, WaitsFor::end_of_turn});

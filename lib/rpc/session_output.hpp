@@ -29,6 +29,8 @@ class SessionOutput {
   /// Writes the bytes, after those that are deferred; keeps what the client does not take. While it
   /// is blocked nothing is written before flush().
   [[nodiscard]] Written send(Stream& stream, std::string_view bytes);
+  /// Keeps the bytes of a reply that another process owed, to be written by flush().
+  void owe(std::string_view bytes);
   /// Keeps the bytes, to be written by the next send(), or by flush() at the end of the turn.
   void defer(std::string_view bytes);
   /// Writes what waits, as far as the client takes it.

@@ -8,8 +8,11 @@ namespace handoff {
 
 /// JSON has newlines only between its tokens, where they can go.
 void FrameWriter::finish_line() {
-  const auto start = out_.begin() + static_cast<std::ptrdiff_t>(start_);
-  out_.erase(std::remove(start, out_.end(), '\n'), out_.end());
+  const std::size_t newline = out_.find('\n', start_);
+  if (newline != std::string::npos) {
+    const auto first = out_.begin() + static_cast<std::ptrdiff_t>(newline);
+    out_.erase(std::remove(first, out_.end(), '\n'), out_.end());
+  }
   out_.push_back('\n');
 }
 

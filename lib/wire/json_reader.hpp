@@ -85,10 +85,15 @@ class JsonReader {
   template <typename ValueOf>
   JsonProblem read_object(int depth, ValueOf value_of);
 
+  /// Whether a string in the text may have escapes: else unquote() gives the text of any.
+  bool has_escapes() const { return has_escapes_; }
+  /// What stands between the quotes of a JSON string.
+  static std::string_view unquote(std::string_view quoted) {
+    return {quoted.data() + 1, quoted.size() - 2};
+  }
   /// The text of a JSON string that was read. Without escapes it needs no copy.
   std::string_view unescape(std::string_view quoted, std::string& copy) const {
-    if (has_escapes_) return unescape_any(quoted, copy);
-    return {quoted.data() + 1, quoted.size() - 2};
+    return has_escapes_ ? unescape_any(quoted, copy) : unquote(quoted);
   }
 
  private:

@@ -38,16 +38,19 @@ struct RequestParser::Parser {
   std::deque<std::string> names;  ///< those that have escapes
   std::string problem_text;       ///< of the last body that was no JSON
 
-  JsonProblem parse(std::string_view body, Dialect usual, bool& is_batch);
+  inline JsonProblem parse(std::string_view body, Dialect usual, bool& is_batch);
   JsonProblem parse_batch(Dialect usual, bool& is_batch);
-  void judge(Dialect usual);
+  inline void judge(Dialect usual);
   void judge_article(ParsedRequest& judged);
   void judge_json_rpc(ParsedRequest& judged);
-  std::string_view unescape(std::string_view json);
+  /// The text of a validated JSON string.
+  std::string_view unescape(std::string_view json) {
+    return reader.has_escapes() ? unescape_any(json) : JsonReader::unquote(json);
+  }
+  std::string_view unescape_any(std::string_view json);
 };
 
-/// The text of a validated JSON string.
-std::string_view RequestParser::Parser::unescape(std::string_view json) {
+std::string_view RequestParser::Parser::unescape_any(std::string_view json) {
   std::string copy;
   const std::string_view text = reader.unescape(json, copy);
   return copy.empty() ? text : names.emplace_back(std::move(copy));

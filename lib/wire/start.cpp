@@ -41,7 +41,8 @@ bool has_newline(std::string_view text) {
 
 }  // namespace
 
-JudgedStart judge_start(std::span<const char> bytes, Framing expected, bool complete) {
+JudgedStart judge_start(std::span<const char> bytes, Framing expected, MoreBytes more) {
+  const bool complete = more == MoreBytes::none_follow;
   const std::string_view text(bytes.data(), bytes.size());
   if (expected != Framing::lines) {
     if (text.size() < kTelling) {
@@ -65,7 +66,7 @@ JudgedStart judge_start(std::span<const char> bytes, Framing expected, bool comp
   return {Start::undecided, blanks - std::min(blanks, kTelling)};
 }
 
-void append_answer_to_stranger(std::string& out, std::span<const char> bytes) {
+ErrorCode append_answer_to_stranger(std::string& out, std::span<const char> bytes) {
   std::string_view text(bytes.data(), bytes.size());
   text.remove_prefix(count_blanks(text));
   if (looks_like_http(text)) {
@@ -75,7 +76,7 @@ void append_answer_to_stranger(std::string& out, std::span<const char> bytes) {
         .append(std::to_string(kBody.size()))
         .append("\r\nConnection: close\r\n\r\n")
         .append(kBody);
-    return;
+    return ErrorCode();
   }
   FrameWriter writer(out, Framing::lines);
   append_error(out, Dialect::article, ErrorCode::parse_error,
@@ -83,6 +84,7 @@ void append_answer_to_stranger(std::string& out, std::span<const char> bytes) {
                "call it with: rpc-call ADDR --list (see handoff-wire(7))",
                {});
   writer.finish();
+  return ErrorCode::parse_error;
 }
 
 }  // namespace handoff

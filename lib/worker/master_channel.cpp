@@ -33,14 +33,22 @@ bool comes_from_master(channel::Type type) {
   }
 }
 
+/// Calls a function that is set.
+template <typename... Parameters, typename... Arguments>
+void tell(const std::function<void(Parameters...)>& function, Arguments&&... arguments) {
+  if (function) function(std::forward<Arguments>(arguments)...);
+}
+
 }  // namespace
 
-MasterChannel::MasterChannel(Reactor& reactor, Owner& owner, Fd channel, bool joined)
+MasterChannel::MasterChannel(Reactor& reactor, LifeEvents life, TrafficEvents traffic, Fd channel,
+                             Origin origin)
     : reactor_(reactor),
-      owner_(owner),
+      life_(std::move(life)),
+      traffic_(std::move(traffic)),
       channel_(std::move(channel)),
       watcher_(reactor, channel_.get()),
-      joined_(joined),
+      origin_(origin),
       outbox_(reactor, watcher_, owner_of_outbox()) {
   const auto type = socket_type(channel_.get());
   if (!type) throw InvalidArgument("cannot read the channel: the descriptor is not a socket");
@@ -60,10 +68,10 @@ Outbox::Owner MasterChannel::owner_of_outbox() {
     begin(std::move(started), outcome);
   };
   owner.not_spilled = [this](const Connection& connection, int error) {
-    owner_.connection_not_returned(connection.unread_size(), error);
+    tell(traffic_.connection_not_returned, connection.unread_size(), error);
   };
-  owner.not_sent = [this](const Connection&, int error) { owner_.return_failed(error); };
-  owner.all_sent = [this] { owner_.all_sent(); };
+  owner.not_sent = [this](const Connection&, int error) { tell(traffic_.return_failed, error); };
+  owner.all_sent = [this] { tell(life_.all_sent); };
   return owner;
 }
 
@@ -100,7 +108,7 @@ void MasterChannel::fail(int error) {
     default: return;
   }
   shutdown(channel_.get(), SHUT_RDWR);
-  owner_.channel_failed(error);
+  tell(life_.failed, error);
 }
 
 void MasterChannel::receiving_ended() {
@@ -109,10 +117,10 @@ void MasterChannel::receiving_ended() {
     case MasterChannelPhase::failed: enter(MasterChannelPhase::failed_gone); break;
     default: return;
   }
-  owner_.master_gone();
+  tell(life_.master_gone);
 }
 
-void MasterChannel::start(std::size_t credits, std::size_t calls, bool ready) {
+void MasterChannel::start(std::size_t credits, std::size_t calls, Ready ready) {
   if (!full_) return reactor_.spawn(receive_plain(shared_from_this()));
   channel::Hello hello;
   hello.pid = static_cast<std::uint32_t>(getpid());
@@ -120,7 +128,7 @@ void MasterChannel::start(std::size_t credits, std::size_t calls, bool ready) {
   hello.calls = static_cast<std::uint32_t>(calls);
   hello.answers = true;
   outbox_.post(channel::encode_hello(hello));
-  if (ready) send_ready();
+  if (ready == Ready::at_start) send_ready();
   reactor_.spawn(Outbox::run(outbox_, shared_from_this()));
   reactor_.spawn(receive_messages(shared_from_this()));
 }
@@ -196,7 +204,7 @@ Task<void> MasterChannel::receive_plain(std::shared_ptr<MasterChannel> self) {
         break;
       case ReceiveOutcome::failed: self->fail(result.error_number); [[fallthrough]];
       case ReceiveOutcome::end: self->receiving_ended(); break;
-      case ReceiveOutcome::truncated: self->owner_.connections_missed(1); break;
+      case ReceiveOutcome::truncated: tell(self->traffic_.connections_missed, 1U); break;
       case ReceiveOutcome::received: self->take_plain(std::move(result.descriptors)); break;
     }
   }
@@ -206,9 +214,10 @@ void MasterChannel::take_plain(std::vector<Fd> descriptors) {
   if (descriptors.empty()) return;
   ++heard_;
   if (is_listening(descriptors.front().get())) {
-    return owner_.listeners_passed(std::move(descriptors));
+    return tell(traffic_.listeners_passed, std::move(descriptors));
   }
-  for (Fd& socket : descriptors) owner_.connection_passed({.socket = std::move(socket)});
+  for (Fd& socket : descriptors)
+    tell(traffic_.connection_passed, Connection{.socket = std::move(socket)});
 }
 
 void MasterChannel::handle(std::span<const char> packet, std::vector<Fd> descriptors) {
@@ -218,38 +227,43 @@ void MasterChannel::handle(std::span<const char> packet, std::vector<Fd> descrip
     throw ProtocolError(
         "cannot read the channel: the master sent a message that only a worker sends");
   }
-  if (++heard_ == 1) owner_.master_heard();
+  if (++heard_ == 1) tell(life_.master_heard);
   switch (message->type) {
-    case channel::Type::drain: return owner_.drain_asked(message->drain);
+    case channel::Type::drain: return tell(life_.drain_asked, message->drain);
     case channel::Type::connection: return start_connections(*message);
     case channel::Type::listener:
     case channel::Type::queue: return take_source(*message);
-    case channel::Type::requests:
-      return owner_.when_threads_answer([self = shared_from_this()] { self->tell_requests(); });
+    case channel::Type::requests: return count_requests();
     default: return;  // a master sends no others
   }
 }
 
-void MasterChannel::tell_requests() {
+void MasterChannel::count_requests() {
+  if (!traffic_.requests_asked) return tell_requests(0);
+  traffic_.requests_asked(
+      [self = shared_from_this()](std::uint64_t requests) { self->tell_requests(requests); });
+}
+
+void MasterChannel::tell_requests(std::uint64_t requests) {
   if (phase_ == MasterChannelPhase::closed) return;
-  outbox_.post_after_reports(channel::encode_requests(owner_.requests()));
+  outbox_.post_after_reports(channel::encode_requests(requests));
 }
 
 void MasterChannel::take_source(channel::Message& message) {
   const bool is_listener = message.type == channel::Type::listener;
   std::vector<Fd>& descriptors = message.descriptors;
   if (descriptors.size() != message.announced) {
-    if (is_listener) return owner_.listeners_missed();
+    if (is_listener) return tell(traffic_.listeners_missed);
     throw ProtocolError("cannot read the channel: a queue came without its memories");
   }
   if (descriptors.empty()) {
-    if (is_listener) owner_.accept_asked();
+    if (is_listener) tell(traffic_.accept_asked);
     return;  // awake is all that a queue wants us to be
   }
-  if (is_listener) return owner_.listeners_passed(std::move(descriptors));
+  if (is_listener) return tell(traffic_.listeners_passed, std::move(descriptors));
   if (descriptors.size() != 2)
     throw ProtocolError("cannot read the channel: a queue has two memories");
-  owner_.queue_passed(std::move(descriptors[0]), std::move(descriptors[1]));
+  tell(traffic_.queue_passed, std::move(descriptors[0]), std::move(descriptors[1]));
 }
 
 void MasterChannel::start_connections(channel::Message& message) {
@@ -261,7 +275,7 @@ void MasterChannel::start_connections(channel::Message& message) {
     if (connection.is_complete()) complete.push_back(std::move(connection));
   }
   if (!refused.empty()) {
-    owner_.connections_missed(refused.size());
+    tell(traffic_.connections_missed, refused.size());
     outbox_.post(channel::encode_ids(channel::Type::refused, refused));
   }
   if (!started.empty()) {
@@ -273,12 +287,13 @@ void MasterChannel::start_connections(channel::Message& message) {
 
 /// Not those that the master gives to another.
 void MasterChannel::begin(std::vector<Connection> started, SendOutcome outcome) {
-  if (outcome == SendOutcome::failed || (joined_ && outcome != SendOutcome::sent)) return;
+  if (outcome == SendOutcome::failed || (origin_ == Origin::joined && outcome != SendOutcome::sent))
+    return;
   for (Connection& connection : started) {
     if (phase_ == MasterChannelPhase::closed) return;
-    owner_.connection_passed(std::move(connection));
+    tell(traffic_.connection_passed, std::move(connection));
   }
-  owner_.all_passed();
+  tell(traffic_.all_passed);
 }
 
 /// A failure that no descriptor of ours can be the reason of is one of the channel.

@@ -40,54 +40,69 @@ enum class MasterChannelPhase {
 /// joined can't tell it any more, it lets the connection go: a master that has only given up
 /// waiting for it has given that to another. (A worker of the master's own would have been killed.)
 ///
-/// The owner may call everything from its callbacks, close() too: then nothing more is told, and
-/// the rest of a message with connections is let go. What an owner throws ends the reactor's run.
+/// The functions of LifeEvents and TrafficEvents may call everything here, close() too: then none
+/// of them is called again, and the rest of a message with connections is let go. What they throw
+/// ends the reactor's run.
 class MasterChannel final : public std::enable_shared_from_this<MasterChannel> {
  public:
-  /// Who is told what the master says.
-  class Owner {
-   public:
-    /// The first valid message of the master has come: the other end is one. Never without
-    /// messages.
-    virtual void master_heard() {}
-    virtual void connection_passed(Connection connection) = 0;
-    /// All connections of a message were given to connection_passed().
-    virtual void all_passed() {}
-    /// The listening sockets to accept from, instead of those before.
-    virtual void listeners_passed(std::vector<Fd> listeners) = 0;
-    /// They could not be received, for want of descriptors: those before stay.
-    virtual void listeners_missed() = 0;
-    /// Somebody may wait at them.
-    virtual void accept_asked() = 0;
-    /// The memories of a queue: the master's, and ours.
-    virtual void queue_passed(Fd masters, Fd ours) = 0;
+  /// What the owner is told of the channel itself. A function that is not set is not called.
+  struct LifeEvents {
+    /// The first valid message of the master has come: the other end is one. Never called in the
+    /// plain form, which has no messages.
+    std::function<void()> master_heard;
+    /// The master passes nothing more.
+    std::function<void(channel::Drain how)> drain_asked;
+    /// Nothing can be sent to the master, or received from it (`error`, as errno): the channel is
+    /// closed, and master_gone follows.
+    std::function<void(int error)> failed;
+    /// The master has closed its end, and everything that it had sent was received.
+    std::function<void()> master_gone;
+    /// Everything was sent.
+    std::function<void()> all_sent;
+  };
+
+  /// What the owner is told of what goes through the channel. A function that is not set is not
+  /// called; the descriptors that it would have been given are closed.
+  struct TrafficEvents {
+    std::function<void(Connection connection)> connection_passed;
+    /// All connections of a message were given to connection_passed.
+    std::function<void()> all_passed;
     /// So many connections could not be received, for want of descriptors.
-    virtual void connections_missed(std::size_t count) = 0;
+    std::function<void(std::size_t count)> connections_missed;
     /// A connection has ended instead of going back to the master: its `unread` bytes did not fit
     /// into a message, and can't be put into a file (`error`, as errno).
-    virtual void connection_not_returned(std::size_t /*unread*/, int /*error*/) {}
-    /// A connection has ended instead of going back to the master, which it can't be sent to.
-    virtual void return_failed(int /*error*/) {}
-    /// Nothing can be sent to the master, or received from it (`error`, as errno): the channel is
-    /// closed, and master_gone() follows.
-    virtual void channel_failed(int error) = 0;
-    /// The master passes nothing more.
-    virtual void drain_asked(channel::Drain how) = 0;
-    /// The master is gone.
-    virtual void master_gone() = 0;
-    /// Everything was sent.
-    virtual void all_sent() = 0;
-    /// Requests since the start.
-    virtual std::uint64_t requests() const = 0;
-    /// Calls `then` as soon as no thread hangs: at once if there is only this one.
-    virtual void when_threads_answer(const std::function<void()>& then) { then(); }
+    std::function<void(std::size_t unread, int error)> connection_not_returned;
+    /// A connection has ended instead of going back to the master, which it can't be sent to
+    /// (`error`, as errno).
+    std::function<void(int error)> return_failed;
+    /// The listening sockets to accept from, instead of those before.
+    std::function<void(std::vector<Fd> listeners)> listeners_passed;
+    /// The listening sockets could not be received, for want of descriptors: those before stay.
+    std::function<void()> listeners_missed;
+    /// Accept now: a client may be waiting in a backlog.
+    std::function<void()> accept_asked;
+    /// The two memories of a queue: the one that the master writes, and the one that we write.
+    std::function<void(Fd masters, Fd ours)> queue_passed;
+    /// The master asks how many requests there were since the start, to see whether we hang. Calls
+    /// `answer` with that as soon as no thread hangs. When this is not set, the answer is 0.
+    std::function<void(std::function<void(std::uint64_t requests)> answer)> requests_asked;
+  };
 
-   protected:
-    ~Owner() = default;
+  /// How the worker has come to its master.
+  enum class Origin {
+    started,  ///< the master has started it, and kills it when it gives up waiting for it
+    joined,   ///< it has connected to the master, which can only forget it
+  };
+
+  /// When the master is told that the worker is ready.
+  enum class Ready {
+    at_start,
+    later,  ///< by send_ready()
   };
 
   /// Throws InvalidArgument when the descriptor is no socket.
-  MasterChannel(Reactor& reactor, Owner& owner, Fd channel, bool joined = false);
+  MasterChannel(Reactor& reactor, LifeEvents life, TrafficEvents traffic, Fd channel,
+                Origin origin = Origin::started);
   MasterChannel(const MasterChannel&) = delete;
   MasterChannel& operator=(const MasterChannel&) = delete;
 
@@ -96,9 +111,9 @@ class MasterChannel final : public std::enable_shared_from_this<MasterChannel> {
   /// Whether the other end has shown itself a master: a valid message has come from it, or without
   /// messages a descriptor.
   bool heard() const { return heard_ > 0; }
-  /// Says who we are and, unless that shall come later, that we are ready; then receives. An error
-  /// of the protocol ends the reactor's run.
-  void start(std::size_t credits, std::size_t calls = 1, bool ready = true);
+  /// Tells the master who we are and how many connections and calls it may give us at a time; then
+  /// receives. An error of the protocol ends the reactor's run.
+  void start(std::size_t credits, std::size_t calls = 1, Ready ready = Ready::at_start);
   void send_ready() { outbox_.post(channel::encode_ready()); }
   /// A connection that we have accepted ourselves; its number has channel::kOwnId.
   void started(std::uint64_t id);
@@ -127,18 +142,20 @@ class MasterChannel final : public std::enable_shared_from_this<MasterChannel> {
   void take_source(channel::Message& message);
   void start_connections(channel::Message& message);
   void begin(std::vector<Connection> started, SendOutcome outcome);
-  void tell_requests();
+  void count_requests();
+  void tell_requests(std::uint64_t requests);
   SendResult send(const std::string& message, std::span<const int> descriptors);
   void fail(int error);
   void receiving_ended();
   Outbox::Owner owner_of_outbox();
 
   Reactor& reactor_;
-  Owner& owner_;
+  LifeEvents life_;
+  TrafficEvents traffic_;
   Fd channel_;
   FdWatcher watcher_;
   bool full_;
-  bool joined_;
+  Origin origin_;
   MasterChannelPhase phase_ = MasterChannelPhase::open;
   Outbox outbox_;
   std::uint64_t heard_ = 0;  ///< messages, or without them descriptors

@@ -13,7 +13,6 @@
 #include "async/signal_watcher.hpp"
 #include "os/descriptor_limit.hpp"
 #include "os/error.hpp"
-#include "os/listen_on_all.hpp"
 #include "os/listener.hpp"
 #include "os/process_tree.hpp"
 #include "os/socket.hpp"
@@ -44,6 +43,7 @@ Worker::Worker(Reactor& reactor, const SignalMask& signals, const MakeMethods& m
       judge_(options.allowed_uids),
       report_lost_(reactor, saying(report_, Severity::error)),
       threads_(reactor, make_methods, options, owner_of_threads()),
+      listeners_(reactor, owner_of_acceptors(), report_, judge_),
       changed_(reactor) {
   if (options_.credits == 0) options_.credits = default_credits(options_.limits.concurrency);
 }
@@ -68,6 +68,38 @@ AcceptorOwner Worker::owner_of_acceptors() {
   return owner;
 }
 
+MasterChannel::LifeEvents Worker::life_events() {
+  MasterChannel::LifeEvents events;
+  if (joining_) events.master_heard = [this] { joining_->confirm(); };
+  events.drain_asked = [this](channel::Drain how) { take(event_of(how)); };
+  events.failed = [this](int error) { channel_failed(error); };
+  events.master_gone = [this] { take(WorkerLife::Event::master_gone); };
+  events.all_sent = [this] { changed_.set(); };
+  return events;
+}
+
+MasterChannel::TrafficEvents Worker::traffic_events() {
+  MasterChannel::TrafficEvents events;
+  events.connection_passed = [this](Connection connection) {
+    connection_passed(std::move(connection));
+  };
+  events.connections_missed = [this](std::size_t count) { connections_missed(count); };
+  events.connection_not_returned = [this](std::size_t unread, int error) {
+    connection_not_returned(unread, error);
+  };
+  events.return_failed = [this](int error) { return_failed(error); };
+  events.listeners_passed = [this](std::vector<Fd> passed) { listeners_passed(std::move(passed)); };
+  events.listeners_missed = [this] { listeners_missed(); };
+  events.accept_asked = [this] { listeners_.accept_now(); };
+  events.queue_passed = [this](Fd masters, Fd ours) {
+    queue_passed(std::move(masters), std::move(ours));
+  };
+  events.requests_asked = [this](const std::function<void(std::uint64_t)>& answer) {
+    threads_.when_all_answer([this, answer] { answer(threads_.requests()); });
+  };
+  return events;
+}
+
 Task<void> Worker::run_on_channel(Fd channel, std::vector<Fd> listeners) {
   reactor_.spawn(watch_signals());
   co_await serve_channel(std::move(channel), std::move(listeners));
@@ -85,20 +117,13 @@ Task<void> Worker::run_joined(Address address, Duration wait) {
   }
 }
 
-Task<void> Worker::run_alone(const std::vector<Address>& addresses) {
+Task<void> Worker::run_alone(std::vector<Address> addresses) {
   ListenOptions listen;
   listen.allow_public = options_.allow_public;
   std::string line = "ready, on";
-  const AcceptorOwner owner = owner_of_acceptors();
-  for (const Address& address : addresses) {
-    for (Listener& listener : listen_on_all(address, listen)) {
-      acceptors_.emplace_back(reactor_, std::move(listener), owner, report_, judge_);
-      line += " " + acceptors_.back().listener().text();
-    }
-  }
+  for (const std::string& text : listeners_.listen(addresses, listen)) line += " " + text;
   take(WorkerLife::Event::begins_alone);
   reactor_.spawn(watch_signals());
-  for (Acceptor& acceptor : acceptors_) reactor_.spawn(acceptor.run());
   report_(Severity::info, line);
   co_await wait_until_drained();
 }
@@ -120,8 +145,10 @@ Task<void> Worker::run_on_stdio() {
 
 /// Serves until the master has drained this worker, or is gone.
 Task<JoinMaster::Before> Worker::serve_channel(Fd channel, std::vector<Fd> listeners) {
-  link_ = std::make_shared<MasterChannel>(reactor_, static_cast<MasterChannel::Owner&>(*this),
-                                          std::move(channel), joining_.has_value());
+  using Origin = MasterChannel::Origin;
+  link_ =
+      std::make_shared<MasterChannel>(reactor_, life_events(), traffic_events(), std::move(channel),
+                                      joining_ ? Origin::joined : Origin::started);
   require_full_channel();
   take(WorkerLife::Event::begins_for_master);
   link_->start(options_.credits, options_.limits.concurrency);
@@ -190,7 +217,7 @@ void Worker::accepted(Connection connection) {
 void Worker::ended(std::uint64_t id, CloseReason why) {
   if (link_ && why != CloseReason::abandoned) link_->finished(id);
   changed_.set();
-  for (Acceptor& acceptor : acceptors_) acceptor.resume();
+  listeners_.resume();
 }
 
 void Worker::give_back(Connection connection) {
@@ -210,30 +237,12 @@ void Worker::connection_passed(Connection connection) {
 
 void Worker::listeners_passed(std::vector<Fd> listeners) {
   if (life_.drains()) return;
-  acceptors_.remove_if([](const Acceptor& acceptor) { return !acceptor.is_running(); });
-  for (Acceptor& old : acceptors_) old.close();
-  const AcceptorOwner owner = owner_of_acceptors();
-  for (Fd& listener : listeners) {
-    const std::string text = local_address(listener.get()).text();
-    try {
-      set_nonblocking(listener.get());
-    } catch (const SystemError& error) {
-      report_(Severity::error, fmt::format("cannot accept on {}: {}", text, error.what()));
-      continue;
-    }
-    acceptors_.emplace_back(reactor_, Listener::adopt(std::move(listener), text), owner, report_,
-                            judge_, Judged::abstract_names,
-                            options_.wake_all ? Sharing::wake_all : Sharing::wake_one);
-    reactor_.spawn(acceptors_.back().run());
-  }
+  listeners_.replace(std::move(listeners),
+                     options_.wake_all ? Sharing::wake_all : Sharing::wake_one);
 }
 
 void Worker::listeners_missed() {
   report_(Severity::error, fmt::format("cannot receive the listeners: {}", error_text(EMFILE)));
-}
-
-void Worker::accept_asked() {
-  for (Acceptor& acceptor : acceptors_) acceptor.accept_now();
 }
 
 void Worker::queue_passed(Fd masters, Fd ours) {
@@ -267,16 +276,10 @@ void Worker::channel_failed(int error) {
   report_lost_(fmt::format("the channel to the master fails: {}; leaving", error_text(error)));
 }
 
-void Worker::master_heard() {
-  if (joining_) joining_->confirm();
-}
-
 void Worker::drain(WorkerLife::Action how) {
   const bool gives_back = how == WorkerLife::Action::drain_returning;
-  for (Acceptor& acceptor : acceptors_) {
-    if (!gives_back) acceptor.accept_waiting();  // no other process does
-    acceptor.close();
-  }
+  using Waiting = WorkerListeners::Waiting;
+  listeners_.close(gives_back ? Waiting::leave : Waiting::accept);
   if (link_) link_->report_immediately();
   threads_.drain(gives_back ? WhenDrained::give_back : WhenDrained::close);
   start_drain_limit();

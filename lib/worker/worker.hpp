@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <list>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -16,20 +15,20 @@
 #include "os/log.hpp"
 #include "os/peer.hpp"
 #include "os/signals.hpp"
-#include "rpc/acceptor.hpp"
 #include "worker/join_master.hpp"
 #include "worker/master_channel.hpp"
 #include "worker/queue_consumer.hpp"
 #include "worker/serving_threads.hpp"
 #include "worker/stdio_relay.hpp"
 #include "worker/worker_life.hpp"
+#include "worker/worker_listeners.hpp"
 #include "worker/worker_options.hpp"
 
 namespace handoff {
 
 /// A worker's life: gets connections from its master, from its own listeners or as its stdin and
 /// stdout, and serves them until it is told to drain.
-class Worker final : private MasterChannel::Owner {
+class Worker final {
  public:
   Worker(Reactor& reactor, const SignalMask& signals, const MakeMethods& make_methods,
          const WorkerOptions& options, Report report);
@@ -44,7 +43,7 @@ class Worker final : private MasterChannel::Owner {
   /// or it refuses us.
   Task<void> run_joined(Address address, Duration wait);
   /// Alone, on listeners of its own.
-  Task<void> run_alone(const std::vector<Address>& addresses);
+  Task<void> run_alone(std::vector<Address> addresses);
   /// One connection on stdin and stdout.
   Task<void> run_on_stdio();
 
@@ -56,6 +55,8 @@ class Worker final : private MasterChannel::Owner {
   void require_full_channel() const;
   ServingThreads::Owner owner_of_threads();
   AcceptorOwner owner_of_acceptors();
+  MasterChannel::LifeEvents life_events();
+  MasterChannel::TrafficEvents traffic_events();
 
   // What happens to it.
   void take(WorkerLife::Event event);
@@ -64,23 +65,14 @@ class Worker final : private MasterChannel::Owner {
   void accepted(Connection connection);
   void ended(std::uint64_t id, CloseReason why);
   void give_back(Connection connection);
-  void connection_passed(Connection connection) override;
-  void listeners_passed(std::vector<Fd> listeners) override;
-  void listeners_missed() override;
-  void accept_asked() override;
-  void queue_passed(Fd masters, Fd ours) override;
-  void connections_missed(std::size_t count) override;
-  void connection_not_returned(std::size_t unread, int error) override;
-  void master_heard() override;
-  void return_failed(int error) override;
-  void channel_failed(int error) override;
-  void drain_asked(channel::Drain how) override { take(event_of(how)); }
-  void master_gone() override { take(WorkerLife::Event::master_gone); }
-  void all_sent() override { changed_.set(); }
-  std::uint64_t requests() const override { return threads_.requests(); }
-  void when_threads_answer(const std::function<void()>& then) override {
-    threads_.when_all_answer(then);
-  }
+  void connection_passed(Connection connection);
+  void listeners_passed(std::vector<Fd> listeners);
+  void listeners_missed();
+  void queue_passed(Fd masters, Fd ours);
+  void connections_missed(std::size_t count);
+  void connection_not_returned(std::size_t unread, int error);
+  void return_failed(int error);
+  void channel_failed(int error);
 
   // Its end.
   void drain(WorkerLife::Action how);
@@ -98,7 +90,7 @@ class Worker final : private MasterChannel::Owner {
   PeerJudge judge_;
   LimitedLine report_lost_;  ///< of connections that could not be taken or given back
   ServingThreads threads_;
-  std::list<Acceptor> acceptors_;
+  WorkerListeners listeners_;
   std::uint64_t last_own_id_ = 0;      ///< of the connections that we accept beside a master
   std::optional<JoinMaster> joining_;  ///< of a worker that joins
   std::shared_ptr<MasterChannel> link_;

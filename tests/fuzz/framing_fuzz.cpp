@@ -104,7 +104,8 @@ class Server {
   }
 
   void judge(WatchedBuffer& input) {
-    const JudgedStart judged = judge_start(input.get().bytes(), expected_, ended_);
+    const JudgedStart judged = judge_start(input.get().bytes(), expected_,
+                                           ended_ ? MoreBytes::none_follow : MoreBytes::may_follow);
     switch (judged.start) {
       case Start::undecided: break;
       case Start::lines: framing_ = Framing::lines; break;

@@ -117,11 +117,12 @@ Start start_of(std::string_view bytes) {
 void check_start(std::string_view input) {
   for (std::size_t size = 0; size <= input.size(); size += size < 16 ? 1 : input.size() / 8 + 1) {
     const std::string_view bytes = input.substr(0, size);
-    const JudgedStart judged = judge_start(bytes, Framing::unknown, false);
+    const JudgedStart judged = judge_start(bytes, Framing::unknown, MoreBytes::may_follow);
     check(judged.start == start_of(bytes), "a connection is judged by its first bytes");
     check(judged.blanks <= size, "what can be dropped is there");
     if (judged.start != Start::undecided) return;
-    const JudgedStart rest = judge_start(bytes.substr(judged.blanks), Framing::unknown, false);
+    const JudgedStart rest =
+        judge_start(bytes.substr(judged.blanks), Framing::unknown, MoreBytes::may_follow);
     check(rest.start == Start::undecided && rest.blanks == 0, "blanks are dropped once");
   }
 }

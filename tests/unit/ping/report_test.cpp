@@ -8,7 +8,6 @@
 #include <string>
 #include <vector>
 
-#include "os/error.hpp"
 #include "ping/statistics.hpp"
 #include "unit/support.hpp"
 
@@ -47,38 +46,6 @@ PingResult result_of(std::initializer_list<Duration> rtts, int lost = 0) {
   }
   for (int i = 0; i < lost; ++i) result.statistics.add_sent();
   return result;
-}
-
-TEST_CASE("statistics are those of ping") {
-  const PingStatistics statistics = result_of({1ms, 2ms, 6ms}, 1).statistics;
-  CHECK(statistics.sent() == 4);
-  CHECK(statistics.received() == 3);
-  CHECK(statistics.loss_percent() == 25);
-  CHECK(statistics.min() == 1ms);
-  CHECK(statistics.average() == 3ms);
-  CHECK(statistics.max() == 6ms);
-  CHECK(statistics.deviation() == 2160247ns);  // sqrt(((1-3)² + (2-3)² + (6-3)²) / 3) ms
-  CHECK(statistics.moving_average() == 1734375ns);
-}
-
-TEST_CASE("statistics of nothing are zeroes") {
-  const PingStatistics statistics;
-  CHECK(statistics.loss_percent() == 0);
-  CHECK(statistics.average() == 0ns);
-  CHECK(statistics.deviation() == 0ns);
-}
-
-TEST_CASE("a measure is a percentile, the average or the maximum") {
-  const PingStatistics statistics = result_of({1ms, 2ms, 6ms}).statistics;
-  CHECK(RttMeasure::parse("p100").of(statistics) == 6ms);
-  CHECK(RttMeasure::parse("p0.1").of(statistics) == 1ms);
-  CHECK(RttMeasure::parse("avg").of(statistics) == 3ms);
-  CHECK(RttMeasure::parse("max").of(statistics) == 6ms);
-  CHECK(RttMeasure::parse("p99.9").name() == "p99.9");
-  for (const char* text : {"", "p", "p0", "p101", "p-1", "p5x", "pnan", "median"}) {
-    INFO(text);
-    CHECK_THROWS_AS(RttMeasure::parse(text), InvalidArgument);
-  }
 }
 
 TEST_CASE_FIXTURE(ReportTest, "lines and footer read as ping's") {

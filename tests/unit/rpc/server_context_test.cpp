@@ -3,10 +3,18 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <numeric>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "pass/ledger.hpp"
 #include "unit/rpc/session_fixture.hpp"
 
 namespace handoff {
@@ -27,6 +35,94 @@ TEST_CASE("requests and calls are counted, for other threads too") {
   CHECK(counters.requests == 5);
   CHECK(context.active_calls() == 1);
   CHECK(counters.active_calls == 1);
+}
+
+std::size_t index_of(ErrorCode code) {
+  const auto* const found =
+      std::find(ledger::kCountedErrors.begin(), ledger::kCountedErrors.end(), code);
+  return static_cast<std::size_t>(found - ledger::kCountedErrors.begin());
+}
+
+std::uint64_t sum(const std::array<std::uint64_t, ledger::kDurations>& counts) {
+  return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});
+}
+
+TEST_CASE("requests, calls under way and errors that are replied are counted in the ledger") {
+  const auto ledger = std::make_shared<const ledger::Ledger>(
+      ledger::Ledger::make({.passed = 0, .accepted = 0, .threads = 2}).first);
+  Sessions sessions;
+  sessions.context.count_in(ledger, 1);
+  const Fd client = sessions.open();
+  sessions.reactor.run([](Sessions& self, const Fd& end, const ledger::Ledger& of) -> Task<void> {
+    const auto error = [&](ErrorCode code) { return of.totals().errors[index_of(code)]; };
+    test::write_text(end.get(), "{\"in\":\"echo\"}\nno JSON\n{\"in\":\"none\"}\n");
+    for (int i = 0; i < 3; ++i) co_await self.line(end);
+    CHECK(of.totals().requests == 3);
+    CHECK(sum(of.totals().durations) == 0);
+    CHECK(error(ErrorCode::parse_error) == 1);
+    CHECK(error(ErrorCode::method_not_found) == 1);
+    test::write_text(end.get(),
+                     "[1,{\"jsonrpc\":\"2.0\",\"method\":\"none\",\"id\":1},"
+                     "{\"jsonrpc\":\"2.0\",\"method\":\"none\"}]\n");
+    co_await self.line(end);
+    CHECK(error(ErrorCode::invalid_request) == 1);
+    CHECK(error(ErrorCode::method_not_found) == 2);
+    test::write_text(end.get(), test::kSlow);
+    co_await self.until_begun(1);
+    CHECK(of.totals().active_calls == 1);
+    CHECK(of.counters(1).active_calls == 1);
+    self.set_go();
+    co_await self.line(end);
+    CHECK(of.totals().active_calls == 0);
+    CHECK(sum(of.totals().durations) == 1);
+    CHECK(of.counters(0).requests == 0);
+  }(sessions, client, *ledger));
+}
+
+TEST_CASE("a reply that is too long, and one to a stranger, count as errors") {
+  const auto ledger = std::make_shared<const ledger::Ledger>(ledger::Ledger::make({}).first);
+  SessionLimits limits;
+  limits.max_frame = Sessions::kBig;
+  Sessions sessions(limits);
+  sessions.context.count_in(ledger, 0);
+  const Fd client = sessions.open();
+  const Fd stranger = sessions.open();
+  sessions.reactor.run(
+      [](Sessions& self, const Fd& end, const Fd& other, const ledger::Ledger& of) -> Task<void> {
+        const auto error = [&](ErrorCode code) { return of.totals().errors[index_of(code)]; };
+        test::write_text(end.get(), "{\"in\":\"big\"}\n");
+        co_await self.line(end);
+        CHECK(error(ErrorCode::handler_failed) == 1);
+        test::write_text(other.get(), "hello hello hello\n");
+        co_await self.line(other);
+        CHECK(error(ErrorCode::parse_error) == 1);
+      }(sessions, client, stranger, *ledger));
+}
+
+TEST_CASE(
+    "calls that go on are counted in the next ledger, and the one before is kept for entries") {
+  auto first = std::make_shared<const ledger::Ledger>(ledger::Ledger::make({.passed = 1}).first);
+  const auto second = std::make_shared<const ledger::Ledger>(ledger::Ledger::make({}).first);
+  const std::weak_ptr<const ledger::Ledger> kept = first;
+  Sessions sessions;
+  sessions.context.count_in(std::move(first), 0);
+  Fd client = sessions.open();
+  sessions.reactor.run([](Sessions& self, Fd& end, std::shared_ptr<const ledger::Ledger> next,
+                          const std::weak_ptr<const ledger::Ledger>& before) -> Task<void> {
+    test::write_text(end.get(), test::kSlow);
+    co_await self.until_begun(1);
+    self.context.count_in(next, 0);
+    CHECK(next->totals().active_calls == 1);
+    CHECK(next->totals().requests == 0);
+    CHECK(!before.expired());
+    self.set_go();
+    co_await self.line(end);
+    CHECK(next->totals().active_calls == 0);
+    end.reset();
+    co_await self.until_ended();
+    self.context.count_in(nullptr, 0);
+    CHECK(before.expired());
+  }(sessions, client, second, kept));
 }
 
 TEST_CASE("the owner is told once that the quota of requests is used up") {

@@ -43,6 +43,8 @@ struct Calls final : SessionCalls::Owner {
   void replies_ready(std::string_view frames) override { sent.append(frames); }
   void call_ended() override { ++ended; }
   void call_has_place() override { ++placed; }
+  bool has_turn() const override { return its_turn; }
+  void turn_is_over() override { ++turns; }
   void call_failed(std::string_view why) override { failure = why; }
 
   /// What is answered at once.
@@ -69,6 +71,8 @@ struct Calls final : SessionCalls::Owner {
   std::shared_ptr<CallGate> gate;
   int ended = 0;
   int placed = 0;
+  bool its_turn = true;
+  int turns = 0;
   int allowed = 0;
   SessionCalls calls;  // the first to be destroyed
 };

@@ -172,20 +172,20 @@ TEST_CASE("a frame's deadline ends with the frame") {
 }
 
 TEST_CASE("the first bytes tell the framing") {
-  const auto judged = [](std::string_view bytes, SessionInput::Bytes more) {
+  const auto judged = [](std::string_view bytes, MoreBytes more) {
     Input input(Framing::unknown);
     ReceiveBuffer& buffer = input.input.begin_turn(input.shared);
     buffer.append(bytes);
     const Start start = input.input.judge(buffer, Framing::unknown, more);
     return std::pair(start, input.input.framing());
   };
-  constexpr auto kMore = SessionInput::Bytes::may_follow;
+  constexpr auto kMore = MoreBytes::may_follow;
   CHECK(judged("\n {\"in\":\"echo\"}", kMore) == std::pair(Start::lines, Framing::lines));
   CHECK(judged(std::string_view("\2\0\0\0{}", 6), kMore) ==
         std::pair(Start::length, Framing::length));
   CHECK(judged("GET / HTTP/1.1\r\n\r\n", kMore) == std::pair(Start::stranger, Framing::unknown));
   CHECK(judged("\n", kMore) == std::pair(Start::undecided, Framing::unknown));
-  CHECK(judged("G", SessionInput::Bytes::are_complete).first != Start::undecided);
+  CHECK(judged("G", MoreBytes::none_follow).first != Start::undecided);
 }
 
 TEST_CASE("the last line needs no newline, and a frame that was cut off can't be answered") {

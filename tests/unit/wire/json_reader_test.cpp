@@ -106,6 +106,18 @@ TEST_CASE("names and strings are unescaped, and values stay as they came") {
   CHECK(reader.unescape(value, copy) == "\xC3\xA9\\/\n");
 }
 
+TEST_CASE("a text without escapes is known, and its strings lose just their quotes") {
+  JsonReader reader;
+  const Text plain(R"(["a b"])");
+  const Text escaped(R"(["a\u0062"])");
+  REQUIRE(reader.open(escaped.view()) == JsonProblem::none);
+  CHECK(reader.has_escapes());
+  REQUIRE(reader.open(plain.view()) == JsonProblem::none);
+  CHECK(!reader.has_escapes());
+  CHECK(JsonReader::unquote(plain.view().substr(1, 5)) == "a b");
+  CHECK(JsonReader::unquote("\"\"").empty());
+}
+
 TEST_CASE("nesting is bounded, what stands around a value included") {
   JsonReader reader;
   const auto nested = [](int depth) {

@@ -28,16 +28,16 @@ std::span<const char> bytes_of(std::string_view text) {
 }
 
 Start judge(std::string_view text, Framing expected = Framing::unknown) {
-  return judge_start(bytes_of(text), expected, false).start;
+  return judge_start(bytes_of(text), expected, MoreBytes::may_follow).start;
 }
 
 /// The same when no more bytes come.
 Start judge_all(std::string_view text, Framing expected = Framing::unknown) {
-  return judge_start(bytes_of(text), expected, true).start;
+  return judge_start(bytes_of(text), expected, MoreBytes::none_follow).start;
 }
 
 std::size_t blanks_of(std::string_view text, Framing expected = Framing::unknown) {
-  return judge_start(bytes_of(text), expected, false).blanks;
+  return judge_start(bytes_of(text), expected, MoreBytes::may_follow).blanks;
 }
 
 std::string answer_to(std::string_view text) {
@@ -167,7 +167,7 @@ TEST_CASE("a start is judged in the same way however it comes, and when its blan
       JudgedStart judged{Start::undecided};
       for (std::size_t i = 0; i < text.size() && judged.start == Start::undecided; ++i) {
         kept.push_back(text[i]);
-        judged = judge_start(bytes_of(kept), expected, false);
+        judged = judge_start(bytes_of(kept), expected, MoreBytes::may_follow);
         if (judged.start == Start::undecided) kept.erase(0, judged.blanks);
         if (judged.start == Start::undecided) CHECK(kept.size() < 8);
       }

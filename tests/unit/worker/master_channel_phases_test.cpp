@@ -39,13 +39,14 @@ void forbid_sending() {
 }
 
 /// A worker's end of a channel, and the master's in the hands of the test.
-class Fixture final : private MasterChannel::Owner {
+class Fixture {
  public:
-  explicit Fixture(bool joined = false) {
+  using Origin = MasterChannel::Origin;
+
+  explicit Fixture(Origin origin = Origin::started) {
     auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
     master = std::move(ours);
-    link = std::make_shared<MasterChannel>(reactor, static_cast<MasterChannel::Owner&>(*this),
-                                           std::move(theirs), joined);
+    link = std::make_shared<MasterChannel>(reactor, life(), traffic(), std::move(theirs), origin);
   }
 
   Task<void> turns() {
@@ -73,26 +74,27 @@ class Fixture final : private MasterChannel::Owner {
   std::function<void()> on_drain = [] {};
 
  private:
-  void connection_passed(Connection connection) override {
-    passed.push_back(std::move(connection));
-    on_passed();
+  MasterChannel::LifeEvents life() {
+    MasterChannel::LifeEvents events;
+    events.failed = [this](int error) {
+      CHECK(error == EPERM);
+      ++failures;
+    };
+    events.drain_asked = [this](channel::Drain) {
+      ++drained;
+      on_drain();
+    };
+    events.master_gone = [this] { ++gone; };
+    return events;
   }
-  void listeners_passed(std::vector<Fd>) override {}
-  void listeners_missed() override {}
-  void accept_asked() override {}
-  void queue_passed(Fd, Fd) override {}
-  void connections_missed(std::size_t) override {}
-  void channel_failed(int error) override {
-    CHECK(error == EPERM);
-    ++failures;
+  MasterChannel::TrafficEvents traffic() {
+    MasterChannel::TrafficEvents events;
+    events.connection_passed = [this](Connection connection) {
+      passed.push_back(std::move(connection));
+      on_passed();
+    };
+    return events;
   }
-  void drain_asked(channel::Drain) override {
-    ++drained;
-    on_drain();
-  }
-  void master_gone() override { ++gone; }
-  void all_sent() override {}
-  std::uint64_t requests() const override { return 0; }
 };
 
 using P = MasterChannelPhase;
@@ -194,7 +196,7 @@ TEST_CASE("a worker that has joined does not begin what a master that is gone ha
   const test::DescriptorCheck check;
   for (const bool joined : {false, true}) {
     CAPTURE(joined);
-    Fixture fixture(joined);
+    Fixture fixture(joined ? Fixture::Origin::joined : Fixture::Origin::started);
     fixture.reactor.run([](Fixture& its) -> Task<void> {
       its.link->start(1000);
       co_await its.turns();

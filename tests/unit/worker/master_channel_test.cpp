@@ -19,13 +19,12 @@ namespace handoff {
 namespace {
 
 /// A worker's end of a channel, and the master's in the hands of the test.
-class Channel final : private MasterChannel::Owner {
+class Channel {
  public:
   Channel() {
     auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
     master_ = std::move(ours);
-    link = std::make_shared<MasterChannel>(reactor_, static_cast<MasterChannel::Owner&>(*this),
-                                           std::move(theirs));
+    link = std::make_shared<MasterChannel>(reactor_, life(), traffic(), std::move(theirs));
   }
 
   /// What the master reads in each of its turns, from the first on, when connections with so many
@@ -80,14 +79,14 @@ class Channel final : private MasterChannel::Owner {
     }
   }
 
-  /// The types of all messages that the master has got and not read.
-  std::vector<channel::Type> types_sent() {
-    std::vector<channel::Type> types;
+  /// All messages that the master has got and not read.
+  std::vector<channel::Message> messages_sent() {
+    std::vector<channel::Message> messages;
     std::vector<char> packet(channel::kMaxMessage);
     for (;;) {
       const ReceiveResult result = recv_fds(master_.get(), packet, channel::kMaxDescriptors);
-      if (result.outcome != ReceiveOutcome::received) return types;
-      types.push_back(channel::decode({packet.data(), result.size})->type);
+      if (result.outcome != ReceiveOutcome::received) return messages;
+      messages.push_back(*channel::decode({packet.data(), result.size}));
     }
   }
 
@@ -97,24 +96,21 @@ class Channel final : private MasterChannel::Owner {
   std::size_t heard = 0;  ///< how often the master was said to have spoken
 
  private:
-  void master_heard() override { ++heard; }
-  void connection_passed(Connection) override {}
-  void listeners_passed(std::vector<Fd>) override {}
-  void listeners_missed() override {}
-  void accept_asked() override {}
-  void queue_passed(Fd, Fd) override {}
-  void connections_missed(std::size_t) override {}
-  void channel_failed(int) override {}
-  void connection_not_returned(std::size_t unread, int error) override {
-    CHECK(error == EFBIG);
-    not_returned.push_back(unread);
+  MasterChannel::LifeEvents life() {
+    MasterChannel::LifeEvents events;
+    events.master_heard = [this] { ++heard; };
+    return events;
   }
-  void drain_asked(channel::Drain) override {}
-  void master_gone() override {}
-  void all_sent() override {}
-  std::uint64_t requests() const override { return 0; }
-  void when_threads_answer(const std::function<void()>& then) override {
-    if (!threads_hang) then();
+  MasterChannel::TrafficEvents traffic() {
+    MasterChannel::TrafficEvents events;
+    events.connection_not_returned = [this](std::size_t unread, int error) {
+      CHECK(error == EFBIG);
+      not_returned.push_back(unread);
+    };
+    events.requests_asked = [this](const std::function<void(std::uint64_t)>& answer) {
+      if (!threads_hang) answer(7);
+    };
+    return events;
   }
 
   Reactor reactor_;
@@ -164,11 +160,53 @@ TEST_CASE("a worker answers a question when none of its threads hangs") {
     Channel channel;
     channel.threads_hang = hangs;
     channel.receive({channel::encode_requests(0)});
-    const std::vector<channel::Type> sent = channel.types_sent();
+    const std::vector<channel::Message> sent = channel.messages_sent();
     REQUIRE(!sent.empty());
-    CHECK(sent.front() == channel::Type::hello);
-    CHECK((sent.back() == channel::Type::requests) == !hangs);
+    CHECK(sent.front().type == channel::Type::hello);
+    CHECK((sent.back().type == channel::Type::requests) == !hangs);
+    CHECK(sent.back().requests == (hangs ? 0 : 7));
   }
+}
+
+TEST_CASE("an owner that has set no function is told nothing, and what is passed to it is closed") {
+  const test::DescriptorCheck check;
+  Reactor reactor;
+  std::pair<Fd, Fd> ends = make_socket_pair(SOCK_SEQPACKET);
+  Fd& master = ends.first;
+  const auto link = std::make_shared<MasterChannel>(
+      reactor, MasterChannel::LifeEvents(), MasterChannel::TrafficEvents(), std::move(ends.second));
+  const auto send = [&](const std::string& message, const std::vector<int>& descriptors) {
+    CHECK(send_fds(master.get(), message, descriptors).outcome == SendOutcome::sent);
+  };
+  reactor.run([](Reactor& runs, MasterChannel& its, auto& sends, Fd& end) -> Task<void> {
+    its.start(1000);
+    channel::PackedConnections packed(channel::Type::connection);
+    packed.add(Connection());
+    const Pipe pipe = make_pipe();
+    sends(channel::encode_passing(channel::Type::listener, 0), {});
+    sends(channel::encode_passing(channel::Type::listener, 1), {pipe.read_end.get()});
+    sends(channel::encode_passing(channel::Type::queue, 2),
+          {pipe.read_end.get(), pipe.write_end.get()});
+    sends(packed.bytes(), {pipe.read_end.get()});
+    sends(channel::encode_drain({}), {});
+    sends(channel::encode_requests(0), {});
+    for (int i = 0; i < 20; ++i) co_await runs.yield();
+    CHECK(its.heard());
+    std::vector<char> packet(channel::kMaxMessage);
+    std::vector<channel::Message> messages;
+    for (;;) {
+      const ReceiveResult result = recv_fds(end.get(), packet, channel::kMaxDescriptors);
+      if (result.outcome != ReceiveOutcome::received) break;
+      messages.push_back(*channel::decode({packet.data(), result.size}));
+    }
+    REQUIRE(messages.size() == 4);  // after HELLO, READY and STARTED
+    CHECK(messages.back().type == channel::Type::requests);
+    CHECK(messages.back().requests == 0);
+    end.reset();
+    for (int i = 0; i < 20; ++i) co_await runs.yield();
+    CHECK(its.phase() == MasterChannelPhase::gone);
+    its.close();
+  }(reactor, *link, send, master));
 }
 
 TEST_CASE("what is no message of a master shows none") {

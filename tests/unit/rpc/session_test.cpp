@@ -272,6 +272,43 @@ TEST_CASE("the end of an abandoned connection is told as that") {
   CHECK(sessions.returned.empty());
 }
 
+TEST_CASE("a connection that is abandoned before it has begun ends as one that had") {
+  Sessions sessions;
+  Fd client = sessions.open();
+  sessions.context.abandon();
+  const Fd later = sessions.open();
+  sessions.reactor.run([](Sessions& self, Fd& end) -> Task<void> {
+    test::write_text(end.get(), kEcho);
+    CHECK(co_await self.line(end) == kEchoed);
+    end.reset();
+    co_await self.until_ended();
+    CHECK(self.reasons == std::vector{CloseReason::abandoned});
+    self.context.drain(WhenDrained::close);
+    co_await self.until_ended(2);
+    CHECK(self.reasons.back() == CloseReason::drained);
+  }(sessions, client));
+}
+
+TEST_CASE("an abandoned connection is not given back by a later drain, and its end is told once") {
+  Sessions sessions;
+  const Fd client = sessions.open();
+  sessions.reactor.run([](Sessions& self, const Fd& end) -> Task<void> {
+    test::write_text(end.get(), kSlow);
+    co_await self.until_begun(1);
+    self.context.drain(WhenDrained::give_back);
+    self.context.abandon();
+    self.context.resume();
+    self.context.drain(WhenDrained::give_back);
+    self.set_go();
+    CHECK(co_await self.line(end) == "{\"out\":\"slow\",\"result\":7}\n");
+    co_await self.until_ended();
+    co_await self.settle();
+    CHECK(self.reasons == std::vector{CloseReason::abandoned});
+    REQUIRE(self.returned.empty());
+    CHECK(co_await self.line(end) == "");
+  }(sessions, client));
+}
+
 TEST_CASE("a connection that the end of its reactor cuts off is abandoned") {
   Sessions sessions;
   const Fd client = sessions.open();

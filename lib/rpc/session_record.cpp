@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+#include "rpc/session_record.hpp"
+
+namespace handoff {
+
+/// The one place that tells the state of a connection while its session waits:
+///
+///     phase                        situation                               state
+///     open, draining, half_closed  all was answered, and nothing is held   idle
+///     open, draining, half_closed  the same, but for one request alone     running, or silent
+///     open, draining               what came along was not touched         received, as it was
+///     all                          anything else                           busy
+///
+/// Nothing of a reply is written while its request runs.
+void SessionRecord::record(SessionPhase phase, Held held, Framing framing,
+                           const SessionCalls& calls) {
+  using ledger::State;
+  const bool is_served = phase == SessionPhase::open || phase == SessionPhase::draining ||
+                         phase == SessionPhase::half_closed;
+  if (is_served && held == Held::nothing) {
+    if (!calls.any()) return entry_->store(State::idle, framing, calls.dialect());
+    const auto only = calls.only_request();
+    if (only && !only->is_answered) return entry_->store(State::silent, framing, only->dialect);
+    if (only && only->id.size() <= ledger::kMaxId) {
+      return entry_->store_running(only->id, framing, only->dialect);
+    }
+  }
+  if (!is_served || entry_->state() != State::received) busy();
+}
+
+}  // namespace handoff

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT
+#include "commands/call_once.hpp"
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <exception>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "async/fd_watcher.hpp"
+#include "os/socket.hpp"
+#include "unit/cli/command_line.hpp"
+#include "unit/commands/played_server.hpp"
+#include "unit/support.hpp"
+#include "wire/errors.hpp"
+
+namespace handoff {
+
+// Not in the header: clang 14 with its function sanitizer can't compile inline coroutines.
+
+Task<void> test::PlayedServer::run() {
+  FdWatcher watcher(reactor_, listener_.fd());
+  for (;;) {
+    Accepted accepted = try_accept(listener_.fd());
+    if (accepted.outcome == Accepted::Outcome::connection) {
+      ++connections_;
+      reactor_.spawn(serve(*this, std::move(accepted.fd)));
+    } else {
+      co_await watcher.readable();
+    }
+  }
+}
+
+Task<void> test::PlayedServer::serve(PlayedServer& server, Fd socket) {
+  Stream stream(server.reactor_, std::move(socket));
+  ReceiveBuffer input(4096);
+  for (;;) {
+    input.make_room();
+    const IoResult result = co_await stream.read_some(input.room());
+    if (!result.done()) co_return;
+    input.commit(result.size);
+    if (!server.answer_all(stream, input)) co_return;
+  }
+}
+
+namespace {
+
+using test::PlayedServer;
+
+constexpr const char* kBusy = R"({"out":"error","result":{"code":-32003,"message":"busy"}})";
+constexpr const char* kSeven = R"({"out":"m","result":7})";
+
+/// One call of rpc-call to a server that is played, and what it says.
+struct OneCall {
+  explicit OneCall(PlayedServer::Answer answer) : server(reactor, std::move(answer)) {
+    options.address = Address::parse(server.address());
+    options.method = "m";
+  }
+
+  ExitCode run() {
+    Pipe errors = make_pipe();
+    ExitCode code = ExitCode::failed;
+    std::exception_ptr failure;
+    out = test::written_to(STDOUT_FILENO, [&] {
+      StderrLog log("rpc-call", errors.write_end.get());
+      StdoutWriter output(reactor);
+      ReplyPrinter printer(options, log, output);
+      CallConnection connection(reactor, options, log);
+      CallOnce once(options, connection, printer);
+      try {
+        reactor.spawn(server.run());
+        reactor.run([](CallOnce& call, ExitCode& gives) -> Task<void> {
+          gives = co_await call.run();
+        }(once, code));
+      } catch (...) {
+        failure = std::current_exception();
+      }
+      output.write_now();
+    });
+    errors.write_end.reset();
+    err = test::read_until_end(errors.read_end.get());
+    if (failure) std::rethrow_exception(failure);
+    return code;
+  }
+
+  Reactor reactor;
+  PlayedServer server;
+  CallOptions options;
+  std::string out;
+  std::string err;
+};
+
+TEST_CASE("a call sends its method and its params, and prints the result") {
+  const test::DescriptorCheck check;
+  OneCall call([](const std::string&) { return std::vector<std::string>{kSeven}; });
+  call.options.params = "[1]";
+  CHECK(call.run() == ExitCode::done);
+  CHECK(call.server.requests() == std::vector<std::string>{R"({"in":"m","params":[1]})"});
+  CHECK(call.out == "7\n");
+  CHECK(call.err.empty());
+}
+
+TEST_CASE("a call in JSON-RPC has an id, and a reply to another one breaks the protocol") {
+  std::string id = "1";
+  OneCall call([&id](const std::string&) {
+    return std::vector<std::string>{R"({"jsonrpc":"2.0","result":7,"id":)" + id + "}"};
+  });
+  call.options.json_rpc = true;
+  CHECK(call.run() == ExitCode::done);
+  CHECK(call.out == "7\n");
+  id = "2";
+  CHECK_THROWS_AS(call.run(), ProtocolError);
+}
+
+TEST_CASE("a call that the server refuses for now is made again on another connection") {
+  int left = 1;
+  OneCall call([&left](const std::string&) {
+    return std::vector<std::string>{left-- > 0 ? kBusy : kSeven};
+  });
+  call.options.retries = 3;
+  CHECK(call.run() == ExitCode::done);
+  CHECK(call.server.connections() == 2);
+  CHECK(call.out == "7\n");
+  CHECK(call.err.empty());
+}
+
+TEST_CASE("the last refusal is shown when no retry is left, or no time") {
+  OneCall call([](const std::string&) { return std::vector<std::string>{kBusy}; });
+  SUBCASE("no retry") {
+    call.options.retries = 1;
+  }
+  SUBCASE("no time") {
+    call.options.retries = 1000;
+    call.options.timeout = std::chrono::milliseconds(200);
+  }
+  CHECK(call.run() == ExitCode::negative);
+  CHECK(call.server.connections() >= 2);
+  CHECK(call.out.empty());
+  CHECK(call.err == "rpc-call: m on " + call.server.address() + " failed: busy\n");
+}
+
+TEST_CASE("a call that the server has run is not made again, however it has failed") {
+  OneCall call([](const std::string&) {
+    return std::vector<std::string>{R"({"out":"error","result":{"code":-32001,"message":"no"}})"};
+  });
+  call.options.retries = 3;
+  CHECK(call.run() == ExitCode::negative);
+  CHECK(call.server.connections() == 1);
+}
+
+TEST_CASE("a server that sends a second reply, or ends before the first, breaks the protocol") {
+  PlayedServer::Bodies bodies;
+  SUBCASE("two") {
+    bodies = {kSeven, kSeven};
+  }
+  SUBCASE("none") {}
+  OneCall call([&](const std::string&) { return bodies; });
+  call.options.retries = 3;
+  CHECK_THROWS_AS(call.run(), ProtocolError);
+  CHECK(call.server.connections() == 1);
+  CHECK(call.out.empty());
+}
+
+TEST_CASE("a reply that was there before the call is no answer to it") {
+  OneCall call([](const std::string&) { return std::nullopt; });
+  auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
+  std::string frame;
+  append_frame(frame, kSeven);
+  test::write_text(theirs.get(), frame);
+  call.options.address = Address::parse("fd:" + std::to_string(ours.release()));
+  const auto error = test::thrown_by<ProtocolError>([&] { call.run(); });
+  CHECK(std::string(error.what()) ==
+        call.options.address.text + " sent something before there was a call");
+}
+
+TEST_CASE("the names of methods are printed one a line") {
+  OneCall call([](const std::string&) {
+    return std::vector<std::string>{R"({"out":"methods","result":["a","b.c"]})"};
+  });
+  call.options.list = true;
+  CHECK(call.run() == ExitCode::done);
+  CHECK(call.out == "a\nb.c\n");
+}
+
+}  // namespace
+}  // namespace handoff
