@@ -111,7 +111,7 @@ void WorkerTraffic::rescued(const WorkerChannel& link, const RescueCounts& count
   rescued_.moved += counts.moved;
   rescued_.answered += counts.answered;
   rescued_.closed += counts.closed;
-  if (counts.moved + counts.closed == 0) return;
+  if (counts.moved + counts.answered + counts.closed == 0) return;
   report_(Severity::error,
           fmt::format("{}: {} moved, {} answered with an error, {} closed", worker_of(link).name(),
                       counted(counts.moved, "connection"), counts.answered, counts.closed));
