@@ -65,6 +65,7 @@ class Taker final : public Recipient {
  public:
   bool has_room() const override { return room; }
   std::size_t assigned() const override { return taken; }
+  std::uint64_t active_calls() const override { return 0; }
   int number() const override { return 9; }
   void pass(HeldConnection) override { ++taken; }
   void flush() override { flushed = taken; }
