@@ -168,7 +168,7 @@ TEST_CASE("the numbers of requests are waited for until all have answered, or fo
     }
     co_await on.settle();
     CHECK(told);
-    CHECK(on.supervisor.status().front().requests == 5);
+    CHECK(on.supervisor.status().front().totals.requests == 5);
   });
 }
 
