@@ -18,6 +18,7 @@
 #include "os/descriptor_limit.hpp"
 #include "rpc/reactor_thread.hpp"
 #include "rpc/server_context.hpp"
+#include "wire/limits.hpp"
 
 namespace handoff {
 
@@ -27,7 +28,7 @@ class ClientSessions {
  public:
   struct Options {
     SessionLimits limits;
-    std::size_t queue_limit = 1024;
+    std::size_t queue_limit = limits::kMaxQueuedRequests;
     std::size_t io_threads = 1;  ///< that serve connections; 1: the reactor's own
     std::size_t workers = 0;     ///< that are expected
     std::set<std::string, std::less<>> idempotent;

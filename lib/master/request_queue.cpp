@@ -41,14 +41,14 @@ void Queue::submit(QueuedCall& call) {
   free_.pop_back();
   Slot& slot = slots_[index];
   slot.call = &call;
-  call.ticket_ = ticket_of(index, slot.generation);
-  waiting_.push_back(call.ticket_);
+  call.set_ticket(ticket_of(index, slot.generation));
+  waiting_.push_back(call.ticket());
 }
 
 void Queue::cancel(QueuedCall& call) {
-  Slot* slot = find(call.ticket_);
+  Slot* slot = find(call.ticket());
   if (slot == nullptr) return;
-  if (slot->worker == nullptr) std::erase(waiting_, call.ticket_);
+  if (slot->worker == nullptr) std::erase(waiting_, call.ticket());
   free(*slot);
 }
 
@@ -150,8 +150,8 @@ Queue::QueueWorker* Queue::free_worker() {
 bool Queue::give(Slot& slot, QueueWorker& worker) {
   const Call& call = slot.call->call;
   const std::int64_t deadline = call.deadline.time_since_epoch() / std::chrono::nanoseconds(1);
-  if (!write_request(worker.rings, {slot.call->ticket_, deadline, call.method, call.params, call.id,
-                                    call.peer})) {
+  if (!write_request(worker.rings, {slot.call->ticket(), deadline, call.method, call.params,
+                                    call.id, call.peer})) {
     return false;
   }
   if (call.gate) call.gate->begin();
@@ -162,21 +162,21 @@ bool Queue::give(Slot& slot, QueueWorker& worker) {
   return true;
 }
 
-/// Whether there were any.
+/// Whether it has read any.
 bool Queue::read_replies(QueueWorker& worker) {
   if (worker.blamed) return false;
   int count = 0;
-  std::string problem;
-  while (count < kRepliesPerTurn && problem.empty()) {
+  Status status = Status::ok();
+  while (count < kRepliesPerTurn && status.is_ok()) {
     const auto record = worker.rings.read(record_);
     if (!record) break;
     ++count;
-    problem = take(worker, *record);
+    status = take(worker, *record);
   }
-  if (worker.rings.broken()) problem = "it broke the queue's memory";
-  if (!problem.empty()) {
+  if (worker.rings.broken()) status = Status::failure("it broke the queue's memory");
+  if (!status.is_ok()) {
     worker.blamed = true;
-    worker.link.fail_with_protocol_error(problem);
+    worker.link.fail_with_protocol_error(status.why());
     return false;
   }
   if (count == 0) return false;
@@ -187,25 +187,29 @@ bool Queue::read_replies(QueueWorker& worker) {
   return true;
 }
 
-/// Empty, or what is wrong with it.
-std::string Queue::take(QueueWorker& worker, std::string_view record) {
+/// A failure says which rule the worker has broken.
+Status Queue::take(QueueWorker& worker, std::string_view record) {
   const auto reply = decode_reply(record);
-  if (!reply) return "it sent no valid reply";
-  if (worker.running == 0) return "it answered more requests than it was given";
+  if (!reply) return Status::failure("it sent no valid reply");
+  if (worker.running == 0) {
+    return Status::failure("it answered more requests than it was given");
+  }
   --worker.running;
   Slot* slot = find(reply->ticket);
   if (slot == nullptr) {
     ++counts_.late;
-    return "";
+    return Status::ok();
   }
-  if (slot->worker != &worker) return "it answered a request that it was not given";
+  if (slot->worker != &worker) {
+    return Status::failure("it answered a request that it was not given");
+  }
   const bool has_json = reply->code == 0 || !reply->json.empty();
   if (has_json && reader_.read_whole(reply->json, 1) != JsonProblem::none) {
-    return "it sent a reply that is no JSON";
+    return Status::failure("it sent a reply that is no JSON");
   }
   answer(*slot, {std::string(reply->json), static_cast<ErrorCode>(reply->code),
                  std::string(reply->message)});
-  return "";
+  return Status::ok();
 }
 
 void Queue::lose(QueueWorker& worker) {
@@ -233,9 +237,9 @@ void Queue::lose(QueueWorker& worker) {
             [](const Slot* one, const Slot* other) { return one->end > other->end; });
   for (Slot* slot : again) {
     take_from_worker(*slot);
-    slot->call->ticket_ =
-        ticket_of(static_cast<std::size_t>(slot - slots_.data()), ++slot->generation);
-    waiting_.push_front(slot->call->ticket_);
+    slot->call->set_ticket(
+        ticket_of(static_cast<std::size_t>(slot - slots_.data()), ++slot->generation));
+    waiting_.push_front(slot->call->ticket());
     ++counts_.redispatched;
   }
 }
@@ -257,7 +261,7 @@ Queue::Slot* Queue::find(std::uint64_t ticket) {
 /// Whoever still has its ticket has an old one.
 void Queue::free(Slot& slot) {
   take_from_worker(slot);
-  slot.call->ticket_ = 0;
+  slot.call->set_ticket(0);
   slot.call = nullptr;
   slot.attempts = 0;
   ++slot.generation;

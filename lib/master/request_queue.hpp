@@ -11,9 +11,11 @@
 
 #include "async/reactor.hpp"
 #include "master/worker_channel.hpp"
+#include "os/status.hpp"
 #include "pass/ring.hpp"
 #include "rpc/method_table.hpp"
 #include "wire/json_reader.hpp"
+#include "wire/limits.hpp"
 
 namespace handoff {
 
@@ -29,12 +31,15 @@ class QueuedCall {
   /// Once, on the queue's thread, when it has left the queue.
   virtual void answered(Result result) = 0;
 
+  /// By which the queue finds it again; only the queue changes it. 0 while it is in none.
+  std::uint64_t ticket() const { return ticket_; }
+  void set_ticket(std::uint64_t ticket) { ticket_ = ticket; }
+
  protected:
   ~QueuedCall() = default;
 
  private:
-  friend class Queue;
-  std::uint64_t ticket_ = 0;  ///< 0 while it is not in the queue
+  std::uint64_t ticket_ = 0;
 };
 
 /// The master's end of `--pass queue`: requests in the order in which they came, and the workers
@@ -47,9 +52,9 @@ class QueuedCall {
 class Queue final : private PollSource {
  public:
   struct Options {
-    std::size_t limit = 1024;                       ///< requests that wait or are executed
-    std::size_t longest = 0;                        ///< bytes of the texts of a request or a reply
-    std::set<std::string, std::less<>> idempotent;  ///< methods that may be executed twice
+    std::size_t limit = limits::kMaxQueuedRequests;  ///< requests that wait or are executed
+    std::size_t longest = 0;                         ///< bytes of the texts of a request or a reply
+    std::set<std::string, std::less<>> idempotent;   ///< methods that may be executed twice
   };
   struct Counts {
     std::size_t waiting = 0;  ///< for a free worker
@@ -114,7 +119,7 @@ class Queue final : private PollSource {
   static void take_from_worker(Slot& slot);
   QueueWorker* free_worker();
   bool read_replies(QueueWorker& worker);
-  std::string take(QueueWorker& worker, std::string_view record);
+  Status take(QueueWorker& worker, std::string_view record);
   void lose(QueueWorker& worker);
   void answer(Slot& slot, Result result);
   Slot* find(std::uint64_t ticket);

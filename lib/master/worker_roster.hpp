@@ -22,6 +22,7 @@
 #include "master/worker_traffic.hpp"
 #include "os/fd.hpp"
 #include "os/log.hpp"
+#include "wire/limits.hpp"
 
 namespace handoff {
 
@@ -30,7 +31,7 @@ struct SupervisorOptions {
   Handshake handshake = Handshake::full;
   Duration ready_timeout = std::chrono::seconds(10);
   Duration drain_timeout = std::chrono::seconds(30);
-  Duration hang_timeout = std::chrono::seconds(60);  ///< 0: a worker may hang
+  Duration hang_timeout = limits::kHangTimeout;  ///< 0: a worker may hang
   Duration backoff_min = std::chrono::milliseconds(100);
   Duration backoff_max = std::chrono::seconds(10);
 };

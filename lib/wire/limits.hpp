@@ -64,6 +64,14 @@ inline constexpr std::size_t kMaxWaitingCalls = 1024;
 /// Bytes; `--max-memory` (LIMITS).
 inline constexpr std::size_t kMaxMemory = std::size_t{256} << 20;
 
+// What a master allows.
+
+/// For a worker to answer its master; `--hang-timeout` (LIMITS).
+inline constexpr std::chrono::seconds kHangTimeout{60};
+
+/// Requests in a queue, waiting or running; `--queue-limit` (LIMITS).
+inline constexpr std::size_t kMaxQueuedRequests = 1024;
+
 // The channel between master and worker.
 
 /// Bytes of a message (THE CHANNEL).

@@ -239,7 +239,7 @@ class Waiting(ConnectingTest):
 
     def test_a_server_that_stays_busy_is_the_reason_at_the_deadline(self):
         address = str(self.directory / "s")
-        self.start(handoff.worker("-l", address, "-C", "1", "-m", "slow=sleep 60",
+        self.start(handoff.worker("-l", address, "-C", "2", "-m", "slow=sleep 60",
                                   "--drain-timeout", "1ms"))
         for _ in range(10):
             client = socket.socket(socket.AF_UNIX)

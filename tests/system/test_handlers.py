@@ -26,7 +26,6 @@ METHOD_NOT_FOUND = -32601
 INTERNAL_ERROR = -32603
 FAILED = -32001
 TIMED_OUT = -32002
-BUSY = -32003
 
 PYTHON = f"{sys.executable} -IS"
 KINDS = ("command", "coprocess", "file")
@@ -1097,12 +1096,12 @@ class OneAtATime(HandlerCase):
         return self.worker("-l", self.path, "-C", "1", *self.all_kinds(
             {"gated": gated, "noted": noted}), *options)
 
-    def wait_until_taken(self, server: handoff.Server, *clients: handoff.Connection):
-        """Until all that was sent has been read, and what it leads to has been done."""
+    def assert_left(self, server: handoff.Server, *clients: handoff.Connection):
+        """What was sent stays in the sockets, also when the worker has looked."""
         def unread(client):
             return struct.unpack("i", fcntl.ioctl(client.socket, termios.TIOCOUTQ, b"\0" * 4))[0]
-        handoff.wait_for(lambda: not any(map(unread, clients)), "the worker to read")
         handoff.wait_for(lambda: is_asleep(server.pid), "the worker to wait")
+        self.assertTrue(all(map(unread, clients)))
 
     def has_reply(self, client: handoff.Connection) -> bool:
         return bool(select.select([client.socket], [], [], 0)[0])
@@ -1117,9 +1116,9 @@ class OneAtATime(HandlerCase):
                 self.gate.wait_for_one()
                 for other, name in zip(others, ("ping", *(f"{kind}.noted" for kind in KINDS))):
                     other.send(name, 2)
-                    self.wait_until_taken(server, other)
+                    self.assert_left(server, other)
                 first.send("ping", 3)
-                self.wait_until_taken(server, first)
+                self.assert_left(server, first)
                 self.assertFalse(any(map(self.has_reply, (first, *others))))
                 self.assertEqual(lines_of(self.log), ["begins"])
                 self.gate.open()
@@ -1127,7 +1126,7 @@ class OneAtATime(HandlerCase):
                 self.assertEqual([other.receive()["result"] for other in others], [2, 2, 2, 2])
                 self.assertEqual(lines_of(self.log), ["begins", "ends"] + ["noted"] * 3)
 
-    def test_when_1024_wait_a_further_call_is_busy(self):
+    def test_however_many_wait_none_is_told_that_the_worker_is_busy(self):
         server = self.one(*AMPLE)
         first, last, *clients = [self.open(server) for _ in range(10)]
         first.send("command.gated")
@@ -1135,28 +1134,43 @@ class OneAtATime(HandlerCase):
         for client in clients:
             client.socket.sendall(b"".join(handoff.frame(
                 json.dumps({"in": "ping", "params": number}).encode()) for number in range(128)))
-        self.wait_until_taken(server, *clients)
-        self.assertFalse(any(map(self.has_reply, clients)))
-        for name in ("ping", *(f"{kind}.noted" for kind in KINDS), "echo"):
-            self.assert_error(last.call(name), BUSY, "^busy: ")
+        self.assert_left(server, *clients)
+        last.send("ping", 4)
+        self.assert_left(server, last)
+        self.assertFalse(any(map(self.has_reply, (last, *clients))))
         self.assertEqual(lines_of(self.log), ["begins"])
         self.gate.open()
         self.assertEqual(first.receive()["result"], 1)
         for client in clients:
             self.assertEqual([client.receive()["result"] for _ in range(128)], list(range(128)))
-        self.assertEqual(last.result("ping", 4), 4)
+        self.assertEqual(last.receive()["result"], 4)
         self.assertEqual(lines_of(self.log), ["begins", "ends"])
 
-    def test_a_call_whose_deadline_passes_while_it_waits_is_an_error_and_is_not_run(self):
-        server = self.one("--timeout", "400ms")
+    def test_the_time_of_a_call_begins_when_it_is_read(self):
+        server = self.one("--timeout", "200ms")
         for kind in KINDS:
             with self.subTest(kind=kind):
                 self.log.unlink(missing_ok=True)
                 client = self.open(server)
                 client.socket.sendall(handoff.frame(json.dumps(
-                    {"in": f"{kind}.gated"}).encode()) * 20)
-                for _ in range(20):
+                    {"in": f"{kind}.gated"}).encode()) * 3)
+                for _ in range(3):
                     self.assert_error(client.receive(), TIMED_OUT)
+                self.assertEqual(lines_of(self.log), ["begins"] * 3)
+                self.assert_nothing_left()
+                self.assertEqual(client.result("ping", 1), 1)
+
+    def test_a_call_of_a_batch_whose_deadline_passes_while_it_waits_is_not_run(self):
+        server = self.one("--timeout", "400ms")
+        for kind in KINDS:
+            with self.subTest(kind=kind):
+                self.log.unlink(missing_ok=True)
+                client = self.open(server)
+                client.send_body(json.dumps(
+                    [{"jsonrpc": "2.0", "method": f"{kind}.gated", "id": id_}
+                     for id_ in range(20)]).encode())
+                self.assertEqual([reply["error"]["code"] for reply in client.receive()],
+                                 [TIMED_OUT] * 20)
                 # The next in turn may just have begun when its own deadline came.
                 self.assertLessEqual(len(lines_of(self.log)), 2)
                 self.assert_nothing_left()

@@ -683,12 +683,16 @@ class Batches(JsonRpc):
 
     def test_calls_beyond_those_that_may_wait_are_told_that_the_worker_is_busy(self):
         entered, gate = self.fifo("entered"), self.fifo("gate")
-        self.serve("-C", "1", "-k", f"cat=read first; echo >{entered}; cat {gate}; exec cat",
+        # One call at a time would leave in the socket what can't begin.
+        running = 1 if handoff.PASS == "queue" else 2
+        self.serve("-C", str(running),
+                   "-k", f"cat=read first; echo >{entered}; cat {gate}; exec cat",
                    listen=[str(self.directory / "w")], queue=["--queue-limit", "512"])
         # With a queue 512 are in it, the one that runs too, and 512 more wait.
         sizes = [128] * 7 + [127 if handoff.PASS == "queue" else 128]
         first = self.client
-        self.send(call("cat", "runs", params=[0]))
+        for _ in range(running):
+            self.send(call("cat", "runs", params=[0]))
         entered.read_text()
         waiting = []
         for size in sizes:  # which are 1024
@@ -697,11 +701,12 @@ class Batches(JsonRpc):
             handoff.wait_for(self.all_is_read, "the worker to read the batch")
             waiting.append(self.client)
         self.client = self.connect()
-        self.assertEqual(self.exchange([call("cat", 1), call("ping", 2), call("ping")]),
-                         [error(BUSY, 1), error(BUSY, 2)])
-        self.assertEqual(self.exchange(call("ping", 3)), error(BUSY, 3))
+        self.assertEqual(any_order(self.exchange([call("cat", 1), call("cat", 2), call("cat")])),
+                         any_order([error(BUSY, 1), error(BUSY, 2)]))
+        self.assertEqual(self.exchange(call("cat", 3)), error(BUSY, 3))
         gate.write_text("[0]\n")
-        self.assertEqual(first.receive(), result([0], "runs"))
+        for _ in range(running):
+            self.assertEqual(first.receive(), result([0], "runs"))
         for client, size in zip(waiting, sizes):
             self.assertEqual(any_order(client.receive()),
                              any_order([result([id_], id_) for id_ in range(size)]))

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -52,8 +53,8 @@ class Counted final : public Recipient {
     reached = reach;
     return take_from(started);
   }
-  std::optional<Reach> reached;
 
+  std::optional<Reach> reached;
   bool open = true;
   std::uint64_t calls = 0;
   std::size_t sent = 0;
@@ -299,6 +300,79 @@ TEST_CASE("all that wait can be given in turn, room or not") {
   CHECK(some.workers[0].ids.size() == 3);
   CHECK(some.workers[1].ids.size() == 3);
   CHECK(some.effort.flushes == 2);
+}
+
+/// The first worker dies with two connections that it was sent.
+void die(Workers& some, const Departure& how) {
+  some.arrive(4);
+  some.balancer.take_back(some.workers[0], how);
+}
+
+TEST_CASE("by hashing the connections of a dead worker wait for the one that follows it") {
+  Workers some(Balance::hash, 2, 100);
+  some.arrive(4);  // clients without an address go to each in turn
+  some.balancer.take_back(some.workers[0], {Reach::dead, Heir::same_number});
+  const std::size_t inherited = some.balancer.waiting();
+  CHECK(inherited > 0);
+  CHECK(some.workers[1].ids.size() == 4 - inherited);
+  Counted follower(some.effort, 1, 100);
+  some.balancer.add(follower);
+  CHECK(some.balancer.waiting() == 0);
+  CHECK(follower.ids.size() + some.workers[1].ids.size() == 4);
+  some.balancer.remove(follower);
+}
+
+TEST_CASE("the connections of a dead worker do not wait when one of its number is there") {
+  Workers some(Balance::hash, 2, 100);
+  Counted follower(some.effort, 1, 100);
+  some.arrive(4);
+  some.balancer.add(follower);
+  some.balancer.take_back(some.workers[0], {Reach::dead, Heir::same_number});
+  CHECK(some.balancer.waiting() == 0);
+  some.balancer.remove(follower);
+}
+
+TEST_CASE("the connections of a dead worker wait for nobody who will not come") {
+  for (const Balance how : kAll) {
+    CAPTURE(static_cast<int>(how));
+    const Heir heir = how == Balance::hash ? Heir::any : Heir::same_number;
+    Workers some(how, 2, 100);
+    die(some, {Reach::dead, heir});
+    CHECK(some.balancer.waiting() == 0);
+    CHECK(some.workers[1].ids.size() == 4);
+  }
+}
+
+TEST_CASE("connections that wait for a worker go to any once its slot is retired") {
+  Workers some(Balance::hash, 2, 100);
+  die(some, {Reach::dead, Heir::same_number});
+  CHECK(some.balancer.waiting() > 0);
+  some.balancer.pass_what_waits_for(2);
+  CHECK(some.balancer.waiting() > 0);
+  some.balancer.pass_what_waits_for(1);
+  CHECK(some.balancer.waiting() == 0);
+  CHECK(some.workers[1].ids.size() == 4);
+}
+
+TEST_CASE("nothing waits for a worker when all are retired") {
+  for (const Retirement how : {Retirement::handing_over, Retirement::closing}) {
+    Workers some(Balance::hash, 3, 100);
+    some.arrive(6);
+    some.balancer.take_back(some.workers[0], {Reach::dead, Heir::same_number});
+    some.balancer.retire(how);
+    CHECK(some.balancer.waiting() == 0);
+    some.balancer.take_back(some.workers[1], {Reach::dead, Heir::same_number});
+    CHECK(some.balancer.waiting() == 0);
+    const Reach reach = how == Retirement::closing ? Reach::untouched : Reach::dead;
+    CHECK(some.workers[1].reached == reach);
+  }
+}
+
+TEST_CASE("a worker that lives on is asked for what is on its way alone, also when all close") {
+  Workers some(Balance::round_robin, 2, 100);
+  some.balancer.retire(Retirement::closing);
+  some.balancer.take_back(some.workers[0], {Reach::on_its_way});
+  CHECK(some.workers[0].reached == Reach::on_its_way);
 }
 
 }  // namespace

@@ -22,27 +22,6 @@ namespace fs = std::filesystem;
 
 const std::string kOurs = std::to_string(getpid()) + "\n";
 
-/// Files may have so many bytes for as long as it lives.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t limit) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-    getrlimit(RLIMIT_FSIZE, &before_);
-    rlimit lowered = before_;
-    lowered.rlim_cur = limit;
-    REQUIRE(setrlimit(RLIMIT_FSIZE, &lowered) == 0);
-  }
-  FileSizeLimit(const FileSizeLimit&) = delete;
-  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
-  ~FileSizeLimit() {
-    setrlimit(RLIMIT_FSIZE, &before_);
-    std::signal(SIGXFSZ, handler_);
-  }
-
- private:
-  rlimit before_{};
-  void (*handler_)(int);
-};
-
 /// Why it can't be written; a look says it too if `seen_early`. Nothing has changed then.
 std::string refusal(const test::TemporaryDirectory& directory, const std::string& path,
                     bool seen_early = true) {
@@ -211,7 +190,7 @@ TEST_CASE("a pidfile that can't be written changes nothing") {
   test::write_file(path, "1\n");
   std::string why;
   {
-    const FileSizeLimit full(0);
+    const test::FileSizeLimit full(0);
     why = refusal(directory, path, false);
   }
   CHECK(why == sentence(path, error_text(EFBIG)));

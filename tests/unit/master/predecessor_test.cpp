@@ -2,16 +2,21 @@
 #include "master/predecessor.hpp"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
+#include <sys/socket.h>
 
+#include <cerrno>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "async/reactor.hpp"
+#include "os/error.hpp"
 #include "os/socket.hpp"
 #include "pass/channel.hpp"
 #include "pass/fd_passing.hpp"
+#include "unit/support.hpp"
 
 namespace handoff {
 namespace {
@@ -25,7 +30,7 @@ class Fixture : private Predecessor::Owner {
     auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
     channel = std::move(theirs);
     predecessor.emplace(reactor, static_cast<Predecessor::Owner&>(*this), std::move(ours),
-                        [](std::string_view) {});
+                        [this](std::string_view line) { lines.emplace_back(line); });
   }
   /// What the master has said by the time that `done()` holds.
   template <typename Done>
@@ -43,13 +48,20 @@ class Fixture : private Predecessor::Owner {
     const auto message = channel::decode({packet.data(), received.size});
     return message && message->type == type;
   }
+  void pass(std::size_t count) {
+    const Fd connection = std::move(make_socket_pair(SOCK_STREAM).first);
+    channel::PackedConnections packed(channel::Type::connection);
+    while (packed.count() < count) packed.add(Connection());
+    CHECK(send_fds(channel.get(), packed.bytes(), std::vector<int>(count, connection.get()))
+              .outcome == SendOutcome::sent);
+  }
   void answer() {
     CHECK(
         send_fds(channel.get(), channel::encode_passing(channel::Type::listener, 0), {}).outcome ==
         SendOutcome::sent);
   }
   void connection_passed(Connection) override { ++passed; }
-  void all_passed() override {}
+  void all_passed() override { passed_together.push_back(passed); }
   void predecessor_drains() override { ++drains; }
   void predecessor_gone(Phase before) override { gone = before; }
 
@@ -58,6 +70,8 @@ class Fixture : private Predecessor::Owner {
   std::optional<Predecessor> predecessor;
   bool started = false;
   int passed = 0;
+  std::vector<int> passed_together;  ///< `passed` after each message
+  std::vector<std::string> lines;    ///< of what was lost
   int drains = 0;
   std::optional<Phase> gone;
 };
@@ -111,6 +125,50 @@ TEST_CASE_FIXTURE(Fixture, "a predecessor that is gone is told nothing more") {
   predecessor->say_ready();
   predecessor->finished(1);
   CHECK(predecessor->phase() == Phase::gone);
+}
+
+TEST_CASE_FIXTURE(Fixture, "the connections of a message are passed, and then said to be all") {
+  const auto body = [&]() -> Task<void> {
+    predecessor->start(16);
+    pass(3);
+    pass(2);
+    while (passed < 5) co_await reactor.sleep_until(Clock::now());
+  };
+  reactor.run(body());
+  CHECK(passed_together == std::vector<int>{3, 5});
+  CHECK(lines.empty());
+}
+
+TEST_CASE_FIXTURE(Fixture, "connections that there is no descriptor for are said to be lost") {
+  const auto body = [&]() -> Task<void> {
+    predecessor->start(16);
+    pass(3);
+    const test::DescriptorLimit none(0);
+    while (lines.empty()) co_await reactor.sleep_until(Clock::now());
+  };
+  reactor.run(body());
+  CHECK(passed == 0);
+  CHECK(lines == std::vector<std::string>{fmt::format("receive 3 connections of the old master: {}",
+                                                      error_text(EMFILE))});
+}
+
+TEST_CASE_FIXTURE(Fixture, "listeners, a queue and an order to leave mean nothing to a successor") {
+  const auto body = [&]() -> Task<void> {
+    predecessor->start(16);
+    const Fd one = std::move(make_socket_pair(SOCK_STREAM).first);
+    const std::vector<int> two{one.get(), one.get()};
+    for (const auto type : {channel::Type::listener, channel::Type::queue}) {
+      CHECK(send_fds(channel.get(), channel::encode_passing(type, 2), two).outcome ==
+            SendOutcome::sent);
+    }
+    CHECK(send_fds(channel.get(), channel::encode_drain({}), {}).outcome == SendOutcome::sent);
+    pass(1);
+    while (passed == 0) co_await reactor.sleep_until(Clock::now());
+  };
+  reactor.run(body());
+  CHECK(predecessor->phase() == Phase::serves);
+  CHECK(drains == 0);
+  CHECK_FALSE(gone);
 }
 
 }  // namespace

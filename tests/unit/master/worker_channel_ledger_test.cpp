@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: MIT
+#include <doctest/doctest.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "async/reactor.hpp"
+#include "master/worker_channel.hpp"
+#include "os/socket.hpp"
+#include "pass/channel.hpp"
+#include "pass/fd_passing.hpp"
+#include "pass/ledger.hpp"
+#include "unit/support.hpp"
+
+namespace handoff {
+namespace {
+
+using ledger::State;
+
+/// A master's end of a channel, and a worker with a ledger that the test plays.
+class Played {
+ public:
+  explicit Played(WorkerOrigin origin = WorkerOrigin::spawned) {
+    auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
+    worker_ = std::move(theirs);
+    LifeEvents life;
+    life.closed = [this](WorkerChannel&, const Status& how) {
+      problems.push_back(how.is_ok() ? "its end" : how.why());
+    };
+    TrafficEvents traffic;
+    traffic.connections_returned = [this](WorkerChannel&, std::vector<HeldConnection> all) {
+      for (HeldConnection& held : all) returned.push_back(std::move(held));
+    };
+    traffic.rescued = [this](WorkerChannel&, const RescueCounts& counts) { rescued = counts; };
+    traffic.passes_on = [] { return true; };
+    link = std::make_shared<WorkerChannel>(reactor_, std::move(life), std::move(traffic), custody,
+                                           Handshake::full, 1, std::move(ours), origin);
+  }
+  ~Played() { link->end(); }
+
+  void run(Task<void> body) { reactor_.run(std::move(body)); }
+  Task<void> turns() {
+    for (int i = 0; i < 5; ++i) co_await reactor_.yield();
+  }
+
+  /// Says HELLO, and maps the ledger that comes, if one does.
+  Task<void> greet(std::uint32_t credits = 1000) {
+    link->start();
+    channel::Hello hello{channel::kVersion, 1, credits};
+    hello.wants_ledger = true;
+    send(channel::encode_hello(hello));
+    co_await turns();
+    std::optional<channel::Message> message = receive();
+    if (!message) co_return;
+    REQUIRE(message->type == channel::Type::ledger);
+    REQUIRE(message->descriptors.size() == 1);
+    ledger.emplace(ledger::Ledger::open(message->descriptors.front()));
+  }
+
+  /// The master passes a connection; its client.
+  Fd pass(std::string unread = "") {
+    auto [client, server] = make_socket_pair(SOCK_STREAM);
+    HeldConnection held;
+    held.connection.socket = std::move(server);
+    held.connection.framing = Framing::lines;
+    held.connection.unread = std::move(unread);
+    held.hold = Custody::Hold(*custody, 1);
+    link->pass(std::move(held));
+    return std::move(client);
+  }
+
+  std::optional<channel::Message> receive() {
+    std::array<char, channel::kMaxMessage> packet;
+    ReceiveResult result = recv_fds(worker_.get(), packet, channel::kMaxDescriptors);
+    if (result.outcome != ReceiveOutcome::received) return std::nullopt;
+    return channel::decode({packet.data(), result.size}, std::move(result.descriptors));
+  }
+
+  void send(const std::string& message, const std::vector<int>& descriptors = {}) {
+    CHECK(send_fds(worker_.get(), message, descriptors).outcome == SendOutcome::sent);
+  }
+  void say(channel::Type type, std::uint64_t id) {
+    send(channel::encode_ids(type, std::array<std::uint64_t, 1>{id}));
+  }
+  /// The worker takes what was passed, and stores this.
+  bool take(std::uint64_t id, State state) {
+    ledger::Entry& entry = ledger->entry(channel::index_of(id));
+    if (!entry.take(State::received, channel::generation_of(id))) return false;
+    entry.store(state);
+    return true;
+  }
+
+  std::optional<ledger::Ledger> ledger;
+  std::vector<std::string> problems;
+  std::vector<HeldConnection> returned;
+  std::optional<RescueCounts> rescued;
+
+ private:
+  Reactor reactor_;
+  Fd worker_;
+
+ public:
+  std::shared_ptr<Custody> custody = std::make_shared<Custody>(reactor_, 1);
+  std::shared_ptr<WorkerChannel> link;
+};
+
+bool is_kept(std::uint64_t id) {
+  return (id & channel::kKeptId) != 0;
+}
+
+TEST_CASE("a worker that wants a ledger gets it, and of what it is passed a copy is kept") {
+  Played played;
+  played.run([](Played& its) -> Task<void> {
+    co_await its.greet();
+    REQUIRE(its.ledger);
+    CHECK(its.ledger->shape().passed == 1000);
+    const Fd client = its.pass();
+    its.link->flush();
+    const auto message = its.receive();
+    REQUIRE(message);
+    REQUIRE(message->connections.size() == 1);
+    const Connection& connection = message->connections.front();
+    CHECK(is_kept(connection.id));
+    CHECK_FALSE(connection.wants_started);
+    const ledger::Snapshot entry(its.ledger->entry(channel::index_of(connection.id)));
+    CHECK(entry.state() == State::passed);
+    CHECK(entry.framing() == Framing::lines);
+    CHECK(its.link->assigned() == 1);
+    CHECK(its.link->unacknowledged() == 1);
+    CHECK(its.take(connection.id, State::idle));
+    CHECK(its.link->unacknowledged() == 0);
+    CHECK(its.link->assigned() == 1);
+    its.say(channel::Type::finished, connection.id);
+    co_await its.turns();
+    CHECK(its.link->assigned() == 0);
+    CHECK(its.custody->kept() == 0);
+    CHECK(its.problems.empty());
+  }(played));
+}
+
+TEST_CASE("a connection that brings bytes along asks for STARTED") {
+  Played played;
+  played.run([](Played& its) -> Task<void> {
+    co_await its.greet();
+    const Fd client = its.pass("half");
+    its.link->flush();
+    const auto message = its.receive();
+    REQUIRE(message);
+    CHECK(message->connections.front().wants_started);
+    CHECK(message->connections.front().unread == "half");
+  }(played));
+}
+
+TEST_CASE("a kept connection comes back without a descriptor and goes on whole") {
+  Played played;
+  played.run([](Played& its) -> Task<void> {
+    co_await its.greet();
+    const Fd client = its.pass();
+    its.link->flush();
+    auto message = its.receive();
+    REQUIRE(message);
+    Connection& connection = message->connections.front();
+    CHECK(its.take(connection.id, State::idle));
+    channel::PackedConnections packed(channel::Type::returned);
+    CHECK(packed.add(connection));
+    its.send(packed.bytes());
+    co_await its.turns();
+    REQUIRE(its.returned.size() == 1);
+    CHECK(its.returned.front().connection.is_sound());
+    CHECK(its.link->assigned() == 0);
+    CHECK(its.problems.empty());
+  }(played));
+}
+
+TEST_CASE("the connections of a dead worker are given out as its ledger says") {
+  Played played;
+  played.run([](Played& its) -> Task<void> {
+    co_await its.greet();
+    std::vector<Fd> clients;
+    for (int i = 0; i < 4; ++i) clients.push_back(its.pass());
+    its.link->flush();
+    const auto message = its.receive();
+    REQUIRE(message);
+    REQUIRE(message->connections.size() == 4);
+    CHECK(its.take(message->connections[0].id, State::idle));
+    CHECK(its.take(message->connections[1].id, State::busy));
+    CHECK(its.take(message->connections[2].id, State::running));
+    const Fd unsent = its.pass();
+    const auto all = its.link->take_all(Reach::dead);
+    CHECK(all.size() == 4);
+    REQUIRE(its.rescued);
+    CHECK(its.rescued->moved == 3);
+    CHECK(its.rescued->answered == 1);
+    CHECK(its.rescued->closed == 1);
+    CHECK(its.link->assigned() == 0);
+    CHECK(its.custody->kept() == 0);
+    co_return;
+  }(played));
+}
+
+TEST_CASE("of a worker whose process is not known no copies are kept") {
+  Played played(WorkerOrigin::joined_from_elsewhere);
+  played.run([](Played& its) -> Task<void> {
+    co_await its.greet();
+    REQUIRE(its.ledger);
+    const Fd client = its.pass();
+    its.link->flush();
+    const auto message = its.receive();
+    REQUIRE(message);
+    CHECK_FALSE(is_kept(message->connections.front().id));
+    CHECK(message->connections.front().wants_started);
+    its.say(channel::Type::started, message->connections.front().id);
+    co_await its.turns();
+    CHECK(its.link->assigned() == 1);
+    CHECK(its.link->unacknowledged() == 0);
+  }(played));
+}
+
+TEST_CASE("a worker without room for a file gets no ledger and is served without it") {
+  Played played;
+  const test::FileSizeLimit limit(100);
+  played.run([](Played& its) -> Task<void> {
+    co_await its.greet();
+    CHECK_FALSE(its.ledger);
+    const Fd client = its.pass();
+    its.link->flush();
+    const auto message = its.receive();
+    REQUIRE(message);
+    CHECK_FALSE(is_kept(message->connections.front().id));
+    CHECK_FALSE(message->connections.front().wants_started);
+    CHECK(its.problems.empty());
+  }(played));
+}
+
+TEST_CASE("what a worker says of a kept connection that it does not have breaks the protocol") {
+  for (const channel::Type type :
+       {channel::Type::started, channel::Type::finished, channel::Type::refused}) {
+    CAPTURE(static_cast<int>(type));
+    Played played;
+    played.run([](Played& its, channel::Type said) -> Task<void> {
+      co_await its.greet();
+      its.say(said, channel::id_of_entry(channel::kKeptId, 0, 1));
+      co_await its.turns();
+      CHECK(its.problems.size() == 1);
+    }(played, type));
+  }
+}
+
+TEST_CASE("a kept number means nothing from a worker without a ledger") {
+  Played played;
+  played.run([](Played& its) -> Task<void> {
+    its.link->start();
+    its.send(channel::encode_hello({channel::kVersion, 1, 10}));
+    co_await its.turns();
+    Connection connection;
+    connection.id = channel::id_of_entry(channel::kKeptId, 0, 1);
+    channel::PackedConnections packed(channel::Type::returned);
+    CHECK(packed.add(connection));
+    its.send(packed.bytes());
+    co_await its.turns();
+    CHECK(its.problems.size() == 1);
+    CHECK(its.returned.empty());
+  }(played));
+}
+
+TEST_CASE("deposits that are not kept are refused, and that is no violation") {
+  Played played;
+  played.run([](Played& its) -> Task<void> {
+    co_await its.greet(2);
+    std::vector<Fd> listeners;
+    listeners.push_back(std::move(make_socket_pair(SOCK_STREAM).first));
+    its.link->pass_listeners(std::move(listeners), [] {});
+    CHECK(its.receive()->type == channel::Type::listener);
+    channel::PackedConnections packed(channel::Type::deposit);
+    std::vector<Connection> deposits;
+    for (const std::uint32_t index : {2U, 0xffffffffU}) {
+      Connection& one = deposits.emplace_back();
+      one.id = channel::id_of_entry(channel::kOwnId, index, 1);
+      one.socket = std::move(make_socket_pair(SOCK_STREAM).first);
+      CHECK(packed.add(one));
+    }
+    const std::vector<int> descriptors(packed.descriptors().begin(), packed.descriptors().end());
+    its.send(channel::encode_ids(channel::Type::started,
+                                 std::array<std::uint64_t, 2>{deposits[0].id, deposits[1].id}));
+    its.send(packed.bytes(), descriptors);
+    co_await its.turns();
+    CHECK(its.problems.empty());
+    CHECK(its.link->kept() == 1);
+    CHECK(its.link->assigned() == 2);
+    const auto message = its.receive();
+    REQUIRE(message);
+    CHECK(message->type == channel::Type::refused);
+    CHECK(message->ids == std::vector<std::uint64_t>{deposits[1].id});
+    its.say(channel::Type::finished, deposits[0].id);
+    co_await its.turns();
+    CHECK(its.link->kept() == 0);
+    CHECK(its.link->assigned() == 1);
+  }(played));
+}
+
+}  // namespace
+}  // namespace handoff
