@@ -28,7 +28,8 @@ bool comes_from_master(channel::Type type) {
     case channel::Type::listener:
     case channel::Type::queue:
     case channel::Type::drain:
-    case channel::Type::requests: return true;
+    case channel::Type::requests:
+    case channel::Type::ledger: return true;
     default: return false;
   }
 }
@@ -127,6 +128,8 @@ void MasterChannel::start(std::size_t credits, std::size_t calls, Ready ready) {
   hello.credits = static_cast<std::uint32_t>(credits);
   hello.calls = static_cast<std::uint32_t>(calls);
   hello.answers = true;
+  hello.wants_ledger = ledger_threads_ > 0;
+  if (hello.wants_ledger) hello.threads = static_cast<std::uint32_t>(ledger_threads_);
   outbox_.post(channel::encode_hello(hello));
   if (ready == Ready::at_start) send_ready();
   reactor_.spawn(Outbox::run(outbox_, shared_from_this()));
@@ -234,6 +237,7 @@ void MasterChannel::handle(std::span<const char> packet, std::vector<Fd> descrip
     case channel::Type::listener:
     case channel::Type::queue: return take_source(*message);
     case channel::Type::requests: return count_requests();
+    case channel::Type::ledger: return take_ledger(*message);
     default: return;  // a master sends no others
   }
 }
@@ -266,34 +270,54 @@ void MasterChannel::take_source(channel::Message& message) {
   tell(traffic_.queue_passed, std::move(descriptors[0]), std::move(descriptors[1]));
 }
 
+void MasterChannel::take_ledger(const channel::Message& message) {
+  if (ledger_threads_ == 0) {
+    throw ProtocolError("cannot read the channel: the master sent a ledger that was not asked for");
+  }
+  ledger_.open(message);
+  tell(traffic_.ledger_passed, ledger_.get());
+}
+
 void MasterChannel::start_connections(channel::Message& message) {
-  std::vector<Connection> complete;
+  std::vector<Connection> at_once;
+  std::vector<Connection> announced;
   std::vector<std::uint64_t> started;
   std::vector<std::uint64_t> refused;
   for (Connection& connection : message.connections) {
-    (connection.is_complete() ? started : refused).push_back(connection.id);
-    if (connection.is_complete()) complete.push_back(std::move(connection));
+    if (!connection.is_complete()) {
+      refused.push_back(connection.id);
+    } else if (!ledger_.take(connection)) {
+      continue;  // the master has given it to another
+    } else if (ledger_ && !connection.wants_started) {
+      at_once.push_back(std::move(connection));
+    } else {
+      started.push_back(connection.id);
+      announced.push_back(std::move(connection));
+    }
   }
   if (!refused.empty()) {
     tell(traffic_.connections_missed, refused.size());
     outbox_.post(channel::encode_ids(channel::Type::refused, refused));
   }
   if (!started.empty()) {
-    outbox_.post(channel::encode_ids(channel::Type::started, started), std::move(complete));
+    outbox_.post(channel::encode_ids(channel::Type::started, started), std::move(announced));
   }
+  if (!at_once.empty()) begin(std::move(at_once), SendOutcome::sent);
 }
 
 // Sending.
 
-/// Not those that the master gives to another.
+/// Not those that the master gives to another. What has an entry is ours, whether it was told or
+/// not.
 void MasterChannel::begin(std::vector<Connection> started, SendOutcome outcome) {
-  if (outcome == SendOutcome::failed || (origin_ == Origin::joined && outcome != SendOutcome::sent))
-    return;
+  const bool is_lost =
+      outcome == SendOutcome::failed || (origin_ == Origin::joined && outcome != SendOutcome::sent);
   for (Connection& connection : started) {
     if (phase_ == MasterChannelPhase::closed) return;
+    if (is_lost && connection.entry == nullptr) continue;
     tell(traffic_.connection_passed, std::move(connection));
   }
-  tell(traffic_.all_passed);
+  if (!is_lost) tell(traffic_.all_passed);
 }
 
 /// A failure that no descriptor of ours can be the reason of is one of the channel.

@@ -19,6 +19,7 @@
 #include "pass/connection.hpp"
 #include "pass/fd_passing.hpp"
 #include "worker/outbox.hpp"
+#include "worker/worker_ledger.hpp"
 
 namespace handoff {
 
@@ -35,10 +36,12 @@ enum class MasterChannelPhase {
 /// The worker's end of its channel, in the form that the socket's type tells: SOCK_SEQPACKET the
 /// full one, SOCK_STREAM the plain one. Shared: its tasks keep it alive until they have ended.
 ///
-/// No connection is given to the owner before the master was told that it is started: as long as
-/// that message is not on its way, the master still has the connection. When a worker that has
-/// joined can't tell it any more, it lets the connection go: a master that has only given up
-/// waiting for it has given that to another. (A worker of the master's own would have been killed.)
+/// Without a ledger no connection is given to the owner before the master was told that it is
+/// started: as long as that message is not on its way, the master still has the connection. When a
+/// worker that has joined can't tell it any more, it lets the connection go: a master that has only
+/// given up waiting for it has given that to another. (A worker of the master's own would have been
+/// killed.) With a ledger a connection is taken by its entry, and the master is told only of those
+/// of which it wants to be.
 ///
 /// The functions of LifeEvents and TrafficEvents may call everything here, close() too: then none
 /// of them is called again, and the rest of a message with connections is let go. What they throw
@@ -65,6 +68,8 @@ class MasterChannel final : public std::enable_shared_from_this<MasterChannel> {
   /// called; the descriptors that it would have been given are closed.
   struct TrafficEvents {
     std::function<void(Connection connection)> connection_passed;
+    /// The master has sent the ledger that was asked for. Entries of connections are in it.
+    std::function<void(std::shared_ptr<const ledger::Ledger> ledger)> ledger_passed;
     /// All connections of a message were given to connection_passed.
     std::function<void()> all_passed;
     /// So many connections could not be received, for want of descriptors.
@@ -111,6 +116,8 @@ class MasterChannel final : public std::enable_shared_from_this<MasterChannel> {
   /// Whether the other end has shown itself a master: a valid message has come from it, or without
   /// messages a descriptor.
   bool heard() const { return heard_ > 0; }
+  /// Has start() ask for a ledger in which so many threads count.
+  void ask_for_ledger(std::size_t threads) { ledger_threads_ = threads; }
   /// Tells the master who we are and how many connections and calls it may give us at a time; then
   /// receives. An error of the protocol ends the reactor's run.
   void start(std::size_t credits, std::size_t calls = 1, Ready ready = Ready::at_start);
@@ -140,6 +147,7 @@ class MasterChannel final : public std::enable_shared_from_this<MasterChannel> {
   void handle(std::span<const char> packet, std::vector<Fd> descriptors);
   void take_plain(std::vector<Fd> descriptors);
   void take_source(channel::Message& message);
+  void take_ledger(const channel::Message& message);
   void start_connections(channel::Message& message);
   void begin(std::vector<Connection> started, SendOutcome outcome);
   void count_requests();
@@ -158,6 +166,8 @@ class MasterChannel final : public std::enable_shared_from_this<MasterChannel> {
   Origin origin_;
   MasterChannelPhase phase_ = MasterChannelPhase::open;
   Outbox outbox_;
+  std::size_t ledger_threads_ = 0;  ///< 0: no ledger is asked for
+  WorkerLedger ledger_;
   std::uint64_t heard_ = 0;  ///< messages, or without them descriptors
 };
 

@@ -69,6 +69,15 @@ bool ServingThreads::run_elsewhere(Call& call, const std::function<void(Result)>
   return true;
 }
 
+void ServingThreads::count_in(const std::shared_ptr<const ledger::Ledger>& ledger) {
+  context_.count_in(ledger, 0);
+  std::uint32_t number = 0;
+  for (ReactorThread& thread : threads_) {
+    ++number;
+    thread.post([ledger, number](ServerContext& context) { context.count_in(ledger, number); });
+  }
+}
+
 void ServingThreads::drain(WhenDrained what) {
   context_.drain(what);
   for (ReactorThread& thread : threads_) thread.drain(what);

@@ -12,6 +12,7 @@
 #include "async/reactor.hpp"
 #include "os/log.hpp"
 #include "pass/connection.hpp"
+#include "pass/ledger.hpp"
 #include "rpc/method_table.hpp"
 #include "rpc/reactor_thread.hpp"
 #include "rpc/request_quota.hpp"
@@ -47,6 +48,8 @@ class ServingThreads {
   /// The main thread's.
   ServerContext& main() { return context_; }
 
+  /// Every thread counts in this ledger from now on, or in none; see ServerContext::count_in.
+  void count_in(const std::shared_ptr<const ledger::Ledger>& ledger);
   /// Finishes what was started on every connection, then closes it or gives it to `returned`.
   void drain(WhenDrained what);
   /// Serves again.

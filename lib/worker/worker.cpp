@@ -83,6 +83,9 @@ MasterChannel::TrafficEvents Worker::traffic_events() {
   events.connection_passed = [this](Connection connection) {
     connection_passed(std::move(connection));
   };
+  events.ledger_passed = [this](const std::shared_ptr<const ledger::Ledger>& ledger) {
+    threads_.count_in(ledger);
+  };
   events.connections_missed = [this](std::size_t count) { connections_missed(count); };
   events.connection_not_returned = [this](std::size_t unread, int error) {
     connection_not_returned(unread, error);
@@ -150,6 +153,7 @@ Task<JoinMaster::Before> Worker::serve_channel(Fd channel, std::vector<Fd> liste
       std::make_shared<MasterChannel>(reactor_, life_events(), traffic_events(), std::move(channel),
                                       joining_ ? Origin::joined : Origin::started);
   require_full_channel();
+  link_->ask_for_ledger(options_.threads);
   take(WorkerLife::Event::begins_for_master);
   link_->start(options_.credits, options_.limits.concurrency);
   if (threads_.has_used_up_quota()) take(WorkerLife::Event::wants_replacement);
@@ -229,6 +233,7 @@ void Worker::connection_passed(Connection connection) {
   try {
     connection.load_spilled(options_.limits.max_unused());
   } catch (const std::exception& error) {
+    if (connection.entry != nullptr) connection.entry->store(ledger::State::closed);
     report_lost_(error.what());
     return ended(connection.id, CloseReason::failed);
   }
@@ -328,6 +333,7 @@ bool Worker::is_busy() const {
 
 /// Serves the master that follows.
 void Worker::begin_anew() {
+  threads_.count_in(nullptr);
   threads_.resume();
   drain_alarm_.reset();
   drained_by_ = kNever;
