@@ -47,7 +47,7 @@ class Recipient {
   virtual bool has_room() const = 0;
   /// Connections that it has been given and has not finished.
   virtual std::size_t assigned() const = 0;
-  /// Calls that are under way on them now; 0 if that is not known. It changes without a word.
+  /// Calls that are under way on them now; 0 if that is not known. No event tells of its change.
   virtual std::uint64_t active_calls() const = 0;
   /// By which hashing knows it.
   virtual int number() const = 0;

@@ -94,7 +94,7 @@ MasterStatus Master::status() const {
   status.last_upgrade = last_upgrade_;
   status.workers = supervisor_.status();
   const WorkerTraffic& traffic = supervisor_.traffic();
-  status.totals = traffic.totals();
+  status.totals = sessions_ ? sessions_->totals() : traffic.totals();
   status.rescued = traffic.rescued();
   status.lost = traffic.lost_ever();
   status.former = traffic.former();

@@ -72,7 +72,7 @@ void add_queue(Metrics& metrics, const Queue::Counts& queue) {
 /// has those before it too.
 void add_durations(Metrics& metrics, const ledger::Totals& totals) {
   metrics.begin("handoff_call_duration_seconds", "histogram",
-                "How long calls took, but those of instant methods.");
+                "How long calls took; instant ones only with a queue.");
   std::uint64_t count = 0;
   for (std::size_t i = 0; i < ledger::kDurations; ++i) {
     count += totals.durations[i];
@@ -87,7 +87,7 @@ void add_durations(Metrics& metrics, const ledger::Totals& totals) {
 }
 
 void add_calls(Metrics& metrics, const ledger::Totals& totals) {
-  metrics.add("handoff_requests_total", "counter", "Requests that workers have received.",
+  metrics.add("handoff_requests_total", "counter", "Requests received.",
               static_cast<double>(totals.requests));
   metrics.begin("handoff_errors_total", "counter", "Errors that clients were answered.");
   for (std::size_t i = 0; i < totals.errors.size(); ++i) {

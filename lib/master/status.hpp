@@ -33,7 +33,7 @@ struct MasterStatus {
   Status last_reload = Status::ok();    ///< whether it was done, if there was any
   Status last_upgrade = Status::ok();   ///< the same
   std::optional<Queue::Counts> queue;   ///< with --pass queue
-  ledger::Totals totals;                ///< of all workers, those that have ended included
+  ledger::Totals totals;                ///< those of workers that have ended included
   RescueCounts rescued;                 ///< connections of workers that have died
   std::uint64_t lost = 0;               ///< connections that were closed because a worker had died,
                                         ///< or could not be passed
