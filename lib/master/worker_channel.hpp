@@ -89,6 +89,9 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   std::size_t kept() const { return kept_ ? kept_->count() + kept_->deposits() : 0; }
   /// Whether it records in a ledger, so that its counters can be read without asking it.
   bool has_ledger() const { return kept_ != nullptr; }
+  /// Whether it has to be asked, so that what is known of it is true. Without a ledger it alone
+  /// knows its requests, and one that accepts connections itself tells of them a moment later.
+  bool knows_more() const { return !has_ledger() || accounts_.expects_own(); }
   /// What its counters say, also after its death. Of a worker without a ledger only the requests
   /// are known, as it has told them last.
   ledger::Totals totals() const;

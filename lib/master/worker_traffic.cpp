@@ -83,7 +83,7 @@ ledger::Totals WorkerTraffic::totals() const {
 
 Task<void> WorkerTraffic::ask_for_requests() {
   for (const auto& [link, worker] : workers_) {
-    if (!link->is_full() || !link->open() || link->has_ledger()) continue;
+    if (!link->is_full() || !link->open() || !link->knows_more()) continue;
     if (worker->phase() == WorkerPhase::starting) continue;
     asked_.insert(link);
     worker->link()->ask_for_requests();

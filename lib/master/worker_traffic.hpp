@@ -72,8 +72,8 @@ class WorkerTraffic {
   /// By the number of the workers.
   const std::map<int, FormerWorkers>& former() const { return former_; }
 
-  /// Asks the workers without a ledger for their numbers of requests, and waits for the answers a
-  /// little while. The object must outlive the task.
+  /// Asks the workers that know more than their ledgers say, and waits for the answers a little
+  /// while. The object must outlive the task.
   Task<void> ask_for_requests();
 
  private:
