@@ -96,7 +96,7 @@ MasterStatus Master::status() const {
   const WorkerTraffic& traffic = supervisor_.traffic();
   status.totals = sessions_ ? sessions_->totals() : traffic.totals();
   status.rescued = traffic.rescued();
-  status.lost = traffic.lost_ever();
+  status.lost = traffic.lost_ever() + (sessions_ ? sessions_->lost() : 0);
   status.former = traffic.former();
   return status;
 }

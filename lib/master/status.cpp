@@ -103,6 +103,7 @@ std::string to_json_text(const MasterStatus& status) {
                   {"errors", errors_to_json(status.totals)},
                   {"calls", status.totals.active_calls},
                   {"rescued", to_json(status.rescued)},
+                  {"lost", status.lost},
                   {"reloads", status.reloads},
                   {"last_reload_problem", problem_or_null(status.last_reload)},
                   {"last_upgrade_problem", problem_or_null(status.last_upgrade)},

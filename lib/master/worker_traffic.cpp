@@ -65,6 +65,7 @@ void WorkerTraffic::add(SupervisedWorker& worker) {
 void WorkerTraffic::remove(SupervisedWorker& worker) {
   const WorkerChannel* link = worker.link().get();
   held_ -= link->assigned();
+  if (!link->has_joined()) lost_ever_ += link->assigned();  // its process has ended
   FormerWorkers& former = former_[link->number()];
   former.connections += link->connections_total();
   former.totals += link->totals();

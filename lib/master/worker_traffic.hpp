@@ -63,7 +63,7 @@ class WorkerTraffic {
   /// Connections that were lost since the workers were retired.
   std::size_t lost() const { return lost_; }
   /// Connections that were lost ever: with their worker, or because they could not be passed or
-  /// received.
+  /// received. A worker that has joined may go on serving what it has when its channel is closed.
   std::uint64_t lost_ever() const { return rescued_.closed + lost_ever_; }
 
   /// What the counters of all workers say, those that have ended included: no number falls but that
@@ -100,7 +100,7 @@ class WorkerTraffic {
   std::uint64_t accepted_ = 0;
   std::size_t held_ = 0;
   std::size_t lost_ = 0;
-  std::uint64_t lost_ever_ = 0;  ///< but those that were lost with their worker
+  std::uint64_t lost_ever_ = 0;  ///< but those that rescued_ has
   std::map<int, FormerWorkers> former_;
   RescueCounts rescued_;
 };
