@@ -45,9 +45,9 @@ struct Pipe {
 };
 Pipe make_pipe();
 
-/// They set and clear O_NONBLOCK on the open file that `number` refers to. Use them only on files
-/// that no other process shares: the flag belongs to the open file, not to the descriptor. They
-/// throw SystemError.
+/// set_nonblocking() sets O_NONBLOCK on the open file that `number` refers to, and set_blocking()
+/// clears it. Use them only on files that no other process shares: the flag belongs to the open
+/// file, not to the descriptor. Both throw SystemError.
 void set_nonblocking(int number);
 void set_blocking(int number);
 
@@ -60,7 +60,7 @@ bool is_open(int number);
 /// errno, when both are refused.
 bool close_descriptors(unsigned first, unsigned last);
 
-/// They set and clear close-on-exec on the descriptor. They throw SystemError.
+/// Set and clear close-on-exec. Both throw SystemError.
 void set_close_on_exec(int number);
 void clear_close_on_exec(int number);
 

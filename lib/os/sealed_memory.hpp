@@ -27,8 +27,8 @@ std::uint64_t file_size_limit();
 class Mapping {
  public:
   Mapping() = default;
-  /// They map the whole file, which stays the caller's, to read it, and to write it as well. They
-  /// throw SystemError.
+  /// Both map the whole file, which stays the caller's: the first to be read, the second to be read
+  /// and written. Both throw SystemError.
   static Mapping read_only(int file);
   static Mapping writable(int file);
   Mapping(Mapping&& other) noexcept

@@ -134,16 +134,16 @@ bool RingEnd::other_is_starved() const {
 }
 
 void RingEnd::set_starved() {
-  store_starved(true);
+  store_starved(1);
 }
 
 void RingEnd::clear_starved() {
-  store_starved(false);
+  store_starved(0);
 }
 
-void RingEnd::store_starved(bool starved) {
+void RingEnd::store_starved(std::uint32_t starved) {
   if (std::exchange(starved_, starved) == starved) return;
-  own_.state->starved.store(starved ? 1 : 0, std::memory_order_relaxed);
+  own_.state->starved.store(starved, std::memory_order_relaxed);
   std::atomic_thread_fence(std::memory_order_seq_cst);
 }
 

@@ -67,8 +67,8 @@ class RingEnd {
   void disarm();
   /// Whether the other side waits for what was published or released: once for each sleep.
   bool must_wake();
-  /// Tell the other side, which reads it after release(), that we have something to write and no
-  /// room for it, or no longer.
+  /// set_starved() tells the other side, which asks after its release(), that we have something to
+  /// write and no room for it; clear_starved() that this is over.
   void set_starved();
   void clear_starved();
   /// Asked after release(): whether the other side waits for that.
@@ -84,7 +84,7 @@ class RingEnd {
     char* records;
     std::size_t capacity;  ///< a power of two
   };
-  void store_starved(bool starved);
+  void store_starved(std::uint32_t starved);
   static std::size_t size_with_header(std::size_t size);
   static void copy_out(const Side& from, std::uint64_t at, std::span<char> to);
   void copy_in(std::uint64_t at, std::string_view bytes);
@@ -95,7 +95,7 @@ class RingEnd {
   std::uint64_t read_ = 0;
   std::uint32_t sleeps_ = 0;
   std::uint32_t woken_ = 0;  ///< the sleep of the other side that we have ended
-  bool starved_ = false;
+  std::uint32_t starved_ = 0;
   bool broken_ = false;
 };
 

@@ -27,9 +27,9 @@ Session::Session(SessionOpening opening) noexcept
       stream_(opening.context.reactor(), std::move(opening.connection.socket),
               Stream::Kind::socket),
       input_(opening.connection.framing, std::move(opening.unread)),
-      number_(opening.context.add(*this)),
       comes_idle_(opening.connection.framing != Framing::unknown &&
                   opening.connection.unread.empty()),
+      number_(opening.context.add(*this)),
       record_(opening.connection.entry),
       output_(std::move(opening.owed)),
       client_(std::move(opening.client)),

@@ -146,9 +146,9 @@ class Session final : private Timer, private SessionCalls::Owner {
   CloseReason reason_ = CloseReason::none;
   Timeout timeout_ = Timeout::none;
   Await awaited_ = Await::nothing;
-  std::uint32_t number_;  ///< among the sessions of the context
   bool comes_idle_;       ///< nothing is read before there is something
   bool in_line_ = false;  ///< in ServerContext::line()
+  std::uint32_t number_;  ///< among the sessions of the context
   SessionRecord record_;
   SessionOutput output_;
   ClientAddress client_;

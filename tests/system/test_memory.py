@@ -117,7 +117,6 @@ class Memory(handoff.TestCase):
                 server.stop()
 
     def test_calls_of_one_at_a_time_stop_too_when_their_client_does_not_read(self):
-        """Those that wait for their turn have been read already."""
         for model in MODELS:
             with self.subTest(model=model):
                 server = self.serve(model, worker=["-C", "1"])

@@ -13,8 +13,6 @@
 namespace handoff {
 namespace {
 
-using Bytes = SessionInput::Bytes;
-
 /// The input and the calls of a connection, without a socket. The methods are "echo", which is
 /// instant, and "slow", which waits for ever.
 struct Frames final : SessionCalls::Owner {
@@ -40,10 +38,12 @@ struct Frames final : SessionCalls::Owner {
   void replies_ready(std::string_view) override {}
   void call_ended() override {}
   void call_has_place() override {}
+  bool has_turn() const override { return turns > 0; }
+  void turn_is_over() override { --turns; }
   void call_failed(std::string_view) override {}
 
   /// One turn, in which these bytes have arrived.
-  Taken turn(std::string_view arrives, Bytes more = Bytes::may_follow) {
+  Taken turn(std::string_view arrives, MoreBytes more = MoreBytes::may_follow) {
     ReceiveBuffer& bytes = input.begin_turn(context.input());
     bytes.append(arrives);
     out.clear();
@@ -57,6 +57,7 @@ struct Frames final : SessionCalls::Owner {
   ServerContext context;
   SessionCalls::Surroundings surroundings_now;
   SessionInput input;
+  int turns = 0;     ///< with SessionLimits::synchronous
   std::string out;   ///< what can be sent after the last turn
   std::string left;  ///< what it has left
   SessionCalls calls;
@@ -157,12 +158,25 @@ TEST_CASE("a stranger gets an answer, and nothing that it has sent is run") {
   CHECK(frames.context.requests() == 0);
 }
 
+TEST_CASE("where one request is executed at a time, frames are left when the turn is over") {
+  SessionLimits limits;
+  limits.synchronous = true;
+  Frames frames(limits);
+  frames.turns = 2;
+  CHECK(frames.turn(echo(1) + echo(2) + echo(3)) == Taken::some_frames);
+  CHECK(frames.out == echoed(1) + echoed(2));
+  CHECK(frames.left == echo(3));
+  frames.turns = 1;
+  CHECK(frames.turn("") == Taken::some_frames);
+  CHECK(frames.out == echoed(3));
+}
+
 TEST_CASE("the last line of a client that sends no more needs no newline") {
   Frames frames;
   const std::string request = echo(1);
   CHECK(frames.turn(request.substr(0, request.size() - 1)) == Taken::all_frames);
   CHECK(frames.out.empty());
-  CHECK(frames.turn("", Bytes::are_complete) == Taken::all_frames);
+  CHECK(frames.turn("", MoreBytes::none_follow) == Taken::all_frames);
   CHECK(frames.out == echoed(1));
 }
 
