@@ -68,8 +68,8 @@ void add_queue(Metrics& metrics, const Queue::Counts& queue) {
               static_cast<double>(queue.died));
 }
 
-/// A counter is of the calls that took at most so long and longer than those before it; a bucket
-/// has those before it too.
+/// A bucket counts the calls that took no longer than its limit, and so those of the buckets before
+/// it too.
 void add_durations(Metrics& metrics, const ledger::Totals& totals) {
   metrics.begin("handoff_call_duration_seconds", "histogram",
                 "How long calls took; instant ones only with a queue.");
