@@ -150,6 +150,8 @@ void WorkerChannel::room_changed() {
 
 Task<void> WorkerChannel::receive_rest(std::shared_ptr<WorkerChannel> self) {
   self->writer_.end_receiving();
+  // A worker that lives on could return a connection after the last message that is received here.
+  shutdown(self->channel_.get(), SHUT_RD);
   co_await MessageReceiver::run_to_the_end(self->receiver_, self);
   self->end();
 }

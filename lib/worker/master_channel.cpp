@@ -280,6 +280,7 @@ void MasterChannel::take_ledger(const channel::Message& message) {
 
 void MasterChannel::start_connections(channel::Message& message) {
   std::vector<Connection> at_once;
+  std::vector<std::uint64_t> told;
   std::vector<Connection> announced;
   std::vector<std::uint64_t> started;
   std::vector<std::uint64_t> refused;
@@ -288,7 +289,8 @@ void MasterChannel::start_connections(channel::Message& message) {
       refused.push_back(connection.id);
     } else if (!ledger_.take(connection)) {
       continue;  // the master has given it to another
-    } else if (ledger_ && !connection.wants_started) {
+    } else if (connection.entry != nullptr) {
+      if (connection.wants_started) told.push_back(connection.id);
       at_once.push_back(std::move(connection));
     } else {
       started.push_back(connection.id);
@@ -303,21 +305,20 @@ void MasterChannel::start_connections(channel::Message& message) {
     outbox_.post(channel::encode_ids(channel::Type::started, started), std::move(announced));
   }
   if (!at_once.empty()) begin(std::move(at_once), SendOutcome::sent);
+  if (!told.empty()) outbox_.post(channel::encode_ids(channel::Type::started, told));
 }
 
 // Sending.
 
-/// Not those that the master gives to another. What has an entry is ours, whether it was told or
-/// not.
+/// Those that the master has given to another are let go.
 void MasterChannel::begin(std::vector<Connection> started, SendOutcome outcome) {
-  const bool is_lost =
-      outcome == SendOutcome::failed || (origin_ == Origin::joined && outcome != SendOutcome::sent);
+  if (outcome == SendOutcome::failed) return;
+  if (origin_ == Origin::joined && outcome != SendOutcome::sent) return;
   for (Connection& connection : started) {
     if (phase_ == MasterChannelPhase::closed) return;
-    if (is_lost && connection.entry == nullptr) continue;
     tell(traffic_.connection_passed, std::move(connection));
   }
-  if (!is_lost) tell(traffic_.all_passed);
+  tell(traffic_.all_passed);
 }
 
 /// A failure that no descriptor of ours can be the reason of is one of the channel.
