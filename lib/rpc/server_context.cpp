@@ -18,6 +18,7 @@ ServerContext::ServerContext(Reactor& reactor, std::shared_ptr<const MethodTable
       limits_(limits),
       owner_(std::move(owner)),
       shared_(shared),
+      publishes_requests_(shared.counters != nullptr || shared.quota != nullptr),
       places_(reactor, limits.concurrency, limits.max_waiting) {
   reactor_.add(*this);
 }
@@ -41,8 +42,18 @@ void ServerContext::abandon() {
 void ServerContext::count_in(std::shared_ptr<const ledger::Ledger> ledger, std::uint32_t thread) {
   if (open_ == 0) ledgers_.clear();
   ledger_counters_ = ledger ? &ledger->counters(thread) : nullptr;
+  publishes_requests_ =
+      shared_.counters != nullptr || shared_.quota != nullptr || ledger_counters_ != nullptr;
   if (ledger) ledgers_.push_back(std::move(ledger));
   publish_calls(active_calls_);
+}
+
+void ServerContext::publish_requests(std::size_t count) {
+  if (shared_.counters != nullptr) {
+    shared_.counters->requests.store(requests_, std::memory_order_relaxed);
+  }
+  if (ledger_counters_ != nullptr) ledger::Counters::add(ledger_counters_->requests, count);
+  if (shared_.quota != nullptr && shared_.quota->use(count)) owner_.quota_used_up();
 }
 
 bool ServerContext::close_idlest() {

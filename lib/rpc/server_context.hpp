@@ -111,13 +111,7 @@ class ServerContext final : private PollSource {
   /// Counts requests of a client, or of a master's queue.
   void count_requests(std::size_t count) {
     requests_ += count;
-    if (shared_.counters != nullptr) {
-      shared_.counters->requests.store(requests_, std::memory_order_relaxed);
-    }
-    if (ledger_counters_ != nullptr) {
-      ledger::Counters::add(ledger_counters_->requests, count);
-    }
-    if (shared_.quota != nullptr && shared_.quota->use(count)) owner_.quota_used_up();
+    if (publishes_requests_) publish_requests(count);
   }
 
   // What follows is for sessions.
@@ -175,6 +169,7 @@ class ServerContext final : private PollSource {
   void forget_deferred(Session& session) { std::erase(deferring_, &session); }
 
  private:
+  void publish_requests(std::size_t count);
   void publish_calls(std::size_t count) {
     if (shared_.counters != nullptr) {
       shared_.counters->active_calls.store(count, std::memory_order_relaxed);
@@ -191,6 +186,7 @@ class ServerContext final : private PollSource {
   SessionLimits limits_;
   Owner owner_;
   Shared shared_;
+  bool publishes_requests_;  ///< to one of shared_ or a ledger
   ledger::Counters* ledger_counters_ = nullptr;
   /// The current one is the last; connections may have entries in the others.
   std::vector<std::shared_ptr<const ledger::Ledger>> ledgers_;
