@@ -225,7 +225,7 @@ Rescued KeptConnections::take_all(Reach reach) {
   deposited_.clear();
   luggage_.clear();
   unconfirmed_.clear();
-  rescued.counts.moved = rescued.connections.size();
+  rescued.counts.moved = rescued.connections.size() - rescued.counts.answered;
   return rescued;
 }
 
