@@ -148,11 +148,31 @@ void Balancer::flush() {
 /// One that has lost its room by itself is met here, and left out until it says that it has some.
 Balancer::Candidate* Balancer::choose(const HeldConnection& held) {
   while (!ready_.empty()) {
-    Candidate* candidate = how_ == Balance::hash ? by_hash(held) : *ready_.begin();
+    Candidate* candidate = nullptr;
+    switch (how_) {
+      case Balance::round_robin: candidate = *ready_.begin(); break;
+      case Balance::least: candidate = least_busy(); break;
+      case Balance::hash: candidate = by_hash(held); break;
+    }
     if (candidate->recipient->has_room()) return candidate;
     put_in_order(*candidate, candidate->turn);
   }
   return nullptr;
+}
+
+/// Of those that hold the fewest, the one with the fewest calls under way. That number is asked for
+/// only now: no message tells of its changes.
+Balancer::Candidate* Balancer::least_busy() const {
+  Candidate* best = *ready_.begin();
+  std::uint64_t fewest = best->recipient->active_calls();
+  for (auto next = std::next(ready_.begin()); fewest > 0 && next != ready_.end(); ++next) {
+    if ((*next)->load != best->load) break;
+    const std::uint64_t calls = (*next)->recipient->active_calls();
+    if (calls >= fewest) continue;
+    best = *next;
+    fewest = calls;
+  }
+  return best;
 }
 
 /// Rendezvous hashing: when a worker goes, only its own clients move. One that takes another's

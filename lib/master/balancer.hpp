@@ -17,7 +17,7 @@ namespace handoff {
 /// Which worker gets a connection.
 enum class Balance {
   round_robin,  ///< each in turn
-  least,        ///< the one that holds the fewest
+  least,        ///< the one that holds the fewest; among equals the one with the fewest calls
   hash,         ///< always the same for a client's address, also after that one was replaced
 };
 
@@ -47,6 +47,8 @@ class Recipient {
   virtual bool has_room() const = 0;
   /// Connections that it has been given and has not finished.
   virtual std::size_t assigned() const = 0;
+  /// Calls that are under way on them now; 0 if that is not known. No event tells of its change.
+  virtual std::uint64_t active_calls() const = 0;
   /// By which hashing knows it.
   virtual int number() const = 0;
   /// Queues a connection for it.
@@ -69,7 +71,8 @@ class Recipient {
 /// Nothing that it does for one connection grows with the number of recipients or of connections
 /// that wait: those with room are kept in the order in which they are chosen, those with something
 /// to send in a list. (Only hashing looks at all that have room, for each connection that it
-/// gives.) For this it has to be told when a recipient's room or load has changed by itself.
+/// gives; and `least`, when calls are under way on the first, at those that hold as few.) For this
+/// it has to be told when a recipient's room or load has changed by itself.
 class Balancer {
  public:
   explicit Balancer(Balance how) : how_(how) {}
@@ -130,6 +133,7 @@ class Balancer {
   void pass_inherited(std::deque<HeldConnection> held);
   Candidate* choose(const HeldConnection& held);
   Candidate* by_hash(const HeldConnection& held);
+  Candidate* least_busy() const;
   void give(Candidate& candidate, HeldConnection&& held);
   void put_in_order(Candidate& candidate, std::uint64_t turn);
   void give_waiting();

@@ -109,6 +109,11 @@ SessionLimits session_limits(const ClientSessions::Options& options) {
   return limits;
 }
 
+std::shared_ptr<const ledger::Ledger> make_counters(std::size_t threads) {
+  auto [ledger, file] = ledger::Ledger::make({.threads = static_cast<std::uint32_t>(threads)});
+  return std::make_shared<const ledger::Ledger>(std::move(ledger));
+}
+
 }  // namespace
 
 ClientSessions::ClientSessions(Reactor& reactor, Balancer& balancer, const Options& options,
@@ -136,6 +141,8 @@ ClientSessions::ClientSessions(Reactor& reactor, Balancer& balancer, const Optio
         "--max-frame)",
         file_size_limit(), Queue::memory_size(queue_options(options))));
   }
+  counters_ = make_counters(options.io_threads);
+  if (options.io_threads <= 1) context_.count_in(counters_, 0);
   if (options.io_threads > 1) mailbox_.emplace(reactor_);
   for (std::size_t i = 0; options.io_threads > 1 && i < options.io_threads; ++i) {
     ReactorThread::Owner owner;
@@ -152,6 +159,8 @@ ClientSessions::ClientSessions(Reactor& reactor, Balancer& balancer, const Optio
     };
     threads_.emplace_back(*mailbox_, session_limits(options), make_methods, nullptr,
                           std::move(owner));
+    threads_.back().post([counters = counters_, number = static_cast<std::uint32_t>(i)](
+                             ServerContext& context) { context.count_in(counters, number); });
   }
 }
 

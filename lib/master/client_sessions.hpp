@@ -16,6 +16,7 @@
 #include "master/balancer.hpp"
 #include "master/request_queue.hpp"
 #include "os/descriptor_limit.hpp"
+#include "pass/ledger.hpp"
 #include "rpc/reactor_thread.hpp"
 #include "rpc/server_context.hpp"
 #include "wire/limits.hpp"
@@ -62,6 +63,9 @@ class ClientSessions {
   /// Connections that it can serve at a time.
   std::size_t most_connections() const;
 
+  /// What was counted of the clients' requests, on all threads.
+  ledger::Totals totals() const { return counters_->totals(); }
+
   /// Where the calls go. It lives as long as this.
   Queue& queue() { return queue_; }
   const Queue& queue() const { return queue_; }
@@ -80,6 +84,7 @@ class ClientSessions {
   std::size_t limit_ = descriptor_limit();
   std::map<const QueuedCall*, std::shared_ptr<QueuedCall>> remote_;  ///< calls of other threads
   Queue queue_;
+  std::shared_ptr<const ledger::Ledger> counters_;  ///< without entries
   ServerContext context_;
   std::size_t lost_ = 0;               ///< connections that could not be given to the successor
   std::optional<Mailbox> mailbox_;     ///< of the threads, if there are any

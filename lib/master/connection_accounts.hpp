@@ -40,6 +40,7 @@ class ConnectionAccounts {
 
   /// The worker has listeners: it may say STARTED of connections that it has accepted itself.
   void expect_own() { expects_own_ = true; }
+  bool expects_own() const { return expects_own_; }
 
   /// The worker has a ledger, and connections of which copies are kept. It must outlive this.
   void keep_copies(KeptConnections& kept) { kept_ = &kept; }

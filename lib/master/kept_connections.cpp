@@ -106,11 +106,10 @@ KeptConnections::Slot* KeptConnections::find(std::uint64_t id) {
 KeptConnections::Slot* KeptConnections::find_deposit(std::uint64_t id) {
   const std::uint32_t first = ledger_.shape().passed;
   const std::uint32_t index = channel::index_of(id);
-  if ((id & channel::kOwnId) == 0 || index < first || index - first >= deposited_.size()) {
-    return nullptr;
-  }
+  if (index < first || index - first >= deposited_.size()) return nullptr;
   Slot& slot = deposited_[index - first];
-  return slot.socket.valid() && slot.generation == channel::generation_of(id) ? &slot : nullptr;
+  const bool is_its_own = id == channel::id_of_entry(channel::kOwnId, index, slot.generation);
+  return slot.socket.valid() && is_its_own ? &slot : nullptr;
 }
 
 void KeptConnections::release(std::uint32_t index) {
@@ -172,11 +171,14 @@ std::optional<HeldConnection> KeptConnections::refused(std::uint64_t id) {
 bool KeptConnections::deposited(Connection connection) {
   const std::uint32_t first = ledger_.shape().passed;
   const std::uint32_t index = channel::index_of(connection.id);
-  if (index < first || index - first >= ledger_.shape().accepted) return false;
+  const std::uint16_t generation = channel::generation_of(connection.id);
+  const bool has_entry = index >= first && index - first < ledger_.shape().accepted &&
+                         connection.id == channel::id_of_entry(channel::kOwnId, index, generation);
+  if (!has_entry) return false;
   if (index - first >= deposited_.size()) deposited_.resize(index - first + 1);
   Slot& slot = deposited_[index - first];
   if (slot.socket.valid() || !custody_->may_keep()) return false;
-  slot = {std::move(connection.socket), channel::generation_of(connection.id), 0};
+  slot = {std::move(connection.socket), generation, 0};
   custody_->keep();
   ++deposits_;
   return true;
@@ -227,7 +229,7 @@ Rescued KeptConnections::take_all(Reach reach) {
   deposited_.clear();
   luggage_.clear();
   unconfirmed_.clear();
-  rescued.counts.moved = rescued.connections.size();
+  rescued.counts.moved = rescued.connections.size() - rescued.counts.answered;
   return rescued;
 }
 

@@ -27,8 +27,8 @@ enum class Reach {
 
 /// How many connections of a worker that gets nothing more go to others, or not.
 struct RescueCounts {
-  std::size_t moved = 0;     ///< to another worker
-  std::size_t answered = 0;  ///< of those, with an error reply for a call that was interrupted
+  std::size_t moved = 0;     ///< to another worker, and the client notices nothing
+  std::size_t answered = 0;  ///< the same with an error reply, for a call that was interrupted
   std::size_t closed = 0;    ///< those that the worker had begun and not ended itself
   std::size_t left = 0;      ///< those that a worker that lives on keeps
 };

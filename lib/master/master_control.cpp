@@ -93,6 +93,11 @@ MasterStatus Master::status() const {
   status.last_reload = last_reload_;
   status.last_upgrade = last_upgrade_;
   status.workers = supervisor_.status();
+  const WorkerTraffic& traffic = supervisor_.traffic();
+  status.totals = sessions_ ? sessions_->totals() : traffic.totals();
+  status.rescued = traffic.rescued();
+  status.lost = traffic.lost_ever() + (sessions_ ? sessions_->lost() : 0);
+  status.former = traffic.former();
   return status;
 }
 

@@ -41,12 +41,32 @@ std::string to_text(const ordered_json& json) {
   return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 
+/// Only the codes of errors that there were.
+ordered_json errors_to_json(const ledger::Totals& totals) {
+  ordered_json json = ordered_json::object();
+  for (std::size_t i = 0; i < totals.errors.size(); ++i) {
+    if (totals.errors[i] > 0) json[ledger::name_of_error_counter(i)] = totals.errors[i];
+  }
+  return json;
+}
+
+ordered_json to_json(const RescueCounts& rescued) {
+  return {{"moved", rescued.moved}, {"answered", rescued.answered}, {"closed", rescued.closed}};
+}
+
 ordered_json to_json(const WorkerStatus& worker) {
-  ordered_json json = {{"worker", worker.number},           {"pid", worker.pid},
-                       {"state", name_of(worker.state)},    {"joined", worker.joined},
-                       {"connections", worker.connections}, {"connections_ever", worker.passed},
-                       {"requests", worker.requests},       {"restarts", worker.restarts},
-                       {"age", seconds(worker.age)},        {"last_exit", nullptr}};
+  ordered_json json = {{"worker", worker.number},
+                       {"pid", worker.pid},
+                       {"state", name_of(worker.state)},
+                       {"joined", worker.joined},
+                       {"connections", worker.connections},
+                       {"connections_ever", worker.passed},
+                       {"requests", worker.totals.requests},
+                       {"errors", errors_to_json(worker.totals)},
+                       {"calls", worker.totals.active_calls},
+                       {"restarts", worker.restarts},
+                       {"age", seconds(worker.age)},
+                       {"last_exit", nullptr}};
   if (!worker.last_exit.empty()) json["last_exit"] = worker.last_exit;
   return json;
 }
@@ -79,6 +99,11 @@ std::string to_json_text(const MasterStatus& status) {
                   {"waiting", status.waiting},
                   {"queue", status.queue ? to_json(*status.queue) : ordered_json()},
                   {"accepted", status.accepted},
+                  {"requests", status.totals.requests},
+                  {"errors", errors_to_json(status.totals)},
+                  {"calls", status.totals.active_calls},
+                  {"rescued", to_json(status.rescued)},
+                  {"lost", status.lost},
                   {"reloads", status.reloads},
                   {"last_reload_problem", problem_or_null(status.last_reload)},
                   {"last_upgrade_problem", problem_or_null(status.last_upgrade)},

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "master/request_queue.hpp"
 #include "master/supervisor.hpp"
 #include "os/status.hpp"
+#include "pass/ledger.hpp"
 
 namespace handoff {
 
@@ -24,13 +26,18 @@ struct MasterStatus {
   std::string balance;  ///< empty where nobody is chosen
   std::vector<std::string> listeners;
   Duration age{};
-  std::size_t connections = 0;         ///< now, with the workers or on their way
-  std::size_t waiting = 0;             ///< for a worker with room
-  std::uint64_t accepted = 0;          ///< ever
-  std::uint64_t reloads = 0;           ///< that were done
-  Status last_reload = Status::ok();   ///< whether it was done, if there was any
-  Status last_upgrade = Status::ok();  ///< the same
-  std::optional<Queue::Counts> queue;  ///< with --pass queue
+  std::size_t connections = 0;          ///< now, with the workers or on their way
+  std::size_t waiting = 0;              ///< for a worker with room
+  std::uint64_t accepted = 0;           ///< ever
+  std::uint64_t reloads = 0;            ///< that were done
+  Status last_reload = Status::ok();    ///< whether it was done, if there was any
+  Status last_upgrade = Status::ok();   ///< the same
+  std::optional<Queue::Counts> queue;   ///< with --pass queue
+  ledger::Totals totals;                ///< those of workers that have ended included
+  RescueCounts rescued;                 ///< connections of workers that have died
+  std::uint64_t lost = 0;               ///< connections that were closed because a worker had died,
+                                        ///< or could not be passed
+  std::map<int, FormerWorkers> former;  ///< workers that have ended, by their number
   std::vector<WorkerStatus> workers;
 };
 

@@ -273,7 +273,7 @@ std::vector<WorkerStatus> Supervisor::status() const {
     status.joined = worker->has_joined();
     status.connections = worker->link()->assigned();
     status.passed = worker->link()->connections_total();
-    status.requests = worker->link()->requests();
+    status.totals = worker->link()->totals();
     status.age = clock_.now() - worker->started();
     if (const Slot slot = slot_of(*worker)) {
       status.restarts = slot->restarts();

@@ -93,6 +93,8 @@ class Supervisor final : private WorkerListener, private Reload::Actions {
 
   /// In the order of their numbers.
   std::vector<WorkerStatus> status() const;
+  /// What the counters of all workers say, and what became of the connections of those that died.
+  const WorkerTraffic& traffic() const { return roster_.traffic(); }
   /// Asks the workers for their numbers of requests, and waits for the answers a little while.
   Task<void> refresh_requests() { return roster_.traffic().ask_for_requests(); }
   /// A line for each worker.

@@ -128,6 +128,13 @@ bool WorkerChannel::has_room() const {
   return may_get && reactor_.now() >= paused_until_ && keeps_up && assigned() < credits_;
 }
 
+ledger::Totals WorkerChannel::totals() const {
+  if (kept_) return kept_->ledger().totals();
+  ledger::Totals told;
+  told.requests = requests_;
+  return told;
+}
+
 void WorkerChannel::recount() {
   const std::size_t now = assigned();
   const auto change = static_cast<std::ptrdiff_t>(now - counted_);

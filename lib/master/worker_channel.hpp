@@ -23,6 +23,7 @@
 #include "os/status.hpp"
 #include "pass/channel.hpp"
 #include "pass/fd_passing.hpp"
+#include "pass/ledger.hpp"
 
 namespace handoff {
 
@@ -88,8 +89,16 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   std::uint64_t connections_total() const { return accounts_.total(); }
   /// Connections of which copies are kept, those included that it has deposited.
   std::size_t kept() const { return kept_ ? kept_->count() + kept_->deposits() : 0; }
-  /// Requests that it has told of.
-  std::uint64_t requests() const { return requests_; }
+  /// Whether it records in a ledger, so that its counters can be read without asking it.
+  bool has_ledger() const { return kept_ != nullptr; }
+  /// Whether it has to be asked, so that what is known of it is true. Without a ledger it alone
+  /// knows its requests, and one that accepts connections itself tells of them a moment later.
+  bool knows_more() const { return !has_ledger() || accounts_.expects_own(); }
+  /// What its counters say, also after its death. Of a worker without a ledger only the requests
+  /// are known, as it has told them last.
+  ledger::Totals totals() const;
+  /// That part of totals(), at less cost.
+  std::uint64_t active_calls() const override { return kept_ ? kept_->ledger().active_calls() : 0; }
   /// Whether it may be given one more connection.
   bool has_room() const override;
 
@@ -169,10 +178,10 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   WorkerChannelPhase phase_;
   TimePoint paused_until_{};  ///< it had no descriptor left a moment ago
   channel::Hello hello_;
-  std::size_t credits_;      ///< connections that it will hold at a time
-  std::size_t counted_ = 0;  ///< what was told of assigned()
-  std::size_t lost_ = 0;
-  std::uint64_t requests_ = 0;
+  std::size_t credits_;         ///< connections that it will hold at a time
+  std::size_t counted_ = 0;     ///< what was told of assigned()
+  std::size_t lost_ = 0;        ///< see lost()
+  std::uint64_t requests_ = 0;  ///< that it has told of
   std::uint64_t last_id_ = 0;
 };
 

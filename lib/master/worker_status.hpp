@@ -8,6 +8,7 @@
 #include <string>
 
 #include "async/reactor.hpp"
+#include "pass/ledger.hpp"
 
 namespace handoff {
 
@@ -30,8 +31,8 @@ struct WorkerStatus {
   bool joined = false;
   std::size_t connections = 0;  ///< that it has now
   std::uint64_t passed = 0;     ///< connections that it was ever given
-  std::uint64_t requests = 0;
-  unsigned restarts = 0;  ///< of workers in its slot
+  ledger::Totals totals;        ///< what its counters say
+  unsigned restarts = 0;        ///< of workers in its slot
   Duration age{};
   std::string last_exit;  ///< how its predecessor ended; empty if none has
 };

@@ -65,13 +65,26 @@ void WorkerTraffic::add(SupervisedWorker& worker) {
 void WorkerTraffic::remove(SupervisedWorker& worker) {
   const WorkerChannel* link = worker.link().get();
   held_ -= link->assigned();
+  if (!link->has_joined()) lost_ever_ += link->assigned();  // its process has ended
+  FormerWorkers& former = former_[link->number()];
+  former.connections += link->connections_total();
+  former.totals += link->totals();
+  former.totals.active_calls = 0;
   workers_.erase(link);
   if (asked_.erase(link) > 0 && asked_.empty()) all_answered_.notify_all();
 }
 
+ledger::Totals WorkerTraffic::totals() const {
+  ledger::Totals sum;
+  for (const auto& [number, former] : former_) sum += former.totals;
+  for (const auto& [link, worker] : workers_) sum += link->totals();
+  sum.errors[ledger::error_counter(ErrorCode::worker_died)] += rescued_.answered;
+  return sum;
+}
+
 Task<void> WorkerTraffic::ask_for_requests() {
   for (const auto& [link, worker] : workers_) {
-    if (!link->is_full() || !link->open()) continue;
+    if (!link->is_full() || !link->open() || !link->knows_more()) continue;
     if (worker->phase() == WorkerPhase::starting) continue;
     asked_.insert(link);
     worker->link()->ask_for_requests();
@@ -111,14 +124,14 @@ void WorkerTraffic::rescued(const WorkerChannel& link, const RescueCounts& count
   rescued_.moved += counts.moved;
   rescued_.answered += counts.answered;
   rescued_.closed += counts.closed;
-  if (counts.moved + counts.closed == 0) return;
+  if (counts.moved + counts.answered + counts.closed == 0) return;
   report_(Severity::error,
           fmt::format("{}: {} moved, {} answered with an error, {} closed", worker_of(link).name(),
                       counted(counts.moved, "connection"), counts.answered, counts.closed));
 }
 
 void WorkerTraffic::connections_lost(const WorkerChannel& link, std::size_t count) {
-  if (balancer_.retirement() != Retirement::none) lost_ += count;
+  count_lost(count);
   report_(Severity::error,
           fmt::format("cannot receive {} from {}: {}", counted(count, "connection"),
                       worker_of(link).name(), error_text(EMFILE)));
@@ -130,9 +143,14 @@ void WorkerTraffic::send_failed(const WorkerChannel& link, std::size_t connectio
   if (connections == 0) {
     return report_lost_(fmt::format("cannot send to {}: {}; its channel is closed", name, why));
   }
-  if (balancer_.retirement() != Retirement::none) lost_ += connections;
+  count_lost(connections);
   report_lost_(fmt::format("cannot pass {} to {}: {}; closed", counted(connections, "connection"),
                            name, why));
+}
+
+void WorkerTraffic::count_lost(std::size_t count) {
+  lost_ever_ += count;
+  if (balancer_.retirement() != Retirement::none) lost_ += count;
 }
 
 bool WorkerTraffic::passes_on() const {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -20,8 +21,15 @@
 #include "master/worker_channel.hpp"
 #include "os/log.hpp"
 #include "os/status.hpp"
+#include "pass/ledger.hpp"
 
 namespace handoff {
+
+/// What workers that have ended have counted, all of one number together.
+struct FormerWorkers {
+  std::uint64_t connections = 0;  ///< that they were given, or have accepted
+  ledger::Totals totals;          ///< without calls under way
+};
 
 /// What the workers' channels say. Counts the connections that the workers hold, passes on those
 /// that they return, and tells each worker of the events that concern its phase.
@@ -54,9 +62,18 @@ class WorkerTraffic {
   const RescueCounts& rescued() const { return rescued_; }
   /// Connections that were lost since the workers were retired.
   std::size_t lost() const { return lost_; }
+  /// Connections that were lost ever: with their worker, or because they could not be passed or
+  /// received. A worker that has joined may go on serving what it has when its channel is closed.
+  std::uint64_t lost_ever() const { return rescued_.closed + lost_ever_; }
 
-  /// Asks all workers for their numbers of requests, and waits for the answers a little while. The
-  /// object must outlive the task.
+  /// What the counters of all workers say, those that have ended included: no number falls but that
+  /// of the calls under way. A call that its worker's death interrupted counts as an error too.
+  ledger::Totals totals() const;
+  /// By the number of the workers.
+  const std::map<int, FormerWorkers>& former() const { return former_; }
+
+  /// Asks the workers that know more than their ledgers say, and waits for the answers a little
+  /// while. The object must outlive the task.
   Task<void> ask_for_requests();
 
  private:
@@ -66,6 +83,7 @@ class WorkerTraffic {
   void connections_returned(std::vector<HeldConnection> all);
   void rescued(const WorkerChannel& link, const RescueCounts& counts);
   void connections_lost(const WorkerChannel& link, std::size_t count);
+  void count_lost(std::size_t count);
   void send_failed(const WorkerChannel& link, std::size_t connections, int error);
   void requests_told(const WorkerChannel& link);
   void closed(const WorkerChannel& link, const Status& how);
@@ -82,6 +100,8 @@ class WorkerTraffic {
   std::uint64_t accepted_ = 0;
   std::size_t held_ = 0;
   std::size_t lost_ = 0;
+  std::uint64_t lost_ever_ = 0;  ///< but those that rescued_ has
+  std::map<int, FormerWorkers> former_;
   RescueCounts rescued_;
 };
 

@@ -28,6 +28,10 @@ std::size_t size_of(const Shape& shape) {
          (std::size_t{shape.passed} + shape.accepted) * sizeof(Entry);
 }
 
+std::uint64_t value(const std::atomic<std::uint64_t>& counter) {
+  return counter.load(std::memory_order_relaxed);
+}
+
 bool is_possible(const Shape& shape) {
   return shape.passed <= kMaxEntries && shape.accepted <= kMaxEntries &&
          shape.threads <= kMaxThreads && std::has_single_bit(shape.threads);
@@ -35,18 +39,27 @@ bool is_possible(const Shape& shape) {
 
 }  // namespace
 
+std::size_t error_counter(ErrorCode code) {
+  const auto* const found = std::find(kCountedErrors.begin(), kCountedErrors.end(), code);
+  return static_cast<std::size_t>(found - kCountedErrors.begin());
+}
+
+std::string name_of_error_counter(std::size_t counter) {
+  if (counter >= kCountedErrors.size()) return "other";
+  return std::to_string(static_cast<int>(kCountedErrors[counter]));
+}
+
 void Counters::count_error(int code) {
-  const auto* const found =
-      std::find(kCountedErrors.begin(), kCountedErrors.end(), static_cast<ErrorCode>(code));
-  add(errors[static_cast<std::size_t>(found - kCountedErrors.begin())], 1);
+  add(errors[error_counter(static_cast<ErrorCode>(code))], 1);
 }
 
 void Counters::count_call(std::chrono::nanoseconds duration) {
-  const std::int64_t micros =
-      std::chrono::duration_cast<std::chrono::microseconds>(duration).count();
-  const auto width = static_cast<std::size_t>(
-      std::bit_width(static_cast<std::uint64_t>(std::max<std::int64_t>(micros, 0))));
+  const auto nanos = static_cast<std::uint64_t>(std::max<std::int64_t>(duration.count(), 0));
+  // A duration of a power of two belongs to those below: its counter says "at most".
+  const std::uint64_t micros = nanos == 0 ? 0 : (nanos - 1) / 1000;
+  const auto width = static_cast<std::size_t>(std::bit_width(micros));
   add(durations[std::min(width, kDurations - 1)], 1);
+  add(call_time, nanos);
 }
 
 Totals& Totals::operator+=(const Totals& other) {
@@ -54,6 +67,7 @@ Totals& Totals::operator+=(const Totals& other) {
   active_calls += other.active_calls;
   for (std::size_t i = 0; i < errors.size(); ++i) errors[i] += other.errors[i];
   for (std::size_t i = 0; i < durations.size(); ++i) durations[i] += other.durations[i];
+  call_time += other.call_time;
   return *this;
 }
 
@@ -86,17 +100,21 @@ Ledger Ledger::open(const Fd& file) {
   return Ledger(std::move(memory), shape);
 }
 
+std::uint64_t Ledger::active_calls() const {
+  std::uint64_t sum = 0;
+  for (std::uint32_t i = 0; i < shape_.threads; ++i) sum += value(counters_[i].active_calls);
+  return sum;
+}
+
 Totals Ledger::totals() const {
   Totals totals;
-  const auto value = [](const std::atomic<std::uint64_t>& counter) {
-    return counter.load(std::memory_order_relaxed);
-  };
   for (std::uint32_t i = 0; i < shape_.threads; ++i) {
     const Counters& one = counters_[i];
     totals.requests += value(one.requests);
     totals.active_calls += value(one.active_calls);
     for (std::size_t j = 0; j < totals.errors.size(); ++j) totals.errors[j] += value(one.errors[j]);
     for (std::size_t j = 0; j < kDurations; ++j) totals.durations[j] += value(one.durations[j]);
+    totals.call_time += value(one.call_time);
   }
   return totals;
 }

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <utility>
 
 #include "os/fd.hpp"
@@ -25,8 +26,13 @@ inline constexpr std::array kCountedErrors = {
     ErrorCode::worker_died,      ErrorCode::shutting_down,
     ErrorCode::unreachable};
 
-/// Counters of calls by their duration: number i counts those of less than 2^i microseconds that
-/// no counter before it has counted, the last one all that took longer. Instant methods have none.
+/// The number of the counter of an error's code.
+std::size_t error_counter(ErrorCode code);
+/// The code that a counter is for, such as "-32601", or "other".
+std::string name_of_error_counter(std::size_t counter);
+
+/// Counters of calls by their duration: number i counts those of at most 2^i microseconds that no
+/// counter before it has counted, the last one all that took longer. Instant methods have none.
 inline constexpr std::size_t kDurations = 32;
 
 /// The counters of one thread of a worker. Only that thread writes them, so a plain load and store
@@ -36,6 +42,7 @@ struct alignas(64) Counters {
   std::atomic<std::uint64_t> active_calls;  ///< that have begun or wait
   std::array<std::atomic<std::uint64_t>, kCountedErrors.size() + 1> errors;
   std::array<std::atomic<std::uint64_t>, kDurations> durations;
+  std::atomic<std::uint64_t> call_time;  ///< the sum of these durations, in nanoseconds
 
   static void add(std::atomic<std::uint64_t>& counter, std::uint64_t count) {
     counter.store(counter.load(std::memory_order_relaxed) + count, std::memory_order_relaxed);
@@ -50,6 +57,7 @@ struct Totals {
   std::uint64_t active_calls = 0;
   std::array<std::uint64_t, kCountedErrors.size() + 1> errors{};
   std::array<std::uint64_t, kDurations> durations{};
+  std::uint64_t call_time = 0;
 
   Totals& operator+=(const Totals& other);
 };
@@ -84,6 +92,8 @@ class Ledger {
     return counters_[thread & (shape_.threads - 1)];
   }
   Totals totals() const;
+  /// That part of totals(), at less cost.
+  std::uint64_t active_calls() const;
 
  private:
   Ledger(Mapping memory, Shape shape);

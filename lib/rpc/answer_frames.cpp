@@ -43,12 +43,14 @@ Taken answer_frames(SessionInput& input, SessionCalls& calls, ReceiveBuffer& byt
     if (taken == Taken::some_frames && is_undecided) taken = Taken::all_frames;
   }
   if (more == MoreBytes::none_follow) input.end_last_line(bytes);
+  const bool takes_turns = calls.takes_turns();
   int frames = 0;
   while (taken == Taken::some_frames && frames < kFramesPerTurn && out.size() < limits.max_unsent) {
-    const SessionCalls::Room room = calls.room();
+    const SessionCalls::Room room = takes_turns ? calls.room() : calls.room_for_call();
     if (room != SessionCalls::Room::enough && room != SessionCalls::Room::none) break;
     const DecodedFrame frame = input.next_frame(bytes, limits.max_frame);
     if (frame.outcome == DecodedFrame::Outcome::complete) {
+      if (takes_turns) calls.end_turn();
       answer_frame(frame, room, input.framing(), calls, out);
       bytes.consume(frame.size);
       ++frames;

@@ -78,6 +78,13 @@ ServerContext::Owner ReactorThread::report_home() {
       owner_.returned(std::move(*moved));
     });
   };
+  if (owner_.deposited) {
+    owner.deposited = [this](Connection copy) {
+      home_.send([this, moved = std::make_shared<Connection>(std::move(copy))] {
+        if (abandoning_ == 0) owner_.deposited(std::move(*moved));
+      });
+    };
+  }
   owner.failed = [this](std::string_view line) {
     home_.send([this, line = std::string(line)] { owner_.failed(line); });
   };

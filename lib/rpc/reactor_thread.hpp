@@ -31,6 +31,7 @@ class ReactorThread {
   struct Owner {
     std::function<void(std::uint64_t, CloseReason)> closed{};
     std::function<void(Connection)> returned{};
+    std::function<void(Connection)> deposited{};  ///< see ServerContext::Owner
     std::function<void()> quota_used_up{};
     std::function<void(const std::string&)> reload_failed{};
     std::function<void(const std::string&)> failed{};  ///< see ServerContext::Owner

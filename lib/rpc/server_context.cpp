@@ -7,6 +7,7 @@
 #include <exception>
 #include <utility>
 
+#include "os/error.hpp"
 #include "rpc/session.hpp"
 
 namespace handoff {
@@ -18,7 +19,9 @@ ServerContext::ServerContext(Reactor& reactor, std::shared_ptr<const MethodTable
       limits_(limits),
       owner_(std::move(owner)),
       shared_(shared),
-      places_(reactor, limits.concurrency, limits.max_waiting) {
+      publishes_requests_(shared.counters != nullptr || shared.quota != nullptr),
+      places_(reactor, limits.concurrency, limits.max_waiting),
+      deposit_timer_(reactor, [this] { return deposit_sessions(); }) {
   reactor_.add(*this);
 }
 
@@ -41,8 +44,34 @@ void ServerContext::abandon() {
 void ServerContext::count_in(std::shared_ptr<const ledger::Ledger> ledger, std::uint32_t thread) {
   if (open_ == 0) ledgers_.clear();
   ledger_counters_ = ledger ? &ledger->counters(thread) : nullptr;
+  publishes_requests_ =
+      shared_.counters != nullptr || shared_.quota != nullptr || ledger_counters_ != nullptr;
   if (ledger) ledgers_.push_back(std::move(ledger));
   publish_calls(active_calls_);
+}
+
+/// One that there is no descriptor for is not deposited.
+bool ServerContext::deposit_sessions() {
+  bool some_are_young = false;
+  for (Session* session : sessions_) {
+    const DepositAge::Due due = session->grow_older();
+    some_are_young |= due == DepositAge::Due::later;
+    if (due != DepositAge::Due::now) continue;
+    try {
+      owner_.deposited(session->copy_for_deposit());
+    } catch (const SystemError&) {
+      continue;
+    }
+  }
+  return some_are_young;
+}
+
+void ServerContext::publish_requests(std::size_t count) {
+  if (shared_.counters != nullptr) {
+    shared_.counters->requests.store(requests_, std::memory_order_relaxed);
+  }
+  if (ledger_counters_ != nullptr) ledger::Counters::add(ledger_counters_->requests, count);
+  if (shared_.quota != nullptr && shared_.quota->use(count)) owner_.quota_used_up();
 }
 
 bool ServerContext::close_idlest() {

@@ -15,6 +15,7 @@
 #include "async/semaphore.hpp"
 #include "pass/connection.hpp"
 #include "pass/ledger.hpp"
+#include "rpc/deposit_timer.hpp"
 #include "rpc/method_table.hpp"
 #include "rpc/request_quota.hpp"
 #include "rpc/session_limits.hpp"
@@ -46,6 +47,10 @@ struct ServerOwner {
   std::function<void(std::uint64_t id, CloseReason why)> closed{};
   /// A connection is given back.
   std::function<void(Connection)> returned{};
+  /// A connection that has an entry in a ledger and a number of ours (channel::kOwnId) has been
+  /// open for a second: a copy of it for the master. Called once for each; without this function
+  /// none is copied.
+  std::function<void(Connection)> deposited{};
   /// A line about a connection that was closed because a call on this system failed, or memory
   /// was short: it costs that connection alone.
   std::function<void(std::string_view)> failed{};
@@ -111,13 +116,7 @@ class ServerContext final : private PollSource {
   /// Counts requests of a client, or of a master's queue.
   void count_requests(std::size_t count) {
     requests_ += count;
-    if (shared_.counters != nullptr) {
-      shared_.counters->requests.store(requests_, std::memory_order_relaxed);
-    }
-    if (ledger_counters_ != nullptr) {
-      ledger::Counters::add(ledger_counters_->requests, count);
-    }
-    if (shared_.quota != nullptr && shared_.quota->use(count)) owner_.quota_used_up();
+    if (publishes_requests_) publish_requests(count);
   }
 
   // What follows is for sessions.
@@ -162,6 +161,10 @@ class ServerContext final : private PollSource {
   /// Makes room for one more session. It counts as open from opened() on.
   void prepare_to_open();
   void opened() { ++open_; }
+  /// A session is to be deposited when it has been there for a while.
+  void expect_deposit() {
+    if (owner_.deposited) deposit_timer_.start();
+  }
   /// How often abandon() was called. It does not know the sessions that have not begun yet: they
   /// find by this that they were meant too.
   std::uint32_t abandonments() const { return abandonments_; }
@@ -175,6 +178,7 @@ class ServerContext final : private PollSource {
   void forget_deferred(Session& session) { std::erase(deferring_, &session); }
 
  private:
+  void publish_requests(std::size_t count);
   void publish_calls(std::size_t count) {
     if (shared_.counters != nullptr) {
       shared_.counters->active_calls.store(count, std::memory_order_relaxed);
@@ -183,6 +187,7 @@ class ServerContext final : private PollSource {
       ledger_counters_->active_calls.store(count, std::memory_order_relaxed);
     }
   }
+  bool deposit_sessions();
   /// Sends what was answered in this turn, and has the next in line read.
   bool poll() override;
 
@@ -191,6 +196,7 @@ class ServerContext final : private PollSource {
   SessionLimits limits_;
   Owner owner_;
   Shared shared_;
+  bool publishes_requests_;  ///< to one of shared_ or a ledger
   ledger::Counters* ledger_counters_ = nullptr;
   /// The current one is the last; connections may have entries in the others.
   std::vector<std::shared_ptr<const ledger::Ledger>> ledgers_;
@@ -202,6 +208,7 @@ class ServerContext final : private PollSource {
   std::string body_;
   std::size_t open_ = 0;
   std::vector<Session*> sessions_;  ///< those that have begun
+  DepositTimer deposit_timer_;
   std::size_t waiting_for_memory_ = 0;
   std::vector<Session*> deferring_;
   std::uint64_t requests_ = 0;

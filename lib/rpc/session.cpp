@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "os/socket.hpp"
+#include "pass/channel.hpp"
 #include "rpc/answer_frames.hpp"
 
 namespace handoff {
@@ -37,6 +38,9 @@ Session::Session(SessionOpening opening) noexcept
   keep_urgent_data(stream_.fd());
   if (context().draining()) enter(SessionPhase::draining, CloseReason::drained);
   if (context().abandonments() != opening.abandonments) abandon();
+  if ((id_ & channel::kOwnId) == 0 || opening.connection.entry == nullptr) return;
+  deposit_.begin();
+  context().expect_deposit();
 }
 
 Session::~Session() {

@@ -11,8 +11,10 @@
 #include "async/stream.hpp"
 #include "async/task.hpp"
 #include "async/timer.hpp"
+#include "os/fd.hpp"
 #include "pass/connection.hpp"
 #include "rpc/client_address.hpp"
+#include "rpc/deposit_age.hpp"
 #include "rpc/server_context.hpp"
 #include "rpc/session_calls.hpp"
 #include "rpc/session_input.hpp"
@@ -46,6 +48,12 @@ class Session final : private Timer, private SessionCalls::Owner {
   void make_way();
   /// It goes on, but its end is reported as CloseReason::abandoned.
   void abandon() { reason_ = CloseReason::abandoned; }
+  /// Whether it is due to be deposited with the master; see ServerContext::Owner::deposited.
+  DepositAge::Due grow_older() {
+    return phase_ == SessionPhase::open ? deposit_.grow() : DepositAge::Due::never;
+  }
+  /// A copy of it for the master. Throws SystemError when there is no descriptor.
+  Connection copy_for_deposit() const { return {.socket = duplicate(stream_.fd()), .id = id_}; }
   /// Writes the replies of the turn that is over; see ServerContext::defer.
   void send_deferred();
   /// It is its turn; see ServerContext::line.
@@ -148,6 +156,7 @@ class Session final : private Timer, private SessionCalls::Owner {
   Await awaited_ = Await::nothing;
   bool comes_idle_;       ///< nothing is read before there is something
   bool in_line_ = false;  ///< in ServerContext::line()
+  DepositAge deposit_;
   std::uint32_t number_;  ///< among the sessions of the context
   SessionRecord record_;
   SessionOutput output_;

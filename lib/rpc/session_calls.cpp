@@ -36,7 +36,6 @@ SessionCalls::UnderWay& SessionCalls::under_way() {
 }
 
 void SessionCalls::answer(std::string_view body, Framing framing, std::string& out) {
-  if (context_.limits().synchronous) owner_.turn_is_over();
   const ParsedBody parsed = context_.parser().parse(body, dialect_);
   context_.count_requests(parsed.requests.size());
   if (parsed.is_batch) return answer_batch(parsed.requests, framing, out);

@@ -49,7 +49,7 @@ bool ConnectionReturner::awaits_reader() {
 /// As many of the first as can be sent: long bytes need a memfd each, and so a descriptor. A
 /// connection whose bytes can't be put into one ends, lest it holds up the others.
 channel::PackedConnections ConnectionReturner::pack() {
-  channel::PackedConnections packed(channel::Type::returned);
+  channel::PackedConnections packed(type_);
   while (packed.count() < std::min(waiting_.size(), most_per_message_)) {
     Connection& next = waiting_[packed.count()];
     try {

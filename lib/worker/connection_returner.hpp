@@ -32,7 +32,8 @@ class ConnectionReturner {
     /// A connection has ended, because it can't be sent.
     std::function<void(const Connection& connection, int error)> not_sent;
   };
-  explicit ConnectionReturner(Owner owner) : owner_(std::move(owner)) {}
+  /// `type` is `returned` or `deposit`: the message that connections are sent in.
+  ConnectionReturner(channel::Type type, Owner owner) : type_(type), owner_(std::move(owner)) {}
 
   void add(Connection connection) { waiting_.push_back(std::move(connection)); }
   std::size_t waiting() const { return waiting_.size(); }
@@ -49,6 +50,7 @@ class ConnectionReturner {
   channel::PackedConnections pack();
   bool awaits_reader();
 
+  channel::Type type_;
   Owner owner_;
   std::deque<Connection> waiting_;
   std::size_t most_per_message_ = channel::kMaxEntries;

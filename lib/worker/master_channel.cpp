@@ -28,6 +28,7 @@ bool comes_from_master(channel::Type type) {
     case channel::Type::listener:
     case channel::Type::queue:
     case channel::Type::drain:
+    case channel::Type::refused:
     case channel::Type::requests:
     case channel::Type::ledger: return true;
     default: return false;
@@ -148,6 +149,10 @@ void MasterChannel::report_immediately() {
   outbox_.report_immediately();
 }
 
+void MasterChannel::deposit(Connection copy) {
+  if (ledger_) outbox_.deposit(std::move(copy));
+}
+
 void MasterChannel::give_back(Connection connection) {
   outbox_.give_back(std::move(connection));
 }
@@ -238,7 +243,7 @@ void MasterChannel::handle(std::span<const char> packet, std::vector<Fd> descrip
     case channel::Type::queue: return take_source(*message);
     case channel::Type::requests: return count_requests();
     case channel::Type::ledger: return take_ledger(*message);
-    default: return;  // a master sends no others
+    default: return;  // a deposit that the master has refused is one that was never made
   }
 }
 

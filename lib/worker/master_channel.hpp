@@ -128,6 +128,8 @@ class MasterChannel final : public std::enable_shared_from_this<MasterChannel> {
   void finished(std::uint64_t id);
   /// The connection is to go to another worker.
   void give_back(Connection connection);
+  /// A copy of a connection that we have accepted ourselves and keep. The master need not take it.
+  void deposit(Connection copy);
   /// Asks to be drained; without messages the master reads this as our end.
   void leave();
   /// Has the master wake others that accept, or look at the queue.

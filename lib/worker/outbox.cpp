@@ -18,7 +18,8 @@ Outbox::Outbox(Reactor& reactor, FdWatcher& channel, Owner owner)
       channel_(channel),
       owner_(std::move(owner)),
       reports_(reactor, [this] { wake(); }),
-      returner_(owner_of_returner()),
+      depositor_(channel::Type::deposit, owner_of_depositor()),
+      returner_(channel::Type::returned, owner_of_returner()),
       some_to_send_(reactor) {}
 
 ConnectionReturner::Owner Outbox::owner_of_returner() {
@@ -33,6 +34,15 @@ ConnectionReturner::Owner Outbox::owner_of_returner() {
     reports_.finished(connection.id);
     owner_.not_sent(connection, error);
   };
+  return owner;
+}
+
+/// A copy that can't be sent is none: its connection goes on.
+ConnectionReturner::Owner Outbox::owner_of_depositor() {
+  ConnectionReturner::Owner owner;
+  owner.send = owner_.send;
+  owner.has_been_read = owner_.has_been_read;
+  owner.not_spilled = owner.not_sent = [](const Connection&, int) {};
   return owner;
 }
 
@@ -65,6 +75,11 @@ void Outbox::give_back(Connection connection) {
   wake();
 }
 
+void Outbox::deposit(Connection copy) {
+  depositor_.add(std::move(copy));
+  wake();
+}
+
 /// What ended or was returned in one turn of the loop goes in one message.
 Task<void> Outbox::run(Outbox& self, [[maybe_unused]] std::shared_ptr<void> alive) {
   while (self.state_ != State::stopped) {
@@ -91,10 +106,12 @@ Task<void> Outbox::run(Outbox& self, [[maybe_unused]] std::shared_ptr<void> aliv
 Outbox::Sent Outbox::send_all() {
   const auto send_one = [this](const std::string& report) { return send_now(report); };
   if (!send_posted() || !reports_.send_started(send_one)) return Sent::blocked;
-  switch (returner_.send()) {
-    case ConnectionReturner::Outcome::blocked: return Sent::blocked;
-    case ConnectionReturner::Outcome::unread: return Sent::unread;
-    case ConnectionReturner::Outcome::all_sent: break;
+  for (ConnectionReturner* one : {&depositor_, &returner_}) {
+    switch (one->send()) {
+      case ConnectionReturner::Outcome::blocked: return Sent::blocked;
+      case ConnectionReturner::Outcome::unread: return Sent::unread;
+      case ConnectionReturner::Outcome::all_sent: break;
+    }
   }
   return reports_.send_finished(send_one) ? Sent::all : Sent::blocked;
 }

@@ -52,6 +52,8 @@ class Outbox {
   void started(std::uint64_t id) { reports_.started(id); }
   void finished(std::uint64_t id) { reports_.finished(id); }
   void give_back(Connection connection);
+  /// A copy of a connection that stays. The master gets it before it hears of the connection's end.
+  void deposit(Connection copy);
   /// See IdReports.
   void report_immediately() { reports_.report_immediately(); }
 
@@ -81,6 +83,7 @@ class Outbox {
   bool send_posted();
   bool send_now(const std::string& message);
   ConnectionReturner::Owner owner_of_returner();
+  ConnectionReturner::Owner owner_of_depositor();
 
   Reactor& reactor_;
   FdWatcher& channel_;
@@ -88,6 +91,7 @@ class Outbox {
   State state_ = State::idle;
   std::deque<Outgoing> posted_;
   IdReports reports_;
+  ConnectionReturner depositor_;
   ConnectionReturner returner_;
   Event some_to_send_;
 };

@@ -92,15 +92,15 @@ void QueueConsumer::take(const QueueRequest& request) {
   call.peer = request.peer;
   call.deadline = std::min(deadline_of(request), deadline_after(context_.reactor().now(),
                                                                 context_.limits().call_timeout));
-  const std::size_t size = size_of(request);
+  const Running running{request.ticket, size_of(request), context_.start_of_call()};
   ++running_;
-  held_ += size;
-  const auto done = [self = shared_from_this(), ticket = request.ticket, size](Result result) {
-    self->ended(ticket, size, std::move(result));
+  context_.call_begins();
+  held_ += running.size;
+  const auto done = [self = shared_from_this(), running](Result result) {
+    self->ended(running, std::move(result));
   };
   if (owner_.run_elsewhere(call, done)) return;
-  context_.reactor().spawn(
-      run(shared_from_this(), context_.methods(), std::move(call), request.ticket, size));
+  context_.reactor().spawn(run(shared_from_this(), context_.methods(), std::move(call), running));
 }
 
 /// Writes what is valid only now, if there is room.
@@ -113,15 +113,17 @@ void QueueConsumer::reply_now(std::uint64_t ticket, std::string_view json) {
 /// A reload does not end the methods of a call that runs.
 Task<void> QueueConsumer::run(std::shared_ptr<QueueConsumer> self,
                               std::shared_ptr<const MethodTable> table, Call call,
-                              std::uint64_t ticket, std::size_t size) {
+                              Running running) {
   Result result = co_await run_call(self->context_.reactor(), *table, std::move(call));
-  self->ended(ticket, size, std::move(result));
+  self->ended(running, std::move(result));
 }
 
-void QueueConsumer::ended(std::uint64_t ticket, std::size_t size, Result result) {
+void QueueConsumer::ended(const Running& running, Result result) {
   --running_;
-  held_ -= size;
-  reply(ticket, std::move(result));
+  context_.call_ends();
+  context_.count_call(running.begun);
+  held_ -= running.size;
+  reply(running.ticket, std::move(result));
 }
 
 void QueueConsumer::reply(std::uint64_t ticket, Result result) {
@@ -130,6 +132,7 @@ void QueueConsumer::reply(std::uint64_t ticket, Result result) {
                            fmt::format("the reply exceeds the {} bytes that the master takes",
                                        rings_.longest() - kQueueRecordSize));
   }
+  context_.count_error(result.code);
   unpublished_ = true;
   if (unsent_.empty() && write(ticket, result)) return;
   held_ += size_of(result);

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "async/clock.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "os/fd.hpp"
@@ -46,6 +47,12 @@ class QueueConsumer final : public std::enable_shared_from_this<QueueConsumer>, 
   std::size_t running() const { return running_; }
 
  private:
+  /// A request whose method runs.
+  struct Running {
+    std::uint64_t ticket;
+    std::size_t size;  ///< bytes that count as held
+    TimePoint begun;   ///< see ServerContext::count_call
+  };
   struct Reply {
     std::uint64_t ticket;
     Result result;
@@ -56,13 +63,12 @@ class QueueConsumer final : public std::enable_shared_from_this<QueueConsumer>, 
   void stop_blocking() override;
   void take(const QueueRequest& request);
   static Task<void> run(std::shared_ptr<QueueConsumer> self,
-                        std::shared_ptr<const MethodTable> table, Call call, std::uint64_t ticket,
-                        std::size_t size);
+                        std::shared_ptr<const MethodTable> table, Call call, Running running);
   void reply_now(std::uint64_t ticket, std::string_view json);
   void reply(std::uint64_t ticket, Result result);
   bool write(std::uint64_t ticket, const Result& result);
   bool may_take() const;
-  void ended(std::uint64_t ticket, std::size_t size, Result result);
+  void ended(const Running& running, Result result);
   bool send_unsent();
   void publish();
 

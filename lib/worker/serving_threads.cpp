@@ -37,6 +37,7 @@ ServingThreads::ServingThreads(Reactor& reactor, const MakeMethods& make_methods
       context_(reactor, make_method_table_(), share_of(options),
                {.closed = owner.closed,
                 .returned = owner.returned,
+                .deposited = owner.deposited,
                 .failed = owner.failed,
                 .quota_used_up = owner.quota_used_up},
                {.quota = quota_.get()}) {
@@ -45,6 +46,7 @@ ServingThreads::ServingThreads(Reactor& reactor, const MakeMethods& make_methods
     ReactorThread::Owner of;
     of.closed = owner.closed;
     of.returned = owner.returned;
+    of.deposited = owner.deposited;
     of.quota_used_up = owner.quota_used_up;
     of.failed = owner.failed;
     of.reload_failed = [this](const std::string& problem) { report_(Severity::error, problem); };

@@ -29,6 +29,7 @@ class ServingThreads {
   struct Owner {
     std::function<void(std::uint64_t id, CloseReason why)> closed;
     std::function<void(Connection)> returned;
+    std::function<void(Connection)> deposited;  ///< see ServerContext::Owner
     std::function<void()> quota_used_up;
     std::function<void(std::string_view)> failed;  ///< see ServerContext::Owner
     Report report;

@@ -52,6 +52,9 @@ ServingThreads::Owner Worker::owner_of_threads() {
   ServingThreads::Owner owner;
   owner.closed = [this](std::uint64_t id, CloseReason why) { ended(id, why); };
   owner.returned = [this](Connection connection) { give_back(std::move(connection)); };
+  owner.deposited = [this](Connection copy) {
+    if (link_) link_->deposit(std::move(copy));
+  };
   owner.quota_used_up = [this] { take(WorkerLife::Event::wants_replacement); };
   owner.failed = [this](std::string_view line) { report_lost_(line); };
   owner.report = report_;
@@ -85,6 +88,7 @@ MasterChannel::TrafficEvents Worker::traffic_events() {
   };
   events.ledger_passed = [this](const std::shared_ptr<const ledger::Ledger>& ledger) {
     threads_.count_in(ledger);
+    own_.use(ledger);
   };
   events.connections_missed = [this](std::size_t count) { connections_missed(count); };
   events.connection_not_returned = [this](std::size_t unread, int error) {
@@ -154,6 +158,7 @@ Task<JoinMaster::Before> Worker::serve_channel(Fd channel, std::vector<Fd> liste
                                       joining_ ? Origin::joined : Origin::started);
   require_full_channel();
   link_->ask_for_ledger(options_.threads);
+  own_.use(nullptr);
   take(WorkerLife::Event::begins_for_master);
   link_->start(options_.credits, options_.limits.concurrency);
   if (threads_.has_used_up_quota()) take(WorkerLife::Event::wants_replacement);
@@ -214,18 +219,27 @@ void Worker::handle_signal(int signal) {
 }
 
 void Worker::accepted(Connection connection) {
-  if (link_) link_->started(connection.id = channel::kOwnId | ++last_own_id_);
+  if (link_) {
+    own_.accept(connection);
+    link_->started(connection.id);
+  }
   threads_.serve(std::move(connection));
 }
 
 void Worker::ended(std::uint64_t id, CloseReason why) {
-  if (link_ && why != CloseReason::abandoned) link_->finished(id);
+  if (link_ && why != CloseReason::abandoned) {
+    link_->finished(id);
+    own_.ended(id);
+  }
   changed_.set();
   listeners_.resume();
 }
 
 void Worker::give_back(Connection connection) {
-  if (link_) link_->give_back(std::move(connection));
+  if (link_) {
+    own_.ended(connection.id);
+    link_->give_back(std::move(connection));
+  }
   changed_.set();
 }
 

@@ -17,6 +17,7 @@
 #include "os/signals.hpp"
 #include "worker/join_master.hpp"
 #include "worker/master_channel.hpp"
+#include "worker/own_connections.hpp"
 #include "worker/queue_consumer.hpp"
 #include "worker/serving_threads.hpp"
 #include "worker/stdio_relay.hpp"
@@ -91,7 +92,7 @@ class Worker final {
   LimitedLine report_lost_;  ///< of connections that could not be taken or given back
   ServingThreads threads_;
   WorkerListeners listeners_;
-  std::uint64_t last_own_id_ = 0;      ///< of the connections that we accept beside a master
+  OwnConnections own_;                 ///< that we accept beside a master
   std::optional<JoinMaster> joining_;  ///< of a worker that joins
   std::shared_ptr<MasterChannel> link_;
   std::shared_ptr<QueueConsumer> queue_;

@@ -23,7 +23,7 @@ WORKER = handoff.tool("rpc-worker")
 MASTER = [handoff.tool("rpc-master"), *handoff.passing()]
 NOBODY = 61234  # not 65534, which a user namespace gives to all who are not mapped
 INVALID_PARAMS = -32602
-NO_METHOD = -32601
+NO_METHOD, WORKER_DIED = -32601, -32004
 FAILED = -32000  # and below: handoff's own codes
 
 METHODS = ["drain", "echo", "info", "methods", "metrics", "ping", "reload", "scale", "status",
@@ -86,11 +86,13 @@ class Methods(ControlTest):
     STATUS = {"state": str, "pid": int, "version": str, "pass": str,
               "balance": (str, type(None)),
               "listeners": list, "age": float, "connections": int, "waiting": int,
-              "queue": (dict, type(None)), "accepted": int,
+              "queue": (dict, type(None)), "accepted": int, "requests": int, "errors": dict,
+              "calls": int, "rescued": dict, "lost": int,
               "reloads": int, "last_reload_problem": (str, type(None)),
               "last_upgrade_problem": (str, type(None)), "workers": list}
     WORKER = {"worker": int, "pid": int, "state": str, "joined": bool, "connections": int,
-              "connections_ever": int, "requests": int, "restarts": int, "age": float,
+              "connections_ever": int, "requests": int, "errors": dict, "calls": int,
+              "restarts": int, "age": float,
               "last_exit": (str, type(None))}
 
     def assert_shape(self, value: dict, shape: dict):
@@ -311,6 +313,95 @@ class Truth(ControlTest):
         for _ in range(5):
             self.ask("status")
         self.assertEqual(self.worker(1)["requests"], 2)
+        self.assertEqual(self.worker(1)["errors"], {str(NO_METHOD): 1})
+        self.assertEqual(self.ask("status")["errors"], {str(NO_METHOD): 1})
+
+    def test_calls_under_way_are_told_without_asking_a_worker(self):
+        gate = self.path("gate")
+        os.mkfifo(gate)
+        server = self.launch(workers=1, command=[WORKER, "-m", f"slow=cat {gate}"])
+        client = self.open(server)
+        client.send("slow")
+        handoff.wait_for(lambda: self.ask("status")["calls"] == 1, "the call to begin")
+        handoff.wait_for(lambda: self.worker(1)["calls"] == 1, "the worker to have it")
+        os.kill(self.worker(1)["pid"], signal.SIGSTOP)
+        self.assertEqual(self.worker(1)["calls"], 1)
+        os.kill(self.worker(1)["pid"], signal.SIGCONT)
+        with open(gate, "w", encoding="ascii") as opened:
+            opened.write("1")
+        self.assertEqual(client.receive()["result"], 1)
+        self.assertEqual((self.ask("status")["calls"], self.worker(1)["calls"]), (0, 0))
+
+    def test_totals_survive_a_reload_a_kill_and_a_scale_down(self):
+        server = self.launch(workers=2)
+        wanted = 0
+
+        def ask_some():
+            nonlocal wanted
+            for _ in range(6):
+                client = self.open(server)
+                client.result("ping")
+                client.call("no-such-method")
+                client.close()
+                wanted += 1
+            self.assert_totals(wanted)
+        ask_some()
+        self.ask("reload")
+        self.wait_until_settled(2)
+        self.assert_totals(wanted)
+        ask_some()
+        os.kill(self.worker(2)["pid"], signal.SIGKILL)
+        self.wait_for_worker(2, restarts=1, state="ready")
+        self.assert_totals(wanted)
+        ask_some()
+        self.assertEqual(self.ask("scale", {"workers": 1}), {"workers": 1})
+        self.wait_until_settled(1)
+        self.assert_totals(wanted)
+        ask_some()
+
+    @handoff.only("connection", because="only their connections are kept")
+    def test_what_became_of_the_connections_of_a_killed_worker(self):
+        gate = self.path("gate")
+        os.mkfifo(gate)
+        server = self.launch(workers=1, command=[WORKER, "-m", f"slow=cat {gate}"])
+        idle = [self.open(server) for _ in range(2)]
+        for client in idle:
+            client.result("ping")
+        caller = self.open(server)
+        caller.send("slow")
+        handoff.wait_for(lambda: self.worker(1)["calls"] == 1, "the call to begin")
+        os.kill(self.worker(1)["pid"], signal.SIGKILL)
+        self.assertEqual(caller.receive()["result"]["code"], WORKER_DIED)
+        for client in (*idle, caller):
+            self.assertEqual(client.result("ping", 1), 1)
+        status = self.ask("status")
+        self.assertEqual((status["rescued"], status["lost"]),
+                         ({"moved": 2, "answered": 1, "closed": 0}, 0))
+        self.assertEqual((status["requests"], status["errors"], status["calls"]),
+                         (6, {str(WORKER_DIED): 1}, 0))
+
+    @handoff.only("queue", because="the master answers there")
+    def test_errors_that_the_master_itself_answers_are_counted_on_all_threads(self):
+        gate = self.path("gate")
+        os.mkfifo(gate)
+        server = self.launch("--io-threads", "3", workers=1,
+                             command=[WORKER, "-m", f"slow=cat {gate}"])
+        callers = [self.open(server) for _ in range(4)]
+        for caller in callers:
+            caller.send("slow")
+        handoff.wait_for(lambda: self.worker(1)["calls"] == 4, "the calls to begin")
+        self.assertEqual(self.ask("status")["calls"], 4)
+        os.kill(self.worker(1)["pid"], signal.SIGKILL)
+        for caller in callers:
+            self.assertEqual(caller.receive()["result"]["code"], WORKER_DIED)
+        status = self.ask("status")
+        self.assertEqual((status["requests"], status["errors"], status["calls"]),
+                         (4, {str(WORKER_DIED): 4}, 0))
+
+    def assert_totals(self, wanted: int):
+        status = self.ask("status")
+        self.assertEqual((status["requests"], status["errors"], status["calls"]),
+                         (2 * wanted, {str(NO_METHOD): wanted}, 0))
 
     def test_a_killed_worker(self):
         server = self.launch()
@@ -437,7 +528,7 @@ class Metrics(ControlTest):
                 if current is not None:
                     finished.add(current)
                 current = name
-            elif match := re.fullmatch(rf"# TYPE ({self.NAME}) (counter|gauge)", line):
+            elif match := re.fullmatch(rf"# TYPE ({self.NAME}) (counter|gauge|histogram)", line):
                 self.assertEqual(match.group(1), current, "TYPE belongs to HELP")
                 self.assertNotIn(current, types)
                 types[current] = match.group(2)
@@ -446,8 +537,10 @@ class Metrics(ControlTest):
                 match = self.SAMPLE.fullmatch(line)
                 self.assertIsNotNone(match, f"no sample: {line!r}")
                 name, labels, value = match.groups()
-                self.assertEqual(name, current, "a metric's samples stand together")
-                self.assertIn(name, types, "TYPE stands before the samples")
+                self.assertIn(current, types, "TYPE stands before the samples")
+                parts = ["_bucket", "_sum", "_count"] if types[current] == "histogram" else [""]
+                self.assertIn(name, [current + part for part in parts],
+                              "a metric's samples stand together")
                 self.assertNotIn(name, finished)
                 series = (name, labels or "")
                 self.assertNotIn(series, values, "each series once")
@@ -486,19 +579,60 @@ class Metrics(ControlTest):
         self.assertGreaterEqual(metrics["handoff_age_seconds", ""], status["age"])
         for each in status["workers"]:
             label = f'worker="{each["worker"]}"'
-            for name, key in (("connections", "connections"),
-                              ("connections_total", "connections_ever"),
-                              ("requests_total", "requests"), ("restarts_total", "restarts")):
+            for name, key in (("connections", "connections"), ("restarts_total", "restarts")):
                 self.assertEqual(metrics[f"handoff_worker_{name}", label], each[key], name)
             self.assertEqual(metrics["handoff_worker_ready", label], 1)
         for key, value in (status["queue"] or {}).items():
             total = "" if key in ("waiting", "running") else "_total"
             self.assertEqual(metrics[f"handoff_queue_{key}{total}", ""], value, key)
+        self.assertEqual(sum(metrics["handoff_worker_requests_total", f'worker="{number}"']
+                             for number in (1, 2)), 3, "those of workers that have ended too")
+        self.assertEqual(metrics["handoff_requests_total", ""], 3)
+        self.assertEqual(metrics["handoff_calls", ""], 0)
+        for how in ("moved", "answered"):
+            self.assertEqual(metrics["handoff_connections_rescued_total", f'how="{how}"'],
+                             status["rescued"][how], how)
+        self.assertEqual(metrics["handoff_connections_lost_total", ""], status["lost"])
         self.assertEqual(len(metrics), self.of_the_master() + 2 * 5)
 
-    @staticmethod
-    def of_the_master() -> int:
-        return 4 + (5 if handoff.PASS == "queue" else 0)
+    ERRORS, DURATIONS = 12, 32 + 2
+
+    @classmethod
+    def of_the_master(cls) -> int:
+        return 9 + cls.ERRORS + cls.DURATIONS + (5 if handoff.PASS == "queue" else 0)
+
+    def test_a_histogram_has_all_calls_and_errors_have_their_code(self):
+        server = self.launch(command=[WORKER, "-m", "slow=sleep 0.02; echo 1", "-m", "bad=exit 3"])
+        for _ in range(3):
+            client = self.open(server)
+            client.result("slow")
+            client.call("bad")
+        metrics = self.metrics()
+        name = "handoff_call_duration_seconds"
+        self.assertEqual(metrics[f"{name}_count", ""], 6)
+        self.assertEqual(metrics[f"{name}_bucket", 'le="+Inf"'], 6)
+        self.assertLessEqual(metrics[f"{name}_bucket", 'le="0.016384"'], 3)
+        buckets = [value for (series, _), value in metrics.items() if series == f"{name}_bucket"]
+        self.assertEqual(len(buckets), 32)
+        self.assertEqual(buckets, sorted(buckets), "each has those before it too")
+        self.assertGreaterEqual(metrics[f"{name}_sum", ""], 3 * 0.02)
+        self.assertEqual(metrics["handoff_errors_total", 'code="-32001"'], 3)
+        self.assertEqual(sum(value for (series, _), value in metrics.items()
+                             if series == "handoff_errors_total"), 3)
+
+    def test_counters_of_a_worker_do_not_fall_when_it_is_replaced(self):
+        server = self.launch(workers=1)
+        self.open(server).result("ping")
+        before = self.metrics()
+        self.ask("reload")
+        self.wait_until_settled(1)
+        os.kill(self.worker(1)["pid"], signal.SIGKILL)
+        self.wait_for_worker(1, restarts=1, state="ready")
+        after = self.metrics()
+        for series, value in before.items():
+            if series[0].endswith("_total"):
+                self.assertGreaterEqual(after[series], value, series)
+        self.assertEqual(after["handoff_worker_requests_total", 'worker="1"'], 1)
 
     def test_no_series_is_there_twice_while_a_worker_drains(self):
         gate = self.path("gate")

@@ -521,14 +521,17 @@ class Watching(QueueTest):
         self.assertEqual(len(workers), 3)
         for pid in workers:
             self.assertEqual(self.maps(pid), {"handoff-requests": ["r--s"],
-                                              "handoff-replies": ["rw-s"]})
+                                              "handoff-replies": ["rw-s"],
+                                              "handoff-ledger": ["rw-s"]})
             sockets = [link for link in self.links(pid) if link.startswith("socket:")]
             self.assertEqual(len(sockets), 1, "its channel alone")
+        # One ledger has what the master counts itself.
         self.assertEqual(self.maps(server.pid), {"handoff-requests": ["rw-s"] * 3,
-                                                 "handoff-replies": ["r--s"] * 3})
+                                                 "handoff-replies": ["r--s"] * 3,
+                                                 "handoff-ledger": ["rw-s"] * 4})
         inodes = [pathlib.Path(f"/proc/{pid}/maps").read_text() for pid in workers]
         files = [re.findall(r" (\d+) +/memfd:handoff", text) for text in inodes]
-        self.assertEqual(len({number for two in files for number in two}), 6, "nobody shares")
+        self.assertEqual(len({number for three in files for number in three}), 9, "nobody shares")
 
     def test_a_command_gets_none_of_it(self):
         server = self.launch(command=[WORKER, "--text", "-m", "fds=ls -l /proc/$$/fd/"])

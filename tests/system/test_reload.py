@@ -974,6 +974,18 @@ class Balance(TestCase):
         self.assertEqual({numbers[self.pid_of(client)] for client in fresh}, {1})
         self.assertEqual(self.held(), {1: 4, 2: 4, 3: 4})
 
+    def test_among_those_that_hold_as_few_least_chooses_the_one_with_the_fewest_calls(self):
+        server = self.start_slow("--balance", "least", workers=2)
+        first, second = [self.open(server) for _ in range(2)]
+        pids = [self.pid_of(client) for client in (first, second)]
+        self.assertEqual(set(pids), set(server.worker_pids()))
+        first.send("slow")
+        self.wait_until_slow_runs()
+        third = self.open(server)
+        self.assertEqual(self.pid_of(third), pids[1], "though it is the other's turn")
+        self.let_slow_end()
+        first.receive()
+
     def test_least_gives_nothing_to_one_that_does_not_start_what_it_has(self):
         server = self.start_master("--balance", "least", workers=2)
         stopped, other = server.worker_pids()

@@ -35,6 +35,10 @@ class Counted final : public Recipient {
     ++effort_.questions;
     return ids.size() - finished;
   }
+  std::uint64_t active_calls() const override {
+    ++effort_.questions;
+    return calls;
+  }
   int number() const override { return number_; }
   void pass(HeldConnection held) override {
     ++effort_.given;
@@ -52,6 +56,7 @@ class Counted final : public Recipient {
 
   std::optional<Reach> reached;
   bool open = true;
+  std::uint64_t calls = 0;
   std::size_t sent = 0;
   std::size_t started = 0;
   std::size_t finished = 0;
@@ -201,6 +206,42 @@ TEST_CASE("least follows what recipients have finished") {
 }
 
 using Ids = std::vector<std::uint64_t>;
+
+TEST_CASE("among recipients that hold as few, least chooses the one with the fewest calls") {
+  Workers some(Balance::least, 4, 100);
+  some.arrive(4);
+  some.workers[0].calls = 2;
+  some.workers[1].calls = 3;
+  some.workers[2].calls = 1;
+  some.workers[3].calls = 1;
+  some.arrive();
+  CHECK(some.workers[2].ids == Ids{3, 5});
+  some.workers[0].calls = 0;
+  some.arrive();
+  CHECK(some.workers[0].ids == Ids{1, 6});
+}
+
+TEST_CASE("a recipient that holds fewer is chosen by least however many calls it has") {
+  Workers some(Balance::least, 2, 100);
+  some.arrive();
+  some.workers[1].calls = 9;
+  some.arrive();
+  CHECK(some.workers[1].ids == Ids{2});
+}
+
+TEST_CASE("calls under way are asked for only by least") {
+  for (const Balance how : kAll) {
+    CAPTURE(static_cast<int>(how));
+    std::vector<std::size_t> questions;
+    for (const std::uint64_t calls : {0U, 1U}) {
+      Workers some(how, 8, 100);
+      for (Counted& worker : some.workers) worker.calls = calls;
+      some.arrive(1);
+      questions.push_back(some.effort.questions);
+    }
+    CHECK((questions[1] > questions[0]) == (how == Balance::least));
+  }
+}
 
 TEST_CASE(
     "a recipient that is removed gets nothing more, and what it was not sent goes to others") {

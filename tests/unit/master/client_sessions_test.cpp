@@ -114,5 +114,18 @@ TEST_CASE("as many connections can be served as there are descriptors besides th
                   InvalidArgument);
 }
 
+TEST_CASE("requests of clients and their errors are counted") {
+  Fixture fixture;
+  Connection connection = connection_with(0);
+  connection.framing = Framing::lines;
+  connection.unread = "{\"in\":\"x\",\"params\":}\n";
+  fixture.sessions.open(std::move(connection));
+  fixture.drain({});
+  const ledger::Totals totals = fixture.sessions.totals();
+  CHECK(totals.requests == 1);
+  CHECK(totals.errors[ledger::error_counter(ErrorCode::parse_error)] == 1);
+  CHECK(totals.active_calls == 0);
+}
+
 }  // namespace
 }  // namespace handoff

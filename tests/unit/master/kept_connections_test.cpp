@@ -117,6 +117,7 @@ TEST_CASE("the death of a worker leaves what each entry says") {
     {
       const Rescued rescued = fixture.kept->take_all(Reach::dead);
       CHECK(rescued.connections.size() == (one.moves ? 1 : 0));
+      CHECK(rescued.counts.moved == (one.moves && !one.is_answered ? 1 : 0));
       CHECK(rescued.counts.answered == (one.is_answered ? 1 : 0));
       CHECK(rescued.counts.closed == (one.is_counted_closed ? 1 : 0));
       CHECK(has_ended(passed.client) == !one.moves);

@@ -196,7 +196,7 @@ TEST_CASE("the connections of a dead worker are given out as its ledger says") {
     const auto all = its.link->take_all(Reach::dead);
     CHECK(all.size() == 4);
     REQUIRE(its.rescued);
-    CHECK(its.rescued->moved == 3);
+    CHECK(its.rescued->moved == 2);
     CHECK(its.rescued->answered == 1);
     CHECK(its.rescued->closed == 1);
     CHECK(its.link->assigned() == 0);
@@ -302,6 +302,24 @@ TEST_CASE("deposits that are not kept are refused, and that is no violation") {
     co_await its.turns();
     CHECK(its.link->kept() == 0);
     CHECK(its.link->assigned() == 1);
+  }(played));
+}
+
+TEST_CASE("what a worker has counted in its ledger is known without a question") {
+  Played played;
+  played.run([](Played& its) -> Task<void> {
+    co_await its.greet();
+    REQUIRE(its.link->has_ledger());
+    ledger::Counters& counters = its.ledger->counters(0);
+    ledger::Counters::add(counters.requests, 5);
+    ledger::Counters::add(counters.active_calls, 2);
+    CHECK(its.link->totals().requests == 5);
+    CHECK(its.link->active_calls() == 2);
+    CHECK(!its.link->knows_more());
+    its.link->pass_listeners({}, [] {});
+    CHECK(its.link->knows_more());
+    its.link->end();
+    CHECK(its.link->totals().requests == 5);
   }(played));
 }
 

@@ -292,7 +292,7 @@ TEST_CASE("a worker is asked whether it answers before all that waits for descri
     CHECK(channel.link->has_unread());
     co_await channel.turns();
     CHECK(channel.answers == 1);
-    CHECK(channel.link->requests() == 7);
+    CHECK(channel.link->totals().requests == 7);
     CHECK(!channel.link->has_unread());
     channel.link->take_unsent();
   };
@@ -325,7 +325,7 @@ TEST_CASE("events that nobody has set are not called, and what is returned then 
     channel.link->drain({.give_back = true});
     channel.give_back(2);
     co_await channel.turns();
-    CHECK(channel.link->requests() == 7);
+    CHECK(channel.link->totals().requests == 7);
     CHECK(channel.link->assigned() == 1);
     CHECK(channel.custody->descriptors() == 0);
     channel.hang_up();

@@ -86,7 +86,7 @@ TEST_CASE("a worker that was spawned is in the roster until it has ended and was
     on.spawner.last().end();
     const auto worker = on.roster.workers().front();
     co_await on.settle();
-    CHECK(worker->link()->requests() == 7);
+    CHECK(worker->link()->totals().requests == 7);
     CHECK(on.roster.workers().empty());
     CHECK(on.told.back() == "ended 3");
   });

@@ -7,13 +7,18 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <utility>
 #include <vector>
 
 #include "os/error.hpp"
 #include "os/socket.hpp"
+#include "pass/channel.hpp"
+#include "pass/fd_passing.hpp"
+#include "pass/ledger.hpp"
 #include "played_workers.hpp"
 #include "supervisor_bench.hpp"
 
@@ -65,6 +70,7 @@ class Taker final : public Recipient {
  public:
   bool has_room() const override { return room; }
   std::size_t assigned() const override { return taken; }
+  std::uint64_t active_calls() const override { return 0; }
   int number() const override { return 9; }
   void pass(HeldConnection) override { ++taken; }
   void flush() override { flushed = taken; }
@@ -124,6 +130,7 @@ TEST_CASE("connections that can't be sent or received are counted as lost only i
   events.send_failed(*worker->link(), 0, EMSGSIZE);
   events.connections_lost(*worker->link(), 3);
   CHECK(played.traffic.lost() == 5);
+  CHECK(played.traffic.lost_ever() == 10);
   CHECK(played.lines[1] ==
         fmt::format("cannot pass 2 connections to worker 1, pid 1000: {}; closed",
                     error_text(EMSGSIZE)));
@@ -140,6 +147,93 @@ TEST_CASE("what a worker returns can go to others until all close, or none takes
   CHECK(events.passes_on());
   played.traffic.retire(Retirement::closing);
   CHECK_FALSE(events.passes_on());
+}
+
+/// The worker greets, and gets a ledger; it is ready.
+Task<std::shared_ptr<ledger::Ledger>> greet_with_ledger(Bench& on, std::size_t index) {
+  channel::Hello hello;
+  hello.credits = 1000;
+  hello.wants_ledger = true;
+  on.process(index).say(channel::encode_hello(hello));
+  on.process(index).say(channel::encode_ready());
+  co_await on.settle();
+  std::vector<char> packet(channel::kMaxMessage);
+  const ReceiveResult received =
+      recv_fds(on.process(index).channel.get(), packet, channel::kMaxDescriptors);
+  REQUIRE(received.descriptors.size() == 1);
+  auto ledger =
+      std::make_shared<ledger::Ledger>(ledger::Ledger::open(received.descriptors.front()));
+  co_return ledger;
+}
+
+TEST_CASE("what a worker has counted stays in the totals and under its number after its end") {
+  Bench bench;
+  play(bench, [](Bench& on) -> Task<void> {
+    on.supervisor.add();
+    on.supervisor.add();
+    co_await on.settle();
+    const auto first = co_await greet_with_ledger(on, 0);
+    const auto second = co_await greet_with_ledger(on, 1);
+    const WorkerTraffic& traffic = on.supervisor.traffic();
+    ledger::Counters::add(first->counters(0).requests, 3);
+    ledger::Counters::add(first->counters(0).active_calls, 2);
+    first->counters(0).count_error(static_cast<int>(ErrorCode::busy));
+    first->counters(0).count_call(std::chrono::microseconds(5));
+    ledger::Counters::add(second->counters(0).requests, 4);
+    CHECK(traffic.totals().requests == 7);
+    CHECK(traffic.totals().active_calls == 2);
+    CHECK(traffic.former().empty());
+    on.process(0).end();
+    co_await on.settle();
+    CHECK(traffic.totals().requests == 7);
+    CHECK(traffic.totals().active_calls == 0);
+    CHECK(traffic.totals().errors[ledger::error_counter(ErrorCode::busy)] == 1);
+    CHECK(traffic.totals().call_time == 5000);
+    CHECK(traffic.former().at(1).totals.requests == 3);
+    CHECK(!traffic.former().contains(2));
+  });
+}
+
+TEST_CASE("connections that a worker had, and requests that it has told of, stay in the totals") {
+  Bench bench;
+  play(bench, [](Bench& on) -> Task<void> {
+    co_await on.serve(1);
+    pass_and_start(on, 1);
+    on.process(0).say(channel::encode_requests(5));
+    co_await on.settle();
+    co_await on.end(0);
+    const FormerWorkers& former = on.supervisor.traffic().former().at(1);
+    CHECK(former.connections == 1);
+    CHECK(former.totals.requests == 5);
+    CHECK(on.supervisor.traffic().totals().requests == 5);
+    CHECK(on.supervisor.traffic().lost_ever() == 1);
+  });
+}
+
+TEST_CASE("a call that its worker's death interrupted is an error, and a closed connection lost") {
+  test::PlayedWorkers played;
+  const auto worker = played.make(1);
+  played.traffic.traffic_events().rescued(*worker->link(), {2, 3, 1});
+  CHECK(played.traffic.totals().errors[ledger::error_counter(ErrorCode::worker_died)] == 3);
+  CHECK(played.traffic.lost_ever() == 1);
+  CHECK(played.lines.back() ==
+        "worker 1, pid 1000: 2 connections moved, 3 answered with an error, 1 closed");
+  const std::size_t lines = played.lines.size();
+  played.traffic.traffic_events().rescued(*worker->link(), {});
+  CHECK(played.lines.size() == lines);
+}
+
+TEST_CASE("a worker with a ledger is not asked for its requests") {
+  Bench bench;
+  play(bench, [](Bench& on) -> Task<void> {
+    on.supervisor.add();
+    co_await on.settle();
+    const auto ledger = co_await greet_with_ledger(on, 0);
+    co_await on.supervisor.refresh_requests();
+    std::vector<char> packet(channel::kMaxMessage);
+    CHECK(recv_fds(on.process(0).channel.get(), packet, channel::kMaxDescriptors).outcome ==
+          ReceiveOutcome::would_block);
+  });
 }
 
 TEST_CASE("the numbers of requests are waited for until all have answered, or for 200 ms") {
@@ -167,7 +261,7 @@ TEST_CASE("the numbers of requests are waited for until all have answered, or fo
     }
     co_await on.settle();
     CHECK(told);
-    CHECK(on.supervisor.status().front().requests == 5);
+    CHECK(on.supervisor.status().front().totals.requests == 5);
   });
 }
 

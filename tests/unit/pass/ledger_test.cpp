@@ -82,22 +82,44 @@ TEST_CASE("an error is counted under its code, and any other under the last") {
   CHECK(totals.errors.back() == 2);
 }
 
-TEST_CASE("a call is counted under the power of two above its microseconds") {
+TEST_CASE("the counter of an error has its code as its name") {
+  CHECK(name_of_error_counter(error_counter(ErrorCode::method_not_found)) == "-32601");
+  CHECK(name_of_error_counter(error_counter(static_cast<ErrorCode>(17))) == "other");
+}
+
+TEST_CASE("a call is counted under the least power of two that its microseconds do not exceed") {
   auto [ledger, file] = Ledger::make({});
   Counters& counters = ledger.counters(0);
   counters.count_call(-1ns);
-  counters.count_call(999ns);
+  counters.count_call(0ns);
   counters.count_call(1us);
+  counters.count_call(1001ns);
   counters.count_call(3us);
   counters.count_call(4us);
+  counters.count_call(4001ns);
   counters.count_call(1000h);
   const auto durations = ledger.totals().durations;
-  CHECK(durations[0] == 2);
+  CHECK(durations[0] == 3);
   CHECK(durations[1] == 1);
-  CHECK(durations[2] == 1);
+  CHECK(durations[2] == 2);
   CHECK(durations[3] == 1);
   CHECK(durations.back() == 1);
-  CHECK(std::accumulate(durations.begin(), durations.end(), std::uint64_t{0}) == 6);
+  CHECK(std::accumulate(durations.begin(), durations.end(), std::uint64_t{0}) == 8);
+}
+
+TEST_CASE("the durations of all calls add up in nanoseconds") {
+  auto [ledger, file] = Ledger::make({.threads = 2});
+  ledger.counters(0).count_call(1500ns);
+  ledger.counters(1).count_call(2s);
+  ledger.counters(1).count_call(-1s);
+  CHECK(ledger.totals().call_time == 2'000'001'500);
+}
+
+TEST_CASE("calls under way are counted over all threads") {
+  auto [ledger, file] = Ledger::make({.threads = 4});
+  Counters::add(ledger.counters(0).active_calls, 2);
+  Counters::add(ledger.counters(3).active_calls, 3);
+  CHECK(ledger.active_calls() == 5);
 }
 
 TEST_CASE("the totals of several ledgers add up") {
@@ -106,10 +128,14 @@ TEST_CASE("the totals of several ledgers add up") {
   Counters::add(one.counters(0).requests, 2);
   Counters::add(other.counters(1).requests, 3);
   other.counters(1).count_error(17);
+  one.counters(0).count_call(1us);
+  other.counters(0).count_call(2us);
   Totals sum = one.totals();
   sum += other.totals();
   CHECK(sum.requests == 5);
   CHECK(sum.errors.back() == 1);
+  CHECK(sum.durations[0] + sum.durations[1] == 2);
+  CHECK(sum.call_time == 3000);
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ using Outcome = ConnectionReturner::Outcome;
 
 /// A channel that takes what the test lets it take.
 struct Fixture {
-  Fixture() : returner(owner()) {}
+  Fixture() : returner(channel::Type::returned, owner()) {}
 
   ConnectionReturner::Owner owner() {
     ConnectionReturner::Owner owner;

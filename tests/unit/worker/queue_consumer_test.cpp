@@ -8,6 +8,7 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,6 +17,7 @@
 
 #include "async/condition.hpp"
 #include "os/sealed_memory.hpp"
+#include "pass/ledger.hpp"
 #include "pass/queue_record.hpp"
 #include "pass/ring.hpp"
 #include "unit/support.hpp"
@@ -160,6 +162,35 @@ TEST_CASE("a method that is not there, and one that is late, are errors") {
     CHECK(answers == std::vector<Answer>{{1, "-32601"}, {2, "-32002"}});
     CHECK(its.consumer->idle());
   });
+}
+
+TEST_CASE("calls of a queue are counted in the ledger, with their errors and durations") {
+  Queue queue;
+  auto [ledger, file] = ledger::Ledger::make({});
+  const auto counted = std::make_shared<const ledger::Ledger>(std::move(ledger));
+  queue.context.count_in(counted, 0);
+  const auto errors = [&](ErrorCode code) {
+    return counted->totals().errors[ledger::error_counter(code)];
+  };
+  queue.run([&](Queue& its) -> Task<void> {
+    its.ask(1, "none");
+    its.ask(2, "slow", "2");
+    its.ask(3, "big");
+    its.ask(4, "echo");
+    co_await its.turns();
+    CHECK(counted->totals().requests == 4);
+    CHECK(counted->active_calls() == 1);
+    CHECK(errors(ErrorCode::method_not_found) == 1);
+    CHECK(errors(ErrorCode::handler_failed) == 1);
+    its.let_go("2");
+    co_await its.turns();
+    while (its.reply()) {
+    }
+  });
+  const ledger::Totals totals = counted->totals();
+  CHECK(totals.active_calls == 0);
+  CHECK(std::accumulate(totals.durations.begin(), totals.durations.end(), std::uint64_t{0}) == 2);
+  CHECK(std::accumulate(totals.errors.begin(), totals.errors.end(), std::uint64_t{0}) == 2);
 }
 
 TEST_CASE("a reply that the master has no room for is an error that says how much it takes") {

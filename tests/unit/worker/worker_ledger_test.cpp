@@ -147,6 +147,20 @@ TEST_CASE("a worker with a ledger tells of what has started if the master wants 
   });
 }
 
+TEST_CASE("a worker with a ledger tells that a connection has started which is not kept") {
+  Kept kept;
+  run(kept, [](Kept& its) -> Task<void> {
+    co_await its.greet();
+    const Fd client = its.pass(5);
+    const channel::Message started = co_await its.next();
+    CHECK(started.type == Type::started);
+    CHECK(started.ids == std::vector<std::uint64_t>{5});
+    test::write_text(client.get(), kEcho);
+    const std::string line = co_await its.line(client);
+    CHECK(line == kEchoed);
+  });
+}
+
 TEST_CASE("a connection that the master has taken back is let go, and never mentioned") {
   Kept kept;
   run(kept, [](Kept& its) -> Task<void> {

