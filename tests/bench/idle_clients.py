@@ -4,8 +4,8 @@
     idle_clients.py HOST PORT COUNT RATE
 
 RATE calls a second, each on the next of COUNT connections that has none under way. Prints a line of
-JSON when all are connected, and one for each line that it reads: what was lost, and how long the one
-that waited longest has waited, both since the line before.
+JSON when all are connected, and one for each line that it reads: what was lost, and how long the
+one that waited longest has waited, both since the line before.
 """
 
 import json

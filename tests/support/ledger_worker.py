@@ -88,8 +88,8 @@ def die_with_the_first():
 
 
 def scribble(seed: str, wanted: str):
-    """When it has so many connections, random bytes over all of its ledger, and then random states of
-    them; then it dies."""
+    """When it has so many connections, random bytes over all of its ledger, and then random states
+    of them; then it dies."""
     chance = random.Random(int(seed) ^ os.getpid())
     worker = LedgerWorker()
     while len(worker.clients) < int(wanted):

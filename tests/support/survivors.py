@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Clients of a server whose workers are killed: those that wait, those with one long call, and those
-that call without a pause. Each kind knows what a kill may cost it."""
+"""Clients of a server whose workers are killed: those that wait, those with one long call, and
+those that call without a pause. Each kind knows what a kill may cost it."""
 
 import json
 import struct

@@ -44,7 +44,8 @@ def build_in(directory: pathlib.Path) -> pathlib.Path:
     return build
 
 
-@unittest.skipUnless(GIVEN or handoff.STRESS and has_commit(), "only under make stress, from a clone")
+@unittest.skipUnless(GIVEN or handoff.STRESS and has_commit(),
+                     "only under make stress, from a clone")
 @handoff.only("connection", because="this is about connections that the master passes")
 class BeforeTheLedger(handoff.TestCase):
     @classmethod

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Very many kills of workers at any moment, under clients of all kinds: no idle one notices, no call
-gets another's answer, and nothing is left behind."""
+"""Very many kills of workers at any moment, under clients of all kinds: no idle one notices, no
+call gets another's answer, and nothing is left behind."""
 
 import contextlib
 import os
@@ -25,8 +25,8 @@ WORKER = (handoff.tool("rpc-worker"), *survivors.SLOW, "-m", "nap=sleep 0.01; ca
 
 class Callers:
     """Clients in threads that have one call at a time, which lasts: an error is the worst that
-    happens to them, and it is of the call that is under way. An end is no failure while the reply is
-    written."""
+    happens to them, and it is of the call that is under way. An end is no failure while the reply
+    is written."""
 
     def __init__(self, address, count: int):
         self.address = address
@@ -118,9 +118,9 @@ class ManyKills(handoff.TestCase):
                 idle.check()
                 if handoff.STRESS and kills % 1000 < KILLS_A_ROUND:
                     print(f"{kills} kills, {time.monotonic() - began:.0f} s: {busy.answered} "
-                          f"answered, {busy.lost} ended while busy; of long calls "
-                          f"{callers.answered} answered, {callers.died} died, {callers.ended} ended",
-                          file=sys.stderr)
+                          f"answered, {busy.lost} ended while busy; of calls that last "
+                          f"{callers.answered} answered, {callers.died} died, "
+                          f"{callers.ended} ended", file=sys.stderr)
         self.assertEqual(busy.failures + callers.failures, [])
         self.assertGreater(busy.answered, 0)
         self.assertGreater(callers.died, 0)
