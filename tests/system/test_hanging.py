@@ -90,6 +90,7 @@ class Killed(HangingTest):
         server = self.master("-p", "connection", "--hang-timeout", TIMEOUT, workers=1)
         client = self.open(server)
         pid = client.result("info")["pid"]
+        handoff.wait_for(lambda: handoff.sleeps(pid), "the worker to have nothing to do")
         handoff.stop_process(pid)
         client.send("info")
         self.assertNotEqual(client.receive()["result"]["pid"], pid)
