@@ -10,12 +10,13 @@
 
 namespace handoff {
 
-/// Looks once a second for connections that are to be deposited with the master, as long as there
+/// Looks now and then for connections that are to be deposited with the master, as long as there
 /// are some that are younger. One timer serves all connections, and one that ends soon costs
 /// nothing.
 class DepositTimer final : private Timer {
  public:
-  static constexpr std::chrono::seconds kPeriod{1};
+  /// A connection is deposited after one to two of these: when it is a second old, it has been.
+  static constexpr std::chrono::milliseconds kPeriod{500};
 
   /// `look` says whether there are connections that it has to look at again.
   DepositTimer(Reactor& reactor, std::function<bool()> look)

@@ -15,6 +15,7 @@
 #include "async/semaphore.hpp"
 #include "pass/connection.hpp"
 #include "pass/ledger.hpp"
+#include "rpc/deposit_age.hpp"
 #include "rpc/deposit_timer.hpp"
 #include "rpc/method_table.hpp"
 #include "rpc/request_quota.hpp"
@@ -161,9 +162,11 @@ class ServerContext final : private PollSource {
   /// Makes room for one more session. It counts as open from opened() on.
   void prepare_to_open();
   void opened() { ++open_; }
-  /// A session is to be deposited when it has been there for a while.
-  void expect_deposit() {
-    if (owner_.deposited) deposit_timer_.start();
+  /// A session of this age is new, and is to be deposited when it has been there for a while.
+  void expect_deposit(DepositAge& age) {
+    if (!owner_.deposited) return;
+    age.begin();
+    deposit_timer_.start();
   }
   /// How often abandon() was called. It does not know the sessions that have not begun yet: they
   /// find by this that they were meant too.

@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "os/socket.hpp"
-#include "pass/channel.hpp"
 #include "rpc/answer_frames.hpp"
 
 namespace handoff {
@@ -38,9 +37,7 @@ Session::Session(SessionOpening opening) noexcept
   keep_urgent_data(stream_.fd());
   if (context().draining()) enter(SessionPhase::draining, CloseReason::drained);
   if (context().abandonments() != opening.abandonments) abandon();
-  if ((id_ & channel::kOwnId) == 0 || opening.connection.entry == nullptr) return;
-  deposit_.begin();
-  context().expect_deposit();
+  if (opening.is_to_be_deposited()) context().expect_deposit(deposit_);
 }
 
 Session::~Session() {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "pass/channel.hpp"
 #include "pass/connection.hpp"
 #include "rpc/client_address.hpp"
 #include "rpc/server_context.hpp"
@@ -16,6 +17,11 @@ namespace handoff {
 /// the session can't.
 struct SessionOpening {
   SessionOpening(ServerContext& of, Connection opened);
+
+  /// Whether the worker has accepted it itself, and the master could take it over.
+  bool is_to_be_deposited() const {
+    return (connection.id & channel::kOwnId) != 0 && connection.entry != nullptr;
+  }
 
   ServerContext& context;
   Connection connection;                  ///< its unread bytes are in `unread`
