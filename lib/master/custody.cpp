@@ -24,6 +24,12 @@ constexpr std::size_t kKeptAtOnce = 64;
 
 constexpr auto kPause = std::chrono::milliseconds(100);
 
+/// How many copies may be kept of all descriptors that connections get.
+std::size_t copies_within(std::size_t all) {
+  const std::size_t in_hand = std::max(4 * channel::kMaxDescriptors, all / 8);
+  return all > in_hand ? all - in_hand : 0;
+}
+
 }  // namespace
 
 void Custody::set_workers(std::size_t count) {
@@ -33,6 +39,11 @@ void Custody::set_workers(std::size_t count) {
 std::size_t Custody::capacity() const {
   const std::size_t limit = descriptor_limit();
   return limit > reserved_ ? limit - reserved_ : 0;
+}
+
+std::size_t Custody::capacity_in_hand() const {
+  const std::size_t all = capacity();
+  return all - copies_within(all);
 }
 
 /// So few are let in under any limit, or nothing would ever move; this also spares the system call
@@ -46,9 +57,7 @@ bool Custody::has_room() const {
 /// The limit is asked for once for many connections: it is a system call.
 bool Custody::may_keep() {
   if (kept_ < surely_) return true;
-  const std::size_t all = capacity();
-  const std::size_t others = std::max(4 * channel::kMaxDescriptors, all / 8);
-  const std::size_t most = all > others ? all - others : 0;
+  const std::size_t most = copies_within(capacity());
   if (kept_ >= most) {
     if (!unkept_told_) {
       tell_unkept(fmt::format("the limit of {} open files has room for {} copies (raise it)",

@@ -80,6 +80,8 @@ class Custody {
   std::size_t descriptors() const { return descriptors_; }
   /// How many there can be. Asks for the limit in force, which others can change at any time.
   std::size_t capacity() const;
+  /// How many of these are never those of copies that are kept.
+  std::size_t capacity_in_hand() const;
   /// Whether there is room for one more message: for its descriptors, and for the bytes that come
   /// with its connections.
   bool has_room() const;

@@ -122,7 +122,7 @@ class KeptConnections {
   std::unordered_map<std::uint32_t, Luggage> luggage_;
   std::size_t started_since_look_ = 0;     ///< at the luggage
   std::deque<std::uint64_t> unconfirmed_;  ///< in the order in which they were sent
-  std::size_t reserved_ = 0;  ///< connections that have a number and were not sent yet
+  std::size_t reserved_ = 0;               ///< connections that have a number and were not sent yet
   std::size_t count_ = 0;
   std::size_t deposits_ = 0;
 };

@@ -76,6 +76,17 @@ TEST_CASE("the first copy that cannot be kept is told, and no other") {
   CHECK(custody.may_keep());
 }
 
+TEST_CASE("copies leave room for connections that are in hand") {
+  Reactor reactor;
+  const Custody custody(reactor, 18);
+  const test::DescriptorLimit limit(300);
+  CHECK(custody.capacity_in_hand() == 128);
+  const test::DescriptorLimit higher(900);
+  CHECK(custody.capacity_in_hand() == 128);
+  const test::DescriptorLimit low(150);
+  CHECK(custody.capacity_in_hand() == 50);
+}
+
 TEST_CASE("bytes that came with connections are limited as descriptors are") {
   Reactor reactor;
   Custody custody(reactor, 1);
