@@ -55,8 +55,8 @@ class LedgerTest(handoff.TestCase):
 
     def go_through_kills(self, server, idle: Idle, calls: list[LongCall]):
         descriptors = handoff.descriptor_count(server.pid)
-        for _ in range(KILLS):
-            victim = random.choice(self.ready())
+        for number in range(KILLS):
+            victim = self.ready()[number % 4]
             handoff.stop_process(victim)
             idle.send_some(8)
             self.kill(victim)
@@ -242,6 +242,7 @@ class Deposited(LedgerTest):
     def master_of_depositors(self, *options: str, workers: int = 4, **more) -> handoff.Server:
         server = self.master("-p", "listener", *options, workers=workers, **more)
         self.ready(workers)
+        handoff.wait_for(lambda: handoff.sleeps(server.pid), "the master to be at rest")
         return server
 
     def wait_for_deposits(self, server, descriptors: int, connections: int):
