@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -41,6 +42,9 @@ class ConnectionAccounts {
   /// The worker has listeners: it may say STARTED of connections that it has accepted itself.
   void expect_own() { expects_own_ = true; }
   bool expects_own() const { return expects_own_; }
+
+  /// So many of the connections that the worker has accepted and deposited have been taken back.
+  void deposits_taken(std::size_t count) { acknowledged_ -= std::min(count, acknowledged_); }
 
   /// The worker has a ledger, and connections of which copies are kept. It must outlive this.
   void keep_copies(KeptConnections& kept) { kept_ = &kept; }

@@ -271,6 +271,8 @@ std::deque<HeldConnection> WorkerChannel::take_unsent() {
 std::deque<HeldConnection> WorkerChannel::take_all(Reach reach) {
   std::deque<HeldConnection> all;
   if (kept_) {
+    // A worker that lives on keeps what it has deposited.
+    if (reach != Reach::on_its_way) accounts_.deposits_taken(kept_->deposits());
     Rescued rescued = kept_->take_all(reach);
     all = std::move(rescued.connections);
     lost_ += rescued.counts.closed + rescued.counts.left;

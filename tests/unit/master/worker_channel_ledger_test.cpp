@@ -305,6 +305,31 @@ TEST_CASE("deposits that are not kept are refused, and that is no violation") {
   }(played));
 }
 
+TEST_CASE("a deposit that goes to another worker is assigned to the dead one no more") {
+  for (const Reach reach : {Reach::dead, Reach::on_its_way}) {
+    CAPTURE(static_cast<int>(reach));
+    Played played;
+    played.run([](Played& its, Reach how) -> Task<void> {
+      co_await its.greet(2);
+      its.link->pass_listeners({}, [] {});
+      CHECK(its.receive()->type == channel::Type::listener);
+      Connection deposit;
+      deposit.id = channel::id_of_entry(channel::kOwnId, 2, 1);
+      deposit.socket = std::move(make_socket_pair(SOCK_STREAM).first);
+      its.ledger->entry(2).begin(State::idle, 1, Framing::lines, Dialect::article);
+      channel::PackedConnections packed(channel::Type::deposit);
+      CHECK(packed.add(deposit));
+      its.say(channel::Type::started, deposit.id);
+      its.send(packed.bytes(), {packed.descriptors().begin(), packed.descriptors().end()});
+      co_await its.turns();
+      CHECK(its.link->kept() == 1);
+      const bool dies = how == Reach::dead;
+      CHECK(its.link->take_all(how).size() == (dies ? 1 : 0));
+      CHECK(its.link->assigned() == (dies ? 0 : 1));
+    }(played, reach));
+  }
+}
+
 TEST_CASE("what a worker has counted in its ledger is known without a question") {
   Played played;
   played.run([](Played& its) -> Task<void> {
