@@ -20,7 +20,7 @@ TEST_PACKAGES = bats pkgconf python3 jq mandoc strace procps util-linux netcat-o
                 openssl gunicorn openssh-client openssh-server ruby perl libio-fdpass-perl spin \
                 zsh fish
 BENCH_PACKAGES = python3 python3-matplotlib jq netcat-openbsd strace
-PEER_PACKAGES = nginx-light nodejs haproxy golang-go chromium systemd
+PEER_PACKAGES = nginx-light nodejs haproxy gunicorn golang-go chromium systemd
 LINT_PACKAGES = clang-format clang-tidy shellcheck mandoc python3
 CLANG_PACKAGES = clang libclang-rt-14-dev
 

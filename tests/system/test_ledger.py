@@ -221,6 +221,21 @@ class Killed(LedgerTest):
         self.assertEqual(server.process.wait(handoff.PATIENCE), 124)
         server.wait_for_line("ended with 1 connection cut off")
 
+    def test_a_master_that_is_told_to_stop_while_it_moves_connections_ends_them_all(self):
+        for _ in range(handoff.count(200, 5)):
+            server = self.master("--drain-timeout", "200ms", workers=2)
+            idle = Idle(self, server.address, 100)
+            running = self.open(server)
+            running.send("slow")
+            os.kill(self.ready(2)[0], signal.SIGKILL)
+            server.kill(signal.SIGTERM)
+            self.assertIn(server.process.wait(handoff.PATIENCE), (0, 124))
+            for client in (*idle.clients, running):
+                with contextlib.suppress(ConnectionResetError):
+                    while client.receive() is not None:
+                        pass
+                client.close()
+
     def test_connections_that_are_on_their_way_are_served_when_all_workers_die_at_once(self):
         server = self.master()
         for _ in range(handoff.count(100, 5)):
