@@ -73,6 +73,8 @@ def kill_workers(client, address, pid: int) -> dict[str, int]:
         victims.extend(sorted(set(workers_of(pid)) - set(victims)))
         asked = clients[number * REQUESTS:(number + 1) * REQUESTS]
         if victims:  # one that gives up after a kill has none any more
+            # No kill is to hit the instant after a reply, in which nobody can tell what was sent.
+            handoff.wait_for(lambda: handoff.sleeps(victims[0]), "the worker to have nothing to do")
             handoff.stop_process(victims[0])
         sent = [each for each in asked if works(each.ask)]
         if victims:

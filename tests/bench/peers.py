@@ -74,9 +74,11 @@ def node_cluster(workers: int, body: str = "pong"):
         try:
             yield Peer(process, port, reload)
         finally:
-            for pid in handoff.children(process.pid):
-                os.kill(pid, signal.SIGKILL)
-            process.kill()
+            workers = handoff.children(process.pid)
+            process.kill()  # first, or it replaces them
+            for pid in workers:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
 
 @contextlib.contextmanager
