@@ -40,15 +40,11 @@ bool Custody::has_room() const {
          descriptors_ + kept_ + channel::kMaxDescriptors < capacity();
 }
 
-std::size_t Custody::left_in_hand() const {
-  return std::max(4 * channel::kMaxDescriptors, capacity() / 8);
-}
-
 /// The limit is asked for once for many connections: it is a system call.
 bool Custody::may_keep() {
   if (kept_ < surely_) return true;
   const std::size_t all = capacity();
-  const std::size_t others = left_in_hand();
+  const std::size_t others = std::max(4 * channel::kMaxDescriptors, all / 8);
   const std::size_t most = all > others ? all - others : 0;
   if (kept_ >= most) return false;
   surely_ = std::min(most, kept_ + kKeptAtOnce);

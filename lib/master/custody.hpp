@@ -76,8 +76,6 @@ class Custody {
   /// Whether there is room for one more message: for its descriptors, and for the bytes that come
   /// with its connections.
   bool has_room() const;
-  /// How many of these are left for connections in hand, however many copies are kept.
-  std::size_t left_in_hand() const;
   /// Whether the copy of one more connection may be kept while a worker serves it. Room is left for
   /// those that are in hand for a moment.
   bool may_keep();

@@ -128,8 +128,7 @@ void Master::succeed(Fd channel) {
 /// accept, and that our own workers return.
 std::size_t Master::credits() const {
   if (sessions_) return sessions_->most_connections();
-  return std::max(std::min(custody_->capacity(), custody_->left_in_hand()) / 2,
-                  channel::kMaxEntries);
+  return std::max(custody_->capacity() / 2, channel::kMaxEntries);
 }
 
 Task<Supervisor::CutOff> Master::run() {

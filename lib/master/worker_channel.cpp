@@ -273,10 +273,8 @@ std::deque<HeldConnection> WorkerChannel::take_all(Reach reach) {
   if (kept_) {
     // A worker that lives on keeps what it has deposited.
     if (reach != Reach::on_its_way) accounts_.deposits_taken(kept_->deposits());
-    const std::size_t passed = kept_->count();
     Rescued rescued = kept_->take_all(reach);
     all = std::move(rescued.connections);
-    left_with_worker_ = passed - std::min(passed, all.size());
     if (reach != Reach::on_its_way) tell(traffic_.rescued, *this, rescued.counts);
   }
   std::deque<HeldConnection> others = sender_.take_all();

@@ -85,8 +85,6 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   }
   /// Connections that it was ever given, or has accepted.
   std::uint64_t connections_total() const { return accounts_.total(); }
-  /// Connections that ended with it, or stay with it: once it is gone, and take_all() was called.
-  std::size_t cut_off() const { return assigned() + left_with_worker_; }
   /// Connections of which copies are kept, those included that it has deposited.
   std::size_t kept() const { return kept_ ? kept_->count() + kept_->deposits() : 0; }
   /// Whether it records in a ledger, so that its counters can be read without asking it.
@@ -182,7 +180,6 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   std::size_t counted_ = 0;     ///< what was told of assigned()
   std::uint64_t requests_ = 0;  ///< that it has told of
   std::uint64_t last_id_ = 0;
-  std::size_t left_with_worker_ = 0;  ///< of those that were kept
 };
 
 }  // namespace handoff

@@ -826,7 +826,7 @@ class Connections(UpgradeTest):
 
     @handoff.only("connection", "listener", because="the new master holds them all itself")
     def test_more_connections_than_one_process_may_have_descriptors_move(self):
-        self.move_more_than_the_limit(lambda: None)
+        self.move_more_than_the_limit()
 
     @handoff.only("connection", "listener", because="the new master holds them all itself")
     def test_without_privileges_they_move_too(self):
@@ -837,19 +837,16 @@ class Connections(UpgradeTest):
             for capability in CAP_SYS_ADMIN, CAP_SYS_RESOURCE:
                 libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
 
-        self.move_more_than_the_limit(drop_privileges)
+        self.move_more_than_the_limit(preexec_fn=drop_privileges)
 
-    def move_more_than_the_limit(self, before_exec):
+    def move_more_than_the_limit(self, **server):
         self.need_descriptors(4096)
-
-        def limit_descriptors():
-            before_exec()
-            resource.setrlimit(resource.RLIMIT_NOFILE, (512, 512))
-
-        server = self.launch("-v", workers=6, command=(WORKER, "-C", "4"), preexec_fn=limit_descriptors)
+        server = self.launch("-v", workers=6, command=(WORKER, "-C", "4"), **server)
         clients = [self.open(server) for _ in range(1800)]
         for number, client in enumerate(clients):
             self.assertEqual(client.result("ping", number), number)
+        # The new master and its workers have the same limit.
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (512, 512))
         workers = set(server.worker_pids())
         pid = self.upgrade(server, server.pid)
         self.assert_replaced(server, server.pid)
