@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "master/custody.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "os/descriptor_limit.hpp"
 #include "os/fd.hpp"
@@ -21,6 +24,12 @@ constexpr std::size_t kKeptAtOnce = 64;
 
 constexpr auto kPause = std::chrono::milliseconds(100);
 
+/// How many copies may be kept of all descriptors that connections get.
+std::size_t copies_within(std::size_t all) {
+  const std::size_t in_hand = std::max(4 * channel::kMaxDescriptors, all / 8);
+  return all > in_hand ? all - in_hand : 0;
+}
+
 }  // namespace
 
 void Custody::set_workers(std::size_t count) {
@@ -30,6 +39,11 @@ void Custody::set_workers(std::size_t count) {
 std::size_t Custody::capacity() const {
   const std::size_t limit = descriptor_limit();
   return limit > reserved_ ? limit - reserved_ : 0;
+}
+
+std::size_t Custody::capacity_in_hand() const {
+  const std::size_t all = capacity();
+  return all - copies_within(all);
 }
 
 /// So few are let in under any limit, or nothing would ever move; this also spares the system call
@@ -43,12 +57,20 @@ bool Custody::has_room() const {
 /// The limit is asked for once for many connections: it is a system call.
 bool Custody::may_keep() {
   if (kept_ < surely_) return true;
-  const std::size_t all = capacity();
-  const std::size_t others = std::max(4 * channel::kMaxDescriptors, all / 8);
-  const std::size_t most = all > others ? all - others : 0;
-  if (kept_ >= most) return false;
+  const std::size_t most = copies_within(capacity());
+  if (kept_ >= most) {
+    if (!unkept_told_) {
+      tell_unkept(fmt::format("the limit of {} open files has room for {} copies (raise it)",
+                              descriptor_limit(), most));
+    }
+    return false;
+  }
   surely_ = std::min(most, kept_ + kKeptAtOnce);
   return true;
+}
+
+void Custody::tell_unkept(const std::string& why) {
+  if (!std::exchange(unkept_told_, true) && on_unkept) on_unkept(why);
 }
 
 Task<void> Custody::wait() {

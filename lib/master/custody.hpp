@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <string>
 #include <utility>
 
 #include "async/event.hpp"
@@ -67,12 +68,20 @@ class Custody {
   /// Called when a connection that a predecessor passed is in other hands, or closed.
   std::function<void(std::uint64_t passed_id)> on_passed_on;
 
+  /// Called once, with the reason, when connections are passed of which there is no copy although
+  /// their worker has asked for a ledger: they end with that worker.
+  std::function<void(const std::string& why)> on_unkept;
+  /// No copy can be kept of a connection. Only the first reason is told.
+  void tell_unkept(const std::string& why);
+
   /// Each worker needs descriptors of its own, which connections don't get.
   void set_workers(std::size_t count);
   /// Descriptors in hand.
   std::size_t descriptors() const { return descriptors_; }
   /// How many there can be. Asks for the limit in force, which others can change at any time.
   std::size_t capacity() const;
+  /// How many of these are never those of copies that are kept.
+  std::size_t capacity_in_hand() const;
   /// Whether there is room for one more message: for its descriptors, and for the bytes that come
   /// with its connections.
   bool has_room() const;
@@ -96,6 +105,7 @@ class Custody {
   std::size_t kept_ = 0;
   std::size_t surely_ = 0;  ///< as many copies may be kept without asking for the limit again
   std::size_t unread_ = 0;
+  bool unkept_told_ = false;
   std::deque<Event*> waiting_;
 };
 

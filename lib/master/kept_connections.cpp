@@ -38,7 +38,7 @@ KeptConnections::KeptConnections(ledger::Ledger ledger, std::shared_ptr<Custody>
     : ledger_(std::move(ledger)), custody_(std::move(custody)) {}
 
 KeptConnections::~KeptConnections() {
-  for (std::size_t i = 0; i < count_ + deposits_; ++i) custody_->let_go();
+  for (std::size_t i = 0; i < count_ + deposits_ + reserved_; ++i) custody_->let_go();
 }
 
 std::optional<std::uint64_t> KeptConnections::reserve(const Connection& connection) {
@@ -52,11 +52,15 @@ std::optional<std::uint64_t> KeptConnections::reserve(const Connection& connecti
   free_.pop_back();
   const std::uint16_t generation = ++slots_[index].generation;
   ledger_.entry(index).begin(State::passed, generation, connection.framing, connection.dialect);
+  custody_->keep();
+  ++reserved_;
   return channel::id_of_entry(channel::kKeptId, index, generation);
 }
 
 void KeptConnections::cancel(std::uint64_t id) {
   free_.push_back(channel::index_of(id));
+  custody_->let_go();
+  --reserved_;
 }
 
 void KeptConnections::sent(HeldConnection held) {
@@ -71,7 +75,7 @@ void KeptConnections::sent(HeldConnection held) {
                              connection.spilled_size, std::move(connection.owed), std::move(hold)});
   }
   unconfirmed_.push_back(connection.id);
-  custody_->keep();
+  --reserved_;
   ++count_;
 }
 
@@ -234,7 +238,10 @@ void KeptConnections::take_one(std::uint32_t index, Reach reach, Rescued& rescue
   if (!one.socket.valid()) return;
   if (reach == Reach::on_its_way) {
     ledger::Entry& entry = ledger_.entry(index);
-    if (!entry.take(State::taken, one.generation)) return;  // it is the worker's
+    if (!entry.take(State::taken, one.generation)) {
+      if (Snapshot(entry).state() != State::closed) ++rescued.counts.left;
+      return;
+    }
     rescued.connections.push_back(take(index, Snapshot(entry)));
   } else {
     judge(index, reach, rescued);

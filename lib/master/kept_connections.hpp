@@ -30,6 +30,7 @@ struct RescueCounts {
   std::size_t moved = 0;     ///< to another worker, and the client notices nothing
   std::size_t answered = 0;  ///< the same with an error reply, for a call that was interrupted
   std::size_t closed = 0;    ///< those that the worker had begun and not ended itself
+  std::size_t left = 0;      ///< those that a worker that lives on keeps
 };
 
 /// What became of the connections of a worker that gets nothing more.
@@ -121,6 +122,7 @@ class KeptConnections {
   std::unordered_map<std::uint32_t, Luggage> luggage_;
   std::size_t started_since_look_ = 0;     ///< at the luggage
   std::deque<std::uint64_t> unconfirmed_;  ///< in the order in which they were sent
+  std::size_t reserved_ = 0;               ///< connections that have a number and were not sent yet
   std::size_t count_ = 0;
   std::size_t deposits_ = 0;
 };

@@ -59,6 +59,11 @@ Master::Master(Reactor& reactor, const SignalMask& signals, MasterOptions option
           },
           options_.supervisor, report_, [this] { on_change(); }, [this] { on_room(); }),
       changed_(reactor) {
+  custody_->on_unkept = [this](const std::string& why) {
+    report_(Severity::error,
+            fmt::format("cannot keep a copy of each connection: {}; others end with their worker",
+                        why));
+  };
   auto inherited = take_inherited_sockets();
   // What can fail is tried before a name is taken.
   if (!options_.pidfile.empty()) {
@@ -74,6 +79,7 @@ Master::Master(Reactor& reactor, const SignalMask& signals, MasterOptions option
 
 Master::~Master() {
   custody_->on_passed_on = nullptr;
+  custody_->on_unkept = nullptr;
 }
 
 std::unique_ptr<PassMode> Master::make_pass_mode() {
@@ -128,7 +134,7 @@ void Master::succeed(Fd channel) {
 /// accept, and that our own workers return.
 std::size_t Master::credits() const {
   if (sessions_) return sessions_->most_connections();
-  return std::max(custody_->capacity() / 2, channel::kMaxEntries);
+  return std::max(custody_->capacity_in_hand() / 2, channel::kMaxEntries);
 }
 
 Task<Supervisor::CutOff> Master::run() {

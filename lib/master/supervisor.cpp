@@ -128,7 +128,7 @@ void Supervisor::count_cut_off(const SupervisedWorker& worker) {
   const LeaveReason why = worker.leave_reason();
   const bool drained = worker.was_told_to_leave() && why != LeaveReason::discarded;
   if (!stopping() || !drained || !worker.was_cut_off()) return;
-  cut_off_.connections += worker.link()->assigned();
+  cut_off_.connections += worker.link()->assigned() + worker.link()->lost();
   if (worker.was_killed() && !worker.has_joined()) ++cut_off_.workers;
 }
 

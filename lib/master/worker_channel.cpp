@@ -227,8 +227,8 @@ void WorkerChannel::give_ledger() {
     kept_ = std::make_unique<KeptConnections>(std::move(ledger), custody_);
     sender_.keep_copies(*kept_);
     accounts_.keep_copies(*kept_);
-  } catch (const SystemError&) {
-    return;
+  } catch (const SystemError& error) {
+    custody_->tell_unkept(error.what());
   }
 }
 
@@ -275,6 +275,7 @@ std::deque<HeldConnection> WorkerChannel::take_all(Reach reach) {
     if (reach != Reach::on_its_way) accounts_.deposits_taken(kept_->deposits());
     Rescued rescued = kept_->take_all(reach);
     all = std::move(rescued.connections);
+    lost_ += rescued.counts.closed + rescued.counts.left;
     if (reach != Reach::on_its_way) tell(traffic_.rescued, *this, rescued.counts);
   }
   std::deque<HeldConnection> others = sender_.take_all();

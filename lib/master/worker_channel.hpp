@@ -77,6 +77,8 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   /// Connections that it was given and has not finished, those on their way included. Not known
   /// (0) without a handshake.
   std::size_t assigned() const override { return accounts_.assigned(); }
+  /// Connections that were the worker's when take_all() was called, and did not go to others.
+  std::size_t lost() const { return lost_; }
   /// Requests of a queue that it will have at a time.
   std::size_t max_calls() const { return hello_.calls; }
   /// Connections on their way to it.
@@ -178,6 +180,7 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   channel::Hello hello_;
   std::size_t credits_;         ///< connections that it will hold at a time
   std::size_t counted_ = 0;     ///< what was told of assigned()
+  std::size_t lost_ = 0;        ///< see lost()
   std::uint64_t requests_ = 0;  ///< that it has told of
   std::uint64_t last_id_ = 0;
 };

@@ -30,6 +30,9 @@ class Http:
 
     def call(self):
         self.socket.sendall(REQUEST)
+        self.read_reply()
+
+    def read_reply(self):
         head = b""
         while not head.endswith(b"\r\n\r\n"):
             line = self.file.readline()

@@ -80,6 +80,46 @@ def node_cluster(workers: int, body: str = "pong"):
 
 
 @contextlib.contextmanager
+def gunicorn(workers: int):
+    """With the kind of workers that keeps connections open."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as directory:
+        pathlib.Path(directory, "pong.py").write_text(
+            "def app(environment, start):\n"
+            "    start('200 OK', [('Content-Length', '4')])\n"
+            "    return [b'pong']\n")
+        with subprocess.Popen(["gunicorn", "-k", "gthread", "--threads", "4", "-w", str(workers),
+                               "--keep-alive", "600", "-b", f"127.0.0.1:{port}", "pong:app"],
+                              cwd=directory, stderr=subprocess.DEVNULL) as process:
+            handoff.wait_for(lambda: len(handoff.children(process.pid)) == workers, "gunicorn")
+            try:
+                yield Peer(process, port)
+            finally:
+                process.terminate()
+
+
+@contextlib.contextmanager
+def haproxy(workers: int):
+    """As a server of its own, with a process for the workers, which are its threads, and one that
+    watches over it."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as directory:
+        config = pathlib.Path(directory, "haproxy.cfg")
+        config.write_text(f"global\n nbthread {workers}\n"
+                          "defaults\n mode http\n timeout client 10m\n timeout connect 1s\n"
+                          " timeout server 1m\n timeout http-keep-alive 10m\n"
+                          f"frontend pong\n bind 127.0.0.1:{port}\n"
+                          " http-request return status 200 content-type text/plain string pong\n")
+        with subprocess.Popen(["haproxy", "-W", "-f", config], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL) as process:
+            handoff.wait_for(lambda: handoff.children(process.pid), "haproxy")
+            try:
+                yield Peer(process, port)
+            finally:
+                process.terminate()
+
+
+@contextlib.contextmanager
 def article():
     """The first servers of the protocol: Python, a thread for each connection."""
     with subprocess.Popen([sys.executable, ARTICLE_SERVER], stdout=subprocess.PIPE,
@@ -93,3 +133,7 @@ def article():
 HTTP_PEERS = {name: peer for name, peer, program in (("nginx", nginx, "nginx"),
                                                     ("node cluster", node_cluster, "node"))
               if shutil.which(program)}
+
+# Those that say nothing of reloads, with the programs that they need; not all are installed.
+KILLED_PEERS = {"nginx": (nginx, "nginx"), "gunicorn": (gunicorn, "gunicorn"),
+                "node cluster": (node_cluster, "node"), "haproxy": (haproxy, "haproxy")}

@@ -555,6 +555,7 @@ rpc-master: worker 1, pid [0-9]+: left, exit status 0'
   stop master
   expect_match 124 '' 'rpc-master: ready, 1 worker, on \./m
 rpc-master: worker 1, pid [0-9]+: still there after 200ms, killed with 1 connection
+rpc-master: worker 1, pid [0-9]+: 0 connections moved, 0 answered with an error, 1 closed
 rpc-master: ended with 1 connection cut off and 1 worker killed'
   finish call
   expect 4 '' 'rpc-call: cannot call ./m: the server closed the connection before it replied'
@@ -567,6 +568,7 @@ rpc-master: ended with 1 connection cut off and 1 worker killed'
   eventually test ! -e m
   stop master INT
   expect_match 124 '' 'rpc-master: ready, 1 worker, on \./m
+rpc-master: worker 1, pid [0-9]+: 0 connections moved, 0 answered with an error, 1 closed
 rpc-master: ended with 1 connection cut off and 1 worker killed'
   finish call
   expect 4 '' 'rpc-call: cannot call ./m: the server closed the connection before it replied'

@@ -133,7 +133,7 @@ class Story:
         await self._pause(6)
         new = self.server.ready_pids()[number]
         return (f"{self._name(victim)} killed: {self.load.closed_by_kill} of its {held} "
-                f"connections ended; {self._name(new)} replaces it")
+                f"connections ended, others serve the rest; {self._name(new)} replaces it")
 
     async def kill_with_queue(self) -> str:
         server = Server(self.processes, "queue", WORKERS_OF_QUEUE, "--pass", "queue")

@@ -326,6 +326,16 @@ def stop_process(pid: int):
     wait_for(is_stopped, "the process to stop")
 
 
+def sleeps(pid: int) -> bool:
+    """Whether each thread of the process waits for something: it has finished what it did after the
+    last reply that a client has seen. A process that is gone sleeps."""
+    for thread in pathlib.Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if thread.read_text().rsplit(")", 1)[1].split()[0] not in "SZ":
+                return False
+    return True
+
+
 def catches(pid: int, number: int) -> bool:
     """Whether the process has a handler for the signal."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):

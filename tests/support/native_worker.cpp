@@ -7,6 +7,7 @@
 //     held       waits until `release` is called, and then counts as finished
 //     counts     how many calls wait now, were begun, and have finished, in all threads
 //     blocks     keeps its thread until the process is killed
+//     crashes    ends the process by SIGSEGV
 //     raw        the text of its params is its result as it is, valid or not
 //     raw_data   the same as the data of an error, and raw_now the same at once
 //     throws     throws what is no exception, and throws_now at once what is one
@@ -14,6 +15,7 @@
 //                how many calls this thread's copy and all threads together have had
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <memory>
 #include <stdexcept>
@@ -105,6 +107,11 @@ Task<Result> blocks() {
   co_return Result::success("null");
 }
 
+Task<Result> crashes() {
+  std::raise(SIGSEGV);
+  co_return Result::success("null");
+}
+
 std::string text_of(std::string_view json) {
   return handoff::json_string(json).value_or(std::string(json));
 }
@@ -140,6 +147,7 @@ void add_methods(Shared& shared, handoff::MethodTable& table, Reactor& reactor) 
   table.add("held", [own, &shared](Call call) { return held(*own, shared, std::move(call)); });
   table.add("release", [own](const Call&) { return release(*own); });
   table.add("blocks", [](const Call&) { return blocks(); });
+  table.add("crashes", [](const Call&) { return crashes(); });
   table.add("raw", raw);
   table.add("raw_data", raw_data);
   table.add("throws", throws);

@@ -77,7 +77,8 @@ class Demo(handoff.TestCase):
         self.assertGreater(int(pings.replace(",", "")), 5)
         self.assertEqual(lost, "0")
         self.assertRegex(done.stdout,
-                         r"closed: 0 by the reload, 0 by the upgrade, [1-9]\d* by the kill\n")
+                         r"closed: 0 by the reload, 0 by the upgrade, [01] by the kill\n")
+        self.assertRegex(done.stdout, r"killed: [01] of its [1-9]\d* connections ended, ")
         self.assertRegex(done.stdout, r"SHA-256 ([0-9a-f]{16}) asked, \1 answered")
         self.assertRegex(done.stdout,
                          r"\n  handoff +0 of 16 connections closed; failed calls of others: 0\n")

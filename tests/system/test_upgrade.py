@@ -842,11 +842,11 @@ class Connections(UpgradeTest):
     def move_more_than_the_limit(self, **server):
         self.need_descriptors(4096)
         server = self.launch("-v", workers=6, command=(WORKER, "-C", "4"), **server)
+        # The new master and its workers have the same limit.
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (512, 512))
         clients = [self.open(server) for _ in range(1800)]
         for number, client in enumerate(clients):
             self.assertEqual(client.result("ping", number), number)
-        # The new master and its workers have the same limit.
-        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (512, 512))
         workers = set(server.worker_pids())
         pid = self.upgrade(server, server.pid)
         self.assert_replaced(server, server.pid)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A server of Node's cluster module, as its documentation has it: HUP starts new workers, then
-// disconnects the old ones. Prints a line when it is ready, and one when a reload is done.
+// disconnects the old ones; one that was killed is replaced. Prints a line when it is ready, and one when a reload is done.
 const cluster = require('cluster');
 const http = require('http');
 
@@ -16,6 +16,9 @@ function fork(then) {
 
 if (cluster.isPrimary) {
   let current = fork(() => console.log('ready'));
+  cluster.on('exit', (worker, code, signal) => {
+    if (signal) cluster.fork();
+  });
   process.on('SIGHUP', () => {
     fork((fresh) => {
       for (const worker of current) worker.disconnect();

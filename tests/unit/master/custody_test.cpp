@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <deque>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -53,6 +54,37 @@ TEST_CASE("a master that holds next to nothing takes a message under any limit")
   CHECK(custody.has_room());
   const Custody::Hold hold(custody, 32);
   CHECK_FALSE(custody.has_room());
+}
+
+TEST_CASE("the first copy that cannot be kept is told, and no other") {
+  Reactor reactor;
+  Custody custody(reactor, 18);
+  const test::DescriptorLimit limit(300);  // 200 for connections, 128 of them for those in hand
+  std::vector<std::string> told;
+  custody.on_unkept = [&](const std::string& why) { told.push_back(why); };
+  for (int i = 0; i < 72; ++i) {
+    CHECK(custody.may_keep());
+    custody.keep();
+  }
+  CHECK(told.empty());
+  CHECK_FALSE(custody.may_keep());
+  CHECK_FALSE(custody.may_keep());
+  custody.tell_unkept("another reason");
+  CHECK(told ==
+        std::vector<std::string>{"the limit of 300 open files has room for 72 copies (raise it)"});
+  custody.let_go();
+  CHECK(custody.may_keep());
+}
+
+TEST_CASE("copies leave room for connections that are in hand") {
+  Reactor reactor;
+  const Custody custody(reactor, 18);
+  const test::DescriptorLimit limit(300);
+  CHECK(custody.capacity_in_hand() == 128);
+  const test::DescriptorLimit higher(900);
+  CHECK(custody.capacity_in_hand() == 128);
+  const test::DescriptorLimit low(150);
+  CHECK(custody.capacity_in_hand() == 50);
 }
 
 TEST_CASE("bytes that came with connections are limited as descriptors are") {

@@ -223,10 +223,38 @@ TEST_CASE("a worker that is left alone keeps what it has taken, and gets nothing
     fixture.store(passed, state);
     const Rescued rescued = fixture.kept->take_all(Reach::on_its_way);
     CHECK(rescued.connections.size() == (state == State::passed ? 1 : 0));
+    CHECK(rescued.counts.left == (state == State::passed ? 0 : 1));
     CHECK_FALSE(has_ended(passed.client));
     ledger::Entry& entry = fixture.workers->entry(channel::index_of(passed.id));
     CHECK_FALSE(entry.take(State::received, channel::generation_of(passed.id)));
   }
+}
+
+TEST_CASE("a copy counts from when its connection gets a number, not from when it is sent") {
+  const test::DescriptorLimit limit(300);
+  Fixture fixture;
+  std::vector<HeldConnection> all;
+  std::vector<Fd> clients;
+  std::optional<std::uint64_t> last;
+  std::size_t kept = 0;
+  for (;;) {
+    auto [held, client] = Fixture::make(*fixture.custody);
+    last = fixture.kept->reserve(held.connection);
+    if (!last || kept == fixture.kept->ledger().shape().passed) break;
+    ++kept;
+    held.connection.id = *last;
+    all.push_back(std::move(held));
+    clients.push_back(std::move(client));
+  }
+  CHECK(fixture.custody->kept() == kept);
+  CHECK_FALSE(fixture.custody->may_keep());
+  fixture.kept->cancel(all.back().connection.id);
+  CHECK(fixture.custody->may_keep());
+  all.pop_back();
+  for (HeldConnection& held : all) fixture.kept->sent(std::move(held));
+  CHECK(fixture.custody->kept() == kept - 1);
+  fixture.kept.reset();
+  CHECK(fixture.custody->kept() == 0);
 }
 
 TEST_CASE("an entry of another generation decides nothing") {

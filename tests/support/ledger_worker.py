@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""A worker with a ledger in Python, that goes step by step and may lie: for tests.
+
+As a program, the first worker of a master does as the first words say, and all others are the
+command after --:
+
+    ledger_worker.py DEED [WORD...] -- rpc-worker
+"""
+
+import contextlib
+import mmap
+import os
+import random
+import signal
+import socket
+import struct
+import sys
+
+import scripted_worker
+from scripted_worker import CONNECTION, HELLO, READY
+
+LEDGER = 13
+WANTS_LEDGER = 2
+FREE, PASSED, RECEIVED, IDLE, RUNNING, SILENT, BUSY, CLOSED, TAKEN = range(9)
+HEADER = struct.Struct("=4s4I")
+ENTRY = 64
+KEPT = 1 << 62  # of an id
+OWED = 4  # of an entry of CONNECTION: a reply comes along
+
+
+class LedgerWorker(scripted_worker.Channel):
+    """A worker that a master has started. It has said READY, and has its ledger."""
+
+    def __init__(self, credits: int = 1000):
+        self.channel = socket.socket(fileno=int(os.environ["HANDOFF_CHANNEL_FD"]))
+        self.drained = False
+        self.clients: dict[int, socket.socket] = {}
+        self.send_hello(credits)
+        _, descriptors, kind, _ = self.receive_message()
+        assert kind == LEDGER, kind
+        self.memory = mmap.mmap(descriptors[0], os.fstat(descriptors[0]).st_size)
+        os.close(descriptors[0])
+        magic, version, passed, accepted, _ = HEADER.unpack_from(self.memory)
+        assert (magic, version) == (b"HOLG", 1)
+        self.first_entry = len(self.memory) - ENTRY * (passed + accepted)
+        self.entries = passed
+        self.send(READY)
+
+    def send_hello(self, credits: int):
+        packet = struct.pack("<2sBBHH", b"HO", 1, HELLO, 0, WANTS_LEDGER)
+        self.channel.send(packet + struct.pack("<III", os.getpid(), credits, 1))
+
+    def take(self):
+        """Waits for the next CONNECTION, and takes what it brings."""
+        kind = 0
+        while kind != CONNECTION:
+            packet, descriptors, kind, count = self.receive_message()
+            if self.drained:
+                sys.exit()
+        start = 8
+        for descriptor in descriptors[:count]:
+            number, peer, _, flags, read = struct.unpack_from("<QHBBI", packet, start)
+            start += 16 + peer + read
+            if flags & OWED:
+                start += 2 + struct.unpack_from("<H", packet, start)[0]
+            self.clients[number] = socket.socket(fileno=descriptor)
+            if number & KEPT:
+                self.store(number, RECEIVED)
+
+    def store(self, number: int, state: int, framing: int = 1, request: bytes = b""):
+        """What the entry of this connection says, as the real one does."""
+        start = self.first_entry + ENTRY * (number & 0xffffffff)
+        generation = number >> 32 & 0xffff
+        self.memory[start + 4] = len(request)
+        self.memory[start + 5:start + 5 + len(request)] = request
+        struct.pack_into("=I", self.memory, start, state | framing << 8 | generation << 16)
+
+
+def kill_itself():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_with_the_first():
+    """Without having touched it."""
+    LedgerWorker().take()
+    kill_itself()
+
+
+def scribble(seed: str, wanted: str):
+    """When it has so many connections, random bytes over all of its ledger, and then random states
+    of them; then it dies."""
+    chance = random.Random(int(seed) ^ os.getpid())
+    worker = LedgerWorker()
+    while len(worker.clients) < int(wanted):
+        worker.take()
+    for _ in range(100):
+        size = chance.choice((4, 64, 5000))
+        start = chance.randrange(len(worker.memory) - size)
+        worker.memory[start:start + size] = chance.randbytes(size)
+    used = ENTRY * len(worker.clients)
+    worker.memory[worker.first_entry:worker.first_entry + used] = chance.randbytes(used)
+    for number in list(worker.clients)[::2]:
+        request = chance.choice((b"", b"1", b'"', b"{}", b"[1]", b'"\xff"', b'1,"x":2', b"null"))
+        worker.store(number, chance.randrange(12), chance.randrange(4), request)
+    kill_itself()
+
+
+DEEDS = {deed.__name__: deed for deed in (die_with_the_first, scribble)}
+
+
+def main():
+    words = sys.argv[1:]
+    end = words.index("--") if "--" in words else len(words)
+    if os.environ["HANDOFF_WORKER"] != "1" and end < len(words):
+        os.execv(words[end + 1], words[end + 1:])
+    with contextlib.suppress(AssertionError, BrokenPipeError, ConnectionResetError):
+        DEEDS[words[0]](*words[1:end])
+
+
+if __name__ == "__main__":
+    main()
