@@ -54,8 +54,8 @@ bool ConnectionSender::is_kept(const Connection& connection) const {
 void ConnectionSender::ask_for_started(Connection& connection) const {
   if (kept_ == nullptr) return;
   const bool lacks_descriptors = most_per_message_ < channel::kMaxEntries;
-  connection.wants_started =
-      !is_kept(connection) || lacks_descriptors || kept_->wants_started(connection);
+  connection.wants_started |=
+      !is_kept(connection) || lacks_descriptors || kept_->has_luggage(connection);
 }
 
 /// They are not this worker's any more.

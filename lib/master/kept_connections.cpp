@@ -17,9 +17,6 @@ namespace {
 using ledger::Snapshot;
 using ledger::State;
 
-/// Connections that a worker has not taken before it is asked to say when it takes the next.
-constexpr std::size_t kAskFrom = 64;
-
 /// Workers that die with a connection which none of them has touched. It may be what kills them.
 constexpr int kMaxDeaths = 3;
 
@@ -68,7 +65,7 @@ void KeptConnections::sent(HeldConnection held) {
   const std::uint32_t index = channel::index_of(connection.id);
   slots_[index].socket = std::move(connection.socket);
   slots_[index].deaths = static_cast<std::uint8_t>(held.deaths);
-  if (connection.unread_size() > 0 || !connection.owed.empty()) {
+  if (has_luggage(connection)) {
     Custody::Hold hold(*custody_, connection.spilled.valid() ? 1 : 0, 0, connection.unread_size());
     luggage_.emplace(index,
                      Luggage{std::move(connection.unread), std::move(connection.spilled),
@@ -92,8 +89,8 @@ std::size_t KeptConnections::unconfirmed() {
   return unconfirmed_.size();
 }
 
-bool KeptConnections::wants_started(const Connection& connection) {
-  return connection.unread_size() > 0 || !connection.owed.empty() || unconfirmed() >= kAskFrom;
+bool KeptConnections::has_luggage(const Connection& connection) {
+  return connection.unread_size() > 0 || !connection.owed.empty();
 }
 
 KeptConnections::Slot* KeptConnections::find(std::uint64_t id) {

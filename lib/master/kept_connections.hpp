@@ -67,9 +67,9 @@ class KeptConnections {
   std::size_t deposits() const { return deposits_; }
   /// Those that are not known to have been taken by the worker.
   std::size_t unconfirmed();
-  /// Whether the master has to hear of it when the worker has taken the connection that is sent
-  /// next: the worker has not taken enough of those before, or bytes wait for it to be touched.
-  bool wants_started(const Connection& connection);
+  /// Whether bytes or a reply come along that are the master's until the worker has touched the
+  /// connection: it has to hear of that.
+  static bool has_luggage(const Connection& connection);
 
   /// What the worker says of a connection; false when it does not have that.
   bool started(std::uint64_t id);

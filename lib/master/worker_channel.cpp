@@ -254,8 +254,11 @@ Task<void> WorkerChannel::end_pause(std::shared_ptr<WorkerChannel> self) {
 // Sending.
 
 /// A copy of it is kept if the worker's process is known, whose end tells when to read the ledger.
+/// The worker is asked for STARTED before it can have no room left: only that tells of room again.
+/// It may take what is sent first before the rest is sent, so what waits to be sent counts too.
 void WorkerChannel::pass(HeldConnection held) {
   std::optional<std::uint64_t> id;
+  held.connection.wants_started = kept_ && unacknowledged() >= kMaxUnacknowledged / 2;
   if (kept_ && origin_ != WorkerOrigin::joined_from_elsewhere) id = kept_->reserve(held.connection);
   if (!id) id = ++last_id_;
   sender_.add(std::move(held), *id);

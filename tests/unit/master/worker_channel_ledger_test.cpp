@@ -40,6 +40,7 @@ class Played {
     };
     traffic.rescued = [this](WorkerChannel&, const RescueCounts& counts) { rescued = counts; };
     traffic.passes_on = [] { return true; };
+    traffic.has_room = [this](WorkerChannel&) { ++has_room; };
     link = std::make_shared<WorkerChannel>(reactor_, std::move(life), std::move(traffic), custody,
                                            Handshake::full, 1, std::move(ours), origin);
   }
@@ -98,6 +99,7 @@ class Played {
   }
 
   std::optional<ledger::Ledger> ledger;
+  std::size_t has_room = 0;  ///< how often the master was told that there is room
   std::vector<std::string> problems;
   std::vector<HeldConnection> returned;
   std::optional<RescueCounts> rescued;
@@ -155,6 +157,31 @@ TEST_CASE("a connection that brings bytes along asks for STARTED") {
     REQUIRE(message);
     CHECK(message->connections.front().wants_started);
     CHECK(message->connections.front().unread == "half");
+  }(played));
+}
+
+TEST_CASE("a worker that gets no more for the moment says when it has taken what it got") {
+  Played played;
+  played.run([](Played& its) -> Task<void> {
+    co_await its.greet();
+    std::vector<Fd> clients;
+    while (its.link->has_room()) clients.push_back(its.pass());
+    // The worker is so fast that it has taken each of them when the next is sent.
+    for (std::uint32_t i = 0; i < clients.size(); ++i) {
+      const std::uint16_t generation = ledger::Snapshot(its.ledger->entry(i)).generation();
+      CHECK(its.take(channel::id_of_entry(channel::kKeptId, i, generation), State::idle));
+    }
+    its.link->flush();
+    co_await its.turns();
+    its.has_room = 0;
+    while (const auto message = its.receive()) {
+      for (const Connection& connection : message->connections) {
+        if (connection.wants_started) its.say(channel::Type::started, connection.id);
+      }
+    }
+    co_await its.turns();
+    CHECK(its.has_room > 0);
+    CHECK(its.link->has_room());
   }(played));
 }
 
