@@ -336,12 +336,13 @@ class Troubleshooting(handoff.TestCase):
         said += self.complain("rpc-worker")
         worker = self.directory / "worker"
         worker.write_text(f"#!/bin/sh\nexec {handoff.tool('rpc-worker')} --timeout 200ms "
-                          "-k 'up=tr a-z A-Z' -m 'now=date'\n")
+                          "-k 'up=tr a-z A-Z' -m 'now=date' -m 'crash=kill -9 $PPID'\n")
         worker.chmod(0o755)
         self.launch("./worker")
         said += self.complain("rpc-master", "-l", "./s", "--", "rpc-worker")
         said += self.complain("rpc-call", "./s", "up", '"x"')
         said += self.complain("rpc-call", "./s", "now")
+        said += self.complain("rpc-call", "./s", "crash")
         said += self.complain("rpc-call", "./s", "echo", "x")
         said += self.answer_to(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         worker.write_text("#!/bin/sh\nexec rpc-wroker\n")
