@@ -17,9 +17,9 @@ namespace handoff {
 
 /// How the processes behind methods are run, and what is made of their output.
 struct ProcessOptions {
-  std::vector<std::string> environment_names;  ///< handed to them besides the usual few
-  bool text = false;                           ///< output that is no JSON becomes a string
-  std::size_t max_output = 1024 * 1024;        ///< bytes for one call; more is an error
+  std::vector<std::string> environment_names{};  ///< handed to them besides the usual few
+  bool text = false;                             ///< output that is no JSON becomes a string
+  std::size_t max_output = 1024 * 1024;          ///< bytes for one call; more is an error
   std::shared_ptr<MemoryBudget> memory = std::make_shared<MemoryBudget>();  ///< counts output
 
   OutputForm form() const { return text ? OutputForm::text : OutputForm::json; }

@@ -9,10 +9,10 @@ namespace handoff {
 
 /// A reply, of either dialect. Views point into the body or into the parser, until its next use.
 struct Reply {
-  std::string_view out;              ///< "error" for an error; empty for another of JSON-RPC
+  std::string_view out{};            ///< "error" for an error; empty for another of JSON-RPC
   std::string_view result = "null";  ///< validated JSON, as it came; of an error, its object
-  std::string_view id;               ///< as in Request
-  std::string_view body;             ///< all of it
+  std::string_view id{};             ///< as in Request
+  std::string_view body{};           ///< all of it
 
   bool is_error() const { return out == "error"; }
 };
