@@ -863,6 +863,7 @@ class Draining(TestCase):
         client = self.open(server)
         client.result("ping")
         before = server.worker_pids()[0]
+        handoff.wait_for(lambda: handoff.sleeps(before), "the worker to have nothing to do")
         handoff.stop_process(before)
         waiting = [self.open(server) for _ in range(20)]
         for number, one in enumerate(waiting):
