@@ -60,7 +60,10 @@ void Balancer::take_back(Recipient& recipient, const Departure& how) {
   const int number = recipient.number();
   const bool waits =
       how_ == Balance::hash && how.heir == Heir::same_number && retirement_ == Retirement::none;
-  if (!waits || has_number(number)) return pass_inherited(std::move(all));
+  if (!waits || has_number(number)) {
+    pass_inherited(std::move(all));
+    return closes ? pass_all() : void();
+  }
   std::deque<HeldConnection>& waiting = inherited_[number];
   std::move(all.begin(), all.end(), std::back_inserter(waiting));
 }

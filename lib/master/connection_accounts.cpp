@@ -33,17 +33,20 @@ Status ConnectionAccounts::take(channel::Message message) {
 Status ConnectionAccounts::lose(channel::Message message) {
   std::vector<HeldConnection> taken;
   std::size_t lost = 0;
+  std::size_t lost_kept = 0;
+  Status status = Status::ok();
   for (Connection& connection : message.connections) {
     if (!is_kept(connection.id)) {
       ++lost;
-      continue;
+    } else if (connection.spilled_size > 0 && !connection.spilled.valid()) {
+      if (kept_->lost(connection.id)) ++lost_kept;
+    } else if (status = return_one(std::move(connection), taken); !status.is_ok()) {
+      break;
     }
-    if (Status status = return_one(std::move(connection), taken); !status.is_ok()) return status;
   }
-  Status status = take_off(lost, kNotGiven);
-  if (!status.is_ok()) return status;
+  if (status.is_ok()) status = take_off(lost, kNotGiven);
   owner_.assigned_changed();
-  if (lost > 0) owner_.lost(lost);
+  if (status.is_ok() && lost + lost_kept > 0) owner_.lost(lost + lost_kept);
   if (!taken.empty()) owner_.returned(std::move(taken));
   return status;
 }
@@ -125,7 +128,8 @@ Status ConnectionAccounts::deposit(std::vector<Connection> connections) {
     if ((id & channel::kOwnId) == 0 || connection.unread_size() > 0) {
       return Status::failure("it deposited a connection that it was given");
     }
-    const bool is_there = connection.is_complete() && connection.is_sound();
+    const bool is_there =
+        connection.is_complete() && connection.is_sound() && kept_->deposits() < acknowledged_;
     if (!is_there || !kept_->deposited(std::move(connection))) refused.push_back(id);
   }
   if (!refused.empty()) owner_.deposits_refused(std::move(refused));

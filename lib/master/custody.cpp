@@ -73,12 +73,21 @@ void Custody::tell_unkept(const std::string& why) {
   if (!std::exchange(unkept_told_, true) && on_unkept) on_unkept(why);
 }
 
+/// The limit is asked for again when there were much fewer: it may have been lowered.
+void Custody::let_go() {
+  --kept_;
+  surely_ = std::min(surely_, kept_ + kKeptAtOnce);
+}
+
 Task<void> Custody::wait() {
   struct Waiting {
     std::deque<Event*>& all;
     Event event;
     ~Waiting() { std::erase(all, &event); }
   };
+  const bool was_full = !has_room();
+  if (on_no_room) on_no_room();
+  if (was_full && has_room()) co_return;
   Waiting waiting{waiting_, Event(reactor_)};
   waiting_.push_back(&waiting.event);
   const EventTimeout alarm(reactor_, waiting.event, reactor_.now() + kPause);

@@ -74,6 +74,9 @@ class Custody {
   /// No copy can be kept of a connection. Only the first reason is told.
   void tell_unkept(const std::string& why);
 
+  /// Called when there is no room, to let go what need not be in hand any more.
+  std::function<void()> on_no_room;
+
   /// Each worker needs descriptors of its own, which connections don't get.
   void set_workers(std::size_t count);
   /// Descriptors in hand.
@@ -89,7 +92,7 @@ class Custody {
   /// those that are in hand for a moment.
   bool may_keep();
   void keep() { ++kept_; }
-  void let_go() { --kept_; }
+  void let_go();
   /// Copies that are kept.
   std::size_t kept() const { return kept_; }
   /// Waits until a descriptor was released and there is room, or for 100 ms: room can also come

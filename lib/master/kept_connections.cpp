@@ -82,8 +82,8 @@ std::size_t KeptConnections::unconfirmed() {
     const std::uint64_t id = unconfirmed_.front();
     const Slot& slot = slots_[channel::index_of(id)];
     const bool is_the_same = slot.generation == channel::generation_of(id) && slot.socket.valid();
-    const Snapshot entry(ledger_.entry(channel::index_of(id)));
-    if (is_the_same && entry.state() == State::passed) break;
+    const State state = ledger_.entry(channel::index_of(id)).state();
+    if (is_the_same && state == State::passed) break;
     unconfirmed_.pop_front();
   }
   return unconfirmed_.size();
@@ -131,17 +131,24 @@ bool KeptConnections::started(std::uint64_t id) {
   return true;
 }
 
-/// Once the worker has touched a connection, its luggage is the worker's.
 void KeptConnections::drop_touched_luggage() {
   started_since_look_ = 0;
   std::erase_if(luggage_, [this](const auto& one) {
-    const State state = Snapshot(ledger_.entry(one.first)).state();
+    const State state = ledger_.entry(one.first).state();
     return state != State::passed && state != State::received;
   });
 }
 
 bool KeptConnections::finished(std::uint64_t id) {
   if (find(id) == nullptr) return false;
+  release(channel::index_of(id));
+  return true;
+}
+
+bool KeptConnections::lost(std::uint64_t id) {
+  Slot* slot = find(id);
+  if (slot == nullptr) return false;
+  shutdown(slot->socket.get(), SHUT_RDWR);
   release(channel::index_of(id));
   return true;
 }
@@ -174,6 +181,8 @@ bool KeptConnections::deposited(Connection connection) {
   if (!has_entry) return false;
   if (index - first >= deposited_.size()) deposited_.resize(index - first + 1);
   Slot& slot = deposited_[index - first];
+  // Its connection before has ended, though the worker has not said so yet.
+  if (slot.socket.valid() && slot.generation != generation) drop_deposit(slot);
   if (slot.socket.valid() || !custody_->may_keep()) return false;
   slot = {std::move(connection.socket), generation, 0};
   custody_->keep();

@@ -71,9 +71,15 @@ class KeptConnections {
   /// connection: it has to hear of that.
   static bool has_luggage(const Connection& connection);
 
+  /// Once the worker has touched a connection, what came along with it is the worker's, and is let
+  /// go here. STARTED may come before that.
+  void drop_touched_luggage();
+
   /// What the worker says of a connection; false when it does not have that.
   bool started(std::uint64_t id);
   bool finished(std::uint64_t id);
+  /// It came back, and there is no descriptor for the bytes that it brings along: it is closed.
+  bool lost(std::uint64_t id);
   /// Makes the connection that came back whole: its socket is ours.
   bool returned(Connection& connection, Custody::Hold& hold);
   /// The worker has no descriptor for it, and has not taken it.
@@ -108,7 +114,6 @@ class KeptConnections {
   Slot* find(std::uint64_t id);
   Slot* find_deposit(std::uint64_t id);
   void release(std::uint32_t index);
-  void drop_touched_luggage();
   void drop_deposit(Slot& slot);
   void take_one(std::uint32_t index, Reach reach, Rescued& rescued);
   void judge(std::uint32_t index, Reach reach, Rescued& rescued);

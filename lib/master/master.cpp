@@ -59,6 +59,7 @@ Master::Master(Reactor& reactor, const SignalMask& signals, MasterOptions option
           },
           options_.supervisor, report_, [this] { on_change(); }, [this] { on_room(); }),
       changed_(reactor) {
+  custody_->on_no_room = [this] { supervisor_.drop_touched_luggage(); };
   custody_->on_unkept = [this](const std::string& why) {
     report_(Severity::error,
             fmt::format("cannot keep a copy of each connection: {}; others end with their worker",
@@ -79,6 +80,7 @@ Master::Master(Reactor& reactor, const SignalMask& signals, MasterOptions option
 
 Master::~Master() {
   custody_->on_passed_on = nullptr;
+  custody_->on_no_room = nullptr;
   custody_->on_unkept = nullptr;
 }
 

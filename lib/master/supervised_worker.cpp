@@ -27,7 +27,8 @@ SupervisedWorker::SupervisedWorker(const WorkerContext& context, WorkerId id,
       process_(std::move(process)),
       leave_signal_(leave_signal),
       started_(context.clock.now()),
-      over_(context.reactor) {
+      over_(context.reactor),
+      process_end_(context.reactor) {
   arm_deadline();
   context_.report(Severity::detail, fmt::format("{}: started", name()));
 }
@@ -39,7 +40,8 @@ SupervisedWorker::SupervisedWorker(const WorkerContext& context, WorkerId id,
       link_(std::move(link)),
       peer_(peer),
       started_(context.clock.now()),
-      over_(context.reactor) {
+      over_(context.reactor),
+      process_end_(context.reactor) {
   arm_deadline();
 }
 
@@ -62,6 +64,8 @@ SupervisedWorker::SupervisedWorker(const WorkerContext& context, WorkerId id,
 //   leader ended,
 //     and all its tree over          over           over           over               over     -
 //     others live      killed        killed         killed         TERM to them       KILL     -
+//   process ended,
+//     joined           over          over           over           over               over     -
 //   child ended,       as when its leader ended, once that has
 //   end, when over     ended         ended          ended          ended              ended    -
 //
@@ -173,6 +177,15 @@ void SupervisedWorker::leader_ended() {
   if (life_ != Life::running) return;
   life_ = Life::leaderless;
   look_at_tree();
+}
+
+/// It gets nothing more, whoever has its end of the channel now.
+void SupervisedWorker::joined_process_ended() {
+  joined_process_ended_ = true;
+  process_end_.set();
+  if (phase_ == WorkerPhase::ended || life_ == Life::over) return;
+  context_.mode.worker_left(*link_);
+  life_is_over();
 }
 
 void SupervisedWorker::child_ended() {

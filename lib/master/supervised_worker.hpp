@@ -127,7 +127,7 @@ class SupervisedWorker final : public std::enable_shared_from_this<SupervisedWor
   /// The process that was spawned has ended; others of its tree may live on.
   void leader_ended();
   /// The process of a worker that has joined has ended; others may have its end of the channel.
-  void joined_process_ended() { joined_process_ended_ = true; }
+  void joined_process_ended();
   /// A child of this process has ended, perhaps one of its tree.
   void child_ended();
   /// It is over(), and everything that it has sent was received. Blocks for as long as a killed
@@ -167,6 +167,10 @@ class SupervisedWorker final : public std::enable_shared_from_this<SupervisedWor
   /// `co_await worker.over()`: waits until nothing of its tree lives; of a worker that has joined,
   /// until its channel is closed or it was let go.
   Event& over() { return over_; }
+  /// `co_await worker.process_end()`: waits until joined_process_ended() was called, or whoever has
+  /// set a timeout for it has waited long enough.
+  Event& process_end() { return process_end_; }
+  bool joined_process_has_ended() const { return joined_process_ended_; }
   /// A descriptor that becomes readable once its leader has ended; of a worker that was spawned.
   int exit_fd() const { return process_->exit_fd(); }
   bool leader_has_ended() const { return process_->leader_has_ended(); }
@@ -214,6 +218,7 @@ class SupervisedWorker final : public std::enable_shared_from_this<SupervisedWor
   std::optional<std::string> failure_;  ///< the line that tells how it failed, if it has
   bool has_asked_to_leave_ = false;
   bool joined_process_ended_ = false;
+  Event process_end_;
   bool left_others_ = false;  ///< its leader had ended when others of its tree lived
 };
 

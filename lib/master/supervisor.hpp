@@ -59,6 +59,8 @@ class Supervisor final : private WorkerListener, private Reload::Actions {
   Task<Status> reload() { return reload_.run(); }
   /// Replaces the worker of this number, or drains one that has joined.
   Task<Status> replace(int number);
+  /// See KeptConnections.
+  void drop_touched_luggage() { roster_.drop_touched_luggage(); }
   /// Drains all of them, for good.
   void retire_all(channel::Drain how);
   /// Kills all of them now.

@@ -92,7 +92,9 @@ ConnectionAccounts::Owner WorkerChannel::owner_of_accounts() {
   owner.returned = [this](std::vector<HeldConnection> held) {
     tell(traffic_.connections_returned, *this, std::move(held));
   };
+  // A worker that does not read need not know.
   owner.deposits_refused = [this](const std::vector<std::uint64_t>& ids) {
+    if (sender_.messages() >= kMaxQuestions) return;
     send_soon(channel::encode_ids(channel::Type::refused, ids));
   };
   owner.lost = [this](std::size_t count) { tell(traffic_.connections_lost, *this, count); };
@@ -215,8 +217,10 @@ Status WorkerChannel::greet(const channel::Hello& hello) {
 /// Before anything else is sent, so that there is room for it. Without a ledger the worker is
 /// served as one of those that do not ask for it.
 void WorkerChannel::give_ledger() {
-  const auto entries =
-      static_cast<std::uint32_t>(std::min(credits_, std::size_t{ledger::kMaxEntries}));
+  // Only the end of a process that is known tells when to read the ledger. Of others it counts.
+  const std::size_t most =
+      origin_ == WorkerOrigin::joined_from_elsewhere ? 0 : std::size_t{ledger::kMaxEntries};
+  const auto entries = static_cast<std::uint32_t>(std::min(credits_, most));
   try {
     auto [ledger, file] =
         ledger::Ledger::make({.passed = entries, .accepted = entries, .threads = hello_.threads});
@@ -253,13 +257,26 @@ Task<void> WorkerChannel::end_pause(std::shared_ptr<WorkerChannel> self) {
 
 // Sending.
 
-/// A copy of it is kept if the worker's process is known, whose end tells when to read the ledger.
+/// A worker without a ledger knows nothing of replies that are owed. A client that does not take so
+/// few bytes at once has not read for long: its connection ends.
+void WorkerChannel::write_owed(Connection& connection) {
+  if (connection.owed.empty()) return;
+  const std::string owed = std::exchange(connection.owed, {});
+  const int socket = connection.socket.get();
+  const ssize_t size = ::send(socket, owed.data(), owed.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (size != static_cast<ssize_t>(owed.size())) shutdown(socket, SHUT_RDWR);
+}
+
 /// The worker is asked for STARTED before it can have no room left: only that tells of room again.
 /// It may take what is sent first before the rest is sent, so what waits to be sent counts too.
 void WorkerChannel::pass(HeldConnection held) {
   std::optional<std::uint64_t> id;
   held.connection.wants_started = kept_ && unacknowledged() >= kMaxUnacknowledged / 2;
-  if (kept_ && origin_ != WorkerOrigin::joined_from_elsewhere) id = kept_->reserve(held.connection);
+  if (kept_) {
+    id = kept_->reserve(held.connection);
+  } else {
+    write_owed(held.connection);
+  }
   if (!id) id = ++last_id_;
   sender_.add(std::move(held), *id);
   recount();

@@ -116,6 +116,10 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   void give_names();
   /// Sends what is queued, as far as the channel takes it now; the rest follows by itself.
   void flush() override;
+  /// See KeptConnections.
+  void drop_touched_luggage() {
+    if (kept_) kept_->drop_touched_luggage();
+  }
   /// What is to be given to others, once it is known that the worker gets nothing more: what it has
   /// not started, and of what it was passed as much as its ledger and `reach` allow.
   std::deque<HeldConnection> take_all(Reach reach) override;
@@ -151,6 +155,7 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   Status handle(channel::Message message);
   Status greet(const channel::Hello& hello);
   void give_ledger();
+  static void write_owed(Connection& connection);
   Status lose(channel::Message message);
   void room_changed();
   void pass_source(channel::Type type, std::vector<Fd> descriptors);

@@ -142,16 +142,31 @@ Task<void> WorkerRoster::leader_end(SupervisedWorker& worker) {
 }
 
 /// From its joining on until it is gone.
-/// A channel that is closed is no death: the worker may serve on what it has.
+/// A channel that is closed is no death: the worker may serve on what it has. Nor need the channel
+/// be closed when the worker has died.
 Task<void> WorkerRoster::run_joined(Worker worker, Fd process) {
+  const auto gone = std::make_shared<Cancellation>();
+  if (process.valid()) reactor_.spawn(watch_process(*this, worker, std::move(process), gone));
   if (!worker->link()->is_full()) worker->ready();
   co_await worker->over();
-  if (worker->link()->kept() > 0) {
-    const TimePoint due = reactor_.now() + kDying;
-    const auto ended = co_await race(reactor_, has_ended(reactor_, process.get()), due);
-    if (ended.value.value_or(false)) worker->joined_process_ended();
+  if (worker->link()->kept() > 0 && !worker->joined_process_has_ended()) {
+    const EventTimeout alarm(reactor_, worker->process_end(), reactor_.now() + kDying);
+    co_await worker->process_end();
   }
+  gone->cancel();
   co_await receive_rest_and_end(worker);
+}
+
+Task<void> WorkerRoster::watch_process(WorkerRoster& roster, Worker worker, Fd process,
+                                       std::shared_ptr<Cancellation> gone) {
+  Reactor& reactor = roster.reactor_;
+  const auto ended = co_await race(reactor, has_ended(reactor, process.get()), kNever, gone.get());
+  // Without a ledger, who has connected may have given its end of the channel to another.
+  if (ended.value.value_or(false) && worker->link()->has_ledger()) worker->joined_process_ended();
+}
+
+void WorkerRoster::drop_touched_luggage() {
+  for (const Worker& worker : workers_) worker->link()->drop_touched_luggage();
 }
 
 /// What it has returned lies in its channel, and goes to others.

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "async/limited_line.hpp"
+#include "async/race.hpp"
 #include "async/reactor.hpp"
 #include "async/task.hpp"
 #include "master/alarm_clock.hpp"
@@ -58,6 +59,9 @@ class WorkerRoster {
   /// To be called when a child of this process has ended.
   void child_ended();
 
+  /// See KeptConnections.
+  void drop_touched_luggage();
+
   /// All that have not ended, as they came.
   const std::vector<Worker>& workers() const { return workers_; }
   /// Of these, those that have joined.
@@ -72,6 +76,8 @@ class WorkerRoster {
   Task<void> run_spawned(Worker worker);
   Task<void> leader_end(SupervisedWorker& worker);
   Task<void> run_joined(Worker worker, Fd process);
+  static Task<void> watch_process(WorkerRoster& roster, Worker worker, Fd process,
+                                  std::shared_ptr<Cancellation> gone);
   static Task<bool> has_ended(Reactor& reactor, int process);
   Task<void> receive_rest_and_end(Worker worker);
   Task<void> watch_answers(Duration quarter);

@@ -41,7 +41,8 @@ Snapshot::Snapshot(const Entry& entry) {
   framing_ = static_cast<Framing>(framing);
   dialect_ = static_cast<Dialect>(dialect);
   if (static_cast<State>(state) == State::running) {
-    const std::size_t size = entry.id_size;
+    // Loaded once: a worker that lives may change it at any time.
+    const std::size_t size = *const_cast<const volatile std::uint8_t*>(&entry.id_size);
     if (size > kMaxId) return;
     std::copy_n(entry.id.begin(), size, id_.begin());
     if (size > 0 && !is_json_id({id_.data(), size})) return;

@@ -66,7 +66,9 @@ void Outbox::post(std::string message, std::vector<Connection> announces) {
 
 void Outbox::post_after_reports(std::string message) {
   const auto send_one = [this](const std::string& report) { return send_now(report); };
-  if (send_posted() && reports_.send_started(send_one)) reports_.send_finished(send_one);
+  const bool may_finish = send_posted() && reports_.send_started(send_one);
+  // The end of a connection comes after its deposit.
+  if (may_finish && depositor_.waiting() == 0) reports_.send_finished(send_one);
   post(std::move(message));
 }
 

@@ -368,6 +368,15 @@ TEST_CASE("nothing waits for a worker when all are retired") {
   }
 }
 
+TEST_CASE("when all close, untouched connections of a dead worker go to another, room or not") {
+  Workers some(Balance::round_robin, 2, 1);
+  some.arrive(2);
+  some.balancer.retire(Retirement::closing);
+  some.balancer.take_back(some.workers[0], {});
+  CHECK(some.balancer.waiting() == 0);
+  CHECK(some.workers[1].ids.size() == 2);
+}
+
 TEST_CASE("a worker that lives on is asked for what is on its way alone, also when all close") {
   Workers some(Balance::round_robin, 2, 100);
   some.balancer.retire(Retirement::closing);

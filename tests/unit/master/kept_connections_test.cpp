@@ -310,6 +310,16 @@ TEST_CASE("a connection comes back without a descriptor, and is whole") {
   CHECK_FALSE(fixture.kept->returned(again, hold));
 }
 
+TEST_CASE("a connection that comes back without the file of its bytes is closed") {
+  Fixture fixture;
+  const Passed passed = fixture.pass();
+  fixture.store(passed, State::idle);
+  CHECK(fixture.kept->lost(passed.id));
+  CHECK(has_ended(passed.client));
+  CHECK(fixture.kept->count() == 0);
+  CHECK_FALSE(fixture.kept->lost(passed.id));
+}
+
 TEST_CASE("a connection is refused before it was taken, and not after") {
   Fixture fixture;
   const Passed passed = fixture.pass();

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -66,12 +67,13 @@ class Played {
   }
 
   /// The master passes a connection; its client.
-  Fd pass(std::string unread = "") {
+  Fd pass(std::string unread = "", std::string owed = "") {
     auto [client, server] = make_socket_pair(SOCK_STREAM);
     HeldConnection held;
     held.connection.socket = std::move(server);
     held.connection.framing = Framing::lines;
     held.connection.unread = std::move(unread);
+    held.connection.owed = std::move(owed);
     held.hold = Custody::Hold(*custody, 1);
     link->pass(std::move(held));
     return std::move(client);
@@ -294,6 +296,69 @@ TEST_CASE("a kept number means nothing from a worker without a ledger") {
     co_await its.turns();
     CHECK(its.problems.size() == 1);
     CHECK(its.returned.empty());
+  }(played));
+}
+
+TEST_CASE("a worker without a ledger is sent no reply that is owed: the client has it before") {
+  Played played;
+  played.run([](Played& its) -> Task<void> {
+    its.link->start();
+    its.send(channel::encode_hello({channel::kVersion, 1, 10}));
+    co_await its.turns();
+    const Fd client = its.pass("", "owed\n");
+    its.link->flush();
+    const auto message = its.receive();
+    REQUIRE(message);
+    CHECK(message->connections.front().owed.empty());
+    std::array<char, 16> reply{};
+    REQUIRE(recv(client.get(), reply.data(), reply.size(), MSG_DONTWAIT) == 5);
+    CHECK(std::string_view(reply.data(), 5) == "owed\n");
+  }(played));
+}
+
+TEST_CASE("a deposit replaces the one that had its entry before") {
+  Played played;
+  played.run([](Played& its) -> Task<void> {
+    co_await its.greet(2);
+    std::vector<Fd> listeners;
+    listeners.push_back(std::move(make_socket_pair(SOCK_STREAM).first));
+    its.link->pass_listeners(std::move(listeners), [] {});
+    CHECK(its.receive()->type == channel::Type::listener);
+    for (const std::uint16_t generation : {std::uint16_t{1}, std::uint16_t{2}}) {
+      Connection one;
+      one.id = channel::id_of_entry(channel::kOwnId, 2, generation);
+      one.socket = std::move(make_socket_pair(SOCK_STREAM).first);
+      channel::PackedConnections packed(channel::Type::deposit);
+      CHECK(packed.add(one));
+      its.say(channel::Type::started, one.id);
+      its.send(packed.bytes(), {one.socket.get()});
+      co_await its.turns();
+    }
+    CHECK(its.link->kept() == 1);
+    CHECK_FALSE(its.receive());  // nothing was refused
+    its.say(channel::Type::finished, channel::id_of_entry(channel::kOwnId, 2, 1));
+    co_await its.turns();
+    CHECK(its.link->kept() == 1);
+  }(played));
+}
+
+TEST_CASE("a worker deposits no more connections than it has accepted") {
+  Played played;
+  played.run([](Played& its) -> Task<void> {
+    co_await its.greet(2);
+    std::vector<Fd> listeners;
+    listeners.push_back(std::move(make_socket_pair(SOCK_STREAM).first));
+    its.link->pass_listeners(std::move(listeners), [] {});
+    CHECK(its.receive()->type == channel::Type::listener);
+    Connection one;
+    one.id = channel::id_of_entry(channel::kOwnId, 2, 1);
+    one.socket = std::move(make_socket_pair(SOCK_STREAM).first);
+    channel::PackedConnections packed(channel::Type::deposit);
+    CHECK(packed.add(one));
+    its.send(packed.bytes(), {one.socket.get()});
+    co_await its.turns();
+    CHECK(its.link->kept() == 0);
+    CHECK(its.receive()->type == channel::Type::refused);
   }(played));
 }
 
