@@ -45,7 +45,10 @@ class Played {
     link = std::make_shared<WorkerChannel>(reactor_, std::move(life), std::move(traffic), custody,
                                            Handshake::full, 1, std::move(ours), origin);
   }
-  ~Played() { link->end(); }
+  ~Played() {
+    link->end();
+    returned.clear();  // while there is a custody
+  }
 
   void run(Task<void> body) { reactor_.run(std::move(body)); }
   Task<void> turns() {
