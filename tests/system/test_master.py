@@ -109,6 +109,8 @@ class Workers(handoff.TestCase):
             client.result("ping")
         pids = [server.pid, *workers]
         before = [handoff.descriptor_count(pid) for pid in pids]
+        if handoff.PASS == "listener":  # the master gets copies of what is open for a second
+            before[0] += len(workers)
         for _ in range(handoff.count(1000000, 2000)):
             with server.connect() as client:
                 client.result("ping")

@@ -381,6 +381,7 @@ class Closing(PassingOn):
 class OutOfDescriptors(PassingOn):
     def limit(self, pid: int, spare: int):
         """Lets the process open so many descriptors more."""
+        handoff.wait_for(lambda: handoff.sleeps(pid), "the worker to have nothing to do")
         numbers = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
         limit = 0
         while spare > 0 or limit in numbers:
