@@ -46,9 +46,7 @@ struct Connection {
   /// bytes, has memory for each of them, and can't shrink. A worker may have sent anything.
   bool is_sound() const;
   /// Whether its client has an answer to all that was read from it.
-  bool is_idle() const {
-    return framing != Framing::unknown && unread_size() == 0 && owed.empty();
-  }
+  bool is_idle() const { return framing != Framing::unknown && unread_size() == 0 && owed.empty(); }
 };
 
 }  // namespace handoff

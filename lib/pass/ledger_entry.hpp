@@ -42,9 +42,7 @@ struct alignas(64) Entry {
   std::array<char, kMaxId> id;
 
   /// The state. Only for the process that owns the entry: see Snapshot.
-  State state() const {
-    return static_cast<State>(word.load(std::memory_order_relaxed) & 0xffU);
-  }
+  State state() const { return static_cast<State>(word.load(std::memory_order_relaxed) & 0xffU); }
   /// Stores the state alone: the framing and the dialect are those that it had. Only for the
   /// process that owns the entry.
   void store(State state) {
