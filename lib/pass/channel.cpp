@@ -235,8 +235,10 @@ std::optional<Message> decode(std::span<const char> packet, std::vector<Fd> desc
     message.hello.calls = reader.number<std::uint32_t>();
     message.hello.answers = (flags & kAnswers) != 0;
     message.hello.wants_ledger = (flags & kWantsLedger) != 0;
-    message.hello.threads =
-        1U << std::min(std::uint32_t{flags} >> kThreadsShift, kMaxThreadsExponent);
+    if (message.hello.wants_ledger) {
+      message.hello.threads =
+          1U << std::min(std::uint32_t{flags} >> kThreadsShift, kMaxThreadsExponent);
+    }
   }
   if (version != kVersion) return std::nullopt;
   switch (message.type) {

@@ -35,14 +35,16 @@ std::string encode(const channel::Message& message) {
     case Type::hello: return channel::encode_hello(message.hello);
     case Type::ready: return channel::encode_ready();
     case Type::connection:
-    case Type::returned: return encode_connections(message);
+    case Type::returned:
+    case Type::deposit: return encode_connections(message);
     case Type::started:
     case Type::refused:
     case Type::finished: return channel::encode_ids(message.type, message.ids);
     case Type::drain: return channel::encode_drain(message.drain);
     case Type::leave: return channel::encode_leave();
     case Type::listener:
-    case Type::queue: return channel::encode_passing(message.type, message.announced);
+    case Type::queue:
+    case Type::ledger: return channel::encode_passing(message.type, message.announced);
     case Type::requests: return channel::encode_requests(message.requests);
   }
   check(false, "a decoded message has a type that is known");
@@ -56,13 +58,16 @@ bool same(const SocketAddress& one, const SocketAddress& other) {
 bool same(const Connection& one, const Connection& other) {
   return one.id == other.id && same(one.peer, other.peer) && one.unread == other.unread &&
          one.spilled_size == other.spilled_size && one.framing == other.framing &&
-         one.dialect == other.dialect;
+         one.dialect == other.dialect && one.owed == other.owed &&
+         one.wants_started == other.wants_started;
 }
 
 bool same(const channel::Message& one, const channel::Message& other) {
   return one.type == other.type && one.hello.version == other.hello.version &&
          one.hello.pid == other.hello.pid && one.hello.credits == other.hello.credits &&
-         one.hello.calls == other.hello.calls && one.announced == other.announced &&
+         one.hello.calls == other.hello.calls &&
+         one.hello.wants_ledger == other.hello.wants_ledger &&
+         one.hello.threads == other.hello.threads && one.announced == other.announced &&
          one.ids == other.ids && one.drain.give_back == other.drain.give_back &&
          one.drain.join_again == other.drain.join_again && one.requests == other.requests &&
          std::equal(one.connections.begin(), one.connections.end(), other.connections.begin(),

@@ -252,7 +252,8 @@ TEST_CASE("a hello tells whether the worker keeps a ledger, and of how many thre
     CHECK(message->hello.threads == rounded);
   }
   CHECK_FALSE(decode(encode_hello({}))->hello.wants_ledger);
-  CHECK(decode(encode_hello({}).replace(7, 1, "\xff"))->hello.threads == 1024);
+  CHECK(decode(encode_hello({}).replace(7, 1, "\xff"))->hello.threads == 1);
+  CHECK(decode(encode_hello(hello).replace(7, 1, "\xff"))->hello.threads == 1024);
 }
 
 TEST_CASE("a reply that is owed travels with its connection, and with its wish for STARTED") {
