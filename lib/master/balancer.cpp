@@ -92,7 +92,7 @@ std::size_t Balancer::waiting() const {
                          [](std::size_t sum, const auto& one) { return sum + one.second.size(); });
 }
 
-/// Whether it was there.
+/// Returns whether the balancer knew the recipient.
 bool Balancer::forget(const Recipient& recipient) {
   const auto found = candidates_.find(&recipient);
   if (found == candidates_.end()) return false;

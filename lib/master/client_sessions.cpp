@@ -50,7 +50,7 @@ class AwaitedCall final : public QueuedCall {
   Queue& queue_;
 };
 
-/// The same for one on another thread, where all but what the queue does to it happens.
+/// A call of another I/O thread. All but what the queue does to it happens on that thread.
 class RemoteCall final : public QueuedCall, public std::enable_shared_from_this<RemoteCall> {
  public:
   using Kept = std::map<const QueuedCall*, std::shared_ptr<QueuedCall>>;
@@ -89,7 +89,7 @@ std::shared_ptr<const MethodTable> handler_of_all(Handler handler) {
   return table;
 }
 
-/// So many for each I/O thread.
+/// Returns how many calls of the limit each I/O thread may have.
 std::size_t share_of_limit(const ClientSessions::Options& options) {
   return (options.queue_limit + options.io_threads - 1) / options.io_threads;
 }

@@ -43,7 +43,7 @@ class ConnectionAccounts {
   void expect_own() { expects_own_ = true; }
   bool expects_own() const { return expects_own_; }
 
-  /// So many of the connections that the worker has accepted and deposited have been taken back.
+  /// The master has taken back this many of the connections that the worker had deposited.
   void deposits_taken(std::size_t count) { acknowledged_ -= std::min(count, acknowledged_); }
 
   /// The worker has a ledger, and connections of which copies are kept. It must outlive this.

@@ -179,7 +179,7 @@ void SupervisedWorker::leader_ended() {
   look_at_tree();
 }
 
-/// It gets nothing more, whoever has its end of the channel now.
+/// The worker gets nothing more, even if another process has its end of the channel now.
 void SupervisedWorker::joined_process_ended() {
   joined_process_ended_ = true;
   process_end_.set();

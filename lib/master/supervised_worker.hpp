@@ -167,8 +167,8 @@ class SupervisedWorker final : public std::enable_shared_from_this<SupervisedWor
   /// `co_await worker.over()`: waits until nothing of its tree lives; of a worker that has joined,
   /// until its channel is closed or it was let go.
   Event& over() { return over_; }
-  /// `co_await worker.process_end()`: waits until joined_process_ended() was called, or whoever has
-  /// set a timeout for it has waited long enough.
+  /// `co_await worker.process_end()`: waits until joined_process_ended() was called, or a timeout
+  /// that the caller has set for this event has passed.
   Event& process_end() { return process_end_; }
   bool joined_process_has_ended() const { return joined_process_ended_; }
   /// A descriptor that becomes readable once its leader has ended; of a worker that was spawned.
