@@ -150,6 +150,7 @@ WorkerToolOptions parse_worker_options(Tool& tool) {
   if (!options.join && !options.stdio && !has_channel) add_inherited_listeners(options.listen);
   options.process.max_output = limits.max_frame;
   options.process.memory = limits.memory;
+  if (options.join || !options.listen.empty()) options.process.ended_by = EndedBy::guard;
   options.worker.reloads = !options.directories.empty();
   return options;
 }

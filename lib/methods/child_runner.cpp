@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "methods/child_runner.hpp"
 
+#include <fmt/format.h>
+
 #include <array>
+#include <chrono>
 #include <csignal>
 
 #include "os/environment.hpp"
+#include "os/error.hpp"
 #include "os/process_tree.hpp"
 #include "os/spawn.hpp"
 
@@ -38,9 +42,27 @@ class TreeChild final : public ChildRunner::Child {
 
 }  // namespace
 
+ChildRunner::~ChildRunner() {
+  if (guard_) guard_->dismiss();
+}
+
+void ChildRunner::start_guard() {
+  try {
+    guard_.emplace(GuardOrders{marks_.prefix(), 0, std::chrono::milliseconds(1)});
+  } catch (const SystemError& error) {
+    if (!report_) return;
+    report_(Severity::error,
+            fmt::format("{}; what commands start will outlive this worker if it is killed",
+                        error.what()));
+  }
+}
+
 std::unique_ptr<ChildRunner::Child> ChildRunner::start(const Program& program,
                                                        const std::vector<std::string>& more, int in,
                                                        int out, int err) {
+  if (options_.ended_by == EndedBy::guard) {
+    std::call_once(guard_started_, [this] { start_guard(); });
+  }
   std::string mark = marks_.next();
   SpawnOptions options;
   options.argv = program.argv;
