@@ -42,27 +42,26 @@ class TreeChild final : public ChildRunner::Child {
 
 }  // namespace
 
-ChildRunner::~ChildRunner() {
-  if (guard_) guard_->dismiss();
-}
-
-void ChildRunner::start_guard() {
+ChildRunner::ChildRunner(ProcessOptions options, const Report& report)
+    : options_(std::move(options)) {
+  if (options_.ended_by != EndedBy::guard) return;
   try {
     guard_.emplace(GuardOrders{marks_.prefix(), 0, std::chrono::milliseconds(1)});
   } catch (const SystemError& error) {
-    if (!report_) return;
-    report_(Severity::error,
-            fmt::format("{}; what commands start will outlive this worker if it is killed",
-                        error.what()));
+    if (!report) return;
+    report(Severity::error,
+           fmt::format("{}; what commands start will outlive this worker if it is killed",
+                       error.what()));
   }
+}
+
+ChildRunner::~ChildRunner() {
+  if (guard_) guard_->dismiss();
 }
 
 std::unique_ptr<ChildRunner::Child> ChildRunner::start(const Program& program,
                                                        const std::vector<std::string>& more, int in,
                                                        int out, int err) {
-  if (options_.ended_by == EndedBy::guard) {
-    std::call_once(guard_started_, [this] { start_guard(); });
-  }
   std::string mark = marks_.next();
   SpawnOptions options;
   options.argv = program.argv;

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -24,7 +23,7 @@ namespace handoff {
 /// ends those processes themselves.
 enum class EndedBy : std::uint8_t {
   supervisor,  ///< the process that supervises this one and its tree, such as rpc-master
-  guard,       ///< a TreeGuard, which is started before the first of them
+  guard,       ///< a TreeGuard, which is there before the first of them
 };
 
 /// How the processes behind methods are run, and what is made of their output.
@@ -50,9 +49,8 @@ struct Program {
 /// threads.
 class ChildRunner {
  public:
-  /// `report` is called when there can be no guard. Any thread may call it.
-  explicit ChildRunner(ProcessOptions options, Report report = {})
-      : options_(std::move(options)), report_(std::move(report)) {}
+  /// `report` is called if a guard was asked for and can't be started.
+  explicit ChildRunner(ProcessOptions options, const Report& report = {});
   ChildRunner(const ChildRunner&) = delete;
   ChildRunner& operator=(const ChildRunner&) = delete;
   /// Dismisses the guard. Every child must have ended.
@@ -80,12 +78,8 @@ class ChildRunner {
                                int out, int err);
 
  private:
-  void start_guard();
-
   ProcessOptions options_;
-  Report report_;
   ProcessMarks marks_;
-  std::once_flag guard_started_;
   std::optional<TreeGuard> guard_;
 };
 

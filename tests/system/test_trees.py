@@ -283,11 +283,10 @@ class TreesWithHandshake(handoff.TestCase):
                 handoff.tool("rpc-worker"), "-j", path, "-m", method, ready=False))
             self.assert_leaves_nothing(listen, worker, pid)
 
-    def test_the_guard_of_a_worker_begins_with_its_first_command_and_ends_with_it(self):
+    def test_a_worker_without_a_supervisor_has_a_guard_if_it_has_commands(self):
+        plain = self.start(handoff.worker())
+        self.assertEqual([], handoff.all_children(plain.pid))
         worker = self.start(handoff.worker("-m", "m=echo 1"))
-        self.assertEqual([], handoff.all_children(worker.pid))
-        with worker.connect() as client:
-            self.assertEqual(1, client.result("m"))
         guard, = filter(handoff.is_guard, handoff.all_children(worker.pid))
         self.assertEqual(0, worker.stop())
         self.assertFalse(handoff.alive(guard))
