@@ -69,8 +69,11 @@ Status ConnectionAccounts::refused(std::span<const std::uint64_t> ids,
                                    std::vector<HeldConnection>& taken) {
   for (const std::uint64_t id : ids) {
     std::optional<HeldConnection> held = is_kept(id) ? kept_->refused(id) : sent_.take(id);
-    if (!held) return Status::failure("it refused a connection that it was not given");
-    taken.push_back(std::move(*held));
+    if (held) {
+      taken.push_back(std::move(*held));
+    } else if (!is_kept(id) || !kept_->had(id)) {
+      return Status::failure("it refused a connection that it was not given");
+    }
   }
   sent_.slow_down();
   return Status::ok();
