@@ -24,6 +24,8 @@ VERSION = re.search(r"handoff VERSION (\S+)", (handoff.ROOT / "CMakeLists.txt").
 DEBIAN_VERSION = f"{VERSION}-1"
 TOOLS = ["fdrecv", "fdsend", "rpc-call", "rpc-master", "rpc-ping", "rpc-worker"]
 NAMES = ["handoff", "libhandoff0", "libhandoff-dev"]
+COMPLETIONS = ["usr/share/bash-completion/completions/{}", "usr/share/zsh/vendor-completions/_{}",
+               "usr/share/fish/vendor_completions.d/{}.fish"]
 DOCUMENTS = pathlib.Path("usr/share/doc")
 
 
@@ -109,8 +111,8 @@ class Deb(handoff.TestCase):
         # These have another name in a package, or are about the source tree.
         renamed = {f"{DOCUMENTS}/handoff/{name}" for name in
                    ("CHANGELOG.md", "LICENSE", "CONTRIBUTING.md")}
-        wanted = {f"usr/{path.relative_to(prefix)}" for path in prefix.rglob("*")
-                  if not path.is_dir()} - renamed
+        wanted = {f"usr/{path.relative_to(prefix)}".replace("site-functions", "vendor-completions")
+                  for path in prefix.rglob("*") if not path.is_dir()} - renamed
         self.assertEqual(wanted - {path.removesuffix(".gz") for path in together}, set())
 
     def test_each_file_is_in_the_package_that_needs_it(self):
@@ -118,6 +120,7 @@ class Deb(handoff.TestCase):
         self.assertLessEqual({f"usr/bin/{tool}" for tool in TOOLS}, tools)
         self.assertLessEqual({f"usr/lib/systemd/system/handoff@.{kind}"
                               for kind in ("service", "socket")}, tools)
+        self.assertLessEqual({path.format(tool) for path in COMPLETIONS for tool in TOOLS}, tools)
         libdir = self.libdir.relative_to(self.root)
         self.assertEqual({path for path in library if path.startswith(f"{libdir}/")},
                          {f"{libdir}/libhandoff.so.0", f"{libdir}/libhandoff.so.{VERSION}"})

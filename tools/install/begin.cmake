@@ -14,6 +14,8 @@ foreach(name CMAKE_INSTALL_BINDIR CMAKE_INSTALL_LIBDIR CMAKE_INSTALL_INCLUDEDIR
   cmake_path(ABSOLUTE_PATH ${name} BASE_DIRECTORY "${CMAKE_INSTALL_PREFIX}" NORMALIZE)
 endforeach()
 
+list(TRANSFORM handoff_completiondirs PREPEND "${CMAKE_INSTALL_PREFIX}/")
+
 # Sets `included` to whether the files of this component are installed now.
 macro(handoff_ask_for component)
   set(included FALSE)
@@ -30,7 +32,7 @@ endif()
 foreach(folder "${CMAKE_INSTALL_BINDIR}" "${CMAKE_INSTALL_LIBDIR}/pkgconfig" "${handoff_cmakedir}"
                "${CMAKE_INSTALL_INCLUDEDIR}/handoff" "${CMAKE_INSTALL_MANDIR}/man1"
                "${CMAKE_INSTALL_MANDIR}/man7" "${CMAKE_INSTALL_DOCDIR}/examples"
-               "${handoff_unitdir}")
+               "${handoff_unitdir}" ${handoff_completiondirs})
   set(present "$ENV{DESTDIR}${folder}")
   set(missing "")
   while(NOT EXISTS "${present}")

@@ -14,7 +14,7 @@ set(known "")
 foreach(name CMAKE_BINARY_DIR CMAKE_LIBRARY_ARCHITECTURE CMAKE_INSTALL_BINDIR CMAKE_INSTALL_LIBDIR
              CMAKE_INSTALL_INCLUDEDIR CMAKE_INSTALL_MANDIR CMAKE_INSTALL_DOCDIR PROJECT_SOURCE_DIR
              PROJECT_VERSION PROJECT_DESCRIPTION handoff_tools handoff_cmakedir handoff_unitdir
-             handoff_runpath handoff_linked_runpath)
+             handoff_completiondirs handoff_runpath handoff_linked_runpath)
   string(APPEND known "set(${name} [==[${${name}}]==])\n")
 endforeach()
 install(CODE "${known}" ALL_COMPONENTS)
@@ -46,6 +46,12 @@ install(DIRECTORY man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT tools
         FILES_MATCHING PATTERN "*.1")
 install(DIRECTORY man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man7 COMPONENT tools
         FILES_MATCHING PATTERN "*.7")
+if(handoff_completions)
+  foreach(shell folder IN ZIP_LISTS handoff_shells handoff_completiondirs)
+    install(DIRECTORY ${CMAKE_BINARY_DIR}/completion/${shell}/ DESTINATION ${folder}
+            COMPONENT tools)
+  endforeach()
+endif()
 install(FILES README.md LICENSE CHANGELOG.md CONTRIBUTING.md SECURITY.md
         DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT tools)
 install(DIRECTORY tests/examples DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT tools

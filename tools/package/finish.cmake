@@ -18,6 +18,12 @@ set(documents "${CPACK_TEMPORARY_DIRECTORY}/tools/usr/share/doc/handoff")
 file(RENAME "${documents}/CHANGELOG.md" "${documents}/changelog")
 file(REMOVE "${documents}/LICENSE" "${documents}/CONTRIBUTING.md")
 
+# Here Debian's zsh looks for what packages bring.
+set(share "${CPACK_TEMPORARY_DIRECTORY}/tools/usr/share")
+if(EXISTS "${share}/zsh/site-functions")
+  file(RENAME "${share}/zsh/site-functions" "${share}/zsh/vendor-completions")
+endif()
+
 foreach(component ${CPACK_COMPONENTS_ALL})
   string(TOUPPER ${component} COMPONENT)
   set(package ${CPACK_DEBIAN_${COMPONENT}_PACKAGE_NAME})
