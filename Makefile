@@ -40,7 +40,7 @@ define run_tests
 @tests/support/list-skipped $(1)
 endef
 
-.PHONY: help deps peers build demo test stress lint format model asan tsan fuzz bench \
+.PHONY: help deps peers build demo recording test stress lint format model asan tsan fuzz bench \
         deb install uninstall clean
 
 help: ## list what can be made
@@ -62,6 +62,13 @@ demo: ## see it work: every process of a server is replaced under its clients
 	$(call configure,$(BUILD))
 	@cmake --build $(BUILD) --parallel $(JOBS) --target tools
 	@tests/demo/demo $(BUILD)/bin
+
+recording: ## record the demo anew: the moving picture of README.md
+	$(INSTALL) $(BUILD_PACKAGES) $(DEMO_PACKAGES)
+	$(call configure,$(BUILD))
+	@cmake --build $(BUILD) --parallel $(JOBS) --target tools
+	@tests/demo/record tests/demo/demo.svg tests/demo/demo $(BUILD)/bin
+	@du -h --apparent-size tests/demo/demo.svg
 
 test: ## build, and run the tests; TESTS=system/: only those
 	$(INSTALL) $(BUILD_PACKAGES) $(TEST_PACKAGES)
