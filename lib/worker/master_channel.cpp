@@ -124,6 +124,7 @@ void MasterChannel::receiving_ended() {
 
 void MasterChannel::start(std::size_t credits, std::size_t calls, Ready ready) {
   if (!full_) return reactor_.spawn(receive_plain(shared_from_this()));
+  credits_ = credits;
   channel::Hello hello;
   hello.pid = static_cast<std::uint32_t>(getpid());
   hello.credits = static_cast<std::uint32_t>(credits);
@@ -138,11 +139,20 @@ void MasterChannel::start(std::size_t credits, std::size_t calls, Ready ready) {
 }
 
 void MasterChannel::started(std::uint64_t id) {
+  ++held_;
   if (full_) outbox_.started(id);
 }
 
 void MasterChannel::finished(std::uint64_t id) {
-  if (full_) outbox_.finished(id);
+  const IdReports::Urgency how = urgency();
+  if (held_ > 0) --held_;
+  if (full_) outbox_.finished(id, how);
+}
+
+/// A master that passes nothing more before it has heard of an end is told of it at once.
+IdReports::Urgency MasterChannel::urgency() const {
+  using Urgency = IdReports::Urgency;
+  return master_is_short_ || 2 * held_ >= credits_ ? Urgency::at_once : Urgency::soon;
 }
 
 void MasterChannel::report_immediately() {
@@ -154,6 +164,7 @@ void MasterChannel::deposit(Connection copy) {
 }
 
 void MasterChannel::give_back(Connection connection) {
+  if (held_ > 0) --held_;
   outbox_.give_back(std::move(connection));
 }
 
@@ -295,6 +306,7 @@ void MasterChannel::start_connections(channel::Message& message) {
     } else if (!ledger_.take(connection)) {
       continue;  // the master has given it to another
     } else if (connection.entry != nullptr) {
+      master_is_short_ = connection.wants_started;
       if (connection.wants_started) told.push_back(connection.id);
       at_once.push_back(std::move(connection));
     } else {
@@ -321,6 +333,7 @@ void MasterChannel::begin(std::vector<Connection> started, SendOutcome outcome) 
   if (origin_ == Origin::joined && outcome != SendOutcome::sent) return;
   for (Connection& connection : started) {
     if (phase_ == MasterChannelPhase::closed) return;
+    ++held_;
     tell(traffic_.connection_passed, std::move(connection));
   }
   tell(traffic_.all_passed);

@@ -124,6 +124,39 @@ TEST_CASE("a kept connection begins at once, and the master hears of its end onl
   });
 }
 
+TEST_CASE("a worker tells of each end at once while its master waits for room") {
+  Kept kept;
+  bool master_is_short = false;
+  SUBCASE("because the worker has half of what it will hold") {}
+  SUBCASE("because the master has asked for STARTED") {
+    master_is_short = true;
+  }
+  run(kept, [&](Kept& its) -> Task<void> {
+    co_await its.greet();
+    std::vector<Connection> passed;
+    for (std::uint32_t i = 0; i < 4; ++i) {
+      its.ledger.entry(i).begin(State::passed, 1, Framing::unknown, Dialect::article);
+      passed.push_back(Kept::with_id(i));
+    }
+    passed.back().wants_started = master_is_short;
+    std::vector<Fd> clients = its.pass_kept(std::move(passed));
+    if (!master_is_short) {
+      for (const std::uint64_t id : {5U, 6U}) clients.push_back(its.pass(id));
+      co_await its.next();  // STARTED of one that is not kept
+    }
+    co_await its.next();
+    for (std::uint32_t i = 0; i < 2; ++i) {
+      clients[i].reset();
+      co_await its.until(i, State::closed);
+      for (int turn = 0; turn < 3; ++turn) co_await its.reactor.yield();
+      char byte = 0;
+      REQUIRE(recv(its.master.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1);
+      const channel::Message finished = co_await its.next();
+      CHECK(finished.ids == std::vector<std::uint64_t>{id_of_entry(kKeptId, i, 1)});
+    }
+  });
+}
+
 TEST_CASE("a worker with a ledger tells of what has started if the master wants to know") {
   Kept kept;
   run(kept, [](Kept& its) -> Task<void> {
