@@ -18,6 +18,9 @@ bool Master::has_room() const {
 void Master::accepted(Connection connection) {
   ++accepted_;
   if (serves_clients()) return sessions_->open(std::move(connection));
+  // Near the limit the next client waits for the end of a connection, and the worker is to tell it.
+  const std::size_t most = options_.max_connections;
+  connection.wants_started = most > 0 && 2 * connections() >= most;
   Custody::Hold hold(*custody_, connection.descriptors());
   balancer_.pass({std::move(connection), std::move(hold)});
 }
