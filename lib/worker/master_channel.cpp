@@ -22,6 +22,10 @@ constexpr int kMessagesPerTurn = 64;
 
 constexpr auto kRetryPause = std::chrono::milliseconds(10);
 
+/// With so few connections each end is told at once: gathering saves little, and a master that has
+/// just been woken is quicker with the next client.
+constexpr std::size_t kFew = 8;
+
 bool comes_from_master(channel::Type type) {
   switch (type) {
     case channel::Type::connection:
@@ -152,7 +156,8 @@ void MasterChannel::finished(std::uint64_t id) {
 /// A master that passes nothing more before it has heard of an end is told of it at once.
 IdReports::Urgency MasterChannel::urgency() const {
   using Urgency = IdReports::Urgency;
-  return master_is_short_ || 2 * held_ >= credits_ ? Urgency::at_once : Urgency::soon;
+  const bool is_awaited = master_is_short_ || 2 * held_ >= credits_;
+  return is_awaited || held_ <= kFew ? Urgency::at_once : Urgency::soon;
 }
 
 void MasterChannel::report_immediately() {

@@ -34,7 +34,8 @@ using Type = channel::Type;
 
 /// A worker whose master keeps its connections.
 struct Kept : WorkerBench {
-  Kept() : made(Ledger::make({.passed = 4, .accepted = 0, .threads = 2})), ledger(made.first) {}
+  explicit Kept(std::uint32_t entries = 4)
+      : made(Ledger::make({.passed = entries, .accepted = 0, .threads = 2})), ledger(made.first) {}
 
   void send_ledger() { send(channel::encode_passing(Type::ledger, 1), {made.second.get()}); }
   Task<void> greet() {
@@ -124,27 +125,32 @@ TEST_CASE("a kept connection begins at once, and the master hears of its end onl
   });
 }
 
-TEST_CASE("a worker tells of each end at once while its master waits for room") {
-  Kept kept;
+TEST_CASE(
+    "a worker tells of each end at once with few connections, or if its master waits for room") {
+  Kept kept(16);
+  std::uint32_t held = 12;
   bool master_is_short = false;
-  SUBCASE("because the worker has half of what it will hold") {}
-  SUBCASE("because the master has asked for STARTED") {
+  kept.options.credits = 1000;
+  SUBCASE("it has few connections") {
+    held = 8;
+  }
+  SUBCASE("it has half of what it will hold") {
+    kept.options.credits = 20;
+  }
+  SUBCASE("the master has asked for STARTED") {
     master_is_short = true;
   }
   run(kept, [&](Kept& its) -> Task<void> {
     co_await its.greet();
     std::vector<Connection> passed;
-    for (std::uint32_t i = 0; i < 4; ++i) {
+    for (std::uint32_t i = 0; i < held; ++i) {
       its.ledger.entry(i).begin(State::passed, 1, Framing::unknown, Dialect::article);
       passed.push_back(Kept::with_id(i));
     }
     passed.back().wants_started = master_is_short;
     std::vector<Fd> clients = its.pass_kept(std::move(passed));
-    if (!master_is_short) {
-      for (const std::uint64_t id : {5U, 6U}) clients.push_back(its.pass(id));
-      co_await its.next();  // STARTED of one that is not kept
-    }
-    co_await its.next();
+    if (master_is_short) co_await its.next();
+    co_await its.until(held - 1, State::received);
     for (std::uint32_t i = 0; i < 2; ++i) {
       clients[i].reset();
       co_await its.until(i, State::closed);
