@@ -41,7 +41,7 @@ void check_envelope(const Envelope& read, const Envelope& expected) {
 }
 
 void check_text(std::string_view text) {
-  JsonReader reader;
+  static JsonReader reader;
   Envelope expected;
   const bool is_valid = reader.open(text) == JsonProblem::none &&
                         read_envelope(reader, 0, expected) == JsonProblem::none &&
@@ -78,8 +78,8 @@ void check_same(const ParsedRequest& one, const ParsedRequest& other) {
 
 /// With space after it, a text is too long for the reader of short ones.
 void check_padded(std::string_view text) {
-  RequestParser parser;
-  RequestParser other_parser;
+  static RequestParser parser;
+  static RequestParser other_parser;
   PlacedBody body(text);
   PlacedBody padded(std::string(text) + std::string(PlainJson::kMostBytes, ' '));
   for (const Dialect usual : {Dialect::article, Dialect::json_rpc}) {
