@@ -5,20 +5,36 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 
 #include "wire/json_position.hpp"
 #include "wire/json_reader.hpp"
+#include "wire/plain_json.hpp"
 #include "wire/receive_buffer.hpp"
 
 namespace handoff {
+namespace {
 
-std::optional<std::string> json_problem(std::string_view text) {
+/// As json_problem(), for a text that has the padding after it.
+std::optional<std::string> problem_of_padded(std::string_view text) {
   thread_local JsonReader reader;
-  const std::string copy = padded(text);
-  const JsonProblem problem = reader.read_whole(std::string_view(copy).substr(0, text.size()), 1);
+  const JsonProblem problem = reader.read_whole(text, 1);
   if (problem == JsonProblem::none) return std::nullopt;
   return explain(reader, problem);
+}
+
+}  // namespace
+
+/// The copy of a short text, as most are, takes no memory of its own.
+std::optional<std::string> json_problem(std::string_view text) {
+  if (text.size() <= PlainJson::kMostBytes) {
+    std::array<char, PlainJson::kMostBytes + ReceiveBuffer::kPadding> copy{};
+    std::copy(text.begin(), text.end(), copy.begin());
+    return problem_of_padded({copy.data(), text.size()});
+  }
+  const std::string copy = padded(text);
+  return problem_of_padded(std::string_view(copy).substr(0, text.size()));
 }
 
 std::string quote_json(std::string_view text) {
