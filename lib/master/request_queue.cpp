@@ -12,6 +12,10 @@
 namespace handoff {
 namespace {
 
+/// How long a worker may answer nothing, while another one is free, before what it has not begun is
+/// taken back. What is prefetched is expected to take less.
+constexpr Duration kPatience = 2 * QueueWorker::kMostPrefetchedWork;
+
 constexpr std::uint64_t ticket_of(std::size_t index, std::uint32_t generation) {
   return (std::uint64_t{generation} << 32U) | index;
 }
@@ -19,7 +23,10 @@ constexpr std::uint64_t ticket_of(std::size_t index, std::uint32_t generation) {
 }  // namespace
 
 Queue::Queue(Reactor& reactor, Options options)
-    : reactor_(reactor), options_(std::move(options)), slots_(options_.limit) {
+    : reactor_(reactor),
+      options_(std::move(options)),
+      slots_(options_.limit),
+      patience_over_(reactor) {
   for (std::size_t i = slots_.size(); i > 0; --i) {
     free_.push_back(static_cast<std::uint32_t>(i - 1));
   }
@@ -40,6 +47,8 @@ void Queue::submit(QueuedCall& call) {
   free_.pop_back();
   Slot& slot = slots_[index];
   slot.call = &call;
+  slot.method = MethodTimes::index_of(call.call.method);
+  slot.order = ++submitted_;
   call.set_ticket(ticket_of(index, slot.generation));
   waiting_.push_back(call.ticket());
 }
@@ -47,8 +56,11 @@ void Queue::submit(QueuedCall& call) {
 void Queue::cancel(QueuedCall& call) {
   Slot* slot = find(call.ticket());
   if (slot == nullptr) return;
-  if (slot->worker == nullptr) std::erase(waiting_, call.ticket());
+  QueueWorker* worker = slot->worker;
+  const std::uint64_t end = slot->end;
+  if (worker == nullptr) std::erase(waiting_, call.ticket());
   free(*slot);
+  if (worker != nullptr && !worker->says_begun(end)) take_back(*worker);
 }
 
 std::size_t Queue::memory_size(const Options& options) {
@@ -60,14 +72,17 @@ void Queue::add(WorkerChannel& link) {
 }
 
 void Queue::retire(const WorkerChannel& link) {
-  if (QueueWorker* worker = find(link)) worker->retire();
+  QueueWorker* worker = find(link);
+  if (worker == nullptr) return;
+  worker->retire();
+  take_back(*worker);
 }
 
 void Queue::remove(const WorkerChannel& link) {
   QueueWorker* worker = find(link);
   if (worker == nullptr) return;
   worker->retire();
-  while (worker->read_replies(*this, record_)) {
+  while (worker->read_replies(*this, record_, reactor_.now())) {
   }
   lose(*worker);
   workers_.remove_if([worker](const QueueWorker& other) { return &other == worker; });
@@ -75,16 +90,22 @@ void Queue::remove(const WorkerChannel& link) {
 
 Queue::Counts Queue::counts() const {
   Counts counts = counts_;
-  counts.waiting = waiting_.size();
-  counts.running = slots_.size() - free_.size() - waiting_.size();
+  std::size_t prefetched = 0;
+  for (const QueueWorker& worker : workers_) prefetched += worker.prefetched();
+  const std::size_t given = slots_.size() - free_.size() - waiting_.size();
+  counts.running = given - std::min(given, prefetched);
+  counts.waiting = slots_.size() - free_.size() - counts.running;
   return counts;
 }
 
 /// In each turn of the loop, so that what came together is told with one wake-up.
 bool Queue::poll() {
   bool any = false;
-  for (QueueWorker& worker : workers_) any = worker.read_replies(*this, record_) || any;
+  for (QueueWorker& worker : workers_) {
+    any = worker.read_replies(*this, record_, reactor_.now()) || any;
+  }
   assign();
+  take_back_from_stalled();
   for (QueueWorker& worker : workers_) worker.publish();
   return any;
 }
@@ -103,9 +124,10 @@ void Queue::assign() {
     const auto next = std::find_if(waiting_.begin(), waiting_.end(),
                                    [this](std::uint64_t ticket) { return may_begin(ticket); });
     if (next == waiting_.end()) return;
-    QueueWorker* worker = free_worker();
+    Slot& slot = *find(*next);
+    QueueWorker* worker = choose_worker(slot.method);
     if (worker == nullptr) return;
-    if (give(*find(*next), *worker)) waiting_.erase(next);
+    if (give(slot, *worker)) waiting_.erase(next);
   }
 }
 
@@ -115,23 +137,36 @@ bool Queue::may_begin(std::uint64_t ticket) {
   return !gate || gate->may_begin();
 }
 
-/// The one with the fewest requests; of those that are equal, the one that has waited longest.
-QueueWorker* Queue::free_worker() {
+/// The free one with the fewest requests, or if there is none that which is expected to begin the
+/// request first, if that is soon. Of those that are equal, the one that has waited longest. What
+/// can't be given to any waits, and so does all that came later: else it might wait for ever.
+QueueWorker* Queue::choose_worker(MethodTimes::Index method) {
   auto best = workers_.end();
   for (auto worker = workers_.begin(); worker != workers_.end(); ++worker) {
     if (!worker->is_free()) continue;
-    if (best == workers_.end() || worker->running() < best->running()) best = worker;
+    if (best == workers_.end() || worker->given() < best->given()) best = worker;
   }
+  if (best == workers_.end()) best = best_to_prefetch(method);
   if (best == workers_.end()) return nullptr;
   workers_.splice(workers_.end(), workers_, best);
   return &*best;
+}
+
+std::list<QueueWorker>::iterator Queue::best_to_prefetch(MethodTimes::Index method) {
+  auto best = workers_.end();
+  for (auto worker = workers_.begin(); worker != workers_.end(); ++worker) {
+    if (!worker->may_prefetch(method)) continue;
+    if (best == workers_.end() || worker->expected_work() < best->expected_work()) best = worker;
+  }
+  return best;
 }
 
 /// False when the worker's ring has no room for it now.
 bool Queue::give(Slot& slot, QueueWorker& worker) {
   const Call& call = slot.call->call;
   const std::int64_t deadline = call.deadline.time_since_epoch() / std::chrono::nanoseconds(1);
-  if (!worker.give({slot.call->ticket(), deadline, call.method, call.params, call.id, call.peer})) {
+  if (!worker.give({slot.call->ticket(), deadline, call.method, call.params, call.id, call.peer},
+                   slot.method, reactor_.now())) {
     return false;
   }
   if (call.gate) call.gate->begin();
@@ -143,12 +178,14 @@ bool Queue::give(Slot& slot, QueueWorker& worker) {
 Status Queue::receive(QueueWorker& from, const QueueReply& reply) {
   Slot* slot = find(reply.ticket);
   if (slot == nullptr) {
-    ++counts_.late;
+    if (!reply.is_not_begun()) ++counts_.late;
     return Status::ok();
   }
   if (slot->worker != &from) {
     return Status::failure("it answered a request that it was not given");
   }
+  if (reply.is_not_begun()) return receive_not_begun(from, *slot);
+  from.learn(slot->method, reply);
   const bool has_json = reply.code == 0 || !reply.json.empty();
   if (has_json && reader_.read_whole(reply.json, 1) != JsonProblem::none) {
     return Status::failure("it sent a reply that is no JSON");
@@ -158,16 +195,47 @@ Status Queue::receive(QueueWorker& from, const QueueReply& reply) {
   return Status::ok();
 }
 
+/// The worker has looked at the revocation only after it said that it begins this.
+Status Queue::receive_not_begun(QueueWorker& from, Slot& slot) {
+  if (!from.was_revoked(slot.end)) {
+    return Status::failure("it gave back a request that was not taken back");
+  }
+  wait_again(slot);
+  return Status::ok();
+}
+
+void Queue::take_back(QueueWorker& worker) {
+  const auto begun_until = worker.revoke();
+  if (!begun_until) return;
+  for (Slot& slot : slots_) {
+    if (slot.worker == &worker && slot.end > *begun_until) wait_again(slot);
+  }
+}
+
+/// No request waits for a worker that is slow while another is free.
+void Queue::take_back_from_stalled() {
+  const auto is_free = [](const QueueWorker& worker) { return worker.is_free(); };
+  const auto has_more = [](const QueueWorker& worker) { return worker.prefetched() > 0; };
+  if (std::none_of(workers_.begin(), workers_.end(), has_more)) return;
+  if (std::none_of(workers_.begin(), workers_.end(), is_free)) return;
+  for (QueueWorker& worker : workers_) {
+    if (worker.is_stalled_since(reactor_.now() - kPatience)) take_back(worker);
+  }
+  assign();
+  if (!patience_over_.is_set()) patience_over_.set(reactor_.now() + kPatience);
+}
+
 void Queue::lose(QueueWorker& worker) {
-  std::vector<Slot*> again;
+  const std::uint64_t begun_until = worker.abandon();
   for (Slot& slot : slots_) {
     if (slot.worker != &worker) continue;
-    const bool begun = worker.may_have_begun(slot.end);
+    const bool begun = slot.end <= begun_until;
     const bool may_again =
         options_.idempotent.contains(slot.call->call.method) && slot.attempts + 1 < kMostAttempts;
     if (!begun || may_again) {
       slot.attempts += begun ? 1 : 0;
-      again.push_back(&slot);
+      wait_again(slot);
+      ++counts_.redispatched;
       continue;
     }
     ++counts_.died;
@@ -176,16 +244,17 @@ void Queue::lose(QueueWorker& worker) {
                                    ? "the worker died while it executed this"
                                    : "the worker has left, and may still execute this"));
   }
-  // They were there before all that waits.
-  std::sort(again.begin(), again.end(),
-            [](const Slot* one, const Slot* other) { return one->end > other->end; });
-  for (Slot* slot : again) {
-    take_from_worker(*slot);
-    slot->call->set_ticket(
-        ticket_of(static_cast<std::size_t>(slot - slots_.data()), ++slot->generation));
-    waiting_.push_front(slot->call->ticket());
-    ++counts_.redispatched;
-  }
+}
+
+/// It waits in its old place among the others, under another ticket.
+void Queue::wait_again(Slot& slot) {
+  take_from_worker(slot);
+  slot.call->set_ticket(
+      ticket_of(static_cast<std::size_t>(&slot - slots_.data()), ++slot.generation));
+  const auto place = std::find_if(waiting_.begin(), waiting_.end(), [&](std::uint64_t ticket) {
+    return find(ticket)->order > slot.order;
+  });
+  waiting_.insert(place, slot.call->ticket());
 }
 
 void Queue::answer(Slot& slot, Result result) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "async/reactor.hpp"
+#include "async/timer.hpp"
 #include "master/queue_worker.hpp"
 #include "master/worker_channel.hpp"
 #include "os/status.hpp"
@@ -46,6 +47,10 @@ class QueuedCall {
 /// that execute them. The oldest request goes to the next worker that is free, among those whose
 /// connections may have one more executed (Call::gate).
 ///
+/// While no worker is free, workers that take little time for a request get more than they run: so
+/// they need not sleep between two of them. That counts as waiting, and is taken back when such a
+/// worker answers nothing for a moment while another is free.
+///
 /// Who has what is known here alone, in memory of our own. A request's ticket is its place in a
 /// table, and how often that place was used before: a reply that comes when its request was
 /// answered otherwise has an old ticket.
@@ -79,7 +84,7 @@ class Queue final : private PollSource, private QueueWorker::Receiver {
 
   /// The worker gets its memories, and then requests. Throws SystemError when there is no memory.
   void add(WorkerChannel& link);
-  /// It gets no more requests; what it has, it answers.
+  /// It gets no more requests; what it has begun, it answers.
   void retire(const WorkerChannel& link);
   /// It is gone. What it has not begun, and what may be executed twice, goes to others.
   void remove(const WorkerChannel& link);
@@ -89,13 +94,24 @@ class Queue final : private PollSource, private QueueWorker::Receiver {
   static constexpr int kMostAttempts = 5;  ///< at an idempotent request whose workers die
 
  private:
+  /// Gives the loop a turn at a time, and so the queue a poll().
+  class Alarm final : public Timer {
+   public:
+    using Timer::Timer;
+    bool is_set() const { return due() != kNever; }
+
+   private:
+    void on_timer() override {}
+  };
   /// Where a request is kept.
   struct Slot {
     QueuedCall* call = nullptr;
     QueueWorker* worker = nullptr;  ///< none while it waits
     std::uint64_t end = 0;          ///< of its record in the worker's ring
     std::uint32_t generation = 1;
-    int attempts = 0;  ///< by workers that died
+    MethodTimes::Index method = 0;
+    std::uint64_t order = 0;  ///< requests that came earlier have less
+    int attempts = 0;         ///< by workers that died
   };
 
   bool poll() override;
@@ -106,9 +122,14 @@ class Queue final : private PollSource, private QueueWorker::Receiver {
   bool may_begin(std::uint64_t ticket);
   bool give(Slot& slot, QueueWorker& worker);
   static void take_from_worker(Slot& slot);
-  QueueWorker* free_worker();
+  QueueWorker* choose_worker(MethodTimes::Index method);
+  std::list<QueueWorker>::iterator best_to_prefetch(MethodTimes::Index method);
   Status receive(QueueWorker& from, const QueueReply& reply) override;
+  Status receive_not_begun(QueueWorker& from, Slot& slot);
+  void take_back(QueueWorker& worker);
+  void take_back_from_stalled();
   void lose(QueueWorker& worker);
+  void wait_again(Slot& slot);
   void answer(Slot& slot, Result result);
   Slot* find(std::uint64_t ticket);
   void free(Slot& slot);
@@ -120,6 +141,8 @@ class Queue final : private PollSource, private QueueWorker::Receiver {
   std::vector<std::uint32_t> free_;
   std::deque<std::uint64_t> waiting_;  ///< tickets
   std::list<QueueWorker> workers_;
+  std::uint64_t submitted_ = 0;
+  Alarm patience_over_;  ///< while a worker is free and another has more than it runs
   std::string record_;
   JsonReader reader_;
   Counts counts_;
