@@ -110,12 +110,11 @@ Status QueueWorker::take_reply(Receiver& receiver, std::string_view record) {
 /// The worker goes through its ring in order. So when it has answered the last request that it had
 /// got by then, as begun or not, it has looked at the revocation for the last time.
 std::optional<std::uint64_t> QueueWorker::revoke() {
-  const std::uint64_t read = rings_.read_by_other();
-  if (revoking_ || prefetched() == 0 || read >= rings_.written()) return std::nullopt;
+  if (!has_unbegun()) return std::nullopt;
   publish();
   revoking_ = true;
   revoked_until_ = rings_.written();
-  const std::uint64_t begun_until = rings_.revoke(read);
+  const std::uint64_t begun_until = rings_.revoke(rings_.read_by_other());
   // Nothing that is not begun for certain, and so nothing for others.
   if (begun_until >= revoked_until_) end_revocation();
   return begun_until;

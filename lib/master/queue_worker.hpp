@@ -79,14 +79,16 @@ class QueueWorker {
   }
 
   /// Takes back what it has not begun. Returns where the record ends that it may have begun last:
-  /// none of those that end later will be begun, and the receiver is told of each before that
-  /// whether it was. It gets no more until it has confirmed that. Nothing, and nothing has changed,
-  /// when there is nothing to take back, or it has not confirmed the last time.
+  /// none of those that end later will be begun, and of each before that the receiver is told
+  /// whether it was. It gets no more until it has answered the last one. Nothing, and nothing has
+  /// changed, when there is nothing to take back, or it still has to answer the last time.
   std::optional<std::uint64_t> revoke();
   /// Whether the request whose record ends there may come back as not begun.
   bool was_revoked(std::uint64_t end) const { return end <= revoked_until_; }
-  /// Whether it has prefetched requests and has answered none since `when`.
-  bool is_stalled_since(TimePoint when) const { return prefetched() > 0 && progressed_ <= when; }
+  /// Whether it has prefetched requests and has not said to begin all that it was given.
+  bool has_unbegun() const { return prefetched() > 0 && !says_begun(rings_.written()); }
+  /// When it has answered last; of one that had nothing to answer, when it was given something.
+  TimePoint progressed() const { return progressed_; }
 
   /// Whether the worker has said, with its own memory, that it begins the request whose record ends
   /// there.
@@ -113,7 +115,7 @@ class QueueWorker {
   MethodTimes times_;
   std::size_t given_ = 0;
   std::uint64_t work_ = 0;  ///< nanoseconds that what was given is expected to take, one by one
-  TimePoint progressed_{};  ///< when it answered last, or had nothing to answer
+  TimePoint progressed_{};
   std::uint64_t last_ticket_ = 0;    ///< of what was given last
   std::uint64_t revoked_until_ = 0;  ///< the end of what was there at the last revocation
   bool revoking_ = false;            ///< until it has answered what it had last; see revoke()

@@ -12,9 +12,14 @@
 namespace handoff {
 namespace {
 
+/// The worker has the deadline of the call, and the queue waits so much longer for what it says.
+constexpr auto kGrace = std::chrono::milliseconds(100);
+
 /// How long a worker may answer nothing, while another one is free, before what it has not begun is
 /// taken back. What is prefetched is expected to take less.
 constexpr Duration kPatience = 2 * QueueWorker::kMostPrefetchedWork;
+/// The same while none is free: so a worker that the kernel does not run for a moment keeps it.
+constexpr Duration kPatienceWhileAllAreBusy = std::chrono::milliseconds(5);
 
 constexpr std::uint64_t ticket_of(std::size_t index, std::uint32_t generation) {
   return (std::uint64_t{generation} << 32U) | index;
@@ -27,9 +32,7 @@ Queue::Queue(Reactor& reactor, Options options)
       options_(std::move(options)),
       slots_(options_.limit),
       patience_over_(reactor) {
-  for (std::size_t i = slots_.size(); i > 0; --i) {
-    free_.push_back(static_cast<std::uint32_t>(i - 1));
-  }
+  for (Slot& slot : slots_) free_.push_back(slot);
   // What no worker can be given is better said at the start.
   (void)make_memory_to_write("handoff-requests", 1);
   reactor_.add(*this);
@@ -37,28 +40,39 @@ Queue::Queue(Reactor& reactor, Options options)
 
 Queue::~Queue() {
   reactor_.remove(*this);
+  while (!free_.empty()) free_.pop_front();
+  while (!waiting_.empty()) waiting_.pop_front();
 }
 
-void Queue::submit(QueuedCall& call) {
+TimePoint Queue::begin(PendingCall& call) {
   if (free_.empty()) {
-    return call.answered(Result::error(ErrorCode::busy, "busy: the queue is full"));
+    call.finish(ResultView::error(ErrorCode::busy, "busy: the queue is full"));
+    return kNever;
   }
-  const std::uint32_t index = free_.back();
-  free_.pop_back();
-  Slot& slot = slots_[index];
+  Slot& slot = free_.pop_front();
   slot.call = &call;
-  slot.method = MethodTimes::index_of(call.call.method);
+  slot.method = MethodTimes::index_of(call.view().method);
   slot.order = ++submitted_;
-  call.set_ticket(ticket_of(index, slot.generation));
-  waiting_.push_back(call.ticket());
+  renew_ticket(slot);
+  waiting_.push_back(slot);
+  return times_out(call.view().deadline);
 }
 
-void Queue::cancel(QueuedCall& call) {
+TimePoint Queue::times_out(TimePoint deadline) {
+  return deadline > kNever - kGrace ? kNever : deadline + Duration(kGrace);
+}
+
+void Queue::time_out(PendingCall& call) {
+  cancel(call);
+  call.finish(ResultView::error(ErrorCode::timed_out, "the call was not answered in time"));
+}
+
+void Queue::cancel(PendingCall& call) {
   Slot* slot = find(call.ticket());
   if (slot == nullptr) return;
   QueueWorker* worker = slot->worker;
   const std::uint64_t end = slot->end;
-  if (worker == nullptr) std::erase(waiting_, call.ticket());
+  if (worker == nullptr) waiting_.remove(*slot);
   free(*slot);
   if (worker != nullptr && !worker->says_begun(end)) take_back(*worker);
 }
@@ -75,7 +89,8 @@ void Queue::retire(const WorkerChannel& link) {
   QueueWorker* worker = find(link);
   if (worker == nullptr) return;
   worker->retire();
-  take_back(*worker);
+  // What a worker has not begun whose channel has ended is told apart in remove().
+  if (link.open()) take_back(*worker);
 }
 
 void Queue::remove(const WorkerChannel& link) {
@@ -121,20 +136,11 @@ void Queue::stop_blocking() {
 void Queue::assign() {
   for (QueueWorker& worker : workers_) worker.look_for_room();
   while (!waiting_.empty()) {
-    const auto next = std::find_if(waiting_.begin(), waiting_.end(),
-                                   [this](std::uint64_t ticket) { return may_begin(ticket); });
-    if (next == waiting_.end()) return;
-    Slot& slot = *find(*next);
-    QueueWorker* worker = choose_worker(slot.method);
+    Slot& next = waiting_.front();
+    QueueWorker* worker = choose_worker(next.method);
     if (worker == nullptr) return;
-    if (give(slot, *worker)) waiting_.erase(next);
+    if (give(next, *worker)) waiting_.remove(next);
   }
-}
-
-/// Those of a connection keep their order: what its first replies wait for begins before the rest.
-bool Queue::may_begin(std::uint64_t ticket) {
-  const std::shared_ptr<CallGate>& gate = find(ticket)->call->call.gate;
-  return !gate || gate->may_begin();
 }
 
 /// The free one with the fewest requests, or if there is none that which is expected to begin the
@@ -163,13 +169,12 @@ std::list<QueueWorker>::iterator Queue::best_to_prefetch(MethodTimes::Index meth
 
 /// False when the worker's ring has no room for it now.
 bool Queue::give(Slot& slot, QueueWorker& worker) {
-  const Call& call = slot.call->call;
+  const CallView& call = slot.call->view();
   const std::int64_t deadline = call.deadline.time_since_epoch() / std::chrono::nanoseconds(1);
   if (!worker.give({slot.call->ticket(), deadline, call.method, call.params, call.id, call.peer},
                    slot.method, reactor_.now())) {
     return false;
   }
-  if (call.gate) call.gate->begin();
   slot.worker = &worker;
   slot.end = worker.written();
   return true;
@@ -190,8 +195,7 @@ Status Queue::receive(QueueWorker& from, const QueueReply& reply) {
   if (has_json && reader_.read_whole(reply.json, 1) != JsonProblem::none) {
     return Status::failure("it sent a reply that is no JSON");
   }
-  answer(*slot,
-         {std::string(reply.json), static_cast<ErrorCode>(reply.code), std::string(reply.message)});
+  answer(*slot, ResultView::error(static_cast<ErrorCode>(reply.code), reply.message, reply.json));
   return Status::ok();
 }
 
@@ -212,17 +216,20 @@ void Queue::take_back(QueueWorker& worker) {
   }
 }
 
-/// No request waits for a worker that is slow while another is free.
+/// No request waits for a worker that is slow while another is free; nor for long while others take
+/// what came later.
 void Queue::take_back_from_stalled() {
   const auto is_free = [](const QueueWorker& worker) { return worker.is_free(); };
-  const auto has_more = [](const QueueWorker& worker) { return worker.prefetched() > 0; };
-  if (std::none_of(workers_.begin(), workers_.end(), has_more)) return;
-  if (std::none_of(workers_.begin(), workers_.end(), is_free)) return;
+  const auto has_unbegun = [](const QueueWorker& worker) { return worker.has_unbegun(); };
+  if (std::none_of(workers_.begin(), workers_.end(), has_unbegun)) return;
+  const bool any_is_free = std::any_of(workers_.begin(), workers_.end(), is_free);
+  const Duration patience = any_is_free ? kPatience : kPatienceWhileAllAreBusy;
+  const TimePoint now = reactor_.now();
   for (QueueWorker& worker : workers_) {
-    if (worker.is_stalled_since(reactor_.now() - kPatience)) take_back(worker);
+    if (worker.has_unbegun() && worker.progressed() <= now - patience) take_back(worker);
   }
-  assign();
-  if (!patience_over_.is_set()) patience_over_.set(reactor_.now() + kPatience);
+  if (any_is_free) assign();
+  if (patience_over_.is_later_than(now + patience)) patience_over_.set(now + patience);
 }
 
 void Queue::lose(QueueWorker& worker) {
@@ -231,7 +238,7 @@ void Queue::lose(QueueWorker& worker) {
     if (slot.worker != &worker) continue;
     const bool begun = slot.end <= begun_until;
     const bool may_again =
-        options_.idempotent.contains(slot.call->call.method) && slot.attempts + 1 < kMostAttempts;
+        options_.idempotent.contains(slot.call->view().method) && slot.attempts + 1 < kMostAttempts;
     if (!begun || may_again) {
       slot.attempts += begun ? 1 : 0;
       wait_again(slot);
@@ -239,28 +246,30 @@ void Queue::lose(QueueWorker& worker) {
       continue;
     }
     ++counts_.died;
-    answer(slot, Result::error(ErrorCode::worker_died,
-                               worker.says_begun(slot.end)
-                                   ? "the worker died while it executed this"
-                                   : "the worker has left, and may still execute this"));
+    answer(slot, ResultView::error(ErrorCode::worker_died,
+                                   worker.says_begun(slot.end)
+                                       ? "the worker died while it executed this"
+                                       : "the worker has left, and may still execute this"));
   }
 }
 
 /// It waits in its old place among the others, under another ticket.
 void Queue::wait_again(Slot& slot) {
-  take_from_worker(slot);
-  slot.call->set_ticket(
-      ticket_of(static_cast<std::size_t>(&slot - slots_.data()), ++slot.generation));
-  const auto place = std::find_if(waiting_.begin(), waiting_.end(), [&](std::uint64_t ticket) {
-    return find(ticket)->order > slot.order;
-  });
-  waiting_.insert(place, slot.call->ticket());
+  slot.worker = nullptr;
+  renew_ticket(slot);
+  Slot* next = waiting_.first();
+  while (next != nullptr && next->order < slot.order) next = waiting_.after(*next);
+  if (next == nullptr) {
+    waiting_.push_back(slot);
+  } else {
+    waiting_.insert_before(*next, slot);
+  }
 }
 
-void Queue::answer(Slot& slot, Result result) {
-  QueuedCall& call = *slot.call;
+void Queue::answer(Slot& slot, const ResultView& result) {
+  PendingCall& call = *slot.call;
   free(slot);
-  call.answered(std::move(result));
+  call.finish(result);
 }
 
 /// Of a ticket that is still good.
@@ -271,19 +280,19 @@ Queue::Slot* Queue::find(std::uint64_t ticket) {
   return slot.call != nullptr && slot.generation == ticket >> 32U ? &slot : nullptr;
 }
 
-/// Whoever still has its ticket has an old one.
+/// The slot waits for nothing any more. A worker that still has its ticket has an old one.
 void Queue::free(Slot& slot) {
-  take_from_worker(slot);
+  slot.worker = nullptr;
   slot.call->set_ticket(0);
   slot.call = nullptr;
   slot.attempts = 0;
-  ++slot.generation;
-  free_.push_back(static_cast<std::uint32_t>(&slot - slots_.data()));
+  free_.push_front(slot);
 }
 
-void Queue::take_from_worker(Slot& slot) {
-  if (slot.worker != nullptr && slot.call->call.gate) slot.call->call.gate->end();
-  slot.worker = nullptr;
+/// Replies to the earlier tickets of the slot are late.
+void Queue::renew_ticket(Slot& slot) {
+  const auto index = static_cast<std::size_t>(&slot - slots_.data());
+  slot.call->set_ticket(ticket_of(index, ++slot.generation));
 }
 
 QueueWorker* Queue::find(const WorkerChannel& link) {

@@ -22,12 +22,11 @@ namespace handoff {
 namespace {
 
 /// A call that keeps what it was answered.
-class KeptCall final : public QueuedCall {
+class KeptCall final : public PendingCall {
  public:
-  explicit KeptCall(std::string method, std::string params = "1") : QueuedCall(Call()) {
-    call.method = std::move(method);
-    call.params = std::move(params);
-    call.deadline = kNever;
+  explicit KeptCall(std::string method, std::string params = "1")
+      : method_(std::move(method)), params_(std::move(params)) {
+    set_view({method_, params_, "", "", kNever});
   }
   /// The result, the code of the error, or "waits".
   std::string text() const {
@@ -38,10 +37,13 @@ class KeptCall final : public QueuedCall {
   std::optional<Result> result;
 
  private:
-  void answered(Result given) override {
+  void finish(const ResultView& given) override {
     CHECK_FALSE(result);  // once
-    result = std::move(given);
+    result = Result{std::string(given.json), given.code, std::string(given.message)};
   }
+
+  std::string method_;
+  std::string params_;
 };
 
 const std::string kDied = fmt::format("{}", static_cast<int>(ErrorCode::worker_died));
@@ -63,7 +65,7 @@ class Cluster {
 
   KeptCall& submit(std::string method, std::string params = "1") {
     KeptCall& call = calls.emplace_back(std::move(method), std::move(params));
-    queue.submit(call);
+    queue.begin(call);
     return call;
   }
   /// A worker that has told, with a first request, that the method "quick" takes little time.
@@ -78,14 +80,15 @@ class Cluster {
     worker.tickets.clear();
     return worker;
   }
-  /// Lets so much time pass that a worker counts as stalled.
-  void wait_until_stalled() {
-    reactor_.run([](Reactor& reactor) -> Task<void> {
-      const auto start = reactor.now();
-      while (reactor.now() < start + 3 * QueueWorker::kMostPrefetchedWork) {
+  /// Gives the queue its turns until something is taken back from this worker.
+  void wait_until_revoked(const ScriptedQueueWorker& worker) {
+    reactor_.run([](Reactor& reactor, const ScriptedQueueWorker& which) -> Task<void> {
+      const auto end = reactor.now() + std::chrono::milliseconds(test::kPatienceMs);
+      while (!which.has_revocation() && reactor.now() < end) {
         co_await reactor.sleep_until(reactor.now() + QueueWorker::kMostPrefetchedWork / 2);
       }
-    }(reactor_));
+    }(reactor_, worker));
+    REQUIRE(worker.has_revocation());
   }
   void turn() {
     reactor_.run([](Reactor& reactor) -> Task<void> {
@@ -409,6 +412,18 @@ TEST_CASE("a worker without room for a request holds up nobody") {
   CHECK(cluster.queue.counts().waiting == 0);
 }
 
+TEST_CASE("a call times out later than its worker's deadline, and has left the queue then") {
+  CHECK(Queue::times_out(kNever) == kNever);
+  CHECK(Queue::times_out(TimePoint::max() - Duration(1)) == kNever);
+  const TimePoint deadline = Clock::now();
+  CHECK(Queue::times_out(deadline) > deadline);
+  Cluster cluster;
+  KeptCall& waiting = cluster.submit("waiting");
+  cluster.queue.time_out(waiting);
+  CHECK(waiting.text() == fmt::format("{}", static_cast<int>(ErrorCode::timed_out)));
+  CHECK(cluster.queue.counts().waiting == 0);
+}
+
 TEST_CASE(
     "while no worker is free one that is quick gets more than it runs, up to 200 us of work") {
   Cluster cluster;
@@ -504,7 +519,7 @@ TEST_CASE(
   ScriptedQueueWorker& free = cluster.join();
   cluster.turn();
   CHECK(free.take() == "nothing");
-  cluster.wait_until_stalled();
+  cluster.wait_until_revoked(slow);
   CHECK(free.take() == "quick");
   CHECK(cluster.queue.counts().waiting == 2);
   // The record that it has copied is the first of those that were taken back.
@@ -521,6 +536,25 @@ TEST_CASE(
   CHECK(cluster.problem.empty());
 }
 
+TEST_CASE(
+    "what a stalled worker has not begun goes to the next that is free, before what is later") {
+  Cluster cluster;
+  ScriptedQueueWorker& stalled = cluster.join_quick();
+  ScriptedQueueWorker& other = cluster.join();
+  for (int i = 0; i < 4; ++i) cluster.submit("quick");
+  cluster.turn();
+  CHECK(stalled.take() == "quick");
+  CHECK(other.take() == "quick");
+  cluster.submit("later");
+  cluster.wait_until_revoked(stalled);
+  CHECK(stalled.take() == "taken back");
+  for (const char* next : {"quick", "quick", "later"}) {
+    other.reply(other.tickets.back(), "1");
+    cluster.turn();
+    CHECK(other.take() == next);
+  }
+}
+
 TEST_CASE("a worker gets no more until it has answered the last request that was taken back") {
   Cluster cluster;
   ScriptedQueueWorker& slow = cluster.join_quick();
@@ -529,7 +563,7 @@ TEST_CASE("a worker gets no more until it has answered the last request that was
   for (int i = 0; i < 3; ++i) slow.take(false);
   cluster.join().link->drain({});
   ScriptedQueueWorker& free = cluster.join(2);
-  cluster.wait_until_stalled();
+  cluster.wait_until_revoked(slow);
   CHECK(free.take() == "quick");
   CHECK(free.take() == "quick");
   cluster.submit("more");
@@ -631,39 +665,6 @@ TEST_CASE(
     cluster.turn();
     CHECK(cluster.calls.back().text() == "6");
   }
-}
-
-TEST_CASE("a call whose connection has as many executed as it may is passed over") {
-  Cluster cluster;
-  ScriptedQueueWorker& worker = cluster.join(10);
-  const auto gate = std::make_shared<CallGate>();
-  std::list<KeptCall> calls;
-  for (const char* method : {"first", "second", "third"}) {
-    calls.emplace_back(method).call.gate = gate;
-    cluster.queue.submit(calls.back());
-  }
-  cluster.submit("other");
-  cluster.turn();
-  CHECK(worker.take() == "first");
-  CHECK(worker.take() == "other");
-  CHECK(worker.take() == "nothing");
-  SUBCASE("until one of them is answered") {
-    worker.reply(worker.tickets.front(), "1");
-  }
-  SUBCASE("until it may have more") {
-    gate->allow(2);
-  }
-  SUBCASE("until one of them is cancelled") {
-    cluster.queue.cancel(calls.front());
-  }
-  cluster.turn();
-  CHECK(worker.take() == "second");
-  CHECK(worker.take() == "nothing");
-  gate->allow(0);
-  cluster.queue.cancel(*std::next(calls.begin()));
-  cluster.turn();
-  CHECK(worker.take() == "nothing");
-  for (KeptCall& call : calls) cluster.queue.cancel(call);
 }
 
 }  // namespace

@@ -47,6 +47,7 @@ class ScriptedQueueWorker {
     ReceiveResult received = recv_fds(end_.get(), packet_, 2);
     REQUIRE(received.descriptors.size() == 2);
     replies = Mapping::writable(received.descriptors[1].get());
+    requests_ = Mapping::read_only(received.descriptors[0].get());
     rings.emplace(Mapping::writable(received.descriptors[1].get()),
                   Mapping::read_only(received.descriptors[0].get()));
   }
@@ -56,6 +57,11 @@ class ScriptedQueueWorker {
     int count = 0;
     while (recv(end_.get(), packet_.data(), packet_.size(), MSG_DONTWAIT) > 0) ++count;
     return count;
+  }
+
+  /// Whether the master takes something back.
+  bool has_revocation() const {
+    return reinterpret_cast<const RingState*>(requests_.data())->revoked_from != 0;
   }
 
   /// The method of the next request, or nothing; begun, unless told otherwise or it was taken back.
@@ -84,6 +90,7 @@ class ScriptedQueueWorker {
 
  private:
   Fd end_;
+  Mapping requests_;
   std::array<char, 100> packet_{};
   std::string copy_;
 };
