@@ -11,6 +11,15 @@
 #include "wire/message_writer.hpp"
 
 namespace handoff {
+namespace {
+
+/// Whether a call that is held back has its place among all calls. It does where all of them
+/// together fill a queue; where a place means that a call is executed, others may use it meanwhile.
+bool keeps_place(const SessionLimits& limits) {
+  return !limits.reads_on_when_full;
+}
+
+}  // namespace
 
 SessionCalls::SessionCalls(ServerContext& context, Owner& owner, Dialect dialect)
     : context_(context),
@@ -170,18 +179,23 @@ void SessionCalls::start(SessionCall& call) {
   CallsUnderWay& calls = *under_way_;
   if (owner_.surroundings().client_has_left) calls.client_left.cancel();
   context_.call_begins();
-  if (calls.next.empty() && may_run_another()) {
-    run(call);
-  } else {
-    calls.next.push_back(call);
+  const bool is_held_back = !calls.next.empty() || !may_run_another();
+  const bool takes_place = keeps_place(context_.limits()) &&
+                           calls.count() < context_.limits().max_calls;
+  if (!is_held_back) return run(call);
+  if (takes_place) {
+    if (!context_.places().try_acquire()) return run(call);
+    call.take_turn(context_.places());
   }
+  calls.next.push_back(call);
 }
 
 /// That it has to wait is known at once: whether to read on depends on it.
 void SessionCalls::run(SessionCall& call) {
   under_way_->running.push_back(call);
-  if (context_.places().try_acquire()) {
-    call.take_turn(context_.places());
+  const bool has_place = call.may_run() || context_.places().try_acquire();
+  if (has_place) {
+    if (!call.may_run()) call.take_turn(context_.places());
     if (call.method().executor != nullptr) return begin(call);
   } else {
     ++under_way_->without_place;
@@ -293,7 +307,7 @@ void SessionCalls::has_place() {
 
 /// The call has a place to run, which it gives to the next: its connection holds too much.
 void SessionCalls::wait_again(SessionCall& call) {
-  call.give_turn();
+  if (!keeps_place(context_.limits())) call.give_turn();
   under_way_->running.remove(call);
   under_way_->next.push_back(call);
 }
