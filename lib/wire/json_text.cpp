@@ -21,13 +21,22 @@ std::optional<std::string> json_problem(std::string_view text) {
   return explain(reader, problem);
 }
 
-std::string quote_json(std::string_view text) {
+void append_quoted(std::string& out, std::string_view text) {
   const bool is_plain = std::all_of(text.begin(), text.end(), [](char byte) {
     return byte >= ' ' && byte <= '~' && byte != '"' && byte != '\\';
   });
-  if (is_plain) return std::string("\"").append(text).append("\"");
+  if (is_plain) {
+    out.append("\"").append(text).append("\"");
+    return;
+  }
   using nlohmann::json;
-  return json(std::string(text)).dump(-1, ' ', false, json::error_handler_t::replace);
+  out.append(json(std::string(text)).dump(-1, ' ', false, json::error_handler_t::replace));
+}
+
+std::string quote_json(std::string_view text) {
+  std::string quoted;
+  append_quoted(quoted, text);
+  return quoted;
 }
 
 std::string minify_json(std::string_view json) {

@@ -27,11 +27,13 @@ void append_all(std::string& out, Parts... parts) {
 void append_request(std::string& out, Dialect dialect, std::string_view method,
                     std::string_view params, std::string_view id) {
   if (dialect == Dialect::article) {
-    out.append(R"({"in":)").append(quote_json(method)).append(R"(,"params":)").append(params);
-  } else {
-    out.append(R"({"jsonrpc":"2.0","method":)").append(quote_json(method));
-    if (params != "null") out.append(R"(,"params":)").append(params);
+    out.append(R"({"in":)");
+    append_quoted(out, method);
+    return append_all(out, R"(,"params":)"sv, params, id.empty() ? ""sv : R"(,"id":)"sv, id, "}"sv);
   }
+  out.append(R"({"jsonrpc":"2.0","method":)");
+  append_quoted(out, method);
+  if (params != "null") out.append(R"(,"params":)").append(params);
   if (!id.empty()) out.append(R"(,"id":)").append(id);
   out.push_back('}');
 }

@@ -28,6 +28,14 @@ TEST_CASE("any bytes can be quoted as a JSON string") {
   }
 }
 
+TEST_CASE("a quoted text can be appended to what is there") {
+  std::string out = "[";
+  append_quoted(out, "plain");
+  append_quoted(out, "a\"b");
+  append_quoted(out, "");
+  CHECK(out == R"(["plain""a\"b""")");
+}
+
 TEST_CASE("JSON becomes one line, its tokens untouched") {
   CHECK(minify_json(" { \"a b\" :\n[ 1.50 ,\t\" \\n\" ] }\r\n") == R"({"a b":[1.50," \n"]})");
   CHECK(minify_json("1E+2") == "1E+2");
