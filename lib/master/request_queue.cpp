@@ -5,13 +5,12 @@
 #include <limits>
 #include <utility>
 
+#include "os/sealed_memory.hpp"
 #include "pass/queue_record.hpp"
+#include "pass/ring.hpp"
 
 namespace handoff {
 namespace {
-
-/// Replies of one worker that are taken before the others have a turn.
-constexpr int kRepliesPerTurn = 256;
 
 constexpr std::uint64_t ticket_of(std::size_t index, std::uint32_t generation) {
   return (std::uint64_t{generation} << 32U) | index;
@@ -57,25 +56,18 @@ std::size_t Queue::memory_size(const Options& options) {
 }
 
 void Queue::add(WorkerChannel& link) {
-  const std::size_t size = memory_size(options_);
-  SharedMemory ours = make_memory_to_write("handoff-requests", size);
-  SharedMemory theirs = make_memory_to_read("handoff-replies", size);
-  workers_.emplace_back(link, RingEnd(std::move(ours.mapping), std::move(theirs.mapping)));
-  std::vector<Fd> memories;
-  memories.push_back(std::move(ours.file));
-  memories.push_back(std::move(theirs.file));
-  link.pass_queue(std::move(memories));
+  workers_.emplace_back(link, memory_size(options_));
 }
 
 void Queue::retire(const WorkerChannel& link) {
-  if (QueueWorker* worker = find(link)) worker->retired = true;
+  if (QueueWorker* worker = find(link)) worker->retire();
 }
 
 void Queue::remove(const WorkerChannel& link) {
   QueueWorker* worker = find(link);
   if (worker == nullptr) return;
-  worker->retired = true;
-  while (read_replies(*worker)) {
+  worker->retire();
+  while (worker->read_replies(*this, record_)) {
   }
   lose(*worker);
   workers_.remove_if([worker](const QueueWorker& other) { return &other == worker; });
@@ -91,39 +83,29 @@ Queue::Counts Queue::counts() const {
 /// In each turn of the loop, so that what came together is told with one wake-up.
 bool Queue::poll() {
   bool any = false;
-  for (QueueWorker& worker : workers_) any = read_replies(worker) || any;
+  for (QueueWorker& worker : workers_) any = worker.read_replies(*this, record_) || any;
   assign();
-  for (QueueWorker& worker : workers_) {
-    if (!std::exchange(worker.unpublished, false)) continue;
-    worker.rings.publish();
-    if (worker.rings.must_wake()) worker.link.wake(channel::Type::queue);
-  }
+  for (QueueWorker& worker : workers_) worker.publish();
   return any;
 }
 
 void Queue::prepare_to_block() {
-  for (QueueWorker& worker : workers_) worker.rings.arm();
+  for (QueueWorker& worker : workers_) worker.prepare_to_block();
 }
 
 void Queue::stop_blocking() {
-  for (QueueWorker& worker : workers_) worker.rings.disarm();
+  for (QueueWorker& worker : workers_) worker.stop_blocking();
 }
 
 void Queue::assign() {
-  for (QueueWorker& worker : workers_) worker.has_room = true;
+  for (QueueWorker& worker : workers_) worker.look_for_room();
   while (!waiting_.empty()) {
     const auto next = std::find_if(waiting_.begin(), waiting_.end(),
                                    [this](std::uint64_t ticket) { return may_begin(ticket); });
     if (next == waiting_.end()) return;
     QueueWorker* worker = free_worker();
     if (worker == nullptr) return;
-    worker->has_room = give(*find(*next), *worker);
-    if (worker->has_room) {
-      worker->rings.clear_starved();
-      waiting_.erase(next);
-    } else {
-      worker->rings.set_starved();
-    }
+    if (give(*find(*next), *worker)) waiting_.erase(next);
   }
 }
 
@@ -134,12 +116,11 @@ bool Queue::may_begin(std::uint64_t ticket) {
 }
 
 /// The one with the fewest requests; of those that are equal, the one that has waited longest.
-Queue::QueueWorker* Queue::free_worker() {
+QueueWorker* Queue::free_worker() {
   auto best = workers_.end();
   for (auto worker = workers_.begin(); worker != workers_.end(); ++worker) {
-    if (worker->retired || !worker->has_room || worker->running >= worker->link.max_calls())
-      continue;
-    if (best == workers_.end() || worker->running < best->running) best = worker;
+    if (!worker->is_free()) continue;
+    if (best == workers_.end() || worker->running() < best->running()) best = worker;
   }
   if (best == workers_.end()) return nullptr;
   workers_.splice(workers_.end(), workers_, best);
@@ -150,65 +131,30 @@ Queue::QueueWorker* Queue::free_worker() {
 bool Queue::give(Slot& slot, QueueWorker& worker) {
   const Call& call = slot.call->call;
   const std::int64_t deadline = call.deadline.time_since_epoch() / std::chrono::nanoseconds(1);
-  if (!write_request(worker.rings, {slot.call->ticket(), deadline, call.method, call.params,
-                                    call.id, call.peer})) {
+  if (!worker.give({slot.call->ticket(), deadline, call.method, call.params, call.id, call.peer})) {
     return false;
   }
   if (call.gate) call.gate->begin();
   slot.worker = &worker;
-  slot.end = worker.rings.written();
-  worker.unpublished = true;
-  ++worker.running;
+  slot.end = worker.written();
   return true;
 }
 
-/// Whether it has read any.
-bool Queue::read_replies(QueueWorker& worker) {
-  if (worker.blamed) return false;
-  int count = 0;
-  Status status = Status::ok();
-  while (count < kRepliesPerTurn && status.is_ok()) {
-    const auto record = worker.rings.read(record_);
-    if (!record) break;
-    ++count;
-    status = take(worker, *record);
-  }
-  if (worker.rings.broken()) status = Status::failure("it broke the queue's memory");
-  if (!status.is_ok()) {
-    worker.blamed = true;
-    worker.link.fail_with_protocol_error(status.why());
-    return false;
-  }
-  if (count == 0) return false;
-  worker.rings.release();
-  if (worker.rings.other_is_starved() && worker.rings.must_wake()) {
-    worker.link.wake(channel::Type::queue);
-  }
-  return true;
-}
-
-/// A failure says which rule the worker has broken.
-Status Queue::take(QueueWorker& worker, std::string_view record) {
-  const auto reply = decode_reply(record);
-  if (!reply) return Status::failure("it sent no valid reply");
-  if (worker.running == 0) {
-    return Status::failure("it answered more requests than it was given");
-  }
-  --worker.running;
-  Slot* slot = find(reply->ticket);
+Status Queue::receive(QueueWorker& from, const QueueReply& reply) {
+  Slot* slot = find(reply.ticket);
   if (slot == nullptr) {
     ++counts_.late;
     return Status::ok();
   }
-  if (slot->worker != &worker) {
+  if (slot->worker != &from) {
     return Status::failure("it answered a request that it was not given");
   }
-  const bool has_json = reply->code == 0 || !reply->json.empty();
-  if (has_json && reader_.read_whole(reply->json, 1) != JsonProblem::none) {
+  const bool has_json = reply.code == 0 || !reply.json.empty();
+  if (has_json && reader_.read_whole(reply.json, 1) != JsonProblem::none) {
     return Status::failure("it sent a reply that is no JSON");
   }
-  answer(*slot, {std::string(reply->json), static_cast<ErrorCode>(reply->code),
-                 std::string(reply->message)});
+  answer(*slot,
+         {std::string(reply.json), static_cast<ErrorCode>(reply.code), std::string(reply.message)});
   return Status::ok();
 }
 
@@ -216,9 +162,7 @@ void Queue::lose(QueueWorker& worker) {
   std::vector<Slot*> again;
   for (Slot& slot : slots_) {
     if (slot.worker != &worker) continue;
-    // The end of a channel is not the end of a process that others have started: it may still begin
-    // what it has.
-    const bool begun = worker.link.has_joined() || slot.end <= worker.rings.read_by_other();
+    const bool begun = worker.may_have_begun(slot.end);
     const bool may_again =
         options_.idempotent.contains(slot.call->call.method) && slot.attempts + 1 < kMostAttempts;
     if (!begun || may_again) {
@@ -228,7 +172,7 @@ void Queue::lose(QueueWorker& worker) {
     }
     ++counts_.died;
     answer(slot, Result::error(ErrorCode::worker_died,
-                               slot.end <= worker.rings.read_by_other()
+                               worker.says_begun(slot.end)
                                    ? "the worker died while it executed this"
                                    : "the worker has left, and may still execute this"));
   }
@@ -273,9 +217,9 @@ void Queue::take_from_worker(Slot& slot) {
   slot.worker = nullptr;
 }
 
-Queue::QueueWorker* Queue::find(const WorkerChannel& link) {
+QueueWorker* Queue::find(const WorkerChannel& link) {
   const auto found = std::find_if(workers_.begin(), workers_.end(),
-                                  [&](const QueueWorker& worker) { return &worker.link == &link; });
+                                  [&](const QueueWorker& worker) { return worker.is_of(link); });
   return found == workers_.end() ? nullptr : &*found;
 }
 

@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "async/reactor.hpp"
+#include "master/queue_worker.hpp"
 #include "master/worker_channel.hpp"
 #include "os/status.hpp"
-#include "pass/ring.hpp"
 #include "rpc/method_table.hpp"
 #include "wire/json_reader.hpp"
 #include "wire/limits.hpp"
@@ -49,7 +49,7 @@ class QueuedCall {
 /// Who has what is known here alone, in memory of our own. A request's ticket is its place in a
 /// table, and how often that place was used before: a reply that comes when its request was
 /// answered otherwise has an old ticket.
-class Queue final : private PollSource {
+class Queue final : private PollSource, private QueueWorker::Receiver {
  public:
   struct Options {
     std::size_t limit = limits::kMaxQueuedRequests;  ///< requests that wait or are executed
@@ -89,17 +89,6 @@ class Queue final : private PollSource {
   static constexpr int kMostAttempts = 5;  ///< at an idempotent request whose workers die
 
  private:
-  /// A worker.
-  struct QueueWorker {
-    QueueWorker(WorkerChannel& worker, RingEnd both) : link(worker), rings(std::move(both)) {}
-    WorkerChannel& link;
-    RingEnd rings;
-    std::size_t running = 0;
-    bool retired = false;
-    bool blamed = false;  ///< nothing that it says counts any more
-    bool unpublished = false;
-    bool has_room = true;  ///< for the next request
-  };
   /// Where a request is kept.
   struct Slot {
     QueuedCall* call = nullptr;
@@ -118,8 +107,7 @@ class Queue final : private PollSource {
   bool give(Slot& slot, QueueWorker& worker);
   static void take_from_worker(Slot& slot);
   QueueWorker* free_worker();
-  bool read_replies(QueueWorker& worker);
-  Status take(QueueWorker& worker, std::string_view record);
+  Status receive(QueueWorker& from, const QueueReply& reply) override;
   void lose(QueueWorker& worker);
   void answer(Slot& slot, Result result);
   Slot* find(std::uint64_t ticket);

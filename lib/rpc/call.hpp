@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "async/reactor.hpp"
@@ -22,6 +23,15 @@ struct Call {
       gate{};  ///< with SessionLimits::begins_elsewhere; no matter of a handler
 };
 
+/// A call whose texts are kept elsewhere. They are those of a Call.
+struct CallView {
+  std::string_view method;
+  std::string_view params;
+  std::string_view id;
+  std::string_view peer;
+  TimePoint deadline = kNever;
+};
+
 /// What a handler gives: a result, or an error.
 struct Result {
   std::string json;  ///< JSON: the result, or an error's `data` (may be empty)
@@ -33,6 +43,28 @@ struct Result {
     return {std::move(data), code, std::move(message)};
   }
   bool is_error() const { return code != ErrorCode{}; }
+};
+
+/// A Result whose texts are kept elsewhere.
+struct ResultView {
+  std::string_view json;
+  ErrorCode code{};
+  std::string_view message;
+
+  ResultView() = default;
+  /// Of a result that outlives this.
+  ResultView(const Result& result)  // NOLINT(google-explicit-constructor): a view, as of a string
+      : json(result.json), code(result.code), message(result.message) {}
+
+  static ResultView success(std::string_view json) { return {json, ErrorCode{}, {}}; }
+  static ResultView error(ErrorCode code, std::string_view message, std::string_view data = {}) {
+    return {data, code, message};
+  }
+  bool is_error() const { return code != ErrorCode{}; }
+
+ private:
+  ResultView(std::string_view text, ErrorCode number, std::string_view why)
+      : json(text), code(number), message(why) {}
 };
 
 }  // namespace handoff

@@ -39,7 +39,7 @@ struct StartCall {
 using Dispatched = std::variant<InstantReply, Result, StartCall>;
 Dispatched dispatch(const MethodTable& table, const Request& request, Instant instant);
 
-/// Runs either kind of method on the reactor, which must outlive the task, as `method` must. A
+/// Runs any kind of method on the reactor, which must outlive the task, as `method` must. A
 /// handler under Supervision::server is ended at the call's deadline, and by `client_left` if that
 /// is given.
 Task<Result> run_method(Reactor& reactor, const Method& method, Call call,

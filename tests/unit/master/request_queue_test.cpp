@@ -14,9 +14,8 @@
 #include <vector>
 
 #include "async/reactor.hpp"
-#include "os/socket.hpp"
-#include "pass/fd_passing.hpp"
 #include "pass/queue_record.hpp"
+#include "unit/master/scripted_queue_worker.hpp"
 #include "unit/support.hpp"
 
 namespace handoff {
@@ -48,54 +47,17 @@ class KeptCall final : public QueuedCall {
 const std::string kDied = fmt::format("{}", static_cast<int>(ErrorCode::worker_died));
 const std::string kBusy = fmt::format("{}", static_cast<int>(ErrorCode::busy));
 
-/// A worker in the hands of the test: its link, and its end of the memory.
-struct ScriptedWorker {
-  std::shared_ptr<WorkerChannel> link;
-  Fd end;
-  std::optional<RingEnd> rings;
-  Mapping replies;  ///< to spoil them
-  std::string copy{};
-
-  /// The method of the next request, or nothing; begun, unless told otherwise.
-  std::string take(bool begin = true) {
-    const auto record = rings->read(copy);
-    if (!record) return "nothing";
-    if (begin) rings->release();
-    const auto request = decode_request(*record);
-    REQUIRE(request);
-    tickets.push_back(request->ticket);
-    return std::string(request->method);
-  }
-  void reply(std::uint64_t ticket, std::string_view json) {
-    REQUIRE(write_reply(*rings, {ticket, 0, json, ""}));
-    rings->publish();
-  }
-  std::vector<std::uint64_t> tickets{};
-};
-
 class Cluster {
  public:
   explicit Cluster(std::size_t limit = 1000, std::set<std::string, std::less<>> idempotent = {})
       : queue(reactor_, {limit, 1000, std::move(idempotent)}) {}
 
-  ScriptedWorker& join(std::uint32_t most = 1) {
-    auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
-    const std::string hello = channel::encode_hello({channel::kVersion, 1, 1000, most});
-    CHECK(write(theirs.get(), hello.data(), hello.size()) > 0);
-    ScriptedWorker& worker = workers.emplace_back();
-    worker.end = std::move(theirs);
-    worker.link = std::make_shared<WorkerChannel>(
-        reactor_, life_events(), TrafficEvents{}, custody_, Handshake::full,
-        static_cast<int>(workers.size()), std::move(ours));
-    worker.link->start();
+  ScriptedQueueWorker& join(std::uint32_t most = 1) {
+    ScriptedQueueWorker& worker = workers.emplace_back(reactor_, life_events(), custody_,
+                                                       static_cast<int>(workers.size()) + 1, most);
     turn();
     queue.add(*worker.link);
-    std::array<char, 100> packet{};
-    ReceiveResult received = recv_fds(worker.end.get(), packet, 2);
-    REQUIRE(received.descriptors.size() == 2);
-    worker.replies = Mapping::writable(received.descriptors[1].get());
-    worker.rings.emplace(Mapping::writable(received.descriptors[1].get()),
-                         Mapping::read_only(received.descriptors[0].get()));
+    worker.open_rings();
     return worker;
   }
 
@@ -110,13 +72,13 @@ class Cluster {
     }(reactor_));
   }
   /// As the supervisor does it, for one that was killed.
-  void kill(ScriptedWorker& worker) {
+  void kill(ScriptedQueueWorker& worker) {
     queue.remove(*worker.link);
     turn();
   }
 
   std::list<KeptCall> calls;
-  std::list<ScriptedWorker> workers;
+  std::list<ScriptedQueueWorker> workers;
   std::string problem;  ///< the latest of a worker
 
  private:
@@ -139,7 +101,7 @@ class Cluster {
 TEST_CASE("a request goes to a worker, and its reply to the call") {
   const test::DescriptorCheck check;
   Cluster cluster;
-  ScriptedWorker& worker = cluster.join();
+  ScriptedQueueWorker& worker = cluster.join();
   KeptCall& call = cluster.submit("one");
   CHECK(cluster.queue.counts().waiting == 1);
   cluster.turn();
@@ -157,8 +119,8 @@ TEST_CASE("requests wait in their order for a worker, and go to whoever is free 
   for (const char* method : {"a", "b", "c", "d"}) cluster.submit(method);
   cluster.turn();
   CHECK(cluster.queue.counts().waiting == 4);
-  ScriptedWorker& one = cluster.join();
-  ScriptedWorker& two = cluster.join();
+  ScriptedQueueWorker& one = cluster.join();
+  ScriptedQueueWorker& two = cluster.join();
   cluster.turn();
   CHECK(one.take() == "a");
   CHECK(two.take() == "b");
@@ -173,8 +135,8 @@ TEST_CASE("requests wait in their order for a worker, and go to whoever is free 
 
 TEST_CASE("the worker that has the fewest requests gets the next, and never more than it said") {
   Cluster cluster;
-  ScriptedWorker& one = cluster.join(3);
-  ScriptedWorker& two = cluster.join(2);
+  ScriptedQueueWorker& one = cluster.join(3);
+  ScriptedQueueWorker& two = cluster.join(2);
   for (int i = 0; i < 9; ++i) cluster.submit(fmt::format("{}", i));
   cluster.turn();
   CHECK(cluster.queue.counts().running == 5);
@@ -186,7 +148,7 @@ TEST_CASE("the worker that has the fewest requests gets the next, and never more
 
 TEST_CASE("a worker that takes no call at all gets none") {
   Cluster cluster;
-  ScriptedWorker& none = cluster.join(0);
+  ScriptedQueueWorker& none = cluster.join(0);
   cluster.submit("one");
   cluster.turn();
   CHECK(none.take() == "nothing");
@@ -195,7 +157,7 @@ TEST_CASE("a worker that takes no call at all gets none") {
 
 TEST_CASE("beyond the limit a call is busy, until another was answered or cancelled") {
   Cluster cluster(2);
-  ScriptedWorker& worker = cluster.join();
+  ScriptedQueueWorker& worker = cluster.join();
   cluster.submit("one");
   KeptCall& two = cluster.submit("two");
   CHECK(cluster.submit("three").text() == kBusy);
@@ -211,7 +173,7 @@ TEST_CASE("beyond the limit a call is busy, until another was answered or cancel
 
 TEST_CASE("the reply to a call that was cancelled is late, and answers no other") {
   Cluster cluster(1);
-  ScriptedWorker& worker = cluster.join(2);
+  ScriptedQueueWorker& worker = cluster.join(2);
   KeptCall& first = cluster.submit("first");
   cluster.turn();
   CHECK(worker.take() == "first");
@@ -238,7 +200,7 @@ TEST_CASE("a call that waits can be cancelled, and is given to nobody") {
   cluster.queue.cancel(first);
   cluster.queue.cancel(first);  // it has left the queue
   CHECK(cluster.queue.counts().waiting == 1);
-  ScriptedWorker& worker = cluster.join(5);
+  ScriptedQueueWorker& worker = cluster.join(5);
   cluster.turn();
   CHECK(worker.take() == "second");
   CHECK(worker.take() == "nothing");
@@ -246,7 +208,7 @@ TEST_CASE("a call that waits can be cancelled, and is given to nobody") {
 
 TEST_CASE("what a worker that died had begun is lost, and what it had not goes first to others") {
   Cluster cluster;
-  ScriptedWorker& victim = cluster.join(3);
+  ScriptedQueueWorker& victim = cluster.join(3);
   KeptCall& begun = cluster.submit("begun");
   KeptCall& copied = cluster.submit("copied");
   KeptCall& unread = cluster.submit("unread");
@@ -254,7 +216,7 @@ TEST_CASE("what a worker that died had begun is lost, and what it had not goes f
   cluster.turn();
   CHECK(victim.take() == "begun");
   CHECK(victim.take(false) == "copied");
-  ScriptedWorker& other = cluster.join(1);
+  ScriptedQueueWorker& other = cluster.join(1);
   cluster.kill(victim);
   CHECK(begun.text() == kDied);
   CHECK(cluster.queue.counts().died == 1);
@@ -271,7 +233,7 @@ TEST_CASE("what a worker that died had begun is lost, and what it had not goes f
 
 TEST_CASE("what may be executed twice goes to another though it was begun") {
   Cluster cluster(100, {"get"});
-  ScriptedWorker& victim = cluster.join(3);
+  ScriptedQueueWorker& victim = cluster.join(3);
   KeptCall& set = cluster.submit("set");
   KeptCall& get = cluster.submit("get");
   cluster.turn();
@@ -280,7 +242,7 @@ TEST_CASE("what may be executed twice goes to another though it was begun") {
   cluster.kill(victim);
   CHECK(set.text() == kDied);
   CHECK(get.text() == "waits");
-  ScriptedWorker& other = cluster.join(3);
+  ScriptedQueueWorker& other = cluster.join(3);
   cluster.turn();
   CHECK(other.take() == "get");
   CHECK(other.tickets[0] != victim.tickets[1]);
@@ -292,7 +254,7 @@ TEST_CASE("what may be executed twice goes to another though it was begun") {
 TEST_CASE(
     "what was answered before the worker died is answered, and what was not published is lost") {
   Cluster cluster;
-  ScriptedWorker& victim = cluster.join(3);
+  ScriptedQueueWorker& victim = cluster.join(3);
   KeptCall& published = cluster.submit("published");
   KeptCall& written = cluster.submit("written");
   cluster.turn();
@@ -307,7 +269,7 @@ TEST_CASE(
 
 TEST_CASE("a worker that is retired gets no more, and answers what it has") {
   Cluster cluster;
-  ScriptedWorker& leaving = cluster.join(5);
+  ScriptedQueueWorker& leaving = cluster.join(5);
   KeptCall& first = cluster.submit("first");
   cluster.turn();
   cluster.queue.retire(*leaving.link);
@@ -324,7 +286,7 @@ TEST_CASE("a worker that is retired gets no more, and answers what it has") {
 TEST_CASE("after any number of deaths no place is lost") {
   Cluster cluster(7, {"get"});
   for (int round = 0; round < 200; ++round) {
-    ScriptedWorker& victim = cluster.join(4);
+    ScriptedQueueWorker& victim = cluster.join(4);
     for (int i = 0; i < 7; ++i) cluster.submit(i % 2 == 0 ? "get" : "set");
     cluster.turn();
     for (int i = 0; i < round % 5; ++i) victim.take(i % 2 == 0);
@@ -341,12 +303,12 @@ TEST_CASE("after any number of deaths no place is lost") {
 }
 
 /// What a worker with one request is told to have done wrong.
-std::string problem_after(void (*wrong)(ScriptedWorker& worker)) {
+std::string problem_after(void (*wrong)(ScriptedQueueWorker& worker)) {
   Cluster cluster;
-  ScriptedWorker& liar = cluster.join(2);
+  ScriptedQueueWorker& liar = cluster.join(2);
   KeptCall& its = cluster.submit("its");
   cluster.turn();
-  ScriptedWorker& honest = cluster.join(2);
+  ScriptedQueueWorker& honest = cluster.join(2);
   KeptCall& others = cluster.submit("others");
   cluster.turn();
   CHECK(liar.take() == "its");
@@ -372,39 +334,40 @@ std::string problem_after(void (*wrong)(ScriptedWorker& worker)) {
 }
 
 TEST_CASE("a worker that lies is blamed, and another's call is not answered by it") {
-  CHECK(problem_after([](ScriptedWorker& worker) {
+  CHECK(problem_after([](ScriptedQueueWorker& worker) {
           worker.reply(worker.tickets[0] + 1, "\"a lie\"");
         }) == "it answered a request that it was not given");
-  CHECK(problem_after([](ScriptedWorker& worker) {
+  CHECK(problem_after([](ScriptedQueueWorker& worker) {
           worker.reply(worker.tickets[0], "1");
           worker.reply(worker.tickets[0], "1");
         }) == "it answered more requests than it was given");
-  CHECK(problem_after([](ScriptedWorker& worker) {
+  CHECK(problem_after([](ScriptedQueueWorker& worker) {
           worker.reply(std::uint64_t{12} << 32U, "1");
           worker.reply(99, "1");
         }) == "it answered more requests than it was given");
   for (const char* text : {"", "{", "1 2", "\"\xFF\"", "[1]]"}) {
     static const char* json;
     json = text;
-    CHECK(problem_after([](ScriptedWorker& worker) { worker.reply(worker.tickets[0], json); }) ==
-          "it sent a reply that is no JSON");
+    CHECK(problem_after([](ScriptedQueueWorker& worker) {
+            worker.reply(worker.tickets[0], json);
+          }) == "it sent a reply that is no JSON");
   }
-  CHECK(problem_after([](ScriptedWorker& worker) {
+  CHECK(problem_after([](ScriptedQueueWorker& worker) {
           REQUIRE(write_reply(*worker.rings, {worker.tickets[0], -5, "{", "why"}));
           worker.rings->publish();
         }) == "it sent a reply that is no JSON");
-  CHECK(problem_after([](ScriptedWorker& worker) {
+  CHECK(problem_after([](ScriptedQueueWorker& worker) {
           REQUIRE(worker.rings->write(std::array<std::string_view, 1>{"short"}));
           worker.rings->publish();
         }) == "it sent no valid reply");
-  CHECK(problem_after([](ScriptedWorker& worker) {
+  CHECK(problem_after([](ScriptedQueueWorker& worker) {
           reinterpret_cast<RingState*>(worker.replies.data())->written = 3;
         }) == "it broke the queue's memory");
 }
 
 TEST_CASE("a worker without room for a request holds up nobody") {
   Cluster cluster;
-  ScriptedWorker& hanging = cluster.join(1000);
+  ScriptedQueueWorker& hanging = cluster.join(1000);
   const std::string params(900, '1');
   // It reads none of them.
   std::size_t given = 0;
@@ -413,7 +376,7 @@ TEST_CASE("a worker without room for a request holds up nobody") {
     cluster.turn();
   }
   CHECK(hanging.link->max_calls() == 1000);
-  ScriptedWorker& other = cluster.join(1000);
+  ScriptedQueueWorker& other = cluster.join(1000);
   cluster.turn();
   for (std::size_t i = 0; i < 2 * given; ++i) {
     cluster.submit("more", params);
@@ -425,7 +388,7 @@ TEST_CASE("a worker without room for a request holds up nobody") {
 
 TEST_CASE("a call whose connection has as many executed as it may is passed over") {
   Cluster cluster;
-  ScriptedWorker& worker = cluster.join(10);
+  ScriptedQueueWorker& worker = cluster.join(10);
   const auto gate = std::make_shared<CallGate>();
   std::list<KeptCall> calls;
   for (const char* method : {"first", "second", "third"}) {
