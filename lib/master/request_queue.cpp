@@ -12,6 +12,9 @@
 namespace handoff {
 namespace {
 
+/// The worker has the deadline of the call, and the queue waits so much longer for what it says.
+constexpr auto kGrace = std::chrono::milliseconds(100);
+
 constexpr std::uint64_t ticket_of(std::size_t index, std::uint32_t generation) {
   return (std::uint64_t{generation} << 32U) | index;
 }
@@ -20,9 +23,7 @@ constexpr std::uint64_t ticket_of(std::size_t index, std::uint32_t generation) {
 
 Queue::Queue(Reactor& reactor, Options options)
     : reactor_(reactor), options_(std::move(options)), slots_(options_.limit) {
-  for (std::size_t i = slots_.size(); i > 0; --i) {
-    free_.push_back(static_cast<std::uint32_t>(i - 1));
-  }
+  for (Slot& slot : slots_) free_.push_back(slot);
   // What no worker can be given is better said at the start.
   (void)make_memory_to_write("handoff-requests", 1);
   reactor_.add(*this);
@@ -30,24 +31,35 @@ Queue::Queue(Reactor& reactor, Options options)
 
 Queue::~Queue() {
   reactor_.remove(*this);
+  while (!free_.empty()) free_.pop_front();
+  while (!waiting_.empty()) waiting_.pop_front();
 }
 
-void Queue::submit(QueuedCall& call) {
+TimePoint Queue::begin(PendingCall& call) {
   if (free_.empty()) {
-    return call.answered(Result::error(ErrorCode::busy, "busy: the queue is full"));
+    call.finish(ResultView::error(ErrorCode::busy, "busy: the queue is full"));
+    return kNever;
   }
-  const std::uint32_t index = free_.back();
-  free_.pop_back();
-  Slot& slot = slots_[index];
+  Slot& slot = free_.pop_front();
   slot.call = &call;
-  call.set_ticket(ticket_of(index, slot.generation));
-  waiting_.push_back(call.ticket());
+  renew_ticket(slot);
+  waiting_.push_back(slot);
+  return times_out(call.view().deadline);
 }
 
-void Queue::cancel(QueuedCall& call) {
+TimePoint Queue::times_out(TimePoint deadline) {
+  return deadline > kNever - kGrace ? kNever : deadline + Duration(kGrace);
+}
+
+void Queue::time_out(PendingCall& call) {
+  cancel(call);
+  call.finish(ResultView::error(ErrorCode::timed_out, "the call was not answered in time"));
+}
+
+void Queue::cancel(PendingCall& call) {
   Slot* slot = find(call.ticket());
   if (slot == nullptr) return;
-  if (slot->worker == nullptr) std::erase(waiting_, call.ticket());
+  if (slot->worker == nullptr) waiting_.remove(*slot);
   free(*slot);
 }
 
@@ -100,19 +112,11 @@ void Queue::stop_blocking() {
 void Queue::assign() {
   for (QueueWorker& worker : workers_) worker.look_for_room();
   while (!waiting_.empty()) {
-    const auto next = std::find_if(waiting_.begin(), waiting_.end(),
-                                   [this](std::uint64_t ticket) { return may_begin(ticket); });
-    if (next == waiting_.end()) return;
     QueueWorker* worker = free_worker();
     if (worker == nullptr) return;
-    if (give(*find(*next), *worker)) waiting_.erase(next);
+    Slot& next = waiting_.front();
+    if (give(next, *worker)) waiting_.remove(next);
   }
-}
-
-/// Those of a connection keep their order: what its first replies wait for begins before the rest.
-bool Queue::may_begin(std::uint64_t ticket) {
-  const std::shared_ptr<CallGate>& gate = find(ticket)->call->call.gate;
-  return !gate || gate->may_begin();
 }
 
 /// The one with the fewest requests; of those that are equal, the one that has waited longest.
@@ -129,12 +133,11 @@ QueueWorker* Queue::free_worker() {
 
 /// False when the worker's ring has no room for it now.
 bool Queue::give(Slot& slot, QueueWorker& worker) {
-  const Call& call = slot.call->call;
+  const CallView& call = slot.call->view();
   const std::int64_t deadline = call.deadline.time_since_epoch() / std::chrono::nanoseconds(1);
   if (!worker.give({slot.call->ticket(), deadline, call.method, call.params, call.id, call.peer})) {
     return false;
   }
-  if (call.gate) call.gate->begin();
   slot.worker = &worker;
   slot.end = worker.written();
   return true;
@@ -153,8 +156,7 @@ Status Queue::receive(QueueWorker& from, const QueueReply& reply) {
   if (has_json && reader_.read_whole(reply.json, 1) != JsonProblem::none) {
     return Status::failure("it sent a reply that is no JSON");
   }
-  answer(*slot,
-         {std::string(reply.json), static_cast<ErrorCode>(reply.code), std::string(reply.message)});
+  answer(*slot, ResultView::error(static_cast<ErrorCode>(reply.code), reply.message, reply.json));
   return Status::ok();
 }
 
@@ -164,34 +166,33 @@ void Queue::lose(QueueWorker& worker) {
     if (slot.worker != &worker) continue;
     const bool begun = worker.may_have_begun(slot.end);
     const bool may_again =
-        options_.idempotent.contains(slot.call->call.method) && slot.attempts + 1 < kMostAttempts;
+        options_.idempotent.contains(slot.call->view().method) && slot.attempts + 1 < kMostAttempts;
     if (!begun || may_again) {
       slot.attempts += begun ? 1 : 0;
       again.push_back(&slot);
       continue;
     }
     ++counts_.died;
-    answer(slot, Result::error(ErrorCode::worker_died,
-                               worker.says_begun(slot.end)
-                                   ? "the worker died while it executed this"
-                                   : "the worker has left, and may still execute this"));
+    answer(slot, ResultView::error(ErrorCode::worker_died,
+                                   worker.says_begun(slot.end)
+                                       ? "the worker died while it executed this"
+                                       : "the worker has left, and may still execute this"));
   }
   // They were there before all that waits.
   std::sort(again.begin(), again.end(),
             [](const Slot* one, const Slot* other) { return one->end > other->end; });
   for (Slot* slot : again) {
-    take_from_worker(*slot);
-    slot->call->set_ticket(
-        ticket_of(static_cast<std::size_t>(slot - slots_.data()), ++slot->generation));
-    waiting_.push_front(slot->call->ticket());
+    slot->worker = nullptr;
+    renew_ticket(*slot);
+    waiting_.push_front(*slot);
     ++counts_.redispatched;
   }
 }
 
-void Queue::answer(Slot& slot, Result result) {
-  QueuedCall& call = *slot.call;
+void Queue::answer(Slot& slot, const ResultView& result) {
+  PendingCall& call = *slot.call;
   free(slot);
-  call.answered(std::move(result));
+  call.finish(result);
 }
 
 /// Of a ticket that is still good.
@@ -202,19 +203,19 @@ Queue::Slot* Queue::find(std::uint64_t ticket) {
   return slot.call != nullptr && slot.generation == ticket >> 32U ? &slot : nullptr;
 }
 
-/// Whoever still has its ticket has an old one.
+/// The slot waits for nothing any more. A worker that still has its ticket has an old one.
 void Queue::free(Slot& slot) {
-  take_from_worker(slot);
+  slot.worker = nullptr;
   slot.call->set_ticket(0);
   slot.call = nullptr;
   slot.attempts = 0;
-  ++slot.generation;
-  free_.push_back(static_cast<std::uint32_t>(&slot - slots_.data()));
+  free_.push_front(slot);
 }
 
-void Queue::take_from_worker(Slot& slot) {
-  if (slot.worker != nullptr && slot.call->call.gate) slot.call->call.gate->end();
-  slot.worker = nullptr;
+/// Replies to the earlier tickets of the slot are late.
+void Queue::renew_ticket(Slot& slot) {
+  const auto index = static_cast<std::size_t>(&slot - slots_.data());
+  slot.call->set_ticket(ticket_of(index, ++slot.generation));
 }
 
 QueueWorker* Queue::find(const WorkerChannel& link) {

@@ -3,53 +3,29 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <list>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "async/linked_list.hpp"
 #include "async/reactor.hpp"
 #include "master/queue_worker.hpp"
 #include "master/worker_channel.hpp"
 #include "os/status.hpp"
-#include "rpc/method_table.hpp"
+#include "rpc/pending_call.hpp"
 #include "wire/json_reader.hpp"
 #include "wire/limits.hpp"
 
 namespace handoff {
 
-/// A call on its way through a queue. It is in the queue from submit() until it is answered, or
-/// cancelled, and must live as long.
-class QueuedCall {
- public:
-  explicit QueuedCall(Call what) : call(std::move(what)) {}
-  QueuedCall(const QueuedCall&) = delete;
-  QueuedCall& operator=(const QueuedCall&) = delete;
-
-  Call call;
-  /// Once, on the queue's thread, when it has left the queue.
-  virtual void answered(Result result) = 0;
-
-  /// By which the queue finds it again; only the queue changes it. 0 while it is in none.
-  std::uint64_t ticket() const { return ticket_; }
-  void set_ticket(std::uint64_t ticket) { ticket_ = ticket; }
-
- protected:
-  ~QueuedCall() = default;
-
- private:
-  std::uint64_t ticket_ = 0;
-};
-
 /// The master's end of `--pass queue`: requests in the order in which they came, and the workers
-/// that execute them. The oldest request goes to the next worker that is free, among those whose
-/// connections may have one more executed (Call::gate).
+/// that execute them. The oldest request goes to the next worker that is free.
 ///
 /// Who has what is known here alone, in memory of our own. A request's ticket is its place in a
 /// table, and how often that place was used before: a reply that comes when its request was
 /// answered otherwise has an old ticket.
-class Queue final : private PollSource, private QueueWorker::Receiver {
+class Queue final : public CallExecutor, private PollSource, private QueueWorker::Receiver {
  public:
   struct Options {
     std::size_t limit = limits::kMaxQueuedRequests;  ///< requests that wait or are executed
@@ -69,10 +45,15 @@ class Queue final : private PollSource, private QueueWorker::Receiver {
   Queue& operator=(const Queue&) = delete;
   ~Queue();
 
-  /// Answers with busy at once when the queue is full.
-  void submit(QueuedCall& call);
+  /// Answers with busy at once when the queue is full. A worker has the same deadline as the call,
+  /// and more to say about it: so the call times out a moment later.
+  TimePoint begin(PendingCall& call) override;
+  void time_out(PendingCall& call) override;
   /// It is not answered any more; a worker that has it goes on in vain.
-  void cancel(QueuedCall& call);
+  void cancel(PendingCall& call) override;
+
+  /// When a call with this deadline times out.
+  static TimePoint times_out(TimePoint deadline);
 
   /// Bytes of each of the two memories that a worker gets.
   static std::size_t memory_size(const Options& options);
@@ -89,9 +70,9 @@ class Queue final : private PollSource, private QueueWorker::Receiver {
   static constexpr int kMostAttempts = 5;  ///< at an idempotent request whose workers die
 
  private:
-  /// Where a request is kept.
-  struct Slot {
-    QueuedCall* call = nullptr;
+  /// Where a request is kept. It is in the list of those that wait, or of those that are free.
+  struct Slot : ListNode<> {
+    PendingCall* call = nullptr;
     QueueWorker* worker = nullptr;  ///< none while it waits
     std::uint64_t end = 0;          ///< of its record in the worker's ring
     std::uint32_t generation = 1;
@@ -103,22 +84,21 @@ class Queue final : private PollSource, private QueueWorker::Receiver {
   void stop_blocking() override;
 
   void assign();
-  bool may_begin(std::uint64_t ticket);
   bool give(Slot& slot, QueueWorker& worker);
-  static void take_from_worker(Slot& slot);
   QueueWorker* free_worker();
   Status receive(QueueWorker& from, const QueueReply& reply) override;
   void lose(QueueWorker& worker);
-  void answer(Slot& slot, Result result);
+  void answer(Slot& slot, const ResultView& result);
   Slot* find(std::uint64_t ticket);
   void free(Slot& slot);
+  void renew_ticket(Slot& slot);
   QueueWorker* find(const WorkerChannel& link);
 
   Reactor& reactor_;
   Options options_;
   std::vector<Slot> slots_;
-  std::vector<std::uint32_t> free_;
-  std::deque<std::uint64_t> waiting_;  ///< tickets
+  LinkedList<Slot> free_;
+  LinkedList<Slot> waiting_;
   std::list<QueueWorker> workers_;
   std::string record_;
   JsonReader reader_;

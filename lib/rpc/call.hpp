@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 
-#include "async/reactor.hpp"
-#include "rpc/call_gate.hpp"
+#include "async/clock.hpp"
 #include "wire/errors.hpp"
 
 namespace handoff {
@@ -19,8 +17,6 @@ struct Call {
   std::string id;      ///< validated JSON, empty when the caller gave none
   std::string peer;    ///< the client's address as text
   TimePoint deadline = kNever;
-  std::shared_ptr<CallGate>
-      gate{};  ///< with SessionLimits::begins_elsewhere; no matter of a handler
 };
 
 /// A call whose texts are kept elsewhere. They are those of a Call.

@@ -131,7 +131,7 @@ void replace_long_reply(std::string& out, std::size_t start, const ReplyTo& to, 
                to.id);
 }
 
-ErrorCode append_result(std::string& out, const ReplyTo& to, const Result& result,
+ErrorCode append_result(std::string& out, const ReplyTo& to, const ResultView& result,
                         std::size_t limit) {
   if (!result.is_error()) return append_result(out, to, result.json, limit);
   const std::size_t start = out.size();

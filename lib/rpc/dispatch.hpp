@@ -64,7 +64,7 @@ void replace_long_reply(std::string& out, std::size_t start, const ReplyTo& to, 
 
 /// Appends the body of a reply. One of more than `limit` bytes becomes an error that says so.
 /// Returns the code of the error that was appended, or 0.
-ErrorCode append_result(std::string& out, const ReplyTo& to, const Result& result,
+ErrorCode append_result(std::string& out, const ReplyTo& to, const ResultView& result,
                         std::size_t limit);
 inline ErrorCode append_result(std::string& out, const ReplyTo& to, std::string_view json,
                                std::size_t limit) {

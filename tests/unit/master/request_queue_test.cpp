@@ -22,12 +22,11 @@ namespace handoff {
 namespace {
 
 /// A call that keeps what it was answered.
-class KeptCall final : public QueuedCall {
+class KeptCall final : public PendingCall {
  public:
-  explicit KeptCall(std::string method, std::string params = "1") : QueuedCall(Call()) {
-    call.method = std::move(method);
-    call.params = std::move(params);
-    call.deadline = kNever;
+  explicit KeptCall(std::string method, std::string params = "1")
+      : method_(std::move(method)), params_(std::move(params)) {
+    set_view({method_, params_, "", "", kNever});
   }
   /// The result, the code of the error, or "waits".
   std::string text() const {
@@ -38,10 +37,13 @@ class KeptCall final : public QueuedCall {
   std::optional<Result> result;
 
  private:
-  void answered(Result given) override {
+  void finish(const ResultView& given) override {
     CHECK_FALSE(result);  // once
-    result = std::move(given);
+    result = Result{std::string(given.json), given.code, std::string(given.message)};
   }
+
+  std::string method_;
+  std::string params_;
 };
 
 const std::string kDied = fmt::format("{}", static_cast<int>(ErrorCode::worker_died));
@@ -63,7 +65,7 @@ class Cluster {
 
   KeptCall& submit(std::string method, std::string params = "1") {
     KeptCall& call = calls.emplace_back(std::move(method), std::move(params));
-    queue.submit(call);
+    queue.begin(call);
     return call;
   }
   void turn() {
@@ -386,37 +388,16 @@ TEST_CASE("a worker without room for a request holds up nobody") {
   CHECK(cluster.queue.counts().waiting == 0);
 }
 
-TEST_CASE("a call whose connection has as many executed as it may is passed over") {
+TEST_CASE("a call times out later than its worker's deadline, and has left the queue then") {
+  CHECK(Queue::times_out(kNever) == kNever);
+  CHECK(Queue::times_out(TimePoint::max() - Duration(1)) == kNever);
+  const TimePoint deadline = Clock::now();
+  CHECK(Queue::times_out(deadline) > deadline);
   Cluster cluster;
-  ScriptedQueueWorker& worker = cluster.join(10);
-  const auto gate = std::make_shared<CallGate>();
-  std::list<KeptCall> calls;
-  for (const char* method : {"first", "second", "third"}) {
-    calls.emplace_back(method).call.gate = gate;
-    cluster.queue.submit(calls.back());
-  }
-  cluster.submit("other");
-  cluster.turn();
-  CHECK(worker.take() == "first");
-  CHECK(worker.take() == "other");
-  CHECK(worker.take() == "nothing");
-  SUBCASE("until one of them is answered") {
-    worker.reply(worker.tickets.front(), "1");
-  }
-  SUBCASE("until it may have more") {
-    gate->allow(2);
-  }
-  SUBCASE("until one of them is cancelled") {
-    cluster.queue.cancel(calls.front());
-  }
-  cluster.turn();
-  CHECK(worker.take() == "second");
-  CHECK(worker.take() == "nothing");
-  gate->allow(0);
-  cluster.queue.cancel(*std::next(calls.begin()));
-  cluster.turn();
-  CHECK(worker.take() == "nothing");
-  for (KeptCall& call : calls) cluster.queue.cancel(call);
+  KeptCall& waiting = cluster.submit("waiting");
+  cluster.queue.time_out(waiting);
+  CHECK(waiting.text() == fmt::format("{}", static_cast<int>(ErrorCode::timed_out)));
+  CHECK(cluster.queue.counts().waiting == 0);
 }
 
 }  // namespace
