@@ -115,22 +115,22 @@ void Upstream::cancel(PendingCall& call) {
   connection_of(call)->cancel(call);
 }
 
-bool Upstream::has_room(const UpstreamConnection& connection) const {
-  return connection.takes_calls() && connection.calls() < options_.max_calls &&
-         connection.unsent() < options_.max_unsent;
-}
-
 UpstreamConnection* Upstream::find_connection(Refusal& refusal) {
   const bool is_down = !reachable_.is_ok();
   UpstreamConnection* best = nullptr;
   bool connecting = false;
   std::size_t in_use = 0;
   for (const auto& connection : connections_) {
-    if (connection->takes_calls()) ++in_use;
-    connecting = connecting || connection->is_connecting();
+    const bool is_connecting = connection->is_connecting();
+    connecting |= is_connecting;
+    if (!connection->takes_calls()) continue;
+    ++in_use;
     // While it is down, only the call that tries waits for the attempt.
-    if (!has_room(*connection) || (is_down && connection->is_connecting())) continue;
-    if (best == nullptr || connection->calls() < best->calls()) best = connection.get();
+    if (is_down && is_connecting) continue;
+    const std::size_t most = best == nullptr ? options_.max_calls : best->calls();
+    if (connection->calls() < most && connection->unsent() < options_.max_unsent) {
+      best = connection.get();
+    }
   }
   if (best != nullptr && best->calls() < options_.calls_before_next) return best;
   if (is_down && (connecting || reactor_.now() < next_attempt_)) {

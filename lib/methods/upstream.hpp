@@ -69,7 +69,6 @@ class Upstream final : public CallExecutor, private UpstreamConnection::Owner {
   UpstreamConnection& add_connection();
   /// The one on which the call waits, if it does.
   UpstreamConnection* connection_of(const PendingCall& call) const;
-  bool has_room(const UpstreamConnection& connection) const;
 
   void connected() override;
   void connect_failed(const std::string& why) override;

@@ -226,9 +226,11 @@ std::optional<std::uint64_t> UpstreamConnection::id_of(const Reply& reply) {
   if (!reply.id.empty()) {
     const auto id = parse_number<std::uint64_t>(reply.id);
     if (!id) return std::nullopt;  // none of ours
-    ids_come_back_ = true;
-    if (owner_ != nullptr) owner_->id_given_back();
-    order_.clear();
+    if (!ids_come_back_) {
+      ids_come_back_ = true;
+      order_.clear();
+      if (owner_ != nullptr) owner_->id_given_back();
+    }
     return id;
   }
   const bool names_no_call = owner_ != nullptr && owner_->gives_ids_back() && reply.is_error();

@@ -21,22 +21,16 @@ std::optional<std::string> json_problem(std::string_view text) {
   return explain(reader, problem);
 }
 
-void append_quoted(std::string& out, std::string_view text) {
-  const bool is_plain = std::all_of(text.begin(), text.end(), [](char byte) {
+bool is_plain_text(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char byte) {
     return byte >= ' ' && byte <= '~' && byte != '"' && byte != '\\';
   });
-  if (is_plain) {
-    out.append("\"").append(text).append("\"");
-    return;
-  }
-  using nlohmann::json;
-  out.append(json(std::string(text)).dump(-1, ' ', false, json::error_handler_t::replace));
 }
 
 std::string quote_json(std::string_view text) {
-  std::string quoted;
-  append_quoted(quoted, text);
-  return quoted;
+  if (is_plain_text(text)) return std::string("\"").append(text).append("\"");
+  using nlohmann::json;
+  return json(std::string(text)).dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 std::string minify_json(std::string_view json) {

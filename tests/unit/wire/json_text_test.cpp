@@ -28,12 +28,14 @@ TEST_CASE("any bytes can be quoted as a JSON string") {
   }
 }
 
-TEST_CASE("a quoted text can be appended to what is there") {
-  std::string out = "[";
-  append_quoted(out, "plain");
-  append_quoted(out, "a\"b");
-  append_quoted(out, "");
-  CHECK(out == R"(["plain""a\"b""")");
+TEST_CASE("a text that needs no escapes is plain") {
+  for (const std::string_view text : {"", "echo", "a b.c~!"}) {
+    CHECK(is_plain_text(text));
+    CHECK(quote_json(text) == "\"" + std::string(text) + "\"");
+  }
+  for (const std::string_view text : {"a\"", "\\", "\n", "\x7F", "gr\xC3\xBCn", "\xFF"}) {
+    CHECK(!is_plain_text(text));
+  }
 }
 
 TEST_CASE("JSON becomes one line, its tokens untouched") {
