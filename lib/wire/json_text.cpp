@@ -37,11 +37,14 @@ std::optional<std::string> json_problem(std::string_view text) {
   return problem_of_padded(std::string_view(copy).substr(0, text.size()));
 }
 
-std::string quote_json(std::string_view text) {
-  const bool is_plain = std::all_of(text.begin(), text.end(), [](char byte) {
+bool is_plain_text(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char byte) {
     return byte >= ' ' && byte <= '~' && byte != '"' && byte != '\\';
   });
-  if (is_plain) return std::string("\"").append(text).append("\"");
+}
+
+std::string quote_json(std::string_view text) {
+  if (is_plain_text(text)) return std::string("\"").append(text).append("\"");
   using nlohmann::json;
   return json(std::string(text)).dump(-1, ' ', false, json::error_handler_t::replace);
 }
