@@ -7,10 +7,8 @@
 #include <exception>
 #include <memory>
 #include <numeric>
-#include <optional>
 #include <utility>
 
-#include "async/event.hpp"
 #include "os/error.hpp"
 #include "os/fd.hpp"
 #include "os/log.hpp"
@@ -28,64 +26,10 @@ constexpr std::size_t kReservedPerThread = 3;
 /// Bytes that a record may have besides a frame's: the client's address.
 constexpr std::size_t kMaxPeer = 256;
 
-/// The worker has the same deadline, and more to say about it.
-constexpr auto kGrace = std::chrono::milliseconds(100);
-
-/// Waits for its answer in a coroutine.
-class AwaitedCall final : public QueuedCall {
- public:
-  AwaitedCall(Reactor& reactor, Queue& queue, Call what)
-      : QueuedCall(std::move(what)), came(reactor), queue_(queue) {}
-  ~AwaitedCall() { queue_.cancel(*this); }
-
-  Event came;
-  std::optional<Result> result;
-
- private:
-  void answered(Result given) override {
-    result = std::move(given);
-    came.set();
-  }
-
-  Queue& queue_;
-};
-
-/// A call of another I/O thread. All but what the queue does to it happens on that thread.
-class RemoteCall final : public QueuedCall, public std::enable_shared_from_this<RemoteCall> {
- public:
-  using Kept = std::map<const QueuedCall*, std::shared_ptr<QueuedCall>>;
-  /// While it is in the queue, it is kept alive by `kept`.
-  RemoteCall(ReactorThread& thread, Reactor& reactor, Kept& kept, Call what)
-      : QueuedCall(std::move(what)), came(reactor), thread_(thread), kept_(kept) {}
-
-  Event came;
-  std::optional<Result> result;
-
- private:
-  void answered(Result given) override {
-    const auto self = shared_from_this();
-    kept_.erase(this);
-    thread_.post([self, given = std::move(given)](ServerContext&) {
-      self->result = given;
-      self->came.set();
-    });
-  }
-
-  ReactorThread& thread_;
-  Kept& kept_;
-};
-
-TimePoint with_grace(TimePoint deadline) {
-  return deadline > kNever - kGrace ? kNever : deadline + Duration(kGrace);
-}
-
-Result not_answered() {
-  return Result::error(ErrorCode::timed_out, "the call was not answered in time");
-}
-
-std::shared_ptr<const MethodTable> handler_of_all(Handler handler) {
+/// `executor` answers every method.
+std::shared_ptr<const MethodTable> all_methods(CallExecutor& executor) {
   auto table = std::make_shared<MethodTable>();
-  table->add("*", std::move(handler), Supervision::handler);
+  table->add_executor("*", executor);
   return table;
 }
 
@@ -105,7 +49,6 @@ SessionLimits session_limits(const ClientSessions::Options& options) {
   SessionLimits limits = options.limits;
   limits.concurrency = limits.max_waiting = share_of_limit(options);
   limits.reads_on_when_full = false;
-  limits.begins_elsewhere = true;
   return limits;
 }
 
@@ -126,8 +69,7 @@ ClientSessions::ClientSessions(Reactor& reactor, Balancer& balancer, const Optio
       reserved_(kReserved + kReservedPerThread * options.io_threads),
       expected_workers_(options.workers),
       queue_(reactor, queue_options(options)),
-      context_(reactor, handler_of_all([this](Call what) { return call(std::move(what)); }),
-               session_limits(options),
+      context_(reactor, all_methods(queue_), session_limits(options),
                {.closed = [this](std::uint64_t id, CloseReason) { closed_(id); },
                 .returned = [this](Connection back) { give_to_successor(std::move(back)); },
                 .failed = failed_}) {
@@ -149,13 +91,14 @@ ClientSessions::ClientSessions(Reactor& reactor, Balancer& balancer, const Optio
     owner.closed = [this](std::uint64_t id, CloseReason) { closed_(id); };
     owner.returned = [this](Connection back) { give_to_successor(std::move(back)); };
     owner.failed = failed_;
-    // The queue looks at what waits in it in each turn of our loop.
-    owner.calls_allowed = [] {};
-    const auto make_methods = [this, i](Reactor& its) -> MakeMethodTable {
-      return [this, i, &its] {
-        return handler_of_all(
-            [this, i, &its](Call what) { return call_from(threads_[i], its, std::move(what)); });
-      };
+    RemoteQueue& remote = remotes_.emplace_back(
+        queue_, *mailbox_,
+        [this, i](std::function<void()> what) {
+          threads_[i].post([what = std::move(what)](ServerContext&) { what(); });
+        },
+        Queue::times_out);
+    const auto make_methods = [&remote](Reactor&) -> MakeMethodTable {
+      return [&remote] { return all_methods(remote); };
     };
     threads_.emplace_back(*mailbox_, session_limits(options), make_methods, nullptr,
                           std::move(owner));
@@ -214,33 +157,6 @@ bool ClientSessions::needs_workers() const {
     calls += thread.active_calls();
   }
   return calls > queue_.counts().running;
-}
-
-Task<Result> ClientSessions::call(Call call) {
-  const TimePoint limit = with_grace(call.deadline);
-  AwaitedCall awaited(reactor_, queue_, std::move(call));
-  queue_.submit(awaited);
-  const EventTimeout alarm(reactor_, awaited.came, limit);
-  co_await awaited.came;
-  co_return awaited.result ? std::move(*awaited.result) : not_answered();
-}
-
-/// On an I/O thread. The queue is the main thread's.
-Task<Result> ClientSessions::call_from(ReactorThread& thread, Reactor& reactor, Call call) {
-  const TimePoint limit = with_grace(call.deadline);
-  const auto remote = std::make_shared<RemoteCall>(thread, reactor, remote_, std::move(call));
-  mailbox_->send([this, remote] {
-    remote_.emplace(remote.get(), remote);
-    queue_.submit(*remote);
-  });
-  const EventTimeout alarm(reactor, remote->came, limit);
-  co_await remote->came;
-  if (remote->result) co_return std::move(*remote->result);
-  mailbox_->send([this, remote] {
-    queue_.cancel(*remote);
-    remote_.erase(remote.get());
-  });
-  co_return not_answered();
 }
 
 }  // namespace handoff

@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <deque>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -14,6 +13,7 @@
 #include "async/mailbox.hpp"
 #include "async/reactor.hpp"
 #include "master/balancer.hpp"
+#include "master/remote_queue.hpp"
 #include "master/request_queue.hpp"
 #include "os/descriptor_limit.hpp"
 #include "pass/ledger.hpp"
@@ -72,8 +72,6 @@ class ClientSessions {
 
  private:
   void give_to_successor(Connection connection);
-  Task<Result> call(Call call);
-  Task<Result> call_from(ReactorThread& thread, Reactor& reactor, Call call);
 
   Reactor& reactor_;
   Balancer& balancer_;
@@ -82,12 +80,12 @@ class ClientSessions {
   std::size_t reserved_;  ///< descriptors that are kept back from clients, but for workers
   std::size_t expected_workers_;
   std::size_t limit_ = descriptor_limit();
-  std::map<const QueuedCall*, std::shared_ptr<QueuedCall>> remote_;  ///< calls of other threads
   Queue queue_;
   std::shared_ptr<const ledger::Ledger> counters_;  ///< without entries
   ServerContext context_;
   std::size_t lost_ = 0;               ///< connections that could not be given to the successor
   std::optional<Mailbox> mailbox_;     ///< of the threads, if there are any
+  std::deque<RemoteQueue> remotes_;    ///< the queue, as each thread sees it
   std::deque<ReactorThread> threads_;  ///< the I/O threads, when there are several
 };
 

@@ -96,7 +96,8 @@ Status ConnectionAccounts::return_one(Connection connection, std::vector<HeldCon
   if (!connection.is_complete()) {
     return Status::failure("it returned a connection without its descriptor");
   }
-  if (!connection.is_sound()) {
+  // The socket of one that is kept is the master's own.
+  if ((!kept || connection.spilled.valid()) && !connection.is_sound()) {
     return Status::failure("it returned something that is no connection");
   }
   if (!kept) {

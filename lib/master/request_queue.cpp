@@ -5,13 +5,21 @@
 #include <limits>
 #include <utility>
 
+#include "os/sealed_memory.hpp"
 #include "pass/queue_record.hpp"
+#include "pass/ring.hpp"
 
 namespace handoff {
 namespace {
 
-/// Replies of one worker that are taken before the others have a turn.
-constexpr int kRepliesPerTurn = 256;
+/// The worker has the deadline of the call, and the queue waits so much longer for what it says.
+constexpr auto kGrace = std::chrono::milliseconds(100);
+
+/// How long a worker may answer nothing, while another one is free, before what it has not begun is
+/// taken back. What is prefetched is expected to take less.
+constexpr Duration kPatience = 2 * QueueWorker::kMostPrefetchedWork;
+/// The same while none is free: so a worker that the kernel does not run for a moment keeps it.
+constexpr Duration kPatienceWhileAllAreBusy = std::chrono::milliseconds(5);
 
 constexpr std::uint64_t ticket_of(std::size_t index, std::uint32_t generation) {
   return (std::uint64_t{generation} << 32U) | index;
@@ -20,10 +28,11 @@ constexpr std::uint64_t ticket_of(std::size_t index, std::uint32_t generation) {
 }  // namespace
 
 Queue::Queue(Reactor& reactor, Options options)
-    : reactor_(reactor), options_(std::move(options)), slots_(options_.limit) {
-  for (std::size_t i = slots_.size(); i > 0; --i) {
-    free_.push_back(static_cast<std::uint32_t>(i - 1));
-  }
+    : reactor_(reactor),
+      options_(std::move(options)),
+      slots_(options_.limit),
+      patience_over_(reactor) {
+  for (Slot& slot : slots_) free_.push_back(slot);
   // What no worker can be given is better said at the start.
   (void)make_memory_to_write("handoff-requests", 1);
   reactor_.add(*this);
@@ -31,25 +40,41 @@ Queue::Queue(Reactor& reactor, Options options)
 
 Queue::~Queue() {
   reactor_.remove(*this);
+  while (!free_.empty()) free_.pop_front();
+  while (!waiting_.empty()) waiting_.pop_front();
 }
 
-void Queue::submit(QueuedCall& call) {
+TimePoint Queue::begin(PendingCall& call) {
   if (free_.empty()) {
-    return call.answered(Result::error(ErrorCode::busy, "busy: the queue is full"));
+    call.finish(ResultView::error(ErrorCode::busy, "busy: the queue is full"));
+    return kNever;
   }
-  const std::uint32_t index = free_.back();
-  free_.pop_back();
-  Slot& slot = slots_[index];
+  Slot& slot = free_.pop_front();
   slot.call = &call;
-  call.set_ticket(ticket_of(index, slot.generation));
-  waiting_.push_back(call.ticket());
+  slot.method = MethodTimes::index_of(call.view().method);
+  slot.order = ++submitted_;
+  renew_ticket(slot);
+  waiting_.push_back(slot);
+  return times_out(call.view().deadline);
 }
 
-void Queue::cancel(QueuedCall& call) {
+TimePoint Queue::times_out(TimePoint deadline) {
+  return deadline > kNever - kGrace ? kNever : deadline + Duration(kGrace);
+}
+
+void Queue::time_out(PendingCall& call) {
+  cancel(call);
+  call.finish(ResultView::error(ErrorCode::timed_out, "the call was not answered in time"));
+}
+
+void Queue::cancel(PendingCall& call) {
   Slot* slot = find(call.ticket());
   if (slot == nullptr) return;
-  if (slot->worker == nullptr) std::erase(waiting_, call.ticket());
+  QueueWorker* worker = slot->worker;
+  const std::uint64_t end = slot->end;
+  if (worker == nullptr) waiting_.remove(*slot);
   free(*slot);
+  if (worker != nullptr && !worker->says_begun(end)) take_back(*worker);
 }
 
 std::size_t Queue::memory_size(const Options& options) {
@@ -57,25 +82,22 @@ std::size_t Queue::memory_size(const Options& options) {
 }
 
 void Queue::add(WorkerChannel& link) {
-  const std::size_t size = memory_size(options_);
-  SharedMemory ours = make_memory_to_write("handoff-requests", size);
-  SharedMemory theirs = make_memory_to_read("handoff-replies", size);
-  workers_.emplace_back(link, RingEnd(std::move(ours.mapping), std::move(theirs.mapping)));
-  std::vector<Fd> memories;
-  memories.push_back(std::move(ours.file));
-  memories.push_back(std::move(theirs.file));
-  link.pass_queue(std::move(memories));
+  workers_.emplace_back(link, memory_size(options_));
 }
 
 void Queue::retire(const WorkerChannel& link) {
-  if (QueueWorker* worker = find(link)) worker->retired = true;
+  QueueWorker* worker = find(link);
+  if (worker == nullptr) return;
+  worker->retire();
+  // What a worker has not begun whose channel has ended is told apart in remove().
+  if (link.open()) take_back(*worker);
 }
 
 void Queue::remove(const WorkerChannel& link) {
   QueueWorker* worker = find(link);
   if (worker == nullptr) return;
-  worker->retired = true;
-  while (read_replies(*worker)) {
+  worker->retire();
+  while (worker->read_replies(*this, record_, reactor_.now())) {
   }
   lose(*worker);
   workers_.remove_if([worker](const QueueWorker& other) { return &other == worker; });
@@ -83,171 +105,171 @@ void Queue::remove(const WorkerChannel& link) {
 
 Queue::Counts Queue::counts() const {
   Counts counts = counts_;
-  counts.waiting = waiting_.size();
-  counts.running = slots_.size() - free_.size() - waiting_.size();
+  std::size_t prefetched = 0;
+  for (const QueueWorker& worker : workers_) prefetched += worker.prefetched();
+  const std::size_t given = slots_.size() - free_.size() - waiting_.size();
+  counts.running = given - std::min(given, prefetched);
+  counts.waiting = slots_.size() - free_.size() - counts.running;
   return counts;
 }
 
 /// In each turn of the loop, so that what came together is told with one wake-up.
 bool Queue::poll() {
   bool any = false;
-  for (QueueWorker& worker : workers_) any = read_replies(worker) || any;
-  assign();
   for (QueueWorker& worker : workers_) {
-    if (!std::exchange(worker.unpublished, false)) continue;
-    worker.rings.publish();
-    if (worker.rings.must_wake()) worker.link.wake(channel::Type::queue);
+    any = worker.read_replies(*this, record_, reactor_.now()) || any;
   }
+  assign();
+  take_back_from_stalled();
+  for (QueueWorker& worker : workers_) worker.publish();
   return any;
 }
 
 void Queue::prepare_to_block() {
-  for (QueueWorker& worker : workers_) worker.rings.arm();
+  for (QueueWorker& worker : workers_) worker.prepare_to_block();
 }
 
 void Queue::stop_blocking() {
-  for (QueueWorker& worker : workers_) worker.rings.disarm();
+  for (QueueWorker& worker : workers_) worker.stop_blocking();
 }
 
 void Queue::assign() {
-  for (QueueWorker& worker : workers_) worker.has_room = true;
+  for (QueueWorker& worker : workers_) worker.look_for_room();
   while (!waiting_.empty()) {
-    const auto next = std::find_if(waiting_.begin(), waiting_.end(),
-                                   [this](std::uint64_t ticket) { return may_begin(ticket); });
-    if (next == waiting_.end()) return;
-    QueueWorker* worker = free_worker();
+    Slot& next = waiting_.front();
+    QueueWorker* worker = choose_worker(next.method);
     if (worker == nullptr) return;
-    worker->has_room = give(*find(*next), *worker);
-    if (worker->has_room) {
-      worker->rings.clear_starved();
-      waiting_.erase(next);
-    } else {
-      worker->rings.set_starved();
-    }
+    if (give(next, *worker)) waiting_.remove(next);
   }
 }
 
-/// Those of a connection keep their order: what its first replies wait for begins before the rest.
-bool Queue::may_begin(std::uint64_t ticket) {
-  const std::shared_ptr<CallGate>& gate = find(ticket)->call->call.gate;
-  return !gate || gate->may_begin();
-}
-
-/// The one with the fewest requests; of those that are equal, the one that has waited longest.
-Queue::QueueWorker* Queue::free_worker() {
+/// The free one with the fewest requests, or if there is none that which is expected to begin the
+/// request first, if that is soon. Of those that are equal, the one that has waited longest. What
+/// can't be given to any waits, and so does all that came later: else it might wait for ever.
+QueueWorker* Queue::choose_worker(MethodTimes::Index method) {
   auto best = workers_.end();
   for (auto worker = workers_.begin(); worker != workers_.end(); ++worker) {
-    if (worker->retired || !worker->has_room || worker->running >= worker->link.max_calls())
-      continue;
-    if (best == workers_.end() || worker->running < best->running) best = worker;
+    if (!worker->is_free()) continue;
+    if (best == workers_.end() || worker->given() < best->given()) best = worker;
   }
+  if (best == workers_.end()) best = best_to_prefetch(method);
   if (best == workers_.end()) return nullptr;
   workers_.splice(workers_.end(), workers_, best);
   return &*best;
 }
 
+std::list<QueueWorker>::iterator Queue::best_to_prefetch(MethodTimes::Index method) {
+  auto best = workers_.end();
+  for (auto worker = workers_.begin(); worker != workers_.end(); ++worker) {
+    if (!worker->may_prefetch(method)) continue;
+    if (best == workers_.end() || worker->expected_work() < best->expected_work()) best = worker;
+  }
+  return best;
+}
+
 /// False when the worker's ring has no room for it now.
 bool Queue::give(Slot& slot, QueueWorker& worker) {
-  const Call& call = slot.call->call;
+  const CallView& call = slot.call->view();
   const std::int64_t deadline = call.deadline.time_since_epoch() / std::chrono::nanoseconds(1);
-  if (!write_request(worker.rings, {slot.call->ticket(), deadline, call.method, call.params,
-                                    call.id, call.peer})) {
+  if (!worker.give({slot.call->ticket(), deadline, call.method, call.params, call.id, call.peer},
+                   slot.method, reactor_.now())) {
     return false;
   }
-  if (call.gate) call.gate->begin();
   slot.worker = &worker;
-  slot.end = worker.rings.written();
-  worker.unpublished = true;
-  ++worker.running;
+  slot.end = worker.written();
   return true;
 }
 
-/// Whether it has read any.
-bool Queue::read_replies(QueueWorker& worker) {
-  if (worker.blamed) return false;
-  int count = 0;
-  Status status = Status::ok();
-  while (count < kRepliesPerTurn && status.is_ok()) {
-    const auto record = worker.rings.read(record_);
-    if (!record) break;
-    ++count;
-    status = take(worker, *record);
-  }
-  if (worker.rings.broken()) status = Status::failure("it broke the queue's memory");
-  if (!status.is_ok()) {
-    worker.blamed = true;
-    worker.link.fail_with_protocol_error(status.why());
-    return false;
-  }
-  if (count == 0) return false;
-  worker.rings.release();
-  if (worker.rings.other_is_starved() && worker.rings.must_wake()) {
-    worker.link.wake(channel::Type::queue);
-  }
-  return true;
-}
-
-/// A failure says which rule the worker has broken.
-Status Queue::take(QueueWorker& worker, std::string_view record) {
-  const auto reply = decode_reply(record);
-  if (!reply) return Status::failure("it sent no valid reply");
-  if (worker.running == 0) {
-    return Status::failure("it answered more requests than it was given");
-  }
-  --worker.running;
-  Slot* slot = find(reply->ticket);
+Status Queue::receive(QueueWorker& from, const QueueReply& reply) {
+  Slot* slot = find(reply.ticket);
   if (slot == nullptr) {
-    ++counts_.late;
+    if (!reply.is_not_begun()) ++counts_.late;
     return Status::ok();
   }
-  if (slot->worker != &worker) {
+  if (slot->worker != &from) {
     return Status::failure("it answered a request that it was not given");
   }
-  const bool has_json = reply->code == 0 || !reply->json.empty();
-  if (has_json && reader_.read_whole(reply->json, 1) != JsonProblem::none) {
+  if (reply.is_not_begun()) return receive_not_begun(from, *slot);
+  from.learn(slot->method, reply);
+  const bool has_json = reply.code == 0 || !reply.json.empty();
+  if (has_json && reader_.read_whole(reply.json, 1) != JsonProblem::none) {
     return Status::failure("it sent a reply that is no JSON");
   }
-  answer(*slot, {std::string(reply->json), static_cast<ErrorCode>(reply->code),
-                 std::string(reply->message)});
+  answer(*slot, ResultView::error(static_cast<ErrorCode>(reply.code), reply.message, reply.json));
   return Status::ok();
 }
 
-void Queue::lose(QueueWorker& worker) {
-  std::vector<Slot*> again;
-  for (Slot& slot : slots_) {
-    if (slot.worker != &worker) continue;
-    // The end of a channel is not the end of a process that others have started: it may still begin
-    // what it has.
-    const bool begun = worker.link.has_joined() || slot.end <= worker.rings.read_by_other();
-    const bool may_again =
-        options_.idempotent.contains(slot.call->call.method) && slot.attempts + 1 < kMostAttempts;
-    if (!begun || may_again) {
-      slot.attempts += begun ? 1 : 0;
-      again.push_back(&slot);
-      continue;
-    }
-    ++counts_.died;
-    answer(slot, Result::error(ErrorCode::worker_died,
-                               slot.end <= worker.rings.read_by_other()
-                                   ? "the worker died while it executed this"
-                                   : "the worker has left, and may still execute this"));
+/// The worker has looked at the revocation only after it said that it begins this.
+Status Queue::receive_not_begun(QueueWorker& from, Slot& slot) {
+  if (!from.was_revoked(slot.end)) {
+    return Status::failure("it gave back a request that was not taken back");
   }
-  // They were there before all that waits.
-  std::sort(again.begin(), again.end(),
-            [](const Slot* one, const Slot* other) { return one->end > other->end; });
-  for (Slot* slot : again) {
-    take_from_worker(*slot);
-    slot->call->set_ticket(
-        ticket_of(static_cast<std::size_t>(slot - slots_.data()), ++slot->generation));
-    waiting_.push_front(slot->call->ticket());
-    ++counts_.redispatched;
+  wait_again(slot);
+  return Status::ok();
+}
+
+void Queue::take_back(QueueWorker& worker) {
+  const auto begun_until = worker.revoke();
+  if (!begun_until) return;
+  for (Slot& slot : slots_) {
+    if (slot.worker == &worker && slot.end > *begun_until) wait_again(slot);
   }
 }
 
-void Queue::answer(Slot& slot, Result result) {
-  QueuedCall& call = *slot.call;
+/// No request waits for a worker that is slow while another is free; nor for long while others take
+/// what came later.
+void Queue::take_back_from_stalled() {
+  const auto is_free = [](const QueueWorker& worker) { return worker.is_free(); };
+  const auto has_unbegun = [](const QueueWorker& worker) { return worker.has_unbegun(); };
+  if (std::none_of(workers_.begin(), workers_.end(), has_unbegun)) return;
+  const bool any_is_free = std::any_of(workers_.begin(), workers_.end(), is_free);
+  const Duration patience = any_is_free ? kPatience : kPatienceWhileAllAreBusy;
+  const TimePoint now = reactor_.now();
+  for (QueueWorker& worker : workers_) {
+    if (worker.has_unbegun() && worker.progressed() <= now - patience) take_back(worker);
+  }
+  if (any_is_free) assign();
+  if (patience_over_.is_later_than(now + patience)) patience_over_.set(now + patience);
+}
+
+void Queue::lose(QueueWorker& worker) {
+  const std::uint64_t begun_until = worker.abandon();
+  for (Slot& slot : slots_) {
+    if (slot.worker != &worker) continue;
+    const bool begun = slot.end <= begun_until;
+    const bool may_again =
+        options_.idempotent.contains(slot.call->view().method) && slot.attempts + 1 < kMostAttempts;
+    if (!begun || may_again) {
+      slot.attempts += begun ? 1 : 0;
+      wait_again(slot);
+      ++counts_.redispatched;
+      continue;
+    }
+    ++counts_.died;
+    answer(slot, ResultView::error(ErrorCode::worker_died,
+                                   worker.says_begun(slot.end)
+                                       ? "the worker died while it executed this"
+                                       : "the worker has left, and may still execute this"));
+  }
+}
+
+/// It waits in its old place among the others, under another ticket.
+void Queue::wait_again(Slot& slot) {
+  slot.worker = nullptr;
+  renew_ticket(slot);
+  Slot* next = waiting_.first();
+  while (next != nullptr && next->order < slot.order) next = waiting_.after(*next);
+  if (next == nullptr) {
+    waiting_.push_back(slot);
+  } else {
+    waiting_.insert_before(*next, slot);
+  }
+}
+
+void Queue::answer(Slot& slot, const ResultView& result) {
+  PendingCall& call = *slot.call;
   free(slot);
-  call.answered(std::move(result));
+  call.finish(result);
 }
 
 /// Of a ticket that is still good.
@@ -258,24 +280,24 @@ Queue::Slot* Queue::find(std::uint64_t ticket) {
   return slot.call != nullptr && slot.generation == ticket >> 32U ? &slot : nullptr;
 }
 
-/// Whoever still has its ticket has an old one.
+/// The slot waits for nothing any more. A worker that still has its ticket has an old one.
 void Queue::free(Slot& slot) {
-  take_from_worker(slot);
+  slot.worker = nullptr;
   slot.call->set_ticket(0);
   slot.call = nullptr;
   slot.attempts = 0;
-  ++slot.generation;
-  free_.push_back(static_cast<std::uint32_t>(&slot - slots_.data()));
+  free_.push_front(slot);
 }
 
-void Queue::take_from_worker(Slot& slot) {
-  if (slot.worker != nullptr && slot.call->call.gate) slot.call->call.gate->end();
-  slot.worker = nullptr;
+/// Replies to the earlier tickets of the slot are late.
+void Queue::renew_ticket(Slot& slot) {
+  const auto index = static_cast<std::size_t>(&slot - slots_.data());
+  slot.call->set_ticket(ticket_of(index, ++slot.generation));
 }
 
-Queue::QueueWorker* Queue::find(const WorkerChannel& link) {
+QueueWorker* Queue::find(const WorkerChannel& link) {
   const auto found = std::find_if(workers_.begin(), workers_.end(),
-                                  [&](const QueueWorker& worker) { return &worker.link == &link; });
+                                  [&](const QueueWorker& worker) { return worker.is_of(link); });
   return found == workers_.end() ? nullptr : &*found;
 }
 

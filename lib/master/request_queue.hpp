@@ -3,53 +3,34 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <list>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "async/linked_list.hpp"
 #include "async/reactor.hpp"
+#include "async/timer.hpp"
+#include "master/queue_worker.hpp"
 #include "master/worker_channel.hpp"
 #include "os/status.hpp"
-#include "pass/ring.hpp"
-#include "rpc/method_table.hpp"
+#include "rpc/pending_call.hpp"
 #include "wire/json_reader.hpp"
 #include "wire/limits.hpp"
 
 namespace handoff {
 
-/// A call on its way through a queue. It is in the queue from submit() until it is answered, or
-/// cancelled, and must live as long.
-class QueuedCall {
- public:
-  explicit QueuedCall(Call what) : call(std::move(what)) {}
-  QueuedCall(const QueuedCall&) = delete;
-  QueuedCall& operator=(const QueuedCall&) = delete;
-
-  Call call;
-  /// Once, on the queue's thread, when it has left the queue.
-  virtual void answered(Result result) = 0;
-
-  /// By which the queue finds it again; only the queue changes it. 0 while it is in none.
-  std::uint64_t ticket() const { return ticket_; }
-  void set_ticket(std::uint64_t ticket) { ticket_ = ticket; }
-
- protected:
-  ~QueuedCall() = default;
-
- private:
-  std::uint64_t ticket_ = 0;
-};
-
 /// The master's end of `--pass queue`: requests in the order in which they came, and the workers
-/// that execute them. The oldest request goes to the next worker that is free, among those whose
-/// connections may have one more executed (Call::gate).
+/// that execute them. The oldest request goes to the next worker that is free.
+///
+/// While no worker is free, workers that take little time for a request get more than they run: so
+/// they need not sleep between two of them. That counts as waiting, and is taken back when such a
+/// worker answers nothing for a moment.
 ///
 /// Who has what is known here alone, in memory of our own. A request's ticket is its place in a
 /// table, and how often that place was used before: a reply that comes when its request was
 /// answered otherwise has an old ticket.
-class Queue final : private PollSource {
+class Queue final : public CallExecutor, private PollSource, private QueueWorker::Receiver {
  public:
   struct Options {
     std::size_t limit = limits::kMaxQueuedRequests;  ///< requests that wait or are executed
@@ -69,17 +50,22 @@ class Queue final : private PollSource {
   Queue& operator=(const Queue&) = delete;
   ~Queue();
 
-  /// Answers with busy at once when the queue is full.
-  void submit(QueuedCall& call);
-  /// It is not answered any more; a worker that has it goes on in vain.
-  void cancel(QueuedCall& call);
+  /// Answers with busy at once when the queue is full. A worker has the same deadline as the call,
+  /// and more to say about it: so the call times out a moment later.
+  TimePoint begin(PendingCall& call) override;
+  void time_out(PendingCall& call) override;
+  /// It is not answered any more; a worker that has begun it goes on in vain.
+  void cancel(PendingCall& call) override;
+
+  /// When a call with this deadline times out.
+  static TimePoint times_out(TimePoint deadline);
 
   /// Bytes of each of the two memories that a worker gets.
   static std::size_t memory_size(const Options& options);
 
   /// The worker gets its memories, and then requests. Throws SystemError when there is no memory.
   void add(WorkerChannel& link);
-  /// It gets no more requests; what it has, it answers.
+  /// It gets no more requests; what it has begun, it answers.
   void retire(const WorkerChannel& link);
   /// It is gone. What it has not begun, and what may be executed twice, goes to others.
   void remove(const WorkerChannel& link);
@@ -89,24 +75,25 @@ class Queue final : private PollSource {
   static constexpr int kMostAttempts = 5;  ///< at an idempotent request whose workers die
 
  private:
-  /// A worker.
-  struct QueueWorker {
-    QueueWorker(WorkerChannel& worker, RingEnd both) : link(worker), rings(std::move(both)) {}
-    WorkerChannel& link;
-    RingEnd rings;
-    std::size_t running = 0;
-    bool retired = false;
-    bool blamed = false;  ///< nothing that it says counts any more
-    bool unpublished = false;
-    bool has_room = true;  ///< for the next request
+  /// Gives the loop a turn at a time, and so the queue a poll().
+  class Alarm final : public Timer {
+   public:
+    using Timer::Timer;
+    /// Also if it is not set.
+    bool is_later_than(TimePoint when) const { return due() > when; }
+
+   private:
+    void on_timer() override {}
   };
-  /// Where a request is kept.
-  struct Slot {
-    QueuedCall* call = nullptr;
+  /// Where a request is kept. It is in the list of those that wait, or of those that are free.
+  struct Slot : ListNode<> {
+    PendingCall* call = nullptr;
     QueueWorker* worker = nullptr;  ///< none while it waits
     std::uint64_t end = 0;          ///< of its record in the worker's ring
-    std::uint32_t generation = 1;
-    int attempts = 0;  ///< by workers that died
+    std::uint32_t generation = 0;
+    MethodTimes::Index method = 0;
+    std::uint64_t order = 0;  ///< requests that came earlier have less
+    int attempts = 0;         ///< by workers that died
   };
 
   bool poll() override;
@@ -114,24 +101,29 @@ class Queue final : private PollSource {
   void stop_blocking() override;
 
   void assign();
-  bool may_begin(std::uint64_t ticket);
   bool give(Slot& slot, QueueWorker& worker);
-  static void take_from_worker(Slot& slot);
-  QueueWorker* free_worker();
-  bool read_replies(QueueWorker& worker);
-  Status take(QueueWorker& worker, std::string_view record);
+  QueueWorker* choose_worker(MethodTimes::Index method);
+  std::list<QueueWorker>::iterator best_to_prefetch(MethodTimes::Index method);
+  Status receive(QueueWorker& from, const QueueReply& reply) override;
+  Status receive_not_begun(QueueWorker& from, Slot& slot);
+  void take_back(QueueWorker& worker);
+  void take_back_from_stalled();
   void lose(QueueWorker& worker);
-  void answer(Slot& slot, Result result);
+  void wait_again(Slot& slot);
+  void answer(Slot& slot, const ResultView& result);
   Slot* find(std::uint64_t ticket);
   void free(Slot& slot);
+  void renew_ticket(Slot& slot);
   QueueWorker* find(const WorkerChannel& link);
 
   Reactor& reactor_;
   Options options_;
   std::vector<Slot> slots_;
-  std::vector<std::uint32_t> free_;
-  std::deque<std::uint64_t> waiting_;  ///< tickets
+  LinkedList<Slot> free_;
+  LinkedList<Slot> waiting_;
   std::list<QueueWorker> workers_;
+  std::uint64_t submitted_ = 0;
+  Alarm patience_over_;  ///< while a worker has more than it runs
   std::string record_;
   JsonReader reader_;
   Counts counts_;

@@ -273,7 +273,8 @@ void WorkerChannel::write_owed(Connection& connection) {
 /// It may take what is sent first before the rest is sent, so what waits to be sent counts too.
 void WorkerChannel::pass(HeldConnection held) {
   std::optional<std::uint64_t> id;
-  held.connection.wants_started = kept_ && unacknowledged() >= kMaxUnacknowledged / 2;
+  held.connection.wants_started =
+      kept_ && (held.connection.wants_started || unacknowledged() >= kMaxUnacknowledged / 2);
   if (kept_) {
     id = kept_->reserve(held.connection);
   } else {

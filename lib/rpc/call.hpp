@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 
-#include "async/reactor.hpp"
-#include "rpc/call_gate.hpp"
+#include "async/clock.hpp"
 #include "wire/errors.hpp"
 
 namespace handoff {
@@ -18,8 +17,15 @@ struct Call {
   std::string id;      ///< validated JSON, empty when the caller gave none
   std::string peer;    ///< the client's address as text
   TimePoint deadline = kNever;
-  std::shared_ptr<CallGate>
-      gate{};  ///< with SessionLimits::begins_elsewhere; no matter of a handler
+};
+
+/// A call whose texts are kept elsewhere. They are those of a Call.
+struct CallView {
+  std::string_view method;
+  std::string_view params;
+  std::string_view id;
+  std::string_view peer;
+  TimePoint deadline = kNever;
 };
 
 /// What a handler gives: a result, or an error.
@@ -33,6 +39,28 @@ struct Result {
     return {std::move(data), code, std::move(message)};
   }
   bool is_error() const { return code != ErrorCode{}; }
+};
+
+/// A Result whose texts are kept elsewhere.
+struct ResultView {
+  std::string_view json;
+  ErrorCode code{};
+  std::string_view message;
+
+  ResultView() = default;
+  /// Of a result that outlives this.
+  ResultView(const Result& result)  // NOLINT(google-explicit-constructor): a view, as of a string
+      : json(result.json), code(result.code), message(result.message) {}
+
+  static ResultView success(std::string_view json) { return {json, ErrorCode{}, {}}; }
+  static ResultView error(ErrorCode code, std::string_view message, std::string_view data = {}) {
+    return {data, code, message};
+  }
+  bool is_error() const { return code != ErrorCode{}; }
+
+ private:
+  ResultView(std::string_view text, ErrorCode number, std::string_view why)
+      : json(text), code(number), message(why) {}
 };
 
 }  // namespace handoff

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#include "rpc/awaited_call.hpp"
 #include "wire/json_text.hpp"
 
 namespace handoff {
@@ -64,6 +65,14 @@ Task<Result> give(Result result) {
   co_return result;
 }
 
+Task<Result> await_call(Reactor& reactor, CallExecutor& executor, Call call) {
+  AwaitedCall awaited(reactor, executor, std::move(call));
+  awaited.begin();
+  co_await awaited.answered;
+  Result result = awaited.take_result();
+  co_return result;
+}
+
 }  // namespace
 
 Result result_for_no_client() {
@@ -79,7 +88,7 @@ Dispatched dispatch(const MethodTable& table, const Request& request, Instant in
   const Method* method = table.find(request.method);
   if (method == nullptr) return no_such_method(request.method);
   // A pattern's reply has the name of the call, which has yet to be quoted.
-  const bool may_answer_now = !method->handler && !method->quoted_name.empty();
+  const bool may_answer_now = method->instant && !method->quoted_name.empty();
   if (!may_answer_now || instant == Instant::waits_in_line) return StartCall{method};
   return answer_now(*method, request);
 }
@@ -93,7 +102,9 @@ Task<Result> run_method(Reactor& reactor, const Method& method, Call call,
   }
   try {
     const TimePoint deadline = call.deadline;
-    Task<Result> task = method.handler(std::move(call));
+    Task<Result> task = method.executor != nullptr
+                            ? await_call(reactor, *method.executor, std::move(call))
+                            : method.handler(std::move(call));
     if (method.supervision == Supervision::handler) co_return co_await std::move(task);
     Raced<Result> raced = co_await race(reactor, std::move(task), deadline, client_left);
     switch (raced.end) {
@@ -120,7 +131,7 @@ void replace_long_reply(std::string& out, std::size_t start, const ReplyTo& to, 
                to.id);
 }
 
-ErrorCode append_result(std::string& out, const ReplyTo& to, const Result& result,
+ErrorCode append_result(std::string& out, const ReplyTo& to, const ResultView& result,
                         std::size_t limit) {
   if (!result.is_error()) return append_result(out, to, result.json, limit);
   const std::size_t start = out.size();

@@ -39,7 +39,7 @@ struct StartCall {
 using Dispatched = std::variant<InstantReply, Result, StartCall>;
 Dispatched dispatch(const MethodTable& table, const Request& request, Instant instant);
 
-/// Runs either kind of method on the reactor, which must outlive the task, as `method` must. A
+/// Runs any kind of method on the reactor, which must outlive the task, as `method` must. A
 /// handler under Supervision::server is ended at the call's deadline, and by `client_left` if that
 /// is given.
 Task<Result> run_method(Reactor& reactor, const Method& method, Call call,
@@ -64,7 +64,7 @@ void replace_long_reply(std::string& out, std::size_t start, const ReplyTo& to, 
 
 /// Appends the body of a reply. One of more than `limit` bytes becomes an error that says so.
 /// Returns the code of the error that was appended, or 0.
-ErrorCode append_result(std::string& out, const ReplyTo& to, const Result& result,
+ErrorCode append_result(std::string& out, const ReplyTo& to, const ResultView& result,
                         std::size_t limit);
 inline ErrorCode append_result(std::string& out, const ReplyTo& to, std::string_view json,
                                std::size_t limit) {

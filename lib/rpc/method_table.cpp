@@ -32,12 +32,18 @@ void MethodTable::insert(std::string name, Method method) {
 
 void MethodTable::add(std::string name, Handler handler, Supervision supervision) {
   std::string quoted = quoted_reply_name(name);
-  insert(std::move(name), {std::move(quoted), {}, std::move(handler), supervision});
+  insert(std::move(name), {std::move(quoted), {}, std::move(handler), supervision, nullptr});
 }
 
 void MethodTable::add_instant(std::string name, InstantHandler handler) {
   std::string quoted = quoted_reply_name(name);
-  insert(std::move(name), {std::move(quoted), std::move(handler), {}, Supervision::server});
+  insert(std::move(name),
+         {std::move(quoted), std::move(handler), {}, Supervision::server, nullptr});
+}
+
+void MethodTable::add_executor(std::string name, CallExecutor& executor) {
+  std::string quoted = quoted_reply_name(name);
+  insert(std::move(name), {std::move(quoted), {}, {}, Supervision::handler, &executor});
 }
 
 const Method* MethodTable::search(std::string_view name) const {

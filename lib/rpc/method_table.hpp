@@ -10,6 +10,7 @@
 
 #include "async/task.hpp"
 #include "rpc/call.hpp"
+#include "rpc/pending_call.hpp"
 #include "wire/errors.hpp"
 #include "wire/request.hpp"
 
@@ -49,6 +50,7 @@ struct Method {
   InstantHandler instant;   ///< either this
   Handler handler;          ///< or that
   Supervision supervision = Supervision::server;
+  CallExecutor* executor = nullptr;  ///< or this
 };
 
 /// What a reply to this method says in "out", as a JSON string.
@@ -65,6 +67,8 @@ class MethodTable {
   /// Throws InvalidArgument when there is a method of this name already.
   void add(std::string name, Handler handler, Supervision supervision = Supervision::server);
   void add_instant(std::string name, InstantHandler handler);
+  /// The executor must outlive the table, and its calls.
+  void add_executor(std::string name, CallExecutor& executor);
 
   bool has(std::string_view name) const { return methods_.contains(name); }
   /// nullptr when there is no such method. Valid for as long as this object lives.

@@ -88,9 +88,6 @@ ServerContext::Owner ReactorThread::report_home() {
   owner.failed = [this](std::string_view line) {
     home_.send([this, line = std::string(line)] { owner_.failed(line); });
   };
-  if (owner_.calls_allowed) {
-    owner.calls_allowed = [this] { home_.send(owner_.calls_allowed); };
-  }
   return owner;
 }
 

@@ -35,7 +35,6 @@ class ReactorThread {
     std::function<void()> quota_used_up{};
     std::function<void(const std::string&)> reload_failed{};
     std::function<void(const std::string&)> failed{};  ///< see ServerContext::Owner
-    std::function<void()> calls_allowed{};             ///< the same
   };
 
   /// What goes wrong on the thread is thrown where the mailbox is received.

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstddef>
-#include <list>
+#include <cstdint>
 #include <string>
+
+#include "async/linked_list.hpp"
 
 namespace handoff {
 
@@ -11,43 +13,62 @@ namespace handoff {
 /// One that is ready stays until all before it have left.
 class ReplyOrder {
  public:
-  /// The place of one reply.
-  class Place {
+  /// The place of one reply. Its owner keeps it until it has left.
+  class Place : private ListNode<ReplyOrder> {
    public:
-    /// To append the encoded reply to.
-    std::string& reply() { return reply_; }
+    /// Whether it is in an order.
+    bool has_place() const { return is_listed(); }
+
+   protected:
+    Place() = default;
+    ~Place() = default;
 
    private:
     friend class ReplyOrder;
+    friend class LinkedList<Place, ReplyOrder>;
+    enum class State : std::uint8_t { awaited, ready };
     std::string reply_;
-    std::size_t counted_ = 0;  ///< bytes of it in held_
-    bool done_ = false;
+    State state_ = State::awaited;
   };
 
   bool empty() const { return places_.empty(); }
   std::size_t size() const { return places_.size(); }
   /// Bytes of the replies that wait.
   std::size_t held() const { return held_; }
+  bool is_first(const Place& place) const { return places_.first() == &place; }
 
-  /// The last place so far. Valid until its reply has left.
-  Place& add() { return places_.emplace_back(); }
-  /// The reply is complete, but for others before it.
-  void done(Place& place) {
-    held_ += place.reply_.size() - place.counted_;
-    place.counted_ = place.reply_.size();
-    place.done_ = true;
+  /// The last place so far.
+  void add(Place& place) {
+    place.state_ = Place::State::awaited;
+    places_.push_back(place);
   }
-  /// Moves the replies that may leave to `out`.
-  void leave(std::string& out) {
-    while (!places_.empty() && places_.front().done_) {
-      out.append(places_.front().reply_);
-      held_ -= places_.front().counted_;
-      places_.pop_front();
-    }
+  /// Keeps the encoded reply, which is complete, until those before it have left.
+  void keep(Place& place, const std::string& reply) {
+    place.reply_ = reply;
+    place.state_ = Place::State::ready;
+    held_ += reply.size();
   }
+  /// The reply has left by another way, or never will.
+  void remove(Place& place) {
+    held_ -= place.reply_.size();
+    // A place may be used again for as long as its owner likes.
+    if (place.reply_.capacity() > 0) std::string().swap(place.reply_);
+    places_.remove(place);
+  }
+  /// Appends the first reply to `out` and removes its place, which is returned; null when the first
+  /// reply is not ready.
+  Place* leave(std::string& out) {
+    Place* first = places_.first();
+    if (first == nullptr || first->state_ == Place::State::awaited) return nullptr;
+    out.append(first->reply_);
+    remove(*first);
+    return first;
+  }
+  /// Any place, to be removed; null when there is none.
+  Place* first() const { return places_.first(); }
 
  private:
-  std::list<Place> places_;
+  LinkedList<Place, ReplyOrder> places_;
   std::size_t held_ = 0;
 };
 

@@ -21,6 +21,7 @@ ServerContext::ServerContext(Reactor& reactor, std::shared_ptr<const MethodTable
       shared_(shared),
       publishes_requests_(shared.counters != nullptr || shared.quota != nullptr),
       places_(reactor, limits.concurrency, limits.max_waiting),
+      deadlines_(reactor),
       deposit_timer_(reactor, [this] { return deposit_sessions(); }) {
   reactor_.add(*this);
 }
@@ -117,11 +118,14 @@ void ServerContext::returned(Connection connection) {
   owner_.returned(std::move(connection));
 }
 
+/// What the calls that begin in this are given to may have been polled already.
 bool ServerContext::poll() {
+  bool has_begun = held_ends_.release();
   for (std::size_t i = 0; i < deferring_.size(); ++i) deferring_[i]->send_deferred();
   deferring_.clear();
   if (line_.first() != nullptr && places_.available()) line_.first()->take_turn();
-  return false;
+  has_begun = held_ends_.release() || has_begun;
+  return has_begun;
 }
 
 }  // namespace handoff

@@ -11,12 +11,15 @@
 #include <vector>
 
 #include "async/clock.hpp"
+#include "async/deadlines.hpp"
 #include "async/reactor.hpp"
 #include "async/semaphore.hpp"
 #include "pass/connection.hpp"
 #include "pass/ledger.hpp"
+#include "rpc/call_pools.hpp"
 #include "rpc/deposit_age.hpp"
 #include "rpc/deposit_timer.hpp"
+#include "rpc/held_ends.hpp"
 #include "rpc/method_table.hpp"
 #include "rpc/request_quota.hpp"
 #include "rpc/session_limits.hpp"
@@ -55,8 +58,6 @@ struct ServerOwner {
   /// A line about a connection that was closed because a call on this system failed, or memory
   /// was short: it costs that connection alone.
   std::function<void(std::string_view)> failed{};
-  /// Calls may begin which a Call::gate has held up.
-  std::function<void()> calls_allowed{};
   /// The last request of the quota was counted.
   std::function<void()> quota_used_up{};
 };
@@ -128,6 +129,10 @@ class ServerContext final : private PollSource {
   std::string& output() { return output_; }
   std::string& body() { return body_; }
   RequestParser& parser() { return parser_; }
+  /// What calls use again.
+  CallPools& pools() { return pools_; }
+  Deadlines& deadlines() { return deadlines_; }
+  HeldEnds& held_ends() { return held_ends_; }
   /// The places of all calls that run.
   Semaphore& places() { return places_; }
   /// With SessionLimits::synchronous: the sessions that wait to read a request.
@@ -154,9 +159,6 @@ class ServerContext final : private PollSource {
   }
   void memory_wait_begins() { ++waiting_for_memory_; }
   void memory_wait_ends() { --waiting_for_memory_; }
-  void calls_allowed() const {
-    if (owner_.calls_allowed) owner_.calls_allowed();
-  }
   void tell_failed(std::string_view what) const;
 
   /// Makes room for one more session. It counts as open from opened() on.
@@ -209,6 +211,9 @@ class ServerContext final : private PollSource {
   ReceiveBuffer input_{kInputSize};
   std::string output_;
   std::string body_;
+  CallPools pools_;
+  Deadlines deadlines_;
+  HeldEnds held_ends_;
   std::size_t open_ = 0;
   std::vector<Session*> sessions_;  ///< those that have begun
   DepositTimer deposit_timer_;

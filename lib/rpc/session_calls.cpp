@@ -13,12 +13,10 @@
 namespace handoff {
 namespace {
 
-/// What a call takes besides its texts.
-constexpr std::size_t kCallSize = 1024;
-
-/// The method and the id are there twice: in the call, and for its reply.
-std::size_t size_of(const Call& call) {
-  return kCallSize + 2 * call.method.size() + 2 * call.id.size() + call.params.size();
+/// Whether a call that is held back has its place among all calls. It does where all of them
+/// together fill a queue; where a place means that a call is executed, others may use it meanwhile.
+bool keeps_place(const SessionLimits& limits) {
+  return !limits.reads_on_when_full;
 }
 
 }  // namespace
@@ -30,8 +28,24 @@ SessionCalls::SessionCalls(ServerContext& context, Owner& owner, Dialect dialect
       estimate_(context.limits().connection_memory(), context.limits().max_frame),
       dialect_(dialect) {}
 
-SessionCalls::UnderWay& SessionCalls::under_way() {
-  if (!under_way_) under_way_ = std::make_unique<UnderWay>();
+SessionCalls::~SessionCalls() {
+  if (!under_way_) return;
+  while (!under_way_->next.empty()) drop(under_way_->next.pop_front());
+  while (!under_way_->running.empty()) {
+    SessionCall& call = under_way_->running.pop_front();
+    const bool is_begun = call.may_run() && call.method().executor != nullptr;
+    if (call.is_put_aside()) {
+      context_.held_ends().forget(call);
+    } else if (is_begun) {
+      call.method().executor->cancel(call);
+    }
+    drop(call);
+  }
+  drop_order();
+}
+
+CallsUnderWay& SessionCalls::under_way() {
+  if (!under_way_) under_way_ = context_.pools().take_under_way();
   return *under_way_;
 }
 
@@ -70,20 +84,29 @@ void SessionCalls::answer_request(const ParsedRequest& parsed, Framing framing, 
   const bool is_ordered = request.dialect == Dialect::article && request.id.empty();
   const Dispatched answer = dispatch(*context_.methods(), request, instant());
   if (const auto* call = std::get_if<StartCall>(&answer)) {
-    ReplyOrder::Place* place = is_ordered ? &under_way().order.add() : nullptr;
-    return start(*call->method, request, {request.dialect, !request.is_notification(), place});
+    SessionCall& added =
+        add_call(*call->method, request, {request.dialect, !request.is_notification(), {}});
+    if (is_ordered) under_way_->order.add(added);
+    return start(added);
   }
   if (request.is_notification()) return;
   if (is_ordered && under_way_ && !under_way_->order.empty()) {
-    ReplyOrder::Place& place = under_way_->order.add();
-    FrameWriter writer(place.reply(), framing);
-    append_answer(request, answer, place.reply());
+    std::string reply;
+    FrameWriter writer(reply, framing);
+    append_answer(request, answer, reply);
     writer.finish();
-    return under_way_->order.done(place);
+    return keep_in_order(reply);
   }
   FrameWriter writer(out, framing);
   append_answer(request, answer, out);
   writer.finish();
+}
+
+/// Until those that are awaited have left.
+void SessionCalls::keep_in_order(const std::string& reply) {
+  SessionCall& place = context_.pools().take_call();
+  under_way_->order.add(place);
+  under_way_->order.keep(place, reply);
 }
 
 void SessionCalls::append_answer(const Request& request, const Dispatched& answer,
@@ -116,7 +139,8 @@ void SessionCalls::answer_batch(std::span<const ParsedRequest> requests, Framing
     const Dispatched answer = dispatch(*context_.methods(), request, instant());
     if (const auto* call = std::get_if<StartCall>(&answer)) {
       batch->call_begins();
-      start(*call->method, request, {request.dialect, !request.is_notification(), nullptr, batch});
+      start(
+          add_call(*call->method, request, {request.dialect, !request.is_notification(), batch}));
     } else if (!request.is_notification()) {
       append_answer(request, answer, reply);
       batch->add(reply);
@@ -129,76 +153,107 @@ void SessionCalls::answer_batch(std::span<const ParsedRequest> requests, Framing
 void SessionCalls::refuse(const BadRequest& bad, Framing framing, std::string& out) {
   const bool is_ordered = bad.dialect == Dialect::article && bad.id.empty();
   const bool must_wait = is_ordered && under_way_ && !under_way_->order.empty();
-  ReplyOrder::Place* place = must_wait ? &under_way_->order.add() : nullptr;
-  std::string& target = must_wait ? place->reply() : out;
+  std::string reply;
+  std::string& target = must_wait ? reply : out;
   FrameWriter writer(target, framing);
   append_error(target, bad.dialect, bad.code, bad.message, {}, bad.id);
   writer.finish();
   context_.count_error(bad.code);
-  if (must_wait) under_way_->order.done(*place);
+  if (must_wait) keep_in_order(reply);
 }
 
-void SessionCalls::start(const Method& method, const Request& request, ReplyPlace place) {
-  Call call;
-  call.method = request.method;
-  call.params = request.params;
-  call.id = request.id;
-  call.peer = owner_.peer();
-  call.deadline = deadline_after(context_.reactor().now(), context_.limits().call_timeout);
-  UnderWay& calls = under_way();
-  calls.held += place.held = size_of(call);
-  const Asking asked =
-      calls.asked.insert(calls.asked.end(), {call.id, std::move(place), context_.start_of_call()});
-  if (context_.limits().begins_elsewhere) {
-    if (!calls.gate) calls.gate = std::make_shared<CallGate>();
-    call.gate = calls.gate;
-  }
-  PendingCall pending{context_.methods(), &method, std::move(call), asked};
+SessionCall& SessionCalls::add_call(const Method& method, const Request& request,
+                                    ReplyTarget target) {
+  CallsUnderWay& calls = under_way();
+  SessionCall& call = context_.pools().take_call();
+  const TimePoint deadline =
+      deadline_after(context_.reactor().now(), context_.limits().call_timeout);
+  call.set(*this, request,
+           {context_.methods(), &method, owner_.peer(), deadline, context_.start_of_call()},
+           std::move(target));
+  calls.held += call.held();
+  return call;
+}
+
+void SessionCalls::start(SessionCall& call) {
+  CallsUnderWay& calls = *under_way_;
   if (owner_.surroundings().client_has_left) calls.client_left.cancel();
-  if (calls.next.empty() && may_run_another()) {
-    run(std::move(pending));
-  } else {
-    calls.next.push_back(std::move(pending));
-  }
   context_.call_begins();
+  const bool is_held_back = !calls.next.empty() || !may_run_another();
+  const bool takes_place = keeps_place(context_.limits()) &&
+                           calls.count() < context_.limits().max_calls;
+  if (!is_held_back) return run(call);
+  if (takes_place) {
+    if (!context_.places().try_acquire()) return run(call);
+    call.take_turn(context_.places());
+  }
+  calls.next.push_back(call);
 }
 
 /// That it has to wait is known at once: whether to read on depends on it.
-void SessionCalls::run(PendingCall call) {
-  const bool has_place = context_.places().try_acquire();
-  if (has_place) call.turn = SemaphorePlace(context_.places());
-  context_.reactor().spawn(run_pending(*this, std::move(call)));
-  ++under_way_->running;
-  if (!has_place) ++under_way_->without_place;
+void SessionCalls::run(SessionCall& call) {
+  under_way_->running.push_back(call);
+  const bool has_place = call.may_run() || context_.places().try_acquire();
+  if (has_place) {
+    if (!call.may_run()) call.take_turn(context_.places());
+    if (call.method().executor != nullptr) return begin(call);
+  } else {
+    ++under_way_->without_place;
+  }
+  context_.reactor().spawn(run_pending(*this, call));
+}
+
+void SessionCalls::begin(SessionCall& call) {
+  const HeldEnds::Beginning beginning(context_.held_ends());
+  try {
+    const TimePoint times_out = call.method().executor->begin(call);
+    if (!call.is_put_aside()) context_.deadlines().arm(call, times_out);
+  } catch (const std::exception& error) {
+    finished(call, Result::error(ErrorCode::internal_error, error.what()));
+  }
 }
 
 /// A batch may have more calls than a connection may have running, and long replies may hold up the
 /// calls after them.
 void SessionCalls::start_next() {
-  UnderWay& calls = *under_way_;
-  while (!calls.next.empty() && calls.running < context_.limits().max_calls &&
+  CallsUnderWay& calls = *under_way_;
+  while (!calls.next.empty() && calls.running.size() < context_.limits().max_calls &&
          may_begin(calls.executing())) {
-    run(std::move(calls.next.front()));
-    calls.next.pop_front();
+    run(calls.next.pop_front());
   }
 }
 
 void SessionCalls::drop_waiting() {
   if (!under_way_) return;
-  for (const PendingCall& call : under_way_->next) {
-    under_way_->held -= call.asked->place.held;
-    under_way_->asked.erase(call.asked);
+  while (!under_way_->next.empty()) {
+    drop(under_way_->next.pop_front());
     context_.call_ends();
   }
-  under_way_->next.clear();
+}
+
+/// It is in no list but that of the order.
+void SessionCalls::drop(SessionCall& call) {
+  under_way_->held -= call.held();
+  if (call.has_place()) under_way_->order.remove(call);
+  context_.deadlines().disarm(call);
+  context_.pools().give_back(call);
+}
+
+/// What is left are replies that nobody waits for, without calls.
+void SessionCalls::drop_order() {
+  while (ReplyOrder::Place* place = under_way_->order.first()) {
+    under_way_->order.remove(*place);
+    context_.pools().give_back(static_cast<SessionCall&>(*place));
+  }
 }
 
 std::optional<SessionCalls::OnlyRequest> SessionCalls::only_request() const {
   if (!under_way_ || under_way_->count() != 1) return std::nullopt;
-  const Asked& only = under_way_->asked.front();
-  const std::size_t own_place = only.place.ordered != nullptr ? 1 : 0;
-  if (only.place.batch || under_way_->order.size() > own_place) return std::nullopt;
-  return OnlyRequest{only.id, only.place.dialect, only.place.is_wanted};
+  const SessionCall& only =
+      under_way_->next.empty() ? under_way_->running.front() : under_way_->next.front();
+  const std::size_t own_place = only.has_place() ? 1 : 0;
+  if (only.target().batch || under_way_->order.size() > own_place) return std::nullopt;
+  return OnlyRequest{only.id(), only.target().dialect, only.target().is_wanted};
 }
 
 void SessionCalls::end_for_no_client() {
@@ -206,36 +261,33 @@ void SessionCalls::end_for_no_client() {
 }
 
 /// Waits for its turn, then runs. Both take from the call's time.
-Task<void> SessionCalls::run_pending(SessionCalls& calls, PendingCall call) {
-  const Asking asked = call.asked;
-  std::string name;
+Task<void> SessionCalls::run_pending(SessionCalls& calls, SessionCall& call) {
   Result result;
-  bool waits = !call.turn;
+  bool waits = !call.may_run();
   try {
     ServerContext& context = calls.context_;
-    name = call.method->quoted_name;
-    if (name.empty()) name = quoted_reply_name(call.call.method);
+    const Method& method = call.method();
     const bool ends_with_client =
-        asked->place.is_wanted && call.method->supervision == Supervision::server;
+        call.target().is_wanted && method.supervision == Supervision::server;
     Cancellation* const client_left = ends_with_client ? &calls.under_way_->client_left : nullptr;
     std::optional<Semaphore::Outcome> outcome = Semaphore::Outcome::acquired;
     if (waits) {
       const auto waited = co_await race(
-          context.reactor(), context.places().acquire(call.call.deadline), kNever, client_left);
+          context.reactor(), context.places().acquire(call.view().deadline), kNever, client_left);
       outcome = waited.value;
-      if (outcome == Semaphore::Outcome::acquired) call.turn = SemaphorePlace(context.places());
+      if (outcome == Semaphore::Outcome::acquired) call.take_turn(context.places());
       calls.has_place();
       waits = false;
-      if (call.turn && !calls.may_begin(calls.under_way_->executing() - 1)) {
-        co_return calls.wait_again(std::move(call));
+      if (call.may_run() && !calls.may_begin(calls.under_way_->executing() - 1)) {
+        co_return calls.wait_again(call);
       }
     }
     if (!outcome) {
       result = result_for_no_client();
     } else if (*outcome == Semaphore::Outcome::acquired) {
-      const SemaphorePlace turn = std::move(call.turn);
-      result =
-          co_await run_method(context.reactor(), *call.method, std::move(call.call), client_left);
+      if (method.executor != nullptr) co_return calls.begin(call);
+      const SemaphorePlace turn = call.give_turn();
+      result = co_await run_method(context.reactor(), method, call.take_call(), client_left);
     } else if (*outcome == Semaphore::Outcome::full) {
       result = Result::error(ErrorCode::busy, "busy: too many calls wait already");
     } else {
@@ -245,7 +297,7 @@ Task<void> SessionCalls::run_pending(SessionCalls& calls, PendingCall call) {
     calls.owner_.call_failed(error.what());
     if (waits) calls.has_place();
   }
-  calls.end(asked, name, result);
+  calls.end(call, result);
 }
 
 void SessionCalls::has_place() {
@@ -254,60 +306,87 @@ void SessionCalls::has_place() {
 }
 
 /// The call has a place to run, which it gives to the next: its connection holds too much.
-void SessionCalls::wait_again(PendingCall call) {
-  call.turn = SemaphorePlace();
-  under_way_->next.push_back(std::move(call));
-  --under_way_->running;
+void SessionCalls::wait_again(SessionCall& call) {
+  if (!keeps_place(context_.limits())) call.give_turn();
+  under_way_->running.remove(call);
+  under_way_->next.push_back(call);
 }
 
-void SessionCalls::end(Asking asked, std::string_view name, const Result& result) {
+void SessionCalls::finished(SessionCall& call, const ResultView& result) {
+  if (context_.held_ends().are_held()) return context_.held_ends().hold(call, result);
+  end(call, result);
+}
+
+void SessionCalls::end(SessionCall& call, const ResultView& result) {
   std::string& out = context_.output();
   out.clear();
-  const Asked ended = std::move(*asked);
-  under_way_->asked.erase(asked);
-  --under_way_->running;
+  call.give_turn();
+  context_.deadlines().disarm(call);
+  under_way_->running.remove(call);
+  under_way_->held -= call.held();
   context_.call_ends();
-  context_.count_call(ended.begun);
-  under_way_->held -= ended.place.held;
+  context_.count_call(call.begun());
   try {
-    encode(ended, name, result, out);
+    encode(call, result, out);
     owner_.replies_ready(out);
     start_waiting();
   } catch (const std::exception& error) {
     owner_.call_failed(error.what());
   }
+  if (!call.has_place()) context_.pools().give_back(call);
   count_held(owner_.surroundings().held);
-  if (!any()) under_way_.reset();
+  if (!any()) {
+    drop_order();
+    context_.pools().give_back(std::move(under_way_));
+  }
   owner_.call_ended();
 }
 
 /// Puts what can be sent now into `out`.
-void SessionCalls::encode(const Asked& asked, std::string_view name, const Result& result,
-                          std::string& out) {
-  const ReplyPlace& place = asked.place;
+void SessionCalls::encode(SessionCall& call, const ResultView& result, std::string& out) {
+  const ReplyTarget& target = call.target();
   const Surroundings now = owner_.surroundings();
-  if (now.phase == SessionPhase::closed) return;
-  std::string& body = context_.body();
-  body.clear();
-  const ErrorCode error =
-      append_result(body, {place.dialect, name, asked.id}, result, context_.limits().max_frame);
-  if (place.is_wanted) context_.count_error(error);
-  estimate_.reply_came(body.size());
-  if (place.batch) {
-    BatchReplies& batch = *place.batch;
-    under_way_->held -= batch.held();
-    if (place.is_wanted) batch.add(body);
-    if (batch.call_ends()) return context_.count_error(batch.finish(out, now.framing));
-    under_way_->held += batch.held();
-  } else if (place.is_wanted) {
-    std::string& target = place.ordered != nullptr ? place.ordered->reply() : out;
-    FrameWriter writer(target, now.framing);
-    target.append(body);
-    writer.finish();
+  if (now.phase == SessionPhase::closed) {
+    if (call.has_place()) under_way_->order.remove(call);
+    return;
   }
-  if (place.ordered == nullptr) return;
-  under_way_->order.done(*place.ordered);
-  under_way_->order.leave(out);
+  const bool must_wait = call.has_place() && !under_way_->order.is_first(call);
+  const bool is_sent = target.is_wanted && !target.batch && !must_wait;
+  std::string& text = is_sent ? out : context_.body();
+  if (!is_sent) text.clear();
+  const bool is_framed = target.is_wanted && !target.batch;
+  std::optional<FrameWriter> writer;
+  if (is_framed) writer.emplace(text, now.framing);
+  const std::size_t start = text.size();
+  std::string name;
+  const ErrorCode error =
+      append_result(text, {target.dialect, call.quoted_name(name), call.id()}, result,
+                    context_.limits().max_frame);
+  estimate_.reply_came(text.size() - start);
+  if (target.is_wanted) context_.count_error(error);
+  if (writer) writer->finish();
+  if (target.batch) return add_to_batch(target, text, out);
+  if (must_wait) return under_way_->order.keep(call, text);
+  if (call.has_place()) leave_in_order(call, out);
+}
+
+void SessionCalls::add_to_batch(const ReplyTarget& target, std::string_view body,
+                                std::string& out) {
+  BatchReplies& batch = *target.batch;
+  under_way_->held -= batch.held();
+  if (target.is_wanted) batch.add(body);
+  if (batch.call_ends()) {
+    return context_.count_error(batch.finish(out, owner_.surroundings().framing));
+  }
+  under_way_->held += batch.held();
+}
+
+/// The first reply has left, and those after it follow as far as they are ready.
+void SessionCalls::leave_in_order(SessionCall& first, std::string& out) {
+  under_way_->order.remove(first);
+  while (ReplyOrder::Place* next = under_way_->order.leave(out)) {
+    context_.pools().give_back(static_cast<SessionCall&>(*next));
+  }
 }
 
 /// Replies that wait for an earlier one count like calls.
@@ -327,13 +406,12 @@ SessionCalls::Room SessionCalls::room_beside_others() {
 
 /// One that has to wait for a place among all that run is asked again when it has got one.
 bool SessionCalls::may_run_another() {
-  if (under_way_->running >= context_.limits().max_calls) return false;
+  if (under_way_->running.size() >= context_.limits().max_calls) return false;
   return !context_.places().available() || may_begin(under_way_->executing());
 }
 
 /// Beside so many others of the connection.
 bool SessionCalls::may_begin(std::size_t others) {
-  if (context_.limits().begins_elsewhere) return true;
   if (owner_.surroundings().phase == SessionPhase::draining) return true;
   return others < most_executing() && (others == 0 || share_.may_start_call());
 }
@@ -352,8 +430,7 @@ std::size_t SessionCalls::most_executing() const {
 
 bool SessionCalls::holds_back() const {
   if (under_way_->executing() < most_executing()) return false;
-  if (!context_.limits().begins_elsewhere) return !under_way_->next.empty();
-  return under_way_->executing() > most_executing();
+  return !under_way_->next.empty();
 }
 
 /// Unless it is what the connection holds already that leaves no room.
@@ -366,12 +443,6 @@ void SessionCalls::take_long() {
 /// Bytes that the connection makes us hold.
 std::size_t SessionCalls::held() const {
   return owner_.surroundings().held + held_by_calls();
-}
-
-void SessionCalls::move_gate() {
-  const std::size_t most = most_executing();
-  const std::size_t before = under_way_->gate->allow(most);
-  if (before < most && before < under_way_->running) context_.calls_allowed();
 }
 
 }  // namespace handoff

@@ -3,24 +3,21 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <list>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
-#include "async/race.hpp"
-#include "async/semaphore.hpp"
 #include "async/task.hpp"
 #include "rpc/batch_replies.hpp"
-#include "rpc/call_gate.hpp"
+#include "rpc/calls_under_way.hpp"
 #include "rpc/dispatch.hpp"
 #include "rpc/memory_budget.hpp"
 #include "rpc/method_table.hpp"
 #include "rpc/reply_estimate.hpp"
-#include "rpc/reply_order.hpp"
 #include "rpc/server_context.hpp"
+#include "rpc/session_call.hpp"
 #include "wire/dialect.hpp"
 #include "wire/framing.hpp"
 #include "wire/request.hpp"
@@ -81,6 +78,10 @@ class SessionCalls {
 
   /// `dialect` is that of the last valid request, elsewhere.
   SessionCalls(ServerContext& context, Owner& owner, Dialect dialect);
+  SessionCalls(const SessionCalls&) = delete;
+  SessionCalls& operator=(const SessionCalls&) = delete;
+  /// Calls that still run are cancelled; their coroutines must not be resumed any more.
+  ~SessionCalls();
 
   ServerContext& context() const { return context_; }
   Dialect dialect() const { return dialect_; }
@@ -96,7 +97,7 @@ class SessionCalls {
   bool any() const { return under_way_ && under_way_->count() > 0; }
   /// The request of the only call, if it is in no batch and no reply waits for its own.
   std::optional<OnlyRequest> only_request() const;
-  bool any_runs() const { return under_way_ && under_way_->running > 0; }
+  bool any_runs() const { return under_way_ && !under_way_->running.empty(); }
   Room room() {
     if (takes_turns() && !owner_.has_turn()) return Room::turn;
     return room_for_call();
@@ -126,65 +127,34 @@ class SessionCalls {
   /// Calls have held up others for a while: expects shorter replies, and starts others.
   void take_long();
   /// Counts what the connection holds in the process's budget, these bytes besides its calls.
-  void count_held(std::size_t besides) {
-    share_.set(besides + held_by_calls());
-    if (under_way_ && under_way_->gate) move_gate();
-  }
+  void count_held(std::size_t besides) { share_.set(besides + held_by_calls()); }
+
+  /// Ends a call with its result: at once, or, while a call begins, in the next turn of the loop.
+  void finished(SessionCall& call, const ResultView& result);
 
  private:
-  /// Where the reply of a call goes, and what it must say to be understood.
-  struct ReplyPlace {
-    Dialect dialect = Dialect::article;
-    bool is_wanted = true;  ///< not by a notification
-    ReplyOrder::Place* ordered = nullptr;
-    std::shared_ptr<BatchReplies> batch{};
-    std::size_t held = 0;  ///< bytes of the request in UnderWay::held
-  };
-  /// A request that led to a call, until that has ended.
-  struct Asked {
-    std::string id;
-    ReplyPlace place;
-    TimePoint begun;  ///< ServerContext::start_of_call()
-  };
-  using Asking = std::list<Asked>::iterator;
-  struct PendingCall {
-    std::shared_ptr<const MethodTable> methods;  ///< keeps `method` alive
-    const Method* method;
-    Call call;
-    Asking asked;
-    SemaphorePlace turn{};  ///< to run; without one it waits
-  };
-  /// Calls that did not finish at once. Only there while there are some.
-  struct UnderWay {
-    ReplyOrder order;
-    std::list<Asked> asked;       ///< of all calls
-    std::list<PendingCall> next;  ///< that wait for those that run
-    std::size_t running = 0;
-    std::size_t without_place = 0;   ///< of those, waiting for a place among all that run
-    std::size_t held = 0;            ///< bytes of requests and of batches
-    std::shared_ptr<CallGate> gate;  ///< with SessionLimits::begins_elsewhere
-    Cancellation client_left;
-
-    std::size_t count() const { return running + next.size(); }
-    std::size_t executing() const { return running - without_place; }
-  };
-
-  UnderWay& under_way();
+  CallsUnderWay& under_way();
   Room room_beside_others();
   void start_next();
   bool holds_back() const;
-  void move_gate();
   Instant instant() const;
   void answer_request(const ParsedRequest& parsed, Framing framing, std::string& out);
   void answer_batch(std::span<const ParsedRequest> requests, Framing framing, std::string& out);
   void append_answer(const Request& request, const Dispatched& answer, std::string& out);
-  void start(const Method& method, const Request& request, ReplyPlace place);
-  void run(PendingCall call);
-  static Task<void> run_pending(SessionCalls& calls, PendingCall call);
-  void wait_again(PendingCall call);
+  void keep_in_order(const std::string& reply);
+  SessionCall& add_call(const Method& method, const Request& request, ReplyTarget target);
+  void start(SessionCall& call);
+  void run(SessionCall& call);
+  void begin(SessionCall& call);
+  static Task<void> run_pending(SessionCalls& calls, SessionCall& call);
+  void wait_again(SessionCall& call);
   void has_place();
-  void end(Asking asked, std::string_view name, const Result& result);
-  void encode(const Asked& asked, std::string_view name, const Result& result, std::string& out);
+  void end(SessionCall& call, const ResultView& result);
+  void encode(SessionCall& call, const ResultView& result, std::string& out);
+  void add_to_batch(const ReplyTarget& target, std::string_view body, std::string& out);
+  void leave_in_order(SessionCall& first, std::string& out);
+  void drop(SessionCall& call);
+  void drop_order();
   bool may_run_another();
   bool may_begin(std::size_t others);
   std::size_t most_executing() const;
@@ -195,7 +165,7 @@ class SessionCalls {
 
   ServerContext& context_;
   Owner& owner_;
-  std::unique_ptr<UnderWay> under_way_;
+  std::unique_ptr<CallsUnderWay> under_way_;
   MemoryBudget::Share share_;
   ReplyEstimate estimate_;
   Dialect dialect_;

@@ -28,7 +28,6 @@ struct SessionLimits {
   std::size_t max_waiting = limits::kMaxWaitingCalls;  ///< calls that wait to run; then "busy"
   Framing framing = Framing::unknown;                  ///< that every client must use, if any
   bool reads_on_when_full = true;  ///< a connection of whose calls one waits to run
-  bool begins_elsewhere = false;   ///< a call that runs waits behind its Call::gate
   /// Of the process: copies of these limits share it.
   std::shared_ptr<MemoryBudget> memory = std::make_shared<MemoryBudget>();
 

@@ -28,11 +28,14 @@ HELLO, READY, CONNECTION, STARTED, REFUSED, FINISHED, RETURN, LISTENER, QUEUE, D
     REQUESTS = range(1, 13)
 
 # Of a memory: where its parts are, as lib/pass/ring.hpp has them.
-WRITTEN, READ, SLEEPING, STARVED = 0, 64, 128, 132
+WRITTEN, READ, SLEEPING, STARVED, HEEDS, REVOKED_FROM = 0, 64, 128, 132, 136, 192
 RECORDS = 4096
 
 REQUEST_HEADER = struct.Struct("=QqIIII")
 REPLY_HEADER = struct.Struct("=QiIII")
+
+# What a reply says instead of how long its method took, when the request was not begun.
+NOT_BEGUN = 2**32 - 1
 
 # How long a wait may be before it looks again: what is tested is the other side.
 LOOK_AGAIN = 0.02
@@ -90,17 +93,21 @@ class Gone(Exception):
 
 
 class QueueWorker:
-    """`step` is told each of STEPS when it was done."""
+    """`step` is told each of STEPS when it was done. One that heeds revocations asks release()
+    whether it may begin a request."""
 
-    def __init__(self, channel: socket.socket, calls: int = 1, step=lambda name: None):
+    def __init__(self, channel: socket.socket, calls: int = 1, step=lambda name: None,
+                 heeds: bool = False):
         self.channel = channel
         self.calls = calls
+        self.heeds = heeds
         self.step = step
         self.drained = False
         self.memories: list[int] = []
         self.requests = None
         self.replies = None
         self.read = 0     # of the requests, what was copied
+        self.start = 0    # of the request that was copied last
         self.written = 0  # of the replies
         self.sleeps = 0
         self.woken = 0
@@ -145,6 +152,7 @@ class QueueWorker:
             self.memories = list(descriptors)
             self.requests = Memory(descriptors[0], writable=False)
             self.replies = Memory(descriptors[1], writable=True)
+            self.replies.store_word(HEEDS, int(self.heeds))
             self.step("mapped")
         return True
 
@@ -180,6 +188,7 @@ class QueueWorker:
         """The next request, which is not begun until release()."""
         (size,) = struct.unpack("=Q", self.requests.copy_out(self.read, 8))
         record = self.requests.copy_out(self.read + 8, size)
+        self.start = self.read
         self.read += (8 + size + 7) & ~7
         ticket, deadline, *sizes = REQUEST_HEADER.unpack_from(record)
         texts = []
@@ -191,9 +200,12 @@ class QueueWorker:
         self.step("copied")
         return Request(ticket, deadline, *texts)
 
-    def release(self):
+    def release(self) -> bool:
+        """Whether what was copied may be begun: for one that heeds revocations."""
         self.replies.store(READ, self.read)
         self.step("begun")
+        revoked_from = self.requests.load(REVOKED_FROM)
+        return revoked_from == 0 or self.start + 1 < revoked_from
 
     def take(self, timeout: float = float("inf")):
         """The next request, begun; None when there is none by then, or we shall leave."""
@@ -211,8 +223,11 @@ class QueueWorker:
         self.written += (8 + len(record) + 7) & ~7
         self.step("written")
 
-    def write(self, ticket: int, text: bytes, code: int = 0, why: bytes = b""):
-        self.write_record(REPLY_HEADER.pack(ticket, code, len(text), len(why), 0) + text + why)
+    def write(self, ticket: int, text: bytes, code: int = 0, why: bytes = b"", took: int = 0):
+        self.write_record(REPLY_HEADER.pack(ticket, code, len(text), len(why), took) + text + why)
+
+    def give_back(self, ticket: int):
+        self.write(ticket, b"", took=NOT_BEGUN)
 
     def publish(self):
         self.replies.store(WRITTEN, self.written)
@@ -289,6 +304,27 @@ def answer_late(going: str, gate: str):
     pathlib.Path(gate).read_text()
     worker.answer(first.ticket, b'"late"')
     worker.serve()
+
+
+def hold(going: str, gate: str, log: str):
+    """Serves, and says in `log` what it executes and what it gives back. A request named `hold` it
+    begins, says so in `going`, and answers only when somebody writes to `gate`."""
+    worker = QueueWorker.spawned(heeds=True)
+    worker.begin()
+    with open(log, "ab", buffering=0) as executed:
+        while worker.wait():
+            request = worker.copy()
+            if not worker.release():
+                executed.write(b"not " + request.params + b"\n")
+                worker.give_back(request.ticket)
+                worker.publish()
+                continue
+            executed.write(request.params + b"\n")
+            if b"hold" in request.params:
+                pathlib.Path(going).write_text("1")
+                pathlib.Path(gate).read_text()
+            worker.write(request.ticket, request.params, took=1000)
+            worker.publish()
 
 
 def begun() -> tuple[QueueWorker, Request]:
@@ -383,6 +419,13 @@ def answer_twice():
     worker, request = begun()
     worker.write(request.ticket, request.params)
     worker.write(request.ticket, request.params)
+    worker.publish()
+    worker.stay()
+
+
+def give_back_what_it_has_begun():
+    worker, request = begun()
+    worker.give_back(request.ticket)
     worker.publish()
     worker.stay()
 
@@ -505,8 +548,9 @@ def attack(result: str):
 
 
 DEEDS = {deed.__name__: deed for deed in (
-    die, answer_late, scribble, say_written, say_read, say_size, say_sizes, say_little,
-    answer_others, answer_unknown, answer_twice, answer_badly, fail_badly, fail_strangely,
+    die, answer_late, hold, scribble, say_written, say_read, say_size, say_sizes, say_little,
+    answer_others, answer_unknown, answer_twice, give_back_what_it_has_begun,
+    answer_badly, fail_badly, fail_strangely,
     send_message, never_read, claim_sleep, attack)}
 
 

@@ -90,7 +90,6 @@ class Deb(handoff.TestCase):
             self.assertEqual(package.path.name, f"{name}_{DEBIAN_VERSION}_{architecture}.deb")
             self.assertEqual(package.fields["Version"], DEBIAN_VERSION)
             self.assertEqual(package.fields["Architecture"], architecture)
-            self.assertNotIn("Homepage", package.fields)
             self.assertLess(len(package.fields["Description"]), 80)
 
     def test_all_belongs_to_root_and_is_writable_only_by_root(self):

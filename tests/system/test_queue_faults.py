@@ -323,6 +323,69 @@ class Late(FaultTest):
         self.assert_error(self.open(server).call("hangs"), TIMED_OUT)
 
 
+class Prefetched(FaultTest):
+    """A worker that takes little time for a request has more of them than it runs."""
+
+    def hold(self):
+        """The only worker has begun a request and does not answer it, and has six more. The server,
+        the client of the first, those of the others, and what lets the worker go on."""
+        going, gate, self.log = self.path("going"), self.gate("holding"), self.path("log")
+        server = self.with_deed("hold", going, gate, self.log, workers=1)
+        held, *clients = self.clients(server, 7)
+        held.result("echo", "tells how long it takes")
+        held.send("echo", "hold")
+        handoff.wait_for(lambda: os.path.exists(going), "the worker to hold", QUICK)
+        for number, client in enumerate(clients):
+            client.send("echo", f"more-{number}")
+        self.wait_for_queue(running=1, waiting=6)
+        return server, held, clients, lambda: self.open_gate(gate)
+
+    def assert_answered(self, clients):
+        self.assertEqual([client.receive()["result"] for client in clients],
+                         [f"more-{number}" for number in range(len(clients))])
+
+    def said(self) -> list[str]:
+        """What the worker has executed, or given back, of the six."""
+        lines = pathlib.Path(self.log).read_text().splitlines()
+        return [line for line in lines if "more" in line]
+
+    def test_what_it_has_not_begun_goes_to_another_that_is_free(self):
+        server, held, clients, let_go = self.hold()
+        os.kill(server.pid, signal.SIGTTIN)
+        self.assert_answered(clients)
+        self.assertEqual(self.said(), [])
+        let_go()
+        self.assertEqual(held.receive()["result"], "hold")
+        self.wait_for_queue(running=0, waiting=0, late=0, redispatched=0)
+        handoff.wait_for(lambda: self.said() == [f'not "more-{i}"' for i in range(6)],
+                         "the worker to give them back", QUICK)
+
+    def test_it_begins_them_when_it_has_time(self):
+        _, held, clients, let_go = self.hold()
+        let_go()
+        self.assertEqual(held.receive()["result"], "hold")
+        self.assert_answered(clients)
+        self.assertEqual(self.said(), [f'"more-{i}"' for i in range(6)])
+
+    def test_what_it_has_not_begun_when_it_dies_is_executed_once(self):
+        server, held, clients, _ = self.hold()
+        os.kill(server.worker_pids()[0], signal.SIGKILL)
+        self.assert_error(held.receive(), WORKER_DIED)
+        self.assert_answered(clients)
+        self.assertEqual(sorted(self.said()), [f'"more-{i}"' for i in range(6)])
+        self.assertEqual(self.queue()["redispatched"], 6)
+        self.assert_serves(server, 1)
+
+    def test_what_it_has_not_begun_when_it_shall_leave_goes_to_its_successor(self):
+        server, held, clients, let_go = self.hold()
+        os.kill(server.pid, signal.SIGHUP)
+        self.assert_answered(clients)
+        let_go()
+        self.assertEqual(held.receive()["result"], "hold")
+        handoff.wait_for(lambda: len(self.said()) == 12, "all to be given back", QUICK)
+        self.assertEqual(sorted(self.said())[6:], [f'not "more-{i}"' for i in range(6)])
+
+
 class Lying(FaultTest):
     """What a worker may do to its memory and its channel. The other serves meanwhile."""
 
@@ -401,6 +464,10 @@ class Lying(FaultTest):
             with self.subTest(ticket):
                 self.lie("answer_unknown", str(ticket),
                          says="it answered more requests than it was given")
+
+    def test_a_request_that_it_gives_back_though_nobody_took_it_back(self):
+        self.lie("give_back_what_it_has_begun",
+                 says="it gave back a request that was not taken back")
 
     def test_messages_that_have_no_place_here(self):
         one = "0100000000000000"

@@ -5,7 +5,6 @@
 
 #include <list>
 #include <memory>
-#include <optional>
 #include <utility>
 
 #include "async/reactor.hpp"
@@ -18,17 +17,11 @@ namespace {
 
 using Channel = test::PlayedChannel;
 
-/// A call that keeps what it was answered.
-class KeptCall final : public QueuedCall {
+/// A call that no worker answers.
+class WaitingCall final : public PendingCall {
  public:
-  KeptCall() : QueuedCall(Call()) {
-    call.method = "echo";
-    call.params = "1";
-    call.deadline = kNever;
-  }
-  void answered(Result given) override { result = std::move(given); }
-
-  std::optional<Result> result;
+  WaitingCall() { set_view({"echo", "1", "", "", kNever}); }
+  void finish(const ResultView& /*result*/) override { FAIL("it was answered"); }
 };
 
 struct Fixture {
@@ -59,13 +52,13 @@ TEST_CASE("a worker that joins is given the memories of the queue, and inherits 
 TEST_CASE("a worker that has left gets no more requests, and one that is gone is forgotten") {
   Fixture fixture;
   Channel& worker = fixture.join();
-  KeptCall first;
-  fixture.queue.submit(first);
+  WaitingCall first;
+  fixture.queue.begin(first);
   test::turn(fixture.reactor);
   CHECK(fixture.queue.counts().running == 1);
   fixture.mode.worker_left(*worker.link);
-  KeptCall second;
-  fixture.queue.submit(second);
+  WaitingCall second;
+  fixture.queue.begin(second);
   test::turn(fixture.reactor);
   CHECK(fixture.queue.counts().running == 1);
   CHECK(fixture.queue.counts().waiting == 1);

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "unit/support.hpp"
 
@@ -16,11 +17,11 @@ namespace handoff {
 namespace {
 
 Method native(Handler handler, Supervision supervision = Supervision::server) {
-  return {"\"m\"", {}, std::move(handler), supervision};
+  return {"\"m\"", {}, std::move(handler), supervision, nullptr};
 }
 
 Method instant(InstantHandler handler) {
-  return {"\"m\"", std::move(handler), {}, Supervision::server};
+  return {"\"m\"", std::move(handler), {}, Supervision::server, nullptr};
 }
 
 Method giving(Result result, Supervision supervision = Supervision::server) {
@@ -124,6 +125,87 @@ TEST_CASE("a handler is ended at its deadline, unless it keeps it itself") {
       CHECK(result.json == "1");
     }
   }
+}
+
+/// Keeps its calls.
+struct KeepingExecutor final : CallExecutor {
+  TimePoint begin(PendingCall& call) override {
+    if (fails) throw std::runtime_error("not begun");
+    begun += call.view().method;
+    calls.push_back(&call);
+    if (call.view().params == "now") finish();
+    return times_out;
+  }
+  void time_out(PendingCall&) override { finish(ResultView::error(ErrorCode::timed_out, "late")); }
+  void cancel(PendingCall&) override {
+    ++cancelled;
+    calls.clear();
+  }
+  void finish(const ResultView& result = ResultView::success("7")) {
+    PendingCall* first = calls.front();
+    calls.erase(calls.begin());
+    first->finish(result);
+  }
+
+  std::vector<PendingCall*> calls;
+  TimePoint times_out = kNever;
+  std::string begun;
+  bool fails = false;
+  int cancelled = 0;
+};
+
+struct ExecutorCalls {
+  ExecutorCalls() { methods.add_executor("any.*", executor); }
+  Task<Result> call(std::string params = "1") {
+    Call what;
+    what.method = "any.one";
+    what.params = std::move(params);
+    return run_call(reactor, methods, std::move(what));
+  }
+
+  Reactor reactor;
+  KeepingExecutor executor;
+  MethodTable methods;
+};
+
+TEST_CASE("a coroutine waits for a call that an executor finishes, at once or later") {
+  ExecutorCalls calls;
+  CHECK(calls.reactor.run_for_result(calls.call("now")).json == "7");
+  calls.reactor.run([](ExecutorCalls& all) -> Task<void> {
+    all.reactor.spawn([](ExecutorCalls& its) -> Task<void> {
+      while (its.executor.calls.empty()) co_await its.reactor.yield();
+      its.executor.finish();
+    }(all));
+    const Result result = co_await all.call();
+    CHECK(result.json == "7");
+  }(calls));
+  CHECK(calls.executor.begun == "any.oneany.one");
+  CHECK(calls.executor.cancelled == 0);
+}
+
+TEST_CASE("a call that an executor does not finish times out when the executor has said") {
+  ExecutorCalls calls;
+  calls.executor.times_out = Clock::now() + std::chrono::milliseconds(1);
+  CHECK(calls.reactor.run_for_result(calls.call()).message == "late");
+  CHECK(Clock::now() >= calls.executor.times_out);
+}
+
+TEST_CASE("an executor that throws has not begun the call") {
+  ExecutorCalls calls;
+  calls.executor.fails = true;
+  const Result result = calls.reactor.run_for_result(calls.call());
+  CHECK(result.code == ErrorCode::internal_error);
+  CHECK(result.message == "not begun");
+  CHECK(calls.executor.cancelled == 0);
+}
+
+TEST_CASE("an executor's call is cancelled when the coroutine that waits for it is destroyed") {
+  ExecutorCalls calls;
+  calls.reactor.run([](ExecutorCalls& all) -> Task<void> {
+    all.reactor.spawn([](ExecutorCalls& its) -> Task<void> { co_await its.call(); }(all));
+    while (all.executor.calls.empty()) co_await all.reactor.yield();
+  }(calls));
+  CHECK(calls.executor.cancelled == 1);
 }
 
 /// How a table with a method of each kind answers a call of `name`.

@@ -5,8 +5,11 @@
 
 #include <chrono>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "async/condition.hpp"
 #include "unit/support.hpp"
@@ -14,12 +17,46 @@
 namespace handoff {
 namespace {
 
+/// Keeps the calls that it has begun, and finishes them when a test says so.
+struct KeepingExecutor final : CallExecutor {
+  TimePoint begin(PendingCall& call) override {
+    if (fails) throw std::runtime_error("not begun");
+    begun += call.view().params;
+    if (finishes_at_once) {
+      call.finish(ResultView::error(ErrorCode::busy, "at once"));
+    } else {
+      calls.push_back(&call);
+    }
+    return times_out;
+  }
+  void time_out(PendingCall& call) override {
+    std::erase(calls, &call);
+    call.finish(ResultView::error(ErrorCode::timed_out, "late"));
+  }
+  void cancel(PendingCall& call) override {
+    std::erase(calls, &call);
+    ++cancelled;
+  }
+  void finish(std::size_t which) {
+    PendingCall* call = calls[which];
+    std::erase(calls, call);
+    call->finish(ResultView::success("7"));
+  }
+
+  std::vector<PendingCall*> calls;
+  std::string begun;
+  TimePoint times_out = kNever;
+  bool finishes_at_once = false;
+  bool fails = false;
+  int cancelled = 0;
+};
+
 /// Calls without a connection. The methods "a", "b" and "kept" wait until they are let go by name,
-/// "echo" is instant.
+/// "echo" is instant, and those that begin with "x." are begun by an executor.
 struct Calls final : SessionCalls::Owner {
   explicit Calls(const SessionLimits& limits = {})
       : changed(reactor),
-        context(reactor, methods(), limits, {.calls_allowed = [this] { ++allowed; }}),
+        context(reactor, methods(), limits),
         calls(context, *this, Dialect::article) {}
 
   std::shared_ptr<const MethodTable> methods() {
@@ -29,11 +66,11 @@ struct Calls final : SessionCalls::Owner {
     table->add("b", wait);
     table->add("kept", wait, Supervision::handler);
     table->add_instant("echo", [](const Request& request) { return request.params; });
+    table->add_executor("x.*", executor);
     return table;
   }
   Task<Result> wait_for_go(Call call) {
     begun += call.method;
-    if (call.gate) gate = call.gate;
     co_await changed.wait_until([&] { return go.find(call.method) != std::string::npos; });
     co_return Result::success("1");
   }
@@ -68,12 +105,11 @@ struct Calls final : SessionCalls::Owner {
   std::string begun;
   std::string sent;
   std::string failure;
-  std::shared_ptr<CallGate> gate;
   int ended = 0;
   int placed = 0;
   bool its_turn = true;
   int turns = 0;
-  int allowed = 0;
+  KeepingExecutor executor;
   SessionCalls calls;  // the first to be destroyed
 };
 
@@ -86,6 +122,7 @@ void run(Calls& calls, Steps steps) {
     self.go = "a b kept";
     self.now.client_has_left = true;
     while (self.calls.any()) {
+      while (!self.executor.calls.empty()) self.executor.finish(0);
       self.changed.notify_all();
       co_await self.reactor.yield();
     }
@@ -365,28 +402,6 @@ TEST_CASE("a connection waits while the process holds too much, and is refused i
   CHECK(calls.calls.room() == SessionCalls::Room::enough);
 }
 
-TEST_CASE("where calls begin elsewhere, their gate says how many may") {
-  SessionLimits limits = small_limits();
-  limits.begins_elsewhere = true;
-  Calls calls(limits);
-  run(calls, [](Calls& self) -> Task<void> {
-    for (int i = 0; i < 4; ++i) self.call("a");
-    co_await settle(self);
-    REQUIRE(self.gate);
-    CHECK(self.begun == "aaaa");
-    self.now.held = 64 << 10;
-    self.calls.count_held(self.now.held);
-    self.gate->begin();
-    CHECK(!self.gate->may_begin());
-    self.now.held = 0;
-    const int before = self.allowed;
-    self.calls.count_held(0);
-    CHECK(self.gate->may_begin());
-    CHECK(self.allowed == before + 1);
-    self.gate->end();
-  });
-}
-
 TEST_CASE("the reply of a call that ends on a closed connection goes nowhere") {
   Calls calls;
   run(calls, [](Calls& self) -> Task<void> {
@@ -397,6 +412,134 @@ TEST_CASE("the reply of a call that ends on a closed connection goes nowhere") {
     co_await settle(self);
     CHECK(self.ended == 1);
     CHECK(self.sent.empty());
+  });
+}
+
+TEST_CASE("a begun call is answered when its executor finishes it, by the name of the call") {
+  Calls calls;
+  run(calls, [](Calls& self) -> Task<void> {
+    CHECK(self.ask("{\"in\":\"x.one\",\"params\":[1],\"id\":5}").empty());
+    REQUIRE(self.executor.calls.size() == 1);
+    const CallView& view = self.executor.calls.front()->view();
+    CHECK(view.method == "x.one");
+    CHECK(view.params == "[1]");
+    CHECK(view.id == "5");
+    CHECK(view.peer == "client");
+    CHECK(view.deadline > self.reactor.now());
+    CHECK(self.calls.any_runs());
+    CHECK(self.context.active_calls() == 1);
+    self.executor.finish(0);
+    CHECK(self.sent == "{\"out\":\"x.one\",\"result\":7,\"id\":5}\n");
+    CHECK(!self.calls.any());
+    CHECK(self.ended == 1);
+    co_return;
+  });
+}
+
+TEST_CASE("begun calls without ids are answered in order, also beside other answers") {
+  Calls calls;
+  run(calls, [](Calls& self) -> Task<void> {
+    for (const char* method : {"x.1", "x.2", "echo", "x.3"}) CHECK(self.call(method).empty());
+    self.executor.finish(2);
+    self.executor.finish(1);
+    CHECK(self.sent.empty());
+    CHECK(self.ended == 2);
+    self.executor.finish(0);
+    CHECK(self.sent ==
+          "{\"out\":\"x.1\",\"result\":7}\n{\"out\":\"x.2\",\"result\":7}\n"
+          "{\"out\":\"echo\",\"result\":null}\n{\"out\":\"x.3\",\"result\":7}\n");
+    co_return;
+  });
+}
+
+TEST_CASE("a batch of begun calls, and notifications of them, are answered as others are") {
+  Calls calls;
+  run(calls, [](Calls& self) -> Task<void> {
+    self.ask("{\"jsonrpc\":\"2.0\",\"method\":\"x.note\",\"params\":[0]}");
+    self.ask("[{\"jsonrpc\":\"2.0\",\"method\":\"x.a\",\"id\":1},"
+             "{\"jsonrpc\":\"2.0\",\"method\":\"x.b\",\"id\":2}]");
+    while (self.executor.calls.size() > 1) self.executor.finish(0);
+    CHECK(self.sent.empty());
+    self.executor.finish(0);
+    CHECK(self.sent ==
+          "[{\"jsonrpc\":\"2.0\",\"result\":7,\"id\":1},"
+          "{\"jsonrpc\":\"2.0\",\"result\":7,\"id\":2}]\n");
+    co_return;
+  });
+}
+
+TEST_CASE("a call that is finished while it begins is answered after what was answered before") {
+  Calls calls;
+  calls.executor.finishes_at_once = true;
+  SUBCASE("or not begun, for its executor throws") {
+    calls.executor.fails = true;
+  }
+  run(calls, [](Calls& self) -> Task<void> {
+    CHECK(self.call("x.1").empty());
+    CHECK(self.call("echo").empty());
+    CHECK(self.sent.empty());
+    co_await settle(self);
+    const std::string_view sent = self.sent;
+    CHECK(sent.starts_with("{\"out\":\"error\","));
+    CHECK(sent.ends_with("\n{\"out\":\"echo\",\"result\":null}\n"));
+    CHECK(sent.find(self.executor.fails ? "not begun" : "at once") != std::string_view::npos);
+    CHECK(self.ended == 1);
+  });
+}
+
+TEST_CASE("a begun call times out when its executor has said, and not when it was finished") {
+  Calls calls;
+  calls.executor.times_out = Clock::now() + std::chrono::milliseconds(5);
+  run(calls, [](Calls& self) -> Task<void> {
+    self.ask("{\"in\":\"x.1\",\"id\":1}");
+    self.ask("{\"in\":\"x.2\",\"id\":2}");
+    self.executor.finish(0);
+    while (self.ended < 2) co_await self.reactor.yield();
+    CHECK(Clock::now() >= self.executor.times_out);
+    CHECK(self.sent.starts_with("{\"out\":\"x.1\",\"result\":7,\"id\":1}\n"));
+    CHECK(self.sent.find("late") != std::string::npos);
+  });
+}
+
+TEST_CASE("begun calls go on when their client has left, and are cancelled with their connection") {
+  Calls calls;
+  calls.reactor.run([](Calls& self) -> Task<void> {
+    self.call("x.1");
+    self.call("x.2");
+    self.now.client_has_left = true;
+    self.calls.end_for_no_client();
+    co_await settle(self);
+    CHECK(self.executor.calls.size() == 2);
+    CHECK(self.ended == 0);
+  }(calls));
+  {
+    SessionCalls others(calls.context, calls, Dialect::article);
+    ReceiveBuffer body(100);
+    body.append(std::string_view("{\"in\":\"x.3\"}"));
+    std::string out;
+    others.answer({body.bytes().data(), body.bytes().size()}, Framing::lines, out);
+    CHECK(calls.executor.calls.size() == 3);
+  }
+  CHECK(calls.executor.calls.size() == 2);
+  CHECK(calls.executor.cancelled == 1);
+}
+
+TEST_CASE("a call that waits for a place among all that run is begun when there is one") {
+  SessionLimits limits;
+  limits.concurrency = 1;
+  Calls calls(limits);
+  run(calls, [](Calls& self) -> Task<void> {
+    self.ask("{\"in\":\"x.1\",\"params\":1,\"id\":1}");
+    self.ask("{\"in\":\"x.2\",\"params\":2,\"id\":2}");
+    co_await settle(self);
+    CHECK(self.executor.begun == "1");
+    self.executor.finish(0);
+    co_await settle(self);
+    CHECK(self.executor.begun == "12");
+    CHECK(self.placed == 1);
+    CHECK(!self.context.places().available());
+    self.executor.finish(0);
+    CHECK(self.context.places().available());
   });
 }
 

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "async/clock.hpp"
+#include "master/method_times.hpp"
+#include "master/worker_channel.hpp"
+#include "os/status.hpp"
+#include "pass/queue_record.hpp"
+#include "pass/ring.hpp"
+
+namespace handoff {
+
+/// The master's end of the rings that it shares with one worker of a queue: how many requests the
+/// worker may get and has got, its replies, and its wake-ups.
+///
+/// A worker may be given requests beyond those that it runs at a time, so that it need not wait for
+/// the master between two of them. They are prefetched: it begins each when another has ended, and
+/// until then the master can take it back.
+///
+/// The worker is trusted in nothing. When it breaks a rule, it is told on its channel, once, and no
+/// reply of it counts any more.
+class QueueWorker {
+ public:
+  /// Who is given the replies. `reply` is valid during the call; a failure says which rule the
+  /// worker has broken.
+  class Receiver {
+   public:
+    virtual Status receive(QueueWorker& from, const QueueReply& reply) = 0;
+
+   protected:
+    ~Receiver() = default;
+  };
+
+  /// Makes two memories of `memory_size` bytes and passes them to the worker. Throws SystemError
+  /// when there is no memory. The channel must outlive this.
+  QueueWorker(WorkerChannel& link, std::size_t memory_size);
+  QueueWorker(const QueueWorker&) = delete;
+  QueueWorker& operator=(const QueueWorker&) = delete;
+
+  bool is_of(const WorkerChannel& link) const { return &link_ == &link; }
+  /// Requests that it was given and has not answered. What was taken back counts until it says so.
+  std::size_t given() const { return given_; }
+  /// Of those, the ones beyond what it runs at a time; none while they are taken back.
+  std::size_t prefetched() const {
+    return given_ > link_.max_calls() && !revoking_ ? given_ - link_.max_calls() : 0;
+  }
+  /// Whether it may be given one more: it was not retired, has fewer than it runs at a time, and
+  /// its ring has had room since look_for_room().
+  bool is_free() const { return may_be_given_more() && given_ < link_.max_calls(); }
+  /// Whether it may be given one of this method beyond those that it runs: it is expected to have
+  /// begun that in less than kMostPrefetchedWork.
+  bool may_prefetch(MethodTimes::Index method) const;
+  /// How long it is expected to take, in nanoseconds, until it has answered all that it was given.
+  std::uint64_t expected_work() const;
+  /// It gets no more requests; what it has, it answers.
+  void retire() { retired_ = true; }
+  /// What give() has found to be full is tried again.
+  void look_for_room() { has_room_ = true; }
+
+  /// Writes a request into its ring, where the worker sees it after publish(). False when the ring
+  /// has no room for it now.
+  bool give(const QueueRequest& request, MethodTimes::Index method, TimePoint now);
+  /// Where the record of the request that was given last ends in the ring.
+  std::uint64_t written() const { return rings_.written(); }
+  /// Publishes what was given, if anything, and wakes the worker if it sleeps.
+  void publish();
+  /// Gives the receiver at most kRepliesPerTurn replies; `copy` is a buffer to read into. Returns
+  /// whether there were any.
+  bool read_replies(Receiver& receiver, std::string& copy, TimePoint now);
+  /// A reply to a request of this method tells how long it took.
+  void learn(MethodTimes::Index method, const QueueReply& reply) {
+    times_.add(method, reply.duration);
+  }
+
+  /// Takes back what it has not begun. Returns where the record ends that it may have begun last:
+  /// none of those that end later will be begun, and of each before that the receiver is told
+  /// whether it was. It gets no more until it has answered the last one. Nothing, and nothing has
+  /// changed, when there is nothing to take back, or it still has to answer the last time.
+  std::optional<std::uint64_t> revoke();
+  /// Whether the request whose record ends there may come back as not begun.
+  bool was_revoked(std::uint64_t end) const { return end <= revoked_until_; }
+  /// Whether it has prefetched requests and has not said to begin all that it was given.
+  bool has_unbegun() const { return prefetched() > 0 && !says_begun(rings_.written()); }
+  /// When it has answered last; of one that had nothing to answer, when it was given something.
+  TimePoint progressed() const { return progressed_; }
+
+  /// Whether the worker has said, with its own memory, that it begins the request whose record ends
+  /// there.
+  bool says_begun(std::uint64_t end) const { return end <= rings_.read_by_other(); }
+  /// Its channel has ended: takes back for good what it has not begun. Returns as revoke(). The end
+  /// of a channel is not the end of a process that others have started: if that does not heed
+  /// revocations, it may still begin all that it has.
+  std::uint64_t abandon();
+
+  /// The worker sleeps no longer than until something is published; see RingEnd::arm.
+  void prepare_to_block() { rings_.arm(); }
+  void stop_blocking() { rings_.disarm(); }
+
+  static constexpr Duration kMostPrefetchedWork = std::chrono::microseconds(200);
+
+ private:
+  bool may_be_given_more() const { return !retired_ && has_room_ && !revoking_; }
+  Status take_replies(Receiver& receiver, std::string& copy, int& count);
+  Status take_reply(Receiver& receiver, std::string_view record);
+  void end_revocation();
+
+  WorkerChannel& link_;
+  RingEnd rings_;
+  MethodTimes times_;
+  std::size_t given_ = 0;
+  std::uint64_t work_ = 0;  ///< nanoseconds that what was given is expected to take, one by one
+  TimePoint progressed_{};
+  std::uint64_t last_ticket_ = 0;    ///< of what was given last
+  std::uint64_t revoked_until_ = 0;  ///< the end of what was there at the last revocation
+  bool revoking_ = false;            ///< until it has answered what it had last; see revoke()
+  bool retired_ = false;
+  bool has_failed_ = false;  ///< it has broken a rule: nothing that it says counts any more
+  bool unpublished_ = false;
+  bool has_room_ = true;  ///< for the next request
+};
+
+}  // namespace handoff
