@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "master/queue_worker.hpp"
 
+#include <algorithm>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -14,6 +15,11 @@ namespace {
 
 /// Replies of one worker that are taken before the others have a turn.
 constexpr int kRepliesPerTurn = 256;
+
+/// In nanoseconds; a call whose method has not told yet how long it takes counts for all of it.
+constexpr std::uint64_t kMostWork = QueueWorker::kMostPrefetchedWork / std::chrono::nanoseconds(1);
+/// What a call counts for at least. So no more than 64 are prefetched for each that runs.
+constexpr std::uint64_t kLeastWork = kMostWork / 64;
 
 RingEnd share_rings(WorkerChannel& link, std::size_t memory_size) {
   SharedMemory ours = make_memory_to_write("handoff-requests", memory_size);
@@ -31,7 +37,17 @@ RingEnd share_rings(WorkerChannel& link, std::size_t memory_size) {
 QueueWorker::QueueWorker(WorkerChannel& link, std::size_t memory_size)
     : link_(link), rings_(share_rings(link, memory_size)) {}
 
-bool QueueWorker::give(const QueueRequest& request) {
+bool QueueWorker::may_prefetch(MethodTimes::Index method) const {
+  if (!may_be_given_more() || !rings_.other_heeds_revocations()) return false;
+  const std::uint64_t expected = times_.expected(method);
+  return expected > 0 && work_ + expected <= kMostWork * link_.max_calls();
+}
+
+std::uint64_t QueueWorker::expected_work() const {
+  return link_.max_calls() > 0 ? work_ / link_.max_calls() : 0;
+}
+
+bool QueueWorker::give(const QueueRequest& request, MethodTimes::Index method, TimePoint now) {
   has_room_ = write_request(rings_, request);
   if (!has_room_) {
     rings_.set_starved();
@@ -39,7 +55,11 @@ bool QueueWorker::give(const QueueRequest& request) {
   }
   rings_.clear_starved();
   unpublished_ = true;
-  ++running_;
+  if (given_ == 0) progressed_ = now;
+  ++given_;
+  const std::uint64_t expected = times_.expected(method);
+  work_ += expected > 0 ? std::max(kLeastWork, expected) : kMostWork;
+  last_ticket_ = request.ticket;
   return true;
 }
 
@@ -49,7 +69,7 @@ void QueueWorker::publish() {
   if (rings_.must_wake()) link_.wake(channel::Type::queue);
 }
 
-bool QueueWorker::read_replies(Receiver& receiver, std::string& copy) {
+bool QueueWorker::read_replies(Receiver& receiver, std::string& copy, TimePoint now) {
   if (has_failed_) return false;
   int count = 0;
   const Status status = take_replies(receiver, copy, count);
@@ -59,6 +79,7 @@ bool QueueWorker::read_replies(Receiver& receiver, std::string& copy) {
     return false;
   }
   if (count == 0) return false;
+  progressed_ = now;
   rings_.release();
   if (rings_.other_is_starved() && rings_.must_wake()) link_.wake(channel::Type::queue);
   return true;
@@ -76,9 +97,38 @@ Status QueueWorker::take_replies(Receiver& receiver, std::string& copy, int& cou
 Status QueueWorker::take_reply(Receiver& receiver, std::string_view record) {
   const auto reply = decode_reply(record);
   if (!reply) return Status::failure("it sent no valid reply");
-  if (running_ == 0) return Status::failure("it answered more requests than it was given");
-  --running_;
+  if (given_ == 0) return Status::failure("it answered more requests than it was given");
+  if (reply->is_not_begun() && revoked_until_ == 0) {
+    return Status::failure("it gave back a request that was not taken back");
+  }
+  work_ -= work_ / given_;  // which of them this was is not known if it is late
+  --given_;
+  if (revoking_ && reply->ticket == last_ticket_) end_revocation();
   return receiver.receive(*this, *reply);
+}
+
+/// The worker goes through its ring in order. So when it has answered the last request that it had
+/// got by then, as begun or not, it has looked at the revocation for the last time.
+std::optional<std::uint64_t> QueueWorker::revoke() {
+  const std::uint64_t read = rings_.read_by_other();
+  if (revoking_ || prefetched() == 0 || read >= rings_.written()) return std::nullopt;
+  publish();
+  revoking_ = true;
+  revoked_until_ = rings_.written();
+  const std::uint64_t begun_until = rings_.revoke(read);
+  // Nothing that is not begun for certain, and so nothing for others.
+  if (begun_until >= revoked_until_) end_revocation();
+  return begun_until;
+}
+
+std::uint64_t QueueWorker::abandon() {
+  if (rings_.other_heeds_revocations()) return rings_.revoke(0);
+  return link_.has_joined() ? rings_.written() : rings_.read_by_other();
+}
+
+void QueueWorker::end_revocation() {
+  revoking_ = false;
+  rings_.end_revocation();
 }
 
 }  // namespace handoff

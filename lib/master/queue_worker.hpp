@@ -3,8 +3,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 
+#include "async/clock.hpp"
+#include "master/method_times.hpp"
 #include "master/worker_channel.hpp"
 #include "os/status.hpp"
 #include "pass/queue_record.hpp"
@@ -12,8 +16,12 @@
 
 namespace handoff {
 
-/// The master's end of the rings that it shares with one worker of a queue: which requests the
+/// The master's end of the rings that it shares with one worker of a queue: how many requests the
 /// worker may get and has got, its replies, and its wake-ups.
+///
+/// A worker may be given requests beyond those that it runs at a time, so that it need not wait for
+/// the master between two of them. They are prefetched: it begins each when another has ended, and
+/// until then the master can take it back.
 ///
 /// The worker is trusted in nothing. When it breaks a rule, it is told on its channel, once, and no
 /// reply of it counts any more.
@@ -36,11 +44,20 @@ class QueueWorker {
   QueueWorker& operator=(const QueueWorker&) = delete;
 
   bool is_of(const WorkerChannel& link) const { return &link_ == &link; }
-  /// Requests that it was given and has not answered.
-  std::size_t running() const { return running_; }
+  /// Requests that it was given and has not answered. What was taken back counts until it says so.
+  std::size_t given() const { return given_; }
+  /// Of those, the ones beyond what it runs at a time; none while they are taken back.
+  std::size_t prefetched() const {
+    return given_ > link_.max_calls() && !revoking_ ? given_ - link_.max_calls() : 0;
+  }
   /// Whether it may be given one more: it was not retired, has fewer than it runs at a time, and
   /// its ring has had room since look_for_room().
-  bool is_free() const { return !retired_ && has_room_ && running_ < link_.max_calls(); }
+  bool is_free() const { return may_be_given_more() && given_ < link_.max_calls(); }
+  /// Whether it may be given one of this method beyond those that it runs: it is expected to have
+  /// begun that in less than kMostPrefetchedWork.
+  bool may_prefetch(MethodTimes::Index method) const;
+  /// How long it is expected to take, in nanoseconds, until it has answered all that it was given.
+  std::uint64_t expected_work() const;
   /// It gets no more requests; what it has, it answers.
   void retire() { retired_ = true; }
   /// What give() has found to be full is tried again.
@@ -48,33 +65,58 @@ class QueueWorker {
 
   /// Writes a request into its ring, where the worker sees it after publish(). False when the ring
   /// has no room for it now.
-  bool give(const QueueRequest& request);
+  bool give(const QueueRequest& request, MethodTimes::Index method, TimePoint now);
   /// Where the record of the request that was given last ends in the ring.
   std::uint64_t written() const { return rings_.written(); }
   /// Publishes what was given, if anything, and wakes the worker if it sleeps.
   void publish();
   /// Gives the receiver at most kRepliesPerTurn replies; `copy` is a buffer to read into. Returns
   /// whether there were any.
-  bool read_replies(Receiver& receiver, std::string& copy);
+  bool read_replies(Receiver& receiver, std::string& copy, TimePoint now);
+  /// A reply to a request of this method tells how long it took.
+  void learn(MethodTimes::Index method, const QueueReply& reply) {
+    times_.add(method, reply.duration);
+  }
+
+  /// Takes back what it has not begun. Returns where the record ends that it may have begun last:
+  /// none of those that end later will be begun, and the receiver is told of each before that
+  /// whether it was. It gets no more until it has confirmed that. Nothing, and nothing has changed,
+  /// when there is nothing to take back, or it has not confirmed the last time.
+  std::optional<std::uint64_t> revoke();
+  /// Whether the request whose record ends there may come back as not begun.
+  bool was_revoked(std::uint64_t end) const { return end <= revoked_until_; }
+  /// Whether it has prefetched requests and has answered none since `when`.
+  bool is_stalled_since(TimePoint when) const { return prefetched() > 0 && progressed_ <= when; }
 
   /// Whether the worker has said, with its own memory, that it begins the request whose record ends
   /// there.
   bool says_begun(std::uint64_t end) const { return end <= rings_.read_by_other(); }
-  /// Whether it may have begun that request, now that its channel has ended. The end of a channel
-  /// is not the end of a process that others have started: that may still begin what it has.
-  bool may_have_begun(std::uint64_t end) const { return link_.has_joined() || says_begun(end); }
+  /// Its channel has ended: takes back for good what it has not begun. Returns as revoke(). The end
+  /// of a channel is not the end of a process that others have started: if that does not heed
+  /// revocations, it may still begin all that it has.
+  std::uint64_t abandon();
 
   /// The worker sleeps no longer than until something is published; see RingEnd::arm.
   void prepare_to_block() { rings_.arm(); }
   void stop_blocking() { rings_.disarm(); }
 
+  static constexpr Duration kMostPrefetchedWork = std::chrono::microseconds(200);
+
  private:
+  bool may_be_given_more() const { return !retired_ && has_room_ && !revoking_; }
   Status take_replies(Receiver& receiver, std::string& copy, int& count);
   Status take_reply(Receiver& receiver, std::string_view record);
+  void end_revocation();
 
   WorkerChannel& link_;
   RingEnd rings_;
-  std::size_t running_ = 0;
+  MethodTimes times_;
+  std::size_t given_ = 0;
+  std::uint64_t work_ = 0;  ///< nanoseconds that what was given is expected to take, one by one
+  TimePoint progressed_{};  ///< when it answered last, or had nothing to answer
+  std::uint64_t last_ticket_ = 0;    ///< of what was given last
+  std::uint64_t revoked_until_ = 0;  ///< the end of what was there at the last revocation
+  bool revoking_ = false;            ///< until it has answered what it had last; see revoke()
   bool retired_ = false;
   bool has_failed_ = false;  ///< it has broken a rule: nothing that it says counts any more
   bool unpublished_ = false;

@@ -15,6 +15,10 @@ namespace {
 /// The worker has the deadline of the call, and the queue waits so much longer for what it says.
 constexpr auto kGrace = std::chrono::milliseconds(100);
 
+/// How long a worker may answer nothing, while another one is free, before what it has not begun is
+/// taken back. What is prefetched is expected to take less.
+constexpr Duration kPatience = 2 * QueueWorker::kMostPrefetchedWork;
+
 constexpr std::uint64_t ticket_of(std::size_t index, std::uint32_t generation) {
   return (std::uint64_t{generation} << 32U) | index;
 }
@@ -22,7 +26,10 @@ constexpr std::uint64_t ticket_of(std::size_t index, std::uint32_t generation) {
 }  // namespace
 
 Queue::Queue(Reactor& reactor, Options options)
-    : reactor_(reactor), options_(std::move(options)), slots_(options_.limit) {
+    : reactor_(reactor),
+      options_(std::move(options)),
+      slots_(options_.limit),
+      patience_over_(reactor) {
   for (Slot& slot : slots_) free_.push_back(slot);
   // What no worker can be given is better said at the start.
   (void)make_memory_to_write("handoff-requests", 1);
@@ -42,6 +49,8 @@ TimePoint Queue::begin(PendingCall& call) {
   }
   Slot& slot = free_.pop_front();
   slot.call = &call;
+  slot.method = MethodTimes::index_of(call.view().method);
+  slot.order = ++submitted_;
   renew_ticket(slot);
   waiting_.push_back(slot);
   return times_out(call.view().deadline);
@@ -59,8 +68,11 @@ void Queue::time_out(PendingCall& call) {
 void Queue::cancel(PendingCall& call) {
   Slot* slot = find(call.ticket());
   if (slot == nullptr) return;
-  if (slot->worker == nullptr) waiting_.remove(*slot);
+  QueueWorker* worker = slot->worker;
+  const std::uint64_t end = slot->end;
+  if (worker == nullptr) waiting_.remove(*slot);
   free(*slot);
+  if (worker != nullptr && !worker->says_begun(end)) take_back(*worker);
 }
 
 std::size_t Queue::memory_size(const Options& options) {
@@ -72,14 +84,17 @@ void Queue::add(WorkerChannel& link) {
 }
 
 void Queue::retire(const WorkerChannel& link) {
-  if (QueueWorker* worker = find(link)) worker->retire();
+  QueueWorker* worker = find(link);
+  if (worker == nullptr) return;
+  worker->retire();
+  take_back(*worker);
 }
 
 void Queue::remove(const WorkerChannel& link) {
   QueueWorker* worker = find(link);
   if (worker == nullptr) return;
   worker->retire();
-  while (worker->read_replies(*this, record_)) {
+  while (worker->read_replies(*this, record_, reactor_.now())) {
   }
   lose(*worker);
   workers_.remove_if([worker](const QueueWorker& other) { return &other == worker; });
@@ -87,16 +102,22 @@ void Queue::remove(const WorkerChannel& link) {
 
 Queue::Counts Queue::counts() const {
   Counts counts = counts_;
-  counts.waiting = waiting_.size();
-  counts.running = slots_.size() - free_.size() - waiting_.size();
+  std::size_t prefetched = 0;
+  for (const QueueWorker& worker : workers_) prefetched += worker.prefetched();
+  const std::size_t given = slots_.size() - free_.size() - waiting_.size();
+  counts.running = given - std::min(given, prefetched);
+  counts.waiting = slots_.size() - free_.size() - counts.running;
   return counts;
 }
 
 /// In each turn of the loop, so that what came together is told with one wake-up.
 bool Queue::poll() {
   bool any = false;
-  for (QueueWorker& worker : workers_) any = worker.read_replies(*this, record_) || any;
+  for (QueueWorker& worker : workers_) {
+    any = worker.read_replies(*this, record_, reactor_.now()) || any;
+  }
   assign();
+  take_back_from_stalled();
   for (QueueWorker& worker : workers_) worker.publish();
   return any;
 }
@@ -112,30 +133,43 @@ void Queue::stop_blocking() {
 void Queue::assign() {
   for (QueueWorker& worker : workers_) worker.look_for_room();
   while (!waiting_.empty()) {
-    QueueWorker* worker = free_worker();
-    if (worker == nullptr) return;
     Slot& next = waiting_.front();
+    QueueWorker* worker = choose_worker(next.method);
+    if (worker == nullptr) return;
     if (give(next, *worker)) waiting_.remove(next);
   }
 }
 
-/// The one with the fewest requests; of those that are equal, the one that has waited longest.
-QueueWorker* Queue::free_worker() {
+/// The free one with the fewest requests, or if there is none that which is expected to begin the
+/// request first, if that is soon. Of those that are equal, the one that has waited longest. What
+/// can't be given to any waits, and so does all that came later: else it might wait for ever.
+QueueWorker* Queue::choose_worker(MethodTimes::Index method) {
   auto best = workers_.end();
   for (auto worker = workers_.begin(); worker != workers_.end(); ++worker) {
     if (!worker->is_free()) continue;
-    if (best == workers_.end() || worker->running() < best->running()) best = worker;
+    if (best == workers_.end() || worker->given() < best->given()) best = worker;
   }
+  if (best == workers_.end()) best = best_to_prefetch(method);
   if (best == workers_.end()) return nullptr;
   workers_.splice(workers_.end(), workers_, best);
   return &*best;
+}
+
+std::list<QueueWorker>::iterator Queue::best_to_prefetch(MethodTimes::Index method) {
+  auto best = workers_.end();
+  for (auto worker = workers_.begin(); worker != workers_.end(); ++worker) {
+    if (!worker->may_prefetch(method)) continue;
+    if (best == workers_.end() || worker->expected_work() < best->expected_work()) best = worker;
+  }
+  return best;
 }
 
 /// False when the worker's ring has no room for it now.
 bool Queue::give(Slot& slot, QueueWorker& worker) {
   const CallView& call = slot.call->view();
   const std::int64_t deadline = call.deadline.time_since_epoch() / std::chrono::nanoseconds(1);
-  if (!worker.give({slot.call->ticket(), deadline, call.method, call.params, call.id, call.peer})) {
+  if (!worker.give({slot.call->ticket(), deadline, call.method, call.params, call.id, call.peer},
+                   slot.method, reactor_.now())) {
     return false;
   }
   slot.worker = &worker;
@@ -146,12 +180,14 @@ bool Queue::give(Slot& slot, QueueWorker& worker) {
 Status Queue::receive(QueueWorker& from, const QueueReply& reply) {
   Slot* slot = find(reply.ticket);
   if (slot == nullptr) {
-    ++counts_.late;
+    if (!reply.is_not_begun()) ++counts_.late;
     return Status::ok();
   }
   if (slot->worker != &from) {
     return Status::failure("it answered a request that it was not given");
   }
+  if (reply.is_not_begun()) return receive_not_begun(from, *slot);
+  from.learn(slot->method, reply);
   const bool has_json = reply.code == 0 || !reply.json.empty();
   if (has_json && reader_.read_whole(reply.json, 1) != JsonProblem::none) {
     return Status::failure("it sent a reply that is no JSON");
@@ -160,16 +196,47 @@ Status Queue::receive(QueueWorker& from, const QueueReply& reply) {
   return Status::ok();
 }
 
+/// The worker has looked at the revocation only after it said that it begins this.
+Status Queue::receive_not_begun(QueueWorker& from, Slot& slot) {
+  if (!from.was_revoked(slot.end)) {
+    return Status::failure("it gave back a request that was not taken back");
+  }
+  wait_again(slot);
+  return Status::ok();
+}
+
+void Queue::take_back(QueueWorker& worker) {
+  const auto begun_until = worker.revoke();
+  if (!begun_until) return;
+  for (Slot& slot : slots_) {
+    if (slot.worker == &worker && slot.end > *begun_until) wait_again(slot);
+  }
+}
+
+/// No request waits for a worker that is slow while another is free.
+void Queue::take_back_from_stalled() {
+  const auto is_free = [](const QueueWorker& worker) { return worker.is_free(); };
+  const auto has_more = [](const QueueWorker& worker) { return worker.prefetched() > 0; };
+  if (std::none_of(workers_.begin(), workers_.end(), has_more)) return;
+  if (std::none_of(workers_.begin(), workers_.end(), is_free)) return;
+  for (QueueWorker& worker : workers_) {
+    if (worker.is_stalled_since(reactor_.now() - kPatience)) take_back(worker);
+  }
+  assign();
+  if (!patience_over_.is_set()) patience_over_.set(reactor_.now() + kPatience);
+}
+
 void Queue::lose(QueueWorker& worker) {
-  std::vector<Slot*> again;
+  const std::uint64_t begun_until = worker.abandon();
   for (Slot& slot : slots_) {
     if (slot.worker != &worker) continue;
-    const bool begun = worker.may_have_begun(slot.end);
+    const bool begun = slot.end <= begun_until;
     const bool may_again =
         options_.idempotent.contains(slot.call->view().method) && slot.attempts + 1 < kMostAttempts;
     if (!begun || may_again) {
       slot.attempts += begun ? 1 : 0;
-      again.push_back(&slot);
+      wait_again(slot);
+      ++counts_.redispatched;
       continue;
     }
     ++counts_.died;
@@ -178,14 +245,21 @@ void Queue::lose(QueueWorker& worker) {
                                        ? "the worker died while it executed this"
                                        : "the worker has left, and may still execute this"));
   }
-  // They were there before all that waits.
-  std::sort(again.begin(), again.end(),
-            [](const Slot* one, const Slot* other) { return one->end > other->end; });
-  for (Slot* slot : again) {
-    slot->worker = nullptr;
-    renew_ticket(*slot);
-    waiting_.push_front(*slot);
-    ++counts_.redispatched;
+}
+
+/// It waits in its old place among the others, under another ticket. Few of those are older.
+void Queue::wait_again(Slot& slot) {
+  slot.worker = nullptr;
+  renew_ticket(slot);
+  LinkedList<Slot> older;
+  while (!waiting_.empty() && waiting_.front().order < slot.order) {
+    older.push_back(waiting_.pop_front());
+  }
+  waiting_.push_front(slot);
+  while (!older.empty()) {
+    Slot& last = older.back();
+    older.remove(last);
+    waiting_.push_front(last);
   }
 }
 

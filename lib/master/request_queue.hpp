@@ -10,6 +10,7 @@
 
 #include "async/linked_list.hpp"
 #include "async/reactor.hpp"
+#include "async/timer.hpp"
 #include "master/queue_worker.hpp"
 #include "master/worker_channel.hpp"
 #include "os/status.hpp"
@@ -21,6 +22,10 @@ namespace handoff {
 
 /// The master's end of `--pass queue`: requests in the order in which they came, and the workers
 /// that execute them. The oldest request goes to the next worker that is free.
+///
+/// While no worker is free, workers that take little time for a request get more than they run: so
+/// they need not sleep between two of them. That counts as waiting, and is taken back when such a
+/// worker answers nothing for a moment while another is free.
 ///
 /// Who has what is known here alone, in memory of our own. A request's ticket is its place in a
 /// table, and how often that place was used before: a reply that comes when its request was
@@ -60,7 +65,7 @@ class Queue final : public CallExecutor, private PollSource, private QueueWorker
 
   /// The worker gets its memories, and then requests. Throws SystemError when there is no memory.
   void add(WorkerChannel& link);
-  /// It gets no more requests; what it has, it answers.
+  /// It gets no more requests; what it has begun, it answers.
   void retire(const WorkerChannel& link);
   /// It is gone. What it has not begun, and what may be executed twice, goes to others.
   void remove(const WorkerChannel& link);
@@ -70,13 +75,24 @@ class Queue final : public CallExecutor, private PollSource, private QueueWorker
   static constexpr int kMostAttempts = 5;  ///< at an idempotent request whose workers die
 
  private:
+  /// Gives the loop a turn at a time, and so the queue a poll().
+  class Alarm final : public Timer {
+   public:
+    using Timer::Timer;
+    bool is_set() const { return due() != kNever; }
+
+   private:
+    void on_timer() override {}
+  };
   /// Where a request is kept. It is in the list of those that wait, or of those that are free.
   struct Slot : ListNode<> {
     PendingCall* call = nullptr;
     QueueWorker* worker = nullptr;  ///< none while it waits
     std::uint64_t end = 0;          ///< of its record in the worker's ring
-    std::uint32_t generation = 0;  ///< how often it was used
-    int attempts = 0;  ///< by workers that died
+    std::uint32_t generation = 0;   ///< how often it was used
+    MethodTimes::Index method = 0;
+    std::uint64_t order = 0;  ///< requests that came earlier have less
+    int attempts = 0;         ///< by workers that died
   };
 
   bool poll() override;
@@ -85,9 +101,14 @@ class Queue final : public CallExecutor, private PollSource, private QueueWorker
 
   void assign();
   bool give(Slot& slot, QueueWorker& worker);
-  QueueWorker* free_worker();
+  QueueWorker* choose_worker(MethodTimes::Index method);
+  std::list<QueueWorker>::iterator best_to_prefetch(MethodTimes::Index method);
   Status receive(QueueWorker& from, const QueueReply& reply) override;
+  Status receive_not_begun(QueueWorker& from, Slot& slot);
+  void take_back(QueueWorker& worker);
+  void take_back_from_stalled();
   void lose(QueueWorker& worker);
+  void wait_again(Slot& slot);
   void answer(Slot& slot, const ResultView& result);
   Slot* find(std::uint64_t ticket);
   void free(Slot& slot);
@@ -100,6 +121,8 @@ class Queue final : public CallExecutor, private PollSource, private QueueWorker
   LinkedList<Slot> free_;
   LinkedList<Slot> waiting_;
   std::list<QueueWorker> workers_;
+  std::uint64_t submitted_ = 0;
+  Alarm patience_over_;  ///< while a worker is free and another has more than it runs
   std::string record_;
   JsonReader reader_;
   Counts counts_;

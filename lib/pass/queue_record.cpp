@@ -22,7 +22,7 @@ struct ReplyHeader {
   std::int32_t code;
   std::uint32_t json_size;
   std::uint32_t message_size;
-  std::uint32_t unused;
+  std::uint32_t duration;
 };
 
 static_assert(sizeof(RequestHeader) <= kQueueRecordSize && sizeof(ReplyHeader) <= kQueueRecordSize);
@@ -63,8 +63,12 @@ bool write_request(RingEnd& ring, const QueueRequest& request) {
 
 bool write_reply(RingEnd& ring, const QueueReply& reply) {
   const ReplyHeader header{reply.ticket, reply.code, size_of(reply.json), size_of(reply.message),
-                           0};
+                           reply.duration};
   return ring.write(std::array{bytes_of(header), reply.json, reply.message});
+}
+
+bool write_not_begun(RingEnd& ring, std::uint64_t ticket) {
+  return write_reply(ring, {ticket, 0, {}, {}, QueueReply::kNotBegun});
 }
 
 std::optional<QueueRequest> decode_request(std::string_view record) {
@@ -85,7 +89,7 @@ std::optional<QueueReply> decode_reply(std::string_view record) {
   ReplyHeader header{};
   if (!take_header(record, header)) return std::nullopt;
   if (std::uint64_t{header.json_size} + header.message_size != record.size()) return std::nullopt;
-  QueueReply reply{header.ticket, header.code, {}, {}};
+  QueueReply reply{header.ticket, header.code, {}, {}, header.duration};
   reply.json = take(record, header.json_size);
   reply.message = record;
   return reply;

@@ -100,6 +100,7 @@ std::optional<std::string_view> RingEnd::read(std::string& copy) {
   }
   copy.resize(size);
   copy_out(other_, read_ + kHeaderSize, copy);
+  last_read_ = read_;
   read_ += size_with_header(size);
   return copy;
 }
@@ -108,15 +109,42 @@ void RingEnd::release() {
   own_.state->read.store(read_, std::memory_order_release);
 }
 
+void RingEnd::heed_revocations() {
+  own_.state->heeds_revocation.store(1, std::memory_order_relaxed);
+}
+
+bool RingEnd::other_heeds_revocations() const {
+  return other_.state->heeds_revocation.load(std::memory_order_relaxed) != 0;
+}
+
 // The order of our store and our load that follows must be seen by the other side, whose store and
 // load are the other way round: one of us sees what the other has done.
 
+bool RingEnd::release_to_begin() {
+  release();
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  const std::uint64_t from = other_.state->revoked_from.load(std::memory_order_relaxed);
+  return from == 0 || last_read_ < from - 1;
+}
+
+std::uint64_t RingEnd::revoke(std::uint64_t from) {
+  own_.state->revoked_from.store(from + 1, std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  return read_by_other();
+}
+
+/// The other side sees this before it sees what is published later.
+void RingEnd::end_revocation() {
+  own_.state->revoked_from.store(0, std::memory_order_relaxed);
+}
+
 void RingEnd::arm() {
-  own_.state->sleeping.store(++sleeps_, std::memory_order_relaxed);
+  if (sleeps_ % 2 == 0) own_.state->sleeping.store(++sleeps_, std::memory_order_relaxed);
   std::atomic_thread_fence(std::memory_order_seq_cst);
 }
 
 void RingEnd::disarm() {
+  if (sleeps_ % 2 == 0) return;
   own_.state->sleeping.store(++sleeps_, std::memory_order_relaxed);
 }
 

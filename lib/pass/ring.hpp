@@ -23,6 +23,11 @@ struct RingState {
   alignas(64) std::atomic<std::uint32_t> sleeping;
   /// Not 0 while it has something to write and no room for it.
   std::atomic<std::uint32_t> starved;
+  /// Not 0 when it looks at the other's `revoked_from` before it begins a record.
+  std::atomic<std::uint32_t> heeds_revocation;
+  /// 0, or 1 more than the position from which on its records are taken back, as far as the other
+  /// side has not begun them. On a cache line of its own: the other side loads it for each record.
+  alignas(64) std::atomic<std::uint64_t> revoked_from;
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 
@@ -59,10 +64,25 @@ class RingEnd {
   bool has_record() const { return other_.state->written.load(std::memory_order_acquire) != read_; }
   /// Tells the other side that everything read so far is done with.
   void release();
+
+  /// Says that this side begins what it reads with release_to_begin() only.
+  void heed_revocations();
+  /// The same as release(). Returns whether the record that was read last may be begun; if not, the
+  /// other side has taken it back.
+  bool release_to_begin();
+  bool other_heeds_revocations() const;
+  /// Takes back our records from this position on, as far as the other side has not begun them: of
+  /// those that end later than the position that this returns it begins none. Whether it begins the
+  /// ones before, only the other side can tell. It counts until end_revocation(), and for what is
+  /// written meanwhile.
+  std::uint64_t revoke(std::uint64_t from);
+  void end_revocation();
+
   /// The other side has said what can't be. Nothing more is read from it or written.
   bool broken() const { return broken_; }
 
-  /// Sleep is: arm, look again, wait. Whoever writes to an armed side wakes it.
+  /// Sleep is: arm, look again, wait. Whoever writes to an armed side wakes it. A side that is
+  /// armed may be armed again, and one that is not, disarmed.
   void arm();
   void disarm();
   /// Whether the other side waits for what was published or released: once for each sleep.
@@ -93,6 +113,7 @@ class RingEnd {
   Side other_;
   std::uint64_t written_ = 0;
   std::uint64_t read_ = 0;
+  std::uint64_t last_read_ = 0;  ///< where the record begins that was read last
   std::uint32_t sleeps_ = 0;
   std::uint32_t woken_ = 0;  ///< the sleep of the other side that we have ended
   std::uint32_t starved_ = 0;

@@ -25,17 +25,26 @@ std::size_t size_of(const QueueRequest& request) {
   return request.method.size() + request.params.size() + request.id.size() + request.peer.size();
 }
 
+/// As a reply tells it.
+std::uint32_t told(Duration duration) {
+  return static_cast<std::uint32_t>(std::clamp<std::int64_t>(duration / std::chrono::nanoseconds(1),
+                                                             1, QueueReply::kLongestDuration));
+}
+
 std::size_t size_of(const Result& result) {
   return result.json.size() + result.message.size();
 }
 
 }  // namespace
 
-QueueConsumer::QueueConsumer(ServerContext& context, Fd masters, Fd ours, Owner owner)
+QueueConsumer::QueueConsumer(ServerContext& context, Fd masters, Fd ours, std::size_t max_calls,
+                             Owner owner)
     : context_(context),
       owner_(std::move(owner)),
       rings_(Mapping::writable(ours.get()), Mapping::read_only(masters.get())),
+      max_calls_(max_calls),
       share_(*context.limits().memory) {
+  rings_.heed_revocations();
   context_.reactor().add(*this);
 }
 
@@ -45,16 +54,7 @@ QueueConsumer::~QueueConsumer() {
 
 bool QueueConsumer::poll() {
   bool any = send_unsent();
-  for (int i = 0; i < kRequestsPerTurn && may_take(); ++i) {
-    const auto record = rings_.read(record_);
-    if (!record) break;
-    const auto request = decode_request(*record);
-    if (!request) throw ProtocolError("cannot read the queue: the master wrote no valid request");
-    // What we say to be done with we have begun: if we die now, it is not done by another.
-    rings_.release();
-    take(*request);
-    any = true;
-  }
+  any = take_requests() || any;
   if (any && rings_.other_is_starved() && rings_.must_wake()) owner_.wake_master();
   if (rings_.broken()) throw ProtocolError("cannot read the queue: the master broke its memory");
   if (unpublished_) publish();
@@ -63,8 +63,9 @@ bool QueueConsumer::poll() {
   return any;
 }
 
+/// It need not be woken for what it may not take: it looks when a call ends.
 void QueueConsumer::prepare_to_block() {
-  rings_.arm();
+  if (may_take() || !unsent_.empty()) rings_.arm();
 }
 
 void QueueConsumer::stop_blocking() {
@@ -73,14 +74,43 @@ void QueueConsumer::stop_blocking() {
 
 /// What this process holds grows no more once it is too much; the end of what runs makes room.
 bool QueueConsumer::may_take() const {
+  if (running_ >= max_calls_) return false;
   return context_.limits().memory->has_room() || (running_ == 0 && unsent_.empty());
 }
 
+/// Returns whether there were any.
+bool QueueConsumer::take_requests() {
+  if (!may_take() || !rings_.has_record()) return false;
+  const TimePoint start = Clock::now();
+  int count = 0;
+  for (; count < kRequestsPerTurn && may_take(); ++count) {
+    const auto record = rings_.read(record_);
+    if (!record) break;
+    const auto request = decode_request(*record);
+    if (!request) throw ProtocolError("cannot read the queue: the master wrote no valid request");
+    take(*request);
+  }
+  if (count > 0) instant_duration_ = told((Clock::now() - start) / count);
+  return true;
+}
+
+/// What we say to be done with, and the master has not taken back, we have begun: if we die now, it
+/// is not done by another.
 void QueueConsumer::take(const QueueRequest& request) {
+  if (!rings_.release_to_begin()) {
+    put({request.ticket, {}, QueueReply::kNotBegun});
+  } else if (deadline_of(request) <= context_.reactor().now()) {
+    context_.count_requests(1);
+    reply(request.ticket, Result::error(ErrorCode::timed_out, "the method was not begun in time"));
+  } else {
+    begin(request);
+  }
+}
+
+void QueueConsumer::begin(const QueueRequest& request) {
   context_.count_requests(1);
-  const bool in_line = context_.limits().synchronous && running_ > 0;
   Dispatched answer = dispatch(*context_.methods(), {request.method, request.params, request.id},
-                               in_line ? Instant::waits_in_line : Instant::answers_now);
+                               Instant::answers_now);
   if (auto* error = std::get_if<Result>(&answer)) return reply(request.ticket, std::move(*error));
   if (const auto* now = std::get_if<InstantReply>(&answer)) {
     return reply_now(request.ticket, now->json);
@@ -92,7 +122,7 @@ void QueueConsumer::take(const QueueRequest& request) {
   call.peer = request.peer;
   call.deadline = std::min(deadline_of(request), deadline_after(context_.reactor().now(),
                                                                 context_.limits().call_timeout));
-  const Running running{request.ticket, size_of(request), context_.start_of_call()};
+  const Running running{request.ticket, size_of(request), Clock::now()};
   ++running_;
   context_.call_begins();
   held_ += running.size;
@@ -106,8 +136,8 @@ void QueueConsumer::take(const QueueRequest& request) {
 /// Writes what is valid only now, if there is room.
 void QueueConsumer::reply_now(std::uint64_t ticket, std::string_view json) {
   unpublished_ = true;
-  if (unsent_.empty() && write_reply(rings_, {ticket, 0, json, {}})) return;
-  reply(ticket, Result::success(std::string(json)));
+  if (unsent_.empty() && write_reply(rings_, {ticket, 0, json, {}, instant_duration_})) return;
+  reply(ticket, Result::success(std::string(json)), instant_duration_);
 }
 
 /// A reload does not end the methods of a call that runs.
@@ -123,32 +153,37 @@ void QueueConsumer::ended(const Running& running, Result result) {
   context_.call_ends();
   context_.count_call(running.begun);
   held_ -= running.size;
-  reply(running.ticket, std::move(result));
+  reply(running.ticket, std::move(result), told(Clock::now() - running.begun));
 }
 
-void QueueConsumer::reply(std::uint64_t ticket, Result result) {
+void QueueConsumer::reply(std::uint64_t ticket, Result result, std::uint32_t duration) {
   if (size_of(result) + kQueueRecordSize > rings_.longest()) {
     result = Result::error(ErrorCode::handler_failed,
                            fmt::format("the reply exceeds the {} bytes that the master takes",
                                        rings_.longest() - kQueueRecordSize));
   }
   context_.count_error(result.code);
+  put({ticket, std::move(result), duration});
+}
+
+void QueueConsumer::put(Reply reply) {
   unpublished_ = true;
-  if (unsent_.empty() && write(ticket, result)) return;
-  held_ += size_of(result);
-  unsent_.push_back({ticket, std::move(result)});
+  if (unsent_.empty() && write(reply)) return;
+  held_ += size_of(reply.result);
+  unsent_.push_back(std::move(reply));
   rings_.set_starved();
 }
 
-bool QueueConsumer::write(std::uint64_t ticket, const Result& result) {
-  return write_reply(rings_,
-                     {ticket, static_cast<std::int32_t>(result.code), result.json, result.message});
+bool QueueConsumer::write(const Reply& reply) {
+  const Result& result = reply.result;
+  return write_reply(rings_, {reply.ticket, static_cast<std::int32_t>(result.code), result.json,
+                              result.message, reply.duration});
 }
 
 /// Whether there was room for one.
 bool QueueConsumer::send_unsent() {
   bool any = false;
-  while (!unsent_.empty() && write(unsent_.front().ticket, unsent_.front().result)) {
+  while (!unsent_.empty() && write(unsent_.front())) {
     held_ -= size_of(unsent_.front().result);
     unsent_.pop_front();
     any = unpublished_ = true;

@@ -274,7 +274,7 @@ void Worker::queue_passed(Fd masters, Fd ours) {
     return threads_.run_elsewhere(call, done);
   };
   queue_ = std::make_shared<QueueConsumer>(threads_.main(), std::move(masters), std::move(ours),
-                                           std::move(owner));
+                                           options_.limits.concurrency, std::move(owner));
 }
 
 void Worker::connections_missed(std::size_t count) {

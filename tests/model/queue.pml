@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The queue of `rpc-master --pass queue`: what a master and two workers do with the memory they
-// share, step by step, while workers are killed at any step and deadlines pass at any time.
+// share, step by step, while workers are killed at any step, deadlines pass at any time, and the
+// master takes back at any time what a worker has not begun.
 // `check` verifies that
 //
 //   - each request is answered exactly once, and never with the reply to another one;
@@ -15,6 +16,9 @@
 //   PUBLISH_EARLY   a position is published before the record that it covers is complete
 //   READ_LATE       a worker says that it has a request only after it began to execute it
 //   NO_FENCE        the look at the peer's `sleeping` overtakes the store of `written`
+//   NO_REVOKE_FENCE the master's look at `read` overtakes its store of `revoked_from`
+//   NO_BEGIN_FENCE  a worker's look at `revoked_from` overtakes its store of `read`
+//   CLEAR_EARLY     a revocation ends when all was read, not when the worker has answered the last
 //
 // A step is a statement outside of d_step, or a d_step. It has one access to what another process
 // can change meanwhile, or several that nobody can come between: to a record that is not published
@@ -22,7 +26,8 @@
 //
 // Steps are sequentially consistent. So the code needs release and acquire for positions, and on
 // both sides a full fence between a store and the look that follows it: `written`, then the peer's
-// `sleeping`; `sleeping`, then the peer's `written`.
+// `sleeping`; `sleeping`, then the peer's `written`; `read`, then the master's `revoked_from`;
+// `revoked_from`, then the worker's `read`.
 
 #ifndef REQUESTS
 #define REQUESTS 2
@@ -36,6 +41,9 @@
 #ifndef DEADLINES
 #define DEADLINES 1
 #endif
+#ifndef REVOCATIONS
+#define REVOCATIONS 0
+#endif
 #define CAPACITY CREDITS  // so nobody ever waits for room: asserted
 
 #ifdef PUBLISH_EARLY
@@ -48,10 +56,13 @@
 
 typedef Record { byte slot; byte generation; byte request }
 
+#define NOT_BEGUN REQUESTS  // in a reply: the request was taken back
+
 typedef File {
   Record ring[CAPACITY];
   byte written;   // of this ring
   byte read;      // of the peer's ring
+  byte revoked_from;  // the master's: the first position that is taken back, and 1; 0 is none
   bool sleeping   // the lowest bit of the count, all that the peer looks at
 }
 
@@ -81,6 +92,13 @@ Slot slot[2];
 byte outstanding[2];
 byte arrived;
 
+// What was given last to a worker. While a revocation lasts, the worker gets no more until it has
+// answered that.
+typedef Ticket { byte slot; byte generation }
+
+Ticket last[2];
+bool revoking[2];
+
 // ---- The observer's ----
 
 // Chosen at the start, down to none. Else a further arrival, deadline or death could always come to
@@ -88,8 +106,10 @@ byte arrived;
 byte requests;
 byte deadlines;
 byte deaths;
+byte revocations;
 
-bool symmetric = true;  // no worker has died: the first that does may as well be called 0
+// No worker has died or lost a request: the first that does may as well be called 0.
+bool symmetric = true;
 
 byte answers;
 bool answered[REQUESTS];
@@ -144,8 +164,12 @@ inline execute(what) {
   executed[what] = true
 }
 
+#define was_revoked(w, position) \
+  (to_worker[w].revoked_from != 0 && (position) + 1 >= to_worker[w].revoked_from)
+
 proctype worker(byte w) {
   Record record;
+  bool sees_revoked;
 
 born:
   {
@@ -155,16 +179,27 @@ born:
 #ifdef READ_LATE
       d_step { execute(record.request) }
 #endif
+#ifdef NO_BEGIN_FENCE
+      d_step { sees_revoked = was_revoked(w, to_master[w].read) };
       to_master[w].read++;
+#else
+      to_master[w].read++;
+      d_step { sees_revoked = was_revoked(w, to_master[w].read - 1) };
+#endif
 #if EARLY
       to_master[w].written++;
 #endif
       d_step {
+        if
+        :: sees_revoked -> record.request = NOT_BEGUN
+        :: else ->
 #ifndef READ_LATE
-        execute(record.request);
+          execute(record.request)
 #endif
+        fi;
         append(to_master[w], to_worker[w], record.slot, record.generation, record.request);
-        set(record, 0, 0, 0)
+        set(record, 0, 0, 0);
+        sees_revoked = false
       }
       publish(to_master[w], to_worker[w], wake_master[w])
     :: !unread(to_worker[w], to_master[w]) ->
@@ -183,6 +218,7 @@ end_idle:
     d_step {
       kill[w] ? _ ->
       set(record, 0, 0, 0);
+      sees_revoked = false;
       ended[w] = true
     }
   }
@@ -230,6 +266,8 @@ inline assign(s, w) {
     slot[s].state = assigned;
     slot[s].owner = w;
     slot[s].position = to_worker[w].written - EARLY;
+    last[w].slot = s;
+    last[w].generation = slot[s].generation;
     append(to_worker[w], to_master[w], s, slot[s].generation, slot[s].request)
   }
   publish(to_worker[w], to_master[w], wake_worker[w])
@@ -241,17 +279,66 @@ inline assign(s, w) {
 #define is_current (slot[reply.slot].generation == reply.generation)
 #endif
 
+inline end_revocation(w) {
+  to_worker[w].revoked_from = 0;
+  revoking[w] = false
+}
+
 inline take_reply(w) {
   take(reply, to_master[w], to_worker[w].read);
   to_worker[w].read++;
   outstanding[w]--;
   if
+  :: revoking[w] && reply.slot == last[w].slot && reply.generation == last[w].generation ->
+    end_revocation(w)
+  :: else
+  fi;
+  if
   :: slot[reply.slot].state == assigned && slot[reply.slot].owner == w && is_current ->
-    assert(slot[reply.slot].request == reply.request && executed[reply.request]);
-    answer(reply.slot)
-  :: else  // late: dropped
+    if
+    :: reply.request == NOT_BEGUN -> renew(reply.slot, waiting)
+    :: else ->
+      assert(slot[reply.slot].request == reply.request && executed[reply.request]);
+      answer(reply.slot)
+    fi
+  :: else  // late, or taken back before: dropped
   fi;
   set(reply, 0, 0, 0)
+}
+
+// ---- The master takes back what a worker has not begun ----
+
+// What was read at the second look, the worker begins, or answers as not begun. It begins nothing
+// of the rest, and answers that as not begun too.
+inline take_back(s, w) {
+  if
+  :: slot[s].state == assigned && slot[s].owner == w && slot[s].position >= seen ->
+    renew(s, waiting)
+  :: else
+  fi
+}
+
+inline revoke(w) {
+  d_step { revocations--; symmetric = false; seen = to_master[w].read };
+#ifdef NO_REVOKE_FENCE
+  // Both looks come first.
+  seen = to_master[w].read;
+  to_worker[w].revoked_from = seen + 1;
+  d_step {
+#else
+  to_worker[w].revoked_from = seen + 1;
+  d_step {
+    seen = to_master[w].read;
+#endif
+    if
+    :: seen < to_worker[w].written ->
+      revoking[w] = true;
+      take_back(0, w);
+      take_back(1, w)
+    :: else -> end_revocation(w)
+    fi;
+    seen = 0
+  }
 }
 
 #define was_taken(s) (slot[s].position < to_master[slot[s].owner].read)
@@ -275,6 +362,7 @@ inline clear(file) {
   i = 0;
   file.written = 0;
   file.read = 0;
+  file.revoked_from = 0;
   file.sleeping = false
 }
 
@@ -282,6 +370,9 @@ inline replace(w) {
   recover(0, w);
   recover(1, w);
   outstanding[w] = 0;
+  revoking[w] = false;
+  last[w].slot = 0;
+  last[w].generation = 0;
   clear(to_worker[w]);
   clear(to_master[w]);
   wake_worker[w] = false;
@@ -295,7 +386,11 @@ inline replace(w) {
 #define is_oldest(s) \
   (slot[s].state == waiting && \
    (slot[1 - s].state != waiting || slot[s].request < slot[1 - s].request))
-#define can_assign(s, w) (is_oldest(s) && outstanding[w] < CREDITS)
+#define can_assign(s, w) (is_oldest(s) && outstanding[w] < CREDITS && !revoking[w])
+#define can_revoke(w) \
+  (revocations > 0 && (w == 0 || !symmetric) && !revoking[w] && to_master[w].read < to_worker[w].written)
+
+#define ends_early(w) (revoking[w] && to_master[w].read == to_worker[w].written)
 
 #define finished (answers == requests && outstanding[0] == 0 && outstanding[1] == 0)
 #define has_work \
@@ -308,12 +403,14 @@ inline wait() {
   :: ended[0] || ended[1]
   :: can_arrive(0) || can_arrive(1)
   :: can_expire(0) || can_expire(1)
+  :: can_revoke(0) || can_revoke(1)
   fi
 }
 
 proctype master() {
   Record reply;
   byte i;
+  byte seen;
 
   do
   :: d_step { can_arrive(0) -> arrive(0) }
@@ -324,6 +421,12 @@ proctype master() {
   :: can_assign(0, 1) -> assign(0, 1)
   :: can_assign(1, 0) -> assign(1, 0)
   :: can_assign(1, 1) -> assign(1, 1)
+  :: can_revoke(0) -> revoke(0)
+  :: can_revoke(1) -> revoke(1)
+#ifdef CLEAR_EARLY
+  :: d_step { ends_early(0) -> end_revocation(0) }
+  :: d_step { ends_early(1) -> end_revocation(1) }
+#endif
   :: d_step { has_reply(0) -> take_reply(0) }
   :: d_step { has_reply(1) -> take_reply(1) }
   // Its replies come first: what they answer is not to be run again.
@@ -348,6 +451,7 @@ init {
     select(requests : 1 .. REQUESTS);
     select(deadlines : 0 .. DEADLINES);
     select(deaths : 0 .. DEATHS);
+    select(revocations : 0 .. REVOCATIONS);
     run master();
     run worker(0);
     run worker(1)

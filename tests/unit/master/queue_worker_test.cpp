@@ -31,9 +31,10 @@ class Bench : private QueueWorker::Receiver {
   }
 
   bool give(std::string_view method, std::string_view params = "1") {
-    return ours->give({++last_ticket, 0, method, params, "", ""});
+    return ours->give({++last_ticket, 0, method, params, "", ""}, MethodTimes::index_of(method),
+                      now);
   }
-  bool read_replies() { return ours->read_replies(*this, copy_); }
+  bool read_replies() { return ours->read_replies(*this, copy_, now); }
 
  private:
   Status receive(QueueWorker& /*from*/, const QueueReply& reply) override {
@@ -57,6 +58,7 @@ class Bench : private QueueWorker::Receiver {
   std::vector<std::string> replies;
   std::string problem;  ///< why its channel was closed
   std::uint64_t last_ticket = 0;
+  TimePoint now{};
 };
 
 TEST_CASE("a request that was given is seen by the worker once it is published") {
@@ -68,7 +70,7 @@ TEST_CASE("a request that was given is seen by the worker once it is published")
   bench.ours->publish();
   CHECK(bench.worker.take() == "one");
   CHECK(bench.worker.take() == "two");
-  CHECK(bench.ours->running() == 2);
+  CHECK(bench.ours->given() == 2);
 }
 
 TEST_CASE("a worker that sleeps is woken once for all that is published together") {
@@ -118,7 +120,7 @@ TEST_CASE("a worker that is retired is not free, and its replies count") {
   CHECK_FALSE(bench.ours->is_free());
   bench.worker.reply(bench.worker.tickets[0], "1");
   CHECK(bench.read_replies());
-  CHECK(bench.ours->running() == 0);
+  CHECK(bench.ours->given() == 0);
 }
 
 TEST_CASE("a worker whose ring is full is not free until one looks for room again") {
@@ -135,21 +137,27 @@ TEST_CASE("a worker whose ring is full is not free until one looks for room agai
   CHECK_FALSE(bench.worker.rings->other_is_starved());
 }
 
-TEST_CASE(
-    "what a worker says to be done with it has begun, and one that has joined maybe the rest") {
+TEST_CASE("what a worker that is gone has not begun is known, unless others have started it") {
   for (const WorkerOrigin origin : {WorkerOrigin::spawned, WorkerOrigin::joined}) {
-    Bench bench(2, origin);
-    bench.give("one");
-    const std::uint64_t first = bench.ours->written();
-    bench.give("two");
-    const std::uint64_t second = bench.ours->written();
-    bench.ours->publish();
-    CHECK_FALSE(bench.ours->says_begun(first));
-    bench.worker.take();
-    bench.worker.take(false);
-    CHECK(bench.ours->says_begun(first));
-    CHECK_FALSE(bench.ours->says_begun(second));
-    CHECK(bench.ours->may_have_begun(second) == (origin == WorkerOrigin::joined));
+    for (const bool heeds : {false, true}) {
+      CAPTURE(static_cast<int>(origin));
+      CAPTURE(heeds);
+      Bench bench(2, origin);
+      if (heeds) bench.worker.rings->heed_revocations();
+      bench.give("one");
+      const std::uint64_t first = bench.ours->written();
+      bench.give("two");
+      const std::uint64_t second = bench.ours->written();
+      bench.ours->publish();
+      CHECK_FALSE(bench.ours->says_begun(first));
+      bench.worker.take();
+      bench.worker.take(false);
+      CHECK(bench.ours->says_begun(first));
+      CHECK_FALSE(bench.ours->says_begun(second));
+      const bool may_begin = origin == WorkerOrigin::joined && !heeds;
+      CHECK(bench.ours->abandon() == (may_begin ? second : first));
+      CHECK(bench.worker.rings->release_to_begin() != heeds);
+    }
   }
 }
 

@@ -58,18 +58,22 @@ class ScriptedQueueWorker {
     return count;
   }
 
-  /// The method of the next request, or nothing; begun, unless told otherwise.
+  /// The method of the next request, or nothing; begun, unless told otherwise or it was taken back.
   std::string take(bool begin = true) {
     const auto record = rings->read(copy_);
     if (!record) return "nothing";
-    if (begin) rings->release();
     const auto request = decode_request(*record);
     REQUIRE(request);
     tickets.push_back(request->ticket);
+    if (begin && !rings->release_to_begin()) return "taken back";
     return std::string(request->method);
   }
-  void reply(std::uint64_t ticket, std::string_view json) {
-    REQUIRE(write_reply(*rings, {ticket, 0, json, ""}));
+  void reply(std::uint64_t ticket, std::string_view json, std::uint32_t duration = 0) {
+    REQUIRE(write_reply(*rings, {ticket, 0, json, "", duration}));
+    rings->publish();
+  }
+  void give_back(std::uint64_t ticket) {
+    REQUIRE(write_not_begun(*rings, ticket));
     rings->publish();
   }
 

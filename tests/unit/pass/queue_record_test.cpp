@@ -87,6 +87,22 @@ TEST_CASE("a reply arrives as it was written") {
   }
 }
 
+TEST_CASE("a reply tells how long its method took, or that it was not begun") {
+  Pair pair;
+  REQUIRE(write_reply(*pair.worker, {7, 0, "1", "", 1234}));
+  std::string record = pass_on(*pair.worker, *pair.master);
+  auto arrived = decode_reply(record);
+  REQUIRE(arrived);
+  CHECK(arrived->duration == 1234);
+  CHECK_FALSE(arrived->is_not_begun());
+  REQUIRE(write_not_begun(*pair.worker, 8));
+  record = pass_on(*pair.worker, *pair.master);
+  arrived = decode_reply(record);
+  REQUIRE(arrived);
+  CHECK(arrived->ticket == 8);
+  CHECK(arrived->is_not_begun());
+}
+
 TEST_CASE("a record that is cut off or has more than its texts is none") {
   Pair pair;
   REQUIRE(write_request(*pair.master, {1, 2, "method", "{}", "3", "peer"}));

@@ -252,6 +252,63 @@ TEST_CASE("who has no room says so") {
   CHECK_FALSE(pair.one->other_is_starved());
 }
 
+/// Reads the next record, which there must be, and returns whether it may be begun.
+bool begin_next(RingEnd& ring) {
+  CHECK(read_text(ring) != "nothing");
+  return ring.release_to_begin();
+}
+
+TEST_CASE("a side says that it heeds revocations, and at first does not") {
+  Pair pair;
+  CHECK_FALSE(pair.one->other_heeds_revocations());
+  pair.other->heed_revocations();
+  CHECK(pair.one->other_heeds_revocations());
+  CHECK_FALSE(pair.other->other_heeds_revocations());
+}
+
+TEST_CASE("what is revoked before it is begun is not begun, and all that was before it is") {
+  Pair pair;
+  std::vector<std::uint64_t> ends;
+  for (const char* text : {"first", "second", "third", "fourth"}) {
+    REQUIRE(write_text(*pair.one, text));
+    ends.push_back(pair.one->written());
+  }
+  pair.one->publish();
+  CHECK(begin_next(*pair.other));
+  CHECK(pair.one->revoke(ends[1]) == ends[0]);
+  CHECK(begin_next(*pair.other));
+  CHECK_FALSE(begin_next(*pair.other));
+  CHECK(pair.one->read_by_other() == ends[2]);
+  CHECK_FALSE(begin_next(*pair.other));
+  pair.one->end_revocation();
+  REQUIRE(write_text(*pair.one, "fifth"));
+  pair.one->publish();
+  CHECK(begin_next(*pair.other));
+}
+
+TEST_CASE("the first record of all can be revoked") {
+  Pair pair;
+  REQUIRE(write_text(*pair.one, "first"));
+  pair.one->publish();
+  CHECK(pair.one->revoke(0) == 0);
+  CHECK_FALSE(begin_next(*pair.other));
+}
+
+TEST_CASE("a side that is armed twice sleeps once") {
+  Pair pair;
+  pair.other->disarm();
+  CHECK_FALSE(pair.one->must_wake());
+  pair.other->arm();
+  pair.other->arm();
+  CHECK(pair.one->must_wake());
+  pair.other->arm();
+  CHECK_FALSE(pair.one->must_wake());
+  pair.other->disarm();
+  pair.other->disarm();
+  pair.other->arm();
+  CHECK(pair.one->must_wake());
+}
+
 // Two threads that sleep as two processes do.
 
 /// What wakes one of them.
@@ -339,6 +396,115 @@ TEST_CASE("no wake-up is lost between a question and its answer") {
   answering.join();
   CHECK_FALSE(lost);
   CHECK(wrong == 0);
+}
+
+/// The side that gives numbered records and takes them back, as Queue does it.
+class Giver {
+ public:
+  Giver(RingEnd& ring, std::uint64_t records) : ring_(ring), taken_back_(records) {}
+
+  /// Gives, revokes or hears, by chance. False when all is done.
+  bool step(Dice& dice) {
+    hear();
+    if (given_ == taken_back_.size()) return heard_ < given_;
+    const bool may_give = !revoking_ && given_ - heard_ < 8;
+    if (!may_give) std::this_thread::yield();
+    if (may_give && dice.below(4) != 0) give();
+    dice.roll();
+    if (!revoking_ && given_ > heard_ && dice.below(4) == 0) revoke();
+    return true;
+  }
+  /// Whether each record was either begun by the other side, which counts that, or taken back.
+  std::uint64_t count_wrong(const std::vector<char>& begun) const {
+    std::uint64_t wrong = 0;
+    for (std::size_t i = 0; i < given_; ++i) wrong += begun[i] + taken_back_[i] == 1 ? 0 : 1;
+    return wrong;
+  }
+  std::uint64_t surely_taken_back() const { return surely_taken_back_; }
+  std::uint64_t given_back() const { return given_back_; }
+
+ private:
+  void give() {
+    const std::uint64_t number = given_++;
+    REQUIRE(ring_.write(
+        std::array{std::string_view(reinterpret_cast<const char*>(&number), sizeof number)}));
+    ends_.push_back(ring_.written());
+    ring_.publish();
+  }
+  void revoke() {
+    // As far back as it may be: all that may be begun at this moment is in doubt.
+    const std::uint64_t begun_until = ring_.revoke(heard_ > 0 ? ends_[heard_ - 1] : 0);
+    revoking_ = begun_until < ends_.back();
+    if (!revoking_) ring_.end_revocation();
+    for (std::size_t i = given_; i > 0 && ends_[i - 1] > begun_until; --i) {
+      ++taken_back_[i - 1];
+      ++surely_taken_back_;
+    }
+  }
+  /// The other side answers each record with its number, and whether it has begun it.
+  void hear() {
+    while (const auto record = ring_.read(copy_)) {
+      std::uint64_t answer = 0;
+      std::memcpy(&answer, record->data(), sizeof answer);
+      ring_.release();
+      const std::uint64_t number = answer / 2;
+      ++heard_;
+      if (answer % 2 == 0 && taken_back_[number] == 0) {
+        ++taken_back_[number];
+        ++given_back_;
+      }
+      if (revoking_ && number == given_ - 1) {
+        revoking_ = false;
+        ring_.end_revocation();
+      }
+    }
+  }
+
+  RingEnd& ring_;
+  std::vector<char> taken_back_;     ///< how often, of each record
+  std::vector<std::uint64_t> ends_;  ///< of each record in the ring
+  std::uint64_t given_ = 0;
+  std::uint64_t heard_ = 0;
+  std::uint64_t surely_taken_back_ = 0;  ///< of which the other side had said nothing yet
+  std::uint64_t given_back_ = 0;         ///< that the other side had said to begin
+  bool revoking_ = false;
+  std::string copy_;
+};
+
+TEST_CASE("each record is begun once or taken back once, whenever it is revoked") {
+  const std::uint64_t kRecords = kMany;
+  Pair pair;
+  std::vector<char> begun(kRecords);
+  std::thread beginning([&] {
+    Dice dice(5);
+    std::string copy;
+    for (std::uint64_t count = 0; count < kRecords;) {
+      const auto record = pair.other->read(copy);
+      if (!record) {
+        std::this_thread::yield();
+        continue;
+      }
+      ++count;
+      std::uint64_t number = 0;
+      std::memcpy(&number, record->data(), sizeof number);
+      dice.roll();
+      const bool begins = pair.other->release_to_begin();
+      dice.roll();
+      if (begins) ++begun[number];
+      const std::uint64_t answer = 2 * number + (begins ? 1 : 0);
+      pair.other->write(
+          std::array{std::string_view(reinterpret_cast<const char*>(&answer), sizeof answer)});
+      pair.other->publish();
+    }
+  });
+  Dice dice(6);
+  Giver giver(*pair.one, kRecords);
+  while (giver.step(dice)) continue;
+  beginning.join();
+  CHECK(giver.count_wrong(begun) == 0);
+  // It has happened, or nothing was tested.
+  CHECK(giver.surely_taken_back() > kRecords / 100);
+  MESSAGE("taken back: ", giver.surely_taken_back(), ", given back: ", giver.given_back());
 }
 
 TEST_CASE("no wake-up is lost by who waits for room") {

@@ -32,7 +32,7 @@ constexpr std::size_t kLongest = 4000;
 /// which is instant, "slow", which waits until its name is in `go`, "who", which tells what it was
 /// called with, and "big", which gives more than the master takes.
 struct Queue {
-  explicit Queue(SessionLimits limits = {})
+  explicit Queue(SessionLimits limits = {}, std::size_t max_calls = 100)
       : changed(reactor), context(reactor, methods(), limits) {
     SharedMemory ours = make_memory_to_write("requests", RingEnd::memory_size(kLongest));
     SharedMemory theirs = make_memory_to_read("replies", RingEnd::memory_size(kLongest));
@@ -48,7 +48,7 @@ struct Queue {
       return true;
     };
     consumer = std::make_shared<QueueConsumer>(context, std::move(ours.file),
-                                               std::move(theirs.file), std::move(owner));
+                                               std::move(theirs.file), max_calls, std::move(owner));
   }
 
   std::shared_ptr<const MethodTable> methods() {
@@ -88,8 +88,11 @@ struct Queue {
     const auto reply = decode_reply(*record);
     REQUIRE(reply);
     message = reply->message;
-    std::pair<std::uint64_t, std::string> answer(
-        reply->ticket, reply->code == 0 ? std::string(reply->json) : std::to_string(reply->code));
+    duration = reply->duration;
+    std::pair<std::uint64_t, std::string> answer(reply->ticket, reply->is_not_begun() ? "not begun"
+                                                                : reply->code == 0
+                                                                    ? std::string(reply->json)
+                                                                    : std::to_string(reply->code));
     master->release();
     return answer;
   }
@@ -107,7 +110,8 @@ struct Queue {
   RingState* requests = nullptr;  ///< at the start of the master's memory
   std::optional<RingEnd> master;
   std::string copy;
-  std::string message;  ///< of the last reply
+  std::string message;         ///< of the last reply
+  std::uint32_t duration = 0;  ///< of the last reply
   int woken = 0;
   int became_idle = 0;
   bool runs_elsewhere = false;
@@ -139,6 +143,107 @@ TEST_CASE("a request of the queue is answered under its ticket, as soon as its m
     CHECK(its.reply() == Answer(5, "5"));
     CHECK(its.consumer->idle());
     CHECK(its.context.requests() == 3);
+  });
+}
+
+TEST_CASE("of more requests than run at a time each begins when another has ended, in order") {
+  Queue queue({}, 2);
+  queue.run([](Queue& its) -> Task<void> {
+    CHECK(its.master->other_heeds_revocations());
+    for (int i = 1; i <= 3; ++i) its.ask(static_cast<std::uint64_t>(i), "slow", std::to_string(i));
+    its.ask(4, "echo", "4");
+    co_await its.turns();
+    CHECK(its.begun == 2);
+    CHECK(its.consumer->running() == 2);
+    CHECK(!its.consumer->idle());
+    CHECK(!its.reply());
+    its.let_go("2");
+    co_await its.turns();
+    CHECK(its.begun == 3);
+    CHECK(its.reply() == Answer(2, "2"));
+    CHECK(!its.reply());
+    its.let_go("13");
+    co_await its.turns();
+    CHECK(its.reply() == Answer(1, "1"));
+    CHECK(its.reply() == Answer(3, "3"));
+    CHECK(its.reply() == Answer(4, "4"));
+    CHECK(its.consumer->idle());
+  });
+}
+
+TEST_CASE("what is taken back before another call has ended is given back and not begun") {
+  Queue queue({}, 1);
+  queue.run([](Queue& its) -> Task<void> {
+    its.ask(1, "slow", "1");
+    its.ask(2, "slow", "2");
+    its.ask(3, "echo", "3");
+    co_await its.turns();
+    const std::uint64_t begun_until = its.master->read_by_other();
+    CHECK(its.master->revoke(begun_until) == begun_until);
+    its.let_go("1");
+    co_await its.turns();
+    CHECK(its.begun == 1);
+    CHECK(its.reply() == Answer(1, "1"));
+    CHECK(its.reply() == Answer(2, "not begun"));
+    CHECK(its.reply() == Answer(3, "not begun"));
+    CHECK(its.consumer->idle());
+    CHECK(its.context.requests() == 1);
+    its.master->end_revocation();
+    its.ask(4, "echo", "4");
+    co_await its.turns();
+    CHECK(its.reply() == Answer(4, "4"));
+  });
+}
+
+TEST_CASE("a worker that may begin no more is not woken for it, and looks when a call has ended") {
+  Queue queue({}, 1);
+  queue.run([](Queue& its) -> Task<void> {
+    its.ask(1, "slow", "1");
+    co_await its.turns();
+    co_await its.reactor.sleep_until(its.reactor.now() + std::chrono::milliseconds(1));
+    CHECK(!its.master->must_wake());
+    its.ask(2, "echo", "2");
+    its.let_go("1");
+    co_await its.turns();
+    CHECK(its.reply() == Answer(1, "1"));
+    CHECK(its.reply() == Answer(2, "2"));
+  });
+}
+
+TEST_CASE("a request whose deadline has passed while others ran is not begun") {
+  Queue queue({}, 1);
+  queue.run([](Queue& its) -> Task<void> {
+    its.ask(1, "slow", "1");
+    const auto soon = its.reactor.now() + std::chrono::milliseconds(1);
+    its.ask(2, "slow", "2", soon.time_since_epoch() / std::chrono::nanoseconds(1));
+    co_await its.turns();
+    co_await its.reactor.sleep_until(soon);
+    its.let_go("1");
+    co_await its.turns();
+    CHECK(its.begun == 1);
+    CHECK(its.reply() == Answer(1, "1"));
+    CHECK(its.reply() == Answer(2, "-32002"));
+  });
+}
+
+TEST_CASE("a reply tells how long its method took") {
+  Queue queue;
+  queue.run([](Queue& its) -> Task<void> {
+    its.ask(1, "slow", "1");
+    co_await its.turns();
+    co_await its.reactor.sleep_until(its.reactor.now() + std::chrono::milliseconds(2));
+    its.let_go("1");
+    co_await its.turns();
+    CHECK(its.reply() == Answer(1, "1"));
+    CHECK(its.duration >= 2'000'000);
+    its.ask(2, "echo");
+    co_await its.turns();
+    its.ask(3, "echo");
+    co_await its.turns();
+    CHECK(its.reply() == Answer(2, "1"));
+    CHECK(its.reply() == Answer(3, "1"));
+    CHECK(its.duration > 0);
+    CHECK(its.duration < 2'000'000);
   });
 }
 
@@ -356,8 +461,8 @@ TEST_CASE("a descriptor that is no memory of a queue is refused, and nothing sta
   Reactor reactor;
   ServerContext context(reactor, std::make_shared<MethodTable>(), {});
   Pipe pipe = make_pipe();
-  CHECK_THROWS(std::make_shared<QueueConsumer>(context, std::move(pipe.read_end),
-                                               std::move(pipe.write_end), QueueConsumer::Owner()));
+  CHECK_THROWS(std::make_shared<QueueConsumer>(
+      context, std::move(pipe.read_end), std::move(pipe.write_end), 1, QueueConsumer::Owner()));
 }
 
 }  // namespace
