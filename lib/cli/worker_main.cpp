@@ -15,6 +15,7 @@
 #include "cli/worker_options.hpp"
 #include "os/error.hpp"
 #include "os/signals.hpp"
+#include "os/tree_guard.hpp"
 #include "worker/worker.hpp"
 
 namespace handoff {
@@ -32,7 +33,7 @@ ExitCode run(Tool& tool, const AddMethods& add_own) {
   const SignalMask signals(signals_of(options), SignalMask::Until::exit);
   Reactor reactor;
   const DropNotice notice(reactor, tool.log);
-  ChildRunner runner(options.process);
+  ChildRunner runner(options.process, report_to(tool.log));
   std::mutex adding;
   const auto make_methods = [&](Reactor& of) -> MakeMethodTable {
     const auto methods = std::make_shared<WorkerMethods>(of, runner, options, add_own, adding);
@@ -59,6 +60,7 @@ ExitCode run(Tool& tool, const AddMethods& add_own) {
 }  // namespace
 
 int worker_main(const char* name, int argc, char** argv, const AddMethods& add_own) {
+  if (is_tree_guard(argc, argv)) return guard_main(argv);
   return tool_main(name, argc, argv, [&](Tool& tool) { return run(tool, add_own); });
 }
 

@@ -150,6 +150,11 @@ WorkerToolOptions parse_worker_options(Tool& tool) {
   if (!options.join && !options.stdio && !has_channel) add_inherited_listeners(options.listen);
   options.process.max_output = limits.max_frame;
   options.process.memory = limits.memory;
+  const bool has_commands =
+      !options.methods.empty() || !options.coprocesses.empty() || !options.directories.empty();
+  if (has_commands && (options.join || !options.listen.empty())) {
+    options.process.ended_by = EndedBy::guard;
+  }
   options.worker.reloads = !options.directories.empty();
   return options;
 }

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "methods/child_runner.hpp"
 
+#include <fmt/format.h>
+
 #include <array>
+#include <chrono>
 #include <csignal>
 
 #include "os/environment.hpp"
+#include "os/error.hpp"
 #include "os/process_tree.hpp"
 #include "os/spawn.hpp"
 
@@ -37,6 +41,23 @@ class TreeChild final : public ChildRunner::Child {
 };
 
 }  // namespace
+
+ChildRunner::ChildRunner(ProcessOptions options, const Report& report)
+    : options_(std::move(options)) {
+  if (options_.ended_by != EndedBy::guard) return;
+  try {
+    guard_.emplace(GuardOrders{marks_.prefix(), 0, std::chrono::milliseconds(1)});
+  } catch (const SystemError& error) {
+    if (!report) return;
+    report(Severity::error,
+           fmt::format("{}; what commands start will outlive this worker if it is killed",
+                       error.what()));
+  }
+}
+
+ChildRunner::~ChildRunner() {
+  if (guard_) guard_->dismiss();
+}
 
 std::unique_ptr<ChildRunner::Child> ChildRunner::start(const Program& program,
                                                        const std::vector<std::string>& more, int in,

@@ -2,18 +2,29 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "methods/output_result.hpp"
 #include "os/child.hpp"
+#include "os/log.hpp"
 #include "os/process_mark.hpp"
+#include "os/tree_guard.hpp"
 #include "rpc/memory_budget.hpp"
 
 namespace handoff {
+
+/// Who ends what the processes behind methods have started, when this process is killed. The kernel
+/// ends those processes themselves.
+enum class EndedBy : std::uint8_t {
+  supervisor,  ///< the process that supervises this one and its tree, such as rpc-master
+  guard,       ///< a TreeGuard, which is there before the first of them
+};
 
 /// How the processes behind methods are run, and what is made of their output.
 struct ProcessOptions {
@@ -21,6 +32,7 @@ struct ProcessOptions {
   bool text = false;                             ///< output that is no JSON becomes a string
   std::size_t max_output = 1024 * 1024;          ///< bytes for one call; more is an error
   std::shared_ptr<MemoryBudget> memory = std::make_shared<MemoryBudget>();  ///< counts output
+  EndedBy ended_by = EndedBy::supervisor;
 
   OutputForm form() const { return text ? OutputForm::text : OutputForm::json; }
 };
@@ -37,9 +49,12 @@ struct Program {
 /// threads.
 class ChildRunner {
  public:
-  explicit ChildRunner(ProcessOptions options) : options_(std::move(options)) {}
+  /// `report` is called if a guard was asked for and can't be started.
+  explicit ChildRunner(ProcessOptions options, const Report& report = {});
   ChildRunner(const ChildRunner&) = delete;
   ChildRunner& operator=(const ChildRunner&) = delete;
+  /// Dismisses the guard. Every child must have ended.
+  ~ChildRunner();
 
   const ProcessOptions& options() const { return options_; }
 
@@ -65,6 +80,7 @@ class ChildRunner {
  private:
   ProcessOptions options_;
   ProcessMarks marks_;
+  std::optional<TreeGuard> guard_;
 };
 
 /// Starts one certain program, these descriptors its 0, 1 and 2. Throws SystemError.

@@ -32,8 +32,9 @@ struct ChildPlan {
   std::vector<char*> environment;
   std::vector<std::pair<int, int>> moves;  ///< sorted by the child's number
   ListenPidVariable listen_pid;            ///< in the environment if the child is to have it
-  const char* step = "";                   ///< what is attempted, or has failed
-  int error = 0;                           ///< why nothing was executed, as errno
+  pid_t parent = 0;
+  const char* step = "";  ///< what is attempted, or has failed
+  int error = 0;          ///< why nothing was executed, as errno
 };
 
 /// What the child needs of a stack.
@@ -112,6 +113,7 @@ bool place_descriptors(ChildPlan& plan) {
 ChildPlan make_plan(const SpawnOptions& options) {
   ChildPlan plan{};
   plan.options = &options;
+  plan.parent = getpid();
   plan.programs = paths_of(options.path.empty() ? options.argv[0] : options.path);
   plan.argv = pointers_to(options.argv);
   plan.environment = pointers_to(options.environment);
@@ -137,7 +139,11 @@ int execute(ChildPlan& plan) {
     syscall(SYS_rt_sigaction, signal, by_default.data(), nullptr, NSIG / 8);
   }
   if (options.new_group) setsid();
-  if (options.parent_death_signal != 0) prctl(PR_SET_PDEATHSIG, options.parent_death_signal);
+  if (options.parent_death_signal != 0) {
+    prctl(PR_SET_PDEATHSIG, options.parent_death_signal);
+    // A parent that was killed before this sends no signal any more.
+    if (getppid() != plan.parent) _exit(127);
+  }
   if (options.no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
     plan.step = kNoNewPrivileges;
     return errno;

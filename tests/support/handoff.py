@@ -232,7 +232,7 @@ class Server:
         return Connection(self.address, **options)
 
     def worker_pids(self) -> list[int]:
-        return [pid for pid in children(self.pid) if not is_guard(pid)]
+        return children(self.pid)
 
     def kill(self, number: int):
         self.process.send_signal(number)
@@ -252,9 +252,7 @@ class Server:
     def __exit__(self, *_):
         """Kills what a failed test has left: also its workers, which may be stopped."""
         if self.process.poll() is None:
-            left = descendants(self.pid)
-            self.process.kill()
-            for pid in left:
+            for pid in [self.pid, *freeze_descendants(self.pid)]:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         self.process.wait()
@@ -329,9 +327,13 @@ def stop_process(pid: int):
 def sleeps(pid: int) -> bool:
     """Whether each thread of the process waits for something: it has finished what it did after the
     last reply that a client has seen. A process that is gone sleeps."""
-    for thread in pathlib.Path(f"/proc/{pid}/task").glob("*/stat"):
+    threads: list[pathlib.Path] = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        threads = list(pathlib.Path(f"/proc/{pid}/task").iterdir())
+    for thread in threads:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            if thread.read_text().rsplit(")", 1)[1].split()[0] not in "SZ":
+            stat = (thread / "stat").read_text()
+            if stat.rsplit(")", 1)[1].split()[0] not in "SZ":
                 return False
     return True
 
@@ -344,15 +346,20 @@ def catches(pid: int, number: int) -> bool:
     return False
 
 
-def children(pid: int) -> list[int]:
+def all_children(pid: int) -> list[int]:
     with contextlib.suppress(FileNotFoundError):
         text = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text()
         return [int(word) for word in text.split()]
     return []
 
 
+def children(pid: int) -> list[int]:
+    """Workers or commands, but not the guard, which is there to end them."""
+    return [child for child in all_children(pid) if not is_guard(child)]
+
+
 def is_guard(pid: int) -> bool:
-    """Whether it is no worker, but ends the workers of a master that was killed."""
+    """Whether it ends the process trees of its parent when that is killed."""
     def words():
         """None of a process that is gone; empty in the middle of execve."""
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
@@ -366,6 +373,29 @@ def is_guard(pid: int) -> bool:
 def descendants(pid: int) -> list[int]:
     own = children(pid)
     return own + [each for child in own for each in descendants(child)]
+
+
+def freeze_descendants(pid: int) -> list[int]:
+    """Stops a process and what it has started, which then start nothing more. Guards go on: they
+    end by themselves."""
+    frozen: list[int] = []
+    new = [pid]
+    while new:
+        for each in new:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, signal.SIGSTOP)
+        wait_for(lambda: all(map(rests, new)), "processes to stop")
+        frozen += new
+        new = [each for each in descendants(pid) if each not in frozen]
+    return frozen[1:]
+
+
+def rests(pid: int) -> bool:
+    """Whether it is stopped, waits for a child of vfork(2) to begin its program, or is gone."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+        return stat.rsplit(")", 1)[1].split()[0] in "TtDZX"
+    return True
 
 
 def alive(pid: int) -> bool:

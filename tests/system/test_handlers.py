@@ -121,7 +121,7 @@ class HandlerCase(handoff.TestCase):
         return found
 
     def handlers_left(self) -> list[str]:
-        names = ("rpc-worker", "rpc-master", "strace")
+        names = ("rpc-worker", "rpc-master", "handoff-guard", "strace")
         return [words for words in self.marked().values()
                 if os.path.basename(words.split(" ")[0]) not in names]
 
@@ -220,14 +220,14 @@ class Names(HandlerCase):
                 self.assertEqual(reply["id"], number)
                 self.assertLess(len(reply["result"]["message"]), 200)
         self.assertFalse(ran.exists())
-        # These three calls are all that starts a process.
+        # These three calls and the guard at the start are all that starts a process.
         self.assert_all_give(client, "ok", 1)
         self.assertEqual(sorted(lines_of(ran)), [f"{kind}.ok" for kind in KINDS])
         client.close()
         os.kill(handoff.children(server.pid)[0], signal.SIGTERM)
         self.assertEqual(server.process.wait(handoff.PATIENCE), 0)
         text = trace.read_text()
-        self.assertEqual(len(re.findall(r"\b(?:vfork|fork|clone3?)\(", text)), 3, text)
+        self.assertEqual(len(re.findall(r"\b(?:vfork|fork|clone3?)\(", text)), 4, text)
 
 
 class Failures(HandlerCase):

@@ -201,7 +201,7 @@ class Trees(handoff.TestCase):
 
     def test_the_guard_of_a_master_ends_with_it(self):
         master = self.master("exec {server}")
-        guard, = filter(handoff.is_guard, handoff.children(master.pid))
+        guard, = filter(handoff.is_guard, handoff.all_children(master.pid))
         wait_for(lambda: self.ignores(guard, signal.SIGTERM), "the guard to be on its guard")
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             os.kill(guard, number)
@@ -258,6 +258,38 @@ class TreesWithHandshake(handoff.TestCase):
             left = int(wait_for(lambda: pid.exists() and pid.read_text(), "the method to begin"))
             os.kill(worker, signal.SIGKILL)
             wait_for(lambda: not handoff.alive(left), "what it left to be killed")
+
+    def assert_leaves_nothing(self, address, worker: handoff.Server, pid: pathlib.Path):
+        with handoff.Connection(address) as client:
+            client.send("m")
+            left = int(wait_for(lambda: pid.exists() and pid.read_text(), "the method to begin"))
+            worker.kill(signal.SIGKILL)
+            wait_for(lambda: not handoff.alive(left), "what it left to be killed")
+
+    def test_what_the_methods_of_a_worker_without_a_supervisor_left_is_killed_with_it(self):
+        pid = self.directory / "pid"
+        method = f"m=setsid sh -c \"echo \\$\\$ >{pid}; exec sleep 999\" & sleep 998"
+        with self.subTest("alone"):
+            worker = self.start(handoff.worker("-m", method))
+            self.assert_leaves_nothing(worker.address, worker, pid)
+        pid.unlink()
+        with self.subTest("joined"):
+            path = str(self.directory / "join")
+            listen = str(self.directory / "listen")
+            master = self.start(handoff.Server(
+                handoff.tool("rpc-master"), "-l", listen, "-j", path, ready=False))
+            master.wait_for_line("ready, ")
+            worker = self.start(handoff.Server(
+                handoff.tool("rpc-worker"), "-j", path, "-m", method, ready=False))
+            self.assert_leaves_nothing(listen, worker, pid)
+
+    def test_a_worker_without_a_supervisor_has_a_guard_if_it_has_commands(self):
+        plain = self.start(handoff.worker())
+        self.assertEqual([], handoff.all_children(plain.pid))
+        worker = self.start(handoff.worker("-m", "m=echo 1"))
+        guard, = filter(handoff.is_guard, handoff.all_children(worker.pid))
+        self.assertEqual(0, worker.stop())
+        self.assertFalse(handoff.alive(guard))
 
     def test_a_joined_worker_is_not_touched(self):
         path = str(self.directory / "join")

@@ -3,13 +3,19 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <new>
+#include <random>
 #include <set>
 #include <string>
 #include <string_view>
@@ -238,6 +244,46 @@ TEST_CASE("a child gets its arguments and its environment, exactly") {
   CHECK(output_of(options).empty());
   options.argv = {"printf", "%s.", "", "a b", "$HOME*"};
   CHECK(output_of(options) == ".a b.$HOME*.");
+}
+
+/// A process that starts programs, one after the other, which are to end with it. It counts them in
+/// memory that it shares with the test, and they hold `held`.
+pid_t start_spawner(std::atomic<int>& count, const Fd& held) {
+  const pid_t pid = fork();
+  if (pid != 0) return pid;
+  SpawnOptions options;
+  options.argv = {"sleep", "1000"};
+  options.descriptors = {{held.get(), 1}};
+  options.parent_death_signal = SIGKILL;
+  for (;; ++count) (void)spawn(options);
+}
+
+TEST_CASE("a parent that is killed at any moment leaves no program that was to end with it") {
+  constexpr int kKills = 100;
+  void* memory = mmap(nullptr, sizeof(std::atomic<int>), PROT_READ | PROT_WRITE,
+                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  REQUIRE(memory != MAP_FAILED);
+  auto& count = *new (memory) std::atomic<int>(0);
+  std::mt19937 random(1);
+  std::uniform_int_distribution<int> any_moment(0, 1000);
+  for (int i = 0; i < kKills; ++i) {
+    CAPTURE(i);
+    auto [read_end, write_end] = make_pipe();
+    count = 0;
+    const pid_t spawner = start_spawner(count, write_end);
+    REQUIRE(spawner > 0);
+    write_end.reset();
+    while (count == 0) sched_yield();
+    const auto moment =
+        std::chrono::steady_clock::now() + std::chrono::microseconds(any_moment(random));
+    while (std::chrono::steady_clock::now() < moment) {
+    }
+    kill(spawner, SIGKILL);
+    REQUIRE(waitpid(spawner, nullptr, 0) == spawner);
+    // The end of the pipe: nobody holds it any more.
+    REQUIRE(test::becomes_readable(read_end.get()));
+  }
+  munmap(memory, sizeof count);
 }
 
 }  // namespace
