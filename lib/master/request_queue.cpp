@@ -221,6 +221,7 @@ void Queue::take_back(QueueWorker& worker) {
 void Queue::take_back_from_stalled() {
   const auto is_free = [](const QueueWorker& worker) { return worker.is_free(); };
   const auto has_unbegun = [](const QueueWorker& worker) { return worker.has_unbegun(); };
+  if (workers_.size() < 2) return;  // no other could take it
   if (std::none_of(workers_.begin(), workers_.end(), has_unbegun)) return;
   const bool any_is_free = std::any_of(workers_.begin(), workers_.end(), is_free);
   const Duration patience = any_is_free ? kPatience : kPatienceWhileAllAreBusy;

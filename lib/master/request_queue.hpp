@@ -90,7 +90,7 @@ class Queue final : public CallExecutor, private PollSource, private QueueWorker
     PendingCall* call = nullptr;
     QueueWorker* worker = nullptr;  ///< none while it waits
     std::uint64_t end = 0;          ///< of its record in the worker's ring
-    std::uint32_t generation = 0;
+    std::uint32_t generation = 0;   ///< how often it was used
     MethodTimes::Index method = 0;
     std::uint64_t order = 0;  ///< requests that came earlier have less
     int attempts = 0;         ///< by workers that died

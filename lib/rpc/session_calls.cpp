@@ -102,13 +102,6 @@ void SessionCalls::answer_request(const ParsedRequest& parsed, Framing framing, 
   writer.finish();
 }
 
-/// Until those that are awaited have left.
-void SessionCalls::keep_in_order(const std::string& reply) {
-  SessionCall& place = context_.pools().take_call();
-  under_way_->order.add(place);
-  under_way_->order.keep(place, reply);
-}
-
 void SessionCalls::append_answer(const Request& request, const Dispatched& answer,
                                  std::string& out) {
   const std::size_t limit = context_.limits().max_frame;
@@ -139,8 +132,7 @@ void SessionCalls::answer_batch(std::span<const ParsedRequest> requests, Framing
     const Dispatched answer = dispatch(*context_.methods(), request, instant());
     if (const auto* call = std::get_if<StartCall>(&answer)) {
       batch->call_begins();
-      start(
-          add_call(*call->method, request, {request.dialect, !request.is_notification(), batch}));
+      start(add_call(*call->method, request, {request.dialect, !request.is_notification(), batch}));
     } else if (!request.is_notification()) {
       append_answer(request, answer, reply);
       batch->add(reply);
@@ -180,8 +172,8 @@ void SessionCalls::start(SessionCall& call) {
   if (owner_.surroundings().client_has_left) calls.client_left.cancel();
   context_.call_begins();
   const bool is_held_back = !calls.next.empty() || !may_run_another();
-  const bool takes_place = keeps_place(context_.limits()) &&
-                           calls.count() < context_.limits().max_calls;
+  const bool takes_place =
+      keeps_place(context_.limits()) && calls.count() < context_.limits().max_calls;
   if (!is_held_back) return run(call);
   if (takes_place) {
     if (!context_.places().try_acquire()) return run(call);
@@ -237,14 +229,6 @@ void SessionCalls::drop(SessionCall& call) {
   if (call.has_place()) under_way_->order.remove(call);
   context_.deadlines().disarm(call);
   context_.pools().give_back(call);
-}
-
-/// What is left are replies that nobody waits for, without calls.
-void SessionCalls::drop_order() {
-  while (ReplyOrder::Place* place = under_way_->order.first()) {
-    under_way_->order.remove(*place);
-    context_.pools().give_back(static_cast<SessionCall&>(*place));
-  }
 }
 
 std::optional<SessionCalls::OnlyRequest> SessionCalls::only_request() const {
@@ -310,83 +294,6 @@ void SessionCalls::wait_again(SessionCall& call) {
   if (!keeps_place(context_.limits())) call.give_turn();
   under_way_->running.remove(call);
   under_way_->next.push_back(call);
-}
-
-void SessionCalls::finished(SessionCall& call, const ResultView& result) {
-  if (context_.held_ends().are_held()) return context_.held_ends().hold(call, result);
-  end(call, result);
-}
-
-void SessionCalls::end(SessionCall& call, const ResultView& result) {
-  std::string& out = context_.output();
-  out.clear();
-  call.give_turn();
-  context_.deadlines().disarm(call);
-  under_way_->running.remove(call);
-  under_way_->held -= call.held();
-  context_.call_ends();
-  context_.count_call(call.begun());
-  try {
-    encode(call, result, out);
-    owner_.replies_ready(out);
-    start_waiting();
-  } catch (const std::exception& error) {
-    owner_.call_failed(error.what());
-  }
-  if (!call.has_place()) context_.pools().give_back(call);
-  count_held(owner_.surroundings().held);
-  if (!any()) {
-    drop_order();
-    context_.pools().give_back(std::move(under_way_));
-  }
-  owner_.call_ended();
-}
-
-/// Puts what can be sent now into `out`.
-void SessionCalls::encode(SessionCall& call, const ResultView& result, std::string& out) {
-  const ReplyTarget& target = call.target();
-  const Surroundings now = owner_.surroundings();
-  if (now.phase == SessionPhase::closed) {
-    if (call.has_place()) under_way_->order.remove(call);
-    return;
-  }
-  const bool must_wait = call.has_place() && !under_way_->order.is_first(call);
-  const bool is_sent = target.is_wanted && !target.batch && !must_wait;
-  std::string& text = is_sent ? out : context_.body();
-  if (!is_sent) text.clear();
-  const bool is_framed = target.is_wanted && !target.batch;
-  std::optional<FrameWriter> writer;
-  if (is_framed) writer.emplace(text, now.framing);
-  const std::size_t start = text.size();
-  std::string name;
-  const ErrorCode error =
-      append_result(text, {target.dialect, call.quoted_name(name), call.id()}, result,
-                    context_.limits().max_frame);
-  estimate_.reply_came(text.size() - start);
-  if (target.is_wanted) context_.count_error(error);
-  if (writer) writer->finish();
-  if (target.batch) return add_to_batch(target, text, out);
-  if (must_wait) return under_way_->order.keep(call, text);
-  if (call.has_place()) leave_in_order(call, out);
-}
-
-void SessionCalls::add_to_batch(const ReplyTarget& target, std::string_view body,
-                                std::string& out) {
-  BatchReplies& batch = *target.batch;
-  under_way_->held -= batch.held();
-  if (target.is_wanted) batch.add(body);
-  if (batch.call_ends()) {
-    return context_.count_error(batch.finish(out, owner_.surroundings().framing));
-  }
-  under_way_->held += batch.held();
-}
-
-/// The first reply has left, and those after it follow as far as they are ready.
-void SessionCalls::leave_in_order(SessionCall& first, std::string& out) {
-  under_way_->order.remove(first);
-  while (ReplyOrder::Place* next = under_way_->order.leave(out)) {
-    context_.pools().give_back(static_cast<SessionCall&>(*next));
-  }
 }
 
 /// Replies that wait for an earlier one count like calls.

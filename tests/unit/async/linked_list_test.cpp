@@ -51,6 +51,19 @@ TEST_CASE("objects are added at either end of a list, and removed anywhere") {
   CHECK(list.size() == 0);
 }
 
+TEST_CASE("an object is put before another one, also before the first") {
+  Letter a('a');
+  Letter b('b');
+  Letter c('c');
+  LinkedList<Letter, First> list;
+  list.push_back(c);
+  list.insert_before(c, a);
+  list.insert_before(c, b);
+  CHECK(text(list) == "abc");
+  CHECK(list.size() == 3);
+  while (!list.empty()) list.pop_front();
+}
+
 TEST_CASE("an object is in two lists at a time, by a base for each") {
   Letter a('a');
   Letter b('b');

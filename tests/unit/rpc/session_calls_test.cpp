@@ -456,8 +456,9 @@ TEST_CASE("a batch of begun calls, and notifications of them, are answered as ot
   Calls calls;
   run(calls, [](Calls& self) -> Task<void> {
     self.ask("{\"jsonrpc\":\"2.0\",\"method\":\"x.note\",\"params\":[0]}");
-    self.ask("[{\"jsonrpc\":\"2.0\",\"method\":\"x.a\",\"id\":1},"
-             "{\"jsonrpc\":\"2.0\",\"method\":\"x.b\",\"id\":2}]");
+    self.ask(
+        "[{\"jsonrpc\":\"2.0\",\"method\":\"x.a\",\"id\":1},"
+        "{\"jsonrpc\":\"2.0\",\"method\":\"x.b\",\"id\":2}]");
     while (self.executor.calls.size() > 1) self.executor.finish(0);
     CHECK(self.sent.empty());
     self.executor.finish(0);

@@ -150,7 +150,7 @@ TEST_CASE(
     passed.back().wants_started = master_is_short;
     std::vector<Fd> clients = its.pass_kept(std::move(passed));
     if (master_is_short) co_await its.next();
-    co_await its.until(held - 1, State::received);
+    co_await its.until(held - 1, State::idle);
     for (std::uint32_t i = 0; i < 2; ++i) {
       clients[i].reset();
       co_await its.until(i, State::closed);
