@@ -18,11 +18,12 @@ BUILD_PACKAGES = g++ cmake ninja-build libfmt-dev libcli11-dev doctest-dev libsi
 DEMO_PACKAGES = python3
 TEST_PACKAGES = bats pkgconf python3 jq mandoc strace procps util-linux netcat-openbsd socat curl \
                 openssl gunicorn openssh-client openssh-server ruby perl libio-fdpass-perl spin \
-                zsh fish
+                zsh fish dpkg-dev
 BENCH_PACKAGES = python3 python3-matplotlib jq netcat-openbsd strace
-PEER_PACKAGES = nginx-light nodejs haproxy gunicorn golang-go chromium systemd
+PEER_PACKAGES = nginx-light nodejs haproxy gunicorn golang-go chromium systemd lintian
 LINT_PACKAGES = clang-format clang-tidy shellcheck mandoc python3
 CLANG_PACKAGES = clang libclang-rt-14-dev
+DEB_PACKAGES = dpkg-dev
 
 CXX_FILES = $$(git ls-files 'lib/*.[ch]pp' 'tools/*.cpp' 'tests/*.[ch]pp')
 
@@ -39,8 +40,8 @@ define run_tests
 @tests/support/list-skipped $(1)
 endef
 
-.PHONY: help deps peers build demo test stress lint format model asan tsan fuzz bench \
-        install uninstall clean
+.PHONY: help deps peers build demo recording test stress lint format model asan tsan fuzz bench \
+        deb install uninstall clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -61,6 +62,13 @@ demo: ## see it work: every process of a server is replaced under its clients
 	$(call configure,$(BUILD))
 	@cmake --build $(BUILD) --parallel $(JOBS) --target tools
 	@tests/demo/demo $(BUILD)/bin
+
+recording: ## record the demo anew: the moving picture of README.md
+	$(INSTALL) $(BUILD_PACKAGES) $(DEMO_PACKAGES)
+	$(call configure,$(BUILD))
+	@cmake --build $(BUILD) --parallel $(JOBS) --target tools
+	@tests/demo/record tests/demo/demo.svg tests/demo/demo $(BUILD)/bin
+	@du -h --apparent-size tests/demo/demo.svg
 
 test: ## build, and run the tests; TESTS=system/: only those
 	$(INSTALL) $(BUILD_PACKAGES) $(TEST_PACKAGES)
@@ -115,6 +123,15 @@ bench: ## measure, side by side with others; SUBJECTS="cold_call passing": only 
 	$(call configure,$(BUILD))
 	@cmake --build $(BUILD) --parallel $(JOBS)
 	@python3 tests/bench/bench.py $(BUILD) $(SUBJECTS)
+
+deb: ## make Debian packages of the tools, the library and its headers, in build/packages/
+	$(INSTALL) $(BUILD_PACKAGES) $(DEB_PACKAGES)
+	$(call configure,$(BUILD),-DCMAKE_INSTALL_PREFIX=/usr)
+	@cmake --build $(BUILD) --parallel $(JOBS) --target tools
+	@rm -rf $(BUILD)/packages
+	@cpack --config $(BUILD)/CPackConfig.cmake >$(BUILD)/cpack.log || { cat $(BUILD)/cpack.log; exit 1; }
+	@rm -rf $(BUILD)/packages/_CPack_Packages
+	@du -h --apparent-size $(BUILD)/packages/*.deb
 
 # After `sudo make install` the build folder is still its owner's, who can go on building.
 install: build ## install to PREFIX (default /usr/local); DESTDIR is honoured

@@ -49,6 +49,8 @@ ReceiveOptions parse(Tool& tool) {
   tool.describe("Receive a descriptor: copy it to stdout, or run COMMAND with it.",
                 "fdrecv [options] [SOCKET]\n"
                 "       fdrecv [options] [SOCKET] -- COMMAND [ARG...]");
+  tool.complete_words(
+      {{handoff::WordKind::socket}, handoff::WordKind::text, handoff::WordKind::command});
   auto& app = tool.app;
   app.add_flag("-c,--connect", connect, "Connect to SOCKET instead of listening on it");
   app.add_flag("--wait", options.rendezvous.wait, "With -c: wait until somebody listens on SOCKET")

@@ -24,12 +24,14 @@ handoff::SendOptions parse(Tool& tool) {
   int byte = 0;
   tool.describe("Send descriptors (default: 0) to the process behind SOCKET.",
                 "fdsend [options] SOCKET [FD...]");
+  tool.complete_words({{handoff::WordKind::socket}});
   auto& app = tool.app;
   const std::map<std::string, Source::Kind> kinds = {{"-o", Source::Kind::file},
                                                      {"--tcp-listen", Source::Kind::tcp_listen},
                                                      {"--tcp-connect", Source::Kind::tcp_connect},
                                                      {"--pid", Source::Kind::process}};
   handoff::add_words(app, "-o,--open", "Open this file, then send it; repeatable", "FILE");
+  tool.complete_value(app.get_option("--open"), handoff::WordKind::file);
   handoff::add_words(app, "--tcp-listen", "Listen there, then send the listener", "ADDR");
   handoff::add_words(app, "--tcp-connect", "Connect there, then send the connection", "ADDR");
   handoff::add_words(app, "--pid", "Take descriptor FD of the running process PID", "PID:FD");

@@ -32,6 +32,7 @@ handoff::CallOptions parse(Tool& tool) {
   tool.describe("Call METHOD of the server at ADDR, and print the result.",
                 "rpc-call [options] ADDR METHOD [JSON | KEY=TEXT KEY:=JSON... | -]\n"
                 "       rpc-call [options] ADDR --list");
+  tool.complete_words({{handoff::WordKind::server, handoff::WordKind::method}});
   auto& app = tool.app;
   app.add_flag("--list", options.list, "Print the names of the methods, one a line");
   tool.add_duration("-t,--timeout", options.timeout, "Deadline of each call (default 60s)");

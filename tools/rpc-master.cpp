@@ -108,8 +108,11 @@ handoff::MasterOptions parse(Tool& tool) {
       tool, options.allowed_uids,
       "Who may join, control, or connect to an abstract name, besides the own\n"
       "user and root; repeatable");
-  app.add_option("--pidfile", options.pidfile, "Write the process id there, once ready")
-      ->type_name("PATH");
+  tool.complete_value(
+      app.add_option("--pidfile", options.pidfile, "Write the process id there, once ready")
+          ->type_name("PATH"),
+      handoff::WordKind::file);
+  tool.complete_words({{}, handoff::WordKind::text, handoff::WordKind::command});
   tool.parse(": the workers' command stands behind --");
 
   for (const std::string& method : idempotent) handoff::require_utf8("--idempotent", method);

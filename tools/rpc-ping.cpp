@@ -103,6 +103,7 @@ CommandLine parse(Tool& tool) {
   double most_loss = 0;
   tool.describe("Ping servers: send the request `ping`, and time the reply.",
                 "rpc-ping [options] ADDR...");
+  tool.complete_words({{}, handoff::WordKind::server});
   CLI::App& app = tool.app;
   handoff::add_number(tool, "-c,--count", "N", ping.count, 1, kMostProbes,
                       "Stop after so many probes");

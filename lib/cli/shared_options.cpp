@@ -30,10 +30,11 @@ void add_max_memory(Tool& tool, SessionLimits& limits, const std::string& help) 
 }  // namespace
 
 void add_listen_options(Tool& tool, std::vector<Address>& listen, bool& allow_public) {
-  tool.add_values(
+  const CLI::Option* option = tool.add_values(
       "-l,--listen", "ADDR",
       [&listen](const std::string& word) { listen.push_back(Address::parse(word)); },
       "Listen there: host:port, [v6]:port, :port, /path, @name, fd:N; repeatable");
+  tool.complete_value(option, WordKind::socket);
   tool.app.add_flag("--public", allow_public, "Allow a listener that is not loopback");
 }
 
@@ -69,7 +70,9 @@ CLI::Option* add_socket_name(Tool& tool, const std::string& names, std::optional
     throw InvalidArgument(fmt::format("{}: write the path of a socket, such as ./{}, or @name",
                                       word.empty() ? "''" : word, name));
   };
-  return tool.add_value(names, "PATH", parse, help);
+  CLI::Option* option = tool.add_value(names, "PATH", parse, help);
+  tool.complete_value(option, WordKind::socket);
+  return option;
 }
 
 Address parse_server(std::string_view word) {

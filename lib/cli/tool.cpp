@@ -57,6 +57,11 @@ Tool::Tool(const char* name, int argc, char** words_in)
   app.set_version_flag("-V,--version", "", "Show the version, and exit");
   app.add_flag("-v,--verbose", more_, "Say more, on stderr");
   app.add_flag("-q,--quiet", less_, "Say less");
+  add_choice<std::optional<Shell>>(
+      *this, "--completion", "SHELL", completion_,
+      {{"bash", Shell::bash}, {"zsh", Shell::zsh}, {"fish", Shell::fish}},
+      "Print a completion script: bash, zsh or fish")
+      ->group("Completion");
   app.failure_message(CLI::FailureMessage::simple);
 }
 
@@ -78,6 +83,7 @@ void Tool::describe(const std::string& sentence, const std::string& usage) {
 void Tool::parse_options() {
   app.allow_extras();
   app.parse(words_);
+  if (completion_) throw CompletionRequest{*completion_};
   if (more_ > less_) log.set_level(StderrLog::Level::verbose);
   if (more_ < less_) log.set_level(StderrLog::Level::quiet);
 }

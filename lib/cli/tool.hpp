@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "async/reactor.hpp"
+#include "cli/completion.hpp"
 #include "cli/option_values.hpp"
 #include "cli/stderr_log.hpp"
 #include "os/error.hpp"
@@ -33,10 +35,22 @@ class Tool {
   /// What --help says first: a sentence, and the forms of the command line.
   void describe(const std::string& sentence, const std::string& usage);
 
+  /// Says what the words are that belong to no option, for a shell that completes them.
+  void complete_words(WordsSyntax words) { words_syntax_ = std::move(words); }
+  /// Says what the value of an option is, for a shell that completes it.
+  void complete_value(const CLI::Option* option, WordKind kind) { hints_.set_kind(option, kind); }
+  /// Says the same of an option that takes one of some words.
+  void complete_choice(const CLI::Option* option, std::vector<std::string> words) {
+    hints_.set_choices(option, std::move(words));
+  }
+  /// Returns the whole command line as a shell has to know it.
+  CommandSyntax syntax() const { return syntax_of(app, hints_, words_syntax_); }
+
   /// Parses what stands before "--". CLI11 would take the first word behind it for a missing
   /// positional, so it never sees those: a tool that runs a command takes them as the command,
   /// another appends them to its positionals. Throws InvalidArgument for any word that belongs to
-  /// no option, with `remedy` behind it.
+  /// no option, with `remedy` behind it. Like the other two, it throws CompletionRequest for
+  /// --completion.
   void parse(std::string_view remedy = "");
   /// Parses the options of a tool whose positionals may be any text, such as JSON, and returns the
   /// positionals unchanged, those after "--" too. A word like -5 is one of them.
@@ -68,6 +82,9 @@ class Tool {
   std::vector<std::string> words_;  ///< in reverse, as CLI11 wants them
   int more_ = 0;
   int less_ = 0;
+  std::optional<Shell> completion_;  ///< that --completion has asked for
+  ValueHints hints_;
+  WordsSyntax words_syntax_;
 };
 
 /// An option whose every use takes one word; the words are in its results().
@@ -99,17 +116,19 @@ template <typename Value>
 CLI::Option* add_choice(Tool& tool, const std::string& names, const std::string& type, Value& value,
                         const std::vector<std::pair<std::string, Value>>& words,
                         const std::string& help) {
-  const auto parse = [&value, words](const std::string& word) {
-    std::vector<std::string> all;
+  std::vector<std::string> all;
+  for (const auto& choice : words) all.push_back(choice.first);
+  const auto parse = [&value, words, all](const std::string& word) {
     for (const auto& [name, meaning] : words) {
-      all.push_back(name);
       if (name != word) continue;
       value = meaning;
       return;
     }
     throw InvalidArgument(fmt::format("{}: write {}", word.empty() ? "''" : word, listed(all)));
   };
-  return tool.add_value(names, type, parse, help);
+  CLI::Option* option = tool.add_value(names, type, parse, help);
+  tool.complete_choice(option, all);
+  return option;
 }
 
 }  // namespace handoff

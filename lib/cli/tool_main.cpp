@@ -91,7 +91,7 @@ std::string sentence_of(const CLI::ParseError& error) {
   return text;
 }
 
-/// --help and --version are exceptions to CLI11, and ordinary output to us.
+/// --help, --version and --completion are exceptions to CLI11 and us, and ordinary output to us.
 ExitCode run_or_tell(Tool& tool, const std::string& name,
                      const std::function<ExitCode(Tool&)>& run) {
   try {
@@ -100,6 +100,8 @@ ExitCode run_or_tell(Tool& tool, const std::string& name,
     write_to_stdout(tool.app.help());
   } catch (const CLI::CallForVersion&) {
     write_to_stdout(fmt::format("{} (handoff) {}\n", name, kVersion));
+  } catch (const CompletionRequest& request) {
+    write_to_stdout(completion_script(tool.syntax(), request.shell));
   }
   return ExitCode::done;
 }

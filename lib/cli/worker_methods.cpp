@@ -46,10 +46,7 @@ std::shared_ptr<const MethodTable> WorkerMethods::make() {
         name, [to = coprocess.get()](Call call) { return to->call(std::move(call)); },
         Supervision::handler);
   }
-  for (const auto& [name, server] : forwards_) {
-    table->add(
-        name, [to = server](Call call) { return to->call(std::move(call)); }, Supervision::handler);
-  }
+  for (const auto& [name, server] : forwards_) table->add_executor(name, *server);
   add_own_methods(*table);
   for (const std::string& path : options_.directories) {
     add_directory(*table, reactor_, runner_, path);

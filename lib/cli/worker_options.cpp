@@ -111,10 +111,12 @@ WorkerToolOptions parse_worker_options(Tool& tool) {
   add_number(tool, "--pool", "N", options.pool, 1, 4096,
              "How many of each coprocess run (default 1)")
       ->needs("--coprocess");
-  app.add_option("-d,--methods", options.directories,
-                 "Each executable in DIR is a method; HUP lists them again; repeatable")
-      ->type_name("DIR")
-      ->allow_extra_args(false);
+  tool.complete_value(
+      app.add_option("-d,--methods", options.directories,
+                     "Each executable in DIR is a method; HUP lists them again; repeatable")
+          ->type_name("DIR")
+          ->allow_extra_args(false),
+      WordKind::directory);
   app.add_option("-f,--forward", options.forwards,
                  "NAME (PREFIX.*, or *) is answered by the server at ADDR; repeatable")
       ->type_name("NAME=ADDR")

@@ -69,8 +69,11 @@ Status ConnectionAccounts::refused(std::span<const std::uint64_t> ids,
                                    std::vector<HeldConnection>& taken) {
   for (const std::uint64_t id : ids) {
     std::optional<HeldConnection> held = is_kept(id) ? kept_->refused(id) : sent_.take(id);
-    if (!held) return Status::failure("it refused a connection that it was not given");
-    taken.push_back(std::move(*held));
+    if (held) {
+      taken.push_back(std::move(*held));
+    } else if (!is_kept(id) || !kept_->had(id)) {
+      return Status::failure("it refused a connection that it was not given");
+    }
   }
   sent_.slow_down();
   return Status::ok();
@@ -93,7 +96,8 @@ Status ConnectionAccounts::return_one(Connection connection, std::vector<HeldCon
   if (!connection.is_complete()) {
     return Status::failure("it returned a connection without its descriptor");
   }
-  if (!connection.is_sound()) {
+  // The socket of one that is kept is the master's own.
+  if ((!kept || connection.spilled.valid()) && !connection.is_sound()) {
     return Status::failure("it returned something that is no connection");
   }
   if (!kept) {

@@ -172,6 +172,12 @@ std::optional<HeldConnection> KeptConnections::refused(std::uint64_t id) {
   return held;
 }
 
+bool KeptConnections::had(std::uint64_t id) const {
+  const std::uint32_t index = channel::index_of(id);
+  if ((id & channel::kKeptId) == 0 || index >= slots_.size()) return false;
+  return !slots_[index].socket.valid() || slots_[index].generation != channel::generation_of(id);
+}
+
 bool KeptConnections::deposited(Connection connection) {
   const std::uint32_t first = ledger_.shape().passed;
   const std::uint32_t index = channel::index_of(connection.id);
@@ -221,6 +227,14 @@ HeldConnection KeptConnections::take(std::uint32_t index, const Snapshot& entry)
   }
   held.hold = Custody::Hold(*custody_, connection.descriptors(), 0, connection.unread_size());
   return held;
+}
+
+std::deque<HeldConnection> KeptConnections::take_untaken() {
+  std::deque<HeldConnection> untaken;
+  for (const std::uint64_t id : std::exchange(unconfirmed_, {})) {
+    if (std::optional<HeldConnection> held = refused(id)) untaken.push_back(std::move(*held));
+  }
+  return untaken;
 }
 
 Rescued KeptConnections::take_all(Reach reach) {

@@ -84,6 +84,9 @@ class KeptConnections {
   bool returned(Connection& connection, Custody::Hold& hold);
   /// The worker has no descriptor for it, and has not taken it.
   std::optional<HeldConnection> refused(std::uint64_t id);
+  /// Whether this was the number of a connection that is not the worker's any more: it may not have
+  /// seen yet that it was taken back.
+  bool had(std::uint64_t id) const;
 
   /// The worker keeps a connection that it has accepted itself, and gives the master a copy of its
   /// socket. False when that is not kept: there is no room for it, or no such entry.
@@ -92,6 +95,8 @@ class KeptConnections {
   /// copy of it.
   void own_ended(std::uint64_t id);
 
+  /// Takes back those that the worker has not taken. It lives on, and finds that they are gone.
+  std::deque<HeldConnection> take_untaken();
   /// Takes all of them from the worker. Nothing is kept for it afterwards.
   Rescued take_all(Reach reach);
 

@@ -15,8 +15,8 @@
 namespace handoff {
 namespace {
 
-/// After so many messages of one worker the others have a turn.
-constexpr int kMessagesPerTurn = 64;
+/// After so many messages of one worker the others have a turn, and new clients.
+constexpr int kMessagesPerTurn = 2;
 
 /// How long memory to receive a message is waited for, and how often by run_to_the_end().
 constexpr auto kRetryPause = std::chrono::milliseconds(10);

@@ -166,8 +166,11 @@ void SupervisedWorker::answered() {
 void SupervisedWorker::quarter_passed(AnswerWatch::Look look) {
   const bool may_answer = is_ready() || phase_ == WorkerPhase::draining;
   if (!may_answer || life_ == Life::over || !link_->open() || !link_->answers()) return;
-  const bool hangs = answers_.quarter_passed(look) == AnswerWatch::Verdict::hangs;
-  if (!hangs || link_->has_unread()) return link_->ask_whether_it_answers();
+  const AnswerWatch::Verdict verdict = answers_.quarter_passed(look);
+  if (verdict != AnswerWatch::Verdict::hangs || link_->has_unread()) {
+    if (verdict == AnswerWatch::Verdict::does_not_keep_up) link_->pass_over();
+    return link_->ask_whether_it_answers();
+  }
   trouble(fmt::format("{}: no answer within {}, {}", name(), in_words(context_.hang_timeout),
                       fate_with_connections()));
   kill(LeaveReason::unresponsive);

@@ -127,7 +127,8 @@ bool WorkerChannel::has_room() const {
   // Without credits, a full channel is the only word of a worker that does not keep up.
   const bool keeps_up = is_full() ? unacknowledged() < kMaxUnacknowledged : !writer_.is_blocked();
   const bool may_get = phase_ == WorkerChannelPhase::open || phase_ == WorkerChannelPhase::unheard;
-  return may_get && reactor_.now() >= paused_until_ && keeps_up && assigned() < credits_;
+  const bool is_left_out = passed_over_ || reactor_.now() < paused_until_;
+  return may_get && !is_left_out && keeps_up && assigned() < credits_;
 }
 
 ledger::Totals WorkerChannel::totals() const {
@@ -189,6 +190,7 @@ Status WorkerChannel::handle(channel::Message message) {
     case channel::Type::leave: tell(life_.would_leave, *this); break;
     case channel::Type::requests:
       requests_ = message.requests;
+      if (std::exchange(passed_over_, false)) room_changed();
       tell(life_.requests_told, *this);
       break;
     case channel::Type::listener: tell(others_should_accept_); break;
@@ -271,7 +273,8 @@ void WorkerChannel::write_owed(Connection& connection) {
 /// It may take what is sent first before the rest is sent, so what waits to be sent counts too.
 void WorkerChannel::pass(HeldConnection held) {
   std::optional<std::uint64_t> id;
-  held.connection.wants_started = kept_ && unacknowledged() >= kMaxUnacknowledged / 2;
+  held.connection.wants_started =
+      kept_ && (held.connection.wants_started || unacknowledged() >= kMaxUnacknowledged / 2);
   if (kept_) {
     id = kept_->reserve(held.connection);
   } else {
@@ -286,6 +289,20 @@ std::deque<HeldConnection> WorkerChannel::take_unsent() {
   std::deque<HeldConnection> unsent = sender_.take_unsent();
   recount();
   return unsent;
+}
+
+void WorkerChannel::pass_over() {
+  passed_over_ = true;
+  std::deque<HeldConnection> all = sender_.take_unsent();
+  if (kept_) {
+    std::deque<HeldConnection> untaken = kept_->take_untaken();
+    std::move(untaken.begin(), untaken.end(), std::back_inserter(all));
+  }
+  recount();
+  if (all.empty()) return;
+  tell(traffic_.connections_returned, *this,
+       std::vector<HeldConnection>(std::make_move_iterator(all.begin()),
+                                   std::make_move_iterator(all.end())));
 }
 
 std::deque<HeldConnection> WorkerChannel::take_all(Reach reach) {

@@ -126,6 +126,10 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   /// What was not sent yet, to be given to another.
   std::deque<HeldConnection> take_unsent() override;
 
+  /// The worker does not keep up: until it has answered a question it gets nothing more, and what it
+  /// has not taken goes to others. Of what is on its way that is only what a copy is kept of.
+  void pass_over();
+
   /// It has broken the protocol elsewhere: as if it had on the channel.
   void fail_with_protocol_error(const std::string& problem) { close(Status::failure(problem)); }
   /// Tells the worker to finish and leave, once what is queued was sent.
@@ -182,6 +186,7 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   ConnectionAccounts accounts_;
   WorkerChannelPhase phase_;
   TimePoint paused_until_{};  ///< it had no descriptor left a moment ago
+  bool passed_over_ = false;  ///< it has left a question unanswered
   channel::Hello hello_;
   std::size_t credits_;         ///< connections that it will hold at a time
   std::size_t counted_ = 0;     ///< what was told of assigned()

@@ -19,12 +19,15 @@ constexpr auto kAnswerTime = std::chrono::milliseconds(200);
 
 WorkerTraffic::WorkerTraffic(Reactor& reactor, AlarmClock& clock, Balancer& balancer, Report report,
                              std::function<void()> has_room)
-    : clock_(clock),
+    : reactor_(reactor),
+      clock_(clock),
       balancer_(balancer),
       report_(std::move(report)),
       report_lost_(reactor, saying(report_, Severity::error)),
       has_room_(std::move(has_room)),
-      all_answered_(reactor) {}
+      all_answered_(reactor) {
+  reactor_.add(*this);
+}
 
 LifeEvents WorkerTraffic::life_events() {
   LifeEvents events;
@@ -105,8 +108,16 @@ void WorkerTraffic::has_room(WorkerChannel& link) {
 
 /// When all close what they have, a worker that gets a connection now is the last: room or not.
 void WorkerTraffic::connections_returned(std::vector<HeldConnection> all) {
-  balancer_.pass_on(std::move(all));
+  for (HeldConnection& held : all) balancer_.pass(std::move(held));
+  has_passed_on_ = true;
   if (balancer_.retirement() == Retirement::closing) balancer_.pass_all();
+}
+
+/// Sends what was passed on in the turn that is over: several workers return at the same time, and
+/// a message carries 16 connections.
+bool WorkerTraffic::poll() {
+  if (std::exchange(has_passed_on_, false)) balancer_.flush();
+  return false;
 }
 
 void WorkerTraffic::requests_told(const WorkerChannel& link) {

@@ -32,14 +32,16 @@ struct FormerWorkers {
 };
 
 /// What the workers' channels say. Counts the connections that the workers hold, passes on those
-/// that they return, and tells each worker of the events that concern its phase.
-class WorkerTraffic {
+/// that they return, those of one turn of the loop together, and tells each worker of the events
+/// that concern its phase.
+class WorkerTraffic final : private PollSource {
  public:
   /// `has_room` is called when a worker has room again. The references must outlive this.
   WorkerTraffic(Reactor& reactor, AlarmClock& clock, Balancer& balancer, Report report,
                 std::function<void()> has_room);
   WorkerTraffic(const WorkerTraffic&) = delete;
   WorkerTraffic& operator=(const WorkerTraffic&) = delete;
+  ~WorkerTraffic() { reactor_.remove(*this); }
 
   /// What the channel of a worker is made with. It is add()ed before it starts.
   LifeEvents life_events();
@@ -88,7 +90,9 @@ class WorkerTraffic {
   void requests_told(const WorkerChannel& link);
   void closed(const WorkerChannel& link, const Status& how);
   bool passes_on() const;
+  bool poll() override;
 
+  Reactor& reactor_;
   AlarmClock& clock_;
   Balancer& balancer_;
   Report report_;
@@ -97,6 +101,7 @@ class WorkerTraffic {
   std::unordered_map<const WorkerChannel*, SupervisedWorker*> workers_;
   std::set<const WorkerChannel*> asked_;  ///< for their requests, and have not answered
   Condition all_answered_;
+  bool has_passed_on_ = false;  ///< in this turn, what is to be sent at its end
   std::uint64_t accepted_ = 0;
   std::size_t held_ = 0;
   std::size_t lost_ = 0;

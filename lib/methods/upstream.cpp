@@ -3,8 +3,11 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
 #include <limits>
+#include <string>
 #include <utility>
 
 #include "rpc/client.hpp"
@@ -14,12 +17,17 @@ namespace handoff {
 namespace {
 
 /// With the longest id that it may be sent with.
-std::size_t request_size(const Call& call) {
+std::size_t request_size(const CallView& call) {
   std::string without_params;
   append_request(without_params, Dialect::article, call.method, {},
                  fmt::format_int(std::numeric_limits<std::uint64_t>::max()).str());
   return without_params.size() + call.params.size();
 }
+
+/// The bytes that stand around a method and its params in a request, and a few more.
+constexpr std::size_t kEnvelopeSize = 64;
+/// The bytes that a byte of a name becomes at most when it is quoted.
+constexpr std::size_t kQuotedByteSize = 6;
 
 Task<std::unique_ptr<Client>> connect_to_server(Reactor& reactor,
                                                 std::shared_ptr<const Address> address,
@@ -55,60 +63,93 @@ Upstream::~Upstream() {
   for (const auto& connection : std::exchange(connections_, {})) connection->abandon();
 }
 
-Task<Result> Upstream::call(Call call) {
-  // The id takes a few bytes more, and a frame that is too long would cost others their calls.
-  if (request_size(call) > options_.max_frame) {
-    co_return Result::error(
-        ErrorCode::invalid_request,
-        fmt::format("the request exceeds the limit of {} bytes on its way to {}",
-                    options_.max_frame, name_));
+TimePoint Upstream::begin(PendingCall& call) {
+  const TimePoint deadline = call.view().deadline;
+  if (fits(call.view())) {
+    begin_on_connection(call, UpstreamAttempt::first);
+  } else {
+    call.finish(
+        ResultView::error(ErrorCode::invalid_request,
+                          fmt::format("the request exceeds the limit of {} bytes on its way to {}",
+                                      options_.max_frame, name_)));
   }
-  UpstreamConnection::Outcome outcome;
-  outcome.sent = UpstreamConnection::Outcome::Sent::nothing;
-  // What was not sent may be sent: once more, for a server that closes every connection.
-  for (int i = 0; i < 2 && outcome.sent == UpstreamConnection::Outcome::Sent::nothing; ++i) {
-    const std::shared_ptr<UpstreamConnection> connection = take_connection(outcome.result);
-    if (!connection) break;
-    outcome = co_await connection->call(call);
-  }
-  co_return std::move(outcome.result);
+  return deadline;
 }
 
-bool Upstream::has_room(const UpstreamConnection& connection) const {
-  return connection.takes_calls() && connection.calls() < options_.max_calls &&
-         connection.unsent() < options_.max_unsent;
+/// The id takes a few bytes more, and a frame that is too long would cost others their calls.
+bool Upstream::fits(const CallView& call) const {
+  const std::size_t most =
+      kEnvelopeSize + kQuotedByteSize * call.method.size() + call.params.size();
+  return most <= options_.max_frame || request_size(call) <= options_.max_frame;
 }
 
-std::shared_ptr<UpstreamConnection> Upstream::take_connection(Result& problem) {
-  const bool is_down = !reachable_.is_ok();
-  std::shared_ptr<UpstreamConnection> best;
-  bool connecting = false;
+void Upstream::begin_on_connection(PendingCall& call, UpstreamAttempt attempt) {
+  Refusal refusal;
+  if (UpstreamConnection* connection = find_connection(refusal)) {
+    return connection->begin(call, attempt);
+  }
+  call.finish(ResultView::error(refusal.code, refusal.message));
+}
+
+/// What was not sent may be sent: once more, for a server that closes every connection.
+void Upstream::nothing_sent(PendingCall& call) {
+  try {
+    begin_on_connection(call, UpstreamAttempt::last);
+  } catch (const std::exception& error) {
+    call.finish(ResultView::error(ErrorCode::internal_error, error.what()));
+  }
+}
+
+UpstreamConnection* Upstream::connection_of(const PendingCall& call) const {
   for (const auto& connection : connections_) {
-    connecting = connecting || connection->is_connecting();
-    // While it is down, only the call that tries waits for the attempt.
-    if (!has_room(*connection) || (is_down && connection->is_connecting())) continue;
-    if (!best || connection->calls() < best->calls()) best = connection;
+    if (connection->has(call)) return connection.get();
   }
-  if (best && best->calls() < options_.calls_before_next) return best;
+  return nullptr;
+}
+
+void Upstream::time_out(PendingCall& call) {
+  connection_of(call)->time_out(call);
+}
+
+void Upstream::cancel(PendingCall& call) {
+  connection_of(call)->cancel(call);
+}
+
+UpstreamConnection* Upstream::find_connection(Refusal& refusal) {
+  const bool is_down = !reachable_.is_ok();
+  UpstreamConnection* best = nullptr;
+  bool connecting = false;
+  std::size_t in_use = 0;
+  for (const auto& connection : connections_) {
+    const bool is_connecting = connection->is_connecting();
+    connecting |= is_connecting;
+    if (!connection->takes_calls()) continue;
+    ++in_use;
+    // While it is down, only the call that tries waits for the attempt.
+    if (is_down && is_connecting) continue;
+    const std::size_t most = best == nullptr ? options_.max_calls : best->calls();
+    if (connection->calls() < most && connection->unsent() < options_.max_unsent) {
+      best = connection.get();
+    }
+  }
+  if (best != nullptr && best->calls() < options_.calls_before_next) return best;
   if (is_down && (connecting || reactor_.now() < next_attempt_)) {
-    if (!best) problem = Result::error(ErrorCode::unreachable, reachable_.why());
+    if (best == nullptr) refusal = {ErrorCode::unreachable, reachable_.why()};
     return best;
   }
-  const auto in_use =
-      std::count_if(connections_.begin(), connections_.end(),
-                    [](const auto& connection) { return connection->takes_calls(); });
-  if (static_cast<std::size_t>(in_use) < options_.max_connections) {
-    UpstreamConnection::Owner& owner = *this;
-    auto connection = std::make_shared<UpstreamConnection>(reactor_, owner, name_);
-    connections_.push_back(connection);
-    connection->start(connect_);
-    return connection;
-  }
-  if (!best) {
-    problem = Result::error(ErrorCode::busy,
-                            fmt::format("busy: too many calls wait for {} already", name_));
+  if (in_use < options_.max_connections) return &add_connection();
+  if (best == nullptr) {
+    refusal = {ErrorCode::busy, fmt::format("busy: too many calls wait for {} already", name_)};
   }
   return best;
+}
+
+UpstreamConnection& Upstream::add_connection() {
+  UpstreamConnection::Owner& owner = *this;
+  connections_.push_back(
+      std::make_shared<UpstreamConnection>(reactor_, owner, name_, options_.max_calls));
+  connections_.back()->start(connect_);
+  return *connections_.back();
 }
 
 void Upstream::connected() {

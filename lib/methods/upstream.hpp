@@ -10,11 +10,10 @@
 
 #include "async/backoff.hpp"
 #include "async/reactor.hpp"
-#include "async/task.hpp"
 #include "methods/upstream_connection.hpp"
 #include "os/address.hpp"
 #include "os/status.hpp"
-#include "rpc/method_table.hpp"
+#include "rpc/pending_call.hpp"
 #include "wire/limits.hpp"
 
 namespace handoff {
@@ -41,7 +40,7 @@ struct UpstreamOptions {
 /// - A connection that ends takes its calls with it (`worker_died`): they may have been run.
 /// - A connection on which a deadline passed in silence, or on which the server has refused to read
 ///   on, gets no more calls, and ends with the last of those that it has.
-class Upstream : private UpstreamConnection::Owner {
+class Upstream final : public CallExecutor, private UpstreamConnection::Owner {
  public:
   /// The reactor must outlive this object.
   Upstream(Reactor& reactor, Address address, UpstreamOptions options = {});
@@ -51,16 +50,30 @@ class Upstream : private UpstreamConnection::Owner {
   Upstream& operator=(const Upstream&) = delete;
   ~Upstream() override;
 
-  /// Has the server run the call. Its errors come back as they are.
-  Task<Result> call(Call call);
+  // CallExecutor: has the server run the call. Its errors come back as they are.
+  TimePoint begin(PendingCall& call) override;
+  void time_out(PendingCall& call) override;
+  void cancel(PendingCall& call) override;
 
  private:
-  std::shared_ptr<UpstreamConnection> take_connection(Result& problem);
-  bool has_room(const UpstreamConnection& connection) const;
+  /// Why no connection takes a call.
+  struct Refusal {
+    ErrorCode code{};
+    std::string message;
+  };
+
+  bool fits(const CallView& call) const;
+  void begin_on_connection(PendingCall& call, UpstreamAttempt attempt);
+  /// Gives a connection that takes one more call, which may be new; else null and why.
+  UpstreamConnection* find_connection(Refusal& refusal);
+  UpstreamConnection& add_connection();
+  /// The one on which the call waits, if it does.
+  UpstreamConnection* connection_of(const PendingCall& call) const;
 
   void connected() override;
   void connect_failed(const std::string& why) override;
   void closed(const UpstreamConnection& connection) override;
+  void nothing_sent(PendingCall& call) override;
   void id_given_back() override { gives_ids_back_ = true; }
   bool gives_ids_back() const override { return gives_ids_back_; }
 

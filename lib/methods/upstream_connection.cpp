@@ -14,47 +14,24 @@ namespace {
 
 using Phase = UpstreamPhase;
 
-Result result_of(const Reply& reply) {
-  if (!reply.is_error()) return Result::success(std::string(reply.result));
+ErrorResult error_of(const Reply& reply) {
   ErrorResult error = parse_error_result(reply.result);
   if (error.code == 0) {
     error.code = static_cast<int>(ErrorCode::internal_error);
     if (error.message.empty()) error.message = "the server gave an error without a code";
   }
-  return Result::error(static_cast<ErrorCode>(error.code), std::move(error.message),
-                       std::move(error.data));
+  return error;
 }
 
 }  // namespace
 
-/// A call, in the frame that waits for it.
-struct UpstreamConnection::PendingCall {
-  PendingCall(UpstreamConnection& of, std::uint64_t number)
-      : connection(of), id(number), changed(of.reactor_) {
-    connection.pending_.emplace(id, this);
-  }
-  PendingCall(const PendingCall&) = delete;
-  PendingCall& operator=(const PendingCall&) = delete;
-  ~PendingCall() {
-    connection.pending_.erase(id);
-    if (connection.pending_.empty()) connection.handle(UpstreamEvent::last_over);
-  }
-
-  void settle(Result with) {
-    result = std::move(with);
-    changed.set();
-  }
-
-  UpstreamConnection& connection;
-  std::uint64_t id;
-  std::uint64_t start = 0;  ///< of its bytes, among all that were queued
-  Outcome::Sent sent = Outcome::Sent::maybe_all;
-  Event changed;
-  std::optional<Result> result;
-};
-
-UpstreamConnection::UpstreamConnection(Reactor& reactor, Owner& owner, std::string name)
-    : owner_(&owner), reactor_(reactor), name_(std::move(name)), some_unsent_(reactor) {}
+UpstreamConnection::UpstreamConnection(Reactor& reactor, Owner& owner, std::string name,
+                                       std::size_t max_calls)
+    : owner_(&owner),
+      reactor_(reactor),
+      name_(std::move(name)),
+      calls_(max_calls),
+      some_unsent_(reactor) {}
 
 void UpstreamConnection::handle(UpstreamEvent event) {
   const Phase next = next_phase(phase_, event);
@@ -64,25 +41,31 @@ void UpstreamConnection::handle(UpstreamEvent event) {
 void UpstreamConnection::enter(UpstreamPhase next) {
   phase_ = next;
   if (next != Phase::closed) return;
-  settle_all();
+  const std::shared_ptr<UpstreamConnection> self = shared_from_this();
   if (client_) client_->interrupt();
   some_unsent_.set();
+  finish_all();
   if (owner_ != nullptr) owner_->closed(*this);
 }
 
 /// Every call that waits gets this, and the connection ends.
-void UpstreamConnection::fail(ErrorCode code, const std::string& message) {
+void UpstreamConnection::fail(ErrorCode code, std::string message) {
   if (phase_ == Phase::closed) return;
-  failure_ = Result::error(code, message);
+  failure_ = code;
+  failure_message_ = std::move(message);
   handle(UpstreamEvent::ended);
 }
 
-void UpstreamConnection::settle_all() {
-  for (const auto& [id, pending] : pending_) {
-    if (pending->result) continue;
-    const bool none_sent = client_ && client_->written() <= pending->start;
-    if (none_sent) pending->sent = Outcome::Sent::nothing;
-    pending->settle(failure_);
+void UpstreamConnection::finish_all() {
+  while (const Waiting* waiting = calls_.first()) {
+    const bool none_sent = client_ && client_->written() <= waiting->start;
+    const bool may_begin_again = none_sent && waiting->attempt == UpstreamAttempt::first;
+    PendingCall& call = take(*waiting);
+    if (may_begin_again && owner_ != nullptr) {
+      owner_->nothing_sent(call);
+    } else {
+      call.finish(ResultView::error(failure_, failure_message_));
+    }
   }
 }
 
@@ -95,74 +78,122 @@ std::string UpstreamConnection::unasked() const {
   return fmt::format("{} sent something that was no reply to a call", name_);
 }
 
-/// Closes the connection when it can't carry this call: the server has closed it, for it was idle,
-/// or what has arrived already would be taken for the reply to this call.
-void UpstreamConnection::drop_unusable_connection(PendingCall& pending) {
-  pending.start = client_->queued_in_all();
-  if (pending_.size() == 1 && client_->has_ended()) {
+std::string UpstreamConnection::too_late() const {
+  return fmt::format("{} did not reply in time", name_);
+}
+
+const UpstreamCalls::Waiting* UpstreamConnection::find(const PendingCall& call) {
+  const Waiting* waiting = calls_.find(call.ticket());
+  return waiting != nullptr && waiting->call == &call ? waiting : nullptr;
+}
+
+/// The call waits no more.
+PendingCall& UpstreamConnection::take(const Waiting& waiting) {
+  PendingCall& call = *waiting.call;
+  calls_.remove(waiting);
+  if (calls_.empty()) handle(UpstreamEvent::last_over);
+  return call;
+}
+
+void UpstreamConnection::cancel(PendingCall& call) {
+  take(*find(call));
+}
+
+void UpstreamConnection::begin(PendingCall& call, UpstreamAttempt attempt) {
+  if (reactor_.now() >= call.view().deadline) {
+    return call.finish(ResultView::error(ErrorCode::timed_out, too_late()));
+  }
+  Waiting& waiting = calls_.add(call, attempt);
+  call.set_ticket(waiting.id);
+  if (client_) send_or_finish(waiting);
+}
+
+void UpstreamConnection::send_or_finish(Waiting& waiting) {
+  const std::uint64_t id = waiting.id;
+  try {
+    send(waiting);
+  } catch (const std::exception& error) {
+    std::erase(order_, id);
+    const Waiting* unsent = calls_.find(id);
+    if (unsent == nullptr) return;
+    take(*unsent).finish(ResultView::error(ErrorCode::internal_error, error.what()));
+  }
+}
+
+void UpstreamConnection::send(Waiting& waiting) {
+  waiting.start = client_->queued_in_all();
+  waiting.reads = reads_;
+  if (is_unusable()) return;
+  const CallView& call = waiting.call->view();
+  const fmt::format_int id(waiting.id);
+  if (!ids_come_back_) order_.push_back(waiting.id);
+  client_->queue(call.method, call.params, {id.data(), id.size()});
+  some_unsent_.set();
+}
+
+/// Whether it can't carry the call that comes now: the server has closed it, for it was idle, or
+/// what has arrived already would be taken for the reply to this call. It is closed then.
+bool UpstreamConnection::is_unusable() {
+  if (calls_.size() == 1 && client_->has_ended()) {
     fail(ErrorCode::worker_died, fmt::format("{} has closed the connection", name_));
   } else if (!ids_come_back_ && order_.empty() && client_->has_unread()) {
     fail(ErrorCode::worker_died, unasked());
   }
+  return phase_ == Phase::closed;
 }
 
-void UpstreamConnection::send(PendingCall& pending, const Call& call) {
-  client_->queue(call.method, call.params, fmt::format_int(pending.id).str());
-  if (!ids_come_back_) order_.push_back(pending.id);
-  some_unsent_.set();
-}
-
-Task<UpstreamConnection::Outcome> UpstreamConnection::call(const Call& call) {
-  const std::shared_ptr<UpstreamConnection> self = shared_from_this();
-  PendingCall pending(*this, ++last_id_);
-  const EventTimeout alarm(reactor_, pending.changed, call.deadline);
-  const auto is_settled = [&] { return pending.result || reactor_.now() >= call.deadline; };
-  while (!is_settled() && !client_) {
-    co_await pending.changed;
-    pending.changed.clear();
-  }
-  const TimePoint sent = Clock::now();
-  if (!is_settled()) drop_unusable_connection(pending);
-  if (!is_settled()) send(pending, call);
-  while (!is_settled()) {
-    co_await pending.changed;
-    pending.changed.clear();
-  }
-  Outcome outcome;
-  outcome.sent = pending.sent;
-  if (pending.result) {
-    outcome.result = std::move(*pending.result);
-  } else {
-    if (!client_ || client_->received_at() < sent) handle(UpstreamEvent::silence);
-    outcome.result =
-        Result::error(ErrorCode::timed_out, fmt::format("{} did not reply in time", name_));
-  }
-  co_return outcome;
+void UpstreamConnection::time_out(PendingCall& call) {
+  const std::string message = too_late();
+  const Waiting& waiting = *find(call);
+  if (!client_ || waiting.reads == reads_) handle(UpstreamEvent::silence);
+  take(waiting);
+  call.finish(ResultView::error(ErrorCode::timed_out, message));
 }
 
 Task<void> UpstreamConnection::connect_and_receive(std::shared_ptr<UpstreamConnection> self,
                                                    ConnectUpstream connect) {
   if (self->phase_ == Phase::closed) co_return;
+  std::unique_ptr<Client> client;
   try {
-    std::unique_ptr<Client> client = co_await connect();
-    if (self->phase_ == Phase::closed) co_return;
-    self->client_ = std::move(client);
+    client = co_await connect();
   } catch (const std::exception& error) {
     if (self->phase_ == Phase::closed) co_return;
     self->owner_->connect_failed(error.what());
     self->fail(ErrorCode::unreachable, error.what());
-    co_return;
   }
-  self->handle(UpstreamEvent::connected);
-  self->owner_->connected();
-  for (const auto& [id, pending] : self->pending_) pending->changed.set();
+  if (self->phase_ == Phase::closed) co_return;
+  self->use(std::move(client));
   self->reactor_.spawn(send_all(self));
   co_await receive_all(self);
 }
 
+/// The calls that have waited for the connection go out.
+void UpstreamConnection::use(std::unique_ptr<Client> client) {
+  client_ = std::move(client);
+  handle(UpstreamEvent::connected);
+  owner_->connected();
+  for (const std::uint64_t id : calls_.ids()) {
+    if (Waiting* waiting = calls_.find(id)) send_or_finish(*waiting);
+  }
+}
+
 Task<void> UpstreamConnection::receive_all(std::shared_ptr<UpstreamConnection> self) {
   try {
-    while (self->phase_ != Phase::closed) self->deliver(co_await self->client_->receive(kNever));
+    Client& client = *self->client_;
+    while (self->phase_ != Phase::closed) {
+      const IoResult result = client.try_read();
+      if (result.done()) {
+        ++self->reads_;
+        self->deliver_all();
+        if (client.may_be_more()) {
+          co_await self->reactor_.yield();
+          continue;
+        }
+      } else if (result.outcome != IoResult::Outcome::would_block) {
+        co_await client.lost(result);
+      }
+      if (self->phase_ != Phase::closed) (void)co_await client.readable();
+    }
   } catch (const std::exception& error) {
     std::string problem = error.what();
     if (self->complaint_) problem += " (it said: " + *self->complaint_ + ")";
@@ -173,10 +204,16 @@ Task<void> UpstreamConnection::receive_all(std::shared_ptr<UpstreamConnection> s
 /// What the calls of one turn of the loop have queued goes out in one write.
 Task<void> UpstreamConnection::send_all(std::shared_ptr<UpstreamConnection> self) {
   try {
+    Client& client = *self->client_;
     while (self->phase_ != Phase::closed) {
-      co_await self->some_unsent_;
-      self->some_unsent_.clear();
-      co_await self->client_->flush(kNever);
+      const IoResult result = client.try_flush();
+      if (result.outcome == IoResult::Outcome::broken) co_await client.lost(result);
+      if (result.outcome == IoResult::Outcome::would_block) {
+        (void)co_await client.writable();
+      } else {
+        self->some_unsent_.clear();
+        co_await self->some_unsent_;
+      }
     }
   } catch (const std::exception& error) {
     self->fail(ErrorCode::worker_died, error.what());
@@ -189,9 +226,11 @@ std::optional<std::uint64_t> UpstreamConnection::id_of(const Reply& reply) {
   if (!reply.id.empty()) {
     const auto id = parse_number<std::uint64_t>(reply.id);
     if (!id) return std::nullopt;  // none of ours
-    ids_come_back_ = true;
-    if (owner_ != nullptr) owner_->id_given_back();
-    order_.clear();
+    if (!ids_come_back_) {
+      ids_come_back_ = true;
+      order_.clear();
+      if (owner_ != nullptr) owner_->id_given_back();
+    }
     return id;
   }
   const bool names_no_call = owner_ != nullptr && owner_->gives_ids_back() && reply.is_error();
@@ -207,13 +246,24 @@ std::optional<std::uint64_t> UpstreamConnection::id_of(const Reply& reply) {
   return id;
 }
 
-/// A reply that fits no call is dropped.
+/// A reply that fits no call is dropped: the deadline of its call came first, or it never had one.
 void UpstreamConnection::deliver(const Reply& reply) {
   const auto id = id_of(reply);
   if (!id) return;
-  const auto found = pending_.find(*id);
-  if (found == pending_.end() || found->second->result) return;  // its deadline came first
-  found->second->settle(result_of(reply));
+  const Waiting* waiting = calls_.find(*id);
+  if (waiting == nullptr) return;
+  if (!reply.is_error()) return take(*waiting).finish(ResultView::success(reply.result));
+  const ErrorResult error = error_of(reply);
+  take(*waiting).finish(
+      ResultView::error(static_cast<ErrorCode>(error.code), error.message, error.data));
+}
+
+void UpstreamConnection::deliver_all() {
+  while (phase_ != Phase::closed) {
+    const std::optional<Reply> reply = client_->try_receive();
+    if (!reply) return;
+    deliver(*reply);
+  }
 }
 
 }  // namespace handoff

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <memory>
+#include <span>
 
 #include "async/fd_watcher.hpp"
 #include "os/error.hpp"
@@ -51,7 +52,6 @@ Client::~Client() {
   stream_.reactor().spawn(ExecChild::end(std::move(*child_)));
 }
 
-/// Throws why the connection is of no use any more.
 Task<void> Client::lost(IoResult result) {
   if (child_ && co_await child_->ended()) {
     const ExitStatus& status = child_->status();
@@ -70,7 +70,12 @@ Task<void> Client::lost(IoResult result) {
 void Client::queue(std::string_view method, std::string_view params, std::string_view id,
                    Dialect dialect) {
   FrameWriter writer(unsent_.end());
-  append_request(unsent_.end(), dialect, method, params, id);
+  try {
+    append_request(unsent_.end(), dialect, method, params, id);
+  } catch (...) {
+    writer.discard();
+    throw;
+  }
   writer.finish();
 }
 
@@ -84,17 +89,35 @@ bool Client::has_unread() const {
   return input_.bytes().size() > used_ || recv(stream_.fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
-Task<void> Client::flush(TimeLimit limit) {
-  WaitTimeout deadline(stream_.watcher(), limit.when);
-  while (!unsent_.empty()) {
-    const IoResult result = stream_.try_write(unsent_.bytes());
+IoResult Client::try_flush() {
+  IoResult result{IoResult::Outcome::done};
+  while (!unsent_.empty() && result.done()) {
+    result = stream_.try_write(unsent_.bytes());
     unsent_.consume(result.size);
     written_ += result.size;
+  }
+  return result;
+}
+
+Task<void> Client::flush(TimeLimit limit) {
+  WaitTimeout deadline(stream_.watcher(), limit.when);
+  for (IoResult result = try_flush(); !result.done(); result = try_flush()) {
     if (result.outcome == IoResult::Outcome::broken) co_await lost(result);
-    if (result.outcome == IoResult::Outcome::would_block && !co_await stream_.writable()) {
+    if (!co_await stream_.writable()) {
       throw TimedOut(fmt::format("cannot call {}: {}", name_, limit.timed_out()));
     }
   }
+}
+
+IoResult Client::try_read() {
+  input_.make_room();
+  const std::span<char> room = input_.room();
+  const IoResult result = stream_.try_read(room);
+  if (!result.done()) return result;
+  received_at_ = Clock::now();
+  may_be_more_ = result.size == room.size() || stream_.stops_short();
+  input_.commit(result.size);
+  return result;
 }
 
 std::optional<Reply> Client::try_receive() {
@@ -118,14 +141,12 @@ Task<Reply> Client::receive(TimeLimit limit) {
   WaitTimeout deadline(stream_.watcher(), limit.when);
   for (;;) {
     if (const auto reply = try_receive()) co_return *reply;
-    input_.make_room();
-    const IoResult result = co_await stream_.read_some(input_.room());
-    if (result.outcome == IoResult::Outcome::would_block) {
+    const IoResult result = try_read();
+    if (result.done()) continue;
+    if (result.outcome != IoResult::Outcome::would_block) co_await lost(result);
+    if (!co_await stream_.readable()) {
       throw TimedOut(fmt::format("cannot call {}: {}", name_, limit.timed_out()));
     }
-    if (!result.done()) co_await lost(result);
-    received_at_ = Clock::now();
-    input_.commit(result.size);
   }
 }
 

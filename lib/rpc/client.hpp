@@ -71,9 +71,25 @@ class Client {
   bool has_unread() const;
   /// Writes what was queued. Throws ConnectionLost, CommandEnded if it applies, or TimedOut.
   Task<void> flush(TimeLimit limit);
+  /// The same without waiting: `done` when nothing is left, `would_block` until writable(), or
+  /// `broken`, for lost().
+  IoResult try_flush();
 
-  /// The next reply, if it has arrived already. Its views last until the next receive.
+  /// The next reply, if it was read already. Its views last until the next call that reads or
+  /// receives.
   std::optional<Reply> try_receive();
+  /// Reads once what has arrived, for try_receive(), which must have given nothing before: `done`,
+  /// `would_block` until readable(), or else a result for lost().
+  IoResult try_read();
+  /// Whether the last try_read() may have left some of what had arrived. If so, call it again
+  /// before you wait for readable().
+  bool may_be_more() const { return may_be_more_; }
+  /// `co_await readable()`, and writable(): true, or false when interrupt() ended the wait.
+  auto readable() { return stream_.readable(); }
+  auto writable() { return stream_.writable(); }
+  /// Throws ConnectionLost, or CommandEnded if it applies, after a try_flush() or a try_read() that
+  /// has given this.
+  Task<void> lost(IoResult result);
   /// Waits for the next reply. Throws ConnectionLost, ProtocolError or TimedOut.
   Task<Reply> receive(TimeLimit limit);
 
@@ -81,12 +97,10 @@ class Client {
   TimePoint received_at() const { return received_at_; }
   /// Says that no more requests come.
   void end_writing() { stream_.end_writing(); }
-  /// Ends a flush() or receive() under way, as if its deadline had passed.
+  /// Ends a wait, or a flush() or receive() under way as if its deadline had passed.
   void interrupt() { stream_.interrupt(); }
 
  private:
-  Task<void> lost(IoResult result);
-
   Stream stream_;
   std::optional<ExecChild> child_;
   std::string name_;
@@ -97,6 +111,7 @@ class Client {
   ByteQueue unsent_;
   std::uint64_t written_ = 0;
   TimePoint received_at_{};
+  bool may_be_more_ = false;
 };
 
 }  // namespace handoff

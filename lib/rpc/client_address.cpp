@@ -5,8 +5,11 @@
 #include <netinet/in.h>
 #include <sys/un.h>
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 #include <memory>
+#include <string>
 #include <utility>
 
 namespace handoff {
@@ -32,7 +35,33 @@ SocketAddress whole(const Address& address) {
   return SocketAddress(reinterpret_cast<const sockaddr*>(&address), sizeof address);
 }
 
+/// The address in a form that the bits hold.
+SocketAddress v4_of(std::uint64_t bits) {
+  sockaddr_in v4{};
+  v4.sin_family = AF_INET;
+  v4.sin_port = static_cast<std::uint16_t>(bits >> kPortShift);
+  v4.sin_addr.s_addr = static_cast<std::uint32_t>(bits >> kAddressShift);
+  return whole(v4);
+}
+SocketAddress mapped_v4_of(std::uint64_t bits) {
+  const auto address = static_cast<std::uint32_t>(bits >> kAddressShift);
+  sockaddr_in6 v6{};
+  v6.sin6_family = AF_INET6;
+  v6.sin6_port = static_cast<std::uint16_t>(bits >> kPortShift);
+  v6.sin6_addr.s6_addr[10] = v6.sin6_addr.s6_addr[11] = 0xFF;
+  std::memcpy(&v6.sin6_addr.s6_addr[12], &address, sizeof address);
+  return whole(v6);
+}
+
 }  // namespace
+
+/// An IPv4 address of which the text was asked for: that of every client whose call a command or a
+/// worker of a queue has executed.
+struct ClientAddress::WithText {
+  std::uint64_t bits;  ///< as they were before
+  std::uint8_t size = 0;
+  std::array<char, std::string_view("255.255.255.255:65535").size()> text{};
+};
 
 /// An IPv6 address takes a quarter of what a path may.
 struct ClientAddress::Allocated {
@@ -76,48 +105,47 @@ ClientAddress& ClientAddress::operator=(ClientAddress&& other) noexcept {
 }
 
 ClientAddress::~ClientAddress() {
-  if (is_known()) delete allocated();
+  if (form() == Form::allocated) delete pointer_to<Allocated>();
+  if (form() == Form::with_text) delete pointer_to<WithText>();
 }
 
 SocketAddress ClientAddress::get() const {
-  const auto address = static_cast<std::uint32_t>(bits_ >> kAddressShift);
-  const auto port = static_cast<std::uint16_t>(bits_ >> kPortShift);
-  switch (form()) {
-    case Form::v4: {
-      sockaddr_in v4{};
-      v4.sin_family = AF_INET;
-      v4.sin_port = port;
-      v4.sin_addr.s_addr = address;
-      return whole(v4);
-    }
-    case Form::mapped_v4: {
-      sockaddr_in6 v6{};
-      v6.sin6_family = AF_INET6;
-      v6.sin6_port = port;
-      v6.sin6_addr.s6_addr[10] = v6.sin6_addr.s6_addr[11] = 0xFF;
-      std::memcpy(&v6.sin6_addr.s6_addr[12], &address, sizeof address);
-      return whole(v6);
-    }
+  const std::uint64_t bits = form() == Form::with_text ? pointer_to<WithText>()->bits : bits_;
+  switch (form_of(bits)) {
+    case Form::v4: return v4_of(bits);
+    case Form::mapped_v4: return mapped_v4_of(bits);
     case Form::unnamed: return whole(sa_family_t{AF_UNIX});
-    case Form::allocated: break;
+    case Form::allocated:
+    case Form::with_text: break;
   }
   if (!is_known()) return {};
-  const Allocated& kept = *allocated();
+  const Allocated& kept = *pointer_to<Allocated>();
   return kept.other ? *kept.other : whole(kept.v6);
 }
 
-const std::string& ClientAddress::text() {
+std::string_view ClientAddress::text() {
   static const std::string kUnknown = SocketAddress().text();
+  static const std::string kUnnamed = whole(sa_family_t{AF_UNIX}).text();
   if (!is_known()) return kUnknown;
-  if (form() != Form::allocated) allocate(get());
-  Allocated& kept = *allocated();
+  if (form() == Form::unnamed) return kUnnamed;
+  if (form() == Form::v4 || form() == Form::mapped_v4) make_text();
+  if (form() == Form::with_text) {
+    const WithText& kept = *pointer_to<WithText>();
+    return {kept.text.data(), kept.size};
+  }
+  Allocated& kept = *pointer_to<Allocated>();
   if (!kept.text) kept.text = std::make_unique<std::string>(get().text());
   return *kept.text;
 }
 
-/// Null in every other form.
-ClientAddress::Allocated* ClientAddress::allocated() const {
-  return form() == Form::allocated ? reinterpret_cast<Allocated*>(bits_) : nullptr;
+void ClientAddress::make_text() {
+  static_assert(alignof(WithText) > kFormMask);
+  const std::string text = get().text();
+  auto kept = std::make_unique<WithText>(WithText{bits_});
+  kept->size = static_cast<std::uint8_t>(std::min(text.size(), kept->text.size()));
+  std::copy_n(text.begin(), kept->size, kept->text.begin());
+  bits_ =
+      reinterpret_cast<std::uint64_t>(kept.release()) | static_cast<std::uint64_t>(Form::with_text);
 }
 
 void ClientAddress::allocate(const SocketAddress& address) {

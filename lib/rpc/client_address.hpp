@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
+#include <string_view>
 
 #include "os/address.hpp"
 
@@ -10,7 +10,7 @@ namespace handoff {
 
 /// The address of a session's client, in the eight bytes that an idle connection can spare: IPv4
 /// addresses (those mapped into IPv6 too) and unnamed Unix peers stand in them, others are
-/// allocated. Move-only.
+/// allocated; an IPv4 address is too once its text was asked for. Move-only.
 class ClientAddress {
  public:
   /// Throws std::bad_alloc.
@@ -23,21 +23,26 @@ class ClientAddress {
   bool is_known() const { return bits_ != 0; }
   /// The address as it was given.
   SocketAddress get() const;
-  /// SocketAddress::text(), made once. The reference is good until the object is moved or
-  /// destroyed.
-  const std::string& text();
+  /// SocketAddress::text(), made once. It is valid until the object is destroyed.
+  std::string_view text();
 
  private:
   struct Allocated;
-  enum class Form : std::uint8_t { allocated, v4, mapped_v4, unnamed };
+  struct WithText;
+  enum class Form : std::uint8_t { allocated, v4, mapped_v4, unnamed, with_text };
 
-  Form form() const { return static_cast<Form>(bits_ & kFormMask); }
-  Allocated* allocated() const;
+  static Form form_of(std::uint64_t bits) { return static_cast<Form>(bits & kFormMask); }
+  Form form() const { return form_of(bits_); }
+  template <typename Pointee>
+  Pointee* pointer_to() const {
+    return reinterpret_cast<Pointee*>(bits_ & ~kFormMask);
+  }
   void allocate(const SocketAddress& address);
+  void make_text();
 
-  static constexpr std::uint64_t kFormMask = 3;
+  static constexpr std::uint64_t kFormMask = 7;
 
-  std::uint64_t bits_ = 0;  ///< a pointer, or address, port and form; 0: not known
+  std::uint64_t bits_ = 0;  ///< a pointer and form, or address, port and form; 0: not known
 };
 
 }  // namespace handoff

@@ -62,7 +62,10 @@ void SessionCalls::encode(SessionCall& call, const ResultView& result, std::stri
   if (target.is_wanted) context_.count_error(error);
   if (writer) writer->finish();
   if (target.batch) return add_to_batch(target, text, out);
-  if (must_wait) return under_way_->order.keep(call, text);
+  if (must_wait) {
+    under_way_->order.keep(call, text);
+    return call.clear();  // the reply alone waits
+  }
   if (call.has_place()) leave_in_order(call, out);
 }
 

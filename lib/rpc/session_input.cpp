@@ -2,6 +2,7 @@
 #include "rpc/session_input.hpp"
 
 #include <algorithm>
+#include <cassert>
 #include <utility>
 
 namespace handoff {
@@ -15,21 +16,20 @@ constexpr std::size_t kMostAtOnce = std::size_t{512} << 10;
 
 }  // namespace
 
-SessionInput::SessionInput(Framing framing, std::unique_ptr<ReceiveBuffer> unread)
+SessionInput::SessionInput(Framing framing, std::unique_ptr<UnusedBytes> unread)
     : partial_(std::move(unread)),
       framing_(framing),
       rest_(partial_ ? Rest::frames : Rest::nothing) {}
 
 std::string_view SessionInput::unused() const {
   if (!partial_) return {};
-  const std::span<const char> bytes = std::as_const(*partial_).bytes();
+  const std::span<const char> bytes = std::as_const(partial_->buffer).bytes();
   return {bytes.data(), bytes.size()};
 }
 
 void SessionInput::drop() {
   partial_.reset();
   rest_ = Rest::nothing;
-  due_ = kNever;
 }
 
 SessionInput::Received SessionInput::receive(ReceiveBuffer& bytes, Stream& stream,
@@ -73,13 +73,14 @@ void SessionInput::end_last_line(ReceiveBuffer& bytes) const {
 void SessionInput::keep(ReceiveBuffer& bytes, Left left) {
   if (bytes.empty()) return drop();
   rest_ = left == Left::frames ? Rest::frames : Rest::start_of_frame;
-  if (&bytes == partial_.get()) return;
-  partial_ = std::make_unique<ReceiveBuffer>(std::max(kPartialSize, bytes.bytes().size()));
-  partial_->append(bytes.bytes());
+  if (partial_ && &bytes == &partial_->buffer) return;
+  partial_ = std::make_unique<UnusedBytes>(std::max(kPartialSize, bytes.bytes().size()));
+  partial_->buffer.append(bytes.bytes());
 }
 
 void SessionInput::start_deadline(TimePoint due) {
-  if (due_ == kNever) due_ = due;
+  assert(partial_);
+  if (partial_->due == kNever) partial_->due = due;
 }
 
 }  // namespace handoff

@@ -16,6 +16,14 @@
 
 namespace handoff {
 
+/// Bytes that were read and not used, and when the frame that they begin must be whole.
+struct UnusedBytes {
+  explicit UnusedBytes(std::size_t capacity) : buffer(capacity) {}
+
+  ReceiveBuffer buffer;
+  TimePoint due = kNever;
+};
+
 /// Takes the bytes of a connection apart into frames, and keeps the deadline of a frame that has
 /// begun to arrive. It holds a buffer only while there are bytes that were read and not used; else
 /// a turn works in `shared`, a buffer of all connections.
@@ -25,11 +33,11 @@ namespace handoff {
 class SessionInput {
  public:
   /// `unread` are bytes that were read elsewhere and not used.
-  SessionInput(Framing framing, std::unique_ptr<ReceiveBuffer> unread);
+  SessionInput(Framing framing, std::unique_ptr<UnusedBytes> unread);
 
   Framing framing() const { return framing_; }
   /// Bytes that were read and not used.
-  std::size_t held() const { return partial_ ? partial_->bytes().size() : 0; }
+  std::size_t held() const { return partial_ ? partial_->buffer.bytes().size() : 0; }
   bool holds_bytes() const { return partial_ != nullptr; }
   std::string_view unused() const;
   /// Whether frames may be left from the last turn, so that nothing need be read first.
@@ -41,7 +49,7 @@ class SessionInput {
 
   /// The buffer of a turn.
   ReceiveBuffer& begin_turn(ReceiveBuffer& shared) {
-    if (partial_) return *partial_;
+    if (partial_) return partial_->buffer;
     shared.clear();
     return shared;
   }
@@ -80,11 +88,13 @@ class SessionInput {
   }
 
   /// When the frame that has begun must be whole; kNever without one.
-  TimePoint due() const { return due_; }
-  /// Gives the frame that has begun this deadline, if it has none.
+  TimePoint due() const { return partial_ ? partial_->due : kNever; }
+  /// Gives the frame that has begun this deadline, if it has none. Only while it holds bytes.
   void start_deadline(TimePoint due);
   /// A frame that is not read is not late.
-  void stop_deadline() { due_ = kNever; }
+  void stop_deadline() {
+    if (partial_) partial_->due = kNever;
+  }
 
  private:
   enum class Rest : std::uint8_t { nothing, start_of_frame, frames };
@@ -93,8 +103,7 @@ class SessionInput {
                std::uint32_t max_frame) const;
   void keep(ReceiveBuffer& bytes, Left left);
 
-  std::unique_ptr<ReceiveBuffer> partial_;
-  TimePoint due_ = kNever;
+  std::unique_ptr<UnusedBytes> partial_;
   Framing framing_;  ///< unknown until the start of the connection was judged
   Rest rest_;
 };

@@ -12,8 +12,8 @@ SessionOpening::SessionOpening(ServerContext& of, Connection opened)
       abandonments(of.abandonments()) {
   owed.owe(connection.owed);
   if (connection.unread.empty()) return;
-  unread = std::make_unique<ReceiveBuffer>(connection.unread.size());
-  unread->append(connection.unread);
+  unread = std::make_unique<UnusedBytes>(connection.unread.size());
+  unread->buffer.append(connection.unread);
 }
 
 }  // namespace handoff

@@ -8,8 +8,8 @@
 #include "pass/connection.hpp"
 #include "rpc/client_address.hpp"
 #include "rpc/server_context.hpp"
+#include "rpc/session_input.hpp"
 #include "rpc/session_output.hpp"
-#include "wire/receive_buffer.hpp"
 
 namespace handoff {
 
@@ -24,9 +24,9 @@ struct SessionOpening {
   }
 
   ServerContext& context;
-  Connection connection;                  ///< its unread bytes are in `unread`
-  std::unique_ptr<ReceiveBuffer> unread;  ///< null when there are none
-  SessionOutput owed;                     ///< holds the reply that the connection brings along
+  Connection connection;                ///< its unread bytes are in `unread`
+  std::unique_ptr<UnusedBytes> unread;  ///< null when there are none
+  SessionOutput owed;                   ///< holds the reply that the connection brings along
   ClientAddress client;
   std::uint32_t abandonments;  ///< ServerContext::abandonments() when it was opened
 };

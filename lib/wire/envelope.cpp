@@ -3,27 +3,41 @@
 
 #include <cstring>
 
+#include "wire/plain_json.hpp"
+
 namespace handoff {
 namespace {
 
-/// Whether `text`, which is as long, is `name`.
-template <std::size_t size>
-bool is_name(std::string_view text, const char (&name)[size]) {
-  return std::memcmp(text.data(), name, size - 1) == 0;
+/// The field that `is_name(name)` is true for.
+template <typename IsName>
+Envelope::Field field_where(IsName is_name) {
+  using enum Envelope::Field;
+  if (is_name("in")) return in;
+  if (is_name("params")) return params;
+  if (is_name("id")) return id;
+  if (is_name("jsonrpc")) return json_rpc;
+  if (is_name("method")) return method;
+  if (is_name("out")) return out;
+  if (is_name("result")) return result;
+  return is_name("error") ? error : other;
 }
 
 Envelope::Field field_of(std::string_view text) {
-  using enum Envelope::Field;
-  switch (text.size()) {
-    case 2: return is_name(text, "in") ? in : is_name(text, "id") ? id : other;
-    case 3: return is_name(text, "out") ? out : other;
-    case 5: return is_name(text, "error") ? error : other;
-    case 6:
-      if (is_name(text, "params")) return params;
-      return is_name(text, "result") ? result : is_name(text, "method") ? method : other;
-    case 7: return is_name(text, "jsonrpc") ? json_rpc : other;
-    default: return other;
-  }
+  return field_where([text](const auto& name) {
+    constexpr std::size_t size = sizeof name - 1;
+    return text.size() == size && std::memcmp(text.data(), name, size) == 0;
+  });
+}
+
+/// The field whose name begins with its quote at `at`, which moves past the last one; for `other`
+/// it stays.
+Envelope::Field take_name(const char*& at) {
+  return field_where([&at](const auto& name) {
+    constexpr std::size_t size = sizeof name - 1;
+    if (std::memcmp(at + 1, name, size) != 0 || at[size + 1] != '"') return false;
+    at += size + 2;
+    return true;
+  });
 }
 
 }  // namespace
@@ -38,6 +52,19 @@ JsonProblem read_envelope(JsonReader& reader, int depth, Envelope& envelope) {
   return reader.read_object(depth, [&](std::string_view quoted) -> std::string_view& {
     return envelope.add(field_of(reader.unescape(quoted, envelope.unescaped)));
   });
+}
+
+bool read_plain_envelope(std::string_view text, Envelope& envelope) {
+  if (text.size() > PlainJson::kMostBytes) return false;
+  envelope.clear();
+  envelope.is_object = true;
+  PlainJson reader(text);
+  const auto skip_name = [&](const char*& at) -> std::string_view* {
+    const Envelope::Field field = *at == '"' ? take_name(at) : Envelope::other;
+    if (field == Envelope::other) at = reader.end_of_string(at);
+    return at != nullptr ? &envelope.add(field) : nullptr;
+  };
+  return reader.read_object(0, skip_name) && reader.read_end();
 }
 
 }  // namespace handoff

@@ -47,4 +47,9 @@ struct Envelope {
 /// the fields of an object, which replace those in `envelope`; any other value is only validated.
 JsonProblem read_envelope(JsonReader& reader, int depth, Envelope& envelope);
 
+/// Reads `text`, as for JsonReader::open(), from its first byte to its last as a message, if it is
+/// an object that PlainJson can read. If not, returns false, and read_envelope() has to judge it.
+/// No string in what was read has escapes.
+bool read_plain_envelope(std::string_view text, Envelope& envelope);
+
 }  // namespace handoff

@@ -8,6 +8,7 @@
 
 #include "wire/json_scalar.hpp"
 #include "wire/limits.hpp"
+#include "wire/plain_json.hpp"
 #include "wire/receive_buffer.hpp"
 
 namespace handoff {
@@ -96,6 +97,7 @@ JsonProblem JsonReader::open(std::string_view text) {
 }
 
 JsonProblem JsonReader::read_whole(std::string_view text, int depth) {
+  if (PlainJson::read_whole(text, depth)) return JsonProblem::none;
   std::string_view json;
   JsonProblem problem = open(text);
   if (problem == JsonProblem::none) problem = read_value(depth, json);

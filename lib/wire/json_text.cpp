@@ -5,27 +5,46 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 
 #include "wire/json_position.hpp"
 #include "wire/json_reader.hpp"
+#include "wire/plain_json.hpp"
 #include "wire/receive_buffer.hpp"
 
 namespace handoff {
+namespace {
 
-std::optional<std::string> json_problem(std::string_view text) {
+/// As json_problem(), for a text that has the padding after it.
+std::optional<std::string> problem_of_padded(std::string_view text) {
   thread_local JsonReader reader;
-  const std::string copy = padded(text);
-  const JsonProblem problem = reader.read_whole(std::string_view(copy).substr(0, text.size()), 1);
+  const JsonProblem problem = reader.read_whole(text, 1);
   if (problem == JsonProblem::none) return std::nullopt;
   return explain(reader, problem);
 }
 
-std::string quote_json(std::string_view text) {
-  const bool is_plain = std::all_of(text.begin(), text.end(), [](char byte) {
+}  // namespace
+
+/// The copy of a short text, as most are, takes no memory of its own.
+std::optional<std::string> json_problem(std::string_view text) {
+  if (text.size() <= PlainJson::kMostBytes) {
+    std::array<char, PlainJson::kMostBytes + ReceiveBuffer::kPadding> copy{};
+    std::copy(text.begin(), text.end(), copy.begin());
+    return problem_of_padded({copy.data(), text.size()});
+  }
+  const std::string copy = padded(text);
+  return problem_of_padded(std::string_view(copy).substr(0, text.size()));
+}
+
+bool is_plain_text(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char byte) {
     return byte >= ' ' && byte <= '~' && byte != '"' && byte != '\\';
   });
-  if (is_plain) return std::string("\"").append(text).append("\"");
+}
+
+std::string quote_json(std::string_view text) {
+  if (is_plain_text(text)) return std::string("\"").append(text).append("\"");
   using nlohmann::json;
   return json(std::string(text)).dump(-1, ' ', false, json::error_handler_t::replace);
 }

@@ -18,6 +18,8 @@ inline bool is_structured(std::string_view json) {
 
 /// `text`, which may be any bytes, as a JSON string; what is no UTF-8 becomes U+FFFD.
 std::string quote_json(std::string_view text);
+/// Whether that takes nothing but quotes around it.
+bool is_plain_text(std::string_view text);
 
 /// A JSON value as one line, its tokens untouched.
 std::string minify_json(std::string_view json);

@@ -13,37 +13,61 @@ namespace {
 
 using namespace std::string_view_literals;
 
-/// With one look at how much room there is.
+template <std::size_t size>
+constexpr std::size_t length_of(const char (&)[size]) {
+  return size - 1;
+}
+constexpr std::size_t length_of(std::string_view text) {
+  return text.size();
+}
+
+/// The length of a literal is known to the compiler, which copies it with few instructions.
+template <std::size_t size>
+char* put(char* at, const char (&literal)[size]) {
+  return std::copy_n(literal, size - 1, at);
+}
+char* put(char* at, std::string_view text) {
+  return std::copy(text.begin(), text.end(), at);
+}
+
+/// Appends literals and other texts, with one look at how much room there is.
 template <typename... Parts>
-void append_all(std::string& out, Parts... parts) {
+void append_all(std::string& out, const Parts&... parts) {
   const std::size_t start = out.size();
-  out.resize(start + (parts.size() + ...));
+  out.resize(start + (length_of(parts) + ...));
   char* at = out.data() + start;
-  ((at = std::copy(parts.begin(), parts.end(), at)), ...);
+  ((at = put(at, parts)), ...);
+}
+
+std::string_view before_id(std::string_view id) {
+  return id.empty() ? ""sv : R"(,"id":)"sv;
 }
 
 }  // namespace
 
 void append_request(std::string& out, Dialect dialect, std::string_view method,
                     std::string_view params, std::string_view id) {
-  if (dialect == Dialect::article) {
-    out.append(R"({"in":)").append(quote_json(method)).append(R"(,"params":)").append(params);
-  } else {
+  if (dialect == Dialect::json_rpc) {
     out.append(R"({"jsonrpc":"2.0","method":)").append(quote_json(method));
     if (params != "null") out.append(R"(,"params":)").append(params);
+    if (!id.empty()) out.append(R"(,"id":)").append(id);
+    out.push_back('}');
+  } else if (!is_plain_text(method)) {
+    const std::string quoted = quote_json(method);
+    append_all(out, R"({"in":)", quoted, R"(,"params":)", params, before_id(id), id, "}");
+  } else {
+    append_all(out, R"({"in":")", method, R"(","params":)", params, before_id(id), id, "}");
   }
-  if (!id.empty()) out.append(R"(,"id":)").append(id);
-  out.push_back('}');
 }
 
 void append_reply(std::string& out, Dialect dialect, std::string_view quoted_name,
                   std::string_view result, std::string_view id) {
   if (dialect == Dialect::json_rpc) {
-    return append_all(out, R"({"jsonrpc":"2.0","result":)"sv, result, R"(,"id":)"sv,
-                      id.empty() ? "null"sv : id, "}"sv);
+    append_all(out, R"({"jsonrpc":"2.0","result":)", result, R"(,"id":)",
+               id.empty() ? "null"sv : id, "}");
+  } else {
+    append_all(out, R"({"out":)", quoted_name, R"(,"result":)", result, before_id(id), id, "}");
   }
-  append_all(out, R"({"out":)"sv, quoted_name, R"(,"result":)"sv, result,
-             id.empty() ? ""sv : R"(,"id":)"sv, id, "}"sv);
 }
 
 void append_error(std::string& out, Dialect dialect, ErrorCode code, std::string_view message,

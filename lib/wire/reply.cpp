@@ -26,9 +26,12 @@ ReplyParser::~ReplyParser() = default;
 Reply ReplyParser::parse(std::string_view body) {
   JsonReader& reader = parser_->reader;
   Envelope& envelope = parser_->envelope;
-  JsonProblem problem = reader.open(body);
-  if (problem == JsonProblem::none) problem = read_envelope(reader, 0, envelope);
-  if (problem == JsonProblem::none) problem = reader.read_end();
+  JsonProblem problem = JsonProblem::none;
+  if (!read_plain_envelope(body, envelope)) {
+    problem = reader.open(body);
+    if (problem == JsonProblem::none) problem = read_envelope(reader, 0, envelope);
+    if (problem == JsonProblem::none) problem = reader.read_end();
+  }
   if (problem != JsonProblem::none) {
     throw ProtocolError(fmt::format("the reply is invalid JSON: {}", explain(reader, problem)));
   }

@@ -57,6 +57,10 @@ std::string_view RequestParser::Parser::unescape_any(std::string_view json) {
 }
 
 JsonProblem RequestParser::Parser::parse(std::string_view body, Dialect usual, bool& is_batch) {
+  if (read_plain_envelope(body, envelope)) {
+    judge(usual);
+    return JsonProblem::none;
+  }
   if (const auto problem = reader.open(body); problem != JsonProblem::none) return problem;
   if (reader.peek() == '[') return parse_batch(usual, is_batch);
   if (const auto problem = read_envelope(reader, 0, envelope); problem != JsonProblem::none)

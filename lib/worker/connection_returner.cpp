@@ -33,7 +33,7 @@ ConnectionReturner::Outcome ConnectionReturner::send() {
       owner_.not_sent(first, result.error_number);
       continue;
     }
-    in_flight_ = result.outcome == SendOutcome::sent;
+    in_flight_ = result.outcome == SendOutcome::sent && !packed.descriptors().empty();
     most_per_message_ = channel::kMaxEntries;
     waiting_.erase(waiting_.begin(),
                    waiting_.begin() + static_cast<std::ptrdiff_t>(packed.count()));

@@ -14,10 +14,10 @@
 
 namespace handoff {
 
-/// Gives connections back to a master, one message at a time: the next goes when the master has
-/// read the one before. The kernel counts the descriptors in flight of all processes of a user, and
-/// lets none of them send while that is more than its own limit. If workers returned all that they
-/// have at once, a master with its hands full could neither pass on nor take.
+/// Gives connections back to a master. After a message with descriptors the next goes when the
+/// master has read that one. The kernel counts the descriptors in flight of all processes of a
+/// user, and lets none of them send while that is more than its own limit. If workers returned all
+/// that they have at once, a master with its hands full could neither pass on nor take.
 ///
 /// Never blocks.
 class ConnectionReturner {
@@ -54,7 +54,7 @@ class ConnectionReturner {
   Owner owner_;
   std::deque<Connection> waiting_;
   std::size_t most_per_message_ = channel::kMaxEntries;
-  bool in_flight_ = false;  ///< a message was sent that the master may not have read
+  bool in_flight_ = false;  ///< descriptors were sent that the master may not have read
 };
 
 }  // namespace handoff

@@ -14,9 +14,6 @@ namespace {
 /// Ids in one message at most; it stays far below channel::kMaxMessage.
 constexpr std::size_t kMaxIds = 1024;
 
-/// How long ids are gathered.
-constexpr auto kPause = std::chrono::milliseconds(50);
-
 bool send_ids(channel::Type type, std::vector<std::uint64_t>& ids, const IdReports::Send& send) {
   std::size_t sent = 0;
   while (sent < ids.size()) {
@@ -30,23 +27,29 @@ bool send_ids(channel::Type type, std::vector<std::uint64_t>& ids, const IdRepor
 
 }  // namespace
 
+const IdReports::Patience IdReports::kOwn = {std::chrono::milliseconds(50), kMaxIds};
+const IdReports::Patience IdReports::kPassed = {std::chrono::milliseconds(1), 16};
+
 IdReports::IdReports(Reactor& reactor, std::function<void()> due)
     : Timer(reactor), reactor_(reactor), due_(std::move(due)) {}
 
 void IdReports::started(std::uint64_t id) {
-  gather(started_, id);
+  started_.push_back(id);
+  gather(started_, kOwn);
 }
 
-void IdReports::finished(std::uint64_t id) {
-  if ((id & channel::kOwnId) != 0) return gather(finished_, id);
+void IdReports::finished(std::uint64_t id, Urgency urgency) {
   finished_.push_back(id);
-  due_();
+  if ((id & channel::kOwnId) != 0) return gather(finished_, kOwn);
+  const bool is_first = reactor_.now() - told_ >= kPassed.pause;
+  if (urgency == Urgency::at_once || is_first) return due_();
+  gather(finished_, kPassed);
 }
 
-void IdReports::gather(std::vector<std::uint64_t>& ids, std::uint64_t id) {
-  ids.push_back(id);
-  if (mode_ == Mode::immediate || ids.size() >= kMaxIds) return due_();
-  if (std::exchange(mode_, Mode::armed) == Mode::gathering) set(reactor_.now() + kPause);
+void IdReports::gather(const std::vector<std::uint64_t>& ids, const Patience& patience) {
+  if (mode_ == Mode::immediate || ids.size() >= patience.ids) return due_();
+  const TimePoint latest = reactor_.now() + patience.pause;
+  if (latest < due()) set(latest);
 }
 
 void IdReports::report_immediately() {
@@ -55,7 +58,6 @@ void IdReports::report_immediately() {
 }
 
 void IdReports::on_timer() {
-  if (mode_ == Mode::armed) mode_ = Mode::gathering;
   if (!is_empty()) due_();
 }
 
@@ -64,6 +66,7 @@ bool IdReports::send_started(const Send& send) {
 }
 
 bool IdReports::send_finished(const Send& send) {
+  if (!finished_.empty()) told_ = reactor_.now();
   return send_ids(channel::Type::finished, finished_, send);
 }
 

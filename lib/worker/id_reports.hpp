@@ -1,27 +1,37 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <vector>
 
+#include "async/clock.hpp"
 #include "async/reactor.hpp"
 #include "async/timer.hpp"
 
 namespace handoff {
 
-/// The numbers of connections that a worker has started or finished, until the master is told. The
-/// master counts those that the worker has accepted itself, and need not know at once: they are
-/// gathered for a moment.
+/// The numbers of connections that a worker has started or finished, until the master is told. Each
+/// message wakes the master, so they are gathered. The master counts the connections that the
+/// worker has accepted itself, and need not know at once: they wait for 50 ms. It keeps a copy of
+/// one that it has passed, and may pass another when it hears of the end: when many end, they wait
+/// for a millisecond, or until there are 16. The first after a pause is told at once.
 class IdReports final : private Timer {
  public:
   /// `due` is called when there is something to send; it must not destroy this.
   IdReports(Reactor& reactor, std::function<void()> due);
 
+  /// How soon the master is to hear of the end of a connection that it has passed.
+  enum class Urgency {
+    soon,    ///< it may be gathered
+    at_once  ///< the master may wait for it
+  };
+
   /// A connection that the worker has accepted itself.
   void started(std::uint64_t id);
   /// The connection has ended.
-  void finished(std::uint64_t id);
+  void finished(std::uint64_t id, Urgency urgency = Urgency::soon);
   /// From now on nothing is gathered.
   void report_immediately();
   /// Nothing is due any more.
@@ -37,18 +47,25 @@ class IdReports final : private Timer {
 
  private:
   enum class Mode {
-    gathering,  ///< the next one arms the timer
-    armed,      ///< what there is becomes due with the timer
+    gathering,
     immediate,  ///< for good
   };
+  /// How long ids are gathered, and how many.
+  struct Patience {
+    Duration pause;
+    std::size_t ids;
+  };
+  static const Patience kOwn;
+  static const Patience kPassed;
 
-  void gather(std::vector<std::uint64_t>& ids, std::uint64_t id);
+  void gather(const std::vector<std::uint64_t>& ids, const Patience& patience);
   void on_timer() override;
 
   Reactor& reactor_;
   std::function<void()> due_;
   std::vector<std::uint64_t> started_;
   std::vector<std::uint64_t> finished_;
+  TimePoint told_{};  ///< when the master was told last of connections that have finished
   Mode mode_ = Mode::gathering;
 };
 

@@ -22,6 +22,10 @@ constexpr int kMessagesPerTurn = 64;
 
 constexpr auto kRetryPause = std::chrono::milliseconds(10);
 
+/// With so few connections each end is told at once: gathering saves little, and a master that has
+/// just been woken is quicker with the next client.
+constexpr std::size_t kFew = 8;
+
 bool comes_from_master(channel::Type type) {
   switch (type) {
     case channel::Type::connection:
@@ -124,6 +128,7 @@ void MasterChannel::receiving_ended() {
 
 void MasterChannel::start(std::size_t credits, std::size_t calls, Ready ready) {
   if (!full_) return reactor_.spawn(receive_plain(shared_from_this()));
+  credits_ = credits;
   channel::Hello hello;
   hello.pid = static_cast<std::uint32_t>(getpid());
   hello.credits = static_cast<std::uint32_t>(credits);
@@ -138,11 +143,21 @@ void MasterChannel::start(std::size_t credits, std::size_t calls, Ready ready) {
 }
 
 void MasterChannel::started(std::uint64_t id) {
+  ++held_;
   if (full_) outbox_.started(id);
 }
 
 void MasterChannel::finished(std::uint64_t id) {
-  if (full_) outbox_.finished(id);
+  const IdReports::Urgency how = urgency();
+  if (held_ > 0) --held_;
+  if (full_) outbox_.finished(id, how);
+}
+
+/// A master that passes nothing more before it has heard of an end is told of it at once.
+IdReports::Urgency MasterChannel::urgency() const {
+  using Urgency = IdReports::Urgency;
+  const bool is_awaited = master_is_short_ || 2 * held_ >= credits_;
+  return is_awaited || held_ <= kFew ? Urgency::at_once : Urgency::soon;
 }
 
 void MasterChannel::report_immediately() {
@@ -154,6 +169,7 @@ void MasterChannel::deposit(Connection copy) {
 }
 
 void MasterChannel::give_back(Connection connection) {
+  if (held_ > 0) --held_;
   outbox_.give_back(std::move(connection));
 }
 
@@ -295,6 +311,7 @@ void MasterChannel::start_connections(channel::Message& message) {
     } else if (!ledger_.take(connection)) {
       continue;  // the master has given it to another
     } else if (connection.entry != nullptr) {
+      master_is_short_ = connection.wants_started;
       if (connection.wants_started) told.push_back(connection.id);
       at_once.push_back(std::move(connection));
     } else {
@@ -321,6 +338,7 @@ void MasterChannel::begin(std::vector<Connection> started, SendOutcome outcome) 
   if (origin_ == Origin::joined && outcome != SendOutcome::sent) return;
   for (Connection& connection : started) {
     if (phase_ == MasterChannelPhase::closed) return;
+    ++held_;
     tell(traffic_.connection_passed, std::move(connection));
   }
   tell(traffic_.all_passed);

@@ -152,6 +152,7 @@ class MasterChannel final : public std::enable_shared_from_this<MasterChannel> {
   void take_ledger(const channel::Message& message);
   void start_connections(channel::Message& message);
   void begin(std::vector<Connection> started, SendOutcome outcome);
+  IdReports::Urgency urgency() const;
   void count_requests();
   void tell_requests(std::uint64_t requests);
   SendResult send(const std::string& message, std::span<const int> descriptors);
@@ -166,6 +167,9 @@ class MasterChannel final : public std::enable_shared_from_this<MasterChannel> {
   FdWatcher watcher_;
   bool full_;
   Origin origin_;
+  std::size_t credits_ = 0;       ///< connections that we will hold at a time
+  std::size_t held_ = 0;          ///< those that we hold
+  bool master_is_short_ = false;  ///< of room at us: it waits for each word of ours
   MasterChannelPhase phase_ = MasterChannelPhase::open;
   Outbox outbox_;
   std::size_t ledger_threads_ = 0;  ///< 0: no ledger is asked for

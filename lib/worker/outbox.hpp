@@ -50,7 +50,9 @@ class Outbox {
   /// The same, after all that was started and finished, as far as the channel takes it now.
   void post_after_reports(std::string message);
   void started(std::uint64_t id) { reports_.started(id); }
-  void finished(std::uint64_t id) { reports_.finished(id); }
+  void finished(std::uint64_t id, IdReports::Urgency urgency = IdReports::Urgency::soon) {
+    reports_.finished(id, urgency);
+  }
   void give_back(Connection connection);
   /// A copy of a connection that stays. The master gets it before it hears of the connection's end.
   void deposit(Connection copy);

@@ -86,6 +86,27 @@ class Killed(HangingTest):
         self.assertIn("killed with 5 connections", self.wait_until_killed(server, stopped))
         self.assertEqual(server.stop(), 0)
 
+    def test_connections_that_it_has_not_taken_go_to_another_long_before_it_is_killed(self):
+        server = self.master("-p", "connection", "--hang-timeout", "8s")
+        stopped, other = server.worker_pids()
+        served = self.open(server)
+        if served.result("info")["pid"] != stopped:
+            served = self.open(server)
+            self.assertEqual(served.result("info")["pid"], stopped)
+        handoff.wait_for(lambda: handoff.sleeps(stopped), "the worker to have nothing to do")
+        handoff.stop_process(stopped)
+        clients = [self.open(server) for _ in range(10)]
+        for client in clients:
+            client.send("info")
+            self.assertEqual(client.receive()["result"]["pid"], other)
+        os.kill(stopped, signal.SIGCONT)
+        self.assertEqual(served.result("info")["pid"], stopped)
+        handoff.wait_for(lambda: self.pid_of_new_client(server) == stopped, "it to get clients again")
+        self.assertFalse([line for line in server.lines if "no answer" in line])
+
+    def pid_of_new_client(self, server: handoff.Server) -> int:
+        return self.open(server).result("info")["pid"]
+
     def test_a_connection_that_it_has_served_goes_to_another_with_the_request_that_waits(self):
         server = self.master("-p", "connection", "--hang-timeout", TIMEOUT, workers=1)
         client = self.open(server)

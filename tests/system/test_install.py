@@ -17,6 +17,8 @@ from installed import run  # noqa: E402
 
 TOOLS = ["fdrecv", "fdsend", "rpc-call", "rpc-master", "rpc-ping", "rpc-worker"]
 SCRIPTS = handoff.ROOT / "tools" / "install"
+COMPLETIONS = {"bash-completion/completions": "{}", "zsh/site-functions": "_{}",
+               "fish/vendor_completions.d": "{}.fish"}
 UNITS = pathlib.Path("lib/systemd/system")
 
 
@@ -53,6 +55,9 @@ class Installed(installed.TestCase):
         self.assertEqual(names(documents / "examples"), names(root / "tests/examples"))
         for section in ("1", "7"):
             self.assertEqual(names(manuals / f"man{section}"), names(root / "man", f"*.{section}"))
+        for folder, form in COMPLETIONS.items():
+            self.assertEqual(names(self.prefix / "share" / folder),
+                             {form.format(tool) for tool in TOOLS})
         self.assertEqual(names(self.prefix / UNITS), {"handoff@.service", "handoff@.socket"})
         self.assertIn("worker_main.hpp", names(self.prefix / "include/handoff/cli"))
 

@@ -49,6 +49,8 @@ KINDS = {"", "sh", "text", "console", "ini", *PROGRAMS}
 NOT_RUN = {
     "README.md": [
         "make demo\nmake test\nmake install PREFIX=/usr/local\nmake uninstall PREFIX=/usr/local\n",
+        "make deb\napt-get install ./build/packages/handoff_*.deb ./build/packages/libhandoff0_*.deb\n",
+        "source <(rpc-call --completion bash)\n",
         "HANDOFF_ARGS=-l /run/handoff-words/s -c /run/handoff-words/c -- "
         "rpc-worker --methods /etc/handoff/words\n",
         "systemctl enable --now handoff@words\nsystemctl reload handoff@words\n"

@@ -40,6 +40,16 @@ TEST_CASE("a look that comes late, after a suspension, counts for nothing") {
   CHECK(hangs_after(watch, 1));
 }
 
+TEST_CASE("a worker keeps up again as soon as it has answered") {
+  AnswerWatch watch;
+  CHECK(watch.quarter_passed(Look::in_time) == Verdict::answers);
+  CHECK(watch.quarter_passed(Look::late) == Verdict::answers);
+  CHECK(watch.quarter_passed(Look::in_time) == Verdict::does_not_keep_up);
+  CHECK(watch.quarter_passed(Look::late) == Verdict::does_not_keep_up);
+  watch.answered();
+  CHECK(watch.quarter_passed(Look::in_time) == Verdict::answers);
+}
+
 TEST_CASE("an answer that nobody has asked for changes nothing") {
   AnswerWatch watch;
   watch.answered();

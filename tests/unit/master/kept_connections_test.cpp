@@ -333,6 +333,26 @@ TEST_CASE("a connection is refused before it was taken, and not after") {
   CHECK(fixture.kept->count() == 1);
 }
 
+TEST_CASE("what a worker has not taken can be taken back, and the worker may refuse it later") {
+  Fixture fixture;
+  const Passed taken = fixture.pass();
+  const Passed untaken = fixture.pass();
+  const Passed last = fixture.pass();
+  fixture.store(taken, State::received);
+  const std::deque<HeldConnection> back = fixture.kept->take_untaken();
+  REQUIRE(back.size() == 2);
+  CHECK(back.front().connection.socket.valid());
+  CHECK(fixture.kept->count() == 1);
+  CHECK(fixture.kept->unconfirmed() == 0);
+  CHECK(fixture.kept->take_untaken().empty());
+  for (const Passed* one : {&untaken, &last}) {
+    CHECK_FALSE(fixture.kept->refused(one->id));
+    CHECK(fixture.kept->had(one->id));
+  }
+  CHECK_FALSE(fixture.kept->had(taken.id));
+  CHECK_FALSE(fixture.kept->had(channel::id_of_entry(channel::kKeptId, 3, 1)));
+}
+
 TEST_CASE("what a worker has not taken is counted until it has") {
   Fixture fixture;
   std::vector<Passed> all;

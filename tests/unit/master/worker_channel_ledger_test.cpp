@@ -190,6 +190,28 @@ TEST_CASE("a worker that gets no more for the moment says when it has taken what
   }(played));
 }
 
+TEST_CASE("a worker that is passed over keeps what it has taken, and gets more when it answers") {
+  Played played;
+  played.run([](Played& its) -> Task<void> {
+    co_await its.greet();
+    const Fd taken = its.pass();
+    const Fd untaken = its.pass();
+    its.link->flush();
+    CHECK(its.take(channel::id_of_entry(channel::kKeptId, 0, 1), State::idle));
+    its.link->pass_over();
+    CHECK(its.returned.size() == 1);
+    CHECK(its.link->assigned() == 1);
+    CHECK_FALSE(its.link->has_room());
+    CHECK_FALSE(its.take(channel::id_of_entry(channel::kKeptId, 1, 1), State::received));
+    its.has_room = 0;
+    its.send(channel::encode_requests(7));
+    co_await its.turns();
+    CHECK(its.has_room > 0);
+    CHECK(its.link->has_room());
+    CHECK(its.problems.empty());
+  }(played));
+}
+
 TEST_CASE("a kept connection comes back without a descriptor and goes on whole") {
   Played played;
   played.run([](Played& its) -> Task<void> {

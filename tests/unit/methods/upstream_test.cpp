@@ -7,8 +7,11 @@
 #include <deque>
 #include <optional>
 #include <string>
+#include <utility>
 
+#include "async/timer.hpp"
 #include "os/error.hpp"
+#include "rpc/pending_call.hpp"
 #include "unit/methods/fake_server.hpp"
 #include "unit/support.hpp"
 
@@ -27,6 +30,7 @@ class Fixture {
   Reactor reactor;
   std::deque<test::FakeServer> servers;  ///< one for each connection
   bool is_down = false;
+  bool closes_at_once = false;
   int attempts = 0;
   Upstream upstream;
 
@@ -37,26 +41,36 @@ class Fixture {
     if (fixture.is_down) throw Unreachable("cannot connect to server: refused");
     fixture.servers.emplace_back();
     std::unique_ptr<Client> client = test::connect_to_fake(fixture.reactor, fixture.servers.back());
+    if (fixture.closes_at_once) fixture.servers.back().socket.reset();
     co_return client;
   }
 };
 
-struct RunningCall {
+/// A call that is begun at once, and times out as the upstream says.
+class RunningCall final : public PendingCall, private Timer {
+ public:
   std::optional<Result> result;
 
-  explicit RunningCall(Fixture& fixture, std::string params = "1") {
-    Call call;
-    call.method = "m";
-    call.params = std::move(params);
-    fixture.reactor.spawn(run(fixture, std::move(call), *this));
+  explicit RunningCall(Fixture& fixture, std::string params = "1", TimePoint deadline = kNever)
+      : Timer(fixture.reactor), upstream_(fixture.upstream), params_(std::move(params)) {
+    set_view({"m", params_, {}, {}, deadline});
+    const TimePoint times_out = upstream_.begin(*this);
+    if (!result) set(times_out);
   }
-  RunningCall(const RunningCall&) = delete;
-  RunningCall& operator=(const RunningCall&) = delete;
+  ~RunningCall() {
+    if (!result) upstream_.cancel(*this);
+  }
 
-  static Task<void> run(Fixture& fixture, Call call, RunningCall& self) {
-    Result result = co_await fixture.upstream.call(std::move(call));
-    self.result = std::move(result);
+ private:
+  void finish(const ResultView& answer) override {
+    REQUIRE(!result);
+    result = {std::string(answer.json), answer.code, std::string(answer.message)};
+    Timer::cancel();
   }
+  void on_timer() override { upstream_.time_out(*this); }
+
+  CallExecutor& upstream_;
+  std::string params_;
 };
 
 Task<void> until_over(Fixture& fixture, const RunningCall& call) {
@@ -121,6 +135,7 @@ TEST_CASE("after the pause a call tries again, and then all go over that connect
       const RunningCall call(f);
       co_await until_over(f, call);
       CHECK(call.result->code == ErrorCode::unreachable);
+      co_await f.reactor.yield();
     }
     f.is_down = false;
     std::deque<RunningCall> calls;
@@ -155,6 +170,40 @@ TEST_CASE("a call of which nothing was sent on a connection that has ended goes 
     f.servers[1].reply("2", "1");
     co_await until_over(f, second);
     CHECK(second.result->json == "2");
+  }(fixture));
+}
+
+TEST_CASE("a call of which nothing was sent on two connections fails") {
+  Fixture fixture;
+  fixture.closes_at_once = true;
+  fixture.reactor.run([](Fixture& f) -> Task<void> {
+    const RunningCall call(f);
+    co_await until_over(f, call);
+    CHECK(call.result->code == ErrorCode::worker_died);
+    CHECK(call.result->message == "server has closed the connection");
+    CHECK(f.attempts == 2);
+  }(fixture));
+}
+
+TEST_CASE("a call that times out or is cancelled leaves those on other connections alone") {
+  UpstreamOptions options;
+  options.calls_before_next = 1;
+  Fixture fixture(options);
+  fixture.reactor.run([](Fixture& f) -> Task<void> {
+    const RunningCall patient(f);
+    co_await until_asked(f, 1);
+    const RunningCall hasty(f, "2", f.reactor.now() + std::chrono::milliseconds(1));
+    std::optional<RunningCall> cancelled;
+    cancelled.emplace(f, "3");
+    co_await until_asked(f, 3);
+    cancelled.reset();
+    co_await until_over(f, hasty);
+    CHECK(hasty.result->code == ErrorCode::timed_out);
+    CHECK(hasty.result->message == "server did not reply in time");
+    f.servers[2].reply("3", "1");
+    f.servers[0].reply("1", "1");
+    co_await until_over(f, patient);
+    CHECK(patient.result->json == "1");
   }(fixture));
 }
 

@@ -120,6 +120,37 @@ TEST_CASE("a reply that arrives in pieces is received when it is whole") {
   });
 }
 
+TEST_CASE("a client that does not wait writes and reads what can be, and says what is left") {
+  using Outcome = IoResult::Outcome;
+  Ends ends;
+  CHECK(ends.client->try_flush().done());
+  CHECK(ends.client->try_read().outcome == Outcome::would_block);
+  ends.client->queue("a", '"' + std::string(8 << 20, 'x') + '"');
+  CHECK(ends.client->try_flush().outcome == Outcome::would_block);
+  CHECK(ends.client->written() > 0);
+  CHECK(!ends.written().empty());
+  ends.reply(R"({"out":"a","result":1})");
+  CHECK(ends.client->try_read().done());
+  CHECK(!ends.client->may_be_more());
+  REQUIRE(ends.client->try_receive().has_value());
+  CHECK(!ends.client->try_receive());
+  // As much as it reads at a time.
+  ends.send(std::string(64 << 10, '\0'));
+  CHECK(ends.client->try_read().done());
+  CHECK(ends.client->may_be_more());
+}
+
+TEST_CASE("why a client that does not wait has lost its server is told by lost()") {
+  Ends ends;
+  ends.server.reset();
+  const IoResult result = ends.client->try_read();
+  CHECK(result.outcome == IoResult::Outcome::end);
+  const auto error = test::thrown_by<ConnectionLost>(
+      [&] { ends.run([result](Ends& its) -> Task<void> { co_await its.client->lost(result); }); });
+  CHECK(std::string(error.what()) ==
+        "cannot call ./s: the server closed the connection before it replied");
+}
+
 TEST_CASE("a reply that does not come in time is told with the limit") {
   Ends ends;
   ends.send("\x05");

@@ -31,11 +31,11 @@ struct Input {
     stream.emplace(reactor, std::move(ours), Stream::Kind::socket);
     client = std::move(theirs);
   }
-  static std::unique_ptr<ReceiveBuffer> buffer_of(std::string_view unread) {
+  static std::unique_ptr<UnusedBytes> buffer_of(std::string_view unread) {
     if (unread.empty()) return nullptr;
-    auto buffer = std::make_unique<ReceiveBuffer>(unread.size());
-    buffer->append(unread);
-    return buffer;
+    auto bytes = std::make_unique<UnusedBytes>(unread.size());
+    bytes->buffer.append(unread);
+    return bytes;
   }
 
   /// One turn: what was received, and the frames that were taken.

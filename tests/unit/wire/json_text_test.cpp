@@ -28,6 +28,16 @@ TEST_CASE("any bytes can be quoted as a JSON string") {
   }
 }
 
+TEST_CASE("a text that needs no escapes is plain") {
+  for (const std::string_view text : {"", "echo", "a b.c~!"}) {
+    CHECK(is_plain_text(text));
+    CHECK(quote_json(text) == "\"" + std::string(text) + "\"");
+  }
+  for (const std::string_view text : {"a\"", "\\", "\n", "\x7F", "gr\xC3\xBCn", "\xFF"}) {
+    CHECK(!is_plain_text(text));
+  }
+}
+
 TEST_CASE("JSON becomes one line, its tokens untouched") {
   CHECK(minify_json(" { \"a b\" :\n[ 1.50 ,\t\" \\n\" ] }\r\n") == R"({"a b":[1.50," \n"]})");
   CHECK(minify_json("1E+2") == "1E+2");

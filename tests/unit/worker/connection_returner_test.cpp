@@ -83,6 +83,19 @@ TEST_CASE("the next message goes when the one before was read") {
   CHECK(fixture.returner.waiting() == 0);
 }
 
+TEST_CASE(
+    "connections that the master has copies of need not wait, for no descriptor comes along") {
+  Fixture fixture;
+  for (std::uint64_t i = 0; i < 40; ++i) {
+    Connection kept;
+    kept.id = channel::kKeptId | i;
+    fixture.returner.add(std::move(kept));
+  }
+  fixture.read = false;
+  CHECK(fixture.returner.send() == Outcome::all_sent);
+  CHECK(fixture.sent == std::vector<std::size_t>{0, 0, 0});
+}
+
 TEST_CASE("long bytes take a descriptor more, and without one they wait") {
   const test::DescriptorCheck check;
   Fixture fixture;

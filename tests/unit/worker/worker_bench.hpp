@@ -85,7 +85,7 @@ struct WorkerBench {
   Task<void> greeted() {
     const channel::Message hello = co_await next();
     CHECK(hello.type == channel::Type::hello);
-    CHECK(hello.hello.credits == 10);
+    CHECK(hello.hello.credits == options.credits);
     const channel::Type second = co_await next_type();
     CHECK(second == channel::Type::ready);
   }

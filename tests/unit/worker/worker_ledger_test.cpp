@@ -34,7 +34,8 @@ using Type = channel::Type;
 
 /// A worker whose master keeps its connections.
 struct Kept : WorkerBench {
-  Kept() : made(Ledger::make({.passed = 4, .accepted = 0, .threads = 2})), ledger(made.first) {}
+  explicit Kept(std::uint32_t entries = 4)
+      : made(Ledger::make({.passed = entries, .accepted = 0, .threads = 2})), ledger(made.first) {}
 
   void send_ledger() { send(channel::encode_passing(Type::ledger, 1), {made.second.get()}); }
   Task<void> greet() {
@@ -121,6 +122,44 @@ TEST_CASE("a kept connection begins at once, and the master hears of its end onl
     CHECK(finished.type == Type::finished);
     CHECK(finished.ids == std::vector<std::uint64_t>{id_of_entry(kKeptId, 2, 1)});
     CHECK(its.state(2) == State::closed);
+  });
+}
+
+TEST_CASE(
+    "a worker tells of each end at once with few connections, or if its master waits for room") {
+  Kept kept(16);
+  std::uint32_t held = 12;
+  bool master_is_short = false;
+  kept.options.credits = 1000;
+  SUBCASE("it has few connections") {
+    held = 8;
+  }
+  SUBCASE("it has half of what it will hold") {
+    kept.options.credits = 20;
+  }
+  SUBCASE("the master has asked for STARTED") {
+    master_is_short = true;
+  }
+  run(kept, [&](Kept& its) -> Task<void> {
+    co_await its.greet();
+    std::vector<Connection> passed;
+    for (std::uint32_t i = 0; i < held; ++i) {
+      its.ledger.entry(i).begin(State::passed, 1, Framing::unknown, Dialect::article);
+      passed.push_back(Kept::with_id(i));
+    }
+    passed.back().wants_started = master_is_short;
+    std::vector<Fd> clients = its.pass_kept(std::move(passed));
+    if (master_is_short) co_await its.next();
+    co_await its.until(held - 1, State::idle);
+    for (std::uint32_t i = 0; i < 2; ++i) {
+      clients[i].reset();
+      co_await its.until(i, State::closed);
+      for (int turn = 0; turn < 3; ++turn) co_await its.reactor.yield();
+      char byte = 0;
+      REQUIRE(recv(its.master.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1);
+      const channel::Message finished = co_await its.next();
+      CHECK(finished.ids == std::vector<std::uint64_t>{id_of_entry(kKeptId, i, 1)});
+    }
   });
 }
 
