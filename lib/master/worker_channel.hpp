@@ -126,8 +126,8 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   /// What was not sent yet, to be given to another.
   std::deque<HeldConnection> take_unsent() override;
 
-  /// The worker does not keep up: until it has answered a question it gets nothing more, and what it
-  /// has not taken goes to others. Of what is on its way that is only what a copy is kept of.
+  /// The worker does not keep up: until it has answered a question it gets nothing more, and what
+  /// it has not taken goes to others. Of what is on its way that is only what a copy is kept of.
   void pass_over();
 
   /// It has broken the protocol elsewhere: as if it had on the channel.
