@@ -214,6 +214,8 @@ class Deb(handoff.TestCase):
 
     @unittest.skipUnless(shutil.which("lintian"), "no lintian")
     def test_lintian_has_nothing_to_say_but_what_its_overrides_name(self):
+        if "usr/lib/pkgconfig/handoff.pc" in self.packages["libhandoff-dev"].entries:
+            self.skipTest("this build is not for /usr, as that of make deb is")
         done = subprocess.run(["lintian", "--fail-on", "error,warning", "--allow-root",
                                *(package.path for package in self.packages.values())],
                               capture_output=True, text=True, check=False,
