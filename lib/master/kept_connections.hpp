@@ -84,8 +84,8 @@ class KeptConnections {
   bool returned(Connection& connection, Custody::Hold& hold);
   /// The worker has no descriptor for it, and has not taken it.
   std::optional<HeldConnection> refused(std::uint64_t id);
-  /// Whether this was the number of a connection that is not the worker's any more: it may not have
-  /// seen yet that it was taken back.
+  /// Returns whether this was the number of a connection that is not the worker's any more. The
+  /// worker may not have seen yet that the connection was taken back.
   bool had(std::uint64_t id) const;
 
   /// The worker keeps a connection that it has accepted itself, and gives the master a copy of its

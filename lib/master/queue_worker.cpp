@@ -16,7 +16,8 @@ namespace {
 /// Replies of one worker that are taken before the others have a turn.
 constexpr int kRepliesPerTurn = 256;
 
-/// In nanoseconds; a call whose method has not told yet how long it takes counts for all of it.
+/// This many nanoseconds of work a worker may have at most. A call whose method has not told yet
+/// how long it takes counts for all of it.
 constexpr std::uint64_t kMostWork = QueueWorker::kMostPrefetchedWork / std::chrono::nanoseconds(1);
 /// What a call counts for at least. So no more than 64 are prefetched for each that runs.
 constexpr std::uint64_t kLeastWork = kMostWork / 64;

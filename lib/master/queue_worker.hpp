@@ -46,15 +46,15 @@ class QueueWorker {
   bool is_of(const WorkerChannel& link) const { return &link_ == &link; }
   /// Requests that it was given and has not answered. What was taken back counts until it says so.
   std::size_t given() const { return given_; }
-  /// Of those, the ones beyond what it runs at a time; none while they are taken back.
+  /// Returns how many of those exceed what the worker runs at a time; 0 while they are taken back.
   std::size_t prefetched() const {
     return given_ > link_.max_calls() && !revoking_ ? given_ - link_.max_calls() : 0;
   }
-  /// Whether it may be given one more: it was not retired, has fewer than it runs at a time, and
-  /// its ring has had room since look_for_room().
+  /// Returns whether the worker may be given one more: it was not retired, has fewer than it runs
+  /// at a time, and its ring has had room since look_for_room().
   bool is_free() const { return may_be_given_more() && given_ < link_.max_calls(); }
-  /// Whether it may be given one of this method beyond those that it runs: it is expected to have
-  /// begun that in less than kMostPrefetchedWork.
+  /// Returns whether the worker may be given a call of this method beyond those that it runs: it is
+  /// expected to begin that call in less than kMostPrefetchedWork.
   bool may_prefetch(MethodTimes::Index method) const;
   /// How long it is expected to take, in nanoseconds, until it has answered all that it was given.
   std::uint64_t expected_work() const;
@@ -83,15 +83,16 @@ class QueueWorker {
   /// whether it was. It gets no more until it has answered the last one. Nothing, and nothing has
   /// changed, when there is nothing to take back, or it still has to answer the last time.
   std::optional<std::uint64_t> revoke();
-  /// Whether the request whose record ends there may come back as not begun.
+  /// Returns whether the request whose record ends there may come back as not begun.
   bool was_revoked(std::uint64_t end) const { return end <= revoked_until_; }
-  /// Whether it has prefetched requests and has not said to begin all that it was given.
+  /// Returns whether the worker has prefetched requests and has not said that it begins all of
+  /// them.
   bool has_unbegun() const { return prefetched() > 0 && !says_begun(rings_.written()); }
   /// When it has answered last; of one that had nothing to answer, when it was given something.
   TimePoint progressed() const { return progressed_; }
 
-  /// Whether the worker has said, with its own memory, that it begins the request whose record ends
-  /// there.
+  /// Returns whether the worker has said, in its own memory, that it begins the request whose
+  /// record ends there.
   bool says_begun(std::uint64_t end) const { return end <= rings_.read_by_other(); }
   /// Its channel has ended: takes back for good what it has not begun. Returns as revoke(). The end
   /// of a channel is not the end of a process that others have started: if that does not heed

@@ -24,7 +24,8 @@ struct SpawnOptions {
   bool no_new_privileges = false;
   /// LISTEN_PID with the child's own number is added to its environment (sd_listen_fds(3)).
   bool listen_pid = false;
-  /// Sent to the child when the thread that spawns it ends (prctl(2), PR_SET_PDEATHSIG).
+  /// The kernel sends this to the child when the thread that spawns it ends (prctl(2),
+  /// PR_SET_PDEATHSIG). A child whose parent is gone before that could be asked for ends by itself.
   int parent_death_signal = 0;
 };
 
