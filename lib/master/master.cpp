@@ -26,6 +26,9 @@ constexpr auto kLookPause = std::chrono::milliseconds(5);
 /// The exit status when something was cut off.
 constexpr int kCutOff = 124;
 
+/// How workers and connections leave for a successor.
+constexpr channel::Drain kHandOver{.give_back = true, .join_again = true};
+
 /// Workers without a handshake need not notice that the channel ends when this process is killed.
 WorkerSpawner::Options spawner_options(const SupervisorOptions& options) {
   WorkerSpawner::Options spawner;
@@ -218,6 +221,9 @@ void Master::begin_to_hand_over() {
   if (control_) control_->close();
   upgrade_->take_over();
   lineage_->successor_took_over();
+  // Here, and not when run() goes on: what hears that the upgrade is done may rely on it.
+  if (sessions_) sessions_->drain(kHandOver);
+  if (!needs_workers()) supervisor_.retire_all(kHandOver);
   on_change();
 }
 
@@ -233,18 +239,17 @@ void Master::leave_successor() {
 /// us: they need not wait for every client. Returns how many connections of its own were cut off.
 Task<std::size_t> Master::drain() {
   const bool hands_over = phases_.phase() == MasterPhase::handing_over;
-  const channel::Drain how{.give_back = hands_over, .join_again = hands_over};
-  if (sessions_) sessions_->drain(how);
+  if (sessions_ && !hands_over) sessions_->drain({});
   const TimePoint limit = deadline_after(reactor_.now(), options_.supervisor.drain_timeout);
   while (hands_over && needs_workers() && !phases_.hurried() && reactor_.now() < limit) {
     // Calls begin and end on other threads too, which do not tell.
     co_await changed_.wait(std::min(limit, reactor_.now() + Duration(kLookPause)));
   }
-  if (hands_over) supervisor_.retire_all(all_masters_stop() ? channel::Drain{} : how);
+  if (hands_over) supervisor_.retire_all(all_masters_stop() ? channel::Drain{} : kHandOver);
   co_await changed_.wait_until([this] { return own_connections() == 0 || phases_.hurried(); },
                                limit);
   const std::size_t cut_off = own_connections();
-  if (!hands_over) supervisor_.retire_all(how);
+  if (!hands_over) supervisor_.retire_all({});
   on_change();
   co_await changed_.wait_until(
       [this] { return supervisor_.is_empty() && (!upgrade_ || has_handed_over()); });

@@ -11,6 +11,7 @@ import pathlib
 import re
 import resource
 import shlex
+import shutil
 import signal
 import socket
 import stat
@@ -582,6 +583,22 @@ class Succeeding(UpgradeTest):
         self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "null\n", ""))
         self.assert_replaced(server, server.pid)
         self.assertNotEqual(self.ask("info")["pid"], server.pid)
+
+    def test_when_the_control_socket_replies_the_old_workers_have_been_told_to_leave(self):
+        if shutil.which("strace") is None:
+            self.skipTest("no strace")
+        server = self.launch()
+        client = self.open(server)
+        old = client.result("info")["pid"]
+        # It is held up right after it has replied.
+        tracer = self.start(handoff.Server(
+            "strace", "-p", str(server.pid), "-o", "/dev/null", "-e", "trace=sendto",
+            "-e", f"inject=sendto:delay_exit={handoff.PATIENCE}000000", ready=False))
+        if "attached" not in tracer.wait_for_line("attached|ttach"):
+            self.skipTest("strace may not attach")
+        self.assertIsNone(self.ask("upgrade"))
+        client.result("ping")  # which an old worker may have read before it was told
+        self.assertNotEqual(client.result("info")["pid"], old)
 
     def test_by_the_control_socket_in_vain(self):
         server = self.launch()
