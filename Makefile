@@ -21,7 +21,7 @@ TEST_PACKAGES = bats pkgconf python3 jq mandoc strace procps util-linux netcat-o
                 zsh fish dpkg-dev
 BENCH_PACKAGES = python3 python3-matplotlib jq netcat-openbsd strace
 PEER_PACKAGES = nginx-light nodejs haproxy gunicorn golang-go chromium systemd lintian
-LINT_PACKAGES = clang-format clang-tidy shellcheck mandoc python3
+LINT_PACKAGES = clang-format-16 clang-tidy-16 shellcheck mandoc python3
 CLANG_PACKAGES = clang libclang-rt-14-dev
 DEB_PACKAGES = dpkg-dev
 
@@ -86,7 +86,7 @@ stress: ## the tests with their full counts
 lint: ## formatting, includes, clang-tidy, shellcheck, man pages
 	$(INSTALL) $(BUILD_PACKAGES) $(LINT_PACKAGES)
 	$(call configure,$(BUILD))
-	@clang-format --dry-run -Werror $(CXX_FILES)
+	@clang-format-16 --dry-run -Werror $(CXX_FILES)
 	@tests/support/check-floors lib
 	@shellcheck $$(git grep -lE '^#!.*(bash|bats)' -- tests .ci)
 	@mandoc -Tlint -W warning man/*
@@ -94,7 +94,7 @@ lint: ## formatting, includes, clang-tidy, shellcheck, man pages
 	  xargs -P $(JOBS) -n 4 clang-tidy -p $(BUILD) --quiet 2>/dev/null
 
 format: ## reformat the sources
-	@clang-format -i $(CXX_FILES)
+	@clang-format-16 -i $(CXX_FILES)
 
 model: ## verify the protocols with spin
 	$(INSTALL) g++ spin
