@@ -27,7 +27,7 @@ std::string socket_word(const std::vector<std::string>& words) {
   if (words.size() > 1) {
     throw handoff::InvalidArgument("more than one SOCKET; a command stands behind --");
   }
-  if (!words.empty()) return words[0];
+  if (!words.empty()) { return words[0]; }
   if (const auto channel = handoff::read_variable(handoff::variable::kChannelFd)) {
     const auto number = handoff::parse_number<int>(*channel);
     if (number && handoff::socket_type(*number) == SOCK_SEQPACKET) {
@@ -64,7 +64,7 @@ ReceiveOptions parse(Tool& tool) {
   auto* json_flag = app.add_flag("--json", options.json, "Print what came, and close it");
   for (auto* one : {stdio_flag, stdin_flag, fd_option, listen_flag, json_flag}) {
     for (auto* other : {stdio_flag, stdin_flag, fd_option, listen_flag, json_flag}) {
-      if (one != other) one->excludes(other);
+      if (one != other) { one->excludes(other); }
     }
   }
   auto* keep = app.add_flag("-k,--keep", options.keep, "Go on: a COMMAND for each message");
@@ -80,12 +80,12 @@ ReceiveOptions parse(Tool& tool) {
   options.rendezvous.listen = !connect;
   options.rendezvous.socket = handoff::parse_socket(socket_word(words), STDIN_FILENO);
   options.command = tool.after_dashes;
-  if (!options.numbers.empty()) options.placement = Placement::numbers;
+  if (!options.numbers.empty()) { options.placement = Placement::numbers; }
   if (std::set(options.numbers.begin(), options.numbers.end()).size() < options.numbers.size()) {
     throw handoff::InvalidArgument("--fd names a descriptor twice");
   }
-  if (only_stdin) options.placement = Placement::stdin_only;
-  if (listen_fds) options.placement = Placement::listen_fds;
+  if (only_stdin) { options.placement = Placement::stdin_only; }
+  if (listen_fds) { options.placement = Placement::listen_fds; }
   const bool places = options.placement != Placement::stdio || stdio || options.keep;
   if (options.command.empty() && (places || tool.has_dashes) && !options.json) {
     throw handoff::InvalidArgument("no COMMAND behind --");
@@ -98,7 +98,7 @@ ReceiveOptions parse(Tool& tool) {
 
 ExitCode run(Tool& tool) {
   const ReceiveOptions options = parse(tool);
-  if (options.keep) tool.run_long(handoff::Orphans::leave);
+  if (options.keep) { tool.run_long(handoff::Orphans::leave); }
   handoff::Received received;
   {
     const handoff::SignalMask signals(handoff::ending_signals({SIGTERM, SIGINT, SIGHUP}));

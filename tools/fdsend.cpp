@@ -57,7 +57,7 @@ handoff::SendOptions parse(Tool& tool) {
   handoff::add_rendezvous_options(tool, options.rendezvous);
   const std::vector<std::string> words = tool.parse_words();
 
-  if (words.empty()) throw handoff::InvalidArgument("no SOCKET (see fdsend --help)");
+  if (words.empty()) { throw handoff::InvalidArgument("no SOCKET (see fdsend --help)"); }
   options.rendezvous.socket = handoff::parse_socket(words[0], STDOUT_FILENO);
   options.byte = static_cast<char>(byte);
   for (std::size_t i = 1; i < words.size(); ++i) {
@@ -80,7 +80,7 @@ ExitCode run(Tool& tool) {
   handoff::Reactor reactor;
   const handoff::DropNotice notice(reactor, tool.log);
   handoff::SendOptions options = parse(tool);
-  if (options.keep) tool.run_long(handoff::Orphans::leave);
+  if (options.keep) { tool.run_long(handoff::Orphans::leave); }
   handoff::SendCommand command(reactor, std::move(options), tool.log);
   reactor.run(command.open_sources());
   signals.emplace(handoff::ending_signals({SIGTERM, SIGINT, SIGHUP}));

@@ -56,20 +56,20 @@ handoff::CallOptions parse(Tool& tool) {
   const std::vector<std::string> words = tool.parse_words();
 
   const std::size_t needed = options.list ? 1 : 2;
-  if (words.empty()) throw handoff::InvalidArgument("no ADDR (see rpc-call --help)");
+  if (words.empty()) { throw handoff::InvalidArgument("no ADDR (see rpc-call --help)"); }
   options.address = handoff::parse_server(words[0]);
-  if (words.size() < needed) throw handoff::InvalidArgument("no METHOD (see rpc-call --help)");
+  if (words.size() < needed) { throw handoff::InvalidArgument("no METHOD (see rpc-call --help)"); }
   if (options.list) {
-    if (words.size() > 1) throw handoff::InvalidArgument("--list takes no METHOD");
+    if (words.size() > 1) { throw handoff::InvalidArgument("--list takes no METHOD"); }
   } else {
     options.method = words[1];
     handoff::require_utf8("METHOD", options.method);
     const std::span<const std::string> params(words.begin() + 2, words.end());
     options.lines = params.size() == 1 && params[0] == "-";
-    if (!options.lines) options.params = handoff::params_from_words(params);
+    if (!options.lines) { options.params = handoff::params_from_words(params); }
   }
   const bool on_terminal = isatty(STDOUT_FILENO) == 1;
-  if (on_terminal) options.output = handoff::Output::terminal;
+  if (on_terminal) { options.output = handoff::Output::terminal; }
   if (raw) {
     options.rendering = Rendering::raw;
   } else if (pretty || (!compact && !options.lines && on_terminal)) {
@@ -94,7 +94,7 @@ ExitCode run(Tool& tool) {
   }
   handoff::Reactor reactor;
   handoff::CallCommand command(reactor, std::move(options), tool.log);
-  if (signals) reactor.spawn(end_at_signal(reactor, *signals));
+  if (signals) { reactor.spawn(end_at_signal(reactor, *signals)); }
   return reactor.run_for_result(command.run());
 }
 

@@ -25,7 +25,7 @@ using handoff::Tool;
 
 void refuse_queue_options(const CLI::App& app) {
   for (const CLI::Option* option : app.get_options()) {
-    if (option->count() == 0 || !option->get_description().starts_with("(queue)")) continue;
+    if (option->count() == 0 || !option->get_description().starts_with("(queue)")) { continue; }
     const std::string name = option->get_name();
     const bool is_ours =
         name == "--idempotent" || name == "--queue-limit" || name == "--io-threads";
@@ -45,9 +45,9 @@ void refuse_twice(const handoff::MasterOptions& options) {
           "{} is named twice: nobody can listen in two ways at one place", address.text));
     }
   };
-  for (const handoff::Address& address : options.listen) add(address);
-  if (options.join) add(*options.join);
-  if (options.control) add(*options.control);
+  for (const handoff::Address& address : options.listen) { add(address); }
+  if (options.join) { add(*options.join); }
+  if (options.control) { add(*options.control); }
 }
 
 handoff::MasterOptions parse(Tool& tool) {
@@ -115,11 +115,11 @@ handoff::MasterOptions parse(Tool& tool) {
   tool.complete_words({{}, handoff::WordKind::text, handoff::WordKind::command});
   tool.parse(": the workers' command stands behind --");
 
-  for (const std::string& method : idempotent) handoff::require_utf8("--idempotent", method);
+  for (const std::string& method : idempotent) { handoff::require_utf8("--idempotent", method); }
   queue.idempotent.insert(idempotent.begin(), idempotent.end());
-  if (options.pass != handoff::Pass::queue) refuse_queue_options(app);
+  if (options.pass != handoff::Pass::queue) { refuse_queue_options(app); }
   handoff::add_inherited_listeners(options.listen);
-  if (options.listen.empty()) options.listen = {handoff::Address::parse("127.0.0.1:8080")};
+  if (options.listen.empty()) { options.listen = {handoff::Address::parse("127.0.0.1:8080")}; }
   refuse_twice(options);
   supervisor.command = tool.after_dashes;
   if (supervisor.command.empty()) {
@@ -171,7 +171,7 @@ std::string serve(Tool& tool, const handoff::SignalMask& signals, handoff::Maste
   handoff::Master master(reactor, signals, std::move(options), handoff::report_to(tool.log));
   const auto cut_off = reactor.run_for_result(master.run());
   original = master.leave();
-  if (cut_off.workers == 0 && cut_off.connections == 0) return "";
+  if (cut_off.workers == 0 && cut_off.connections == 0) { return ""; }
   return fmt::format("ended with {} cut off and {} killed",
                      handoff::counted(cut_off.connections, "connection"),
                      handoff::counted(cut_off.workers, "worker"));
@@ -183,12 +183,12 @@ ExitCode stand_in(Tool& tool, const handoff::SignalMask& signals,
                   handoff::OriginalProcess& original, const std::string& problem) {
   malloc_trim(0);
   const bool cut_off_by_stop = !problem.empty() && original.told_to_stop();
-  if (!problem.empty()) tool.log.error(problem);
+  if (!problem.empty()) { tool.log.error(problem); }
   const auto status = original.run(signals);
-  if (!status) return ExitCode::failed;
+  if (!status) { return ExitCode::failed; }
   // As a shell has it.
-  if (status->signal != 0) return static_cast<ExitCode>(128 + status->signal);
-  if (status->code == 0 && cut_off_by_stop) return ExitCode::timed_out;
+  if (status->signal != 0) { return static_cast<ExitCode>(128 + status->signal); }
+  if (status->code == 0 && cut_off_by_stop) { return ExitCode::timed_out; }
   return static_cast<ExitCode>(status->code);
 }
 
@@ -204,14 +204,14 @@ ExitCode run(Tool& tool) {
       handoff::SignalMask::Until::exit);
   std::unique_ptr<handoff::OriginalProcess> original;
   const std::string problem = serve(tool, signals, std::move(options), original);
-  if (original) return stand_in(tool, signals, *original, problem);
-  if (problem.empty()) return ExitCode::done;
+  if (original) { return stand_in(tool, signals, *original, problem); }
+  if (problem.empty()) { return ExitCode::done; }
   throw handoff::TimedOut(problem);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (handoff::is_tree_guard(argc, argv)) return handoff::guard_main(argv);
+  if (handoff::is_tree_guard(argc, argv)) { return handoff::guard_main(argv); }
   return handoff::tool_main("rpc-master", argc, argv, run);
 }

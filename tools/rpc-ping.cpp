@@ -69,9 +69,9 @@ struct PaceOptions {
       throw InvalidArgument(
           "of --adaptive, --flood, --interval and --rate only --flood and --interval go together");
     }
-    if (has_rate) return Pace::rate;
-    if (adaptive) return Pace::adaptive;
-    if (between == Duration::zero() || (flood && !has_interval)) return Pace::flood;
+    if (has_rate) { return Pace::rate; }
+    if (adaptive) { return Pace::adaptive; }
+    if (between == Duration::zero() || (flood && !has_interval)) { return Pace::flood; }
     return Pace::interval;
   }
 };
@@ -135,8 +135,8 @@ CommandLine parse(Tool& tool) {
                   "Status 1 above it: p99:5ms, avg:1ms, max:1s; repeatable");
   const std::vector<std::string> words = tool.parse_words();
 
-  if (words.empty()) throw InvalidArgument("no ADDR (see rpc-ping --help)");
-  for (const std::string& word : words) line.addresses.push_back(handoff::parse_server(word));
+  if (words.empty()) { throw InvalidArgument("no ADDR (see rpc-ping --help)"); }
+  for (const std::string& word : words) { line.addresses.push_back(handoff::parse_server(word)); }
   ping.pace = pace.choose(ping.interval);
   if (ping.reconnect && ping.in_flight > 1) {
     throw InvalidArgument(
@@ -144,7 +144,7 @@ CommandLine parse(Tool& tool) {
                     ping.in_flight));
   }
   ping.check(line.addresses);
-  if (loss->count() > 0) line.limits.loss_percent = most_loss;
+  if (loss->count() > 0) { line.limits.loss_percent = most_loss; }
   choose_report(tool, ping, pace.flood, line.report);
   return line;
 }

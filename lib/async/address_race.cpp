@@ -30,7 +30,7 @@ std::vector<SocketAddress> interleaved(std::vector<SocketAddress> targets) {
       const int last = result.back().family();
       next = std::find_if(targets.begin(), targets.end(),
                           [last](const SocketAddress& target) { return target.family() != last; });
-      if (next == targets.end()) next = targets.begin();
+      if (next == targets.end()) { next = targets.begin(); }
     }
     result.push_back(*next);
     targets.erase(next);
@@ -64,8 +64,8 @@ class Failures {
     std::vector<std::string> reasons;
     std::string text;
     for (const auto& [failure, target] : all_) {
-      if (failure.outlook == Outlook::may_change) summary.outlook = Outlook::may_change;
-      if (std::find(reasons.begin(), reasons.end(), failure.reason) != reasons.end()) continue;
+      if (failure.outlook == Outlook::may_change) { summary.outlook = Outlook::may_change; }
+      if (std::find(reasons.begin(), reasons.end(), failure.reason) != reasons.end()) { continue; }
       reasons.push_back(failure.reason);
       text += fmt::format("{}{} ({})", text.empty() ? "" : ", ", failure.reason, target.text());
     }
@@ -122,12 +122,12 @@ Task<ConnectOutcome> Race::run(TimePoint deadline) {
     while (!winner_.valid() && has_next() && (pending_.empty() || Clock::now() >= next_start_)) {
       start_next();
     }
-    if (winner_.valid()) co_return ConnectOutcome{std::move(winner_), {}, false};
-    if (pending_.empty()) co_return ConnectOutcome{{}, failures_.summary(), false};
+    if (winner_.valid()) { co_return ConnectOutcome{std::move(winner_), {}, false}; }
+    if (pending_.empty()) { co_return ConnectOutcome{{}, failures_.summary(), false}; }
     co_await wait_until(has_next() ? std::min(deadline, next_start_) : deadline);
     judge_ready();
-    if (winner_.valid() || pending_.empty() || Clock::now() < deadline) continue;
-    for (const Pending& pending : pending_) failures_.add(no_answer(), pending.target);
+    if (winner_.valid() || pending_.empty() || Clock::now() < deadline) { continue; }
+    for (const Pending& pending : pending_) { failures_.add(no_answer(), pending.target); }
     co_return ConnectOutcome{{}, failures_.summary(), true};
   }
 }
@@ -137,7 +137,7 @@ void Race::start_next() {
   next_start_ = Clock::now() + attempt_delay_;
   ConnectFailure failure;
   Pending pending{try_make_socket(target, type_, failure), target};
-  if (!pending.socket.valid()) return failed(std::move(failure), target);
+  if (!pending.socket.valid()) { return failed(std::move(failure), target); }
   const int number = pending.socket.get();
   if (retry([&] { return connect(number, target.data(), target.size()); }) == 0) {
     return judge(std::move(pending));
@@ -157,13 +157,13 @@ void Race::failed(ConnectFailure failure, const SocketAddress& target) {
 void Race::judge(Pending pending) {
   int error = 0;
   socklen_t size = sizeof error;
-  if (getsockopt(pending.socket.get(), SOL_SOCKET, SO_ERROR, &error, &size) < 0) error = errno;
+  if (getsockopt(pending.socket.get(), SOL_SOCKET, SO_ERROR, &error, &size) < 0) { error = errno; }
   if (error == 0 && is_connected_to_itself(pending.socket.get())) {
     reset(std::move(pending.socket));
     error = ECONNREFUSED;
   }
-  if (error != 0) return failed(connect_failure(error, pending.target), pending.target);
-  if (!winner_.valid()) winner_ = std::move(pending.socket);
+  if (error != 0) { return failed(connect_failure(error, pending.target), pending.target); }
+  if (!winner_.valid()) { winner_ = std::move(pending.socket); }
 }
 
 void Race::judge_ready() {
@@ -193,7 +193,7 @@ Task<void> Race::wait_for_one(TimePoint when) {
 /// is.
 Task<void> Race::wait_for_any(TimePoint when) {
   const Fd group(epoll_create1(EPOLL_CLOEXEC));
-  if (!group.valid()) throw SystemError(errno, "use epoll_create1");
+  if (!group.valid()) { throw SystemError(errno, "use epoll_create1"); }
   for (const Pending& pending : pending_) {
     epoll_event event{};
     event.events = EPOLLOUT;

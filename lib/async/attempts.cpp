@@ -16,7 +16,7 @@ void Attempts::note(const CannotConnect& error) {
 /// That the last attempt had too little time says less than why those before it failed.
 void Attempts::note(const ConnectTimedOut& error, const TimeLimit& limit) {
   const bool is_cut_short = limit.when == options_.limit.when;
-  if (is_cut_short && last_) return;
+  if (is_cut_short && last_) { return; }
   last_ = Failure{error.attempt(),
                   error.what(),
                   {ETIMEDOUT, error.reason(), Outlook::may_change},
@@ -25,13 +25,15 @@ void Attempts::note(const ConnectTimedOut& error, const TimeLimit& limit) {
 }
 
 void Attempts::fail_at_limit() const {
-  if (last_->timed_out) throw ConnectTimedOut(last_->attempt, last_->why.reason, options_.limit);
+  if (last_->timed_out) {
+    throw ConnectTimedOut(last_->attempt, last_->why.reason, options_.limit);
+  }
   throw CannotConnect(last_->attempt, last_->why, options_.limit);
 }
 
 void Attempts::plan_retry() {
-  if (last_->why.outlook == Outlook::permanent) std::rethrow_exception(last_->error);
-  if (Clock::now() >= options_.limit.when) fail_at_limit();
+  if (last_->why.outlook == Outlook::permanent) { std::rethrow_exception(last_->error); }
+  if (Clock::now() >= options_.limit.when) { fail_at_limit(); }
   if (options_.mode == AttemptMode::retry && options_.retries-- <= 0) {
     std::rethrow_exception(last_->error);
   }

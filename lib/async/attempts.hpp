@@ -55,12 +55,12 @@ class Attempts {
   template <typename T, typename Attempt>
   Task<T> run(Attempt attempt) {
     const Quiet at_the_end{notice_};
-    if (!options_.silence.empty()) notice_.expect(options_.silence);
+    if (!options_.silence.empty()) { notice_.expect(options_.silence); }
     std::optional<T> result = co_await try_once<T>(attempt);
     while (!result) {
       plan_retry();
       const bool in_time = co_await pause();
-      if (!in_time) fail_at_limit();
+      if (!in_time) { fail_at_limit(); }
       result = co_await try_once<T>(attempt);
     }
     co_return std::move(*result);
@@ -94,9 +94,7 @@ class Attempts {
     try {
       result.emplace(co_await attempt(limit));
       last_.reset();
-    } catch (const CannotConnect& error) {
-      note(error);
-    } catch (const ConnectTimedOut& error) {
+    } catch (const CannotConnect& error) { note(error); } catch (const ConnectTimedOut& error) {
       note(error, limit);
     }
     co_return result;

@@ -4,7 +4,7 @@
 namespace handoff {
 
 TimePoint deadline_after(TimePoint now, Duration duration) {
-  if (duration <= Duration::zero() || duration > kNever - now) return kNever;
+  if (duration <= Duration::zero() || duration > kNever - now) { return kNever; }
   return now + duration;
 }
 

@@ -44,7 +44,7 @@ class Condition {
       Waiting waiting(*this);
       const EventTimeout timeout(reactor_, waiting.event, deadline);
       co_await waiting.event;
-      if (!waiting.notified) co_return holds();
+      if (!waiting.notified) { co_return holds(); }
     }
     co_return true;
   }

@@ -46,7 +46,7 @@ Task<ConnectOutcome> connect_locally(Reactor& reactor, SocketAddress target, int
     const int error = errno;
     outcome.failure = connect_failure(error, target);
     outcome.timed_out = error == EAGAIN && Clock::now() >= deadline;
-    if (error != EAGAIN || outcome.timed_out) break;
+    if (error != EAGAIN || outcome.timed_out) { break; }
     co_await reactor.sleep_until(std::min<TimePoint>(deadline, Clock::now() + kBacklogPause));
   }
   co_return outcome;
@@ -55,9 +55,7 @@ Task<ConnectOutcome> connect_locally(Reactor& reactor, SocketAddress target, int
 /// `address` and `options` must outlive the task.
 Task<std::vector<SocketAddress>> find_targets(Reactor& reactor, const Address& address,
                                               TimeLimit limit, const ConnectOptions& options) {
-  if (const auto known = address.without_lookup()) {
-    co_return std::vector<SocketAddress>{*known};
-  }
+  if (const auto known = address.without_lookup()) { co_return std::vector<SocketAddress>{*known}; }
   std::optional<HostLookup> found =
       co_await options.resolver.look_up(reactor, address.host, limit.when);
   if (!found) {
@@ -69,7 +67,7 @@ Task<std::vector<SocketAddress>> find_targets(Reactor& reactor, const Address& a
     failure.reason = fmt::format("the lookup of {} failed: {}", address.host, failure.reason);
     throw CannotConnect(cannot_connect_to(address), std::move(failure));
   }
-  for (SocketAddress& target : found->addresses) target.set_port(address.port);
+  for (SocketAddress& target : found->addresses) { target.set_port(address.port); }
   co_return std::move(found->addresses);
 }
 
@@ -100,10 +98,8 @@ std::string cannot_connect_to(const Address& address) {
 
 Task<DialedSocket> connect_to(Reactor& reactor, const Address& address, TimeLimit limit,
                               ConnectOptions options) {
-  if (address.kind == Address::Kind::inherited) co_return DialedSocket{Fd(address.number), {}};
-  if (address.kind == Address::Kind::exec) {
-    co_return run_command(address, options.session);
-  }
+  if (address.kind == Address::Kind::inherited) { co_return DialedSocket{Fd(address.number), {}}; }
+  if (address.kind == Address::Kind::exec) { co_return run_command(address, options.session); }
   std::vector<SocketAddress> targets = co_await find_targets(reactor, address, limit, options);
   const SocketAddress first = targets.front();
   ConnectOutcome outcome;
@@ -113,7 +109,7 @@ Task<DialedSocket> connect_to(Reactor& reactor, const Address& address, TimeLimi
   } else {
     outcome = co_await connect_locally(reactor, first, options.type, limit.when);
   }
-  if (outcome.socket.valid()) co_return DialedSocket{std::move(outcome.socket), {}};
+  if (outcome.socket.valid()) { co_return DialedSocket{std::move(outcome.socket), {}}; }
   if (outcome.timed_out) {
     throw ConnectTimedOut(cannot_connect_to(address), outcome.failure.reason, limit);
   }

@@ -24,17 +24,17 @@ TimePoint time_of(std::uint64_t tick) {
 
 void DeadlineWheel::arm(Entry& entry, TimePoint when, TimePoint now) {
   disarm(entry);
-  if (when == kNever) return;
+  if (when == kNever) { return; }
   turn_to(tick_of(now));
   entry.tick_ = std::max(tick_of(when), elapsed_) + 1;
   place(entry);
 }
 
 void DeadlineWheel::disarm(Entry& entry) {
-  if (!entry.is_listed()) return;
+  if (!entry.is_listed()) { return; }
   LinkedList<Entry, DeadlineWheel>& slot = slots_[entry.slot_];
   slot.remove(entry);
-  if (entry.slot_ == kExpired || !slot.empty()) return;
+  if (entry.slot_ == kExpired || !slot.empty()) { return; }
   filled_[entry.slot_ / kSlots] &= ~(std::uint64_t{1} << (entry.slot_ % kSlots));
 }
 
@@ -56,7 +56,7 @@ void DeadlineWheel::place(Entry& entry) {
 /// level all begin before those of a higher one.
 std::uint32_t DeadlineWheel::next_slot() const {
   for (std::uint32_t level = 0; level < kLevels; ++level) {
-    if (filled_[level] == 0) continue;
+    if (filled_[level] == 0) { continue; }
     return level * kSlots + static_cast<std::uint32_t>(std::countr_zero(filled_[level]));
   }
   return kExpired;
@@ -70,14 +70,14 @@ std::uint64_t DeadlineWheel::start_of(std::uint32_t slot) const {
 }
 
 TimePoint DeadlineWheel::next() const {
-  if (!slots_[kExpired].empty()) return TimePoint();
+  if (!slots_[kExpired].empty()) { return TimePoint(); }
   const std::uint32_t slot = next_slot();
   return slot == kExpired ? kNever : time_of(start_of(slot));
 }
 
 bool DeadlineWheel::fire_next(TimePoint now) {
   turn_to(tick_of(now));
-  if (slots_[kExpired].empty()) return false;
+  if (slots_[kExpired].empty()) { return false; }
   slots_[kExpired].pop_front().on_deadline();
   return true;
 }
@@ -85,7 +85,7 @@ bool DeadlineWheel::fire_next(TimePoint now) {
 void DeadlineWheel::turn_to(std::uint64_t now) {
   for (;;) {
     const std::uint32_t next = next_slot();
-    if (next == kExpired || start_of(next) > now) break;
+    if (next == kExpired || start_of(next) > now) { break; }
     elapsed_ = start_of(next);
     empty_slot(next);
   }

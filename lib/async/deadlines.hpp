@@ -19,13 +19,13 @@ class Deadlines final : private Timer {
   /// is armed is moved; kNever disarms it.
   void arm(Entry& entry, TimePoint when) {
     wheel_.arm(entry, when, reactor_.now());
-    if (const TimePoint next = wheel_.next(); next < due()) set(next);
+    if (const TimePoint next = wheel_.next(); next < due()) { set(next); }
   }
   void disarm(Entry& entry) { wheel_.disarm(entry); }
 
  private:
   void on_timer() override {
-    while (wheel_.fire_next(reactor_.now())) continue;
+    while (wheel_.fire_next(reactor_.now())) { continue; }
     set(wheel_.next());
   }
 

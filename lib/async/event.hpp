@@ -21,7 +21,7 @@ class Event {
   /// before.
   void set() {
     set_ = true;
-    if (waiter_ != nullptr) std::exchange(waiter_, nullptr)->post();
+    if (waiter_ != nullptr) { std::exchange(waiter_, nullptr)->post(); }
   }
   void clear() { set_ = false; }
   bool is_set() const { return set_; }
@@ -32,7 +32,7 @@ class Event {
     Awaiter(const Awaiter&) = delete;
     Awaiter& operator=(const Awaiter&) = delete;
     ~Awaiter() {
-      if (!frame_) return;
+      if (!frame_) { return; }
       if (posted_) {
         event_.reactor_.unpost(frame_);
       } else {

@@ -52,10 +52,10 @@ ExecChild::ExecChild(Reactor& reactor, Child child)
 }
 
 ExecChild::~ExecChild() {
-  if (!process_ || process_->reaped) return;
+  if (!process_ || process_->reaped) { return; }
   for (const Step& step : kSteps) {
     wait_for(process_->child.pidfd(), static_cast<int>(step.patience.count()));
-    if (!process_->child.has_ended()) process_->child.kill_tree(step.signal);
+    if (!process_->child.has_ended()) { process_->child.kill_tree(step.signal); }
   }
   process_->reap();
 }
@@ -64,18 +64,18 @@ ExecChild::~ExecChild() {
 Task<void> ExecChild::reap_at_end(std::shared_ptr<Process> process) {
   try {
     FdWatcher exited(process->reactor, process->child.pidfd());
-    while (!process->reaped && !process->child.has_ended()) co_await exited.readable();
+    while (!process->reaped && !process->child.has_ended()) { co_await exited.readable(); }
   } catch (const SystemError&) {
     co_return;  // no room in epoll: it is reaped by its owner
   }
-  if (!process->reaped) process->reap();
+  if (!process->reaped) { process->reap(); }
 }
 
 /// One coroutine may write to the command while another one reads from it, and both find it gone.
 Task<bool> ExecChild::ended() {
   const std::shared_ptr<Process> process = process_;
   co_await process->wait_until_reaped(Clock::now() + kExitTime);
-  if (!process->reaped && process->child.has_ended()) process->reap();
+  if (!process->reaped && process->child.has_ended()) { process->reap(); }
   co_return process->reaped;
 }
 
@@ -83,7 +83,7 @@ Task<void> ExecChild::end(ExecChild child) {
   Process& process = *child.process_;
   for (const Step& step : kSteps) {
     const bool reaped = co_await process.wait_until_reaped(Clock::now() + step.patience);
-    if (reaped) co_return;
+    if (reaped) { co_return; }
     process.child.kill_tree(step.signal);
   }
   co_await process.wait_until_reaped(Clock::now() + kExitTime);

@@ -10,14 +10,14 @@
 namespace handoff {
 
 void FdWatcher::unwatch() {
-  if (std::exchange(watched_, Events()).none()) return;
+  if (std::exchange(watched_, Events()).none()) { return; }
   reactor_->unwatch(*this, fd_);
 }
 
 /// Returns 0, or the errno of an epoll that can't take it.
 int FdWatcher::watch(std::uint32_t event) {
   const std::uint32_t wanted = watched_.bits() | event;
-  if (wanted == watched_.bits()) return 0;
+  if (wanted == watched_.bits()) { return 0; }
   std::uint32_t events = 0;
   switch (wake_) {
     case Wake::all: events = wanted | EPOLLPRI | EPOLLRDHUP | EPOLLET; break;
@@ -26,7 +26,7 @@ int FdWatcher::watch(std::uint32_t event) {
   }
   const int operation = watched_.none() ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
   if (const int error = reactor_->watch(*this, fd_, operation, events); error != 0) {
-    if (error != EPERM) return error;
+    if (error != EPERM) { return error; }
     hung_up_ = true;  // a regular file: always ready
     return 0;
   }
@@ -36,12 +36,12 @@ int FdWatcher::watch(std::uint32_t event) {
 
 void FdWatcher::on_events(std::uint32_t events) {
   constexpr std::uint32_t kBroken = EPOLLERR | EPOLLHUP;
-  if ((events & kBroken) != 0) hung_up_ = true;
-  if ((events & EPOLLRDHUP) != 0) ended_ = true;
-  if ((events & EPOLLPRI) != 0) stops_short_ = true;
+  if ((events & kBroken) != 0) { hung_up_ = true; }
+  if ((events & EPOLLRDHUP) != 0) { ended_ = true; }
+  if ((events & EPOLLPRI) != 0) { stops_short_ = true; }
   std::uint32_t ready = events & (EPOLLIN | EPOLLOUT);
-  if ((events & EPOLLRDHUP) != 0) ready |= EPOLLIN;
-  if ((events & kBroken) != 0) ready |= EPOLLIN | EPOLLOUT;
+  if ((events & EPOLLRDHUP) != 0) { ready |= EPOLLIN; }
+  if ((events & kBroken) != 0) { ready |= EPOLLIN | EPOLLOUT; }
   ready_.add(ready);
 
   // A waiter that is posted already is resumed in this turn.
@@ -49,7 +49,7 @@ void FdWatcher::on_events(std::uint32_t events) {
   const bool wakes_reader = reader_ && (wakes & EPOLLIN) != 0;
   const bool wakes_writer = writer_ && (wakes & EPOLLOUT) != 0;
   // The reader may destroy what the writer belongs to; posted, it is taken back in that case.
-  if (wakes_reader && wakes_writer) post_waiter(EPOLLOUT);
+  if (wakes_reader && wakes_writer) { post_waiter(EPOLLOUT); }
   if (wakes_reader) {
     reader_.resume();
   } else if (wakes_writer) {
@@ -58,14 +58,14 @@ void FdWatcher::on_events(std::uint32_t events) {
 }
 
 void FdWatcher::post_waiter(std::uint32_t event) {
-  if (posted_.has(event)) return;
+  if (posted_.has(event)) { return; }
   posted_.add(event);
   reactor_->post(waiter(event));
 }
 
 void FdWatcher::interrupt() {
   for (const std::uint32_t event : {EPOLLIN, EPOLLOUT}) {
-    if (!waiter(event)) continue;
+    if (!waiter(event)) { continue; }
     interrupted_.add(event);
     post_waiter(event);
   }
@@ -74,9 +74,9 @@ void FdWatcher::interrupt() {
 bool FdWatcher::Awaiter::await_ready() {
   // Every registration reports a hang-up.
   const int error = watcher_.watch(only_hang_up_ ? EPOLLIN : event_);
-  if (only_hang_up_) return false;
-  if (error != 0) throw SystemError(error, "watch a descriptor");
-  if (watcher_.hung_up_ || (watcher_.ended_ && event_ == EPOLLIN)) return true;
+  if (only_hang_up_) { return false; }
+  if (error != 0) { throw SystemError(error, "watch a descriptor"); }
+  if (watcher_.hung_up_ || (watcher_.ended_ && event_ == EPOLLIN)) { return true; }
   const bool ready = watcher_.ready_.has(event_);
   watcher_.ready_.remove(event_);
   return ready;
@@ -95,17 +95,17 @@ void FdWatcher::Awaiter::leave() {
 }
 
 bool FdWatcher::Awaiter::await_resume() {
-  if (!frame_) return true;
+  if (!frame_) { return true; }
   leave();
   // What happened besides an interruption is not reported again: the next wait must find it.
-  if (watcher_.interrupted_.has(event_)) return false;
+  if (watcher_.interrupted_.has(event_)) { return false; }
   watcher_.ready_.remove(event_);
   return true;
 }
 
 FdWatcher::Awaiter::~Awaiter() {
-  if (!frame_) return;
-  if (watcher_.posted_.has(event_)) watcher_.reactor_->unpost(frame_);
+  if (!frame_) { return; }
+  if (watcher_.posted_.has(event_)) { watcher_.reactor_->unpost(frame_); }
   leave();
 }
 

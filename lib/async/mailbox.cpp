@@ -13,7 +13,7 @@ namespace {
 
 Fd make_wake_fd() {
   Fd wake_fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!wake_fd.valid()) throw SystemError(errno, "use eventfd");
+  if (!wake_fd.valid()) { throw SystemError(errno, "use eventfd"); }
   return wake_fd;
 }
 
@@ -29,7 +29,7 @@ void Mailbox::send(Callback callback) {
   const std::lock_guard lock(mutex_);
   callbacks_.push_back(std::move(callback));
   // A callback that is queued already has woken the reactor.
-  if (callbacks_.size() == 1) eventfd_write(wake_fd_.get(), 1);
+  if (callbacks_.size() == 1) { eventfd_write(wake_fd_.get(), 1); }
 }
 
 Task<void> Mailbox::receive() {
@@ -44,7 +44,7 @@ Task<void> Mailbox::receive() {
       const std::lock_guard lock(mutex_);
       callbacks.swap(callbacks_);
     }
-    for (Callback& callback : callbacks) std::exchange(callback, nullptr)();
+    for (Callback& callback : callbacks) { std::exchange(callback, nullptr)(); }
   }
 }
 

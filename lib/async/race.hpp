@@ -94,7 +94,7 @@ class [[nodiscard]] Race final : private RaceBase {
         running_(std::move(task_).operator co_await()) {}
 
   bool await_ready() {
-    if (cancelled()) end_ = RaceEnd::cancelled;
+    if (cancelled()) { end_ = RaceEnd::cancelled; }
     return cancelled();
   }
   std::coroutine_handle<> await_suspend(std::coroutine_handle<> waiter) {
@@ -103,7 +103,7 @@ class [[nodiscard]] Race final : private RaceBase {
   }
   Raced<T> await_resume() {
     leave();
-    if (running_.frame.done()) return {RaceEnd::finished, running_.await_resume()};
+    if (running_.frame.done()) { return {RaceEnd::finished, running_.await_resume()}; }
     // Everything on this thread waits in the loop now, so the task is suspended too.
     task_ = Task<T>();
     return {end_, std::nullopt};

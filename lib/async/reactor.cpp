@@ -19,7 +19,7 @@ Task<void>::promise_type& promise_of(std::coroutine_handle<> root) {
 }  // namespace
 
 Reactor::Reactor() : epoll_(epoll_create1(EPOLL_CLOEXEC)) {
-  if (!epoll_.valid()) throw SystemError(errno, "use epoll_create1");
+  if (!epoll_.valid()) { throw SystemError(errno, "use epoll_create1"); }
 }
 
 Reactor::~Reactor() {
@@ -39,7 +39,7 @@ void Reactor::root_finished(std::coroutine_handle<> frame, std::exception_ptr er
   promise_of(roots_[index]).make_root(*this, index);
   roots_.pop_back();
   frame.destroy();
-  if (error && !error_) error_ = std::move(error);
+  if (error && !error_) { error_ = std::move(error); }
 }
 
 void Reactor::destroy_roots() {
@@ -58,19 +58,19 @@ void Reactor::run(Task<void> main) {
     finished = true;
   }(std::move(main), done_));
   try {
-    while (!done_ && !error_) turn();
+    while (!done_ && !error_) { turn(); }
   } catch (...) {
     destroy_roots();  // they use what the caller destroys before us
     throw;
   }
   destroy_roots();
-  if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+  if (error_) { std::rethrow_exception(std::exchange(error_, nullptr)); }
 }
 
 void Reactor::remove(PollSource& source) {
   const auto found = std::find(sources_.begin(), sources_.end(), &source);
-  if (found == sources_.end()) return;
-  if (static_cast<std::size_t>(found - sources_.begin()) < next_source_) --next_source_;
+  if (found == sources_.end()) { return; }
+  if (static_cast<std::size_t>(found - sources_.begin()) < next_source_) { --next_source_; }
   sources_.erase(found);
 }
 
@@ -82,13 +82,13 @@ void Reactor::unpost(std::coroutine_handle<> frame) {
 
 void Reactor::turn() {
   do_posted();
-  if (done_ || error_) return;
+  if (done_ || error_) { return; }
   const int count = wait_for_events();
   now_ = Clock::now();
   dispatch_events(count);
   if (!timers_.is_empty() && timers_.next() <= now_) {
     catch_up();
-    while (timers_.fire_next(now_)) continue;
+    while (timers_.fire_next(now_)) { continue; }
   }
   posted_.insert(posted_.end(), yielding_.begin(), yielding_.end());
   yielding_.clear();
@@ -113,7 +113,9 @@ void Reactor::dispatch_events(int count) {
   for (next_event_ = 0; next_event_ < event_count_;) {
     const epoll_event& event = events_[next_event_++];
     // A watcher that one of its predecessors in this turn has destroyed is null.
-    if (event.data.ptr != nullptr) static_cast<FdWatcher*>(event.data.ptr)->on_events(event.events);
+    if (event.data.ptr != nullptr) {
+      static_cast<FdWatcher*>(event.data.ptr)->on_events(event.events);
+    }
   }
   event_count_ = next_event_ = 0;
 }
@@ -123,7 +125,7 @@ void Reactor::do_posted() {
   constexpr int kRounds = 8;
   for (int round = 0; round < kRounds && poll_all(); ++round) {
     resume_posted();
-    if (done_ || error_) return;
+    if (done_ || error_) { return; }
   }
 }
 
@@ -138,11 +140,11 @@ bool Reactor::poll_all() {
 int Reactor::wait_for_events() {
   constexpr TimePoint kNow = TimePoint::min();
   const TimePoint next = timers_.next();
-  if (!posted_.empty() || !yielding_.empty()) return wait_until(kNow);
-  if (sources_.empty()) return wait_until(next);
-  for (PollSource* source : sources_) source->prepare_to_block();
+  if (!posted_.empty() || !yielding_.empty()) { return wait_until(kNow); }
+  if (sources_.empty()) { return wait_until(next); }
+  for (PollSource* source : sources_) { source->prepare_to_block(); }
   const int count = wait_until(poll_all() ? kNow : next);
-  for (PollSource* source : sources_) source->stop_blocking();
+  for (PollSource* source : sources_) { source->stop_blocking(); }
   return count;
 }
 
@@ -160,7 +162,7 @@ int Reactor::wait_until(TimePoint when) {
     count = epoll_pwait2(epoll_.get(), events_.data(), kEventsPerTurn, &limit, nullptr);
     // Linux 5.11, and some seccomp profiles refuse it; without it, deadlines are kept to the
     // millisecond.
-    if (count < 0 && is_refused(errno)) precise_wait_ = false;
+    if (count < 0 && is_refused(errno)) { precise_wait_ = false; }
   }
   if (count < 0 && !(precise_wait_ && timeout > Duration::zero())) {
     const auto ms = std::chrono::ceil<std::chrono::milliseconds>(timeout).count();
@@ -169,7 +171,7 @@ int Reactor::wait_until(TimePoint when) {
     count = epoll_wait(epoll_.get(), events_.data(), kEventsPerTurn, limit);
   }
   if (count < 0) {
-    if (errno == EINTR) return 0;
+    if (errno == EINTR) { return 0; }
     throw SystemError(errno, "wait for events");
   }
   return count;
@@ -185,14 +187,14 @@ int Reactor::watch(FdWatcher& watcher, int fd, int operation, std::uint32_t even
 void Reactor::unwatch(const FdWatcher& watcher, int fd) {
   epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
   for (std::size_t i = next_event_; i < event_count_; ++i) {
-    if (events_[i].data.ptr == &watcher) events_[i].data.ptr = nullptr;
+    if (events_[i].data.ptr == &watcher) { events_[i].data.ptr = nullptr; }
   }
 }
 
 void Reactor::resume_posted() {
   resuming_.swap(posted_);
   for (std::size_t i = 0; i < resuming_.size(); ++i) {
-    if (const auto frame = std::exchange(resuming_[i], nullptr)) frame.resume();
+    if (const auto frame = std::exchange(resuming_[i], nullptr)) { frame.resume(); }
   }
   resuming_.clear();
 }

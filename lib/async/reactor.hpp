@@ -131,7 +131,7 @@ inline auto Reactor::yield() {
     }
     void await_resume() { frame = nullptr; }
     ~Awaiter() {
-      if (frame) reactor.unpost(frame);
+      if (frame) { reactor.unpost(frame); }
     }
   };
   return Awaiter{*this, nullptr};

@@ -46,9 +46,7 @@ HostLookup failed(std::string reason) {
 HostLookup call(const Resolver::LookUp& look_up, const std::string& host) {
   try {
     return look_up(host);
-  } catch (const std::exception& error) {
-    return failed(error.what());
-  }
+  } catch (const std::exception& error) { return failed(error.what()); }
 }
 
 }  // namespace
@@ -62,7 +60,7 @@ class Resolver::Job {
   void add(const WakeFd& wake_fd) {
     const std::lock_guard lock(mutex_);
     wake_fds_.push_back(wake_fd);
-    if (result_) eventfd_write(wake_fd->get(), 1);
+    if (result_) { eventfd_write(wake_fd->get(), 1); }
   }
   void remove(const WakeFd& wake_fd) {
     const std::lock_guard lock(mutex_);
@@ -71,7 +69,7 @@ class Resolver::Job {
   void finish(HostLookup result) {
     const std::lock_guard lock(mutex_);
     result_ = std::move(result);
-    for (const WakeFd& wake_fd : wake_fds_) eventfd_write(wake_fd->get(), 1);
+    for (const WakeFd& wake_fd : wake_fds_) { eventfd_write(wake_fd->get(), 1); }
   }
   std::optional<HostLookup> result() const {
     const std::lock_guard lock(mutex_);
@@ -104,7 +102,7 @@ Resolver& Resolver::system() {
 std::shared_ptr<Resolver::Job> Resolver::job_for(const std::string& host) {
   const std::lock_guard lock(jobs_->mutex);
   const auto [place, is_new] = jobs_->by_host.try_emplace(host);
-  if (!is_new) return place->second;
+  if (!is_new) { return place->second; }
   auto job = place->second = std::make_shared<Job>();
   const auto run = [jobs = jobs_, job, host] {
     HostLookup result = call(jobs->look_up, host);
@@ -128,7 +126,7 @@ std::shared_ptr<Resolver::Job> Resolver::job_for(const std::string& host) {
 Task<std::optional<HostLookup>> Resolver::look_up(Reactor& reactor, std::string host,
                                                   TimePoint deadline) {
   const Job::WakeFd wake_fd = std::make_shared<Fd>(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!wake_fd->valid()) throw SystemError(errno, "use eventfd");
+  if (!wake_fd->valid()) { throw SystemError(errno, "use eventfd"); }
   struct Waiting {
     std::shared_ptr<Job> job;
     Job::WakeFd wake_fd;

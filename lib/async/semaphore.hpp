@@ -22,7 +22,7 @@ class Semaphore {
 
   /// Takes a place, if there is one now.
   bool try_acquire() {
-    if (free_ == 0) return false;
+    if (free_ == 0) { return false; }
     --free_;
     return true;
   }
@@ -34,8 +34,8 @@ class Semaphore {
   };
   /// Waits for a place, which release() gives back.
   Task<Outcome> acquire(TimePoint deadline = kNever) {
-    if (try_acquire()) co_return Outcome::acquired;
-    if (waiting_.size() >= max_waiting_) co_return Outcome::full;
+    if (try_acquire()) { co_return Outcome::acquired; }
+    if (waiting_.size() >= max_waiting_) { co_return Outcome::full; }
     Waiter waiter{*this, Event(reactor_)};
     waiting_.push_back(&waiter);
     const EventTimeout alarm(reactor_, waiter.came, deadline);
@@ -89,7 +89,7 @@ class SemaphorePlace {
     return *this;
   }
   ~SemaphorePlace() {
-    if (semaphore_ != nullptr) semaphore_->release();
+    if (semaphore_ != nullptr) { semaphore_->release(); }
   }
 
   explicit operator bool() const { return semaphore_ != nullptr; }

@@ -37,20 +37,20 @@ Stream::Kind Stream::kind_of(int fd) {
 }
 
 IoResult Stream::try_read(std::span<char> buffer) {
-  if (kind_ == Kind::shared && !is_ready(fd(), POLLIN)) return {IoResult::Outcome::would_block};
+  if (kind_ == Kind::shared && !is_ready(fd(), POLLIN)) { return {IoResult::Outcome::would_block}; }
   const ssize_t size = retry([&] {
     return kind_ == Kind::socket ? recv(fd(), buffer.data(), buffer.size(), MSG_DONTWAIT)
                                  : read(fd(), buffer.data(), buffer.size());
   });
-  if (size > 0) return {IoResult::Outcome::done, static_cast<std::size_t>(size)};
-  if (size == 0) return {IoResult::Outcome::end};
+  if (size > 0) { return {IoResult::Outcome::done, static_cast<std::size_t>(size)}; }
+  if (size == 0) { return {IoResult::Outcome::end}; }
   return failure(errno, "read");
 }
 
 IoResult Stream::try_write(std::string_view bytes) {
   if (kind_ == Kind::shared) {
     // After POLLOUT a pipe has room for PIPE_BUF bytes, so that this does not block.
-    if (!is_ready(fd(), POLLOUT)) return {IoResult::Outcome::would_block};
+    if (!is_ready(fd(), POLLOUT)) { return {IoResult::Outcome::would_block}; }
     bytes = bytes.substr(0, PIPE_BUF);
   }
   const ssize_t size = retry([&] {
@@ -58,7 +58,7 @@ IoResult Stream::try_write(std::string_view bytes) {
                ? send(fd(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL)
                : write(fd(), bytes.data(), bytes.size());
   });
-  if (size >= 0) return {IoResult::Outcome::done, static_cast<std::size_t>(size)};
+  if (size >= 0) { return {IoResult::Outcome::done, static_cast<std::size_t>(size)}; }
   return failure(errno, "write");
 }
 
@@ -70,8 +70,8 @@ bool Stream::is_at_end() const {
 Task<IoResult> Stream::read_some(std::span<char> buffer) {
   for (;;) {
     const IoResult result = try_read(buffer);
-    if (result.outcome != IoResult::Outcome::would_block) co_return result;
-    if (!co_await readable()) co_return result;
+    if (result.outcome != IoResult::Outcome::would_block) { co_return result; }
+    if (!co_await readable()) { co_return result; }
   }
 }
 
@@ -80,7 +80,7 @@ Task<IoResult> Stream::write_all(std::string_view bytes) {
   while (written < bytes.size()) {
     const IoResult result = try_write(bytes.substr(written));
     written += result.size;
-    if (result.outcome == IoResult::Outcome::broken) co_return result;
+    if (result.outcome == IoResult::Outcome::broken) { co_return result; }
     if (result.outcome == IoResult::Outcome::would_block && !co_await writable()) {
       co_return result;
     }

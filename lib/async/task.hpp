@@ -57,7 +57,7 @@ class TaskPromiseBase {
 
  protected:
   void rethrow() const {
-    if (error_) std::rethrow_exception(error_);
+    if (error_) { std::rethrow_exception(error_); }
   }
 
  private:
@@ -140,7 +140,7 @@ class [[nodiscard]] Task {
 
  private:
   void destroy() {
-    if (frame_) frame_.destroy();
+    if (frame_) { frame_.destroy(); }
   }
 
   Handle frame_;

@@ -14,20 +14,20 @@ std::string duration_text(Duration duration) {
   constexpr long kMinute = 60 * kSecond;
   constexpr long kHour = 60 * kMinute;
   const long ms = std::chrono::round<milliseconds>(duration).count();
-  if (ms < kSecond) return fmt::format("{}ms", std::max(ms, 1L));
-  if (ms >= 2 * kHour && ms % kHour == 0) return fmt::format("{}h", ms / kHour);
-  if (ms >= 2 * kMinute && ms % kMinute == 0) return fmt::format("{}m", ms / kMinute);
+  if (ms < kSecond) { return fmt::format("{}ms", std::max(ms, 1L)); }
+  if (ms >= 2 * kHour && ms % kHour == 0) { return fmt::format("{}h", ms / kHour); }
+  if (ms >= 2 * kMinute && ms % kMinute == 0) { return fmt::format("{}m", ms / kMinute); }
   return fmt::format("{}s", static_cast<double>(ms) / kSecond);
 }
 
 TimeLimit::TimeLimit(TimePoint deadline) : when(deadline) {
-  if (deadline != kNever) length = std::max(Duration::zero(), deadline - Clock::now());
+  if (deadline != kNever) { length = std::max(Duration::zero(), deadline - Clock::now()); }
 }
 
 TimeLimit TimeLimit::after(TimePoint start, Duration length) {
   TimeLimit limit;
   limit.when = deadline_after(start, length);
-  if (limit.when != kNever) limit.length = length;
+  if (limit.when != kNever) { limit.length = length; }
   return limit;
 }
 

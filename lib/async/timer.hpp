@@ -20,7 +20,7 @@ class Timer : private TimerHeap::Node {
   /// loop, or in this one if it is set by an on_timer().
   void set(TimePoint when);
   void cancel() {
-    if (is_armed()) disarm();
+    if (is_armed()) { disarm(); }
   }
 
  protected:

@@ -4,7 +4,7 @@
 namespace handoff {
 
 void TimerHeap::arm(Node& node, TimePoint due) {
-  if (due == kNever) return disarm(node);
+  if (due == kNever) { return disarm(node); }
   node.due = due;
   if (!node.is_armed()) {
     entries_.push_back({due, &node});
@@ -16,7 +16,7 @@ void TimerHeap::arm(Node& node, TimePoint due) {
 }
 
 void TimerHeap::disarm(Node& node) {
-  if (node.is_armed()) remove(node.index);
+  if (node.is_armed()) { remove(node.index); }
 }
 
 bool TimerHeap::fire_next(TimePoint now) {
@@ -43,7 +43,7 @@ void TimerHeap::sift_up(std::size_t index) {
   const Entry entry = entries_[index];
   while (index > 0) {
     const std::size_t parent = (index - 1) / 2;
-    if (entries_[parent].armed <= entry.armed) break;
+    if (entries_[parent].armed <= entry.armed) { break; }
     place(index, entries_[parent]);
     index = parent;
   }
@@ -54,9 +54,11 @@ void TimerHeap::sift_down(std::size_t index) {
   const Entry entry = entries_[index];
   for (;;) {
     std::size_t child = 2 * index + 1;
-    if (child >= entries_.size()) break;
-    if (child + 1 < entries_.size() && entries_[child + 1].armed < entries_[child].armed) ++child;
-    if (entry.armed <= entries_[child].armed) break;
+    if (child >= entries_.size()) { break; }
+    if (child + 1 < entries_.size() && entries_[child + 1].armed < entries_[child].armed) {
+      ++child;
+    }
+    if (entry.armed <= entries_[child].armed) { break; }
     place(index, entries_[child]);
     index = child;
   }
@@ -67,7 +69,7 @@ void TimerHeap::remove(std::size_t index) {
   entries_[index].node->index = Node::kNotArmed;
   const Entry last = entries_.back();
   entries_.pop_back();
-  if (index == entries_.size()) return;
+  if (index == entries_.size()) { return; }
   place(index, last);
   sift_up(index);
   sift_down(last.node->index);

@@ -4,7 +4,7 @@
 namespace handoff {
 
 void WaitNotice::wait(const std::string& reason) {
-  if (!say_) return;
+  if (!say_) { return; }
   reason_ = reason;
   if (reason == said_ && Clock::now() - said_at_ < period_) {
     set(said_at_ + period_);
@@ -14,7 +14,7 @@ void WaitNotice::wait(const std::string& reason) {
 }
 
 void WaitNotice::expect(const std::string& reason) {
-  if (!say_) return;
+  if (!say_) { return; }
   reason_ = reason;
   set(Clock::now() + period_);
 }

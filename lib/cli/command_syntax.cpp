@@ -11,8 +11,8 @@ namespace {
 
 std::vector<std::string> names_of(const CLI::Option* option) {
   std::vector<std::string> names;
-  for (const std::string& name : option->get_snames()) names.push_back("-" + name);
-  for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  for (const std::string& name : option->get_snames()) { names.push_back("-" + name); }
+  for (const std::string& name : option->get_lnames()) { names.push_back("--" + name); }
   return names;
 }
 
@@ -33,8 +33,8 @@ OptionSyntax ValueHints::describe(const CLI::Option* option) const {
   syntax.help = option->get_description();
   std::replace(syntax.help.begin(), syntax.help.end(), '\n', ' ');
   syntax.repeatable = option->get_items_expected_max() > 1;
-  if (option->get_items_expected_max() > 0) syntax.value = option->get_type_name();
-  if (const auto kind = kinds_.find(option); kind != kinds_.end()) syntax.kind = kind->second;
+  if (option->get_items_expected_max() > 0) { syntax.value = option->get_type_name(); }
+  if (const auto kind = kinds_.find(option); kind != kinds_.end()) { syntax.kind = kind->second; }
   if (const auto words = choices_.find(option); words != choices_.end()) {
     syntax.choices = words->second;
   }

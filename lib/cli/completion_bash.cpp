@@ -149,14 +149,16 @@ std::string bash_completion(const CommandSyntax& syntax) {
   for (const OptionSyntax& option : syntax.options) {
     for (const std::string& name : option.names) {
       options += fmt::format("\n    {}", name);
-      if (option.takes_value()) kinds += fmt::format("\n    [{}]={}", name, word_for(option.kind));
+      if (option.takes_value()) {
+        kinds += fmt::format("\n    [{}]={}", name, word_for(option.kind));
+      }
       if (option.kind == WordKind::choice) {
         choices += fmt::format("\n    [{}]={}", name, quoted(joined(option.choices), "'\\''"));
       }
     }
   }
   std::vector<std::string> first;
-  for (const WordKind kind : syntax.words.first) first.push_back(word_for(kind));
+  for (const WordKind kind : syntax.words.first) { first.push_back(word_for(kind)); }
   std::string script =
       fmt::format("# Completes {0} in bash; printed by `{0} --completion bash`.\n", syntax.name);
   script += kCommon;

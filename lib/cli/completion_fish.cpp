@@ -58,7 +58,7 @@ end
 
 std::string quote(const std::string& text) {
   std::string doubled;
-  for (const char c : text) doubled += c == '\\' ? "\\\\" : std::string(1, c);
+  for (const char c : text) { doubled += c == '\\' ? "\\\\" : std::string(1, c); }
   return quoted(doubled, "\\'");
 }
 
@@ -84,7 +84,7 @@ std::string line_for(const std::string& tool, const OptionSyntax& option) {
   for (const std::string& name : option.names) {
     line += name.starts_with("--") ? " -l " + name.substr(2) : " -s " + name.substr(1);
   }
-  if (option.takes_value()) line += words_for(option.kind, option.choices, "");
+  if (option.takes_value()) { line += words_for(option.kind, option.choices, ""); }
   return line + fmt::format(" -d {}\n", quote(option.help));
 }
 
@@ -98,14 +98,14 @@ std::string fish_completion(const CommandSyntax& syntax) {
   script += fmt::format("\ncomplete -c {} -f\n", syntax.name);
   for (const OptionSyntax& option : syntax.options) {
     script += line_for(syntax.name, option);
-    if (!option.takes_value()) continue;
-    for (const std::string& name : option.names) values += (values.empty() ? "" : " ") + name;
+    if (!option.takes_value()) { continue; }
+    for (const std::string& name : option.names) { values += (values.empty() ? "" : " ") + name; }
   }
   const bool has_command = syntax.words.after_dashes == WordKind::command;
   const std::string before =
       has_command ? "not contains -- -- (commandline -opc); and " : std::string();
   const auto add_word = [&](const std::string& comparison, WordKind kind) {
-    if (kind == WordKind::text) return;
+    if (kind == WordKind::text) { return; }
     script += fmt::format("complete -c {} -n '{}test (count (__handoff_words {})) {}'{}\n",
                           syntax.name, before, values, comparison, words_for(kind, {}, values));
   };

@@ -42,7 +42,7 @@ std::string action_for(WordKind kind, const std::vector<std::string>& choices) {
 std::string escaped(const std::string& text) {
   std::string out;
   for (const char c : text) {
-    if (c == ':' || c == '[' || c == ']' || c == '\\') out += '\\';
+    if (c == ':' || c == '[' || c == ']' || c == '\\') { out += '\\'; }
     out += c;
   }
   return out;
@@ -56,9 +56,9 @@ void add_specifications(const OptionSyntax& option, std::string& out) {
   }
   for (const std::string& name : option.names) {
     std::string text = option.repeatable ? "*" : "";
-    if (!excluded.empty()) text = fmt::format("({}){}", fmt::join(excluded, " "), text);
+    if (!excluded.empty()) { text = fmt::format("({}){}", fmt::join(excluded, " "), text); }
     text += name;
-    if (option.takes_value()) text += name.starts_with("--") ? "=" : "+";
+    if (option.takes_value()) { text += name.starts_with("--") ? "=" : "+"; }
     text += fmt::format("[{}]", escaped(option.help));
     if (option.takes_value()) {
       text += fmt::format(":{}:{}", escaped(option.value), action_for(option.kind, option.choices));
@@ -85,7 +85,7 @@ std::string zsh_completion(const CommandSyntax& syntax) {
         "  fi\n";
   }
   script += "  _arguments -s -S :";
-  for (const OptionSyntax& option : syntax.options) add_specifications(option, script);
+  for (const OptionSyntax& option : syntax.options) { add_specifications(option, script); }
   for (const WordKind kind : syntax.words.first) {
     script += fmt::format(" \\\n    ':{}:{}'", word_for(kind), action_for(kind, {}));
   }

@@ -51,9 +51,7 @@ std::pair<Duration, Duration> parse_duration_range(std::string_view text) {
   }
   const Duration low = parse_duration(text.substr(0, colon));
   const Duration high = parse_duration(text.substr(colon + 1));
-  if (low > high) {
-    throw InvalidArgument(fmt::format("{}: the first exceeds the second", text));
-  }
+  if (low > high) { throw InvalidArgument(fmt::format("{}: the first exceeds the second", text)); }
   return {low, high};
 }
 
@@ -67,7 +65,7 @@ std::uint64_t parse_size(const std::string& text, std::uint64_t least, std::uint
   } catch (const CLI::ValidationError&) {
     // No size, like 0.
   }
-  if (bytes >= least && bytes <= most) return bytes;
+  if (bytes >= least && bytes <= most) { return bytes; }
   throw InvalidArgument(
       fmt::format("{}: write a size such as {}", text.empty() ? "''" : text, advice));
 }
@@ -82,8 +80,8 @@ std::uint64_t parse_max_requests(std::string_view text) {
   };
   const auto comma = text.find(',');
   const std::uint64_t most = number(text.substr(0, comma));
-  if (most == 0) throw InvalidArgument("0: write 1 or more");
-  if (comma == std::string_view::npos) return most;
+  if (most == 0) { throw InvalidArgument("0: write 1 or more"); }
+  if (comma == std::string_view::npos) { return most; }
   std::random_device random;
   return most +
          std::uniform_int_distribution<std::uint64_t>(0, number(text.substr(comma + 1)))(random);
@@ -99,7 +97,7 @@ std::pair<std::string, std::string> split_name_value(std::string_view option, st
 }
 
 void require_utf8(std::string_view what, std::string_view word) {
-  if (is_utf8(word)) return;
+  if (is_utf8(word)) { return; }
   throw InvalidArgument(
       fmt::format("{} {}: write it in UTF-8, for JSON has nothing else", what, word));
 }
@@ -107,7 +105,7 @@ void require_utf8(std::string_view what, std::string_view word) {
 std::string listed(const std::vector<std::string>& words) {
   std::string text;
   for (std::size_t i = 0; i < words.size(); ++i) {
-    if (i > 0) text += i + 1 == words.size() ? " or " : ", ";
+    if (i > 0) { text += i + 1 == words.size() ? " or " : ", "; }
     text += words[i];
   }
   return text;

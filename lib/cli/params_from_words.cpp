@@ -29,7 +29,7 @@ std::pair<std::string, std::string> member_from_word(const std::string& word) {
         word));
   }
   const std::string value = word.substr(equals + 1);
-  if (word[equals - 1] != ':') return {word.substr(0, equals), quote_json(value)};
+  if (word[equals - 1] != ':') { return {word.substr(0, equals), quote_json(value)}; }
   if (const auto problem = json_problem(value)) {
     throw InvalidArgument(fmt::format("params {}: not JSON behind := ({})", word, *problem));
   }
@@ -39,8 +39,8 @@ std::pair<std::string, std::string> member_from_word(const std::string& word) {
 }  // namespace
 
 std::string params_from_words(std::span<const std::string> words) {
-  if (words.empty()) return "null";
-  if (words.size() == 1 && !json_problem(words.front())) return words.front();
+  if (words.empty()) { return "null"; }
+  if (words.size() == 1 && !json_problem(words.front())) { return words.front(); }
   // Something that begins like JSON was meant as JSON: say what is wrong with it.
   if (words.size() == 1 && !words.front().empty() &&
       std::string_view("{[\"").find(words.front().front()) != std::string_view::npos) {
@@ -57,7 +57,7 @@ std::string params_from_words(std::span<const std::string> words) {
     if (!keys.insert(key).second) {
       throw InvalidArgument(fmt::format("params {}: the key is given twice", key));
     }
-    if (object.size() > 1) object += ',';
+    if (object.size() > 1) { object += ','; }
     object += fmt::format("{}:{}", quote_json(key), value);
   }
   return object + "}";

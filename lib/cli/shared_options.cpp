@@ -61,7 +61,7 @@ CLI::Option* add_socket_name(Tool& tool, const std::string& names, std::optional
   const auto parse = [&address](const std::string& word) {
     const bool is_name =
         word.find('/') != std::string::npos || word.starts_with('@') || word.starts_with("unix:");
-    if (is_name) address = Address::parse(word);
+    if (is_name) { address = Address::parse(word); }
     if (is_name &&
         (address->kind == Address::Kind::unix_path || address->kind == Address::Kind::abstract)) {
       return;
@@ -77,11 +77,9 @@ CLI::Option* add_socket_name(Tool& tool, const std::string& names, std::optional
 
 Address parse_server(std::string_view word) {
   Address address = Address::parse(word);
-  if (address.kind != Address::Kind::inherited) return address;
+  if (address.kind != Address::Kind::inherited) { return address; }
   const int flags = fcntl(address.number, F_GETFL);
-  if (flags < 0) {
-    throw InvalidArgument(fmt::format("{}: the descriptor is not open", word));
-  }
+  if (flags < 0) { throw InvalidArgument(fmt::format("{}: the descriptor is not open", word)); }
   if ((flags & O_ACCMODE) != O_RDWR) {
     throw InvalidArgument(
         fmt::format("{}: the descriptor is not open for reading and writing", word));

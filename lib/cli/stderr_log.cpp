@@ -24,8 +24,8 @@ constexpr Duration kCatchUpPause = std::chrono::seconds(1);
 /// own. Returns none if it can't be opened, and for what never blocks.
 Fd reopen_without_waiting(int number) {
   struct stat file {};
-  if (fstat(number, &file) < 0 || (fcntl(number, F_GETFL) & O_ACCMODE) == O_RDONLY) return {};
-  if (!S_ISFIFO(file.st_mode) && isatty(number) == 0) return {};
+  if (fstat(number, &file) < 0 || (fcntl(number, F_GETFL) & O_ACCMODE) == O_RDONLY) { return {}; }
+  if (!S_ISFIFO(file.st_mode) && isatty(number) == 0) { return {}; }
   const std::string path = fmt::format("/proc/self/fd/{}", number);
   return Fd(open(path.c_str(), O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
 }
@@ -46,17 +46,17 @@ void StderrLog::plain(std::string_view text) {
 }
 
 void StderrLog::write_line(std::string_view line) {
-  if (catch_up() && try_write(line)) return;
-  if (dropped_++ == 0 && on_drop_) on_drop_();
+  if (catch_up() && try_write(line)) { return; }
+  if (dropped_++ == 0 && on_drop_) { on_drop_(); }
 }
 
 bool StderrLog::catch_up() {
-  if (dropped_ == 0) return true;
+  if (dropped_ == 0) { return true; }
   const std::string line = fmt::format(
       "{}: {} {} dropped: cannot write to standard error: {}\n", tool_, dropped_,
       dropped_ == 1 ? "line was" : "lines were",
       error_ == EAGAIN ? std::string("its reader did not keep up") : error_text(error_));
-  if (!try_write(line)) return false;
+  if (!try_write(line)) { return false; }
   dropped_ = 0;
   return true;
 }
@@ -64,7 +64,7 @@ bool StderrLog::catch_up() {
 /// One write(2) for a line of ordinary length, so that lines of several processes do not mix.
 bool StderrLog::try_write(std::string_view bytes) {
   const std::string after_a_cut = cut_ ? fmt::format("\n{}", bytes) : std::string();
-  if (cut_) bytes = after_a_cut;
+  if (cut_) { bytes = after_a_cut; }
   const int number = nonblocking_.valid() ? nonblocking_.get() : number_;
   bool begun = false;
   while (!bytes.empty()) {
@@ -77,7 +77,7 @@ bool StderrLog::try_write(std::string_view bytes) {
     const bool can_block = !waits_ && !nonblocking_.valid();
     const std::string_view piece = can_block ? bytes.substr(0, PIPE_BUF) : bytes;
     const ssize_t size = retry([&] { return ::write(number, piece.data(), piece.size()); });
-    if (size < 0 && errno == EAGAIN && waits_) continue;
+    if (size < 0 && errno == EAGAIN && waits_) { continue; }
     if (size <= 0) {
       error_ = size < 0 ? errno : EIO;
       break;
@@ -85,13 +85,13 @@ bool StderrLog::try_write(std::string_view bytes) {
     begun = true;
     bytes.remove_prefix(static_cast<std::size_t>(size));
   }
-  if (begun) cut_ = !bytes.empty();
+  if (begun) { cut_ = !bytes.empty(); }
   return bytes.empty();
 }
 
 DropNotice::DropNotice(Reactor& reactor, StderrLog& log) : Timer(reactor), log_(log) {
   log_.on_drop([this] { try_soon(); });
-  if (!log_.catch_up()) try_soon();
+  if (!log_.catch_up()) { try_soon(); }
 }
 
 void DropNotice::try_soon() {
@@ -99,7 +99,7 @@ void DropNotice::try_soon() {
 }
 
 void DropNotice::on_timer() {
-  if (!log_.catch_up()) try_soon();
+  if (!log_.catch_up()) { try_soon(); }
 }
 
 Report report_to(StderrLog& log) {

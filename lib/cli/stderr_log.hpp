@@ -35,10 +35,10 @@ class StderrLog {
 
   void error(std::string_view text) { write(text); }
   void info(std::string_view text) {
-    if (level_ >= Level::normal) write(text);
+    if (level_ >= Level::normal) { write(text); }
   }
   void detail(std::string_view text) {
-    if (level_ >= Level::verbose) write(text);
+    if (level_ >= Level::verbose) { write(text); }
   }
   /// Writes a line that does not begin with the tool's name; on a terminal, over the "^\" that the
   /// terminal shows when the user has asked for it by a key.

@@ -18,7 +18,7 @@ namespace {
 /// a pipe and a socket may have no room.
 bool takes_everything(int descriptor) {
   struct stat found {};
-  if (fstat(descriptor, &found) < 0) return false;
+  if (fstat(descriptor, &found) < 0) { return false; }
   return S_ISREG(found.st_mode) || (S_ISCHR(found.st_mode) && isatty(descriptor) == 0);
 }
 
@@ -30,7 +30,7 @@ bool takes_everything(int descriptor) {
 }  // namespace
 
 std::string_view first_piece(std::string_view text, int descriptor) {
-  if (text.size() <= PIPE_BUF || takes_everything(descriptor)) return text;
+  if (text.size() <= PIPE_BUF || takes_everything(descriptor)) { return text; }
   const std::string_view piece = text.substr(0, PIPE_BUF);
   const std::size_t newline = piece.rfind('\n');
   return newline == std::string_view::npos ? piece : piece.substr(0, newline + 1);
@@ -77,8 +77,8 @@ Task<void> StdoutWriter::run() {
 
 void StdoutWriter::add(std::string_view text) {
   text_.append(text);
-  if (!is_empty()) added_.notify_all();
-  if (is_behind()) fell_behind_.notify_all();
+  if (!is_empty()) { added_.notify_all(); }
+  if (is_behind()) { fell_behind_.notify_all(); }
 }
 
 void StdoutWriter::write_now() {
@@ -90,12 +90,12 @@ void StdoutWriter::write_now() {
       // It is closed, or not open for writing.
       fail(error.error_number());
     }
-    if (result.outcome == IoResult::Outcome::broken) fail(result.error_number);
-    if (!result.done()) break;
+    if (result.outcome == IoResult::Outcome::broken) { fail(result.error_number); }
+    if (!result.done()) { break; }
     text_.consume(result.size);
   }
-  if (!is_behind()) caught_up_.notify_all();
-  if (is_empty()) drained_.notify_all();
+  if (!is_behind()) { caught_up_.notify_all(); }
+  if (is_empty()) { drained_.notify_all(); }
 }
 
 void StdoutWriter::discard() {

@@ -51,7 +51,7 @@ Tool::Tool(const char* name, int argc, char** words_in)
   const auto dashes = std::find(words.begin(), words.end(), "--");
   words_.assign(std::make_reverse_iterator(dashes), words.rend());
   has_dashes = dashes != words.end();
-  if (has_dashes) after_dashes.assign(dashes + 1, words.end());
+  if (has_dashes) { after_dashes.assign(dashes + 1, words.end()); }
 
   app.set_help_flag("-h,--help", "Show this, and exit");
   app.set_version_flag("-V,--version", "", "Show the version, and exit");
@@ -68,7 +68,7 @@ Tool::Tool(const char* name, int argc, char** words_in)
 void Tool::run_long(Orphans orphans) {
   const Status prepared = prepare_to_run_long(orphans);
   log.never_wait();
-  if (prepared.is_ok()) return;
+  if (prepared.is_ok()) { return; }
   log.info(
       fmt::format("cannot become a subreaper: {}; a process that leaves the group of its worker or "
                   "command, and outlives it, is not ended",
@@ -83,9 +83,9 @@ void Tool::describe(const std::string& sentence, const std::string& usage) {
 void Tool::parse_options() {
   app.allow_extras();
   app.parse(words_);
-  if (completion_) throw CompletionRequest{*completion_};
-  if (more_ > less_) log.set_level(StderrLog::Level::verbose);
-  if (more_ < less_) log.set_level(StderrLog::Level::quiet);
+  if (completion_) { throw CompletionRequest{*completion_}; }
+  if (more_ > less_) { log.set_level(StderrLog::Level::verbose); }
+  if (more_ < less_) { log.set_level(StderrLog::Level::quiet); }
 }
 
 void Tool::refuse_option(const std::string& word) const {
@@ -97,8 +97,8 @@ void Tool::parse(std::string_view remedy) {
   const std::vector<std::string> extra = app.remaining();
   // In CLI11's list unknown options come first.
   const auto first = std::find_first_of(argv.begin(), argv.end(), extra.begin(), extra.end());
-  if (first == argv.end()) return;
-  if (first->starts_with('-')) refuse_option(*first);
+  if (first == argv.end()) { return; }
+  if (first->starts_with('-')) { refuse_option(*first); }
   throw InvalidArgument(
       fmt::format("unexpected word {}{} (see {} --help)", *first, remedy, app.get_name()));
 }
@@ -109,7 +109,7 @@ std::vector<std::string> Tool::parse_positionals() {
   std::vector<std::string> words = app.remaining();
   for (const std::string& word : words) {
     const bool is_option = word.size() > 1 && word[0] == '-' && (word[1] < '0' || word[1] > '9');
-    if (is_option) refuse_option(word);
+    if (is_option) { refuse_option(word); }
   }
   return words;
 }
@@ -121,7 +121,7 @@ std::vector<std::string> Tool::parse_words() {
 }
 
 void Tool::refuse_command() const {
-  if (after_dashes.empty()) return;
+  if (after_dashes.empty()) { return; }
   throw InvalidArgument(
       fmt::format("unexpected word {} after --: this tool runs no command", after_dashes.front()));
 }
@@ -144,7 +144,7 @@ CLI::Option* Tool::add_values(const std::string& names, const std::string& type,
                               const std::string& help) {
   const auto parse_all =
       [parse = naming(names, std::move(parse))](const std::vector<std::string>& values) {
-        for (const std::string& value : values) parse(value);
+        for (const std::string& value : values) { parse(value); }
       };
   return app.add_option_function<std::vector<std::string>>(names, parse_all, help)
       ->type_name(type)

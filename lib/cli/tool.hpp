@@ -117,10 +117,10 @@ CLI::Option* add_choice(Tool& tool, const std::string& names, const std::string&
                         const std::vector<std::pair<std::string, Value>>& words,
                         const std::string& help) {
   std::vector<std::string> all;
-  for (const auto& choice : words) all.push_back(choice.first);
+  for (const auto& choice : words) { all.push_back(choice.first); }
   const auto parse = [&value, words, all](const std::string& word) {
     for (const auto& [name, meaning] : words) {
-      if (name != word) continue;
+      if (name != word) { continue; }
       value = meaning;
       return;
     }

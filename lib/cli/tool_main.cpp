@@ -48,13 +48,13 @@ std::string_view remedy_for(const SystemError& error) {
            "interpreter, as in #!/bin/sh)";
   }
   const bool is_standard = error.object() == "stdin" || error.object() == "stdout";
-  if (error.error_number() == EBADF && is_standard) return " (it is closed)";
-  if (error.error_number() == EMFILE) return " (raise the limit with `ulimit -n`)";
+  if (error.error_number() == EBADF && is_standard) { return " (it is closed)"; }
+  if (error.error_number() == EMFILE) { return " (raise the limit with `ulimit -n`)"; }
   return "";
 }
 
 ExitCode exit_code_of(const SystemError& error) {
-  if (error.attempt() != "run") return ExitCode::failed;
+  if (error.attempt() != "run") { return ExitCode::failed; }
   return error.error_number() == ENOENT ? ExitCode::not_found : ExitCode::not_runnable;
 }
 
@@ -77,7 +77,9 @@ std::string one_line(std::string text) {
 std::string sentence_of(const CLI::ParseError& error) {
   std::string text = one_line(error.what());
   const auto replace = [&text](std::string_view from, std::string_view to) {
-    if (const auto at = text.find(from); at != std::string::npos) text.replace(at, from.size(), to);
+    if (const auto at = text.find(from); at != std::string::npos) {
+      text.replace(at, from.size(), to);
+    }
   };
   const std::string option = text.substr(0, text.find_first_of(": "));
   if (error.get_name() == "ExcludesError") {
@@ -132,9 +134,7 @@ ExitCode run_and_report(Tool& tool, const std::string& name,
     return fail(exit_code_of(error.code(), ExitCode::failed), error.what());
   } catch (const SystemError& error) {
     return fail(exit_code_of(error), error.what(), remedy_for(error));
-  } catch (const std::exception& error) {
-    return fail(ExitCode::failed, error.what());
-  }
+  } catch (const std::exception& error) { return fail(ExitCode::failed, error.what()); }
 }
 
 }  // namespace

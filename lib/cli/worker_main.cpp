@@ -23,7 +23,7 @@ namespace {
 
 /// HUP ends a worker that has no directories to list again.
 std::vector<int> signals_of(const WorkerToolOptions& options) {
-  if (options.worker.reloads) return {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
+  if (options.worker.reloads) { return {SIGTERM, SIGINT, SIGHUP, SIGCHLD}; }
   return ending_signals({SIGTERM, SIGINT, SIGHUP, SIGCHLD});
 }
 
@@ -53,14 +53,14 @@ ExitCode run(Tool& tool, const AddMethods& add_own) {
         "nothing to serve: give -l ADDR, -j PATH or --stdio, or start it with "
         "`rpc-master -- rpc-worker`");
   }
-  if (worker.cut_off() == 0) return ExitCode::done;
+  if (worker.cut_off() == 0) { return ExitCode::done; }
   throw TimedOut(fmt::format("ended with {} cut off", counted(worker.cut_off(), "connection")));
 }
 
 }  // namespace
 
 int worker_main(const char* name, int argc, char** argv, const AddMethods& add_own) {
-  if (is_tree_guard(argc, argv)) return guard_main(argv);
+  if (is_tree_guard(argc, argv)) { return guard_main(argv); }
   return tool_main(name, argc, argv, [&](Tool& tool) { return run(tool, add_own); });
 }
 

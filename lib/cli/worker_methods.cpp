@@ -26,9 +26,7 @@ WorkerMethods::WorkerMethods(Reactor& reactor, ChildRunner& runner,
   for (const std::string& text : options.forwards) {
     auto [name, address] = split_name_value("--forward", text, "NAME=ADDR");
     auto& server = servers_[address];
-    if (!server) {
-      server = std::make_unique<Upstream>(reactor, Address::parse(address), forward);
-    }
+    if (!server) { server = std::make_unique<Upstream>(reactor, Address::parse(address), forward); }
     forwards_.emplace_back(name, server.get());
   }
 }
@@ -46,7 +44,7 @@ std::shared_ptr<const MethodTable> WorkerMethods::make() {
         name, [to = coprocess.get()](Call call) { return to->call(std::move(call)); },
         Supervision::handler);
   }
-  for (const auto& [name, server] : forwards_) table->add_executor(name, *server);
+  for (const auto& [name, server] : forwards_) { table->add_executor(name, *server); }
   add_own_methods(*table);
   for (const std::string& path : options_.directories) {
     add_directory(*table, reactor_, runner_, path);
@@ -57,7 +55,7 @@ std::shared_ptr<const MethodTable> WorkerMethods::make() {
 
 /// The threads take turns, as AddMethods promises.
 void WorkerMethods::add_own_methods(MethodTable& table) {
-  if (!add_own_) return;
+  if (!add_own_) { return; }
   const std::lock_guard lock(adding_);
   add_own_(table, reactor_);
 }

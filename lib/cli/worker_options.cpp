@@ -31,7 +31,7 @@ void check_forward(const std::string& text) {
   const auto [name, word] = split_name_value("--forward", text, "NAME=ADDR");
   require_utf8("--forward", name);
   try {
-    if (Address::parse(word).kind != Address::Kind::inherited) return;
+    if (Address::parse(word).kind != Address::Kind::inherited) { return; }
   } catch (const InvalidArgument& error) {
     throw InvalidArgument(fmt::format("--forward {}", error.what()));
   }
@@ -41,7 +41,7 @@ void check_forward(const std::string& text) {
 
 void check(const WorkerToolOptions& options) {
   const int places = (options.listen.empty() ? 0 : 1) + (options.join ? 1 : 0) + options.stdio;
-  if (places > 1) throw InvalidArgument("only one of --listen, --join and --stdio");
+  if (places > 1) { throw InvalidArgument("only one of --listen, --join and --stdio"); }
   if (options.wait > Duration::zero() && !options.join) {
     throw InvalidArgument("--wait needs --join");
   }
@@ -55,25 +55,21 @@ void check(const WorkerToolOptions& options) {
         "--listen and --join are not for a worker of rpc-master, which gives it what it serves "
         "(HANDOFF_CHANNEL_FD is set)");
   }
-  for (const std::string& text : options.methods) {
-    check_command("--method", text);
-  }
-  for (const std::string& text : options.coprocesses) check_command("--coprocess", text);
+  for (const std::string& text : options.methods) { check_command("--method", text); }
+  for (const std::string& text : options.coprocesses) { check_command("--coprocess", text); }
   for (const std::string& name : options.process.environment_names) {
-    if (!name.empty() && name.find('=') == std::string::npos) continue;
+    if (!name.empty() && name.find('=') == std::string::npos) { continue; }
     throw InvalidArgument(
         fmt::format("--env {}: write the name of a variable alone", name.empty() ? "''" : name));
   }
-  for (const std::string& text : options.forwards) {
-    check_forward(text);
-  }
+  for (const std::string& text : options.forwards) { check_forward(text); }
 }
 
 }  // namespace
 
 int channel_number() {
   const auto text = read_variable(variable::kChannelFd);
-  if (!text) return -1;
+  if (!text) { return -1; }
   const auto number = parse_number<int>(*text);
   if (!number || *number < 0) {
     throw InvalidArgument(
@@ -149,7 +145,7 @@ WorkerToolOptions parse_worker_options(Tool& tool) {
   tool.refuse_command();
   check(options);
   const bool has_channel = options.listen.empty() && channel_number() >= 0;
-  if (!options.join && !options.stdio && !has_channel) add_inherited_listeners(options.listen);
+  if (!options.join && !options.stdio && !has_channel) { add_inherited_listeners(options.listen); }
   options.process.max_output = limits.max_frame;
   options.process.memory = limits.memory;
   const bool has_commands =

@@ -17,7 +17,7 @@ CallCommand::CallCommand(Reactor& reactor, CallOptions options, StderrLog& log)
       log_(log),
       output_(reactor),
       printer_(options_, log, output_) {
-  if (options_.list) options_.method = "methods";
+  if (options_.list) { options_.method = "methods"; }
   if (options_.json_rpc && !options_.lines && !is_json_rpc_params(options_.params)) {
     throw InvalidArgument(fmt::format("params {}: {}", options_.params, kNotStructured));
   }
@@ -39,12 +39,10 @@ Task<ExitCode> CallCommand::run() {
       CallOnce once(options_, *connection_, printer_);
       code = co_await once.run();
     }
-  } catch (...) {
-    failure = std::current_exception();
-  }
-  if (failure && lines_) lines_->abandon();
+  } catch (...) { failure = std::current_exception(); }
+  if (failure && lines_) { lines_->abandon(); }
   co_await output_.drained();
-  if (failure) std::rethrow_exception(failure);
+  if (failure) { std::rethrow_exception(failure); }
   co_return code;
 }
 

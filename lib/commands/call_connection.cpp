@@ -38,7 +38,7 @@ Task<void> CallConnection::connect() {
 }
 
 void CallConnection::queue(std::string_view params, std::uint64_t number) {
-  if (!options_.json_rpc) return client_->queue(options_.method, params);
+  if (!options_.json_rpc) { return client_->queue(options_.method, params); }
   client_->queue(options_.method, params, fmt::format_int(number).str(), Dialect::json_rpc);
 }
 

@@ -30,7 +30,7 @@ Task<ExitCode> CallLines::run() {
   ExitCode worst = ExitCode::done;
   for (;;) {
     co_await line_sent_.wait_until([this] { return !pending_.empty() || input_ != Input::open; });
-    if (pending_.empty()) break;
+    if (pending_.empty()) { break; }
     const PendingLine line = pending_.front();
     ExitCode code = ExitCode::negative;
     if (line.problem.empty()) {
@@ -42,8 +42,8 @@ Task<ExitCode> CallLines::run() {
     pending_.pop_front();
     line_answered_.notify_all();
   }
-  if (!input_failure_) connection_.refuse_unread(kTooMany);
-  if (input_failure_) std::rethrow_exception(input_failure_);
+  if (!input_failure_) { connection_.refuse_unread(kTooMany); }
+  if (input_failure_) { std::rethrow_exception(input_failure_); }
   co_return worst;
 }
 
@@ -68,18 +68,18 @@ std::uint64_t CallLines::number_of(const Reply& reply) const {
 /// Replies of JSON-RPC come in any order; those that are early are kept.
 Task<ExitCode> CallLines::answer_line(const PendingLine& line) {
   for (;;) {
-    if (const auto code = show_early_reply(line)) co_return *code;
+    if (const auto code = show_early_reply(line)) { co_return *code; }
     std::optional<Reply> reply = connection_.client().try_receive();
-    if (!reply) reply = co_await connection_.client().receive(line.limit);
+    if (!reply) { reply = co_await connection_.client().receive(line.limit); }
     const std::uint64_t number = number_of(*reply);
-    if (number == line.number) co_return printer_.show(*reply, line.number);
+    if (number == line.number) { co_return printer_.show(*reply, line.number); }
     early_.insert_or_assign(number, KeptReply(*reply));
   }
 }
 
 std::optional<ExitCode> CallLines::show_early_reply(const PendingLine& line) {
   const auto found = early_.find(line.number);
-  if (found == early_.end()) return std::nullopt;
+  if (found == early_.end()) { return std::nullopt; }
   const KeptReply early = std::move(found->second);
   early_.erase(found);
   return printer_.show(early, line.number);
@@ -102,10 +102,8 @@ void CallLines::show_early_replies() {
 Task<void> CallLines::send_lines() {
   try {
     co_await send_until_end();
-  } catch (...) {
-    input_failure_ = std::current_exception();
-  }
-  if (input_ == Input::open) input_ = Input::ended;
+  } catch (...) { input_failure_ = std::current_exception(); }
+  if (input_ == Input::open) { input_ = Input::ended; }
   line_sent_.notify_all();
 }
 
@@ -126,7 +124,7 @@ Task<void> CallLines::send_until_end() {
     if (result.outcome == IoResult::Outcome::broken) {
       throw SystemError(result.error_number, "read", "stdin");
     }
-    if (!result.done()) break;
+    if (!result.done()) { break; }
     // What was searched before is not searched again: a line may be long.
     std::size_t end = rest.size();
     rest.append(buffer.data(), result.size);
@@ -140,15 +138,15 @@ Task<void> CallLines::send_until_end() {
         co_await connection_.client().flush(kNever);
         co_await output_.caught_up();
       }
-      if (input_ == Input::abandoned) co_return;
+      if (input_ == Input::abandoned) { co_return; }
       send_line(std::string_view(rest).substr(start, end - start));
       start = ++end;
     }
     rest.erase(0, start);
     co_await connection_.client().flush(kNever);
   }
-  if (input_ == Input::abandoned) co_return;
-  if (!rest.empty()) send_line(rest);
+  if (input_ == Input::abandoned) { co_return; }
+  if (!rest.empty()) { send_line(rest); }
   co_await connection_.client().flush(kNever);
 }
 
@@ -159,7 +157,7 @@ void CallLines::send_line(std::string_view line) {
   } else if (options_.json_rpc && !is_json_rpc_params(line)) {
     pending.problem = kNotStructured;
   } else {
-    if (pending_.empty()) connection_.refuse_unread(line_count_ == 1 ? kUnasked : kTooMany);
+    if (pending_.empty()) { connection_.refuse_unread(line_count_ == 1 ? kUnasked : kTooMany); }
     connection_.queue(line, pending.number);
   }
   pending_.push_back(std::move(pending));

@@ -13,15 +13,15 @@ Task<ExitCode> CallOnce::run() {
   std::optional<KeptReply> refusal;
   for (;;) {
     try {
-      if (const auto code = co_await try_call(refusal)) co_return *code;
+      if (const auto code = co_await try_call(refusal)) { co_return *code; }
     } catch (const TimedOut&) {
-      if (!refusal) throw;
+      if (!refusal) { throw; }
       // That the last call had too little time says less than why the server refused those before.
       co_return printer_.show(*refusal, std::nullopt);
     }
     std::string reason = printer_.describe_error(refusal->result, std::nullopt);
     const bool in_time = co_await connection_.attempts().pause_before_retry(std::move(reason));
-    if (!in_time) co_return printer_.show(*refusal, std::nullopt);
+    if (!in_time) { co_return printer_.show(*refusal, std::nullopt); }
     connection_.disconnect();
   }
 }
@@ -29,7 +29,7 @@ Task<ExitCode> CallOnce::run() {
 /// Gives nothing when the call may be made again; then `refusal`, which must outlive the task, is
 /// the reply.
 Task<std::optional<ExitCode>> CallOnce::try_call(std::optional<KeptReply>& refusal) {
-  if (!connection_.is_connected()) co_await connection_.connect();
+  if (!connection_.is_connected()) { co_await connection_.connect(); }
   connection_.refuse_unread(kUnasked);
   connection_.queue(options_.params, 1);
   co_await connection_.client().flush(connection_.limit());
@@ -40,14 +40,14 @@ Task<std::optional<ExitCode>> CallOnce::try_call(std::optional<KeptReply>& refus
     refusal.emplace(reply);
     co_return std::nullopt;
   }
-  if (options_.list && !reply.is_error()) co_return printer_.show_methods(reply);
+  if (options_.list && !reply.is_error()) { co_return printer_.show_methods(reply); }
   co_return printer_.show(reply, std::nullopt);
 }
 
 /// The server said that it did not run the call, and can be connected to again.
 bool CallOnce::is_worth_retrying(const Reply& reply) const {
-  if (!connection_.attempts().has_retry() || !reply.is_error()) return false;
-  if (options_.address.kind == Address::Kind::inherited) return false;
+  if (!connection_.attempts().has_retry() || !reply.is_error()) { return false; }
+  if (options_.address.kind == Address::Kind::inherited) { return false; }
   const int code = parse_error_result(reply.result).code;
   return code == static_cast<int>(ErrorCode::busy) ||
          code == static_cast<int>(ErrorCode::shutting_down) ||

@@ -28,8 +28,8 @@ namespace {
 std::size_t read_received(int descriptor, std::span<char> buffer) {
   for (;;) {
     const ssize_t size = retry([&] { return read(descriptor, buffer.data(), buffer.size()); });
-    if (size >= 0) return static_cast<std::size_t>(size);
-    if (errno != EAGAIN) throw SystemError(errno, "read", "the received descriptor");
+    if (size >= 0) { return static_cast<std::size_t>(size); }
+    if (errno != EAGAIN) { throw SystemError(errno, "read", "the received descriptor"); }
     pollfd ready{descriptor, POLLIN, 0};
     retry([&] { return poll(&ready, 1, -1); });
   }
@@ -82,8 +82,8 @@ SpawnOptions spawn_options(const ReceiveOptions& receive, const Received& receiv
 }
 
 ExitCode hand_on(const ReceiveOptions& options, const Received& received) {
-  if (options.keep || options.json) return ExitCode::done;
-  if (!options.command.empty()) become(spawn_options(options, received));
+  if (options.keep || options.json) { return ExitCode::done; }
+  if (!options.command.empty()) { become(spawn_options(options, received)); }
   const int from = received.descriptors[0].get();
   std::array<char, 64 * 1024> buffer;
   while (const std::size_t size = read_received(from, buffer)) {

@@ -37,7 +37,7 @@ ReceiveCommand::ReceiveCommand(Reactor& reactor, const SignalMask& signals, Rece
       output_(reactor),
       printing_(reactor, 1, limits::kMaxSenders),
       changed_(reactor) {
-  if (!options_.command.empty()) find_program(options_.command.front());
+  if (!options_.command.empty()) { find_program(options_.command.front()); }
 }
 
 Task<Received> ReceiveCommand::run() {
@@ -46,12 +46,12 @@ Task<Received> ReceiveCommand::run() {
       watch_signals(reactor_, signals_, [this](const auto& signal) { handle_signal(signal); }));
   reactor_.spawn(accept_senders());
   co_await changed_.wait_until([this] { return is_over(); });
-  if (error_) std::rethrow_exception(error_);
+  if (error_) { std::rethrow_exception(error_); }
   co_return std::move(received_);
 }
 
 bool ReceiveCommand::is_over() const {
-  if (error_) return true;
+  if (error_) { return true; }
   // One sender is enough, unless more are to come; then what runs is finished first.
   return stopping_ && (!options_.keep || (printing_now_ == 0 && processes_.running() == 0));
 }
@@ -64,9 +64,7 @@ Task<void> ReceiveCommand::accept_senders() {
       reactor_.spawn(receive_from(senders_.add(*std::move(socket), origin)));
       co_await senders_.room();
     }
-  } catch (...) {
-    error_ = std::current_exception();
-  }
+  } catch (...) { error_ = std::current_exception(); }
   changed_.notify_all();
 }
 
@@ -82,7 +80,7 @@ Task<void> ReceiveCommand::receive_from(Sender& sender) {
     }
   }
   senders_.remove(sender);
-  if (is_only_one) stopping_ = true;
+  if (is_only_one) { stopping_ = true; }
   changed_.notify_all();
 }
 
@@ -91,7 +89,7 @@ Task<void> ReceiveCommand::receive_messages(Sender& sender) {
   bool any = false;
   while (!stopping_) {
     std::optional<Received> received = co_await receive_message(sender, receiver);
-    if (!received) break;
+    if (!received) { break; }
     any = true;
     if (starts_processes()) {
       // Only now: a sender that sends nothing holds no place.
@@ -101,11 +99,11 @@ Task<void> ReceiveCommand::receive_messages(Sender& sender) {
         break;
       }
     }
-    if (options_.json && !co_await print(*received)) break;
+    if (options_.json && !co_await print(*received)) { break; }
     const bool confirm = received->confirm;
     take(*std::move(received));
     const char confirmation = handover::kConfirmation;
-    if (confirm) send_fds(sender.socket.get(), {&confirmation, 1}, {});
+    if (confirm) { send_fds(sender.socket.get(), {&confirmation, 1}, {}); }
     senders_.end_message(sender);
   }
   if (!any && !options_.keep && !rendezvous_.listens()) {
@@ -123,7 +121,7 @@ Task<std::optional<Received>> ReceiveCommand::receive_message(Sender& sender,
   while (!stopping_) {
     const bool was_within = receiver.is_within_message();
     const Step step = receiver.step();
-    if (step == Step::end) co_return std::nullopt;
+    if (step == Step::end) { co_return std::nullopt; }
     if (step == Step::message || (receiver.is_within_message() && !was_within)) {
       senders_.begin_message(sender);
       late = false;
@@ -171,14 +169,14 @@ void ReceiveCommand::check_count(std::size_t count) const {
       options_.json || options_.placement == ReceiveOptions::Placement::listen_fds;
   const std::size_t expected =
       options_.placement == ReceiveOptions::Placement::numbers ? options_.numbers.size() : 1;
-  if (any_number || count == expected) return;
+  if (any_number || count == expected) { return; }
   throw ProtocolError(fmt::format("cannot receive on {}: {} descriptors came where {} was expected",
                                   rendezvous_.name(), count, expected));
 }
 
 void ReceiveCommand::take(Received received) {
   ++taken_;
-  if (!options_.keep || taken_ == options_.count) stop();
+  if (!options_.keep || taken_ == options_.count) { stop(); }
   if (starts_processes()) {
     processes_.start(received);
   } else {
@@ -191,7 +189,7 @@ void ReceiveCommand::take(Received received) {
 Task<bool> ReceiveCommand::print(const Received& received) {
   co_await printing_.acquire();
   const SemaphorePlace place(printing_);
-  if (stopping_) co_return false;
+  if (stopping_) { co_return false; }
   ++printing_now_;
   const std::string lines = lines_about(received);
   output_.add(isatty(STDOUT_FILENO) == 1 ? printable_json(lines) : lines);

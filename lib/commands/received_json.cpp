@@ -13,7 +13,7 @@ std::string lines_about(const Received& received) {
   std::string lines;
   for (std::size_t i = 0; i < received.descriptors.size(); ++i) {
     nlohmann::ordered_json line;
-    if (!received.names[i].empty()) line["name"] = received.names[i];
+    if (!received.names[i].empty()) { line["name"] = received.names[i]; }
     for (const auto& [field, value] : describe_descriptor(received.descriptors[i].get())) {
       if (field == "listening") {
         line[field] = true;

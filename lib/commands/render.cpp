@@ -10,7 +10,7 @@ namespace {
 /// Where the string that opens at `start` ends, behind its closing quote.
 std::size_t string_end(std::string_view json, std::size_t start) {
   std::size_t at = start + 1;
-  while (json[at] != '"') at += json[at] == '\\' ? 2 : 1;
+  while (json[at] != '"') { at += json[at] == '\\' ? 2 : 1; }
   return at + 1;
 }
 
@@ -59,10 +59,10 @@ std::string indent(std::string_view json) {
 
 std::string render_json(std::string_view json, Rendering rendering, Output output) {
   if (rendering == Rendering::raw) {
-    if (auto text = json_string(json)) return *std::move(text);
+    if (auto text = json_string(json)) { return *std::move(text); }
   }
   std::string text = minify_json(json);
-  if (rendering == Rendering::pretty) text = indent(text);
+  if (rendering == Rendering::pretty) { text = indent(text); }
   return output == Output::terminal ? printable_json(text) : text;
 }
 

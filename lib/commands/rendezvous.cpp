@@ -36,15 +36,15 @@ Rendezvous::Rendezvous(Reactor& reactor, RendezvousOptions options, StderrLog& l
     listen.mode = options_.mode;
     listener_.emplace(listen_on(options_.socket, listen));
   }
-  if (listens()) watcher_.emplace(reactor_, listening_fd());
+  if (listens()) { watcher_.emplace(reactor_, listening_fd()); }
 }
 
 Task<std::optional<Fd>> Rendezvous::next() {
-  if (listens()) co_return co_await accept();
-  if (used_ || stopped_) co_return std::nullopt;
+  if (listens()) { co_return co_await accept(); }
+  if (used_ || stopped_) { co_return std::nullopt; }
   used_ = true;
   // What we inherited was made by whoever started us, and is trusted.
-  if (options_.socket.kind == Address::Kind::inherited) co_return Fd(options_.socket.number);
+  if (options_.socket.kind == Address::Kind::inherited) { co_return Fd(options_.socket.number); }
   Fd socket = co_await connect();
   check_listener(socket.get());
   co_return socket;
@@ -58,7 +58,7 @@ Task<std::optional<Fd>> Rendezvous::accept() {
     switch (accepted.outcome) {
       case Accepted::Outcome::would_block: {
         const bool waited = co_await wait_for_client();
-        if (!waited) co_await pause();
+        if (!waited) { co_await pause(); }
         break;
       }
       case Accepted::Outcome::shut_down:
@@ -70,7 +70,7 @@ Task<std::optional<Fd>> Rendezvous::accept() {
         co_await pause();
         break;
       case Accepted::Outcome::connection:
-        if (is_welcome(accepted.fd.get())) co_return std::move(accepted.fd);
+        if (is_welcome(accepted.fd.get())) { co_return std::move(accepted.fd); }
         break;
     }
   }
@@ -81,7 +81,7 @@ Task<std::optional<Fd>> Rendezvous::accept() {
 Task<bool> Rendezvous::wait_for_client() {
   WaitTimeout limit(*watcher_, deadline_);
   try {
-    if (co_await watcher_->readable() || stopped_) co_return true;
+    if (co_await watcher_->readable() || stopped_) { co_return true; }
   } catch (const SystemError& error) {
     report_refused_(fmt::format("cannot wait on {}: {}; trying again", name(),
                                 error_text(error.error_number())));
@@ -97,7 +97,7 @@ TimedOut Rendezvous::timed_out() const {
 /// Waits until the deadline, or until stop() is called.
 Task<void> Rendezvous::pause() {
   const TimePoint now = Clock::now();
-  if (now >= deadline_) throw timed_out();
+  if (now >= deadline_) { throw timed_out(); }
   const TimePoint end = std::min(deadline_, now + kAcceptPause);
   co_await changed_.wait_until([this] { return stopped_; }, end);
 }
@@ -125,7 +125,7 @@ Task<Fd> Rendezvous::connect() {
         [this](TimeLimit limit) { return connect_to(reactor_, options_.socket, limit); });
     co_return std::move(connection.socket);
   } catch (const Unreachable& error) {
-    if (Clock::now() < deadline_) throw;
+    if (Clock::now() < deadline_) { throw; }
     throw TimedOut(error.what());
   }
 }
@@ -133,10 +133,10 @@ Task<Fd> Rendezvous::connect() {
 /// Throws Unreachable where this user namespace maps no user: waiting for another peer is vain.
 bool Rendezvous::admits(int connection) {
   const auto refused = judge_.refuse(connection);
-  if (!refused) return true;
+  if (!refused) { return true; }
   const std::string line = fmt::format("cannot accept on {}: user {} is refused ({})", name(),
                                        refused->uid, refused->remedy());
-  if (refused->reason == RefusedPeer::Reason::every_user) throw Unreachable(line);
+  if (refused->reason == RefusedPeer::Reason::every_user) { throw Unreachable(line); }
   report_refused_(line);
   return false;
 }
@@ -153,7 +153,7 @@ bool Rendezvous::is_welcome(int connection) {
 
 void Rendezvous::check_listener(int socket) const {
   const auto refused = judge_.refuse(socket);
-  if (!refused) return;
+  if (!refused) { return; }
   throw Unreachable(fmt::format("cannot connect to {}: user {} listens there ({})", name(),
                                 refused->uid, refused->remedy()));
 }
@@ -161,7 +161,7 @@ void Rendezvous::check_listener(int socket) const {
 void Rendezvous::stop() {
   stopped_ = true;
   changed_.notify_all();
-  if (watcher_) watcher_->interrupt();
+  if (watcher_) { watcher_->interrupt(); }
 }
 
 }  // namespace handoff

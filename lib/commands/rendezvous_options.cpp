@@ -26,8 +26,10 @@ std::string remedy_for(std::string_view word) {
   }
   const auto colon = word.rfind(':');
   const bool is_path = word.starts_with('/') || word.starts_with('.');
-  if (is_path || colon == std::string_view::npos) return "";
-  if (word.find("://") == std::string_view::npos && !is_number(word.substr(colon + 1))) return "";
+  if (is_path || colon == std::string_view::npos) { return ""; }
+  if (word.find("://") == std::string_view::npos && !is_number(word.substr(colon + 1))) {
+    return "";
+  }
   return "descriptors pass through Unix sockets alone: write a path such as ./name.sock, or @name";
 }
 
@@ -46,7 +48,7 @@ Address parse_socket(std::string_view word, int dash) {
     address = Address::parse(fmt::format("unix:{}", word));
     address.text = word;
   }
-  if (address.kind != Address::Kind::inherited) return address;
+  if (address.kind != Address::Kind::inherited) { return address; }
   // A socket that is not a Unix one could carry bytes, but never a descriptor.
   if (!is_open(address.number) || local_address(address.number).family() != AF_UNIX) {
     throw InvalidArgument(fmt::format("SOCKET {}: the descriptor is not a Unix socket", word));

@@ -15,7 +15,7 @@ namespace {
 /// The last line of what a failed command wrote to its stderr, if the error carries that.
 std::string last_words(const std::string& data) {
   const auto json = nlohmann::json::parse(data, nullptr, false);
-  if (!json.is_object() || !json.contains("stderr") || !json["stderr"].is_string()) return "";
+  if (!json.is_object() || !json.contains("stderr") || !json["stderr"].is_string()) { return ""; }
   const auto text = json["stderr"].get<std::string>();
   return text.empty() ? "" : ": " + text.substr(text.rfind('\n') + 1);
 }
@@ -23,16 +23,16 @@ std::string last_words(const std::string& data) {
 }  // namespace
 
 ExitCode ReplyPrinter::show(const Reply& reply, LineNumber line) {
-  if (options_.full) print(render_json(reply.body, options_.rendering, options_.output));
+  if (options_.full) { print(render_json(reply.body, options_.rendering, options_.output)); }
   if (!reply.is_error()) {
-    if (!options_.full) print(render_json(reply.result, options_.rendering, options_.output));
+    if (!options_.full) { print(render_json(reply.result, options_.rendering, options_.output)); }
     return ExitCode::done;
   }
   const ErrorResult error = parse_error_result(reply.result);
   const bool is_ok = std::find(options_.ok_codes.begin(), options_.ok_codes.end(), error.code) !=
                      options_.ok_codes.end();
-  if (options_.lines && !options_.full) show_nothing();
-  if (is_ok) return ExitCode::done;
+  if (options_.lines && !options_.full) { show_nothing(); }
+  if (is_ok) { return ExitCode::done; }
   log_.error(describe_error(reply.result, line));
   return ExitCode::negative;
 }

@@ -43,7 +43,7 @@ auto parse_for(std::string_view option, const std::string& word, Parse parse) {
 
 Address parse_tcp(const std::string& word) {
   Address address = Address::parse(word);
-  if (address.kind == Address::Kind::tcp) return address;
+  if (address.kind == Address::Kind::tcp) { return address; }
   throw InvalidArgument(fmt::format("{}: write host:port", word));
 }
 
@@ -55,7 +55,7 @@ SendCommand::SendCommand(Reactor& reactor, SendOptions options, StderrLog& log)
       log_(log),
       report_failed_(
           reactor, [&log](std::string_view line) { log.error(line); }, kAskerBurst) {
-  if (options_.sources.empty()) options_.sources = {{Source::Kind::inherited, "0"}};
+  if (options_.sources.empty()) { options_.sources = {{Source::Kind::inherited, "0"}}; }
   const std::size_t count = options_.sources.size();
   if (count > kMaxDescriptorsPerMessage) {
     throw InvalidArgument(fmt::format("cannot send {} descriptors: a message carries at most {}",
@@ -94,7 +94,7 @@ Task<ExitCode> SendCommand::run(const SignalMask& signals) {
     co_return ExitCode::done;
   }
   log_.info(fmt::format("ready, on {}", rendezvous_->name()));
-  while (auto socket = co_await rendezvous_->next()) reactor_.spawn(serve(*std::move(socket)));
+  while (auto socket = co_await rendezvous_->next()) { reactor_.spawn(serve(*std::move(socket))); }
   co_return ExitCode::done;
 }
 
@@ -150,16 +150,14 @@ void SendCommand::tell_of_others(const Address& address) const {
 Task<void> SendCommand::serve(Fd socket) {
   try {
     co_await send(socket.get());
-  } catch (const std::exception& error) {
-    report_failed_(error.what());
-  }
+  } catch (const std::exception& error) { report_failed_(error.what()); }
 }
 
 Task<void> SendCommand::send(int socket) {
   FdWatcher watcher(reactor_, socket);
   WaitTimeout limit(watcher, rendezvous_->deadline());
   std::vector<int> numbers;
-  for (const Fd& descriptor : descriptors_) numbers.push_back(descriptor.get());
+  for (const Fd& descriptor : descriptors_) { numbers.push_back(descriptor.get()); }
   std::string_view rest = message_;
   while (!rest.empty()) {
     const SendResult result = send_fds(socket, rest, numbers);
@@ -170,7 +168,7 @@ Task<void> SendCommand::send(int socket) {
         rest.remove_prefix(result.bytes_sent);
         break;
       case SendOutcome::would_block:
-        if (co_await watcher.writable()) break;
+        if (co_await watcher.writable()) { break; }
         throw TimedOut(fmt::format("cannot send to {}: {}", rendezvous_->name(),
                                    rendezvous_->limit().timed_out()));
       case SendOutcome::closed:
@@ -180,7 +178,7 @@ Task<void> SendCommand::send(int socket) {
         throw SystemError(result.error_number, "send to", rendezvous_->name());
     }
   }
-  if (options_.confirm) co_await await_confirmation(watcher);
+  if (options_.confirm) { co_await await_confirmation(watcher); }
 }
 
 /// `watcher` must outlive the task; its deadline is the caller's.

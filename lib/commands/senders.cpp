@@ -7,9 +7,7 @@
 namespace handoff {
 
 Task<void> Senders::room() {
-  while (senders_.size() >= most_) {
-    co_await changed_.wait(dismiss_quiet());
-  }
+  while (senders_.size() >= most_) { co_await changed_.wait(dismiss_quiet()); }
 }
 
 /// Dismisses the sender that has been quiet for longest, if that is long enough. Returns when the
@@ -17,13 +15,15 @@ Task<void> Senders::room() {
 TimePoint Senders::dismiss_quiet() {
   Sender* quietest = nullptr;
   for (Sender& sender : senders_) {
-    if (sender.dismissed) return kNever;  // it goes
-    if (sender.quiet_since == kNever) continue;
-    if (quietest == nullptr || sender.quiet_since < quietest->quiet_since) quietest = &sender;
+    if (sender.dismissed) {
+      return kNever;  // it goes
+    }
+    if (sender.quiet_since == kNever) { continue; }
+    if (quietest == nullptr || sender.quiet_since < quietest->quiet_since) { quietest = &sender; }
   }
-  if (quietest == nullptr) return kNever;
+  if (quietest == nullptr) { return kNever; }
   const TimePoint due = quietest->quiet_since + patience_;
-  if (due > Clock::now()) return due;
+  if (due > Clock::now()) { return due; }
   quietest->dismissed = true;
   quietest->watcher.interrupt();
   return kNever;
@@ -43,7 +43,7 @@ void Senders::remove(const Sender& sender) {
 void Senders::begin_message(Sender& sender) const {
   sender.quiet_since = kNever;
   sender.dismissed = false;
-  if (sender.origin == Sender::Origin::given) return;
+  if (sender.origin == Sender::Origin::given) { return; }
   sender.deadline = std::min(sender.deadline, deadline_after(Clock::now(), patience_));
 }
 

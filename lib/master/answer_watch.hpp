@@ -16,9 +16,9 @@ class AnswerWatch {
   /// A quarter has passed; unless the worker hangs, it is to be asked now. A late look counts for
   /// nothing: the worker may have answered while nobody listened.
   Verdict quarter_passed(Look look) {
-    if (asked_ && look == Look::in_time) ++unanswered_;
+    if (asked_ && look == Look::in_time) { ++unanswered_; }
     asked_ = true;
-    if (unanswered_ == 0) return Verdict::answers;
+    if (unanswered_ == 0) { return Verdict::answers; }
     return unanswered_ < kQuarters ? Verdict::does_not_keep_up : Verdict::hangs;
   }
   void answered() {

@@ -41,15 +41,15 @@ std::string_view host_of(const SocketAddress& peer) {
 void Balancer::add(Recipient& recipient) {
   const auto [entry, is_new] =
       candidates_.try_emplace(&recipient, Candidate{&recipient, ++last_turn_});
-  if (!is_new) return;
+  if (!is_new) { return; }
   recipients_.push_back(&entry->second);
   room_changed(recipient);
   pass_what_waits_for(recipient.number());
 }
 
 void Balancer::remove(Recipient& recipient) {
-  if (!forget(recipient)) return;
-  for (HeldConnection& held : recipient.take_unsent()) pass(std::move(held));
+  if (!forget(recipient)) { return; }
+  for (HeldConnection& held : recipient.take_unsent()) { pass(std::move(held)); }
   flush();
 }
 
@@ -69,7 +69,7 @@ void Balancer::take_back(Recipient& recipient, const Departure& how) {
 }
 
 void Balancer::pass_inherited(std::deque<HeldConnection> held) {
-  for (HeldConnection& one : held) pass(std::move(one));
+  for (HeldConnection& one : held) { pass(std::move(one)); }
   flush();
 }
 
@@ -79,12 +79,12 @@ bool Balancer::has_number(int number) const {
 }
 
 void Balancer::pass_what_waits_for(int number) {
-  if (auto node = inherited_.extract(number)) pass_inherited(std::move(node.mapped()));
+  if (auto node = inherited_.extract(number)) { pass_inherited(std::move(node.mapped())); }
 }
 
 void Balancer::retire(Retirement how) {
   retirement_ = how;
-  while (!inherited_.empty()) pass_what_waits_for(inherited_.begin()->first);
+  while (!inherited_.empty()) { pass_what_waits_for(inherited_.begin()->first); }
 }
 
 std::size_t Balancer::waiting() const {
@@ -95,8 +95,8 @@ std::size_t Balancer::waiting() const {
 /// Returns whether the balancer knew the recipient.
 bool Balancer::forget(const Recipient& recipient) {
   const auto found = candidates_.find(&recipient);
-  if (found == candidates_.end()) return false;
-  if (found->second.ready) ready_.erase(&found->second);
+  if (found == candidates_.end()) { return false; }
+  if (found->second.ready) { ready_.erase(&found->second); }
   std::erase(recipients_, &found->second);
   std::erase(unsent_, &found->second);
   candidates_.erase(found);
@@ -105,7 +105,7 @@ bool Balancer::forget(const Recipient& recipient) {
 
 void Balancer::room_changed(Recipient& recipient) {
   const auto found = candidates_.find(&recipient);
-  if (found == candidates_.end()) return;
+  if (found == candidates_.end()) { return; }
   put_in_order(found->second, found->second.turn);
   give_waiting();
   flush();
@@ -113,7 +113,7 @@ void Balancer::room_changed(Recipient& recipient) {
 
 void Balancer::pass(HeldConnection held) {
   Candidate* candidate = unassigned_.empty() ? choose(held) : nullptr;
-  if (candidate == nullptr) return unassigned_.push_back(std::move(held));
+  if (candidate == nullptr) { return unassigned_.push_back(std::move(held)); }
   give(*candidate, std::move(held));
 }
 
@@ -121,7 +121,7 @@ void Balancer::pass(HeldConnection held) {
 void Balancer::give_waiting() {
   while (!unassigned_.empty()) {
     Candidate* candidate = choose(unassigned_.front());
-    if (candidate == nullptr) return;
+    if (candidate == nullptr) { return; }
     give(*candidate, std::move(unassigned_.front()));
     unassigned_.pop_front();
   }
@@ -136,7 +136,7 @@ void Balancer::pass_all() {
 }
 
 void Balancer::pass_on(std::vector<HeldConnection> returned) {
-  for (HeldConnection& held : returned) pass(std::move(held));
+  for (HeldConnection& held : returned) { pass(std::move(held)); }
   flush();
 }
 
@@ -157,7 +157,7 @@ Balancer::Candidate* Balancer::choose(const HeldConnection& held) {
       case Balance::least: candidate = least_busy(); break;
       case Balance::hash: candidate = by_hash(held); break;
     }
-    if (candidate->recipient->has_room()) return candidate;
+    if (candidate->recipient->has_room()) { return candidate; }
     put_in_order(*candidate, candidate->turn);
   }
   return nullptr;
@@ -169,9 +169,9 @@ Balancer::Candidate* Balancer::least_busy() const {
   Candidate* best = *ready_.begin();
   std::uint64_t fewest = best->recipient->active_calls();
   for (auto next = std::next(ready_.begin()); fewest > 0 && next != ready_.end(); ++next) {
-    if ((*next)->load != best->load) break;
+    if ((*next)->load != best->load) { break; }
     const std::uint64_t calls = (*next)->recipient->active_calls();
-    if (calls >= fewest) continue;
+    if (calls >= fewest) { continue; }
     best = *next;
     fewest = calls;
   }
@@ -182,13 +182,13 @@ Balancer::Candidate* Balancer::least_busy() const {
 /// place has its number, and so its clients.
 Balancer::Candidate* Balancer::by_hash(const HeldConnection& held) {
   const std::string_view host = host_of(held.connection.peer);
-  if (host.empty()) return *ready_.begin();
+  if (host.empty()) { return *ready_.begin(); }
   Candidate* best = nullptr;
   std::uint64_t best_hash = 0;
   for (Candidate* candidate : ready_) {
     const auto number = static_cast<std::uint64_t>(candidate->recipient->number());
     const std::uint64_t hash = hash_of(host, number);
-    if (best != nullptr && hash <= best_hash) continue;
+    if (best != nullptr && hash <= best_hash) { continue; }
     best = candidate;
     best_hash = hash;
   }
@@ -197,7 +197,7 @@ Balancer::Candidate* Balancer::by_hash(const HeldConnection& held) {
 
 void Balancer::give(Candidate& candidate, HeldConnection&& held) {
   candidate.recipient->pass(std::move(held));
-  if (!std::exchange(candidate.unsent, true)) unsent_.push_back(&candidate);
+  if (!std::exchange(candidate.unsent, true)) { unsent_.push_back(&candidate); }
   put_in_order(candidate, ++last_turn_);
 }
 
@@ -206,12 +206,12 @@ void Balancer::give(Candidate& candidate, HeldConnection&& held) {
 void Balancer::put_in_order(Candidate& candidate, std::uint64_t turn) {
   const bool has_room = candidate.recipient->has_room();
   const std::size_t load = how_ == Balance::least ? candidate.recipient->assigned() : 0;
-  if (candidate.ready && has_room && candidate.load == load && candidate.turn == turn) return;
+  if (candidate.ready && has_room && candidate.load == load && candidate.turn == turn) { return; }
   auto node = candidate.ready ? ready_.extract(&candidate) : decltype(ready_)::node_type();
   candidate.ready = has_room;
   candidate.load = load;
   candidate.turn = turn;
-  if (!has_room) return;
+  if (!has_room) { return; }
   if (node.empty()) {
     ready_.insert(ready_.end(), &candidate);
   } else {

@@ -33,7 +33,7 @@ void ChannelWriter::flush(const std::shared_ptr<void>& alive) {
     case Outcome::all_sent: break;
     case Outcome::closed: end_receiving(); break;
     case Outcome::blocked:
-      if (std::exchange(state_, State::when_writable) == State::when_writable) break;
+      if (std::exchange(state_, State::when_writable) == State::when_writable) { break; }
       reactor_.spawn(send_when_writable(*this, alive));
       break;
   }
@@ -42,7 +42,7 @@ void ChannelWriter::flush(const std::shared_ptr<void>& alive) {
 ConnectionSender::Outcome ChannelWriter::send() {
   const Outcome outcome = sender_.send();
   owner_.tried();
-  if (outcome == Outcome::all_sent) owner_.all_sent();
+  if (outcome == Outcome::all_sent) { owner_.all_sent(); }
   return outcome;
 }
 
@@ -55,14 +55,14 @@ Task<void> ChannelWriter::send_when_writable(ChannelWriter& self,
     } catch (const SystemError&) {
       // Tried again after a pause.
     }
-    if (self.owner_.is_open()) outcome = self.send();
+    if (self.owner_.is_open()) { outcome = self.send(); }
     if (outcome == Outcome::blocked) {
       co_await self.reactor_.sleep_until(self.reactor_.now() + kRetryPause);
     }
   }
   self.state_ = State::at_once;
-  if (outcome == Outcome::closed) self.end_receiving();
-  if (self.owner_.is_open()) self.owner_.went_on();
+  if (outcome == Outcome::closed) { self.end_receiving(); }
+  if (self.owner_.is_open()) { self.owner_.went_on(); }
 }
 
 void ChannelWriter::end_receiving() {

@@ -84,8 +84,8 @@ ClientSessions::ClientSessions(Reactor& reactor, Balancer& balancer, const Optio
         file_size_limit(), Queue::memory_size(queue_options(options))));
   }
   counters_ = make_counters(options.io_threads);
-  if (options.io_threads <= 1) context_.count_in(counters_, 0);
-  if (options.io_threads > 1) mailbox_.emplace(reactor_);
+  if (options.io_threads <= 1) { context_.count_in(counters_, 0); }
+  if (options.io_threads > 1) { mailbox_.emplace(reactor_); }
   for (std::size_t i = 0; options.io_threads > 1 && i < options.io_threads; ++i) {
     ReactorThread::Owner owner;
     owner.closed = [this](std::uint64_t id, CloseReason) { closed_(id); };
@@ -114,9 +114,7 @@ void ClientSessions::give_to_successor(Connection connection) {
     connection.spill_to_memfd();
     balancer_.pass({std::move(connection)});
     balancer_.flush();
-  } catch (const std::exception&) {
-    ++lost_;
-  }
+  } catch (const std::exception&) { ++lost_; }
   closed_(id);
 }
 
@@ -129,7 +127,7 @@ std::size_t ClientSessions::most_connections() const {
 /// On the thread that has the fewest connections.
 void ClientSessions::open(Connection connection) {
   connection.load_spilled(context_.limits().max_unused());
-  if (threads_.empty()) return Session::open(context_, std::move(connection));
+  if (threads_.empty()) { return Session::open(context_, std::move(connection)); }
   std::min_element(threads_.begin(), threads_.end(),
                    [](const ReactorThread& one, const ReactorThread& other) {
                      return one.held() < other.held();
@@ -140,7 +138,7 @@ void ClientSessions::open(Connection connection) {
 void ClientSessions::drain(channel::Drain how) {
   const WhenDrained what = how.give_back ? WhenDrained::give_back : WhenDrained::close;
   context_.drain(what);
-  for (ReactorThread& thread : threads_) thread.drain(what);
+  for (ReactorThread& thread : threads_) { thread.drain(what); }
 }
 
 std::size_t ClientSessions::open_connections() const {
@@ -153,7 +151,7 @@ std::size_t ClientSessions::open_connections() const {
 bool ClientSessions::needs_workers() const {
   std::size_t calls = context_.active_calls();
   for (const ReactorThread& thread : threads_) {
-    if (!thread.has_drained()) return true;
+    if (!thread.has_drained()) { return true; }
     calls += thread.active_calls();
   }
   return calls > queue_.counts().running;

@@ -25,8 +25,8 @@ Status ConnectionAccounts::take(channel::Message message) {
     default: status = finished(message.ids); break;
   }
   owner_.assigned_changed();
-  if (accepted > 0) owner_.accepted(accepted);
-  if (!taken.empty()) owner_.returned(std::move(taken));
+  if (accepted > 0) { owner_.accepted(accepted); }
+  if (!taken.empty()) { owner_.returned(std::move(taken)); }
   return status;
 }
 
@@ -39,15 +39,15 @@ Status ConnectionAccounts::lose(channel::Message message) {
     if (!is_kept(connection.id)) {
       ++lost;
     } else if (connection.spilled_size > 0 && !connection.spilled.valid()) {
-      if (kept_->lost(connection.id)) ++lost_kept;
+      if (kept_->lost(connection.id)) { ++lost_kept; }
     } else if (status = return_one(std::move(connection), taken); !status.is_ok()) {
       break;
     }
   }
-  if (status.is_ok()) status = take_off(lost, kNotGiven);
+  if (status.is_ok()) { status = take_off(lost, kNotGiven); }
   owner_.assigned_changed();
-  if (status.is_ok() && lost + lost_kept > 0) owner_.lost(lost + lost_kept);
-  if (!taken.empty()) owner_.returned(std::move(taken));
+  if (status.is_ok() && lost + lost_kept > 0) { owner_.lost(lost + lost_kept); }
+  if (!taken.empty()) { owner_.returned(std::move(taken)); }
   return status;
 }
 
@@ -59,7 +59,7 @@ Status ConnectionAccounts::started(std::span<const std::uint64_t> ids, std::size
     } else if (is_kept(id) ? !kept_->started(id) : !sent_.take(id)) {
       return Status::failure("it started a connection that it was not given");
     }
-    if (!is_kept(id)) ++acknowledged_;
+    if (!is_kept(id)) { ++acknowledged_; }
   }
   sent_.speed_up();
   return Status::ok();
@@ -82,7 +82,9 @@ Status ConnectionAccounts::refused(std::span<const std::uint64_t> ids,
 Status ConnectionAccounts::returned(std::vector<Connection> connections,
                                     std::vector<HeldConnection>& taken) {
   for (Connection& connection : connections) {
-    if (Status status = return_one(std::move(connection), taken); !status.is_ok()) return status;
+    if (Status status = return_one(std::move(connection), taken); !status.is_ok()) {
+      return status;
+    }
   }
   return Status::ok();
 }
@@ -102,7 +104,7 @@ Status ConnectionAccounts::return_one(Connection connection, std::vector<HeldCon
   }
   if (!kept) {
     --acknowledged_;
-    if (kept_ != nullptr) kept_->own_ended(connection.id);
+    if (kept_ != nullptr) { kept_->own_ended(connection.id); }
     hold = Custody::Hold(*custody_, connection.descriptors(), 0, connection.unread_size());
   }
   taken.push_back({std::move(connection), std::move(hold)});
@@ -114,7 +116,7 @@ Status ConnectionAccounts::finished(std::span<const std::uint64_t> ids) {
   for (const std::uint64_t id : ids) {
     if (!is_kept(id)) {
       ++others;
-      if (kept_ != nullptr) kept_->own_ended(id);
+      if (kept_ != nullptr) { kept_->own_ended(id); }
     } else if (!kept_->finished(id)) {
       return Status::failure("it finished a connection that it was not given");
     }
@@ -134,14 +136,14 @@ Status ConnectionAccounts::deposit(std::vector<Connection> connections) {
     }
     const bool is_there =
         connection.is_complete() && connection.is_sound() && kept_->deposits() < acknowledged_;
-    if (!is_there || !kept_->deposited(std::move(connection))) refused.push_back(id);
+    if (!is_there || !kept_->deposited(std::move(connection))) { refused.push_back(id); }
   }
-  if (!refused.empty()) owner_.deposits_refused(std::move(refused));
+  if (!refused.empty()) { owner_.deposits_refused(std::move(refused)); }
   return Status::ok();
 }
 
 Status ConnectionAccounts::take_off(std::size_t count, const char* why) {
-  if (count > acknowledged_) return Status::failure(why);
+  if (count > acknowledged_) { return Status::failure(why); }
   acknowledged_ -= count;
   return Status::ok();
 }

@@ -27,7 +27,7 @@ void ConnectionSender::add(HeldConnection held, std::uint64_t id) {
 
 void ConnectionSender::add(std::string message, std::vector<Fd> descriptors) {
   assert(handshake_ == Handshake::full || !descriptors.empty());
-  if (handshake_ == Handshake::none) message.assign(1, kPlainByte);
+  if (handshake_ == Handshake::none) { message.assign(1, kPlainByte); }
   messages_.push_back({std::move(message), std::move(descriptors)});
 }
 
@@ -40,7 +40,7 @@ std::optional<HeldConnection> ConnectionSender::take(std::uint64_t id) {
   const auto found =
       std::find_if(unacknowledged_.begin(), unacknowledged_.end(),
                    [id](const HeldConnection& held) { return held.connection.id == id; });
-  if (found == unacknowledged_.end()) return std::nullopt;
+  if (found == unacknowledged_.end()) { return std::nullopt; }
   std::optional<HeldConnection> held = std::move(*found);
   unacknowledged_.erase(found);
   return held;
@@ -52,7 +52,7 @@ bool ConnectionSender::is_kept(const Connection& connection) const {
 
 /// A worker with a ledger says STARTED only where it is asked to; another one always does.
 void ConnectionSender::ask_for_started(Connection& connection) const {
-  if (kept_ == nullptr) return;
+  if (kept_ == nullptr) { return; }
   const bool lacks_descriptors = most_per_message_ < channel::kMaxEntries;
   connection.wants_started |=
       !is_kept(connection) || lacks_descriptors || kept_->has_luggage(connection);
@@ -61,7 +61,7 @@ void ConnectionSender::ask_for_started(Connection& connection) const {
 /// They are not this worker's any more.
 std::deque<HeldConnection> ConnectionSender::number_anew(std::deque<HeldConnection> unsent) const {
   for (HeldConnection& held : unsent) {
-    if (is_kept(held.connection)) kept_->cancel(held.connection.id);
+    if (is_kept(held.connection)) { kept_->cancel(held.connection.id); }
     held.connection.wants_started = false;
   }
   return unsent;
@@ -84,7 +84,9 @@ void ConnectionSender::speed_up() {
 
 ConnectionSender::Outcome ConnectionSender::send() {
   while (!unsent_.empty()) {
-    if (const Outcome outcome = send_connections(); outcome != Outcome::all_sent) return outcome;
+    if (const Outcome outcome = send_connections(); outcome != Outcome::all_sent) {
+      return outcome;
+    }
   }
   return send_messages();
 }
@@ -99,7 +101,7 @@ ConnectionSender::Outcome ConnectionSender::send_connections() {
     while (packed.count() < most) {
       Connection& next = unsent_[packed.count()].connection;
       ask_for_started(next);
-      if (!packed.add(next)) break;
+      if (!packed.add(next)) { break; }
     }
     count = packed.count();
     result = send_fds(channel_, packed.bytes(), packed.descriptors());
@@ -107,18 +109,18 @@ ConnectionSender::Outcome ConnectionSender::send_connections() {
     const int socket = unsent_.front().connection.socket.get();
     result = send_fds(channel_, {&kPlainByte, 1}, {&socket, 1});
   }
-  if (result.outcome == SendOutcome::would_block) return Outcome::blocked;
-  if (result.outcome == SendOutcome::closed) return Outcome::closed;
+  if (result.outcome == SendOutcome::would_block) { return Outcome::blocked; }
+  if (result.outcome == SendOutcome::closed) { return Outcome::closed; }
   if (result.outcome == SendOutcome::failed) {
     // One of them may be the reason: each is tried by itself.
     slow_down();
-    if (count == 1) drop_first(result.error_number);
+    if (count == 1) { drop_first(result.error_number); }
     return Outcome::all_sent;
   }
   const auto end = unsent_.begin() + static_cast<std::ptrdiff_t>(count);
   if (handshake_ == Handshake::full) {
     std::for_each(unsent_.begin(), end, [this](HeldConnection& held) {
-      if (is_kept(held.connection)) return kept_->sent(std::move(held));
+      if (is_kept(held.connection)) { return kept_->sent(std::move(held)); }
       unacknowledged_.push_back(std::move(held));
     });
   }
@@ -128,7 +130,7 @@ ConnectionSender::Outcome ConnectionSender::send_connections() {
 }
 
 void ConnectionSender::drop_first(int error) {
-  if (is_kept(unsent_.front().connection)) kept_->cancel(unsent_.front().connection.id);
+  if (is_kept(unsent_.front().connection)) { kept_->cancel(unsent_.front().connection.id); }
   unsent_.pop_front();
   failed_(1, error);
 }

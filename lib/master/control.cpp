@@ -36,9 +36,9 @@ SessionLimits control_limits() {
 /// The number that params have under `name`, when that is all that they have.
 std::optional<int> number_in(const std::string& params, const char* name) {
   const auto json = nlohmann::json::parse(params, nullptr, false);
-  if (!json.is_object() || json.size() != 1 || !json.contains(name)) return std::nullopt;
+  if (!json.is_object() || json.size() != 1 || !json.contains(name)) { return std::nullopt; }
   const auto& value = json[name];
-  if (!value.is_number_integer() || value < 0 || value > 1000000) return std::nullopt;
+  if (!value.is_number_integer() || value < 0 || value > 1000000) { return std::nullopt; }
   return value.get<int>();
 }
 
@@ -49,7 +49,7 @@ Result invalid_params(const char* name) {
 
 /// The result of a method that was done, in place of its problem if it was not.
 Result result_of(const Status& status, std::string json) {
-  if (!status.is_ok()) return Result::error(ErrorCode::handler_failed, status.why());
+  if (!status.is_ok()) { return Result::error(ErrorCode::handler_failed, status.why()); }
   return Result::success(std::move(json));
 }
 
@@ -59,7 +59,7 @@ std::string count_workers(const ControlOwner& owner) {
   // One and its successor count once.
   std::set<int> serving;
   for (const WorkerStatus& worker : workers) {
-    if (worker.state != WorkerState::draining) serving.insert(worker.number);
+    if (worker.state != WorkerState::draining) { serving.insert(worker.number); }
   }
   return fmt::format("{{\"workers\":{}}}", serving.size());
 }
@@ -83,7 +83,7 @@ Task<Result> upgrade(ControlOwner& owner) {
 
 Task<Result> drain_worker(ControlOwner& owner, Call call) {
   const auto worker = number_in(call.params, "worker");
-  if (!worker) co_return invalid_params("worker");
+  if (!worker) { co_return invalid_params("worker"); }
   const Status status = co_await owner.drain(*worker);
   Result result = result_of(status, count_workers(owner));
   co_return result;
@@ -91,7 +91,7 @@ Task<Result> drain_worker(ControlOwner& owner, Call call) {
 
 Result scale(ControlOwner& owner, const Call& call) {
   const auto workers = number_in(call.params, "workers");
-  if (!workers) return invalid_params("workers");
+  if (!workers) { return invalid_params("workers"); }
   if (*workers < 1 || *workers > kMaxWorkers) {
     return Result::error(ErrorCode::invalid_params,
                          fmt::format("the number of workers is 1 to {}", kMaxWorkers));
@@ -161,12 +161,12 @@ ServerContext::Owner Control::served() {
 }
 
 void Control::make_room() {
-  if (context_.open_connections() <= kMaxConnections || context_.close_idlest()) return;
+  if (context_.open_connections() <= kMaxConnections || context_.close_idlest()) { return; }
   set(context_.reactor().now() + kRoomPause);
 }
 
 void Control::open() {
-  if (acceptor_.is_idle()) context_.reactor().spawn(acceptor_.run());
+  if (acceptor_.is_idle()) { context_.reactor().spawn(acceptor_.run()); }
 }
 
 Task<void> Control::finish(Duration patience) {

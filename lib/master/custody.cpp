@@ -49,14 +49,14 @@ std::size_t Custody::capacity_in_hand() const {
 /// So few are let in under any limit, or nothing would ever move; this also spares the system call
 /// when the master has little to do.
 bool Custody::has_room() const {
-  if (unread_ >= kMaxUnread) return false;
+  if (unread_ >= kMaxUnread) { return false; }
   return descriptors_ < channel::kMaxDescriptors ||
          descriptors_ + kept_ + channel::kMaxDescriptors < capacity();
 }
 
 /// The limit is asked for once for many connections: it is a system call.
 bool Custody::may_keep() {
-  if (kept_ < surely_) return true;
+  if (kept_ < surely_) { return true; }
   const std::size_t most = copies_within(capacity());
   if (kept_ >= most) {
     if (!unkept_told_) {
@@ -70,7 +70,7 @@ bool Custody::may_keep() {
 }
 
 void Custody::tell_unkept(const std::string& why) {
-  if (!std::exchange(unkept_told_, true) && on_unkept) on_unkept(why);
+  if (!std::exchange(unkept_told_, true) && on_unkept) { on_unkept(why); }
 }
 
 /// The limit is asked for again when there were much fewer: it may have been lowered.
@@ -86,8 +86,8 @@ Task<void> Custody::wait() {
     ~Waiting() { std::erase(all, &event); }
   };
   const bool was_full = !has_room();
-  if (on_no_room) on_no_room();
-  if (was_full && has_room()) co_return;
+  if (on_no_room) { on_no_room(); }
+  if (was_full && has_room()) { co_return; }
   Waiting waiting{waiting_, Event(reactor_)};
   waiting_.push_back(&waiting.event);
   const EventTimeout alarm(reactor_, waiting.event, reactor_.now() + kPause);
@@ -97,8 +97,8 @@ Task<void> Custody::wait() {
 void Custody::release(std::size_t descriptors, std::size_t unread, std::uint64_t passed_id) {
   descriptors_ -= descriptors;
   unread_ -= unread;
-  if (passed_id != 0 && on_passed_on) on_passed_on(passed_id);
-  if (waiting_.empty() || !has_room()) return;
+  if (passed_id != 0 && on_passed_on) { on_passed_on(passed_id); }
+  if (waiting_.empty() || !has_room()) { return; }
   waiting_.front()->set();
   waiting_.pop_front();
 }

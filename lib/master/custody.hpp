@@ -48,7 +48,7 @@ class Custody {
       return *this;
     }
     ~Hold() {
-      if (custody_ != nullptr) custody_->release(descriptors_, unread_, passed_id_);
+      if (custody_ != nullptr) { custody_->release(descriptors_, unread_, passed_id_); }
     }
 
    private:

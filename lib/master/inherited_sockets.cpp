@@ -21,13 +21,13 @@ constexpr const char* kVariable = variable::kSuccession;
 
 /// A path is any bytes, and JSON has only UTF-8: another one is an array of its bytes.
 nlohmann::ordered_json address_to_json(const std::string& address) {
-  if (is_utf8(address)) return address;
+  if (is_utf8(address)) { return address; }
   const std::string_view bytes = address;
   return std::vector<std::uint8_t>(bytes.begin(), bytes.end());
 }
 
 std::string address_from_json(const nlohmann::json& json) {
-  if (json.is_string()) return json.get<std::string>();
+  if (json.is_string()) { return json.get<std::string>(); }
   const auto bytes = json.get<std::vector<std::uint8_t>>();
   return {bytes.begin(), bytes.end()};
 }
@@ -71,8 +71,8 @@ std::string read_file(std::string_view number) {
     const ssize_t size = retry([&] {
       return pread(file.get(), buffer.data(), buffer.size(), static_cast<off_t>(text.size()));
     });
-    if (size < 0) throw SystemError(errno, "read", fmt::format("{} {}", kVariable, number));
-    if (size == 0) return text;
+    if (size < 0) { throw SystemError(errno, "read", fmt::format("{} {}", kVariable, number)); }
+    if (size == 0) { return text; }
     text.append(buffer.data(), static_cast<std::size_t>(size));
   }
 }
@@ -80,7 +80,7 @@ std::string read_file(std::string_view number) {
 Listener adopt(const nlohmann::json& entry) {
   Fd listener(entry.at("fd").get<int>());
   std::string text = address_from_json(entry.at("address"));
-  if (!entry.contains("lock")) return Listener::adopt(std::move(listener), std::move(text));
+  if (!entry.contains("lock")) { return Listener::adopt(std::move(listener), std::move(text)); }
   Fd lock(entry["lock"].get<int>());
   const FileIdentity file{entry.at("device").get<dev_t>(), entry.at("inode").get<ino_t>()};
   return Listener::adopt(std::move(listener), std::move(text), std::move(lock), file);
@@ -95,10 +95,10 @@ EncodedSockets encode(const SocketsToInherit& sockets, int first) {
   for (const Listener* listener : sockets.listeners) {
     json["listeners"].push_back(numbers.add(*listener));
   }
-  if (sockets.join != nullptr) json["join"] = numbers.add(*sockets.join);
-  if (sockets.control != nullptr) json["control"] = numbers.add(*sockets.control);
-  if (sockets.pidfile >= 0) json["pidfile"] = numbers.add(sockets.pidfile);
-  if (sockets.original >= 0) json["original"] = numbers.add(sockets.original);
+  if (sockets.join != nullptr) { json["join"] = numbers.add(*sockets.join); }
+  if (sockets.control != nullptr) { json["control"] = numbers.add(*sockets.control); }
+  if (sockets.pidfile >= 0) { json["pidfile"] = numbers.add(sockets.pidfile); }
+  if (sockets.original >= 0) { json["original"] = numbers.add(sockets.original); }
   return {json.dump(), std::move(numbers).take()};
 }
 
@@ -108,11 +108,11 @@ InheritedSockets decode_inherited(std::string_view text) {
     const auto json = nlohmann::json::parse(text);
     inherited.channel = Fd(json.at("channel").get<int>());
     ServerSockets& sockets = inherited.sockets;
-    for (const auto& entry : json.at("listeners")) sockets.listeners.push_back(adopt(entry));
-    if (json.contains("join")) sockets.join.emplace(adopt(json["join"]));
-    if (json.contains("control")) sockets.control.emplace(adopt(json["control"]));
-    if (json.contains("pidfile")) inherited.pidfile = Fd(json["pidfile"].get<int>());
-    if (json.contains("original")) inherited.original = Fd(json["original"].get<int>());
+    for (const auto& entry : json.at("listeners")) { sockets.listeners.push_back(adopt(entry)); }
+    if (json.contains("join")) { sockets.join.emplace(adopt(json["join"])); }
+    if (json.contains("control")) { sockets.control.emplace(adopt(json["control"])); }
+    if (json.contains("pidfile")) { inherited.pidfile = Fd(json["pidfile"].get<int>()); }
+    if (json.contains("original")) { inherited.original = Fd(json["original"].get<int>()); }
   } catch (const nlohmann::json::exception& error) {
     throw InvalidArgument(fmt::format("{}: {}", kVariable, error.what()));
   }
@@ -121,7 +121,7 @@ InheritedSockets decode_inherited(std::string_view text) {
 
 std::optional<InheritedSockets> take_inherited_sockets() {
   const auto number = read_variable(kVariable);
-  if (!number) return std::nullopt;
+  if (!number) { return std::nullopt; }
   InheritedSockets inherited = decode_inherited(read_file(*number));
   remove_variable(kVariable);
   return inherited;

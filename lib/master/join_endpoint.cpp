@@ -14,7 +14,7 @@ JoinEndpoint::JoinEndpoint(Reactor& reactor, Listener listener,
                 std::move(report), std::move(judge), Judged::everybody) {}
 
 void JoinEndpoint::open() {
-  if (acceptor_.is_idle()) reactor_.spawn(acceptor_.run());
+  if (acceptor_.is_idle()) { reactor_.spawn(acceptor_.run()); }
 }
 
 }  // namespace handoff

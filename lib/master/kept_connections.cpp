@@ -35,13 +35,13 @@ KeptConnections::KeptConnections(ledger::Ledger ledger, std::shared_ptr<Custody>
     : ledger_(std::move(ledger)), custody_(std::move(custody)) {}
 
 KeptConnections::~KeptConnections() {
-  for (std::size_t i = 0; i < count_ + deposits_ + reserved_; ++i) custody_->let_go();
+  for (std::size_t i = 0; i < count_ + deposits_ + reserved_; ++i) { custody_->let_go(); }
 }
 
 std::optional<std::uint64_t> KeptConnections::reserve(const Connection& connection) {
-  if (!custody_->may_keep()) return std::nullopt;
+  if (!custody_->may_keep()) { return std::nullopt; }
   if (free_.empty()) {
-    if (slots_.size() == ledger_.shape().passed) return std::nullopt;
+    if (slots_.size() == ledger_.shape().passed) { return std::nullopt; }
     free_.push_back(static_cast<std::uint32_t>(slots_.size()));
     slots_.emplace_back();
   }
@@ -83,7 +83,7 @@ std::size_t KeptConnections::unconfirmed() {
     const Slot& slot = slots_[channel::index_of(id)];
     const bool is_the_same = slot.generation == channel::generation_of(id) && slot.socket.valid();
     const State state = ledger_.entry(channel::index_of(id)).state();
-    if (is_the_same && state == State::passed) break;
+    if (is_the_same && state == State::passed) { break; }
     unconfirmed_.pop_front();
   }
   return unconfirmed_.size();
@@ -95,7 +95,7 @@ bool KeptConnections::has_luggage(const Connection& connection) {
 
 KeptConnections::Slot* KeptConnections::find(std::uint64_t id) {
   const std::uint32_t index = channel::index_of(id);
-  if ((id & channel::kKeptId) == 0 || index >= slots_.size()) return nullptr;
+  if ((id & channel::kKeptId) == 0 || index >= slots_.size()) { return nullptr; }
   Slot& slot = slots_[index];
   return slot.socket.valid() && slot.generation == channel::generation_of(id) ? &slot : nullptr;
 }
@@ -103,7 +103,7 @@ KeptConnections::Slot* KeptConnections::find(std::uint64_t id) {
 KeptConnections::Slot* KeptConnections::find_deposit(std::uint64_t id) {
   const std::uint32_t first = ledger_.shape().passed;
   const std::uint32_t index = channel::index_of(id);
-  if (index < first || index - first >= deposited_.size()) return nullptr;
+  if (index < first || index - first >= deposited_.size()) { return nullptr; }
   Slot& slot = deposited_[index - first];
   const bool is_its_own = id == channel::id_of_entry(channel::kOwnId, index, slot.generation);
   return slot.socket.valid() && is_its_own ? &slot : nullptr;
@@ -126,8 +126,8 @@ void KeptConnections::drop_deposit(Slot& slot) {
 // What the worker says.
 
 bool KeptConnections::started(std::uint64_t id) {
-  if (find(id) == nullptr) return false;
-  if (++started_since_look_ >= luggage_.size()) drop_touched_luggage();
+  if (find(id) == nullptr) { return false; }
+  if (++started_since_look_ >= luggage_.size()) { drop_touched_luggage(); }
   return true;
 }
 
@@ -140,14 +140,14 @@ void KeptConnections::drop_touched_luggage() {
 }
 
 bool KeptConnections::finished(std::uint64_t id) {
-  if (find(id) == nullptr) return false;
+  if (find(id) == nullptr) { return false; }
   release(channel::index_of(id));
   return true;
 }
 
 bool KeptConnections::lost(std::uint64_t id) {
   Slot* slot = find(id);
-  if (slot == nullptr) return false;
+  if (slot == nullptr) { return false; }
   shutdown(slot->socket.get(), SHUT_RDWR);
   release(channel::index_of(id));
   return true;
@@ -155,7 +155,7 @@ bool KeptConnections::lost(std::uint64_t id) {
 
 bool KeptConnections::returned(Connection& connection, Custody::Hold& hold) {
   Slot* slot = find(connection.id);
-  if (slot == nullptr) return false;
+  if (slot == nullptr) { return false; }
   connection.socket = std::move(slot->socket);
   connection.peer = peer_address(connection.socket.get());
   release(channel::index_of(connection.id));
@@ -164,9 +164,9 @@ bool KeptConnections::returned(Connection& connection, Custody::Hold& hold) {
 }
 
 std::optional<HeldConnection> KeptConnections::refused(std::uint64_t id) {
-  if (find(id) == nullptr) return std::nullopt;
+  if (find(id) == nullptr) { return std::nullopt; }
   const std::uint32_t index = channel::index_of(id);
-  if (!ledger_.entry(index).take(State::taken, channel::generation_of(id))) return std::nullopt;
+  if (!ledger_.entry(index).take(State::taken, channel::generation_of(id))) { return std::nullopt; }
   HeldConnection held = take(index, Snapshot(ledger_.entry(index)));
   release(index);
   return held;
@@ -174,7 +174,7 @@ std::optional<HeldConnection> KeptConnections::refused(std::uint64_t id) {
 
 bool KeptConnections::had(std::uint64_t id) const {
   const std::uint32_t index = channel::index_of(id);
-  if ((id & channel::kKeptId) == 0 || index >= slots_.size()) return false;
+  if ((id & channel::kKeptId) == 0 || index >= slots_.size()) { return false; }
   return !slots_[index].socket.valid() || slots_[index].generation != channel::generation_of(id);
 }
 
@@ -184,12 +184,12 @@ bool KeptConnections::deposited(Connection connection) {
   const std::uint16_t generation = channel::generation_of(connection.id);
   const bool has_entry = index >= first && index - first < ledger_.shape().accepted &&
                          connection.id == channel::id_of_entry(channel::kOwnId, index, generation);
-  if (!has_entry) return false;
-  if (index - first >= deposited_.size()) deposited_.resize(index - first + 1);
+  if (!has_entry) { return false; }
+  if (index - first >= deposited_.size()) { deposited_.resize(index - first + 1); }
   Slot& slot = deposited_[index - first];
   // Its connection before has ended, though the worker has not said so yet.
-  if (slot.socket.valid() && slot.generation != generation) drop_deposit(slot);
-  if (slot.socket.valid() || !custody_->may_keep()) return false;
+  if (slot.socket.valid() && slot.generation != generation) { drop_deposit(slot); }
+  if (slot.socket.valid() || !custody_->may_keep()) { return false; }
   slot = {std::move(connection.socket), generation, 0};
   custody_->keep();
   ++deposits_;
@@ -197,7 +197,7 @@ bool KeptConnections::deposited(Connection connection) {
 }
 
 void KeptConnections::own_ended(std::uint64_t id) {
-  if (Slot* slot = find_deposit(id)) drop_deposit(*slot);
+  if (Slot* slot = find_deposit(id)) { drop_deposit(*slot); }
 }
 
 // The worker's end.
@@ -232,7 +232,7 @@ HeldConnection KeptConnections::take(std::uint32_t index, const Snapshot& entry)
 std::deque<HeldConnection> KeptConnections::take_untaken() {
   std::deque<HeldConnection> untaken;
   for (const std::uint64_t id : std::exchange(unconfirmed_, {})) {
-    if (std::optional<HeldConnection> held = refused(id)) untaken.push_back(std::move(*held));
+    if (std::optional<HeldConnection> held = refused(id)) { untaken.push_back(std::move(*held)); }
   }
   return untaken;
 }
@@ -240,9 +240,9 @@ std::deque<HeldConnection> KeptConnections::take_untaken() {
 Rescued KeptConnections::take_all(Reach reach) {
   Rescued rescued;
   const std::uint32_t first = ledger_.shape().passed;
-  for (std::uint32_t i = 0; i < slots_.size(); ++i) take_one(i, reach, rescued);
-  for (std::uint32_t i = 0; i < deposited_.size(); ++i) take_one(first + i, reach, rescued);
-  for (std::size_t i = 0; i < count_ + deposits_; ++i) custody_->let_go();
+  for (std::uint32_t i = 0; i < slots_.size(); ++i) { take_one(i, reach, rescued); }
+  for (std::uint32_t i = 0; i < deposited_.size(); ++i) { take_one(first + i, reach, rescued); }
+  for (std::size_t i = 0; i < count_ + deposits_; ++i) { custody_->let_go(); }
   count_ = deposits_ = 0;
   slots_.clear();
   free_.clear();
@@ -255,11 +255,11 @@ Rescued KeptConnections::take_all(Reach reach) {
 
 void KeptConnections::take_one(std::uint32_t index, Reach reach, Rescued& rescued) {
   Slot& one = slot(index);
-  if (!one.socket.valid()) return;
+  if (!one.socket.valid()) { return; }
   if (reach == Reach::on_its_way) {
     ledger::Entry& entry = ledger_.entry(index);
     if (!entry.take(State::taken, one.generation)) {
-      if (Snapshot(entry).state() != State::closed) ++rescued.counts.left;
+      if (Snapshot(entry).state() != State::closed) { ++rescued.counts.left; }
       return;
     }
     rescued.connections.push_back(take(index, Snapshot(entry)));
@@ -289,7 +289,7 @@ void KeptConnections::judge(std::uint32_t index, Reach reach, Rescued& rescued) 
   }
   if (!is_taken) {
     shutdown(one.socket.get(), SHUT_RDWR);
-    if (goes_on || state != State::idle) ++rescued.counts.closed;
+    if (goes_on || state != State::idle) { ++rescued.counts.closed; }
     return;
   }
   HeldConnection held = take(index, entry);

@@ -29,7 +29,7 @@ Task<void> ListenerGuard::heal_until_closed() {
   while (phase_ == Phase::guarding) {
     watcher_.emplace(reactor_, listener_->fd(), FdWatcher::Wake::hang_up);
     co_await watcher_->readable();
-    if (phase_ != Phase::guarding || !listener_->is_shut_down()) continue;
+    if (phase_ != Phase::guarding || !listener_->is_shut_down()) { continue; }
     watcher_.reset();
     heal();
     co_await closing_.wait(reactor_.now() + kHealPause);
@@ -45,15 +45,17 @@ void ListenerGuard::heal() {
         fmt::format("listening again on {}: a worker had shut the socket down", listener_->text()));
     healed_(same_socket ? Healed::same_socket : Healed::another_socket);
   } catch (const SystemError& error) {
-    if (!std::exchange(has_failed_, true)) report_(fmt::format("{}; trying again", error.what()));
+    if (!std::exchange(has_failed_, true)) {
+      report_(fmt::format("{}; trying again", error.what()));
+    }
   }
 }
 
 void ListenerGuard::close() {
-  if (phase_ == Phase::idle) return release();
-  if (phase_ != Phase::guarding) return;
+  if (phase_ == Phase::idle) { return release(); }
+  if (phase_ != Phase::guarding) { return; }
   phase_ = Phase::closing;
-  if (watcher_) watcher_->interrupt();
+  if (watcher_) { watcher_->interrupt(); }
   closing_.notify_all();
 }
 

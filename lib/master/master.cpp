@@ -78,7 +78,7 @@ Master::Master(Reactor& reactor, const SignalMask& signals, MasterOptions option
   lineage_.emplace(reactor_, report_, manager_, inherited ? std::move(inherited->original) : Fd(),
                    predecessor);
   take_sockets(inherited ? std::move(inherited->sockets) : open_server_sockets(options_));
-  if (inherited) succeed(std::move(inherited->channel));
+  if (inherited) { succeed(std::move(inherited->channel)); }
 }
 
 Master::~Master() {
@@ -138,7 +138,7 @@ void Master::succeed(Fd channel) {
 /// those that we have not passed on yet. Of these it gets half: the other half is for those that we
 /// accept, and that our own workers return.
 std::size_t Master::credits() const {
-  if (sessions_) return sessions_->most_connections();
+  if (sessions_) { return sessions_->most_connections(); }
   return std::max(custody_->capacity_in_hand() / 2, channel::kMaxEntries);
 }
 
@@ -146,10 +146,12 @@ Task<Supervisor::CutOff> Master::run() {
   start();
   co_await changed_.wait_until([this] { return !phases_.goes_on(); });
   const std::size_t cut_off_here = co_await drain();
-  if (phases_.phase() == MasterPhase::handing_over) co_await finish_handing_over();
+  if (phases_.phase() == MasterPhase::handing_over) { co_await finish_handing_over(); }
   take(MasterEvent::drained);
-  if (control_) co_await control_->finish(kControlTime);
-  if (start_failure_) throw ChildFailed(describe_hopeless(*start_failure_), start_failure_->code);
+  if (control_) { co_await control_->finish(kControlTime); }
+  if (start_failure_) {
+    throw ChildFailed(describe_hopeless(*start_failure_), start_failure_->code);
+  }
   const Supervisor::CutOff cut_off = sum_up(cut_off_here);
   lineage_->tell_end(cut_off.workers + cut_off.connections > 0 ? kCutOff : 0);
   co_return cut_off;
@@ -158,9 +160,11 @@ Task<Supervisor::CutOff> Master::run() {
 void Master::start() {
   reactor_.spawn(watch_signals());
   reactor_.spawn(watch_lineage());
-  for (int i = 0; i < options_.workers; ++i) supervisor_.add();
-  if (owns_names()) open_private_sockets();
-  if (const auto interval = manager_.watchdog_interval()) reactor_.spawn(feed_watchdog(*interval));
+  for (int i = 0; i < options_.workers; ++i) { supervisor_.add(); }
+  if (owns_names()) { open_private_sockets(); }
+  if (const auto interval = manager_.watchdog_interval()) {
+    reactor_.spawn(feed_watchdog(*interval));
+  }
   on_change();
 }
 
@@ -183,47 +187,47 @@ void Master::take(MasterEvent event) {
 
 void Master::begin_to_accept() {
   // The last that can fail. A successor that starts already writes its own instead.
-  if (pidfile_ && !upgrade_) pidfile_->write();
+  if (pidfile_ && !upgrade_) { pidfile_->write(); }
   open_private_sockets();
   std::string line = fmt::format("ready, {}, on {}", counted(supervisor_.size(), "worker"),
                                  fmt::join(listeners_.texts(), " "));
-  if (offer_listeners_) offer_listeners_();
+  if (offer_listeners_) { offer_listeners_(); }
   listeners_.begin();
-  if (join_) line += fmt::format(" (workers join at {})", join_->listener().text());
+  if (join_) { line += fmt::format(" (workers join at {})", join_->listener().text()); }
   report_(Severity::info, line);
   manager_.ready();
-  if (!predecessor_ || predecessor_->phase() != Predecessor::Phase::serves) return;
+  if (!predecessor_ || predecessor_->phase() != Predecessor::Phase::serves) { return; }
   take(MasterEvent::promised);
   predecessor_->say_ready();
 }
 
 /// Clients that wait in the backlogs were promised a connection, and still get one.
 void Master::begin_to_stop() {
-  if (upgrade_) upgrade_->give_up();
+  if (upgrade_) { upgrade_->give_up(); }
   manager_.stopping();
-  if (pidfile_) pidfile_->unlock();
+  if (pidfile_) { pidfile_->unlock(); }
   report_(Severity::detail, "stopping");
   listeners_.accept_waiting();
-  if (options_.pass != Pass::listener) balancer_.pass_all();
+  if (options_.pass != Pass::listener) { balancer_.pass_all(); }
   listeners_.close();
-  if (join_) join_->close();
+  if (join_) { join_->close(); }
   on_change();
 }
 
 /// The successor is ready, and accepts already: everything goes to it.
 void Master::begin_to_hand_over() {
   report_(Severity::info, fmt::format("upgraded, pid {} takes over", upgrade_->pid()));
-  if (lineage_->role() == Lineage::Role::managed) manager_.main_pid(upgrade_->pid());
+  if (lineage_->role() == Lineage::Role::managed) { manager_.main_pid(upgrade_->pid()); }
   set_owner_of_names(OwnedName::Owner::another_process);
   pidfile_.reset();
   listeners_.close();
-  if (join_) join_->close();
-  if (control_) control_->close();
+  if (join_) { join_->close(); }
+  if (control_) { control_->close(); }
   upgrade_->take_over();
   lineage_->successor_took_over();
   // Here, and not when run() goes on: what hears that the upgrade is done may rely on it.
-  if (sessions_) sessions_->drain(kHandOver);
-  if (!needs_workers()) supervisor_.retire_all(kHandOver);
+  if (sessions_) { sessions_->drain(kHandOver); }
+  if (!needs_workers()) { supervisor_.retire_all(kHandOver); }
   on_change();
 }
 
@@ -231,7 +235,7 @@ void Master::begin_to_hand_over() {
 /// they are still needed.
 void Master::leave_successor() {
   upgrade_->give_up();
-  if (all_masters_stop() && !needs_workers()) supervisor_.retire_all({});
+  if (all_masters_stop() && !needs_workers()) { supervisor_.retire_all({}); }
 }
 
 /// Lets the workers go, once the connections that the master serves itself need them no more, and
@@ -239,17 +243,17 @@ void Master::leave_successor() {
 /// us: they need not wait for every client. Returns how many connections of its own were cut off.
 Task<std::size_t> Master::drain() {
   const bool hands_over = phases_.phase() == MasterPhase::handing_over;
-  if (sessions_ && !hands_over) sessions_->drain({});
+  if (sessions_ && !hands_over) { sessions_->drain({}); }
   const TimePoint limit = deadline_after(reactor_.now(), options_.supervisor.drain_timeout);
   while (hands_over && needs_workers() && !phases_.hurried() && reactor_.now() < limit) {
     // Calls begin and end on other threads too, which do not tell.
     co_await changed_.wait(std::min(limit, reactor_.now() + Duration(kLookPause)));
   }
-  if (hands_over) supervisor_.retire_all(all_masters_stop() ? channel::Drain{} : kHandOver);
+  if (hands_over) { supervisor_.retire_all(all_masters_stop() ? channel::Drain{} : kHandOver); }
   co_await changed_.wait_until([this] { return own_connections() == 0 || phases_.hurried(); },
                                limit);
   const std::size_t cut_off = own_connections();
-  if (!hands_over) supervisor_.retire_all({});
+  if (!hands_over) { supervisor_.retire_all({}); }
   on_change();
   co_await changed_.wait_until(
       [this] { return supervisor_.is_empty() && (!upgrade_ || has_handed_over()); });
@@ -289,14 +293,14 @@ Task<void> Master::feed_watchdog(Duration interval) {
 
 Task<void> Master::watch_lineage() {
   co_await lineage_->watch();
-  if (lineage_->original_ended()) original_ended();
+  if (lineage_->original_ended()) { original_ended(); }
 }
 
 /// Nobody waits for this server any more, and what has started it may start another.
 void Master::original_ended() {
   // A predecessor that was the original process may have handed over with its last message.
-  if (!owns_names() && lineage_->predecessor_is_original()) return;
-  if (lineage_->role() != Lineage::Role::successor) return;
+  if (!owns_names() && lineage_->predecessor_is_original()) { return; }
+  if (lineage_->role() != Lineage::Role::successor) { return; }
   report_(Severity::error,
           fmt::format("the process that was started, pid {}, is gone; this master, pid {}, stops",
                       lineage_->original(), getpid()));
@@ -308,7 +312,7 @@ void Master::on_change() {
   changed_.notify_all();
   if (phases_.goes_on() && !options_.join) {
     start_failure_ = supervisor_.cannot_start();
-    if (start_failure_) take(MasterEvent::cannot_go_on);
+    if (start_failure_) { take(MasterEvent::cannot_go_on); }
   }
   if (phases_.phase() == MasterPhase::starting && supervisor_.all_started()) {
     take(MasterEvent::workers_ready);
@@ -325,39 +329,39 @@ void Master::on_room() {
 void Master::listener_healed(ListenerGuard::Healed healed) {
   offer_listeners_();
   const bool is_another = healed == ListenerGuard::Healed::another_socket;
-  if (is_another && !options_.has_messages()) reactor_.spawn(ignore(reload()));
+  if (is_another && !options_.has_messages()) { reactor_.spawn(ignore(reload())); }
 }
 
 void Master::set_owner_of_names(OwnedName::Owner owner) {
   listeners_.set_owner(owner);
-  if (join_) join_->set_owner(owner);
-  if (control_) control_->set_owner(owner);
+  if (join_) { join_->set_owner(owner); }
+  if (control_) { control_->set_owner(owner); }
 }
 
 /// A successor leaves these sockets to its predecessor until it is ready.
 void Master::open_private_sockets() {
-  if (join_) join_->open();
-  if (control_) control_->open();
+  if (join_) { join_->open(); }
+  if (control_) { control_->open(); }
 }
 
 void Master::tell_manager() {
-  if (phases_.phase() == MasterPhase::starting) return;
+  if (phases_.phase() == MasterPhase::starting) { return; }
   const std::size_t workers = supervisor_.size();
-  if (std::exchange(told_workers_, workers) == workers) return;
+  if (std::exchange(told_workers_, workers) == workers) { return; }
   manager_.status(counted(workers, "worker"));
 }
 
 void Master::predecessor_drains() {
   names_are_ours();
-  if (lineage_->original_ended()) original_ended();
+  if (lineage_->original_ended()) { original_ended(); }
 }
 
 /// If it had not handed over, it was killed, and this master serves in its place.
 void Master::predecessor_gone(Predecessor::Phase before) {
   changed_.notify_all();
-  if (before == Predecessor::Phase::drains) return;
+  if (before == Predecessor::Phase::drains) { return; }
   report_(Severity::error, "the old master is gone; this one takes over");
-  if (lineage_->predecessor_is_original()) lineage_->become_original();
+  if (lineage_->predecessor_is_original()) { lineage_->become_original(); }
   names_are_ours();
 }
 

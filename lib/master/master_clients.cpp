@@ -17,7 +17,7 @@ bool Master::has_room() const {
 
 void Master::accepted(Connection connection) {
   ++accepted_;
-  if (serves_clients()) return sessions_->open(std::move(connection));
+  if (serves_clients()) { return sessions_->open(std::move(connection)); }
   // Near the limit the next client waits for the end of a connection, and the worker is to tell it.
   const std::size_t most = options_.max_connections;
   connection.wants_started = most > 0 && 2 * connections() >= most;
@@ -27,7 +27,7 @@ void Master::accepted(Connection connection) {
 
 void Master::connection_passed(Connection connection) {
   // Told to stop meanwhile: it is closed, as idle ones are.
-  if (!phases_.goes_on() && !has_handed_over()) return;
+  if (!phases_.goes_on() && !has_handed_over()) { return; }
   if (!serves_clients()) {
     Custody::Hold hold(*custody_, connection.descriptors(), connection.id,
                        connection.unread_size());
@@ -42,7 +42,7 @@ void Master::connection_passed(Connection connection) {
 
 /// The master has served this connection itself.
 void Master::connection_closed(std::uint64_t id) {
-  if (id != 0 && predecessor_) predecessor_->finished(id);
+  if (id != 0 && predecessor_) { predecessor_->finished(id); }
   changed_.notify_all();
   on_room();
 }

@@ -17,10 +17,10 @@ Task<void> Master::watch_signals() {
 }
 
 void Master::handle_signal(const ReceivedSignal& signal) {
-  if (signal.number == SIGCHLD) return supervisor_.children_ended();
+  if (signal.number == SIGCHLD) { return supervisor_.children_ended(); }
   if (has_handed_over() && lineage_->role() != Lineage::Role::managed) {
     lineage_->forward(signal);
-    if (!is_stop(signal.number) && signal.number != SIGUSR1) return;
+    if (!is_stop(signal.number) && signal.number != SIGUSR1) { return; }
   }
   switch (signal.number) {
     case SIGTERM:
@@ -33,7 +33,7 @@ void Master::handle_signal(const ReceivedSignal& signal) {
       }
       return reactor_.spawn(ignore(reload()));
     case SIGUSR2:
-      if (upgrade_ && phases_.goes_on()) return report_(Severity::info, "upgrading already");
+      if (upgrade_ && phases_.goes_on()) { return report_(Severity::info, "upgrading already"); }
       return reactor_.spawn(ignore(upgrade()));
     case SIGTTIN: return add_worker();
     case SIGTTOU: return remove_worker();
@@ -43,7 +43,7 @@ void Master::handle_signal(const ReceivedSignal& signal) {
 }
 
 void Master::add_worker() {
-  if (!phases_.goes_on()) return;
+  if (!phases_.goes_on()) { return; }
   if (options_.supervisor.command.empty()) {
     return report_(Severity::error, "cannot add a worker: there is no command to start");
   }
@@ -63,7 +63,7 @@ void Master::stop_asked(pid_t sender) {
 
 Task<void> Master::log_status() {
   co_await supervisor_.refresh_requests();
-  for (const std::string& line : supervisor_.describe()) report_(Severity::info, line);
+  for (const std::string& line : supervisor_.describe()) { report_(Severity::info, line); }
 }
 
 /// What goes wrong is on the log.
@@ -72,9 +72,9 @@ Task<void> Master::ignore(Task<Status> task) {
 }
 
 MasterState Master::state() const {
-  if (!phases_.goes_on()) return MasterState::stopping;
-  if (phases_.phase() == MasterPhase::starting) return MasterState::starting;
-  if (upgrade_) return MasterState::upgrading;
+  if (!phases_.goes_on()) { return MasterState::stopping; }
+  if (phases_.phase() == MasterPhase::starting) { return MasterState::starting; }
+  if (upgrade_) { return MasterState::upgrading; }
   return supervisor_.is_reloading() ? MasterState::reloading : MasterState::ready;
 }
 
@@ -82,12 +82,12 @@ MasterStatus Master::status() const {
   MasterStatus status;
   status.state = state();
   status.pass = name_of(options_.pass);
-  if (options_.pass == Pass::connection) status.balance = name_of(options_.balance);
-  if (phases_.goes_on()) status.listeners = listeners_.texts();
+  if (options_.pass == Pass::connection) { status.balance = name_of(options_.balance); }
+  if (phases_.goes_on()) { status.listeners = listeners_.texts(); }
   status.age = Clock::now() - started_;
   status.waiting = balancer_.waiting();
   status.connections = connections() + status.waiting;
-  if (sessions_) status.queue = sessions_->queue().counts();
+  if (sessions_) { status.queue = sessions_->queue().counts(); }
   status.accepted = accepted_ + supervisor_.accepted();
   status.reloads = reloads_;
   status.last_reload = last_reload_;
@@ -103,14 +103,14 @@ MasterStatus Master::status() const {
 
 /// Why this master can neither reload nor be upgraded now.
 Status Master::refuse_change() const {
-  if (!phases_.goes_on()) return Status::failure("stopping");
-  if (upgrade_) return Status::failure("an upgrade is under way");
+  if (!phases_.goes_on()) { return Status::failure("stopping"); }
+  if (upgrade_) { return Status::failure("an upgrade is under way"); }
   return Status::ok();
 }
 
 Task<Status> Master::reload() {
   const Status refused = refuse_change();
-  if (!refused.is_ok()) co_return refused;
+  if (!refused.is_ok()) { co_return refused; }
   if (options_.supervisor.command.empty()) {
     report_(Severity::error,
             "cannot reload: there is no command to start; workers that joined stay");
@@ -119,21 +119,21 @@ Task<Status> Master::reload() {
   }
   manager_.reloading();
   last_reload_ = co_await supervisor_.reload();
-  if (last_reload_.is_ok()) ++reloads_;
-  if (phases_.goes_on()) manager_.ready();
+  if (last_reload_.is_ok()) { ++reloads_; }
+  if (phases_.goes_on()) { manager_.ready(); }
   co_return last_reload_;
 }
 
 /// For a HUP during an upgrade: only one that fails leaves workers to be replaced.
 Task<void> Master::reload_after_upgrade() {
   co_await changed_.wait_until([this] { return !upgrade_ || !phases_.goes_on(); });
-  if (!phases_.goes_on()) co_return;
+  if (!phases_.goes_on()) { co_return; }
   [[maybe_unused]] const Status status = co_await reload();
 }
 
 Task<Status> Master::upgrade() {
   const Status refused = refuse_change();
-  if (!refused.is_ok()) co_return refused;
+  if (!refused.is_ok()) { co_return refused; }
   report_(Severity::info, "upgrading");
   upgrade_ = std::make_unique<Upgrade>(reactor_, balancer_, custody_, report_);
   SpawnSuccessor spawn = [this](Fd channel) { return spawn_successor(std::move(channel)); };
@@ -150,9 +150,9 @@ std::unique_ptr<SuccessorProcess> Master::spawn_successor(Fd channel) {
   SocketsToInherit sockets;
   sockets.channel = channel.get();
   sockets.listeners = listeners_.all();
-  if (join_) sockets.join = &join_->listener();
-  if (control_) sockets.control = &control_->listener();
-  if (pidfile_) sockets.pidfile = pidfile_->fd();
+  if (join_) { sockets.join = &join_->listener(); }
+  if (control_) { sockets.control = &control_->listener(); }
+  if (pidfile_) { sockets.pidfile = pidfile_->fd(); }
   sockets.original = lineage_->end_for_successor();
   const auto started = [this](const Child& child) {
     supervisor_.exempt_from_reaping(child.pid());
@@ -172,13 +172,11 @@ void Master::upgrade_failed() {
 
 /// A successor that failed may have left its number there, or have kept us from writing ours.
 void Master::take_back_pidfile(pid_t successor) {
-  if (!pidfile_) return;
+  if (!pidfile_) { return; }
   const bool serves = phases_.goes_on() && phases_.phase() != MasterPhase::starting;
   try {
-    if ((serves && pidfile_->fd() < 0) || pidfile_->names(successor)) pidfile_->write();
-  } catch (const SystemError& error) {
-    report_(Severity::error, error.what());
-  }
+    if ((serves && pidfile_->fd() < 0) || pidfile_->names(successor)) { pidfile_->write(); }
+  } catch (const SystemError& error) { report_(Severity::error, error.what()); }
 }
 
 Task<Status> Master::drain(int worker) {
@@ -187,8 +185,10 @@ Task<Status> Master::drain(int worker) {
 }
 
 Status Master::scale(std::size_t workers) {
-  if (options_.supervisor.command.empty()) return Status::failure("there is no command to start");
-  if (!phases_.goes_on()) return Status::failure("stopping");
+  if (options_.supervisor.command.empty()) {
+    return Status::failure("there is no command to start");
+  }
+  if (!phases_.goes_on()) { return Status::failure("stopping"); }
   supervisor_.scale(workers);
   on_change();
   return Status::ok();

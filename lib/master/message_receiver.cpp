@@ -54,7 +54,7 @@ Task<void> MessageReceiver::run(MessageReceiver& self,
         co_await self.reactor_.sleep_until(self.reactor_.now() + kRetryPause);
         break;
       default:
-        if (++messages < kMessagesPerTurn) break;
+        if (++messages < kMessagesPerTurn) { break; }
         co_await self.reactor_.yield();
         messages = 0;
         break;
@@ -67,8 +67,8 @@ Task<void> MessageReceiver::run_to_the_end(MessageReceiver& self,
   int attempts = kMostAttempts;
   while (self.owner_.is_open() && attempts > 0) {
     const Outcome outcome = self.receive_one();
-    if (outcome == Outcome::nothing) break;
-    if (outcome == Outcome::no_room) co_await self.custody_->wait();
+    if (outcome == Outcome::nothing) { break; }
+    if (outcome == Outcome::no_room) { co_await self.custody_->wait(); }
     if (outcome == Outcome::no_memory) {
       --attempts;
       co_await self.reactor_.sleep_until(self.reactor_.now() + kRetryPause);
@@ -92,7 +92,7 @@ MessageReceiver::Outcome MessageReceiver::receive_one() {
 MessageReceiver::Received MessageReceiver::receive(Returns returns) {
   const bool is_full = handshake_ == Handshake::full;
   const bool looks = is_full && (returns != Returns::unexpected || !custody_->has_room());
-  if (looks && next_is_return()) return receive_returned(returns);
+  if (looks && next_is_return()) { return receive_returned(returns); }
   return judge(recv_fds(channel_, {packet_.get(), channel::kMaxMessage},
                         is_full ? channel::kMaxDescriptors : 0));
 }
@@ -100,11 +100,11 @@ MessageReceiver::Received MessageReceiver::receive(Returns returns) {
 /// The message stays in the channel until all its descriptors are here.
 MessageReceiver::Received MessageReceiver::receive_returned(Returns returns) {
   const bool waits = returns != Returns::may_be_lost;
-  if (waits && !custody_->has_room()) return {Outcome::no_room};
+  if (waits && !custody_->has_room()) { return {Outcome::no_room}; }
   ReceiveResult result = recv_fds(channel_, {packet_.get(), channel::kMaxMessage},
                                   channel::kMaxDescriptors, Receive::look);
-  if (waits && result.lacks_descriptors) return {Outcome::no_room};
-  if (result.outcome == ReceiveOutcome::exhausted) return {Outcome::no_memory};
+  if (waits && result.lacks_descriptors) { return {Outcome::no_room}; }
+  if (result.outcome == ReceiveOutcome::exhausted) { return {Outcome::no_memory}; }
   // A reset comes before the message.
   if (result.outcome != ReceiveOutcome::failed && result.outcome != ReceiveOutcome::reset) {
     drop_message(channel_);
@@ -120,13 +120,15 @@ MessageReceiver::Received MessageReceiver::judge(ReceiveResult result) const {
     case ReceiveOutcome::reset: return {Outcome::skipped};
     case ReceiveOutcome::end: return {Outcome::end};
     case ReceiveOutcome::truncated:
-      if (!result.lacks_descriptors) return {Outcome::broken, {}, "it sent too much"};
+      if (!result.lacks_descriptors) { return {Outcome::broken, {}, "it sent too much"}; }
       break;
     case ReceiveOutcome::received: break;
   }
-  if (handshake_ == Handshake::none) return {Outcome::skipped};  // nothing is expected of it
+  if (handshake_ == Handshake::none) {
+    return {Outcome::skipped};  // nothing is expected of it
+  }
   auto message = channel::decode({packet_.get(), result.size}, std::move(result.descriptors));
-  if (!message) return {Outcome::broken, {}, "it sent no valid message"};
+  if (!message) { return {Outcome::broken, {}, "it sent no valid message"}; }
   const bool lost = result.lacks_descriptors && message->type == channel::Type::returned;
   return {lost ? Outcome::lost : Outcome::message, std::move(*message)};
 }

@@ -24,7 +24,7 @@ class MethodTimes {
   std::uint64_t expected(Index index) const { return means_[index]; }
   /// A call has taken so many nanoseconds; 0 tells nothing.
   void add(Index index, std::uint32_t duration) {
-    if (duration == 0) return;
+    if (duration == 0) { return; }
     std::uint64_t& mean = means_[index];
     mean = mean == 0 ? duration : mean - mean / kWeight + duration / kWeight;
   }

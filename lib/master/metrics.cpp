@@ -44,9 +44,11 @@ class Metrics {
   void add(const char* name, const char* type, const char* help,
            const std::vector<WorkerStatus>& workers,
            const std::function<double(const WorkerStatus&)>& value, Values former = {}) {
-    for (const WorkerStatus& worker : workers) former[worker.number] += value(worker);
+    for (const WorkerStatus& worker : workers) { former[worker.number] += value(worker); }
     begin(name, type, help);
-    for (const auto& [number, sum] : former) sample(name, "worker", std::to_string(number), sum);
+    for (const auto& [number, sum] : former) {
+      sample(name, "worker", std::to_string(number), sum);
+    }
   }
   std::string text() && { return std::move(text_); }
 
@@ -143,7 +145,7 @@ std::string to_metrics(const MasterStatus& status) {
               static_cast<double>(status.accepted));
   metrics.add("handoff_waiting", "gauge", "Connections that no worker has room for.",
               static_cast<double>(status.waiting));
-  if (status.queue) add_queue(metrics, *status.queue);
+  if (status.queue) { add_queue(metrics, *status.queue); }
   metrics.add("handoff_reloads_total", "counter", "Reloads that were done.",
               static_cast<double>(status.reloads));
   add_calls(metrics, status.totals);

@@ -28,7 +28,7 @@ pid_t pid_of(int pidfd) {
   std::ifstream file(fmt::format("/proc/self/fdinfo/{}", pidfd));
   constexpr std::string_view kField = "Pid:\t";
   for (std::string line; std::getline(file, line);) {
-    if (!line.starts_with(kField)) continue;
+    if (!line.starts_with(kField)) { continue; }
     return std::max(parse_number<pid_t>(line.substr(kField.size())).value_or(0), 0);
   }
   return 0;
@@ -43,7 +43,7 @@ bool is_stop(int signal) {
 void pass_on(const ReceivedSignal& signal, const Child& master) {
   const bool has_it =
       signal.from == ReceivedSignal::From::kernel && getpgid(master.pid()) == getpgrp();
-  if (!has_it) master.kill(signal.number);
+  if (!has_it) { master.kill(signal.number); }
 }
 
 OriginalProcess::OriginalProcess(Report report, Duration heir_patience)
@@ -56,7 +56,7 @@ void OriginalProcess::successor_started(Child successor) {
 }
 
 void OriginalProcess::successor_took_over() {
-  if (!candidate_) return;
+  if (!candidate_) { return; }
   masters_.push_back({std::move(*candidate_), {}});
   candidate_.reset();
   told_.reset();
@@ -83,7 +83,7 @@ bool OriginalProcess::receive() {
 void OriginalProcess::take(Notice notice, std::string_view rest, std::vector<Fd>& descriptors) {
   switch (notice) {
     case Notice::started: {
-      if (descriptors.empty()) return;
+      if (descriptors.empty()) { return; }
       const pid_t pid = pid_of(descriptors.front().get());
       if (pid > 0 && !is_serving(pid)) {
         successor_started(Child(pid, std::move(descriptors.front())));
@@ -92,7 +92,7 @@ void OriginalProcess::take(Notice notice, std::string_view rest, std::vector<Fd>
     }
     case Notice::took_over: return successor_took_over();
     case Notice::ended:
-      if (!rest.empty()) told_ = ExitStatus{static_cast<unsigned char>(rest[0]), 0};
+      if (!rest.empty()) { told_ = ExitStatus{static_cast<unsigned char>(rest[0]), 0}; }
       return;
   }
 }
@@ -104,8 +104,8 @@ bool OriginalProcess::is_serving(pid_t pid) const {
 }
 
 void OriginalProcess::forward(const ReceivedSignal& signal) {
-  if (masters_.empty()) return;
-  if (!is_stop(signal.number)) return pass_on(signal, masters_.back().process);
+  if (masters_.empty()) { return; }
+  if (!is_stop(signal.number)) { return pass_on(signal, masters_.back().process); }
   told_to_stop_ = true;
   // The latest first: one before it forwards the signal to it as well, and of two that are pending
   // only the first counts. So what it counts is what this process has sent.
@@ -119,12 +119,12 @@ std::optional<ExitStatus> OriginalProcess::run(const SignalMask& signals) {
     // SIGCHLD is taken before children are reaped: one that ends later is another event. What is
     // forwarded goes to the master that serves after that.
     while (const auto signal = signals.try_receive()) {
-      if (signal->number != SIGCHLD) unforwarded_.push_back(*signal);
+      if (signal->number != SIGCHLD) { unforwarded_.push_back(*signal); }
     }
     forget_ended();
-    if (phase_ == Phase::over) return last_;
+    if (phase_ == Phase::over) { return last_; }
     if (phase_ == Phase::forwarding) {
-      for (const ReceivedSignal& signal : std::exchange(unforwarded_, {})) forward(signal);
+      for (const ReceivedSignal& signal : std::exchange(unforwarded_, {})) { forward(signal); }
     }
     wait_for_event(signals.fd());
   }
@@ -136,7 +136,7 @@ void OriginalProcess::forget_ended() {
   bool any = true;
   while (any) {
     any = !masters_.empty() && masters_.front().process.has_ended();
-    if (ours_.valid() && !receive()) ours_.reset();
+    if (ours_.valid() && !receive()) { ours_.reset(); }
     reap_children();
     if (any) {
       const Successor ended = std::move(masters_.front());
@@ -144,24 +144,24 @@ void OriginalProcess::forget_ended() {
       master_ended(ended.process, ended.status);
     }
   }
-  if (masters_.empty()) look_for_heir();
+  if (masters_.empty()) { look_for_heir(); }
 }
 
 void OriginalProcess::reap_children() {
   while (const auto child = reap_any_child()) {
     for (Successor& master : masters_) {
-      if (master.process.pid() == child->pid) master.status = child->status;
+      if (master.process.pid() == child->pid) { master.status = child->status; }
     }
   }
 }
 
 void OriginalProcess::master_ended(const Child& master, std::optional<ExitStatus> status) {
   if (!masters_.empty()) {
-    if (told_to_stop_ && status && !status->success()) cut_off_ = status;
+    if (told_to_stop_ && status && !status->success()) { cut_off_ = status; }
     return;
   }
   last_ = status ? status : told_;
-  if (last_ && last_->success() && cut_off_) last_ = cut_off_;
+  if (last_ && last_->success() && cut_off_) { last_ = cut_off_; }
   last_pid_ = master.pid();
   heir_limit_ = Clock::now() + heir_patience_;
 }
@@ -203,8 +203,9 @@ void OriginalProcess::wait_for_event(int signals) const {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(heir_limit_ - Clock::now());
     timeout = static_cast<int>(std::max(left.count(), std::chrono::milliseconds::rep{0}));
   }
-  if (poll(events.data(), events.size(), timeout) < 0 && errno != EINTR)
+  if (poll(events.data(), events.size(), timeout) < 0 && errno != EINTR) {
     throw SystemError(errno, "wait for events");
+  }
 }
 
 }  // namespace handoff

@@ -14,12 +14,12 @@ namespace handoff {
 void PassListener::offer_listeners() {
   state_ = State::open;
   // A worker that breaks the protocol leaves the list.
-  for (WorkerChannel* link : std::vector(links_)) pass_listeners(*link);
+  for (WorkerChannel* link : std::vector(links_)) { pass_listeners(*link); }
 }
 
 void PassListener::worker_joined(WorkerChannel& link) {
   links_.push_back(&link);
-  if (state_ == State::open) pass_listeners(link);
+  if (state_ == State::open) { pass_listeners(link); }
   balancer_.add(link);
 }
 
@@ -27,10 +27,10 @@ void PassListener::worker_joined(WorkerChannel& link) {
 /// has none to give.
 void PassListener::pass_listeners(WorkerChannel& link) {
   const std::vector<int> listeners = listeners_.numbers();
-  if (listeners.empty() || (!link.is_full() && !link.has_joined())) return;
+  if (listeners.empty() || (!link.is_full() && !link.has_joined())) { return; }
   try {
     std::vector<Fd> copies;
-    for (const int number : listeners) copies.push_back(duplicate(number));
+    for (const int number : listeners) { copies.push_back(duplicate(number)); }
     link.pass_listeners(std::move(copies), [this, &link] { wake_others(link); });
   } catch (const SystemError& error) {
     link.fail_with_protocol_error(
@@ -52,7 +52,7 @@ void PassListener::worker_gone(WorkerChannel& link, const Departure& how) {
 
 void PassListener::wake_others(const WorkerChannel& link) {
   for (WorkerChannel* other : links_) {
-    if (other != &link) other->wake(channel::Type::listener);
+    if (other != &link) { other->wake(channel::Type::listener); }
   }
 }
 

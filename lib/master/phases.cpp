@@ -28,44 +28,44 @@ namespace handoff {
 MasterAction MasterPhases::take(MasterEvent event) {
   switch (event) {
     case MasterEvent::workers_ready:
-      if (phase_ != MasterPhase::starting) return MasterAction::none;
+      if (phase_ != MasterPhase::starting) { return MasterAction::none; }
       phase_ = MasterPhase::serving;
       return MasterAction::serve;
     case MasterEvent::promised:
-      if (phase_ == MasterPhase::serving) phase_ = MasterPhase::taking_over;
+      if (phase_ == MasterPhase::serving) { phase_ = MasterPhase::taking_over; }
       return MasterAction::none;
     case MasterEvent::predecessor_settled: return settle();
     case MasterEvent::stop:
-      if (phase_ != MasterPhase::taking_over) return stop(Stop::asked);
+      if (phase_ != MasterPhase::taking_over) { return stop(Stop::asked); }
       stop_ = Stop::put_off;
       return MasterAction::none;
     case MasterEvent::stop_again: return stop(is_told_to_stop() ? Stop::hurried : Stop::asked);
     case MasterEvent::cannot_go_on: return stop(Stop::hurried);
     case MasterEvent::successor_ready:
-      if (!goes_on()) return MasterAction::none;
+      if (!goes_on()) { return MasterAction::none; }
       phase_ = MasterPhase::handing_over;
       return MasterAction::hand_over;
     case MasterEvent::drained:
-      if (!goes_on()) phase_ = MasterPhase::over;
+      if (!goes_on()) { phase_ = MasterPhase::over; }
       return MasterAction::none;
   }
   return MasterAction::none;
 }
 
 MasterAction MasterPhases::settle() {
-  if (phase_ == MasterPhase::taking_over) phase_ = MasterPhase::serving;
+  if (phase_ == MasterPhase::taking_over) { phase_ = MasterPhase::serving; }
   return stop_ == Stop::put_off ? stop(Stop::asked) : MasterAction::none;
 }
 
 MasterAction MasterPhases::stop(Stop how) {
-  if (phase_ == MasterPhase::over) return MasterAction::none;
+  if (phase_ == MasterPhase::over) { return MasterAction::none; }
   const bool is_first = !is_told_to_stop();
-  if (is_first || how == Stop::hurried) stop_ = how;
+  if (is_first || how == Stop::hurried) { stop_ = how; }
   if (goes_on()) {
     phase_ = MasterPhase::stopping;
     return how == Stop::hurried ? MasterAction::stop_at_once : MasterAction::stop;
   }
-  if (how == Stop::hurried) return MasterAction::kill;
+  if (how == Stop::hurried) { return MasterAction::kill; }
   const bool leaves_successor = is_first && phase_ == MasterPhase::handing_over;
   return leaves_successor ? MasterAction::leave_successor : MasterAction::none;
 }

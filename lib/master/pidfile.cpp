@@ -64,7 +64,7 @@ std::string beside(const std::string& path) {
 
 std::string folder_of(const std::string& path) {
   const std::size_t slash = path.rfind('/');
-  if (slash == std::string::npos) return ".";
+  if (slash == std::string::npos) { return "."; }
   return path.substr(0, std::max<std::size_t>(slash, 1));
 }
 
@@ -76,7 +76,7 @@ Fd open_to_read(const std::string& path) {
 
 Pidfile::Pidfile(std::string path, Fd predecessors)
     : path_(std::move(path)), predecessors_(std::move(predecessors)), text_(text_of(getpid())) {
-  if (predecessors_.valid()) set_close_on_exec(predecessors_.get());
+  if (predecessors_.valid()) { set_close_on_exec(predecessors_.get()); }
 }
 
 Pidfile::~Pidfile() {
@@ -91,14 +91,14 @@ Pidfile::~Pidfile() {
 std::optional<FileIdentity> Pidfile::find_replaceable(const std::string& path) const {
   struct stat found {};
   if (lstat(path.c_str(), &found) < 0) {
-    if (errno == ENOENT) return std::nullopt;
+    if (errno == ENOENT) { return std::nullopt; }
     throw cannot_write(path_, errno);
   }
   if (!S_ISREG(found.st_mode)) {
     throw cannot_write(path_, EEXIST, fmt::format("{} is not a regular file", path));
   }
   const Fd file = open_to_read(path);
-  if (!file.valid()) throw cannot_write(path_, errno);
+  if (!file.valid()) { throw cannot_write(path_, errno); }
   const FileIdentity identity = identity_of_descriptor(file.get());
   if (!is_number(read_start(file.get()))) {
     throw cannot_write(path_, EEXIST,
@@ -128,9 +128,11 @@ void Pidfile::check() const {
 void Pidfile::write() {
   const std::string made_at = beside(path_);
   const auto replaced = find_replaceable(path_);
-  if (const auto leftover = find_replaceable(made_at)) const OwnedName removed(made_at, *leftover);
+  if (const auto leftover = find_replaceable(made_at)) {
+    const OwnedName removed(made_at, *leftover);
+  }
   Fd file(open(made_at.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
-  if (!file.valid()) throw cannot_write(path_, errno);
+  if (!file.valid()) { throw cannot_write(path_, errno); }
   OwnedName name(made_at, identity_of_descriptor(file.get()));
   // A file system without locks does without them.
   struct flock lock = whole_file(F_WRLCK);
@@ -141,9 +143,7 @@ void Pidfile::write() {
   }
   try {
     name.move_to(path_, replaced, "rename");
-  } catch (const SystemError& error) {
-    throw cannot_write(path_, error.error_number());
-  }
+  } catch (const SystemError& error) { throw cannot_write(path_, error.error_number()); }
   name_ = std::move(name);
   file_ = std::move(file);
   predecessors_.reset();
@@ -151,7 +151,7 @@ void Pidfile::write() {
 
 void Pidfile::unlock() {
   struct flock lock = whole_file(F_UNLCK);
-  if (file_.valid()) fcntl(file_.get(), F_OFD_SETLK, &lock);
+  if (file_.valid()) { fcntl(file_.get(), F_OFD_SETLK, &lock); }
 }
 
 bool Pidfile::names(pid_t pid) const {

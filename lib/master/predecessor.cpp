@@ -47,28 +47,28 @@ void Predecessor::start(std::size_t credits) {
 ///     a LISTENER comes         drains    drains    -       -
 ///     the channel has ended    gone      gone      gone    -
 bool Predecessor::enter(Phase next) {
-  if (next <= phase_) return false;
+  if (next <= phase_) { return false; }
   phase_ = next;
   return true;
 }
 
 void Predecessor::say_ready() {
-  if (enter(Phase::promised)) link_->send_ready();
+  if (enter(Phase::promised)) { link_->send_ready(); }
 }
 
 void Predecessor::finished(std::uint64_t id) {
-  if (link_) link_->finished(id);
+  if (link_) { link_->finished(id); }
 }
 
 void Predecessor::accept_asked() {
-  if (enter(Phase::drains)) owner_.predecessor_drains();
+  if (enter(Phase::drains)) { owner_.predecessor_drains(); }
 }
 
 void Predecessor::master_gone() {
   link_->close();
   link_.reset();
   const Phase before = phase_;
-  if (enter(Phase::gone)) owner_.predecessor_gone(before);
+  if (enter(Phase::gone)) { owner_.predecessor_gone(before); }
 }
 
 void Predecessor::connections_missed(std::size_t count) {

@@ -39,7 +39,7 @@ QueueWorker::QueueWorker(WorkerChannel& link, std::size_t memory_size)
     : link_(link), rings_(share_rings(link, memory_size)) {}
 
 bool QueueWorker::may_prefetch(MethodTimes::Index method) const {
-  if (!may_be_given_more() || !rings_.other_heeds_revocations()) return false;
+  if (!may_be_given_more() || !rings_.other_heeds_revocations()) { return false; }
   const std::uint64_t expected = times_.expected(method);
   return expected > 0 && work_ + expected <= kMostWork * link_.max_calls();
 }
@@ -56,7 +56,7 @@ bool QueueWorker::give(const QueueRequest& request, MethodTimes::Index method, T
   }
   rings_.clear_starved();
   unpublished_ = true;
-  if (given_ == 0) progressed_ = now;
+  if (given_ == 0) { progressed_ = now; }
   ++given_;
   const std::uint64_t expected = times_.expected(method);
   work_ += expected > 0 ? std::max(kLeastWork, expected) : kMostWork;
@@ -65,13 +65,13 @@ bool QueueWorker::give(const QueueRequest& request, MethodTimes::Index method, T
 }
 
 void QueueWorker::publish() {
-  if (!std::exchange(unpublished_, false)) return;
+  if (!std::exchange(unpublished_, false)) { return; }
   rings_.publish();
-  if (rings_.must_wake()) link_.wake(channel::Type::queue);
+  if (rings_.must_wake()) { link_.wake(channel::Type::queue); }
 }
 
 bool QueueWorker::read_replies(Receiver& receiver, std::string& copy, TimePoint now) {
-  if (has_failed_) return false;
+  if (has_failed_) { return false; }
   int count = 0;
   const Status status = take_replies(receiver, copy, count);
   if (!status.is_ok()) {
@@ -79,50 +79,50 @@ bool QueueWorker::read_replies(Receiver& receiver, std::string& copy, TimePoint 
     link_.fail_with_protocol_error(status.why());
     return false;
   }
-  if (count == 0) return false;
+  if (count == 0) { return false; }
   progressed_ = now;
   rings_.release();
-  if (rings_.other_is_starved() && rings_.must_wake()) link_.wake(channel::Type::queue);
+  if (rings_.other_is_starved() && rings_.must_wake()) { link_.wake(channel::Type::queue); }
   return true;
 }
 
 Status QueueWorker::take_replies(Receiver& receiver, std::string& copy, int& count) {
   for (; count < kRepliesPerTurn; ++count) {
     const auto record = rings_.read(copy);
-    if (!record) break;
-    if (Status status = take_reply(receiver, *record); !status.is_ok()) return status;
+    if (!record) { break; }
+    if (Status status = take_reply(receiver, *record); !status.is_ok()) { return status; }
   }
   return rings_.broken() ? Status::failure("it broke the queue's memory") : Status::ok();
 }
 
 Status QueueWorker::take_reply(Receiver& receiver, std::string_view record) {
   const auto reply = decode_reply(record);
-  if (!reply) return Status::failure("it sent no valid reply");
-  if (given_ == 0) return Status::failure("it answered more requests than it was given");
+  if (!reply) { return Status::failure("it sent no valid reply"); }
+  if (given_ == 0) { return Status::failure("it answered more requests than it was given"); }
   if (reply->is_not_begun() && revoked_until_ == 0) {
     return Status::failure("it gave back a request that was not taken back");
   }
   work_ -= work_ / given_;  // which of them this was is not known if it is late
   --given_;
-  if (revoking_ && reply->ticket == last_ticket_) end_revocation();
+  if (revoking_ && reply->ticket == last_ticket_) { end_revocation(); }
   return receiver.receive(*this, *reply);
 }
 
 /// The worker goes through its ring in order. So when it has answered the last request that it had
 /// got by then, as begun or not, it has looked at the revocation for the last time.
 std::optional<std::uint64_t> QueueWorker::revoke() {
-  if (!has_unbegun()) return std::nullopt;
+  if (!has_unbegun()) { return std::nullopt; }
   publish();
   revoking_ = true;
   revoked_until_ = rings_.written();
   const std::uint64_t begun_until = rings_.revoke(rings_.read_by_other());
   // Nothing that is not begun for certain, and so nothing for others.
-  if (begun_until >= revoked_until_) end_revocation();
+  if (begun_until >= revoked_until_) { end_revocation(); }
   return begun_until;
 }
 
 std::uint64_t QueueWorker::abandon() {
-  if (rings_.other_heeds_revocations()) return rings_.revoke(0);
+  if (rings_.other_heeds_revocations()) { return rings_.revoke(0); }
   return link_.has_joined() ? rings_.written() : rings_.read_by_other();
 }
 

@@ -23,7 +23,7 @@ Reload::Reload(Reactor& reactor, Condition& progress, Actions& actions, Report r
 //
 // "fails": every successor is discarded, then idle.
 void Reload::enter(ReloadPhase next) {
-  if (phase_ == ReloadPhase::stopped) return;
+  if (phase_ == ReloadPhase::stopped) { return; }
   phase_ = next;
   progress_.notify_all();
 }
@@ -34,7 +34,7 @@ Task<Status> Reload::run() {
     enter(ReloadPhase::starting_successors);
     reactor_.spawn(run_all());
   }
-  while (done_ < mine && phase_ != ReloadPhase::stopped) co_await progress_.wait();
+  while (done_ < mine && phase_ != ReloadPhase::stopped) { co_await progress_.wait(); }
   Status outcome = phase_ == ReloadPhase::stopped ? Status::failure("stopping") : outcome_;
   co_return outcome;
 }
@@ -85,10 +85,10 @@ Task<Status> Reload::run_once() {
 Status Reload::start_successors() {
   successors_.clear();
   for (const Slot& slot : actions_.slots()) {
-    if (slot->is_retired()) continue;
-    if (slot->next()) actions_.discard_next(*slot);
+    if (slot->is_retired()) { continue; }
+    if (slot->next()) { actions_.discard_next(*slot); }
     Status started = actions_.start_next(*slot);
-    if (!started.is_ok()) return started;
+    if (!started.is_ok()) { return started; }
     successors_.push_back({slot, slot->next()});
   }
   return Status::ok();
@@ -99,8 +99,8 @@ Status Reload::start_successors() {
 std::optional<Status> Reload::look() const {
   bool all_ready = true;
   for (const Successor& successor : successors_) {
-    if (successor.slot->is_retired() || successor.slot->current() == successor.worker) continue;
-    if (successor.slot->next() != successor.worker) return successor.worker->failure();
+    if (successor.slot->is_retired() || successor.slot->current() == successor.worker) { continue; }
+    if (successor.slot->next() != successor.worker) { return successor.worker->failure(); }
     all_ready = all_ready && successor.worker->is_ready();
   }
   return all_ready ? std::optional(Status::ok()) : std::nullopt;
@@ -109,7 +109,7 @@ std::optional<Status> Reload::look() const {
 void Reload::switch_over() {
   const std::size_t count = successors_.size();
   for (const Successor& successor : std::exchange(successors_, {})) {
-    if (successor.slot->next() != successor.worker) continue;
+    if (successor.slot->next() != successor.worker) { continue; }
     actions_.promote_next(*successor.slot, LeaveReason::reload);
   }
   report_(Severity::info, fmt::format("reloaded, {}", counted(count, "worker")));
@@ -117,7 +117,7 @@ void Reload::switch_over() {
 
 void Reload::discard() {
   for (const Successor& successor : std::exchange(successors_, {})) {
-    if (successor.slot->next() == successor.worker) actions_.discard_next(*successor.slot);
+    if (successor.slot->next() == successor.worker) { actions_.discard_next(*successor.slot); }
   }
 }
 

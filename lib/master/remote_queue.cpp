@@ -8,7 +8,7 @@ namespace {
 constexpr std::size_t kMostKept = 512;
 
 void clear_text(std::string& text) {
-  if (text.capacity() > kMostKept) return std::string().swap(text);
+  if (text.capacity() > kMostKept) { return std::string().swap(text); }
   text.clear();
 }
 
@@ -34,7 +34,7 @@ class RemoteQueue::RemoteCall final : public PendingCall {
   /// Nobody waits for the result any more.
   void forget() { waiting_ = nullptr; }
   void deliver() {
-    if (PendingCall* call = std::exchange(waiting_, nullptr)) call->finish(result_);
+    if (PendingCall* call = std::exchange(waiting_, nullptr)) { call->finish(result_); }
     for (std::string* text : {&method_, &params_, &id_, &peer_, &result_.json, &result_.message}) {
       clear_text(*text);
     }
@@ -49,7 +49,7 @@ class RemoteQueue::RemoteCall final : public PendingCall {
   }
   /// Whether it was still queued.
   bool withdraw() {
-    if (!is_queued_) return false;
+    if (!is_queued_) { return false; }
     remote_.queue_.cancel(*this);
     is_queued_ = false;
     return true;
@@ -78,7 +78,7 @@ RemoteQueue::RemoteQueue(CallExecutor& queue, Mailbox& home, Post post, TimesOut
     : queue_(queue), home_(home), post_(std::move(post)), times_out_(times_out) {}
 
 RemoteQueue::~RemoteQueue() {
-  for (const auto& call : calls_) call->withdraw();
+  for (const auto& call : calls_) { call->withdraw(); }
 }
 
 TimePoint RemoteQueue::begin(PendingCall& call) {
@@ -101,14 +101,16 @@ void RemoteQueue::time_out(PendingCall& call) {
 }
 
 RemoteQueue::RemoteCall& RemoteQueue::take_free() {
-  if (free_.empty()) return *calls_.emplace_back(std::make_unique<RemoteCall>(*this));
+  if (free_.empty()) { return *calls_.emplace_back(std::make_unique<RemoteCall>(*this)); }
   RemoteCall& call = *free_.back();
   free_.pop_back();
   return call;
 }
 
 void RemoteQueue::send_home(RemoteCall& call, Order order) {
-  if (orders_.push({&call, order})) home_.send([this] { obey(); });
+  if (orders_.push({&call, order})) {
+    home_.send([this] { obey(); });
+  }
 }
 
 /// On the main thread. A call that is withdrawn when it was answered is on its way back already.
@@ -124,7 +126,9 @@ void RemoteQueue::obey() {
 }
 
 void RemoteQueue::give_back(RemoteCall& call) {
-  if (answers_.push(&call)) post_([this] { deliver(); });
+  if (answers_.push(&call)) {
+    post_([this] { deliver(); });
+  }
 }
 
 /// On the I/O thread.

@@ -32,7 +32,7 @@ Queue::Queue(Reactor& reactor, Options options)
       options_(std::move(options)),
       slots_(options_.limit),
       patience_over_(reactor) {
-  for (Slot& slot : slots_) free_.push_back(slot);
+  for (Slot& slot : slots_) { free_.push_back(slot); }
   // What no worker can be given is better said at the start.
   (void)make_memory_to_write("handoff-requests", 1);
   reactor_.add(*this);
@@ -40,8 +40,8 @@ Queue::Queue(Reactor& reactor, Options options)
 
 Queue::~Queue() {
   reactor_.remove(*this);
-  while (!free_.empty()) free_.pop_front();
-  while (!waiting_.empty()) waiting_.pop_front();
+  while (!free_.empty()) { free_.pop_front(); }
+  while (!waiting_.empty()) { waiting_.pop_front(); }
 }
 
 TimePoint Queue::begin(PendingCall& call) {
@@ -69,12 +69,12 @@ void Queue::time_out(PendingCall& call) {
 
 void Queue::cancel(PendingCall& call) {
   Slot* slot = find(call.ticket());
-  if (slot == nullptr) return;
+  if (slot == nullptr) { return; }
   QueueWorker* worker = slot->worker;
   const std::uint64_t end = slot->end;
-  if (worker == nullptr) waiting_.remove(*slot);
+  if (worker == nullptr) { waiting_.remove(*slot); }
   free(*slot);
-  if (worker != nullptr && !worker->says_begun(end)) take_back(*worker);
+  if (worker != nullptr && !worker->says_begun(end)) { take_back(*worker); }
 }
 
 std::size_t Queue::memory_size(const Options& options) {
@@ -87,18 +87,17 @@ void Queue::add(WorkerChannel& link) {
 
 void Queue::retire(const WorkerChannel& link) {
   QueueWorker* worker = find(link);
-  if (worker == nullptr) return;
+  if (worker == nullptr) { return; }
   worker->retire();
   // What a worker has not begun whose channel has ended is told apart in remove().
-  if (link.open()) take_back(*worker);
+  if (link.open()) { take_back(*worker); }
 }
 
 void Queue::remove(const WorkerChannel& link) {
   QueueWorker* worker = find(link);
-  if (worker == nullptr) return;
+  if (worker == nullptr) { return; }
   worker->retire();
-  while (worker->read_replies(*this, record_, reactor_.now())) {
-  }
+  while (worker->read_replies(*this, record_, reactor_.now())) {}
   lose(*worker);
   workers_.remove_if([worker](const QueueWorker& other) { return &other == worker; });
 }
@@ -106,7 +105,7 @@ void Queue::remove(const WorkerChannel& link) {
 Queue::Counts Queue::counts() const {
   Counts counts = counts_;
   std::size_t prefetched = 0;
-  for (const QueueWorker& worker : workers_) prefetched += worker.prefetched();
+  for (const QueueWorker& worker : workers_) { prefetched += worker.prefetched(); }
   const std::size_t given = slots_.size() - free_.size() - waiting_.size();
   counts.running = given - std::min(given, prefetched);
   counts.waiting = slots_.size() - free_.size() - counts.running;
@@ -121,25 +120,25 @@ bool Queue::poll() {
   }
   assign();
   take_back_from_stalled();
-  for (QueueWorker& worker : workers_) worker.publish();
+  for (QueueWorker& worker : workers_) { worker.publish(); }
   return any;
 }
 
 void Queue::prepare_to_block() {
-  for (QueueWorker& worker : workers_) worker.prepare_to_block();
+  for (QueueWorker& worker : workers_) { worker.prepare_to_block(); }
 }
 
 void Queue::stop_blocking() {
-  for (QueueWorker& worker : workers_) worker.stop_blocking();
+  for (QueueWorker& worker : workers_) { worker.stop_blocking(); }
 }
 
 void Queue::assign() {
-  for (QueueWorker& worker : workers_) worker.look_for_room();
+  for (QueueWorker& worker : workers_) { worker.look_for_room(); }
   while (!waiting_.empty()) {
     Slot& next = waiting_.front();
     QueueWorker* worker = choose_worker(next.method);
-    if (worker == nullptr) return;
-    if (give(next, *worker)) waiting_.remove(next);
+    if (worker == nullptr) { return; }
+    if (give(next, *worker)) { waiting_.remove(next); }
   }
 }
 
@@ -149,11 +148,11 @@ void Queue::assign() {
 QueueWorker* Queue::choose_worker(MethodTimes::Index method) {
   auto best = workers_.end();
   for (auto worker = workers_.begin(); worker != workers_.end(); ++worker) {
-    if (!worker->is_free()) continue;
-    if (best == workers_.end() || worker->given() < best->given()) best = worker;
+    if (!worker->is_free()) { continue; }
+    if (best == workers_.end() || worker->given() < best->given()) { best = worker; }
   }
-  if (best == workers_.end()) best = best_to_prefetch(method);
-  if (best == workers_.end()) return nullptr;
+  if (best == workers_.end()) { best = best_to_prefetch(method); }
+  if (best == workers_.end()) { return nullptr; }
   workers_.splice(workers_.end(), workers_, best);
   return &*best;
 }
@@ -161,8 +160,10 @@ QueueWorker* Queue::choose_worker(MethodTimes::Index method) {
 std::list<QueueWorker>::iterator Queue::best_to_prefetch(MethodTimes::Index method) {
   auto best = workers_.end();
   for (auto worker = workers_.begin(); worker != workers_.end(); ++worker) {
-    if (!worker->may_prefetch(method)) continue;
-    if (best == workers_.end() || worker->expected_work() < best->expected_work()) best = worker;
+    if (!worker->may_prefetch(method)) { continue; }
+    if (best == workers_.end() || worker->expected_work() < best->expected_work()) {
+      best = worker;
+    }
   }
   return best;
 }
@@ -183,13 +184,13 @@ bool Queue::give(Slot& slot, QueueWorker& worker) {
 Status Queue::receive(QueueWorker& from, const QueueReply& reply) {
   Slot* slot = find(reply.ticket);
   if (slot == nullptr) {
-    if (!reply.is_not_begun()) ++counts_.late;
+    if (!reply.is_not_begun()) { ++counts_.late; }
     return Status::ok();
   }
   if (slot->worker != &from) {
     return Status::failure("it answered a request that it was not given");
   }
-  if (reply.is_not_begun()) return receive_not_begun(from, *slot);
+  if (reply.is_not_begun()) { return receive_not_begun(from, *slot); }
   from.learn(slot->method, reply);
   const bool has_json = reply.code == 0 || !reply.json.empty();
   if (has_json && reader_.read_whole(reply.json, 1) != JsonProblem::none) {
@@ -210,9 +211,9 @@ Status Queue::receive_not_begun(QueueWorker& from, Slot& slot) {
 
 void Queue::take_back(QueueWorker& worker) {
   const auto begun_until = worker.revoke();
-  if (!begun_until) return;
+  if (!begun_until) { return; }
   for (Slot& slot : slots_) {
-    if (slot.worker == &worker && slot.end > *begun_until) wait_again(slot);
+    if (slot.worker == &worker && slot.end > *begun_until) { wait_again(slot); }
   }
 }
 
@@ -221,22 +222,24 @@ void Queue::take_back(QueueWorker& worker) {
 void Queue::take_back_from_stalled() {
   const auto is_free = [](const QueueWorker& worker) { return worker.is_free(); };
   const auto has_unbegun = [](const QueueWorker& worker) { return worker.has_unbegun(); };
-  if (workers_.size() < 2) return;  // no other could take it
-  if (std::none_of(workers_.begin(), workers_.end(), has_unbegun)) return;
+  if (workers_.size() < 2) {
+    return;  // no other could take it
+  }
+  if (std::none_of(workers_.begin(), workers_.end(), has_unbegun)) { return; }
   const bool any_is_free = std::any_of(workers_.begin(), workers_.end(), is_free);
   const Duration patience = any_is_free ? kPatience : kPatienceWhileAllAreBusy;
   const TimePoint now = reactor_.now();
   for (QueueWorker& worker : workers_) {
-    if (worker.has_unbegun() && worker.progressed() <= now - patience) take_back(worker);
+    if (worker.has_unbegun() && worker.progressed() <= now - patience) { take_back(worker); }
   }
-  if (any_is_free) assign();
-  if (patience_over_.is_later_than(now + patience)) patience_over_.set(now + patience);
+  if (any_is_free) { assign(); }
+  if (patience_over_.is_later_than(now + patience)) { patience_over_.set(now + patience); }
 }
 
 void Queue::lose(QueueWorker& worker) {
   const std::uint64_t begun_until = worker.abandon();
   for (Slot& slot : slots_) {
-    if (slot.worker != &worker) continue;
+    if (slot.worker != &worker) { continue; }
     const bool begun = slot.end <= begun_until;
     const bool may_again =
         options_.idempotent.contains(slot.call->view().method) && slot.attempts + 1 < kMostAttempts;
@@ -259,7 +262,7 @@ void Queue::wait_again(Slot& slot) {
   slot.worker = nullptr;
   renew_ticket(slot);
   Slot* next = waiting_.first();
-  while (next != nullptr && next->order < slot.order) next = waiting_.after(*next);
+  while (next != nullptr && next->order < slot.order) { next = waiting_.after(*next); }
   if (next == nullptr) {
     waiting_.push_back(slot);
   } else {
@@ -276,7 +279,7 @@ void Queue::answer(Slot& slot, const ResultView& result) {
 /// Of a ticket that is still good.
 Queue::Slot* Queue::find(std::uint64_t ticket) {
   const std::uint64_t index = ticket & std::numeric_limits<std::uint32_t>::max();
-  if (index >= slots_.size()) return nullptr;
+  if (index >= slots_.size()) { return nullptr; }
   Slot& slot = slots_[index];
   return slot.call != nullptr && slot.generation == ticket >> 32U ? &slot : nullptr;
 }

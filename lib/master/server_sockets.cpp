@@ -18,7 +18,7 @@ namespace {
 Listener listen_privately(const Address& address, int type, const MasterOptions& options) {
   ListenOptions listen;
   listen.type = type;
-  if (!options.allowed_uids.empty()) listen.mode = 0666;
+  if (!options.allowed_uids.empty()) { listen.mode = 0666; }
   return listen_on(address, listen);
 }
 

@@ -28,12 +28,12 @@ int most_attempts(const ExitStatus& status) {
 
 void StartFailures::ended(int slot, const ExitStatus& status) {
   Run& run = runs_[slot];
-  if (!is_same(run.status, status)) run = {status, 0};
+  if (!is_same(run.status, status)) { run = {status, 0}; }
   ++run.length;
 }
 
 std::optional<ExitStatus> StartFailures::hopeless(std::size_t slots) const {
-  if (any_was_ready_ || runs_.empty() || runs_.size() < slots) return std::nullopt;
+  if (any_was_ready_ || runs_.empty() || runs_.size() < slots) { return std::nullopt; }
   const ExitStatus first = runs_.begin()->second.status;
   const bool all_alike = std::all_of(runs_.begin(), runs_.end(), [&](const auto& entry) {
     return is_same(entry.second.status, first) && entry.second.length >= most_attempts(first);

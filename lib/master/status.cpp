@@ -45,7 +45,7 @@ std::string to_text(const ordered_json& json) {
 ordered_json errors_to_json(const ledger::Totals& totals) {
   ordered_json json = ordered_json::object();
   for (std::size_t i = 0; i < totals.errors.size(); ++i) {
-    if (totals.errors[i] > 0) json[ledger::name_of_error_counter(i)] = totals.errors[i];
+    if (totals.errors[i] > 0) { json[ledger::name_of_error_counter(i)] = totals.errors[i]; }
   }
   return json;
 }
@@ -67,13 +67,13 @@ ordered_json to_json(const WorkerStatus& worker) {
                        {"restarts", worker.restarts},
                        {"age", seconds(worker.age)},
                        {"last_exit", nullptr}};
-  if (!worker.last_exit.empty()) json["last_exit"] = worker.last_exit;
+  if (!worker.last_exit.empty()) { json["last_exit"] = worker.last_exit; }
   return json;
 }
 
 ordered_json to_json(const std::vector<WorkerStatus>& workers) {
   ordered_json json = ordered_json::array();
-  for (const WorkerStatus& worker : workers) json.push_back(to_json(worker));
+  for (const WorkerStatus& worker : workers) { json.push_back(to_json(worker)); }
   return json;
 }
 

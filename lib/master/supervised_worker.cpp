@@ -74,7 +74,7 @@ SupervisedWorker::SupervisedWorker(const WorkerContext& context, WorkerId id,
 // has sent is received first, and READY and LEAVE in that mean nothing any more.
 void SupervisedWorker::enter(WorkerPhase next, LeaveReason why) {
   const WorkerPhase before = std::exchange(phase_, next);
-  if (reason_ == LeaveReason::none) reason_ = why;
+  if (reason_ == LeaveReason::none) { reason_ = why; }
   arm_deadline();
   // Each case ends with its last call, which may lead to another phase.
   switch (next) {
@@ -95,7 +95,7 @@ void SupervisedWorker::enter(WorkerPhase next, LeaveReason why) {
 /// Only a worker whose process has ended has left its connections to others. One that crashed is
 /// followed by another in its slot.
 Departure SupervisedWorker::departure() const {
-  if (has_joined()) return {joined_process_ended_ ? Reach::dead : Reach::on_its_way};
+  if (has_joined()) { return {joined_process_ended_ ? Reach::dead : Reach::on_its_way}; }
   return {Reach::dead, was_told_to_leave() ? Heir::any : Heir::same_number};
 }
 
@@ -109,12 +109,12 @@ void SupervisedWorker::arm_deadline() {
   }
   deadline_.reset();
   const TimePoint due = deadline_after(context_.clock.now(), limit);
-  if (due == kNever || life_ == Life::over) return;
+  if (due == kNever || life_ == Life::over) { return; }
   deadline_ = context_.clock.call_at(due, [this] { deadline_passed(); });
 }
 
 void SupervisedWorker::deadline_passed() {
-  if (life_ == Life::leaderless && process_->is_empty()) return life_is_over();
+  if (life_ == Life::leaderless && process_->is_empty()) { return life_is_over(); }
   trouble(describe_overdue());
   kill(LeaveReason::overdue);
 }
@@ -123,37 +123,37 @@ void SupervisedWorker::deadline_passed() {
 void SupervisedWorker::tell_to_leave(WorkerPhase before) {
   const bool needs_signal =
       before == WorkerPhase::starting || leave_signal_ == LeaveSignal::message_and_term;
-  if (needs_signal && !has_joined()) process_->term();
+  if (needs_signal && !has_joined()) { process_->term(); }
   const channel::Drain order = drain_order(reason_);
-  if (order.give_back) context_.mode.worker_left(*link_);
+  if (order.give_back) { context_.mode.worker_left(*link_); }
   link_->drain(order);
 }
 
 // Events.
 
 void SupervisedWorker::ready() {
-  if (phase_ != WorkerPhase::starting) return;
+  if (phase_ != WorkerPhase::starting) { return; }
   ready_since_ = context_.clock.now();
-  if (life_ != Life::over) enter(WorkerPhase::standby);
+  if (life_ != Life::over) { enter(WorkerPhase::standby); }
 }
 
 void SupervisedWorker::asks_to_leave() {
-  if (is_leaving() || life_ == Life::over) return;
-  if (has_joined()) return drain(LeaveReason::asked);
-  if (!std::exchange(has_asked_to_leave_, true)) context_.listener.worker_asks_to_leave(*this);
+  if (is_leaving() || life_ == Life::over) { return; }
+  if (has_joined()) { return drain(LeaveReason::asked); }
+  if (!std::exchange(has_asked_to_leave_, true)) { context_.listener.worker_asks_to_leave(*this); }
 }
 
 /// Without a channel it can get nothing more, and has to end. One that accepts for itself, and
 /// knows no messages, may have closed a descriptor that means nothing to it.
 void SupervisedWorker::channel_closed() {
-  if (phase_ >= WorkerPhase::killed || leave_signal_ == LeaveSignal::message_and_term) return;
+  if (phase_ >= WorkerPhase::killed || leave_signal_ == LeaveSignal::message_and_term) { return; }
   context_.mode.worker_left(*link_);
-  if (has_joined()) return life_is_over();
-  if (is_ready() && deadline_ == nullptr) arm_deadline();
+  if (has_joined()) { return life_is_over(); }
+  if (is_ready() && deadline_ == nullptr) { arm_deadline(); }
 }
 
 void SupervisedWorker::protocol_broken(std::string_view problem) {
-  if (phase_ >= WorkerPhase::killed) return;
+  if (phase_ >= WorkerPhase::killed) { return; }
   trouble(fmt::format("{}: {}; {}", name(), problem, has_joined() ? "sent away" : "killed"));
   kill(LeaveReason::protocol_error);
 }
@@ -165,10 +165,10 @@ void SupervisedWorker::answered() {
 /// A worker that starts has the ready timeout, and need not answer before.
 void SupervisedWorker::quarter_passed(AnswerWatch::Look look) {
   const bool may_answer = is_ready() || phase_ == WorkerPhase::draining;
-  if (!may_answer || life_ == Life::over || !link_->open() || !link_->answers()) return;
+  if (!may_answer || life_ == Life::over || !link_->open() || !link_->answers()) { return; }
   const AnswerWatch::Verdict verdict = answers_.quarter_passed(look);
   if (verdict != AnswerWatch::Verdict::hangs || link_->has_unread()) {
-    if (verdict == AnswerWatch::Verdict::does_not_keep_up) link_->pass_over();
+    if (verdict == AnswerWatch::Verdict::does_not_keep_up) { link_->pass_over(); }
     return link_->ask_whether_it_answers();
   }
   trouble(fmt::format("{}: no answer within {}, {}", name(), in_words(context_.hang_timeout),
@@ -177,7 +177,7 @@ void SupervisedWorker::quarter_passed(AnswerWatch::Look look) {
 }
 
 void SupervisedWorker::leader_ended() {
-  if (life_ != Life::running) return;
+  if (life_ != Life::running) { return; }
   life_ = Life::leaderless;
   look_at_tree();
 }
@@ -186,21 +186,21 @@ void SupervisedWorker::leader_ended() {
 void SupervisedWorker::joined_process_ended() {
   joined_process_ended_ = true;
   process_end_.set();
-  if (phase_ == WorkerPhase::ended || life_ == Life::over) return;
+  if (phase_ == WorkerPhase::ended || life_ == Life::over) { return; }
   context_.mode.worker_left(*link_);
   life_is_over();
 }
 
 void SupervisedWorker::child_ended() {
-  if (life_ == Life::leaderless) look_at_tree();
+  if (life_ == Life::leaderless) { look_at_tree(); }
 }
 
 /// A worker is there until nothing of its tree is. What is left of one that was told to leave has
 /// the time that it was given; what another one has left behind is killed at once.
 void SupervisedWorker::look_at_tree() {
-  if (process_->is_empty()) return life_is_over();
+  if (process_->is_empty()) { return life_is_over(); }
   left_others_ = true;
-  if (phase_ == WorkerPhase::draining) return process_->term();
+  if (phase_ == WorkerPhase::draining) { return process_->term(); }
   kill(LeaveReason::left_others);
 }
 
@@ -211,40 +211,40 @@ void SupervisedWorker::life_is_over() {
 }
 
 void SupervisedWorker::end() {
-  if (phase_ == WorkerPhase::ended) return;
+  if (phase_ == WorkerPhase::ended) { return; }
   life_is_over();
-  if (!has_joined()) exit_status_ = process_->finish();
+  if (!has_joined()) { exit_status_ = process_->finish(); }
   enter(WorkerPhase::ended);
 }
 
 // Orders.
 
 void SupervisedWorker::serve() {
-  if (phase_ == WorkerPhase::standby) enter(WorkerPhase::serving);
+  if (phase_ == WorkerPhase::standby) { enter(WorkerPhase::serving); }
 }
 
 void SupervisedWorker::drain(LeaveReason why) {
-  if (!is_leaving()) return enter(WorkerPhase::draining, why);
+  if (!is_leaving()) { return enter(WorkerPhase::draining, why); }
   if (phase_ == WorkerPhase::draining && why == LeaveReason::stopping) {
     link_->drain(drain_order(why));
   }
 }
 
 void SupervisedWorker::kill(LeaveReason why) {
-  if (phase_ < WorkerPhase::killed) return enter(WorkerPhase::killed, why);
+  if (phase_ < WorkerPhase::killed) { return enter(WorkerPhase::killed, why); }
   // Processes that were born since are killed too.
-  if (phase_ == WorkerPhase::killed && !has_joined()) process_->kill();
+  if (phase_ == WorkerPhase::killed && !has_joined()) { process_->kill(); }
 }
 
 // What is known.
 
 std::string SupervisedWorker::name() const {
-  if (pid() <= 0) return fmt::format("worker {}", id_.number);
+  if (pid() <= 0) { return fmt::format("worker {}", id_.number); }
   return fmt::format("worker {}, pid {}", id_.number, pid());
 }
 
 WorkerState SupervisedWorker::state() const {
-  if (is_leaving()) return WorkerState::draining;
+  if (is_leaving()) { return WorkerState::draining; }
   return is_ready() ? WorkerState::ready : WorkerState::starting;
 }
 
@@ -274,7 +274,7 @@ Status SupervisedWorker::failure() const {
 }
 
 void SupervisedWorker::tell_end() {
-  if (has_joined()) return context_.report_joined_left(fmt::format("{}: left", name()));
+  if (has_joined()) { return context_.report_joined_left(fmt::format("{}: left", name())); }
   const std::string status = exit_status_.text();
   if (was_told_to_leave()) {
     return context_.report(Severity::detail, fmt::format("{}: left, {}", name(), status));
@@ -285,13 +285,13 @@ void SupervisedWorker::tell_end() {
   } else if (left_others_) {
     line += "; what it left behind was killed";
   }
-  if (!was_ready()) line += ", before it was ready";
+  if (!was_ready()) { line += ", before it was ready"; }
   context_.report(Severity::error, line);
   failure_ = std::move(line);
 }
 
 void SupervisedWorker::trouble(std::string_view line) const {
-  if (has_joined()) return context_.report_joined_trouble(line);
+  if (has_joined()) { return context_.report_joined_trouble(line); }
   context_.report(Severity::error, line);
 }
 

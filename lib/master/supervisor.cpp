@@ -37,29 +37,28 @@ void Supervisor::add() {
 }
 
 bool Supervisor::retire_one() {
-  if (serving_slots() < 2) return false;
+  if (serving_slots() < 2) { return false; }
   retire(**std::find_if(slots_.rbegin(), slots_.rend(),
                         [](const Slot& slot) { return !slot->is_retired(); }));
   return true;
 }
 
 void Supervisor::scale(std::size_t count) {
-  while (serving_slots() < count) add();
-  while (serving_slots() > count && retire_one()) {
-  }
+  while (serving_slots() < count) { add(); }
+  while (serving_slots() > count && retire_one()) {}
 }
 
 Task<void> Supervisor::run_slot(Slot slot) {
   while (!slot->is_retired()) {
-    if (slot->state() == SlotState::backing_off) try_start(*slot);
+    if (slot->state() == SlotState::backing_off) { try_start(*slot); }
     while (slot->state() == SlotState::filled) {
       slot->changed().clear();
       co_await slot->changed();
     }
-    if (slot->is_retired()) break;
+    if (slot->is_retired()) { break; }
     changed_();
     co_await back_off(*slot);
-    if (slot->state() == SlotState::backing_off) slot->count_restart();
+    if (slot->state() == SlotState::backing_off) { slot->count_restart(); }
   }
   start_failures_.slot_removed(slot->number());
   std::erase(slots_, slot);
@@ -72,7 +71,7 @@ void Supervisor::try_start(WorkerSlot& slot) {
   try {
     slot.fill(roster_.spawn(slot.number()));
   } catch (const SystemError& error) {
-    if (roster_.spawned() == 0) throw;
+    if (roster_.spawned() == 0) { throw; }
     report_(Severity::error, error.what());
     slot.start_failed();
   }
@@ -94,8 +93,8 @@ Task<void> Supervisor::back_off(WorkerSlot& slot) {
 
 void Supervisor::retire(WorkerSlot& slot) {
   const auto [current, next] = slot.retire();
-  if (next) next->kill(LeaveReason::discarded);
-  if (current) current->drain(LeaveReason::scaled_down);
+  if (next) { next->kill(LeaveReason::discarded); }
+  if (current) { current->drain(LeaveReason::scaled_down); }
   roster_.traffic().number_retired(slot.number());
   progress_.notify_all();
 }
@@ -109,7 +108,7 @@ void Supervisor::children_ended() {
 
 void Supervisor::worker_ended(SupervisedWorker& worker) {
   count_cut_off(worker);
-  if (worker.was_ready()) start_failures_.worker_ready();
+  if (worker.was_ready()) { start_failures_.worker_ready(); }
   if (const Slot slot = slot_of(worker)) {
     if (!worker.was_ready() && worker.leave_reason() == LeaveReason::none) {
       start_failures_.ended(slot->number(), worker.exit_status());
@@ -127,9 +126,9 @@ void Supervisor::worker_ended(SupervisedWorker& worker) {
 void Supervisor::count_cut_off(const SupervisedWorker& worker) {
   const LeaveReason why = worker.leave_reason();
   const bool drained = worker.was_told_to_leave() && why != LeaveReason::discarded;
-  if (!stopping() || !drained || !worker.was_cut_off()) return;
+  if (!stopping() || !drained || !worker.was_cut_off()) { return; }
   cut_off_.connections += worker.link()->assigned() + worker.link()->lost();
-  if (worker.was_killed() && !worker.has_joined()) ++cut_off_.workers;
+  if (worker.was_killed() && !worker.has_joined()) { ++cut_off_.workers; }
 }
 
 void Supervisor::retire_all(channel::Drain how) {
@@ -137,16 +136,18 @@ void Supervisor::retire_all(channel::Drain how) {
   reload_.stop();
   for (const Slot& slot : slots_) {
     const auto [current, next] = slot->retire();
-    if (next) next->kill(LeaveReason::discarded);
+    if (next) { next->kill(LeaveReason::discarded); }
   }
   const auto why = how.give_back ? LeaveReason::handing_over : LeaveReason::stopping;
-  for (const Worker& worker : std::vector(roster_.workers())) worker->drain(why);
+  for (const Worker& worker : std::vector(roster_.workers())) { worker->drain(why); }
   progress_.notify_all();
 }
 
 void Supervisor::kill_all() {
   retire_all({});
-  for (const Worker& worker : std::vector(roster_.workers())) worker->kill(LeaveReason::stopping);
+  for (const Worker& worker : std::vector(roster_.workers())) {
+    worker->kill(LeaveReason::stopping);
+  }
 }
 
 void Supervisor::worker_ready(SupervisedWorker& worker) {
@@ -180,7 +181,7 @@ Task<Status> Supervisor::replace(int number) {
 
 Status Supervisor::drain_joined(int number) {
   for (const Worker& worker : roster_.workers()) {
-    if (worker->id().number != number || !worker->has_joined()) continue;
+    if (worker->id().number != number || !worker->has_joined()) { continue; }
     worker->drain(LeaveReason::asked);
     return Status::ok();
   }
@@ -189,15 +190,15 @@ Status Supervisor::drain_joined(int number) {
 
 Task<Status> Supervisor::replace_in(Slot slot) {
   Status outcome = Status::failure("it is being replaced already");
-  if (slot->next() || reload_.is_under_way()) co_return outcome;
+  if (slot->next() || reload_.is_under_way()) { co_return outcome; }
   outcome = start_next(*slot);
-  if (!outcome.is_ok()) co_return outcome;
+  if (!outcome.is_ok()) { co_return outcome; }
   const Worker successor = slot->next();
-  while (slot->next() == successor && !successor->is_ready()) co_await progress_.wait();
-  if (slot->next() == successor) promote_next(*slot, LeaveReason::asked);
-  if (slot->is_retired() || slot->current() == successor) co_return outcome;
+  while (slot->next() == successor && !successor->is_ready()) { co_await progress_.wait(); }
+  if (slot->next() == successor) { promote_next(*slot, LeaveReason::asked); }
+  if (slot->is_retired() || slot->current() == successor) { co_return outcome; }
   // A reload has started another in its place.
-  while (reload_.is_under_way()) co_await progress_.wait();
+  while (reload_.is_under_way()) { co_await progress_.wait(); }
   const bool was_discarded = successor->leave_reason() == LeaveReason::discarded;
   outcome = was_discarded ? reload_.outcome() : successor->failure();
   co_return outcome;
@@ -212,7 +213,7 @@ Task<void> Supervisor::recycle(Worker worker) {
       continue;
     }
     const Status replaced = co_await replace_in(slot);
-    if (replaced.is_ok()) co_return;
+    if (replaced.is_ok()) { co_return; }
     report_(Severity::error, fmt::format("cannot replace worker {}: {}; trying again",
                                          slot->number(), replaced.why()));
     co_await pause(clock_, reactor_, backoff.next());
@@ -223,20 +224,18 @@ Status Supervisor::start_next(WorkerSlot& slot) {
   try {
     slot.set_next(roster_.spawn(slot.number()));
     return Status::ok();
-  } catch (const SystemError& error) {
-    return Status::failure(error.what());
-  }
+  } catch (const SystemError& error) { return Status::failure(error.what()); }
 }
 
 void Supervisor::discard_next(WorkerSlot& slot) {
-  if (const Worker next = slot.take_next()) next->kill(LeaveReason::discarded);
+  if (const Worker next = slot.take_next()) { next->kill(LeaveReason::discarded); }
 }
 
 void Supervisor::promote_next(WorkerSlot& slot, LeaveReason why) {
   const Worker old = slot.promote();
   slot.current()->serve();
   progress_.notify_all();
-  if (old) old->drain(why);
+  if (old) { old->drain(why); }
   changed_();
 }
 
@@ -282,7 +281,7 @@ std::vector<WorkerStatus> Supervisor::status() const {
     all.push_back(std::move(status));
   }
   for (const Slot& slot : slots_) {
-    if (slot->state() != SlotState::backing_off) continue;
+    if (slot->state() != SlotState::backing_off) { continue; }
     WorkerStatus status;
     status.number = slot->number();
     status.state = WorkerState::pausing;
@@ -298,7 +297,7 @@ std::vector<WorkerStatus> Supervisor::status() const {
 
 std::vector<std::string> Supervisor::describe() const {
   std::vector<std::string> lines;
-  for (const WorkerStatus& worker : status()) lines.push_back(handoff::describe(worker));
+  for (const WorkerStatus& worker : status()) { lines.push_back(handoff::describe(worker)); }
   return lines;
 }
 
@@ -320,10 +319,10 @@ Supervisor::Slot Supervisor::slot_of(const SupervisedWorker& worker) const {
 /// The lowest that no slot and no worker has.
 int Supervisor::free_number() const {
   std::set<int> taken;
-  for (const Slot& slot : slots_) taken.insert(slot->number());
-  for (const Worker& worker : roster_.workers()) taken.insert(worker->id().number);
+  for (const Slot& slot : slots_) { taken.insert(slot->number()); }
+  for (const Worker& worker : roster_.workers()) { taken.insert(worker->id().number); }
   int number = 1;
-  while (taken.contains(number)) ++number;
+  while (taken.contains(number)) { ++number; }
   return number;
 }
 

@@ -37,20 +37,20 @@ UpgradePhase next_phase(UpgradePhase phase, UpgradeEvent event) {
   using Happened = UpgradeEvent;
   switch (phase) {
     case Phase::spawning:
-      if (event == Happened::spawned) return Phase::waiting_for_ready;
+      if (event == Happened::spawned) { return Phase::waiting_for_ready; }
       return event == Happened::not_spawned || event == Happened::master_stops ? Phase::failed
                                                                                : phase;
     case Phase::waiting_for_ready:
-      if (event == Happened::ready) return Phase::ready;
+      if (event == Happened::ready) { return Phase::ready; }
       return event == Happened::timed_out || event == Happened::closed ||
                      event == Happened::master_stops
                  ? Phase::failed
                  : phase;
     case Phase::ready:
-      if (event == Happened::take_over) return Phase::taken_over;
+      if (event == Happened::take_over) { return Phase::taken_over; }
       return event == Happened::closed || event == Happened::master_stops ? Phase::failed : phase;
     case Phase::taken_over:
-      if (event == Happened::master_stops) return Phase::stopping;
+      if (event == Happened::master_stops) { return Phase::stopping; }
       return event == Happened::closed ? Phase::gone : phase;
     case Phase::stopping: return event == Happened::closed ? Phase::gone : phase;
     case Phase::gone:
@@ -72,18 +72,18 @@ Upgrade::~Upgrade() = default;
 /// The only place that changes the phase.
 void Upgrade::take(UpgradeEvent event) {
   const UpgradePhase before = std::exchange(phase_, next_phase(phase_, event));
-  if (phase_ == UpgradePhase::failed && before != phase_) failure_ = event;
+  if (phase_ == UpgradePhase::failed && before != phase_) { failure_ = event; }
   progress_.notify_all();
 }
 
 Task<Status> Upgrade::start(SpawnSuccessor spawn_successor, Duration ready_timeout) {
   const Status spawned = spawn(spawn_successor);
-  if (!spawned.is_ok()) co_return spawned;
+  if (!spawned.is_ok()) { co_return spawned; }
   const TimePoint limit = deadline_after(reactor_.now(), ready_timeout);
   const bool in_time = co_await progress_.wait_until(
       [this] { return phase_ != UpgradePhase::waiting_for_ready; }, limit);
-  if (!in_time) take(UpgradeEvent::timed_out);
-  if (phase_ == UpgradePhase::ready) co_return Status::ok();
+  if (!in_time) { take(UpgradeEvent::timed_out); }
+  if (phase_ == UpgradePhase::ready) { co_return Status::ok(); }
   std::optional<std::string> problem;
   switch (failure_) {
     case UpgradeEvent::master_stops: problem = "this master stops, killed"; break;
@@ -94,7 +94,7 @@ Task<Status> Upgrade::start(SpawnSuccessor spawn_successor, Duration ready_timeo
   }
   const ExitStatus status = process_->kill_and_reap();
   link_->end();
-  if (!problem) problem = status.text() + ", before it was ready";
+  if (!problem) { problem = status.text() + ", before it was ready"; }
   const Status failure =
       Status::failure(fmt::format("the new master, pid {}: {}", process_->pid(), *problem));
   co_return failure;
@@ -108,7 +108,9 @@ Status Upgrade::spawn(const SpawnSuccessor& spawn_successor) {
                                             Handshake::full, 0, std::move(ours));
     link_->start();
   } catch (const std::exception& error) {
-    if (process_) process_->kill_and_reap();  // else it would serve, as if this master had died
+    if (process_) {
+      process_->kill_and_reap();  // else it would serve, as if this master had died
+    }
     take(UpgradeEvent::not_spawned);
     return Status::failure(error.what());
   }
@@ -126,7 +128,7 @@ Task<std::optional<std::string>> Upgrade::describe_end() {
   FdWatcher exited(reactor_, process_->ended_fd());
   WaitTimeout patience(exited, reactor_.now() + kEndPatience);
   const bool ended = process_->has_ended() || co_await exited.readable();
-  if (!ended) problem = "it closed its channel, killed";
+  if (!ended) { problem = "it closed its channel, killed"; }
   co_return problem;
 }
 
@@ -171,7 +173,7 @@ void Upgrade::closed(WorkerChannel& link, const Status& how) {
   channel_end_ = how;
   const UpgradePhase before = phase_;
   take(UpgradeEvent::closed);
-  if (phase_ != UpgradePhase::gone) return;
+  if (phase_ != UpgradePhase::gone) { return; }
   balancer_.take_back(link, {Reach::on_its_way});
   if (before == UpgradePhase::taken_over) {
     report_(Severity::error, "cannot upgrade: the new master is gone");

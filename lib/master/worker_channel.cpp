@@ -31,7 +31,7 @@ constexpr const char* kNoHello = "its first message was no HELLO";
 /// Calls the function of an event, if it is set.
 template <typename... Params, typename... Args>
 void tell(const std::function<void(Params...)>& event, Args&&... args) {
-  if (event) event(std::forward<Args>(args)...);
+  if (event) { event(std::forward<Args>(args)...); }
 }
 
 }  // namespace
@@ -64,7 +64,7 @@ MessageReceiver::Owner WorkerChannel::owner_of_receiver() {
   using Returns = MessageReceiver::Returns;
   MessageReceiver::Owner owner;
   owner.returns = [this] {
-    if (!traffic_.passes_on || !traffic_.passes_on()) return Returns::may_be_lost;
+    if (!traffic_.passes_on || !traffic_.passes_on()) { return Returns::may_be_lost; }
     // Mostly only a worker that drains returns connections.
     return is_draining() ? Returns::wait : Returns::unexpected;
   };
@@ -79,7 +79,7 @@ ChannelWriter::Owner WorkerChannel::owner_of_writer() {
   owner.went_on = [this] { room_changed(); };
   owner.all_sent = [this] {
     // Without messages, the end of what is passed is the word to leave.
-    if (is_draining() && !is_full()) shutdown(channel_.get(), SHUT_WR);
+    if (is_draining() && !is_full()) { shutdown(channel_.get(), SHUT_WR); }
   };
   owner.is_open = [this] { return open(); };
   return owner;
@@ -94,7 +94,7 @@ ConnectionAccounts::Owner WorkerChannel::owner_of_accounts() {
   };
   // A worker that does not read need not know.
   owner.deposits_refused = [this](const std::vector<std::uint64_t>& ids) {
-    if (sender_.messages() >= kMaxQuestions) return;
+    if (sender_.messages() >= kMaxQuestions) { return; }
     send_soon(channel::encode_ids(channel::Type::refused, ids));
   };
   owner.lost = [this](std::size_t count) { tell(traffic_.connections_lost, *this, count); };
@@ -117,7 +117,7 @@ ConnectionAccounts::Owner WorkerChannel::owner_of_accounts() {
 /// A channel without a handshake is open from the start. Each way to `closed` but end() is told.
 void WorkerChannel::enter(WorkerChannelPhase next) {
   phase_ = next;
-  if (next != WorkerChannelPhase::closed) return;
+  if (next != WorkerChannelPhase::closed) { return; }
   // One that has only closed its sending side reads on until this.
   shutdown(channel_.get(), SHUT_WR);
   watcher_.interrupt();
@@ -132,7 +132,7 @@ bool WorkerChannel::has_room() const {
 }
 
 ledger::Totals WorkerChannel::totals() const {
-  if (kept_) return kept_->ledger().totals();
+  if (kept_) { return kept_->ledger().totals(); }
   ledger::Totals told;
   told.requests = requests_;
   return told;
@@ -142,7 +142,7 @@ void WorkerChannel::recount() {
   const std::size_t now = assigned();
   const auto change = static_cast<std::ptrdiff_t>(now - counted_);
   counted_ = now;
-  if (change != 0) tell(traffic_.assigned_changed, change);
+  if (change != 0) { tell(traffic_.assigned_changed, change); }
 }
 
 void WorkerChannel::room_changed() {
@@ -167,15 +167,15 @@ void WorkerChannel::take(MessageReceiver::Received received) {
     case MessageReceiver::Outcome::end: close(Status::ok()); break;
     default: close(Status::failure(received.problem)); break;
   }
-  if (!status.is_ok()) close(status);
+  if (!status.is_ok()) { close(status); }
 }
 
 Status WorkerChannel::handle(channel::Message message) {
   if (message.type != channel::Type::returned && !message.descriptors.empty()) {
     return Status::failure("it sent a descriptor with a message that has none");
   }
-  if (message.type == channel::Type::hello) return greet(message.hello);
-  if (!has_greeted()) return Status::failure(kNoHello);
+  if (message.type == channel::Type::hello) { return greet(message.hello); }
+  if (!has_greeted()) { return Status::failure(kNoHello); }
   switch (message.type) {
     case channel::Type::ready: tell(life_.ready, *this); break;
     case channel::Type::refused: pause_after_refusal(); [[fallthrough]];
@@ -184,13 +184,13 @@ Status WorkerChannel::handle(channel::Message message) {
     case channel::Type::deposit:
     case channel::Type::returned: {
       Status status = accounts_.take(std::move(message));
-      if (status.is_ok()) room_changed();
+      if (status.is_ok()) { room_changed(); }
       return status;
     }
     case channel::Type::leave: tell(life_.would_leave, *this); break;
     case channel::Type::requests:
       requests_ = message.requests;
-      if (std::exchange(passed_over_, false)) room_changed();
+      if (std::exchange(passed_over_, false)) { room_changed(); }
       tell(life_.requests_told, *this);
       break;
     case channel::Type::listener: tell(others_should_accept_); break;
@@ -212,7 +212,7 @@ Status WorkerChannel::greet(const channel::Hello& hello) {
   }
   hello_ = hello;
   credits_ = hello.credits;
-  if (hello.wants_ledger) give_ledger();
+  if (hello.wants_ledger) { give_ledger(); }
   return Status::ok();
 }
 
@@ -229,32 +229,30 @@ void WorkerChannel::give_ledger() {
     const int descriptor = file.get();
     const SendResult result = send_fds(
         channel_.get(), channel::encode_passing(channel::Type::ledger, 1), {&descriptor, 1});
-    if (result.outcome != SendOutcome::sent) return;
+    if (result.outcome != SendOutcome::sent) { return; }
     kept_ = std::make_unique<KeptConnections>(std::move(ledger), custody_);
     sender_.keep_copies(*kept_);
     accounts_.keep_copies(*kept_);
-  } catch (const SystemError& error) {
-    custody_->tell_unkept(error.what());
-  }
+  } catch (const SystemError& error) { custody_->tell_unkept(error.what()); }
 }
 
 Status WorkerChannel::lose(channel::Message message) {
-  if (!has_greeted()) return Status::failure(kNoHello);
+  if (!has_greeted()) { return Status::failure(kNoHello); }
   Status status = accounts_.lose(std::move(message));
-  if (status.is_ok()) room_changed();
+  if (status.is_ok()) { room_changed(); }
   return status;
 }
 
 void WorkerChannel::pause_after_refusal() {
   const bool pauses = reactor_.now() < paused_until_;
-  if (pauses) return;
+  if (pauses) { return; }
   paused_until_ = reactor_.now() + kPause;
   reactor_.spawn(end_pause(shared_from_this()));
 }
 
 Task<void> WorkerChannel::end_pause(std::shared_ptr<WorkerChannel> self) {
   co_await self->reactor_.sleep_until(self->paused_until_);
-  if (self->open()) self->room_changed();
+  if (self->open()) { self->room_changed(); }
 }
 
 // Sending.
@@ -262,11 +260,11 @@ Task<void> WorkerChannel::end_pause(std::shared_ptr<WorkerChannel> self) {
 /// A worker without a ledger knows nothing of replies that are owed. A client that does not take so
 /// few bytes at once has not read for long: its connection ends.
 void WorkerChannel::write_owed(Connection& connection) {
-  if (connection.owed.empty()) return;
+  if (connection.owed.empty()) { return; }
   const std::string owed = std::exchange(connection.owed, {});
   const int socket = connection.socket.get();
   const ssize_t size = ::send(socket, owed.data(), owed.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-  if (size != static_cast<ssize_t>(owed.size())) shutdown(socket, SHUT_RDWR);
+  if (size != static_cast<ssize_t>(owed.size())) { shutdown(socket, SHUT_RDWR); }
 }
 
 /// The worker is asked for STARTED before it can have no room left: only that tells of room again.
@@ -280,7 +278,7 @@ void WorkerChannel::pass(HeldConnection held) {
   } else {
     write_owed(held.connection);
   }
-  if (!id) id = ++last_id_;
+  if (!id) { id = ++last_id_; }
   sender_.add(std::move(held), *id);
   recount();
 }
@@ -299,7 +297,7 @@ void WorkerChannel::pass_over() {
     std::move(untaken.begin(), untaken.end(), std::back_inserter(all));
   }
   recount();
-  if (all.empty()) return;
+  if (all.empty()) { return; }
   tell(traffic_.connections_returned, *this,
        std::vector<HeldConnection>(std::make_move_iterator(all.begin()),
                                    std::make_move_iterator(all.end())));
@@ -309,11 +307,11 @@ std::deque<HeldConnection> WorkerChannel::take_all(Reach reach) {
   std::deque<HeldConnection> all;
   if (kept_) {
     // A worker that lives on keeps what it has deposited.
-    if (reach != Reach::on_its_way) accounts_.deposits_taken(kept_->deposits());
+    if (reach != Reach::on_its_way) { accounts_.deposits_taken(kept_->deposits()); }
     Rescued rescued = kept_->take_all(reach);
     all = std::move(rescued.connections);
     lost_ += rescued.counts.closed + rescued.counts.left;
-    if (reach != Reach::on_its_way) tell(traffic_.rescued, *this, rescued.counts);
+    if (reach != Reach::on_its_way) { tell(traffic_.rescued, *this, rescued.counts); }
   }
   std::deque<HeldConnection> others = sender_.take_all();
   std::move(others.begin(), others.end(), std::back_inserter(all));
@@ -322,11 +320,13 @@ std::deque<HeldConnection> WorkerChannel::take_all(Reach reach) {
 }
 
 void WorkerChannel::flush() {
-  if (open()) writer_.flush(shared_from_this());
+  if (open()) { writer_.flush(shared_from_this()); }
 }
 
 void WorkerChannel::send_soon(std::string message, std::vector<Fd> descriptors) {
-  if (is_full() || !descriptors.empty()) sender_.add(std::move(message), std::move(descriptors));
+  if (is_full() || !descriptors.empty()) {
+    sender_.add(std::move(message), std::move(descriptors));
+  }
   flush();
 }
 
@@ -349,13 +349,13 @@ void WorkerChannel::pass_source(channel::Type type, std::vector<Fd> descriptors)
 }
 
 void WorkerChannel::wake(channel::Type type) {
-  if (!is_full() || !open() || sender_.messages() > 0) return;
+  if (!is_full() || !open() || sender_.messages() > 0) { return; }
   static const std::string kLook = channel::encode_passing(channel::Type::listener, 0);
   static const std::string kWake = channel::encode_passing(channel::Type::queue, 0);
-  if (type == channel::Type::listener) return send_soon(kLook);
+  if (type == channel::Type::listener) { return send_soon(kLook); }
   // With no room for it there are messages that it has not read, and it looks when it does.
   const SendResult result = send_fds(channel_.get(), kWake, {});
-  if (result.outcome != SendOutcome::failed) return;
+  if (result.outcome != SendOutcome::failed) { return; }
   tell(traffic_.send_failed, *this, std::size_t{0}, result.error_number);
   writer_.end_receiving();
 }
@@ -366,23 +366,23 @@ void WorkerChannel::give_names() {
 
 void WorkerChannel::ask_for_requests() {
   // One that does not read is not asked again and again.
-  if (sender_.messages() < kMaxQuestions) send_soon(channel::encode_requests(0));
+  if (sender_.messages() < kMaxQuestions) { send_soon(channel::encode_requests(0)); }
 }
 
 void WorkerChannel::ask_whether_it_answers() {
-  if (open()) send_fds(channel_.get(), channel::encode_requests(0), {});
+  if (open()) { send_fds(channel_.get(), channel::encode_requests(0), {}); }
 }
 
 // The end.
 
 void WorkerChannel::drain(channel::Drain how) {
-  if (phase_ == WorkerChannelPhase::unheard) enter(WorkerChannelPhase::drained_unheard);
-  if (phase_ == WorkerChannelPhase::open) enter(WorkerChannelPhase::draining);
+  if (phase_ == WorkerChannelPhase::unheard) { enter(WorkerChannelPhase::drained_unheard); }
+  if (phase_ == WorkerChannelPhase::open) { enter(WorkerChannelPhase::draining); }
   send_soon(channel::encode_drain(how));
 }
 
 void WorkerChannel::close(const Status& how) {
-  if (!open()) return;
+  if (!open()) { return; }
   enter(WorkerChannelPhase::closed);
   tell(life_.closed, *this, how);
 }

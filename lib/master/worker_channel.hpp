@@ -118,7 +118,7 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   void flush() override;
   /// See KeptConnections.
   void drop_touched_luggage() {
-    if (kept_) kept_->drop_touched_luggage();
+    if (kept_) { kept_->drop_touched_luggage(); }
   }
   /// What is to be given to others, once it is known that the worker gets nothing more: what it has
   /// not started, and of what it was passed as much as its ledger and `reach` allow.

@@ -53,7 +53,7 @@ WorkerRoster::WorkerRoster(Reactor& reactor, AlarmClock& clock, PassMode& mode, 
                std::move(report),
                [this](std::string_view line) { report_joined_left_(line); },
                [this](std::string_view line) { report_joined_trouble_(line); }} {
-  if (options.hang_timeout <= Duration::zero()) return;
+  if (options.hang_timeout <= Duration::zero()) { return; }
   reactor_.spawn(watch_answers(std::max<Duration>(options.hang_timeout / AnswerWatch::kQuarters,
                                                   std::chrono::milliseconds(1))));
 }
@@ -88,9 +88,7 @@ Task<bool> WorkerRoster::has_ended(Reactor& reactor, int process) {
   FdWatcher exited(reactor, process);
   try {
     co_await exited.readable();
-  } catch (const SystemError&) {
-    co_return false;
-  }
+  } catch (const SystemError&) { co_return false; }
   co_return true;
 }
 
@@ -122,7 +120,7 @@ void WorkerRoster::take_in(const Worker& worker) {
 
 /// From its start on until it was reaped.
 Task<void> WorkerRoster::run_spawned(Worker worker) {
-  if (!worker->link()->is_full()) worker->ready();
+  if (!worker->link()->is_full()) { worker->ready(); }
   co_await leader_end(*worker);
   worker->leader_ended();
   co_await receive_rest_and_end(worker);
@@ -146,8 +144,8 @@ Task<void> WorkerRoster::leader_end(SupervisedWorker& worker) {
 /// be closed when the worker has died.
 Task<void> WorkerRoster::run_joined(Worker worker, Fd process) {
   const auto gone = std::make_shared<Cancellation>();
-  if (process.valid()) reactor_.spawn(watch_process(*this, worker, std::move(process), gone));
-  if (!worker->link()->is_full()) worker->ready();
+  if (process.valid()) { reactor_.spawn(watch_process(*this, worker, std::move(process), gone)); }
+  if (!worker->link()->is_full()) { worker->ready(); }
   co_await worker->over();
   if (worker->link()->kept() > 0 && !worker->joined_process_has_ended()) {
     const EventTimeout alarm(reactor_, worker->process_end(), reactor_.now() + kDying);
@@ -162,11 +160,13 @@ Task<void> WorkerRoster::watch_process(WorkerRoster& roster, Worker worker, Fd p
   Reactor& reactor = roster.reactor_;
   const auto ended = co_await race(reactor, has_ended(reactor, process.get()), kNever, gone.get());
   // Without a ledger, who has connected may have given its end of the channel to another.
-  if (ended.value.value_or(false) && worker->link()->has_ledger()) worker->joined_process_ended();
+  if (ended.value.value_or(false) && worker->link()->has_ledger()) {
+    worker->joined_process_ended();
+  }
 }
 
 void WorkerRoster::drop_touched_luggage() {
-  for (const Worker& worker : workers_) worker->link()->drop_touched_luggage();
+  for (const Worker& worker : workers_) { worker->link()->drop_touched_luggage(); }
 }
 
 /// What it has returned lies in its channel, and goes to others.
@@ -181,7 +181,7 @@ Task<void> WorkerRoster::receive_rest_and_end(Worker worker) {
 }
 
 void WorkerRoster::child_ended() {
-  for (const Worker& worker : workers_) worker->child_ended();
+  for (const Worker& worker : workers_) { worker->child_ended(); }
 }
 
 /// For as long as there is a roster. A look that is late by more than a quarter is one of a master
@@ -196,7 +196,7 @@ Task<void> WorkerRoster::watch_answers(Duration quarter) {
 }
 
 void WorkerRoster::judge_answers(AnswerWatch::Look look) {
-  for (const Worker& worker : std::vector(workers_)) worker->quarter_passed(look);
+  for (const Worker& worker : std::vector(workers_)) { worker->quarter_passed(look); }
 }
 
 std::size_t WorkerRoster::joined() const {

@@ -26,24 +26,24 @@ void WorkerSlot::enter(SlotState next) {
 }
 
 void WorkerSlot::settle() {
-  if (is_retired()) return;
+  if (is_retired()) { return; }
   enter(current_ || next_ ? SlotState::filled : SlotState::backing_off);
 }
 
 void WorkerSlot::fill(Worker worker) {
-  if (is_retired()) return;
+  if (is_retired()) { return; }
   current_ = std::move(worker);
   settle();
 }
 
 void WorkerSlot::set_next(Worker worker) {
-  if (is_retired()) return;
+  if (is_retired()) { return; }
   next_ = std::move(worker);
   settle();
 }
 
 WorkerSlot::Worker WorkerSlot::promote() {
-  if (!next_) return nullptr;
+  if (!next_) { return nullptr; }
   Worker old = std::exchange(current_, std::exchange(next_, nullptr));
   settle();
   return old;
@@ -51,22 +51,22 @@ WorkerSlot::Worker WorkerSlot::promote() {
 
 WorkerSlot::Worker WorkerSlot::take_next() {
   Worker next = std::exchange(next_, nullptr);
-  if (!current_) pause_ = Duration::zero();
+  if (!current_) { pause_ = Duration::zero(); }
   settle();
   return next;
 }
 
 void WorkerSlot::worker_ended(const SupervisedWorker& worker, TimePoint now) {
-  if (!has(worker.id())) return;
+  if (!has(worker.id())) { return; }
   last_exit_ = worker.exit_status().text();
   const bool was_last = !current_ || !next_;
-  if (was_last) pause_ = next_pause(worker, now);
+  if (was_last) { pause_ = next_pause(worker, now); }
   (is_current(worker.id()) ? current_ : next_) = nullptr;
   settle();
 }
 
 void WorkerSlot::start_failed() {
-  if (is_retired()) return;
+  if (is_retired()) { return; }
   pause_ = backoff_.next();
   settle();
 }
@@ -78,8 +78,8 @@ WorkerSlot::Workers WorkerSlot::retire() {
 }
 
 Duration WorkerSlot::next_pause(const SupervisedWorker& worker, TimePoint now) {
-  if (!worker.was_ready()) return backoff_.next();
-  if (now - worker.started() >= backoff_max_) after_ready_ = AfterReady::at_once;
+  if (!worker.was_ready()) { return backoff_.next(); }
+  if (now - worker.started() >= backoff_max_) { after_ready_ = AfterReady::at_once; }
   if (std::exchange(after_ready_, AfterReady::after_pause) == AfterReady::after_pause) {
     return backoff_.next();
   }

@@ -49,7 +49,7 @@ WorkerSpawner::WorkerSpawner(Options options, Report report)
     : options_(std::move(options)), report_(std::move(report)) {}
 
 WorkerSpawner::~WorkerSpawner() {
-  if (guard_ && *unfinished_ == 0) guard_->dismiss();
+  if (guard_ && *unfinished_ == 0) { guard_->dismiss(); }
 }
 
 std::unique_ptr<WorkerProcess> WorkerSpawner::spawn(int number, const Fd& channel,
@@ -57,7 +57,7 @@ std::unique_ptr<WorkerProcess> WorkerSpawner::spawn(int number, const Fd& channe
   guard_workers(inherited);
   std::string mark = marks_.next();
   const Fd nothing(open("/dev/null", O_RDONLY | O_CLOEXEC));
-  if (!nothing.valid()) throw SystemError(errno, "open", "/dev/null");
+  if (!nothing.valid()) { throw SystemError(errno, "open", "/dev/null"); }
   SpawnOptions options;
   options.argv = options_.command;
   options.environment = inherited_environment();
@@ -66,7 +66,7 @@ std::unique_ptr<WorkerProcess> WorkerSpawner::spawn(int number, const Fd& channe
                          {STDOUT_FILENO, STDOUT_FILENO},
                          {STDERR_FILENO, STDERR_FILENO}};
   int next = kFirstListenFd;
-  for (const int fd : inherited) options.descriptors.emplace_back(fd, next++);
+  for (const int fd : inherited) { options.descriptors.emplace_back(fd, next++); }
   options.descriptors.emplace_back(channel.get(), next);
   set_variable(options.environment, variable::kChannelFd, std::to_string(next));
   set_variable(options.environment, variable::kWorkerNumber, std::to_string(number));
@@ -78,7 +78,7 @@ std::unique_ptr<WorkerProcess> WorkerSpawner::spawn(int number, const Fd& channe
 }
 
 void WorkerSpawner::guard_workers(std::span<const int> inherited) {
-  if (guard_ || options_.guard == Options::Guard::none) return;
+  if (guard_ || options_.guard == Options::Guard::none) { return; }
   GuardOrders orders;
   orders.mark = marks_.prefix();
   orders.signal = inherited.empty() ? 0 : SIGTERM;

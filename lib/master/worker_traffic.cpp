@@ -68,27 +68,29 @@ void WorkerTraffic::add(SupervisedWorker& worker) {
 void WorkerTraffic::remove(SupervisedWorker& worker) {
   const WorkerChannel* link = worker.link().get();
   held_ -= link->assigned();
-  if (!link->has_joined()) lost_ever_ += link->assigned();  // its process has ended
+  if (!link->has_joined()) {
+    lost_ever_ += link->assigned();  // its process has ended
+  }
   FormerWorkers& former = former_[link->number()];
   former.connections += link->connections_total();
   former.totals += link->totals();
   former.totals.active_calls = 0;
   workers_.erase(link);
-  if (asked_.erase(link) > 0 && asked_.empty()) all_answered_.notify_all();
+  if (asked_.erase(link) > 0 && asked_.empty()) { all_answered_.notify_all(); }
 }
 
 ledger::Totals WorkerTraffic::totals() const {
   ledger::Totals sum;
-  for (const auto& [number, former] : former_) sum += former.totals;
-  for (const auto& [link, worker] : workers_) sum += link->totals();
+  for (const auto& [number, former] : former_) { sum += former.totals; }
+  for (const auto& [link, worker] : workers_) { sum += link->totals(); }
   sum.errors[ledger::error_counter(ErrorCode::worker_died)] += rescued_.answered;
   return sum;
 }
 
 Task<void> WorkerTraffic::ask_for_requests() {
   for (const auto& [link, worker] : workers_) {
-    if (!link->is_full() || !link->open() || !link->knows_more()) continue;
-    if (worker->phase() == WorkerPhase::starting) continue;
+    if (!link->is_full() || !link->open() || !link->knows_more()) { continue; }
+    if (worker->phase() == WorkerPhase::starting) { continue; }
     asked_.insert(link);
     worker->link()->ask_for_requests();
   }
@@ -97,7 +99,7 @@ Task<void> WorkerTraffic::ask_for_requests() {
     in_time = false;
     all_answered_.notify_all();
   });
-  while (!asked_.empty() && in_time) co_await all_answered_.wait();
+  while (!asked_.empty() && in_time) { co_await all_answered_.wait(); }
   asked_.clear();
 }
 
@@ -108,25 +110,25 @@ void WorkerTraffic::has_room(WorkerChannel& link) {
 
 /// When all close what they have, a worker that gets a connection now is the last: room or not.
 void WorkerTraffic::connections_returned(std::vector<HeldConnection> all) {
-  for (HeldConnection& held : all) balancer_.pass(std::move(held));
+  for (HeldConnection& held : all) { balancer_.pass(std::move(held)); }
   has_passed_on_ = true;
-  if (balancer_.retirement() == Retirement::closing) balancer_.pass_all();
+  if (balancer_.retirement() == Retirement::closing) { balancer_.pass_all(); }
 }
 
 /// Sends what was passed on in the turn that is over: several workers return at the same time, and
 /// a message carries 16 connections.
 bool WorkerTraffic::poll() {
-  if (std::exchange(has_passed_on_, false)) balancer_.flush();
+  if (std::exchange(has_passed_on_, false)) { balancer_.flush(); }
   return false;
 }
 
 void WorkerTraffic::requests_told(const WorkerChannel& link) {
   worker_of(link).answered();
-  if (asked_.erase(&link) > 0 && asked_.empty()) all_answered_.notify_all();
+  if (asked_.erase(&link) > 0 && asked_.empty()) { all_answered_.notify_all(); }
 }
 
 void WorkerTraffic::closed(const WorkerChannel& link, const Status& how) {
-  if (how.is_ok()) return worker_of(link).channel_closed();
+  if (how.is_ok()) { return worker_of(link).channel_closed(); }
   worker_of(link).protocol_broken(how.why());
 }
 
@@ -135,7 +137,7 @@ void WorkerTraffic::rescued(const WorkerChannel& link, const RescueCounts& count
   rescued_.moved += counts.moved;
   rescued_.answered += counts.answered;
   rescued_.closed += counts.closed;
-  if (counts.moved + counts.answered + counts.closed == 0) return;
+  if (counts.moved + counts.answered + counts.closed == 0) { return; }
   report_(Severity::error,
           fmt::format("{}: {} moved, {} answered with an error, {} closed", worker_of(link).name(),
                       counted(counts.moved, "connection"), counts.answered, counts.closed));
@@ -161,11 +163,11 @@ void WorkerTraffic::send_failed(const WorkerChannel& link, std::size_t connectio
 
 void WorkerTraffic::count_lost(std::size_t count) {
   lost_ever_ += count;
-  if (balancer_.retirement() != Retirement::none) lost_ += count;
+  if (balancer_.retirement() != Retirement::none) { lost_ += count; }
 }
 
 bool WorkerTraffic::passes_on() const {
-  if (balancer_.retirement() == Retirement::handing_over) return !balancer_.is_empty();
+  if (balancer_.retirement() == Retirement::handing_over) { return !balancer_.is_empty(); }
   return balancer_.retirement() == Retirement::none;
 }
 

@@ -20,7 +20,7 @@ constexpr std::array kUsualNames = {variable::kPath,    variable::kHome,   varia
                                     variable::kTz,      variable::kTmpdir, variable::kLcAll};
 
 void copy_variable(Environment& environment, const std::string& name) {
-  if (const auto value = read_variable(name)) environment.push_back(assignment(name, *value));
+  if (const auto value = read_variable(name)) { environment.push_back(assignment(name, *value)); }
 }
 
 class TreeChild final : public ChildRunner::Child {
@@ -29,7 +29,7 @@ class TreeChild final : public ChildRunner::Child {
   TreeChild(const TreeChild&) = delete;
   TreeChild& operator=(const TreeChild&) = delete;
   ~TreeChild() override {
-    if (tree_.pidfd() >= 0) tree_.finish();
+    if (tree_.pidfd() >= 0) { tree_.finish(); }
   }
 
   int pidfd() const override { return tree_.pidfd(); }
@@ -44,11 +44,11 @@ class TreeChild final : public ChildRunner::Child {
 
 ChildRunner::ChildRunner(ProcessOptions options, const Report& report)
     : options_(std::move(options)) {
-  if (options_.ended_by != EndedBy::guard) return;
+  if (options_.ended_by != EndedBy::guard) { return; }
   try {
     guard_.emplace(GuardOrders{marks_.prefix(), 0, std::chrono::milliseconds(1)});
   } catch (const SystemError& error) {
-    if (!report) return;
+    if (!report) { return; }
     report(Severity::error,
            fmt::format("{}; what commands start will outlive this worker if it is killed",
                        error.what()));
@@ -56,7 +56,7 @@ ChildRunner::ChildRunner(ProcessOptions options, const Report& report)
 }
 
 ChildRunner::~ChildRunner() {
-  if (guard_) guard_->dismiss();
+  if (guard_) { guard_->dismiss(); }
 }
 
 std::unique_ptr<ChildRunner::Child> ChildRunner::start(const Program& program,
@@ -66,7 +66,7 @@ std::unique_ptr<ChildRunner::Child> ChildRunner::start(const Program& program,
   SpawnOptions options;
   options.argv = program.argv;
   options.path = program.path;
-  for (const char* name : kUsualNames) copy_variable(options.environment, name);
+  for (const char* name : kUsualNames) { copy_variable(options.environment, name); }
   for (const std::string& name : options_.environment_names) {
     copy_variable(options.environment, name);
   }

@@ -47,8 +47,8 @@ bool Run::collect(Stream& stream, std::size_t max_output) {
   std::array<char, 16 * 1024> buffer;
   for (;;) {
     const IoResult result = stream.try_read(buffer);
-    if (result.outcome == IoResult::Outcome::would_block) return true;
-    if (!result.done()) return false;
+    if (result.outcome == IoResult::Outcome::would_block) { return true; }
+    if (!result.done()) { return false; }
     const std::string_view bytes(buffer.data(), result.size);
     if (&stream == &err) {
       append_to_tail(error_tail, bytes);
@@ -68,11 +68,11 @@ bool Run::collect(Stream& stream, std::size_t max_output) {
 /// pipe ends.
 Task<void> Run::collect_all(std::shared_ptr<Run> run, Stream& stream, std::size_t max_output) {
   try {
-    while (!run->over && run->collect(stream, max_output)) co_await stream.readable();
+    while (!run->over && run->collect(stream, max_output)) { co_await stream.readable(); }
   } catch (const std::exception& error) {
     run->failure = Result::error(ErrorCode::internal_error, error.what());
   }
-  if (run->failure && run->exited) run->exited->interrupt();
+  if (run->failure && run->exited) { run->exited->interrupt(); }
 }
 
 void Run::stop() {
@@ -138,14 +138,14 @@ Task<Result> run_command(Reactor& reactor, ChildRunner& runner, const Program& p
   const ExitStatus status = child->end();
   run->collect(run->out, options.max_output);
   run->collect(run->err, options.max_output);
-  if (run->failure) co_return std::move(*run->failure);
+  if (run->failure) { co_return std::move(*run->failure); }
   if (!in_time) {
     co_return Result::error(ErrorCode::timed_out, "the command did not end in time",
                             stderr_data(run->error_tail));
   }
-  if (!status.success()) co_return failure_of_process(status, run->error_tail);
+  if (!status.success()) { co_return failure_of_process(status, run->error_tail); }
   std::string output = trimmed(std::move(run->output));
-  if (output.empty() && !options.text) co_return Result::success("null");
+  if (output.empty() && !options.text) { co_return Result::success("null"); }
   co_return result_of_output(std::move(output), options.form(), "the command's output");
 }
 

@@ -41,7 +41,7 @@ class Coprocess::Loan {
   Loan& operator=(const Loan&) = delete;
   ~Loan() {
     child_->handle(end_);
-    if (child_->phase() == Phase::idle) owner_.idle_.push_back(std::move(child_));
+    if (child_->phase() == Phase::idle) { owner_.idle_.push_back(std::move(child_)); }
   }
 
   const std::shared_ptr<CoprocessChild>& child() const { return child_; }
@@ -109,7 +109,7 @@ Task<Result> Coprocess::exchange(Loan& loan, const Call& call) {
     if (result.done()) {
       const std::string_view bytes(buffer_.data(), result.size);
       const std::size_t newline = bytes.find('\n');
-      if (newline != std::string_view::npos) end = answer.size() + newline;
+      if (newline != std::string_view::npos) { end = answer.size() + newline; }
       answer.append(bytes);
       held.set(answer.size());
     } else if (result.outcome != IoResult::Outcome::would_block ||
@@ -130,7 +130,7 @@ Task<Result> Coprocess::exchange(Loan& loan, const Call& call) {
     WaitTimeout settle(child->watcher(), reactor_.now() + times_.settle);
     if (co_await child->readable()) {
       const IoResult more = child->try_read(buffer_);
-      if (more.done()) answer.append(buffer_.data(), more.size);
+      if (more.done()) { answer.append(buffer_.data(), more.size); }
       quiet = more.outcome == IoResult::Outcome::would_block;
     }
   }
@@ -138,10 +138,10 @@ Task<Result> Coprocess::exchange(Loan& loan, const Call& call) {
     co_return Result::error(ErrorCode::handler_failed, "the coprocess wrote more than one line");
   }
   answer.resize(end);
-  if (answer.ends_with('\r')) answer.pop_back();
+  if (answer.ends_with('\r')) { answer.pop_back(); }
   Result result = result_of_output(std::move(answer), options_.form(), "the coprocess's line");
   // One that has not read all of the question has answered before it knew it.
-  if (quiet && child->has_read_all() && !result.is_error()) loan.set_answered();
+  if (quiet && child->has_read_all() && !result.is_error()) { loan.set_answered(); }
   co_return result;
 }
 

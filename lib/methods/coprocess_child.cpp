@@ -26,11 +26,11 @@ CoprocessPhase next_phase(CoprocessPhase phase, CoprocessEvent event) {
   switch (event) {
     case CoprocessEvent::lent: return phase == Phase::idle ? Phase::busy : phase;
     case CoprocessEvent::answered:
-      if (has_call) return Phase::idle;
+      if (has_call) { return Phase::idle; }
       return phase == Phase::exited ? Phase::over : phase;
     case CoprocessEvent::failed: return phase == Phase::idle ? phase : Phase::over;
     case CoprocessEvent::exited:
-      if (has_call) return Phase::exited;
+      if (has_call) { return Phase::exited; }
       return phase == Phase::idle ? Phase::over : phase;
     case CoprocessEvent::discarded: return Phase::over;
   }
@@ -42,7 +42,9 @@ std::shared_ptr<CoprocessChild> CoprocessChild::start(Reactor& reactor, const St
   Pipe out = make_pipe();
   Pipe err = make_pipe();
   // Our ends are open files of their own: the flag does not reach the coprocess.
-  for (const Fd* ours : {&in.write_end, &out.read_end, &err.read_end}) set_nonblocking(ours->get());
+  for (const Fd* ours : {&in.write_end, &out.read_end, &err.read_end}) {
+    set_nonblocking(ours->get());
+  }
   auto child = start(in.read_end.get(), out.write_end.get(), err.write_end.get());
   std::shared_ptr<CoprocessChild> self(
       new CoprocessChild(reactor, std::move(in.write_end), std::move(out.read_end),
@@ -65,7 +67,7 @@ CoprocessChild::CoprocessChild(Reactor& reactor, Fd in, Fd out, Fd err,
 
 void CoprocessChild::handle(CoprocessEvent event) {
   const CoprocessPhase next = next_phase(phase_, event);
-  if (next != phase_) enter(next);
+  if (next != phase_) { enter(next); }
 }
 
 void CoprocessChild::enter(CoprocessPhase next) {
@@ -98,7 +100,7 @@ void CoprocessChild::ask(std::string_view line) {
   unsent_.append(line);
   const IoResult written = in_.try_write(unsent_.bytes());
   unsent_.consume(written.size);
-  if (!unsent_.empty()) reactor_.spawn(write_rest(shared_from_this()));
+  if (!unsent_.empty()) { reactor_.spawn(write_rest(shared_from_this())); }
 }
 
 Task<bool> CoprocessChild::wait_for_exit(TimePoint deadline) {
@@ -114,13 +116,13 @@ bool CoprocessChild::take_errors() {
   std::array<char, 4096> buffer;
   for (;;) {
     const IoResult result = err_.try_read(buffer);
-    if (!result.done()) return result.outcome == IoResult::Outcome::would_block;
+    if (!result.done()) { return result.outcome == IoResult::Outcome::would_block; }
     append_to_tail(error_tail_, std::string_view(buffer.data(), result.size));
   }
 }
 
 Task<void> CoprocessChild::watch_exit(std::shared_ptr<CoprocessChild> self) {
-  if (!self->exit_fd_.valid()) co_return;
+  if (!self->exit_fd_.valid()) { co_return; }
   try {
     co_await self->exited_.readable();
   } catch (const std::exception&) {
@@ -144,8 +146,8 @@ Task<void> CoprocessChild::write_rest(std::shared_ptr<CoprocessChild> self) {
     while (self->phase_ != CoprocessPhase::over && !self->unsent_.empty()) {
       const IoResult result = self->in_.try_write(self->unsent_.bytes());
       self->unsent_.consume(result.size);
-      if (result.outcome == IoResult::Outcome::broken) break;
-      if (result.outcome == IoResult::Outcome::would_block) co_await self->in_.writable();
+      if (result.outcome == IoResult::Outcome::broken) { break; }
+      if (result.outcome == IoResult::Outcome::would_block) { co_await self->in_.writable(); }
     }
   } catch (const std::exception&) {
     self->handle(CoprocessEvent::exited);  // it will never have the whole question

@@ -37,12 +37,12 @@ std::vector<std::string> list_executables(const Fd& directory, const std::string
   // The stream closes what it is given.
   const std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(directory.duplicate().release()),
                                                    &closedir);
-  if (!stream) throw SystemError(errno, "list", path);
+  if (!stream) { throw SystemError(errno, "list", path); }
   std::vector<std::string> names;
   while (const dirent* entry = readdir(stream.get())) {
     const std::string_view name = entry->d_name;
-    if (name.starts_with('.') || is_pattern(name) || !is_utf8(name)) continue;
-    if (is_executable(directory.get(), entry->d_name)) names.emplace_back(name);
+    if (name.starts_with('.') || is_pattern(name) || !is_utf8(name)) { continue; }
+    if (is_executable(directory.get(), entry->d_name)) { names.emplace_back(name); }
   }
   return names;
 }
@@ -53,9 +53,9 @@ void add_directory(MethodTable& table, Reactor& reactor, ChildRunner& runner,
                    const std::string& path) {
   const auto directory =
       std::make_shared<Fd>(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!directory->valid()) throw SystemError(errno, "open", path);
+  if (!directory->valid()) { throw SystemError(errno, "open", path); }
   for (const std::string& name : list_executables(*directory, path)) {
-    if (table.has(name)) continue;
+    if (table.has(name)) { continue; }
     // Through us, for the process itself is not given the descriptor.
     Program program{{name}, fmt::format("/proc/{}/fd/{}/{}", getpid(), directory->get(), name)};
     table.add(

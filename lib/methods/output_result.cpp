@@ -38,8 +38,8 @@ Result failure_of_process(const ExitStatus& status, const std::string& error_tai
 
 Result result_of_output(std::string output, OutputForm form, std::string_view what) {
   const auto problem = json_problem(output);
-  if (!problem) return Result::success(std::move(output));
-  if (form == OutputForm::text) return Result::success(quote_json(output));
+  if (!problem) { return Result::success(std::move(output)); }
+  if (form == OutputForm::text) { return Result::success(quote_json(output)); }
   return Result::error(
       ErrorCode::handler_failed,
       fmt::format("{} is not JSON: {} (rpc-worker --text takes it as a string)", what, *problem));
@@ -47,7 +47,7 @@ Result result_of_output(std::string output, OutputForm form, std::string_view wh
 
 void append_to_tail(std::string& error_tail, std::string_view bytes) {
   error_tail.append(bytes);
-  if (error_tail.size() > kStderrTail) error_tail.erase(0, error_tail.size() - kStderrTail);
+  if (error_tail.size() > kStderrTail) { error_tail.erase(0, error_tail.size() - kStderrTail); }
 }
 
 }  // namespace handoff

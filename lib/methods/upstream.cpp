@@ -60,7 +60,7 @@ Upstream::Upstream(Reactor& reactor, std::string name, ConnectUpstream connect,
       backoff_(options.first_pause, options.last_pause) {}
 
 Upstream::~Upstream() {
-  for (const auto& connection : std::exchange(connections_, {})) connection->abandon();
+  for (const auto& connection : std::exchange(connections_, {})) { connection->abandon(); }
 }
 
 TimePoint Upstream::begin(PendingCall& call) {
@@ -102,7 +102,7 @@ void Upstream::nothing_sent(PendingCall& call) {
 
 UpstreamConnection* Upstream::connection_of(const PendingCall& call) const {
   for (const auto& connection : connections_) {
-    if (connection->has(call)) return connection.get();
+    if (connection->has(call)) { return connection.get(); }
   }
   return nullptr;
 }
@@ -123,21 +123,21 @@ UpstreamConnection* Upstream::find_connection(Refusal& refusal) {
   for (const auto& connection : connections_) {
     const bool is_connecting = connection->is_connecting();
     connecting |= is_connecting;
-    if (!connection->takes_calls()) continue;
+    if (!connection->takes_calls()) { continue; }
     ++in_use;
     // While it is down, only the call that tries waits for the attempt.
-    if (is_down && is_connecting) continue;
+    if (is_down && is_connecting) { continue; }
     const std::size_t most = best == nullptr ? options_.max_calls : best->calls();
     if (connection->calls() < most && connection->unsent() < options_.max_unsent) {
       best = connection.get();
     }
   }
-  if (best != nullptr && best->calls() < options_.calls_before_next) return best;
+  if (best != nullptr && best->calls() < options_.calls_before_next) { return best; }
   if (is_down && (connecting || reactor_.now() < next_attempt_)) {
-    if (best == nullptr) refusal = {ErrorCode::unreachable, reachable_.why()};
+    if (best == nullptr) { refusal = {ErrorCode::unreachable, reachable_.why()}; }
     return best;
   }
-  if (in_use < options_.max_connections) return &add_connection();
+  if (in_use < options_.max_connections) { return &add_connection(); }
   if (best == nullptr) {
     refusal = {ErrorCode::busy, fmt::format("busy: too many calls wait for {} already", name_)};
   }

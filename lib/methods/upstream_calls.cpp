@@ -34,7 +34,7 @@ UpstreamCalls::Waiting& UpstreamCalls::add(PendingCall& call, UpstreamAttempt at
 
 UpstreamCalls::Waiting* UpstreamCalls::find(std::uint64_t id) {
   const std::uint32_t index = index_of(id);
-  if (index >= slots_.size()) return nullptr;
+  if (index >= slots_.size()) { return nullptr; }
   Waiting& waiting = slots_[index].waiting;
   return waiting.call != nullptr && waiting.id == id ? &waiting : nullptr;
 }

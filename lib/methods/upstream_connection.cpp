@@ -18,7 +18,7 @@ ErrorResult error_of(const Reply& reply) {
   ErrorResult error = parse_error_result(reply.result);
   if (error.code == 0) {
     error.code = static_cast<int>(ErrorCode::internal_error);
-    if (error.message.empty()) error.message = "the server gave an error without a code";
+    if (error.message.empty()) { error.message = "the server gave an error without a code"; }
   }
   return error;
 }
@@ -35,22 +35,22 @@ UpstreamConnection::UpstreamConnection(Reactor& reactor, Owner& owner, std::stri
 
 void UpstreamConnection::handle(UpstreamEvent event) {
   const Phase next = next_phase(phase_, event);
-  if (next != phase_) enter(next);
+  if (next != phase_) { enter(next); }
 }
 
 void UpstreamConnection::enter(UpstreamPhase next) {
   phase_ = next;
-  if (next != Phase::closed) return;
+  if (next != Phase::closed) { return; }
   const std::shared_ptr<UpstreamConnection> self = shared_from_this();
-  if (client_) client_->interrupt();
+  if (client_) { client_->interrupt(); }
   some_unsent_.set();
   finish_all();
-  if (owner_ != nullptr) owner_->closed(*this);
+  if (owner_ != nullptr) { owner_->closed(*this); }
 }
 
 /// Every call that waits gets this, and the connection ends.
 void UpstreamConnection::fail(ErrorCode code, std::string message) {
-  if (phase_ == Phase::closed) return;
+  if (phase_ == Phase::closed) { return; }
   failure_ = code;
   failure_message_ = std::move(message);
   handle(UpstreamEvent::ended);
@@ -91,7 +91,7 @@ const UpstreamCalls::Waiting* UpstreamConnection::find(const PendingCall& call) 
 PendingCall& UpstreamConnection::take(const Waiting& waiting) {
   PendingCall& call = *waiting.call;
   calls_.remove(waiting);
-  if (calls_.empty()) handle(UpstreamEvent::last_over);
+  if (calls_.empty()) { handle(UpstreamEvent::last_over); }
   return call;
 }
 
@@ -105,7 +105,7 @@ void UpstreamConnection::begin(PendingCall& call, UpstreamAttempt attempt) {
   }
   Waiting& waiting = calls_.add(call, attempt);
   call.set_ticket(waiting.id);
-  if (client_) send_or_finish(waiting);
+  if (client_) { send_or_finish(waiting); }
 }
 
 void UpstreamConnection::send_or_finish(Waiting& waiting) {
@@ -115,7 +115,7 @@ void UpstreamConnection::send_or_finish(Waiting& waiting) {
   } catch (const std::exception& error) {
     std::erase(order_, id);
     const Waiting* unsent = calls_.find(id);
-    if (unsent == nullptr) return;
+    if (unsent == nullptr) { return; }
     take(*unsent).finish(ResultView::error(ErrorCode::internal_error, error.what()));
   }
 }
@@ -123,10 +123,10 @@ void UpstreamConnection::send_or_finish(Waiting& waiting) {
 void UpstreamConnection::send(Waiting& waiting) {
   waiting.start = client_->queued_in_all();
   waiting.reads = reads_;
-  if (is_unusable()) return;
+  if (is_unusable()) { return; }
   const CallView& call = waiting.call->view();
   const fmt::format_int id(waiting.id);
-  if (!ids_come_back_) order_.push_back(waiting.id);
+  if (!ids_come_back_) { order_.push_back(waiting.id); }
   client_->queue(call.method, call.params, {id.data(), id.size()});
   some_unsent_.set();
 }
@@ -145,23 +145,23 @@ bool UpstreamConnection::is_unusable() {
 void UpstreamConnection::time_out(PendingCall& call) {
   const std::string message = too_late();
   const Waiting& waiting = *find(call);
-  if (!client_ || waiting.reads == reads_) handle(UpstreamEvent::silence);
+  if (!client_ || waiting.reads == reads_) { handle(UpstreamEvent::silence); }
   take(waiting);
   call.finish(ResultView::error(ErrorCode::timed_out, message));
 }
 
 Task<void> UpstreamConnection::connect_and_receive(std::shared_ptr<UpstreamConnection> self,
                                                    ConnectUpstream connect) {
-  if (self->phase_ == Phase::closed) co_return;
+  if (self->phase_ == Phase::closed) { co_return; }
   std::unique_ptr<Client> client;
   try {
     client = co_await connect();
   } catch (const std::exception& error) {
-    if (self->phase_ == Phase::closed) co_return;
+    if (self->phase_ == Phase::closed) { co_return; }
     self->owner_->connect_failed(error.what());
     self->fail(ErrorCode::unreachable, error.what());
   }
-  if (self->phase_ == Phase::closed) co_return;
+  if (self->phase_ == Phase::closed) { co_return; }
   self->use(std::move(client));
   self->reactor_.spawn(send_all(self));
   co_await receive_all(self);
@@ -173,7 +173,7 @@ void UpstreamConnection::use(std::unique_ptr<Client> client) {
   handle(UpstreamEvent::connected);
   owner_->connected();
   for (const std::uint64_t id : calls_.ids()) {
-    if (Waiting* waiting = calls_.find(id)) send_or_finish(*waiting);
+    if (Waiting* waiting = calls_.find(id)) { send_or_finish(*waiting); }
   }
 }
 
@@ -192,11 +192,11 @@ Task<void> UpstreamConnection::receive_all(std::shared_ptr<UpstreamConnection> s
       } else if (result.outcome != IoResult::Outcome::would_block) {
         co_await client.lost(result);
       }
-      if (self->phase_ != Phase::closed) (void)co_await client.readable();
+      if (self->phase_ != Phase::closed) { (void)co_await client.readable(); }
     }
   } catch (const std::exception& error) {
     std::string problem = error.what();
-    if (self->complaint_) problem += " (it said: " + *self->complaint_ + ")";
+    if (self->complaint_) { problem += " (it said: " + *self->complaint_ + ")"; }
     self->fail(ErrorCode::worker_died, problem);
   }
 }
@@ -207,7 +207,7 @@ Task<void> UpstreamConnection::send_all(std::shared_ptr<UpstreamConnection> self
     Client& client = *self->client_;
     while (self->phase_ != Phase::closed) {
       const IoResult result = client.try_flush();
-      if (result.outcome == IoResult::Outcome::broken) co_await client.lost(result);
+      if (result.outcome == IoResult::Outcome::broken) { co_await client.lost(result); }
       if (result.outcome == IoResult::Outcome::would_block) {
         (void)co_await client.writable();
       } else {
@@ -215,9 +215,7 @@ Task<void> UpstreamConnection::send_all(std::shared_ptr<UpstreamConnection> self
         co_await self->some_unsent_;
       }
     }
-  } catch (const std::exception& error) {
-    self->fail(ErrorCode::worker_died, error.what());
-  }
+  } catch (const std::exception& error) { self->fail(ErrorCode::worker_died, error.what()); }
 }
 
 /// The id of the call that the reply is for; nothing when it is for none. Throws ProtocolError for
@@ -225,22 +223,24 @@ Task<void> UpstreamConnection::send_all(std::shared_ptr<UpstreamConnection> self
 std::optional<std::uint64_t> UpstreamConnection::id_of(const Reply& reply) {
   if (!reply.id.empty()) {
     const auto id = parse_number<std::uint64_t>(reply.id);
-    if (!id) return std::nullopt;  // none of ours
+    if (!id) {
+      return std::nullopt;  // none of ours
+    }
     if (!ids_come_back_) {
       ids_come_back_ = true;
       order_.clear();
-      if (owner_ != nullptr) owner_->id_given_back();
+      if (owner_ != nullptr) { owner_->id_given_back(); }
     }
     return id;
   }
   const bool names_no_call = owner_ != nullptr && owner_->gives_ids_back() && reply.is_error();
   if (ids_come_back_ || names_no_call) {
     complaint_ = parse_error_result(reply.result).message;
-    if (complaint_->empty()) complaint_.reset();
+    if (complaint_->empty()) { complaint_.reset(); }
     handle(UpstreamEvent::refusal);
     return std::nullopt;
   }
-  if (order_.empty()) throw ProtocolError(unasked());
+  if (order_.empty()) { throw ProtocolError(unasked()); }
   const std::uint64_t id = order_.front();
   order_.pop_front();
   return id;
@@ -249,10 +249,10 @@ std::optional<std::uint64_t> UpstreamConnection::id_of(const Reply& reply) {
 /// A reply that fits no call is dropped: the deadline of its call came first, or it never had one.
 void UpstreamConnection::deliver(const Reply& reply) {
   const auto id = id_of(reply);
-  if (!id) return;
+  if (!id) { return; }
   const Waiting* waiting = calls_.find(*id);
-  if (waiting == nullptr) return;
-  if (!reply.is_error()) return take(*waiting).finish(ResultView::success(reply.result));
+  if (waiting == nullptr) { return; }
+  if (!reply.is_error()) { return take(*waiting).finish(ResultView::success(reply.result)); }
   const ErrorResult error = error_of(reply);
   take(*waiting).finish(
       ResultView::error(static_cast<ErrorCode>(error.code), error.message, error.data));
@@ -261,7 +261,7 @@ void UpstreamConnection::deliver(const Reply& reply) {
 void UpstreamConnection::deliver_all() {
   while (phase_ != Phase::closed) {
     const std::optional<Reply> reply = client_->try_receive();
-    if (!reply) return;
+    if (!reply) { return; }
     deliver(*reply);
   }
 }

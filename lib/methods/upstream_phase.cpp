@@ -13,10 +13,10 @@ UpstreamPhase next_phase(UpstreamPhase phase, UpstreamEvent event) {
   using Phase = UpstreamPhase;
   switch (event) {
     case UpstreamEvent::connected:
-      if (phase == Phase::connecting) return Phase::open;
+      if (phase == Phase::connecting) { return Phase::open; }
       return phase == Phase::connecting_last ? Phase::retired : phase;
     case UpstreamEvent::silence:
-      if (phase == Phase::connecting) return Phase::connecting_last;
+      if (phase == Phase::connecting) { return Phase::connecting_last; }
       return phase == Phase::open ? Phase::retired : phase;
     case UpstreamEvent::refusal: return phase == Phase::open ? Phase::retired : phase;
     case UpstreamEvent::last_over:

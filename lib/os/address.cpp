@@ -15,7 +15,7 @@ namespace handoff {
 namespace {
 
 std::optional<std::string_view> after_prefix(std::string_view text, std::string_view prefix) {
-  if (!text.starts_with(prefix)) return std::nullopt;
+  if (!text.starts_with(prefix)) { return std::nullopt; }
   return text.substr(prefix.size());
 }
 
@@ -25,8 +25,8 @@ std::optional<std::string_view> after_prefix(std::string_view text, std::string_
 
 /// What to write instead of a word without a port.
 std::string correction_of(std::string_view word) {
-  if (word.empty()) return "write host:port, :port, /path, @name or fd:N";
-  if (word.ends_with(']')) return fmt::format("no port: write {}:PORT", word);
+  if (word.empty()) { return "write host:port, :port, /path, @name or fd:N"; }
+  if (word.ends_with(']')) { return fmt::format("no port: write {}:PORT", word); }
   if (word.find('/') != std::string_view::npos) {
     return fmt::format("write ./{} for a socket's file", word);
   }
@@ -39,7 +39,7 @@ std::string correction_of(std::string_view word) {
 /// "http://host/path" is what a browser would be told.
 void refuse_url(std::string_view text) {
   const auto scheme = text.find("://");
-  if (scheme == std::string_view::npos) return;
+  if (scheme == std::string_view::npos) { return; }
   std::string_view host = text.substr(scheme + 3);
   host = host.substr(0, host.find('/'));
   const bool has_port = host.rfind(':') != std::string_view::npos && !host.ends_with(']');
@@ -51,7 +51,7 @@ Address parse_tcp(std::string_view text) {
   Address address;
   refuse_url(text);
   const auto colon = text.rfind(':');
-  if (colon == std::string_view::npos || text.ends_with(']')) refuse(text, correction_of(text));
+  if (colon == std::string_view::npos || text.ends_with(']')) { refuse(text, correction_of(text)); }
   std::string_view host = text.substr(0, colon);
   if (host.starts_with('[') && host.ends_with(']')) {
     host = host.substr(1, host.size() - 2);
@@ -59,7 +59,7 @@ Address parse_tcp(std::string_view text) {
     refuse(text, "an IPv6 address is written in brackets, [::1]:port");
   }
   const auto port = parse_number<std::uint16_t>(text.substr(colon + 1));
-  if (!port) refuse(text, "the port is a number from 0 to 65535");
+  if (!port) { refuse(text, "the port is a number from 0 to 65535"); }
   address.host = host.empty() ? "127.0.0.1" : std::string(host);
   address.port = *port;
   address.text = address.host.find(':') == std::string::npos
@@ -91,7 +91,7 @@ std::optional<SocketAddress> numeric_address(const std::string& host, std::uint1
   }
   if (percent != std::string::npos) {
     v6.sin6_scope_id = zone_number(host.substr(percent + 1));
-    if (v6.sin6_scope_id == 0) return std::nullopt;
+    if (v6.sin6_scope_id == 0) { return std::nullopt; }
   }
   v6.sin6_family = AF_INET6;
   v6.sin6_port = htons(port);
@@ -108,7 +108,7 @@ Address Address::parse(std::string_view text) {
     address.name = *path;
     const bool is_path =
         path->starts_with('/') || path->starts_with("./") || path->starts_with("../");
-    if (is_path) address.text = address.name;
+    if (is_path) { address.text = address.name; }
   } else if (text.starts_with('/') || text.starts_with("./") || text.starts_with("../")) {
     address.kind = Kind::unix_path;
     address.name = text;
@@ -118,34 +118,34 @@ Address Address::parse(std::string_view text) {
   } else if (const auto number = after_prefix(text, "fd:")) {
     address.kind = Kind::inherited;
     const auto value = parse_number<int>(*number);
-    if (!value || *value < 0) refuse(text, "fd: is followed by a descriptor's number");
+    if (!value || *value < 0) { refuse(text, "fd: is followed by a descriptor's number"); }
     address.number = *value;
   } else if (const auto command = after_prefix(text, "exec:")) {
     address.kind = Kind::exec;
     address.name = *command;
-    if (address.name.empty()) refuse(text, "exec: is followed by a command");
+    if (address.name.empty()) { refuse(text, "exec: is followed by a command"); }
   } else {
     return parse_tcp(text);
   }
   // The limits of unix(7) are checked here, so that a bad name is a usage error.
-  if (address.kind == Kind::unix_path) SocketAddress::unix_path(address.name);
-  if (address.kind == Kind::abstract) SocketAddress::unix_abstract(address.name);
+  if (address.kind == Kind::unix_path) { SocketAddress::unix_path(address.name); }
+  if (address.kind == Kind::abstract) { SocketAddress::unix_abstract(address.name); }
   return address;
 }
 
 std::optional<SocketAddress> Address::without_lookup() const {
-  if (kind == Kind::unix_path) return SocketAddress::unix_path(name);
-  if (kind == Kind::abstract) return SocketAddress::unix_abstract(name);
+  if (kind == Kind::unix_path) { return SocketAddress::unix_path(name); }
+  if (kind == Kind::abstract) { return SocketAddress::unix_abstract(name); }
   return numeric_address(host, port);
 }
 
 std::vector<SocketAddress> Address::resolve() const {
-  if (const auto known = without_lookup()) return {*known};
+  if (const auto known = without_lookup()) { return {*known}; }
   HostLookup found = look_up_host(host);
   if (found.failure) {
     throw Unreachable(fmt::format("cannot look up {}: {}", host, found.failure->reason));
   }
-  for (SocketAddress& address : found.addresses) address.set_port(port);
+  for (SocketAddress& address : found.addresses) { address.set_port(port); }
   return std::move(found.addresses);
 }
 

@@ -16,16 +16,18 @@
 namespace handoff {
 
 std::string ExitStatus::text() const {
-  if (signal == 0) return fmt::format("exit status {}", code);
+  if (signal == 0) { return fmt::format("exit status {}", code); }
   const char* name = sigdescr_np(signal);
-  if (name == nullptr) return fmt::format("signal {}", signal);  // a real-time signal
+  if (name == nullptr) {
+    return fmt::format("signal {}", signal);  // a real-time signal
+  }
   return fmt::format("signal {} ({})", signal, name);
 }
 
 void Child::kill(int signal) const {
   // Until it is reaped here, no other process gets its number. Some seccomp profiles refuse
   // pidfd_send_signal(2).
-  if (!has_ended()) ::kill(pid_, signal);
+  if (!has_ended()) { ::kill(pid_, signal); }
 }
 
 void Child::kill_group(int signal) const {
@@ -34,15 +36,15 @@ void Child::kill_group(int signal) const {
 }
 
 void Child::kill_tree(int signal) const {
-  if (has_ended()) return;
+  if (has_ended()) { return; }
   std::vector<pid_t> tree = {pid_};
   for (std::size_t i = 0; i < tree.size(); ++i) {
     std::ifstream children(fmt::format("/proc/{0}/task/{0}/children", tree[i]));
-    for (pid_t pid = 0; children >> pid;) tree.push_back(pid);
+    for (pid_t pid = 0; children >> pid;) { tree.push_back(pid); }
   }
   // It is not reaped yet, so its number is its own. A descendant that ends just now is not waited
   // for before its number could be used again: the kernel gives numbers in turn.
-  for (const pid_t pid : tree) ::kill(pid, signal);
+  for (const pid_t pid : tree) { ::kill(pid, signal); }
 }
 
 bool Child::has_ended() const {
@@ -65,18 +67,18 @@ ExitStatus Child::reap() {
   claim_.release();
   pidfd_.reset();
   if (result < 0) {
-    if (error != ECHILD) throw SystemError(error, "wait for a child");
+    if (error != ECHILD) { throw SystemError(error, "wait for a child"); }
     return {-1, 0};  // SIGCHLD is ignored, and so the kernel has reaped it
   }
-  if (info.si_code == CLD_EXITED) return {info.si_status, 0};
+  if (info.si_code == CLD_EXITED) { return {info.si_status, 0}; }
   return {0, info.si_status};
 }
 
 std::optional<ReapedChild> reap_any_child() {
   int status = 0;
   const pid_t pid = retry([&] { return waitpid(-1, &status, WNOHANG); });
-  if (pid <= 0) return std::nullopt;
-  if (WIFSIGNALED(status)) return ReapedChild{pid, {0, WTERMSIG(status)}};
+  if (pid <= 0) { return std::nullopt; }
+  if (WIFSIGNALED(status)) { return ReapedChild{pid, {0, WTERMSIG(status)}}; }
   return ReapedChild{pid, {WEXITSTATUS(status), 0}};
 }
 

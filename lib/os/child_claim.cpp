@@ -21,7 +21,7 @@ Claims& claims() {
 }  // namespace
 
 ChildClaim::ChildClaim(pid_t pid) : pid_(pid) {
-  if (pid_ <= 0) return;
+  if (pid_ <= 0) { return; }
   const auto lock = freeze();
   claims().pids.insert(pid_);
 }
@@ -36,10 +36,10 @@ ChildClaim& ChildClaim::operator=(ChildClaim&& other) noexcept {
 
 void ChildClaim::release() {
   const pid_t pid = std::exchange(pid_, 0);
-  if (pid <= 0) return;
+  if (pid <= 0) { return; }
   const auto lock = freeze();
   auto& pids = claims().pids;
-  if (const auto found = pids.find(pid); found != pids.end()) pids.erase(found);
+  if (const auto found = pids.find(pid); found != pids.end()) { pids.erase(found); }
 }
 
 bool ChildClaim::exists(pid_t pid) {

@@ -35,7 +35,7 @@ bool is_permanent(int error_number) {
 
 /// The path of a socket in the file system; empty for every other address.
 std::string path_of(const SocketAddress& target) {
-  if (target.family() != AF_UNIX) return {};
+  if (target.family() != AF_UNIX) { return {}; }
   const std::string text = target.text();
   const auto* local = reinterpret_cast<const sockaddr_un*>(target.data());
   const bool is_abstract = local->sun_path[0] == '\0';
@@ -44,7 +44,7 @@ std::string path_of(const SocketAddress& target) {
 
 std::string folder_of(const std::string& path) {
   const auto slash = path.rfind('/');
-  if (slash == std::string::npos) return ".";
+  if (slash == std::string::npos) { return "."; }
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
@@ -54,12 +54,12 @@ std::string obstacle_at(const std::string& path, int error_number) {
   if (error_number == ENOENT) {
     const std::string folder = folder_of(path);
     const bool is_missing = stat(folder.c_str(), &file) < 0 && errno == ENOENT;
-    if (is_missing) return fmt::format("there is no folder {}", folder);
+    if (is_missing) { return fmt::format("there is no folder {}", folder); }
   }
   if (error_number == ECONNREFUSED && stat(path.c_str(), &file) == 0 && !S_ISSOCK(file.st_mode)) {
     return "the file is no socket";
   }
-  if (error_number == EPROTOTYPE) return "the socket there is of another type";
+  if (error_number == EPROTOTYPE) { return "the socket there is of another type"; }
   return {};
 }
 
@@ -72,7 +72,7 @@ ConnectFailure connect_failure(int error_number, const SocketAddress& target) {
   }
   std::string reason = error_text(error_number);
   const std::string obstacle = path.empty() ? std::string() : obstacle_at(path, error_number);
-  if (!obstacle.empty()) reason += fmt::format(" ({})", obstacle);
+  if (!obstacle.empty()) { reason += fmt::format(" ({})", obstacle); }
   const bool is_final = !obstacle.empty() || is_permanent(error_number);
   return {error_number, std::move(reason), is_final ? Outlook::permanent : Outlook::may_change};
 }

@@ -38,10 +38,10 @@ std::string host_of(const SocketAddress& address) {
 std::vector<std::string> connection_variables(int number) {
   const SocketAddress peer = peer_address(number);
   const SocketAddress local = local_address(number);
-  if (peer.family() == AF_UNIX) return {assignment(variable::kProto, "UNIX")};
+  if (peer.family() == AF_UNIX) { return {assignment(variable::kProto, "UNIX")}; }
   const bool is_tcp =
       (peer.family() == AF_INET || peer.family() == AF_INET6) && socket_type(number) == SOCK_STREAM;
-  if (!is_tcp) return {};
+  if (!is_tcp) { return {}; }
   return {assignment(variable::kProto, "TCP"), assignment(variable::kTcpRemoteIp, host_of(peer)),
           assignment(variable::kTcpRemotePort, fmt::format_int(peer.port()).str()),
           assignment(variable::kTcpLocalIp, host_of(local)),

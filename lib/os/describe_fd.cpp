@@ -26,17 +26,17 @@ std::string link_of(int number) {
 std::string type_of_anonymous(std::string_view link) {
   const auto start = link.find_first_of(":") + 1;
   std::string_view name = link.substr(start);
-  if (name.starts_with('[')) name = name.substr(1, name.size() - 2);
+  if (name.starts_with('[')) { name = name.substr(1, name.size() - 2); }
   return std::string(name);
 }
 
 std::string type_of_socket(int number) {
   const int family = local_address(number).family();
   const int type = socket_type(number).value_or(0);
-  if (family == AF_UNIX) return "unix";
+  if (family == AF_UNIX) { return "unix"; }
   if (family == AF_INET || family == AF_INET6) {
-    if (type == SOCK_STREAM) return "tcp";
-    if (type == SOCK_DGRAM) return "udp";
+    if (type == SOCK_STREAM) { return "tcp"; }
+    if (type == SOCK_DGRAM) { return "udp"; }
   }
   return "socket";
 }
@@ -57,12 +57,12 @@ std::string type_of(int number, const struct stat& status, const std::string& li
 
 std::vector<std::pair<std::string, std::string>> describe_descriptor(int number) {
   struct stat status {};
-  if (fstat(number, &status) < 0) return {{"type", "unknown"}};
+  if (fstat(number, &status) < 0) { return {{"type", "unknown"}}; }
   const std::string link = link_of(number);
   std::vector<std::pair<std::string, std::string>> fields = {
       {"type", type_of(number, status, link)}};
   if (!S_ISSOCK(status.st_mode)) {
-    if (link.starts_with('/')) fields.emplace_back("path", link);
+    if (link.starts_with('/')) { fields.emplace_back("path", link); }
     return fields;
   }
   fields.emplace_back("local", local_address(number).text());

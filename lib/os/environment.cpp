@@ -25,7 +25,7 @@ std::string_view name_of(std::string_view entry) {
 
 std::optional<std::string> read_variable(const std::string& name) {
   const char* value = std::getenv(name.c_str());
-  if (value == nullptr) return std::nullopt;
+  if (value == nullptr) { return std::nullopt; }
   return value;
 }
 
@@ -48,7 +48,7 @@ Environment inherited_environment() {
     const std::string_view name = name_of(*entry);
     const bool is_ours = std::any_of(kAddressedToUs.begin(), kAddressedToUs.end(),
                                      [name](const char* ours) { return name == ours; });
-    if (!is_ours) environment.emplace_back(*entry);
+    if (!is_ours) { environment.emplace_back(*entry); }
   }
   return environment;
 }

@@ -68,7 +68,7 @@ template <typename Call>
 auto retry(Call call) {
   for (;;) {
     const auto result = call();
-    if (result != -1 || errno != EINTR) return result;
+    if (result != -1 || errno != EINTR) { return result; }
   }
 }
 

@@ -15,7 +15,7 @@ namespace {
 /// The fallback of close_descriptors(): looks at which are open. readdir(3) would allocate.
 bool close_listed_descriptors(unsigned first, unsigned last) {
   const int folder = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder < 0) return false;
+  if (folder < 0) { return false; }
   alignas(dirent64) char entries[4096];
   long size = 0;
   while ((size = syscall(SYS_getdents64, folder, entries, sizeof entries)) > 0) {
@@ -23,7 +23,7 @@ bool close_listed_descriptors(unsigned first, unsigned last) {
       const auto* entry = reinterpret_cast<const dirent64*>(entries + offset);
       offset += entry->d_reclen;
       const int number = parse_number<int>(entry->d_name).value_or(-1);  // "." and ".." are none
-      if (number < 0 || number == folder) continue;
+      if (number < 0 || number == folder) { continue; }
       if (const auto open = static_cast<unsigned>(number); open >= first && open <= last) {
         ::close(number);
       }
@@ -48,7 +48,7 @@ Fd& Fd::operator=(Fd&& other) noexcept {
 void Fd::reset() {
   // Linux closes the descriptor even when close reports EINTR; repeating it could close
   // somebody else's.
-  if (number_ >= 0) ::close(std::exchange(number_, -1));
+  if (number_ >= 0) { ::close(std::exchange(number_, -1)); }
 }
 
 Fd Fd::duplicate() const {
@@ -57,13 +57,13 @@ Fd Fd::duplicate() const {
 
 Fd duplicate(int number) {
   const int copy = fcntl(number, F_DUPFD_CLOEXEC, 0);
-  if (copy < 0) throw SystemError(errno, "duplicate a descriptor");
+  if (copy < 0) { throw SystemError(errno, "duplicate a descriptor"); }
   return Fd(copy);
 }
 
 Pipe make_pipe() {
   int ends[2];
-  if (pipe2(ends, O_CLOEXEC) < 0) throw SystemError(errno, "create a pipe");
+  if (pipe2(ends, O_CLOEXEC) < 0) { throw SystemError(errno, "create a pipe"); }
   return {Fd(ends[0]), Fd(ends[1])};
 }
 
@@ -86,16 +86,16 @@ bool is_open(int number) {
 }
 
 bool close_descriptors(unsigned first, unsigned last) {
-  if (syscall(SYS_close_range, first, last, 0) == 0) return true;
+  if (syscall(SYS_close_range, first, last, 0) == 0) { return true; }
   return close_listed_descriptors(first, last);
 }
 
 void set_close_on_exec(int number) {
-  if (fcntl(number, F_SETFD, FD_CLOEXEC) < 0) throw SystemError(errno, "set close-on-exec");
+  if (fcntl(number, F_SETFD, FD_CLOEXEC) < 0) { throw SystemError(errno, "set close-on-exec"); }
 }
 
 void clear_close_on_exec(int number) {
-  if (fcntl(number, F_SETFD, 0) < 0) throw SystemError(errno, "clear close-on-exec");
+  if (fcntl(number, F_SETFD, 0) < 0) { throw SystemError(errno, "clear close-on-exec"); }
 }
 
 }  // namespace handoff

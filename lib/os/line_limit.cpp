@@ -22,7 +22,7 @@ bool LineLimit::admits(std::string_view line, Time now) {
 }
 
 std::optional<std::string> LineLimit::take_due(Time now) {
-  if (kept_ == 0 || now < due()) return std::nullopt;
+  if (kept_ == 0 || now < due()) { return std::nullopt; }
   begin_ = now;
   said_ = burst_;
   return take_rest();
@@ -30,7 +30,7 @@ std::optional<std::string> LineLimit::take_due(Time now) {
 
 std::optional<std::string> LineLimit::take_rest() {
   const std::size_t kept = std::exchange(kept_, 0);
-  if (kept < 2) return kept == 0 ? std::nullopt : std::optional(std::exchange(last_, {}));
+  if (kept < 2) { return kept == 0 ? std::nullopt : std::optional(std::exchange(last_, {})); }
   return fmt::format("{} (and {} more like it)", std::exchange(last_, {}), kept - 1);
 }
 

@@ -22,7 +22,7 @@ constexpr std::string_view kName = variable::kListenPid;
 int count_listen_fds() {
   const auto pid = read_variable(variable::kListenPid);
   const auto count = read_variable(variable::kListenFds);
-  if (!pid || !count || parse_number<pid_t>(*pid) != getpid()) return 0;
+  if (!pid || !count || parse_number<pid_t>(*pid) != getpid()) { return 0; }
   return std::max(parse_number<int>(*count).value_or(0), 0);
 }
 

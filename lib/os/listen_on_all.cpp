@@ -31,11 +31,11 @@ std::vector<Listener> try_each(const std::vector<SocketAddress>& addresses,
     try {
       listeners.push_back(listen_on(Address::parse(wanted.text()), options));
     } catch (const SystemError& error) {
-      if (!is_missing(error)) throw;
+      if (!is_missing(error)) { throw; }
       missing = std::current_exception();
     }
   }
-  if (listeners.empty()) std::rethrow_exception(missing);
+  if (listeners.empty()) { std::rethrow_exception(missing); }
   return listeners;
 }
 
@@ -47,7 +47,7 @@ std::vector<SocketAddress> distinct_addresses(const Address& address) {
     const bool is_known =
         std::any_of(distinct.begin(), distinct.end(),
                     [&](const SocketAddress& known) { return known.text() == found.text(); });
-    if (!is_known) distinct.push_back(found);
+    if (!is_known) { distinct.push_back(found); }
   }
   return distinct;
 }
@@ -59,7 +59,9 @@ std::vector<Listener> listen_on_each(std::vector<SocketAddress> addresses,
       return try_each(addresses, options);
     } catch (const SystemError& error) {
       const bool is_our_choice = addresses.front().port() == 0 && addresses.size() > 1;
-      if (!is_our_choice || error.error_number() != EADDRINUSE || attempt == kMaxAttempts) throw;
+      if (!is_our_choice || error.error_number() != EADDRINUSE || attempt == kMaxAttempts) {
+        throw;
+      }
     }
   }
 }
@@ -67,7 +69,7 @@ std::vector<Listener> listen_on_each(std::vector<SocketAddress> addresses,
 std::vector<Listener> listen_on_all(const Address& address, const ListenOptions& options) {
   if (address.kind == Address::Kind::tcp) {
     const std::vector<SocketAddress> addresses = distinct_addresses(address);
-    if (addresses.size() > 1) return listen_on_each(addresses, options);
+    if (addresses.size() > 1) { return listen_on_each(addresses, options); }
   }
   std::vector<Listener> listeners;
   listeners.push_back(listen_on(address, options));

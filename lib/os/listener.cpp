@@ -35,7 +35,7 @@ std::string with_suffix(const std::string& path, std::string_view suffix) {
 /// The name that it is made under must fit in an address too.
 void check_length(const std::string& path) {
   constexpr std::size_t kMost = sizeof(sockaddr_un::sun_path) - 1 - kBesideSuffix.size();
-  if (path.size() <= kMost) return;
+  if (path.size() <= kMost) { return; }
   throw InvalidArgument(
       fmt::format("cannot listen on {}: a path to listen on has at most {} bytes", path, kMost));
 }
@@ -64,7 +64,7 @@ Fd open_lock(const std::string& path, const std::string& lock_name) {
     throw in_the_way(path, lock_name, S_ISLNK(found.st_mode) ? ELOOP : EEXIST);
   }
   Fd lock(open(lock_name.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-  if (!lock.valid() && errno != ENOENT) throw SystemError(errno, "lock", lock_name);
+  if (!lock.valid() && errno != ENOENT) { throw SystemError(errno, "lock", lock_name); }
   return lock;
 }
 
@@ -78,21 +78,21 @@ Lock lock_path(const std::string& path) {
     if (is_new) {
       fchmod(lock.get(), kLockMode);  // the umask has cut it
     } else {
-      if (errno != EEXIST) throw SystemError(errno, "lock", lock_name);
+      if (errno != EEXIST) { throw SystemError(errno, "lock", lock_name); }
       lock = open_lock(path, lock_name);
-      if (!lock.valid()) continue;
+      if (!lock.valid()) { continue; }
     }
     struct stat held {};
-    if (fstat(lock.get(), &held) < 0) throw SystemError(errno, "lock", lock_name);
+    if (fstat(lock.get(), &held) < 0) { throw SystemError(errno, "lock", lock_name); }
     OwnedName name(lock_name, FileIdentity::of(held), OwnedName::Owner::another_process);
     if (flock(lock.get(), LOCK_EX | LOCK_NB) < 0) {
       const int error = errno;
-      if (error == EWOULDBLOCK) throw SystemError(EADDRINUSE, "listen on", path);
-      if (is_new) name.set_owner(OwnedName::Owner::this_process);
+      if (error == EWOULDBLOCK) { throw SystemError(EADDRINUSE, "listen on", path); }
+      if (is_new) { name.set_owner(OwnedName::Owner::this_process); }
       throw SystemError(error, "lock", lock_name);
     }
-    if (!name.is_in_place()) continue;
-    if (!is_new && !is_lock(held)) throw in_the_way(path, lock_name, EEXIST);
+    if (!name.is_in_place()) { continue; }
+    if (!is_new && !is_lock(held)) { throw in_the_way(path, lock_name, EEXIST); }
     name.set_owner(OwnedName::Owner::this_process);
     return {std::move(lock), std::move(name)};
   }
@@ -121,12 +121,12 @@ int look_for_owner(const std::string& path) {
 std::optional<FileIdentity> find_stale(const std::string& path) {
   struct stat found {};
   if (lstat(path.c_str(), &found) < 0) {
-    if (errno == ENOENT) return std::nullopt;
+    if (errno == ENOENT) { return std::nullopt; }
     throw SystemError(errno, "listen on", path);
   }
-  if (S_ISLNK(found.st_mode)) throw SystemError(ELOOP, "listen on", path);
-  if (!S_ISSOCK(found.st_mode)) throw SystemError(EEXIST, "listen on", path);
-  if (const int error = look_for_owner(path)) throw SystemError(error, "listen on", path);
+  if (S_ISLNK(found.st_mode)) { throw SystemError(ELOOP, "listen on", path); }
+  if (!S_ISSOCK(found.st_mode)) { throw SystemError(EEXIST, "listen on", path); }
+  if (const int error = look_for_owner(path)) { throw SystemError(error, "listen on", path); }
   return FileIdentity::of(found);
 }
 
@@ -134,7 +134,9 @@ std::optional<FileIdentity> find_stale(const std::string& path) {
 /// socket there.
 void remove_leftover(const std::string& beside, const std::string& path) {
   struct stat found {};
-  if (lstat(beside.c_str(), &found) < 0) return;  // bind reports what else is wrong
+  if (lstat(beside.c_str(), &found) < 0) {
+    return;  // bind reports what else is wrong
+  }
   if (!S_ISSOCK(found.st_mode) || look_for_owner(beside) != 0) {
     throw in_the_way(path, beside, EEXIST);
   }
@@ -145,7 +147,7 @@ void remove_leftover(const std::string& beside, const std::string& path) {
 /// would lead to it: the mode is set by descriptor.
 void set_mode(const OwnedName& name, mode_t mode, const std::string& path) {
   const Fd file(open(name.path().c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-  if (!file.valid()) throw SystemError(errno, "set the mode of", path);
+  if (!file.valid()) { throw SystemError(errno, "set the mode of", path); }
   if (identity_of_descriptor(file.get()) != name.file()) {
     throw in_the_way(path, name.path(), EEXIST);
   }
@@ -161,14 +163,16 @@ OwnedName bind_beside(int socket, const std::string& path, mode_t mode) {
   const SocketAddress address = SocketAddress::unix_path(beside);
   // bind(2) gives the file the mode of the socket's own inode: there is no moment in which the
   // file exists with more than that.
-  if (fchmod(socket, mode) < 0) throw SystemError(errno, "set the mode of", path);
-  if (bind(socket, address.data(), address.size()) < 0) throw SystemError(errno, "listen on", path);
+  if (fchmod(socket, mode) < 0) { throw SystemError(errno, "set the mode of", path); }
+  if (bind(socket, address.data(), address.size()) < 0) {
+    throw SystemError(errno, "listen on", path);
+  }
   struct stat bound {};
-  if (lstat(beside.c_str(), &bound) < 0) throw SystemError(errno, "listen on", path);
-  if (!S_ISSOCK(bound.st_mode)) throw in_the_way(path, beside, EEXIST);
+  if (lstat(beside.c_str(), &bound) < 0) { throw SystemError(errno, "listen on", path); }
+  if (!S_ISSOCK(bound.st_mode)) { throw in_the_way(path, beside, EEXIST); }
   OwnedName name(beside, FileIdentity::of(bound));
   // The umask may have cut the mode; what was asked for is exact.
-  if ((bound.st_mode & 07777U) != mode) set_mode(name, mode, path);
+  if ((bound.st_mode & 07777U) != mode) { set_mode(name, mode, path); }
   return name;
 }
 
@@ -177,13 +181,13 @@ OwnedName bind_beside(int socket, const std::string& path, mode_t mode) {
 OwnedName listen_named(int socket, const std::string& path, mode_t mode, int backlog,
                        std::optional<FileIdentity> replaced) {
   OwnedName name = bind_beside(socket, path, mode);
-  if (listen(socket, backlog) < 0) throw SystemError(errno, "listen on", path);
+  if (listen(socket, backlog) < 0) { throw SystemError(errno, "listen on", path); }
   name.move_to(path, replaced, "listen on");
   return name;
 }
 
 void check_listening(int socket, const std::string& text) {
-  if (!socket_type(socket)) throw SystemError(errno, "listen on", text);
+  if (!socket_type(socket)) { throw SystemError(errno, "listen on", text); }
   if (!is_listening(socket)) {
     throw InvalidArgument(
         fmt::format("cannot listen on {}: the descriptor is not a listening socket", text));
@@ -198,7 +202,9 @@ void bind_address(int socket, const SocketAddress& wanted, const std::string& te
   if (wanted.family() == AF_INET6) {
     set_option(socket, IPPROTO_IPV6, IPV6_V6ONLY, 1, "set IPV6_V6ONLY");
   }
-  if (bind(socket, wanted.data(), wanted.size()) < 0) throw SystemError(errno, "listen on", text);
+  if (bind(socket, wanted.data(), wanted.size()) < 0) {
+    throw SystemError(errno, "listen on", text);
+  }
 }
 
 }  // namespace
@@ -242,7 +248,7 @@ bool Listener::heal() {
   if (address.kind == Address::Kind::tcp && listen(fd(), ListenOptions().backlog) == 0) {
     // The kernel has kept a port that was asked for. One that it chose itself it has freed, and the
     // socket has another now.
-    if (local_address(fd()).text() == text_) return true;
+    if (local_address(fd()).text() == text_) { return true; }
     shutdown(fd(), SHUT_RDWR);
   }
   const SocketAddress wanted = address.resolve().front();
@@ -257,10 +263,11 @@ bool Listener::heal() {
                          name_.file());
   } else {
     bind_address(fresh.get(), wanted, text_);
-    if (listen(fresh.get(), ListenOptions().backlog) < 0)
+    if (listen(fresh.get(), ListenOptions().backlog) < 0) {
       throw SystemError(errno, "listen on", text_);
+    }
   }
-  if ((fcntl(fd(), F_GETFL) & O_NONBLOCK) == 0) set_blocking(fresh.get());
+  if ((fcntl(fd(), F_GETFL) & O_NONBLOCK) == 0) { set_blocking(fresh.get()); }
   fd_ = std::move(fresh);
   return false;
 }
@@ -285,12 +292,10 @@ Listener listen_on(const Address& address, const ListenOptions& options) {
   }
 
   const SocketAddress wanted = address.resolve().front();
-  if (!wanted.is_loopback() && !options.allow_public) {
-    throw NotLoopback(address.text);
-  }
+  if (!wanted.is_loopback() && !options.allow_public) { throw NotLoopback(address.text); }
   listener.fd_ = make_socket(wanted, options.type);
   const int socket = listener.fd_.get();
-  if (options.blocking) set_blocking(socket);
+  if (options.blocking) { set_blocking(socket); }
   if (address.kind == Address::Kind::unix_path) {
     check_length(address.name);
     Lock lock = lock_path(address.name);
@@ -300,7 +305,9 @@ Listener listen_on(const Address& address, const ListenOptions& options) {
         listen_named(socket, address.name, options.mode, options.backlog, find_stale(address.name));
   } else {
     bind_address(socket, wanted, address.text);
-    if (listen(socket, options.backlog) < 0) throw SystemError(errno, "listen on", address.text);
+    if (listen(socket, options.backlog) < 0) {
+      throw SystemError(errno, "listen on", address.text);
+    }
   }
   listener.text_ = wanted.family() == AF_UNIX ? address.text : local_address(socket).text();
   return listener;

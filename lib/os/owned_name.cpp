@@ -16,7 +16,7 @@ namespace {
 /// Renames unless the new name exists. NFS and some others do not know how to.
 int rename_if_free(const char* from, const char* to) {
   const int result = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
-  if (result == 0 || (errno != EINVAL && errno != ENOSYS)) return result;
+  if (result == 0 || (errno != EINVAL && errno != ENOSYS)) { return result; }
   return rename(from, to);
 }
 
@@ -24,13 +24,13 @@ int rename_if_free(const char* from, const char* to) {
 
 std::optional<FileIdentity> identity_of_name(const std::string& path) {
   struct stat found {};
-  if (lstat(path.c_str(), &found) < 0) return std::nullopt;
+  if (lstat(path.c_str(), &found) < 0) { return std::nullopt; }
   return FileIdentity::of(found);
 }
 
 FileIdentity identity_of_descriptor(int number) {
   struct stat found {};
-  if (fstat(number, &found) < 0) throw SystemError(errno, "examine a descriptor");
+  if (fstat(number, &found) < 0) { throw SystemError(errno, "examine a descriptor"); }
   return FileIdentity::of(found);
 }
 
@@ -56,15 +56,15 @@ bool OwnedName::is_in_place() const {
 
 void OwnedName::move_to(const std::string& path, std::optional<FileIdentity> replaced,
                         std::string_view attempt) {
-  if (replaced && identity_of_name(path) != replaced) throw SystemError(EEXIST, attempt, path);
+  if (replaced && identity_of_name(path) != replaced) { throw SystemError(EEXIST, attempt, path); }
   const int result =
       replaced ? rename(path_.c_str(), path.c_str()) : rename_if_free(path_.c_str(), path.c_str());
-  if (result < 0) throw SystemError(errno, attempt, path);
+  if (result < 0) { throw SystemError(errno, attempt, path); }
   path_ = path;
 }
 
 void OwnedName::remove() noexcept {
-  if (owner_ == Owner::this_process && is_in_place()) unlink(path_.c_str());
+  if (owner_ == Owner::this_process && is_in_place()) { unlink(path_.c_str()); }
   path_.clear();
 }
 

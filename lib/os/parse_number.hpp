@@ -17,7 +17,7 @@ std::optional<Number> parse_number(std::string_view text, Base... base) {
   Number value{};
   const char* const last = text.data() + text.size();
   const auto [end, error] = std::from_chars(text.data(), last, value, base...);
-  if (error != std::errc() || end != last) return std::nullopt;
+  if (error != std::errc() || end != last) { return std::nullopt; }
   return value;
 }
 

@@ -31,7 +31,7 @@ constexpr const char* kWholeMap = "0 0 4294967295";
 
 std::optional<std::string> read_file(const char* path) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) return std::nullopt;
+  if (!file) { return std::nullopt; }
   return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
@@ -68,9 +68,9 @@ PeerCredentials peer_credentials(int socket) {
 Fd peer_process(int socket) {
   int pidfd = -1;
   socklen_t size = sizeof pidfd;
-  if (getsockopt(socket, SOL_SOCKET, kPeerPidfd, &pidfd, &size) == 0) return Fd(pidfd);
+  if (getsockopt(socket, SOL_SOCKET, kPeerPidfd, &pidfd, &size) == 0) { return Fd(pidfd); }
   const pid_t pid = peer_credentials(socket).pid;
-  if (pid <= 0) return {};
+  if (pid <= 0) { return {}; }
   return Fd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
 }
 
@@ -85,8 +85,8 @@ DistinctUsers DistinctUsers::from(std::string_view overflow_uid, std::string_vie
 
 DistinctUsers DistinctUsers::of_this_process() {
   const std::string overflow_uid = read_file("/proc/sys/kernel/overflowuid").value_or("");
-  if (const auto map = read_file(kUidMap)) return from(overflow_uid, *map);
-  if (has_no_user_namespaces()) return from(overflow_uid, kWholeMap);
+  if (const auto map = read_file(kUidMap)) { return from(overflow_uid, *map); }
+  if (has_no_user_namespaces()) { return from(overflow_uid, kWholeMap); }
   return {};
 }
 
@@ -109,8 +109,8 @@ std::optional<RefusedPeer> judge_user(uid_t uid, uid_t own, std::span<const uid_
     const bool is_everybody = users.mapped == Mapped::none;
     return RefusedPeer{is_everybody ? Reason::every_user : Reason::ambiguous_user, uid};
   }
-  if (uid == own || uid == 0) return std::nullopt;
-  if (std::find(allowed.begin(), allowed.end(), uid) != allowed.end()) return std::nullopt;
+  if (uid == own || uid == 0) { return std::nullopt; }
+  if (std::find(allowed.begin(), allowed.end(), uid) != allowed.end()) { return std::nullopt; }
   return RefusedPeer{Reason::another_user, uid};
 }
 

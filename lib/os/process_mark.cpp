@@ -36,16 +36,16 @@ enum class Bare {
 
 Bare why_bare(pid_t pid) {
   const std::string stat = read_file(fmt::format("/proc/{}/stat", pid));
-  if (stat.empty()) return Bare::ending;
+  if (stat.empty()) { return Bare::ending; }
   std::istringstream words(stat.substr(stat.rfind(')') + 1));
   const std::vector<std::string> fields(std::istream_iterator<std::string>(words), {});
   const auto field = [&fields](std::size_t number) {  // as proc(5) counts them; the third is here
-    if (number - 3 >= fields.size()) return 0UL;
+    if (number - 3 >= fields.size()) { return 0UL; }
     return parse_number<unsigned long>(fields[number - 3]).value_or(0);
   };
   constexpr unsigned long kExiting = 0x4;              // PF_EXITING
   constexpr unsigned long kKernelThread = 0x00200000;  // PF_KTHREAD
-  if ((field(9) & kExiting) != 0) return Bare::ending;
+  if ((field(9) & kExiting) != 0) { return Bare::ending; }
   // The start of the code is set at the end of execve; 1 says that it is not for us to see.
   const unsigned long code = field(26);
   const bool is_empty = field(50) == field(51);
@@ -56,7 +56,7 @@ Bare why_bare(pid_t pid) {
 std::optional<std::string> value_after(std::string_view environment, std::string_view start) {
   while (!environment.empty()) {
     const std::string_view entry = environment.substr(0, environment.find('\0'));
-    if (entry.starts_with(start)) return std::string(entry.substr(start.size()));
+    if (entry.starts_with(start)) { return std::string(entry.substr(start.size())); }
     environment.remove_prefix(std::min(entry.size() + 1, environment.size()));
   }
   return std::nullopt;
@@ -83,8 +83,8 @@ std::optional<std::string> find_mark(pid_t pid, std::string_view start) {
   const std::string path = fmt::format("/proc/{}/environ", pid);
   for (int looks = 0; looks < kMaxLooks; ++looks) {
     const std::string environment = read_file(path);
-    if (!environment.empty()) return value_after(environment, start);
-    if (why_bare(pid) != Bare::starting) return std::nullopt;
+    if (!environment.empty()) { return value_after(environment, start); }
+    if (why_bare(pid) != Bare::starting) { return std::nullopt; }
     usleep(kLookPause);
   }
   return std::nullopt;

@@ -29,19 +29,19 @@ std::set<pid_t>& children_from_before() {
 std::vector<pid_t> read_children() {
   std::vector<pid_t> children;
   std::ifstream file(fmt::format("/proc/self/task/{}/children", getpid()));
-  for (pid_t pid = 0; file >> pid;) children.push_back(pid);
+  for (pid_t pid = 0; file >> pid;) { children.push_back(pid); }
   return children;
 }
 
 /// Of the children without a claim those in our own session are no orphans: code in this process
 /// has made them. What spawn() starts has a session of its own.
 bool is_orphan(pid_t pid) {
-  if (ChildClaim::exists(pid)) return false;
+  if (ChildClaim::exists(pid)) { return false; }
   return getsid(pid) != getsid(0) || children_from_before().contains(pid);
 }
 
 bool reap_if_ended(pid_t pid) {
-  if (waitpid(pid, nullptr, WNOHANG) != pid) return false;
+  if (waitpid(pid, nullptr, WNOHANG) != pid) { return false; }
   children_from_before().erase(pid);
   return true;
 }
@@ -53,7 +53,7 @@ std::vector<pid_t> living_orphans() {
     any_reaped = false;
     orphans.clear();
     for (const pid_t pid : read_children()) {
-      if (!is_orphan(pid)) continue;
+      if (!is_orphan(pid)) { continue; }
       if (reap_if_ended(pid)) {
         any_reaped = true;
       } else {
@@ -70,7 +70,7 @@ Status adopt_orphans() {
   const auto lock = ChildClaim::freeze();
   const std::vector<pid_t> children = read_children();
   children_from_before().insert(children.begin(), children.end());
-  if (prctl(PR_SET_CHILD_SUBREAPER, 1) == 0) return Status::ok();
+  if (prctl(PR_SET_CHILD_SUBREAPER, 1) == 0) { return Status::ok(); }
   return Status::failure(error_text(errno));
 }
 
@@ -81,7 +81,7 @@ void reap_orphans() {
 
 /// One that is ending may leave children behind that are known to be the tree's only then.
 bool ProcessTree::has(pid_t pid) const {
-  if (::kill(pid, 0) < 0) return false;
+  if (::kill(pid, 0) < 0) { return false; }
   return getsid(pid) == leader_.pid() || find_mark(pid, mark_) || is_ending(pid);
 }
 
@@ -92,26 +92,26 @@ std::vector<pid_t> ProcessTree::orphans() const {
 }
 
 bool ProcessTree::is_empty() const {
-  if (leader_.pidfd() < 0) return true;
+  if (leader_.pidfd() < 0) { return true; }
   const auto lock = ChildClaim::freeze();
   return leader_.has_ended() && orphans().empty();
 }
 
 void ProcessTree::term() {
-  if (leader_.pidfd() < 0) return;
+  if (leader_.pidfd() < 0) { return; }
   const auto lock = ChildClaim::freeze();
-  if (!std::exchange(group_was_told_, true)) leader_.kill_group(SIGTERM);
+  if (!std::exchange(group_was_told_, true)) { leader_.kill_group(SIGTERM); }
   for (const pid_t pid : orphans()) {
-    if (getpgid(pid) == leader_.pid()) continue;
-    if (orphans_told_.insert(pid).second) ::kill(pid, SIGTERM);
+    if (getpgid(pid) == leader_.pid()) { continue; }
+    if (orphans_told_.insert(pid).second) { ::kill(pid, SIGTERM); }
   }
 }
 
 void ProcessTree::kill() {
-  if (leader_.pidfd() < 0) return;
+  if (leader_.pidfd() < 0) { return; }
   const auto lock = ChildClaim::freeze();
   leader_.kill_group(SIGKILL);
-  for (const pid_t pid : orphans()) ::kill(pid, SIGKILL);
+  for (const pid_t pid : orphans()) { ::kill(pid, SIGKILL); }
 }
 
 ExitStatus ProcessTree::finish() {

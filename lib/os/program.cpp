@@ -29,25 +29,25 @@ bool is_ignored(int signal) {
 
 void fill_standard_descriptors() {
   for (int number = STDIN_FILENO; number <= STDERR_FILENO; ++number) {
-    if (!is_open(number)) open("/dev/null", number == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+    if (!is_open(number)) { open("/dev/null", number == STDIN_FILENO ? O_WRONLY : O_RDONLY); }
   }
 }
 
 Status prepare_to_run_long(Orphans orphans) {
-  if (!is_ignored(SIGPIPE)) pipe_signal = PipeSignal::ignored_by_us;
-  for (const int signal : {SIGPIPE, SIGXFSZ, SIGTTOU}) std::signal(signal, SIG_IGN);
+  if (!is_ignored(SIGPIPE)) { pipe_signal = PipeSignal::ignored_by_us; }
+  for (const int signal : {SIGPIPE, SIGXFSZ, SIGTTOU}) { std::signal(signal, SIG_IGN); }
   raise_descriptor_limit();
   return orphans == Orphans::leave ? Status::ok() : adopt_orphans();
 }
 
 std::vector<int> ending_signals(std::initializer_list<int> signals) {
   std::vector<int> ending(signals);
-  if (is_ignored(SIGHUP)) std::erase(ending, SIGHUP);
+  if (is_ignored(SIGHUP)) { std::erase(ending, SIGHUP); }
   return ending;
 }
 
 void end_if_reader_has_gone(int error) {
-  if (error == EPIPE && pipe_signal == PipeSignal::ignored_by_us) end_by_signal(SIGPIPE);
+  if (error == EPIPE && pipe_signal == PipeSignal::ignored_by_us) { end_by_signal(SIGPIPE); }
 }
 
 }  // namespace handoff

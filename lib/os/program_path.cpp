@@ -15,7 +15,7 @@
 namespace handoff {
 
 std::vector<std::string> paths_of(const std::string& name) {
-  if (name.empty() || name.find('/') != std::string::npos) return {name};
+  if (name.empty() || name.find('/') != std::string::npos) { return {name}; }
   const std::string path = read_variable(variable::kPath).value_or("/usr/local/bin:/usr/bin:/bin");
   std::string_view folders = path;
   std::vector<std::string> paths;
@@ -23,7 +23,7 @@ std::vector<std::string> paths_of(const std::string& name) {
     const auto colon = folders.find(':');
     const std::string_view folder = folders.substr(0, colon);
     paths.push_back(fmt::format("{}/{}", folder.empty() ? "." : folder, name));
-    if (colon == std::string_view::npos) return paths;
+    if (colon == std::string_view::npos) { return paths; }
     folders.remove_prefix(colon + 1);
   }
 }
@@ -31,16 +31,16 @@ std::vector<std::string> paths_of(const std::string& name) {
 std::string find_program(const std::string& name) {
   const auto check = [](const std::string& path) {
     struct stat found {};
-    if (stat(path.c_str(), &found) < 0) return errno;
-    if (S_ISDIR(found.st_mode)) return EACCES;
+    if (stat(path.c_str(), &found) < 0) { return errno; }
+    if (S_ISDIR(found.st_mode)) { return EACCES; }
     return access(path.c_str(), X_OK) == 0 ? 0 : errno;
   };
   const std::vector<std::string> paths = paths_of(name);
   int error = ENOENT;
   for (const std::string& path : paths) {
     const int problem = check(path);
-    if (problem == 0) return path;
-    if (problem == EACCES || paths.size() == 1) error = problem;
+    if (problem == 0) { return path; }
+    if (problem == EACCES || paths.size() == 1) { error = problem; }
   }
   throw SystemError(error, "run", name);
 }

@@ -14,7 +14,7 @@ namespace {
 
 Fd make_file(const char* name, std::size_t size) {
   Fd file(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!file.valid()) throw SystemError(errno, "use memfd_create");
+  if (!file.valid()) { throw SystemError(errno, "use memfd_create"); }
   if (ftruncate(file.get(), static_cast<off_t>(size)) < 0) {
     throw SystemError(errno, "size a file in memory");
   }
@@ -24,17 +24,17 @@ Fd make_file(const char* name, std::size_t size) {
 void fill(const Fd& file, std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t size = retry([&] { return write(file.get(), bytes.data(), bytes.size()); });
-    if (size < 0) throw SystemError(errno, "fill a file in memory");
+    if (size < 0) { throw SystemError(errno, "fill a file in memory"); }
     bytes.remove_prefix(static_cast<std::size_t>(size));
   }
-  if (lseek(file.get(), 0, SEEK_SET) < 0) throw SystemError(errno, "rewind a file in memory");
+  if (lseek(file.get(), 0, SEEK_SET) < 0) { throw SystemError(errno, "rewind a file in memory"); }
 }
 
 /// Invalid when there is no folder for it.
 Fd make_unnamed_file() {
   for (const char* folder : {"/dev/shm", "/tmp"}) {
     Fd file(open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
-    if (file.valid()) return file;
+    if (file.valid()) { return file; }
   }
   return {};
 }
@@ -59,9 +59,9 @@ Fd make_input_file(const char* name, std::string_view bytes) {
   try {
     return make_sealed_file(name, bytes);
   } catch (const SystemError& error) {
-    if (!is_refused(error.error_number())) throw;
+    if (!is_refused(error.error_number())) { throw; }
     Fd file = make_unnamed_file();
-    if (!file.valid()) throw;
+    if (!file.valid()) { throw; }
     fill(file, bytes);
     return file;
   }
@@ -83,15 +83,15 @@ Mapping Mapping::writable(int file) {
 
 Mapping::Mapping(int file, int protection) {
   struct stat status {};
-  if (fstat(file, &status) < 0) throw SystemError(errno, "examine a file in memory");
+  if (fstat(file, &status) < 0) { throw SystemError(errno, "examine a file in memory"); }
   size_ = static_cast<std::size_t>(status.st_size);
   void* mapped = mmap(nullptr, size_, protection, MAP_SHARED, file, 0);
-  if (mapped == MAP_FAILED) throw SystemError(errno, "map a file in memory");
+  if (mapped == MAP_FAILED) { throw SystemError(errno, "map a file in memory"); }
   data_ = static_cast<char*>(mapped);
 }
 
 Mapping::~Mapping() {
-  if (data_ != nullptr) munmap(data_, size_);
+  if (data_ != nullptr) { munmap(data_, size_); }
 }
 
 SharedMemory make_memory_to_write(const char* name, std::size_t size) {

@@ -50,7 +50,7 @@ void ServiceManager::main_pid(pid_t pid) const {
 
 std::vector<std::string> ServiceManager::variables() const {
   Environment variables;
-  if (!socket_.empty()) variables.push_back(assignment(variable::kNotifySocket, socket_));
+  if (!socket_.empty()) { variables.push_back(assignment(variable::kNotifySocket, socket_)); }
   if (interval_) {
     const std::string period = fmt::format_int(2 * interval_->count()).str();
     variables.push_back(assignment(variable::kWatchdogUsec, period));
@@ -64,20 +64,20 @@ bool ServiceManager::is_there() const {
 
 void ServiceManager::send(std::string_view message) const {
   const Fd socket = connect();
-  if (!socket.valid()) return;
+  if (!socket.valid()) { return; }
   ::send(socket.get(), message.data(), message.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 /// A datagram socket for the manager, not valid if none listens.
 Fd ServiceManager::connect() const {
-  if (socket_.empty()) return {};
+  if (socket_.empty()) { return {}; }
   try {
     const bool is_abstract = socket_.starts_with('@');
     const SocketAddress address = is_abstract ? SocketAddress::unix_abstract(socket_.substr(1))
                                               : SocketAddress::unix_path(socket_);
     Fd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    if (!socket.valid()) return {};
-    if (::connect(socket.get(), address.data(), address.size()) < 0) return {};
+    if (!socket.valid()) { return {}; }
+    if (::connect(socket.get(), address.data(), address.size()) < 0) { return {}; }
     return socket;
   } catch (const InvalidArgument&) {
     return {};  // no name that a socket can have

@@ -13,7 +13,7 @@ namespace {
 SocketAddress name_of(int socket, int (*query)(int, sockaddr*, socklen_t*)) {
   sockaddr_storage storage{};
   socklen_t size = sizeof storage;
-  if (query(socket, reinterpret_cast<sockaddr*>(&storage), &size) < 0) return {};
+  if (query(socket, reinterpret_cast<sockaddr*>(&storage), &size) < 0) { return {}; }
   return SocketAddress(reinterpret_cast<const sockaddr*>(&storage), size);
 }
 
@@ -27,7 +27,7 @@ Accepted try_accept(int listener) {
   if (!fd.valid() && is_refused(errno)) {
     // A profile that knows the older call only. A firewall's EPERM was about one connection.
     fd = Fd(accept(listener, peer, &size));
-    if (fd.valid()) set_close_on_exec(fd.get());
+    if (fd.valid()) { set_close_on_exec(fd.get()); }
   }
   if (fd.valid()) {
     return {Accepted::Outcome::connection, std::move(fd), SocketAddress(peer, size), 0};
@@ -64,7 +64,7 @@ std::pair<Fd, Fd> make_socket_pair(int type) {
 
 Fd make_socket(const SocketAddress& address, int type) {
   Fd fd(socket(address.family(), type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd.valid()) throw SystemError(errno, "create a socket");
+  if (!fd.valid()) { throw SystemError(errno, "create a socket"); }
   if (address.family() != AF_UNIX) {
     set_option(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1, "set TCP_NODELAY");
   }
@@ -74,7 +74,7 @@ Fd make_socket(const SocketAddress& address, int type) {
 /// A connect() of a datagram socket chooses a local address in the same way, and takes its port
 /// from other ones.
 bool is_out_of_local_ports(const SocketAddress& target) {
-  if (target.family() == AF_UNIX) return false;
+  if (target.family() == AF_UNIX) { return false; }
   const Fd probe(socket(target.family(), SOCK_DGRAM | SOCK_CLOEXEC, 0));
   return probe.valid() && connect(probe.get(), target.data(), target.size()) == 0;
 }
@@ -101,7 +101,7 @@ void keep_urgent_data(int number) {
 std::optional<int> socket_type(int number) {
   int type = 0;
   socklen_t size = sizeof type;
-  if (getsockopt(number, SOL_SOCKET, SO_TYPE, &type, &size) < 0) return std::nullopt;
+  if (getsockopt(number, SOL_SOCKET, SO_TYPE, &type, &size) < 0) { return std::nullopt; }
   return type;
 }
 

@@ -22,7 +22,7 @@ constexpr std::size_t kPathOffset = offsetof(sockaddr_un, sun_path);
 
 std::string zone_text(std::uint32_t number) {
   char name[IF_NAMESIZE] = "";
-  if (if_indextoname(number, name) != nullptr) return name;
+  if (if_indextoname(number, name) != nullptr) { return name; }
   return fmt::format_int(number).str();
 }
 
@@ -62,7 +62,7 @@ bool SocketAddress::is_loopback() const {
     case AF_INET: return (ntohl(storage_.v4.sin_addr.s_addr) >> 24) == 127;
     case AF_INET6: {
       const in6_addr& address = storage_.v6.sin6_addr;
-      if (IN6_IS_ADDR_V4MAPPED(&address)) return address.s6_addr[12] == 127;
+      if (IN6_IS_ADDR_V4MAPPED(&address)) { return address.s6_addr[12] == 127; }
       return IN6_IS_ADDR_LOOPBACK(&address);
     }
     default: return true;
@@ -78,8 +78,8 @@ std::uint16_t SocketAddress::port() const {
 }
 
 void SocketAddress::set_port(std::uint16_t port) {
-  if (family() == AF_INET) storage_.v4.sin_port = htons(port);
-  if (family() == AF_INET6) storage_.v6.sin6_port = htons(port);
+  if (family() == AF_INET) { storage_.v4.sin_port = htons(port); }
+  if (family() == AF_INET6) { storage_.v6.sin6_port = htons(port); }
 }
 
 std::string SocketAddress::text() const {
@@ -99,10 +99,10 @@ std::string SocketAddress::text() const {
       }
       return fmt::format("[{}]:{}", host, port());
     case AF_UNIX: {
-      if (size_ <= kPathOffset) return "unix";
+      if (size_ <= kPathOffset) { return "unix"; }
       const char* path = storage_.local.sun_path;
       const std::size_t length = size_ - kPathOffset;
-      if (path[0] == '\0') return "@" + std::string(path + 1, length - 1);
+      if (path[0] == '\0') { return "@" + std::string(path + 1, length - 1); }
       return std::string(path, strnlen(path, length));
     }
     default: return "unknown";

@@ -58,8 +58,8 @@ int execute_program(const ChildPlan& plan) {
   int found = ENOENT;
   for (const std::string& path : plan.programs) {
     execve(path.c_str(), plan.argv.data(), plan.environment.data());
-    if (!is_elsewhere(errno)) return errno;
-    if (errno == EACCES) found = EACCES;
+    if (!is_elsewhere(errno)) { return errno; }
+    if (errno == EACCES) { found = EACCES; }
   }
   return plan.programs.size() == 1 ? errno : found;
 }
@@ -67,7 +67,9 @@ int execute_program(const ChildPlan& plan) {
 std::vector<char*> pointers_to(const std::vector<std::string>& strings) {
   std::vector<char*> pointers;
   pointers.reserve(strings.size() + 1);
-  for (const std::string& string : strings) pointers.push_back(const_cast<char*>(string.c_str()));
+  for (const std::string& string : strings) {
+    pointers.push_back(const_cast<char*>(string.c_str()));
+  }
   pointers.push_back(nullptr);
   return pointers;
 }
@@ -80,7 +82,7 @@ bool is_target(const ChildPlan& plan, int number) {
 /// False. errno is EMFILE where the kernel says of an open descriptor that a number above the limit
 /// of descriptors is invalid (`for_the_number`).
 bool fail_to_move(int source, int for_the_number) {
-  if (errno == for_the_number && is_open(source)) errno = EMFILE;
+  if (errno == for_the_number && is_open(source)) { errno = EMFILE; }
   return false;
 }
 
@@ -92,19 +94,19 @@ bool place_descriptors(ChildPlan& plan) {
   for (auto& [source, target] : plan.moves) {
     while (is_target(plan, source)) {
       const int moved = fcntl(source, F_DUPFD_CLOEXEC, lowest);
-      if (moved < 0) return fail_to_move(source, EINVAL);
+      if (moved < 0) { return fail_to_move(source, EINVAL); }
       source = moved;
       lowest = source + 1;
     }
   }
   for (const auto& [source, target] : plan.moves) {
-    if (dup2(source, target) < 0) return fail_to_move(source, EBADF);
+    if (dup2(source, target) < 0) { return fail_to_move(source, EBADF); }
   }
   // Last, all that lies between and above the places.
   unsigned int next = 0;
   for (const auto& [source, target] : plan.moves) {
     const auto number = static_cast<unsigned int>(target);
-    if (number > next && !close_descriptors(next, number - 1)) return false;
+    if (number > next && !close_descriptors(next, number - 1)) { return false; }
     next = number + 1;
   }
   return close_descriptors(next, ~0U);
@@ -125,7 +127,7 @@ ChildPlan make_plan(const SpawnOptions& options) {
 
 /// The variable's room is in the plan, so this comes once the plan has its final place.
 void add_listen_pid(ChildPlan& plan) {
-  if (!plan.options->listen_pid) return;
+  if (!plan.options->listen_pid) { return; }
   plan.environment.insert(plan.environment.begin(), plan.listen_pid.text());
 }
 
@@ -138,17 +140,17 @@ int execute(ChildPlan& plan) {
   for (int signal = 1; signal < NSIG; ++signal) {
     syscall(SYS_rt_sigaction, signal, by_default.data(), nullptr, NSIG / 8);
   }
-  if (options.new_group) setsid();
+  if (options.new_group) { setsid(); }
   if (options.parent_death_signal != 0) {
     prctl(PR_SET_PDEATHSIG, options.parent_death_signal);
     // A parent that was killed before this sends no signal any more.
-    if (getppid() != plan.parent) _exit(127);
+    if (getppid() != plan.parent) { _exit(127); }
   }
   if (options.no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
     plan.step = kNoNewPrivileges;
     return errno;
   }
-  if (!place_descriptors(plan)) return errno;
+  if (!place_descriptors(plan)) { return errno; }
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
     limit.rlim_cur = std::min<rlim_t>(original_descriptor_limit(), limit.rlim_max);
@@ -157,7 +159,7 @@ int execute(ChildPlan& plan) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
-  if (options.listen_pid) plan.listen_pid.write(getpid());
+  if (options.listen_pid) { plan.listen_pid.write(getpid()); }
   plan.step = kExecute;
   return execute_program(plan);
 }
@@ -194,7 +196,7 @@ Child spawn(const SpawnOptions& options) {
   lock.unlock();
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 
-  if (pid < 0) throw SystemError(clone_error, "create a process for", options.argv[0]);
+  if (pid < 0) { throw SystemError(clone_error, "create a process for", options.argv[0]); }
   if (plan.error != 0) {
     child.reap();
     throw SystemError(plan.error, plan.step, options.argv[0]);
@@ -205,8 +207,8 @@ Child spawn(const SpawnOptions& options) {
 void become(const SpawnOptions& options) {
   ChildPlan plan = make_plan(options);
   add_listen_pid(plan);
-  if (options.listen_pid) plan.listen_pid.write(getpid());
-  if (!place_descriptors(plan)) throw SystemError(errno, kPlace, options.argv[0]);
+  if (options.listen_pid) { plan.listen_pid.write(getpid()); }
+  if (!place_descriptors(plan)) { throw SystemError(errno, kPlace, options.argv[0]); }
   throw SystemError(execute_program(plan), kExecute, options.argv[0]);
 }
 

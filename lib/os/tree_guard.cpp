@@ -71,7 +71,7 @@ std::vector<Found> find_trees(const std::string& mark) {
   for (const pid_t pid : pids) {
     Fd pidfd = open_process(pid);
     if (const auto rest = find_mark(pid, mark)) {
-      if (is_outermost(*rest)) sessions.insert(getsid(pid));
+      if (is_outermost(*rest)) { sessions.insert(getsid(pid)); }
       found.push_back({pid, std::move(pidfd), is_outermost(*rest)});
     } else {
       others.push_back(pid);
@@ -80,7 +80,7 @@ std::vector<Found> find_trees(const std::string& mark) {
   sessions.erase(getsid(0));
   for (const pid_t pid : others) {
     Fd pidfd = open_process(pid);
-    if (!sessions.contains(getsid(pid)) || is_ending(pid)) continue;
+    if (!sessions.contains(getsid(pid)) || is_ending(pid)) { continue; }
     found.push_back({pid, std::move(pidfd), true});
   }
   std::erase_if(found, [](const Found& process) { return kill(process.pid, 0) < 0; });
@@ -101,11 +101,11 @@ void wait_for_any(const std::vector<Found>& processes, std::optional<Clock::time
   std::vector<pollfd> pidfds;
   bool is_blind = false;
   for (const Found& process : processes) {
-    if (process.pidfd.valid()) pidfds.push_back({process.pidfd.get(), POLLIN, 0});
+    if (process.pidfd.valid()) { pidfds.push_back({process.pidfd.get(), POLLIN, 0}); }
     is_blind = is_blind || !process.pidfd.valid();
   }
   std::optional<milliseconds> timeout;
-  if (is_blind) timeout = kLookPause;
+  if (is_blind) { timeout = kLookPause; }
   if (limit) {
     const auto left = std::chrono::ceil<milliseconds>(*limit - Clock::now());
     timeout = std::clamp(left, milliseconds(0), timeout.value_or(std::chrono::hours(1)));
@@ -115,14 +115,14 @@ void wait_for_any(const std::vector<Found>& processes, std::optional<Clock::time
 
 void end_trees(const GuardOrders& orders) {
   std::optional<Clock::time_point> limit;
-  if (orders.patience > milliseconds(0)) limit = Clock::now() + orders.patience;
+  if (orders.patience > milliseconds(0)) { limit = Clock::now() + orders.patience; }
   auto found = find_trees(orders.mark);
   for (const Found& process : found) {
-    if (orders.signal != 0 && process.is_outermost) send_signal(process, orders.signal);
+    if (orders.signal != 0 && process.is_outermost) { send_signal(process, orders.signal); }
   }
   for (; !found.empty(); found = find_trees(orders.mark)) {
     if (limit && Clock::now() >= *limit) {
-      for (const Found& process : found) send_signal(process, SIGKILL);
+      for (const Found& process : found) { send_signal(process, SIGKILL); }
       wait_for_any(found, std::nullopt);
     } else {
       wait_for_any(found, limit);
@@ -147,7 +147,7 @@ TreeGuard::TreeGuard(const GuardOrders& orders) {
 }
 
 void TreeGuard::dismiss() {
-  if (!pipe_.valid()) return;
+  if (!pipe_.valid()) { return; }
   const char word = 0;
   (void)!write(pipe_.get(), &word, 1);
   pipe_.reset();
@@ -160,13 +160,13 @@ bool is_tree_guard(int argc, char** argv) {
 
 int guard_main(char** argv) {
   prctl(PR_SET_NAME, kName.data());
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGQUIT}) std::signal(signal, SIG_IGN);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGQUIT}) { std::signal(signal, SIG_IGN); }
   (void)!chdir("/");
   const GuardOrders orders{argv[2], parse_number<int>(argv[3]).value_or(0),
                            milliseconds(parse_number<std::int64_t>(argv[4]).value_or(0))};
   char word = 0;
   const auto size = retry([&] { return read(STDIN_FILENO, &word, 1); });
-  if (size == 0) end_trees(orders);
+  if (size == 0) { end_trees(orders); }
   return 0;
 }
 

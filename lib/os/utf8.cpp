@@ -12,34 +12,34 @@ struct Lead {
 };
 
 Lead lead_of(unsigned char byte) {
-  if (byte < 0x80) return {1, byte, 0};
-  if (byte >= 0xC2 && byte < 0xE0) return {2, byte & 0x1FU, 0x80};
-  if (byte >= 0xE0 && byte < 0xF0) return {3, byte & 0x0FU, 0x800};
-  if (byte >= 0xF0 && byte < 0xF5) return {4, byte & 0x07U, 0x10000};
+  if (byte < 0x80) { return {1, byte, 0}; }
+  if (byte >= 0xC2 && byte < 0xE0) { return {2, byte & 0x1FU, 0x80}; }
+  if (byte >= 0xE0 && byte < 0xF0) { return {3, byte & 0x0FU, 0x800}; }
+  if (byte >= 0xF0 && byte < 0xF5) { return {4, byte & 0x07U, 0x10000}; }
   return {0, 0, 0};
 }
 
 }  // namespace
 
 Utf8Character first_utf8_character(std::string_view text) {
-  if (text.empty()) return {};
+  if (text.empty()) { return {}; }
   const Lead lead = lead_of(static_cast<unsigned char>(text.front()));
-  if (lead.size == 0 || text.size() < lead.size) return {};
+  if (lead.size == 0 || text.size() < lead.size) { return {}; }
   char32_t code_point = lead.bits;
   for (std::size_t i = 1; i < lead.size; ++i) {
     const auto byte = static_cast<unsigned char>(text[i]);
-    if ((byte & 0xC0U) != 0x80U) return {};
+    if ((byte & 0xC0U) != 0x80U) { return {}; }
     code_point = code_point << 6U | (byte & 0x3FU);
   }
   const bool is_surrogate = code_point >= 0xD800 && code_point < 0xE000;
-  if (code_point < lead.least || is_surrogate || code_point > 0x10FFFF) return {};
+  if (code_point < lead.least || is_surrogate || code_point > 0x10FFFF) { return {}; }
   return {code_point, lead.size};
 }
 
 bool is_utf8(std::string_view text) {
   while (!text.empty()) {
     const std::size_t size = first_utf8_character(text).size;
-    if (size == 0) return false;
+    if (size == 0) { return false; }
     text.remove_prefix(size);
   }
   return true;

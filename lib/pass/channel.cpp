@@ -47,7 +47,7 @@ class Reader {
   template <typename Number>
   Number number() {
     const std::string_view bytes = text(sizeof(Number));
-    if (bytes.empty()) return 0;
+    if (bytes.empty()) { return 0; }
     return load_little_endian<Number>(
         std::span<const char, sizeof(Number)>(bytes.data(), sizeof(Number)));
   }
@@ -111,8 +111,8 @@ void write_entry(Writer& writer, const Connection& connection) {
       (connection.owed.empty() ? 0 : kOwed) | (connection.wants_started ? kWantsStarted : 0)));
   writer.number(static_cast<std::uint32_t>(connection.unread_size()));
   writer.text({reinterpret_cast<const char*>(connection.peer.data()), connection.peer.size()});
-  if (!spilled) writer.text(connection.unread);
-  if (connection.owed.empty()) return;
+  if (!spilled) { writer.text(connection.unread); }
+  if (connection.owed.empty()) { return; }
   writer.number(static_cast<std::uint16_t>(connection.owed.size()));
   writer.text(connection.owed);
 }
@@ -141,7 +141,7 @@ bool read_entry(Reader& reader, Type type, Connection& connection) {
   connection.wants_started = (flags & kWantsStarted) != 0;
   if ((flags & kOwed) != 0) {
     connection.owed = reader.text(reader.number<std::uint16_t>());
-    if (connection.owed.empty() || connection.owed.size() > kMaxOwed) return false;
+    if (connection.owed.empty() || connection.owed.size() > kMaxOwed) { return false; }
   }
   const std::uint8_t known =
       kJsonRpc | kSpilled | (type == Type::connection ? kOwed | kWantsStarted : 0);
@@ -154,8 +154,8 @@ void distribute(Type type, std::vector<Fd>& descriptors, std::vector<Connection>
   auto next = descriptors.begin();
   const auto take = [&] { return next == descriptors.end() ? Fd() : std::move(*next++); };
   for (Connection& connection : connections) {
-    if (has_socket(type, connection)) connection.socket = take();
-    if (connection.spilled_size > 0) connection.spilled = take();
+    if (has_socket(type, connection)) { connection.socket = take(); }
+    if (connection.spilled_size > 0) { connection.spilled = take(); }
   }
   descriptors.erase(descriptors.begin(), next);
 }
@@ -164,8 +164,9 @@ void distribute(Type type, std::vector<Fd>& descriptors, std::vector<Connection>
 
 std::string encode_hello(const Hello& hello) {
   int flags = hello.answers ? kAnswers : 0;
-  if (hello.wants_ledger)
+  if (hello.wants_ledger) {
     flags |= kWantsLedger | std::bit_width(hello.threads - 1) << kThreadsShift;
+  }
   Writer writer(Type::hello, 0, static_cast<std::uint16_t>(flags));
   writer.number(hello.pid);
   writer.number(hello.credits);
@@ -199,26 +200,28 @@ std::string encode_passing(Type type, std::size_t descriptors) {
 PackedConnections::PackedConnections(Type type) : type_(type), bytes_(Writer(type, 0).take()) {}
 
 bool PackedConnections::add(const Connection& connection) {
-  if (count_ == kMaxEntries || bytes_.size() + size_of(connection) > kMaxMessage) return false;
+  if (count_ == kMaxEntries || bytes_.size() + size_of(connection) > kMaxMessage) { return false; }
   Writer writer(std::move(bytes_));
   write_entry(writer, connection);
   bytes_ = writer.take();
   bytes_[kCountOffset] = static_cast<char>(++count_);
-  if (has_socket(type_, connection)) descriptors_[descriptor_count_++] = connection.socket.get();
-  if (connection.spilled_size > 0) descriptors_[descriptor_count_++] = connection.spilled.get();
+  if (has_socket(type_, connection)) {
+    descriptors_[descriptor_count_++] = connection.socket.get();
+  }
+  if (connection.spilled_size > 0) { descriptors_[descriptor_count_++] = connection.spilled.get(); }
   return true;
 }
 
 std::string encode_ids(Type type, std::span<const std::uint64_t> ids) {
   Writer writer(type, ids.size());
-  for (const std::uint64_t id : ids) writer.number(id);
+  for (const std::uint64_t id : ids) { writer.number(id); }
   return writer.take();
 }
 
 std::optional<Message> decode(std::span<const char> packet, std::vector<Fd> descriptors) {
-  if (packet.size() > kMaxMessage) return std::nullopt;
+  if (packet.size() > kMaxMessage) { return std::nullopt; }
   Reader reader(packet);
-  if (reader.text(kMagic.size()) != kMagic) return std::nullopt;
+  if (reader.text(kMagic.size()) != kMagic) { return std::nullopt; }
   const auto version = reader.number<std::uint8_t>();
   Message message;
   message.type = static_cast<Type>(reader.number<std::uint8_t>());
@@ -240,7 +243,7 @@ std::optional<Message> decode(std::span<const char> packet, std::vector<Fd> desc
           1U << std::min(std::uint32_t{flags} >> kThreadsShift, kMaxThreadsExponent);
     }
   }
-  if (version != kVersion) return std::nullopt;
+  if (version != kVersion) { return std::nullopt; }
   switch (message.type) {
     case Type::hello:
     case Type::ready:
@@ -249,10 +252,10 @@ std::optional<Message> decode(std::span<const char> packet, std::vector<Fd> desc
     case Type::connection:
     case Type::returned:
     case Type::deposit:
-      if (count == 0 || count > kMaxEntries) return std::nullopt;
+      if (count == 0 || count > kMaxEntries) { return std::nullopt; }
       message.connections.resize(count);
       for (Connection& connection : message.connections) {
-        if (!read_entry(reader, message.type, connection)) return std::nullopt;
+        if (!read_entry(reader, message.type, connection)) { return std::nullopt; }
       }
       distribute(message.type, descriptors, message.connections);
       break;
@@ -269,13 +272,13 @@ std::optional<Message> decode(std::span<const char> packet, std::vector<Fd> desc
     case Type::listener:
     case Type::queue:
     case Type::ledger:
-      if (count > kMaxEntries) return std::nullopt;
+      if (count > kMaxEntries) { return std::nullopt; }
       message.announced = count;
       break;
     case Type::requests: message.requests = reader.number<std::uint64_t>(); break;
     default: return std::nullopt;
   }
-  if (!reader.ok_at_end()) return std::nullopt;
+  if (!reader.ok_at_end()) { return std::nullopt; }
   message.descriptors = std::move(descriptors);
   return message;
 }

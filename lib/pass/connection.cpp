@@ -28,9 +28,10 @@ std::string read_file(int file, std::size_t size) {
   while (done < size) {
     const ssize_t count = retry(
         [&] { return pread(file, bytes.data() + done, size - done, static_cast<off_t>(done)); });
-    if (count < 0) throw SystemError(errno, "read the bytes of a connection");
-    if (count == 0)
+    if (count < 0) { throw SystemError(errno, "read the bytes of a connection"); }
+    if (count == 0) {
       throw ProtocolError("cannot read the channel: bytes of a connection are missing");
+    }
     done += static_cast<std::size_t>(count);
   }
   return bytes;
@@ -53,7 +54,7 @@ bool holds(int file, std::size_t size) {
 }  // namespace
 
 void Connection::spill_to_memfd() {
-  if (unread.size() <= channel::kMaxUnread) return;
+  if (unread.size() <= channel::kMaxUnread) { return; }
   spilled = make_sealed_file("read", unread);
   spilled_size = unread.size();
   std::string().swap(unread);
@@ -66,7 +67,7 @@ void Connection::load_spilled(std::size_t most) {
         "(raise --max-frame)",
         unread_size(), most));
   }
-  if (spilled_size == 0) return;
+  if (spilled_size == 0) { return; }
   unread = read_file(spilled.get(), spilled_size);
   spilled.reset();
   spilled_size = 0;
@@ -81,7 +82,7 @@ bool Connection::is_complete() const {
 }
 
 bool Connection::is_sound() const {
-  if (!socket.valid() || socket_type(socket.get()) != SOCK_STREAM) return false;
+  if (!socket.valid() || socket_type(socket.get()) != SOCK_STREAM) { return false; }
   return spilled_size == 0 || (can_not_shrink(spilled.get()) && holds(spilled.get(), spilled_size));
 }
 

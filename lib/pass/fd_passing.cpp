@@ -63,10 +63,10 @@ std::vector<Fd> own_descriptors(msghdr& message) {
   std::vector<Fd> pidfd;
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
        header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_level != SOL_SOCKET) continue;
+    if (header->cmsg_level != SOL_SOCKET) { continue; }
     // There is one of each at most.
-    if (header->cmsg_type == SCM_RIGHTS) passed = own_descriptors_of(*header);
-    if (header->cmsg_type == kScmPidfd) pidfd = own_descriptors_of(*header);
+    if (header->cmsg_type == SCM_RIGHTS) { passed = own_descriptors_of(*header); }
+    if (header->cmsg_type == kScmPidfd) { pidfd = own_descriptors_of(*header); }
   }
   return passed;
 }
@@ -96,7 +96,7 @@ SendResult send_fds(int socket, std::span<const char> bytes, std::span<const int
   }
   const ssize_t sent =
       retry([&] { return sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL); });
-  if (sent >= 0) return {SendOutcome::sent, static_cast<std::size_t>(sent)};
+  if (sent >= 0) { return {SendOutcome::sent, static_cast<std::size_t>(sent)}; }
   const int error = errno;
   switch (error) {
     case EAGAIN:
@@ -106,7 +106,7 @@ SendResult send_fds(int socket, std::span<const char> bytes, std::span<const int
     case EPIPE:
     case ECONNRESET: return {SendOutcome::closed};
     default:
-      if (is_misuse(error)) throw SystemError(error, "pass descriptors");
+      if (is_misuse(error)) { throw SystemError(error, "pass descriptors"); }
       return {SendOutcome::failed, 0, error};
   }
 }
@@ -125,9 +125,9 @@ ReceiveResult recv_fds(int socket, std::span<char> buffer, std::size_t max_descr
   const ssize_t size = retry([&] { return recvmsg(socket, &message, flags); });
   const int error = errno;
   if (size < 0) {
-    if (error == EAGAIN) return {ReceiveOutcome::would_block, 0, {}};
-    if (error == ECONNRESET) return {ReceiveOutcome::reset, 0, {}};
-    if (is_misuse(error)) throw SystemError(error, kReceive);
+    if (error == EAGAIN) { return {ReceiveOutcome::would_block, 0, {}}; }
+    if (error == ECONNRESET) { return {ReceiveOutcome::reset, 0, {}}; }
+    if (is_misuse(error)) { throw SystemError(error, kReceive); }
     const bool passes = error == ENOMEM || error == ENOBUFS;
     return {passes ? ReceiveOutcome::exhausted : ReceiveOutcome::failed, 0, {}, false, error};
   }
@@ -147,13 +147,12 @@ ReceiveResult recv_fds(int socket, std::span<char> buffer, std::size_t max_descr
 }
 
 void throw_if_failed(const ReceiveResult& result) {
-  if (result.error_number != 0) throw SystemError(result.error_number, kReceive);
+  if (result.error_number != 0) { throw SystemError(result.error_number, kReceive); }
 }
 
 void drop_message(int socket) {
   // The reset by a sender that has died comes first, once; then the message is still there.
-  while (recv(socket, nullptr, 0, MSG_DONTWAIT) < 0 && (errno == EINTR || errno == ECONNRESET)) {
-  }
+  while (recv(socket, nullptr, 0, MSG_DONTWAIT) < 0 && (errno == EINTR || errno == ECONNRESET)) {}
 }
 
 }  // namespace handoff

@@ -20,7 +20,7 @@ namespace {
 
 /// Whether nothing more comes. A socket of packets reads an empty one as it reads its end.
 bool has_ended(int socket) {
-  if (socket_type(socket) == SOCK_STREAM) return true;
+  if (socket_type(socket) == SOCK_STREAM) { return true; }
   pollfd asked{socket, POLLRDHUP, 0};
   int unread = 0;
   return poll(&asked, 1, 0) > 0 && (asked.revents & (POLLRDHUP | POLLHUP)) != 0 &&
@@ -55,14 +55,16 @@ HandoverReceiver::Step HandoverReceiver::step() {
 }
 
 HandoverReceiver::Step HandoverReceiver::at_end() {
-  if (!has_ended(socket_)) return Step::more;  // an empty packet, which says nothing
-  if (!is_within_message()) return Step::end;
+  if (!has_ended(socket_)) {
+    return Step::more;  // an empty packet, which says nothing
+  }
+  if (!is_within_message()) { return Step::end; }
   throw ProtocolError(
       fmt::format("cannot receive on {}: the sender closed within a message", name_));
 }
 
 HandoverReceiver::Step HandoverReceiver::add(std::string_view bytes, std::vector<Fd> descriptors) {
-  if (after_plain_ && descriptors.empty() && !is_within_message()) return Step::more;
+  if (after_plain_ && descriptors.empty() && !is_within_message()) { return Step::more; }
   bytes_.append(bytes);
   received_.descriptors.insert(received_.descriptors.end(),
                                std::make_move_iterator(descriptors.begin()),
@@ -72,7 +74,7 @@ HandoverReceiver::Step HandoverReceiver::add(std::string_view bytes, std::vector
   if (decoded == handover::Decoded::invalid || bytes_.size() > handover::kMaxMessage) {
     throw ProtocolError(fmt::format("cannot receive on {}: the message is malformed", name_));
   }
-  if (decoded == handover::Decoded::partial) return Step::more;
+  if (decoded == handover::Decoded::partial) { return Step::more; }
   after_plain_ = message.form == handover::Form::plain;
   received_.names = std::move(message.names);
   received_.confirm = message.confirm;

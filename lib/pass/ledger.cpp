@@ -45,7 +45,7 @@ std::size_t error_counter(ErrorCode code) {
 }
 
 std::string name_of_error_counter(std::size_t counter) {
-  if (counter >= kCountedErrors.size()) return "other";
+  if (counter >= kCountedErrors.size()) { return "other"; }
   return std::to_string(static_cast<int>(kCountedErrors[counter]));
 }
 
@@ -65,8 +65,8 @@ void Counters::count_call(std::chrono::nanoseconds duration) {
 Totals& Totals::operator+=(const Totals& other) {
   requests += other.requests;
   active_calls += other.active_calls;
-  for (std::size_t i = 0; i < errors.size(); ++i) errors[i] += other.errors[i];
-  for (std::size_t i = 0; i < durations.size(); ++i) durations[i] += other.durations[i];
+  for (std::size_t i = 0; i < errors.size(); ++i) { errors[i] += other.errors[i]; }
+  for (std::size_t i = 0; i < durations.size(); ++i) { durations[i] += other.durations[i]; }
   call_time += other.call_time;
   return *this;
 }
@@ -91,7 +91,7 @@ std::pair<Ledger, Fd> Ledger::make(Shape shape) {
 Ledger Ledger::open(const Fd& file) {
   Mapping memory = Mapping::writable(file.get());
   Header header{};
-  if (memory.size() >= kHeaderSize) std::memcpy(&header, memory.data(), sizeof header);
+  if (memory.size() >= kHeaderSize) { std::memcpy(&header, memory.data(), sizeof header); }
   const Shape shape{header.passed, header.accepted, header.threads};
   if (header.magic != kMagic || header.version != kVersion || !is_possible(shape) ||
       memory.size() != size_of(shape)) {
@@ -102,7 +102,7 @@ Ledger Ledger::open(const Fd& file) {
 
 std::uint64_t Ledger::active_calls() const {
   std::uint64_t sum = 0;
-  for (std::uint32_t i = 0; i < shape_.threads; ++i) sum += value(counters_[i].active_calls);
+  for (std::uint32_t i = 0; i < shape_.threads; ++i) { sum += value(counters_[i].active_calls); }
   return sum;
 }
 
@@ -112,8 +112,10 @@ Totals Ledger::totals() const {
     const Counters& one = counters_[i];
     totals.requests += value(one.requests);
     totals.active_calls += value(one.active_calls);
-    for (std::size_t j = 0; j < totals.errors.size(); ++j) totals.errors[j] += value(one.errors[j]);
-    for (std::size_t j = 0; j < kDurations; ++j) totals.durations[j] += value(one.durations[j]);
+    for (std::size_t j = 0; j < totals.errors.size(); ++j) {
+      totals.errors[j] += value(one.errors[j]);
+    }
+    for (std::size_t j = 0; j < kDurations; ++j) { totals.durations[j] += value(one.durations[j]); }
     totals.call_time += value(one.call_time);
   }
   return totals;

@@ -22,7 +22,7 @@ bool Entry::take(State next, std::uint16_t generation) {
   };
   while (is_passed()) {
     const std::uint32_t then = (now & ~std::uint32_t{0xff}) | static_cast<std::uint32_t>(next);
-    if (word.compare_exchange_weak(now, then, std::memory_order_acq_rel)) return true;
+    if (word.compare_exchange_weak(now, then, std::memory_order_acq_rel)) { return true; }
   }
   return false;
 }
@@ -43,9 +43,9 @@ Snapshot::Snapshot(const Entry& entry) {
   if (static_cast<State>(state) == State::running) {
     // Loaded once: a worker that lives may change it at any time.
     const std::size_t size = *const_cast<const volatile std::uint8_t*>(&entry.id_size);
-    if (size > kMaxId) return;
+    if (size > kMaxId) { return; }
     std::copy_n(entry.id.begin(), size, id_.begin());
-    if (size > 0 && !is_json_id({id_.data(), size})) return;
+    if (size > 0 && !is_json_id({id_.data(), size})) { return; }
     id_size_ = size;
   }
   state_ = static_cast<State>(state);

@@ -36,7 +36,7 @@ std::string_view bytes_of(const Header& header) {
 
 template <typename Header>
 bool take_header(std::string_view& record, Header& header) {
-  if (record.size() < sizeof header) return false;
+  if (record.size() < sizeof header) { return false; }
   std::memcpy(&header, record.data(), sizeof header);
   record.remove_prefix(sizeof header);
   return true;
@@ -73,10 +73,10 @@ bool write_not_begun(RingEnd& ring, std::uint64_t ticket) {
 
 std::optional<QueueRequest> decode_request(std::string_view record) {
   RequestHeader header{};
-  if (!take_header(record, header)) return std::nullopt;
+  if (!take_header(record, header)) { return std::nullopt; }
   const std::uint64_t size =
       std::uint64_t{header.method_size} + header.params_size + header.id_size + header.peer_size;
-  if (size != record.size()) return std::nullopt;
+  if (size != record.size()) { return std::nullopt; }
   QueueRequest request{header.ticket, header.deadline, {}, {}, {}, {}};
   request.method = take(record, header.method_size);
   request.params = take(record, header.params_size);
@@ -87,8 +87,10 @@ std::optional<QueueRequest> decode_request(std::string_view record) {
 
 std::optional<QueueReply> decode_reply(std::string_view record) {
   ReplyHeader header{};
-  if (!take_header(record, header)) return std::nullopt;
-  if (std::uint64_t{header.json_size} + header.message_size != record.size()) return std::nullopt;
+  if (!take_header(record, header)) { return std::nullopt; }
+  if (std::uint64_t{header.json_size} + header.message_size != record.size()) {
+    return std::nullopt;
+  }
   QueueReply reply{header.ticket, header.code, {}, {}, header.duration};
   reply.json = take(record, header.json_size);
   reply.message = record;

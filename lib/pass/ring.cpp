@@ -49,7 +49,7 @@ void RingEnd::copy_out(const Side& from, std::uint64_t at, std::span<char> to) {
 }
 
 void RingEnd::copy_in(std::uint64_t at, std::string_view bytes) {
-  if (bytes.empty()) return;
+  if (bytes.empty()) { return; }
   const std::size_t start = at & (own_.capacity - 1);
   const std::size_t first = std::min(bytes.size(), own_.capacity - start);
   std::memcpy(own_.records + start, bytes.data(), first);
@@ -58,13 +58,13 @@ void RingEnd::copy_in(std::uint64_t at, std::string_view bytes) {
 
 bool RingEnd::write(std::span<const std::string_view> parts) {
   std::size_t size = 0;
-  for (const std::string_view part : parts) size += part.size();
+  for (const std::string_view part : parts) { size += part.size(); }
   const std::size_t taken = written_ - read_by_other();
   if (broken_ || taken > own_.capacity) {
     broken_ = true;
     return false;
   }
-  if (size_with_header(size) > own_.capacity - taken) return false;
+  if (size_with_header(size) > own_.capacity - taken) { return false; }
   const std::uint64_t header = size;
   std::uint64_t at = written_;
   copy_in(at, {reinterpret_cast<const char*>(&header), sizeof header});
@@ -83,7 +83,7 @@ void RingEnd::publish() {
 
 std::optional<std::string_view> RingEnd::read(std::string& copy) {
   const std::uint64_t there = other_.state->written.load(std::memory_order_acquire) - read_;
-  if (there == 0 || broken_) return std::nullopt;
+  if (there == 0 || broken_) { return std::nullopt; }
   std::uint64_t size = 0;
   if (there >= kHeaderSize && there <= other_.capacity) {
     copy_out(other_, read_, {reinterpret_cast<char*>(&size), sizeof size});
@@ -139,19 +139,19 @@ void RingEnd::end_revocation() {
 }
 
 void RingEnd::arm() {
-  if (sleeps_ % 2 == 0) own_.state->sleeping.store(++sleeps_, std::memory_order_relaxed);
+  if (sleeps_ % 2 == 0) { own_.state->sleeping.store(++sleeps_, std::memory_order_relaxed); }
   std::atomic_thread_fence(std::memory_order_seq_cst);
 }
 
 void RingEnd::disarm() {
-  if (sleeps_ % 2 == 0) return;
+  if (sleeps_ % 2 == 0) { return; }
   own_.state->sleeping.store(++sleeps_, std::memory_order_relaxed);
 }
 
 bool RingEnd::must_wake() {
   std::atomic_thread_fence(std::memory_order_seq_cst);
   const std::uint32_t sleeping = other_.state->sleeping.load(std::memory_order_relaxed);
-  if (sleeping % 2 == 0 || sleeping == woken_) return false;
+  if (sleeping % 2 == 0 || sleeping == woken_) { return false; }
   woken_ = sleeping;
   return true;
 }
@@ -170,7 +170,7 @@ void RingEnd::clear_starved() {
 }
 
 void RingEnd::store_starved(std::uint32_t starved) {
-  if (std::exchange(starved_, starved) == starved) return;
+  if (std::exchange(starved_, starved) == starved) { return; }
   own_.state->starved.store(starved, std::memory_order_relaxed);
   std::atomic_thread_fence(std::memory_order_seq_cst);
 }

@@ -41,7 +41,7 @@ Fd take_inherited(int number) {
   if (copy < 0 && errno == EBADF) {
     throw InvalidArgument(fmt::format("cannot take descriptor {}: it is not open", number));
   }
-  if (copy < 0) throw SystemError(errno, "copy a descriptor");
+  if (copy < 0) { throw SystemError(errno, "copy a descriptor"); }
   return Fd(copy);
 }
 
@@ -49,16 +49,16 @@ Fd open_file(const std::string& path, OpenMode mode) {
   // O_NOCTTY: a terminal that is sent on does not become ours.
   const int fd =
       retry([&] { return open(path.c_str(), flags_of(mode) | O_CLOEXEC | O_NOCTTY, 0666); });
-  if (fd < 0) throw SystemError(errno, "open", path);
+  if (fd < 0) { throw SystemError(errno, "open", path); }
   return Fd(fd);
 }
 
 Fd take_from_process(int pid, int number) {
   const std::string name = fmt::format("{}:{}", pid, number);
   const Fd process(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-  if (!process.valid()) fail_to_take(errno, "pidfd_open", name);
+  if (!process.valid()) { fail_to_take(errno, "pidfd_open", name); }
   Fd taken(static_cast<int>(syscall(SYS_pidfd_getfd, process.get(), number, 0)));
-  if (!taken.valid()) fail_to_take(errno, "pidfd_getfd", name);
+  if (!taken.valid()) { fail_to_take(errno, "pidfd_getfd", name); }
   return taken;
 }
 

@@ -27,7 +27,7 @@ PingConnection::PingConnection(PingTarget& target, std::unique_ptr<Client> clien
 Task<void> PingConnection::run(FirstConnect first) {
   if (client_) {
     // It was answered a probe of its own while the server was waited for.
-    if (target_.options().wait_until_up) history_.add({0, Clock::now(), true});
+    if (target_.options().wait_until_up) { history_.add({0, Clock::now(), true}); }
     start_receiving();
   } else if (first == FirstConnect::at_once) {
     [[maybe_unused]] const bool opened = co_await open();
@@ -36,8 +36,8 @@ Task<void> PingConnection::run(FirstConnect first) {
   for (;;) {
     co_await work_;
     work_.clear();
-    if (!failure_.empty()) co_await close();
-    if (written_ == probes_.size()) continue;
+    if (!failure_.empty()) { co_await close(); }
+    if (written_ == probes_.size()) { continue; }
     if (!client_) {
       const bool opened = co_await open();
       if (!opened) {
@@ -58,13 +58,9 @@ Task<bool> PingConnection::open() {
     target_.cannot_send(std::exchange(probes_, {}).size(), error.what());
     arm();
     co_return false;
-  } catch (const Unreachable& error) {
+  } catch (const Unreachable& error) { why = error.what(); } catch (const TimedOut& error) {
     why = error.what();
-  } catch (const TimedOut& error) {
-    why = error.what();
-  } catch (const SystemError& error) {
-    why = error.what();
-  }
+  } catch (const SystemError& error) { why = error.what(); }
   if (!client_) {
     target_.trouble(why);
     drop(probes_.size(), why);
@@ -85,7 +81,7 @@ Task<void> PingConnection::receive() {
       const Reply first = co_await client_->receive(kNever);
       const TimePoint now = client_->received_at();
       take_reply(first, now);
-      while (const auto next = client_->try_receive()) take_reply(*next, now);
+      while (const auto next = client_->try_receive()) { take_reply(*next, now); }
     } catch (const TimedOut&) {
       continue;  // interrupted, to look at closing_ again
     } catch (const ConnectionLost& error) {
@@ -93,9 +89,7 @@ Task<void> PingConnection::receive() {
     } catch (const ProtocolError& error) {
       failure_ = error.what();
       target_.protocol_broken(error.what());
-    } catch (const SystemError& error) {
-      failure_ = error.what();
-    }
+    } catch (const SystemError& error) { failure_ = error.what(); }
     target_.progress(*this);
   }
   received_all_.set();
@@ -112,7 +106,7 @@ Task<void> PingConnection::write_probes() {
     }
     if (target_.options().pace != PingOptions::Pace::rate) {
       const TimePoint now = Clock::now();
-      for (std::size_t i = first; i < written_; ++i) probes_[i].start = now;
+      for (std::size_t i = first; i < written_; ++i) { probes_[i].start = now; }
     }
     try {
       co_await client_->flush(kNever);
@@ -143,7 +137,7 @@ Task<void> PingConnection::close() {
     target_.detail(why);
   }
   drop(written_, why);
-  if (loses_probes) co_await pause();
+  if (loses_probes) { co_await pause(); }
 }
 
 Task<void> PingConnection::pause() {
@@ -159,12 +153,12 @@ Task<void> PingConnection::pause() {
 
 void PingConnection::push(std::uint64_t seq, TimePoint due) {
   probes_.push_back({seq, due});
-  if (under_way() == 1) arm();
+  if (under_way() == 1) { arm(); }
   work_.set();
 }
 
 bool PingConnection::has_room() {
-  if (probes_.size() < PingOptions::kMostInFlight) return true;
+  if (probes_.size() < PingOptions::kMostInFlight) { return true; }
   if (client_ && failure_.empty() && under_way() == 0) {
     failure_ = fmt::format("cannot ping {}: no reply to {} requests", target_.result().address,
                            probes_.size());
@@ -176,21 +170,21 @@ bool PingConnection::has_room() {
 
 void PingConnection::take_reply(const Reply& reply, TimePoint now) {
   std::string problem;
-  if (written_ > 0) problem = target_.payload().problem_of(reply, probes_.front().seq);
+  if (written_ > 0) { problem = target_.payload().problem_of(reply, probes_.front().seq); }
   if (written_ == 0 || !problem.empty()) {
-    if (take_repeated(reply, now)) return;
+    if (take_repeated(reply, now)) { return; }
     if (written_ == 0) {
       throw ProtocolError(fmt::format("cannot ping {}: it sent a reply that nobody asked for",
                                       target_.result().address));
     }
     const auto number = target_.payload().number_in(reply);
-    if (number && skip_to(*number)) problem.clear();
+    if (number && skip_to(*number)) { problem.clear(); }
   }
   const Probe probe = probes_.front();
   const bool was_lost = expired_ > 0;
   probes_.pop_front();
   --written_;
-  if (was_lost) --expired_;
+  if (was_lost) { --expired_; }
   history_.add({probe.seq, probe.start, problem.empty()});
   // A reply that is read before its time is over has come in time, whenever that is: this process
   // may have been stopped.
@@ -206,7 +200,7 @@ bool PingConnection::take_repeated(const Reply& reply, TimePoint now) {
   const auto number = payload.number_in(reply);
   PingHistory::Probe* probe = number ? history_.find(*number) : history_.last();
   // Params that are too short for a number are compared with those of the last probe alone.
-  if (probe == nullptr || !payload.problem_of(reply, probe->seq).empty()) return false;
+  if (probe == nullptr || !payload.problem_of(reply, probe->seq).empty()) { return false; }
   if (std::exchange(probe->answered, true)) {
     target_.duplicate(probe->seq, now - probe->start);
   } else {
@@ -220,7 +214,7 @@ bool PingConnection::skip_to(std::uint64_t seq) {
   const auto found =
       std::lower_bound(probes_.begin(), end, seq,
                        [](const Probe& probe, std::uint64_t number) { return probe.seq < number; });
-  if (found == end || found->seq != seq) return false;
+  if (found == end || found->seq != seq) { return false; }
   for (auto probe = probes_.begin(); probe != found; ++probe) {
     history_.add({probe->seq, probe->start, false});
   }
@@ -230,7 +224,7 @@ bool PingConnection::skip_to(std::uint64_t seq) {
 
 void PingConnection::drop(std::size_t count, std::string_view why) {
   for (std::size_t i = 0; i < count; ++i) {
-    if (i >= expired_) target_.lost(probes_[i].seq, why);
+    if (i >= expired_) { target_.lost(probes_[i].seq, why); }
   }
   probes_.erase(probes_.begin(), probes_.begin() + static_cast<std::ptrdiff_t>(count));
   expired_ -= std::min(expired_, count);
@@ -259,7 +253,7 @@ void PingConnection::on_timer() {
     ++expired_;
   }
   arm();
-  if (expired_ != before) target_.progress(*this);
+  if (expired_ != before) { target_.progress(*this); }
 }
 
 }  // namespace handoff

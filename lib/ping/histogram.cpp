@@ -32,24 +32,24 @@ void Histogram::record(Value value) {
 }
 
 void Histogram::merge(const Histogram& other) {
-  for (std::size_t i = 0; i < kBuckets; ++i) buckets_[i] += other.buckets_[i];
+  for (std::size_t i = 0; i < kBuckets; ++i) { buckets_[i] += other.buckets_[i]; }
   count_ += other.count_;
   min_ = std::min(min_, other.min_);
   max_ = std::max(max_, other.max_);
 }
 
 Histogram::Value Histogram::percentile(double percent) const {
-  if (count_ == 0) return Value(0);
+  if (count_ == 0) { return Value(0); }
   // 99.9 % of 1000 is 999.0000000000001 in floating point, and must not become the 1000th.
   const double share = percent / 100 * static_cast<double>(count_);
   const auto rank = static_cast<std::uint64_t>(std::ceil(share - 1e-9 * share));
   const std::uint64_t wanted = std::clamp<std::uint64_t>(rank, 1, count_);
-  if (wanted == 1) return min();
-  if (wanted == count_) return max();
+  if (wanted == 1) { return min(); }
+  if (wanted == count_) { return max(); }
   std::uint64_t seen = 0;
   for (std::size_t i = 0; i < kBuckets; ++i) {
     seen += buckets_[i];
-    if (seen >= wanted) return Value(std::clamp(middle_of(i), min_, max_));
+    if (seen >= wanted) { return Value(std::clamp(middle_of(i), min_, max_)); }
   }
   return max();
 }

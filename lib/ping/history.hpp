@@ -24,7 +24,7 @@ class PingHistory {
 
   /// Numbers are added in ascending order.
   void add(const Probe& probe) {
-    if (probes_.size() == kMost) probes_.pop_front();
+    if (probes_.size() == kMost) { probes_.pop_front(); }
     probes_.push_back(probe);
   }
   /// The probe with this number; null when it is not remembered.

@@ -17,7 +17,7 @@ constexpr std::size_t kMostDigits = 16;
 }  // namespace
 
 PingPayload::PingPayload(std::size_t size) : json_(size + 2, '"') {
-  for (std::size_t i = 0; i < size; ++i) json_[i + 1] = static_cast<char>('a' + i % 26);
+  for (std::size_t i = 0; i < size; ++i) { json_[i + 1] = static_cast<char>('a' + i % 26); }
 }
 
 std::string_view PingPayload::json(std::uint64_t seq) {
@@ -30,22 +30,22 @@ std::string_view PingPayload::json(std::uint64_t seq) {
 std::string PingPayload::problem_of(const Reply& reply, std::uint64_t seq) {
   if (reply.out == "error") {
     const ErrorResult error = parse_error_result(reply.result);
-    if (error.message.empty()) return "an error reply";
+    if (error.message.empty()) { return "an error reply"; }
     return fmt::format("{} (code {})", error.message, error.code);
   }
-  if (reply.out != "pong") return fmt::format("the reply is '{}' and not 'pong'", reply.out);
-  if (reply.result == json(seq)) return {};
+  if (reply.out != "pong") { return fmt::format("the reply is '{}' and not 'pong'", reply.out); }
+  if (reply.result == json(seq)) { return {}; }
   // The same string can be written in another way.
   const auto text = json_string(reply.result);
-  if (text && *text == std::string_view(json_).substr(1, size())) return {};
+  if (text && *text == std::string_view(json_).substr(1, size())) { return {}; }
   return "the result is not the params that were sent";
 }
 
 std::optional<std::uint64_t> PingPayload::number_in(const Reply& reply) {
-  if (size() < kMostDigits || reply.result.size() != json_.size()) return std::nullopt;
+  if (size() < kMostDigits || reply.result.size() != json_.size()) { return std::nullopt; }
   const std::string_view digits(reply.result.data() + 1, kMostDigits);
   const auto seq = parse_number<std::uint64_t>(digits);
-  if (!seq || !problem_of(reply, *seq).empty()) return std::nullopt;
+  if (!seq || !problem_of(reply, *seq).empty()) { return std::nullopt; }
   return seq;
 }
 

@@ -39,7 +39,7 @@ Task<std::unique_ptr<Client>> PingPeer::connect(TimeLimit limit) {
   const TimePoint start = Clock::now();
   limit = earlier(limit, TimeLimit::after(start, run_.options.connect_timeout));
   DialedSocket connection = co_await connect_to(run_.reactor, address_, limit);
-  if (!reached_) note_first(connection.socket.get(), Clock::now() - start);
+  if (!reached_) { note_first(connection.socket.get(), Clock::now() - start); }
   co_return std::make_unique<Client>(run_.reactor, std::move(connection), address_.text,
                                      limits::kMaxFrame);
 }
@@ -49,7 +49,7 @@ void PingPeer::note_first(int socket, Duration time) {
   result_.connect_time = time;
   const SocketAddress peer = peer_address(socket);
   result_.over_tcp = peer.family() == AF_INET || peer.family() == AF_INET6;
-  if (address_.kind != Address::Kind::tcp) return;
+  if (address_.kind != Address::Kind::tcp) { return; }
   result_.peer = peer.text();
   // A name is looked up once: looking it up again would block, and count as latency.
   Address numeric = Address::parse(result_.peer);
@@ -61,7 +61,7 @@ Task<std::unique_ptr<Client>> PingPeer::try_first_connection(std::string_view pi
                                                              TimeLimit limit) {
   try {
     std::unique_ptr<Client> client = co_await connect(limit);
-    if (run_.options.wait_until_up) co_await await_reply(*client, ping_params);
+    if (run_.options.wait_until_up) { co_await await_reply(*client, ping_params); }
     co_return client;
   } catch (const CannotConnect& error) {
     attempt_ = error.attempt();
@@ -72,7 +72,9 @@ Task<std::unique_ptr<Client>> PingPeer::try_first_connection(std::string_view pi
     reason_ = error.reason();
     throw;
   } catch (const SystemError& error) {
-    if (run_.alone && !run_.options.wait_until_up) throw;  // nothing else can be done
+    if (run_.alone && !run_.options.wait_until_up) {
+      throw;  // nothing else can be done
+    }
     attempt_ = cannot_connect_to(address_);
     reason_ = error.what();
     throw CannotConnect(attempt_, {error.error_number(), reason_, Outlook::may_change});
@@ -109,14 +111,10 @@ Task<std::unique_ptr<Client>> PingPeer::reach(std::string_view ping_params) {
   try {
     co_return co_await attempts.run<std::unique_ptr<Client>>(
         [&](TimeLimit limit) { return try_first_connection(ping_params, limit); });
-  } catch (const NoLocalPort&) {
-    throw;
-  } catch (const Unreachable& error) {
+  } catch (const NoLocalPort&) { throw; } catch (const Unreachable& error) {
     why_not = error.what();
-  } catch (const TimedOut& error) {
-    why_not = error.what();
-  }
-  if (run_.alone) throw Unreachable(why_not);
+  } catch (const TimedOut& error) { why_not = error.what(); }
+  if (run_.alone) { throw Unreachable(why_not); }
   co_return nullptr;  // its probes will say why
 }
 

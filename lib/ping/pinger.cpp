@@ -18,14 +18,14 @@ namespace {
 constexpr Duration kLongestFinish = std::chrono::milliseconds(100);
 
 void check_range(std::string_view what, std::size_t value, std::size_t least, std::size_t most) {
-  if (value >= least && value <= most) return;
+  if (value >= least && value <= most) { return; }
   throw InvalidArgument(fmt::format("{} {}: write {} to {}", what, value, least, most));
 }
 
 }  // namespace
 
 void PingOptions::check(const std::vector<Address>& addresses) const {
-  if (addresses.empty()) throw InvalidArgument("no address to ping");
+  if (addresses.empty()) { throw InvalidArgument("no address to ping"); }
   check_range("size", size, 0, kMostSize);
   check_range("connections", connections, 1, kMostConnections);
   check_range("in-flight", in_flight, 0, kMostInFlight);
@@ -37,7 +37,7 @@ void PingOptions::check(const std::vector<Address>& addresses) const {
     throw InvalidArgument("one connection for each probe leaves no room for more in flight");
   }
   for (const Address& address : addresses) {
-    if (address.kind != Address::Kind::inherited) continue;
+    if (address.kind != Address::Kind::inherited) { continue; }
     if (reconnect || wait_until_up || connections > 1) {
       throw InvalidArgument(
           fmt::format("cannot connect to {}: a descriptor can't be connected again, "
@@ -75,13 +75,13 @@ Task<void> Pinger::run() {
   if (run_->options.deadline > Duration::zero()) {
     run_->reactor.spawn(end_at(deadline_after(Clock::now(), run_->options.deadline)));
   }
-  for (const auto& target : targets_) run_->reactor.spawn(target->run());
+  for (const auto& target : targets_) { run_->reactor.spawn(target->run()); }
   co_await run_->over;
   if (run_->unfinished > 0) {
     finish_probing();
     co_await run_->over;
   }
-  for (const auto& target : targets_) target->finish();
+  for (const auto& target : targets_) { target->finish(); }
 }
 
 void Pinger::finish_probing() {
@@ -90,7 +90,7 @@ void Pinger::finish_probing() {
   Duration longest{};
   for (const auto& target : targets_) {
     longest = std::max<Duration>(longest, target->result().statistics.max());
-    if (deadline_passed_ && !target->finished() && !target->result().started) target->give_up();
+    if (deadline_passed_ && !target->finished() && !target->result().started) { target->give_up(); }
     target->hold();
   }
   run_->reactor.spawn(end_at(Clock::now() + std::min(2 * longest, kLongestFinish)));
@@ -99,8 +99,8 @@ void Pinger::finish_probing() {
 Task<void> Pinger::end_at(TimePoint when) {
   const bool was_finishing = finishing_;
   co_await run_->reactor.sleep_until(when);
-  if (finishing_ != was_finishing) co_return;
-  if (!finishing_) deadline_passed_ = true;
+  if (finishing_ != was_finishing) { co_return; }
+  if (!finishing_) { deadline_passed_ = true; }
   stop();
 }
 
@@ -114,7 +114,7 @@ void Pinger::pause() {
 
 void Pinger::resume() {
   run_->paused = false;
-  for (const auto& target : targets_) target->resume();
+  for (const auto& target : targets_) { target->resume(); }
 }
 
 Task<void> Pinger::obey(const SignalMask& signals) {
@@ -130,7 +130,7 @@ Task<void> Pinger::obey(const SignalMask& signals) {
 std::vector<const PingResult*> Pinger::results() const {
   std::vector<const PingResult*> results;
   results.reserve(targets_.size());
-  for (const auto& target : targets_) results.push_back(&target->result());
+  for (const auto& target : targets_) { results.push_back(&target->result()); }
   return results;
 }
 

@@ -48,10 +48,10 @@ std::vector<std::string> PingLimits::exceeded_by(const PingResult& result) const
                                 result.address, loss_text(statistics), statistics.sent(),
                                 *loss_percent));
   }
-  if (statistics.received() == 0) return lines;
+  if (statistics.received() == 0) { return lines; }
   for (const auto& [measure, most] : rtt) {
     const auto value = measure.of(statistics);
-    if (value <= most) continue;
+    if (value <= most) { continue; }
     lines.push_back(
         fmt::format("the round trips to {} are too long: {} is {:.3f} ms, more than {:g} ms",
                     result.address, measure.name(), ms(value), ms(most)));
@@ -64,14 +64,14 @@ void PingReport::print(std::string_view text) {
 }
 
 void PingReport::flush() {
-  if (!unflushed_.empty()) options_.out(unflushed_);
+  if (!unflushed_.empty()) { options_.out(unflushed_); }
   unflushed_.clear();
 }
 
 void PingReport::flush_if_due() {
   const Duration interval = options_.dots ? kDotInterval : kFlushInterval;
   const TimePoint now = Clock::now();
-  if (!options_.flush_lines && now - flushed_ < interval) return;
+  if (!options_.flush_lines && now - flushed_ < interval) { return; }
   flushed_ = now;
   flush();
 }
@@ -81,7 +81,7 @@ std::string PingReport::stamp() const {
 }
 
 void PingReport::on_start(const PingResult& result) {
-  if (options_.json) return;
+  if (options_.json) { return; }
   const bool shows_peer = !result.peer.empty() && result.peer != result.address;
   print(fmt::format("PING {}{}: {} bytes of params\n", result.address,
                     shows_peer ? fmt::format(" ({})", result.peer) : "", options_.size));
@@ -89,7 +89,7 @@ void PingReport::on_start(const PingResult& result) {
 }
 
 void PingReport::on_sent(const PingResult&, std::uint64_t) {
-  if (!options_.dots) return;
+  if (!options_.dots) { return; }
   print(".");
   flush_if_due();
 }
@@ -106,7 +106,7 @@ void PingReport::on_pong(const PingResult& result, std::uint64_t seq, Duration r
 }
 
 void PingReport::on_duplicate(const PingResult& result, std::uint64_t seq, Duration rtt) {
-  if (!options_.lines) return;
+  if (!options_.lines) { return; }
   print_reply(Reception::repeated, result, seq, rtt);
   flush_if_due();
 }
@@ -141,7 +141,7 @@ void PingReport::on_late(const PingResult& result, std::uint64_t seq, Duration r
 }
 
 void PingReport::say(const Say& how, std::string_view text) {
-  if (!how) return;
+  if (!how) { return; }
   flush();
   how(text);
 }
@@ -153,8 +153,8 @@ void PingReport::on_waiting(std::string_view text) {
 void PingReport::on_trouble(std::string_view text) {
   // Without lines for each probe, the same trouble is said once. A peer can make up many.
   if (!options_.lines) {
-    if (said_.contains(text)) return;
-    if (said_.size() == kMostRemembered) said_.clear();
+    if (said_.contains(text)) { return; }
+    if (said_.size() == kMostRemembered) { said_.clear(); }
     said_.emplace(text);
   }
   say(options_.error, text);
@@ -199,7 +199,7 @@ void PingReport::print_text_summary(const PingResult& result) {
                     statistics.received(), if_any(statistics.duplicates(), "duplicates"),
                     if_any(statistics.errors(), "errors"), loss_text(statistics),
                     ms(result.duration)));
-  if (statistics.received() == 0) return;
+  if (statistics.received() == 0) { return; }
   std::string pace;
   if (options_.shows_pace && statistics.sent() > 1) {
     pace = fmt::format(", ipg/ewma {:.3f}/{:.3f} ms", ms(gap(result)),
@@ -241,7 +241,7 @@ void PingReport::print_summary(const PingResult& result) {
     print_text_summary(result);
   }
   flush();
-  if (!result.looks_like_delayed_ack()) return;
+  if (!result.looks_like_delayed_ack()) { return; }
   options_.error(fmt::format(
       "hint for {}: a steady {:.0f} ms is what two writes a reply cost: Nagle's algorithm holds "
       "the "

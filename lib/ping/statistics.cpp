@@ -27,7 +27,7 @@ void PingStatistics::add_received(Rtt rtt) {
 }
 
 double PingStatistics::loss_percent() const {
-  if (sent_ == 0) return 0;
+  if (sent_ == 0) { return 0; }
   return 100 * static_cast<double>(sent_ - received()) / static_cast<double>(sent_);
 }
 
@@ -36,7 +36,7 @@ PingStatistics::Rtt PingStatistics::average() const {
 }
 
 PingStatistics::Rtt PingStatistics::deviation() const {
-  if (received() == 0) return Rtt(0);
+  if (received() == 0) { return Rtt(0); }
   return rounded(std::sqrt(squared_distance_ / static_cast<double>(received())));
 }
 
@@ -47,7 +47,7 @@ PingStatistics::Rtt PingStatistics::moving_average() const {
 RttMeasure RttMeasure::parse(std::string_view text) {
   RttMeasure measure;
   measure.name_ = text;
-  if (text == "avg") return measure;
+  if (text == "avg") { return measure; }
   if (text == "max") {
     measure.kind_ = Kind::maximum;
     return measure;
@@ -55,7 +55,7 @@ RttMeasure RttMeasure::parse(std::string_view text) {
   measure.kind_ = Kind::percentile;
   if (text.starts_with('p')) {
     measure.percent_ = parse_number<double>(text.substr(1)).value_or(0);
-    if (measure.percent_ > 0 && measure.percent_ <= 100) return measure;
+    if (measure.percent_ > 0 && measure.percent_ <= 100) { return measure; }
   }
   throw InvalidArgument(fmt::format("{}: write p50, p99.9, avg or max", text));
 }

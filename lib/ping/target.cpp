@@ -26,7 +26,7 @@ bool is_closed_loop(Pace pace) {
 }
 
 std::size_t limit_of(const PingOptions& options) {
-  if (options.in_flight > 0) return options.in_flight;
+  if (options.in_flight > 0) { return options.in_flight; }
   return is_closed_loop(options.pace) ? 1 : PingOptions::kMostInFlight;
 }
 
@@ -50,10 +50,8 @@ Task<void> PingTarget::run() {
     cannot_send(0, error.what());
   } catch (const Unreachable& error) {
     unreachable(error.what());
-  } catch (const ProtocolError& error) {
-    protocol_broken(error.what());
-  }
-  if (finished_) co_return;
+  } catch (const ProtocolError& error) { protocol_broken(error.what()); }
+  if (finished_) { co_return; }
   result_.started = true;
   run_.observer.on_start(result_);
   if (run_.options.reconnect) {
@@ -67,8 +65,8 @@ Task<void> PingTarget::run() {
     co_return;
   }
   fill_with_connections();
-  for (const auto& connection : connections_) fill(*connection);
-  if (run_.options.pace == Pace::flood && run_.options.in_flight == 0) co_await keep_flooding();
+  for (const auto& connection : connections_) { fill(*connection); }
+  if (run_.options.pace == Pace::flood && run_.options.in_flight == 0) { co_await keep_flooding(); }
 }
 
 Task<void> PingTarget::open_connections(std::unique_ptr<Client> first) {
@@ -83,7 +81,7 @@ Task<void> PingTarget::open_connections(std::unique_ptr<Client> first) {
 }
 
 void PingTarget::connection_ready() {
-  if (--connecting_ == 0) connected_.set();
+  if (--connecting_ == 0) { connected_.set(); }
 }
 
 // Sending
@@ -102,18 +100,18 @@ Duration PingTarget::pause() const {
 
 /// With a deadline it is replies that are counted, as in ping: what was lost is sent again.
 bool PingTarget::has_more() const {
-  if (held_ || finished_) return false;
+  if (held_ || finished_) { return false; }
   const std::uint64_t count = run_.options.count;
-  if (count == 0) return true;
-  if (run_.options.deadline == Duration::zero()) return result_.statistics.sent() < count;
+  if (count == 0) { return true; }
+  if (run_.options.deadline == Duration::zero()) { return result_.statistics.sent() < count; }
   return result_.statistics.received() + under_way_ < count;
 }
 
 bool PingTarget::wants_end() const {
   const std::uint64_t count = run_.options.count;
-  if (held_) return under_way_ == 0;
-  if (count == 0) return false;
-  if (run_.options.deadline > Duration::zero()) return result_.statistics.received() >= count;
+  if (held_) { return under_way_ == 0; }
+  if (count == 0) { return false; }
+  if (run_.options.deadline > Duration::zero()) { return result_.statistics.received() >= count; }
   return result_.statistics.sent() >= count && under_way_ == 0;
 }
 
@@ -121,7 +119,7 @@ PingConnection* PingTarget::next_connection() {
   for (std::size_t i = 0; i < connections_.size(); ++i) {
     PingConnection& connection = *connections_[next_];
     next_ = (next_ + 1) % connections_.size();
-    if (connection.under_way() < limit_ && connection.has_room()) return &connection;
+    if (connection.under_way() < limit_ && connection.has_room()) { return &connection; }
   }
   return nullptr;
 }
@@ -136,18 +134,18 @@ std::uint64_t PingTarget::count_probe() {
 
 bool PingTarget::send(TimePoint due) {
   if (run_.options.reconnect) {
-    if (under_way_ >= kMostOnTheirOwn) return false;
+    if (under_way_ >= kMostOnTheirOwn) { return false; }
     run_.reactor.spawn(probe_once(count_probe(), due));
     return true;
   }
   PingConnection* const connection = next_connection();
-  if (connection == nullptr) return false;
+  if (connection == nullptr) { return false; }
   connection->push(count_probe(), due);
   return true;
 }
 
 void PingTarget::fill(PingConnection& connection) {
-  if (!closed_loop()) return;
+  if (!closed_loop()) { return; }
   while (!connection.pausing() && connection.under_way() < limit_ && may_send() &&
          connection.has_room()) {
     connection.push(count_probe(), last_sent_);
@@ -155,7 +153,7 @@ void PingTarget::fill(PingConnection& connection) {
 }
 
 void PingTarget::fill_with_connections() {
-  if (!run_.options.reconnect || !closed_loop()) return;
+  if (!run_.options.reconnect || !closed_loop()) { return; }
   while (under_way_ < run_.options.connections && may_send()) {
     run_.reactor.spawn(probe_once(count_probe(), last_sent_));
   }
@@ -169,17 +167,17 @@ Task<void> PingTarget::send_when_due() {
   while (!finished_) {
     const TimePoint now = Clock::now();
     while (due <= now) {
-      if (may_send() && !send(due)) break;
+      if (may_send() && !send(due)) { break; }
       if (options.pace == Pace::rate) {
         const std::chrono::duration<double> offset(++number / options.rate);
         due = start + std::chrono::duration_cast<Duration>(offset);
       } else {
         due += options.interval;
         // After a standstill (SIGSTOP, a suspended machine) nothing is made up for.
-        if (due <= now) due = now + options.interval;
+        if (due <= now) { due = now + options.interval; }
       }
     }
-    if (!has_more() && options.deadline == Duration::zero()) co_return;
+    if (!has_more() && options.deadline == Duration::zero()) { co_return; }
     co_await run_.reactor.sleep_until(due > now ? due : now + kRest);
   }
 }
@@ -189,10 +187,12 @@ Task<void> PingTarget::keep_flooding() {
   while (!finished_ && !connections_.empty()) {
     co_await run_.reactor.sleep_until(std::max(last_look, last_sent_) + kFloodPause);
     last_look = Clock::now();
-    if (last_look - last_sent_ < kFloodPause || !may_send()) continue;
+    if (last_look - last_sent_ < kFloodPause || !may_send()) { continue; }
     PingConnection& connection = *connections_[next_];
     next_ = (next_ + 1) % connections_.size();
-    if (!connection.pausing() && connection.has_room()) connection.push(count_probe(), last_sent_);
+    if (!connection.pausing() && connection.has_room()) {
+      connection.push(count_probe(), last_sent_);
+    }
   }
 }
 
@@ -220,17 +220,13 @@ Task<void> PingTarget::probe_once(std::uint64_t seq, TimePoint due) {
   } catch (const TimedOut& error) {
     is_late = Clock::now() >= deadline;
     why = is_late ? run_.options.no_reply() : error.what();
-  } catch (const Unreachable& error) {
+  } catch (const Unreachable& error) { why = error.what(); } catch (const ConnectionLost& error) {
     why = error.what();
-  } catch (const ConnectionLost& error) {
-    why = error.what();
-  } catch (const SystemError& error) {
-    why = error.what();
-  } catch (const ProtocolError& error) {
+  } catch (const SystemError& error) { why = error.what(); } catch (const ProtocolError& error) {
     protocol_broken(error.what());
   }
   if (!why.empty()) {
-    if (!is_late) trouble(why);
+    if (!is_late) { trouble(why); }
     lost(seq, why);
   }
   settle();
@@ -243,7 +239,7 @@ Task<void> PingTarget::probe_once(std::uint64_t seq, TimePoint due) {
 // Counting
 
 void PingTarget::replied(std::uint64_t seq, Duration rtt, const std::string& problem) {
-  if (finished_) return;
+  if (finished_) { return; }
   if (!problem.empty()) {
     result_.statistics.add_error();
     run_.observer.on_error(result_, seq, problem);
@@ -257,38 +253,38 @@ void PingTarget::replied(std::uint64_t seq, Duration rtt, const std::string& pro
 }
 
 void PingTarget::lost(std::uint64_t seq, std::string_view why) {
-  if (finished_) return;
+  if (finished_) { return; }
   --under_way_;
   last_event_ = Clock::now();
   run_.observer.on_lost(result_, seq, why);
 }
 
 void PingTarget::late(std::uint64_t seq, Duration rtt) {
-  if (finished_) return;
+  if (finished_) { return; }
   result_.statistics.add_late();
   run_.observer.on_late(result_, seq, rtt);
 }
 
 void PingTarget::duplicate(std::uint64_t seq, Duration rtt) {
-  if (finished_) return;
+  if (finished_) { return; }
   result_.statistics.add_duplicate();
   run_.observer.on_duplicate(result_, seq, rtt);
 }
 
 void PingTarget::cannot_send(std::uint64_t count, std::string_view text) {
-  if (finished_) return;
-  if (!std::exchange(cannot_send_, true)) trouble(text);
+  if (finished_) { return; }
+  if (!std::exchange(cannot_send_, true)) { trouble(text); }
   result_.statistics.take_back_sent(count);
   under_way_ -= count;
   hold();
 }
 
 void PingTarget::trouble(std::string_view text) {
-  if (!finished_) run_.observer.on_trouble(text);
+  if (!finished_) { run_.observer.on_trouble(text); }
 }
 
 void PingTarget::detail(std::string_view text) {
-  if (!finished_) run_.observer.on_detail(text);
+  if (!finished_) { run_.observer.on_detail(text); }
 }
 
 void PingTarget::unreachable(std::string_view text) {
@@ -311,7 +307,7 @@ void PingTarget::progress(PingConnection& connection) {
 // Ending
 
 void PingTarget::settle() {
-  if (wants_end()) finish();
+  if (wants_end()) { finish(); }
 }
 
 void PingTarget::hold() {
@@ -321,9 +317,9 @@ void PingTarget::hold() {
 
 void PingTarget::resume() {
   const bool has_begun = first_sent_ != TimePoint{};
-  if (!has_begun) return;
+  if (!has_begun) { return; }
   fill_with_connections();
-  for (const auto& connection : connections_) fill(*connection);
+  for (const auto& connection : connections_) { fill(*connection); }
 }
 
 void PingTarget::give_up() {
@@ -331,7 +327,7 @@ void PingTarget::give_up() {
 }
 
 void PingTarget::finish() {
-  if (finished_) return;
+  if (finished_) { return; }
   finished_ = true;
   using Verdict = PingResult::Verdict;
   const std::uint64_t received = result_.statistics.received();
@@ -345,8 +341,8 @@ void PingTarget::finish() {
   } else if (received > 0 && !(wants_all && received < run_.options.count)) {
     result_.verdict = Verdict::answered;
   }
-  if (result_.started) result_.duration = last_event_ - first_sent_;
-  if (--run_.unfinished == 0) run_.over.set();
+  if (result_.started) { result_.duration = last_event_ - first_sent_; }
+  if (--run_.unfinished == 0) { run_.over.set(); }
 }
 
 }  // namespace handoff

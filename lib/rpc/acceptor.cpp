@@ -64,9 +64,7 @@ Task<void> Acceptor::accept_until_closed() {
         try {
           co_await watcher_->readable();
           break;
-        } catch (const SystemError& error) {
-          report_exhausted("wait on", error.error_number());
-        }
+        } catch (const SystemError& error) { report_exhausted("wait on", error.error_number()); }
         [[fallthrough]];
       case Outcome::exhausted:
         leave_to_others();
@@ -88,32 +86,32 @@ Task<void> Acceptor::accept_until_closed() {
 }
 
 void Acceptor::end_burst() const {
-  if (owner_.burst_ended) owner_.burst_ended();
+  if (owner_.burst_ended) { owner_.burst_ended(); }
 }
 
 /// The next connection wakes another process, and the last one may have woken this one.
 void Acceptor::leave_to_others() {
-  if (sharing_ == Sharing::none) return;
+  if (sharing_ == Sharing::none) { return; }
   watcher_->unwatch();
-  if (owner_.leaves_to_others) owner_.leaves_to_others();
+  if (owner_.leaves_to_others) { owner_.leaves_to_others(); }
 }
 
 /// Runs the accept loop although epoll has reported nothing.
 void Acceptor::accept_now() {
-  if (phase_ == Phase::accepting && watcher_) watcher_->interrupt();
+  if (phase_ == Phase::accepting && watcher_) { watcher_->interrupt(); }
 }
 
 void Acceptor::accept_waiting() {
-  if (phase_ != Phase::accepting) return;
-  while (accept_burst(Room::ignored) == Outcome::burst) end_burst();
+  if (phase_ != Phase::accepting) { return; }
+  while (accept_burst(Room::ignored) == Outcome::burst) { end_burst(); }
   end_burst();
 }
 
 void Acceptor::close() {
-  if (phase_ == Phase::idle) return release();
-  if (phase_ != Phase::accepting) return;
+  if (phase_ == Phase::idle) { return release(); }
+  if (phase_ != Phase::accepting) { return; }
   phase_ = Phase::closing;
-  if (watcher_) watcher_->interrupt();
+  if (watcher_) { watcher_->interrupt(); }
   changed_.notify_all();
 }
 
@@ -121,15 +119,15 @@ void Acceptor::release() {
   phase_ = Phase::closed;
   watcher_.reset();
   listener_.reset();
-  if (sharing_ != Sharing::none && owner_.leaves_to_others) owner_.leaves_to_others();
+  if (sharing_ != Sharing::none && owner_.leaves_to_others) { owner_.leaves_to_others(); }
 }
 
 Acceptor::Outcome Acceptor::accept_burst(Room room) {
   int lost = 0;
   for (int i = 0; i < kBurst; ++i) {
-    if (room == Room::needed && !has_room()) return Outcome::no_room;
+    if (room == Room::needed && !has_room()) { return Outcome::no_room; }
     const bool asks = i > 0 && i <= kQuestions;
-    if (asks && !has_some(listener_->fd())) return Outcome::would_block;
+    if (asks && !has_some(listener_->fd())) { return Outcome::would_block; }
     Accepted accepted = try_accept(listener_->fd());
     switch (accepted.outcome) {
       case Accepted::Outcome::connection:
@@ -144,10 +142,10 @@ Acceptor::Outcome Acceptor::accept_burst(Room room) {
         }
         break;
       case Accepted::Outcome::would_block:
-        if (!watcher_ || !watcher_->hung_up()) return Outcome::would_block;
+        if (!watcher_ || !watcher_->hung_up()) { return Outcome::would_block; }
         [[fallthrough]];  // how a Unix socket says it
       case Accepted::Outcome::shut_down:
-        if (sharing_ != Sharing::none) return Outcome::shut_down;
+        if (sharing_ != Sharing::none) { return Outcome::shut_down; }
         throw SystemError(EINVAL, "accept on", listener_->text());
       case Accepted::Outcome::exhausted:
         report_exhausted("accept on", accepted.error_number);
@@ -159,9 +157,9 @@ Acceptor::Outcome Acceptor::accept_burst(Room room) {
 
 /// Whether the peer may connect here; a refusal is logged.
 bool Acceptor::admits(int connection) {
-  if (!judges_) return true;
+  if (!judges_) { return true; }
   const auto refused = judge_.refuse(connection);
-  if (!refused) return true;
+  if (!refused) { return true; }
   report_refused_(fmt::format("cannot accept on {}: user {} is refused ({})", listener_->text(),
                               refused->uid, refused->remedy()));
   return false;
@@ -169,7 +167,7 @@ bool Acceptor::admits(int connection) {
 
 void Acceptor::hand_over(Accepted accepted) {
   try {
-    if (!admits(accepted.fd.get())) return;
+    if (!admits(accepted.fd.get())) { return; }
     owner_.accepted({.socket = std::move(accepted.fd), .peer = accepted.peer});
   } catch (const std::exception& error) {
     report_trouble_(fmt::format("cannot take a connection of {}: {}; it is closed",
@@ -179,7 +177,7 @@ void Acceptor::hand_over(Accepted accepted) {
 
 /// Reports only the first of a run of failures.
 void Acceptor::report_exhausted(std::string_view attempt, int error_number) {
-  if (exhausted_) return;
+  if (exhausted_) { return; }
   exhausted_ = true;
   report_trouble_(fmt::format("cannot {} {}: {}; trying again", attempt, listener_->text(),
                               error_text(error_number)));

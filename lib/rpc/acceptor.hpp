@@ -58,7 +58,7 @@ class Acceptor {
   /// Says which of the processes that have the listener removes its names in the file system. Does
   /// nothing once the listener is closed.
   void set_owner(OwnedName::Owner owner) {
-    if (listener_) listener_->set_owner(owner);
+    if (listener_) { listener_->set_owner(owner); }
   }
 
   /// Accepts until close(). It must outlive the task.

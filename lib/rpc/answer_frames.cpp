@@ -13,7 +13,9 @@ constexpr int kFramesPerTurn = 64;
 
 void answer_frame(const DecodedFrame& frame, SessionCalls::Room room, Framing framing,
                   SessionCalls& calls, std::string& out) {
-  if (framing == Framing::lines && frame.body.empty()) return;  // a blank line
+  if (framing == Framing::lines && frame.body.empty()) {
+    return;  // a blank line
+  }
   if (room == SessionCalls::Room::enough) {
     calls.answer(frame.body, framing, out);
   } else {
@@ -40,17 +42,17 @@ Taken answer_frames(SessionInput& input, SessionCalls& calls, ReceiveBuffer& byt
   if (input.framing() == Framing::unknown) {
     taken = judge_first_bytes(input, calls.context(), bytes, more, out);
     const bool is_undecided = input.framing() == Framing::unknown;
-    if (taken == Taken::some_frames && is_undecided) taken = Taken::all_frames;
+    if (taken == Taken::some_frames && is_undecided) { taken = Taken::all_frames; }
   }
-  if (more == MoreBytes::none_follow) input.end_last_line(bytes);
+  if (more == MoreBytes::none_follow) { input.end_last_line(bytes); }
   const bool takes_turns = calls.takes_turns();
   int frames = 0;
   while (taken == Taken::some_frames && frames < kFramesPerTurn && out.size() < limits.max_unsent) {
     const SessionCalls::Room room = takes_turns ? calls.room() : calls.room_for_call();
-    if (room != SessionCalls::Room::enough && room != SessionCalls::Room::none) break;
+    if (room != SessionCalls::Room::enough && room != SessionCalls::Room::none) { break; }
     const DecodedFrame frame = input.next_frame(bytes, limits.max_frame);
     if (frame.outcome == DecodedFrame::Outcome::complete) {
-      if (takes_turns) calls.end_turn();
+      if (takes_turns) { calls.end_turn(); }
       answer_frame(frame, room, input.framing(), calls, out);
       bytes.consume(frame.size);
       ++frames;

@@ -21,14 +21,14 @@ class AwaitedCall final : public PendingCall, private Timer {
     set_view({what_.method, what_.params, what_.id, what_.peer, what_.deadline});
   }
   ~AwaitedCall() {
-    if (is_begun_ && !answered.is_set()) executor_.cancel(*this);
+    if (is_begun_ && !answered.is_set()) { executor_.cancel(*this); }
   }
 
   /// Once. Throws what CallExecutor::begin() does.
   void begin() {
     const TimePoint times_out = executor_.begin(*this);
     is_begun_ = true;
-    if (!answered.is_set()) set(times_out);
+    if (!answered.is_set()) { set(times_out); }
   }
   Result take_result() { return std::move(result_); }
 

@@ -7,14 +7,14 @@
 namespace handoff {
 
 void BatchReplies::add(std::string_view body) {
-  if (is_too_long_) return;
+  if (is_too_long_) { return; }
   bodies_.append(body).push_back(',');
   is_too_long_ = bodies_.size() + 1 > limit_;
-  if (is_too_long_) std::string().swap(bodies_);
+  if (is_too_long_) { std::string().swap(bodies_); }
 }
 
 ErrorCode BatchReplies::finish(std::string& out, Framing framing) {
-  if (bodies_.empty() && !is_too_long_) return ErrorCode();
+  if (bodies_.empty() && !is_too_long_) { return ErrorCode(); }
   ErrorCode code{};
   FrameWriter writer(out, framing);
   if (is_too_long_) {

@@ -14,7 +14,7 @@ namespace handoff {
 
 void add_built_in_methods(MethodTable& table, int worker) {
   const auto add = [&table](const char* name, InstantHandler handler) {
-    if (!table.has(name)) table.add_instant(name, std::move(handler));
+    if (!table.has(name)) { table.add_instant(name, std::move(handler)); }
   };
   const auto params = [](const Request& request) { return request.params; };
   add("ping", params);

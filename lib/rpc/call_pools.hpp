@@ -16,7 +16,7 @@ class CallPools {
  public:
   /// A call for set(), or for its place in an order alone. It must be given back.
   SessionCall& take_call() {
-    if (calls_.empty()) return *std::make_unique<SessionCall>().release();
+    if (calls_.empty()) { return *std::make_unique<SessionCall>().release(); }
     SessionCall& call = *calls_.back().release();
     calls_.pop_back();
     return call;
@@ -28,14 +28,14 @@ class CallPools {
   }
 
   std::unique_ptr<CallsUnderWay> take_under_way() {
-    if (under_way_.empty()) return std::make_unique<CallsUnderWay>();
+    if (under_way_.empty()) { return std::make_unique<CallsUnderWay>(); }
     std::unique_ptr<CallsUnderWay> calls = std::move(under_way_.back());
     under_way_.pop_back();
     return calls;
   }
   /// There is nothing in its lists.
   void give_back(std::unique_ptr<CallsUnderWay> calls) {
-    if (calls->client_left.cancelled()) return;
+    if (calls->client_left.cancelled()) { return; }
     calls->held = 0;
     keep(under_way_, std::move(calls));
   }
@@ -45,7 +45,7 @@ class CallPools {
 
   template <typename T>
   static void keep(std::vector<std::unique_ptr<T>>& pool, std::unique_ptr<T> unused) {
-    if (pool.size() < kMostKept) pool.push_back(std::move(unused));
+    if (pool.size() < kMostKept) { pool.push_back(std::move(unused)); }
   }
 
   std::vector<std::unique_ptr<SessionCall>> calls_;

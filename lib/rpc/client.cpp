@@ -22,8 +22,8 @@ constexpr std::size_t kInputSize = 64 * 1024;
 /// What becomes of a command when a shell can't run it, as sh(1) has it.
 std::string_view meaning_of(const ExitStatus& status, bool has_replied) {
   if (status.signal == 0 && !has_replied) {
-    if (status.code == 127) return "the command was not found";
-    if (status.code == 126) return "the command can't be run";
+    if (status.code == 127) { return "the command was not found"; }
+    if (status.code == 126) { return "the command can't be run"; }
   }
   return "the command ended before it replied";
 }
@@ -43,11 +43,11 @@ Client::Client(Reactor& reactor, DialedSocket connection, std::string name, std:
       max_frame_(max_frame),
       input_(kInputSize) {
   keep_urgent_data(stream_.fd());
-  if (connection.child) child_.emplace(reactor, *std::move(connection.child));
+  if (connection.child) { child_.emplace(reactor, *std::move(connection.child)); }
 }
 
 Client::~Client() {
-  if (!child_) return;
+  if (!child_) { return; }
   stream_.end_writing();
   stream_.reactor().spawn(ExecChild::end(std::move(*child_)));
 }
@@ -102,7 +102,7 @@ IoResult Client::try_flush() {
 Task<void> Client::flush(TimeLimit limit) {
   WaitTimeout deadline(stream_.watcher(), limit.when);
   for (IoResult result = try_flush(); !result.done(); result = try_flush()) {
-    if (result.outcome == IoResult::Outcome::broken) co_await lost(result);
+    if (result.outcome == IoResult::Outcome::broken) { co_await lost(result); }
     if (!co_await stream_.writable()) {
       throw TimedOut(fmt::format("cannot call {}: {}", name_, limit.timed_out()));
     }
@@ -113,7 +113,7 @@ IoResult Client::try_read() {
   input_.make_room();
   const std::span<char> room = input_.room();
   const IoResult result = stream_.try_read(room);
-  if (!result.done()) return result;
+  if (!result.done()) { return result; }
   received_at_ = Clock::now();
   may_be_more_ = result.size == room.size() || stream_.stops_short();
   input_.commit(result.size);
@@ -140,10 +140,10 @@ std::optional<Reply> Client::try_receive() {
 Task<Reply> Client::receive(TimeLimit limit) {
   WaitTimeout deadline(stream_.watcher(), limit.when);
   for (;;) {
-    if (const auto reply = try_receive()) co_return *reply;
+    if (const auto reply = try_receive()) { co_return *reply; }
     const IoResult result = try_read();
-    if (result.done()) continue;
-    if (result.outcome != IoResult::Outcome::would_block) co_await lost(result);
+    if (result.done()) { continue; }
+    if (result.outcome != IoResult::Outcome::would_block) { co_await lost(result); }
     if (!co_await stream_.readable()) {
       throw TimedOut(fmt::format("cannot call {}: {}", name_, limit.timed_out()));
     }

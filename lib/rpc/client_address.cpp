@@ -20,7 +20,7 @@ constexpr unsigned kAddressShift = 32;
 
 /// `address` is a mapped IPv4 address and nothing else: no flow, no scope.
 bool is_plain_mapped(const SocketAddress& address) {
-  if (address.family() != AF_INET6 || address.size() != sizeof(sockaddr_in6)) return false;
+  if (address.family() != AF_INET6 || address.size() != sizeof(sockaddr_in6)) { return false; }
   sockaddr_in6 v6{};
   std::memcpy(&v6, address.data(), sizeof v6);
   return IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr) && v6.sin6_flowinfo == 0 && v6.sin6_scope_id == 0;
@@ -105,8 +105,8 @@ ClientAddress& ClientAddress::operator=(ClientAddress&& other) noexcept {
 }
 
 ClientAddress::~ClientAddress() {
-  if (form() == Form::allocated) delete pointer_to<Allocated>();
-  if (form() == Form::with_text) delete pointer_to<WithText>();
+  if (form() == Form::allocated) { delete pointer_to<Allocated>(); }
+  if (form() == Form::with_text) { delete pointer_to<WithText>(); }
 }
 
 SocketAddress ClientAddress::get() const {
@@ -118,7 +118,7 @@ SocketAddress ClientAddress::get() const {
     case Form::allocated:
     case Form::with_text: break;
   }
-  if (!is_known()) return {};
+  if (!is_known()) { return {}; }
   const Allocated& kept = *pointer_to<Allocated>();
   return kept.other ? *kept.other : whole(kept.v6);
 }
@@ -126,15 +126,15 @@ SocketAddress ClientAddress::get() const {
 std::string_view ClientAddress::text() {
   static const std::string kUnknown = SocketAddress().text();
   static const std::string kUnnamed = whole(sa_family_t{AF_UNIX}).text();
-  if (!is_known()) return kUnknown;
-  if (form() == Form::unnamed) return kUnnamed;
-  if (form() == Form::v4 || form() == Form::mapped_v4) make_text();
+  if (!is_known()) { return kUnknown; }
+  if (form() == Form::unnamed) { return kUnnamed; }
+  if (form() == Form::v4 || form() == Form::mapped_v4) { make_text(); }
   if (form() == Form::with_text) {
     const WithText& kept = *pointer_to<WithText>();
     return {kept.text.data(), kept.size};
   }
   Allocated& kept = *pointer_to<Allocated>();
-  if (!kept.text) kept.text = std::make_unique<std::string>(get().text());
+  if (!kept.text) { kept.text = std::make_unique<std::string>(get().text()); }
   return *kept.text;
 }
 

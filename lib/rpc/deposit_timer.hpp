@@ -24,12 +24,12 @@ class DepositTimer final : private Timer {
 
   /// There is a connection that is to be deposited later.
   void start() {
-    if (due() == kNever) set(reactor_.now() + kPeriod);
+    if (due() == kNever) { set(reactor_.now() + kPeriod); }
   }
 
  private:
   void on_timer() override {
-    if (look_()) set(reactor_.now() + kPeriod);
+    if (look_()) { set(reactor_.now() + kPeriod); }
   }
 
   Reactor& reactor_;

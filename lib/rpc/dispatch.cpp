@@ -22,9 +22,9 @@ Result invalid(std::string_view what, std::string_view problem) {
 /// A result that is no JSON would break the reply that it stands in, and could pass for other
 /// replies to other calls.
 Result checked(Result result) {
-  if (result.is_error() && result.json.empty()) return result;
+  if (result.is_error() && result.json.empty()) { return result; }
   const auto problem = json_problem(result.json);
-  if (!problem) return result;
+  if (!problem) { return result; }
   return invalid(result.is_error() ? "error data" : "result", *problem);
 }
 
@@ -45,12 +45,10 @@ Dispatched answer_now(const Method& method, const Request& request) {
     // The request was validated when it was parsed.
     const bool is_params =
         json.data() == request.params.data() && json.size() == request.params.size();
-    if (is_params) return InstantReply{method.quoted_name, json};
-    if (const auto problem = json_problem(json)) return invalid("result", *problem);
+    if (is_params) { return InstantReply{method.quoted_name, json}; }
+    if (const auto problem = json_problem(json)) { return invalid("result", *problem); }
     return InstantReply{method.quoted_name, json};
-  } catch (...) {
-    return result_of_exception();
-  }
+  } catch (...) { return result_of_exception(); }
 }
 
 /// How much of a name that a client sent is worth repeating to it.
@@ -86,10 +84,10 @@ Result reply_too_long(std::size_t limit) {
 
 Dispatched dispatch(const MethodTable& table, const Request& request, Instant instant) {
   const Method* method = table.find(request.method);
-  if (method == nullptr) return no_such_method(request.method);
+  if (method == nullptr) { return no_such_method(request.method); }
   // A pattern's reply has the name of the call, which has yet to be quoted.
   const bool may_answer_now = method->instant && !method->quoted_name.empty();
-  if (!may_answer_now || instant == Instant::waits_in_line) return StartCall{method};
+  if (!may_answer_now || instant == Instant::waits_in_line) { return StartCall{method}; }
   return answer_now(*method, request);
 }
 
@@ -97,7 +95,7 @@ Task<Result> run_method(Reactor& reactor, const Method& method, Call call,
                         Cancellation* client_left) {
   if (method.instant) {
     Dispatched answer = answer_now(method, {call.method, call.params, call.id});
-    if (auto* error = std::get_if<Result>(&answer)) co_return std::move(*error);
+    if (auto* error = std::get_if<Result>(&answer)) { co_return std::move(*error); }
     co_return Result::success(std::string(std::get<InstantReply>(answer).json));
   }
   try {
@@ -105,7 +103,7 @@ Task<Result> run_method(Reactor& reactor, const Method& method, Call call,
     Task<Result> task = method.executor != nullptr
                             ? await_call(reactor, *method.executor, std::move(call))
                             : method.handler(std::move(call));
-    if (method.supervision == Supervision::handler) co_return co_await std::move(task);
+    if (method.supervision == Supervision::handler) { co_return co_await std::move(task); }
     Raced<Result> raced = co_await race(reactor, std::move(task), deadline, client_left);
     switch (raced.end) {
       case RaceEnd::finished: co_return checked(std::move(*raced.value));
@@ -113,15 +111,13 @@ Task<Result> run_method(Reactor& reactor, const Method& method, Call call,
         co_return Result::error(ErrorCode::timed_out, "the method did not answer in time");
       case RaceEnd::cancelled: co_return result_for_no_client();
     }
-  } catch (...) {
-    co_return result_of_exception();
-  }
+  } catch (...) { co_return result_of_exception(); }
   co_return Result();
 }
 
 Task<Result> run_call(Reactor& reactor, const MethodTable& table, Call call) {
   const Method* method = table.find(call.method);
-  if (method == nullptr) return give(no_such_method(call.method));
+  if (method == nullptr) { return give(no_such_method(call.method)); }
   return run_method(reactor, *method, std::move(call));
 }
 
@@ -133,10 +129,10 @@ void replace_long_reply(std::string& out, std::size_t start, const ReplyTo& to, 
 
 ErrorCode append_result(std::string& out, const ReplyTo& to, const ResultView& result,
                         std::size_t limit) {
-  if (!result.is_error()) return append_result(out, to, result.json, limit);
+  if (!result.is_error()) { return append_result(out, to, result.json, limit); }
   const std::size_t start = out.size();
   append_error(out, to.dialect, result.code, result.message, result.json, to.id);
-  if (out.size() - start <= limit) return result.code;
+  if (out.size() - start <= limit) { return result.code; }
   replace_long_reply(out, start, to, limit);
   return ErrorCode::handler_failed;
 }

@@ -70,7 +70,7 @@ inline ErrorCode append_result(std::string& out, const ReplyTo& to, std::string_
                                std::size_t limit) {
   const std::size_t start = out.size();
   append_reply(out, to.dialect, to.quoted_name, json, to.id);
-  if (out.size() - start <= limit) return ErrorCode();
+  if (out.size() - start <= limit) { return ErrorCode(); }
   replace_long_reply(out, start, to, limit);
   return ErrorCode::handler_failed;
 }

@@ -40,7 +40,7 @@ class MemoryBudget {
     std::size_t bytes() const { return state_ / 2; }
     /// The holder has so many bytes now. Costs a comparison when that has not changed.
     void set(std::size_t bytes) {
-      if (2 * bytes != state_) change(bytes);
+      if (2 * bytes != state_) { change(bytes); }
     }
     /// Whether the budget has room, or this holder is the one that goes on without. It is that one
     /// from the first time that it hears so until it holds nothing, there is room, or it waits for
@@ -48,7 +48,7 @@ class MemoryBudget {
     bool may_start_call() { return budget_.has_room() || is_exempt() || become_exempt(); }
     /// The holder waits for its client to read: another may go on meanwhile.
     void wait_for_client() {
-      if (is_exempt()) give_exemption_back();
+      if (is_exempt()) { give_exemption_back(); }
     }
 
    private:

@@ -15,7 +15,7 @@ std::string quoted_reply_name(std::string_view method) {
 }
 
 void MethodTable::insert(std::string name, Method method) {
-  if (name.empty()) throw InvalidArgument("cannot add a method: it needs a name");
+  if (name.empty()) { throw InvalidArgument("cannot add a method: it needs a name"); }
   const bool is_pattern = name == "*" || name.ends_with(".*");
   bool inserted = false;
   if (is_pattern) {
@@ -54,7 +54,7 @@ const Method* MethodTable::search(std::string_view name) const {
   const Method* best = nullptr;
   std::size_t best_size = 0;
   for (const auto& [start, method] : patterns_) {
-    if (!name.starts_with(start) || (best != nullptr && start.size() < best_size)) continue;
+    if (!name.starts_with(start) || (best != nullptr && start.size() < best_size)) { continue; }
     best = &method;
     best_size = start.size();
   }
@@ -63,8 +63,8 @@ const Method* MethodTable::search(std::string_view name) const {
 
 std::vector<std::string> MethodTable::names() const {
   std::vector<std::string> names;
-  for (const auto& [name, method] : methods_) names.push_back(name);
-  for (const auto& [start, method] : patterns_) names.push_back(start + "*");
+  for (const auto& [name, method] : methods_) { names.push_back(name); }
+  for (const auto& [start, method] : patterns_) { names.push_back(start + "*"); }
   return names;
 }
 

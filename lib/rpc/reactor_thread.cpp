@@ -40,7 +40,7 @@ ReactorThread::ReactorThread(Mailbox& home, const SessionLimits& limits, MakeMet
 
 ReactorThread::~ReactorThread() {
   inside_->mailbox.send([this] {
-    if (inside_->context) inside_->context->forget_owner();
+    if (inside_->context) { inside_->context->forget_owner(); }
     inside_->stopped.set();
   });
   thread_.join();
@@ -74,14 +74,14 @@ ServerContext::Owner ReactorThread::report_home() {
   owner.returned = [this](Connection connection) {
     home_.send([this, moved = std::make_shared<Connection>(std::move(connection))] {
       --held_;
-      if (abandoning_ > 0) return owner_.closed(moved->id, CloseReason::abandoned);
+      if (abandoning_ > 0) { return owner_.closed(moved->id, CloseReason::abandoned); }
       owner_.returned(std::move(*moved));
     });
   };
   if (owner_.deposited) {
     owner.deposited = [this](Connection copy) {
       home_.send([this, moved = std::make_shared<Connection>(std::move(copy))] {
-        if (abandoning_ == 0) owner_.deposited(std::move(*moved));
+        if (abandoning_ == 0) { owner_.deposited(std::move(*moved)); }
       });
     };
   }

@@ -52,14 +52,14 @@ class ReplyOrder {
   void remove(Place& place) {
     held_ -= place.reply_.size();
     // A place may be used again for as long as its owner likes.
-    if (place.reply_.capacity() > 0) std::string().swap(place.reply_);
+    if (place.reply_.capacity() > 0) { std::string().swap(place.reply_); }
     places_.remove(place);
   }
   /// Appends the first reply to `out` and removes its place, which is returned; null when the first
   /// reply is not ready.
   Place* leave(std::string& out) {
     Place* first = places_.first();
-    if (first == nullptr || first->state_ == Place::State::awaited) return nullptr;
+    if (first == nullptr || first->state_ == Place::State::awaited) { return nullptr; }
     out.append(first->reply_);
     remove(*first);
     return first;

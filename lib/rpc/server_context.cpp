@@ -33,21 +33,21 @@ ServerContext::~ServerContext() {
 void ServerContext::drain(WhenDrained what) {
   draining_ = true;
   gives_back_ = what == WhenDrained::give_back;
-  for (Session* session : sessions_) session->drain();
+  for (Session* session : sessions_) { session->drain(); }
 }
 
 void ServerContext::abandon() {
   gives_back_ = false;
   ++abandonments_;
-  for (Session* session : sessions_) session->abandon();
+  for (Session* session : sessions_) { session->abandon(); }
 }
 
 void ServerContext::count_in(std::shared_ptr<const ledger::Ledger> ledger, std::uint32_t thread) {
-  if (open_ == 0) ledgers_.clear();
+  if (open_ == 0) { ledgers_.clear(); }
   ledger_counters_ = ledger ? &ledger->counters(thread) : nullptr;
   publishes_requests_ =
       shared_.counters != nullptr || shared_.quota != nullptr || ledger_counters_ != nullptr;
-  if (ledger) ledgers_.push_back(std::move(ledger));
+  if (ledger) { ledgers_.push_back(std::move(ledger)); }
   publish_calls(active_calls_);
 }
 
@@ -57,12 +57,10 @@ bool ServerContext::deposit_sessions() {
   for (Session* session : sessions_) {
     const DepositAge::Due due = session->grow_older();
     some_are_young |= due == DepositAge::Due::later;
-    if (due != DepositAge::Due::now) continue;
+    if (due != DepositAge::Due::now) { continue; }
     try {
       owner_.deposited(session->copy_for_deposit());
-    } catch (const SystemError&) {
-      continue;
-    }
+    } catch (const SystemError&) { continue; }
   }
   return some_are_young;
 }
@@ -71,15 +69,15 @@ void ServerContext::publish_requests(std::size_t count) {
   if (shared_.counters != nullptr) {
     shared_.counters->requests.store(requests_, std::memory_order_relaxed);
   }
-  if (ledger_counters_ != nullptr) ledger::Counters::add(ledger_counters_->requests, count);
-  if (shared_.quota != nullptr && shared_.quota->use(count)) owner_.quota_used_up();
+  if (ledger_counters_ != nullptr) { ledger::Counters::add(ledger_counters_->requests, count); }
+  if (shared_.quota != nullptr && shared_.quota->use(count)) { owner_.quota_used_up(); }
 }
 
 bool ServerContext::close_idlest() {
   const auto idlest =
       std::min_element(sessions_.begin(), sessions_.end(),
                        [](auto* one, auto* other) { return one->ends_at() < other->ends_at(); });
-  if (idlest == sessions_.end() || (*idlest)->ends_at() == kNever) return false;
+  if (idlest == sessions_.end() || (*idlest)->ends_at() == kNever) { return false; }
   (*idlest)->make_way();
   return true;
 }
@@ -87,15 +85,13 @@ bool ServerContext::close_idlest() {
 /// There may be no memory for the line either.
 void ServerContext::tell_failed(std::string_view what) const {
   try {
-    if (owner_.failed) owner_.failed(fmt::format("a connection is closed: {}", what));
-  } catch (const std::exception&) {
-    return;
-  }
+    if (owner_.failed) { owner_.failed(fmt::format("a connection is closed: {}", what)); }
+  } catch (const std::exception&) { return; }
 }
 
 /// So that add() can't fail.
 void ServerContext::prepare_to_open() {
-  if (sessions_.capacity() <= open_) sessions_.reserve(2 * open_ + 1);
+  if (sessions_.capacity() <= open_) { sessions_.reserve(2 * open_ + 1); }
 }
 
 std::uint32_t ServerContext::add(Session& session) {
@@ -111,7 +107,7 @@ void ServerContext::remove(std::uint32_t number) {
 }
 
 void ServerContext::closed(std::uint64_t id, CloseReason why) {
-  if (owner_.closed) owner_.closed(id, why);
+  if (owner_.closed) { owner_.closed(id, why); }
 }
 
 void ServerContext::returned(Connection connection) {
@@ -121,9 +117,9 @@ void ServerContext::returned(Connection connection) {
 /// What the calls that begin in this are given to may have been polled already.
 bool ServerContext::poll() {
   bool has_begun = held_ends_.release();
-  for (std::size_t i = 0; i < deferring_.size(); ++i) deferring_[i]->send_deferred();
+  for (std::size_t i = 0; i < deferring_.size(); ++i) { deferring_[i]->send_deferred(); }
   deferring_.clear();
-  if (line_.first() != nullptr && places_.available()) line_.first()->take_turn();
+  if (line_.first() != nullptr && places_.available()) { line_.first()->take_turn(); }
   has_begun = held_ends_.release() || has_begun;
   return has_begun;
 }

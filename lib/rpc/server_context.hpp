@@ -118,7 +118,7 @@ class ServerContext final : private PollSource {
   /// Counts requests of a client, or of a master's queue.
   void count_requests(std::size_t count) {
     requests_ += count;
-    if (publishes_requests_) publish_requests(count);
+    if (publishes_requests_) { publish_requests(count); }
   }
 
   // What follows is for sessions.
@@ -146,7 +146,7 @@ class ServerContext final : private PollSource {
   void call_ends() { publish_calls(--active_calls_); }
   /// Counts an error that is replied; a code of 0 is none.
   void count_error(ErrorCode code) {
-    if (code == ErrorCode{} || ledger_counters_ == nullptr) return;
+    if (code == ErrorCode{} || ledger_counters_ == nullptr) { return; }
     ledger_counters_->count_error(static_cast<int>(code));
   }
   /// Returns the time that count_call() takes, of a call that begins now.
@@ -154,7 +154,7 @@ class ServerContext final : private PollSource {
     return ledger_counters_ != nullptr ? Clock::now() : TimePoint();
   }
   void count_call(TimePoint start) {
-    if (ledger_counters_ == nullptr || start == TimePoint()) return;
+    if (ledger_counters_ == nullptr || start == TimePoint()) { return; }
     ledger_counters_->count_call(Clock::now() - start);
   }
   void memory_wait_begins() { ++waiting_for_memory_; }
@@ -166,7 +166,7 @@ class ServerContext final : private PollSource {
   void opened() { ++open_; }
   /// A session of this age is new, and is to be deposited when it has been there for a while.
   void expect_deposit(DepositAge& age) {
-    if (!owner_.deposited) return;
+    if (!owner_.deposited) { return; }
     age.begin();
     deposit_timer_.start();
   }

@@ -35,18 +35,18 @@ Session::Session(SessionOpening opening) noexcept
       client_(std::move(opening.client)),
       calls_(opening.context, *this, opening.connection.dialect) {
   keep_urgent_data(stream_.fd());
-  if (context().draining()) enter(SessionPhase::draining, CloseReason::drained);
-  if (context().abandonments() != opening.abandonments) abandon();
-  if (opening.is_to_be_deposited()) context().expect_deposit(deposit_);
+  if (context().draining()) { enter(SessionPhase::draining, CloseReason::drained); }
+  if (context().abandonments() != opening.abandonments) { abandon(); }
+  if (opening.is_to_be_deposited()) { context().expect_deposit(deposit_); }
 }
 
 Session::~Session() {
   context().forget_deferred(*this);
   awaits(Await::end);
   context().remove(number_);
-  if (reason_ == CloseReason::returned) return;
+  if (reason_ == CloseReason::returned) { return; }
   // Cut off: the reactor ends before its connections.
-  if (phase_ != SessionPhase::closed) reason_ = CloseReason::abandoned;
+  if (phase_ != SessionPhase::closed) { reason_ = CloseReason::abandoned; }
   context().closed(id_, reason_);
 }
 
@@ -74,7 +74,7 @@ Task<void> Session::serve(std::unique_ptr<SessionOpening> opening) {
     try {
       session.awaits(session.step());
       session.calls_.count_held(session.held());
-      if (session.awaited_ == Await::end) co_return;
+      if (session.awaited_ == Await::end) { co_return; }
       session.record();
       if (session.awaited_ == Await::others) {
         co_await pause(session);
@@ -83,9 +83,7 @@ Task<void> Session::serve(std::unique_ptr<SessionOpening> opening) {
                                        : session.awaited_ == Await::writable ? EPOLLOUT
                                                                              : EPOLLHUP);
       }
-    } catch (const std::exception& error) {
-      session.fail(error.what());
-    }
+    } catch (const std::exception& error) { session.fail(error.what()); }
     session.awaits(Await::nothing);
   }
 }
@@ -95,10 +93,10 @@ Task<void> Session::pause(Session& session) {
 }
 
 void Session::awaits(Await next) {
-  if (awaited_ == Await::memory) context().memory_wait_ends();
+  if (awaited_ == Await::memory) { context().memory_wait_ends(); }
   awaited_ = next;
-  if (awaited_ == Await::memory) context().memory_wait_begins();
-  if (awaited_ != Await::turn && awaited_ != Await::nothing) leave_line();
+  if (awaited_ == Await::memory) { context().memory_wait_begins(); }
+  if (awaited_ != Await::turn && awaited_ != Await::nothing) { leave_line(); }
 }
 
 /// The one place that changes the phase.
@@ -122,10 +120,10 @@ void Session::awaits(Await next) {
 /// Nothing leaves `closed`. A connection that is abandoned keeps that as its reason, and is not
 /// given back.
 void Session::enter(SessionPhase next, CloseReason why) {
-  if (phase_ == SessionPhase::closed) return;
+  if (phase_ == SessionPhase::closed) { return; }
   phase_ = next;
-  if (reason_ != CloseReason::abandoned) reason_ = why;
-  if (phase_ == SessionPhase::closed) output_.drop();
+  if (reason_ != CloseReason::abandoned) { reason_ = why; }
+  if (phase_ == SessionPhase::closed) { output_.drop(); }
 }
 
 void Session::record() {
@@ -136,53 +134,55 @@ void Session::record() {
 
 /// A call on this system has failed, or memory is short. The calls that run have to end first.
 void Session::fail(std::string_view why) {
-  if (phase_ == SessionPhase::closed) return;
+  if (phase_ == SessionPhase::closed) { return; }
   enter(SessionPhase::closed, CloseReason::failed);
   context().tell_failed(why);
   calls_.drop_waiting();
 }
 
 void Session::drain() {
-  if (phase_ == SessionPhase::open) enter(SessionPhase::draining, CloseReason::drained);
-  if (phase_ == SessionPhase::draining) stream_.interrupt();
+  if (phase_ == SessionPhase::open) { enter(SessionPhase::draining, CloseReason::drained); }
+  if (phase_ == SessionPhase::draining) { stream_.interrupt(); }
 }
 
 /// The client of what is closed at once may never send the rest, or never read it.
 void Session::make_way() {
-  if (input_.holds_bytes() || !output_.empty()) enter(SessionPhase::closed, CloseReason::idle);
-  if (phase_ == SessionPhase::open) enter(SessionPhase::draining, CloseReason::idle);
+  if (input_.holds_bytes() || !output_.empty()) { enter(SessionPhase::closed, CloseReason::idle); }
+  if (phase_ == SessionPhase::open) { enter(SessionPhase::draining, CloseReason::idle); }
   stream_.interrupt();
 }
 
 Session::Await Session::step() {
-  if (phase_ == SessionPhase::lingering) return linger();
+  if (phase_ == SessionPhase::lingering) { return linger(); }
   timeout_ = Timeout::none;
-  if (!output_.empty()) flush();
+  if (!output_.empty()) { flush(); }
   calls_.start_waiting();
-  if (calls_.any() && client_has_left()) calls_.end_for_no_client();
-  if (!output_.empty()) return wait_for_client();
+  if (calls_.any() && client_has_left()) { calls_.end_for_no_client(); }
+  if (!output_.empty()) { return wait_for_client(); }
   if (phase_ == SessionPhase::draining && context().gives_back() &&
       reason_ != CloseReason::abandoned) {
     return calls_.any() ? wait_for_calls() : give_back();
   }
-  if (reads_requests()) return read_or_wait();
+  if (reads_requests()) { return read_or_wait(); }
   return calls_.any() ? wait_for_calls() : finish();
 }
 
 Session::Await Session::read_or_wait() {
   // A request that was read is lost when this process dies, and one that was not is not.
-  if (std::exchange(comes_idle_, false) && phase_ == SessionPhase::open) return wait_for_input();
+  if (std::exchange(comes_idle_, false) && phase_ == SessionPhase::open) {
+    return wait_for_input();
+  }
   switch (calls_.room()) {
     case SessionCalls::Room::enough:
     case SessionCalls::Room::none: return read_more();
     case SessionCalls::Room::calls: input_.stop_deadline(); return wait_for_calls();
     case SessionCalls::Room::turn:
       // No request is left to read.
-      if (!input_.holds_bytes() && stream_.is_at_end()) return read_more();
+      if (!input_.holds_bytes() && stream_.is_at_end()) { return read_more(); }
       return wait_for_turn();
     case SessionCalls::Room::memory:
       // What is left to read of a client that has left is little, and its end frees memory.
-      if (input_.awaits_rest() && client_has_left()) return read_more();
+      if (input_.awaits_rest() && client_has_left()) { return read_more(); }
       return wait_for_memory();
   }
   return Await::end;
@@ -192,13 +192,13 @@ Session::Await Session::read_more() {
   record_.busy();
   ReceiveBuffer& bytes = input_.begin_turn(context().input());
   // What was left when the last turn ended comes first.
-  if (input_.has_frames()) return answer(bytes, SessionInput::Received::some);
+  if (input_.has_frames()) { return answer(bytes, SessionInput::Received::some); }
   const SessionInput::Received received =
       input_.receive(bytes, stream_, context().limits().max_frame);
   switch (received) {
     case SessionInput::Received::some:
     case SessionInput::Received::all:
-      if (input_.has_frames()) return answer(bytes, received);
+      if (input_.has_frames()) { return answer(bytes, received); }
       return received == SessionInput::Received::all ? wait_for_input() : Await::others;
     case SessionInput::Received::nothing: return wait_for_input();
     case SessionInput::Received::end:
@@ -217,7 +217,7 @@ Session::Await Session::answer(ReceiveBuffer& bytes, SessionInput::Received rece
   std::string& out = context().output();
   out.clear();
   const Taken taken = answer_frames(input_, calls_, bytes, more, out);
-  if (taken == Taken::refused) enter(SessionPhase::refused, CloseReason::protocol);
+  if (taken == Taken::refused) { enter(SessionPhase::refused, CloseReason::protocol); }
   send(out);
   const bool is_drained =
       taken == Taken::all_frames && received == SessionInput::Received::all && output_.empty();
@@ -233,21 +233,21 @@ Session::Await Session::wait_for_input() {
   } else if (held_back) {
     arm(Timeout::calls, after(kLongCall));
   } else if (!calls_.any()) {
-    if (phase_ == SessionPhase::draining) return finish();
+    if (phase_ == SessionPhase::draining) { return finish(); }
     arm(Timeout::idle, after(context().limits().idle_timeout));
   }
   return Await::readable;
 }
 
 Session::Await Session::wait_for_calls() {
-  if (calls_.are_held_back()) arm(Timeout::calls, after(kLongCall));
+  if (calls_.are_held_back()) { arm(Timeout::calls, after(kLongCall)); }
   return Await::calls;
 }
 
 /// What it has to read stays where it is. Until then no deadline passes.
 Session::Await Session::wait_for_turn() {
   input_.stop_deadline();
-  if (!std::exchange(in_line_, true)) context().line().join(*this);
+  if (!std::exchange(in_line_, true)) { context().line().join(*this); }
   return Await::turn;
 }
 
@@ -287,8 +287,8 @@ Session::Await Session::finish() {
 Session::Await Session::linger() {
   context().input().clear();
   const IoResult result = stream_.try_read(context().input().room());
-  if (result.done()) return Await::others;
-  if (result.outcome == IoResult::Outcome::would_block) return Await::readable;
+  if (result.done()) { return Await::others; }
+  if (result.outcome == IoResult::Outcome::would_block) { return Await::readable; }
   return finish();
 }
 
@@ -309,64 +309,60 @@ Session::Await Session::give_back() {
 
 /// Those who have given us the connection may not have known.
 ClientAddress& Session::client() {
-  if (!client_.is_known()) client_ = ClientAddress(peer_address(stream_.fd()));
+  if (!client_.is_known()) { client_ = ClientAddress(peer_address(stream_.fd())); }
   return client_;
 }
 
 /// What else is answered in this turn goes with it.
 void Session::replies_ready(std::string_view frames) {
-  if (phase_ == SessionPhase::closed) return;
+  if (phase_ == SessionPhase::closed) { return; }
   const bool was_blocked = output_.is_blocked();
   if (!calls_.any_runs()) {
-    if (!frames.empty()) record_.busy();
+    if (!frames.empty()) { record_.busy(); }
     send(frames);
   } else if (!frames.empty()) {
     const bool was_deferred = output_.is_deferred();
     output_.defer(frames);
-    if (!was_deferred && output_.is_deferred()) context().defer(*this);
+    if (!was_deferred && output_.is_deferred()) { context().defer(*this); }
   }
-  if (!was_blocked && output_.is_blocked()) stream_.interrupt();
+  if (!was_blocked && output_.is_blocked()) { stream_.interrupt(); }
 }
 
 void Session::call_ended() {
   record();
-  if (awaits_calls()) return stream_.interrupt();
-  if (calls_.any()) return;
-  if (phase_ != SessionPhase::open) return stream_.interrupt();
-  if (timeout_ == Timeout::none) arm(Timeout::idle, after(context().limits().idle_timeout));
+  if (awaits_calls()) { return stream_.interrupt(); }
+  if (calls_.any()) { return; }
+  if (phase_ != SessionPhase::open) { return stream_.interrupt(); }
+  if (timeout_ == Timeout::none) { arm(Timeout::idle, after(context().limits().idle_timeout)); }
 }
 
 void Session::send(std::string_view bytes) {
-  if (phase_ == SessionPhase::closed) return;
+  if (phase_ == SessionPhase::closed) { return; }
   check(output_.send(stream_, bytes));
 }
 
 /// Replies that were deferred may have been sent since, with others or before a wait.
 void Session::send_deferred() {
-  if (!output_.is_deferred()) return;
+  if (!output_.is_deferred()) { return; }
   try {
     flush();
     calls_.start_waiting();
-  } catch (const std::exception& error) {
-    fail(error.what());
-  }
+  } catch (const std::exception& error) { fail(error.what()); }
   record();
   calls_.count_held(held());
-  if (!output_.empty() || phase_ == SessionPhase::closed) stream_.interrupt();
+  if (!output_.empty() || phase_ == SessionPhase::closed) { stream_.interrupt(); }
 }
 
 void Session::check(SessionOutput::Written written) {
-  if (written == SessionOutput::Written::whole) return;
+  if (written == SessionOutput::Written::whole) { return; }
   enter(SessionPhase::closed, CloseReason::write_error);
 }
 
 void Session::on_timer() {
-  if (timeout_ == Timeout::none) return;
+  if (timeout_ == Timeout::none) { return; }
   try {
     time_out();
-  } catch (const std::exception& error) {
-    fail(error.what());
-  }
+  } catch (const std::exception& error) { fail(error.what()); }
   stream_.interrupt();
 }
 

@@ -93,7 +93,7 @@ class Session final : private Timer, private SessionCalls::Owner {
   Await wait_for_calls();
   Await wait_for_turn();
   void leave_line() {
-    if (std::exchange(in_line_, false)) context().line().leave(*this);
+    if (std::exchange(in_line_, false)) { context().line().leave(*this); }
   }
   Await wait_for_memory();
   Await wait_for_client();
@@ -128,7 +128,7 @@ class Session final : private Timer, private SessionCalls::Owner {
   void replies_ready(std::string_view frames) override;
   void call_ended() override;
   void call_has_place() override {
-    if (awaits_calls() && !context().limits().reads_on_when_full) stream_.interrupt();
+    if (awaits_calls() && !context().limits().reads_on_when_full) { stream_.interrupt(); }
   }
   bool has_turn() const override { return client_has_left() || context().is_turn_of(*this); }
   void turn_is_over() override { leave_line(); }

@@ -10,7 +10,7 @@ namespace {
 constexpr std::size_t kMostKept = 512;
 
 void clear_text(std::string& text) {
-  if (text.capacity() > kMostKept) return std::string().swap(text);
+  if (text.capacity() > kMostKept) { return std::string().swap(text); }
   text.clear();
 }
 
@@ -50,8 +50,8 @@ Call SessionCall::take_call() {
 }
 
 std::string_view SessionCall::quoted_name(std::string& copy) const {
-  if (target_.dialect != Dialect::article) return {};
-  if (!method().quoted_name.empty()) return method().quoted_name;
+  if (target_.dialect != Dialect::article) { return {}; }
+  if (!method().quoted_name.empty()) { return method().quoted_name; }
   copy = quoted_reply_name(method_);
   return copy;
 }

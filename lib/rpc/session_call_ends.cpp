@@ -10,7 +10,7 @@
 namespace handoff {
 
 void SessionCalls::finished(SessionCall& call, const ResultView& result) {
-  if (context_.held_ends().are_held()) return context_.held_ends().hold(call, result);
+  if (context_.held_ends().are_held()) { return context_.held_ends().hold(call, result); }
   end(call, result);
 }
 
@@ -27,10 +27,8 @@ void SessionCalls::end(SessionCall& call, const ResultView& result) {
     encode(call, result, out);
     owner_.replies_ready(out);
     start_waiting();
-  } catch (const std::exception& error) {
-    owner_.call_failed(error.what());
-  }
-  if (!call.has_place()) context_.pools().give_back(call);
+  } catch (const std::exception& error) { owner_.call_failed(error.what()); }
+  if (!call.has_place()) { context_.pools().give_back(call); }
   count_held(owner_.surroundings().held);
   if (!any()) {
     drop_order();
@@ -44,36 +42,36 @@ void SessionCalls::encode(SessionCall& call, const ResultView& result, std::stri
   const ReplyTarget& target = call.target();
   const Surroundings now = owner_.surroundings();
   if (now.phase == SessionPhase::closed) {
-    if (call.has_place()) under_way_->order.remove(call);
+    if (call.has_place()) { under_way_->order.remove(call); }
     return;
   }
   const bool must_wait = call.has_place() && !under_way_->order.is_first(call);
   const bool is_sent = target.is_wanted && !target.batch && !must_wait;
   std::string& text = is_sent ? out : context_.body();
-  if (!is_sent) text.clear();
+  if (!is_sent) { text.clear(); }
   const bool is_framed = target.is_wanted && !target.batch;
   std::optional<FrameWriter> writer;
-  if (is_framed) writer.emplace(text, now.framing);
+  if (is_framed) { writer.emplace(text, now.framing); }
   const std::size_t start = text.size();
   std::string name;
   const ErrorCode error = append_result(text, {target.dialect, call.quoted_name(name), call.id()},
                                         result, context_.limits().max_frame);
   estimate_.reply_came(text.size() - start);
-  if (target.is_wanted) context_.count_error(error);
-  if (writer) writer->finish();
-  if (target.batch) return add_to_batch(target, text, out);
+  if (target.is_wanted) { context_.count_error(error); }
+  if (writer) { writer->finish(); }
+  if (target.batch) { return add_to_batch(target, text, out); }
   if (must_wait) {
     under_way_->order.keep(call, text);
     return call.clear();  // the reply alone waits
   }
-  if (call.has_place()) leave_in_order(call, out);
+  if (call.has_place()) { leave_in_order(call, out); }
 }
 
 void SessionCalls::add_to_batch(const ReplyTarget& target, std::string_view body,
                                 std::string& out) {
   BatchReplies& batch = *target.batch;
   under_way_->held -= batch.held();
-  if (target.is_wanted) batch.add(body);
+  if (target.is_wanted) { batch.add(body); }
   if (batch.call_ends()) {
     return context_.count_error(batch.finish(out, owner_.surroundings().framing));
   }

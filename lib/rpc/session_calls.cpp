@@ -29,8 +29,8 @@ SessionCalls::SessionCalls(ServerContext& context, Owner& owner, Dialect dialect
       dialect_(dialect) {}
 
 SessionCalls::~SessionCalls() {
-  if (!under_way_) return;
-  while (!under_way_->next.empty()) drop(under_way_->next.pop_front());
+  if (!under_way_) { return; }
+  while (!under_way_->next.empty()) { drop(under_way_->next.pop_front()); }
   while (!under_way_->running.empty()) {
     SessionCall& call = under_way_->running.pop_front();
     const bool is_begun = call.may_run() && call.method().executor != nullptr;
@@ -45,14 +45,14 @@ SessionCalls::~SessionCalls() {
 }
 
 CallsUnderWay& SessionCalls::under_way() {
-  if (!under_way_) under_way_ = context_.pools().take_under_way();
+  if (!under_way_) { under_way_ = context_.pools().take_under_way(); }
   return *under_way_;
 }
 
 void SessionCalls::answer(std::string_view body, Framing framing, std::string& out) {
   const ParsedBody parsed = context_.parser().parse(body, dialect_);
   context_.count_requests(parsed.requests.size());
-  if (parsed.is_batch) return answer_batch(parsed.requests, framing, out);
+  if (parsed.is_batch) { return answer_batch(parsed.requests, framing, out); }
   answer_request(parsed.requests.front(), framing, out);
 }
 
@@ -61,12 +61,14 @@ void SessionCalls::answer_busy(std::string_view body, Framing framing, std::stri
   constexpr std::string_view kBusy = "busy: the server holds as much as it may (--max-memory)";
   const ParsedBody parsed = context_.parser().parse(body, dialect_);
   context_.count_requests(parsed.requests.size());
-  if (parsed.is_batch) return refuse({ErrorCode::busy, kBusy, {}, Dialect::json_rpc}, framing, out);
+  if (parsed.is_batch) {
+    return refuse({ErrorCode::busy, kBusy, {}, Dialect::json_rpc}, framing, out);
+  }
   const ParsedRequest& first = parsed.requests.front();
-  if (const auto* bad = std::get_if<BadRequest>(&first)) return refuse(*bad, framing, out);
+  if (const auto* bad = std::get_if<BadRequest>(&first)) { return refuse(*bad, framing, out); }
   const auto& request = std::get<Request>(first);
   dialect_ = request.dialect;
-  if (request.is_notification()) return;
+  if (request.is_notification()) { return; }
   refuse({ErrorCode::busy, kBusy, request.id, request.dialect}, framing, out);
 }
 
@@ -78,7 +80,7 @@ Instant SessionCalls::instant() const {
 }
 
 void SessionCalls::answer_request(const ParsedRequest& parsed, Framing framing, std::string& out) {
-  if (const auto* bad = std::get_if<BadRequest>(&parsed)) return refuse(*bad, framing, out);
+  if (const auto* bad = std::get_if<BadRequest>(&parsed)) { return refuse(*bad, framing, out); }
   const auto& request = std::get<Request>(parsed);
   dialect_ = request.dialect;
   const bool is_ordered = request.dialect == Dialect::article && request.id.empty();
@@ -86,10 +88,10 @@ void SessionCalls::answer_request(const ParsedRequest& parsed, Framing framing, 
   if (const auto* call = std::get_if<StartCall>(&answer)) {
     SessionCall& added =
         add_call(*call->method, request, {request.dialect, !request.is_notification(), {}});
-    if (is_ordered) under_way_->order.add(added);
+    if (is_ordered) { under_way_->order.add(added); }
     return start(added);
   }
-  if (request.is_notification()) return;
+  if (request.is_notification()) { return; }
   if (is_ordered && under_way_ && !under_way_->order.empty()) {
     std::string reply;
     FrameWriter writer(reply, framing);
@@ -138,7 +140,7 @@ void SessionCalls::answer_batch(std::span<const ParsedRequest> requests, Framing
       batch->add(reply);
     }
   }
-  if (!batch->has_calls()) return context_.count_error(batch->finish(out, framing));
+  if (!batch->has_calls()) { return context_.count_error(batch->finish(out, framing)); }
   under_way().held += batch->held();
 }
 
@@ -151,7 +153,7 @@ void SessionCalls::refuse(const BadRequest& bad, Framing framing, std::string& o
   append_error(target, bad.dialect, bad.code, bad.message, {}, bad.id);
   writer.finish();
   context_.count_error(bad.code);
-  if (must_wait) keep_in_order(reply);
+  if (must_wait) { keep_in_order(reply); }
 }
 
 SessionCall& SessionCalls::add_call(const Method& method, const Request& request,
@@ -169,14 +171,14 @@ SessionCall& SessionCalls::add_call(const Method& method, const Request& request
 
 void SessionCalls::start(SessionCall& call) {
   CallsUnderWay& calls = *under_way_;
-  if (owner_.surroundings().client_has_left) calls.client_left.cancel();
+  if (owner_.surroundings().client_has_left) { calls.client_left.cancel(); }
   context_.call_begins();
   const bool is_held_back = !calls.next.empty() || !may_run_another();
   const bool takes_place =
       keeps_place(context_.limits()) && calls.count() < context_.limits().max_calls;
-  if (!is_held_back) return run(call);
+  if (!is_held_back) { return run(call); }
   if (takes_place) {
-    if (!context_.places().try_acquire()) return run(call);
+    if (!context_.places().try_acquire()) { return run(call); }
     call.take_turn(context_.places());
   }
   calls.next.push_back(call);
@@ -187,8 +189,8 @@ void SessionCalls::run(SessionCall& call) {
   under_way_->running.push_back(call);
   const bool has_place = call.may_run() || context_.places().try_acquire();
   if (has_place) {
-    if (!call.may_run()) call.take_turn(context_.places());
-    if (call.method().executor != nullptr) return begin(call);
+    if (!call.may_run()) { call.take_turn(context_.places()); }
+    if (call.method().executor != nullptr) { return begin(call); }
   } else {
     ++under_way_->without_place;
   }
@@ -199,7 +201,7 @@ void SessionCalls::begin(SessionCall& call) {
   const HeldEnds::Beginning beginning(context_.held_ends());
   try {
     const TimePoint times_out = call.method().executor->begin(call);
-    if (!call.is_put_aside()) context_.deadlines().arm(call, times_out);
+    if (!call.is_put_aside()) { context_.deadlines().arm(call, times_out); }
   } catch (const std::exception& error) {
     finished(call, Result::error(ErrorCode::internal_error, error.what()));
   }
@@ -216,7 +218,7 @@ void SessionCalls::start_next() {
 }
 
 void SessionCalls::drop_waiting() {
-  if (!under_way_) return;
+  if (!under_way_) { return; }
   while (!under_way_->next.empty()) {
     drop(under_way_->next.pop_front());
     context_.call_ends();
@@ -226,22 +228,22 @@ void SessionCalls::drop_waiting() {
 /// It is in no list but that of the order.
 void SessionCalls::drop(SessionCall& call) {
   under_way_->held -= call.held();
-  if (call.has_place()) under_way_->order.remove(call);
+  if (call.has_place()) { under_way_->order.remove(call); }
   context_.deadlines().disarm(call);
   context_.pools().give_back(call);
 }
 
 std::optional<SessionCalls::OnlyRequest> SessionCalls::only_request() const {
-  if (!under_way_ || under_way_->count() != 1) return std::nullopt;
+  if (!under_way_ || under_way_->count() != 1) { return std::nullopt; }
   const SessionCall& only =
       under_way_->next.empty() ? under_way_->running.front() : under_way_->next.front();
   const std::size_t own_place = only.has_place() ? 1 : 0;
-  if (only.target().batch || under_way_->order.size() > own_place) return std::nullopt;
+  if (only.target().batch || under_way_->order.size() > own_place) { return std::nullopt; }
   return OnlyRequest{only.id(), only.target().dialect, only.target().is_wanted};
 }
 
 void SessionCalls::end_for_no_client() {
-  if (under_way_) under_way_->client_left.cancel();
+  if (under_way_) { under_way_->client_left.cancel(); }
 }
 
 /// Waits for its turn, then runs. Both take from the call's time.
@@ -259,7 +261,7 @@ Task<void> SessionCalls::run_pending(SessionCalls& calls, SessionCall& call) {
       const auto waited = co_await race(
           context.reactor(), context.places().acquire(call.view().deadline), kNever, client_left);
       outcome = waited.value;
-      if (outcome == Semaphore::Outcome::acquired) call.take_turn(context.places());
+      if (outcome == Semaphore::Outcome::acquired) { call.take_turn(context.places()); }
       calls.has_place();
       waits = false;
       if (call.may_run() && !calls.may_begin(calls.under_way_->executing() - 1)) {
@@ -269,7 +271,7 @@ Task<void> SessionCalls::run_pending(SessionCalls& calls, SessionCall& call) {
     if (!outcome) {
       result = result_for_no_client();
     } else if (*outcome == Semaphore::Outcome::acquired) {
-      if (method.executor != nullptr) co_return calls.begin(call);
+      if (method.executor != nullptr) { co_return calls.begin(call); }
       const SemaphorePlace turn = call.give_turn();
       result = co_await run_method(context.reactor(), method, call.take_call(), client_left);
     } else if (*outcome == Semaphore::Outcome::full) {
@@ -279,7 +281,7 @@ Task<void> SessionCalls::run_pending(SessionCalls& calls, SessionCall& call) {
     }
   } catch (const std::exception& error) {
     calls.owner_.call_failed(error.what());
-    if (waits) calls.has_place();
+    if (waits) { calls.has_place(); }
   }
   calls.end(call, result);
 }
@@ -291,7 +293,7 @@ void SessionCalls::has_place() {
 
 /// The call has a place to run, which it gives to the next: its connection holds too much.
 void SessionCalls::wait_again(SessionCall& call) {
-  if (!keeps_place(context_.limits())) call.give_turn();
+  if (!keeps_place(context_.limits())) { call.give_turn(); }
   under_way_->running.remove(call);
   under_way_->next.push_back(call);
 }
@@ -300,12 +302,12 @@ void SessionCalls::wait_again(SessionCall& call) {
 SessionCalls::Room SessionCalls::room_beside_others() {
   const SessionLimits& limits = context_.limits();
   if (under_way_) {
-    if (under_way_->without_place > 0 && !limits.reads_on_when_full) return Room::calls;
-    if (under_way_->count() >= limits.max_calls) return Room::calls;
-    if (under_way_->order.size() >= limits.max_calls) return Room::calls;
-    if (held() >= limits.connection_memory()) return Room::calls;
+    if (under_way_->without_place > 0 && !limits.reads_on_when_full) { return Room::calls; }
+    if (under_way_->count() >= limits.max_calls) { return Room::calls; }
+    if (under_way_->order.size() >= limits.max_calls) { return Room::calls; }
+    if (held() >= limits.connection_memory()) { return Room::calls; }
   }
-  if (share_.may_start_call()) return Room::enough;
+  if (share_.may_start_call()) { return Room::enough; }
   const bool holds_nothing = !under_way_ && owner_.surroundings().held == 0;
   const bool is_refused = holds_nothing && context_.waiting_for_memory() >= limits.max_waiting;
   return is_refused ? Room::none : Room::memory;
@@ -313,13 +315,13 @@ SessionCalls::Room SessionCalls::room_beside_others() {
 
 /// One that has to wait for a place among all that run is asked again when it has got one.
 bool SessionCalls::may_run_another() {
-  if (under_way_->running.size() >= context_.limits().max_calls) return false;
+  if (under_way_->running.size() >= context_.limits().max_calls) { return false; }
   return !context_.places().available() || may_begin(under_way_->executing());
 }
 
 /// Beside so many others of the connection.
 bool SessionCalls::may_begin(std::size_t others) {
-  if (owner_.surroundings().phase == SessionPhase::draining) return true;
+  if (owner_.surroundings().phase == SessionPhase::draining) { return true; }
   return others < most_executing() && (others == 0 || share_.may_start_call());
 }
 
@@ -328,22 +330,22 @@ bool SessionCalls::may_begin(std::size_t others) {
 /// get on. One that drains has no time to wait for its client: what was read of it is executed.
 std::size_t SessionCalls::most_executing() const {
   const Surroundings now = owner_.surroundings();
-  if (now.phase == SessionPhase::draining) return context_.limits().max_calls;
+  if (now.phase == SessionPhase::draining) { return context_.limits().max_calls; }
   const std::size_t budget = context_.limits().connection_memory();
   const std::size_t used = held();
-  if (used >= budget) return now.awaits_client ? 0 : 1;
+  if (used >= budget) { return now.awaits_client ? 0 : 1; }
   return std::max<std::size_t>((budget - used) / estimate_.bytes(), 1);
 }
 
 bool SessionCalls::holds_back() const {
-  if (under_way_->executing() < most_executing()) return false;
+  if (under_way_->executing() < most_executing()) { return false; }
   return !under_way_->next.empty();
 }
 
 /// Unless it is what the connection holds already that leaves no room.
 void SessionCalls::take_long() {
   const std::size_t least = held() + (under_way_->executing() + 1) * ReplyEstimate::kLeast;
-  if (least <= context_.limits().connection_memory()) estimate_.calls_take_long();
+  if (least <= context_.limits().connection_memory()) { estimate_.calls_take_long(); }
   start_waiting();
 }
 

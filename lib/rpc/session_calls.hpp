@@ -99,12 +99,12 @@ class SessionCalls {
   std::optional<OnlyRequest> only_request() const;
   bool any_runs() const { return under_way_ && !under_way_->running.empty(); }
   Room room() {
-    if (takes_turns() && !owner_.has_turn()) return Room::turn;
+    if (takes_turns() && !owner_.has_turn()) { return Room::turn; }
     return room_for_call();
   }
   /// The same where it is the connection's turn anyway.
   Room room_for_call() {
-    if (!under_way_ && share_.may_start_call()) return Room::enough;
+    if (!under_way_ && share_.may_start_call()) { return Room::enough; }
     return room_beside_others();
   }
   /// Whether connections take turns, a request each.
@@ -113,7 +113,7 @@ class SessionCalls {
   void end_turn() { owner_.turn_is_over(); }
   /// Starts calls that wait, as far as they may run now.
   void start_waiting() {
-    if (under_way_) start_next();
+    if (under_way_) { start_next(); }
   }
   /// Forgets the calls that wait; those that run go on.
   void drop_waiting();

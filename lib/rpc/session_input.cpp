@@ -22,7 +22,7 @@ SessionInput::SessionInput(Framing framing, std::unique_ptr<UnusedBytes> unread)
       rest_(partial_ ? Rest::frames : Rest::nothing) {}
 
 std::string_view SessionInput::unused() const {
-  if (!partial_) return {};
+  if (!partial_) { return {}; }
   const std::span<const char> bytes = std::as_const(partial_->buffer).bytes();
   return {bytes.data(), bytes.size()};
 }
@@ -45,7 +45,7 @@ SessionInput::Received SessionInput::receive(ReceiveBuffer& bytes, Stream& strea
   }
   const std::span<const char> arrived = bytes.room().first(result.size);
   bytes.commit(result.size);
-  if (!goes_on(arrived, bytes, max_frame)) rest_ = Rest::frames;
+  if (!goes_on(arrived, bytes, max_frame)) { rest_ = Rest::frames; }
   const bool is_all = result.size < room && !stream.stops_short();
   return is_all ? Received::all : Received::some;
 }
@@ -59,28 +59,28 @@ bool SessionInput::goes_on(std::span<const char> arrived, const ReceiveBuffer& b
 
 Start SessionInput::judge(ReceiveBuffer& bytes, Framing expected, MoreBytes more) {
   const JudgedStart judged = judge_start(bytes.bytes(), expected, more);
-  if (judged.start == Start::lines) framing_ = Framing::lines;
-  if (judged.start == Start::length) framing_ = Framing::length;
-  if (judged.start != Start::stranger) bytes.consume(judged.blanks);
+  if (judged.start == Start::lines) { framing_ = Framing::lines; }
+  if (judged.start == Start::length) { framing_ = Framing::length; }
+  if (judged.start != Start::stranger) { bytes.consume(judged.blanks); }
   return judged.start;
 }
 
 void SessionInput::end_last_line(ReceiveBuffer& bytes) const {
   // A frame that was cut off can't be answered.
-  if (framing_ == Framing::lines) bytes.append(std::string_view("\n"));
+  if (framing_ == Framing::lines) { bytes.append(std::string_view("\n")); }
 }
 
 void SessionInput::keep(ReceiveBuffer& bytes, Left left) {
-  if (bytes.empty()) return drop();
+  if (bytes.empty()) { return drop(); }
   rest_ = left == Left::frames ? Rest::frames : Rest::start_of_frame;
-  if (partial_ && &bytes == &partial_->buffer) return;
+  if (partial_ && &bytes == &partial_->buffer) { return; }
   partial_ = std::make_unique<UnusedBytes>(std::max(kPartialSize, bytes.bytes().size()));
   partial_->buffer.append(bytes.bytes());
 }
 
 void SessionInput::start_deadline(TimePoint due) {
   assert(partial_);
-  if (partial_->due == kNever) partial_->due = due;
+  if (partial_->due == kNever) { partial_->due = due; }
 }
 
 }  // namespace handoff

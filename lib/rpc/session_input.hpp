@@ -49,7 +49,7 @@ class SessionInput {
 
   /// The buffer of a turn.
   ReceiveBuffer& begin_turn(ReceiveBuffer& shared) {
-    if (partial_) return partial_->buffer;
+    if (partial_) { return partial_->buffer; }
     shared.clear();
     return shared;
   }
@@ -82,9 +82,9 @@ class SessionInput {
   /// own first byte and not from its latest: start_deadline() starts it for one that has begun in
   /// this turn.
   void end_turn(ReceiveBuffer& bytes, Left left, int frames) {
-    if (frames > 0 || !partial_) stop_deadline();
+    if (frames > 0 || !partial_) { stop_deadline(); }
     rest_ = Rest::nothing;
-    if (partial_ || !bytes.empty()) keep(bytes, left);
+    if (partial_ || !bytes.empty()) { keep(bytes, left); }
   }
 
   /// When the frame that has begun must be whole; kNever without one.
@@ -93,7 +93,7 @@ class SessionInput {
   void start_deadline(TimePoint due);
   /// A frame that is not read is not late.
   void stop_deadline() {
-    if (partial_) partial_->due = kNever;
+    if (partial_) { partial_->due = kNever; }
   }
 
  private:

@@ -11,7 +11,7 @@ SessionOpening::SessionOpening(ServerContext& of, Connection opened)
       client(connection.peer),
       abandonments(of.abandonments()) {
   owed.owe(connection.owed);
-  if (connection.unread.empty()) return;
+  if (connection.unread.empty()) { return; }
   unread = std::make_unique<UnusedBytes>(connection.unread.size());
   unread->buffer.append(connection.unread);
 }

@@ -4,12 +4,12 @@
 namespace handoff {
 
 SessionOutput::Written SessionOutput::send(Stream& stream, std::string_view bytes) {
-  if (bytes.empty()) return Written::whole;
+  if (bytes.empty()) { return Written::whole; }
   if (!unsent_) {
     const IoResult result = stream.try_write(bytes);
-    if (result.outcome == IoResult::Outcome::broken) return Written::broken;
+    if (result.outcome == IoResult::Outcome::broken) { return Written::broken; }
     bytes.remove_prefix(result.size);
-    if (bytes.empty()) return Written::whole;
+    if (bytes.empty()) { return Written::whole; }
     unsent_ = std::make_unique<Unsent>(Unsent{{}, WaitsFor::client});
   }
   unsent_->bytes.append(bytes);
@@ -17,19 +17,19 @@ SessionOutput::Written SessionOutput::send(Stream& stream, std::string_view byte
 }
 
 void SessionOutput::owe(std::string_view bytes) {
-  if (bytes.empty()) return;
-  if (!unsent_) unsent_ = std::make_unique<Unsent>(Unsent{{}, WaitsFor::client});
+  if (bytes.empty()) { return; }
+  if (!unsent_) { unsent_ = std::make_unique<Unsent>(Unsent{{}, WaitsFor::client}); }
   unsent_->bytes.append(bytes);
 }
 
 void SessionOutput::defer(std::string_view bytes) {
-  if (bytes.empty()) return;
-  if (!unsent_) unsent_ = std::make_unique<Unsent>(Unsent{{}, WaitsFor::end_of_turn});
+  if (bytes.empty()) { return; }
+  if (!unsent_) { unsent_ = std::make_unique<Unsent>(Unsent{{}, WaitsFor::end_of_turn}); }
   unsent_->bytes.append(bytes);
 }
 
 SessionOutput::Written SessionOutput::flush(Stream& stream) {
-  if (!unsent_) return Written::whole;
+  if (!unsent_) { return Written::whole; }
   unsent_->waits_for = WaitsFor::client;
   const IoResult result = stream.try_write(unsent_->bytes.bytes());
   if (result.outcome == IoResult::Outcome::broken) {
@@ -37,7 +37,7 @@ SessionOutput::Written SessionOutput::flush(Stream& stream) {
     return Written::broken;
   }
   unsent_->bytes.consume(result.size);
-  if (unsent_->bytes.empty()) drop();
+  if (unsent_->bytes.empty()) { drop(); }
   return Written::whole;
 }
 

@@ -18,14 +18,14 @@ void SessionRecord::record(SessionPhase phase, Held held, Framing framing,
   const bool is_served = phase == SessionPhase::open || phase == SessionPhase::draining ||
                          phase == SessionPhase::half_closed;
   if (is_served && held == Held::nothing) {
-    if (!calls.any()) return entry_->store(State::idle, framing, calls.dialect());
+    if (!calls.any()) { return entry_->store(State::idle, framing, calls.dialect()); }
     const auto only = calls.only_request();
-    if (only && !only->is_answered) return entry_->store(State::silent, framing, only->dialect);
+    if (only && !only->is_answered) { return entry_->store(State::silent, framing, only->dialect); }
     if (only && only->id.size() <= ledger::kMaxId) {
       return entry_->store_running(only->id, framing, only->dialect);
     }
   }
-  if (!is_served || entry_->state() != State::received) busy();
+  if (!is_served || entry_->state() != State::received) { busy(); }
 }
 
 }  // namespace handoff

@@ -20,18 +20,18 @@ class SessionRecord {
 
   /// Bytes are about to be read or written, or have been taken over: only this process can go on.
   void busy() {
-    if (entry_ != nullptr) entry_->store(ledger::State::busy);
+    if (entry_ != nullptr) { entry_->store(ledger::State::busy); }
   }
   /// The connection is about to be shut down.
   void closed() {
-    if (entry_ != nullptr) entry_->store(ledger::State::closed);
+    if (entry_ != nullptr) { entry_->store(ledger::State::closed); }
   }
 
   /// Bytes of the connection that were read and not used, or are still to be written.
   enum class Held : std::uint8_t { nothing, some };
   /// The session is about to wait, or a call of it has ended.
   void update(SessionPhase phase, Held held, Framing framing, const SessionCalls& calls) {
-    if (entry_ != nullptr) record(phase, held, framing, calls);
+    if (entry_ != nullptr) { record(phase, held, framing, calls); }
   }
 
  private:

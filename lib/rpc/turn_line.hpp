@@ -21,7 +21,7 @@ class TurnLine {
   Session* first() const { return waiting_.empty() ? nullptr : waiting_.front(); }
   void join(Session& session) { waiting_.push_back(&session); }
   void leave(const Session& session) {
-    if (waiting_.front() == &session) return waiting_.pop_front();
+    if (waiting_.front() == &session) { return waiting_.pop_front(); }
     std::erase(waiting_, &session);
   }
 

@@ -12,13 +12,13 @@ namespace {
 template <typename IsName>
 Envelope::Field field_where(IsName is_name) {
   using enum Envelope::Field;
-  if (is_name("in")) return in;
-  if (is_name("params")) return params;
-  if (is_name("id")) return id;
-  if (is_name("jsonrpc")) return json_rpc;
-  if (is_name("method")) return method;
-  if (is_name("out")) return out;
-  if (is_name("result")) return result;
+  if (is_name("in")) { return in; }
+  if (is_name("params")) { return params; }
+  if (is_name("id")) { return id; }
+  if (is_name("jsonrpc")) { return json_rpc; }
+  if (is_name("method")) { return method; }
+  if (is_name("out")) { return out; }
+  if (is_name("result")) { return result; }
   return is_name("error") ? error : other;
 }
 
@@ -34,7 +34,7 @@ Envelope::Field field_of(std::string_view text) {
 Envelope::Field take_name(const char*& at) {
   return field_where([&at](const auto& name) {
     constexpr std::size_t size = sizeof name - 1;
-    if (std::memcmp(at + 1, name, size) != 0 || at[size + 1] != '"') return false;
+    if (std::memcmp(at + 1, name, size) != 0 || at[size + 1] != '"') { return false; }
     at += size + 2;
     return true;
   });
@@ -55,13 +55,13 @@ JsonProblem read_envelope(JsonReader& reader, int depth, Envelope& envelope) {
 }
 
 bool read_plain_envelope(std::string_view text, Envelope& envelope) {
-  if (text.size() > PlainJson::kMostBytes) return false;
+  if (text.size() > PlainJson::kMostBytes) { return false; }
   envelope.clear();
   envelope.is_object = true;
   PlainJson reader(text);
   const auto skip_name = [&](const char*& at) -> std::string_view* {
     const Envelope::Field field = *at == '"' ? take_name(at) : Envelope::other;
-    if (field == Envelope::other) at = reader.end_of_string(at);
+    if (field == Envelope::other) { at = reader.end_of_string(at); }
     return at != nullptr ? &envelope.add(field) : nullptr;
   };
   return reader.read_object(0, skip_name) && reader.read_end();

@@ -30,11 +30,11 @@ struct DecodedFrame {
 /// Looks at the first frame of `bytes`, which has a length in front. Copies nothing, allocates
 /// nothing.
 inline DecodedFrame decode_frame(std::span<const char> bytes, std::uint32_t max_body) {
-  if (bytes.size() < frame::kHeaderSize) return {DecodedFrame::Outcome::partial, {}, 0, 0};
+  if (bytes.size() < frame::kHeaderSize) { return {DecodedFrame::Outcome::partial, {}, 0, 0}; }
   const std::uint32_t length = load_little_endian<std::uint32_t>(bytes.first<frame::kHeaderSize>());
   const std::size_t size = frame::kHeaderSize + std::size_t{length};
-  if (length > max_body) return {DecodedFrame::Outcome::oversized, {}, size, length};
-  if (bytes.size() < size) return {DecodedFrame::Outcome::partial, {}, size, length};
+  if (length > max_body) { return {DecodedFrame::Outcome::oversized, {}, size, length}; }
+  if (bytes.size() < size) { return {DecodedFrame::Outcome::partial, {}, size, length}; }
   const std::string_view body(bytes.data() + frame::kHeaderSize, length);
   return {DecodedFrame::Outcome::complete, body, size, length};
 }

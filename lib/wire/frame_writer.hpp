@@ -18,11 +18,11 @@ class FrameWriter {
  public:
   explicit FrameWriter(std::string& out, Framing framing = Framing::length)
       : out_(out), start_(out.size()), is_line_(framing == Framing::lines) {
-    if (!is_line_) out_.append(frame::kHeaderSize, '\0');
+    if (!is_line_) { out_.append(frame::kHeaderSize, '\0'); }
   }
   std::size_t body_size() const { return out_.size() - body_start(); }
   void finish() {
-    if (is_line_) return finish_line();
+    if (is_line_) { return finish_line(); }
     const std::span<char, frame::kHeaderSize> header(out_.data() + start_, frame::kHeaderSize);
     store_little_endian(header, static_cast<std::uint32_t>(body_size()));
   }

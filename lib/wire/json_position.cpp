@@ -30,8 +30,8 @@ std::size_t invalid_utf8_in(std::string_view text) {
   std::size_t size = text.size();
   while (size > first_character(text.substr(at))) {
     std::size_t half = size / 2;
-    while (half > 0 && !begins_character(text[at + half])) --half;
-    if (half == 0) half = first_character(text.substr(at));
+    while (half > 0 && !begins_character(text[at + half])) { --half; }
+    if (half == 0) { half = first_character(text.substr(at)); }
     if (simdjson::validate_utf8(text.data() + at, half)) {
       at += half;
       size -= half;
@@ -54,7 +54,7 @@ Strings strings_in(std::string_view text) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     if (text[i] == '"') {
       is_inside = !is_inside;
-      if (is_inside) found.last_quote = i;
+      if (is_inside) { found.last_quote = i; }
     } else if (is_inside && text[i] == '\\') {
       ++i;
     } else if (is_inside && static_cast<unsigned char>(text[i]) < ' ') {
@@ -79,7 +79,7 @@ std::size_t offset_of(const JsonReader& reader, JsonProblem problem) {
 
 std::string explain(const JsonReader& reader, JsonProblem problem) {
   const std::string_view what = describe(problem);
-  if (problem == JsonProblem::none || problem == JsonProblem::empty) return std::string(what);
+  if (problem == JsonProblem::none || problem == JsonProblem::empty) { return std::string(what); }
   const std::string_view text = reader.text();
   const std::size_t offset = offset_of(reader, problem);
   const std::string_view before = text.substr(0, offset);

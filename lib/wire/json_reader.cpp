@@ -74,7 +74,7 @@ std::string_view describe(JsonProblem problem) {
 JsonReader::JsonReader() {
   const auto error = simdjson::get_active_implementation()->create_dom_parser_implementation(
       kCapacityStep, 1, simdjson_);
-  if (error) throw std::bad_alloc();
+  if (error) { throw std::bad_alloc(); }
 }
 
 JsonReader::~JsonReader() = default;
@@ -85,11 +85,11 @@ JsonProblem JsonReader::open(std::string_view text) {
   size_ = text.size();
   if (text.size() > simdjson_->capacity()) {
     const std::size_t steps = (text.size() + kCapacityStep - 1) / kCapacityStep;
-    if (simdjson_->set_capacity(steps * kCapacityStep)) throw std::bad_alloc();
+    if (simdjson_->set_capacity(steps * kCapacityStep)) { throw std::bad_alloc(); }
   }
   const auto error =
       simdjson_->stage1(as_unsigned(text.data()), text.size(), simdjson::stage1_mode::regular);
-  if (error) return problem_of(error);
+  if (error) { return problem_of(error); }
   next_ = simdjson_->structural_indexes.get();
   end_ = next_ + simdjson_->n_structural_indexes;
   has_escapes_ = std::memchr(text.data(), '\\', text.size()) != nullptr;
@@ -97,17 +97,17 @@ JsonProblem JsonReader::open(std::string_view text) {
 }
 
 JsonProblem JsonReader::read_whole(std::string_view text, int depth) {
-  if (PlainJson::read_whole(text, depth)) return JsonProblem::none;
+  if (PlainJson::read_whole(text, depth)) { return JsonProblem::none; }
   std::string_view json;
   JsonProblem problem = open(text);
-  if (problem == JsonProblem::none) problem = read_value(depth, json);
+  if (problem == JsonProblem::none) { problem = read_value(depth, json); }
   return problem == JsonProblem::none ? read_end() : problem;
 }
 
 JsonProblem JsonReader::read_any_value(int depth, std::string_view& json) {
   const std::uint32_t* first = next_;
   const JsonProblem problem = skip_value(depth);
-  if (problem != JsonProblem::none) return problem;
+  if (problem != JsonProblem::none) { return problem; }
   json = text_between(text_ + *first, text_ + *next_);
   return JsonProblem::none;
 }
@@ -136,30 +136,30 @@ JsonProblem JsonReader::skip_value(int depth) {
 }
 
 JsonProblem JsonReader::skip_array(int depth) {
-  if (depth > limits::kMaxDepth) return JsonProblem::depth;
+  if (depth > limits::kMaxDepth) { return JsonProblem::depth; }
   ++next_;
-  if (take(']')) return JsonProblem::none;
+  if (take(']')) { return JsonProblem::none; }
   do {
-    if (const auto problem = skip_value(depth); problem != JsonProblem::none) return problem;
+    if (const auto problem = skip_value(depth); problem != JsonProblem::none) { return problem; }
   } while (take(','));
   return take(']') ? JsonProblem::none : JsonProblem::punctuation;
 }
 
 JsonProblem JsonReader::skip_object(int depth) {
-  if (depth > limits::kMaxDepth) return JsonProblem::depth;
+  if (depth > limits::kMaxDepth) { return JsonProblem::depth; }
   ++next_;
-  if (take('}')) return JsonProblem::none;
+  if (take('}')) { return JsonProblem::none; }
   std::string_view name;
   do {
-    if (const auto problem = read_name(name); problem != JsonProblem::none) return problem;
-    if (const auto problem = skip_value(depth); problem != JsonProblem::none) return problem;
+    if (const auto problem = read_name(name); problem != JsonProblem::none) { return problem; }
+    if (const auto problem = skip_value(depth); problem != JsonProblem::none) { return problem; }
   } while (take(','));
   return take('}') ? JsonProblem::none : JsonProblem::punctuation;
 }
 
 bool JsonReader::has_good_escapes() {
   const std::string_view quoted = token();
-  if (quoted.find('\\') == std::string_view::npos) return true;
+  if (quoted.find('\\') == std::string_view::npos) { return true; }
   unescaped_.resize(quoted.size() + simdjson::SIMDJSON_PADDING);
   auto* out = reinterpret_cast<unsigned char*>(unescaped_.data());
   return copy_unescaped(*simdjson_, as_unsigned(quoted.data()) + 1, out) != nullptr;
@@ -167,7 +167,7 @@ bool JsonReader::has_good_escapes() {
 
 std::string_view JsonReader::unescape_any(std::string_view quoted, std::string& copy) const {
   const std::string_view inside = quoted.substr(1, quoted.size() - 2);
-  if (inside.find('\\') == std::string_view::npos) return inside;
+  if (inside.find('\\') == std::string_view::npos) { return inside; }
   copy.resize(quoted.size() + simdjson::SIMDJSON_PADDING);
   auto* out = reinterpret_cast<unsigned char*>(copy.data());
   const auto* end = copy_unescaped(*simdjson_, as_unsigned(inside.data()), out);

@@ -61,7 +61,7 @@ class JsonReader {
   char peek() const { return next_ == end_ ? '\0' : text_[*next_]; }
   /// Whether that was the next token; it is behind us then.
   bool take(char punctuation) {
-    if (peek() != punctuation) return false;
+    if (peek() != punctuation) { return false; }
     ++next_;
     return true;
   }
@@ -74,7 +74,7 @@ class JsonReader {
 
   /// Reads a value, around which stand `depth` arrays and objects, and gives its text.
   JsonProblem read_value(int depth, std::string_view& json) {
-    if (peek() != '"' || has_escapes_) return read_any_value(depth, json);
+    if (peek() != '"' || has_escapes_) { return read_any_value(depth, json); }
     json = token();
     ++next_;
     return JsonProblem::none;
@@ -110,7 +110,7 @@ class JsonReader {
     return skip_if(!has_escapes_ || has_good_escapes(), JsonProblem::escape);
   }
   JsonProblem skip_if(bool valid, JsonProblem otherwise) {
-    if (!valid) return otherwise;
+    if (!valid) { return otherwise; }
     ++next_;
     return JsonProblem::none;
   }
@@ -131,27 +131,27 @@ inline std::string_view JsonReader::text_between(const char* begin, const char* 
   const auto is_space = [](char byte) {
     return byte <= ' ' && (byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r');
   };
-  while (is_space(end[-1])) --end;
+  while (is_space(end[-1])) { --end; }
   return {begin, static_cast<std::size_t>(end - begin)};
 }
 
 /// A string and the colon behind it.
 inline JsonProblem JsonReader::read_name(std::string_view& name) {
-  if (peek() != '"') return JsonProblem::punctuation;
+  if (peek() != '"') { return JsonProblem::punctuation; }
   name = token();
-  if (const auto problem = skip_string(); problem != JsonProblem::none) return problem;
+  if (const auto problem = skip_string(); problem != JsonProblem::none) { return problem; }
   return take(':') ? JsonProblem::none : JsonProblem::punctuation;
 }
 
 template <typename ValueOf>
 JsonProblem JsonReader::read_object(int depth, ValueOf value_of) {
-  if (!take('{')) return JsonProblem::punctuation;
-  if (take('}')) return JsonProblem::none;
+  if (!take('{')) { return JsonProblem::punctuation; }
+  if (take('}')) { return JsonProblem::none; }
   do {
     std::string_view name;
-    if (const auto problem = read_name(name); problem != JsonProblem::none) return problem;
+    if (const auto problem = read_name(name); problem != JsonProblem::none) { return problem; }
     const auto problem = read_value(depth + 1, value_of(name));
-    if (problem != JsonProblem::none) return problem;
+    if (problem != JsonProblem::none) { return problem; }
   } while (take(','));
   return take('}') ? JsonProblem::none : JsonProblem::punctuation;
 }

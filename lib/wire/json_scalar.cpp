@@ -21,7 +21,7 @@ constexpr std::size_t kSafeExponentDigits = 2;
 /// Takes the digits off the front of `text`; how many there were.
 std::size_t take_digits(std::string_view& text) {
   std::size_t count = 0;
-  while (count < text.size() && text[count] >= '0' && text[count] <= '9') ++count;
+  while (count < text.size() && text[count] >= '0' && text[count] <= '9') { ++count; }
   text.remove_prefix(count);
   return count;
 }
@@ -34,11 +34,11 @@ bool is_large(std::string_view text) {
   const std::size_t point = std::min(digits.find('.'), digits.size());
   const auto distance = static_cast<long>(point) - static_cast<long>(first);
   const long power = distance > 0 ? distance - 1 : distance;
-  if (digits.size() == text.size()) return power > 0;
+  if (digits.size() == text.size()) { return power > 0; }
 
   std::string_view exponent = text.substr(digits.size() + 1);
   const bool is_negative = exponent.starts_with('-');
-  if (is_negative || exponent.starts_with('+')) exponent.remove_prefix(1);
+  if (is_negative || exponent.starts_with('+')) { exponent.remove_prefix(1); }
   long shift = std::numeric_limits<long>::max();  // remains when it has too many digits for a long
   std::from_chars(exponent.data(), exponent.data() + exponent.size(), shift);
   return is_negative ? power > shift : shift > -power;
@@ -56,30 +56,30 @@ bool fits_double(std::string_view text) {
 
 bool is_json_number(std::string_view text) {
   std::string_view rest = text;
-  if (rest.starts_with('-')) rest.remove_prefix(1);
+  if (rest.starts_with('-')) { rest.remove_prefix(1); }
   const bool leading_zero = rest.starts_with('0');
   const std::size_t digits = take_digits(rest);
-  if (digits == 0 || (leading_zero && digits > 1)) return false;
+  if (digits == 0 || (leading_zero && digits > 1)) { return false; }
   if (rest.starts_with('.')) {
     rest.remove_prefix(1);
-    if (take_digits(rest) == 0) return false;
+    if (take_digits(rest) == 0) { return false; }
   }
   std::size_t exponent_digits = 0;
   if (rest.starts_with('e') || rest.starts_with('E')) {
     rest.remove_prefix(1);
-    if (rest.starts_with('+') || rest.starts_with('-')) rest.remove_prefix(1);
+    if (rest.starts_with('+') || rest.starts_with('-')) { rest.remove_prefix(1); }
     exponent_digits = take_digits(rest);
-    if (exponent_digits == 0) return false;
+    if (exponent_digits == 0) { return false; }
   }
-  if (!rest.empty()) return false;
-  if (digits <= kSafeDigits && exponent_digits <= kSafeExponentDigits) return true;
+  if (!rest.empty()) { return false; }
+  if (digits <= kSafeDigits && exponent_digits <= kSafeExponentDigits) { return true; }
   return fits_double(text);
 }
 
 bool is_json_id(std::string_view text) {
-  if (text.empty()) return false;
-  if (text.front() != '"') return is_json_number(text);
-  if (text.back() != '"') return false;
+  if (text.empty()) { return false; }
+  if (text.front() != '"') { return is_json_number(text); }
+  if (text.back() != '"') { return false; }
   JsonReader reader;
   const std::string copy = padded(text);
   return reader.read_whole({copy.data(), text.size()}, 0) == JsonProblem::none;

@@ -20,7 +20,7 @@ namespace {
 std::optional<std::string> problem_of_padded(std::string_view text) {
   thread_local JsonReader reader;
   const JsonProblem problem = reader.read_whole(text, 1);
-  if (problem == JsonProblem::none) return std::nullopt;
+  if (problem == JsonProblem::none) { return std::nullopt; }
   return explain(reader, problem);
 }
 
@@ -44,7 +44,7 @@ bool is_plain_text(std::string_view text) {
 }
 
 std::string quote_json(std::string_view text) {
-  if (is_plain_text(text)) return std::string("\"").append(text).append("\"");
+  if (is_plain_text(text)) { return std::string("\"").append(text).append("\""); }
   using nlohmann::json;
   return json(std::string(text)).dump(-1, ' ', false, json::error_handler_t::replace);
 }
@@ -60,7 +60,7 @@ std::string minify_json(std::string_view json) {
 }
 
 std::optional<std::string> json_string(std::string_view json) {
-  if (!json.starts_with('"')) return std::nullopt;
+  if (!json.starts_with('"')) { return std::nullopt; }
   return nlohmann::json::parse(json).get<std::string>();
 }
 

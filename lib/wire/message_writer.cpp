@@ -49,8 +49,8 @@ void append_request(std::string& out, Dialect dialect, std::string_view method,
                     std::string_view params, std::string_view id) {
   if (dialect == Dialect::json_rpc) {
     out.append(R"({"jsonrpc":"2.0","method":)").append(quote_json(method));
-    if (params != "null") out.append(R"(,"params":)").append(params);
-    if (!id.empty()) out.append(R"(,"id":)").append(id);
+    if (params != "null") { out.append(R"(,"params":)").append(params); }
+    if (!id.empty()) { out.append(R"(,"id":)").append(id); }
     out.push_back('}');
   } else if (!is_plain_text(method)) {
     const std::string quoted = quote_json(method);
@@ -74,9 +74,9 @@ void append_error(std::string& out, Dialect dialect, ErrorCode code, std::string
                   std::string_view data, std::string_view id) {
   std::string error =
       fmt::format(R"({{"code":{},"message":{})", static_cast<int>(code), quote_json(message));
-  if (!data.empty()) error.append(R"(,"data":)").append(data);
+  if (!data.empty()) { error.append(R"(,"data":)").append(data); }
   error.push_back('}');
-  if (dialect == Dialect::article) return append_reply(out, dialect, R"("error")", error, id);
+  if (dialect == Dialect::article) { return append_reply(out, dialect, R"("error")", error, id); }
   out.append(R"({"jsonrpc":"2.0","error":)").append(error);
   out.append(R"(,"id":)").append(id.empty() ? "null" : id).push_back('}');
 }

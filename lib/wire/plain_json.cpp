@@ -45,10 +45,10 @@ bool is_in_number(char byte) {
 /// A number or a word that is right after it is for the caller to refuse.
 const char* skip_number(const char* at, const char* end) {
   const char* const begin = at;
-  while (at < end && is_digit(*at)) ++at;
+  while (at < end && is_digit(*at)) { ++at; }
   const bool is_natural = at != begin && *begin != '0' && !is_in_number(*at);
-  if (is_natural) return at;
-  while (at < end && is_in_number(*at)) ++at;
+  if (is_natural) { return at; }
+  while (at < end && is_in_number(*at)) { ++at; }
   return is_json_number({begin, static_cast<std::size_t>(at - begin)}) ? at : nullptr;
 }
 
@@ -59,44 +59,44 @@ const char* skip_word(const char* at, std::string_view word) {
 }  // namespace
 
 bool PlainJson::read_whole(std::string_view text, int depth) {
-  if (text.size() > kMostBytes) return false;
+  if (text.size() > kMostBytes) { return false; }
   PlainJson reader(text);
   reader.at_ = skip_value(skip_space(reader.at_, reader.end_), reader.end_, depth);
   return reader.at_ != nullptr && reader.read_end();
 }
 
 const char* PlainJson::skip_spaces(const char* at, const char* end) {
-  while (at < end && (*at == ' ' || *at == '\t' || *at == '\n' || *at == '\r')) ++at;
+  while (at < end && (*at == ' ' || *at == '\t' || *at == '\n' || *at == '\r')) { ++at; }
   return at;
 }
 
 const char* PlainJson::skip_array(const char* at, const char* end, int depth) {
-  if (depth >= limits::kMaxDepth) return nullptr;
+  if (depth >= limits::kMaxDepth) { return nullptr; }
   at = skip_space(at + 1, end);
-  if (*at == ']') return at + 1;
+  if (*at == ']') { return at + 1; }
   for (;;) {
     at = skip_value(at, end, depth + 1);
-    if (at == nullptr) return nullptr;
+    if (at == nullptr) { return nullptr; }
     at = skip_space(at, end);
-    if (at >= end) return nullptr;
-    if (*at == ']') return at + 1;
-    if (*at != ',') return nullptr;
+    if (at >= end) { return nullptr; }
+    if (*at == ']') { return at + 1; }
+    if (*at != ',') { return nullptr; }
     at = skip_space(at + 1, end);
   }
 }
 
 const char* PlainJson::skip_string(const char* at, const char* end) {
-  if (*at != '"') return nullptr;
+  if (*at != '"') { return nullptr; }
   for (++at; at < end; at += kWide) {
     const std::size_t plain = count_plain(at);
-    if (plain == kWide) continue;
+    if (plain == kWide) { continue; }
     return at[plain] == '"' ? at + plain + 1 : nullptr;
   }
   return nullptr;
 }
 
 const char* PlainJson::skip_value(const char* at, const char* end, int depth) {
-  if (at >= end) return nullptr;
+  if (at >= end) { return nullptr; }
   switch (*at) {
     case '{': {
       std::string_view value;

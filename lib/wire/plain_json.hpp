@@ -64,22 +64,22 @@ class PlainJson {
 template <typename SkipName>
 const char* PlainJson::skip_object(const char* at, const char* end, int depth, SkipName skip_name) {
   at = skip_space(at, end);
-  if (*at != '{' || depth >= limits::kMaxDepth) return nullptr;
+  if (*at != '{' || depth >= limits::kMaxDepth) { return nullptr; }
   at = skip_space(at + 1, end);
-  if (*at == '}') return at + 1;
+  if (*at == '}') { return at + 1; }
   for (;;) {
     std::string_view* const value = skip_name(at);
-    if (value == nullptr) return nullptr;
+    if (value == nullptr) { return nullptr; }
     at = skip_space(at, end);
-    if (*at != ':') return nullptr;
+    if (*at != ':') { return nullptr; }
     const char* const begin = at = skip_space(at + 1, end);
     at = *at == '"' ? skip_string(at, end) : skip_value(at, end, depth + 1);
-    if (at == nullptr) return nullptr;
+    if (at == nullptr) { return nullptr; }
     *value = {begin, static_cast<std::size_t>(at - begin)};
     at = skip_space(at, end);
-    if (at >= end) return nullptr;
-    if (*at == '}') return at + 1;
-    if (*at != ',') return nullptr;
+    if (at >= end) { return nullptr; }
+    if (*at == '}') { return at + 1; }
+    if (*at != ',') { return nullptr; }
     at = skip_space(at + 1, end);
   }
 }

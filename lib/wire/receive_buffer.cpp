@@ -15,7 +15,7 @@ ReceiveBuffer::ReceiveBuffer(std::size_t capacity)
 
 void ReceiveBuffer::consume(std::size_t count) {
   start_ += count;
-  if (start_ == end_) clear();
+  if (start_ == end_) { clear(); }
 }
 
 void ReceiveBuffer::make_room() {
@@ -35,14 +35,14 @@ void ReceiveBuffer::append(std::span<const char> bytes) {
     const bool fits = (used + bytes.size()) * 2 <= capacity_;
     relocate(fits ? capacity_ : std::max(capacity_ * 2, used + bytes.size()));
   }
-  if (!bytes.empty()) std::memcpy(storage_.get() + end_, bytes.data(), bytes.size());
+  if (!bytes.empty()) { std::memcpy(storage_.get() + end_, bytes.data(), bytes.size()); }
   end_ += bytes.size();
 }
 
 void ReceiveBuffer::relocate(std::size_t capacity) {
   ReceiveBuffer larger(capacity);
   const std::size_t used = end_ - start_;
-  if (used != 0) std::memcpy(larger.storage_.get(), storage_.get() + start_, used);
+  if (used != 0) { std::memcpy(larger.storage_.get(), storage_.get() + start_, used); }
   larger.end_ = used;
   *this = std::move(larger);
 }

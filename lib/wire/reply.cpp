@@ -29,8 +29,8 @@ Reply ReplyParser::parse(std::string_view body) {
   JsonProblem problem = JsonProblem::none;
   if (!read_plain_envelope(body, envelope)) {
     problem = reader.open(body);
-    if (problem == JsonProblem::none) problem = read_envelope(reader, 0, envelope);
-    if (problem == JsonProblem::none) problem = reader.read_end();
+    if (problem == JsonProblem::none) { problem = read_envelope(reader, 0, envelope); }
+    if (problem == JsonProblem::none) { problem = reader.read_end(); }
   }
   if (problem != JsonProblem::none) {
     throw ProtocolError(fmt::format("the reply is invalid JSON: {}", explain(reader, problem)));
@@ -41,7 +41,7 @@ Reply ReplyParser::parse(std::string_view body) {
         envelope.repeats(result, error, json_rpc, id)) {
       throw ProtocolError("the reply does not have one of 'result' and 'error'");
     }
-    if (envelope.has(error)) return {"error", envelope[error], envelope[id], body};
+    if (envelope.has(error)) { return {"error", envelope[error], envelope[id], body}; }
     return {"", envelope[result], envelope[id], body};
   }
   if (!envelope.has(out) || !envelope.has(result) || envelope.repeats(out, result, id) ||
@@ -67,9 +67,9 @@ ErrorResult parse_error_result(std::string_view result) {
     const std::string_view name = reader.unescape(quoted, unescaped);
     return name == "code" ? code : name == "message" ? message : name == "data" ? data : ignored;
   };
-  if (reader.read_object(1, field_of) != JsonProblem::none) return error;
+  if (reader.read_object(1, field_of) != JsonProblem::none) { return error; }
   std::from_chars(code.data(), code.data() + code.size(), error.code);
-  if (message.starts_with('"')) error.message = reader.unescape(message, unescaped);
+  if (message.starts_with('"')) { error.message = reader.unescape(message, unescaped); }
   error.data = data;
   return error;
 }

@@ -61,10 +61,11 @@ JsonProblem RequestParser::Parser::parse(std::string_view body, Dialect usual, b
     judge(usual);
     return JsonProblem::none;
   }
-  if (const auto problem = reader.open(body); problem != JsonProblem::none) return problem;
-  if (reader.peek() == '[') return parse_batch(usual, is_batch);
-  if (const auto problem = read_envelope(reader, 0, envelope); problem != JsonProblem::none)
+  if (const auto problem = reader.open(body); problem != JsonProblem::none) { return problem; }
+  if (reader.peek() == '[') { return parse_batch(usual, is_batch); }
+  if (const auto problem = read_envelope(reader, 0, envelope); problem != JsonProblem::none) {
     return problem;
+  }
   judge(usual);
   return reader.read_end();
 }
@@ -76,13 +77,14 @@ JsonProblem RequestParser::Parser::parse_batch(Dialect usual, bool& is_batch) {
   reader.take('[');
   if (!reader.take(']')) {
     do {
-      if (const auto problem = read_envelope(reader, 1, envelope); problem != JsonProblem::none)
+      if (const auto problem = read_envelope(reader, 1, envelope); problem != JsonProblem::none) {
         return problem;
+      }
       is_batch = is_batch || envelope.has(Envelope::json_rpc);
       // One more than are allowed is kept, to be seen.
-      if (requests.size() <= limits::kMaxBatch) judge_json_rpc(requests.emplace_back());
+      if (requests.size() <= limits::kMaxBatch) { judge_json_rpc(requests.emplace_back()); }
     } while (reader.take(','));
-    if (!reader.take(']')) return JsonProblem::punctuation;
+    if (!reader.take(']')) { return JsonProblem::punctuation; }
   }
   std::string_view problem;
   if (!is_batch) {
@@ -114,16 +116,18 @@ void RequestParser::Parser::judge_article(ParsedRequest& judged) {
     judged = BadRequest{ErrorCode::invalid_request, message, answers_it ? id : std::string_view(),
                         Dialect::article};
   };
-  if (!envelope.is_object) return refuse("a request is an object");
-  if (envelope.repeats(Envelope::in, Envelope::params, Envelope::id))
+  if (!envelope.is_object) { return refuse("a request is an object"); }
+  if (envelope.repeats(Envelope::in, Envelope::params, Envelope::id)) {
     return refuse("a field came twice");
-  if (!envelope.has(Envelope::in)) return refuse("no field 'in'");
-  if (!is_string(envelope[Envelope::in])) return refuse("'in' is not a string");
-  if (envelope.has(Envelope::id) && !is_id(id))
+  }
+  if (!envelope.has(Envelope::in)) { return refuse("no field 'in'"); }
+  if (!is_string(envelope[Envelope::in])) { return refuse("'in' is not a string"); }
+  if (envelope.has(Envelope::id) && !is_id(id)) {
     return refuse("'id' is neither a string nor a number");
+  }
   auto& request = std::get<Request>(judged);
   request.method = unescape(envelope[Envelope::in]);
-  if (envelope.has(Envelope::params)) request.params = envelope[Envelope::params];
+  if (envelope.has(Envelope::params)) { request.params = envelope[Envelope::params]; }
   request.id = id;
 }
 
@@ -138,14 +142,15 @@ void RequestParser::Parser::judge_json_rpc(ParsedRequest& judged) {
   };
   const std::string_view params =
       envelope.has(Envelope::params) ? envelope[Envelope::params] : "null";
-  if (!envelope.is_object) return refuse("a request is an object");
-  if (envelope.repeats(Envelope::json_rpc, Envelope::method, Envelope::params, Envelope::id))
+  if (!envelope.is_object) { return refuse("a request is an object"); }
+  if (envelope.repeats(Envelope::json_rpc, Envelope::method, Envelope::params, Envelope::id)) {
     return refuse("a field came twice");
+  }
   if (!is_string(envelope[Envelope::json_rpc]) || unescape(envelope[Envelope::json_rpc]) != "2.0") {
     return refuse("'jsonrpc' is not \"2.0\"");
   }
-  if (!envelope.has(Envelope::method)) return refuse("no field 'method'");
-  if (!is_string(envelope[Envelope::method])) return refuse("'method' is not a string");
+  if (!envelope.has(Envelope::method)) { return refuse("no field 'method'"); }
+  if (!is_string(envelope[Envelope::method])) { return refuse("'method' is not a string"); }
   if (!is_structured(params) && params != "null") {
     return refuse("'params' is neither an object nor an array");
   }
@@ -165,7 +170,7 @@ RequestParser::~RequestParser() = default;
 ParsedBody RequestParser::parse(std::string_view body, Dialect usual) {
   std::vector<ParsedRequest>& requests = parser_->requests;
   requests.clear();
-  if (!parser_->names.empty()) parser_->names.clear();
+  if (!parser_->names.empty()) { parser_->names.clear(); }
   bool is_batch = false;
   const JsonProblem problem = parser_->parse(body, usual, is_batch);
   if (problem != JsonProblem::none) {

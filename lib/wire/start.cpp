@@ -46,10 +46,10 @@ JudgedStart judge_start(std::span<const char> bytes, Framing expected, MoreBytes
   const std::string_view text(bytes.data(), bytes.size());
   if (expected != Framing::lines) {
     if (text.size() < kTelling) {
-      if (!complete) return {Start::undecided};
+      if (!complete) { return {Start::undecided}; }
       // A line can be that short.
       const bool is_line = expected == Framing::unknown && is_text(text) && has_newline(text);
-      if (!is_line) return {Start::length};
+      if (!is_line) { return {Start::length}; }
     } else if (expected == Framing::length ? !looks_like_http(text)
                                            : !is_text(text.substr(0, kTelling))) {
       return {Start::length};
@@ -57,11 +57,11 @@ JudgedStart judge_start(std::span<const char> bytes, Framing expected, MoreBytes
   }
   const std::size_t blanks = count_blanks(text);
   const std::string_view line = text.substr(blanks);
-  if (line.starts_with('{') || line.starts_with('[')) return {Start::lines, blanks};
+  if (line.starts_with('{') || line.starts_with('[')) { return {Start::lines, blanks}; }
   // Which answer a stranger gets must not depend on how its bytes arrive.
   const bool can_be_answered = line.size() >= kTelling || has_newline(line) || complete;
-  if (!line.empty() && can_be_answered) return {Start::stranger, blanks};
-  if (complete) return {Start::lines, blanks};
+  if (!line.empty() && can_be_answered) { return {Start::stranger, blanks}; }
+  if (complete) { return {Start::lines, blanks}; }
   // Four blanks still say that this is text.
   return {Start::undecided, blanks - std::min(blanks, kTelling)};
 }

@@ -20,14 +20,14 @@ bool is_permanent(int error_number) {
 
 ConnectionReturner::Outcome ConnectionReturner::send() {
   while (!waiting_.empty()) {
-    if (awaits_reader()) return Outcome::unread;
+    if (awaits_reader()) { return Outcome::unread; }
     const channel::PackedConnections packed = pack();
-    if (packed.count() == 0) return waiting_.empty() ? Outcome::all_sent : Outcome::blocked;
+    if (packed.count() == 0) { return waiting_.empty() ? Outcome::all_sent : Outcome::blocked; }
     const SendResult result = owner_.send(packed.bytes(), packed.descriptors());
-    if (result.outcome == SendOutcome::would_block) return Outcome::blocked;
+    if (result.outcome == SendOutcome::would_block) { return Outcome::blocked; }
     if (result.outcome == SendOutcome::failed) {
       // One of them may be the reason: each is tried by itself.
-      if (std::exchange(most_per_message_, 1) > 1) continue;
+      if (std::exchange(most_per_message_, 1) > 1) { continue; }
       const Connection first = std::move(waiting_.front());
       waiting_.pop_front();
       owner_.not_sent(first, result.error_number);
@@ -42,7 +42,7 @@ ConnectionReturner::Outcome ConnectionReturner::send() {
 }
 
 bool ConnectionReturner::awaits_reader() {
-  if (in_flight_ && owner_.has_been_read()) in_flight_ = false;
+  if (in_flight_ && owner_.has_been_read()) { in_flight_ = false; }
   return in_flight_;
 }
 
@@ -54,9 +54,9 @@ channel::PackedConnections ConnectionReturner::pack() {
     Connection& next = waiting_[packed.count()];
     try {
       next.spill_to_memfd();
-      if (!packed.add(next)) break;
+      if (!packed.add(next)) { break; }
     } catch (const SystemError& error) {
-      if (!is_permanent(error.error_number())) break;
+      if (!is_permanent(error.error_number())) { break; }
       const Connection dropped = std::move(next);
       waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(packed.count()));
       owner_.not_spilled(dropped, error.error_number());

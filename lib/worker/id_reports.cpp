@@ -18,7 +18,7 @@ bool send_ids(channel::Type type, std::vector<std::uint64_t>& ids, const IdRepor
   std::size_t sent = 0;
   while (sent < ids.size()) {
     const std::size_t count = std::min(ids.size() - sent, kMaxIds);
-    if (!send(channel::encode_ids(type, {ids.data() + sent, count}))) break;
+    if (!send(channel::encode_ids(type, {ids.data() + sent, count}))) { break; }
     sent += count;
   }
   ids.erase(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(sent));
@@ -40,16 +40,16 @@ void IdReports::started(std::uint64_t id) {
 
 void IdReports::finished(std::uint64_t id, Urgency urgency) {
   finished_.push_back(id);
-  if ((id & channel::kOwnId) != 0) return gather(finished_, kOwn);
+  if ((id & channel::kOwnId) != 0) { return gather(finished_, kOwn); }
   const bool is_first = reactor_.now() - told_ >= kPassed.pause;
-  if (urgency == Urgency::at_once || is_first) return due_();
+  if (urgency == Urgency::at_once || is_first) { return due_(); }
   gather(finished_, kPassed);
 }
 
 void IdReports::gather(const std::vector<std::uint64_t>& ids, const Patience& patience) {
-  if (mode_ == Mode::immediate || ids.size() >= patience.ids) return due_();
+  if (mode_ == Mode::immediate || ids.size() >= patience.ids) { return due_(); }
   const TimePoint latest = reactor_.now() + patience.pause;
-  if (latest < due()) set(latest);
+  if (latest < due()) { set(latest); }
 }
 
 void IdReports::report_immediately() {
@@ -58,7 +58,7 @@ void IdReports::report_immediately() {
 }
 
 void IdReports::on_timer() {
-  if (!is_empty()) due_();
+  if (!is_empty()) { due_(); }
 }
 
 bool IdReports::send_started(const Send& send) {
@@ -66,7 +66,7 @@ bool IdReports::send_started(const Send& send) {
 }
 
 bool IdReports::send_finished(const Send& send) {
-  if (!finished_.empty()) told_ = reactor_.now();
+  if (!finished_.empty()) { told_ = reactor_.now(); }
   return send_ids(channel::Type::finished, finished_, send);
 }
 

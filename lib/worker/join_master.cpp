@@ -64,9 +64,9 @@ Task<Fd> JoinMaster::join_again(Before before) {
     co_await reactor_.sleep_until(reactor_.now() + pause);
   }
   Fd channel;
-  if (!cancellation_.cancelled()) channel = co_await find_successor();
-  if (cancellation_.cancelled()) channel.reset();
-  if (channel.valid()) channel = admit(std::move(channel));
+  if (!cancellation_.cancelled()) { channel = co_await find_successor(); }
+  if (cancellation_.cancelled()) { channel.reset(); }
+  if (channel.valid()) { channel = admit(std::move(channel)); }
   co_return channel;
 }
 
@@ -97,7 +97,7 @@ Task<Fd> JoinMaster::find_successor() {
   }
   const std::string line = fmt::format("the master at {} is gone", address_.text);
   if (wait_ <= Duration::zero()) {
-    if (is_full_) throw Unreachable(line + " (--wait would wait for another one)");
+    if (is_full_) { throw Unreachable(line + " (--wait would wait for another one)"); }
     report_(Severity::info, line);
     co_return Fd();
   }
@@ -128,7 +128,7 @@ Task<Fd> JoinMaster::connect(TimeLimit limit) {
     // An abstract name of another type is not found.
     const int number = error.failure().error_number;
     const bool is_abstract = address_.kind == Address::Kind::abstract;
-    if (number != EPROTOTYPE && !(is_abstract && number == ECONNREFUSED)) throw;
+    if (number != EPROTOTYPE && !(is_abstract && number == ECONNREFUSED)) { throw; }
   }
   DialedSocket plain = co_await connect_to(reactor_, address_, limit, {.type = SOCK_STREAM});
   co_return std::move(plain.socket);

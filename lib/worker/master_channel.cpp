@@ -42,7 +42,7 @@ bool comes_from_master(channel::Type type) {
 /// Calls a function that is set.
 template <typename... Parameters, typename... Arguments>
 void tell(const std::function<void(Parameters...)>& function, Arguments&&... arguments) {
-  if (function) function(std::forward<Arguments>(arguments)...);
+  if (function) { function(std::forward<Arguments>(arguments)...); }
 }
 
 }  // namespace
@@ -57,7 +57,7 @@ MasterChannel::MasterChannel(Reactor& reactor, LifeEvents life, TrafficEvents tr
       origin_(origin),
       outbox_(reactor, watcher_, owner_of_outbox()) {
   const auto type = socket_type(channel_.get());
-  if (!type) throw InvalidArgument("cannot read the channel: the descriptor is not a socket");
+  if (!type) { throw InvalidArgument("cannot read the channel: the descriptor is not a socket"); }
   full_ = *type != SOCK_STREAM;
   set_close_on_exec(channel_.get());
 }
@@ -93,7 +93,7 @@ Outbox::Owner MasterChannel::owner_of_outbox() {
 ///   closed      | nothing is received, sent or told any more
 void MasterChannel::enter(MasterChannelPhase next) {
   const MasterChannelPhase before = std::exchange(phase_, next);
-  if (next == before || next != MasterChannelPhase::closed) return;
+  if (next == before || next != MasterChannelPhase::closed) { return; }
   watcher_.interrupt();
   outbox_.stop();
 }
@@ -127,7 +127,7 @@ void MasterChannel::receiving_ended() {
 }
 
 void MasterChannel::start(std::size_t credits, std::size_t calls, Ready ready) {
-  if (!full_) return reactor_.spawn(receive_plain(shared_from_this()));
+  if (!full_) { return reactor_.spawn(receive_plain(shared_from_this())); }
   credits_ = credits;
   channel::Hello hello;
   hello.pid = static_cast<std::uint32_t>(getpid());
@@ -135,22 +135,22 @@ void MasterChannel::start(std::size_t credits, std::size_t calls, Ready ready) {
   hello.calls = static_cast<std::uint32_t>(calls);
   hello.answers = true;
   hello.wants_ledger = ledger_threads_ > 0;
-  if (hello.wants_ledger) hello.threads = static_cast<std::uint32_t>(ledger_threads_);
+  if (hello.wants_ledger) { hello.threads = static_cast<std::uint32_t>(ledger_threads_); }
   outbox_.post(channel::encode_hello(hello));
-  if (ready == Ready::at_start) send_ready();
+  if (ready == Ready::at_start) { send_ready(); }
   reactor_.spawn(Outbox::run(outbox_, shared_from_this()));
   reactor_.spawn(receive_messages(shared_from_this()));
 }
 
 void MasterChannel::started(std::uint64_t id) {
   ++held_;
-  if (full_) outbox_.started(id);
+  if (full_) { outbox_.started(id); }
 }
 
 void MasterChannel::finished(std::uint64_t id) {
   const IdReports::Urgency how = urgency();
-  if (held_ > 0) --held_;
-  if (full_) outbox_.finished(id, how);
+  if (held_ > 0) { --held_; }
+  if (full_) { outbox_.finished(id, how); }
 }
 
 /// A master that passes nothing more before it has heard of an end is told of it at once.
@@ -165,24 +165,24 @@ void MasterChannel::report_immediately() {
 }
 
 void MasterChannel::deposit(Connection copy) {
-  if (ledger_) outbox_.deposit(std::move(copy));
+  if (ledger_) { outbox_.deposit(std::move(copy)); }
 }
 
 void MasterChannel::give_back(Connection connection) {
-  if (held_ > 0) --held_;
+  if (held_ > 0) { --held_; }
   outbox_.give_back(std::move(connection));
 }
 
 void MasterChannel::wake_master(channel::Type type) {
-  if (!full_) return;
+  if (!full_) { return; }
   const std::string message = channel::encode_passing(type, 0);
-  if (type == channel::Type::listener) return outbox_.post(message);
+  if (type == channel::Type::listener) { return outbox_.post(message); }
   // With no room for it there are messages that the master has not read, and it looks when it does.
   send(message, {});
 }
 
 void MasterChannel::leave() {
-  if (full_) return outbox_.post(channel::encode_leave());
+  if (full_) { return outbox_.post(channel::encode_leave()); }
   // The master can send nothing more either. What it has sent is still received, and then the end.
   shutdown(channel_.get(), SHUT_RDWR);
 }
@@ -208,7 +208,7 @@ Task<void> MasterChannel::receive_messages(std::shared_ptr<MasterChannel> self) 
       case ReceiveOutcome::truncated:
       case ReceiveOutcome::received:
         self->handle({packet->data(), result.size}, std::move(result.descriptors));
-        if (++messages < kMessagesPerTurn) break;
+        if (++messages < kMessagesPerTurn) { break; }
         co_await self->reactor_.yield();
         messages = 0;
         break;
@@ -235,23 +235,26 @@ Task<void> MasterChannel::receive_plain(std::shared_ptr<MasterChannel> self) {
 }
 
 void MasterChannel::take_plain(std::vector<Fd> descriptors) {
-  if (descriptors.empty()) return;
+  if (descriptors.empty()) { return; }
   ++heard_;
   if (is_listening(descriptors.front().get())) {
     return tell(traffic_.listeners_passed, std::move(descriptors));
   }
-  for (Fd& socket : descriptors)
+  for (Fd& socket : descriptors) {
     tell(traffic_.connection_passed, Connection{.socket = std::move(socket)});
+  }
 }
 
 void MasterChannel::handle(std::span<const char> packet, std::vector<Fd> descriptors) {
   auto message = channel::decode(packet, std::move(descriptors));
-  if (!message) throw ProtocolError("cannot read the channel: the master sent no valid message");
+  if (!message) {
+    throw ProtocolError("cannot read the channel: the master sent no valid message");
+  }
   if (!comes_from_master(message->type)) {
     throw ProtocolError(
         "cannot read the channel: the master sent a message that only a worker sends");
   }
-  if (++heard_ == 1) tell(life_.master_heard);
+  if (++heard_ == 1) { tell(life_.master_heard); }
   switch (message->type) {
     case channel::Type::drain: return tell(life_.drain_asked, message->drain);
     case channel::Type::connection: return start_connections(*message);
@@ -264,13 +267,13 @@ void MasterChannel::handle(std::span<const char> packet, std::vector<Fd> descrip
 }
 
 void MasterChannel::count_requests() {
-  if (!traffic_.requests_asked) return tell_requests(0);
+  if (!traffic_.requests_asked) { return tell_requests(0); }
   traffic_.requests_asked(
       [self = shared_from_this()](std::uint64_t requests) { self->tell_requests(requests); });
 }
 
 void MasterChannel::tell_requests(std::uint64_t requests) {
-  if (phase_ == MasterChannelPhase::closed) return;
+  if (phase_ == MasterChannelPhase::closed) { return; }
   outbox_.post_after_reports(channel::encode_requests(requests));
 }
 
@@ -278,16 +281,17 @@ void MasterChannel::take_source(channel::Message& message) {
   const bool is_listener = message.type == channel::Type::listener;
   std::vector<Fd>& descriptors = message.descriptors;
   if (descriptors.size() != message.announced) {
-    if (is_listener) return tell(traffic_.listeners_missed);
+    if (is_listener) { return tell(traffic_.listeners_missed); }
     throw ProtocolError("cannot read the channel: a queue came without its memories");
   }
   if (descriptors.empty()) {
-    if (is_listener) tell(traffic_.accept_asked);
+    if (is_listener) { tell(traffic_.accept_asked); }
     return;  // awake is all that a queue wants us to be
   }
-  if (is_listener) return tell(traffic_.listeners_passed, std::move(descriptors));
-  if (descriptors.size() != 2)
+  if (is_listener) { return tell(traffic_.listeners_passed, std::move(descriptors)); }
+  if (descriptors.size() != 2) {
     throw ProtocolError("cannot read the channel: a queue has two memories");
+  }
   tell(traffic_.queue_passed, std::move(descriptors[0]), std::move(descriptors[1]));
 }
 
@@ -312,7 +316,7 @@ void MasterChannel::start_connections(channel::Message& message) {
       continue;  // the master has given it to another
     } else if (connection.entry != nullptr) {
       master_is_short_ = connection.wants_started;
-      if (connection.wants_started) told.push_back(connection.id);
+      if (connection.wants_started) { told.push_back(connection.id); }
       at_once.push_back(std::move(connection));
     } else {
       started.push_back(connection.id);
@@ -326,18 +330,18 @@ void MasterChannel::start_connections(channel::Message& message) {
   if (!started.empty()) {
     outbox_.post(channel::encode_ids(channel::Type::started, started), std::move(announced));
   }
-  if (!at_once.empty()) begin(std::move(at_once), SendOutcome::sent);
-  if (!told.empty()) outbox_.post(channel::encode_ids(channel::Type::started, told));
+  if (!at_once.empty()) { begin(std::move(at_once), SendOutcome::sent); }
+  if (!told.empty()) { outbox_.post(channel::encode_ids(channel::Type::started, told)); }
 }
 
 // Sending.
 
 /// Those that the master has given to another are let go.
 void MasterChannel::begin(std::vector<Connection> started, SendOutcome outcome) {
-  if (outcome == SendOutcome::failed) return;
-  if (origin_ == Origin::joined && outcome != SendOutcome::sent) return;
+  if (outcome == SendOutcome::failed) { return; }
+  if (origin_ == Origin::joined && outcome != SendOutcome::sent) { return; }
   for (Connection& connection : started) {
-    if (phase_ == MasterChannelPhase::closed) return;
+    if (phase_ == MasterChannelPhase::closed) { return; }
     ++held_;
     tell(traffic_.connection_passed, std::move(connection));
   }
@@ -354,7 +358,7 @@ SendResult MasterChannel::send(const std::string& message, std::span<const int> 
     default: break;
   }
   const SendResult result = send_fds(channel_.get(), message, descriptors);
-  if (result.outcome == SendOutcome::failed && descriptors.empty()) fail(result.error_number);
+  if (result.outcome == SendOutcome::failed && descriptors.empty()) { fail(result.error_number); }
   return result;
 }
 

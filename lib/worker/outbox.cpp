@@ -53,14 +53,14 @@ void Outbox::stop() {
 }
 
 void Outbox::wake() {
-  if (state_ == State::stopped) return;
+  if (state_ == State::stopped) { return; }
   state_ = State::pending;
   some_to_send_.set();
 }
 
 void Outbox::post(std::string message, std::vector<Connection> announces) {
   posted_.push_back({std::move(message), std::move(announces)});
-  if (state_ == State::idle && posted_.size() == 1 && send_posted()) return;
+  if (state_ == State::idle && posted_.size() == 1 && send_posted()) { return; }
   wake();
 }
 
@@ -68,7 +68,7 @@ void Outbox::post_after_reports(std::string message) {
   const auto send_one = [this](const std::string& report) { return send_now(report); };
   const bool may_finish = send_posted() && reports_.send_started(send_one);
   // The end of a connection comes after its deposit.
-  if (may_finish && depositor_.waiting() == 0) reports_.send_finished(send_one);
+  if (may_finish && depositor_.waiting() == 0) { reports_.send_finished(send_one); }
   post(std::move(message));
 }
 
@@ -99,7 +99,7 @@ Task<void> Outbox::run(Outbox& self, [[maybe_unused]] std::shared_ptr<void> aliv
         co_await self.reactor_.sleep_until(self.reactor_.now() + kRetryPause);
       }
     }
-    if (self.state_ == State::stopped) break;
+    if (self.state_ == State::stopped) { break; }
     self.state_ = State::idle;
     self.owner_.all_sent();
   }
@@ -107,7 +107,7 @@ Task<void> Outbox::run(Outbox& self, [[maybe_unused]] std::shared_ptr<void> aliv
 
 Outbox::Sent Outbox::send_all() {
   const auto send_one = [this](const std::string& report) { return send_now(report); };
-  if (!send_posted() || !reports_.send_started(send_one)) return Sent::blocked;
+  if (!send_posted() || !reports_.send_started(send_one)) { return Sent::blocked; }
   for (ConnectionReturner* one : {&depositor_, &returner_}) {
     switch (one->send()) {
       case ConnectionReturner::Outcome::blocked: return Sent::blocked;
@@ -122,10 +122,10 @@ Outbox::Sent Outbox::send_all() {
 bool Outbox::send_posted() {
   while (!posted_.empty()) {
     const SendOutcome outcome = owner_.send(posted_.front().message, {}).outcome;
-    if (outcome == SendOutcome::would_block) return false;
+    if (outcome == SendOutcome::would_block) { return false; }
     std::vector<Connection> announced = std::move(posted_.front().announces);
     posted_.pop_front();
-    if (!announced.empty()) owner_.announced(std::move(announced), outcome);
+    if (!announced.empty()) { owner_.announced(std::move(announced), outcome); }
   }
   return true;
 }

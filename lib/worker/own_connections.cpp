@@ -21,7 +21,7 @@ void OwnConnections::use(std::shared_ptr<const ledger::Ledger> ledger) {
 
 void OwnConnections::accept(Connection& connection) {
   const bool is_unused = ledger_ && next_ < ledger_->shape().passed + ledger_->shape().accepted;
-  if (free_.empty() && is_unused) free_.push_back(next_++);
+  if (free_.empty() && is_unused) { free_.push_back(next_++); }
   if (free_.empty()) {
     connection.id = channel::kOwnId | kNoEntry | ++last_without_;
     return;
@@ -36,7 +36,7 @@ void OwnConnections::accept(Connection& connection) {
 }
 
 void OwnConnections::ended(std::uint64_t id) {
-  if ((id & channel::kOwnId) == 0 || (id & kNoEntry) != 0 || !ledger_) return;
+  if ((id & channel::kOwnId) == 0 || (id & kNoEntry) != 0 || !ledger_) { return; }
   free_.push_back(channel::index_of(id));
 }
 

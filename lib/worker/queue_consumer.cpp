@@ -55,17 +55,19 @@ QueueConsumer::~QueueConsumer() {
 bool QueueConsumer::poll() {
   bool any = send_unsent();
   any = take_requests() || any;
-  if (any && rings_.other_is_starved() && rings_.must_wake()) owner_.wake_master();
-  if (rings_.broken()) throw ProtocolError("cannot read the queue: the master broke its memory");
-  if (unpublished_) publish();
+  if (any && rings_.other_is_starved() && rings_.must_wake()) { owner_.wake_master(); }
+  if (rings_.broken()) {
+    throw ProtocolError("cannot read the queue: the master broke its memory");
+  }
+  if (unpublished_) { publish(); }
   share_.set(held_);
-  if (context_.draining() && idle()) owner_.became_idle();
+  if (context_.draining() && idle()) { owner_.became_idle(); }
   return any;
 }
 
 /// It need not be woken for what it may not take: it looks when a call ends.
 void QueueConsumer::prepare_to_block() {
-  if (may_take() || !unsent_.empty()) rings_.arm();
+  if (may_take() || !unsent_.empty()) { rings_.arm(); }
 }
 
 void QueueConsumer::stop_blocking() {
@@ -74,23 +76,25 @@ void QueueConsumer::stop_blocking() {
 
 /// What this process holds grows no more once it is too much; the end of what runs makes room.
 bool QueueConsumer::may_take() const {
-  if (running_ >= max_calls_) return false;
+  if (running_ >= max_calls_) { return false; }
   return context_.limits().memory->has_room() || (running_ == 0 && unsent_.empty());
 }
 
 /// Returns whether there were any.
 bool QueueConsumer::take_requests() {
-  if (!may_take() || !rings_.has_record()) return false;
+  if (!may_take() || !rings_.has_record()) { return false; }
   const TimePoint start = Clock::now();
   int count = 0;
   for (; count < kRequestsPerTurn && may_take(); ++count) {
     const auto record = rings_.read(record_);
-    if (!record) break;
+    if (!record) { break; }
     const auto request = decode_request(*record);
-    if (!request) throw ProtocolError("cannot read the queue: the master wrote no valid request");
+    if (!request) {
+      throw ProtocolError("cannot read the queue: the master wrote no valid request");
+    }
     take(*request);
   }
-  if (count > 0) instant_duration_ = told((Clock::now() - start) / count);
+  if (count > 0) { instant_duration_ = told((Clock::now() - start) / count); }
   return true;
 }
 
@@ -111,7 +115,9 @@ void QueueConsumer::begin(const QueueRequest& request) {
   context_.count_requests(1);
   Dispatched answer = dispatch(*context_.methods(), {request.method, request.params, request.id},
                                Instant::answers_now);
-  if (auto* error = std::get_if<Result>(&answer)) return reply(request.ticket, std::move(*error));
+  if (auto* error = std::get_if<Result>(&answer)) {
+    return reply(request.ticket, std::move(*error));
+  }
   if (const auto* now = std::get_if<InstantReply>(&answer)) {
     return reply_now(request.ticket, now->json);
   }
@@ -129,14 +135,14 @@ void QueueConsumer::begin(const QueueRequest& request) {
   const auto done = [self = shared_from_this(), running](Result result) {
     self->ended(running, std::move(result));
   };
-  if (owner_.run_elsewhere(call, done)) return;
+  if (owner_.run_elsewhere(call, done)) { return; }
   context_.reactor().spawn(run(shared_from_this(), context_.methods(), std::move(call), running));
 }
 
 /// Writes what is valid only now, if there is room.
 void QueueConsumer::reply_now(std::uint64_t ticket, std::string_view json) {
   unpublished_ = true;
-  if (unsent_.empty() && write_reply(rings_, {ticket, 0, json, {}, instant_duration_})) return;
+  if (unsent_.empty() && write_reply(rings_, {ticket, 0, json, {}, instant_duration_})) { return; }
   reply(ticket, Result::success(std::string(json)), instant_duration_);
 }
 
@@ -168,7 +174,7 @@ void QueueConsumer::reply(std::uint64_t ticket, Result result, std::uint32_t dur
 
 void QueueConsumer::put(Reply reply) {
   unpublished_ = true;
-  if (unsent_.empty() && write(reply)) return;
+  if (unsent_.empty() && write(reply)) { return; }
   held_ += size_of(reply.result);
   unsent_.push_back(std::move(reply));
   rings_.set_starved();
@@ -187,7 +193,7 @@ bool QueueConsumer::send_unsent() {
     held_ -= size_of(unsent_.front().result);
     unsent_.pop_front();
     any = unpublished_ = true;
-    if (unsent_.empty()) rings_.clear_starved();
+    if (unsent_.empty()) { rings_.clear_starved(); }
   }
   return any;
 }
@@ -195,7 +201,7 @@ bool QueueConsumer::send_unsent() {
 void QueueConsumer::publish() {
   unpublished_ = false;
   rings_.publish();
-  if (rings_.must_wake()) owner_.wake_master();
+  if (rings_.must_wake()) { owner_.wake_master(); }
 }
 
 }  // namespace handoff

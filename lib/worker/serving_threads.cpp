@@ -41,7 +41,7 @@ ServingThreads::ServingThreads(Reactor& reactor, const MakeMethods& make_methods
                 .failed = owner.failed,
                 .quota_used_up = owner.quota_used_up},
                {.quota = quota_.get()}) {
-  if (options.threads > 1) mailbox_.emplace(reactor);
+  if (options.threads > 1) { mailbox_.emplace(reactor); }
   for (std::size_t i = 1; i < options.threads; ++i) {
     ReactorThread::Owner of;
     of.closed = owner.closed;
@@ -57,16 +57,17 @@ ServingThreads::ServingThreads(Reactor& reactor, const MakeMethods& make_methods
 void ServingThreads::serve(Connection connection) {
   ReactorThread* best = nullptr;
   for (ReactorThread& thread : threads_) {
-    if (thread.held() < (best == nullptr ? context_.open_connections() : best->held()))
+    if (thread.held() < (best == nullptr ? context_.open_connections() : best->held())) {
       best = &thread;
+    }
   }
-  if (best != nullptr) return best->open(std::move(connection));
+  if (best != nullptr) { return best->open(std::move(connection)); }
   Session::open(context_, std::move(connection));
 }
 
 bool ServingThreads::run_elsewhere(Call& call, const std::function<void(Result)>& done) {
   next_ = (next_ + 1) % (threads_.size() + 1);
-  if (next_ == threads_.size()) return false;
+  if (next_ == threads_.size()) { return false; }
   threads_[next_].run(std::move(call), done);
   return true;
 }
@@ -82,24 +83,25 @@ void ServingThreads::count_in(const std::shared_ptr<const ledger::Ledger>& ledge
 
 void ServingThreads::drain(WhenDrained what) {
   context_.drain(what);
-  for (ReactorThread& thread : threads_) thread.drain(what);
+  for (ReactorThread& thread : threads_) { thread.drain(what); }
 }
 
 void ServingThreads::resume() {
   context_.resume();
-  for (ReactorThread& thread : threads_)
+  for (ReactorThread& thread : threads_) {
     thread.post([](ServerContext& context) { context.resume(); });
+  }
 }
 
 void ServingThreads::abandon() {
   context_.abandon();
-  for (ReactorThread& thread : threads_) thread.abandon();
+  for (ReactorThread& thread : threads_) { thread.abandon(); }
 }
 
 void ServingThreads::reload() {
   try {
     context_.replace_methods(make_method_table_());
-    for (ReactorThread& thread : threads_) thread.reload();
+    for (ReactorThread& thread : threads_) { thread.reload(); }
     report_(Severity::info,
             fmt::format("reloaded, {}", counted(context_.methods()->names().size(), "method")));
   } catch (const std::exception& error) {
@@ -108,11 +110,11 @@ void ServingThreads::reload() {
 }
 
 void ServingThreads::when_all_answer(const std::function<void()>& then) {
-  if (threads_.empty()) return then();
+  if (threads_.empty()) { return then(); }
   const auto awaited = std::make_shared<std::size_t>(threads_.size());
   for (ReactorThread& thread : threads_) {
     thread.when_it_answers([awaited, then] {
-      if (--*awaited == 0) then();
+      if (--*awaited == 0) { then(); }
     });
   }
 }

@@ -25,9 +25,9 @@ Task<void> StdioRelay::copy([[maybe_unused]] std::shared_ptr<StdioRelay> self, S
   std::array<char, 16 * 1024> buffer;
   for (;;) {
     const IoResult read = co_await from.read_some(buffer);
-    if (!read.done()) break;
+    if (!read.done()) { break; }
     const IoResult written = co_await to.write_all({buffer.data(), read.size});
-    if (!written.done()) break;
+    if (!written.done()) { break; }
   }
   to.end_writing();
 }

@@ -45,7 +45,7 @@ Worker::Worker(Reactor& reactor, const SignalMask& signals, const MakeMethods& m
       threads_(reactor, make_methods, options, owner_of_threads()),
       listeners_(reactor, owner_of_acceptors(), report_, judge_),
       changed_(reactor) {
-  if (options_.credits == 0) options_.credits = default_credits(options_.limits.concurrency);
+  if (options_.credits == 0) { options_.credits = default_credits(options_.limits.concurrency); }
 }
 
 ServingThreads::Owner Worker::owner_of_threads() {
@@ -53,7 +53,7 @@ ServingThreads::Owner Worker::owner_of_threads() {
   owner.closed = [this](std::uint64_t id, CloseReason why) { ended(id, why); };
   owner.returned = [this](Connection connection) { give_back(std::move(connection)); };
   owner.deposited = [this](Connection copy) {
-    if (link_) link_->deposit(std::move(copy));
+    if (link_) { link_->deposit(std::move(copy)); }
   };
   owner.quota_used_up = [this] { take(WorkerLife::Event::wants_replacement); };
   owner.failed = [this](std::string_view line) { report_lost_(line); };
@@ -66,14 +66,16 @@ AcceptorOwner Worker::owner_of_acceptors() {
   owner.accepted = [this](Connection connection) { accepted(std::move(connection)); };
   owner.has_room = [this] { return threads_.open_connections() < options_.credits; };
   owner.leaves_to_others = [this] {
-    if (link_) link_->wake_master(channel::Type::listener);
+    if (link_) { link_->wake_master(channel::Type::listener); }
   };
   return owner;
 }
 
 MasterChannel::LifeEvents Worker::life_events() {
   MasterChannel::LifeEvents events;
-  if (joining_) events.master_heard = [this] { joining_->confirm(); };
+  if (joining_) {
+    events.master_heard = [this] { joining_->confirm(); };
+  }
   events.drain_asked = [this](channel::Drain how) { take(event_of(how)); };
   events.failed = [this](int error) { channel_failed(error); };
   events.master_gone = [this] { take(WorkerLife::Event::master_gone); };
@@ -118,9 +120,9 @@ Task<void> Worker::run_joined(Address address, Duration wait) {
   Fd channel = co_await joining_->join();
   while (channel.valid() && life_.phase() != WorkerLife::Phase::over) {
     const JoinMaster::Before before = co_await serve_channel(std::move(channel));
-    if (life_.phase() == WorkerLife::Phase::over) co_return;
+    if (life_.phase() == WorkerLife::Phase::over) { co_return; }
     channel = co_await joining_->join_again(before);
-    if (channel.valid()) begin_anew();
+    if (channel.valid()) { begin_anew(); }
   }
 }
 
@@ -128,7 +130,7 @@ Task<void> Worker::run_alone(std::vector<Address> addresses) {
   ListenOptions listen;
   listen.allow_public = options_.allow_public;
   std::string line = "ready, on";
-  for (const std::string& text : listeners_.listen(addresses, listen)) line += " " + text;
+  for (const std::string& text : listeners_.listen(addresses, listen)) { line += " " + text; }
   take(WorkerLife::Event::begins_alone);
   reactor_.spawn(watch_signals());
   report_(Severity::info, line);
@@ -161,8 +163,8 @@ Task<JoinMaster::Before> Worker::serve_channel(Fd channel, std::vector<Fd> liste
   own_.use(nullptr);
   take(WorkerLife::Event::begins_for_master);
   link_->start(options_.credits, options_.limits.concurrency);
-  if (threads_.has_used_up_quota()) take(WorkerLife::Event::wants_replacement);
-  if (!link_->is_full() && !listeners.empty()) listeners_passed(std::move(listeners));
+  if (threads_.has_used_up_quota()) { take(WorkerLife::Event::wants_replacement); }
+  if (!link_->is_full() && !listeners.empty()) { listeners_passed(std::move(listeners)); }
   listeners.clear();
   co_await wait_until_drained();
   threads_.abandon();
@@ -176,7 +178,7 @@ Task<JoinMaster::Before> Worker::serve_channel(Fd channel, std::vector<Fd> liste
 
 void Worker::require_full_channel() const {
   const bool recycles = options_.limits_requests() || options_.max_lifetime > Duration();
-  if (!recycles || link_->is_full()) return;
+  if (!recycles || link_->is_full()) { return; }
   throw InvalidArgument(
       "--max-requests and --max-lifetime need the full handshake: "
       "without it a worker can't ask to be replaced");
@@ -188,7 +190,7 @@ void Worker::take(WorkerLife::Event event) {
   switch (action) {
     case WorkerLife::Action::none: break;
     case WorkerLife::Action::stop_waiting:
-      if (joining_) joining_->cancel();
+      if (joining_) { joining_->cancel(); }
       break;
     case WorkerLife::Action::ask_master: link_->leave(); break;
     case WorkerLife::Action::ask_in_time:
@@ -247,7 +249,7 @@ void Worker::connection_passed(Connection connection) {
   try {
     connection.load_spilled(options_.limits.max_unused());
   } catch (const std::exception& error) {
-    if (connection.entry != nullptr) connection.entry->store(ledger::State::closed);
+    if (connection.entry != nullptr) { connection.entry->store(ledger::State::closed); }
     report_lost_(error.what());
     return ended(connection.id, CloseReason::failed);
   }
@@ -255,7 +257,7 @@ void Worker::connection_passed(Connection connection) {
 }
 
 void Worker::listeners_passed(std::vector<Fd> listeners) {
-  if (life_.drains()) return;
+  if (life_.drains()) { return; }
   listeners_.replace(std::move(listeners),
                      options_.wake_all ? Sharing::wake_all : Sharing::wake_one);
 }
@@ -265,7 +267,7 @@ void Worker::listeners_missed() {
 }
 
 void Worker::queue_passed(Fd masters, Fd ours) {
-  if (queue_) throw ProtocolError("cannot read the channel: the master sent a second queue");
+  if (queue_) { throw ProtocolError("cannot read the channel: the master sent a second queue"); }
   const std::shared_ptr<MasterChannel> link = link_;
   QueueConsumer::Owner owner;
   owner.wake_master = [link] { link->wake_master(channel::Type::queue); };
@@ -299,14 +301,14 @@ void Worker::drain(WorkerLife::Action how) {
   const bool gives_back = how == WorkerLife::Action::drain_returning;
   using Waiting = WorkerListeners::Waiting;
   listeners_.close(gives_back ? Waiting::leave : Waiting::accept);
-  if (link_) link_->report_immediately();
+  if (link_) { link_->report_immediately(); }
   threads_.drain(gives_back ? WhenDrained::give_back : WhenDrained::close);
   start_drain_limit();
   changed_.set();
 }
 
 void Worker::start_drain_limit() {
-  if (drained_by_ != kNever) return;
+  if (drained_by_ != kNever) { return; }
   drained_by_ = deadline_after(reactor_.now(), options_.drain_timeout);
   drain_alarm_.emplace(reactor_, changed_, drained_by_);
 }

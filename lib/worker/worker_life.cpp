@@ -31,18 +31,18 @@ WorkerLife::Event event_of(channel::Drain how) {
 /// A worker that has joined starts anew when it has finished what a master's end, or
 /// drain_rejoining, has had it drain. Nothing happens in `over`.
 WorkerLife::Action WorkerLife::take(Event event) {
-  if (phase_ == Phase::over) return Action::none;
+  if (phase_ == Phase::over) { return Action::none; }
   switch (event) {
     case Event::begins_alone:
-      if (phase_ == Phase::starting) phase_ = Phase::alone;
+      if (phase_ == Phase::starting) { phase_ = Phase::alone; }
       return Action::none;
     case Event::begins_for_master:
-      if (phase_ == Phase::starting) phase_ = Phase::serving;
+      if (phase_ == Phase::starting) { phase_ = Phase::serving; }
       return Action::none;
     case Event::signal: return signal();
     case Event::wants_replacement:
-      if (phase_ == Phase::serving) return Action::ask_master;
-      if (phase_ != Phase::alone) return Action::none;
+      if (phase_ == Phase::serving) { return Action::ask_master; }
+      if (phase_ != Phase::alone) { return Action::none; }
       return drain(Action::drain_closing, Afterwards::end);
     case Event::drain_returning: return drain(Action::drain_returning, Afterwards::end);
     case Event::drain_rejoining: return drain(Action::drain_returning, Afterwards::join_again);
@@ -64,7 +64,7 @@ WorkerLife::Action WorkerLife::signal() {
 }
 
 WorkerLife::Action WorkerLife::drain(Action how, Afterwards afterwards) {
-  if (phase_ == Phase::starting) return Action::none;
+  if (phase_ == Phase::starting) { return Action::none; }
   if (phase_ == Phase::draining) {
     return how == Action::drain_closing ? Action::close_rest : Action::none;
   }
@@ -74,7 +74,7 @@ WorkerLife::Action WorkerLife::drain(Action how, Afterwards afterwards) {
 }
 
 void WorkerLife::finish() {
-  if (phase_ == Phase::starting) return;
+  if (phase_ == Phase::starting) { return; }
   const bool joins = phase_ == Phase::draining && afterwards_ == Afterwards::join_again &&
                      signals_ == Signals::none;
   phase_ = joins ? Phase::starting : Phase::over;

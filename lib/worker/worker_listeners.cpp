@@ -32,7 +32,7 @@ std::vector<std::string> WorkerListeners::listen(const std::vector<Address>& add
 
 void WorkerListeners::replace(std::vector<Fd> listeners, Sharing sharing) {
   acceptors_.remove_if([](const Acceptor& acceptor) { return !acceptor.is_running(); });
-  for (Acceptor& old : acceptors_) old.close();
+  for (Acceptor& old : acceptors_) { old.close(); }
   for (Fd& listener : listeners) {
     const std::string text = local_address(listener.get()).text();
     try {
@@ -52,16 +52,16 @@ void WorkerListeners::add(Listener listener, Sharing sharing) {
 }
 
 void WorkerListeners::accept_now() {
-  for (Acceptor& acceptor : acceptors_) acceptor.accept_now();
+  for (Acceptor& acceptor : acceptors_) { acceptor.accept_now(); }
 }
 
 void WorkerListeners::resume() {
-  for (Acceptor& acceptor : acceptors_) acceptor.resume();
+  for (Acceptor& acceptor : acceptors_) { acceptor.resume(); }
 }
 
 void WorkerListeners::close(Waiting waiting) {
   for (Acceptor& acceptor : acceptors_) {
-    if (waiting == Waiting::accept) acceptor.accept_waiting();
+    if (waiting == Waiting::accept) { acceptor.accept_waiting(); }
     acceptor.close();
   }
 }

@@ -54,8 +54,7 @@ Task<Result> vary(handoff::Reactor& reactor, bool long_one, Call call) {
 
 Task<Result> compute(Call call) {
   const handoff::Duration end = cpu_time() + seconds_of(call);
-  while (cpu_time() < end) {
-  }
+  while (cpu_time() < end) {}
   co_return Result::success(call.params);
 }
 

@@ -111,15 +111,15 @@ struct RequestOptions {
 
   std::string request(int count, char** words) const {
     if (http) {
-      if (count != 1) throw UsageError("--http: an address, please; see load --help");
+      if (count != 1) { throw UsageError("--http: an address, please; see load --help"); }
       return "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
     }
     if (count < 2 || count > (size > 0 ? 2 : 3)) {
       throw UsageError("an address and a method, please; see load --help");
     }
     std::string params = count == 3 ? words[2] : "null";
-    if (size > 0) params = '"' + std::string(size, 'x') + '"';
-    if (params == "-") params = read_stdin();
+    if (size > 0) { params = '"' + std::string(size, 'x') + '"'; }
+    if (params == "-") { params = read_stdin(); }
     return frame(words[1], params);
   }
 };
@@ -197,7 +197,7 @@ int main(int argc, char** argv) {
     load::Loop loop(options);
     const load::LoadResult& result = loop.run();
     print(options, result);
-    if (result.errors == 0) return 0;
+    if (result.errors == 0) { return 0; }
     fmt::print(stderr, "load: {} errors, first: {}\n", result.errors, result.first_error);
     return 1;
   } catch (const UsageError& error) {

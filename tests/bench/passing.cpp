@@ -26,8 +26,8 @@ void receive_all(int socket) {
   std::array<char, 64> buffer;
   for (;;) {
     const auto result = handoff::recv_fds(socket, buffer, handoff::kMaxDescriptorsPerMessage);
-    if (result.outcome == handoff::ReceiveOutcome::end) return;
-    if (result.outcome == handoff::ReceiveOutcome::would_block) wait_for(socket, POLLIN);
+    if (result.outcome == handoff::ReceiveOutcome::end) { return; }
+    if (result.outcome == handoff::ReceiveOutcome::would_block) { wait_for(socket, POLLIN); }
   }
 }
 

@@ -48,7 +48,7 @@ std::array<char, kBuffer> input;
 std::array<char, 2 * kBuffer> output;
 
 int check(int result, const char* attempt) {
-  if (result < 0) throw std::system_error(errno, std::generic_category(), attempt);
+  if (result < 0) { throw std::system_error(errno, std::generic_category(), attempt); }
   return result;
 }
 
@@ -107,7 +107,7 @@ class Loop {
   }
 
   void accept() const {
-    for (int fd; (fd = accept4(source_, nullptr, nullptr, SOCK_CLOEXEC)) >= 0;) open(fd);
+    for (int fd; (fd = accept4(source_, nullptr, nullptr, SOCK_CLOEXEC)) >= 0;) { open(fd); }
   }
 
   void receive() const;
@@ -132,8 +132,8 @@ void Loop::receive() const {
     message.msg_control = control.data();
     message.msg_controllen = control.size();
     const ssize_t size = recvmsg(source_, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    if (size == 0) std::exit(0);
-    if (size < 0) return;
+    if (size == 0) { std::exit(0); }
+    if (size < 0) { return; }
     int connection;
     std::memcpy(&connection, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(connection));
     open(connection);
@@ -147,7 +147,7 @@ std::size_t Loop::answer(std::string_view bytes, std::size_t& output_size) const
   while (bytes.size() - done >= kHeader) {
     std::uint32_t size;
     std::memcpy(&size, &bytes[done], kHeader);
-    if (size < kRequest.size() || bytes.size() - done < kHeader + size) break;
+    if (size < kRequest.size() || bytes.size() - done < kHeader + size) { break; }
     out = reply(bytes.substr(done + kHeader, size), out);
     done += kHeader + size;
   }
@@ -167,7 +167,7 @@ void Loop::serve(int connection, std::uint32_t events) {
     }
     const std::size_t room = input.size() - kept;
     const ssize_t size = recv(connection, input.data() + kept, room, MSG_DONTWAIT);
-    if (size == 0 || room == 0 || (size < 0 && errno != EAGAIN)) return close(connection);
+    if (size == 0 || room == 0 || (size < 0 && errno != EAGAIN)) { return close(connection); }
     const std::string_view bytes(input.data(),
                                  kept + (size < 0 ? 0 : static_cast<std::size_t>(size)));
     std::size_t output_size = 0;
@@ -176,10 +176,10 @@ void Loop::serve(int connection, std::uint32_t events) {
     if (output_size > 0 && send(connection, output.data(), output_size, MSG_NOSIGNAL) < 0) {
       return close(connection);
     }
-    if (done < bytes.size()) rests_[connection] = bytes.substr(done);
+    if (done < bytes.size()) { rests_[connection] = bytes.substr(done); }
     // Less than there was room for: the socket is empty, unless its end has come as well.
     const bool ends = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
-    if (size < 0 || (static_cast<std::size_t>(size) < room && !ends)) return;
+    if (size < 0 || (static_cast<std::size_t>(size) < room && !ends)) { return; }
   }
 }
 
@@ -211,9 +211,9 @@ std::uint16_t port_of(int listener) {
 /// In a new process: true. It ends with this one.
 bool is_child() {
   const pid_t parent = getpid();
-  if (check(fork(), "fork") > 0) return false;
+  if (check(fork(), "fork") > 0) { return false; }
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid() != parent) std::exit(1);
+  if (getppid() != parent) { std::exit(1); }
   return true;
 }
 
@@ -266,7 +266,7 @@ void pass(int channel, int connection) {
   bool child = false;
   for (int i = 1; i < processes && !child; ++i) {
     child = is_child();
-    if (child) listener = listen_on(port);
+    if (child) { listener = listen_on(port); }
   }
   Loop loop;
   loop.accept_from(listener);
@@ -300,7 +300,7 @@ Options parse(int argc, char** argv) {
       default: listens = false; optind = argc + 1;
     }
   }
-  if (listens && optind == argc) return options;
+  if (listens && optind == argc) { return options; }
   fmt::print(stderr, "Usage: raw_echo -l [127.0.0.1:]PORT [-n, --processes N] [-p, --pass]\n");
   std::exit(2);
 }
@@ -317,7 +317,7 @@ int main(int argc, char** argv) {
     const int listener = listen_on(options.port);
     // What comes before a process is there to accept it waits in the backlog.
     fmt::print(stderr, "raw_echo: ready, on 127.0.0.1:{}\n", port_of(listener));
-    if (options.passes) run_master(listener, options.processes);
+    if (options.passes) { run_master(listener, options.processes); }
     run_alone(listener, options.processes);
   } catch (const std::exception& error) {
     fmt::print(stderr, "raw_echo: {}\n", error.what());

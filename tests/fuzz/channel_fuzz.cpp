@@ -90,9 +90,9 @@ void check_connection(const Connection& connection) {
 
 void check_packet(std::string_view packet, Pieces& random) {
   const std::optional<channel::Message> message = channel::decode(packet);
-  if (!message) return;
+  if (!message) { return; }
   check(packet.size() <= channel::kMaxMessage, "a message has a limit");
-  for (const Connection& connection : message->connections) check_connection(connection);
+  for (const Connection& connection : message->connections) { check_connection(connection); }
   if (message->hello.version != channel::kVersion) {
     return check(message->type == channel::Type::hello, "only a HELLO may be of another version");
   }
@@ -122,11 +122,11 @@ void check_handover(std::string_view bytes, std::size_t count, Pieces& random) {
   if (decoded == Decoded::complete) {
     check(handover::encode(message) == bytes, "a message is written as it was read");
     for (const std::string& name : message.names) {
-      if (!name.empty()) handover::check_name(name);
+      if (!name.empty()) { handover::check_name(name); }
     }
   }
   const std::string_view part = bytes.substr(0, 2 + random.below(bytes.size() - 1));
-  if (part.size() == bytes.size()) return;
+  if (part.size() == bytes.size()) { return; }
   const Decoded before = handover::decode(part, count, message);
   check(before == Decoded::partial || decoded == Decoded::invalid,
         "what is whole or invalid does not become valid by more bytes");
@@ -139,7 +139,7 @@ void run(std::string_view input) {
                                           : static_cast<unsigned char>(input[6]) +
                                                 256U * static_cast<unsigned char>(input[7]);
   for (const std::size_t count : {std::size_t{1}, announced, kMaxDescriptorsPerMessage}) {
-    if (count <= kMaxDescriptorsPerMessage) check_handover(input, count, random);
+    if (count <= kMaxDescriptorsPerMessage) { check_handover(input, count, random); }
   }
 }
 

@@ -51,13 +51,13 @@ void check_requests(RequestParser& parser, Document& document, std::string_view 
     PlacedBody body(input);
     const ParsedBody parsed = parser.parse(body.text(), usual);
     const auto* request = std::get_if<Request>(&parsed.requests.front());
-    if (request != nullptr) check_request_again(*request);
+    if (request != nullptr) { check_request_again(*request); }
   }
 }
 
 /// Whether `document` is a reply by its fields' number and, where it matters, their type.
 bool is_reply(Document& document) {
-  if (!document.is_json || !document.value.is_object()) return false;
+  if (!document.is_json || !document.value.is_object()) { return false; }
   Counts& counts = document.objects.front();
   if (counts["jsonrpc"] > 0) {
     return counts["result"] + counts["error"] == 1 && counts["jsonrpc"] == 1 && counts["id"] <= 1;
@@ -75,16 +75,16 @@ void check_fields(const Reply& reply, std::string_view body, const json& object)
   const bool is_json_rpc = object.contains("jsonrpc");
   const bool is_error = is_json_rpc ? object.contains("error") : object["out"] == "error";
   check(reply.is_error() == is_error, "an error is told");
-  if (!is_json_rpc) check(reply.out == object["out"], "the name is the body's");
+  if (!is_json_rpc) { check(reply.out == object["out"], "the name is the body's"); }
   const std::string result = is_json_rpc && is_error ? "error" : "result";
   check(value_of(reply.result) == object[result], "the result is the body's");
   check(reply.id.empty() != object.contains("id"), "an id is there when the body has one");
-  if (!reply.id.empty()) check(value_of(reply.id) == object["id"], "the id is the body's");
+  if (!reply.id.empty()) { check(value_of(reply.id) == object["id"], "the id is the body's"); }
   const ErrorResult error = parse_error_result(reply.result);
   check(error.data.empty() || json::accept(error.data), "an error's data is JSON");
   const std::optional<std::string> text = json_string(reply.result);
   check(text.has_value() == object[result].is_string(), "a string is told");
-  if (text) check(*text == object[result], "the text of a string is told");
+  if (text) { check(*text == object[result], "the text of a string is told"); }
 }
 
 void check_reply(ReplyParser& parser, Document& document, std::string_view input) {
@@ -107,7 +107,7 @@ void check_reply(ReplyParser& parser, Document& document, std::string_view input
 void check_text(const Document& document, std::string_view input) {
   const bool is_good = document.is_json && document.depth < limits::kMaxDepth;
   check(!json_problem(input) == is_good, "a text is judged as another judges it");
-  if (!is_good) return;
+  if (!is_good) { return; }
   const std::string line = minify_json(input);
   check(line.find_first_of("\r\n\t") == std::string::npos, "minified JSON is a line");
   check(value_of(line) == document.value, "minified JSON is the same value");

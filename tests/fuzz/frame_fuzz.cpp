@@ -67,7 +67,7 @@ Stream read_pieces(std::string_view input, std::uint32_t limit) {
     } else {
       buffer.receive(pieces.next());
     }
-    if (!stream.oversized) take_frames(buffer, limit, stream);
+    if (!stream.oversized) { take_frames(buffer, limit, stream); }
   }
   stream.rest = buffer.text();
   return stream;

@@ -41,8 +41,8 @@ class Server {
       : max_frame_(max_frame), expected_(expected), input_(room) {}
 
   void receive(std::string_view piece) {
-    if (refused_) return;
-    if (!partial_) input_.get().clear();
+    if (refused_) { return; }
+    if (!partial_) { input_.get().clear(); }
     WatchedBuffer& input = partial_ ? *partial_ : input_;
     input.receive(piece);
     const bool goes_on = framing_ == Framing::lines && partial_ &&
@@ -57,7 +57,7 @@ class Server {
 
   /// The client sends no more; the last line needs no newline.
   void end() {
-    if (refused_ || !partial_) return;
+    if (refused_ || !partial_) { return; }
     ended_ = true;
     process(*partial_);
     check(framing_ != Framing::unknown || refused_, "what has ended is judged");
@@ -69,7 +69,7 @@ class Server {
   bool is_stranger() const { return refused_ && framing_ == Framing::unknown; }
   /// Goes on as another worker does that the connection was moved to.
   void move() {
-    if (refused_) return;
+    if (refused_) { return; }
     if (partial_) {
       auto moved = std::make_unique<WatchedBuffer>(partial_->text().size());
       moved->append(partial_->text());
@@ -83,13 +83,13 @@ class Server {
 
  private:
   void process(WatchedBuffer& input) {
-    if (framing_ == Framing::unknown) judge(input);
-    if (ended_ && framing_ == Framing::lines) input.append("\n");
+    if (framing_ == Framing::unknown) { judge(input); }
+    if (ended_ && framing_ == Framing::lines) { input.append("\n"); }
     while (!refused_ && framing_ != Framing::unknown) {
       const bool is_line = framing_ == Framing::lines;
       const DecodedFrame frame = is_line ? decode_line(input.get().bytes(), max_frame_)
                                          : decode_frame(input.get().bytes(), max_frame_);
-      if (frame.outcome == Outcome::partial) break;
+      if (frame.outcome == Outcome::partial) { break; }
       if (frame.outcome == Outcome::oversized) {
         refuse({ErrorCode::invalid_request, "too long", {}, dialect_});
         refused_ = true;
@@ -97,7 +97,7 @@ class Server {
         break;
       }
       check(frame.size > 0 && frame.size <= input.text().size(), "each frame takes bytes");
-      if (!is_line || !frame.body.empty()) answer(frame.body);
+      if (!is_line || !frame.body.empty()) { answer(frame.body); }
       input.get().consume(frame.size);
     }
     keep_rest(input);
@@ -132,12 +132,14 @@ class Server {
   void answer(std::string_view body) {
     const ParsedBody parsed = parser_->parse(body, dialect_);
     check(!parsed.requests.empty(), "a body has a request");
-    if (parsed.is_batch) return answer_batch(parsed);
+    if (parsed.is_batch) { return answer_batch(parsed); }
     check(parsed.requests.size() == 1, "a body that is no batch has one");
-    if (const auto* bad = std::get_if<BadRequest>(&parsed.requests.front())) return refuse(*bad);
+    if (const auto* bad = std::get_if<BadRequest>(&parsed.requests.front())) {
+      return refuse(*bad);
+    }
     const auto& request = std::get<Request>(parsed.requests.front());
     dialect_ = request.dialect;
-    if (request.is_notification()) return;
+    if (request.is_notification()) { return; }
     FrameWriter writer(out_, framing_);
     append_reply(out_, dialect_, quote_json(request.method), request.params, request.id);
     writer.finish();
@@ -157,7 +159,7 @@ class Server {
       }
       replies.push_back(',');
     }
-    if (replies.empty()) return;
+    if (replies.empty()) { return; }
     replies.back() = ']';
     FrameWriter writer(out_, framing_);
     out_.append("[").append(replies);
@@ -224,7 +226,7 @@ void run(std::string_view input, std::uint32_t max_frame, Framing expected) {
   Server server(max_frame, expected, 1 + pieces.below(64));
   while (!pieces.done()) {
     server.receive(pieces.next());
-    if (pieces.below(8) == 0) server.move();
+    if (pieces.below(8) == 0) { server.move(); }
   }
   server.end();
   check(server.framing() == whole.framing(), "the framing is told however the bytes come");

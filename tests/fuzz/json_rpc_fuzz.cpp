@@ -41,7 +41,7 @@ void check_error(ReplyParser& parser, const std::string& text, const BadRequest&
   check(error.code == static_cast<int>(bad.code), "its code too");
   check(error.message == bad.message, "its message too");
   check(error.data.empty() == data.empty(), "its data too");
-  if (!data.empty()) check(value_of(error.data) == value_of(data), "its data is the same");
+  if (!data.empty()) { check(value_of(error.data) == value_of(data), "its data is the same"); }
 }
 
 /// The reply of a server that answers with the params; the error that it could answer with is
@@ -81,11 +81,11 @@ void check_replies(const ParsedBody& parsed) {
     const bool is_answered = request.dialect == Dialect::article || !request.id.empty();
     check(request.is_notification() != is_answered, "a notification is told");
     const std::string reply = answer(parser, request);
-    if (!is_answered) continue;
+    if (!is_answered) { continue; }
     replies.append(reply).append(",");
     ++expected;
   }
-  if (replies.empty()) return;
+  if (replies.empty()) { return; }
   replies.pop_back();
   const json array = value_of("[" + replies + "]");
   check(array.size() == expected, "each request that waits for a reply gets one");

@@ -42,8 +42,8 @@ inline Document read(std::string_view body) {
   const json::parser_callback_t look = [&](int depth, json::parse_event_t event, json& parsed) {
     const bool opens =
         event == json::parse_event_t::object_start || event == json::parse_event_t::array_start;
-    if (opens) document.depth = std::max(document.depth, depth + 1);
-    if (opens && depth == 0) level = event == json::parse_event_t::array_start ? 2 : 1;
+    if (opens) { document.depth = std::max(document.depth, depth + 1); }
+    if (opens && depth == 0) { level = event == json::parse_event_t::array_start ? 2 : 1; }
     if (event == json::parse_event_t::object_start && depth + 1 == level) {
       document.objects.emplace_back();
     }
@@ -79,27 +79,27 @@ inline Verdict judge_article(const json& object, Counts& counts) {
   Verdict verdict;
   const bool id_is_good =
       counts["id"] == 1 && (object["id"].is_string() || object["id"].is_number());
-  if (id_is_good) verdict.id = object["id"];
-  if (counts["params"] == 1) verdict.params = object["params"];
+  if (id_is_good) { verdict.id = object["id"]; }
+  if (counts["params"] == 1) { verdict.params = object["params"]; }
   verdict.accepted = counts["in"] == 1 && object["in"].is_string() && counts["params"] <= 1 &&
                      (counts["id"] == 0 || id_is_good);
-  if (verdict.accepted) verdict.method = object["in"];
+  if (verdict.accepted) { verdict.method = object["in"]; }
   return verdict;
 }
 
 inline Verdict judge_json_rpc(const json& value, Counts& counts) {
   Verdict verdict;
   verdict.dialect = Dialect::json_rpc;
-  if (!value.is_object()) return verdict;
+  if (!value.is_object()) { return verdict; }
   const bool id_is_good = counts["id"] == 1 && (value["id"].is_string() ||
                                                 value["id"].is_number() || value["id"].is_null());
-  if (id_is_good) verdict.id = value["id"];
-  if (counts["params"] == 1) verdict.params = value["params"];
+  if (id_is_good) { verdict.id = value["id"]; }
+  if (counts["params"] == 1) { verdict.params = value["params"]; }
   verdict.accepted = counts["jsonrpc"] == 1 && value["jsonrpc"] == "2.0" && counts["method"] == 1 &&
                      value["method"].is_string() && counts["params"] <= 1 &&
                      (verdict.params.is_null() || verdict.params.is_structured()) &&
                      (counts["id"] == 0 || id_is_good);
-  if (verdict.accepted) verdict.method = value["method"];
+  if (verdict.accepted) { verdict.method = value["method"]; }
   return verdict;
 }
 
@@ -134,8 +134,8 @@ inline Verdicts judge(Document& document, Dialect usual) {
     refusal.code = ErrorCode::parse_error;
     return {{refusal}, false};
   }
-  if (document.value.is_array()) return judge_array(document.value, document.objects, usual);
-  if (!document.value.is_object()) return {{refusal}, false};
+  if (document.value.is_array()) { return judge_array(document.value, document.objects, usual); }
+  if (!document.value.is_object()) { return {{refusal}, false}; }
   Counts& counts = document.objects.front();
   const bool is_json_rpc =
       counts["jsonrpc"] > 0 || (usual == Dialect::json_rpc && counts["in"] == 0);

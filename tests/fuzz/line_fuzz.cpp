@@ -56,7 +56,7 @@ Lines read_pieces(std::string_view input, std::uint32_t limit) {
   WatchedBuffer buffer(1 + pieces.below(64));
   while (!pieces.done()) {
     buffer.receive(pieces.next());
-    if (!lines.oversized) take_lines(buffer, limit, lines);
+    if (!lines.oversized) { take_lines(buffer, limit, lines); }
   }
   lines.rest = buffer.text();
   return lines;
@@ -71,7 +71,7 @@ Lines split(std::string_view input, std::uint32_t limit) {
     const bool has_return = length > 0 && input[length - 1] == '\r';
     const std::string_view body = input.substr(0, has_return ? length - 1 : length);
     lines.oversized = body.size() > limit;
-    if (lines.oversized || length == input.size()) break;
+    if (lines.oversized || length == input.size()) { break; }
     lines.bodies.emplace_back(body);
     input.remove_prefix(length + 1);
   }
@@ -98,17 +98,17 @@ void check_writing(const Lines& lines) {
 
 /// What the first bytes say, found in another way.
 Start start_of(std::string_view bytes) {
-  if (bytes.size() < 4) return Start::undecided;
+  if (bytes.size() < 4) { return Start::undecided; }
   for (const char byte : bytes.substr(0, 4)) {
     const bool is_text = (byte >= ' ' && byte <= '~') || (byte >= '\t' && byte <= '\r');
-    if (!is_text || byte == '\v' || byte == '\f') return Start::length;
+    if (!is_text || byte == '\v' || byte == '\f') { return Start::length; }
   }
   while (!bytes.empty() &&
          std::string_view(" \t\r\n").find(bytes.front()) != std::string_view::npos) {
     bytes.remove_prefix(1);
   }
-  if (bytes.empty()) return Start::undecided;
-  if (bytes.front() == '{' || bytes.front() == '[') return Start::lines;
+  if (bytes.empty()) { return Start::undecided; }
+  if (bytes.front() == '{' || bytes.front() == '[') { return Start::lines; }
   const bool is_short =
       bytes.size() < 4 && std::find(bytes.begin(), bytes.end(), '\n') == bytes.end();
   return is_short ? Start::undecided : Start::stranger;
@@ -120,7 +120,7 @@ void check_start(std::string_view input) {
     const JudgedStart judged = judge_start(bytes, Framing::unknown, MoreBytes::may_follow);
     check(judged.start == start_of(bytes), "a connection is judged by its first bytes");
     check(judged.blanks <= size, "what can be dropped is there");
-    if (judged.start != Start::undecided) return;
+    if (judged.start != Start::undecided) { return; }
     const JudgedStart rest =
         judge_start(bytes.substr(judged.blanks), Framing::unknown, MoreBytes::may_follow);
     check(rest.start == Start::undecided && rest.blanks == 0, "blanks are dropped once");
@@ -137,7 +137,7 @@ void run(std::string_view input) {
     whole.rest = buffer.text();
     check(whole == split(input, limit), "lines are what stands between newlines");
     check(whole == read_pieces(input, limit), "pieces decode as the whole does");
-    if (limit == limits::kHighestMaxFrame) check_writing(whole);
+    if (limit == limits::kHighestMaxFrame) { check_writing(whole); }
   }
 }
 

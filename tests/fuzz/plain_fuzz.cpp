@@ -33,7 +33,7 @@ void check_envelope(const Envelope& read, const Envelope& expected) {
   check(read.seen == expected.seen, "the same fields are there");
   check(read.repeated == expected.repeated, "the same fields are repeated");
   for (std::size_t field = 0; field <= Envelope::other; ++field) {
-    if ((read.seen & (1U << field)) == 0) continue;
+    if ((read.seen & (1U << field)) == 0) { continue; }
     check(read.json[field].data() == expected.json[field].data() &&
               read.json[field].size() == expected.json[field].size(),
           "each field has the same text");
@@ -51,7 +51,7 @@ void check_text(std::string_view text) {
   Envelope envelope;
   const bool is_read = read_plain_envelope(text, envelope);
   check(is_read == (is_expected && expected.is_object), "so is a message");
-  if (is_read) check_envelope(envelope, expected);
+  if (is_read) { check_envelope(envelope, expected); }
 }
 
 /// What a refusal says is wrong, without the place, which may be the end of the text.
@@ -95,7 +95,7 @@ void check_padded(std::string_view text) {
 
 void run(std::string_view input) {
   const std::string_view text = input.substr(0, PlainJson::kMostBytes);
-  for (const char after : kAfter) check_text(PlacedBody(text, after).text());
+  for (const char after : kAfter) { check_text(PlacedBody(text, after).text()); }
   check_padded(text);
 }
 

@@ -40,9 +40,9 @@ struct Hostile {
 template <typename Value, typename Write, typename Decode>
 void check_record(std::string_view record, const std::optional<Value>& decoded, Write write,
                   Decode decode) {
-  if (!decoded) return;
+  if (!decoded) { return; }
   Hostile pair;
-  if (record.size() > pair.worker->longest()) return;
+  if (record.size() > pair.worker->longest()) { return; }
   check(write(*pair.worker, *decoded), "a record that came can be written");
   pair.worker->publish();
   std::string copy;
@@ -94,7 +94,7 @@ void check_memory(std::string_view input, Pieces& random) {
     for (int i = 0; i < 4; ++i) {
       const auto record = pair.master->read(copy);
       check(!record || !was_broken, "a broken ring is read no more");
-      if (!record) break;
+      if (!record) { break; }
       check(record->size() <= pair.memory.size() - kState, "a record is no longer than the ring");
       (void)decode_reply(*record);
       pair.master->release();

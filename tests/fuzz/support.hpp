@@ -28,13 +28,13 @@ inline std::string_view text_of(std::span<const char> bytes) {
 
 /// Ends the run as a crash where `holds` is false. The stack says where.
 inline void check(bool holds, const char* what) {
-  if (holds) return;
+  if (holds) { return; }
   std::fprintf(stderr, "does not hold: %s\n", what);
   std::abort();
 }
 
 inline void check_readable(std::string_view text) {
-  if (text.empty()) return;
+  if (text.empty()) { return; }
   check(__asan_region_is_poisoned(const_cast<char*>(text.data()), text.size()) == nullptr,
         "a view can be read");
 }
@@ -48,7 +48,7 @@ class Pieces {
  public:
   explicit Pieces(std::string_view bytes) : rest_(bytes) {
     std::uint32_t hash = 2166136261;
-    for (const char byte : bytes) hash = (hash ^ static_cast<unsigned char>(byte)) * 16777619;
+    for (const char byte : bytes) { hash = (hash ^ static_cast<unsigned char>(byte)) * 16777619; }
     random_.seed(hash);
   }
   bool done() const { return rest_.empty(); }

@@ -86,7 +86,7 @@ Task<Result> never(Own& own, Shared& shared, Call) {
 
 Task<Result> until(Own& own, Shared& shared, Call call) {
   const Waiting waiting(shared);
-  for (;;) co_await own.changed.wait(call.deadline);
+  for (;;) { co_await own.changed.wait(call.deadline); }
 }
 
 Task<Result> held(Own& own, Shared& shared, Call) {
@@ -103,7 +103,7 @@ Task<Result> release(Own& own) {
 }
 
 Task<Result> blocks() {
-  for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
+  for (;;) { std::this_thread::sleep_for(std::chrono::hours(1)); }
   co_return Result::success("null");
 }
 
@@ -137,7 +137,7 @@ Task<Result> copies(Own& own, Shared& shared) {
 }
 
 void add_methods(Shared& shared, handoff::MethodTable& table, Reactor& reactor) {
-  if (shared.adding.fetch_add(1) != 0) shared.overlapped = true;
+  if (shared.adding.fetch_add(1) != 0) { shared.overlapped = true; }
   // Long enough to meet the other threads if they were let in.
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
   const auto own = std::make_shared<Own>(reactor);

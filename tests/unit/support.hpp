@@ -156,7 +156,7 @@ inline std::string read_until_end(int number) {
   for (;;) {
     REQUIRE(becomes_readable(number));
     const ssize_t size = read(number, buffer.data(), buffer.size());
-    if (size <= 0) return text;
+    if (size <= 0) { return text; }
     text.append(buffer.data(), static_cast<std::size_t>(size));
   }
 }
@@ -171,9 +171,7 @@ template <typename Exception, typename Call>
 Exception thrown_by(Call call) {
   try {
     call();
-  } catch (const Exception& error) {
-    return error;
-  }
+  } catch (const Exception& error) { return error; }
   throw std::runtime_error("nothing was thrown");
 }
 

@@ -26,10 +26,10 @@ struct Address {
 Address unix_address(std::string_view path) {
   sockaddr_un name{};
   name.sun_family = AF_UNIX;
-  if (path.size() >= sizeof(name.sun_path)) throw UsageError(fmt::format("{}: too long", path));
+  if (path.size() >= sizeof(name.sun_path)) { throw UsageError(fmt::format("{}: too long", path)); }
   path.copy(name.sun_path, path.size());
   const bool is_abstract = path.front() == '@';
-  if (is_abstract) name.sun_path[0] = '\0';
+  if (is_abstract) { name.sun_path[0] = '\0'; }
   Address address;
   std::memcpy(&address.storage, &name, sizeof(name));
   address.size =
@@ -80,12 +80,12 @@ int connect_to(const std::string& text) {
   const Address address = parse_address(text);
   const int family = address.storage.ss_family;
   const int socket = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (socket < 0) throw system_error("socket");
+  if (socket < 0) { throw system_error("socket"); }
   if (connect(socket, reinterpret_cast<const sockaddr*>(&address.storage), address.size) < 0) {
     throw system_error("connect " + text);
   }
   const int on = 1;
-  if (family != AF_UNIX) setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  if (family != AF_UNIX) { setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); }
   return socket;
 }
 

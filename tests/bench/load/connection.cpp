@@ -9,7 +9,7 @@
 namespace load {
 
 void Connection::close() {
-  if (socket >= 0) ::close(std::exchange(socket, -1));
+  if (socket >= 0) { ::close(std::exchange(socket, -1)); }
 }
 
 void Connection::reset() {

@@ -16,7 +16,7 @@ using TimePoint = Clock::time_point;
 /// A connection with requests under way; the Loop's own.
 struct Connection {
   explicit Connection(bool http) {
-    if (http) reader.emplace<HttpReader>();
+    if (http) { reader.emplace<HttpReader>(); }
   }
   ~Connection() { close(); }
   Connection(const Connection&) = delete;

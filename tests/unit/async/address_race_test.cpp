@@ -52,7 +52,7 @@ struct BlackHole {
 Resolver resolver_of(const std::vector<std::string>& hosts) {
   return Resolver([hosts](const std::string&) {
     HostLookup found;
-    for (const std::string& host : hosts) found.addresses.push_back(address_of(host + ":0"));
+    for (const std::string& host : hosts) { found.addresses.push_back(address_of(host + ":0")); }
     return found;
   });
 }

@@ -21,14 +21,14 @@ TEST_CASE("all that wait go on, and those that come later wait for the next time
   Condition condition(reactor);
   int woken = 0;
   reactor.run([](Reactor& loop, Condition& changed, int& count) -> Task<void> {
-    for (int i = 0; i < 3; ++i) loop.spawn(wait_for_it(changed, kNever, count));
+    for (int i = 0; i < 3; ++i) { loop.spawn(wait_for_it(changed, kNever, count)); }
     co_await loop.yield();
     changed.notify_all();
     loop.spawn(wait_for_it(changed, kNever, count));
-    for (int i = 0; i < 5; ++i) co_await loop.yield();
+    for (int i = 0; i < 5; ++i) { co_await loop.yield(); }
     CHECK(count == 3);
     changed.notify_all();
-    for (int i = 0; i < 5; ++i) co_await loop.yield();
+    for (int i = 0; i < 5; ++i) { co_await loop.yield(); }
     CHECK(count == 4);
   }(reactor, condition, woken));
 }

@@ -39,7 +39,9 @@ std::vector<Fd> fill_backlog(const SocketAddress& target, std::size_t at_most) {
   std::vector<Fd> sockets;
   while (sockets.size() < at_most) {
     sockets.push_back(make_socket(target));
-    if (connect(sockets.back().get(), target.data(), target.size()) < 0 && errno == EAGAIN) break;
+    if (connect(sockets.back().get(), target.data(), target.size()) < 0 && errno == EAGAIN) {
+      break;
+    }
   }
   return sockets;
 }
@@ -160,7 +162,7 @@ TEST_CASE("a connection attempt can be dropped") {
     connected = true;
   };
   const auto main = [&]() -> Task<void> {
-    for (int i = 0; i < 5; ++i) co_await reactor.yield();
+    for (int i = 0; i < 5; ++i) { co_await reactor.yield(); }
   };
   reactor.spawn(attempt());
   reactor.run(main());

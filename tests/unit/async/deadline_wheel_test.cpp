@@ -42,12 +42,12 @@ struct Fixture {
   }
   /// Calls fire_next() whenever next() says so, until `end`.
   void run_until(TimePoint end) {
-    for (TimePoint now = wheel.next(); now <= end; now = wheel.next()) fire(now);
+    for (TimePoint now = wheel.next(); now <= end; now = wheel.next()) { fire(now); }
     fire(end);
   }
   void fire(TimePoint now) {
     ++calls;
-    while (wheel.fire_next(now)) continue;
+    while (wheel.fire_next(now)) { continue; }
   }
 
   DeadlineWheel wheel;
@@ -100,7 +100,7 @@ TEST_CASE("an entry that is disarmed does not fire, also when its time has come"
   for (int i = 0; i < 2; ++i) {
     two.push_back(std::make_unique<TestEntry>(fixture.wheel, [&] {
       ++fixture.fired;
-      for (const auto& one : two) fixture.wheel.disarm(*one);
+      for (const auto& one : two) { fixture.wheel.disarm(*one); }
     }));
     fixture.wheel.arm(*two.back(), kStart + seconds(1), kStart);
   }
@@ -161,7 +161,7 @@ TEST_CASE("any number of deadlines pass in their ticks while others are armed an
     due[i] = up_to(3) == 0 ? kNever : now + milliseconds(up_to(is_long ? 1'000'000 : 300));
     wheel.arm(*entries[i], due[i], now);
     now += std::chrono::microseconds(up_to(step % 100 == 0 ? 100'000'000 : 4000));
-    while (wheel.fire_next(now)) continue;
+    while (wheel.fire_next(now)) { continue; }
     for (const TimePoint when : due) {
       all_in_time = all_in_time && (when == kNever || when + kTick > now);
     }

@@ -22,7 +22,7 @@ struct Entry final : Deadlines::Entry {
       : letter(its_letter), passed(where), last(its_last) {}
   void on_deadline() override {
     passed += letter;
-    if (letter == 'z') last.set();
+    if (letter == 'z') { last.set(); }
   }
   char letter;
   std::string& passed;

@@ -36,7 +36,7 @@ void destroy_waiting(Reactor& reactor, Task<int> task, Task<void> afterwards) {
     const Raced<int> raced = co_await race(loop, std::move(waiting), loop.now() + kSoon);
     CHECK(raced.end == RaceEnd::deadline);
     co_await std::move(then);
-    for (int i = 0; i < 3; ++i) co_await loop.yield();
+    for (int i = 0; i < 3; ++i) { co_await loop.yield(); }
   }(reactor, std::move(task), std::move(afterwards)));
 }
 
@@ -54,7 +54,7 @@ TEST_CASE("a task that is destroyed while it sleeps is not woken") {
   };
   const auto others = [](Reactor& loop) -> Task<void> {
     // The heap of timers would touch one that is no more.
-    for (int i = 0; i < 3; ++i) co_await loop.sleep_until(loop.now() + kSoon);
+    for (int i = 0; i < 3; ++i) { co_await loop.sleep_until(loop.now() + kSoon); }
   };
   destroy_waiting(reactor, sleeps(reactor, reached), others(reactor));
   CHECK(!reached);
@@ -65,7 +65,7 @@ TEST_CASE("a task that is destroyed while it has yielded is not resumed") {
   bool reached = false;
   const auto yields = [](Reactor& loop, bool& resumed) -> Task<int> {
     const TimePoint end = loop.now() + std::chrono::hours(1);
-    while (loop.now() < end) co_await loop.yield();
+    while (loop.now() < end) { co_await loop.yield(); }
     co_return co_await not_reached(resumed);
   };
   const auto nothing = []() -> Task<void> { co_return; };
@@ -106,7 +106,7 @@ TEST_CASE("a task that was notified and is destroyed before its turn is not resu
       changed.notify_all();
       frame.destroy();
     }
-    for (int i = 0; i < 3; ++i) co_await loop.yield();
+    for (int i = 0; i < 3; ++i) { co_await loop.yield(); }
   }(reactor, condition, waits(condition, reached)));
   CHECK(!reached);
 }
@@ -138,11 +138,11 @@ TEST_CASE(
     auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
     Stream stream(reactor, std::move(ours), Stream::Kind::socket);
     const std::string many(4 << 20, 'x');
-    while (stream.try_write(many).done()) continue;
+    while (stream.try_write(many).done()) { continue; }
     bool reached = false;
     const auto waits = [](Stream& of, std::uint32_t event, bool& resumed) -> Task<int> {
       // An edge of before its registration may end the first wait.
-      for (int i = 0; i < 2; ++i) co_await of.ready(event);
+      for (int i = 0; i < 2; ++i) { co_await of.ready(event); }
       co_return co_await not_reached(resumed);
     };
     const auto others = [](Stream& of, Fd& peer) -> Task<void> {

@@ -15,7 +15,7 @@ using std::chrono::hours;
 using std::chrono::milliseconds;
 
 Task<void> yield_often(Reactor& reactor) {
-  for (int i = 0; i < 10; ++i) co_await reactor.yield();
+  for (int i = 0; i < 10; ++i) { co_await reactor.yield(); }
 }
 
 Task<void> wait_for(Event& event, int& woken) {
@@ -71,7 +71,7 @@ TEST_CASE("who waits for an event can be destroyed before and after it is set") 
     const auto main = [&]() -> Task<void> {
       reactor.spawn(waiter());
       co_await yield_often(reactor);
-      if (set) event.set();
+      if (set) { event.set(); }
     };
     reactor.run(main());
     event.set();

@@ -53,7 +53,7 @@ TEST_CASE("a command is reaped at once though nobody asks for its end") {
   const auto main = [&]() -> Task<void> {
     FdWatcher ended(reactor, pidfd.get());
     co_await ended.readable();
-    for (int i = 0; i < 3; ++i) co_await reactor.yield();
+    for (int i = 0; i < 3; ++i) { co_await reactor.yield(); }
     CHECK(child.status().code == 5);
   };
   reactor.run(main());

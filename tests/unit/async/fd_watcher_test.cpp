@@ -20,13 +20,12 @@ namespace handoff {
 namespace {
 
 Task<void> yield_often(Reactor& reactor) {
-  for (int i = 0; i < 10; ++i) co_await reactor.yield();
+  for (int i = 0; i < 10; ++i) { co_await reactor.yield(); }
 }
 
 void fill_socket(int socket) {
   const std::string bytes(65'536, 'x');
-  while (send(socket, bytes.data(), bytes.size(), MSG_DONTWAIT) > 0) {
-  }
+  while (send(socket, bytes.data(), bytes.size(), MSG_DONTWAIT) > 0) {}
 }
 
 TEST_CASE("a wait for reading ends when there is something, or the end") {
@@ -68,8 +67,7 @@ TEST_CASE("a wait for writing ends when there is room") {
     co_await yield_often(reactor);
     CHECK(!woke);
     std::vector<char> sink(1 << 20);
-    while (recv(peer, sink.data(), sink.size(), MSG_DONTWAIT) > 0) {
-    }
+    while (recv(peer, sink.data(), sink.size(), MSG_DONTWAIT) > 0) {}
     co_await yield_often(reactor);
     CHECK(woke);
   };
@@ -199,7 +197,7 @@ struct Rival {
   Rival(const Rival&) = delete;
   Rival& operator=(const Rival&) = delete;
   ~Rival() {
-    if (frame) frame.destroy();
+    if (frame) { frame.destroy(); }
   }
 
   Task<void> run(std::unique_ptr<Rival>& other, int& woke) {
@@ -223,11 +221,11 @@ TEST_CASE("what an earlier event of the same turn destroyed is not resumed") {
   std::array<std::unique_ptr<Rival>, 2> rivals;
   int woke = 0;
   const auto main = [&]() -> Task<void> {
-    for (auto& rival : rivals) rival = std::make_unique<Rival>(reactor);
+    for (auto& rival : rivals) { rival = std::make_unique<Rival>(reactor); }
     rivals[0]->start(rivals[1], woke);
     rivals[1]->start(rivals[0], woke);
     co_await yield_often(reactor);
-    for (const auto& rival : rivals) test::write_text(rival->pipe.write_end.get(), "x");
+    for (const auto& rival : rivals) { test::write_text(rival->pipe.write_end.get(), "x"); }
     co_await yield_often(reactor);
   };
   reactor.run(main());

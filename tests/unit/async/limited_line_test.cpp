@@ -21,7 +21,7 @@ struct Run {
       : limited(
             std::in_place, reactor, [this](std::string_view line) { said.emplace_back(line); }, 1,
             std::chrono::milliseconds(20)) {
-    for (std::size_t i = 0; i < kMany; ++i) (*limited)("line");
+    for (std::size_t i = 0; i < kMany; ++i) { (*limited)("line"); }
   }
 
   /// How many lines those that were said stand for.

@@ -61,7 +61,7 @@ TEST_CASE("an object is put before another one, also before the first") {
   list.insert_before(c, b);
   CHECK(text(list) == "abc");
   CHECK(list.size() == 3);
-  while (!list.empty()) list.pop_front();
+  while (!list.empty()) { list.pop_front(); }
 }
 
 TEST_CASE("an object is in two lists at a time, by a base for each") {

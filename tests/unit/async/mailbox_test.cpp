@@ -15,7 +15,7 @@ namespace handoff {
 namespace {
 
 Task<void> until(Reactor& reactor, const std::size_t& count, std::size_t wanted) {
-  while (count < wanted) co_await reactor.yield();
+  while (count < wanted) { co_await reactor.yield(); }
 }
 
 TEST_CASE("callbacks of another thread are called in their order, on the reactor's thread") {
@@ -29,7 +29,7 @@ TEST_CASE("callbacks of another thread are called in their order, on the reactor
   std::thread sender([&] {
     for (std::size_t i = 0; i < kCallbacks; ++i) {
       mailbox.send([&, i] {
-        if (i != called || std::this_thread::get_id() != home) ++misplaced;
+        if (i != called || std::this_thread::get_id() != home) { ++misplaced; }
         ++called;
       });
     }

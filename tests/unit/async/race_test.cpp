@@ -45,7 +45,7 @@ struct Fixture {
       Raced<int> raced = co_await race(self.reactor, std::move(racing), when, &self.cancellation);
       CHECK(self.frames == 0);
       // What was not taken back would come now.
-      for (int i = 0; i < 3; ++i) co_await self.reactor.yield();
+      for (int i = 0; i < 3; ++i) { co_await self.reactor.yield(); }
       co_return raced;
     }(*this, std::move(task), deadline, std::move(meanwhile)));
   }
@@ -228,12 +228,12 @@ TEST_CASE("one cancellation ends all that run under it") {
   };
   reactor.run([](Reactor& loop, decltype(races)& start, Cancellation& all, int& count,
                  int& done) -> Task<void> {
-    for (int i = 0; i < 5; ++i) loop.spawn(start());
+    for (int i = 0; i < 5; ++i) { loop.spawn(start()); }
     co_await loop.yield();
     CHECK(count == 5);
     all.cancel();
     all.cancel();
-    while (done < 5) co_await loop.yield();
+    while (done < 5) { co_await loop.yield(); }
     CHECK(count == 0);
   }(reactor, races, cancellation, frames, ended));
 }

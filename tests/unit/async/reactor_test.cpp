@@ -19,7 +19,7 @@ Task<void> nothing() {
 }
 
 Task<void> yield_often(Reactor& reactor) {
-  for (int i = 0; i < 10; ++i) co_await reactor.yield();
+  for (int i = 0; i < 10; ++i) { co_await reactor.yield(); }
 }
 
 TEST_CASE("a task is run, and its result is given") {
@@ -36,7 +36,7 @@ TEST_CASE("a task is run, and its result is given") {
 TEST_CASE("an exception leaves run, from the main task and from a spawned one") {
   Reactor reactor;
   const auto failing = [&](bool later) -> Task<void> {
-    if (later) co_await reactor.yield();
+    if (later) { co_await reactor.yield(); }
     throw std::runtime_error("failed");
   };
   const auto forever = [&]() -> Task<void> { co_await reactor.sleep_until(kNever); };

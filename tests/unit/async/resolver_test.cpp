@@ -44,8 +44,8 @@ std::optional<HostLookup> look_up(Resolver& resolver, const std::string& host,
 
 TEST_CASE("a lookup gives addresses, or why there are none") {
   Resolver resolver([](const std::string& host) {
-    if (host == "known") return HostLookup{{*Address::parse(":7").without_lookup()}, {}};
-    if (host == "broken") throw std::runtime_error("out of order");
+    if (host == "known") { return HostLookup{{*Address::parse(":7").without_lookup()}, {}}; }
+    if (host == "broken") { throw std::runtime_error("out of order"); }
     return HostLookup{{}, ConnectFailure{0, "nobody knows it", Outlook::may_change}};
   });
   CHECK(look_up(resolver, "known")->addresses.front().text() == "127.0.0.1:7");
@@ -60,7 +60,7 @@ TEST_CASE("a lookup that has no answer ends at the deadline, and the reactor goe
   Reactor reactor;
   int turns = 0;
   const auto count = [&]() -> Task<void> {
-    for (;; ++turns) co_await reactor.sleep_until(Clock::now() + milliseconds(1));
+    for (;; ++turns) { co_await reactor.sleep_until(Clock::now() + milliseconds(1)); }
   };
   reactor.spawn(count());
   const TimePoint deadline = Clock::now() + milliseconds(30);

@@ -16,7 +16,7 @@ namespace handoff {
 namespace {
 
 Task<void> yield_often(Reactor& reactor) {
-  for (int i = 0; i < 10; ++i) co_await reactor.yield();
+  for (int i = 0; i < 10; ++i) { co_await reactor.yield(); }
 }
 
 /// Acquires, and tells what it got; destroyed by the test or at its end.
@@ -44,7 +44,7 @@ TEST_CASE("as many as there are places get in at once, the others wait in turn")
   Reactor reactor;
   Semaphore semaphore(reactor, 2, 10);
   std::array<std::optional<Visitor>, 4> visitors;
-  for (auto& visitor : visitors) visitor.emplace(semaphore);
+  for (auto& visitor : visitors) { visitor.emplace(semaphore); }
   CHECK(visitors[0]->got() == true);
   CHECK(visitors[1]->got() == true);
   CHECK(!visitors[2]->got());

@@ -28,7 +28,7 @@ using std::chrono::milliseconds;
 constexpr std::size_t kMany = 4 << 20;
 
 Task<void> yield_often(Reactor& reactor) {
-  for (int i = 0; i < 10; ++i) co_await reactor.yield();
+  for (int i = 0; i < 10; ++i) { co_await reactor.yield(); }
 }
 
 TEST_CASE("a writer whose reader is gone is broken, not killed") {
@@ -185,7 +185,7 @@ TEST_CASE("an attempt that finds nothing and no room would block, and says nothi
   IoResult last = stream.try_write(bytes);
   CHECK(last.done());
   CHECK(last.size < kMany);
-  while (last.done()) last = stream.try_write(bytes);
+  while (last.done()) { last = stream.try_write(bytes); }
   CHECK(last.outcome == Outcome::would_block);
   CHECK(last.size == 0);
   CHECK(stream.try_write("").outcome == Outcome::done);

@@ -31,14 +31,14 @@ Task<std::string> read_all(Stream& stream, Outcome& last) {
   for (;;) {
     const IoResult result = co_await stream.read_some(buffer);
     last = result.outcome;
-    if (!result.done()) co_return text;
+    if (!result.done()) { co_return text; }
     text.append(buffer.data(), result.size);
   }
 }
 
 std::string pattern(std::size_t size) {
   std::string bytes(size, '\0');
-  for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<char>(i * 31 >> 3);
+  for (std::size_t i = 0; i < size; ++i) { bytes[i] = static_cast<char>(i * 31 >> 3); }
   return bytes;
 }
 

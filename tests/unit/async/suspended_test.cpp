@@ -36,9 +36,8 @@ void stay_suspended(int) {
   if (suspension.write_to >= 0) {
     [[maybe_unused]] const ssize_t written = write(suspension.write_to, "x", 1);
   }
-  if (suspension.arrived != nullptr) *suspension.arrived = true;
-  while (Clock::now() < suspension.until) {
-  }
+  if (suspension.arrived != nullptr) { *suspension.arrived = true; }
+  while (Clock::now() < suspension.until) {}
 }
 
 /// Suspends this process soon, while it waits.
@@ -127,7 +126,7 @@ class Memory final : public PollSource {
   ~Memory() { reactor_.remove(*this); }
 
   bool poll() override {
-    if (!arrived) return false;
+    if (!arrived) { return false; }
     arrived = false;
     taken.set();
     was_taken = true;
@@ -169,23 +168,23 @@ TEST_CASE("a deadline waits for all that has arrived, more than one wait reports
     WaitTimeout deadline(watcher, due);
     const bool ready = co_await watcher.readable();
     read += ready ? 1 : 0;
-    if (--left == 0) all.set();
+    if (--left == 0) { all.set(); }
   };
   const auto main = [&]() -> Task<void> {
     const TimePoint due = Clock::now() + milliseconds(200);
-    for (int i = 0; i < kMany; ++i)
+    for (int i = 0; i < kMany; ++i) {
       reactor.spawn(reader(pipes.emplace_back(make_pipe()).read_end.get(), due));
-    co_await reactor.yield();
-    co_await reactor.yield();
-    for (const Pipe& pipe : pipes) test::write_text(pipe.write_end.get(), "x");
-    while (Clock::now() < due + milliseconds(5)) {
     }
+    co_await reactor.yield();
+    co_await reactor.yield();
+    for (const Pipe& pipe : pipes) { test::write_text(pipe.write_end.get(), "x"); }
+    while (Clock::now() < due + milliseconds(5)) {}
     co_await all;
   };
   const rlimit many{2 * kMany + 100, 2 * kMany + 100};
   rlimit before{};
   getrlimit(RLIMIT_NOFILE, &before);
-  if (before.rlim_max < many.rlim_cur) return;
+  if (before.rlim_max < many.rlim_cur) { return; }
   const rlimit raised{std::max(before.rlim_cur, many.rlim_cur), before.rlim_max};
   setrlimit(RLIMIT_NOFILE, &raised);
   reactor.run(main());

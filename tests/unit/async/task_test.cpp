@@ -110,9 +110,7 @@ TEST_CASE("an exception comes out of the await, and goes on if nobody catches it
   const auto catching = [&]() -> Task<void> {
     try {
       (void)co_await fail();
-    } catch (const std::runtime_error& error) {
-      caught = error.what();
-    }
+    } catch (const std::runtime_error& error) { caught = error.what(); }
   };
   const Started first(catching());
   CHECK(first.done());
@@ -208,14 +206,14 @@ TEST_CASE("thousands of awaits that complete at once, in a row and in one anothe
   // Few enough for GCC 12, which uses stack for each (design.md).
   int sum = 0;
   const auto loop = [&]() -> Task<void> {
-    for (int i = 0; i < 3000; ++i) sum += co_await give(1);
+    for (int i = 0; i < 3000; ++i) { sum += co_await give(1); }
   };
   const Started in_a_row(loop());
   CHECK(sum == 3000);
 
   struct Recursion {
     static Task<int> down(int depth) {
-      if (depth == 0) co_return 0;
+      if (depth == 0) { co_return 0; }
       const int below = co_await down(depth - 1);
       co_return below + 1;
     }

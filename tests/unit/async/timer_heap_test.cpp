@@ -39,7 +39,7 @@ struct TestNode final : TimerHeap::Node {
 /// Fires all that is due. Returns how many nodes that were.
 int fire_all(TimerHeap& heap, TimePoint now) {
   int count = 0;
-  while (heap.fire_next(now)) ++count;
+  while (heap.fire_next(now)) { ++count; }
   return count;
 }
 
@@ -64,13 +64,14 @@ TEST_CASE("nodes fire in the order of their times, each once, and none before it
   Fixture fixture;
   constexpr int kCount = 26;
   std::vector<std::unique_ptr<TestNode>> nodes;
-  for (int i = 0; i < kCount; ++i) nodes.push_back(fixture.make(static_cast<char>('a' + i)));
+  for (int i = 0; i < kCount; ++i) { nodes.push_back(fixture.make(static_cast<char>('a' + i))); }
   std::vector<int> order(kCount);
   std::iota(order.begin(), order.end(), 0);
   std::mt19937 random(1);  // NOLINT(cert-msc51-cpp): the same order each time
   std::shuffle(order.begin(), order.end(), random);
-  for (const int i : order)
+  for (const int i : order) {
     fixture.heap.arm(*nodes[static_cast<std::size_t>(i)], kStart + seconds(i));
+  }
 
   CHECK(fixture.heap.next() == kStart);
   CHECK(fire_all(fixture.heap, kStart - Duration(1)) == 0);
@@ -94,7 +95,7 @@ TEST_CASE("nodes that are removed from the middle leave the others in order") {
     for (std::size_t i = 0; i < kCount; ++i) {
       nodes.push_back(fixture.make(static_cast<char>('a' + times[i])));
       fixture.heap.arm(*nodes.back(), kStart + seconds(times[i]));
-      if (i != removed) expected += static_cast<char>('a' + times[i]);
+      if (i != removed) { expected += static_cast<char>('a' + times[i]); }
     }
     std::sort(expected.begin(), expected.end());
     nodes[removed].reset();
@@ -169,7 +170,7 @@ TEST_CASE("an action may arm its own node again") {
   TimerHeap heap;
   int count = 0;
   TestNode node(heap, [&] {
-    if (++count < 3) heap.arm(node, kStart + seconds(count));
+    if (++count < 3) { heap.arm(node, kStart + seconds(count)); }
   });
   heap.arm(node, kStart);
   CHECK(fire_all(heap, kStart) == 1);
@@ -184,7 +185,7 @@ TEST_CASE("an action may destroy its own node, and others that are due") {
   for (auto& node : nodes) {
     node = std::make_unique<TestNode>(fixture.heap, [&] {
       fixture.fired += 'x';
-      for (auto& any : nodes) any.reset();
+      for (auto& any : nodes) { any.reset(); }
     });
     fixture.heap.arm(*node, kStart);
   }

@@ -68,9 +68,9 @@ TEST_CASE("timers fire in the order of their times, whatever order they were set
   // Every third one is cancelled, every third one destroyed.
   std::vector<std::size_t> expected;
   for (std::size_t i = 0; i < kCount; ++i) {
-    if (i % 3 == 0) timers[i]->cancel();
-    if (i % 3 == 1) timers[i].reset();
-    if (i % 3 == 2) expected.push_back(i);
+    if (i % 3 == 0) { timers[i]->cancel(); }
+    if (i % 3 == 1) { timers[i].reset(); }
+    if (i % 3 == 2) { expected.push_back(i); }
   }
   run_until(reactor, start + milliseconds(4));
   CHECK(fired == expected);
@@ -151,7 +151,7 @@ TEST_CASE("a timer can be set again by its own action") {
   int fired = 0;
   std::optional<TestTimer> timer;
   timer.emplace(reactor, [&] {
-    if (++fired < 5) timer->set(start + std::chrono::microseconds(100 * fired));
+    if (++fired < 5) { timer->set(start + std::chrono::microseconds(100 * fired)); }
   });
   timer->set(start);
   run_until(reactor, start + milliseconds(2));

@@ -25,7 +25,7 @@ class CommandLine {
  public:
   explicit CommandLine(std::vector<std::string> words) : words_(std::move(words)) {
     words_.insert(words_.begin(), "tool");
-    for (std::string& word : words_) argv_.push_back(word.data());
+    for (std::string& word : words_) { argv_.push_back(word.data()); }
     argv_.push_back(nullptr);
   }
   int argc() const { return static_cast<int>(words_.size()); }

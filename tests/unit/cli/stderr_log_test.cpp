@@ -31,7 +31,7 @@ std::string take(int number) {
   std::array<char, 4096> buffer{};
   for (;;) {
     const ssize_t size = read(number, buffer.data(), buffer.size());
-    if (size <= 0) return text;
+    if (size <= 0) { return text; }
     text.append(buffer.data(), static_cast<std::size_t>(size));
   }
 }
@@ -46,8 +46,7 @@ struct FullPipe {
   FullPipe() : ends(make_pipe()) {
     set_nonblocking(ends.write_end.get());
     const std::string bytes(4096, kOld);
-    while (write(ends.write_end.get(), bytes.data(), bytes.size()) > 0) {
-    }
+    while (write(ends.write_end.get(), bytes.data(), bytes.size()) > 0) {}
     set_blocking(ends.write_end.get());
   }
   Pipe ends;
@@ -87,7 +86,7 @@ TEST_CASE("a full pipe is not waited for; the next line follows one with the num
   FullPipe pipe;
   StderrLog log("tool", pipe.ends.write_end.get());
   log.never_wait();
-  for (int i = 0; i < 12; ++i) log.error("lost");
+  for (int i = 0; i < 12; ++i) { log.error("lost"); }
   log.info("lost too");
   CHECK(!log.catch_up());
   take(pipe.ends.read_end.get());
@@ -141,8 +140,7 @@ TEST_CASE("a pipe that can't be opened once more is asked whether it has room") 
 TEST_CASE("a full socket is not waited for") {
   auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
   const std::string bytes(4096, kOld);
-  while (send(ours.get(), bytes.data(), bytes.size(), MSG_DONTWAIT) > 0) {
-  }
+  while (send(ours.get(), bytes.data(), bytes.size(), MSG_DONTWAIT) > 0) {}
   StderrLog log("tool", ours.get());
   log.never_wait();
   log.error("lost");
@@ -165,7 +163,7 @@ TEST_CASE("a terminal without a reader is not waited for") {
   StderrLog log("tool", terminal.get());
   log.never_wait();
   const std::string text(1000, kOld);
-  for (int i = 0; i < 1000; ++i) log.error(text);
+  for (int i = 0; i < 1000; ++i) { log.error(text); }
   CHECK(!log.catch_up());
 }
 
@@ -235,7 +233,7 @@ TEST_CASE("a line that is longer than a pipe's atomic write is written whole") {
   const std::string text(20'000, 'x');
   for (const bool waits : {true, false}) {
     StderrLog log("tool", pipe.write_end.get());
-    if (!waits) log.never_wait();
+    if (!waits) { log.never_wait(); }
     log.error(text);
     CHECK(take(pipe.read_end.get()) == "tool: " + text + "\n");
   }

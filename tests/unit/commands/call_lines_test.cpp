@@ -107,7 +107,7 @@ TEST_CASE("so many calls are under way at a time, and no more") {
   Lines lines(echo);
   lines.options.pipeline = 3;
   std::string input;
-  for (int i = 0; i < 20; ++i) input += std::to_string(i) + "\n";
+  for (int i = 0; i < 20; ++i) { input += std::to_string(i) + "\n"; }
   CHECK(lines.run(input).empty());
   CHECK(lines.out == input);
   CHECK(lines.server.most_together() == 3);
@@ -126,7 +126,7 @@ TEST_CASE("a line that is no JSON is told with its number, and the others are ca
 
 TEST_CASE("the status of several calls is the worst of theirs") {
   Lines lines([](const std::string& request) {
-    if (params_of(request) != "2") return echo(request);
+    if (params_of(request) != "2") { return echo(request); }
     return PlayedServer::Bodies(
         Bodies{R"({"out":"error","result":{"code":-32001,"message":"no"}})"});
   });
@@ -139,7 +139,7 @@ TEST_CASE("the status of several calls is the worst of theirs") {
 TEST_CASE("replies of JSON-RPC that come in another order are printed in that of the lines") {
   int count = 0;
   Lines lines([&count](const std::string&) {
-    if (++count < 3) return PlayedServer::Bodies(Bodies{});
+    if (++count < 3) { return PlayedServer::Bodies(Bodies{}); }
     return PlayedServer::Bodies(
         Bodies{json_rpc_reply(3, "33"), json_rpc_reply(1, "11"), json_rpc_reply(2, "22")});
   });
@@ -174,7 +174,7 @@ TEST_CASE(
     "when a reply does not come, those that were read before their turn are shown, and no more") {
   int count = 0;
   Lines lines([&count](const std::string&) -> PlayedServer::Bodies {
-    if (++count == 1) return Bodies{json_rpc_reply(2, "22")};
+    if (++count == 1) { return Bodies{json_rpc_reply(2, "22")}; }
     return std::nullopt;
   });
   lines.options.json_rpc = true;

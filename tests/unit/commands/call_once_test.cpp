@@ -40,9 +40,9 @@ Task<void> test::PlayedServer::serve(PlayedServer& server, Fd socket) {
   for (;;) {
     input.make_room();
     const IoResult result = co_await stream.read_some(input.room());
-    if (!result.done()) co_return;
+    if (!result.done()) { co_return; }
     input.commit(result.size);
-    if (!server.answer_all(stream, input)) co_return;
+    if (!server.answer_all(stream, input)) { co_return; }
   }
 }
 
@@ -75,14 +75,12 @@ struct OneCall {
         reactor.run([](CallOnce& call, ExitCode& gives) -> Task<void> {
           gives = co_await call.run();
         }(once, code));
-      } catch (...) {
-        failure = std::current_exception();
-      }
+      } catch (...) { failure = std::current_exception(); }
       output.write_now();
     });
     errors.write_end.reset();
     err = test::read_until_end(errors.read_end.get());
-    if (failure) std::rethrow_exception(failure);
+    if (failure) { std::rethrow_exception(failure); }
     return code;
   }
 

@@ -41,7 +41,7 @@ Received two_pipe_ends() {
 int given_as(int target, const SpawnOptions& options) {
   int given = -1;
   for (const auto& [number, to] : options.descriptors) {
-    if (to != target) continue;
+    if (to != target) { continue; }
     CHECK(given == -1);
     given = number;
   }

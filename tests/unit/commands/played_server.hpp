@@ -51,7 +51,7 @@ class PlayedServer {
     bool goes_on = true;
     while (goes_on) {
       const DecodedFrame frame = decode_frame(input.bytes(), limits::kMaxFrame);
-      if (frame.outcome != DecodedFrame::Outcome::complete) break;
+      if (frame.outcome != DecodedFrame::Outcome::complete) { break; }
       requests_.emplace_back(frame.body);
       most_together_ = std::max(most_together_, ++together);
       const Bodies bodies = answer_(requests_.back());

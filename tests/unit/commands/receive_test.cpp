@@ -207,7 +207,7 @@ TEST_CASE("a sender of many that breaks the protocol is told, and the others are
     const Fd good = receiving.connect();
     receiving.reactor.run([](Receiving& its, const Fd& sender) -> Task<void> {
       its.reactor.spawn([](Receiving& of, const Fd& later) -> Task<void> {
-        while (!of.has_logged()) co_await of.reactor.yield();
+        while (!of.has_logged()) { co_await of.reactor.yield(); }
         send(later, "x", {of.pipe.read_end.get()});
       }(its, sender));
       co_await its.command->run();

@@ -231,7 +231,7 @@ TEST_CASE(
     const SocketAddress address = SocketAddress::unix_path(path);
     for (int i = 0; i < 3; ++i) {
       Fd asker = make_socket(address);
-      while (connect(asker.get(), address.data(), address.size()) < 0) co_await runs.yield();
+      while (connect(asker.get(), address.data(), address.size()) < 0) { co_await runs.yield(); }
       std::array<char, 100> bytes{};
       ReceiveResult result = recv_fds(asker.get(), bytes, 5);
       while (result.outcome == ReceiveOutcome::would_block) {
@@ -239,10 +239,10 @@ TEST_CASE(
         result = recv_fds(asker.get(), bytes, 5);
       }
       CHECK(result.descriptors.size() == 1);
-      if (i > 0) test::write_text(asker.get(), std::string(1, handover::kConfirmation));
+      if (i > 0) { test::write_text(asker.get(), std::string(1, handover::kConfirmation)); }
     }
     kill(getpid(), SIGTERM);
-    while (its.receiver.valid()) co_await runs.yield();
+    while (its.receiver.valid()) { co_await runs.yield(); }
   }(reactor, command, sending, directory.path("s")));
   const std::string path = directory.path("s");
   CHECK(sending.logged() == "fdsend: ready, on " + path + "\nfdsend: cannot send to " + path +

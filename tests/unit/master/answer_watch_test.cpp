@@ -12,7 +12,7 @@ using Verdict = AnswerWatch::Verdict;
 /// Whether the worker hangs after so many looks, in none of which it has answered.
 bool hangs_after(AnswerWatch& watch, int looks, Look look = Look::in_time) {
   Verdict verdict = Verdict::answers;
-  for (int i = 0; i < looks; ++i) verdict = watch.quarter_passed(look);
+  for (int i = 0; i < looks; ++i) { verdict = watch.quarter_passed(look); }
   return verdict == Verdict::hangs;
 }
 

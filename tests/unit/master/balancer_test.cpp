@@ -65,7 +65,9 @@ class Counted final : public Recipient {
  private:
   std::deque<HeldConnection> take_from(std::size_t first) {
     std::deque<HeldConnection> taken;
-    for (std::size_t i = first; i < ids.size(); ++i) taken.emplace_back().connection.id = ids[i];
+    for (std::size_t i = first; i < ids.size(); ++i) {
+      taken.emplace_back().connection.id = ids[i];
+    }
     ids.resize(std::min(first, ids.size()));
     return taken;
   }
@@ -202,7 +204,7 @@ TEST_CASE("least follows what recipients have finished") {
   some.arrive(2);
   CHECK(some.workers[1].ids.size() == 5);
   some.arrive(3);
-  for (const Counted& worker : some.workers) CHECK(worker.ids.size() - worker.finished == 4);
+  for (const Counted& worker : some.workers) { CHECK(worker.ids.size() - worker.finished == 4); }
 }
 
 using Ids = std::vector<std::uint64_t>;
@@ -235,7 +237,7 @@ TEST_CASE("calls under way are asked for only by least") {
     std::vector<std::size_t> questions;
     for (const std::uint64_t calls : {0U, 1U}) {
       Workers some(how, 8, 100);
-      for (Counted& worker : some.workers) worker.calls = calls;
+      for (Counted& worker : some.workers) { worker.calls = calls; }
       some.arrive(1);
       questions.push_back(some.effort.questions);
     }
@@ -270,7 +272,7 @@ TEST_CASE("what a recipient that is gone has not started goes to others, in its 
     some.arrive(3);
     some.balancer.flush();
     some.workers[0].started = 1;
-    if (removed) some.balancer.remove(some.workers[0]);
+    if (removed) { some.balancer.remove(some.workers[0]); }
     some.balancer.take_back(some.workers[0]);
     CHECK(some.workers[0].ids == Ids{1});
     CHECK(some.balancer.is_empty());

@@ -71,7 +71,7 @@ TEST_CASE("a full channel gets the rest when it is read, and the owner is told")
   fixture.fill();
   const int before = fixture.all_sent;
   fixture.reactor.run([](Fixture& its) -> Task<void> {
-    for (int i = 0; i < 5; ++i) co_await its.reactor.yield();
+    for (int i = 0; i < 5; ++i) { co_await its.reactor.yield(); }
     CHECK(its.writer->is_blocked());
     CHECK(its.went_on == 0);
     while (its.writer->is_blocked()) {
@@ -91,7 +91,7 @@ TEST_CASE("a channel that is closed meanwhile gets nothing more") {
   fixture.reactor.run([](Fixture& its) -> Task<void> {
     its.open = false;
     its.watcher.interrupt();
-    while (its.writer->is_blocked()) co_await its.reactor.yield();
+    while (its.writer->is_blocked()) { co_await its.reactor.yield(); }
   }(fixture));
   CHECK(fixture.went_on == 0);
   CHECK(fixture.sender.messages() == 1);

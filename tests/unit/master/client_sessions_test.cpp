@@ -47,7 +47,7 @@ struct Fixture {
   void drain(channel::Drain how) {
     reactor.run([](Fixture& its, channel::Drain drain) -> Task<void> {
       its.sessions.drain(drain);
-      while (its.sessions.open_connections() > 0) co_await its.reactor.yield();
+      while (its.sessions.open_connections() > 0) { co_await its.reactor.yield(); }
     }(*this, how));
   }
 };

@@ -36,7 +36,7 @@ struct Fixture {
   std::vector<std::uint64_t> receive() const {
     std::vector<char> packet(channel::kMaxMessage);
     ReceiveResult result = recv_fds(ends.second.get(), packet, channel::kMaxDescriptors);
-    if (result.outcome != ReceiveOutcome::received) return {};
+    if (result.outcome != ReceiveOutcome::received) { return {}; }
     const auto message =
         channel::decode({packet.data(), result.size}, std::move(result.descriptors));
     REQUIRE(message);
@@ -102,8 +102,7 @@ TEST_CASE("a worker that lacks descriptors gets one connection a message, and mo
     fixture.add(20);
     CHECK(fixture.sender.send() == Outcome::all_sent);
     CHECK(fixture.receive().size() == most);
-    while (!fixture.receive().empty()) {
-    }
+    while (!fixture.receive().empty()) {}
     fixture.sender.take_all();
   }
 }
@@ -121,7 +120,7 @@ TEST_CASE("a channel that is full is blocked, and goes on where it was") {
   fixture.add(1);
   CHECK(fixture.sender.send() == Outcome::blocked);
   CHECK(fixture.sender.unsent() == 1);
-  for (int i = 0; i < count - 1; ++i) CHECK(fixture.receive().empty());
+  for (int i = 0; i < count - 1; ++i) { CHECK(fixture.receive().empty()); }
   CHECK(fixture.sender.send() == Outcome::all_sent);
   CHECK(fixture.receive() == std::vector<std::uint64_t>{1});
 }

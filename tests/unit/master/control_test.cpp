@@ -83,8 +83,8 @@ struct Fixture {
     std::array<char, 4096> buffer{};
     while (text.empty() || text.back() != '\n') {
       const ssize_t size = recv(client.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
-      if (size == 0) break;
-      if (size > 0) text.append(buffer.data(), static_cast<std::size_t>(size));
+      if (size == 0) { break; }
+      if (size > 0) { text.append(buffer.data(), static_cast<std::size_t>(size)); }
       co_await reactor.sleep_until(Clock::now());
     }
     co_return text;
@@ -184,7 +184,7 @@ TEST_CASE_FIXTURE(Fixture, "a stop is answered last, and then the connection end
     control->open();
     const Fd client = co_await connect();
     Fixture::send_line(client, Fixture::call("stop"));
-    for (int i = 0; i < 10; ++i) co_await reactor.sleep_until(Clock::now());
+    for (int i = 0; i < 10; ++i) { co_await reactor.sleep_until(Clock::now()); }
     std::array<char, 1> byte{};
     CHECK(recv(client.get(), byte.data(), 1, MSG_DONTWAIT) < 0);
     co_await control->finish(std::chrono::seconds(10));

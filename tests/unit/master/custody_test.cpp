@@ -103,16 +103,18 @@ TEST_CASE("those that wait for room are woken one at a time, in their order") {
   Custody custody(reactor, 18);
   const test::DescriptorLimit limit(400);
   std::deque<Custody::Hold> holds;
-  for (int i = 0; i < 300; ++i) holds.emplace_back(custody, 1);
+  for (int i = 0; i < 300; ++i) { holds.emplace_back(custody, 1); }
   std::vector<int> woken;
   const auto wait = [&](int number) -> Task<void> {
     co_await custody.wait();
     woken.push_back(number);
   };
   reactor.run([&]() -> Task<void> {
-    for (int number = 1; number <= 3; ++number) reactor.spawn(wait(number));
+    for (int number = 1; number <= 3; ++number) { reactor.spawn(wait(number)); }
     co_await reactor.yield();
-    for (int i = 0; i < 32; ++i) holds.pop_front();  // not yet: 268 are left
+    for (int i = 0; i < 32; ++i) {
+      holds.pop_front();  // not yet: 268 are left
+    }
     co_await reactor.yield();
     CHECK(woken.empty());
     holds.pop_front();

@@ -26,7 +26,7 @@ constexpr int kFirst = 500;
 
 /// Gives the descriptors the numbers that they have in a successor.
 void place(const EncodedSockets& encoded) {
-  for (const auto& [here, there] : encoded.descriptors) REQUIRE(dup2(here, there) == there);
+  for (const auto& [here, there] : encoded.descriptors) { REQUIRE(dup2(here, there) == there); }
 }
 
 struct Sockets {
@@ -42,7 +42,7 @@ struct Sockets {
   SocketsToInherit required() const {
     SocketsToInherit sockets;
     sockets.channel = channel.get();
-    for (const Listener& listener : listeners) sockets.listeners.push_back(&listener);
+    for (const Listener& listener : listeners) { sockets.listeners.push_back(&listener); }
     return sockets;
   }
   SocketsToInherit all() const {
@@ -67,7 +67,7 @@ void check_same(const Listener& inherited, const Listener& original) {
   CHECK(inherited.text() == original.text());
   CHECK((inherited.lock() >= 0) == (original.lock() >= 0));
   CHECK(inherited.file() == original.file());
-  if (original.lock() >= 0) CHECK(test::same_file(inherited.lock(), original.lock()));
+  if (original.lock() >= 0) { CHECK(test::same_file(inherited.lock(), original.lock())); }
 }
 
 TEST_CASE("a successor has all sockets that its predecessor leaves to it") {
@@ -116,7 +116,7 @@ TEST_CASE("descriptors are numbered one after another") {
   const Sockets sockets(folder);
   const EncodedSockets encoded = encode(sockets.all(), 3);
   int next = 3;
-  for (const auto& descriptor : encoded.descriptors) CHECK(descriptor.second == next++);
+  for (const auto& descriptor : encoded.descriptors) { CHECK(descriptor.second == next++); }
 }
 
 TEST_CASE("a text that says nothing of the sockets is an error") {

@@ -58,7 +58,7 @@ struct Fixture {
   /// The worker has the connection, and stores this.
   void store(const Passed& passed, State state) {
     ledger::Entry& entry = workers->entry(channel::index_of(passed.id));
-    if (state == State::passed) return;
+    if (state == State::passed) { return; }
     REQUIRE(entry.take(State::received, channel::generation_of(passed.id)));
     if (state == State::running) {
       entry.store_running("7", Framing::lines, Dialect::json_rpc);
@@ -173,7 +173,7 @@ TEST_CASE("a connection that three workers received and none touched is closed")
     Rescued rescued = fixture.kept->take_all(Reach::dead);
     REQUIRE(rescued.connections.size() == (deaths < 3 ? 1 : 0));
     CHECK(has_ended(passed.client) == (deaths == 3));
-    if (deaths == 3) break;
+    if (deaths == 3) { break; }
     passed = fixture.pass(std::move(rescued.connections.front()), std::move(passed.client));
   }
 }
@@ -240,7 +240,7 @@ TEST_CASE("a copy counts from when its connection gets a number, not from when i
   for (;;) {
     auto [held, client] = Fixture::make(*fixture.custody);
     last = fixture.kept->reserve(held.connection);
-    if (!last || kept == fixture.kept->ledger().shape().passed) break;
+    if (!last || kept == fixture.kept->ledger().shape().passed) { break; }
     ++kept;
     held.connection.id = *last;
     all.push_back(std::move(held));
@@ -251,7 +251,7 @@ TEST_CASE("a copy counts from when its connection gets a number, not from when i
   fixture.kept->cancel(all.back().connection.id);
   CHECK(fixture.custody->may_keep());
   all.pop_back();
-  for (HeldConnection& held : all) fixture.kept->sent(std::move(held));
+  for (HeldConnection& held : all) { fixture.kept->sent(std::move(held)); }
   CHECK(fixture.custody->kept() == kept - 1);
   fixture.kept.reset();
   CHECK(fixture.custody->kept() == 0);
@@ -356,9 +356,7 @@ TEST_CASE("what a worker has not taken can be taken back, and the worker may ref
 TEST_CASE("what a worker has not taken is counted until it has") {
   Fixture fixture;
   std::vector<Passed> all;
-  for (int i = 0; i < 64; ++i) {
-    all.push_back(fixture.pass());
-  }
+  for (int i = 0; i < 64; ++i) { all.push_back(fixture.pass()); }
   CHECK(fixture.kept->unconfirmed() == 64);
   fixture.store(all[0], State::received);
   fixture.store(all[1], State::idle);
@@ -395,7 +393,7 @@ TEST_CASE("a deposit that ends is let go, and one that cannot be taken is refuse
   };
   CHECK(deposit(202));
   CHECK_FALSE(deposit(202));
-  for (const std::uint32_t index : {0U, 199U, 203U, 0xffffffffU}) CHECK_FALSE(deposit(index));
+  for (const std::uint32_t index : {0U, 199U, 203U, 0xffffffffU}) { CHECK_FALSE(deposit(index)); }
   fixture.kept->own_ended(channel::id_of_entry(channel::kOwnId, 202, 2));
   CHECK(fixture.kept->deposits() == 1);
   fixture.kept->own_ended(channel::id_of_entry(channel::kOwnId, 202, 1));
@@ -417,7 +415,7 @@ TEST_CASE("no copies are kept near the limit of descriptors") {
 TEST_CASE("copies that are kept leave no room for others in hand") {
   Reactor reactor;
   const auto custody = std::make_shared<Custody>(reactor, 1);
-  for (int i = 0; i < 100; ++i) custody->keep();
+  for (int i = 0; i < 100; ++i) { custody->keep(); }
   const Custody::Hold hold(*custody, channel::kMaxDescriptors);
   const test::DescriptorLimit limit(66 + 100 + 2 * channel::kMaxDescriptors + 1);
   CHECK(custody->has_room());

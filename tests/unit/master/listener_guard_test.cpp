@@ -53,7 +53,7 @@ TEST_CASE_FIXTURE(Fixture, "a listener that a worker has shut down listens again
     reactor.spawn(guard_of.run());
     co_await reactor.yield();
     shutdown(workers.get(), SHUT_RDWR);
-    while (!healed) co_await reactor.sleep_until(Clock::now());
+    while (!healed) { co_await reactor.sleep_until(Clock::now()); }
     CHECK_FALSE(guard_of.listener().is_shut_down());
   };
   reactor.run(main());
@@ -71,7 +71,7 @@ TEST_CASE_FIXTURE(Fixture, "a guard that is closed gives its name up") {
       reactor.spawn(guard_of.run());
       co_await reactor.yield();
       guard_of.close();
-      while (folder.entries() > 0) co_await reactor.sleep_until(Clock::now());
+      while (folder.entries() > 0) { co_await reactor.sleep_until(Clock::now()); }
     };
     reactor.run(main());
   }

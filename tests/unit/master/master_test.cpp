@@ -40,7 +40,7 @@ struct Fixture {
   }
   bool has_said(std::string_view text) const {
     for (const std::string& line : lines) {
-      if (line.find(text) != std::string::npos) return true;
+      if (line.find(text) != std::string::npos) { return true; }
     }
     return false;
   }

@@ -32,7 +32,7 @@ struct Fixture {
   MessageReceiver::Owner owner() {
     return {[] { return Returns::wait; },
             [this](MessageReceiver::Received received) {
-              if (received.outcome == Outcome::end) open = false;
+              if (received.outcome == Outcome::end) { open = false; }
               taken.push_back(received.outcome);
             },
             [this] { return open; }};
@@ -44,7 +44,7 @@ struct Fixture {
   void return_connections(std::size_t count) const {
     const Fd connection = std::move(make_socket_pair(SOCK_STREAM).first);
     channel::PackedConnections packed(channel::Type::returned);
-    while (packed.count() < count) packed.add(Connection());
+    while (packed.count() < count) { packed.add(Connection()); }
     say(packed.bytes(), std::vector<int>(count, connection.get()));
   }
 

@@ -22,10 +22,10 @@ TEST_CASE(
   CHECK(times.expected(sum) == 8'000);
   times.add(sum, 80'000);
   CHECK(times.expected(sum) == 17'000);
-  for (int i = 0; i < 100; ++i) times.add(sum, 80'000);
+  for (int i = 0; i < 100; ++i) { times.add(sum, 80'000); }
   CHECK(times.expected(sum) > 79'900);
   CHECK(times.expected(sum) <= 80'000);
-  for (int i = 0; i < 100; ++i) times.add(sum, 800);
+  for (int i = 0; i < 100; ++i) { times.add(sum, 800); }
   CHECK(times.expected(sum) < 1'000);
 }
 
@@ -33,7 +33,7 @@ TEST_CASE("methods have means of their own, as far as the table goes") {
   MethodTimes times;
   const MethodTimes::Index slow = MethodTimes::index_of("slow");
   MethodTimes::Index fast = slow;
-  for (int i = 0; fast == slow; ++i) fast = MethodTimes::index_of(fmt::format("fast{}", i));
+  for (int i = 0; fast == slow; ++i) { fast = MethodTimes::index_of(fmt::format("fast{}", i)); }
   times.add(slow, 50'000'000);
   times.add(fast, 50'000);
   CHECK(times.expected(slow) == 50'000'000);

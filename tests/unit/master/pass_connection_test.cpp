@@ -59,7 +59,7 @@ class Cluster {
  private:
   void turn() {
     reactor_.run([](Reactor& reactor) -> Task<void> {
-      for (int i = 0; i < 3; ++i) co_await reactor.yield();
+      for (int i = 0; i < 3; ++i) { co_await reactor.yield(); }
     }(reactor_));
   }
 
@@ -74,7 +74,7 @@ TEST_CASE("round robin gives each worker one in turn") {
   WorkerChannel& one = cluster.join(1);
   WorkerChannel& two = cluster.join(2);
   WorkerChannel& three = cluster.join(3);
-  for (int i = 0; i < 7; ++i) cluster.arrive();
+  for (int i = 0; i < 7; ++i) { cluster.arrive(); }
   CHECK(one.assigned() == 3);
   CHECK(two.assigned() == 2);
   CHECK(three.assigned() == 2);
@@ -84,13 +84,13 @@ TEST_CASE("least gives a newcomer all until it holds as many as the others") {
   Cluster cluster(Balance::least);
   WorkerChannel& one = cluster.join(1);
   WorkerChannel& two = cluster.join(2);
-  for (int i = 0; i < 10; ++i) cluster.arrive();
+  for (int i = 0; i < 10; ++i) { cluster.arrive(); }
   CHECK(one.assigned() == 5);
   CHECK(two.assigned() == 5);
   WorkerChannel& three = cluster.join(3);
-  for (int i = 0; i < 5; ++i) cluster.arrive();
+  for (int i = 0; i < 5; ++i) { cluster.arrive(); }
   CHECK(three.assigned() == 5);
-  for (int i = 0; i < 3; ++i) cluster.arrive();
+  for (int i = 0; i < 3; ++i) { cluster.arrive(); }
   CHECK(one.assigned() == 6);
   CHECK(two.assigned() == 6);
   CHECK(three.assigned() == 6);
@@ -99,13 +99,13 @@ TEST_CASE("least gives a newcomer all until it holds as many as the others") {
 TEST_CASE("hash gives a host's connections to one worker, whatever their ports") {
   Cluster cluster(Balance::hash);
   std::vector<WorkerChannel*> links;
-  for (int number = 1; number <= 4; ++number) links.push_back(&cluster.join(number));
+  for (int number = 1; number <= 4; ++number) { links.push_back(&cluster.join(number)); }
   const auto chosen = [&](const std::string& peer) {
     std::vector<std::size_t> before;
-    for (WorkerChannel* link : links) before.push_back(link->assigned());
+    for (WorkerChannel* link : links) { before.push_back(link->assigned()); }
     cluster.arrive(peer);
     for (std::size_t i = 0; i < links.size(); ++i) {
-      if (links[i]->assigned() > before[i]) return links[i]->number();
+      if (links[i]->assigned() > before[i]) { return links[i]->number(); }
     }
     return 0;
   };
@@ -161,10 +161,10 @@ TEST_CASE("what a dead worker had not started goes to others, whether it had lef
     CAPTURE(has_left);
     Cluster cluster(Balance::round_robin);
     WorkerChannel& one = cluster.join(1);
-    for (int i = 0; i < 3; ++i) cluster.arrive();
+    for (int i = 0; i < 3; ++i) { cluster.arrive(); }
     cluster.balancer.flush();
     cluster.start(1, {2});
-    if (has_left) cluster.mode.worker_left(one);
+    if (has_left) { cluster.mode.worker_left(one); }
     cluster.mode.worker_gone(one, {});
     CHECK(one.assigned() == 1);
     CHECK(cluster.balancer.waiting() == 2);

@@ -55,10 +55,10 @@ struct Fixture {
 /// Whether the worker is given both listeners.
 bool gets_listeners(const Channel& worker, const std::vector<int>& expected) {
   const auto message = worker.hears();
-  if (!message || message->type != channel::Type::listener) return false;
-  if (message->descriptors.size() != expected.size()) return false;
+  if (!message || message->type != channel::Type::listener) { return false; }
+  if (message->descriptors.size() != expected.size()) { return false; }
   for (std::size_t i = 0; i < expected.size(); ++i) {
-    if (!test::same_file(message->descriptors[i].get(), expected[i])) return false;
+    if (!test::same_file(message->descriptors[i].get(), expected[i])) { return false; }
   }
   return true;
 }

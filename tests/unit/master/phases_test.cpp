@@ -33,7 +33,7 @@ std::ostream& operator<<(std::ostream& out, const Outcome& outcome) {
 /// A master to which these events have happened.
 MasterPhases after(const std::vector<Event>& events) {
   MasterPhases phases;
-  for (const Event event : events) phases.take(event);
+  for (const Event event : events) { phases.take(event); }
   return phases;
 }
 

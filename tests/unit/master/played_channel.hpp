@@ -25,7 +25,7 @@ namespace handoff::test {
 /// worker says is heard in the first turn after its channel was made, and not later.
 inline void turn(Reactor& reactor) {
   reactor.run([](Reactor& its) -> Task<void> {
-    for (int i = 0; i < 5; ++i) co_await its.yield();
+    for (int i = 0; i < 5; ++i) { co_await its.yield(); }
   }(reactor));
 }
 
@@ -41,7 +41,7 @@ struct PlayedChannel {
     worker = std::move(theirs);
     LifeEvents life;
     life.closed = [this](WorkerChannel&, const Status& how) {
-      if (!how.is_ok()) problem = how.why();
+      if (!how.is_ok()) { problem = how.why(); }
     };
     link = std::make_shared<WorkerChannel>(reactor, std::move(life), TrafficEvents{}, custody,
                                            kind.handshake, number, std::move(ours), kind.origin);
@@ -49,7 +49,7 @@ struct PlayedChannel {
     channel::Hello hello;
     hello.credits = 1000;
     hello.calls = 10;
-    if (full) say(channel::encode_hello(hello));
+    if (full) { say(channel::encode_hello(hello)); }
   }
   PlayedChannel(const PlayedChannel&) = delete;
   PlayedChannel& operator=(const PlayedChannel&) = delete;
@@ -62,7 +62,7 @@ struct PlayedChannel {
   std::optional<channel::Message> hears() const {
     std::vector<char> packet(channel::kMaxMessage);
     ReceiveResult received = recv_fds(worker.get(), packet, channel::kMaxDescriptors);
-    if (received.outcome != ReceiveOutcome::received) return std::nullopt;
+    if (received.outcome != ReceiveOutcome::received) { return std::nullopt; }
     auto message = channel::decode({packet.data(), received.size}, std::move(received.descriptors));
     REQUIRE(message);
     return message;

@@ -36,22 +36,22 @@ class Fixture : private Predecessor::Owner {
   template <typename Done>
   void run_until(Done done) {
     const auto main = [&]() -> Task<void> {
-      if (!std::exchange(started, true)) predecessor->start(1);
-      while (!done()) co_await reactor.sleep_until(Clock::now());
+      if (!std::exchange(started, true)) { predecessor->start(1); }
+      while (!done()) { co_await reactor.sleep_until(Clock::now()); }
     };
     reactor.run(main());
   }
   bool hears(channel::Type type) {
     std::vector<char> packet(channel::kMaxMessage);
     const auto received = recv_fds(channel.get(), packet, 0);
-    if (received.outcome != ReceiveOutcome::received) return false;
+    if (received.outcome != ReceiveOutcome::received) { return false; }
     const auto message = channel::decode({packet.data(), received.size});
     return message && message->type == type;
   }
   void pass(std::size_t count) {
     const Fd connection = std::move(make_socket_pair(SOCK_STREAM).first);
     channel::PackedConnections packed(channel::Type::connection);
-    while (packed.count() < count) packed.add(Connection());
+    while (packed.count() < count) { packed.add(Connection()); }
     CHECK(send_fds(channel.get(), packed.bytes(), std::vector<int>(count, connection.get()))
               .outcome == SendOutcome::sent);
   }
@@ -81,18 +81,18 @@ TEST_CASE_FIXTURE(Fixture, "a predecessor that answers READY has handed over") {
   CHECK(predecessor->owns_names());
   const auto body = [&]() -> Task<void> {
     predecessor->start(1);
-    while (!hears(channel::Type::hello)) co_await reactor.sleep_until(Clock::now());
+    while (!hears(channel::Type::hello)) { co_await reactor.sleep_until(Clock::now()); }
     predecessor->say_ready();
     CHECK(predecessor->phase() == Phase::promised);
     CHECK(predecessor->owns_names());
-    while (!hears(channel::Type::ready)) co_await reactor.sleep_until(Clock::now());
+    while (!hears(channel::Type::ready)) { co_await reactor.sleep_until(Clock::now()); }
     answer();
-    while (drains == 0) co_await reactor.sleep_until(Clock::now());
+    while (drains == 0) { co_await reactor.sleep_until(Clock::now()); }
     CHECK(predecessor->phase() == Phase::drains);
     CHECK_FALSE(predecessor->owns_names());
     answer();  // once more changes nothing
     channel.reset();
-    while (!gone) co_await reactor.sleep_until(Clock::now());
+    while (!gone) { co_await reactor.sleep_until(Clock::now()); }
   };
   reactor.run(body());
   CHECK(drains == 1);
@@ -111,7 +111,7 @@ TEST_CASE_FIXTURE(Fixture, "the end of a predecessor tells in which phase it was
       predecessor->start(1);
       predecessor->say_ready();
       channel.reset();
-      while (!gone) co_await reactor.sleep_until(Clock::now());
+      while (!gone) { co_await reactor.sleep_until(Clock::now()); }
     };
     reactor.run(body());
     CHECK(gone == Phase::promised);
@@ -132,7 +132,7 @@ TEST_CASE_FIXTURE(Fixture, "the connections of a message are passed, and then sa
     predecessor->start(16);
     pass(3);
     pass(2);
-    while (passed < 5) co_await reactor.sleep_until(Clock::now());
+    while (passed < 5) { co_await reactor.sleep_until(Clock::now()); }
   };
   reactor.run(body());
   CHECK(passed_together == std::vector<int>{3, 5});
@@ -144,7 +144,7 @@ TEST_CASE_FIXTURE(Fixture, "connections that there is no descriptor for are said
     predecessor->start(16);
     pass(3);
     const test::DescriptorLimit none(0);
-    while (lines.empty()) co_await reactor.sleep_until(Clock::now());
+    while (lines.empty()) { co_await reactor.sleep_until(Clock::now()); }
   };
   reactor.run(body());
   CHECK(passed == 0);
@@ -163,7 +163,7 @@ TEST_CASE_FIXTURE(Fixture, "listeners, a queue and an order to leave mean nothin
     }
     CHECK(send_fds(channel.get(), channel::encode_drain({}), {}).outcome == SendOutcome::sent);
     pass(1);
-    while (passed == 0) co_await reactor.sleep_until(Clock::now());
+    while (passed == 0) { co_await reactor.sleep_until(Clock::now()); }
   };
   reactor.run(body());
   CHECK(predecessor->phase() == Phase::serves);

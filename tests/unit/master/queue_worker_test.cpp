@@ -24,7 +24,7 @@ class Bench : private QueueWorker::Receiver {
       : worker(reactor_, life_events(), std::make_shared<Custody>(reactor_, 4), 1, max_calls,
                origin) {
     reactor_.run([](Reactor& reactor) -> Task<void> {
-      for (int i = 0; i < 3; ++i) co_await reactor.yield();
+      for (int i = 0; i < 3; ++i) { co_await reactor.yield(); }
     }(reactor_));
     ours.emplace(*worker.link, RingEnd::memory_size(1000));
     worker.open_rings();
@@ -126,7 +126,7 @@ TEST_CASE("a worker that is retired is not free, and its replies count") {
 TEST_CASE("a worker whose ring is full is not free until one looks for room again") {
   Bench bench(100'000);
   const std::string params(1000, '1');
-  while (bench.give("fill", params)) CHECK(bench.ours->is_free());
+  while (bench.give("fill", params)) { CHECK(bench.ours->is_free()); }
   CHECK_FALSE(bench.ours->is_free());
   bench.ours->publish();
   CHECK(bench.worker.rings->other_is_starved());
@@ -143,7 +143,7 @@ TEST_CASE("what a worker that is gone has not begun is known, unless others have
       CAPTURE(static_cast<int>(origin));
       CAPTURE(heeds);
       Bench bench(2, origin);
-      if (heeds) bench.worker.rings->heed_revocations();
+      if (heeds) { bench.worker.rings->heed_revocations(); }
       bench.give("one");
       const std::uint64_t first = bench.ours->written();
       bench.give("two");
@@ -170,7 +170,7 @@ TEST_CASE("a worker that breaks a rule loses its channel, and no reply of it cou
   std::string expected;
   std::vector<std::string> replies;
   SUBCASE("more replies than requests") {
-    for (int i = 0; i < 3; ++i) bench.worker.reply(7, "1");
+    for (int i = 0; i < 3; ++i) { bench.worker.reply(7, "1"); }
     expected = "it answered more requests than it was given";
     replies = {"1", "1"};
   }

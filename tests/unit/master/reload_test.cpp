@@ -41,7 +41,7 @@ class Bench final : private Reload::Actions {
   }
   /// Everything that is under way goes on until it waits for the test.
   Task<void> settle() {
-    for (int i = 0; i < 10; ++i) co_await crew.reactor.yield();
+    for (int i = 0; i < 10; ++i) { co_await crew.reactor.yield(); }
   }
   void ready(std::size_t slot) {
     all[slot]->next()->ready();
@@ -75,7 +75,7 @@ class Bench final : private Reload::Actions {
 
   std::vector<Reload::Slot> slots() const override { return all; }
   Status start_next(WorkerSlot& slot) override {
-    if (cannot_start == slot.number()) return Status::failure("cannot be executed");
+    if (cannot_start == slot.number()) { return Status::failure("cannot be executed"); }
     ++starts;
     slot.set_next(crew.make(slot.number()));
     return Status::ok();
@@ -89,7 +89,7 @@ class Bench final : private Reload::Actions {
     CHECK(why == LeaveReason::reload);
     const auto old = slot.promote();
     slot.current()->serve();
-    if (old) old->drain(why);
+    if (old) { old->drain(why); }
   }
   void reload_is_over() override { ++over; }
 };
@@ -156,7 +156,7 @@ TEST_CASE("reloads that are asked for while one is under way become one more") {
   bench.run([](Bench& on) -> Task<void> {
     on.ask();
     co_await on.settle();
-    for (int i = 0; i < 7; ++i) on.ask();
+    for (int i = 0; i < 7; ++i) { on.ask(); }
     co_await on.settle();
     CHECK(on.starts == 2);
     for (int round = 0; round < 2; ++round) {
@@ -173,7 +173,7 @@ TEST_CASE("reloads that are asked for while one is under way become one more") {
 TEST_CASE("eight reloads that are asked for at once are two at most") {
   Bench bench;
   bench.run([](Bench& on) -> Task<void> {
-    for (int i = 0; i < 8; ++i) on.ask();
+    for (int i = 0; i < 8; ++i) { on.ask(); }
     co_await on.settle();
     while (on.outcomes.size() < 8) {
       on.ready(0);
@@ -272,7 +272,7 @@ TEST_CASE("a stop ends a reload in each of its phases, and none begins after it"
       co_await on.settle();
       on.ask();
       on.reload.stop();
-      for (const auto& slot : on.all) (void)slot->retire();
+      for (const auto& slot : on.all) { (void)slot->retire(); }
       co_await on.settle();
     }(bench));
     CHECK(bench.outcomes == std::vector<std::string>{"stopping", "stopping"});

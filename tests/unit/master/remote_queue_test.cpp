@@ -19,7 +19,7 @@ namespace {
 struct MainQueue final : CallExecutor {
   TimePoint begin(PendingCall& call) override {
     calls.push_back(&call);
-    if (is_full) finish(ResultView::error(ErrorCode::busy, "full"));
+    if (is_full) { finish(ResultView::error(ErrorCode::busy, "full")); }
     return kNever;
   }
   void time_out(PendingCall&) override { FAIL("the main thread times nothing out"); }
@@ -59,10 +59,10 @@ struct Threads {
             main, home, [this](std::function<void()> what) { posted.push_back(std::move(what)); },
             [](TimePoint deadline) { return deadline; }) {}
   Task<void> run_main() {
-    for (int i = 0; i < 5; ++i) co_await reactor.yield();
+    for (int i = 0; i < 5; ++i) { co_await reactor.yield(); }
   }
   void run_io() {
-    for (const auto& what : std::exchange(posted, {})) what();
+    for (const auto& what : std::exchange(posted, {})) { what(); }
   }
 
   Reactor reactor;
@@ -170,7 +170,7 @@ TEST_CASE("what is queued when the thread has ended leaves the queue") {
         [](TimePoint deadline) { return deadline; });
     remote.begin(call);
     reactor.run([](Reactor& its) -> Task<void> {
-      for (int i = 0; i < 5; ++i) co_await its.yield();
+      for (int i = 0; i < 5; ++i) { co_await its.yield(); }
     }(reactor));
     CHECK(main.calls.size() == 1);
   }

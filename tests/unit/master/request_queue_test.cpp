@@ -30,8 +30,8 @@ class KeptCall final : public PendingCall {
   }
   /// The result, the code of the error, or "waits".
   std::string text() const {
-    if (!result) return "waits";
-    if (!result->is_error()) return result->json;
+    if (!result) { return "waits"; }
+    if (!result->is_error()) { return result->json; }
     return fmt::format("{}", static_cast<int>(result->code));
   }
   std::optional<Result> result;
@@ -92,7 +92,7 @@ class Cluster {
   }
   void turn() {
     reactor_.run([](Reactor& reactor) -> Task<void> {
-      for (int i = 0; i < 3; ++i) co_await reactor.yield();
+      for (int i = 0; i < 3; ++i) { co_await reactor.yield(); }
     }(reactor_));
   }
   /// As the supervisor does it, for one that was killed.
@@ -140,7 +140,7 @@ TEST_CASE("a request goes to a worker, and its reply to the call") {
 
 TEST_CASE("requests wait in their order for a worker, and go to whoever is free first") {
   Cluster cluster;
-  for (const char* method : {"a", "b", "c", "d"}) cluster.submit(method);
+  for (const char* method : {"a", "b", "c", "d"}) { cluster.submit(method); }
   cluster.turn();
   CHECK(cluster.queue.counts().waiting == 4);
   ScriptedQueueWorker& one = cluster.join();
@@ -161,12 +161,12 @@ TEST_CASE("the worker that has the fewest requests gets the next, and never more
   Cluster cluster;
   ScriptedQueueWorker& one = cluster.join(3);
   ScriptedQueueWorker& two = cluster.join(2);
-  for (int i = 0; i < 9; ++i) cluster.submit(fmt::format("{}", i));
+  for (int i = 0; i < 9; ++i) { cluster.submit(fmt::format("{}", i)); }
   cluster.turn();
   CHECK(cluster.queue.counts().running == 5);
   CHECK(cluster.queue.counts().waiting == 4);
   std::string given;
-  for (int i = 0; i < 4; ++i) given += one.take() + " " + two.take() + " ";
+  for (int i = 0; i < 4; ++i) { given += one.take() + " " + two.take() + " "; }
   CHECK(given == "0 1 2 3 4 nothing nothing nothing ");
 }
 
@@ -311,13 +311,13 @@ TEST_CASE("after any number of deaths no place is lost") {
   Cluster cluster(7, {"get"});
   for (int round = 0; round < 200; ++round) {
     ScriptedQueueWorker& victim = cluster.join(4);
-    for (int i = 0; i < 7; ++i) cluster.submit(i % 2 == 0 ? "get" : "set");
+    for (int i = 0; i < 7; ++i) { cluster.submit(i % 2 == 0 ? "get" : "set"); }
     cluster.turn();
-    for (int i = 0; i < round % 5; ++i) victim.take(i % 2 == 0);
-    if (round % 3 == 0 && !victim.tickets.empty()) victim.reply(victim.tickets[0], "1");
+    for (int i = 0; i < round % 5; ++i) { victim.take(i % 2 == 0); }
+    if (round % 3 == 0 && !victim.tickets.empty()) { victim.reply(victim.tickets[0], "1"); }
     cluster.kill(victim);
     for (KeptCall& call : cluster.calls) {
-      if (!call.result) cluster.queue.cancel(call);
+      if (!call.result) { cluster.queue.cancel(call); }
     }
     cluster.calls.clear();
     cluster.workers.clear();
@@ -344,7 +344,7 @@ std::string problem_after(void (*wrong)(ScriptedQueueWorker& worker)) {
   // Nothing that it says counts any more.
   if (its.text() == "waits") {
     const bool written = write_reply(*liar.rings, {liar.tickets[0], 0, "\"after\"", ""});
-    if (written) liar.rings->publish();
+    if (written) { liar.rings->publish(); }
     cluster.turn();
     CHECK(its.text() == "waits");
   }
@@ -428,26 +428,28 @@ TEST_CASE(
     "while no worker is free one that is quick gets more than it runs, up to 200 us of work") {
   Cluster cluster;
   ScriptedQueueWorker& quick = cluster.join_quick();
-  for (int i = 0; i < 20; ++i) cluster.submit("quick");
+  for (int i = 0; i < 20; ++i) { cluster.submit("quick"); }
   cluster.turn();
   // 20 us each: one that runs, and nine more.
   CHECK(cluster.queue.counts().running == 1);
   CHECK(cluster.queue.counts().waiting == 19);
-  for (int i = 0; i < 10; ++i) CHECK(quick.take() == "quick");
+  for (int i = 0; i < 10; ++i) { CHECK(quick.take() == "quick"); }
   CHECK(quick.take() == "nothing");
-  for (int i = 0; i < 3; ++i) quick.reply(quick.tickets[static_cast<std::size_t>(i)], "1", 20'000);
+  for (int i = 0; i < 3; ++i) {
+    quick.reply(quick.tickets[static_cast<std::size_t>(i)], "1", 20'000);
+  }
   cluster.turn();
-  for (int i = 0; i < 3; ++i) CHECK(quick.take() == "quick");
+  for (int i = 0; i < 3; ++i) { CHECK(quick.take() == "quick"); }
   CHECK(quick.take() == "nothing");
 }
 
 TEST_CASE("a worker that runs several gets so much more for each of them") {
   Cluster cluster;
   ScriptedQueueWorker& quick = cluster.join_quick(3);
-  for (int i = 0; i < 50; ++i) cluster.submit("quick");
+  for (int i = 0; i < 50; ++i) { cluster.submit("quick"); }
   cluster.turn();
   CHECK(cluster.queue.counts().running == 3);
-  for (int i = 0; i < 30; ++i) CHECK(quick.take() == "quick");
+  for (int i = 0; i < 30; ++i) { CHECK(quick.take() == "quick"); }
   CHECK(quick.take() == "nothing");
 }
 
@@ -455,7 +457,7 @@ TEST_CASE("a free worker gets a request before another gets more than it runs") 
   Cluster cluster;
   ScriptedQueueWorker& quick = cluster.join_quick();
   ScriptedQueueWorker& other = cluster.join();
-  for (int i = 0; i < 3; ++i) cluster.submit("quick");
+  for (int i = 0; i < 3; ++i) { cluster.submit("quick"); }
   cluster.turn();
   CHECK(other.take() == "quick");
   CHECK(other.take() == "nothing");
@@ -512,7 +514,7 @@ TEST_CASE(
     "what a stalled worker has not begun goes to one that is free, and is begun by no other") {
   Cluster cluster;
   ScriptedQueueWorker& slow = cluster.join_quick();
-  for (int i = 0; i < 4; ++i) cluster.submit("quick", std::to_string(i));
+  for (int i = 0; i < 4; ++i) { cluster.submit("quick", std::to_string(i)); }
   cluster.turn();
   CHECK(slow.take() == "quick");
   CHECK(slow.take(false) == "quick");
@@ -526,7 +528,7 @@ TEST_CASE(
   CHECK_FALSE(slow.rings->release_to_begin());
   CHECK(slow.take() == "taken back");
   CHECK(slow.take() == "taken back");
-  for (std::size_t i = 1; i < 4; ++i) slow.give_back(slow.tickets[i]);
+  for (std::size_t i = 1; i < 4; ++i) { slow.give_back(slow.tickets[i]); }
   slow.reply(slow.tickets[0], "0");
   cluster.turn();
   CHECK(cluster.queue.counts().late == 0);
@@ -541,7 +543,7 @@ TEST_CASE(
   Cluster cluster;
   ScriptedQueueWorker& stalled = cluster.join_quick();
   ScriptedQueueWorker& other = cluster.join();
-  for (int i = 0; i < 4; ++i) cluster.submit("quick");
+  for (int i = 0; i < 4; ++i) { cluster.submit("quick"); }
   cluster.turn();
   CHECK(stalled.take() == "quick");
   CHECK(other.take() == "quick");
@@ -558,9 +560,9 @@ TEST_CASE(
 TEST_CASE("a worker gets no more until it has answered the last request that was taken back") {
   Cluster cluster;
   ScriptedQueueWorker& slow = cluster.join_quick();
-  for (int i = 0; i < 3; ++i) cluster.submit("quick");
+  for (int i = 0; i < 3; ++i) { cluster.submit("quick"); }
   cluster.turn();
-  for (int i = 0; i < 3; ++i) slow.take(false);
+  for (int i = 0; i < 3; ++i) { slow.take(false); }
   cluster.join().link->drain({});
   ScriptedQueueWorker& free = cluster.join(2);
   cluster.wait_until_revoked(slow);
@@ -611,7 +613,7 @@ TEST_CASE("what a worker had said to begin and gives back waits in its old place
 TEST_CASE("what a worker that is retired has prefetched goes to others") {
   Cluster cluster;
   ScriptedQueueWorker& leaving = cluster.join_quick();
-  for (int i = 0; i < 3; ++i) cluster.submit("quick");
+  for (int i = 0; i < 3; ++i) { cluster.submit("quick"); }
   cluster.turn();
   CHECK(leaving.take() == "quick");
   cluster.queue.retire(*leaving.link);
@@ -634,7 +636,7 @@ TEST_CASE("a call that is cancelled before a worker has begun it is not begun") 
   cluster.queue.cancel(cancelled);
   CHECK(worker.take() == "taken back");
   CHECK(worker.take() == "taken back");
-  for (const std::size_t i : {1U, 2U}) worker.give_back(worker.tickets[i]);
+  for (const std::size_t i : {1U, 2U}) { worker.give_back(worker.tickets[i]); }
   worker.reply(worker.tickets[0], "1");
   cluster.turn();
   CHECK(worker.take() == "quick");
@@ -650,11 +652,11 @@ TEST_CASE(
     CAPTURE(revoked);
     Cluster cluster;
     ScriptedQueueWorker& victim = cluster.join_quick();
-    for (int i = 0; i < 3; ++i) cluster.submit("quick", std::to_string(i));
+    for (int i = 0; i < 3; ++i) { cluster.submit("quick", std::to_string(i)); }
     cluster.turn();
     CHECK(victim.take() == "quick");
     ScriptedQueueWorker& other = cluster.join(5);
-    if (revoked) cluster.queue.retire(*victim.link);
+    if (revoked) { cluster.queue.retire(*victim.link); }
     cluster.kill(victim);
     CHECK(cluster.queue.counts().died == 1);
     CHECK(other.take() == "quick");

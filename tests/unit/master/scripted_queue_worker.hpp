@@ -55,7 +55,7 @@ class ScriptedQueueWorker {
   /// How many messages it was sent since the last time: wake-ups, once it has opened the rings.
   int count_messages() {
     int count = 0;
-    while (recv(end_.get(), packet_.data(), packet_.size(), MSG_DONTWAIT) > 0) ++count;
+    while (recv(end_.get(), packet_.data(), packet_.size(), MSG_DONTWAIT) > 0) { ++count; }
     return count;
   }
 
@@ -67,11 +67,11 @@ class ScriptedQueueWorker {
   /// The method of the next request, or nothing; begun, unless told otherwise or it was taken back.
   std::string take(bool begin = true) {
     const auto record = rings->read(copy_);
-    if (!record) return "nothing";
+    if (!record) { return "nothing"; }
     const auto request = decode_request(*record);
     REQUIRE(request);
     tickets.push_back(request->ticket);
-    if (begin && !rings->release_to_begin()) return "taken back";
+    if (begin && !rings->release_to_begin()) { return "taken back"; }
     return std::string(request->method);
   }
   void reply(std::uint64_t ticket, std::string_view json, std::uint32_t duration = 0) {

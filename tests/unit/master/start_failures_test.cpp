@@ -15,7 +15,7 @@ constexpr ExitStatus kNotFound{127, 0};
 constexpr ExitStatus kCrashed{0, SIGSEGV};
 
 void end(StartFailures& failures, int slot, const ExitStatus& status, int times) {
-  for (int i = 0; i < times; ++i) failures.ended(slot, status);
+  for (int i = 0; i < times; ++i) { failures.ended(slot, status); }
 }
 
 TEST_CASE("a worker that ends three times in the same way can't start") {

@@ -61,16 +61,16 @@ class WorkerBench final : private WorkerListener {
   ~WorkerBench() { traffic_.remove(*worker); }
 
   void reach(WorkerPhase phase) {
-    if (phase == WorkerPhase::starting) return;
+    if (phase == WorkerPhase::starting) { return; }
     if (phase == WorkerPhase::killed || phase == WorkerPhase::ended) {
       reach(WorkerPhase::serving);
       worker->kill(LeaveReason::overdue);
-      if (phase == WorkerPhase::ended) worker->end();
+      if (phase == WorkerPhase::ended) { worker->end(); }
       return;
     }
     worker->ready();
-    if (phase != WorkerPhase::standby) worker->serve();
-    if (phase == WorkerPhase::draining) worker->drain(LeaveReason::reload);
+    if (phase != WorkerPhase::standby) { worker->serve(); }
+    if (phase == WorkerPhase::draining) { worker->drain(LeaveReason::reload); }
   }
 
   /// The phase, and everything that was said and done since the last call: "killed: left, KILL".
@@ -80,11 +80,11 @@ class WorkerBench final : private WorkerListener {
     for (std::string& told : std::exchange(mode.told, {})) {
       all.push_back(told.substr(0, told.find(' ')));
     }
-    for (std::string& told : std::exchange(listened_, {})) all.push_back(std::move(told));
-    for (std::string& told : std::exchange(process->told, {})) all.push_back(std::move(told));
-    for (std::string& told : messages()) all.push_back(std::move(told));
-    if (worker->over().is_set() && !std::exchange(was_over_, true)) all.emplace_back("over");
-    for (std::size_t i = 0; i < all.size(); ++i) text += (i == 0 ? ": " : ", ") + all[i];
+    for (std::string& told : std::exchange(listened_, {})) { all.push_back(std::move(told)); }
+    for (std::string& told : std::exchange(process->told, {})) { all.push_back(std::move(told)); }
+    for (std::string& told : messages()) { all.push_back(std::move(told)); }
+    if (worker->over().is_set() && !std::exchange(was_over_, true)) { all.emplace_back("over"); }
+    for (std::size_t i = 0; i < all.size(); ++i) { text += (i == 0 ? ": " : ", ") + all[i]; }
     return text;
   }
 
@@ -110,7 +110,7 @@ class WorkerBench final : private WorkerListener {
     std::array<char, 1024> packet{};
     for (;;) {
       const ssize_t size = recv(process->channel.get(), packet.data(), packet.size(), MSG_DONTWAIT);
-      if (size <= 0) return all;
+      if (size <= 0) { return all; }
       const auto message = channel::decode({packet.data(), static_cast<std::size_t>(size)});
       REQUIRE(message);
       if (message->type == channel::Type::drain) {

@@ -35,13 +35,13 @@ class SupervisorBench {
 
   /// Everything that is under way goes on until it waits for the test.
   Task<void> settle() {
-    for (int i = 0; i < 12; ++i) co_await reactor.yield();
+    for (int i = 0; i < 12; ++i) { co_await reactor.yield(); }
   }
   /// Adds workers, and has them serve.
   Task<void> serve(std::size_t count) {
-    for (std::size_t i = 0; i < count; ++i) supervisor.add();
+    for (std::size_t i = 0; i < count; ++i) { supervisor.add(); }
     co_await settle();
-    for (std::size_t i = 0; i < count; ++i) process(i).say_ready();
+    for (std::size_t i = 0; i < count; ++i) { process(i).say_ready(); }
     co_await settle();
     CHECK(supervisor.all_started());
   }
@@ -63,7 +63,7 @@ class SupervisorBench {
   std::string states() const {
     std::string text;
     for (const WorkerStatus& worker : supervisor.status()) {
-      if (!text.empty()) text += ", ";
+      if (!text.empty()) { text += ", "; }
       text += std::to_string(worker.number) + " " + name_of(worker.state);
     }
     return text;

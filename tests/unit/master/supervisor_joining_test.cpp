@@ -88,7 +88,7 @@ TEST_CASE("a worker that has joined and is let go loses none of what it has retu
     }
     link.flush();
     joined->say(channel::encode_ids(channel::Type::started, ids));
-    while (on.supervisor.status().front().passed < kMany) co_await on.reactor.yield();
+    while (on.supervisor.status().front().passed < kMany) { co_await on.reactor.yield(); }
     on.ask(on.supervisor.replace(1));
     co_await on.settle();
     Connection connection;
@@ -100,7 +100,7 @@ TEST_CASE("a worker that has joined and is let go loses none of what it has retu
             SendOutcome::sent);
     }
     on.clock.advance(seconds(30));  // before anything was received
-    while (!on.supervisor.is_empty()) co_await on.reactor.yield();
+    while (!on.supervisor.is_empty()) { co_await on.reactor.yield(); }
   });
   CHECK(bench.balancer.waiting() == kMany);
 }

@@ -111,7 +111,7 @@ TEST_CASE("a first worker that can't be executed ends the reactor's run") {
   bench.supervisor.add();
   const auto error = test::thrown_by<SystemError>([&] {
     bench.reactor.run([](Reactor& reactor) -> Task<void> {
-      for (;;) co_await reactor.yield();
+      for (;;) { co_await reactor.yield(); }
     }(bench.reactor));
   });
   CHECK(error.error_number() == ENOENT);

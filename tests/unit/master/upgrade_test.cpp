@@ -80,7 +80,7 @@ class FakeProcess final : public SuccessorProcess {
   int ended_fd() const override { return ended_.get(); }
   bool has_ended() const override { return !process_->alive.valid(); }
   ExitStatus kill_and_reap() override {
-    if (process_->alive.valid()) process_->was_killed = true;
+    if (process_->alive.valid()) { process_->was_killed = true; }
     process_->alive.reset();
     return process_->status;
   }
@@ -115,7 +115,7 @@ struct Fixture {
     std::vector<char> packet(channel::kMaxMessage);
     for (;;) {
       const auto received = recv_fds(channel.get(), packet, channel::kMaxDescriptors);
-      if (received.outcome != ReceiveOutcome::received) return types;
+      if (received.outcome != ReceiveOutcome::received) { return types; }
       const auto message = channel::decode({packet.data(), received.size});
       REQUIRE(message);
       types.push_back(message->type);
@@ -146,11 +146,11 @@ struct Fixture {
     };
     const auto main = [&]() -> Task<void> {
       reactor.spawn(starting());
-      while (upgrade.phase() == Phase::spawning) co_await reactor.yield();
+      while (upgrade.phase() == Phase::spawning) { co_await reactor.yield(); }
       when_started();
-      while (!result) co_await reactor.sleep_until(Clock::now());
+      while (!result) { co_await reactor.sleep_until(Clock::now()); }
       then();
-      while (!done()) co_await reactor.sleep_until(Clock::now());
+      while (!done()) { co_await reactor.sleep_until(Clock::now()); }
     };
     reactor.run(main());
     return *result;
@@ -264,7 +264,7 @@ TEST_CASE_FIXTURE(Fixture, "a successor gets what waits, and what it has not sta
   };
   bool hung_up = false;
   take_over(started, [&] {
-    if (balancer.waiting() == 1 && !std::exchange(hung_up, true)) channel.reset();
+    if (balancer.waiting() == 1 && !std::exchange(hung_up, true)) { channel.reset(); }
     return upgrade.phase() == Phase::gone;
   });
   CHECK(balancer.waiting() == 2);

@@ -37,7 +37,7 @@ class Played {
     };
     TrafficEvents traffic;
     traffic.connections_returned = [this](WorkerChannel&, std::vector<HeldConnection> all) {
-      for (HeldConnection& held : all) returned.push_back(std::move(held));
+      for (HeldConnection& held : all) { returned.push_back(std::move(held)); }
     };
     traffic.rescued = [this](WorkerChannel&, const RescueCounts& counts) { rescued = counts; };
     traffic.passes_on = [] { return true; };
@@ -52,7 +52,7 @@ class Played {
 
   void run(Task<void> body) { reactor_.run(std::move(body)); }
   Task<void> turns() {
-    for (int i = 0; i < 5; ++i) co_await reactor_.yield();
+    for (int i = 0; i < 5; ++i) { co_await reactor_.yield(); }
   }
 
   /// Says HELLO, and maps the ledger that comes, if one does.
@@ -63,7 +63,7 @@ class Played {
     send(channel::encode_hello(hello));
     co_await turns();
     std::optional<channel::Message> message = receive();
-    if (!message) co_return;
+    if (!message) { co_return; }
     REQUIRE(message->type == channel::Type::ledger);
     REQUIRE(message->descriptors.size() == 1);
     ledger.emplace(ledger::Ledger::open(message->descriptors.front()));
@@ -85,7 +85,7 @@ class Played {
   std::optional<channel::Message> receive() {
     std::array<char, channel::kMaxMessage> packet;
     ReceiveResult result = recv_fds(worker_.get(), packet, channel::kMaxDescriptors);
-    if (result.outcome != ReceiveOutcome::received) return std::nullopt;
+    if (result.outcome != ReceiveOutcome::received) { return std::nullopt; }
     return channel::decode({packet.data(), result.size}, std::move(result.descriptors));
   }
 
@@ -98,7 +98,7 @@ class Played {
   /// The worker takes what was passed, and stores this.
   bool take(std::uint64_t id, State state) {
     ledger::Entry& entry = ledger->entry(channel::index_of(id));
-    if (!entry.take(State::received, channel::generation_of(id))) return false;
+    if (!entry.take(State::received, channel::generation_of(id))) { return false; }
     entry.store(state);
     return true;
   }
@@ -170,7 +170,7 @@ TEST_CASE("a worker that gets no more for the moment says when it has taken what
   played.run([](Played& its) -> Task<void> {
     co_await its.greet();
     std::vector<Fd> clients;
-    while (its.link->has_room()) clients.push_back(its.pass());
+    while (its.link->has_room()) { clients.push_back(its.pass()); }
     // The worker is so fast that it has taken each of them when the next is sent.
     for (std::uint32_t i = 0; i < clients.size(); ++i) {
       const std::uint16_t generation = ledger::Snapshot(its.ledger->entry(i)).generation();
@@ -181,7 +181,7 @@ TEST_CASE("a worker that gets no more for the moment says when it has taken what
     its.has_room = 0;
     while (const auto message = its.receive()) {
       for (const Connection& connection : message->connections) {
-        if (connection.wants_started) its.say(channel::Type::started, connection.id);
+        if (connection.wants_started) { its.say(channel::Type::started, connection.id); }
       }
     }
     co_await its.turns();
@@ -238,7 +238,7 @@ TEST_CASE("the connections of a dead worker are given out as its ledger says") {
   played.run([](Played& its) -> Task<void> {
     co_await its.greet();
     std::vector<Fd> clients;
-    for (int i = 0; i < 4; ++i) clients.push_back(its.pass());
+    for (int i = 0; i < 4; ++i) { clients.push_back(its.pass()); }
     its.link->flush();
     const auto message = its.receive();
     REQUIRE(message);

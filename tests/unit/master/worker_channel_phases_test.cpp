@@ -36,9 +36,9 @@ class Fixture {
   void run(const std::function<void(Fixture&)>& step = {}) {
     reactor.run([](Fixture& self, std::function<void(Fixture&)> then) -> Task<void> {
       self.link->start();
-      for (int i = 0; i < 5; ++i) co_await self.reactor.yield();
-      if (then) then(self);
-      for (int i = 0; i < 5; ++i) co_await self.reactor.yield();
+      for (int i = 0; i < 5; ++i) { co_await self.reactor.yield(); }
+      if (then) { then(self); }
+      for (int i = 0; i < 5; ++i) { co_await self.reactor.yield(); }
     }(*this, step));
   }
 
@@ -52,7 +52,7 @@ class Fixture {
   void return_connections(std::size_t count) const {
     const Fd connection = std::move(make_socket_pair(SOCK_STREAM).first);
     channel::PackedConnections packed(channel::Type::returned);
-    while (packed.count() < count) packed.add(Connection());
+    while (packed.count() < count) { packed.add(Connection()); }
     say(packed.bytes(), std::vector<int>(count, connection.get()));
   }
   void pass(std::size_t count) const {
@@ -152,7 +152,7 @@ TEST_CASE("a channel goes from each phase by each event as its table says") {
       row.reached(fixture);
       fixture.run([&](Fixture& its) {
         // Only now, for it has been heard.
-        if (row.before == P::draining) its.link->drain({});
+        if (row.before == P::draining) { its.link->drain({}); }
         CHECK(its.link->phase() == row.before);
         event.happens(its);
       });
@@ -166,7 +166,7 @@ TEST_CASE("a channel goes from each phase by each event as its table says") {
 
 TEST_CASE("a closed channel is told nothing and tells nothing") {
   for (const Event& event : kEvents) {
-    if (std::string_view(event.name) == "the worker's end") continue;
+    if (std::string_view(event.name) == "the worker's end") { continue; }
     CAPTURE(event.name);
     Fixture fixture;
     fixture.say_hello();
@@ -217,7 +217,7 @@ void return_sixteen(Fixture& fixture) {
   fixture.run([](Fixture& its) {
     its.pass(16);
     std::vector<std::uint64_t> ids;
-    for (std::uint64_t id = 1; id <= 16; ++id) ids.push_back(id);
+    for (std::uint64_t id = 1; id <= 16; ++id) { ids.push_back(id); }
     its.say_started(ids);
     its.link->drain({.give_back = true});
     its.return_connections(16);
@@ -250,7 +250,7 @@ TEST_CASE("an owner may pass connections whenever it is told of room") {
   Fixture fixture;
   int left = 3;
   fixture.on_room = [&] {
-    if (left-- > 0) fixture.pass(1);
+    if (left-- > 0) { fixture.pass(1); }
   };
   fixture.say_hello();
   fixture.run([](Fixture& its) {
@@ -267,7 +267,7 @@ TEST_CASE("an owner may give a refused connection to the same worker again, or t
   Fixture fixture;
   bool again = true;
   fixture.on_returned = [&] {
-    if (!std::exchange(again, false)) return;
+    if (!std::exchange(again, false)) { return; }
     fixture.link->pass(std::move(fixture.returned.back()));
     fixture.returned.pop_back();
     for (HeldConnection& held : fixture.link->take_all(Reach::dead)) {

@@ -36,12 +36,12 @@ class Channel {
   void run(Task<void> body) { reactor_.run(std::move(body)); }
 
   Task<void> turns() {
-    for (int i = 0; i < 5; ++i) co_await reactor_.yield();
+    for (int i = 0; i < 5; ++i) { co_await reactor_.yield(); }
   }
 
   /// Until so many have come back, which takes as long as the link waits before it looks again.
   Task<void> wait_for_returned(std::size_t count) {
-    while (returned.size() < count) co_await reactor_.yield();
+    while (returned.size() < count) { co_await reactor_.yield(); }
   }
 
   /// Says HELLO.
@@ -72,7 +72,7 @@ class Channel {
   void give_back(std::size_t count) {
     const Fd connection = std::move(make_socket_pair(SOCK_STREAM).first);
     channel::PackedConnections packed(channel::Type::returned);
-    while (packed.count() < count) packed.add(Connection());
+    while (packed.count() < count) { packed.add(Connection()); }
     send(packed.bytes(), std::vector<int>(count, connection.get()));
   }
 
@@ -140,7 +140,7 @@ TEST_CASE("what a worker returns waits in the channel until there are descriptor
     co_await channel.wait_for_returned(20);
     CHECK(channel.link->assigned() == 0);
     CHECK(channel.lost == 0);
-    for (const HeldConnection& held : channel.returned) CHECK(held.connection.is_sound());
+    for (const HeldConnection& held : channel.returned) { CHECK(held.connection.is_sound()); }
     channel.returned.clear();
     CHECK(channel.custody->descriptors() == 0);
   };
@@ -154,7 +154,7 @@ TEST_CASE("no more is taken back than the master may have in its hands") {
     co_await channel.give(64);
     channel.link->drain({.give_back = true});
     channel.custody->set_workers(1'000'000);  // they leave nothing
-    for (int i = 0; i < 4; ++i) channel.give_back(16);
+    for (int i = 0; i < 4; ++i) { channel.give_back(16); }
     co_await channel.turns();
     CHECK(channel.returned.size() == 32);
     channel.returned.erase(channel.returned.begin(), channel.returned.begin() + 16);
@@ -231,10 +231,10 @@ TEST_CASE("a worker that sends more descriptors than a message may have is blame
     Channel channel;
     const auto body = [&]() -> Task<void> {
       co_await channel.give(16);
-      if (drains) channel.link->drain({.give_back = true});
+      if (drains) { channel.link->drain({.give_back = true}); }
       const Fd connection = std::move(make_socket_pair(SOCK_STREAM).first);
       channel::PackedConnections packed(channel::Type::returned);
-      while (packed.count() < 16) packed.add(Connection());
+      while (packed.count() < 16) { packed.add(Connection()); }
       channel.send(packed.bytes(), std::vector<int>(40, connection.get()));
       co_await channel.turns();
       CHECK(channel.problems == std::vector<std::string>{"it sent too much"});
@@ -303,7 +303,7 @@ TEST_CASE("questions that find no room in the channel are not kept") {
   Channel channel;
   const auto body = [&]() -> Task<void> {
     co_await channel.greet();
-    for (int i = 0; i < 1000; ++i) channel.link->ask_whether_it_answers();
+    for (int i = 0; i < 1000; ++i) { channel.link->ask_whether_it_answers(); }
     CHECK(channel.receive() == channel::Type::requests);
     CHECK(channel.link->open());
     CHECK(channel.problems.empty());

@@ -62,7 +62,7 @@ class ManualClock final : public AlarmClock {
   struct Entry final : Alarm {
     Entry(ManualClock& of, TimePoint when, std::function<void()> what)
         : clock(of), call(std::move(what)) {
-      if (when != kNever) clock.calls_.emplace(when, this);
+      if (when != kNever) { clock.calls_.emplace(when, this); }
     }
     Entry(const Entry&) = delete;
     Entry& operator=(const Entry&) = delete;
@@ -93,7 +93,7 @@ struct PlayedProcess {
 
   /// The leader ends.
   void end(ExitStatus with = {}) {
-    if (!leader_lives) return;
+    if (!leader_lives) { return; }
     leader_lives = false;
     status = with;
     const std::uint64_t one = 1;
@@ -145,7 +145,7 @@ class PlayedSpawner {
  public:
   SpawnWorker function() {
     return [this](int number, const Fd& channel, std::span<const int> inherits) {
-      if (fails > 0 && fails-- > 0) throw SystemError(ENOENT, "exec", "worker");
+      if (fails > 0 && fails-- > 0) { throw SystemError(ENOENT, "exec", "worker"); }
       auto process = std::make_shared<PlayedProcess>();
       process->number = number;
       process->pid = 1000 + static_cast<pid_t>(processes.size());
@@ -168,10 +168,10 @@ class RecordingMode final : public PassMode {
   void worker_joined(WorkerChannel& link) override {
     serving.push_back(&link);
     note("joined", link);
-    if (on_joined) on_joined(link);
+    if (on_joined) { on_joined(link); }
   }
   void worker_left(WorkerChannel& link) override {
-    if (std::erase(serving, &link) > 0) note("left", link);
+    if (std::erase(serving, &link) > 0) { note("left", link); }
   }
   void worker_gone(WorkerChannel& link, const Departure& /*how*/) override {
     std::erase(serving, &link);

@@ -37,7 +37,7 @@ struct Fixture final : private WorkerListener {
 
   /// Everything that is under way goes on until it waits for the test.
   Task<void> settle() {
-    for (int i = 0; i < 12; ++i) co_await reactor.yield();
+    for (int i = 0; i < 12; ++i) { co_await reactor.yield(); }
   }
   /// A worker joins; this is its end of the channel.
   Fd join(int number) {
@@ -99,7 +99,7 @@ TEST_CASE("two workers of one number have incarnations of their own") {
     const auto one = on.roster.spawn(1);
     const auto other = on.roster.spawn(1);
     CHECK_FALSE(one->id() == other->id());
-    for (const auto& process : on.spawner.processes) process->end();
+    for (const auto& process : on.spawner.processes) { process->end(); }
     co_await on.settle();
     CHECK(on.roster.workers().empty());
   });
@@ -117,7 +117,7 @@ TEST_CASE("without a handshake a worker is ready at once, and told by a signal i
   for (const bool accepts : {false, true}) {
     CAPTURE(accepts);
     Fixture fixture(with_handshake(Handshake::none));
-    if (accepts) fixture.mode.inherited = {0};
+    if (accepts) { fixture.mode.inherited = {0}; }
     play(fixture, [](Fixture& on) -> Task<void> {
       on.roster.spawn(1);
       co_await on.settle();

@@ -77,12 +77,12 @@ TEST_CASE("each event leads a slot from each state where the table says") {
        {kEmpty, kFilled, kEmpty, kFilled, kRetired}},
       {"the current worker ends",
        [](Bench& bench) {
-         if (const auto worker = bench.slot.current()) bench.end(worker);
+         if (const auto worker = bench.slot.current()) { bench.end(worker); }
        },
        {kEmpty, kEmpty, kFilled, kFilled, kRetired}},
       {"the successor ends",
        [](Bench& bench) {
-         if (const auto worker = bench.slot.next()) bench.end(worker);
+         if (const auto worker = bench.slot.next()) { bench.end(worker); }
        },
        {kEmpty, kFilled, kEmpty, kFilled, kRetired}},
       {"a worker of another slot ends",
@@ -99,9 +99,13 @@ TEST_CASE("each event leads a slot from each state where the table says") {
     for (std::size_t i = 0; i < row.follows.size(); ++i) {
       const auto content = static_cast<Content>(i);
       Bench bench;
-      if (content == Content::current || content == Content::both) bench.slot.fill(bench.ready());
-      if (content == Content::next || content == Content::both) bench.slot.set_next(bench.ready());
-      if (content == Content::retired) (void)bench.slot.retire();
+      if (content == Content::current || content == Content::both) {
+        bench.slot.fill(bench.ready());
+      }
+      if (content == Content::next || content == Content::both) {
+        bench.slot.set_next(bench.ready());
+      }
+      if (content == Content::retired) { (void)bench.slot.retire(); }
       row.happens(bench);
       CAPTURE(row.event);
       CAPTURE(i);

@@ -104,7 +104,9 @@ TEST_CASE("a command that takes too long is killed at the deadline, and its stde
   CHECK(result.code == ErrorCode::timed_out);
   CHECK(result.message == "the command did not end in time");
   const std::string number = test::read_file(pid);
-  if (!number.empty()) CHECK(is_gone(number));  // it may have been killed before it wrote that
+  if (!number.empty()) {
+    CHECK(is_gone(number));  // it may have been killed before it wrote that
+  }
 }
 
 TEST_CASE("a call ends with its command, and what that leaves in the background is killed") {
@@ -135,7 +137,7 @@ TEST_CASE("output is counted in the budget of the process while it is collected"
       co_await run(std::move(call));
     }(handler));
     const MemoryBudget& memory = *its.runner.options().memory;
-    while (memory.held() < 100'000) co_await its.reactor.yield();
+    while (memory.held() < 100'000) { co_await its.reactor.yield(); }
     held = memory.held();
   }(commands, command, most));
   CHECK(most == 100'000);

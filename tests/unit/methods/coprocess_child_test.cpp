@@ -53,7 +53,7 @@ TEST_CASE("each event brings a process of a coprocess from each phase to the nex
       Reactor reactor;
       test::FakeProcesses started;
       const auto child = CoprocessChild::start(reactor, test::start_fakes(started));
-      for (const Event step : way_to(kPhases[from])) child->handle(step);
+      for (const Event step : way_to(kPhases[from])) { child->handle(step); }
       REQUIRE(child->phase() == kPhases[from]);
       child->handle(kEvents[event]);
       CHECK(child->phase() == kTable[from][event]);
@@ -75,7 +75,7 @@ TEST_CASE("a wait for output ends when the process ends") {
     }(of, result));
     co_await loop.yield();
     process.exit_with({3, 0});
-    while (result) co_await loop.yield();
+    while (result) { co_await loop.yield(); }
   }(reactor, *child, *started[0], readable));
   CHECK(child->phase() == Phase::exited);
 }
@@ -88,7 +88,7 @@ TEST_CASE("the end of an idle process is seen, and it is reaped") {
   reactor.run([](Reactor& loop, CoprocessChild& of, test::FakeProcess& process) -> Task<void> {
     co_await loop.yield();
     process.exit_with({0, 9});
-    while (of.phase() != Phase::over) co_await loop.yield();
+    while (of.phase() != Phase::over) { co_await loop.yield(); }
   }(reactor, *child, *started[0]));
   CHECK(child->status().signal == 9);
 }
@@ -104,7 +104,7 @@ TEST_CASE("a line that does not fit into the pipe is written as the process read
   reactor.run([](Reactor& loop, test::FakeProcess& process, std::string& input,
                  std::size_t size) -> Task<void> {
     while (input.size() < size) {
-      if (process.has_input()) input += process.read_input();
+      if (process.has_input()) { input += process.read_input(); }
       co_await loop.yield();
     }
   }(reactor, *started[0], read, line.size()));
@@ -118,7 +118,7 @@ TEST_CASE("the end of what a process writes to its stderr is kept, also what it 
   const auto child = CoprocessChild::start(reactor, test::start_fakes(started));
   test::write_text(started[0]->err.get(), "begin,");
   reactor.run([](Reactor& loop, CoprocessChild& of) -> Task<void> {
-    while (of.error_tail().empty()) co_await loop.yield();
+    while (of.error_tail().empty()) { co_await loop.yield(); }
   }(reactor, *child));
   test::write_text(started[0]->err.get(), "end");
   child->handle(Event::discarded);

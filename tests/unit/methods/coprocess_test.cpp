@@ -84,7 +84,7 @@ TEST_CASE("a process gets the params as one line") {
   Fixture fixture;
   run(fixture, [](Fixture& f) -> Task<void> {
     f.reactor.spawn([](Fixture& of) -> Task<void> {
-      while (of.started.empty() || !of.started[0]->has_input()) co_await of.reactor.yield();
+      while (of.started.empty() || !of.started[0]->has_input()) { co_await of.reactor.yield(); }
       CHECK(of.started[0]->read_input() == "{\"a\":[1,2]}\n");
       test::write_text(of.started[0]->out.get(), "0\n");
     }(f));
@@ -219,12 +219,12 @@ TEST_CASE("a call waits until one of the pool is free, or for its deadline") {
       result = co_await of.coprocess.call(call_with("1"));
       is_done = true;
     }(f, first, done));
-    while (f.started.empty() || !f.started[0]->has_input()) co_await f.reactor.yield();
+    while (f.started.empty() || !f.started[0]->has_input()) { co_await f.reactor.yield(); }
     const Result refused =
         co_await f.coprocess.call(call_with("2", f.reactor.now() + std::chrono::milliseconds(1)));
     CHECK(refused.message == "no coprocess was free in time");
     f.reactor.spawn(answer(f, 0, "1\n"));
-    while (!done) co_await f.reactor.yield();
+    while (!done) { co_await f.reactor.yield(); }
     CHECK(first.json == "1");
   });
   CHECK(fixture.started.size() == 1);
@@ -244,9 +244,7 @@ TEST_CASE("a process that can't be started is its call's failure, and leaves its
       bool thrown = false;
       try {
         (void)co_await of.call(call_with("1"));
-      } catch (const SystemError& error) {
-        thrown = error.error_number() == ENOENT;
-      }
+      } catch (const SystemError& error) { thrown = error.error_number() == ENOENT; }
       CHECK(thrown);
     }
   }(coprocess));

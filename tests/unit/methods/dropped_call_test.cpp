@@ -79,7 +79,7 @@ TEST_CASE("a call that is dropped while it waits for a coprocess leaves it to th
     const Raced<Result> raced = co_await race(loop, of.call(call_with("1")), loop.now() + kSoon);
     CHECK(raced.end == RaceEnd::deadline);
     test::write_file(path, "go\n");
-    while (!answered) co_await loop.yield();
+    while (!answered) { co_await loop.yield(); }
     CHECK((co_await of.call(call_with("2"))).json == before.json);
   }(reactor, coprocess, fifo));
 }
@@ -102,13 +102,13 @@ TEST_CASE("a command whose call is dropped is gone, and takes no descriptor out 
       watcher.emplace_back(loop, fds.back().get());
       loop.spawn([](FdWatcher& of, std::size_t& count, TimePoint limit) -> Task<void> {
         const WaitTimeout deadline(of, limit);
-        if (co_await of.readable()) ++count;
+        if (co_await of.readable()) { ++count; }
       }(watcher.back(), woken, loop.now() + kPatience));
     }
-    while (test::open_descriptors() > before + fds.size()) co_await loop.yield();
-    for (const Fd& fd : fds) eventfd_write(fd.get(), 1);
+    while (test::open_descriptors() > before + fds.size()) { co_await loop.yield(); }
+    for (const Fd& fd : fds) { eventfd_write(fd.get(), 1); }
     const TimePoint limit = loop.now() + kPatience;
-    while (woken < fds.size() && loop.now() < limit) co_await loop.yield();
+    while (woken < fds.size() && loop.now() < limit) { co_await loop.yield(); }
     CHECK(woken == fds.size());
     watcher.clear();
   }(reactor, handler));

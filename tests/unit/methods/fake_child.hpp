@@ -54,7 +54,7 @@ class FakeChild final : public ChildRunner::Child {
   FakeChild(const FakeChild&) = delete;
   FakeChild& operator=(const FakeChild&) = delete;
   ~FakeChild() override {
-    if (process_->times_ended == 0) end();
+    if (process_->times_ended == 0) { end(); }
   }
 
   int pidfd() const override { return process_->exit.get(); }

@@ -41,20 +41,20 @@ struct FakeServer {
   }
   void reply(std::string_view result, std::string_view id) const {
     std::string body = R"({"out":"m","result":)" + std::string(result);
-    if (!id.empty()) body += R"(,"id":)" + std::string(id);
+    if (!id.empty()) { body += R"(,"id":)" + std::string(id); }
     send(body + "}");
   }
   void reply_error(std::string_view message, std::string_view id) const {
     std::string body =
         R"({"out":"error","result":{"code":-32600,"message":")" + std::string(message) + "\"}";
-    if (!id.empty()) body += R"(,"id":)" + std::string(id);
+    if (!id.empty()) { body += R"(,"id":)" + std::string(id); }
     send(body + "}");
   }
 };
 
 /// Waits until the server has got something, and gives it.
 inline Task<std::string> input_of(Reactor& reactor, const FakeServer& server) {
-  while (!server.has_input()) co_await reactor.yield();
+  while (!server.has_input()) { co_await reactor.yield(); }
   std::string input = server.read_input();
   co_return input;
 }

@@ -48,7 +48,7 @@ TEST_CASE("no two calls of a connection have the same id") {
     }
     const Ids ids = calls.ids();
     for (std::size_t i = 0; i < ids.size(); ++i) {
-      if ((round + static_cast<int>(i)) % 3 != 0) calls.remove(*calls.find(ids[i]));
+      if ((round + static_cast<int>(i)) % 3 != 0) { calls.remove(*calls.find(ids[i])); }
     }
   }
   CHECK(added > 100);
@@ -58,7 +58,7 @@ TEST_CASE("no two calls of a connection have the same id") {
 TEST_CASE("calls keep the order in which they were added, whichever of them is removed") {
   UpstreamCalls calls(4);
   SomeCall call;
-  for (int i = 0; i < 4; ++i) calls.add(call, UpstreamAttempt::first);
+  for (int i = 0; i < 4; ++i) { calls.add(call, UpstreamAttempt::first); }
   CHECK(calls.ids() == Ids{1, 2, 3, 4});
   calls.remove(*calls.find(2));
   CHECK(calls.ids() == Ids{1, 3, 4});
@@ -68,7 +68,7 @@ TEST_CASE("calls keep the order in which they were added, whichever of them is r
   calls.remove(*calls.find(1));
   CHECK(calls.ids() == Ids{3, 4});
   CHECK(calls.first()->id == 3);
-  while (calls.first() != nullptr) calls.remove(*calls.first());
+  while (calls.first() != nullptr) { calls.remove(*calls.first()); }
   CHECK(calls.ids().empty());
   CHECK(calls.add(call, UpstreamAttempt::first).id == 8);
   CHECK(calls.first()->id == 8);

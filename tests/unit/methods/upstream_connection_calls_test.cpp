@@ -23,7 +23,7 @@ TEST_CASE("calls that wait for the connection go out in the order in which they 
     CHECK(requests.find("\"id\":1}") < requests.find("\"id\":2}"));
     CHECK(requests.find("\"id\":2}") < requests.find("\"id\":3}"));
     CHECK(requests.ends_with("\"id\":3}"));
-    for (const std::string_view id : {"3", "1", "2"}) f.server.reply(id, id);
+    for (const std::string_view id : {"3", "1", "2"}) { f.server.reply(id, id); }
     co_await until_over(f, first);
     co_await until_over(f, second);
     co_await until_over(f, third);
@@ -78,7 +78,7 @@ class CallWithSequel final : public PendingCall {
  private:
   void finish(const ResultView& answer) override {
     code = answer.code;
-    if (fixture_.connection().takes_calls()) sequel.emplace(fixture_);
+    if (fixture_.connection().takes_calls()) { sequel.emplace(fixture_); }
   }
 
   UpstreamFixture& fixture_;
@@ -91,7 +91,7 @@ TEST_CASE("a call may begin when another one is finished, but on no connection t
     const CallWithSequel second(f);
     (void)co_await input_of(f.reactor, f.server);
     f.server.reply("1", "1");
-    while (!first.code) co_await f.reactor.yield();
+    while (!first.code) { co_await f.reactor.yield(); }
     REQUIRE(first.sequel);
     (void)co_await input_of(f.reactor, f.server);
     f.server.socket.reset();

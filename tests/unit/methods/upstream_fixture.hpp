@@ -46,7 +46,7 @@ class UpstreamFixture : public UpstreamConnection::Owner {
  private:
   static Task<std::unique_ptr<Client>> make_client(UpstreamFixture& fixture) {
     co_await fixture.may_connect_;
-    if (fixture.connect_error_) throw Unreachable(*fixture.connect_error_);
+    if (fixture.connect_error_) { throw Unreachable(*fixture.connect_error_); }
     std::unique_ptr<Client> client = connect_to_fake(fixture.reactor, fixture.server);
     co_return client;
   }
@@ -78,7 +78,7 @@ class RunningCall final : public PendingCall, private Timer {
     connection_.begin(*this, UpstreamAttempt::first);
   }
   ~RunningCall() {
-    if (!result) connection_.cancel(*this);
+    if (!result) { connection_.cancel(*this); }
   }
 
  private:
@@ -97,11 +97,11 @@ inline TimePoint soon(const UpstreamFixture& fixture) {
 }
 
 inline Task<void> until_over(UpstreamFixture& fixture, const RunningCall& call) {
-  while (!call.result) co_await fixture.reactor.yield();
+  while (!call.result) { co_await fixture.reactor.yield(); }
 }
 
 inline Task<void> until_phase(UpstreamFixture& fixture, UpstreamPhase phase) {
-  while (fixture.phase() != phase) co_await fixture.reactor.yield();
+  while (fixture.phase() != phase) { co_await fixture.reactor.yield(); }
 }
 
 inline void run(Task<void> (*story)(UpstreamFixture&)) {

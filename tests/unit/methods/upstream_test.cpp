@@ -38,10 +38,10 @@ class Fixture {
   static Task<std::unique_ptr<Client>> connect(Fixture& fixture) {
     ++fixture.attempts;
     co_await fixture.reactor.yield();
-    if (fixture.is_down) throw Unreachable("cannot connect to server: refused");
+    if (fixture.is_down) { throw Unreachable("cannot connect to server: refused"); }
     fixture.servers.emplace_back();
     std::unique_ptr<Client> client = test::connect_to_fake(fixture.reactor, fixture.servers.back());
-    if (fixture.closes_at_once) fixture.servers.back().socket.reset();
+    if (fixture.closes_at_once) { fixture.servers.back().socket.reset(); }
     co_return client;
   }
 };
@@ -55,10 +55,10 @@ class RunningCall final : public PendingCall, private Timer {
       : Timer(fixture.reactor), upstream_(fixture.upstream), params_(std::move(params)) {
     set_view({"m", params_, {}, {}, deadline});
     const TimePoint times_out = upstream_.begin(*this);
-    if (!result) set(times_out);
+    if (!result) { set(times_out); }
   }
   ~RunningCall() {
-    if (!result) upstream_.cancel(*this);
+    if (!result) { upstream_.cancel(*this); }
   }
 
  private:
@@ -74,7 +74,7 @@ class RunningCall final : public PendingCall, private Timer {
 };
 
 Task<void> until_over(Fixture& fixture, const RunningCall& call) {
-  while (!call.result) co_await fixture.reactor.yield();
+  while (!call.result) { co_await fixture.reactor.yield(); }
 }
 
 /// Waits until so many connections have got something.
@@ -93,10 +93,10 @@ TEST_CASE("calls go over one connection until it has its share, and then over an
   Fixture fixture(options);
   fixture.reactor.run([](Fixture& f) -> Task<void> {
     std::deque<RunningCall> calls;
-    for (int i = 0; i < 2; ++i) calls.emplace_back(f);
+    for (int i = 0; i < 2; ++i) { calls.emplace_back(f); }
     co_await until_asked(f, 1);
     CHECK(f.attempts == 1);
-    for (int i = 0; i < 4; ++i) calls.emplace_back(f);
+    for (int i = 0; i < 4; ++i) { calls.emplace_back(f); }
     co_await until_asked(f, 2);
     CHECK(f.attempts == 2);
     // Both have as many as they may have.
@@ -105,7 +105,7 @@ TEST_CASE("calls go over one connection until it has its share, and then over an
     CHECK(refused.result->code == ErrorCode::busy);
     CHECK(refused.result->message == "busy: too many calls wait for server already");
     f.servers.clear();
-    for (const RunningCall& call : calls) co_await until_over(f, call);
+    for (const RunningCall& call : calls) { co_await until_over(f, call); }
   }(fixture));
 }
 
@@ -151,7 +151,7 @@ TEST_CASE("after the pause a call tries again, and then all go over that connect
     }
     f.servers.clear();
     co_await until_over(f, last);
-    for (const RunningCall& call : calls) co_await until_over(f, call);
+    for (const RunningCall& call : calls) { co_await until_over(f, call); }
     CHECK(last.result->code == ErrorCode::worker_died);
     CHECK(f.attempts == 3);
   }(fixture));

@@ -49,7 +49,7 @@ TEST_CASE("a TCP connection sets the variables that inetd programs expect") {
 }
 
 TEST_CASE("an IPv6 address is in its variable without brackets") {
-  if (!has_ipv6()) return;
+  if (!has_ipv6()) { return; }
   const TcpPair pair("[::1]:0");
   const auto variables = connection_variables(pair.server.get());
   REQUIRE(variables.size() == 5);
@@ -68,7 +68,7 @@ TEST_CASE("a Unix connection sets its protocol alone, and what is no connection 
 }
 
 TEST_CASE("an IPv4 client of a listener for IPv6 and IPv4 has its IPv4 address") {
-  if (!has_ipv6()) return;
+  if (!has_ipv6()) { return; }
   const Fd listener(socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in6 any{};
   any.sin6_family = AF_INET6;

@@ -113,7 +113,7 @@ TEST_CASE("the kernel's own kinds have its names") {
 
 TEST_CASE("a TCP listener has its address and says that it listens") {
   for (const std::string_view address : {"127.0.0.1:0", "[::1]:0"}) {
-    if (address.starts_with('[') && !has_ipv6()) continue;
+    if (address.starts_with('[') && !has_ipv6()) { continue; }
     const Listener listener = listen_on(Address::parse(address));
     CHECK(describe_descriptor(listener.fd()) ==
           Fields{{"type", "tcp"}, {"local", listener.text()}, {"listening", "true"}});
@@ -161,7 +161,7 @@ TEST_CASE("a named Unix listener has the path that it was bound to") {
 
 TEST_CASE("a socket of another family is a socket") {
   const Fd fd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0));
-  if (!fd.valid()) return;
+  if (!fd.valid()) { return; }
   CHECK(type_of(fd) == "socket");
 }
 

@@ -34,7 +34,7 @@ TEST_CASE("the inherited environment is without what was meant for us alone") {
   const std::vector<std::string> ours = {
       "NOTIFY_SOCKET",  "WATCHDOG_USEC",      "WATCHDOG_PID",   "LISTEN_FDS",        "LISTEN_PID",
       "LISTEN_FDNAMES", "HANDOFF_CHANNEL_FD", "HANDOFF_WORKER", "HANDOFF_SUCCESSION"};
-  for (const std::string& name : ours) setenv(name.c_str(), "1", 1);
+  for (const std::string& name : ours) { setenv(name.c_str(), "1", 1); }
   setenv("LISTEN_FDSX", "1", 1);
   const auto environment = inherited_environment();
   const auto has = [&](const std::string& variable) {

@@ -31,7 +31,7 @@ TEST_CASE("an unknown errno value is told by its number") {
 TEST_CASE("an interrupted call is made again until it is not") {
   int calls = 0;
   const int result = retry([&] {
-    if (++calls == 4) return 7;
+    if (++calls == 4) { return 7; }
     errno = EINTR;
     return -1;
   });

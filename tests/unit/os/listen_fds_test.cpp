@@ -16,8 +16,8 @@ namespace {
 
 /// How many descriptors are counted with these variables; nullptr is one that is not set.
 int count_with(const char* pid, const char* count) {
-  if (pid != nullptr) setenv("LISTEN_PID", pid, 1);
-  if (count != nullptr) setenv("LISTEN_FDS", count, 1);
+  if (pid != nullptr) { setenv("LISTEN_PID", pid, 1); }
+  if (count != nullptr) { setenv("LISTEN_FDS", count, 1); }
   const int result = count_listen_fds();
   unsetenv("LISTEN_PID");
   unsetenv("LISTEN_FDS");

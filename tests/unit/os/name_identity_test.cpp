@@ -50,7 +50,7 @@ Fd bind_foreign(const std::string& path, int type = SOCK_STREAM) {
   const SocketAddress address = SocketAddress::unix_path(path);
   Fd socket = make_socket(address, type);
   REQUIRE(bind(socket.get(), address.data(), address.size()) == 0);
-  if (type != SOCK_DGRAM) REQUIRE(listen(socket.get(), 8) == 0);
+  if (type != SOCK_DGRAM) { REQUIRE(listen(socket.get(), 8) == 0); }
   return socket;
 }
 
@@ -177,7 +177,7 @@ TEST_CASE("a symlink that is put where the socket is made has no file's mode cha
     const std::string link = elsewhere.path("link");
     while (!over) {
       (void)symlink(victim.c_str(), link.c_str());
-      if (exists(path + ".new")) (void)rename(link.c_str(), (path + ".new").c_str());
+      if (exists(path + ".new")) { (void)rename(link.c_str(), (path + ".new").c_str()); }
     }
   });
   for (int round = 0; round < 3000; ++round) {
@@ -207,9 +207,7 @@ TEST_CASE("a failed start leaves nothing behind") {
       const test::DescriptorLimit few(limit);
       try {
         (void)listen_at(path, 0666);
-      } catch (const SystemError&) {
-        continue;
-      }
+      } catch (const SystemError&) { continue; }
     }
     CHECK(directory.entries() == 0);
   }

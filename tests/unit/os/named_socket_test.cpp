@@ -231,12 +231,10 @@ TEST_CASE("of those that start while an owner leaves, one at a time owns the pat
         for (int round = 0; round < 3000; ++round) {
           try {
             const Listener listener = listen_at(path);
-            if (++owners > most) most = owners.load();
+            if (++owners > most) { most = owners.load(); }
             unreachable += can_connect(path) ? 0 : 1;
             --owners;
-          } catch (const SystemError&) {
-            continue;
-          }
+          } catch (const SystemError&) { continue; }
         }
       });
     }

@@ -33,7 +33,7 @@ constexpr std::array<uid_t, 2> kAllowed = {7, 65534};
 std::optional<Reason> reason(uid_t uid, std::string_view map, std::string_view overflow = kOverflow,
                              uid_t own = kOwn) {
   const auto refused = judge_user(uid, own, kAllowed, DistinctUsers::from(overflow, map));
-  if (!refused) return std::nullopt;
+  if (!refused) { return std::nullopt; }
   CHECK(refused->uid == uid);
   return refused->reason;
 }

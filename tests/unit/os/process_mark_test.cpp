@@ -17,10 +17,10 @@ namespace {
 TEST_CASE("each mark begins with its giver's prefix, and none with another mark") {
   ProcessMarks marks;
   std::vector<std::string> all;
-  for (int i = 0; i < 12; ++i) all.push_back(marks.next());
+  for (int i = 0; i < 12; ++i) { all.push_back(marks.next()); }
   for (const std::string& mark : all) {
     CHECK(mark.starts_with(marks.prefix()));
-    for (const std::string& other : all) CHECK((mark == other || !mark.starts_with(other)));
+    for (const std::string& other : all) { CHECK((mark == other || !mark.starts_with(other))); }
   }
   CHECK(marks.prefix().starts_with("RPC_MARK=" + std::to_string(getpid()) + "-"));
   CHECK(ProcessMarks().prefix() != marks.prefix());
@@ -49,7 +49,7 @@ TEST_CASE("a process is found by the start of its mark") {
   CHECK(!find_mark(child.pid(), "RPC_MARK=2-"));
   CHECK(!is_ending(child.pid()));
   child.kill(SIGKILL);
-  while (!child.has_ended()) usleep(100);
+  while (!child.has_ended()) { usleep(100); }
   CHECK(!find_mark(child.pid(), "RPC_MARK=1-2-"));
   CHECK(is_ending(child.pid()));
   child.reap();

@@ -38,9 +38,8 @@ bool holds_in_another_process(const std::function<bool(SignalMask&)>& holds) {
 /// Looks again at each SIGCHLD.
 bool comes_true(SignalMask& children, const std::function<bool()>& condition) {
   while (!condition()) {
-    if (!test::becomes_readable(children.fd())) return false;
-    while (children.try_read()) {
-    }
+    if (!test::becomes_readable(children.fd())) { return false; }
+    while (children.try_read()) {}
   }
   return true;
 }
@@ -97,7 +96,7 @@ TEST_CASE("a tree that ignores SIGTERM can be killed") {
     CHECK(holds_in_another_process([&](SignalMask& children) {
       Tree started("trap '' TERM; " + std::string(script));
       started.tree.term();
-      if (started.tree.is_empty()) return false;
+      if (started.tree.is_empty()) { return false; }
       return comes_true(children, [&] {
         started.tree.kill();
         return started.tree.is_empty();
@@ -114,8 +113,7 @@ TEST_CASE("a tree can be finished in one step, which gives the leader's status")
       started.tree.finish();
       // All that had the pipe is gone.
       char byte = 0;
-      while (read(started.output.get(), &byte, 1) > 0) {
-      }
+      while (read(started.output.get(), &byte, 1) > 0) {}
       return waitpid(-1, nullptr, WNOHANG) == -1 && errno == ECHILD;
     }));
   }
@@ -129,9 +127,9 @@ TEST_CASE("a tree can be finished in one step, which gives the leader's status")
 TEST_CASE("nothing of a tree gets a second SIGTERM") {
   CHECK(holds_in_another_process([](SignalMask& children) {
     Tree started("trap 'echo told' TERM; echo; while :; do sleep 1000 & wait; done");
-    for (int i = 0; i < 3; ++i) started.tree.term();
+    for (int i = 0; i < 3; ++i) { started.tree.term(); }
     char word[5] = {};
-    if (read(started.output.get(), word, 5) != 5) return false;
+    if (read(started.output.get(), word, 5) != 5) { return false; }
     if (!comes_true(children, [&] {
           started.tree.kill();
           return started.tree.is_empty();
@@ -147,11 +145,11 @@ TEST_CASE("one tree is not another's, and an orphan of none is left alone") {
     Tree first("setsid sleep 1000 & echo");
     Tree second("setsid sleep 1000 & echo; wait");
     Tree gone("env -i setsid sh -c 'echo; exec sleep 1000' &");
-    if (!comes_true(children, [&] { return gone.tree.is_empty(); })) return false;
+    if (!comes_true(children, [&] { return gone.tree.is_empty(); })) { return false; }
     first.tree.finish();
     gone.tree.finish();
     reap_orphans();
-    if (second.tree.leader_has_ended()) return false;
+    if (second.tree.leader_has_ended()) { return false; }
     second.tree.finish();
     // Only the one without a mark is left, and can be ended by its number alone.
     const pid_t left = waitpid(-1, nullptr, WNOHANG);
@@ -169,7 +167,7 @@ TEST_CASE("orphans that have ended are reaped, and no child that has an owner") 
     Child owned = spawn(options);
     Tree started("(true &); setsid true & echo; exit 4");
     const pid_t of_own_code = fork();
-    if (of_own_code == 0) _exit(5);
+    if (of_own_code == 0) { _exit(5); }
     siginfo_t info{};
     waitid(P_PID, static_cast<id_t>(of_own_code), &info, WEXITED | WNOWAIT);
     const bool is_empty = comes_true(children, [&] {
@@ -189,11 +187,11 @@ TEST_CASE("a child is an orphan once its owner has given up the claim") {
     options.argv = {"true"};
     Child child = spawn(options);
     const pid_t pid = child.pid();
-    if (!comes_true(children, [&] { return child.has_ended(); })) return false;
+    if (!comes_true(children, [&] { return child.has_ended(); })) { return false; }
     ChildClaim further(pid);
     child = Child();
     reap_orphans();
-    if (!ChildClaim::exists(pid) || kill(pid, 0) < 0) return false;
+    if (!ChildClaim::exists(pid) || kill(pid, 0) < 0) { return false; }
     further.release();
     reap_orphans();
     return kill(pid, 0) < 0;

@@ -34,7 +34,7 @@ class SearchPath {
 /// Two folders, the first of which is searched first.
 struct Folders {
   Folders() {
-    for (const char* name : {"first", "second"}) fs::create_directory(directory.path(name));
+    for (const char* name : {"first", "second"}) { fs::create_directory(directory.path(name)); }
   }
   std::string add(const std::string& name, mode_t mode = 0700) const {
     std::string path = directory.path(name);

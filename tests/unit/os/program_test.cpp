@@ -25,7 +25,7 @@ int status_of(const std::function<bool()>& is_right) {
   std::fflush(stdout);
   const pid_t child = fork();
   REQUIRE(child >= 0);
-  if (child == 0) _exit(is_right() ? 0 : 1);
+  if (child == 0) { _exit(is_right() ? 0 : 1); }
   int status = -1;
   REQUIRE(waitpid(child, &status, 0) == child);
   return status;
@@ -110,7 +110,7 @@ TEST_CASE("HUP ends a program unless it was ignored when that started") {
 
 TEST_CASE("closed standard descriptors are filled so that using them fails") {
   CHECK(status_of([] {
-          for (const int number : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) close(number);
+          for (const int number : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) { close(number); }
           fill_standard_descriptors();
           char byte = 0;
           return is_open(STDIN_FILENO) && is_open(STDOUT_FILENO) && is_open(STDERR_FILENO) &&

@@ -55,7 +55,7 @@ TEST_CASE("a sealed file that can't be made is an error") {
 
 bool can_map_writable(int file, std::size_t size) {
   void* mapped = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-  if (mapped == MAP_FAILED) return false;
+  if (mapped == MAP_FAILED) { return false; }
   munmap(mapped, size);
   return true;
 }

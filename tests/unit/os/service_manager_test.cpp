@@ -27,12 +27,12 @@ class Variables {
  public:
   explicit Variables(std::vector<std::pair<const char*, std::string>> values)
       : values_(std::move(values)) {
-    for (const auto& [name, value] : values_) setenv(name, value.c_str(), 1);
+    for (const auto& [name, value] : values_) { setenv(name, value.c_str(), 1); }
   }
   Variables(const Variables&) = delete;
   Variables& operator=(const Variables&) = delete;
   ~Variables() {
-    for (const auto& [name, value] : values_) unsetenv(name);
+    for (const auto& [name, value] : values_) { unsetenv(name); }
   }
 
  private:
@@ -109,7 +109,7 @@ TEST_CASE("a manager that reads nothing does not make anybody wait") {
   const Variables variables({{variable::kNotifySocket, directory.path("notify")}});
   const ServiceManager told;
   // More than its socket holds: a message that waited for room would wait for ever.
-  for (int i = 0; i < 2000; ++i) told.ready();
+  for (int i = 0; i < 2000; ++i) { told.ready(); }
   CHECK(told.is_there());
 }
 
@@ -121,7 +121,7 @@ TEST_CASE("a sign of life is due at half of the time that the manager waits for 
   CHECK(interval_of("3000000") == milliseconds(1500));
   CHECK(interval_of("1") == milliseconds(1));
   CHECK(interval_of("999999999999") == hours(1));
-  for (const char* none : {"0", "-1", "soon", ""}) CHECK(!interval_of(none));
+  for (const char* none : {"0", "-1", "soon", ""}) { CHECK(!interval_of(none)); }
 }
 
 TEST_CASE("a watchdog that is meant for another process expects nothing of this one") {

@@ -250,12 +250,12 @@ TEST_CASE("a child gets its arguments and its environment, exactly") {
 /// memory that it shares with the test, and they hold `held`.
 pid_t start_spawner(std::atomic<int>& count, const Fd& held) {
   const pid_t pid = fork();
-  if (pid != 0) return pid;
+  if (pid != 0) { return pid; }
   SpawnOptions options;
   options.argv = {"sleep", "1000"};
   options.descriptors = {{held.get(), 1}};
   options.parent_death_signal = SIGKILL;
-  for (;; ++count) (void)spawn(options);
+  for (;; ++count) { (void)spawn(options); }
 }
 
 TEST_CASE("a parent that is killed at any moment leaves no program that was to end with it") {
@@ -273,11 +273,10 @@ TEST_CASE("a parent that is killed at any moment leaves no program that was to e
     const pid_t spawner = start_spawner(count, write_end);
     REQUIRE(spawner > 0);
     write_end.reset();
-    while (count == 0) sched_yield();
+    while (count == 0) { sched_yield(); }
     const auto moment =
         std::chrono::steady_clock::now() + std::chrono::microseconds(any_moment(random));
-    while (std::chrono::steady_clock::now() < moment) {
-    }
+    while (std::chrono::steady_clock::now() < moment) {}
     kill(spawner, SIGKILL);
     REQUIRE(waitpid(spawner, nullptr, 0) == spawner);
     // The end of the pipe: nobody holds it any more.

@@ -21,7 +21,7 @@ namespace {
 
 /// A guard is this program under another name: it becomes one before anything is tested.
 __attribute__((constructor)) void become_guard(int argc, char** argv, char**) {
-  if (is_tree_guard(argc, argv)) _exit(guard_main(argv));
+  if (is_tree_guard(argc, argv)) { _exit(guard_main(argv)); }
 }
 
 /// A process with a mark, which does `script`, and says so by a line.
@@ -42,7 +42,7 @@ struct MarkedShell {
   MarkedShell(const MarkedShell&) = delete;
   MarkedShell& operator=(const MarkedShell&) = delete;
   ~MarkedShell() {
-    if (child.pidfd() < 0) return;
+    if (child.pidfd() < 0) { return; }
     child.kill_group(SIGKILL);
     child.reap();
   }
@@ -90,7 +90,7 @@ class GuardProcess {
   /// The end of the guarded process, and then that of the guard.
   void wait() {
     pipe_.reset();
-    if (pid_ <= 0) return;
+    if (pid_ <= 0) { return; }
     int status = -1;
     CHECK(waitpid(std::exchange(pid_, 0), &status, 0) > 0);
     CHECK(status == 0);
@@ -110,7 +110,7 @@ class GuardProcess {
                                         std::to_string(orders.signal),
                                         std::to_string(orders.patience.count())};
     std::array<char*, 6> argv{};
-    for (std::size_t i = 0; i < words.size(); ++i) argv[i] = words[i].data();
+    for (std::size_t i = 0; i < words.size(); ++i) { argv[i] = words[i].data(); }
     setsid();
     _exit(guard_main(argv.data()));
   }
@@ -183,7 +183,7 @@ TEST_CASE("a guard that is asked to end by a signal stays, and does its work") {
   GuardProcess guard({marks.prefix(), SIGTERM, {}});
   while (!guard.ignores(SIGQUIT)) {  // the last that it sets
   }
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) CHECK(kill(guard.pid(), signal) == 0);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) { CHECK(kill(guard.pid(), signal) == 0); }
   guard.wait();
   CHECK(marked.status().signal == SIGTERM);
 }

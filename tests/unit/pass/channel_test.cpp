@@ -45,7 +45,7 @@ Connection connection_of(std::uint64_t id, const SocketAddress& peer, std::strin
 /// They are as many as fit.
 PackedConnections pack(const std::vector<Connection>& connections) {
   PackedConnections packed(Type::connection);
-  for (const Connection& connection : connections) CHECK(packed.add(connection));
+  for (const Connection& connection : connections) { CHECK(packed.add(connection)); }
   return packed;
 }
 
@@ -65,7 +65,7 @@ std::vector<Connection> list(Connection first, Rest... rest) {
 /// Copies of the descriptors of a message, as a receiver gets them.
 std::vector<Fd> copies(const PackedConnections& packed) {
   std::vector<Fd> copies;
-  for (const int descriptor : packed.descriptors()) copies.push_back(duplicate(descriptor));
+  for (const int descriptor : packed.descriptors()) { copies.push_back(duplicate(descriptor)); }
   return copies;
 }
 
@@ -221,7 +221,7 @@ TEST_CASE("another mark, version or type is refused") {
       changed[3] = type;
       CHECK(!decode(changed));
     }
-    if (packet[3] == static_cast<char>(Type::hello)) continue;
+    if (packet[3] == static_cast<char>(Type::hello)) { continue; }
     for (const char version : {'\0', '\2', '\xFF'}) {
       std::string changed = packet;
       changed[2] = version;
@@ -300,7 +300,7 @@ TEST_CASE("a kept connection comes back without a descriptor, and goes with one"
   const std::vector<Connection> both =
       list(make(id_of_entry(kKeptId, 3, 9)), make(id_of_entry(kOwnId, 4, 9)));
   PackedConnections returned(Type::returned);
-  for (const Connection& connection : both) CHECK(returned.add(connection));
+  for (const Connection& connection : both) { CHECK(returned.add(connection)); }
   REQUIRE(returned.descriptors().size() == 1);
   const auto back = decode(returned.bytes(), copies(returned));
   REQUIRE(back);
@@ -308,7 +308,7 @@ TEST_CASE("a kept connection comes back without a descriptor, and goes with one"
   CHECK(test::same_file(back->connections[1].socket.get(), both[1].socket.get()));
   for (const Type type : {Type::connection, Type::deposit}) {
     PackedConnections packed(type);
-    for (const Connection& connection : both) CHECK(packed.add(connection));
+    for (const Connection& connection : both) { CHECK(packed.add(connection)); }
     CHECK(packed.descriptors().size() == 2);
     const auto message = decode(packed.bytes(), copies(packed));
     REQUIRE(message);

@@ -41,7 +41,7 @@ SendResult send(const Fd& socket, std::string_view bytes,
 /// Sends until the queue is full; how many messages fitted.
 std::size_t fill(const Fd& socket, std::string_view bytes, const std::vector<int>& descriptors) {
   for (std::size_t count = 0; count < 1'000'000; ++count) {
-    if (send(socket, bytes, descriptors).outcome != SendOutcome::sent) return count;
+    if (send(socket, bytes, descriptors).outcome != SendOutcome::sent) { return count; }
   }
   return 0;
 }
@@ -121,7 +121,7 @@ TEST_CASE("more descriptors than asked for are all closed") {
   for (const int type : kTypes) {
     for (const std::size_t asked : {0U, 1U, 2U, 3U, 4U, 15U, 16U, 252U}) {
       for (const std::size_t more : {1U, 2U, 3U, 100U}) {
-        if (asked + more > kMaxDescriptorsPerMessage) continue;
+        if (asked + more > kMaxDescriptorsPerMessage) { continue; }
         CAPTURE(asked);
         CAPTURE(more);
         const auto [ours, theirs] = make_socket_pair(type);
@@ -292,7 +292,7 @@ TEST_CASE("want of descriptors is told from too many of them") {
     std::array<char, 64> buffer{};
     const test::DescriptorLimit limit(test::next_descriptor() + spare);
     const ReceiveResult result = recv_fds(theirs.get(), buffer, 4, how);
-    if (how == Receive::look) drop_message(theirs.get());
+    if (how == Receive::look) { drop_message(theirs.get()); }
     return std::pair(result.outcome, result.lacks_descriptors);
   };
   for (const Receive how : {Receive::take, Receive::look}) {
@@ -352,7 +352,7 @@ TEST_CASE("what the kernel adds to a message is no error, and takes no descripto
       check_unharmed_by_additions(ours, theirs);
     }
     const auto [ours, theirs] = make_socket_pair(type);
-    for (const Addition& addition : kAdditions) have_added(theirs, addition);
+    for (const Addition& addition : kAdditions) { have_added(theirs, addition); }
     check_unharmed_by_additions(ours, theirs);
   }
 }
@@ -360,7 +360,7 @@ TEST_CASE("what the kernel adds to a message is no error, and takes no descripto
 TEST_CASE("want of descriptors is seen beside what the kernel adds to a message") {
   const test::DescriptorCheck check;
   const auto ends = make_socket_pair(SOCK_SEQPACKET);
-  for (const Addition& addition : kAdditions) have_added(ends.second, addition);
+  for (const Addition& addition : kAdditions) { have_added(ends.second, addition); }
   send(ends.first, "!", std::vector<int>(4, ends.first.get()));
   std::array<char, 64> buffer{};
   const auto receive_with_room_for = [&](std::size_t descriptors) {

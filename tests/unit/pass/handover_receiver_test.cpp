@@ -38,7 +38,7 @@ struct Pair {
   /// What the next message is made of, once the rest of the last one was read.
   Received next() {
     Step step = receiver.step();
-    while (step == Step::more) step = receiver.step();
+    while (step == Step::more) { step = receiver.step(); }
     REQUIRE(step == Step::message);
     return receiver.take();
   }
@@ -56,7 +56,7 @@ TEST_CASE("a plain message is whole with its descriptors, and its text goes on f
     CHECK(pair.next().descriptors.size() == 1);
   }
   Step step = pair.receiver.step();
-  while (step == Step::more) step = pair.receiver.step();
+  while (step == Step::more) { step = pair.receiver.step(); }
   CHECK(step == Step::would_block);
   CHECK(!pair.receiver.is_within_message());
 }

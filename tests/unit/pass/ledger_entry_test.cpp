@@ -104,7 +104,7 @@ TEST_CASE("of a worker and a master that take the same connection one gets it") 
   std::atomic<std::uint32_t> answered = 0;
   std::thread master([&] {
     for (std::uint16_t i = 1; i <= kRounds; ++i) {
-      while (round.load() < i) std::this_thread::yield();
+      while (round.load() < i) { std::this_thread::yield(); }
       taken_by_master += entry.take(State::taken, i) ? 1 : 0;
       answered = i;
     }
@@ -114,7 +114,7 @@ TEST_CASE("of a worker and a master that take the same connection one gets it") 
     entry.begin(State::passed, i, Framing::unknown, Dialect::article);
     round = i;
     taken_by_worker += entry.take(State::received, i) ? 1 : 0;
-    while (answered.load() < i) std::this_thread::yield();
+    while (answered.load() < i) { std::this_thread::yield(); }
   }
   master.join();
   CHECK(taken_by_worker + taken_by_master == kRounds);

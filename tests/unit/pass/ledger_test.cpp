@@ -27,7 +27,7 @@ TEST_CASE("what a worker stores in its ledger is what the master reads") {
     workers.entry(i).begin(State::received, static_cast<std::uint16_t>(i), Framing::lines,
                            Dialect::article);
   }
-  for (std::uint32_t i = 0; i < 6; ++i) CHECK(Snapshot(masters.entry(i)).generation() == i);
+  for (std::uint32_t i = 0; i < 6; ++i) { CHECK(Snapshot(masters.entry(i)).generation() == i); }
   Counters::add(workers.counters(0).requests, 2);
   Counters::add(workers.counters(3).requests, 3);
   Counters::add(workers.counters(1).active_calls, 1);

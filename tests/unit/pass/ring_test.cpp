@@ -97,7 +97,9 @@ TEST_CASE("nothing is seen before it is published, and then all of it, in order"
   Pair pair;
   CHECK(read_text(*pair.other) == "nothing");
   CHECK_FALSE(pair.other->has_record());
-  for (const char* text : {"first", "", "third, of parts"}) REQUIRE(write_text(*pair.one, text));
+  for (const char* text : {"first", "", "third, of parts"}) {
+    REQUIRE(write_text(*pair.one, text));
+  }
   CHECK(read_text(*pair.other) == "nothing");
   pair.one->publish();
   CHECK(pair.other->has_record());
@@ -145,7 +147,7 @@ TEST_CASE("records of all sizes go round and round") {
   while (received < 2'000) {
     std::string text(random() % (random() % 50 == 0 ? 60'000 : 300),
                      static_cast<char>('a' + sent.size() % 26));
-    if (random() % 2 == 0 && write_text(*pair.one, text)) sent.push_back(std::move(text));
+    if (random() % 2 == 0 && write_text(*pair.one, text)) { sent.push_back(std::move(text)); }
     pair.one->publish();
     if (random() % 2 == 0 && received < sent.size()) {
       REQUIRE(read_text(*pair.other) == sent[received++]);
@@ -221,7 +223,7 @@ TEST_CASE("random bytes are never read past the memory") {
       }
       std::string copy;
       for (int i = 0; i < 10; ++i) {
-        if (const auto record = pair.one->read(copy)) CHECK(record->size() <= pair.capacity());
+        if (const auto record = pair.one->read(copy)) { CHECK(record->size() <= pair.capacity()); }
       }
       write_text(*pair.one, "text");
       pair.one->publish();
@@ -322,7 +324,7 @@ class Bell {
   /// False when it was not rung for so long that something is wrong.
   bool wait() {
     pollfd poll_fd{file_.get(), POLLIN, 0};
-    if (poll(&poll_fd, 1, test::kPatienceMs) != 1) return false;
+    if (poll(&poll_fd, 1, test::kPatienceMs) != 1) { return false; }
     std::uint64_t count = 0;
     return read(file_.get(), &count, sizeof count) == sizeof count;
   }
@@ -337,9 +339,9 @@ class Dice {
   explicit Dice(unsigned seed) : random_(seed) {}
   void roll() {
     const auto number = random_() % 64;
-    if (number == 0) std::this_thread::yield();
+    if (number == 0) { std::this_thread::yield(); }
     if (number < 4) {
-      for (auto i = random_() % 200; i > 0; --i) asm volatile("" ::: "memory");
+      for (auto i = random_() % 200; i > 0; --i) { asm volatile("" ::: "memory"); }
     }
   }
   std::minstd_rand::result_type below(std::minstd_rand::result_type limit) {
@@ -359,7 +361,7 @@ TEST_CASE("no wake-up is lost between a question and its answer") {
     while (!ring.has_record()) {
       ring.arm();
       dice.roll();
-      if (!ring.has_record() && !bell.wait()) return false;
+      if (!ring.has_record() && !bell.wait()) { return false; }
       ring.disarm();
     }
     return true;
@@ -368,13 +370,13 @@ TEST_CASE("no wake-up is lost between a question and its answer") {
     Dice dice(1);
     std::string copy;
     for (std::uint64_t i = 0; i < kMany; ++i) {
-      if (!wait_for_record(*pair.other, for_other, dice)) return;
+      if (!wait_for_record(*pair.other, for_other, dice)) { return; }
       const auto record = pair.other->read(copy);
       pair.other->release();
       pair.other->write(std::array{*record});
       dice.roll();
       pair.other->publish();
-      if (pair.other->must_wake()) for_one.ring();
+      if (pair.other->must_wake()) { for_one.ring(); }
     }
   });
   Dice dice(2);
@@ -383,7 +385,7 @@ TEST_CASE("no wake-up is lost between a question and its answer") {
   for (std::uint64_t i = 0; i < kMany && !lost; ++i) {
     pair.one->write(std::array{std::string_view(reinterpret_cast<const char*>(&i), sizeof i)});
     pair.one->publish();
-    if (pair.one->must_wake()) for_other.ring();
+    if (pair.one->must_wake()) { for_other.ring(); }
     dice.roll();
     if (!wait_for_record(*pair.one, for_one, dice)) {
       lost = true;
@@ -391,7 +393,7 @@ TEST_CASE("no wake-up is lost between a question and its answer") {
     }
     const auto record = pair.one->read(copy);
     pair.one->release();
-    if (*record != std::string_view(reinterpret_cast<const char*>(&i), sizeof i)) ++wrong;
+    if (*record != std::string_view(reinterpret_cast<const char*>(&i), sizeof i)) { ++wrong; }
   }
   answering.join();
   CHECK_FALSE(lost);
@@ -403,7 +405,7 @@ TEST_CASE("no wake-up is lost between a question and its answer") {
 class Spin {
  public:
   void wait() {
-    if (++count_ % 2'000 == 0) std::this_thread::yield();
+    if (++count_ % 2'000 == 0) { std::this_thread::yield(); }
   }
 
  private:
@@ -418,18 +420,18 @@ class Giver {
   /// Gives, revokes or hears, by chance. False when all is done.
   bool step(Dice& dice) {
     hear();
-    if (given_ == taken_back_.size()) return heard_ < given_;
+    if (given_ == taken_back_.size()) { return heard_ < given_; }
     const bool may_give = !revoking_ && given_ - heard_ < 8;
-    if (!may_give) spin_.wait();
-    if (may_give && dice.below(4) != 0) give();
+    if (!may_give) { spin_.wait(); }
+    if (may_give && dice.below(4) != 0) { give(); }
     dice.roll();
-    if (!revoking_ && given_ > heard_ && dice.below(4) == 0) revoke();
+    if (!revoking_ && given_ > heard_ && dice.below(4) == 0) { revoke(); }
     return true;
   }
   /// Whether each record was either begun by the other side, which counts that, or taken back.
   std::uint64_t count_wrong(const std::vector<char>& begun) const {
     std::uint64_t wrong = 0;
-    for (std::size_t i = 0; i < given_; ++i) wrong += begun[i] + taken_back_[i] == 1 ? 0 : 1;
+    for (std::size_t i = 0; i < given_; ++i) { wrong += begun[i] + taken_back_[i] == 1 ? 0 : 1; }
     return wrong;
   }
   std::uint64_t surely_taken_back() const { return surely_taken_back_; }
@@ -447,7 +449,7 @@ class Giver {
     // As far back as it may be: all that may be begun at this moment is in doubt.
     const std::uint64_t begun_until = ring_.revoke(heard_ > 0 ? ends_[heard_ - 1] : 0);
     revoking_ = begun_until < ends_.back();
-    if (!revoking_) ring_.end_revocation();
+    if (!revoking_) { ring_.end_revocation(); }
     for (std::size_t i = given_; i > 0 && ends_[i - 1] > begun_until; --i) {
       ++taken_back_[i - 1];
       ++surely_taken_back_;
@@ -505,7 +507,7 @@ std::uint64_t give_and_revoke(std::uint64_t records, unsigned seed) {
       dice.roll();
       const bool begins = pair.other->release_to_begin();
       dice.roll();
-      if (begins) ++begun[number];
+      if (begins) { ++begun[number]; }
       const std::uint64_t answer = 2 * number + (begins ? 1 : 0);
       pair.other->write(
           std::array{std::string_view(reinterpret_cast<const char*>(&answer), sizeof answer)});
@@ -514,7 +516,7 @@ std::uint64_t give_and_revoke(std::uint64_t records, unsigned seed) {
   });
   Dice dice(seed + 1);
   Giver giver(*pair.one, records);
-  while (giver.step(dice)) continue;
+  while (giver.step(dice)) { continue; }
   beginning.join();
   CHECK(giver.count_wrong(begun) == 0);
   CHECK(giver.surely_taken_back() > records / 100);
@@ -523,7 +525,7 @@ std::uint64_t give_and_revoke(std::uint64_t records, unsigned seed) {
 
 TEST_CASE("each record is begun once or taken back once, whenever it is revoked") {
   std::uint64_t met = give_and_revoke(kMany, 5);
-  if (kMany <= kOrdinary || std::thread::hardware_concurrency() < 2) return;
+  if (kMany <= kOrdinary || std::thread::hardware_concurrency() < 2) { return; }
   // Only where the threads meet does a fence make a difference, and on a busy machine they may run
   // in turns for long.
   constexpr unsigned kRounds = 50;
@@ -544,7 +546,7 @@ TEST_CASE("no wake-up is lost by who waits for room") {
   std::thread writing([&] {
     Dice dice(3);
     for (std::uint64_t i = 0; i < kRecords; ++i) {
-      for (auto pause = dice.below(4'000); pause > 0; --pause) asm volatile("" ::: "memory");
+      for (auto pause = dice.below(4'000); pause > 0; --pause) { asm volatile("" ::: "memory"); }
       if (!write_text(*pair.other, text)) {
         pair.other->set_starved();
         for (;;) {
@@ -555,7 +557,7 @@ TEST_CASE("no wake-up is lost by who waits for room") {
             return;
           }
           pair.other->disarm();
-          if (has_room || write_text(*pair.other, text)) break;
+          if (has_room || write_text(*pair.other, text)) { break; }
         }
         pair.other->clear_starved();
       }
@@ -566,11 +568,11 @@ TEST_CASE("no wake-up is lost by who waits for room") {
   std::uint64_t wrong = 0;
   for (std::uint64_t i = 0; i < kRecords && !lost;) {
     const auto record = pair.one->read(copy);
-    if (!record) continue;
-    if (record->size() != text.size()) ++wrong;
+    if (!record) { continue; }
+    if (record->size() != text.size()) { ++wrong; }
     ++i;
     pair.one->release();
-    if (pair.one->other_is_starved() && pair.one->must_wake()) for_writer.ring();
+    if (pair.one->other_is_starved() && pair.one->must_wake()) { for_writer.ring(); }
   }
   writing.join();
   CHECK_FALSE(lost);

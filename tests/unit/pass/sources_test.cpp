@@ -52,7 +52,7 @@ TEST_CASE("an inherited descriptor and its flags stay as they were") {
 }
 
 TEST_CASE("a descriptor that is not open is a user's mistake") {
-  for (const int number : {-1, 400}) CHECK_THROWS_AS(take_inherited(number), InvalidArgument);
+  for (const int number : {-1, 400}) { CHECK_THROWS_AS(take_inherited(number), InvalidArgument); }
   CHECK_THROWS_WITH(take_inherited(400), "cannot take descriptor 400: it is not open");
 }
 
@@ -62,9 +62,7 @@ TEST_CASE("a descriptor that can't be copied is a failure") {
     const test::DescriptorLimit limit(3);
     try {
       take_inherited(0);
-    } catch (const SystemError& caught) {
-      error = caught.error_number();
-    }
+    } catch (const SystemError& caught) { error = caught.error_number(); }
   }
   // The lowest number that is allowed is the limit already.
   CHECK((error == EMFILE || error == EINVAL));
@@ -127,7 +125,7 @@ TEST_CASE("a process or a descriptor that is not there is an error that names bo
         "cannot take " + std::to_string(getpid()) + ":4000: Bad file descriptor");
   // A number of a process that has just been reaped.
   const pid_t child = fork();
-  if (child == 0) _exit(0);
+  if (child == 0) { _exit(0); }
   REQUIRE(waitpid(child, nullptr, 0) == child);
   CHECK(test::thrown_by<SystemError>([&] { (void)take_from_process(child, 0); }).error_number() ==
         ESRCH);

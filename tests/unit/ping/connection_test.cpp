@@ -130,9 +130,9 @@ TEST_CASE_FIXTURE(PingTest,
                   "a pong that comes long after the next ones is a duplicate of its own") {
   std::string first;
   server.set_answer([&first](PingServer& peer, const std::string& params, int number) {
-    if (number == 0) first = params;
+    if (number == 0) { first = params; }
     PingServer::pong(peer, params, number);
-    if (number == 2) PingServer::pong(peer, first, number);
+    if (number == 2) { PingServer::pong(peer, first, number); }
     return true;
   });
   const PingResult& result = run(options(4));
@@ -145,7 +145,7 @@ TEST_CASE_FIXTURE(PingTest, "pongs in another order are received or late, and no
   server.set_answer([&held](PingServer& peer, const std::string& params, int) {
     held.push_back(params);
     if (held.size() == 3) {
-      for (const int i : {1, 0, 2}) peer.reply(R"("pong")", held[static_cast<std::size_t>(i)]);
+      for (const int i : {1, 0, 2}) { peer.reply(R"("pong")", held[static_cast<std::size_t>(i)]); }
     }
     return true;
   });

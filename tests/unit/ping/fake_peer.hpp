@@ -64,11 +64,11 @@ class PingServer {
   bool take_requests(Stream& stream, ReceiveBuffer& input, RequestParser& parser) {
     for (;;) {
       const DecodedFrame frame = decode_frame(input.bytes(), limits::kMaxFrame);
-      if (frame.outcome != DecodedFrame::Outcome::complete) return true;
+      if (frame.outcome != DecodedFrame::Outcome::complete) { return true; }
       const auto request = std::get<Request>(parser.parse(frame.body).requests.front());
       CHECK(request.method == "ping");
       current_ = &stream;
-      if (!answer_(*this, std::string(request.params), requests_++)) return false;
+      if (!answer_(*this, std::string(request.params), requests_++)) { return false; }
       input.consume(frame.size);
     }
   }
@@ -101,11 +101,11 @@ class PingRecorder final : public PingObserver {
   void on_sent(const PingResult&, std::uint64_t seq) override { sent.push_back(seq); }
   void on_pong(const PingResult&, std::uint64_t seq, Duration rtt) override {
     pongs.emplace_back(seq, rtt);
-    if (when_pong) when_pong();
+    if (when_pong) { when_pong(); }
   }
   void on_lost(const PingResult&, std::uint64_t seq, std::string_view why) override {
     lost.emplace_back(seq, why);
-    if (when_lost) when_lost();
+    if (when_lost) { when_lost(); }
   }
   void on_error(const PingResult&, std::uint64_t seq, std::string_view problem) override {
     errors.emplace_back(seq, problem);
@@ -140,7 +140,7 @@ struct PingTest {
   /// Valid until the next run.
   const PingResult& run(const PingOptions& options, std::vector<std::string> addresses) {
     std::vector<Address> parsed;
-    for (const std::string& text : addresses) parsed.push_back(Address::parse(text));
+    for (const std::string& text : addresses) { parsed.push_back(Address::parse(text)); }
     options.check(parsed);
     pinger = std::make_unique<Pinger>(reactor, options, std::move(parsed), recorder);
     reactor.spawn(server.run());

@@ -40,7 +40,7 @@ TEST_CASE("every value from 1 ns to 39 hours is found again within 1 %") {
 
 TEST_CASE("small values, the minimum and the maximum are exact") {
   Histogram histogram;
-  for (int value = 1; value <= 255; ++value) histogram.record(Value(value));
+  for (int value = 1; value <= 255; ++value) { histogram.record(Value(value)); }
   histogram.record(123456789ns);
   for (int value = 1; value <= 255; ++value) {
     CHECK(histogram.percentile(100.0 * value / 256) == Value(value));
@@ -52,7 +52,7 @@ TEST_CASE("small values, the minimum and the maximum are exact") {
 
 TEST_CASE("percentiles are nearest ranks") {
   Histogram histogram;
-  for (int value = 1; value <= 1000; ++value) histogram.record(value * 1ms);
+  for (int value = 1; value <= 1000; ++value) { histogram.record(value * 1ms); }
   CHECK(histogram.count() == 1000);
   CHECK(is_near(histogram.percentile(50), 500ms));
   CHECK(is_near(histogram.percentile(90), 900ms));

@@ -40,9 +40,9 @@ Task<void> test::PingServer::serve(PingServer& server, Fd socket) {
   for (;;) {
     input.make_room();
     const IoResult result = co_await stream.read_some(input.room());
-    if (!result.done()) co_return;
+    if (!result.done()) { co_return; }
     input.commit(result.size);
-    if (!server.take_requests(stream, input, parser)) co_return;
+    if (!server.take_requests(stream, input, parser)) { co_return; }
   }
 }
 
@@ -74,7 +74,7 @@ TEST_CASE_FIXTURE(PingTest, "every probe is answered, in order, at every pace") 
   CHECK(result.peer == server.address());
   CHECK(result.over_tcp);
   REQUIRE(recorder.pongs.size() == 5);
-  for (std::uint64_t i = 0; i < 5; ++i) CHECK(recorder.pongs[i].first == i + 1);
+  for (std::uint64_t i = 0; i < 5; ++i) { CHECK(recorder.pongs[i].first == i + 1); }
   CHECK(recorder.starts == 1);
   CHECK(recorder.lost.empty());
   CHECK(recorder.troubles.empty());
@@ -122,7 +122,7 @@ TEST_CASE_FIXTURE(PingTest, "a connection for each probe") {
 
 TEST_CASE_FIXTURE(PingTest, "a stopped pinger takes the replies that come at once") {
   recorder.when_pong = [this] {
-    if (recorder.pongs.size() == 100) pinger->stop();
+    if (recorder.pongs.size() == 100) { pinger->stop(); }
   };
   PingOptions wanted = options(0, Pace::flood);
   wanted.in_flight = 16;
@@ -144,8 +144,8 @@ TEST_CASE_FIXTURE(PingTest, "a stopped pinger does not wait for a server that is
 TEST_CASE_FIXTURE(PingTest, "SIGQUIT asks for the status, SIGINT stops") {
   const SignalMask signals{SIGINT, SIGQUIT};
   recorder.when_pong = [this] {
-    if (recorder.pongs.size() == 1) raise(SIGQUIT);
-    if (recorder.pongs.size() == 3) raise(SIGINT);
+    if (recorder.pongs.size() == 1) { raise(SIGQUIT); }
+    if (recorder.pongs.size() == 3) { raise(SIGINT); }
   };
   std::vector<Address> addresses{Address::parse(server.address())};
   Pinger signalled(reactor, options(0), addresses, recorder);

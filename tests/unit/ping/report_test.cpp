@@ -44,7 +44,7 @@ PingResult result_of(std::initializer_list<Duration> rtts, int lost = 0) {
     result.statistics.add_sent();
     result.statistics.add_received(rtt);
   }
-  for (int i = 0; i < lost; ++i) result.statistics.add_sent();
+  for (int i = 0; i < lost; ++i) { result.statistics.add_sent(); }
   return result;
 }
 
@@ -176,14 +176,14 @@ TEST_CASE_FIXTURE(ReportTest, "without lines, the same trouble is said once") {
   PingReportOptions wanted = options();
   wanted.lines = false;
   PingReport report(std::move(wanted));
-  for (const char* text : {"refused", "refused", "reset", "refused"}) report.on_trouble(text);
-  for (std::uint64_t seq = 1; seq < 3; ++seq) report.on_error(result_of({}), seq, "busy");
+  for (const char* text : {"refused", "refused", "reset", "refused"}) { report.on_trouble(text); }
+  for (std::uint64_t seq = 1; seq < 3; ++seq) { report.on_error(result_of({}), seq, "busy"); }
   CHECK(errors == std::vector<std::string>{"refused", "reset", "cannot ping 127.0.0.1:8080: busy"});
 }
 
 TEST_CASE_FIXTURE(ReportTest, "an error reply is said with the number of its probe") {
   PingReport report(options());
-  for (std::uint64_t seq = 1; seq < 3; ++seq) report.on_error(result_of({}), seq, "busy");
+  for (std::uint64_t seq = 1; seq < 3; ++seq) { report.on_error(result_of({}), seq, "busy"); }
   CHECK(errors == std::vector<std::string>{"seq=1 to 127.0.0.1:8080 failed: busy",
                                            "seq=2 to 127.0.0.1:8080 failed: busy"});
 }

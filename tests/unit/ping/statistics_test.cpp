@@ -19,7 +19,7 @@ PingStatistics statistics_of(const std::vector<PingStatistics::Rtt>& rtts, int l
     statistics.add_sent();
     statistics.add_received(rtt);
   }
-  for (int i = 0; i < lost; ++i) statistics.add_sent();
+  for (int i = 0; i < lost; ++i) { statistics.add_sent(); }
   return statistics;
 }
 
@@ -61,7 +61,7 @@ TEST_CASE("a probe that could not be sent is no loss, and what came late or twic
 
 TEST_CASE("the average and the deviation stay exact over many like values far from zero") {
   PingStatistics statistics;
-  for (int i = 0; i < 100'000; ++i) statistics.add_received(1h + (i % 2 == 0 ? 1ms : -1ms));
+  for (int i = 0; i < 100'000; ++i) { statistics.add_received(1h + (i % 2 == 0 ? 1ms : -1ms)); }
   CHECK(statistics.average() == 1h);
   CHECK(statistics.deviation() == 1ms);
 }

@@ -25,7 +25,7 @@ TEST_CASE_FIXTURE(PingTest, "so many probes are under way on each connection") {
   server.set_answer([&held](PingServer& peer, const std::string& params, int) {
     held.push_back(params);
     if (held.size() == 8) {
-      for (const std::string& one : held) peer.reply(R"("pong")", one);
+      for (const std::string& one : held) { peer.reply(R"("pong")", one); }
       held.clear();
     }
     return true;
@@ -56,15 +56,14 @@ TEST_CASE_FIXTURE(PingTest, "at a rate, a probe that was sent late is timed from
   server.set_answer([](PingServer& peer, const std::string& params, int number) {
     // The whole process stands still.
     const TimePoint end = Clock::now() + 50ms;
-    while (number == 0 && Clock::now() < end) {
-    }
+    while (number == 0 && Clock::now() < end) {}
     return PingServer::pong(peer, params, number);
   });
   PingOptions wanted = options(3, Pace::rate);
   wanted.rate = 1000;
   run(wanted);
   REQUIRE(recorder.pongs.size() == 3);
-  for (const auto& [seq, rtt] : recorder.pongs) CHECK(rtt > 40ms);
+  for (const auto& [seq, rtt] : recorder.pongs) { CHECK(rtt > 40ms); }
 }
 
 TEST_CASE_FIXTURE(PingTest, "with a deadline it is replies that are counted") {
@@ -105,7 +104,7 @@ TEST_CASE_FIXTURE(PingTest,
       sent_while_paused = recorder.sent.size() - sent_before;
       pinger->resume();
     }
-    if (pongs == 50) pinger->stop();
+    if (pongs == 50) { pinger->stop(); }
   };
   const PingResult& result = run(wanted);
   CHECK(sent_before >= 10);

@@ -41,11 +41,11 @@ struct Fixture {
   }
   template <typename Done>
   Task<void> until(Done done) {
-    while (!done()) co_await reactor.sleep_until(Clock::now());
+    while (!done()) { co_await reactor.sleep_until(Clock::now()); }
   }
   /// Lets everything that is ready run.
   Task<void> turns() {
-    for (int i = 0; i < 5; ++i) co_await reactor.sleep_until(Clock::now());
+    for (int i = 0; i < 5; ++i) { co_await reactor.sleep_until(Clock::now()); }
   }
 
   test::TemporaryDirectory folder;
@@ -102,7 +102,7 @@ TEST_CASE_FIXTURE(Fixture, "an acceptor without room sleeps until there may be s
 
 TEST_CASE_FIXTURE(Fixture, "a connection that its owner cannot take is closed, and no other") {
   owner.accepted = [this](Connection connection) {
-    if (connections.empty() && lines.empty()) throw std::runtime_error("no memory");
+    if (connections.empty() && lines.empty()) { throw std::runtime_error("no memory"); }
     connections.push_back(std::move(connection));
   };
   Acceptor& accepts = make();

@@ -264,9 +264,7 @@ TEST_CASE("a client connects to an address, and is lost with the name of it") {
     std::string why;
     try {
       co_await client->receive(kNever);
-    } catch (const ConnectionLost& error) {
-      why = error.what();
-    }
+    } catch (const ConnectionLost& error) { why = error.what(); }
     CHECK(why == "cannot call " + to.text + ": the server closed the connection before it replied");
   }(reactor, address, listener.fd()));
 }

@@ -58,7 +58,7 @@ TEST_CASE("a result or data that is no JSON becomes an error that says what is w
     CHECK(result.code == ErrorCode::handler_failed);
     CHECK(result.message.starts_with("the method's result is not JSON: "));
     CHECK(result.json.empty());
-    if (text.empty()) continue;
+    if (text.empty()) { continue; }
     const Result data = result_of(giving(Result::error(ErrorCode::busy, "full", text)));
     CHECK(data.code == ErrorCode::handler_failed);
     CHECK(data.message.starts_with("the method's error data is not JSON: "));
@@ -130,10 +130,10 @@ TEST_CASE("a handler is ended at its deadline, unless it keeps it itself") {
 /// Keeps its calls.
 struct KeepingExecutor final : CallExecutor {
   TimePoint begin(PendingCall& call) override {
-    if (fails) throw std::runtime_error("not begun");
+    if (fails) { throw std::runtime_error("not begun"); }
     begun += call.view().method;
     calls.push_back(&call);
-    if (call.view().params == "now") finish();
+    if (call.view().params == "now") { finish(); }
     return times_out;
   }
   void time_out(PendingCall&) override { finish(ResultView::error(ErrorCode::timed_out, "late")); }
@@ -173,7 +173,7 @@ TEST_CASE("a coroutine waits for a call that an executor finishes, at once or la
   CHECK(calls.reactor.run_for_result(calls.call("now")).json == "7");
   calls.reactor.run([](ExecutorCalls& all) -> Task<void> {
     all.reactor.spawn([](ExecutorCalls& its) -> Task<void> {
-      while (its.executor.calls.empty()) co_await its.reactor.yield();
+      while (its.executor.calls.empty()) { co_await its.reactor.yield(); }
       its.executor.finish();
     }(all));
     const Result result = co_await all.call();
@@ -203,7 +203,7 @@ TEST_CASE("an executor's call is cancelled when the coroutine that waits for it 
   ExecutorCalls calls;
   calls.reactor.run([](ExecutorCalls& all) -> Task<void> {
     all.reactor.spawn([](ExecutorCalls& its) -> Task<void> { co_await its.call(); }(all));
-    while (all.executor.calls.empty()) co_await all.reactor.yield();
+    while (all.executor.calls.empty()) { co_await all.reactor.yield(); }
   }(calls));
   CHECK(calls.executor.cancelled == 1);
 }

@@ -88,7 +88,7 @@ TEST_CASE("several threads use one budget") {
       }
     });
   }
-  for (std::thread& thread : threads) thread.join();
+  for (std::thread& thread : threads) { thread.join(); }
   CHECK(budget.held() == 0);
   Share one(budget);
   Share other(budget);
@@ -114,7 +114,7 @@ TEST_CASE("long replies are expected at first, and after each one; fewer with ea
   CHECK(estimate.bytes() == 3 << 20);
   estimate.calls_take_long();
   CHECK(estimate.bytes() == 3 << 19);
-  for (int i = 0; i < 100; ++i) estimate.reply_came(0);
+  for (int i = 0; i < 100; ++i) { estimate.reply_came(0); }
   CHECK(estimate.bytes() == ReplyEstimate::kLeast);
   CHECK(ReplyEstimate(16 << 20, 1000).bytes() == 1000);
 }

@@ -158,7 +158,7 @@ TEST_CASE("the handlers of a client that closes its Unix socket are destroyed") 
   }
   fixture.reactor.run([](Fixture& self) -> Task<void> {
     co_await self.until_begun(2);
-    for (int i = 0; i < 5; ++i) co_await self.reactor.yield();
+    for (int i = 0; i < 5; ++i) { co_await self.reactor.yield(); }
     CHECK(self.running == 2);
     self.client.reset();
     co_await self.until_closed();
@@ -181,7 +181,7 @@ TEST_CASE("the handlers of a client that resets its connection are destroyed") {
     co_await self.until_begun(1);
     if (half_closed) {
       REQUIRE(shutdown(self.client.get(), SHUT_WR) == 0);
-      for (int i = 0; i < 5; ++i) co_await self.reactor.yield();
+      for (int i = 0; i < 5; ++i) { co_await self.reactor.yield(); }
       CHECK(self.running == 1);
     }
     const linger at_once{1, 0};
@@ -200,7 +200,7 @@ TEST_CASE("a client that has only ended its sending side gets its replies") {
   REQUIRE(shutdown(fixture.client.get(), SHUT_WR) == 0);
   fixture.reactor.run([](Fixture& self) -> Task<void> {
     co_await self.until_begun(1);
-    for (int i = 0; i < 5; ++i) co_await self.reactor.yield();
+    for (int i = 0; i < 5; ++i) { co_await self.reactor.yield(); }
     CHECK(self.running == 1);
     self.set_go();
     CHECK(co_await self.reply() == "{\"out\":\"native\",\"result\":7}\n");
@@ -232,7 +232,7 @@ TEST_CASE("the handler of a notification goes on without its client") {
   fixture.reactor.run([](Fixture& self) -> Task<void> {
     co_await self.until_begun(1);
     self.client.reset();
-    for (int i = 0; i < 10; ++i) co_await self.reactor.yield();
+    for (int i = 0; i < 10; ++i) { co_await self.reactor.yield(); }
     CHECK(self.running == 1);
     self.set_go();
     co_await self.until_closed();
@@ -243,12 +243,11 @@ TEST_CASE("the handler of a notification goes on without its client") {
 TEST_CASE("a call that waits for its turn when its client leaves never begins") {
   Fixture fixture;
   fixture.context.places().try_acquire();
-  while (fixture.context.places().try_acquire()) {
-  }
+  while (fixture.context.places().try_acquire()) {}
   fixture.open_unix();
   fixture.send("{\"in\":\"native\"}\n");
   fixture.reactor.run([](Fixture& self) -> Task<void> {
-    while (self.context.active_calls() == 0) co_await self.reactor.yield();
+    while (self.context.active_calls() == 0) { co_await self.reactor.yield(); }
     self.client.reset();
     co_await self.until_closed();
   }(fixture));

@@ -49,7 +49,7 @@ struct Fixture {
   /// Until the reactor thread has neither connection.
   void run() {
     reactor.run([](Fixture& self) -> Task<void> {
-      while (self.thread.held() > 0) co_await self.reactor.yield();
+      while (self.thread.held() > 0) { co_await self.reactor.yield(); }
     }(*this));
   }
 
@@ -85,10 +85,10 @@ TEST_CASE("a reactor thread answers on the main thread, and not while its own is
   bool answered = false;
   fixture.thread.when_it_answers([&] { answered = true; });
   fixture.reactor.run([](Fixture& self, std::promise<void>& release, bool& told) -> Task<void> {
-    for (int i = 0; i < 20; ++i) co_await self.reactor.yield();
+    for (int i = 0; i < 20; ++i) { co_await self.reactor.yield(); }
     CHECK(!told);
     release.set_value();
-    while (!told) co_await self.reactor.yield();
+    while (!told) { co_await self.reactor.yield(); }
   }(fixture, released, answered));
   CHECK(answered);
 }

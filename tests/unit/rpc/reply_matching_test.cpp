@@ -22,9 +22,7 @@ Reply error_with(std::string_view id) {
 std::string problem(const Reply& reply, Dialect dialect, WaitingCalls calls = {1, 1}) {
   try {
     call_answered_by(reply, dialect, calls, "./s");
-  } catch (const ProtocolError& error) {
-    return error.what();
-  }
+  } catch (const ProtocolError& error) { return error.what(); }
   return "";
 }
 

@@ -56,7 +56,7 @@ TEST_CASE("requests, calls under way and errors that are replied are counted in 
   sessions.reactor.run([](Sessions& self, const Fd& end, const ledger::Ledger& of) -> Task<void> {
     const auto error = [&](ErrorCode code) { return of.totals().errors[index_of(code)]; };
     test::write_text(end.get(), "{\"in\":\"echo\"}\nno JSON\n{\"in\":\"none\"}\n");
-    for (int i = 0; i < 3; ++i) co_await self.line(end);
+    for (int i = 0; i < 3; ++i) { co_await self.line(end); }
     CHECK(of.totals().requests == 3);
     CHECK(sum(of.totals().durations) == 0);
     CHECK(error(ErrorCode::parse_error) == 1);

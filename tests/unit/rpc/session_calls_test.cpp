@@ -20,7 +20,7 @@ namespace {
 /// Keeps the calls that it has begun, and finishes them when a test says so.
 struct KeepingExecutor final : CallExecutor {
   TimePoint begin(PendingCall& call) override {
-    if (fails) throw std::runtime_error("not begun");
+    if (fails) { throw std::runtime_error("not begun"); }
     begun += call.view().params;
     if (finishes_at_once) {
       call.finish(ResultView::error(ErrorCode::busy, "at once"));
@@ -122,7 +122,7 @@ void run(Calls& calls, Steps steps) {
     self.go = "a b kept";
     self.now.client_has_left = true;
     while (self.calls.any()) {
-      while (!self.executor.calls.empty()) self.executor.finish(0);
+      while (!self.executor.calls.empty()) { self.executor.finish(0); }
       self.changed.notify_all();
       co_await self.reactor.yield();
     }
@@ -133,7 +133,7 @@ void run(Calls& calls, Steps steps) {
 
 Task<void> settle(Calls& calls) {
   calls.changed.notify_all();
-  for (int i = 0; i < 10; ++i) co_await calls.reactor.yield();
+  for (int i = 0; i < 10; ++i) { co_await calls.reactor.yield(); }
 }
 
 const std::string kReplyA = "{\"out\":\"a\",\"result\":1}\n";
@@ -267,7 +267,7 @@ TEST_CASE("a call that has to wait for a place is told when too many wait, or it
   run(calls, [&](Calls& self) -> Task<void> {
     self.ask("{\"in\":\"kept\",\"id\":1}");
     self.ask("{\"in\":\"b\",\"id\":2}");
-    while (self.sent.empty()) co_await self.reactor.yield();
+    while (self.sent.empty()) { co_await self.reactor.yield(); }
     CHECK(self.sent.find(expected) != std::string::npos);
     CHECK(self.begun == "kept");
     CHECK(self.placed == 1);
@@ -323,14 +323,14 @@ SessionLimits small_limits() {
 TEST_CASE("calls are held back while the replies to come may be too many") {
   Calls calls(small_limits());
   run(calls, [](Calls& self) -> Task<void> {
-    for (int i = 0; i < 40; ++i) self.call("a");
+    for (int i = 0; i < 40; ++i) { self.call("a"); }
     co_await settle(self);
     const std::size_t first = self.begun.size();
     CHECK(first > 1);
     CHECK(first <= ReplyEstimate::kFirstCalls);
     CHECK(self.calls.are_held_back());
     SUBCASE("which take long: others are started, and fewer bytes expected") {
-      for (int i = 0; i < 3; ++i) self.calls.take_long();
+      for (int i = 0; i < 3; ++i) { self.calls.take_long(); }
       co_await settle(self);
       CHECK(self.begun.size() > first);
     }
@@ -439,7 +439,7 @@ TEST_CASE("a begun call is answered when its executor finishes it, by the name o
 TEST_CASE("begun calls without ids are answered in order, also beside other answers") {
   Calls calls;
   run(calls, [](Calls& self) -> Task<void> {
-    for (const char* method : {"x.1", "x.2", "echo", "x.3"}) CHECK(self.call(method).empty());
+    for (const char* method : {"x.1", "x.2", "echo", "x.3"}) { CHECK(self.call(method).empty()); }
     self.executor.finish(2);
     self.executor.finish(1);
     CHECK(self.sent.empty());
@@ -459,7 +459,7 @@ TEST_CASE("a batch of begun calls, and notifications of them, are answered as ot
     self.ask(
         "[{\"jsonrpc\":\"2.0\",\"method\":\"x.a\",\"id\":1},"
         "{\"jsonrpc\":\"2.0\",\"method\":\"x.b\",\"id\":2}]");
-    while (self.executor.calls.size() > 1) self.executor.finish(0);
+    while (self.executor.calls.size() > 1) { self.executor.finish(0); }
     CHECK(self.sent.empty());
     self.executor.finish(0);
     CHECK(self.sent ==
@@ -495,7 +495,7 @@ TEST_CASE("a begun call times out when its executor has said, and not when it wa
     self.ask("{\"in\":\"x.1\",\"id\":1}");
     self.ask("{\"in\":\"x.2\",\"id\":2}");
     self.executor.finish(0);
-    while (self.ended < 2) co_await self.reactor.yield();
+    while (self.ended < 2) { co_await self.reactor.yield(); }
     CHECK(Clock::now() >= self.executor.times_out);
     CHECK(self.sent.starts_with("{\"out\":\"x.1\",\"result\":7,\"id\":1}\n"));
     CHECK(self.sent.find("late") != std::string::npos);

@@ -33,7 +33,7 @@ inline Task<std::string> read_line(Reactor& reactor, const Fd& client) {
       co_await reactor.yield();
       continue;
     }
-    if (there <= 0) break;
+    if (there <= 0) { break; }
     const std::string_view bytes(part.data(), static_cast<std::size_t>(there));
     const std::size_t size = std::min(bytes.find('\n'), bytes.size() - 1) + 1;
     text.append(bytes.substr(0, size));
@@ -93,13 +93,13 @@ struct Sessions {
   Task<std::string> line(const Fd& client) { return read_line(reactor, client); }
   /// Everything that can happen by itself and takes no time has happened.
   Task<void> settle() {
-    for (int i = 0; i < 30; ++i) co_await reactor.yield();
+    for (int i = 0; i < 30; ++i) { co_await reactor.yield(); }
   }
   Task<void> until_ended(std::size_t connections = 1) {
-    while (reasons.size() < connections) co_await reactor.yield();
+    while (reasons.size() < connections) { co_await reactor.yield(); }
   }
   Task<void> until_begun(int calls) {
-    while (begun < calls) co_await reactor.yield();
+    while (begun < calls) { co_await reactor.yield(); }
   }
 
   Reactor reactor;

@@ -32,7 +32,7 @@ struct Input {
     client = std::move(theirs);
   }
   static std::unique_ptr<UnusedBytes> buffer_of(std::string_view unread) {
-    if (unread.empty()) return nullptr;
+    if (unread.empty()) { return nullptr; }
     auto bytes = std::make_unique<UnusedBytes>(unread.size());
     bytes->buffer.append(unread);
     return bytes;
@@ -40,11 +40,11 @@ struct Input {
 
   /// One turn: what was received, and the frames that were taken.
   Received turn(std::string_view arrives, std::size_t most = 100) {
-    if (!arrives.empty()) test::write_text(client.get(), arrives);
+    if (!arrives.empty()) { test::write_text(client.get(), arrives); }
     ReceiveBuffer& bytes = input.begin_turn(shared);
     const Received received = input.receive(bytes, *stream, kMaxFrame);
     looked = input.has_frames();
-    if (looked) take(bytes, most);
+    if (looked) { take(bytes, most); }
     return received;
   }
   void take(ReceiveBuffer& bytes, std::size_t most) {
@@ -227,8 +227,7 @@ TEST_CASE("the rest of a frame that has arrived by its deadline is answered") {
     test::write_text(end.get(), test::kEcho.substr(5));
     // As a process that was stopped: the deadline has passed when it looks again.
     const TimePoint later = Clock::now() + std::chrono::milliseconds(2);
-    while (Clock::now() < later) {
-    }
+    while (Clock::now() < later) {}
     CHECK(co_await self.line(end) == test::kEchoed);
   }(sessions, client));
 }
@@ -254,7 +253,7 @@ TEST_CASE("a frame is not late while it is the server that does not read") {
     test::write_text(end.get(), std::string(test::kSlow) + std::string(test::kEcho.substr(0, 5)));
     co_await self.until_begun(1);
     const TimePoint later = Clock::now() + std::chrono::milliseconds(3);
-    while (Clock::now() < later) co_await self.reactor.yield();
+    while (Clock::now() < later) { co_await self.reactor.yield(); }
     self.set_go();
     test::write_text(end.get(), test::kEcho.substr(5));
     CHECK(co_await self.line(end) == "{\"out\":\"slow\",\"result\":7}\n");

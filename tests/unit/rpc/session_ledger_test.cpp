@@ -77,7 +77,7 @@ void run(Recorded& recorded, Steps steps) {
     self.go = self.other_goes = true;
     self.changed.notify_all();
     self.client.reset();
-    while (self.context.open_connections() > 0) co_await self.reactor.yield();
+    while (self.context.open_connections() > 0) { co_await self.reactor.yield(); }
   }(recorded, steps));
 }
 
@@ -235,7 +235,7 @@ TEST_CASE("a connection is busy until its client has taken the reply") {
     std::string_view rest = request;
     while (!rest.empty()) {
       const ssize_t size = send(self.client.get(), rest.data(), rest.size(), MSG_DONTWAIT);
-      if (size > 0) rest.remove_prefix(static_cast<std::size_t>(size));
+      if (size > 0) { rest.remove_prefix(static_cast<std::size_t>(size)); }
       co_await self.reactor.yield();
     }
     co_await self.settle();
@@ -306,7 +306,7 @@ TEST_CASE("a reply that is owed is written before anything is read") {
 /// Makes the kernel take nothing more for the client.
 void fill(int socket) {
   const std::array<char, 4096> bytes{};
-  while (send(socket, bytes.data(), bytes.size(), MSG_DONTWAIT) > 0) continue;
+  while (send(socket, bytes.data(), bytes.size(), MSG_DONTWAIT) > 0) { continue; }
 }
 
 TEST_CASE("a reply that is owed to a client that does not read keeps its connection busy") {
@@ -328,7 +328,7 @@ TEST_CASE("a reply that is owed to a client that does not read keeps its connect
     co_await self.settle();
     CHECK(self.returned.empty());
     std::array<char, 65536> bytes{};
-    while (recv(self.client.get(), bytes.data(), bytes.size(), MSG_DONTWAIT) > 0) continue;
+    while (recv(self.client.get(), bytes.data(), bytes.size(), MSG_DONTWAIT) > 0) { continue; }
     co_await self.until_ended();
     CHECK(self.returned.size() == 1);
     CHECK(self.state() == State::idle);

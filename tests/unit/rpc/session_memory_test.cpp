@@ -65,10 +65,10 @@ struct Fixture {
   Task<std::string> line(const Fd& client) { return test::read_line(reactor, client); }
   /// Everything that can happen by itself has happened.
   Task<void> settle() {
-    for (int i = 0; i < 50; ++i) co_await reactor.yield();
+    for (int i = 0; i < 50; ++i) { co_await reactor.yield(); }
   }
   Task<void> until_held(std::size_t least, std::size_t most) {
-    while (held() < least || held() > most) co_await reactor.yield();
+    while (held() < least || held() > most) { co_await reactor.yield(); }
   }
   std::size_t held() const { return context.limits().memory->held(); }
   void set_go() {
@@ -85,7 +85,7 @@ struct Fixture {
 
 std::string times(int count, std::string_view line) {
   std::string lines;
-  for (int i = 0; i < count; ++i) lines.append(line);
+  for (int i = 0; i < count; ++i) { lines.append(line); }
   return lines;
 }
 
@@ -131,7 +131,7 @@ TEST_CASE("replies that wait for an earlier one count, and all come once it is t
     CHECK(self.held() < kBudget + ReplyEstimate::kFirstCalls * kMaxFrame / 2);
     self.set_go();
     CHECK((co_await self.line(end)).find("\"result\":7") != std::string::npos);
-    for (int i = 0; i < kCalls; ++i) CHECK((co_await self.line(end)).size() > kMaxFrame / 2);
+    for (int i = 0; i < kCalls; ++i) { CHECK((co_await self.line(end)).size() > kMaxFrame / 2); }
     co_await self.until_held(0, 0);
   }(fixture, client));
   CHECK(fixture.begun == kCalls + 1);
@@ -150,8 +150,8 @@ TEST_CASE("replies that the client does not read count until it reads or is clos
     co_await self.until_held(kBudget, kBudget + ReplyEstimate::kFirstCalls * kMaxFrame);
     co_await self.settle();
     CHECK(self.begun < 40);
-    for (int i = 0; reading && i < 40; ++i) co_await self.line(end);
-    if (!reading) end.reset();
+    for (int i = 0; reading && i < 40; ++i) { co_await self.line(end); }
+    if (!reading) { end.reset(); }
     co_await self.until_held(0, 0);
   }(fixture, client, reads));
   CHECK((fixture.begun == 40) == reads);
@@ -174,8 +174,9 @@ TEST_CASE("while connections hold all that the process may, a further one waits"
   const Fd second = fixture.open();
   const Fd third = fixture.open();
   const Fd fourth = fixture.open();
-  for (const Fd* end : std::initializer_list<const Fd*>{&first, &second, &third})
+  for (const Fd* end : std::initializer_list<const Fd*>{&first, &second, &third}) {
     test::write_text(end->get(), long_start());
+  }
   fixture.reactor.run([](Fixture& self, Fd& holder, const Fd& exempt, const Fd& end) -> Task<void> {
     co_await self.until_held(kBudget, 3 * kMaxFrame);
     // The second becomes the one that goes on.
@@ -197,10 +198,10 @@ TEST_CASE("the one that goes on ends its frame, and then another may go on") {
   const Fd one = fixture.open();
   const Fd other = fixture.open();
   const Fd third = fixture.open();
-  for (const Fd* end : {&one, &other, &third}) test::write_text(end->get(), long_start());
+  for (const Fd* end : {&one, &other, &third}) { test::write_text(end->get(), long_start()); }
   fixture.reactor.run([](Fixture& self, const Fd& first, const Fd& second) -> Task<void> {
     co_await self.until_held(kBudget, 3 * kMaxFrame);
-    for (const Fd* end : std::array{&first, &second}) test::write_text(end->get(), "\"}\n");
+    for (const Fd* end : std::array{&first, &second}) { test::write_text(end->get(), "\"}\n"); }
     for (const Fd* end : std::array{&first, &second}) {
       CHECK((co_await self.line(*end)).size() > kMaxFrame - 100);
     }
@@ -215,7 +216,7 @@ TEST_CASE("when too many wait for memory, a further one is told that the server 
   const Fd other = fixture.open();
   const Fd third = fixture.open();
   const Fd client = fixture.open();
-  for (const Fd* end : {&one, &other, &third}) test::write_text(end->get(), long_start());
+  for (const Fd* end : {&one, &other, &third}) { test::write_text(end->get(), long_start()); }
   std::string request;
   std::string reply;
   SUBCASE("in the dialect of its request") {
@@ -248,7 +249,7 @@ TEST_CASE("the deadline of a frame counts while it waits for memory") {
   const Fd one = fixture.open();
   const Fd other = fixture.open();
   const Fd third = fixture.open();
-  for (const Fd* end : {&one, &other, &third}) test::write_text(end->get(), long_start());
+  for (const Fd* end : {&one, &other, &third}) { test::write_text(end->get(), long_start()); }
   fixture.reactor.run([](Fixture& self) -> Task<void> {
     co_await self.until_held(kBudget, 3 * kMaxFrame);
     co_await self.until_held(0, 0);

@@ -62,7 +62,9 @@ TEST_CASE("what the client does not take is kept until it reads") {
     all += output.received();
     CHECK(output.output.flush(*output.stream) == Written::whole);
   }
-  for (std::string part = output.received(); !part.empty(); part = output.received()) all += part;
+  for (std::string part = output.received(); !part.empty(); part = output.received()) {
+    all += part;
+  }
   CHECK(all == kTooMuch + "more");
   CHECK(output.output.held() == 0);
 }
@@ -119,7 +121,7 @@ TEST_CASE("a client that takes no reply in time is closed") {
   const Fd client = sessions.open();
   sessions.reactor.run([](test::Sessions& self, const Fd& end) -> Task<void> {
     std::string requests;
-    for (int i = 0; i < 100; ++i) requests += "{\"in\":\"big\",\"id\":1}\n";
+    for (int i = 0; i < 100; ++i) { requests += "{\"in\":\"big\",\"id\":1}\n"; }
     test::write_text(end.get(), requests);
     co_await self.until_ended();
   }(sessions, client));
@@ -132,14 +134,14 @@ TEST_CASE("a client that reads again gets on") {
   const Fd client = sessions.open();
   sessions.reactor.run([](test::Sessions& self, const Fd& end) -> Task<void> {
     std::string requests;
-    for (int i = 0; i < 100; ++i) requests += "{\"in\":\"big\",\"id\":1}\n";
+    for (int i = 0; i < 100; ++i) { requests += "{\"in\":\"big\",\"id\":1}\n"; }
     test::write_text(end.get(), requests + std::string(test::kEcho));
     co_await self.settle();
     std::string text;
     std::string part(1 << 20, '\0');
     while (std::count(text.begin(), text.end(), '\n') < 101) {
       const ssize_t size = recv(end.get(), part.data(), part.size(), MSG_DONTWAIT);
-      if (size > 0) text.append(part, 0, static_cast<std::size_t>(size));
+      if (size > 0) { text.append(part, 0, static_cast<std::size_t>(size)); }
       co_await self.reactor.yield();
     }
     CHECK(text.size() > 100 * test::Sessions::kBig);

@@ -56,7 +56,7 @@ Task<void> happen(Sessions& sessions, Event event, Fd& client) {
     case Event::make_way: sessions.context.close_idlest(); break;
     case Event::deadline: {
       const TimePoint later = Clock::now() + std::chrono::milliseconds(3);
-      while (Clock::now() < later) co_await sessions.reactor.yield();
+      while (Clock::now() < later) { co_await sessions.reactor.yield(); }
       break;
     }
   }
@@ -76,7 +76,7 @@ CloseReason reason_after(Event event, SessionLimits limits, Enter enter) {
     co_await happen(self, what, end);
     self.set_go();
     co_await self.settle();
-    if (self.reasons.empty()) end.reset();
+    if (self.reasons.empty()) { end.reset(); }
     co_await self.until_ended();
   }(sessions, client, event, enter));
   CHECK(sessions.reasons.size() == 1);
@@ -189,11 +189,11 @@ TEST_CASE("nothing leaves the phase of a closed connection, which goes after its
     const CloseReason reason =
         reason_after(event, limits, [](Sessions& self, Fd& client) -> Task<void> {
           std::string requests = "{\"in\":\"kept\",\"id\":0}\n";
-          for (int i = 0; i < 100; ++i) requests += "{\"in\":\"big\",\"id\":1}\n";
+          for (int i = 0; i < 100; ++i) { requests += "{\"in\":\"big\",\"id\":1}\n"; }
           test::write_text(client.get(), requests);
           co_await self.until_begun(1);
           const TimePoint later = Clock::now() + std::chrono::milliseconds(5);
-          while (Clock::now() < later) co_await self.reactor.yield();
+          while (Clock::now() < later) { co_await self.reactor.yield(); }
         });
     CHECK(reason == CloseReason::write_error);
   }
@@ -209,8 +209,7 @@ TEST_CASE("a request that has arrived by the idle deadline is answered") {
     test::write_text(end.get(), kEcho);
     // As a process that was stopped: the deadline has passed when it looks again.
     const TimePoint later = Clock::now() + std::chrono::milliseconds(2);
-    while (Clock::now() < later) {
-    }
+    while (Clock::now() < later) {}
     CHECK(co_await self.line(end) == kEchoed);
     co_await self.until_ended();
   }(sessions, client));

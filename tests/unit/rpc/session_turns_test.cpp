@@ -72,7 +72,7 @@ TEST_CASE("connections have one request executed each, in the order in which the
   sessions.context.replace_methods(table);
   const Fd runs = sessions.open();
   std::vector<Fd> clients;
-  for (int i = 0; i < 3; ++i) clients.push_back(sessions.open());
+  for (int i = 0; i < 3; ++i) { clients.push_back(sessions.open()); }
   sessions.reactor.run([](Sessions& self, const Fd& first, const std::vector<Fd>& others,
                           const std::vector<std::string>& noted) -> Task<void> {
     co_await self.settle();
@@ -112,7 +112,7 @@ TEST_CASE("the time of a request begins when it is read") {
     co_await self.until_begun(1);
     test::write_text(two.get(), "{\"in\":\"late\"}\n");
     const TimePoint later = Clock::now() + std::chrono::milliseconds(30);
-    while (Clock::now() < later) co_await self.reactor.yield();
+    while (Clock::now() < later) { co_await self.reactor.yield(); }
     self.set_go();
     CHECK(co_await self.line(two) == "{\"out\":\"late\",\"result\":1}\n");
     CHECK(co_await self.line(one) == "{\"out\":\"kept\",\"result\":7}\n");
@@ -132,7 +132,7 @@ TEST_CASE(
     co_await self.until_begun(1);
     test::write_text(two.get(), kSlow);
     const TimePoint later = Clock::now() + std::chrono::milliseconds(15);
-    while (Clock::now() < later) co_await self.reactor.yield();
+    while (Clock::now() < later) { co_await self.reactor.yield(); }
     CHECK(self.reasons.empty());
     two.reset();
     co_await self.until_ended();

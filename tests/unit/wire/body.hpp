@@ -33,12 +33,12 @@ class Bodies {
   }
   Request accept(std::string_view text, Dialect usual = Dialect::article) {
     const auto parsed = parse(text, usual);
-    if (const auto* bad = std::get_if<BadRequest>(&parsed)) FAIL(text << ": " << bad->message);
+    if (const auto* bad = std::get_if<BadRequest>(&parsed)) { FAIL(text << ": " << bad->message); }
     return std::get<Request>(parsed);
   }
   BadRequest refuse(std::string_view text, Dialect usual = Dialect::article) {
     const auto parsed = parse(text, usual);
-    if (std::holds_alternative<Request>(parsed)) FAIL("accepted: " << text);
+    if (std::holds_alternative<Request>(parsed)) { FAIL("accepted: " << text); }
     return std::get<BadRequest>(parsed);
   }
   Reply reply(std::string_view text) { return reply_parser_.parse(place(text)); }
@@ -51,7 +51,7 @@ class Bodies {
 
 inline std::string repeat(std::string_view text, std::size_t count) {
   std::string out;
-  for (std::size_t i = 0; i < count; ++i) out.append(text);
+  for (std::size_t i = 0; i < count; ++i) { out.append(text); }
   return out;
 }
 

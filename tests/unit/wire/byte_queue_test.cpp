@@ -48,7 +48,7 @@ TEST_CASE(
   ByteQueue queue;
   for (int i = 0; i < 10'000; ++i) {
     queue.append("0123456789");
-    if (i > 0) queue.consume(10);
+    if (i > 0) { queue.consume(10); }
   }
   CHECK(queue.end().size() < 10'000);
 }

@@ -18,8 +18,8 @@ struct Read {
 
   void read() {
     problem = reader.open(json);
-    if (problem == JsonProblem::none) problem = read_envelope(reader, 0, envelope);
-    if (problem == JsonProblem::none) problem = reader.read_end();
+    if (problem == JsonProblem::none) { problem = read_envelope(reader, 0, envelope); }
+    if (problem == JsonProblem::none) { problem = reader.read_end(); }
   }
   void read_next(std::string_view text) {
     json = bodies.place(text);

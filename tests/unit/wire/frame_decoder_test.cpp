@@ -40,7 +40,7 @@ std::vector<std::string> lines_of(std::string_view text) {
   std::vector<std::string> lines;
   for (;;) {
     const DecodedFrame line = decode(text);
-    if (line.outcome != Outcome::complete) break;
+    if (line.outcome != Outcome::complete) { break; }
     lines.emplace_back(line.body);
     text.remove_prefix(line.size);
   }
@@ -78,7 +78,7 @@ TEST_CASE("a frame that arrives a byte at a time is partial until its last") {
 
 TEST_CASE("a thousand frames in one buffer are read one after the other") {
   std::string bytes;
-  for (int i = 0; i < 1000; ++i) append_frame(bytes, std::to_string(i));
+  for (int i = 0; i < 1000; ++i) { append_frame(bytes, std::to_string(i)); }
   ReceiveBuffer buffer(16);
   buffer.append(bytes);
   for (int i = 0; i < 1000; ++i) {

@@ -65,7 +65,7 @@ TEST_CASE("invalid UTF-8 is found wherever it stands, among characters of any le
   for (const auto& [bad, good_before] : invalid) {
     for (std::size_t before = 0; before < 70; ++before) {
       std::string text = "\"";
-      for (std::size_t i = 0; i < before; ++i) text += characters[(i * i + before) % 4];
+      for (std::size_t i = 0; i < before; ++i) { text += characters[(i * i + before) % 4]; }
       text.append(bad).append("\xC3\xA9tail, and more of it\"");
       const std::string expected =
           "invalid UTF-8 at column " + std::to_string(2 + before + good_before);

@@ -31,7 +31,9 @@ class Text {
 JsonProblem problem_of(JsonReader& reader, std::string_view json, int depth = 0) {
   const Text text(json);
   std::string_view value;
-  if (const auto problem = reader.open(text.view()); problem != JsonProblem::none) return problem;
+  if (const auto problem = reader.open(text.view()); problem != JsonProblem::none) {
+    return problem;
+  }
   const auto problem = reader.read_value(depth, value);
   return problem != JsonProblem::none ? problem : reader.read_end();
 }

@@ -63,7 +63,7 @@ class CommaLocale {
  public:
   CommaLocale() {
     for (const char* name : {"de_DE.UTF-8", "fr_FR.UTF-8", "comma"}) {
-      if (std::setlocale(LC_NUMERIC, name) != nullptr) break;
+      if (std::setlocale(LC_NUMERIC, name) != nullptr) { break; }
     }
   }
   ~CommaLocale() { std::setlocale(LC_NUMERIC, "C"); }
@@ -156,7 +156,7 @@ TEST_CASE("texts of a number's characters are judged as another parser judges th
       text.push_back(alphabet[random() % alphabet.size()]);
     }
     const bool accepted = is_json_number(text);
-    if (accepted != nlohmann::json::accept(text)) FAIL_CHECK(accepted << ": " << text);
+    if (accepted != nlohmann::json::accept(text)) { FAIL_CHECK(accepted << ": " << text); }
     numbers += accepted ? 1 : 0;
   }
   CHECK(numbers > 10'000);

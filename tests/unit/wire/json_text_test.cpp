@@ -128,7 +128,7 @@ TEST_CASE("texts are judged as another parser judges them") {
       }
     }
     const bool accepted = !json_problem(text);
-    if (accepted != nlohmann::json::accept(text)) FAIL_CHECK(accepted << ": " << text);
+    if (accepted != nlohmann::json::accept(text)) { FAIL_CHECK(accepted << ": " << text); }
   }
 }
 

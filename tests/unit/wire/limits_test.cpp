@@ -35,13 +35,13 @@ std::string page(std::string_view section = {}) {
   std::string words;
   bool is_inside = section.empty();
   for (std::string line; std::getline(file, line);) {
-    if (line.starts_with(".Sh ")) is_inside = section.empty() || line.substr(4) == section;
-    if (!is_inside) continue;
+    if (line.starts_with(".Sh ")) { is_inside = section.empty() || line.substr(4) == section; }
+    if (!is_inside) { continue; }
     std::istringstream rest(line.starts_with('.') && line.find(' ') != std::string::npos
                                 ? line.substr(line.find(' ') + 1)
                                 : line);
     for (std::string word; rest >> word;) {
-      if (word == "Fl" || word == "No") continue;
+      if (word == "Fl" || word == "No") { continue; }
       words.append(words.empty() ? "" : " ").append(word);
     }
   }
@@ -94,10 +94,10 @@ TEST_CASE("each number that heads an item of LIMITS is in the list") {
   std::size_t items = 0;
   bool is_inside = false;
   for (std::string line; std::getline(file, line);) {
-    if (line.starts_with(".Sh ")) is_inside = line == ".Sh LIMITS";
+    if (line.starts_with(".Sh ")) { is_inside = line == ".Sh LIMITS"; }
     const std::size_t colon = line.find(": ");
-    if (!is_inside || !line.starts_with(".It ") || colon == std::string::npos) continue;
-    if (line.find_first_of("0123456789", colon) == std::string::npos) continue;
+    if (!is_inside || !line.starts_with(".It ") || colon == std::string::npos) { continue; }
+    if (line.find_first_of("0123456789", colon) == std::string::npos) { continue; }
     const std::string item = line.substr(4, colon - 4);
     CAPTURE(item);
     const auto is_of_item = [&](std::string_view limit) { return limit.starts_with(item + ": "); };

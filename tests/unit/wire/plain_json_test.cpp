@@ -65,13 +65,13 @@ bool check_alike(std::string_view json) {
     const bool is_expected = is_valid && is_plain(json);
     Envelope envelope;
     const bool is_read = read_plain_envelope(text.view(), envelope);
-    if (is_read != (is_expected && expected.is_object)) FAIL(is_read << ": " << json);
-    if (PlainJson::read_whole(text.view(), 0) != is_expected) FAIL(is_expected << ": " << json);
-    if (!is_read) continue;
-    if (envelope.seen != expected.seen) FAIL(json);
-    if (envelope.repeated != expected.repeated) FAIL(json);
+    if (is_read != (is_expected && expected.is_object)) { FAIL(is_read << ": " << json); }
+    if (PlainJson::read_whole(text.view(), 0) != is_expected) { FAIL(is_expected << ": " << json); }
+    if (!is_read) { continue; }
+    if (envelope.seen != expected.seen) { FAIL(json); }
+    if (envelope.repeated != expected.repeated) { FAIL(json); }
     for (std::size_t field = 0; field <= Envelope::other; ++field) {
-      if ((envelope.seen & (1U << field)) == 0) continue;
+      if ((envelope.seen & (1U << field)) == 0) { continue; }
       if (envelope.json[field].data() != expected.json[field].data() ||
           envelope.json[field].size() != expected.json[field].size()) {
         FAIL(envelope.json[field] << " in " << json);
@@ -148,7 +148,7 @@ TEST_CASE("messages that chance has mixed are read alike by both readers") {
     for (auto count = random() % 8; count > 0; --count) {
       text.append(tokens[random() % std::size(tokens)]);
     }
-    if (random() % 2 == 0) text.push_back('}');
+    if (random() % 2 == 0) { text.push_back('}'); }
     valid += check_alike(text) ? 1 : 0;
   }
   CHECK(valid > 100);

@@ -94,7 +94,7 @@ TEST_CASE("what is appended and used does not make the buffer grow") {
   for (int i = 0; i < 100; ++i) {
     buffer.append(chunk);
     buffer.consume(buffer.bytes().size() - 1);
-    if (buffer.bytes().size() + buffer.room().size() > 1 << 20) break;
+    if (buffer.bytes().size() + buffer.room().size() > 1 << 20) { break; }
   }
   CHECK(capacity_of(buffer) <= 256);
 }

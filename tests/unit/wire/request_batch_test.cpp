@@ -59,7 +59,7 @@ TEST_CASE("a batch is its requests, in their order, the bad among the good") {
   CHECK(notification.params == "[7]");
   CHECK(notification.is_notification());
   check_bad(batch.requests[2], kNoVersion);
-  for (std::size_t i = 3; i < 7; ++i) check_bad(batch.requests[i], kNotAnObject);
+  for (std::size_t i = 3; i < 7; ++i) { check_bad(batch.requests[i], kNotAnObject); }
   check_bad(batch.requests[7], kNoVersion, "2");
   const auto& get = std::get<Request>(batch.requests[8]);
   CHECK(get.method == "get_data");
@@ -98,7 +98,7 @@ TEST_CASE("an array in which nothing says jsonrpc is a batch where JSON-RPC is u
     const ParsedBody batch = bodies.parse_body(array.body, Dialect::json_rpc);
     CHECK(batch.is_batch);
     CHECK(batch.requests.size() == array.size);
-    for (const ParsedRequest& request : batch.requests) CHECK(bad_of(request) != nullptr);
+    for (const ParsedRequest& request : batch.requests) { CHECK(bad_of(request) != nullptr); }
   }
 }
 
@@ -226,7 +226,7 @@ TEST_CASE("every name in a large batch can be read, also those with escapes") {
   test::Bodies bodies;
   std::string body = "[";
   for (std::size_t i = 0; i < limits::kMaxBatch; ++i) {
-    if (i > 0) body += ",";
+    if (i > 0) { body += ","; }
     body +=
         request_with(R"("method":"\u006d)" + std::to_string(i) + R"(","id":)" + std::to_string(i));
   }
@@ -267,7 +267,7 @@ TEST_CASE("a body is a parse error where another parser says so, and nowhere els
     REQUIRE(!body.requests.empty());
     const BadRequest* bad = bad_of(body.requests.front());
     const bool accepted = bad == nullptr || bad->code != ErrorCode::parse_error;
-    if (accepted != nlohmann::json::accept(text)) FAIL_CHECK(accepted << ": " << text);
+    if (accepted != nlohmann::json::accept(text)) { FAIL_CHECK(accepted << ": " << text); }
   }
 }
 

@@ -80,7 +80,7 @@ TEST_CASE("the fields of JSON-RPC come in any order, among unknown ones") {
                                      R"("params":{"a":1})", R"("x":[{"jsonrpc":1,"id":2}])"};
   do {
     std::string body;
-    for (const std::string& field : fields) body += (body.empty() ? "{" : ",") + field;
+    for (const std::string& field : fields) { body += (body.empty() ? "{" : ",") + field; }
     const Request request = bodies.accept(body + "}");
     CHECK(request.method == "m");
     CHECK(request.params == R"({"a":1})");

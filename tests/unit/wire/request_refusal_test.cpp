@@ -27,11 +27,11 @@ void check_refused_everywhere(std::string_view value, std::optional<std::string_
     const BadRequest bad = bodies.refuse(body);
     CHECK(bad.code == ErrorCode::parse_error);
     CHECK(bad.id.empty());
-    if (why) CHECK(bad.message.starts_with(std::string(*why) + " at "));
+    if (why) { CHECK(bad.message.starts_with(std::string(*why) + " at ")); }
   }
   const auto problem = json_problem(text);
   CHECK(problem.has_value());
-  if (why && problem) CHECK(problem->starts_with(std::string(*why) + " at "));
+  if (why && problem) { CHECK(problem->starts_with(std::string(*why) + " at ")); }
 }
 
 TEST_CASE("a body that is no object is an invalid request") {

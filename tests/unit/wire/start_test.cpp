@@ -78,7 +78,7 @@ TEST_CASE("four bytes that are no text are a length, within the limit or over it
 TEST_CASE(
     "any four bytes that can be text are judged as text, and over the highest limit as a length") {
   std::string text = "\t\n\r";
-  for (char byte = 0x20; byte < 0x7F; ++byte) text.push_back(byte);
+  for (char byte = 0x20; byte < 0x7F; ++byte) { text.push_back(byte); }
   for (const char first : text) {
     for (const char fourth : text) {
       for (const char inner : {'\t', ' ', '~'}) {
@@ -87,10 +87,12 @@ TEST_CASE(
         const std::size_t start = bytes.find_first_not_of(" \t\r\n");
         const bool is_client =
             start != std::string::npos && (bytes[start] == '{' || bytes[start] == '[');
-        if (judge(bytes) == Start::length) FAIL_CHECK("a length");
-        if ((judge(bytes) == Start::lines) != is_client) FAIL_CHECK("not judged by its first byte");
+        if (judge(bytes) == Start::length) { FAIL_CHECK("a length"); }
+        if ((judge(bytes) == Start::lines) != is_client) {
+          FAIL_CHECK("not judged by its first byte");
+        }
         const DecodedFrame frame = decode_frame(bytes_of(bytes), limits::kHighestMaxFrame);
-        if (frame.outcome != DecodedFrame::Outcome::oversized) FAIL_CHECK("a good length");
+        if (frame.outcome != DecodedFrame::Outcome::oversized) { FAIL_CHECK("a good length"); }
       }
     }
   }
@@ -168,11 +170,11 @@ TEST_CASE("a start is judged in the same way however it comes, and when its blan
       for (std::size_t i = 0; i < text.size() && judged.start == Start::undecided; ++i) {
         kept.push_back(text[i]);
         judged = judge_start(bytes_of(kept), expected, MoreBytes::may_follow);
-        if (judged.start == Start::undecided) kept.erase(0, judged.blanks);
-        if (judged.start == Start::undecided) CHECK(kept.size() < 8);
+        if (judged.start == Start::undecided) { kept.erase(0, judged.blanks); }
+        if (judged.start == Start::undecided) { CHECK(kept.size() < 8); }
       }
       CHECK(judged.start == whole);
-      if (whole == Start::stranger) CHECK(answer_to(kept) == answer_to(text));
+      if (whole == Start::stranger) { CHECK(answer_to(kept) == answer_to(text)); }
     }
   }
 }

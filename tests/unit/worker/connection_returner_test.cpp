@@ -28,10 +28,10 @@ struct Fixture {
     owner.send = [this](const std::string&, std::span<const int> descriptors) {
       if (answer.outcome == SendOutcome::failed && is_bad) {
         bool any = false;
-        for (const int number : descriptors) any = any || number == is_bad;
-        if (!any) return SendResult{SendOutcome::sent};
+        for (const int number : descriptors) { any = any || number == is_bad; }
+        if (!any) { return SendResult{SendOutcome::sent}; }
       }
-      if (answer.outcome == SendOutcome::sent) sent.push_back(descriptors.size());
+      if (answer.outcome == SendOutcome::sent) { sent.push_back(descriptors.size()); }
       return answer;
     };
     owner.has_been_read = [this] { return read; };

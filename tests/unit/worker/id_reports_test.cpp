@@ -24,7 +24,7 @@ struct Fixture {
   std::vector<std::size_t> send_finished(std::size_t room) {
     std::vector<std::size_t> sent;
     const bool all = reports.send_finished([&](const std::string& message) {
-      if (sent.size() == room) return false;
+      if (sent.size() == room) { return false; }
       sent.push_back(channel::decode(message)->ids.size());
       return true;
     });
@@ -39,7 +39,7 @@ struct Fixture {
 
 /// So many ends of connections that the master has passed.
 void finish(IdReports& reports, int count) {
-  for (int i = 1; i <= count; ++i) reports.finished(static_cast<std::uint64_t>(i));
+  for (int i = 1; i <= count; ++i) { reports.finished(static_cast<std::uint64_t>(i)); }
 }
 
 TEST_CASE("the first end of a passed connection is due at once") {
@@ -60,7 +60,7 @@ TEST_CASE("the ends of passed connections that follow are gathered for a millise
     its.due = 0;
     finish(its.reports, 15);
     CHECK(its.due == 0);
-    while (its.due == 0) co_await its.reactor.yield();
+    while (its.due == 0) { co_await its.reactor.yield(); }
     CHECK(its.reactor.now() - told >= std::chrono::milliseconds(1));
     CHECK(its.send_finished(2) == std::vector<std::size_t>{15});
   }(fixture));
@@ -104,14 +104,14 @@ TEST_CASE("what the worker has accepted itself is gathered for a moment") {
     its.reports.finished(kOwn | 1);
     its.reports.started(kOwn | 2);
     CHECK(its.due == 0);
-    while (its.due == 0) co_await its.reactor.yield();
+    while (its.due == 0) { co_await its.reactor.yield(); }
     CHECK(its.due == 1);
   }(fixture));
 }
 
 TEST_CASE("what makes a whole message is due at once") {
   Fixture fixture;
-  for (std::uint64_t i = 1; i < 1024; ++i) fixture.reports.finished(kOwn | i);
+  for (std::uint64_t i = 1; i < 1024; ++i) { fixture.reports.finished(kOwn | i); }
   CHECK(fixture.due == 0);
   fixture.reports.finished(kOwn);
   CHECK(fixture.due == 1);
@@ -132,7 +132,7 @@ TEST_CASE("nothing is gathered any more once the worker leaves") {
 
 TEST_CASE("what a full channel does not take stays for the next attempt") {
   Fixture fixture;
-  for (std::uint64_t i = 1; i <= 2500; ++i) fixture.reports.finished(i);
+  for (std::uint64_t i = 1; i <= 2500; ++i) { fixture.reports.finished(i); }
   CHECK(fixture.send_finished(0).empty());
   CHECK(fixture.send_finished(2) == std::vector<std::size_t>{1024, 1024});
   CHECK(fixture.send_finished(2) == std::vector<std::size_t>{452});

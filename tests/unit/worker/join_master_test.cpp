@@ -38,7 +38,7 @@ struct Fixture {
   Fd run(Task<Fd> task) { return reactor.run_for_result(std::move(task)); }
   bool has_said(std::string_view text) const {
     for (const std::string& line : lines) {
-      if (line.find(text) != std::string::npos) return true;
+      if (line.find(text) != std::string::npos) { return true; }
     }
     return false;
   }
@@ -74,7 +74,7 @@ TEST_CASE_FIXTURE(Fixture, "a worker that does not wait fails when there is no m
 TEST_CASE_FIXTURE(Fixture, "a worker that waits joins the master that comes") {
   JoinMaster& joins = worker(kLong);
   const auto comes = [&]() -> Task<void> {
-    while (!has_said("(waiting)")) co_await reactor.sleep_until(Clock::now());
+    while (!has_said("(waiting)")) { co_await reactor.sleep_until(Clock::now()); }
     listen();
   };
   reactor.spawn(comes());
@@ -84,7 +84,7 @@ TEST_CASE_FIXTURE(Fixture, "a worker that waits joins the master that comes") {
 TEST_CASE_FIXTURE(Fixture, "a signal ends the wait for a master") {
   JoinMaster& joins = worker(kLong);
   const auto ends = [&]() -> Task<void> {
-    while (!has_said("(waiting)")) co_await reactor.sleep_until(Clock::now());
+    while (!has_said("(waiting)")) { co_await reactor.sleep_until(Clock::now()); }
     joins.cancel();
   };
   reactor.spawn(ends());
@@ -126,7 +126,7 @@ TEST_CASE_FIXTURE(Fixture, "a worker that waits says that its master has gone, a
   CHECK(run(joins.join()).valid());
   master.reset();
   const auto comes = [&]() -> Task<void> {
-    while (!has_said("waiting for another one")) co_await reactor.sleep_until(Clock::now());
+    while (!has_said("waiting for another one")) { co_await reactor.sleep_until(Clock::now()); }
     listen();
   };
   reactor.spawn(comes());

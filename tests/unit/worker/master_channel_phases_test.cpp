@@ -50,7 +50,7 @@ class Fixture {
   }
 
   Task<void> turns() {
-    for (int i = 0; i < 10; ++i) co_await reactor.yield();
+    for (int i = 0; i < 10; ++i) { co_await reactor.yield(); }
   }
 
   void send(const std::string& message, const std::vector<int>& descriptors = {}) const {
@@ -59,7 +59,7 @@ class Fixture {
   void pass(std::size_t count) const {
     const Fd connection = std::move(make_socket_pair(SOCK_STREAM).first);
     channel::PackedConnections packed(channel::Type::connection);
-    while (packed.count() < count) packed.add(Connection());
+    while (packed.count() < count) { packed.add(Connection()); }
     send(packed.bytes(), std::vector<int>(count, connection.get()));
   }
 
@@ -151,7 +151,7 @@ Task<void> walk(Fixture& its, const Row& row) {
   its.link->start(1000);
   co_await its.turns();
   row.reached(its);
-  if (row.settles) co_await its.turns();
+  if (row.settles) { co_await its.turns(); }
   CHECK(its.link->phase() == row.before);
   row.event(its);
   CHECK(its.link->phase() == row.at_once);
@@ -242,7 +242,7 @@ TEST_CASE("an owner may give a connection back, and finish one, as soon as they 
     std::vector<char> packet(channel::kMaxMessage);
     for (;;) {
       const ReceiveResult result = recv_fds(its.master.get(), packet, channel::kMaxDescriptors);
-      if (result.outcome != ReceiveOutcome::received) break;
+      if (result.outcome != ReceiveOutcome::received) { break; }
       types.push_back(channel::decode({packet.data(), result.size})->type);
     }
     using T = channel::Type;

@@ -35,7 +35,7 @@ class Channel {
       link->start(1000);
       co_await turns();
       CHECK(read() == 0);  // HELLO and READY
-      for (const std::size_t size : unread) give_back(size);
+      for (const std::size_t size : unread) { give_back(size); }
       do {
         co_await turns();
         batches.push_back(read());
@@ -58,7 +58,7 @@ class Channel {
   }
 
   Task<void> turns() {
-    for (int i = 0; i < 20; ++i) co_await reactor_.yield();
+    for (int i = 0; i < 20; ++i) { co_await reactor_.yield(); }
   }
 
   void give_back(std::size_t unread) {
@@ -74,7 +74,7 @@ class Channel {
     std::vector<char> packet(channel::kMaxMessage);
     for (;;) {
       const ReceiveResult result = recv_fds(master_.get(), packet, channel::kMaxDescriptors);
-      if (result.outcome != ReceiveOutcome::received) return count;
+      if (result.outcome != ReceiveOutcome::received) { return count; }
       count += result.descriptors.size();
     }
   }
@@ -85,7 +85,7 @@ class Channel {
     std::vector<char> packet(channel::kMaxMessage);
     for (;;) {
       const ReceiveResult result = recv_fds(master_.get(), packet, channel::kMaxDescriptors);
-      if (result.outcome != ReceiveOutcome::received) return messages;
+      if (result.outcome != ReceiveOutcome::received) { return messages; }
       messages.push_back(*channel::decode({packet.data(), result.size}));
     }
   }
@@ -108,7 +108,7 @@ class Channel {
       not_returned.push_back(unread);
     };
     events.requests_asked = [this](const std::function<void(std::uint64_t)>& answer) {
-      if (!threads_hang) answer(7);
+      if (!threads_hang) { answer(7); }
     };
     return events;
   }
@@ -190,20 +190,20 @@ TEST_CASE("an owner that has set no function is told nothing, and what is passed
     sends(packed.bytes(), {pipe.read_end.get()});
     sends(channel::encode_drain({}), {});
     sends(channel::encode_requests(0), {});
-    for (int i = 0; i < 20; ++i) co_await runs.yield();
+    for (int i = 0; i < 20; ++i) { co_await runs.yield(); }
     CHECK(its.heard());
     std::vector<char> packet(channel::kMaxMessage);
     std::vector<channel::Message> messages;
     for (;;) {
       const ReceiveResult result = recv_fds(end.get(), packet, channel::kMaxDescriptors);
-      if (result.outcome != ReceiveOutcome::received) break;
+      if (result.outcome != ReceiveOutcome::received) { break; }
       messages.push_back(*channel::decode({packet.data(), result.size}));
     }
     REQUIRE(messages.size() == 4);  // after HELLO, READY and STARTED
     CHECK(messages.back().type == channel::Type::requests);
     CHECK(messages.back().requests == 0);
     end.reset();
-    for (int i = 0; i < 20; ++i) co_await runs.yield();
+    for (int i = 0; i < 20; ++i) { co_await runs.yield(); }
     CHECK(its.phase() == MasterChannelPhase::gone);
     its.close();
   }(reactor, *link, send, master));

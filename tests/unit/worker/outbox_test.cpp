@@ -30,7 +30,7 @@ struct Fixture {
   Outbox::Owner owner() {
     Outbox::Owner owner;
     owner.send = [this](const std::string& message, std::span<const int>) {
-      if (room == 0) return SendResult{SendOutcome::would_block};
+      if (room == 0) { return SendResult{SendOutcome::would_block}; }
       --room;
       sent.push_back(channel::decode(message)->type);
       return SendResult{answer};
@@ -61,7 +61,7 @@ struct Fixture {
     reactor.run(turns(*this));
   }
   static Task<void> turns(Fixture& its) {
-    for (int i = 0; i < 5; ++i) co_await its.reactor.yield();
+    for (int i = 0; i < 5; ++i) { co_await its.reactor.yield(); }
   }
 
   Reactor reactor;
@@ -114,7 +114,7 @@ TEST_CASE("connections are announced when their message was sent, not before") {
     CHECK(its.announced == 0);
     its.room = 1;
     its.answer = SendOutcome::failed;
-    while (its.announced == 0) co_await its.reactor.yield();
+    while (its.announced == 0) { co_await its.reactor.yield(); }
     CHECK(its.announced == 1);
     CHECK(its.last_outcome == SendOutcome::failed);
   });
@@ -141,7 +141,7 @@ TEST_CASE("what is returned waits until the master has read the message before")
     CHECK_FALSE(its.outbox->is_idle());
     its.read = true;
     its.watcher.interrupt();  // as the kernel does when the other end reads
-    while (!its.outbox->is_idle()) co_await its.reactor.yield();
+    while (!its.outbox->is_idle()) { co_await its.reactor.yield(); }
     CHECK(its.sent == std::vector{T::returned, T::returned});
   });
 }

@@ -42,7 +42,7 @@ struct Queue {
     owner.wake_master = [this] { ++woken; };
     owner.became_idle = [this] { ++became_idle; };
     owner.run_elsewhere = [this](Call& call, const std::function<void(Result)>& done) {
-      if (!runs_elsewhere) return false;
+      if (!runs_elsewhere) { return false; }
       moved.push_back(std::move(call));
       finish.push_back(done);
       return true;
@@ -79,12 +79,12 @@ struct Queue {
     changed.notify_all();
   }
   Task<void> turns() {
-    for (int i = 0; i < 10; ++i) co_await reactor.yield();
+    for (int i = 0; i < 10; ++i) { co_await reactor.yield(); }
   }
   /// The next reply: its ticket, and its result or its code.
   std::optional<std::pair<std::uint64_t, std::string>> reply() {
     const auto record = master->read(copy);
-    if (!record) return std::nullopt;
+    if (!record) { return std::nullopt; }
     const auto reply = decode_reply(*record);
     REQUIRE(reply);
     message = reply->message;
@@ -150,7 +150,9 @@ TEST_CASE("of more requests than run at a time each begins when another has ende
   Queue queue({}, 2);
   queue.run([](Queue& its) -> Task<void> {
     CHECK(its.master->other_heeds_revocations());
-    for (int i = 1; i <= 3; ++i) its.ask(static_cast<std::uint64_t>(i), "slow", std::to_string(i));
+    for (int i = 1; i <= 3; ++i) {
+      its.ask(static_cast<std::uint64_t>(i), "slow", std::to_string(i));
+    }
     its.ask(4, "echo", "4");
     co_await its.turns();
     CHECK(its.begun == 2);
@@ -263,7 +265,7 @@ TEST_CASE("a method that is not there, and one that is late, are errors") {
     its.ask(2, "slow", "1", 1);
     co_await its.turns();
     std::vector<Answer> answers;
-    while (auto answer = its.reply()) answers.push_back(*answer);
+    while (auto answer = its.reply()) { answers.push_back(*answer); }
     CHECK(answers == std::vector<Answer>{{1, "-32601"}, {2, "-32002"}});
     CHECK(its.consumer->idle());
   });
@@ -289,8 +291,7 @@ TEST_CASE("calls of a queue are counted in the ledger, with their errors and dur
     CHECK(errors(ErrorCode::handler_failed) == 1);
     its.let_go("2");
     co_await its.turns();
-    while (its.reply()) {
-    }
+    while (its.reply()) {}
   });
   const ledger::Totals totals = counted->totals();
   CHECK(totals.active_calls == 0);
@@ -418,7 +419,7 @@ TEST_CASE("a reload does not end the methods of a call that runs") {
     its.let_go("1");
     co_await its.turns();
     std::vector<Answer> answers;
-    while (auto answer = its.reply()) answers.push_back(*answer);
+    while (auto answer = its.reply()) { answers.push_back(*answer); }
     CHECK(answers == std::vector<Answer>{{2, "-32601"}, {1, "1"}});
   });
 }

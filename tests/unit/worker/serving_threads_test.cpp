@@ -49,7 +49,7 @@ struct Threads {
     threads.emplace(reactor, make_methods, options, owner);
   }
   std::shared_ptr<const MethodTable> table() {
-    if (fails) throw std::runtime_error("cannot list the methods");
+    if (fails) { throw std::runtime_error("cannot list the methods"); }
     auto made = std::make_shared<MethodTable>();
     made->add_instant("version", [number = std::to_string(version)](const Request&) {
       return std::string_view(number);
@@ -80,7 +80,7 @@ struct Threads {
   }
   template <typename Done>
   Task<void> until(Done done) {
-    while (!done()) co_await reactor.yield();
+    while (!done()) { co_await reactor.yield(); }
   }
 
   template <typename Steps>
@@ -117,7 +117,7 @@ TEST_CASE("connections are spread evenly over the threads of a worker") {
     }
     CHECK(its.threads->open_connections() == 6);
     CHECK(served.size() == 3);
-    for (const auto& [thread, count] : served) CHECK(count == 2);
+    for (const auto& [thread, count] : served) { CHECK(count == 2); }
     clients.clear();
     co_await its.until([&] { return its.threads->open_connections() == 0; });
     CHECK(its.reasons == std::vector(6, CloseReason::client));
@@ -151,12 +151,14 @@ TEST_CASE("calls run on one thread after another, of which the caller's is one")
       call.method = "thread";
       elsewhere.push_back(its.threads->run_elsewhere(
           call, [&](const Result& result) { ran_on.push_back(result.json); }));
-      if (!elsewhere.back()) CHECK(call.method == "thread");  // it is still the caller's
+      if (!elsewhere.back()) {
+        CHECK(call.method == "thread");  // it is still the caller's
+      }
     }
     CHECK(elsewhere == std::vector{true, false, true, true, false, true});
     co_await its.until([&] { return ran_on.size() == 4; });
     std::map<std::string, int> count;
-    for (const std::string& thread : ran_on) ++count[thread];
+    for (const std::string& thread : ran_on) { ++count[thread]; }
     CHECK(count.size() == 2);
     CHECK(!count.contains(this_thread()));
   });
@@ -166,7 +168,9 @@ TEST_CASE("a worker with one thread runs every call itself, and always answers")
   Threads threads(1);
   threads.run([](Threads& its) -> Task<void> {
     Call call;
-    for (int i = 0; i < 3; ++i) CHECK(!its.threads->run_elsewhere(call, [](const Result&) {}));
+    for (int i = 0; i < 3; ++i) {
+      CHECK(!its.threads->run_elsewhere(call, [](const Result&) {}));
+    }
     bool answers = false;
     its.threads->when_all_answer([&] { answers = true; });
     CHECK(answers);
@@ -183,7 +187,7 @@ TEST_CASE("the threads answer once none of them hangs any more") {
     its.blocked.get_future().wait();
     int answers = 0;
     its.threads->when_all_answer([&] { ++answers; });
-    for (int i = 0; i < 100; ++i) co_await its.reactor.yield();
+    for (int i = 0; i < 100; ++i) { co_await its.reactor.yield(); }
     CHECK(answers == 0);
     its.release.set_value();
     co_await its.until([&] { return answers > 0; });
@@ -196,13 +200,13 @@ TEST_CASE("every thread gives its connections back at a drain, and serves again 
   Threads threads(3);
   threads.run([](Threads& its) -> Task<void> {
     std::vector<Fd> clients;
-    for (int i = 0; i < 3; ++i) clients.push_back(its.connect());
+    for (int i = 0; i < 3; ++i) { clients.push_back(its.connect()); }
     its.threads->drain(WhenDrained::give_back);
     co_await its.until([&] { return its.returned.size() == 3; });
     CHECK(its.threads->open_connections() == 0);
     CHECK(its.reasons.empty());
     its.threads->resume();
-    for (Connection& connection : its.returned) its.threads->serve(std::move(connection));
+    for (Connection& connection : its.returned) { its.threads->serve(std::move(connection)); }
     for (const Fd& client : clients) {
       const std::string line = co_await its.ask(client, "version");
       CHECK(line == "{\"out\":\"version\",\"result\":0}\n");
@@ -218,7 +222,7 @@ TEST_CASE("connections that were abandoned go on, and their end is told as that"
   Threads threads(2);
   threads.run([](Threads& its) -> Task<void> {
     std::vector<Fd> clients;
-    for (int i = 0; i < 2; ++i) clients.push_back(its.connect());
+    for (int i = 0; i < 2; ++i) { clients.push_back(its.connect()); }
     its.threads->abandon();
     for (const Fd& client : clients) {
       const std::string line = co_await its.ask(client, "version");
@@ -226,7 +230,7 @@ TEST_CASE("connections that were abandoned go on, and their end is told as that"
     }
     clients.clear();
     co_await its.until([&] { return its.threads->open_connections() == 0; });
-    for (const CloseReason why : its.reasons) CHECK(why == CloseReason::abandoned);
+    for (const CloseReason why : its.reasons) { CHECK(why == CloseReason::abandoned); }
   });
 }
 
@@ -239,7 +243,7 @@ TEST_CASE("the requests of all threads count, and use up one quota, which is tol
     for (int i = 0; i < 3; ++i) {
       CHECK(its.threads->requests() == 2 * static_cast<std::uint64_t>(i));
       CHECK(its.threads->has_used_up_quota() == (i == 2));
-      for (const Fd* client : {&first, &second}) co_await its.ask(*client, "version");
+      for (const Fd* client : {&first, &second}) { co_await its.ask(*client, "version"); }
     }
     co_await its.until([&] { return its.used_up > 0; });
     CHECK(its.threads->requests() == 6);
@@ -280,7 +284,7 @@ TEST_CASE("methods that can't be made again stay as they were, and why is said")
     const Fd client = its.connect();
     const Fd other = its.connect();
     // Each thread has made its methods once.
-    for (const Fd* each : {&client, &other}) co_await its.ask(*each, "version");
+    for (const Fd* each : {&client, &other}) { co_await its.ask(*each, "version"); }
     its.version = 1;
     its.fails = true;
     its.threads->reload();

@@ -34,7 +34,7 @@ struct Fixture {
   void run_until(Done done) {
     const auto main = [&]() -> Task<void> {
       relay->start();
-      while (!done()) co_await reactor.sleep_until(Clock::now());
+      while (!done()) { co_await reactor.sleep_until(Clock::now()); }
     };
     reactor.run(main());
   }

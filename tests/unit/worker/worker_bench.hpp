@@ -105,10 +105,10 @@ struct WorkerBench {
   }
   Task<std::string> line(const Fd& client) { return read_line(reactor, client); }
   Task<void> until_ended() {
-    while (!ended) co_await reactor.yield();
+    while (!ended) { co_await reactor.yield(); }
   }
   Task<void> until_begun() {
-    while (begun == 0) co_await reactor.yield();
+    while (begun == 0) { co_await reactor.yield(); }
   }
 
   SignalMask signals{SIGTERM, SIGHUP, SIGCHLD};

@@ -69,7 +69,7 @@ struct Kept : WorkerBench {
   }
   State state(std::uint32_t index) const { return Snapshot(ledger.entry(index)).state(); }
   Task<void> until(std::uint32_t index, State state_then) {
-    while (state(index) != state_then) co_await reactor.yield();
+    while (state(index) != state_then) { co_await reactor.yield(); }
   }
 
   std::pair<Ledger, Fd> made;
@@ -94,7 +94,7 @@ TEST_CASE("a worker asks for a ledger in which each of its threads counts") {
     co_await its.next();
     its.send_ledger();
     std::vector<Fd> clients;
-    for (std::uint32_t i = 0; i < 2; ++i) clients.push_back(its.pass_kept(i));
+    for (std::uint32_t i = 0; i < 2; ++i) { clients.push_back(its.pass_kept(i)); }
     for (const Fd& client : clients) {
       test::write_text(client.get(), kEcho);
       const std::string line = co_await its.line(client);
@@ -149,12 +149,12 @@ TEST_CASE(
     }
     passed.back().wants_started = master_is_short;
     std::vector<Fd> clients = its.pass_kept(std::move(passed));
-    if (master_is_short) co_await its.next();
+    if (master_is_short) { co_await its.next(); }
     co_await its.until(held - 1, State::idle);
     for (std::uint32_t i = 0; i < 2; ++i) {
       clients[i].reset();
       co_await its.until(i, State::closed);
-      for (int turn = 0; turn < 3; ++turn) co_await its.reactor.yield();
+      for (int turn = 0; turn < 3; ++turn) { co_await its.reactor.yield(); }
       char byte = 0;
       REQUIRE(recv(its.master.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1);
       const channel::Message finished = co_await its.next();
@@ -322,9 +322,7 @@ TEST_CASE("a worker ends when the master breaks the rules of the ledger, or it c
   std::string error;
   try {
     steps(violate);
-  } catch (const std::exception& thrown) {
-    error = thrown.what();
-  }
+  } catch (const std::exception& thrown) { error = thrown.what(); }
   CHECK(error == expected);
 }
 

@@ -33,7 +33,7 @@ std::ostream& operator<<(std::ostream& out, const Outcome& outcome) {
 
 WorkerLife after(const std::vector<Happened>& events) {
   WorkerLife life;
-  for (const Happened event : events) life.take(event);
+  for (const Happened event : events) { life.take(event); }
   return life;
 }
 

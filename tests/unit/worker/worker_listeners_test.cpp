@@ -32,7 +32,7 @@ struct Listeners {
     reactor.run([](Listeners& self, Steps& of) -> Task<void> { co_await of(self); }(*this, steps));
   }
   Task<void> turns() {
-    for (int i = 0; i < 10; ++i) co_await reactor.sleep_until(Clock::now());
+    for (int i = 0; i < 10; ++i) { co_await reactor.sleep_until(Clock::now()); }
   }
   /// A client that waits in the backlog.
   static Fd connect(const SocketAddress& address) {
@@ -43,7 +43,7 @@ struct Listeners {
   static Fd connect(const Listener& listener) { return connect(local_address(listener.fd())); }
   static std::vector<Fd> copies_of(const std::vector<int>& numbers) {
     std::vector<Fd> copies;
-    for (const int number : numbers) copies.emplace_back(duplicate(number));
+    for (const int number : numbers) { copies.emplace_back(duplicate(number)); }
     return copies;
   }
 

@@ -108,7 +108,7 @@ TEST_CASE("a connection whose spilled bytes can't be read costs that connection,
     REQUIRE(packed.add(connection));
     its.send(packed.bytes(), {connection.socket.get(), connection.spilled.get()});
     channel::Message message;
-    while (message.type != Type::finished) message = co_await its.next();
+    while (message.type != Type::finished) { message = co_await its.next(); }
     CHECK(message.ids == std::vector<std::uint64_t>{3});
     CHECK(its.lines.size() == 1);
   });
@@ -121,7 +121,7 @@ TEST_CASE("a worker without a master serves on its own listener until a signal")
     const Address address = Address::parse(directory.path("socket"));
     its.make();
     its.reactor.spawn(WorkerBench::run_worker(its, its.worker->run_alone({address})));
-    while (its.lines.empty()) co_await its.reactor.yield();
+    while (its.lines.empty()) { co_await its.reactor.yield(); }
     CHECK(its.lines == std::vector{"ready, on " + directory.path("socket")});
     const SocketAddress target = address.resolve().front();
     const Fd client = make_socket(target);

@@ -64,7 +64,7 @@ TEST_CASE("a worker that is drained gives idle connections back, and ends after 
     co_await its.until_begun();
     its.send(channel::encode_drain({.give_back = true}));
     channel::Message returned;
-    while (returned.type != Type::returned) returned = co_await its.next();
+    while (returned.type != Type::returned) { returned = co_await its.next(); }
     REQUIRE(returned.connections.size() == 1);
     CHECK(returned.connections.front().id == 1);
     CHECK(!its.ended);
@@ -136,7 +136,7 @@ TEST_CASE("a worker that gets a second signal ends at once, whatever it still do
     co_await its.until_begun();
     kill(getpid(), SIGTERM);
     Type type = Type::ready;
-    while (type != Type::leave) type = co_await its.next_type();
+    while (type != Type::leave) { type = co_await its.next_type(); }
     CHECK(!its.ended);
     kill(getpid(), SIGTERM);
     co_await its.until_ended();
@@ -153,7 +153,7 @@ TEST_CASE("a worker makes its methods again at HUP when it reloads, and else is 
       co_await its.greeted();
       kill(getpid(), SIGHUP);
       if (its.options.reloads) {
-        while (its.lines.empty()) co_await its.reactor.yield();
+        while (its.lines.empty()) { co_await its.reactor.yield(); }
         CHECK(its.lines == std::vector<std::string>{"reloaded, 2 methods"});
       } else {
         const Type asked = co_await its.next_type();
@@ -179,7 +179,7 @@ TEST_CASE("a worker asks to be replaced after its last request, and after its ti
     const std::string line = co_await its.line(client);
     CHECK(line == kEchoed);
     Type type = Type::ready;
-    while (type != Type::leave) type = co_await its.next_type();
+    while (type != Type::leave) { type = co_await its.next_type(); }
     CHECK(!its.ended);
     its.send(channel::encode_drain({}));
     co_await its.until_ended();
