@@ -13,7 +13,7 @@
 #include "os/listener.hpp"
 #include "os/program.hpp"
 #include "os/version.hpp"
-#include "rpc/client.hpp"
+#include "rpc/client_connection.hpp"
 #include "wire/errors.hpp"
 
 namespace handoff {

@@ -31,8 +31,8 @@ CallConnection::CallConnection(Reactor& reactor, const CallOptions& options, Std
       attempts_(reactor, attempt_options(options, limit_, log)) {}
 
 Task<void> CallConnection::connect() {
-  client_ = co_await attempts_.run<std::unique_ptr<Client>>([this](TimeLimit limit) {
-    return Client::connect(reactor_, options_.address, limit, options_.max_frame);
+  client_ = co_await attempts_.run<std::unique_ptr<ClientConnection>>([this](TimeLimit limit) {
+    return ClientConnection::connect(reactor_, options_.address, limit, options_.max_frame);
   });
   log_.detail(fmt::format("connected to {}", options_.address.text));
 }

@@ -10,7 +10,7 @@
 #include "async/time_limit.hpp"
 #include "cli/stderr_log.hpp"
 #include "commands/call_options.hpp"
-#include "rpc/client.hpp"
+#include "rpc/client_connection.hpp"
 #include "rpc/reply_matching.hpp"
 #include "wire/dialect.hpp"
 
@@ -35,7 +35,7 @@ class CallConnection {
   bool is_connected() const { return client_ != nullptr; }
 
   /// Only while there is a connection.
-  Client& client() { return *client_; }
+  ClientConnection& client() { return *client_; }
   /// The deadline of connecting and of a single call together.
   TimeLimit limit() const { return limit_; }
   /// Counts the attempts to connect, and those to call.
@@ -57,7 +57,7 @@ class CallConnection {
   StderrLog& log_;
   TimeLimit limit_;
   Attempts attempts_;
-  std::unique_ptr<Client> client_;
+  std::unique_ptr<ClientConnection> client_;
 };
 
 }  // namespace handoff

@@ -10,7 +10,7 @@
 #include <string>
 #include <utility>
 
-#include "rpc/client.hpp"
+#include "rpc/client_connection.hpp"
 #include "wire/message_writer.hpp"
 
 namespace handoff {
@@ -29,14 +29,14 @@ constexpr std::size_t kEnvelopeSize = 64;
 /// The bytes that a byte of a name becomes at most when it is quoted.
 constexpr std::size_t kQuotedByteSize = 6;
 
-Task<std::unique_ptr<Client>> connect_to_server(Reactor& reactor,
-                                                std::shared_ptr<const Address> address,
-                                                UpstreamOptions options) {
+Task<std::unique_ptr<ClientConnection>> connect_to_server(Reactor& reactor,
+                                                          std::shared_ptr<const Address> address,
+                                                          UpstreamOptions options) {
   const TimeLimit limit = TimeLimit::after(reactor.now(), options.connect_timeout);
   ConnectOptions how;
   how.session = CommandSession::own;
-  std::unique_ptr<Client> client =
-      co_await Client::connect(reactor, *address, limit, options.max_frame, how);
+  std::unique_ptr<ClientConnection> client =
+      co_await ClientConnection::connect(reactor, *address, limit, options.max_frame, how);
   co_return client;
 }
 

@@ -153,7 +153,7 @@ void UpstreamConnection::time_out(PendingCall& call) {
 Task<void> UpstreamConnection::connect_and_receive(std::shared_ptr<UpstreamConnection> self,
                                                    ConnectUpstream connect) {
   if (self->phase_ == Phase::closed) { co_return; }
-  std::unique_ptr<Client> client;
+  std::unique_ptr<ClientConnection> client;
   try {
     client = co_await connect();
   } catch (const std::exception& error) {
@@ -168,7 +168,7 @@ Task<void> UpstreamConnection::connect_and_receive(std::shared_ptr<UpstreamConne
 }
 
 /// The calls that have waited for the connection go out.
-void UpstreamConnection::use(std::unique_ptr<Client> client) {
+void UpstreamConnection::use(std::unique_ptr<ClientConnection> client) {
   client_ = std::move(client);
   handle(UpstreamEvent::connected);
   owner_->connected();
@@ -179,7 +179,7 @@ void UpstreamConnection::use(std::unique_ptr<Client> client) {
 
 Task<void> UpstreamConnection::receive_all(std::shared_ptr<UpstreamConnection> self) {
   try {
-    Client& client = *self->client_;
+    ClientConnection& client = *self->client_;
     while (self->phase_ != Phase::closed) {
       const IoResult result = client.try_read();
       if (result.done()) {
@@ -204,7 +204,7 @@ Task<void> UpstreamConnection::receive_all(std::shared_ptr<UpstreamConnection> s
 /// What the calls of one turn of the loop have queued goes out in one write.
 Task<void> UpstreamConnection::send_all(std::shared_ptr<UpstreamConnection> self) {
   try {
-    Client& client = *self->client_;
+    ClientConnection& client = *self->client_;
     while (self->phase_ != Phase::closed) {
       const IoResult result = client.try_flush();
       if (result.outcome == IoResult::Outcome::broken) { co_await client.lost(result); }

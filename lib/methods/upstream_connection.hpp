@@ -16,13 +16,13 @@
 #include "async/task.hpp"
 #include "methods/upstream_calls.hpp"
 #include "methods/upstream_phase.hpp"
-#include "rpc/client.hpp"
+#include "rpc/client_connection.hpp"
 #include "rpc/pending_call.hpp"
 
 namespace handoff {
 
-/// Makes a connection to one certain server. Throws what Client::connect() does.
-using ConnectUpstream = std::function<Task<std::unique_ptr<Client>>()>;
+/// Makes a connection to one certain server. Throws what ClientConnection::connect() does.
+using ConnectUpstream = std::function<Task<std::unique_ptr<ClientConnection>>()>;
 
 /// One connection to another server, from the attempt to make it on. Calls are pipelined on it:
 /// each goes out with an id, all that were begun in one turn of the loop in one write. Shared with
@@ -97,7 +97,7 @@ class UpstreamConnection : public std::enable_shared_from_this<UpstreamConnectio
   std::optional<std::uint64_t> id_of(const Reply& reply);
   std::string unasked() const;
   std::string too_late() const;
-  void use(std::unique_ptr<Client> client);
+  void use(std::unique_ptr<ClientConnection> client);
   static Task<void> connect_and_receive(std::shared_ptr<UpstreamConnection> self,
                                         ConnectUpstream connect);
   static Task<void> receive_all(std::shared_ptr<UpstreamConnection> self);
@@ -107,7 +107,7 @@ class UpstreamConnection : public std::enable_shared_from_this<UpstreamConnectio
   Reactor& reactor_;
   std::string name_;
   UpstreamPhase phase_ = UpstreamPhase::connecting;
-  std::unique_ptr<Client> client_;  ///< none while it connects
+  std::unique_ptr<ClientConnection> client_;  ///< none while it connects
   UpstreamCalls calls_;
   std::deque<std::uint64_t> order_;       ///< of the calls, as long as no reply has had an id
   std::optional<std::string> complaint_;  ///< what the server said about no call

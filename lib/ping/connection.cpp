@@ -17,7 +17,7 @@ constexpr std::size_t kBatchBytes = 64 * 1024;
 
 }  // namespace
 
-PingConnection::PingConnection(PingTarget& target, std::unique_ptr<Client> client)
+PingConnection::PingConnection(PingTarget& target, std::unique_ptr<ClientConnection> client)
     : Timer(target.reactor()),
       target_(target),
       client_(std::move(client)),

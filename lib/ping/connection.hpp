@@ -13,7 +13,7 @@
 #include "async/task.hpp"
 #include "async/timer.hpp"
 #include "ping/history.hpp"
-#include "rpc/client.hpp"
+#include "rpc/client_connection.hpp"
 
 namespace handoff {
 
@@ -26,7 +26,7 @@ class PingTarget;
 class PingConnection final : private Timer {
  public:
   /// `client` may be null. The target must outlive it, and it must outlive its run().
-  PingConnection(PingTarget& target, std::unique_ptr<Client> client);
+  PingConnection(PingTarget& target, std::unique_ptr<ClientConnection> client);
 
   enum class FirstConnect {
     at_once,
@@ -71,7 +71,7 @@ class PingConnection final : private Timer {
   void on_timer() override;
 
   PingTarget& target_;
-  std::unique_ptr<Client> client_;
+  std::unique_ptr<ClientConnection> client_;
   // In the order in which they were taken: those that expired and may still be answered late,
   // those under way, those not yet written.
   std::deque<Probe> probes_;

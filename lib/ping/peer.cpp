@@ -30,7 +30,7 @@ PingPeer::PingPeer(PingRun& run, Address address, PingResult& result)
       attempt_(cannot_connect_to(address_)),
       reason_(no_answer().reason) {}
 
-Task<std::unique_ptr<Client>> PingPeer::connect(TimeLimit limit) {
+Task<std::unique_ptr<ClientConnection>> PingPeer::connect(TimeLimit limit) {
   if (used_up_) {
     throw CannotConnect(cannot_connect_to(address_),
                         {0, "a descriptor can't be connected again", Outlook::permanent});
@@ -40,8 +40,8 @@ Task<std::unique_ptr<Client>> PingPeer::connect(TimeLimit limit) {
   limit = earlier(limit, TimeLimit::after(start, run_.options.connect_timeout));
   DialedSocket connection = co_await connect_to(run_.reactor, address_, limit);
   if (!reached_) { note_first(connection.socket.get(), Clock::now() - start); }
-  co_return std::make_unique<Client>(run_.reactor, std::move(connection), address_.text,
-                                     limits::kMaxFrame);
+  co_return std::make_unique<ClientConnection>(run_.reactor, std::move(connection), address_.text,
+                                               limits::kMaxFrame);
 }
 
 void PingPeer::note_first(int socket, Duration time) {
@@ -57,10 +57,10 @@ void PingPeer::note_first(int socket, Duration time) {
   address_ = std::move(numeric);
 }
 
-Task<std::unique_ptr<Client>> PingPeer::try_first_connection(std::string_view ping_params,
-                                                             TimeLimit limit) {
+Task<std::unique_ptr<ClientConnection>> PingPeer::try_first_connection(std::string_view ping_params,
+                                                                       TimeLimit limit) {
   try {
-    std::unique_ptr<Client> client = co_await connect(limit);
+    std::unique_ptr<ClientConnection> client = co_await connect(limit);
     if (run_.options.wait_until_up) { co_await await_reply(*client, ping_params); }
     co_return client;
   } catch (const CannotConnect& error) {
@@ -82,7 +82,7 @@ Task<std::unique_ptr<Client>> PingPeer::try_first_connection(std::string_view pi
 }
 
 /// The kernel takes connections before the server does. Any reply will do.
-Task<void> PingPeer::await_reply(Client& client, std::string_view ping_params) {
+Task<void> PingPeer::await_reply(ClientConnection& client, std::string_view ping_params) {
   attempt_ = fmt::format("no reply from {}", address_.text);
   reason_ = "the connection is accepted, and nothing arrives";
   try {
@@ -94,7 +94,7 @@ Task<void> PingPeer::await_reply(Client& client, std::string_view ping_params) {
   }
 }
 
-Task<std::unique_ptr<Client>> PingPeer::reach(std::string_view ping_params) {
+Task<std::unique_ptr<ClientConnection>> PingPeer::reach(std::string_view ping_params) {
   bool waiting = false;
   AttemptOptions options;
   options.mode = run_.options.wait_until_up ? AttemptMode::wait : AttemptMode::retry;
@@ -109,7 +109,7 @@ Task<std::unique_ptr<Client>> PingPeer::reach(std::string_view ping_params) {
   Attempts attempts(run_.reactor, std::move(options));
   std::string why_not;
   try {
-    co_return co_await attempts.run<std::unique_ptr<Client>>(
+    co_return co_await attempts.run<std::unique_ptr<ClientConnection>>(
         [&](TimeLimit limit) { return try_first_connection(ping_params, limit); });
   } catch (const NoLocalPort&) { throw; } catch (const Unreachable& error) {
     why_not = error.what();

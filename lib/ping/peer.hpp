@@ -9,7 +9,7 @@
 #include "async/task.hpp"
 #include "os/address.hpp"
 #include "ping/run.hpp"
-#include "rpc/client.hpp"
+#include "rpc/client_connection.hpp"
 
 namespace handoff {
 
@@ -21,14 +21,15 @@ class PingPeer {
   PingPeer(const PingPeer&) = delete;
   PingPeer& operator=(const PingPeer&) = delete;
 
-  /// A new connection, within the limit and the connect timeout; throws as Client::connect.
-  Task<std::unique_ptr<Client>> connect(TimeLimit limit);
+  /// A new connection, within the limit and the connect timeout; throws as
+  /// ClientConnection::connect.
+  Task<std::unique_ptr<ClientConnection>> connect(TimeLimit limit);
 
   /// The first connection. When the server is to be waited for, it has answered a ping on it.
   /// Null when there is none and other addresses are pinged too; otherwise throws Unreachable.
   /// Throws NoLocalPort unless the server is to be waited for.
   /// `ping_params` must outlive the task.
-  Task<std::unique_ptr<Client>> reach(std::string_view ping_params);
+  Task<std::unique_ptr<ClientConnection>> reach(std::string_view ping_params);
 
   /// The address as the user wrote it.
   const std::string& name() const { return address_.text; }
@@ -39,8 +40,9 @@ class PingPeer {
   std::string why_not_within(Duration waited) const;
 
  private:
-  Task<std::unique_ptr<Client>> try_first_connection(std::string_view ping_params, TimeLimit limit);
-  Task<void> await_reply(Client& client, std::string_view ping_params);
+  Task<std::unique_ptr<ClientConnection>> try_first_connection(std::string_view ping_params,
+                                                               TimeLimit limit);
+  Task<void> await_reply(ClientConnection& client, std::string_view ping_params);
   void note_first(int socket, Duration time);
 
   PingRun& run_;

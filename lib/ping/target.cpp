@@ -42,7 +42,7 @@ PingTarget::PingTarget(PingRun& run, Address address)
 }
 
 Task<void> PingTarget::run() {
-  std::unique_ptr<Client> first;
+  std::unique_ptr<ClientConnection> first;
   try {
     const std::string ping_params(payload_.json(0));
     first = co_await peer_.reach(ping_params);
@@ -69,7 +69,7 @@ Task<void> PingTarget::run() {
   if (run_.options.pace == Pace::flood && run_.options.in_flight == 0) { co_await keep_flooding(); }
 }
 
-Task<void> PingTarget::open_connections(std::unique_ptr<Client> first) {
+Task<void> PingTarget::open_connections(std::unique_ptr<ClientConnection> first) {
   connecting_ = run_.options.connections;
   using FirstConnect = PingConnection::FirstConnect;
   const auto when = peer_.reached() ? FirstConnect::at_once : FirstConnect::for_first_probe;
@@ -202,7 +202,7 @@ Task<void> PingTarget::probe_once(std::uint64_t seq, TimePoint due) {
   std::string why;
   bool is_late = false;
   try {
-    const std::unique_ptr<Client> client = co_await peer_.connect(deadline);
+    const std::unique_ptr<ClientConnection> client = co_await peer_.connect(deadline);
     client->queue("ping", payload_.json(seq));
     co_await client->flush(deadline);
     const Reply reply = co_await client->receive(deadline);

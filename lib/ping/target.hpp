@@ -14,7 +14,7 @@
 #include "ping/payload.hpp"
 #include "ping/peer.hpp"
 #include "ping/run.hpp"
-#include "rpc/client.hpp"
+#include "rpc/client_connection.hpp"
 
 namespace handoff {
 
@@ -68,7 +68,7 @@ class PingTarget {
   Duration pause() const;
 
  private:
-  Task<void> open_connections(std::unique_ptr<Client> first);
+  Task<void> open_connections(std::unique_ptr<ClientConnection> first);
   Task<void> send_when_due();
   Task<void> keep_flooding();
   Task<void> probe_once(std::uint64_t seq, TimePoint due);

@@ -13,7 +13,7 @@
 
 #include "cli/stdout_writer.hpp"
 #include "os/error.hpp"
-#include "rpc/client.hpp"
+#include "rpc/client_connection.hpp"
 #include "unit/cli/command_line.hpp"
 #include "wire/errors.hpp"
 

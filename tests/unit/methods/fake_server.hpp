@@ -14,7 +14,7 @@
 #include "async/reactor.hpp"
 #include "os/error.hpp"
 #include "os/socket.hpp"
-#include "rpc/client.hpp"
+#include "rpc/client_connection.hpp"
 #include "unit/support.hpp"
 
 namespace handoff::test {
@@ -60,10 +60,11 @@ inline Task<std::string> input_of(Reactor& reactor, const FakeServer& server) {
 }
 
 /// A client that is connected to a new server.
-inline std::unique_ptr<Client> connect_to_fake(Reactor& reactor, FakeServer& server) {
+inline std::unique_ptr<ClientConnection> connect_to_fake(Reactor& reactor, FakeServer& server) {
   auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
   server.socket = std::move(theirs);
-  return std::make_unique<Client>(reactor, DialedSocket{std::move(ours), {}}, "server", 4096);
+  return std::make_unique<ClientConnection>(reactor, DialedSocket{std::move(ours), {}}, "server",
+                                            4096);
 }
 
 }  // namespace handoff::test

@@ -44,10 +44,10 @@ class UpstreamFixture : public UpstreamConnection::Owner {
   bool ids = false;
 
  private:
-  static Task<std::unique_ptr<Client>> make_client(UpstreamFixture& fixture) {
+  static Task<std::unique_ptr<ClientConnection>> make_client(UpstreamFixture& fixture) {
     co_await fixture.may_connect_;
     if (fixture.connect_error_) { throw Unreachable(*fixture.connect_error_); }
-    std::unique_ptr<Client> client = connect_to_fake(fixture.reactor, fixture.server);
+    std::unique_ptr<ClientConnection> client = connect_to_fake(fixture.reactor, fixture.server);
     co_return client;
   }
 

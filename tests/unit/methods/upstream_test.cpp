@@ -35,12 +35,13 @@ class Fixture {
   Upstream upstream;
 
  private:
-  static Task<std::unique_ptr<Client>> connect(Fixture& fixture) {
+  static Task<std::unique_ptr<ClientConnection>> connect(Fixture& fixture) {
     ++fixture.attempts;
     co_await fixture.reactor.yield();
     if (fixture.is_down) { throw Unreachable("cannot connect to server: refused"); }
     fixture.servers.emplace_back();
-    std::unique_ptr<Client> client = test::connect_to_fake(fixture.reactor, fixture.servers.back());
+    std::unique_ptr<ClientConnection> client =
+        test::connect_to_fake(fixture.reactor, fixture.servers.back());
     if (fixture.closes_at_once) { fixture.servers.back().socket.reset(); }
     co_return client;
   }

@@ -41,18 +41,18 @@ class CommandEnded : public ConnectionLost {
 /// sends the n-th request gets the n-th reply. With ids they come in any order.
 ///
 /// One coroutine may send while another receives.
-class Client {
+class ClientConnection {
  public:
   /// Connects; see connect_to for what it throws. `address` must outlive the task.
-  static Task<std::unique_ptr<Client>> connect(Reactor& reactor, const Address& address,
-                                               TimeLimit limit,
-                                               std::uint32_t max_frame = limits::kMaxFrame,
-                                               ConnectOptions options = {});
+  static Task<std::unique_ptr<ClientConnection>> connect(
+      Reactor& reactor, const Address& address, TimeLimit limit,
+      std::uint32_t max_frame = limits::kMaxFrame, ConnectOptions options = {});
 
-  Client(Reactor& reactor, DialedSocket connection, std::string name, std::uint32_t max_frame);
-  Client(const Client&) = delete;
-  Client& operator=(const Client&) = delete;
-  ~Client();
+  ClientConnection(Reactor& reactor, DialedSocket connection, std::string name,
+                   std::uint32_t max_frame);
+  ClientConnection(const ClientConnection&) = delete;
+  ClientConnection& operator=(const ClientConnection&) = delete;
+  ~ClientConnection();
 
   /// Adds a request to what the next flush() writes. `params` and `id` are validated JSON; see
   /// append_request.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "rpc/client.hpp"
+#include "rpc/client_connection.hpp"
 
 #include <fmt/format.h>
 #include <sys/socket.h>
@@ -30,14 +30,18 @@ std::string_view meaning_of(const ExitStatus& status, bool has_replied) {
 
 }  // namespace
 
-Task<std::unique_ptr<Client>> Client::connect(Reactor& reactor, const Address& address,
-                                              TimeLimit limit, std::uint32_t max_frame,
-                                              ConnectOptions options) {
+Task<std::unique_ptr<ClientConnection>> ClientConnection::connect(Reactor& reactor,
+                                                                  const Address& address,
+                                                                  TimeLimit limit,
+                                                                  std::uint32_t max_frame,
+                                                                  ConnectOptions options) {
   DialedSocket connection = co_await connect_to(reactor, address, limit, options);
-  co_return std::make_unique<Client>(reactor, std::move(connection), address.text, max_frame);
+  co_return std::make_unique<ClientConnection>(reactor, std::move(connection), address.text,
+                                               max_frame);
 }
 
-Client::Client(Reactor& reactor, DialedSocket connection, std::string name, std::uint32_t max_frame)
+ClientConnection::ClientConnection(Reactor& reactor, DialedSocket connection, std::string name,
+                                   std::uint32_t max_frame)
     : stream_(reactor, std::move(connection.socket)),
       name_(std::move(name)),
       max_frame_(max_frame),
@@ -46,13 +50,13 @@ Client::Client(Reactor& reactor, DialedSocket connection, std::string name, std:
   if (connection.child) { child_.emplace(reactor, *std::move(connection.child)); }
 }
 
-Client::~Client() {
+ClientConnection::~ClientConnection() {
   if (!child_) { return; }
   stream_.end_writing();
   stream_.reactor().spawn(ExecChild::end(std::move(*child_)));
 }
 
-Task<void> Client::lost(IoResult result) {
+Task<void> ClientConnection::lost(IoResult result) {
   if (child_ && co_await child_->ended()) {
     const ExitStatus& status = child_->status();
     const bool has_replied = received_at_ != TimePoint();
@@ -67,8 +71,8 @@ Task<void> Client::lost(IoResult result) {
   throw ConnectionLost(fmt::format("cannot call {}: {}", name_, error_text(result.error_number)));
 }
 
-void Client::queue(std::string_view method, std::string_view params, std::string_view id,
-                   Dialect dialect) {
+void ClientConnection::queue(std::string_view method, std::string_view params, std::string_view id,
+                             Dialect dialect) {
   FrameWriter writer(unsent_.end());
   try {
     append_request(unsent_.end(), dialect, method, params, id);
@@ -79,17 +83,17 @@ void Client::queue(std::string_view method, std::string_view params, std::string
   writer.finish();
 }
 
-bool Client::has_ended() const {
+bool ClientConnection::has_ended() const {
   char byte = 0;
   return recv(stream_.fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
-bool Client::has_unread() const {
+bool ClientConnection::has_unread() const {
   char byte = 0;
   return input_.bytes().size() > used_ || recv(stream_.fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
-IoResult Client::try_flush() {
+IoResult ClientConnection::try_flush() {
   IoResult result{IoResult::Outcome::done};
   while (!unsent_.empty() && result.done()) {
     result = stream_.try_write(unsent_.bytes());
@@ -99,7 +103,7 @@ IoResult Client::try_flush() {
   return result;
 }
 
-Task<void> Client::flush(TimeLimit limit) {
+Task<void> ClientConnection::flush(TimeLimit limit) {
   WaitTimeout deadline(stream_.watcher(), limit.when);
   for (IoResult result = try_flush(); !result.done(); result = try_flush()) {
     if (result.outcome == IoResult::Outcome::broken) { co_await lost(result); }
@@ -109,7 +113,7 @@ Task<void> Client::flush(TimeLimit limit) {
   }
 }
 
-IoResult Client::try_read() {
+IoResult ClientConnection::try_read() {
   input_.make_room();
   const std::span<char> room = input_.room();
   const IoResult result = stream_.try_read(room);
@@ -120,7 +124,7 @@ IoResult Client::try_read() {
   return result;
 }
 
-std::optional<Reply> Client::try_receive() {
+std::optional<Reply> ClientConnection::try_receive() {
   input_.consume(std::exchange(used_, 0));
   const DecodedFrame frame = decode_frame(input_.bytes(), max_frame_);
   switch (frame.outcome) {
@@ -137,7 +141,7 @@ std::optional<Reply> Client::try_receive() {
   }
 }
 
-Task<Reply> Client::receive(TimeLimit limit) {
+Task<Reply> ClientConnection::receive(TimeLimit limit) {
   WaitTimeout deadline(stream_.watcher(), limit.when);
   for (;;) {
     if (const auto reply = try_receive()) { co_return *reply; }

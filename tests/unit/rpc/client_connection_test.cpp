@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "rpc/client.hpp"
+#include "rpc/client_connection.hpp"
 
 #include <doctest/doctest.h>
 #include <sys/socket.h>
@@ -60,7 +60,7 @@ struct Ends {
 
   Reactor reactor;
   Fd server;
-  std::optional<Client> client;
+  std::optional<ClientConnection> client;
 };
 
 std::string frame_of(std::string_view body) {
@@ -257,7 +257,8 @@ TEST_CASE("a client connects to an address, and is lost with the name of it") {
   const Address address = Address::parse(listener.text());
   Reactor reactor;
   reactor.run([](Reactor& runs, const Address& to, int server) -> Task<void> {
-    const std::unique_ptr<Client> client = co_await Client::connect(runs, to, TimeLimit());
+    const std::unique_ptr<ClientConnection> client =
+        co_await ClientConnection::connect(runs, to, TimeLimit());
     Accepted accepted = try_accept(server);
     REQUIRE(accepted.outcome == Accepted::Outcome::connection);
     accepted.fd.reset();
@@ -276,7 +277,8 @@ TEST_CASE("a command that ends before it replied is told with its status, and wh
     return test::thrown_by<CommandEnded>([&] {
       Reactor reactor;
       reactor.run([](Reactor& runs, const Address& to) -> Task<void> {
-        const std::unique_ptr<Client> client = co_await Client::connect(runs, to, TimeLimit());
+        const std::unique_ptr<ClientConnection> client =
+            co_await ClientConnection::connect(runs, to, TimeLimit());
         co_await client->receive(kNever);
       }(reactor, address));
     });
