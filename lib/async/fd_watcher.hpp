@@ -6,8 +6,8 @@
 #include <coroutine>
 #include <cstdint>
 
-#include "async/reactor.hpp"
-#include "async/timer.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/timer.hpp>
 
 namespace handoff {
 

@@ -5,10 +5,10 @@
 #include <mutex>
 #include <vector>
 
-#include "async/fd_watcher.hpp"
-#include "async/reactor.hpp"
-#include "async/task.hpp"
-#include "os/fd.hpp"
+#include <handoff/async/fd_watcher.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+#include <handoff/os/fd.hpp>
 
 namespace handoff {
 

@@ -12,11 +12,11 @@
 #include <utility>
 #include <vector>
 
-#include "async/clock.hpp"
-#include "async/task.hpp"
-#include "async/timer.hpp"
-#include "async/timer_heap.hpp"
-#include "os/fd.hpp"
+#include <handoff/async/clock.hpp>
+#include <handoff/async/task.hpp>
+#include <handoff/async/timer.hpp>
+#include <handoff/async/timer_heap.hpp>
+#include <handoff/os/fd.hpp>
 
 namespace handoff {
 

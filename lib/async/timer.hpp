@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "async/clock.hpp"
-#include "async/timer_heap.hpp"
+#include <handoff/async/clock.hpp>
+#include <handoff/async/timer_heap.hpp>
 
 namespace handoff {
 

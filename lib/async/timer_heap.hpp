@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "async/clock.hpp"
+#include <handoff/async/clock.hpp>
 
 namespace handoff {
 

@@ -3,8 +3,8 @@
 
 #include <functional>
 
-#include "async/reactor.hpp"
-#include "rpc/method_table.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/rpc/method_table.hpp>
 
 namespace handoff {
 

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "os/socket_address.hpp"
+#include <handoff/os/socket_address.hpp>
 
 namespace handoff {
 

@@ -5,8 +5,8 @@
 #include <span>
 #include <vector>
 
-#include "os/fd.hpp"
-#include "wire/limits.hpp"
+#include <handoff/os/fd.hpp>
+#include <handoff/wire/limits.hpp>
 
 /// Descriptors in messages over Unix sockets (unix(7), SCM_RIGHTS): the only control-message code
 /// in the tree. No call blocks, whatever the socket's flags.

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "wire/limits.hpp"
+#include <handoff/wire/limits.hpp>
 
 /// What fdsend and fdrecv put on a socket beside descriptors, as handoff-wire(7) specifies it:
 /// encode and decode, no I/O. Plain is some bytes of any value, one as a rule. With names or a wish

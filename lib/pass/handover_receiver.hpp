@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
-#include "os/fd.hpp"
-#include "pass/handover.hpp"
+#include <handoff/os/fd.hpp>
+#include <handoff/pass/handover.hpp>
 
 namespace handoff {
 

@@ -5,8 +5,8 @@
 #include <string_view>
 #include <utility>
 
-#include "async/clock.hpp"
-#include "wire/errors.hpp"
+#include <handoff/async/clock.hpp>
+#include <handoff/wire/errors.hpp>
 
 namespace handoff {
 

@@ -8,13 +8,14 @@
 #include <string_view>
 #include <vector>
 
-#include "async/task.hpp"
-#include "rpc/call.hpp"
-#include "rpc/pending_call.hpp"
-#include "wire/errors.hpp"
-#include "wire/request.hpp"
+#include <handoff/async/task.hpp>
+#include <handoff/rpc/call.hpp>
+#include <handoff/wire/errors.hpp>
+#include <handoff/wire/request.hpp>
 
 namespace handoff {
+
+class CallExecutor;
 
 /// Answers a call, in its own time. Other calls go on whenever it awaits; while it does not,
 /// nothing else happens on its thread, and nothing can end it.

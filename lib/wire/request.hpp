@@ -6,8 +6,8 @@
 #include <string_view>
 #include <variant>
 
-#include "wire/dialect.hpp"
-#include "wire/errors.hpp"
+#include <handoff/wire/dialect.hpp>
+#include <handoff/wire/errors.hpp>
 
 namespace handoff {
 

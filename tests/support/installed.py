@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import re
 import subprocess
 import tempfile
 
@@ -26,6 +27,12 @@ def run(*words, env=None, cwd=None) -> subprocess.CompletedProcess:
     if done.returncode:
         raise AssertionError(f"{words}: status {done.returncode}\n{done.stdout}{done.stderr}")
     return done
+
+
+def public_headers() -> list[str]:
+    """The list in lib/CMakeLists.txt."""
+    cmake = (handoff.ROOT / "lib/CMakeLists.txt").read_text()
+    return re.search(r"^set\(handoff_public_headers\s([^)]*)\)", cmake, re.M)[1].split()
 
 
 def install(prefix, **more):

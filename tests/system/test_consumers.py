@@ -2,6 +2,7 @@
 """Projects outside the tree that use the library: installed, through pkg-config and CMake, and as a
 part of their own build."""
 
+import concurrent.futures
 import os
 import pathlib
 import re
@@ -78,15 +79,49 @@ endforeach()
         for worker in ("as20", "as23"):
             self.is_a_worker(build / worker)
 
-    def test_no_header_needs_another_package(self):
-        headers = self.prefix / "include/handoff"
-        source = self.directory / "all.cpp"
-        source.write_text("".join(f'#include "{path.relative_to(headers)}"\n'
-                                  for path in sorted(headers.rglob("*.hpp"))))
-        read = run("g++", "-std=c++23", "-Wall", "-Wextra", "-Werror", "-M", "-I", headers,
-                   source).stdout
-        self.assertIn("worker_main.hpp", read)
-        self.assertNotRegex(read, r"/(fmt|nlohmann|CLI|doctest)/|simdjson\.h")
+    def test_each_header_compiles_alone_in_either_standard_without_another_package(self):
+        include = self.prefix / "include"
+
+        def compile_alone(header: str, standard: str) -> str:
+            source = self.directory / f"{standard}-{header.replace('/', '-')}.cpp"
+            source.write_text(f"#include <handoff/{header}>\n")
+            read = source.with_suffix(".d")
+            run("g++", f"-std={standard}", "-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror",
+                "-fsyntax-only", "-MD", "-MF", read, "-I", include, source)
+            return read.read_text()
+
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            jobs = {(header, standard): pool.submit(compile_alone, header, standard)
+                    for header in installed.public_headers() for standard in ("c++20", "c++23")}
+        self.assertGreater(len(jobs), 30)
+        for which, job in jobs.items():
+            with self.subTest(which):
+                read = job.result()
+                self.assertIn(which[0], read)
+                self.assertNotRegex(read, r"/(fmt|nlohmann|CLI|doctest)/|simdjson\.h")
+
+    def test_a_program_that_has_an_os_fd_hpp_of_its_own_is_built_with_each(self):
+        own = self.directory / "own"
+        (own / "os").mkdir(parents=True)
+        (own / "os/fd.hpp").write_text("#pragma once\ninline int fd() { return 42; }\n")
+        source = own / "main.cpp"
+        source.write_text("""
+#include "os/fd.hpp"
+
+#include <handoff/os/fd.hpp>
+
+int main() {
+  return handoff::Fd(-1).valid() || fd() != 42;
+}
+""")
+        said = run("pkg-config", "--cflags", "--libs", "handoff",
+                   env=installed.environment(PKG_CONFIG_PATH=str(self.pkgconfig))).stdout
+        # Whichever of the two folders is searched first.
+        for number, folders in enumerate([[f"-I{own}", *shlex.split(said)],
+                                          [*shlex.split(said), f"-I{own}"]]):
+            program = self.directory / f"own-{number}"
+            run("g++", "-std=c++20", "-o", program, source, *folders)
+            run(program, env={**os.environ, "LD_LIBRARY_PATH": str(self.libdir)})
 
     def test_another_minor_version_is_not_taken_for_this_one(self):
         (self.directory / "CMakeLists.txt").write_text("""

@@ -59,7 +59,9 @@ class Installed(installed.TestCase):
             self.assertEqual(names(self.prefix / "share" / folder),
                              {form.format(tool) for tool in TOOLS})
         self.assertEqual(names(self.prefix / UNITS), {"handoff@.service", "handoff@.socket"})
-        self.assertIn("worker_main.hpp", names(self.prefix / "include/handoff/cli"))
+        headers = self.prefix / "include/handoff"
+        self.assertEqual({str(path.relative_to(headers)) for path in headers.rglob("*.*")},
+                         set(installed.public_headers()))
 
     def test_examples_can_still_be_executed(self):
         for script in (handoff.ROOT / "tests/examples").iterdir():
@@ -221,20 +223,20 @@ class Layouts(handoff.TestCase):
                 self.finish(libdir=libdir)
                 library = self.prefix / libdir
                 self.assertEqual(self.paths_of_pkg_config(library / "pkgconfig"),
-                                 [str(self.prefix / "include/handoff"), str(library)])
+                                 [str(self.prefix / "include"), str(library)])
 
     def test_handoff_pc_is_right_for_a_folder_of_headers_elsewhere(self):
         headers = self.directory / "headers"
         self.finish(includedir=headers)
         self.assertEqual(self.paths_of_pkg_config(self.prefix / "lib/pkgconfig"),
-                         [str(headers / "handoff"), str(self.prefix / "lib")])
+                         [str(headers), str(self.prefix / "lib")])
 
     def test_handoff_pc_is_right_after_the_prefix_was_moved(self):
         self.finish(libdir="lib/x86_64-linux-gnu")
         moved = self.prefix.rename(self.directory / "moved")
         library = moved / "lib/x86_64-linux-gnu"
         self.assertEqual(self.paths_of_pkg_config(library / "pkgconfig"),
-                         [str(moved / "include/handoff"), str(library)])
+                         [str(moved / "include"), str(library)])
 
     def test_systemd_reads_any_prefix(self):
         if not shutil.which("systemd-analyze"):

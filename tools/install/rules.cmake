@@ -24,15 +24,13 @@ install(TARGETS ${handoff_tools} DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT t
 install(TARGETS handoff EXPORT handoff
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library
         NAMELINK_COMPONENT development
-        INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/handoff)
+        INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 
-# The headers that a worker of one's own needs. Those of the tools need CLI11 and stay here.
-foreach(folder os wire async pass rpc methods ping worker master)
-  install(DIRECTORY lib/${folder} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/handoff
-          COMPONENT development FILES_MATCHING PATTERN "*.hpp")
+foreach(header ${handoff_public_headers})
+  cmake_path(GET header PARENT_PATH folder)
+  install(FILES lib/${header} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/handoff/${folder}
+          COMPONENT development)
 endforeach()
-install(FILES lib/cli/worker_main.hpp DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/handoff/cli
-        COMPONENT development)
 
 # The library needs no other package of those that use it, so what CMake exports is the whole
 # package file.

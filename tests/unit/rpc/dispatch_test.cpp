@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "rpc/pending_call.hpp"
 #include "unit/support.hpp"
 
 namespace handoff {
