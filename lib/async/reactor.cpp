@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstdint>
 #include <ctime>
+#include <limits>
 
 #include "async/fd_watcher.hpp"
 #include "os/error.hpp"
@@ -53,6 +55,7 @@ void Reactor::destroy_roots() {
 
 void Reactor::run(Task<void> main) {
   done_ = false;
+  release_sources();
   spawn([](Task<void> task, bool& finished) -> Task<void> {
     co_await std::move(task);
     finished = true;
@@ -65,6 +68,45 @@ void Reactor::run(Task<void> main) {
   }
   destroy_roots();
   if (error_) { std::rethrow_exception(std::exchange(error_, nullptr)); }
+}
+
+int Reactor::timeout() const {
+  if (!posted_.empty() || !yielding_.empty() || (!sources_.empty() && !sources_prepared_)) {
+    return 0;
+  }
+  const TimePoint next = timers_.next();
+  if (next == kNever) { return -1; }
+  const Duration rest = std::max(Duration::zero(), next - Clock::now());
+  const auto ms = std::chrono::ceil<std::chrono::milliseconds>(rest).count();
+  return static_cast<int>(std::min<std::int64_t>(ms, std::numeric_limits<int>::max()));
+}
+
+void Reactor::run_once() {
+  release_sources();
+  done_ = false;
+  now_ = Clock::now();
+  do_posted();
+  if (!error_) { handle(wait_until(TimePoint::min())); }
+  if (error_) { std::rethrow_exception(std::exchange(error_, nullptr)); }
+  prepare_sources();
+}
+
+/// Readies the sources for the wait of the loop around this one, which begins without a word to us.
+void Reactor::prepare_sources() {
+  for (PollSource* source : sources_) { source->prepare_to_block(); }
+  sources_prepared_ = true;
+  if (poll_all()) { release_sources(); }
+}
+
+void Reactor::release_sources() {
+  if (!sources_prepared_) { return; }
+  for (PollSource* source : sources_) { source->stop_blocking(); }
+  sources_prepared_ = false;
+}
+
+void Reactor::add(PollSource& source) {
+  release_sources();  // timeout() is 0 until this one is prepared too
+  sources_.push_back(&source);
 }
 
 void Reactor::remove(PollSource& source) {
@@ -82,8 +124,11 @@ void Reactor::unpost(std::coroutine_handle<> frame) {
 
 void Reactor::turn() {
   do_posted();
-  if (done_ || error_) { return; }
-  const int count = wait_for_events();
+  if (!done_ && !error_) { handle(wait_for_events()); }
+}
+
+/// Has all watchers handle the `count` events, and then the timers and those who gave way.
+void Reactor::handle(int count) {
   now_ = Clock::now();
   dispatch_events(count);
   if (!timers_.is_empty() && timers_.next() <= now_) {

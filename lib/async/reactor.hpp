@@ -20,15 +20,16 @@
 
 namespace handoff {
 
-/// A place into which other processes or threads put something without a system call.
+/// A place, such as shared memory, into which other processes or threads put work without a system
+/// call. The reactor calls it on its own thread.
 class PollSource {
  public:
-  /// Takes what is there. Returns whether there was anything.
+  /// Takes the work that is there, without blocking. Returns whether there was any.
   virtual bool poll() = 0;
-  /// The loop is about to block: until stop_blocking() a writer has to wake it. poll() is called
-  /// once more before it does.
+  /// Is told that the loop is about to block: until stop_blocking() a writer has to wake it,
+  /// through a descriptor that it watches. poll() is called once more before it does.
   virtual void prepare_to_block() {}
-  /// The loop runs again, and looks by itself.
+  /// Is told that the loop runs again, and polls by itself.
   virtual void stop_blocking() {}
 
  protected:
@@ -38,34 +39,64 @@ class PollSource {
 class FdWatcher;
 class SleepAwaiter;
 
-/// One thread's event loop: waits with epoll(7), and resumes the coroutine that waited for what
-/// happened. Everything attached to it is used on its thread only.
+/// One thread's event loop: it waits with epoll(7), and resumes the coroutine that waited for what
+/// has happened. All that is attached to a reactor is used on the reactor's thread only; a program
+/// may have one for each thread, and Mailbox leads from one to another.
+///
+/// Either run() is the program's loop, or the reactor works inside another loop, which waits until
+/// fd() is readable, for no longer than timeout(), and then calls run_once():
+///
+///     for (;;) {
+///       pollfd ready{reactor.fd(), POLLIN, 0};
+///       poll(&ready, 1, reactor.timeout());
+///       reactor.run_once();
+///     }
 ///
 /// Timers come last: what has happened by the time that a timer is due is handled before it fires,
 /// also after the process was stopped and continued. So a deadline on a wait never passes while
 /// there is something to be read.
 class Reactor final : private RootOwner {
  public:
+  /// Throws SystemError when there is no descriptor left for the epoll instance.
   Reactor();
+  /// Destroys every spawned task. What is attached to the reactor must be destroyed before it.
   ~Reactor();
   Reactor(const Reactor&) = delete;
   Reactor& operator=(const Reactor&) = delete;
 
-  /// Starts a task that nobody awaits. An exception that leaves it is thrown from `run`. It is
-  /// destroyed when it ends, or with all others when `run` returns.
+  /// Takes over a task that no coroutine awaits, and starts it in the next turn. It is destroyed
+  /// when it ends, with all others when run() returns, or with the reactor. An exception that
+  /// leaves the task is thrown from run() or run_once().
   void spawn(Task<void> task);
 
-  /// Runs until `main` has ended, then destroys every spawned task that has not.
+  /// Runs the loop, blocking, until `main` has ended; then destroys every spawned task that has
+  /// not. Throws what leaves `main` or a spawned task, once all tasks are destroyed. The reactor
+  /// can run again afterwards.
   void run(Task<void> main);
+  /// Does the same, and returns what `main` gives.
   template <typename T>
   T run_for_result(Task<T> main);
 
-  /// When the last wait ended. Cheap; good enough for deadlines, not for measurements.
+  /// The descriptor that is readable when a descriptor that the reactor watches is ready. It stays
+  /// the reactor's, and is the same for as long as the reactor lives: it is for poll(2), epoll(7)
+  /// and the like, level-triggered.
+  int fd() const { return epoll_.get(); }
+  /// Returns for how many milliseconds the loop around may wait for fd(), as poll(2) takes it: 0
+  /// when run_once() has something to do now, else the time until the next timer, rounded up, or -1
+  /// when none is set. Ask anew before each wait: whatever is spawned, posted or set changes it.
+  int timeout() const;
+  /// Runs one turn of the loop: all that is ready, and the timers that are due. It never blocks.
+  /// Throws what leaves a spawned task; the other tasks go on at the next call. It may not be
+  /// called while run() or run_once() is under way.
+  void run_once();
+
+  /// Returns when the last wait ended. It is cheap; good enough for deadlines, not for
+  /// measurements. In a loop around run_once(), Clock::now() is later.
   TimePoint now() const { return now_; }
 
-  /// Polls `source` in every turn of the loop, until it is removed.
-  void add(PollSource& source) { sources_.push_back(&source); }
-  /// Removes it; also from within the poll() of any source.
+  /// Polls `source` in every turn of the loop, until it is removed. The source stays the caller's.
+  void add(PollSource& source);
+  /// Removes a source; also from within the poll() of any source.
   void remove(PollSource& source);
 
   /// Resumes `frame` soon, before the loop waits.
@@ -75,22 +106,26 @@ class Reactor final : private RootOwner {
   /// Takes a posted frame back, when it is destroyed before its turn.
   void unpost(std::coroutine_handle<> frame);
 
-  /// Lets everything else that is ready run first.
+  /// `co_await yield()` lets everything else that is ready run first. A long computation awaits it
+  /// now and then.
   auto yield();
-  /// Waits until `when`.
+  /// `co_await sleep_until(when)` waits until `when`; with kNever until the task is destroyed.
   SleepAwaiter sleep_until(TimePoint when);
 
-  /// What Timer uses.
+  /// The timers that Timer sets.
   TimerHeap& timers() { return timers_; }
 
-  /// What FdWatcher uses: epoll_ctl(2) with EPOLL_CTL_ADD or EPOLL_CTL_MOD. From then on `watcher`
-  /// is given the events of `fd`. Returns 0 or the errno.
+  /// Registers for FdWatcher: epoll_ctl(2) with EPOLL_CTL_ADD or EPOLL_CTL_MOD. From then on
+  /// `watcher` is given the events of `fd`. Returns 0 or the errno.
   int watch(FdWatcher& watcher, int fd, int operation, std::uint32_t events);
-  /// After this `watcher` is given no event any more, not even one of this turn.
+  /// Ends the registration: `watcher` is given no event any more, not even one of this turn.
   void unwatch(const FdWatcher& watcher, int fd);
 
  private:
   void turn();
+  void handle(int count);
+  void prepare_sources();
+  void release_sources();
   void do_posted();
   int wait_for_events();
   int wait_until(TimePoint when);
@@ -107,7 +142,8 @@ class Reactor final : private RootOwner {
   TimePoint now_ = Clock::now();
   TimerHeap timers_;
   std::vector<PollSource*> sources_;
-  std::size_t next_source_ = 0;  ///< that is polled after the one that is being polled
+  std::size_t next_source_ = 0;    ///< that is polled after the one that is being polled
+  bool sources_prepared_ = false;  ///< for the wait that follows run_once()
   std::vector<std::coroutine_handle<>> posted_;
   std::vector<std::coroutine_handle<>> resuming_;
   std::vector<std::coroutine_handle<>> yielding_;  ///< posted once the others had a turn
@@ -137,7 +173,8 @@ inline auto Reactor::yield() {
   return Awaiter{*this, nullptr};
 }
 
-/// What `co_await sleep_until(when)` waits with.
+/// The awaiter of `co_await sleep_until(when)`. Destroying it, with the coroutine that waits, ends
+/// the wait.
 class SleepAwaiter final : private Timer {
  public:
   SleepAwaiter(Reactor& reactor, TimePoint when) : Timer(reactor), when_(when) {}
