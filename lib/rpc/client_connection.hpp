@@ -21,11 +21,6 @@
 
 namespace handoff {
 
-/// The server ended the connection before it had replied.
-class ConnectionLost : public ProtocolError {
-  using ProtocolError::ProtocolError;
-};
-
 /// So it did because it was a command (exec:COMMAND), and that has ended.
 class CommandEnded : public ConnectionLost {
  public:

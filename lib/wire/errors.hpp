@@ -7,22 +7,27 @@ namespace handoff {
 
 /// The codes of error replies: those of JSON-RPC 2.0, and ours below -32000 (handoff-wire(7)).
 enum class ErrorCode : int {
-  parse_error = -32700,
-  invalid_request = -32600,
-  method_not_found = -32601,
-  invalid_params = -32602,
-  internal_error = -32603,
-  handler_failed = -32001,
-  timed_out = -32002,
-  busy = -32003,
-  worker_died = -32004,
-  shutting_down = -32005,
-  unreachable = -32006,
+  parse_error = -32700,       ///< the body is not JSON
+  invalid_request = -32600,   ///< the body is JSON, but no request
+  method_not_found = -32601,  ///< the server has no method of this name
+  invalid_params = -32602,    ///< the method can't use these params
+  internal_error = -32603,    ///< the method has thrown an exception
+  handler_failed = -32001,    ///< the method's program has failed, or gave no JSON
+  timed_out = -32002,         ///< the call has taken longer than the server's --timeout
+  busy = -32003,              ///< the server has too much to do, and did not run the call
+  worker_died = -32004,       ///< the worker ended during the call, which may have run in part
+  shutting_down = -32005,     ///< the server ends, and did not run the call
+  unreachable = -32006,       ///< the server passes calls on, and reaches nobody
 };
 
-/// The peer sent what the protocol does not allow.
+/// The peer has sent something that the protocol does not allow.
 class ProtocolError : public std::runtime_error {
   using runtime_error::runtime_error;
+};
+
+/// A server has ended a connection before it had replied to a call. The call may have run.
+class ConnectionLost : public ProtocolError {
+  using ProtocolError::ProtocolError;
 };
 
 }  // namespace handoff
