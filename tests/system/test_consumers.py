@@ -17,6 +17,7 @@ import installed  # noqa: E402
 from installed import run  # noqa: E402
 
 WORKER = handoff.ROOT / "tests/examples/native_worker.cpp"
+EXCEPTIONS = handoff.ROOT / "tests/support/exceptions.cpp"
 
 
 def configure(source, build, *options):
@@ -122,6 +123,28 @@ int main() {
             program = self.directory / f"own-{number}"
             run("g++", "-std=c++20", "-o", program, source, *folders)
             run(program, env={**os.environ, "LD_LIBRARY_PATH": str(self.libdir)})
+
+    def test_the_library_exports_names_of_its_own_only(self):
+        lines = run("nm", "-DC", "--defined-only", self.libdir / "libhandoff.so").stdout.splitlines()
+        names = [line.split(maxsplit=2)[2] for line in lines]
+        self.assertGreater(len(names), 500)
+        foreign = [name for name in names if not re.match(
+            r"((typeinfo|typeinfo name|vtable|VTT|guard variable) for |"
+            r"(non-virtual|virtual) thunk to )?handoff::", name)]
+        self.assertEqual(foreign, [])
+        for name in ("handoff::worker_main(", "typeinfo for handoff::SystemError",
+                     "vtable for handoff::SystemError"):
+            self.assertTrue(any(line.startswith(name) for line in names), name)
+
+    def test_each_exception_is_caught_on_the_other_side_of_the_library(self):
+        said = run("pkg-config", "--cflags", "--libs", "handoff",
+                   env=installed.environment(PKG_CONFIG_PATH=str(self.pkgconfig))).stdout
+        program = self.directory / "exceptions"
+        run("g++", "-std=c++20", "-Wall", "-Wextra", "-Werror", "-o", program, EXCEPTIONS,
+            *shlex.split(said))
+        done = run(program, env={**os.environ, "LD_LIBRARY_PATH": str(self.libdir)},
+                   cwd=self.directory)
+        self.assertEqual(done.stdout, "caught 7 of the program's and 6 of the library's\n")
 
     def test_another_minor_version_is_not_taken_for_this_one(self):
         (self.directory / "CMakeLists.txt").write_text("""
