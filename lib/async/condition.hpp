@@ -10,14 +10,16 @@
 namespace handoff {
 
 /// Any number of coroutines wait for a change of some state; each looks for itself whether the
-/// change is the one that it waits for.
+/// change is the one that it waits for. A Condition is used on its reactor's thread only; Mailbox
+/// brings the news from another thread.
 class Condition {
  public:
+  /// The reactor must outlive the condition.
   explicit Condition(Reactor& reactor) : reactor_(reactor) {}
   Condition(const Condition&) = delete;
   Condition& operator=(const Condition&) = delete;
 
-  /// Resumes all that wait, in the next turn.
+  /// Resumes all coroutines that wait now, in the next turn of the reactor. It does not block.
   void notify_all() {
     for (Waiting* waiting : waiting_) {
       waiting->notified = true;
@@ -25,9 +27,9 @@ class Condition {
     }
   }
 
-  /// Waits for the next notify_all(), or until `deadline`. Gives false when the deadline came
-  /// first, and at once when it has passed already: a loop that goes on then spins. The condition
-  /// must outlive the task.
+  /// Waits for the next notify_all(), or until `deadline`. The task gives false when the deadline
+  /// came first, and in the next turn when it has passed already: a loop that goes on then spins.
+  /// The condition must outlive the task. Destroying the task ends the wait.
   Task<bool> wait(TimePoint deadline = kNever) {
     Waiting waiting(*this);
     const EventTimeout timeout(reactor_, waiting.event, deadline);
@@ -35,9 +37,9 @@ class Condition {
     co_return waiting.notified;
   }
 
-  /// Waits until `holds()`, which is called at once, after each notify_all() and at `deadline`.
-  /// Returns what it returned last: false only when the deadline has passed. What `holds` refers to
-  /// must outlive the task.
+  /// Waits until `holds()`, which is called at once, after each notify_all() and at `deadline`. The
+  /// task gives what it returned last: false only when the deadline has passed. What `holds` refers
+  /// to must outlive the task, and so must the condition. An exception of `holds` leaves the task.
   template <typename Predicate>
   Task<bool> wait_until(Predicate holds, TimePoint deadline = kNever) {
     while (!holds()) {
@@ -50,6 +52,7 @@ class Condition {
   }
 
  private:
+  /// A coroutine that waits. It is in the list for as long as its frame keeps this object.
   struct Waiting {
     explicit Waiting(Condition& of) : condition(of), event(of.reactor_) {
       condition.waiting_.push_back(this);
@@ -60,11 +63,11 @@ class Condition {
 
     Condition& condition;
     Event event;
-    bool notified = false;
+    bool notified = false;  ///< by notify_all(), and not by the deadline
   };
 
   Reactor& reactor_;
-  std::vector<Waiting*> waiting_;
+  std::vector<Waiting*> waiting_;  ///< of every coroutine that waits; none is owned here
 };
 
 }  // namespace handoff

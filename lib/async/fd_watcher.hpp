@@ -15,19 +15,20 @@ namespace handoff {
 /// not own the descriptor, and must be destroyed before that is closed: a copy in another process
 /// would keep the registration alive.
 ///
-/// It registers with epoll at the first wait, edge-triggered: wait only after an attempt has said
-/// "would block", or has given less than was asked for and stops_short() is false. What epoll
-/// refuses (regular files) is always ready. When epoll can't take it (ENOSPC, ENOMEM), a wait
-/// throws SystemError, and one for hang_up() ends by interrupt() only.
+/// It registers with epoll(7) at the first wait, edge-triggered: wait only after an attempt has
+/// said "would block", or has given less than was asked for and stops_short() is false. A
+/// descriptor that epoll refuses (a regular file) is always ready. When epoll can't take it
+/// (ENOSPC, ENOMEM), a wait throws SystemError, and one for hang_up() ends by interrupt() only.
 class FdWatcher {
  public:
-  /// Which of the processes that share an open file is woken.
+  /// Says which of the processes that share an open file the kernel wakes when it is ready.
   enum class Wake : std::uint8_t {
-    all,
+    all,     ///< every process that waits
     one,     ///< one of those that ask so (EPOLLEXCLUSIVE), and only readable() is awaited
     hang_up  ///< this one when it hangs up, and never because it is readable
   };
 
+  /// `fd` stays the caller's. The reactor must outlive the watcher.
   FdWatcher(Reactor& reactor, int fd, Wake wake = Wake::all)
       : reactor_(&reactor), fd_(fd), wake_(wake) {}
   FdWatcher(const FdWatcher&) = delete;
@@ -37,6 +38,8 @@ class FdWatcher {
   Reactor& reactor() const { return *reactor_; }
   int fd() const { return fd_; }
 
+  /// `co_await watcher.readable()` makes it. Destroying it, with the coroutine that waits, ends the
+  /// wait.
   class Awaiter {
    public:
     Awaiter(FdWatcher& watcher, std::uint32_t event)
@@ -48,7 +51,7 @@ class FdWatcher {
     ~Awaiter();
     bool await_ready();
     void await_suspend(std::coroutine_handle<> frame);
-    /// False when interrupt() ended the wait.
+    /// Returns false when interrupt() ended the wait.
     bool await_resume();
 
    private:
@@ -59,7 +62,9 @@ class FdWatcher {
     bool only_hang_up_;
     std::coroutine_handle<> frame_;
   };
-  /// `co_await readable()`: true, or false when the wait was interrupted.
+  /// `co_await readable()` waits until there may be something to read, or the peer has ended its
+  /// side; writable() until there may be room to write. Both give true, or false when interrupt()
+  /// ended the wait.
   Awaiter readable() { return {*this, EPOLLIN}; }
   Awaiter writable() { return {*this, EPOLLOUT}; }
   /// Waits for what changes hung_up(), or for interrupt(), and may also end without either: look at
@@ -75,7 +80,8 @@ class FdWatcher {
 
   /// Ends the waits under way, which give false; without one nothing happens.
   void interrupt();
-  /// Stops watching the descriptor, for which no coroutine may wait: its owner passes it on.
+  /// Stops watching the descriptor, for which no coroutine may wait: its owner passes it on. The
+  /// watcher registers again at the next wait.
   void unwatch();
 
   /// The reactor gives this the events that epoll has reported. It may resume a coroutine, and so
@@ -117,12 +123,15 @@ class FdWatcher {
   std::coroutine_handle<> writer_;
 };
 
-/// Interrupts the waits for a descriptor at a time. Destroying it calls that off.
+/// Interrupts the waits for a descriptor when a deadline passes. Destroying it before calls that
+/// off. It is the deadline of anything that awaits readable() or writable().
 class WaitTimeout final : private Timer {
  public:
+  /// The watcher must outlive this object. kNever interrupts never.
   WaitTimeout(FdWatcher& watcher, TimePoint when) : Timer(watcher.reactor()), watcher_(watcher) {
     set(when);
   }
+  /// Returns whether the deadline has passed.
   bool passed() const { return passed_; }
 
  private:

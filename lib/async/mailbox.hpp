@@ -12,20 +12,24 @@
 
 namespace handoff {
 
-/// The way to a reactor from other threads: the callbacks that they send run on its thread.
+/// The way to a reactor from other threads: the callbacks that they send run on its thread. It is
+/// the only class of these headers that several threads may use at a time.
 class Mailbox {
  public:
   using Callback = std::function<void()>;
 
-  /// On the reactor's thread. Callbacks run only inside Reactor::run(); those still queued when it
-  /// returns are destroyed uncalled. The mailbox must live until then.
+  /// Makes a mailbox, on the reactor's thread. Callbacks run only inside Reactor::run() or
+  /// run_once(); those still queued when run() returns are destroyed uncalled. The mailbox must
+  /// live until run() returns, or until the reactor is destroyed. Throws SystemError when there is
+  /// no descriptor left for its eventfd(2).
   explicit Mailbox(Reactor& reactor);
   Mailbox(const Mailbox&) = delete;
   Mailbox& operator=(const Mailbox&) = delete;
   ~Mailbox();
 
-  /// From any thread, also while the reactor does not run. Callbacks of one thread are called in
-  /// their order. An exception of a callback leaves Reactor::run.
+  /// Has the reactor call `callback` soon. Any thread may send, also while the reactor does not
+  /// run; it does not block. Callbacks of one thread are called in their order, each once. An
+  /// exception of a callback leaves Reactor::run() or run_once().
   void send(Callback callback);
 
  private:

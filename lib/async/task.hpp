@@ -14,9 +14,10 @@ namespace handoff {
 template <typename T>
 class Task;
 
-/// Who owns a coroutine that nobody awaits; see Reactor::spawn. It is told when the coroutine has
-/// ended, and destroys the frame then.
+/// The owner of coroutines that no other coroutine awaits; see Reactor::spawn.
 struct RootOwner {
+  /// Is told that the coroutine has ended, with the exception that has left it, if any did. The
+  /// owner destroys the frame.
   virtual void root_finished(std::coroutine_handle<> frame, std::exception_ptr error) = 0;
 
  protected:
@@ -25,11 +26,13 @@ struct RootOwner {
 
 namespace detail {
 
+/// The promise of a task of any type: what happens when the coroutine ends.
 class TaskPromiseBase {
  public:
-  /// The coroutine that awaits the task.
+  /// Says which coroutine awaits the task, and goes on when it has ended.
   void set_continuation(std::coroutine_handle<> awaiting) { continuation_ = awaiting; }
-  /// No coroutine awaits the task: it belongs to `owner`, in whose list it has this index.
+  /// Says that no coroutine awaits the task: it belongs to `owner`, in whose list it has this
+  /// index.
   void make_root(RootOwner& owner, std::uint32_t index) {
     owner_ = &owner;
     root_index_ = index;
@@ -39,6 +42,8 @@ class TaskPromiseBase {
   std::suspend_always initial_suspend() noexcept { return {}; }
   void unhandled_exception() noexcept { error_ = std::current_exception(); }
 
+  /// Passes control from a coroutine that has ended to the one that awaits it, without growing the
+  /// stack (symmetric transfer), or tells the owner of a root.
   struct FinalAwaiter {
     bool await_ready() const noexcept { return false; }
     template <typename Promise>
@@ -56,6 +61,7 @@ class TaskPromiseBase {
   FinalAwaiter final_suspend() noexcept { return {}; }
 
  protected:
+  /// Throws what has left the coroutine, if anything did.
   void rethrow() const {
     if (error_) { std::rethrow_exception(error_); }
   }
@@ -63,6 +69,7 @@ class TaskPromiseBase {
  private:
   static constexpr std::uint32_t kNoRoot = ~std::uint32_t{0};
 
+  /// A task has one or the other: root_index_ tells which.
   union {
     std::coroutine_handle<> continuation_ = nullptr;
     RootOwner* owner_;  ///< of a root
@@ -71,9 +78,10 @@ class TaskPromiseBase {
   std::exception_ptr error_;
 };
 
+/// The promise of a task that gives a T.
 template <typename T>
 struct TaskPromise : TaskPromiseBase {
-  std::optional<T> value;
+  std::optional<T> value;  ///< once the coroutine has returned
 
   Task<T> get_return_object();
   template <typename U>
@@ -86,6 +94,7 @@ struct TaskPromise : TaskPromiseBase {
   }
 };
 
+/// The promise of a task that gives nothing.
 template <>
 struct TaskPromise<void> : TaskPromiseBase {
   Task<void> get_return_object();
@@ -95,18 +104,29 @@ struct TaskPromise<void> : TaskPromiseBase {
 
 }  // namespace detail
 
-/// A coroutine that starts when it is awaited, and gives a T or throws. Move-only; owns the
-/// coroutine's frame. Destroying a task that is suspended destroys what it holds: awaiters
-/// deregister themselves then, so that a task can be dropped at any await.
+/// A coroutine that starts when it is awaited, and gives a T or throws:
 ///
-/// A parameter taken by reference must outlive the task; say so where it is declared.
+///     Task<int> twice(Reactor& reactor, int number) {
+///       co_await reactor.yield();
+///       co_return 2 * number;
+///     }
+///
+/// A task is move-only, and owns the coroutine's frame. Destroying a task that is suspended
+/// destroys what it holds: awaiters deregister themselves then, so that a task can be dropped at
+/// any await. A task runs on the thread of the reactor that it waits for; Reactor::run() and
+/// spawn() start one that no coroutine awaits.
+///
+/// A parameter that is taken by reference, and what a lambda has captured, must outlive the task;
+/// say so where it is declared, or take it by value.
 template <typename T = void>
 class [[nodiscard]] Task {
  public:
   using promise_type = detail::TaskPromise<T>;
   using Handle = std::coroutine_handle<promise_type>;
 
+  /// No coroutine; not to be awaited.
   Task() = default;
+  /// Takes over the frame.
   explicit Task(Handle frame) : frame_(frame) {}
   Task(Task&& other) noexcept : frame_(std::exchange(other.frame_, nullptr)) {}
   Task& operator=(Task&& other) noexcept {
@@ -120,7 +140,10 @@ class [[nodiscard]] Task {
   Task& operator=(const Task&) = delete;
   ~Task() { destroy(); }
 
-  /// Starts the task; resumes the awaiting coroutine with its result when it has ended. Once.
+  // A task that has been awaited or released owns nothing, and may be destroyed or assigned to.
+
+  /// `co_await std::move(task)` starts the task, and resumes the awaiting coroutine with its
+  /// result, or throws its exception there, when it has ended. A task can be awaited once.
   auto operator co_await() && noexcept {
     struct Awaiter {
       Handle frame;
@@ -135,7 +158,7 @@ class [[nodiscard]] Task {
     return Awaiter{frame_};
   }
 
-  /// The frame, now owned by the caller.
+  /// Gives the frame to the caller, who destroys it. The task has none any more.
   [[nodiscard]] Handle release() noexcept { return std::exchange(frame_, nullptr); }
 
  private:
@@ -143,7 +166,7 @@ class [[nodiscard]] Task {
     if (frame_) { frame_.destroy(); }
   }
 
-  Handle frame_;
+  Handle frame_;  ///< null when the task has none
 };
 
 template <typename T>

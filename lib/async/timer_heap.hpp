@@ -10,14 +10,15 @@
 namespace handoff {
 
 /// The armed timers of a reactor, the next one first: a binary heap whose nodes know their places.
+/// Reactor has one inside, and Timer is how a program uses it.
 ///
 /// Arming and disarming take logarithmic time. Moving a node to a later time takes none: it keeps
 /// its place, and fire_next() moves it when the earlier time has come. Nodes that are due at the
 /// same time fire in any order.
 class TimerHeap {
  public:
-  /// The base of whatever is armed; only the heap changes its data. It must be disarmed before it
-  /// is destroyed.
+  /// The base of an object that can be armed; only the heap changes its data. It must be disarmed
+  /// before it is destroyed.
   struct Node {
     Node() = default;
     Node(const Node&) = delete;

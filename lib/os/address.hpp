@@ -22,18 +22,21 @@ struct Address {
   std::string host;        ///< tcp
   std::uint16_t port = 0;  ///< tcp
   std::string name;        ///< unix_path: the path; abstract: the name; exec: the command
-  int number = -1;         ///< inherited: the descriptor
+  int number = -1;         ///< inherited: the descriptor; an Address does not own it
   std::string text;        ///< as a person would write it again
 
-  /// Throws InvalidArgument, "TEXT: what is wrong and how it is written".
+  /// Reads an address, without a look at the network or the file system. Throws InvalidArgument,
+  /// "TEXT: what is wrong and how it is written".
   static Address parse(std::string_view text);
 
-  /// The only kernel address, if no name has to be looked up for it: that of a Unix socket or of a
-  /// numeric host. Only for tcp, unix_path and abstract.
+  /// Returns the only kernel address, if no name has to be looked up for it: that of a Unix socket
+  /// or of a numeric host. It is for tcp, unix_path and abstract only. Throws InvalidArgument when
+  /// a path is too long for unix(7).
   std::optional<SocketAddress> without_lookup() const;
-  /// The kernel addresses behind it (a host name can have several), best first. Only for tcp,
-  /// unix_path and abstract. Blocks while a name is looked up (see Resolver for a way that does
-  /// not); a numeric host never blocks. Throws Unreachable when the name is not known.
+  /// Returns the kernel addresses of it (a host name can have several), best first, as
+  /// getaddrinfo(3) orders them. It is for tcp, unix_path and abstract only. It blocks while a name
+  /// is looked up, which Client::connect() does not; a numeric host never blocks. Throws
+  /// Unreachable when the name is not known.
   std::vector<SocketAddress> resolve() const;
 };
 

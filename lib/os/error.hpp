@@ -9,7 +9,7 @@
 
 namespace handoff {
 
-/// A system call that failed unexpectedly: what was attempted, on what, and errno.
+/// A system call has failed unexpectedly: what was attempted, on what, and errno.
 /// `what()` is a sentence: "cannot listen on 127.0.0.1:80: Permission denied".
 class SystemError : public std::exception {
  public:
@@ -36,8 +36,8 @@ class SystemError : public std::exception {
   std::string text_;
 };
 
-/// Nobody answers at an address: a connect that failed for a reason that lies with the peer
-/// or the network (refused, no such file, unreachable, name not known).
+/// No server answers at an address: a connect has failed for a reason that lies with the peer or
+/// the network (refused, no such file, unreachable, name not known).
 class Unreachable : public std::runtime_error {
   using runtime_error::runtime_error;
 };
@@ -53,17 +53,18 @@ class ChildFailed : public std::runtime_error {
   int code_;
 };
 
-/// A deadline passed.
+/// A deadline has passed.
 class TimedOut : public std::runtime_error {
   using runtime_error::runtime_error;
 };
 
-/// Text from a person (an option, an address, a duration) that can't be understood.
+/// A text that a person has written (an option, an address, a duration) can't be understood.
 class InvalidArgument : public std::runtime_error {
   using runtime_error::runtime_error;
 };
 
-/// Calls `call` again for as long as it fails with EINTR; the only place that does.
+/// Calls `call`, a system call that returns -1 and sets errno, again for as long as it fails with
+/// EINTR. Returns what it has returned last.
 template <typename Call>
 auto retry(Call call) {
   for (;;) {
@@ -72,14 +73,14 @@ auto retry(Call call) {
   }
 }
 
-/// Whether a system call is not to be had at all, and a fall-back is to be taken: the kernel lacks
-/// it (ENOSYS), or a seccomp profile refuses it (EPERM, in those of older containers for each call
-/// that they do not know).
+/// Returns whether a system call is not to be had at all, and a fall-back is to be taken: the
+/// kernel lacks it (ENOSYS), or a seccomp profile refuses it (EPERM, in those of older containers
+/// for each call that they do not know).
 inline bool is_refused(int error_number) {
   return error_number == ENOSYS || error_number == EPERM;
 }
 
-/// The text of an errno value, as strerror(3) has it, safe in threads.
+/// Returns the text of an errno value, as strerror(3) has it. It is safe in threads.
 std::string error_text(int error_number);
 
 }  // namespace handoff

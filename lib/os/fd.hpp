@@ -21,28 +21,31 @@ class Fd {
   explicit operator bool() const = delete;
 
   bool valid() const { return number_ >= 0; }
-  /// The number, still owned by this object.
+  /// Returns the number, which this object still owns; -1 when it has none.
   int get() const { return number_; }
-  /// The number, now owned by the caller.
+  /// Gives the number to the caller, who closes it. This object has none any more.
   [[nodiscard]] int release() { return std::exchange(number_, -1); }
-  /// Closes now.
+  /// Closes the descriptor now. An error of close(2) is ignored: the descriptor is gone all the
+  /// same.
   void reset();
 
-  /// Another descriptor of the same open file, close-on-exec.
+  /// Returns another descriptor of the same open file, close-on-exec. Throws SystemError.
   Fd duplicate() const;
 
  private:
   int number_ = -1;
 };
 
-/// The same of a descriptor that is not owned here.
+/// Returns another descriptor of the same open file as `number`, which stays the caller's. The new
+/// one is close-on-exec. Throws SystemError.
 Fd duplicate(int number);
 
-/// A new pipe, close-on-exec, both ends blocking.
+/// The two ends of a pipe.
 struct Pipe {
   Fd read_end;
   Fd write_end;
 };
+/// Makes a pipe, close-on-exec, both ends blocking. Throws SystemError.
 Pipe make_pipe();
 
 /// set_nonblocking() sets O_NONBLOCK on the open file that `number` refers to, and set_blocking()
@@ -51,16 +54,16 @@ Pipe make_pipe();
 void set_nonblocking(int number);
 void set_blocking(int number);
 
-/// Whether `number` is an open descriptor.
+/// Returns whether `number` is an open descriptor of this process.
 bool is_open(int number);
 
 /// Closes every open descriptor from `first` to `last`, both included. Where close_range(2) is
 /// refused, as by the seccomp profiles of older containers, it reads /proc/self/fd instead. Neither
-/// allocates nor throws, so that a child may call it that shares its parent's memory. False, with
-/// errno, when both are refused.
+/// allocates nor throws, so that a child may call it that shares its parent's memory. Returns
+/// false, with errno, when both are refused.
 bool close_descriptors(unsigned first, unsigned last);
 
-/// Set and clear close-on-exec. Both throw SystemError.
+/// Set and clear close-on-exec, a flag of the descriptor `number`. Both throw SystemError.
 void set_close_on_exec(int number);
 void clear_close_on_exec(int number);
 

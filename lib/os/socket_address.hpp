@@ -14,24 +14,32 @@ namespace handoff {
 /// An address as the kernel knows it: IPv4, IPv6 or Unix.
 class SocketAddress {
  public:
+  /// No address: its family is 0.
   SocketAddress() = default;
+  /// Copies an address as accept(2) or getsockname(2) gives it, of at most sizeof(sockaddr_un)
+  /// bytes.
   SocketAddress(const sockaddr* address, socklen_t length);
-  /// Throws InvalidArgument when the path is empty or exceeds the 107 bytes of unix(7).
+  /// The address of a Unix socket that is a file. Throws InvalidArgument when the path is empty or
+  /// exceeds the 107 bytes of unix(7).
   static SocketAddress unix_path(std::string_view path);
-  /// The abstract name, without its leading NUL byte.
+  /// The address of a Unix socket with this abstract name, which is given without its leading NUL
+  /// byte. Throws InvalidArgument when the name is too long.
   static SocketAddress unix_abstract(std::string_view name);
 
+  /// AF_INET, AF_INET6, AF_UNIX, or 0.
   int family() const { return storage_.generic.sa_family; }
+  /// What connect(2) and bind(2) take. The address stays this object's.
   const sockaddr* data() const { return &storage_.generic; }
   socklen_t size() const { return size_; }
-  /// IPv4 127/8, ::1, the former mapped into IPv6, and every Unix address.
+  /// Returns whether only this host can reach it: IPv4 127/8, also mapped into IPv6, ::1, and every
+  /// Unix address.
   bool is_loopback() const;
-  /// 0 for a Unix address.
+  /// The port in the host's byte order, which set_port() takes too; 0 for a Unix address.
   std::uint16_t port() const;
   void set_port(std::uint16_t port);
-  /// "127.0.0.1:8080", "[::1]:8080", "[fe80::1%eth0]:8080", "/run/x.sock", "@name", "unix" for an
-  /// unnamed peer. An IPv4 address that is mapped into IPv6, as a listener for both has them, is an
-  /// IPv4 address.
+  /// Writes the address as a person would: "127.0.0.1:8080", "[::1]:8080", "[fe80::1%eth0]:8080",
+  /// "/run/x.sock", "@name", "unix" for an unnamed peer. An IPv4 address that is mapped into IPv6,
+  /// as a listener for both has them, is written as an IPv4 address.
   std::string text() const;
 
  private:

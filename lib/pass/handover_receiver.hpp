@@ -11,23 +11,25 @@
 
 namespace handoff {
 
-/// Descriptors that were received together.
+/// Descriptors that were received together, and their owner.
 struct Received {
-  std::vector<Fd> descriptors;
+  std::vector<Fd> descriptors;     ///< close-on-exec
   std::vector<std::string> names;  ///< one each, empty where it has none
-  bool confirm = false;            ///< the sender wants to know
+  bool confirm = false;            ///< the sender waits for handover::kConfirmation
 };
 
-/// Makes messages out of what one sender sends, as handoff-wire(7) has it. Does not block, whatever
-/// the flags of the socket.
+/// Makes messages out of what one sender sends, as fdsend(1) does, in the form that handoff-wire(7)
+/// specifies. It does not block, whatever the flags of the socket.
 ///
 /// The text of a plain message may be of any length, and may arrive in pieces: it is read and
 /// thrown away, whether it arrives with the descriptors or after them.
 class HandoverReceiver {
  public:
-  /// The socket stays the caller's. `name` is how errors name it.
+  /// Receives from `socket`, a connected Unix socket that stays the caller's. `name` is how errors
+  /// name it.
   HandoverReceiver(int socket, std::string name) : socket_(socket), name_(std::move(name)) {}
 
+  /// What one step() has found.
   enum class Step : std::uint8_t {
     message,      ///< a whole one is here: see take()
     more,         ///< something was read that completes no message; there may be more
@@ -40,10 +42,10 @@ class HandoverReceiver {
   /// does.
   Step step();
 
-  /// Whether a part of a message was read, and the rest of it is awaited.
+  /// Returns whether a part of a message was read, and the rest of it is awaited.
   bool is_within_message() const { return !bytes_.empty(); }
 
-  /// The message. After Step::message, once.
+  /// Gives the message, with its descriptors, to the caller: once after each Step::message.
   Received take();
 
  private:

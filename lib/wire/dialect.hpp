@@ -5,7 +5,7 @@
 
 namespace handoff {
 
-/// Which messages a body holds.
+/// Says which messages a body holds: handoff-wire(7), MESSAGES.
 enum class Dialect : std::uint8_t {
   article,   ///< {"in":…} and {"out":…}
   json_rpc,  ///< JSON-RPC 2.0

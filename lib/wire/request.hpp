@@ -11,7 +11,8 @@
 
 namespace handoff {
 
-/// A request. Views point into the body or into the parser, until its next use.
+/// A request, as an InstantHandler gets it. The views point into the body or into the parser, and
+/// are valid until the parser's next use.
 struct Request {
   std::string_view method;
   std::string_view params = "null";  ///< validated JSON, as it came
@@ -19,11 +20,11 @@ struct Request {
                                      ///< empty when absent
   Dialect dialect = Dialect::article;
 
-  /// Nobody waits for a reply.
+  /// Returns whether the client wants no reply.
   bool is_notification() const { return dialect == Dialect::json_rpc && id.empty(); }
 };
 
-/// Why something is no request, and the id to answer under when it could be told.
+/// The reason why a body is no request, and the id to answer under when it could be told.
 struct BadRequest {
   ErrorCode code{};
   std::string_view message;
@@ -31,7 +32,7 @@ struct BadRequest {
   Dialect dialect = Dialect::article;
 };
 
-/// What a client sent in one body: one request, or a batch of them.
+/// The contents of one body: one request, or a batch of them.
 using ParsedRequest = std::variant<Request, BadRequest>;
 struct ParsedBody {
   std::span<const ParsedRequest> requests;  ///< of a batch at least one, else just one
@@ -48,7 +49,7 @@ class RequestParser {
   RequestParser(const RequestParser&) = delete;
   RequestParser& operator=(const RequestParser&) = delete;
 
-  /// Reads `body`, which must have ReceiveBuffer::kPadding readable bytes behind it. What does not
+  /// Reads `body`, after which ReceiveBuffer::kPadding bytes must be readable. A body that does not
   /// tell its dialect is judged as `usual` has it. The result is valid until the next use, and as
   /// long as the body.
   ParsedBody parse(std::string_view body, Dialect usual = Dialect::article);
