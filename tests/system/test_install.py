@@ -53,7 +53,7 @@ class Installed(installed.TestCase):
         self.assertEqual(names(documents), {"README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md",
                                             "SECURITY.md", "examples"})
         self.assertEqual(names(documents / "examples"), names(root / "tests/examples"))
-        for section in ("1", "7"):
+        for section in ("1", "3", "7"):
             self.assertEqual(names(manuals / f"man{section}"), names(root / "man", f"*.{section}"))
         for folder, form in COMPLETIONS.items():
             self.assertEqual(names(self.prefix / "share" / folder),

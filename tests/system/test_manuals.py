@@ -3,12 +3,14 @@
 
 An example that can be run is a `.Bd -literal` block without -offset in the section EXAMPLES; the
 source of the block is the shell text itself. A block with `-offset indent` is not run; behind the
-words "This prints:" it is what the example before it prints.
+words "This prints:" it is what the example before it prints. An example that compiles a program uses
+the installed library.
 """
 
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +19,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
+import installed  # noqa: E402
 
 PAGES = sorted((handoff.ROOT / "man").glob("*.[1-9]"))
 TOOLS = [page for page in PAGES if page.suffix == ".1"]
@@ -129,14 +132,34 @@ class Manuals(unittest.TestCase):
     def test_every_example_runs_and_leaves_nothing_behind(self):
         for page in PAGES:
             for example in examples(page):
-                with self.subTest(f"{page.name}:{example.line}"):
-                    self.run_example(example)
+                if "c++ " not in example.text:
+                    with self.subTest(f"{page.name}:{example.line}"):
+                        self.run_example(example)
 
-    def run_example(self, example: Example):
+    @unittest.skipIf(handoff.SANITIZED, "the library was built by another compiler")
+    @unittest.skipUnless(shutil.which("g++"), "no g++")
+    @unittest.skipUnless(shutil.which("pkg-config"), "no pkg-config")
+    def test_every_program_compiles_with_the_installed_library_and_runs(self):
+        with tempfile.TemporaryDirectory(prefix="handoff-") as prefix:
+            installed.install(prefix)
+            self.addCleanup(installed.uninstall, prefix)
+            libdir = next(pathlib.Path(prefix).rglob("libhandoff.so")).parent
+            library = {"PKG_CONFIG_PATH": str(libdir / "pkgconfig"),
+                       "LD_LIBRARY_PATH": str(libdir), "CXXFLAGS": ""}
+            programs = [(page, example) for page in PAGES for example in examples(page)
+                        if "c++ " in example.text]
+            self.assertGreaterEqual(len(programs), 5)
+            for page, example in programs:
+                with self.subTest(f"{page.name}:{example.line}"):
+                    if "<uv.h>" in example.text and not pathlib.Path("/usr/include/uv.h").exists():
+                        self.skipTest("no libuv1-dev")
+                    self.run_example(example, **library)
+
+    def run_example(self, example: Example, **variables):
         # Whatever the example starts inherits the mark.
         mark = f"HANDOFF_EXAMPLE={os.getpid()}-{id(example)}"
         name, value = mark.split("=")
-        environment = {**os.environ, name: value,
+        environment = {**os.environ, **variables, name: value,
                        "PATH": f"{handoff.BIN}:{os.environ['PATH']}"}
         with tempfile.TemporaryDirectory(prefix="handoff-") as directory:
             # Files and no pipes: a process that is left does not keep us waiting.
@@ -145,7 +168,7 @@ class Manuals(unittest.TestCase):
                                          stdin=subprocess.PIPE, stdout=out, stderr=err)
                 self.addCleanup(kill_marked, mark)
                 try:
-                    shell.communicate(example.text, timeout=handoff.PATIENCE)
+                    shell.communicate(example.text, timeout=2 * handoff.PATIENCE)
                 except subprocess.TimeoutExpired:
                     shell.kill()
                     shell.wait()
@@ -177,7 +200,7 @@ class Manuals(unittest.TestCase):
     def test_the_overview_names_every_page(self):
         overview = (handoff.ROOT / "man" / "handoff.7").read_text()
         for page in PAGES:
-            if page.stem != "handoff":
+            if page.name != "handoff.7":
                 self.assertIn(f".Xr {page.stem} {page.suffix[1:]}", overview)
 
     def test_the_options_of_each_page_are_those_of_the_tool(self):

@@ -31,7 +31,7 @@ endif()
 
 foreach(folder "${CMAKE_INSTALL_BINDIR}" "${CMAKE_INSTALL_LIBDIR}/pkgconfig" "${handoff_cmakedir}"
                "${CMAKE_INSTALL_INCLUDEDIR}/handoff" "${CMAKE_INSTALL_MANDIR}/man1"
-               "${CMAKE_INSTALL_MANDIR}/man7" "${CMAKE_INSTALL_DOCDIR}/examples"
+               "${CMAKE_INSTALL_MANDIR}/man3" "${CMAKE_INSTALL_MANDIR}/man7" "${CMAKE_INSTALL_DOCDIR}/examples"
                "${handoff_unitdir}" ${handoff_completiondirs})
   set(present "$ENV{DESTDIR}${folder}")
   set(missing "")

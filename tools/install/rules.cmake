@@ -44,6 +44,8 @@ install(DIRECTORY man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT tools
         FILES_MATCHING PATTERN "*.1")
 install(DIRECTORY man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man7 COMPONENT tools
         FILES_MATCHING PATTERN "*.7")
+install(DIRECTORY man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man3 COMPONENT development
+        FILES_MATCHING PATTERN "*.3")
 if(handoff_completions)
   foreach(shell folder IN ZIP_LISTS handoff_shells handoff_completiondirs)
     install(DIRECTORY ${CMAKE_BINARY_DIR}/completion/${shell}/ DESTINATION ${folder}
