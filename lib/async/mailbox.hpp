@@ -33,6 +33,7 @@ class Mailbox {
   void send(Callback callback);
 
  private:
+  /// Runs the callbacks, a batch per wake-up, until the reactor destroys the task.
   Task<void> receive();
 
   Fd wake_fd_;

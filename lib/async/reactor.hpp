@@ -52,9 +52,13 @@ class SleepAwaiter;
 ///       reactor.run_once();
 ///     }
 ///
-/// Timers come last: what has happened by the time that a timer is due is handled before it fires,
-/// also after the process was stopped and continued. So a deadline on a wait never passes while
-/// there is something to be read.
+/// Timers come last: events that happened before a timer was due are handled before it fires, also
+/// after the process was stopped and continued. So a deadline on a wait never passes while there is
+/// something to be read.
+///
+///     Reactor reactor;
+///     reactor.spawn(serve(reactor, listener));   // runs beside main
+///     reactor.run(wait_for_signal(reactor));     // returns when this has ended
 class Reactor final : private RootOwner {
  public:
   /// Throws SystemError when there is no descriptor left for the epoll instance.
@@ -99,11 +103,13 @@ class Reactor final : private RootOwner {
   /// Removes a source; also from within the poll() of any source.
   void remove(PollSource& source);
 
-  /// Resumes `frame` soon, before the loop waits.
+  /// Resumes `frame` soon, before the loop waits. A coroutine that is destroyed before that must be
+  /// withdrawn with unpost().
   void post(std::coroutine_handle<> frame) { posted_.push_back(frame); }
   /// Resumes `frame` after everything else that is ready by then.
   void post_last(std::coroutine_handle<> frame) { yielding_.push_back(frame); }
-  /// Takes a posted frame back, when it is destroyed before its turn.
+  /// Withdraws a posted frame, which is then destroyed before its turn. Takes time proportional to
+  /// the number of frames that are posted.
   void unpost(std::coroutine_handle<> frame);
 
   /// `co_await yield()` lets everything else that is ready run first. A long computation awaits it
@@ -122,18 +128,27 @@ class Reactor final : private RootOwner {
   void unwatch(const FdWatcher& watcher, int fd);
 
  private:
+  /// One turn of the loop: what is posted, one wait, its events, the timers that are due, and then
+  /// what was posted meanwhile.
   void turn();
   void handle(int count);
   void prepare_sources();
   void release_sources();
   void do_posted();
+  /// Waits until something happens or the next timer is due. Returns the number of events.
   int wait_for_events();
+  /// Waits for events until `when`, TimePoint::min() meaning not at all. Returns their number,
+  /// which is 0 when a signal has interrupted the wait.
   int wait_until(TimePoint when);
+  /// Polls all sources. Returns whether any had something, or anything is posted.
   bool poll_all();
+  /// Handles all events that have happened by now(), before timers fire.
   void catch_up();
+  /// Gives the events to their watchers.
   void dispatch_events(int count);
   void resume_posted();
   void root_finished(std::coroutine_handle<> frame, std::exception_ptr error) override;
+  /// Destroys the spawned tasks that have not ended.
   void destroy_roots();
 
   static constexpr int kEventsPerTurn = 256;
@@ -146,7 +161,7 @@ class Reactor final : private RootOwner {
   bool sources_prepared_ = false;  ///< for the wait that follows run_once()
   std::vector<std::coroutine_handle<>> posted_;
   std::vector<std::coroutine_handle<>> resuming_;
-  std::vector<std::coroutine_handle<>> yielding_;  ///< posted once the others had a turn
+  std::vector<std::coroutine_handle<>> yielding_;  ///< posted after all others
   std::vector<std::coroutine_handle<>> roots_;
   std::exception_ptr error_;
   bool done_ = false;  ///< the main task has ended

@@ -72,7 +72,7 @@ class TaskPromiseBase {
   /// A task has one or the other: root_index_ tells which.
   union {
     std::coroutine_handle<> continuation_ = nullptr;
-    RootOwner* owner_;  ///< of a root
+    RootOwner* owner_;  ///< the owner of a root
   };
   std::uint32_t root_index_ = kNoRoot;
   std::exception_ptr error_;
@@ -88,6 +88,7 @@ struct TaskPromise : TaskPromiseBase {
   void return_value(U&& result) {
     value.emplace(std::forward<U>(result));
   }
+  /// Returns the value, or throws the exception that has left the coroutine.
   T take() {
     rethrow();
     return std::move(*value);
@@ -117,7 +118,8 @@ struct TaskPromise<void> : TaskPromiseBase {
 /// spawn() start one that no coroutine awaits.
 ///
 /// A parameter that is taken by reference, and what a lambda has captured, must outlive the task;
-/// say so where it is declared, or take it by value.
+/// say so where it is declared, or take it by value. A result that is awaited should have a name
+/// before a `co_return` uses it: GCC 12 miscompiles some statements that contain both.
 template <typename T = void>
 class [[nodiscard]] Task {
  public:

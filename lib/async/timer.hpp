@@ -8,29 +8,36 @@ namespace handoff {
 
 class Reactor;
 
-/// Calls on_timer() when a time has come; derive from it. Moving the time later costs nothing: the
-/// loop finds out when the earlier time comes. Destroying the timer cancels it. It is used on its
-/// reactor's thread only, and fires only inside Reactor::run() or run_once().
+/// The base class of what is called at a time. Moving the time to a later one costs nothing,
+/// because the loop notices only when the earlier time comes. Destroying the timer cancels it. It
+/// belongs to the reactor's thread, and the reactor must outlive it.
 ///
-/// on_timer() may set and cancel any timer of the reactor and destroy this one.
+/// on_timer() may set and cancel any timer of the reactor, and may destroy this one.
+///
+///     class Blink final : private Timer {
+///      public:
+///       explicit Blink(Reactor& reactor) : Timer(reactor) { set(Clock::now() + seconds(1)); }
+///
+///      private:
+///       void on_timer() override { toggle(); set(Clock::now() + seconds(1)); }
+///     };
 class Timer : private TimerHeap::Node {
  public:
-  /// The reactor must outlive the timer, which is not set at first.
   explicit Timer(Reactor& reactor) : reactor_(reactor) {}
 
-  /// Has on_timer() called once, at `when` or as soon after it as the loop gets to it; any time
-  /// that was set before is dropped, and kNever cancels. A timer that is set to a time that has
-  /// passed fires in the next turn of the loop, or in this one if it is set by an on_timer().
+  /// Sets the time; kNever cancels. A timer that is set to a time that has passed fires in the next
+  /// turn of the loop, or in this one if an on_timer() sets it.
   void set(TimePoint when);
-  /// Calls the timer off. Nothing happens when it is not set.
+  /// Cancels the timer; does nothing if it is not set.
   void cancel() {
     if (is_armed()) { disarm(); }
   }
 
  protected:
   ~Timer() { cancel(); }
-  /// Returns when it fires; kNever if it is not set.
+  /// Returns when the timer fires; kNever if it is not set.
   TimePoint due() const { return is_armed() ? Node::due : kNever; }
+  /// Called at the time, once, inside Reactor::run(). An exception leaves Reactor::run().
   void on_timer() override = 0;
 
  private:

@@ -11,7 +11,7 @@
 
 namespace handoff {
 
-/// An address as the kernel knows it: IPv4, IPv6 or Unix.
+/// An address as the kernel has it: IPv4, IPv6 or Unix. A copy is independent and owns no resource.
 class SocketAddress {
  public:
   /// No address: its family is 0.

@@ -5,7 +5,8 @@
 
 namespace handoff {
 
-/// Says which messages a body holds: handoff-wire(7), MESSAGES.
+/// The form of the messages in a frame's body. Each request says which one it has, and its reply
+/// has the same form. handoff-wire(7), MESSAGES, describes both.
 enum class Dialect : std::uint8_t {
   article,   ///< {"in":…} and {"out":…}
   json_rpc,  ///< JSON-RPC 2.0
