@@ -8,7 +8,9 @@
 #include <string_view>
 
 #include "async/clock.hpp"
+#include "async/linked_list.hpp"
 #include "master/method_times.hpp"
+#include "master/queue_slots.hpp"
 #include "master/worker_channel.hpp"
 #include "os/status.hpp"
 #include "pass/queue_record.hpp"
@@ -27,6 +29,16 @@ namespace handoff {
 /// reply of it counts any more.
 class QueueWorker {
  public:
+  /// What a worker has beside what it may be given.
+  enum class Load : std::uint8_t {
+    unused,  ///< it has nothing and gets nothing: it was retired, or takes no calls
+    idle,    ///< it has nothing
+    partly,  ///< it has some, and is free for more
+    full,    ///< it is not free, because it has as many as it runs or for another reason
+    ahead    ///< it has more than it runs
+  };
+  static constexpr std::size_t kLoads = 5;
+
   /// Who is given the replies. `reply` is valid during the call; a failure says which rule the
   /// worker has broken.
   class Receiver {
@@ -42,6 +54,8 @@ class QueueWorker {
   QueueWorker(WorkerChannel& link, std::size_t memory_size);
   QueueWorker(const QueueWorker&) = delete;
   QueueWorker& operator=(const QueueWorker&) = delete;
+  /// The requests that it has are in no list any more.
+  ~QueueWorker();
 
   bool is_of(const WorkerChannel& link) const { return &link_ == &link; }
   /// Requests that it was given and has not answered. What was taken back counts until it says so.
@@ -53,21 +67,27 @@ class QueueWorker {
   /// Returns whether the worker may be given one more: it was not retired, has fewer than it runs
   /// at a time, and its ring has had room since look_for_room().
   bool is_free() const { return may_be_given_more() && given_ < link_.max_calls(); }
+  Load load() const;
   /// Returns whether the worker may be given a call of this method beyond those that it runs: it is
   /// expected to begin that call in less than kMostPrefetchedWork.
   bool may_prefetch(MethodTimes::Index method) const;
   /// How long it is expected to take, in nanoseconds, until it has answered all that it was given.
-  std::uint64_t expected_work() const;
+  std::uint64_t expected_work() const {
+    return link_.max_calls() > 0 ? work_ / link_.max_calls() : 0;
+  }
   /// It gets no more requests; what it has, it answers.
   void retire() { retired_ = true; }
   /// What give() has found to be full is tried again.
   void look_for_room() { has_room_ = true; }
 
-  /// Writes a request into its ring, where the worker sees it after publish(). False when the ring
-  /// has no room for it now.
-  bool give(const QueueRequest& request, MethodTimes::Index method, TimePoint now);
-  /// Where the record of the request that was given last ends in the ring.
-  std::uint64_t written() const { return rings_.written(); }
+  /// Writes the request of a slot that is in no list into its ring, where the worker sees it after
+  /// publish(), and keeps the slot until let_go(). False when the ring has no room for it now.
+  bool give(QueueSlot& slot, TimePoint now);
+  /// Takes the slot of a request that it was given out of its list. The worker may still answer it.
+  void let_go(QueueSlot& slot);
+  /// The slot of the request that it was given last, of those that were not let go; null if none.
+  QueueSlot* last() const { return slots_.empty() ? nullptr : &slots_.back(); }
+  bool has_unpublished() const { return unpublished_; }
   /// Publishes what was given, if anything, and wakes the worker if it sleeps.
   void publish();
   /// Gives the receiver at most kRepliesPerTurn replies; `copy` is a buffer to read into. Returns
@@ -113,6 +133,7 @@ class QueueWorker {
 
   WorkerChannel& link_;
   RingEnd rings_;
+  LinkedList<QueueSlot> slots_;  ///< in the order of their records in the ring
   MethodTimes times_;
   std::size_t given_ = 0;
   std::uint64_t work_ = 0;  ///< nanoseconds that what was given is expected to take, one by one

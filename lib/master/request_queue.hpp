@@ -3,15 +3,15 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <list>
 #include <set>
 #include <string>
-#include <vector>
 
 #include "async/linked_list.hpp"
 #include "async/reactor.hpp"
 #include "async/timer.hpp"
+#include "master/queue_slots.hpp"
 #include "master/queue_worker.hpp"
+#include "master/queue_workers.hpp"
 #include "master/worker_channel.hpp"
 #include "os/status.hpp"
 #include "rpc/pending_call.hpp"
@@ -27,9 +27,10 @@ namespace handoff {
 /// they need not sleep between two of them. That counts as waiting, and is taken back when such a
 /// worker answers nothing for a moment.
 ///
-/// Who has what is known here alone, in memory of our own. A request's ticket is its place in a
-/// table, and how often that place was used before: a reply that comes when its request was
+/// Who has what is known here alone, in memory of our own. A reply that comes when its request was
 /// answered otherwise has an old ticket.
+///
+/// A turn looks at the workers that have something, and takes constant time for each request.
 class Queue final : public CallExecutor, private PollSource, private QueueWorker::Receiver {
  public:
   struct Options {
@@ -85,43 +86,27 @@ class Queue final : public CallExecutor, private PollSource, private QueueWorker
    private:
     void on_timer() override {}
   };
-  /// Where a request is kept. It is in the list of those that wait, or of those that are free.
-  struct Slot : ListNode<> {
-    PendingCall* call = nullptr;
-    QueueWorker* worker = nullptr;  ///< none while it waits
-    std::uint64_t end = 0;          ///< of its record in the worker's ring
-    std::uint32_t generation = 0;   ///< how often it was used
-    MethodTimes::Index method = 0;
-    std::uint64_t order = 0;  ///< requests that came earlier have less
-    int attempts = 0;         ///< by workers that died
-  };
+  using Worker = QueueWorkers::Worker;
 
   bool poll() override;
   void prepare_to_block() override;
   void stop_blocking() override;
 
   void assign();
-  bool give(Slot& slot, QueueWorker& worker);
-  QueueWorker* choose_worker(MethodTimes::Index method);
-  std::list<QueueWorker>::iterator best_to_prefetch(MethodTimes::Index method);
+  bool give(QueueSlot& slot, Worker& worker);
   Status receive(QueueWorker& from, const QueueReply& reply) override;
-  Status receive_not_begun(QueueWorker& from, Slot& slot);
+  Status receive_not_begun(QueueWorker& from, QueueSlot& slot);
   void take_back(QueueWorker& worker);
   void take_back_from_stalled();
   void lose(QueueWorker& worker);
-  void wait_again(Slot& slot);
-  void answer(Slot& slot, const ResultView& result);
-  Slot* find(std::uint64_t ticket);
-  void free(Slot& slot);
-  void renew_ticket(Slot& slot);
-  QueueWorker* find(const WorkerChannel& link);
+  void wait_again(QueueSlot& slot);
+  void answer(QueueSlot& slot, const ResultView& result);
 
   Reactor& reactor_;
   Options options_;
-  std::vector<Slot> slots_;
-  LinkedList<Slot> free_;
-  LinkedList<Slot> waiting_;
-  std::list<QueueWorker> workers_;
+  QueueSlots slots_;
+  LinkedList<QueueSlot> waiting_;
+  QueueWorkers workers_;
   std::uint64_t submitted_ = 0;
   Alarm patience_over_;  ///< while a worker has more than it runs
   std::string record_;
