@@ -13,37 +13,37 @@ namespace handoff {
 
 class QueueWorker;
 
-/// Where a queue keeps a request. It is always in one list: of those that are free, of those that
-/// wait, or of those that its worker was given.
+/// The place of a request in a queue. A slot is always in one list: of the free slots, of those
+/// whose requests wait, or of those that a worker was given.
 struct QueueSlot : ListNode<> {
-  PendingCall* call = nullptr;    ///< none while it is free
-  QueueWorker* worker = nullptr;  ///< none while it waits
-  std::uint64_t end = 0;          ///< of its record in the worker's ring
-  std::uint32_t generation = 0;   ///< how often it was used
+  PendingCall* call = nullptr;    ///< null while the slot is free
+  QueueWorker* worker = nullptr;  ///< null while the request waits
+  std::uint64_t end = 0;          ///< the position after its record in the worker's ring
+  std::uint32_t generation = 0;   ///< the number of tickets that the slot has had
   MethodTimes::Index method = 0;
-  std::uint64_t order = 0;  ///< requests that came earlier have less
-  int attempts = 0;         ///< by workers that died
+  std::uint64_t order = 0;  ///< smaller for requests that came earlier
+  int attempts = 0;         ///< the number of workers that died while they executed it
 };
 
-/// The table of a queue's requests. A request's ticket is its place in the table, and how often
-/// that place was used before: so the ticket of a request that has left the queue finds none.
+/// The table of a queue's requests. A ticket says which slot it is of, and which of the tickets
+/// that this slot has had: the ticket of a request that has left the queue finds nothing.
 class QueueSlots {
  public:
   explicit QueueSlots(std::size_t size);
   QueueSlots(const QueueSlots&) = delete;
   QueueSlots& operator=(const QueueSlots&) = delete;
-  /// Those that wait must have left their list.
+  /// Every slot must be free, or in no list.
   ~QueueSlots();
 
   std::size_t used() const { return slots_.size() - free_.size(); }
   bool are_full() const { return free_.empty(); }
-  /// Takes a free one, which is then in no list, and gives the call its ticket. One must be free.
+  /// Takes a free slot out of its list, and gives the call its ticket. A slot must be free.
   QueueSlot& take(PendingCall& call);
-  /// Frees one that is in no list. A worker that still has its ticket has an old one.
+  /// Frees a slot that is in no list. Its ticket is old from now on.
   void free(QueueSlot& slot);
-  /// Gives the call another ticket: replies to the earlier ones are late.
+  /// Gives the call another ticket. Replies with the earlier ones are late.
   void renew_ticket(QueueSlot& slot);
-  /// Null when the ticket is old.
+  /// Returns the slot of a ticket; null when the ticket is old, or was never given.
   QueueSlot* find(std::uint64_t ticket);
 
  private:

@@ -2,12 +2,13 @@
 #include "master/queue_workers.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <limits>
 
 namespace handoff {
 namespace {
 
-/// Whether a worker of this load may have something to say.
+/// Returns whether a worker of this load may have something to say.
 bool is_busy(QueueWorker::Load load) {
   return load != QueueWorker::Load::idle && load != QueueWorker::Load::unused;
 }

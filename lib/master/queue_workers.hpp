@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <cstdint>
 #include <list>
 
 #include "async/linked_list.hpp"
@@ -13,15 +12,17 @@
 
 namespace handoff {
 
-/// The workers of a queue, in a list for each QueueWorker::Load: which of them gets the next
-/// request is found without a look at all of them, and workers that have nothing cost nothing.
+/// The workers of a queue, in a list for each QueueWorker::Load. So the worker that gets the next
+/// request is found without a look at all of them, and a worker that has no request costs nothing.
 ///
-/// Workers that have something are armed while the loop blocks, the others are not: one that gets
-/// its first request meanwhile is armed at once, and one that has answered its last is disarmed.
+/// While the loop blocks, exactly the busy workers are armed, those that may have something to say:
+/// a worker that gets its first request meanwhile is armed at once, and a worker that has answered
+/// its last one is disarmed. An armed worker that nobody polls would lose a wake-up.
 class QueueWorkers {
-  struct Unpublished;  ///< the list of those that were given something that is not published
+  struct Unpublished;  ///< the tag of the list of workers with requests that are not published
 
  public:
+  /// A worker, and the list that it is in.
   class Worker final : public QueueWorker, public ListNode<>, public ListNode<Unpublished> {
    public:
     using QueueWorker::QueueWorker;
@@ -36,41 +37,47 @@ class QueueWorkers {
   QueueWorkers& operator=(const QueueWorkers&) = delete;
   ~QueueWorkers();
 
-  /// As QueueWorker's constructor.
+  /// Adds the worker of a channel, which must outlive it here. Throws SystemError when there is no
+  /// memory of `memory_size` bytes, twice, to share with it.
   void add(WorkerChannel& link, std::size_t memory_size);
   void remove(Worker& worker);
+  /// Returns the worker of this channel; null if there is none.
   Worker* find(const WorkerChannel& link);
   std::size_t size() const { return all_.size(); }
-  /// The requests that the workers have beyond those that they run.
+  /// Returns the number of requests that the workers have beyond those that they run.
   std::size_t prefetched() const;
 
+  /// Returns whether a worker runs fewer requests than it may.
   bool any_is_free() const { return !list(Load::idle).empty() || !list(Load::partly).empty(); }
+  /// Returns whether a worker has more requests than it runs.
   bool any_is_ahead() const { return !list(Load::ahead).empty(); }
 
-  /// Returns the free one with the fewest requests, or if there is none that which is expected to
-  /// begin a request of this method first, if that is soon; null when there is none. Of those that
-  /// are equal, the one that has waited longest. Among those that have something it looks at
-  /// kMostLookedAt of each list, the next time at others.
+  /// Returns the free worker with the fewest requests. When no worker is free, it returns the one
+  /// that is expected to begin a request of this method first, if that is soon; else null. Among
+  /// equals that is the one that has waited longest. An idle worker is always found; of each list
+  /// of busy workers only kMostLookedAt are compared, and others the next time.
   Worker* choose(MethodTimes::Index method);
-  /// The worker was given a request, or has found no room for it.
+  /// Must be called after QueueWorker::give(), whatever that has returned.
   void was_given(Worker& worker);
-  /// What the worker has or may get has changed otherwise.
+  /// Must be called when the load of the worker may have changed otherwise.
   void settle(Worker& worker);
-  /// Publishes all that was given.
+  /// Publishes the requests of all workers.
   void publish();
 
-  /// Calls `function` with each that has something; it may settle that one.
+  /// Calls `function` with each busy worker. It may settle that worker.
   template <typename Function>
   void for_each_busy(Function function) {
     for (const Load load : {Load::partly, Load::full, Load::ahead}) { for_each(load, function); }
   }
-  /// The same with each that has more than it runs.
+  /// Calls `function` with each worker that has more requests than it runs.
   template <typename Function>
   void for_each_ahead(Function function) {
     for_each(Load::ahead, function);
   }
 
+  /// Arms the busy workers: each of them wakes the master when it has published something.
   void prepare_to_block();
+  /// Disarms them.
   void stop_blocking();
 
   static constexpr std::size_t kMostLookedAt = 4;
@@ -85,7 +92,7 @@ class QueueWorkers {
   Worker* with_fewest();
   Worker* best_to_prefetch(MethodTimes::Index method);
 
-  /// Goes through a list that changes: each worker moves to its end before it is looked at.
+  /// Each worker moves to the end of its list before the call, which may move it to another one.
   template <typename Function>
   void for_each(Load load, Function& function) {
     for_first(list(load).size(), load, function);

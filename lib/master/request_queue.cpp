@@ -106,7 +106,7 @@ Queue::Counts Queue::counts() const {
   return counts;
 }
 
-/// In each turn of the loop, so that what came together is told with one wake-up.
+/// Publishes once in a turn of the loop, so that requests that came together take one wake-up.
 bool Queue::poll() {
   bool any = false;
   workers_.for_each_busy([this, &any](Worker& worker) {
@@ -128,7 +128,8 @@ void Queue::stop_blocking() {
   workers_.stop_blocking();
 }
 
-/// What can't be given to any waits, and so does all that came later: else it might wait for ever.
+/// When no worker can be given the oldest request, all that came later wait too: else it might wait
+/// for ever.
 void Queue::assign() {
   while (!waiting_.empty()) {
     Worker* worker = workers_.choose(waiting_.front().method);
@@ -138,7 +139,7 @@ void Queue::assign() {
   }
 }
 
-/// False when the worker's ring has no room for it now.
+/// Returns false when the worker's ring has no room for it now.
 bool Queue::give(QueueSlot& slot, Worker& worker) {
   const bool is_given = worker.give(slot, reactor_.now());
   workers_.was_given(worker);
@@ -221,7 +222,7 @@ void Queue::lose(QueueWorker& worker) {
   }
 }
 
-/// It waits in its old place among the others, under another ticket.
+/// The request waits in its old place among the others, under another ticket.
 void Queue::wait_again(QueueSlot& slot) {
   slot.worker->let_go(slot);
   slots_.renew_ticket(slot);

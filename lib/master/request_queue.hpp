@@ -27,10 +27,11 @@ namespace handoff {
 /// they need not sleep between two of them. That counts as waiting, and is taken back when such a
 /// worker answers nothing for a moment.
 ///
-/// Who has what is known here alone, in memory of our own. A reply that comes when its request was
-/// answered otherwise has an old ticket.
+/// Which worker has which request is known here alone, in memory of our own. A reply that comes
+/// after its request was answered otherwise has an old ticket.
 ///
-/// A turn looks at the workers that have something, and takes constant time for each request.
+/// A turn of the loop looks only at the workers that have requests, and each request takes a time
+/// that does not grow with the number of workers.
 class Queue final : public CallExecutor, private PollSource, private QueueWorker::Receiver {
  public:
   struct Options {
@@ -39,8 +40,8 @@ class Queue final : public CallExecutor, private PollSource, private QueueWorker
     std::set<std::string, std::less<>> idempotent;   ///< methods that may be executed twice
   };
   struct Counts {
-    std::size_t waiting = 0;  ///< for a free worker
-    std::size_t running = 0;  ///< with a worker
+    std::size_t waiting = 0;  ///< requests that wait for a free worker
+    std::size_t running = 0;  ///< requests that a worker executes
     std::uint64_t late = 0;   ///< replies that came after their request was answered otherwise
     std::uint64_t redispatched = 0;  ///< requests of workers that died
     std::uint64_t died = 0;          ///< requests that were lost with their worker
@@ -51,24 +52,26 @@ class Queue final : public CallExecutor, private PollSource, private QueueWorker
   Queue& operator=(const Queue&) = delete;
   ~Queue();
 
-  /// Answers with busy at once when the queue is full. A worker has the same deadline as the call,
-  /// and more to say about it: so the call times out a moment later.
+  /// Answers the call with `busy` at once when the queue is full. The worker has the same deadline
+  /// as the call, and more to say about it; so the call times out a moment later.
   TimePoint begin(PendingCall& call) override;
   void time_out(PendingCall& call) override;
-  /// It is not answered any more; a worker that has begun it goes on in vain.
+  /// Forgets the call. A worker that has begun it goes on in vain.
   void cancel(PendingCall& call) override;
 
-  /// When a call with this deadline times out.
+  /// Returns when a call with this deadline times out.
   static TimePoint times_out(TimePoint deadline);
 
-  /// Bytes of each of the two memories that a worker gets.
+  /// Returns the bytes of each of the two memories that a worker gets.
   static std::size_t memory_size(const Options& options);
 
-  /// The worker gets its memories, and then requests. Throws SystemError when there is no memory.
+  /// Passes its memories to the worker, and then requests. Throws SystemError when there is no
+  /// memory.
   void add(WorkerChannel& link);
-  /// It gets no more requests; what it has begun, it answers.
+  /// Gives the worker no more requests. It still answers those that it has begun.
   void retire(const WorkerChannel& link);
-  /// It is gone. What it has not begun, and what may be executed twice, goes to others.
+  /// Forgets a worker that is gone. The requests that it has not begun, and those that may be
+  /// executed twice, go to others; the rest are answered with `worker died`.
   void remove(const WorkerChannel& link);
 
   Counts counts() const;
@@ -80,7 +83,7 @@ class Queue final : public CallExecutor, private PollSource, private QueueWorker
   class Alarm final : public Timer {
    public:
     using Timer::Timer;
-    /// Also if it is not set.
+    /// Returns whether it is due later than `when`, or is not set.
     bool is_later_than(TimePoint when) const { return due() > when; }
 
    private:
