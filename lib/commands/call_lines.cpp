@@ -39,6 +39,8 @@ Task<ExitCode> CallLines::run() {
       printer_.show_problem(line.number, line.problem);
     }
     worst = std::max(worst, code);
+    ++counts_.answered;
+    if (code != ExitCode::done) { ++counts_.errors; }
     pending_.pop_front();
     line_answered_.notify_all();
   }

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <csignal>
+#include <utility>
 
 #include "async/connect.hpp"
 #include "async/signal_watcher.hpp"
@@ -114,6 +115,8 @@ Task<Fd> SendCommand::open(const Source& source) {
       const auto [pid, number] = parse_for("--pid", source.word, parse_process_descriptor);
       co_return take_from_process(pid, number);
     }
+    case Source::Kind::listener:
+      co_return take_listener(source.pid, parse_for("--listener", source.word, Address::parse));
     case Source::Kind::tcp_listen: {
       // The listener is blocking, as a program expects that is given one: the flag belongs to the
       // open file.
@@ -154,7 +157,16 @@ Task<void> SendCommand::serve(Fd socket) {
   } catch (const std::exception& error) { report_failed_(error.what()); }
 }
 
+void SendCommand::empty_files() {
+  if (options_.open_mode != OpenMode::write || std::exchange(emptied_, true)) { return; }
+  for (std::size_t i = 0; i < options_.sources.size(); ++i) {
+    const Source& source = options_.sources[i];
+    if (source.kind == Source::Kind::file) { empty_file(descriptors_[i], source.word); }
+  }
+}
+
 Task<void> SendCommand::send(int socket) {
+  empty_files();
   FdWatcher watcher(reactor_, socket);
   WaitTimeout limit(watcher, rendezvous_->deadline());
   std::vector<int> numbers;

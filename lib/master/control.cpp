@@ -33,18 +33,18 @@ SessionLimits control_limits() {
   return limits;
 }
 
-/// Returns the number that params have under `name`, if they have nothing else.
+/// Returns the number that params are, or that they have under `name` and nothing else.
 std::optional<int> number_in(const std::string& params, const char* name) {
   const auto json = nlohmann::json::parse(params, nullptr, false);
-  if (!json.is_object() || json.size() != 1 || !json.contains(name)) { return std::nullopt; }
-  const auto& value = json[name];
+  const bool is_named = json.is_object() && json.size() == 1 && json.contains(name);
+  const auto& value = is_named ? json[name] : json;
   if (!value.is_number_integer() || value < 0 || value > 1000000) { return std::nullopt; }
   return value.get<int>();
 }
 
 Result invalid_params(const char* name) {
   return Result::error(ErrorCode::invalid_params,
-                       fmt::format("params must be {{\"{}\": NUMBER}}", name));
+                       fmt::format("params must be NUMBER or {{\"{}\": NUMBER}}", name));
 }
 
 /// Returns the result of a method, or the error that says why it failed.
