@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: MIT
 """The man pages tell the truth: their examples run, their options are those of the tools.
 
-An example that can be run is a `.Bd -literal` block without -offset in the section EXAMPLES; the
-source of the block is the shell text itself. A block with `-offset indent` is not run; behind the
-words "This prints:" it is what the example before it prints.
+An example is a `.Bd -literal` block without -offset, in any section; it is run, and the source of
+the block is the shell text itself. A comment `needs:` before it names the programs and directories
+without which it is skipped. A block with `-offset indent` is not run; after the words "This prints:"
+it is what the example before it prints.
 """
 
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,16 +21,21 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
 
 PAGES = sorted((handoff.ROOT / "man").glob("*.[1-9]"))
+NEEDS = '.\\" needs: '
 TOOLS = [page for page in PAGES if page.suffix == ".1"]
 
 
 class Example:
-    """A block that can be run, and what the page says that it prints."""
+    """A block that can be run, what it needs, and what the page says that it prints."""
 
-    def __init__(self, line: int, text: str):
+    def __init__(self, line: int, text: str, needs: list[str]):
         self.line = line
         self.text = text
+        self.needs = needs
         self.output = None
+
+    def missing(self) -> list[str]:
+        return [name for name in self.needs if not shutil.which(name) and not os.path.isdir(name)]
 
 
 def section(page: pathlib.Path, name: str) -> list[tuple[int, str]]:
@@ -43,26 +50,38 @@ def section(page: pathlib.Path, name: str) -> list[tuple[int, str]]:
     return lines
 
 
-def examples(page: pathlib.Path) -> list[Example]:
-    found = []
+def blocks(page: pathlib.Path) -> tuple[list[Example], list[str]]:
+    """The examples of a page, and its other literal blocks: those that are only shown."""
+    run, shown = [], []
     block = None  # the lines of the block that is open
     runs = prints = False
-    for number, line in section(page, "EXAMPLES"):
+    needs = []
+    for number, line in enumerate(page.read_text().splitlines(), 1):
         if line.startswith(".Bd "):
             runs = line == ".Bd -literal"
             block = []
         elif line == ".Ed":
             text = "".join(each + "\n" for each in block)
             if runs:
-                found.append(Example(number - len(block), text))
+                run.append(Example(number - len(block), text, needs))
+                needs = []
             elif prints:
-                found[-1].output = text
+                # In what is shown a backslash is written as mdoc(7) has it.
+                run[-1].output = text.replace("\\e", "\\")
+            else:
+                shown.append(text.replace("\\e", "\\"))
             block, prints = None, False
         elif block is not None:
             block.append(line)
+        elif line.startswith(NEEDS):
+            needs = line.removeprefix(NEEDS).split()
         elif not line.startswith("."):
             prints = line == "This prints:"
-    return found
+    return run, shown
+
+
+def examples(page: pathlib.Path) -> list[Example]:
+    return blocks(page)[0]
 
 
 def marked_processes(mark: str) -> list[str]:
@@ -130,6 +149,8 @@ class Manuals(unittest.TestCase):
         for page in PAGES:
             for example in examples(page):
                 with self.subTest(f"{page.name}:{example.line}"):
+                    if example.missing():
+                        self.skipTest(f"no {', '.join(example.missing())}")
                     self.run_example(example)
 
     def run_example(self, example: Example):
