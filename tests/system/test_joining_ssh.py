@@ -1,17 +1,13 @@
 # SPDX-License-Identifier: MIT
 """A server behind ssh: a worker at the other end answers calls and methods."""
 
-import contextlib
-import getpass
-import os
 import pathlib
-import shutil
-import socket
 import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
+import sshd  # noqa: E402
 from joining_case import JoiningTest, WORKER  # noqa: E402
 
 CALL = handoff.tool("rpc-call")
@@ -22,46 +18,7 @@ class Ssh(JoiningTest):
 
     def setUp(self):
         super().setUp()
-        self.sshd = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/sbin")
-        if not self.sshd or not shutil.which("ssh") or not shutil.which("ssh-keygen"):
-            self.skipTest("ssh or sshd is not installed")
-        for name in ("host", "user"):
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.path(name)],
-                           check=True, stdin=subprocess.DEVNULL)
-        port = self.start_sshd()
-        public = pathlib.Path(self.path("host.pub")).read_text().split()
-        known = self.write("known_hosts", f"[127.0.0.1]:{port} {public[0]} {public[1]}\n")
-        self.ssh = " ".join([
-            "exec ssh -F /dev/null -p", str(port), "-i", self.path("user"), "-o BatchMode=yes",
-            "-o IdentitiesOnly=yes -o", f"UserKnownHostsFile={known}",
-            f"{getpass.getuser()}@127.0.0.1"])
-
-    def path(self, name: str) -> str:
-        return str(self.directory / name)
-
-    def write(self, name: str, text: str) -> str:
-        (self.directory / name).write_text(text)
-        return self.path(name)
-
-    def start_sshd(self) -> int:
-        """Runs sshd on a free port. It can't choose one by itself, so another process may come
-        first: then there is another try."""
-        if os.geteuid() == 0:
-            # Debian makes it when the service starts. It stays: another run may need it now.
-            os.makedirs("/run/sshd", 0o755, exist_ok=True)
-        for _ in range(10):
-            with socket.create_server(("127.0.0.1", 0)) as free:
-                port = free.getsockname()[1]
-            config = self.write("sshd_config", "\n".join([
-                f"ListenAddress 127.0.0.1:{port}", f"HostKey {self.path('host')}",
-                f"AuthorizedKeysFile {self.path('user.pub')}", "StrictModes no", "PidFile none",
-                "PermitRootLogin yes", "PasswordAuthentication no", "UsePAM no",
-                "KbdInteractiveAuthentication no", ""]))
-            server = self.start(handoff.Server(self.sshd, "-D", "-e", "-f", config, ready=False))
-            with contextlib.suppress(AssertionError):
-                server.wait_for_line("(?i)listening on")
-                return port
-        self.skipTest("sshd does not start here")
+        self.ssh = "exec ssh " + " ".join(sshd.start(self))
 
     def test_rpc_call_calls_a_worker_at_the_other_end(self):
         address = f"exec:{self.ssh} {WORKER} --stdio"

@@ -2,18 +2,17 @@
 """fdsend and fdrecv with other programs that pass descriptors or use them: Python, Ruby, Perl, nc,
 ssh."""
 
-import getpass
 import hashlib
 import os
 import pathlib
 import select
-import shutil
 import socket
 import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
+import sshd  # noqa: E402
 from passing_case import FDRECV, FDSEND, PassingTest, Process  # noqa: E402
 
 
@@ -132,49 +131,13 @@ class OtherPrograms(PassingTest):
         self.assert_ends(receiving, 0)
 
     def test_ssh_logs_in_through_a_connection_that_fdsend_made(self):
-        self.needs("ssh", "ssh-keygen")
-        sshd = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/sbin")
-        if not sshd:
-            self.skipTest("sshd is not installed")
-        for name in ("host", "user"):
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.path(name)],
-                           check=True, stdin=subprocess.DEVNULL)
-        port = self.start_sshd(sshd)
-        public = pathlib.Path(self.path("host.pub")).read_text().split()
-        known = self.write("known_hosts", f"[127.0.0.1]:{port} {public[0]} {public[1]}\n")
-        words = ["ssh", "-F", "/dev/null", "-p", str(port), "-i", self.path("user"),
-                 "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes",
-                 "-o", f"UserKnownHostsFile={known}", "-o", "ProxyUseFdpass=yes",
+        words = ["ssh", "-o", "ProxyUseFdpass=yes",
                  "-o", f"ProxyCommand={FDSEND} --tcp-connect %h:%p -",
-                 f"{getpass.getuser()}@127.0.0.1", "cat; echo logged in"]
+                 *sshd.start(self), "cat; echo logged in"]
         client = self.launch(*words, stdin=subprocess.PIPE)
         output, errors = client.process.communicate(b"typed here\n", handoff.PATIENCE)
         self.assertEqual((client.process.returncode, output), (0, b"typed here\nlogged in\n"),
                          errors)
-
-    def start_sshd(self, program: str) -> int:
-        """Runs sshd on a free port. It can't choose one by itself, so another process may come
-        first: then there is another try."""
-        if os.geteuid() == 0:
-            # Debian makes it when the service starts. It stays: another run may need it now.
-            os.makedirs("/run/sshd", 0o755, exist_ok=True)
-        for _ in range(10):
-            with socket.create_server(("127.0.0.1", 0)) as free:
-                port = free.getsockname()[1]
-            config = self.write("sshd_config", "\n".join([
-                f"ListenAddress 127.0.0.1:{port}", f"HostKey {self.path('host')}",
-                f"AuthorizedKeysFile {self.path('user.pub')}", "StrictModes no", "PidFile none",
-                "PermitRootLogin yes", "PasswordAuthentication no", "UsePAM no",
-                "KbdInteractiveAuthentication no", ""]))
-            server = self.launch(program, "-D", "-e", "-f", config, stderr=subprocess.PIPE)
-            line = b""
-            while b"listening on" not in line.lower():
-                line = server.process.stderr.readline()
-                if not line:
-                    break
-            else:
-                return port
-        self.skipTest("sshd does not start here")
 
 
 if __name__ == "__main__":
