@@ -5,58 +5,15 @@ values."""
 import json
 import os
 import pathlib
-import socket
-import struct
 
 import handoff
+from framings import Lengths
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
 METHOD_NOT_FOUND = -32601
 FAILED = -32001
 TIMED_OUT = -32002
-
-
-class Lengths(handoff.Connection):
-    """Bodies with a length in front."""
-
-    def receive_body(self):
-        """The next reply's bytes, or None at the end of the connection."""
-        header = self.read(4)
-        return None if header is None else self.read(struct.unpack("<I", header)[0])
-
-    def receive(self):
-        body = self.receive_body()
-        return None if body is None else json.loads(body)
-
-    def end(self):
-        """Says that no more requests come."""
-        self.socket.shutdown(socket.SHUT_WR)
-
-    def rest(self) -> list:
-        """All replies that still come when there are no more requests."""
-        self.end()
-        return list(iter(self.receive, None))
-
-
-class Lines(Lengths):
-    """Bodies with a newline behind."""
-
-    def __init__(self, address):
-        super().__init__(address)
-        self.stream = self.socket.makefile("rb")
-
-    def close(self):
-        self.stream.close()
-        super().close()
-
-    def send_body(self, body: bytes):
-        self.socket.sendall(body.replace(b"\n", b" ") + b"\n")
-
-    def receive_body(self):
-        line = self.stream.readline()
-        assert line == b"" or line.endswith(b"\n"), line[-100:]
-        return line[:-1] or None
 
 
 def call(method: str, id_=None, **more) -> dict:

@@ -8,9 +8,10 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
+from framings import Lengths, Lines  # noqa: E402
 from json_rpc_case import (  # noqa: E402
-    FAILED, INVALID_REQUEST, JsonRpc, Lengths, Lines, METHOD_NOT_FOUND, PARSE_ERROR, TIMED_OUT,
-    any_order, article_error, call, error, result)
+    FAILED, INVALID_REQUEST, JsonRpc, METHOD_NOT_FOUND, PARSE_ERROR, TIMED_OUT, any_order,
+    article_error, call, error, result)
 
 
 class Examples:

@@ -12,8 +12,9 @@ import termios
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
+from framings import Lines  # noqa: E402
 from json_rpc_case import (  # noqa: E402
-    FAILED, INVALID_REQUEST, JsonRpc, Lines, METHOD_NOT_FOUND, PARSE_ERROR, TIMED_OUT, any_order,
+    FAILED, INVALID_REQUEST, JsonRpc, METHOD_NOT_FOUND, PARSE_ERROR, TIMED_OUT, any_order,
     article_error, call, error, result)
 
 BUSY = -32003

@@ -95,20 +95,20 @@ class Arrival(LinesCase):
 
     def test_a_thousand_lines_in_one_write_are_answered_in_order(self):
         self.client.write(b"".join(PING % number + b"\n" for number in range(1000)))
-        self.assertEqual(self.client.rest(), [PONG % number for number in range(1000)])
+        self.assertEqual(self.client.rest_of_lines(), [PONG % number for number in range(1000)])
 
     def test_a_thousand_lines_with_calls_among_them_are_answered_in_order(self):
         self.client.write(b"".join(
             b'{"in":"one"}\n' if number % 100 == 0 else PING % number + b"\n"
             for number in range(1000)))
-        self.assertEqual(self.client.rest(),
+        self.assertEqual(self.client.rest_of_lines(),
                          [b'{"out":"one","result":1}' if number % 100 == 0 else PONG % number
                           for number in range(1000)])
 
     def test_more_calls_than_may_run_at_a_time_and_a_last_one_without_newline(self):
         self.serve("-k", "cat=cat")
         self.client.write(b"\n".join(b'{"in":"cat","params":%d}' % number for number in range(400)))
-        self.assertEqual(self.client.rest(),
+        self.assertEqual(self.client.rest_of_lines(),
                          [b'{"out":"cat","result":%d}' % number for number in range(400)])
 
     def test_megabytes_of_lines_are_answered_while_they_come(self):
@@ -132,17 +132,17 @@ class Arrival(LinesCase):
 
     def test_blank_lines_are_skipped(self):
         self.client.write(b"\n\r\n\n\n" + PING % 1 + b"\n\n\r\n" + PING % 2 + b"\n\n\n")
-        self.assertEqual(self.client.rest(), [PONG % 1, PONG % 2])
+        self.assertEqual(self.client.rest_of_lines(), [PONG % 1, PONG % 2])
 
     def test_nothing_but_blank_lines_is_not_answered(self):
         for blank in (b"\n", b"\r\n", b"\n\n\n", b"\n\n\n\n", b"\r\n\r\n", b"\n" * 1000):
             with self.subTest(blank=blank[:10]), self.connect() as client:
                 client.write(blank)
-                self.assertEqual(client.rest(), [])
+                self.assertEqual(client.rest_of_lines(), [])
 
     def test_a_carriage_return_before_the_newline_is_no_part_of_the_line(self):
         self.client.write(PING % 1 + b"\r\n" + PING % 2 + b"\n" + PING % 3 + b"\r\n")
-        self.assertEqual(self.client.rest(), [PONG % 1, PONG % 2, PONG % 3])
+        self.assertEqual(self.client.rest_of_lines(), [PONG % 1, PONG % 2, PONG % 3])
 
     def test_the_last_line_needs_no_newline(self):
         for end in (b"", b"\r", b"\n", b"\r\n"):
@@ -150,11 +150,11 @@ class Arrival(LinesCase):
                 with self.subTest(end=end, before=before), self.connect() as client:
                     client.write(before + b'{"in":"one"}' + end)
                     replies = [PONG % 1] if before else []
-                    self.assertEqual(client.rest(), [*replies, b'{"out":"one","result":1}'])
+                    self.assertEqual(client.rest_of_lines(), [*replies, b'{"out":"one","result":1}'])
 
     def test_a_last_line_that_was_cut_off_is_an_error(self):
         self.client.write(PING % 1 + b'\n{"in":"ping","par')
-        first, second = self.client.rest()
+        first, second = self.client.rest_of_lines()
         self.assertEqual(first, PONG % 1)
         self.assert_error(second, PARSE_ERROR)
 
@@ -163,7 +163,7 @@ class Arrival(LinesCase):
                            (b"{}\n", INVALID_REQUEST), (b"\n{\n", PARSE_ERROR)):
             with self.subTest(text=text), self.connect() as client:
                 client.write(text)
-                replies = client.rest()
+                replies = client.rest_of_lines()
                 self.assertEqual(len(replies), 1)
                 self.assert_error(replies[0], code)
 
@@ -171,7 +171,7 @@ class Arrival(LinesCase):
         for data in (b"\x20", b"\0\0\0", b"\xff\n", b"\x05\0\n"):
             with self.subTest(data=data), self.connect() as client:
                 client.write(data)
-                self.assertEqual(client.rest(), [])
+                self.assertEqual(client.rest_of_lines(), [])
 
 
 class Replies(LinesCase):
@@ -185,7 +185,7 @@ class Replies(LinesCase):
         self.client.write(b'[{"jsonrpc":"2.0","method":"pretty","params":%s,"id":1},\t'
                           b'{"jsonrpc":"2.0","method":"wide","id":2}]\n' % params)
         self.client.write(b'{"jsonrpc":"2.0","method":"pretty","params":%s,"id":3}\n' % params)
-        replies = [json.loads(line) for line in self.client.rest()]
+        replies = [json.loads(line) for line in self.client.rest_of_lines()]
         value = json.loads(params)
         in_order = [reply for reply in replies if isinstance(reply, dict) and "out" in reply]
         self.assertEqual([reply["result"] for reply in in_order[:3]], [value, [1, 2], "a\nb"])
@@ -254,7 +254,7 @@ class Cluster(LinesCase):
         for _ in range(4):
             with self.connect() as client:
                 client.write(b'{"in":"info"}\n{"jsonrpc":"2.0","method":"info","id":1}')
-                first, second = map(json.loads, client.rest())
+                first, second = map(json.loads, client.rest_of_lines())
                 if handoff.PASS != "queue":
                     self.assertEqual(first["result"], second["result"])
                 pids |= {first["result"]["pid"], second["result"]["pid"]}
@@ -293,7 +293,7 @@ class Cluster(LinesCase):
         entered.read_text()
         self.server.kill(signal.SIGTERM)
         gate.write_text("[\n1\n]")
-        self.assertEqual([json.loads(line) for line in client.to_end()],
+        self.assertEqual([json.loads(line) for line in client.lines_to_end()],
                          [{"out": "slow", "result": [1]}])
         self.assertEqual(self.server.process.wait(handoff.PATIENCE), 0)
 

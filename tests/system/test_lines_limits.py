@@ -26,7 +26,7 @@ class Limits(LinesCase):
             self.assertEqual(json.loads(self.client.line())["out"], "methods")
             self.client.write(PING % 1 + b"\n" + self.body(1001) + end + PING % 2 + b"\n")
             self.assertEqual(self.client.line(), PONG % 1)
-            refusal, *more = self.client.to_end()
+            refusal, *more = self.client.lines_to_end()
             self.assert_error(refusal, INVALID_REQUEST)
             self.assertIn(b"exceeds the limit of 1000", refusal)
             self.assertEqual(more, [])
@@ -42,7 +42,7 @@ class Limits(LinesCase):
     def test_a_line_over_the_limit_is_refused_before_its_newline(self):
         self.serve("--max-frame", "1000")
         self.client.write(b"[" + b"x" * 1000)
-        refusal, = self.client.to_end()
+        refusal, = self.client.lines_to_end()
         self.assert_error(refusal, INVALID_REQUEST)
 
     def test_what_begins_a_line_and_never_ends_takes_no_memory(self):
@@ -65,7 +65,7 @@ class Limits(LinesCase):
         self.serve("--max-frame", "1000")
         self.client.write(b'{"jsonrpc":"2.0","method":"ping","id":1}\n' + b"x" * 2000)
         # In any order: both are of JSON-RPC.
-        refusal, reply = sorted(self.client.to_end())
+        refusal, reply = sorted(self.client.lines_to_end())
         self.assertEqual(reply, b'{"jsonrpc":"2.0","result":null,"id":1}')
         self.assertEqual(json.loads(refusal)["error"]["code"], INVALID_REQUEST)
         self.assertIsNone(json.loads(refusal)["id"])
@@ -81,14 +81,14 @@ class Limits(LinesCase):
         for start in (b'{"jsonrpc"', PING % 1, b"{}\n", b"\n", b"\n\n\n ", b'{"in":"ping"}\r'):
             with self.subTest(start=start), self.connect() as client:
                 client.write(start)
-                refusal, = client.to_end()
+                refusal, = client.lines_to_end()
                 self.assert_error(refusal, TIMED_OUT)
 
     def test_what_follows_a_line_and_never_gets_whole_is_answered_and_closed(self):
         self.serve("--frame-timeout", "100ms")
         self.client.write(PING % 1 + b"\n{")
         self.assertEqual(self.client.line(), PONG % 1)
-        refusal, = self.client.to_end()
+        refusal, = self.client.lines_to_end()
         self.assert_error(refusal, TIMED_OUT)
 
     def test_bytes_that_keep_coming_do_not_move_the_deadline(self):
@@ -131,7 +131,7 @@ class Framings(LinesCase):
                 self.assertIsNone(client.receive())
         with self.connect() as client:
             client.write(b"1\n")
-            self.assertEqual(client.rest(), [])
+            self.assertEqual(client.rest_of_lines(), [])
         self.assert_served()
 
     def test_framing_lines_refuses_lengths(self):
@@ -139,7 +139,7 @@ class Framings(LinesCase):
         for body in (PING % 1, PING % 10, b"{}", b'{"in":"ping"}'.ljust(ord("\n")), b""):
             with self.subTest(body=body), self.connect() as client:
                 client.write(handoff.frame(body))
-                refusal, = client.rest()
+                refusal, = client.rest_of_lines()
                 self.assert_error(refusal, PARSE_ERROR)
 
     def test_framing_lines_answers_a_short_line_at_once(self):
