@@ -9,9 +9,9 @@ import re
 import signal
 import socket
 import struct
-import threading
 
 import handoff
+from load import Load
 from scripted_worker import CONNECTION, Channel, LISTENER, RETURN, connect
 
 MASTER = handoff.tool("rpc-master")
@@ -174,32 +174,23 @@ class ListenerTest(handoff.TestCase):
         return handoff.wait_for(connected, "the socket to be listened on", patience=QUICK)
 
 
-class Answers:
-    """Of calls that are made without a pause."""
+class Answers(Load):
+    """Of calls that are made without a pause; what fails is an answer too."""
 
     def __init__(self, ask, clients: int = 2):
+        super().__init__([self._ask_on] * clients)
+        self._ask = ask
         self.all: list[str] = []
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(ask,)) for _ in range(clients)]
 
-    def _run(self, ask):
-        while not self._over.is_set():
+    def _ask_on(self, _, number: int):
+        while not self.is_over():
             try:
-                self.all.append(ask())
+                self.all.append(self._ask())
             except Exception as problem:  # pylint: disable=broad-except
                 self.all.append(repr(problem))
+            self.answered[number] += 1
 
     def wait_for(self, count: int):
         """So many more."""
         wanted = len(self.all) + count
         handoff.wait_for(lambda: len(self.all) >= wanted, "answers")
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._over.set()
-        for thread in self._threads:
-            thread.join(2 * handoff.PATIENCE)

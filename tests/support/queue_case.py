@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: MIT
 """What the tests of --pass queue share: a load, gates that hold workers up, and errors."""
 
-import json
 import os
 import pathlib
 import select
 import signal
 import socket
-import struct
-import threading
 
 import handoff
+from load import Load, long_lived
 
 WORKER = handoff.tool("rpc-worker")
 QUEUE_WORKER = str(handoff.ROOT / "tests" / "support" / "queue_worker.py")
@@ -22,76 +20,11 @@ QUICK = 10.0
 MIB = 1024 * 1024
 
 
-class Load:
-    """Connections that call `ping` with values that no other call has, some ahead of the replies.
-    Each reply must be the right one, or an error that is allowed."""
-
-    def __init__(self, address, connections: int = 4, ahead: int = 8, allowed=(), calls=None,
-                 patience: float = QUICK):
-        self.address = address
-        self.ahead = ahead
-        self.allowed = set(allowed)
-        self.calls = calls  # of each connection; without end
-        self.patience = patience
-        self.answered = [0] * connections
-        self.errors: dict[int, int] = {}
-        self.failures: list[str] = []
-        self._stop = threading.Event()
-        self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._run, args=(number,), daemon=True)
-                         for number in range(connections)]
-
-    def _run(self, number: int):
-        try:
-            with handoff.Connection(self.address, timeout=self.patience) as client:
-                self._call(client, number)
-        except Exception as error:  # pylint: disable=broad-except
-            self.failures.append(f"client {number}, call {self.answered[number]}: {error!r}")
-
-    def _call(self, client, number: int):
-        received = client.socket.makefile("rb", 65536)
-        while not self._stop.is_set() and self.answered[number] != self.calls:
-            first = self.answered[number]
-            client.socket.sendall(b"".join(
-                handoff.frame(b'{"in":"ping","params":"%d-%d"}' % (number, first + i))
-                for i in range(self.ahead)))
-            for i in range(self.ahead):
-                self._check(received, b'{"out":"pong","result":"%d-%d"}' % (number, first + i))
-                self.answered[number] += 1
-
-    def _check(self, received, expected: bytes):
-        header = received.read(4)
-        if len(header) < 4:
-            raise EOFError("the connection was closed")
-        body = received.read(struct.unpack("<I", header)[0])
-        if body == expected:
-            return
-        reply = json.loads(body)
-        code = reply["result"]["code"] if reply["out"] == "error" else None
-        if code not in self.allowed:
-            raise AssertionError(f"{body!r} instead of {expected!r}")
-        with self._lock:
-            self.errors[code] = self.errors.get(code, 0) + 1
-
-    def go_on(self, calls: int = 3):
-        """Waits until each connection has had so many more replies."""
-        wanted = [count + calls for count in self.answered]
-        handoff.wait_for(
-            lambda: self.failures or all(map(int.__ge__, self.answered, wanted)), "more replies")
-
-    def join(self):
-        """Until all calls are done."""
-        for thread in self._threads:
-            thread.join(60 * handoff.PATIENCE)
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        self.join()
+def clients_of(address, connections: int = 4, ahead: int = 8, timeout: float = QUICK,
+               **options) -> Load:
+    """Clients that stay connected, whose options are those of load.long_lived."""
+    client = long_lived(address, ahead, timeout=timeout, **options)
+    return Load([client] * connections, patience=60 * handoff.PATIENCE)
 
 
 class QueueTest(handoff.TestCase):

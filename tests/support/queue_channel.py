@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A worker of `--pass queue` in Python, step by step: its end of the channel, handoff-wire(7), and the
-memories that it shares with its master."""
+"""A worker of `--pass queue` in Python, step by step: its end of the channel, handoff-wire(7), and
+the memories that it shares with its master."""
 
 import array
 import collections

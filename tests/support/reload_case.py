@@ -8,21 +8,6 @@ import os
 import handoff
 
 
-class Lines:
-    """Requests and replies a line each, as in handoff.Connection."""
-
-    def __init__(self, connection: handoff.Connection):
-        self.socket = connection.socket
-        self._input = connection.socket.makefile("rb")
-
-    def send_body(self, body: bytes):
-        self.socket.sendall(body + b"\n")
-
-    def receive(self):
-        line = self._input.readline()
-        return json.loads(line) if line else None
-
-
 def encode(method: str, params, number=None) -> bytes:
     """A request; in JSON-RPC, when it has a number."""
     if number is None:

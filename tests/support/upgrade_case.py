@@ -5,16 +5,15 @@
 import contextlib
 import ctypes
 import fcntl
-import json
 import os
 import pathlib
 import re
 import shlex
 import signal
 import stat
-import threading
 
 import handoff
+from load import Load, long_lived, one_shot
 
 MASTER = handoff.tool("rpc-master")
 WORKER = handoff.tool("rpc-worker")
@@ -49,67 +48,12 @@ def reap_orphans():
             pass
 
 
-class Load:
-    """Clients that call without a pause worth mentioning; what goes wrong is kept."""
-
-    def __init__(self, address, one_shot: int = 8, long_lived: int = 8):
-        self.address = address
-        self.failures: list[str] = []
-        self.calls = [0] * (one_shot + long_lived)
-        self._stop = threading.Event()
-        bodies = [self._one_shot] * one_shot + [self._long_lived] * long_lived
-        self._threads = [threading.Thread(target=self._run, args=(body, number), daemon=True)
-                         for number, body in enumerate(bodies)]
-
-    def _run(self, body, number: int):
-        try:
-            body(number)
-        except Exception as error:  # pylint: disable=broad-except
-            self.failures.append(f"client {number}, call {self.calls[number]}: {error!r}")
-
-    def _one_shot(self, number: int):
-        while not self._stop.wait(0.002):
-            with handoff.Connection(self.address) as client:
-                self._check(client.call("ping", self.calls[number]), self.calls[number])
-            self.calls[number] += 1
-
-    def _long_lived(self, number: int):
-        """Half of them pipeline."""
-        ahead = 1 + number % 2 * 9
-        with handoff.Connection(self.address) as client:
-            before = client.socket.getsockname()
-            while not self._stop.wait(0.002):
-                first = self.calls[number]
-                client.socket.sendall(b"".join(
-                    handoff.frame(json.dumps({"in": "ping", "params": first + i}).encode())
-                    for i in range(ahead)))
-                for i in range(ahead):
-                    self._check(client.receive(), first + i)
-                self.calls[number] += ahead
-            if client.socket.getsockname() != before:
-                raise AssertionError("another local address")
-
-    @staticmethod
-    def _check(reply, expected):
-        if reply != {"out": "pong", "result": expected}:
-            raise AssertionError(f"{reply} instead of {expected}")
-
-    def go_on(self, calls: int = 3):
-        """Waits until each client has had so many more replies."""
-        wanted = [count + calls for count in self.calls]
-        handoff.wait_for(
-            lambda: self.failures or all(map(int.__ge__, self.calls, wanted)), "the load to go on")
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        self.go_on()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(handoff.PATIENCE)
+def clients_of(address) -> Load:
+    """Clients that call with a pause hardly worth mentioning. Half of those that stay connected
+    send their requests ahead."""
+    clients = [one_shot(address, pause=0.002)] * 8
+    clients += [long_lived(address, ahead, pause=0.002) for ahead in (1, 10)] * 4
+    return Load(clients)
 
 
 class UpgradeTest(handoff.TestCase):

@@ -16,6 +16,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
+from load import Load  # noqa: E402
 from passing_on_case import PassingOn, ScriptedWorker, end_of, is_unanswered  # noqa: E402
 from scripted_worker import FINISHED  # noqa: E402
 
@@ -56,6 +57,53 @@ def share_of_cpu(pids, sockets, seconds: float = 1) -> float:
     readable = select.select(sockets, [], [], seconds)[0]
     assert not readable, "an answer that cannot be"
     return (sum(map(handoff.cpu_seconds, pids)) - before) / (time.monotonic() - started)
+
+
+class LossyLoad(Load):
+    """Clients whose connections may end with the worker that has them: what is lost is counted."""
+
+    def __init__(self, address, one_shots: int, keepers: int):
+        super().__init__([self._call_once] * one_shots + [self._call_often] * keepers)
+        self.address = address
+        self.one_shots = one_shots
+        self.lost_one_shots = 0
+        self.lost_keepers: list[int] = []  # the pids of the workers that had them
+        self.slowest_end = 0.0
+        self._lock = threading.Lock()
+
+    def _call_once(self, _, number: int):
+        while not self.is_over():
+            with handoff.Connection(self.address) as client:
+                if self._call(client, number, "ping") is None:
+                    with self._lock:
+                        self.lost_one_shots += 1
+
+    def _call_often(self, _, number: int):
+        while not self.is_over():
+            with handoff.Connection(self.address) as client:
+                info = self._call(client, number, "info")
+                lost = info is None
+                while not lost and not self.is_over():
+                    lost = self._call(client, number, "ping") is None
+                    if lost:
+                        self.lost_keepers.append(info["pid"])
+
+    def _call(self, client, number: int, method: str):
+        """The result, or None when the connection has ended."""
+        started = time.monotonic()
+        params = random.randrange(1 << 30)
+        try:
+            reply = client.call(method, params)
+        except (ConnectionResetError, BrokenPipeError, EOFError):
+            reply = None
+        if reply is None:
+            with self._lock:
+                self.slowest_end = max(self.slowest_end, time.monotonic() - started)
+            return None
+        self.answered[number] += 1
+        if method == "ping" and reply != {"out": "pong", "result": params}:
+            raise AssertionError(f"{reply} for {params}")
+        return reply["result"]
 
 
 class Dying(PassingOn):
@@ -145,7 +193,7 @@ class Dying(PassingOn):
     def test_random_kills_under_load_cost_what_the_killed_had_started(self):
         workers = 4
         server = self.start(handoff.master("--backoff", "5ms:20ms", workers=workers))
-        load = Load(server.address, one_shot=6, long_lived=8)
+        load = LossyLoad(server.address, one_shots=6, keepers=8)
         killed = set()
         chance = random.Random(1)
         with load:
@@ -153,95 +201,25 @@ class Dying(PassingOn):
                 victim = chance.choice(handoff.wait_for(server.worker_pids, "a worker"))
                 killed.add(victim)
                 os.kill(victim, signal.SIGKILL)
-                done = load.answered
+                done = sum(load.answered)
 
                 def served_again():
                     pids = server.worker_pids()
-                    return load.answered > done and victim not in pids and len(pids) == workers
+                    return sum(load.answered) > done and victim not in pids and len(pids) == workers
 
                 handoff.wait_for(served_again, "another worker in its place")
         self.assertEqual(load.problems, [])
         self.assertLess(load.slowest_end, 10)
-        for pid in load.lost_long_lived:
+        for pid in load.lost_keepers:
             self.assertIn(pid, killed, "a connection was lost that no killed worker had")
-        self.assertLessEqual(load.lost_one_shot, len(killed) * load.one_shot)
-        self.assertGreater(load.answered, len(killed))
+        self.assertLessEqual(load.lost_one_shots, len(killed) * load.one_shots)
+        self.assertGreater(sum(load.answered), len(killed))
         with server.connect() as client:
             self.assertEqual(client.result("ping", "after"), "after")
         self.assertEqual(server.stop(), 0)
-        print(f"{len(killed)} kills: {load.answered} answered, lost {len(load.lost_long_lived)} "
-              f"long-lived and {load.lost_one_shot} one-shot, slowest end "
+        print(f"{len(killed)} kills: {sum(load.answered)} answered, lost {len(load.lost_keepers)} "
+              f"long-lived and {load.lost_one_shots} one-shot, slowest end "
               f"{load.slowest_end * 1000:.0f} ms", file=sys.stderr)
-
-
-class Load:
-    """Clients that call without pause, and take note of what becomes of it."""
-
-    def __init__(self, address, one_shot: int, long_lived: int):
-        self.address = address
-        self.one_shot = one_shot
-        self.answered = 0
-        self.lost_one_shot = 0
-        self.lost_long_lived: list[int] = []  # the pids of the workers that had them
-        self.slowest_end = 0.0
-        self.problems: list[str] = []
-        self._lock = threading.Lock()
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(work,))
-                         for work, count in ((self._call_once, one_shot),
-                                             (self._call_often, long_lived))
-                         for _ in range(count)]
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._over.set()
-        for thread in self._threads:
-            thread.join(2 * handoff.PATIENCE)
-
-    def _run(self, work):
-        while not self._over.is_set():
-            try:
-                work()
-            except Exception as problem:  # a timeout too: nobody may hang
-                self.problems.append(repr(problem))
-                return
-
-    def _call_once(self):
-        with handoff.Connection(self.address) as client:
-            if self._call(client, "ping") is None:
-                with self._lock:
-                    self.lost_one_shot += 1
-
-    def _call_often(self):
-        with handoff.Connection(self.address) as client:
-            info = self._call(client, "info")
-            if info is None:
-                return
-            while not self._over.is_set():
-                if self._call(client, "ping") is None:
-                    self.lost_long_lived.append(info["pid"])
-                    return
-
-    def _call(self, client, method: str):
-        """The result, or None when the connection has ended."""
-        started = time.monotonic()
-        number = random.randrange(1 << 30)
-        try:
-            reply = client.call(method, number)
-        except (ConnectionResetError, BrokenPipeError, EOFError):
-            reply = None
-        with self._lock:
-            if reply is None:
-                self.slowest_end = max(self.slowest_end, time.monotonic() - started)
-                return None
-            self.answered += 1
-        if method == "ping" and reply != {"out": "pong", "result": number}:
-            raise AssertionError(f"{reply} for {number}")
-        return reply["result"]
 
 
 class Closing(PassingOn):

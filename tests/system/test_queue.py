@@ -12,7 +12,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
 from queue_case import (  # noqa: E402
-    HANDLER_FAILED, Load, MIB, QUICK, QueueTest, TIMED_OUT, WORKER, answers)
+    HANDLER_FAILED, MIB, QUICK, QueueTest, TIMED_OUT, WORKER, answers, clients_of)
 
 
 class Serving(QueueTest):
@@ -91,9 +91,9 @@ class Serving(QueueTest):
         blocking = self.open(server)
         blocking.send("slow")
         self.wait_for_queue(running=1)
-        with Load(server.address, calls=800, ahead=8) as load:
+        with clients_of(server.address, calls=800, ahead=8) as load:
             load.join()
-        self.assertEqual(load.failures, [])
+        self.assertEqual(load.problems, [])
         self.assert_unanswered([blocking], 0)
         self.open_gate(gate)
         self.assertEqual(blocking.receive()["result"], "opened")

@@ -11,7 +11,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
-from queue_case import Load, QUICK, QueueTest, WORKER, WORKER_DIED  # noqa: E402
+from queue_case import QUICK, QueueTest, WORKER, WORKER_DIED, clients_of  # noqa: E402
 
 
 class Changing(QueueTest):
@@ -27,7 +27,7 @@ class Changing(QueueTest):
         client, busy = self.clients(server, 2)
         busy.send("slow")
         self.wait_for_queue(running=1)
-        with Load(server.address) as load:
+        with clients_of(server.address) as load:
             for _ in range(handoff.count(20, 3)):
                 load.go_on()
                 said = len(server.lines)
@@ -36,7 +36,7 @@ class Changing(QueueTest):
                 server.wait_for_line("reloaded, 2 workers", said)
                 load.go_on()
                 self.assertNotIn(client.result("info")["pid"], before)
-        self.assertEqual((load.failures, load.errors), ([], {}))
+        self.assertEqual((load.problems, load.total_errors()), ([], {}))
         self.open_gate(self.slow)
         self.assertEqual(busy.receive(), {"out": "slow", "result": "opened"})
         handoff.wait_for(lambda: len(server.worker_pids()) == 2, "the old workers to end", QUICK)
@@ -47,7 +47,7 @@ class Changing(QueueTest):
 
     def test_a_drain_and_a_scale_change_the_workers_and_not_the_connections(self):
         server = self.launch(workers=3, command=self.command)
-        with Load(server.address) as load:
+        with clients_of(server.address) as load:
             for number in (1, 2, 3):
                 pids = set(server.worker_pids())
                 self.ask("drain", {"worker": number})
@@ -58,15 +58,15 @@ class Changing(QueueTest):
                 self.ask("scale", {"workers": count})
                 handoff.wait_for(lambda: len(server.worker_pids()) == count, "as many", QUICK)
                 load.go_on()
-        self.assertEqual((load.failures, load.errors), ([], {}))
+        self.assertEqual((load.problems, load.total_errors()), ([], {}))
         self.assert_whole(server, 16)
 
     def test_workers_that_have_had_enough_are_replaced(self):
         server = self.launch(workers=2, command=[WORKER, "--max-requests", "200,50"])
         first = set(server.worker_pids())
-        with Load(server.address, calls=handoff.count(100_000, 2_000)) as load:
+        with clients_of(server.address, calls=handoff.count(100_000, 2_000)) as load:
             load.join()
-        self.assertEqual((load.failures, load.errors), ([], {}))
+        self.assertEqual((load.problems, load.total_errors()), ([], {}))
         self.assertFalse(first & set(server.worker_pids()))
         handoff.wait_for(lambda: len(server.worker_pids()) == 2, "the old ones to end", QUICK)
         counts = self.wait_for_queue(waiting=0, running=0)
@@ -86,7 +86,7 @@ class Changing(QueueTest):
         self.assertEqual(client.receive()["result"]["pid"], leaving.pid)
         client.send("slow")
         self.wait_for_queue(running=1)
-        with Load(server.address) as load:
+        with clients_of(server.address) as load:
             for number in range(3):
                 load.go_on()
                 following = self.joined(door)
@@ -97,7 +97,7 @@ class Changing(QueueTest):
                     self.open_gate(self.slow)
                 self.assertEqual(leaving.process.wait(QUICK), 0)
                 leaving = following
-        self.assertEqual((load.failures, load.errors), ([], {}))
+        self.assertEqual((load.problems, load.total_errors()), ([], {}))
         self.assertEqual(client.receive(), {"out": "slow", "result": "opened"})
         self.assertEqual(client.result("info")["pid"], leaving.pid)
 
@@ -118,7 +118,7 @@ class Changing(QueueTest):
         busy.send("slow")
         busy.send("ping", "behind")
         self.wait_for_queue(running=1)
-        with Load(server.address) as load:
+        with clients_of(server.address) as load:
             load.go_on()
             server.kill(signal.SIGUSR2)
             line = server.wait_for_line("upgraded, pid [0-9]+ takes over")
@@ -132,7 +132,7 @@ class Changing(QueueTest):
                              "the old workers to end", QUICK)
             load.go_on()
             self.assertNotIn(busy.result("info")["pid"], old)
-        self.assertEqual((load.failures, load.errors), ([], {}))
+        self.assertEqual((load.problems, load.total_errors()), ([], {}))
         self.assertEqual(client.socket.getsockname(), address)
         self.assertEqual(self.ask("status")["pid"], successor)
         self.assertEqual(server.stop(), 0)

@@ -16,7 +16,8 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
 import queue_worker  # noqa: E402
-from queue_case import BUSY, Load, QUEUE_WORKER, QUICK, TIMED_OUT, WORKER, WORKER_DIED  # noqa: E402
+from queue_case import (  # noqa: E402
+    BUSY, QUEUE_WORKER, QUICK, TIMED_OUT, WORKER, WORKER_DIED, clients_of)
 from queue_fault_case import AT_ONCE, FaultTest  # noqa: E402
 
 # What a worker had not begun when it died.
@@ -106,7 +107,7 @@ class Dying(FaultTest):
         """One after another, at any time."""
         chance = random.Random(14)
         kills = 0
-        while not until(kills) and not load.failures:
+        while not until(kills) and not load.problems:
             pids = server.worker_pids()
             if pids and kill_child(server, chance.choice(pids)):
                 kills += 1
@@ -120,13 +121,13 @@ class Dying(FaultTest):
                              command=[WORKER, "-C", "4"])
         self.open(server).result("ping")
         descriptors = handoff.descriptor_count(server.pid)
-        with Load(server.address, connections=6, ahead=4, allowed=[WORKER_DIED]) as load:
+        with clients_of(server.address, connections=6, ahead=4, allowed=[WORKER_DIED]) as load:
             kills = self.kill_workers(server, load, lambda kills: kills >= wanted)
             load.go_on()
-        self.assertEqual(load.failures, [])
+        self.assertEqual(load.problems, [])
         self.assertEqual(kills, wanted)
         counts = self.wait_for_queue(waiting=0, running=0)
-        self.assertEqual(load.errors.get(WORKER_DIED, 0), counts["died"])
+        self.assertEqual(load.total_errors().get(WORKER_DIED, 0), counts["died"])
         self.assertEqual(self.ask("status")["accepted"], 7)
         handoff.wait_for(lambda: self.ready_workers() == 4, "all workers", QUICK)
         self.assert_whole(server, 64)
@@ -135,20 +136,20 @@ class Dying(FaultTest):
 
     def test_with_an_idempotent_method_no_client_notices_a_kill(self):
         load, counts = self.kill_every_100_ms("--idempotent", "ping")
-        self.assertEqual((load.failures, load.errors), ([], {}))
+        self.assertEqual((load.problems, load.total_errors()), ([], {}))
         self.assertEqual(counts["died"], 0)
 
     def test_without_exactly_the_calls_that_ran_are_errors(self):
         load, counts = self.kill_every_100_ms()
-        self.assertEqual(load.failures, [])
-        self.assertEqual(load.errors.get(WORKER_DIED, 0), counts["died"])
+        self.assertEqual(load.problems, [])
+        self.assertEqual(load.total_errors().get(WORKER_DIED, 0), counts["died"])
 
     def kill_every_100_ms(self, *options: str):
         server = self.launch(*AT_ONCE, *options, workers=4, command=[WORKER, "-C", "4"])
         chance = random.Random(2)
         end = time.monotonic() + handoff.count(30, 2)
-        with Load(server.address, connections=8, ahead=4, allowed=[WORKER_DIED]) as load:
-            while time.monotonic() < end and not load.failures:
+        with clients_of(server.address, connections=8, ahead=4, allowed=[WORKER_DIED]) as load:
+            while time.monotonic() < end and not load.problems:
                 kill_child(server, chance.choice(server.worker_pids() or [0]))
                 threading.Event().wait(0.1)  # the pace of the kills, and of nothing else
             load.go_on()
@@ -383,12 +384,12 @@ class Waking(FaultTest):
                 over.wait(chance.random() * 0.005)
                 os.kill(pid, signal.SIGCONT)
         thread = threading.Thread(target=delay)
-        with Load(server.address, connections=5, ahead=ahead, calls=calls // 5) as load:
+        with clients_of(server.address, connections=5, ahead=ahead, calls=calls // 5) as load:
             thread.start()
             load.join()
             over.set()
             thread.join()
-        self.assertEqual((load.failures, load.errors), ([], {}))
+        self.assertEqual((load.problems, load.total_errors()), ([], {}))
         self.assertEqual(sum(load.answered), calls)
         self.assert_serves(server, workers)
 
@@ -405,14 +406,14 @@ class Waking(FaultTest):
 class Crowding(FaultTest):
     def test_with_the_queue_full_and_workers_dying_each_is_answered(self):
         server = self.launch(*AT_ONCE, "--queue-limit", "4", workers=2, command=[WORKER, "-C", "1"])
-        with Load(server.address, connections=20, ahead=2,
+        with clients_of(server.address, connections=20, ahead=2,
                   allowed=[WORKER_DIED, BUSY]) as load:
             for _ in range(handoff.count(5_000, 50)):
                 handoff.wait_for(lambda: kill_child(server, max(server.worker_pids() or [0])),
                                  "a worker to kill", QUICK)
             load.go_on()
-        self.assertEqual(load.failures, [])
-        self.assertEqual(load.errors.get(WORKER_DIED, 0), self.queue()["died"])
+        self.assertEqual(load.problems, [])
+        self.assertEqual(load.total_errors().get(WORKER_DIED, 0), self.queue()["died"])
         handoff.wait_for(lambda: all(map(handoff.alive, server.worker_pids())),
                          "those that were killed to be gone", QUICK)
         self.assert_serves(server)

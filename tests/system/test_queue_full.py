@@ -12,7 +12,7 @@ import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
-from queue_case import BUSY, Load, MIB, QUICK, QueueTest, WORKER  # noqa: E402
+from queue_case import BUSY, MIB, QUICK, QueueTest, WORKER, clients_of  # noqa: E402
 
 
 class Full(QueueTest):
@@ -157,9 +157,9 @@ class Watching(QueueTest):
 
     def test_when_nothing_happens_nobody_runs(self):
         server = self.launch(workers=3, command=[WORKER, "-C", "4"])
-        with Load(server.address, calls=400) as load:
+        with clients_of(server.address, calls=400) as load:
             load.join()
-        self.assertEqual(load.failures, [])
+        self.assertEqual(load.problems, [])
         client = self.open(server)
         self.assertEqual(client.result("ping", 1), 1)
         pids = [server.pid, *server.worker_pids()]

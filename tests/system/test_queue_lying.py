@@ -12,7 +12,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
 import queue_worker  # noqa: E402
-from queue_case import Load, QUICK, TIMED_OUT, WORKER, WORKER_DIED  # noqa: E402
+from queue_case import QUICK, TIMED_OUT, WORKER, WORKER_DIED, clients_of  # noqa: E402
 from queue_fault_case import FaultTest  # noqa: E402
 
 
@@ -23,16 +23,16 @@ class Lying(FaultTest):
         """The first worker does it again and again, as long as there are requests."""
         self.control = self.path(f"control-{random.getrandbits(64)}")
         server = self.with_deed(*deed, options=options)
-        with Load(server.address, connections=4, ahead=2, allowed=[WORKER_DIED]) as load:
+        with clients_of(server.address, connections=4, ahead=2, allowed=[WORKER_DIED]) as load:
             load.go_on()
             for number in range(2):
-                handoff.wait_for(lambda: load.failures or self.count_lines(server, says) > number,
+                handoff.wait_for(lambda: load.problems or self.count_lines(server, says) > number,
                                  f"a line with {says}", QUICK)
                 load.go_on(20)
-        self.assertEqual(load.failures, [])
+        self.assertEqual(load.problems, [])
         self.assertGreaterEqual(self.count_lines(server, says), 2, server.lines)
         self.assert_serves(server)
-        self.assertEqual(load.errors.get(WORKER_DIED, 0), self.queue()["died"])
+        self.assertEqual(load.total_errors().get(WORKER_DIED, 0), self.queue()["died"])
         # One that is killed and not gone yet when the master stops counts as cut off.
         handoff.wait_for(lambda: not self.killed(server, says) & set(server.worker_pids()),
                          "those that were killed to be gone", QUICK)
@@ -128,9 +128,9 @@ class Lying(FaultTest):
                 self.control = self.path(f"control-{kind}")
                 server = self.with_deed("send_message", str(kind), payload, count,
                                         options=["--timeout", "500ms"])
-                with Load(server.address, connections=4, ahead=1, allowed=[TIMED_OUT]) as load:
+                with clients_of(server.address, connections=4, ahead=1, allowed=[TIMED_OUT]) as load:
                     load.go_on(20)
-                self.assertEqual(load.failures, [])
+                self.assertEqual(load.problems, [])
                 self.assertIsNone(server.process.poll())
 
     def test_a_reply_to_a_request_of_another_worker(self):
@@ -168,9 +168,9 @@ class Lying(FaultTest):
             client.send("slow")
         # The one that lies answers at once; what the other has waits.
         handoff.wait_for(lambda: handoff.children(server.worker_pids()[1]), "commands", QUICK)
-        with Load(server.address, calls=handoff.count(20_000, 2_000)) as load:
+        with clients_of(server.address, calls=handoff.count(20_000, 2_000)) as load:
             load.join()
-        self.assertEqual((load.failures, load.errors), ([], {}))
+        self.assertEqual((load.problems, load.total_errors()), ([], {}))
         self.open_gate(gate)
         for client in blocking:
             self.assertEqual(client.receive()["out"], "slow")
@@ -178,9 +178,9 @@ class Lying(FaultTest):
 
     def test_a_worker_that_always_claims_to_sleep_is_woken_in_vain(self):
         server = self.with_deed("claim_sleep")
-        with Load(server.address, calls=5_000) as load:
+        with clients_of(server.address, calls=5_000) as load:
             load.join()
-        self.assertEqual((load.failures, load.errors), ([], {}))
+        self.assertEqual((load.problems, load.total_errors()), ([], {}))
         self.assert_serves(server)
 
 

@@ -5,7 +5,6 @@ that leave; and what is left when all is stopped."""
 import contextlib
 import os
 import pathlib
-import random
 import signal
 import sys
 import threading
@@ -13,70 +12,30 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
-from reload_case import Lines, TestCase, encode  # noqa: E402
+from framings import Lines  # noqa: E402
+from load import Load, one_shot  # noqa: E402
+from reload_case import TestCase, encode  # noqa: E402
 
 
-class Load:
-    """Clients that call without pause: a new connection for each call, or one for all. Whatever is
-    not the right reply in its place is a problem."""
+class MixedLoad(Load):
+    """Clients with a new connection for each call, and clients that keep theirs. Those speak each
+    framing and dialect, and ask which worker answers them."""
 
-    # What a long-lived client speaks.
     KINDS = ("frames", "lines", "json-rpc", "json-rpc lines")
     PIPELINED = 8
 
-    def __init__(self, address, one_shot: int = 16, long_lived: int = 16):
+    def __init__(self, address, one_shots: int = 16, keepers: int = 16):
+        super().__init__([one_shot(address)] * one_shots + [self._call_on] * keepers)
         self.address = address
-        self.problems: list[str] = []
-        self.answered = [0] * (one_shot + long_lived)
         self.pids: set[int] = set()  # of workers that have answered
-        self.connections: list[handoff.Connection] = []
-        self.at: dict[int, int] = {}  # who has answered a long-lived client last
-        self._over = threading.Event()
-        works = [self._call_anew] * one_shot + [self._call_on] * long_lived
-        self._threads = [threading.Thread(target=self._run, args=(work, number))
-                         for number, work in enumerate(works)]
-        self._first_long_lived = one_shot
+        self.at: dict[int, int] = {}  # who has answered a client last that keeps its connection
 
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._over.set()
-        for thread in self._threads:
-            thread.join(2 * handoff.PATIENCE)
-
-    def wait_for_rounds(self, count: int):
-        """Until each client was answered so often from now on."""
-        before = list(self.answered)
-        handoff.wait_for(
-            lambda: self.problems or all(now >= then + count
-                                         for now, then in zip(self.answered, before)),
-            "every client to be answered")
-
-    def _run(self, work, number: int):
-        try:
-            work(number)
-        except Exception as problem:
-            self.problems.append(f"client {number}: {problem!r}")
-
-    def _call_anew(self, number: int):
-        while not self._over.is_set():
-            with handoff.Connection(self.address) as client:
-                wanted = random.randrange(1 << 30)
-                reply = client.call("ping", wanted)
-                if reply != {"out": "pong", "result": wanted}:
-                    raise AssertionError(f"{reply} for {wanted}")
-                self.answered[number] += 1
-
-    def _call_on(self, number: int):
+    def _call_on(self, _, number: int):
         kind = self.KINDS[number % len(self.KINDS)]
-        with handoff.Connection(self.address) as connection:
-            port = connection.socket.getsockname()
-            client = Lines(connection) if "lines" in kind else connection
+        with (Lines if "lines" in kind else handoff.Connection)(self.address) as client:
+            port = client.socket.getsockname()
             sequence = 0
-            while not self._over.is_set():
+            while not self.is_over():
                 numbers = range(sequence, sequence + self.PIPELINED)
                 sequence += self.PIPELINED
                 for one in numbers:
@@ -87,11 +46,10 @@ class Load:
                     replies.sort(key=lambda reply: reply["id"])
                 for one, reply in zip(numbers, replies):
                     self._check(kind, reply, one)
-                reply = replies[-1]
-                self.at[number] = reply["result"]["pid"]
+                self.at[number] = replies[-1]["result"]["pid"]
                 self.pids.add(self.at[number])
                 self.answered[number] += 1
-            if connection.socket.getsockname() != port:
+            if client.socket.getsockname() != port:
                 raise AssertionError("another connection")
 
     @staticmethod
@@ -112,8 +70,8 @@ class UnderLoad(TestCase):
         server = self.start_master(workers=2)
         started = time.monotonic()
         reloads = handoff.count(100, 5)
-        with Load(server.address) as load:
-            load.wait_for_rounds(1)
+        with MixedLoad(server.address) as load:
+            load.go_on(1)
             for number in range(reloads):
                 old = set(server.worker_pids())
                 if number % 2:
@@ -125,7 +83,7 @@ class UnderLoad(TestCase):
                 handoff.wait_for(lambda: not any(map(handoff.alive, old)),
                                  "the old workers to leave while their clients stay")
                 # The first round may have begun before they left.
-                load.wait_for_rounds(2)
+                load.go_on(2)
                 self.assertEqual(load.problems, [])
                 self.assertEqual(len(load.at), 16)
                 new = set(server.worker_pids())
@@ -140,32 +98,32 @@ class UnderLoad(TestCase):
 
     def test_scaling_costs_no_client_anything(self):
         server = self.start_master(workers=1)
-        with Load(server.address, one_shot=6, long_lived=6) as load:
+        with MixedLoad(server.address, one_shots=6, keepers=6) as load:
             for _ in range(handoff.count(100, 3)):
                 for count in (4, 2, 5, 1):
                     self.assertEqual(self.control.result("scale", {"workers": count}),
                                      {"workers": count})
                     handoff.wait_for(lambda: len(server.worker_pids()) == count
                                      and len(self.serving()) == count, f"{count} workers")
-                load.wait_for_rounds(1)
+                load.go_on(1)
         self.assertEqual(load.problems, [])
 
     def test_workers_that_are_terminated_are_replaced_and_lose_nothing(self):
         server = self.start_master(workers=2)
-        with Load(server.address, one_shot=4, long_lived=8) as load:
+        with MixedLoad(server.address, one_shots=4, keepers=8) as load:
             for _ in range(handoff.count(500, 5)):
                 pid = server.worker_pids()[0]
                 os.kill(pid, signal.SIGTERM)
                 handoff.wait_for(lambda: not handoff.alive(pid) and len(self.serving()) == 2,
                                  "the worker to be replaced")
-                load.wait_for_rounds(1)
+                load.go_on(1)
         self.assertEqual(load.problems, [])
         self.assertFalse([line for line in server.lines if "signal" in line or "killed" in line])
 
     def test_workers_that_have_had_their_number_of_requests_are_replaced(self):
         server = self.start_master(
             workers=2, command=[handoff.tool("rpc-worker"), "--max-requests", "50,20"])
-        with Load(server.address, one_shot=4, long_lived=4) as load:
+        with MixedLoad(server.address, one_shots=4, keepers=4) as load:
             handoff.wait_for(lambda: load.problems or len(load.pids) >= handoff.count(200, 8),
                              "several workers to have answered")
         self.assertEqual(load.problems, [])
@@ -174,7 +132,7 @@ class UnderLoad(TestCase):
     def test_workers_that_have_lived_long_are_replaced(self):
         server = self.start_master(
             workers=2, command=[handoff.tool("rpc-worker"), "--max-lifetime", "100ms"])
-        with Load(server.address, one_shot=2, long_lived=4) as load:
+        with MixedLoad(server.address, one_shots=2, keepers=4) as load:
             handoff.wait_for(lambda: load.problems or len(load.pids) >= handoff.count(200, 8),
                              "several workers to have answered")
         self.assertEqual(load.problems, [])
@@ -183,7 +141,7 @@ class UnderLoad(TestCase):
     def test_reloads_that_overlap_do_not_pile_up(self):
         server = self.start_master(workers=2)
         most = 0
-        with Load(server.address, one_shot=2, long_lived=4) as load:
+        with MixedLoad(server.address, one_shots=2, keepers=4) as load:
             for _ in range(20):
                 server.kill(signal.SIGHUP)
                 most = max(most, len(server.worker_pids()))

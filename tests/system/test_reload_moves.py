@@ -16,7 +16,8 @@ import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
-from reload_case import Lines, TestCase, encode  # noqa: E402
+from framings import Lines  # noqa: E402
+from reload_case import TestCase, encode  # noqa: E402
 
 
 class Migration(TestCase):
@@ -252,7 +253,7 @@ class Migration(TestCase):
     def test_half_closed_with_a_line_that_lacks_its_end(self):
         server = self.start_master()
         client = self.open(server)
-        lines = Lines(client)
+        lines = Lines(client.socket)
         lines.send_body(encode("ping", 1))
         self.assertEqual(lines.receive()["result"], 1)
 
@@ -314,7 +315,7 @@ class Migration(TestCase):
     def test_with_part_of_a_line_sent(self):
         server = self.start_master()
         client = self.open(server)
-        lines = Lines(client)
+        lines = Lines(client.socket)
         line = encode("ping", "x" * 100) + b"\n"
         client.socket.sendall(line + line[:50])
         self.assertEqual(lines.receive()["result"], "x" * 100)
@@ -336,7 +337,7 @@ class Migration(TestCase):
                 handoff.wait_for(lambda: handoff.is_read(client), "the bytes to be read")
                 self.reload(server)
                 client.socket.sendall(line[size:])
-                lines = Lines(client)
+                lines = Lines(client.socket)
                 self.assertEqual(lines.receive()["result"], "x" * 100)
                 self.assert_moved_on_lines(server, lines)
 

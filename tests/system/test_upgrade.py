@@ -13,7 +13,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
-from upgrade_case import Load, MASTER, UpgradeTest, WORKER, setUpModule  # noqa: E402,F401
+from upgrade_case import MASTER, UpgradeTest, WORKER, clients_of, setUpModule  # noqa: E402,F401
 
 
 class Succeeding(UpgradeTest):
@@ -23,7 +23,8 @@ class Succeeding(UpgradeTest):
         port = client.socket.getsockname()
         pid = server.pid
         masters, workers = [pid], [client.result("info")["pid"]]
-        with Load(server.address) as load:
+        with clients_of(server.address) as load:
+            load.go_on()
             for _ in range(handoff.count(10, 3)):
                 self.assertEqual(self.pidfile.read_text(), f"{pid}\n")
                 new = self.upgrade(server, pid)
@@ -34,7 +35,7 @@ class Succeeding(UpgradeTest):
                 workers.append(client.result("info")["pid"])
                 self.assertEqual(self.ask("info")["pid"], pid)
                 self.assertEqual(len(handoff.children(pid)), 2)
-        self.assertEqual(load.failures, [])
+        self.assertEqual(load.problems, [])
         self.assertEqual(len(set(masters)), len(masters))
         self.assertEqual(len(set(workers)), len(workers), "each time another worker")
         self.assertEqual(client.socket.getsockname(), port)
@@ -102,7 +103,8 @@ class Succeeding(UpgradeTest):
             worker.wait_for_line("joined, on")
         pids = {worker.pid for worker in joined}
         pid = server.pid
-        with Load(server.address) as load:
+        with clients_of(server.address) as load:
+            load.go_on()
             for number in range(2, 4):
                 new = self.upgrade(server, pid)
                 self.assert_replaced(server, pid)
@@ -118,7 +120,7 @@ class Succeeding(UpgradeTest):
                 self.assertEqual({each["pid"] for each in workers}, pids)
                 self.assertEqual([each["joined"] for each in workers], [True, True])
             load.go_on()
-        self.assertEqual(load.failures, [])
+        self.assertEqual(load.problems, [])
         self.assertEqual(self.stop(server, pid), 0)
         for worker in joined:
             self.assertEqual(worker.process.wait(handoff.PATIENCE), 0)
@@ -129,13 +131,14 @@ class Succeeding(UpgradeTest):
         number = listener.fileno()
         server = self.launch("-l", f"fd:{number}", pass_fds=[number])
         pid = server.pid
-        with Load(server.address) as load:
+        with clients_of(server.address) as load:
+            load.go_on()
             for _ in range(2):
                 new = self.upgrade(server, pid)
                 self.assert_replaced(server, pid)
                 pid = new
                 load.go_on()
-        self.assertEqual(load.failures, [])
+        self.assertEqual(load.problems, [])
         self.assertEqual(self.stop(server, pid), 0)
 
     def test_listeners_of_a_service_manager_survive(self):

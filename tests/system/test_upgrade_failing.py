@@ -10,7 +10,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
-from upgrade_case import Load, MASTER, UpgradeTest, WORKER, setUpModule  # noqa: E402,F401
+from upgrade_case import MASTER, UpgradeTest, WORKER, clients_of, setUpModule  # noqa: E402,F401
 
 
 class Failing(UpgradeTest):
@@ -43,7 +43,8 @@ class Failing(UpgradeTest):
         client = self.open(server)
         worker = client.result("info")["pid"]
         children = sorted(handoff.children(server.pid))
-        with Load(server.address) as load:
+        with clients_of(server.address) as load:
+            load.go_on()
             for name, (put, pattern) in programs.items():
                 with self.subTest(name):
                     put()
@@ -55,7 +56,7 @@ class Failing(UpgradeTest):
             self.put(MASTER)
             self.upgrade(server, server.pid)
             load.go_on()
-        self.assertEqual(load.failures, [])
+        self.assertEqual(load.problems, [])
         self.assertIsNone(self.ask("status")["last_upgrade_problem"])
         self.assertNotEqual(client.result("info")["pid"], worker)
 
@@ -73,7 +74,8 @@ class Failing(UpgradeTest):
     def test_a_program_that_hangs_is_killed(self):
         server = self.launch("--ready-timeout", "500ms")
         self.put_gate()
-        with Load(server.address) as load:
+        with clients_of(server.address) as load:
+            load.go_on()
             server.kill(signal.SIGUSR2)
             pid = self.wait_at_gate()
             self.assertEqual(self.ask("status")["state"], "upgrading")
@@ -81,19 +83,20 @@ class Failing(UpgradeTest):
             self.wait_for_problem(server, rf"the new master, pid {pid}: not ready within 1s")
             self.assertFalse(handoff.alive(pid))
             load.go_on()
-        self.assertEqual(load.failures, [])
+        self.assertEqual(load.problems, [])
 
     def test_one_that_crashes_after_a_while(self):
         server = self.launch()
         self.put_gate("kill -SEGV $$")
-        with Load(server.address) as load:
+        with clients_of(server.address) as load:
+            load.go_on()
             server.kill(signal.SIGUSR2)
             self.wait_at_gate()
             load.go_on()
             self.open_gate()
             self.wait_for_problem(server, r"signal 11 \(Segmentation fault\), before it was ready")
             load.go_on()
-        self.assertEqual(load.failures, [])
+        self.assertEqual(load.problems, [])
 
     def test_one_whose_workers_can_not_start_leaves_the_names_alone(self):
         names = [self.path(name) for name in ("listen", "join")] + [self.control]
@@ -101,7 +104,8 @@ class Failing(UpgradeTest):
         worker.symlink_to(WORKER)
         server = self.launch("-l", names[0], "-j", names[1], "--pidfile", str(self.pidfile),
                              command=[str(worker)])
-        with Load(server.address) as load:
+        with clients_of(server.address) as load:
+            load.go_on()
             worker.unlink()
             server.kill(signal.SIGUSR2)
             server.wait_for_line(r"cannot upgrade: the new master, pid \d+: exit status 127")
@@ -109,7 +113,7 @@ class Failing(UpgradeTest):
                 self.assertTrue(os.path.lexists(name), f"{name} is still there")
                 self.assert_private_socket(name)
             load.go_on()
-        self.assertEqual(load.failures, [])
+        self.assertEqual(load.problems, [])
         self.assertEqual(self.ask("status")["state"], "ready")
         self.assertEqual(self.pidfile.read_text(), f"{server.pid}\n")
         self.assertEqual(self.stop(server, server.pid), 0)

@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
-from upgrade_case import Load, UpgradeTest, WORKER, setUpModule  # noqa: E402,F401
+from upgrade_case import UpgradeTest, WORKER, clients_of, setUpModule  # noqa: E402,F401
 
 
 class Several(UpgradeTest):
@@ -18,7 +18,8 @@ class Several(UpgradeTest):
     def test_usr2_twice_is_one_upgrade(self):
         server = self.launch()
         self.put_gate()
-        with Load(server.address) as load:
+        with clients_of(server.address) as load:
+            load.go_on()
             server.kill(signal.SIGUSR2)
             self.wait_at_gate()
             server.kill(signal.SIGUSR2)
@@ -32,14 +33,15 @@ class Several(UpgradeTest):
             self.assert_replaced(server, server.pid)
             load.go_on()
             self.assertEqual(self.ask("status")["state"], "ready")
-        self.assertEqual(load.failures, [])
+        self.assertEqual(load.problems, [])
         self.assertEqual(sum("upgraded" in line for line in server.lines), 1)
         self.assertEqual(self.stop(server, pid), 0)
         self.assert_nobody_left(server)
 
     def test_usr2_to_old_and_new_at_once(self):
         server = self.launch()
-        with Load(server.address) as load:
+        with clients_of(server.address) as load:
+            load.go_on()
             first = self.upgrade(server, server.pid)
             seen = len(server.lines)
             # The first one that comes starts an upgrade, whichever that is, and the other may come
@@ -50,14 +52,15 @@ class Several(UpgradeTest):
             for pid in (server.pid, first):
                 self.assert_replaced(server, pid)
             load.go_on()
-        self.assertEqual(load.failures, [])
+        self.assertEqual(load.problems, [])
         self.assertEqual(self.stop(server, server.pid), 0)
         self.assert_nobody_left(server)
 
     def test_hup_during_an_upgrade(self):
         server = self.launch()
         self.put_gate()
-        with Load(server.address) as load:
+        with clients_of(server.address) as load:
+            load.go_on()
             server.kill(signal.SIGUSR2)
             self.wait_at_gate()
             for _ in range(5):
@@ -69,7 +72,7 @@ class Several(UpgradeTest):
             self.assert_replaced(server, server.pid)
             server.wait_for_line("reloaded, 2 workers")
             load.go_on()
-        self.assertEqual(load.failures, [])
+        self.assertEqual(load.problems, [])
         handoff.wait_for(lambda: len(handoff.children(pid)) == 2, "the old workers to leave")
         self.assertEqual(self.stop(server, pid), 0)
         self.assert_nobody_left(server)
@@ -92,13 +95,14 @@ class Several(UpgradeTest):
 
     def test_an_upgrade_during_a_reload(self):
         server = self.launch()
-        with Load(server.address) as load:
+        with clients_of(server.address) as load:
+            load.go_on()
             server.kill(signal.SIGHUP)
             server.wait_for_line("reloading")
             pid = self.upgrade(server, server.pid)
             self.assert_replaced(server, server.pid)
             load.go_on()
-        self.assertEqual(load.failures, [])
+        self.assertEqual(load.problems, [])
         self.assertEqual(self.stop(server, pid), 0)
         self.assert_nobody_left(server)
 
