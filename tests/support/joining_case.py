@@ -7,25 +7,12 @@ import pathlib
 import re
 import signal
 import socket
-import struct
 
 import handoff
 
 WORKER = handoff.tool("rpc-worker")
 MASTER = handoff.tool("rpc-master")
 NOBODY = 61234  # not 65534, which a user namespace gives to all who are not mapped
-
-
-def header(kind: int, count: int = 0) -> bytes:
-    """Of a message of the full form, handoff-wire(7)."""
-    return struct.pack("<2sBBHH", b"HO", 1, kind, count, 0)
-
-
-def hello(pid: int = 1, credits: int = 10, version: int = 1, calls: int = 1) -> bytes:
-    return b"HO" + bytes([version]) + header(1)[3:] + struct.pack("<III", pid, credits, calls)
-
-
-READY = header(2)
 
 
 class JoiningTest(handoff.TestCase):

@@ -7,12 +7,10 @@ import os
 import pathlib
 import re
 import signal
-import socket
-import struct
 
 import handoff
 from load import Load
-from scripted_worker import CONNECTION, Channel, LISTENER, RETURN, connect
+from scripted_worker import ScriptedWorker
 
 MASTER = handoff.tool("rpc-master")
 WORKER = handoff.tool("rpc-worker")
@@ -34,52 +32,6 @@ def numbers_of(pid: int, inode: str) -> list[int]:
             if os.readlink(f"/proc/{pid}/fd/{name}") == f"socket:[{inode}]":
                 numbers.append(int(name))
     return sorted(numbers)
-
-
-class ScriptedWorker(Channel):
-    """A worker that has joined, and accepts only when a test says so."""
-
-    def __init__(self, path: str, credits: int = 1000):
-        super().__init__(connect(path), credits)
-        self.listeners: list[socket.socket] = []
-        self.connections: list[socket.socket] = []
-        self.asked_to_look = 0
-
-    def receive(self) -> int:
-        """The next message's type."""
-        packet, descriptors, kind, count = self.receive_message()
-        sockets = [socket.socket(fileno=number) for number in descriptors]
-        if kind == LISTENER:
-            assert len(packet) == 8 and len(sockets) == count, packet
-            if sockets:
-                for old in self.listeners:
-                    old.close()
-                self.listeners = sockets
-            else:
-                self.asked_to_look += 1
-        elif kind == CONNECTION:
-            self.connections += sockets
-        return kind
-
-    def receive_until(self, condition):
-        while not condition():
-            self.receive()
-
-    def take_listeners(self) -> list[socket.socket]:
-        """The next ones that it is passed."""
-        for old in self.listeners:
-            old.close()
-        self.listeners = []
-        self.receive_until(lambda: self.listeners)
-        return self.listeners
-
-    def return_connection(self, number: int, connection: socket.socket):
-        entry = struct.pack("<QHBBI", number, 0, 0, 0, 0)
-        self.send(RETURN, entry, 1, [connection.fileno()])
-
-    def die(self):
-        for one in [*self.listeners, *self.connections, self.channel]:
-            one.close()
 
 
 class ListenerTest(handoff.TestCase):
@@ -114,8 +66,8 @@ class ListenerTest(handoff.TestCase):
         server.addresses = [handoff.parse_address(line.split(" on ", 1)[1].split()[0])]
         return server, path
 
-    def join(self, path: str, **more) -> ScriptedWorker:
-        worker = ScriptedWorker(path, **more)
+    def join(self, path: str, credits: int = 1000) -> ScriptedWorker:
+        worker = ScriptedWorker.join(path, credits=credits)
         self.addCleanup(worker.die)
         return worker
 

@@ -1,77 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""What the tests share in which a worker has connections that it has not started: scripted
-workers, which speak the full channel of handoff-wire(7) as far as a test wants it, and then stop
-to."""
+"""What the tests share in which a worker has connections that it has not started."""
 
-import collections
-import json
-import os
 import select
 import socket
-import struct
 
 import handoff
-from scripted_worker import CONNECTION, Channel, STARTED, connect
-
-ASIDE = 2  # flag of an entry: its bytes are in a memfd
-
-Entry = collections.namedtuple("Entry", "id fd")
-
-
-def entry(number: int, read: bytes = b"", flags: int = 0, size=None) -> bytes:
-    """An entry without a peer's address."""
-    return struct.pack("<QHBBI", number, 0, 0, flags, len(read) if size is None else size) + read
-
-
-class ScriptedWorker(Channel):
-    """One that a test has answer, die and lie."""
-
-    def __init__(self, channel: socket.socket, credits: int = 10000):
-        self.held: list[Entry] = []
-        super().__init__(channel, credits)
-
-    @classmethod
-    def join(cls, path):
-        return cls(connect(path))
-
-    def receive(self) -> list:
-        """The entries of the next message; none of one that has none."""
-        packet, descriptors, kind, count = self.receive_message()
-        if kind != CONNECTION:
-            return []
-        entries = []
-        offset = 8
-        for descriptor in descriptors[:count]:
-            number, peer_size, _, flags, size = struct.unpack_from("<QHBBI", packet, offset)
-            assert not flags & ASIDE
-            offset += 16 + peer_size + size
-            entries.append(Entry(number, descriptor))
-        self.held += entries
-        return entries
-
-    def receive_until(self, count: int) -> list:
-        """Until so many connections are held, not one of them started."""
-        while len(self.held) < count:
-            self.receive()
-        return self.held
-
-    def start(self, *entries: Entry):
-        self.send_ids(STARTED, *(one.id for one in entries))
-
-    def answer(self, one: Entry):
-        """Its first request, which must have been sent."""
-        with socket.socket(fileno=os.dup(one.fd)) as connection:
-            size = struct.unpack("<I", connection.recv(4, socket.MSG_WAITALL))[0]
-            request = json.loads(connection.recv(size, socket.MSG_WAITALL))
-            reply = {"out": "pong", "result": request["params"]}
-            connection.sendall(handoff.frame(json.dumps(reply).encode()))
-
-    def die(self):
-        """With what it has not read still in the channel."""
-        for one in self.held:
-            os.close(one.fd)
-        self.held = []
-        self.channel.close()
+from scripted_worker import ScriptedWorker
 
 
 def end_of(client) -> bytes:

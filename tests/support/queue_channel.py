@@ -12,8 +12,7 @@ import socket
 import struct
 import time
 
-HELLO, READY, CONNECTION, STARTED, REFUSED, FINISHED, RETURN, LISTENER, QUEUE, DRAIN, LEAVE, \
-    REQUESTS = range(1, 13)
+from channel_messages import DRAIN, QUEUE, READY, REQUESTS, hello, message
 
 # Of a memory: where its parts are, as lib/pass/ring.hpp has them.
 WRITTEN, READ, SLEEPING, STARVED, HEEDS, REVOKED_FROM = 0, 64, 128, 132, 136, 192
@@ -33,10 +32,6 @@ STEPS = ["begin", "hello", "ready", "received", "mapped", "asleep", "copied", "b
          "written", "published", "woken"]
 
 Request = collections.namedtuple("Request", "ticket deadline method params id peer")
-
-
-def message(kind: int, payload: bytes = b"", count: int = 0) -> bytes:
-    return struct.pack("<2sBBHH", b"HO", 1, kind, count, 0) + payload
 
 
 class Memory:
@@ -119,7 +114,7 @@ class QueueWorker:
 
     def greet(self):
         self.step("begin")
-        self.send(HELLO, struct.pack("<III", os.getpid(), 1000, self.calls))
+        self.channel.sendmsg([hello(1000, self.calls)])
         self.step("hello")
         self.send(READY)
         self.step("ready")

@@ -18,11 +18,12 @@ import random
 import signal
 import sys
 
-from queue_channel import (  # noqa: F401, for those who import this module
-    CONNECTION, DRAIN, FINISHED, Gone, HEEDS, HELLO, LEAVE, LISTENER, LOOK_AGAIN, Memory,
-    NOT_BEGUN, QUEUE, QueueWorker, READ, READY, RECORDS, REFUSED, REPLY_HEADER, REQUESTS,
-    REQUEST_HEADER, RETURN, REVOKED_FROM, Request, SLEEPING, STARTED, STARVED, STEPS, WRITTEN,
-    message)
+from channel_messages import (  # noqa: F401, for those who import this module
+    CONNECTION, DRAIN, FINISHED, HELLO, LEAVE, LISTENER, QUEUE, READY, REFUSED, REQUESTS, RETURN,
+    STARTED, message)
+from queue_channel import (  # noqa: F401
+    Gone, HEEDS, LOOK_AGAIN, Memory, NOT_BEGUN, QueueWorker, READ, RECORDS, REPLY_HEADER,
+    REQUEST_HEADER, REVOKED_FROM, Request, SLEEPING, STARVED, STEPS, WRITTEN)
 
 # What the first worker may do, by name. Each gets the words behind it.
 

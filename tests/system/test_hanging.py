@@ -6,13 +6,12 @@ import contextlib
 import os
 import pathlib
 import signal
-import struct
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
 import scripted_worker  # noqa: E402
-from scripted_worker import HELLO, READY, REQUESTS  # noqa: E402
+from channel_messages import REQUESTS  # noqa: E402
 
 NATIVE = handoff.BIN.parent / "tests/native_worker"
 ANSWERS = 1  # the flag of HELLO
@@ -26,12 +25,7 @@ class JoinedWorker(scripted_worker.Channel):
     """One that takes part in everything but answers no question."""
 
     def __init__(self, path, flags: int):
-        self.channel = scripted_worker.connect(path)
-        self.channel.settimeout(handoff.PATIENCE)
-        self.drained = False
-        packet = struct.pack("<2sBBHH", b"HO", 1, HELLO, 0, flags)
-        self.channel.send(packet + struct.pack("<III", os.getpid(), 10, 1))
-        self.send(READY)
+        super().__init__(scripted_worker.connect(path), credits=10, flags=flags)
 
     def wait_for_the_end(self):
         while self.channel.recv(4096):

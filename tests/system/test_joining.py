@@ -15,7 +15,8 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
-from joining_case import JoiningTest, MASTER, READY, WORKER, header, hello  # noqa: E402
+from channel_messages import CONNECTION, HELLO, READY, message  # noqa: E402
+from joining_case import JoiningTest, MASTER, WORKER  # noqa: E402
 
 
 class Coming(JoiningTest):
@@ -334,13 +335,13 @@ class MasterGoing(JoiningTest):
             worker = self.start(handoff.Server(WORKER, "-j", self.door, ready=False))
             channel, _ = listener.accept()
             with channel:
-                self.assertEqual(channel.recv(100)[:4], hello()[:4])
-                self.assertEqual(channel.recv(100), READY)
+                self.assertEqual(channel.recv(100)[:4], message(HELLO)[:4])
+                self.assertEqual(channel.recv(100), message(READY))
                 ours, theirs = socket.socketpair()
                 client = handoff.Connection.__new__(handoff.Connection)
                 client.socket = self.stack.enter_context(ours)
                 entry = struct.pack("<QHHI", 1, 2, 0, 0) + struct.pack("H", socket.AF_UNIX)
-                socket.send_fds(channel, [header(3, 1) + entry], [theirs.fileno()])
+                socket.send_fds(channel, [message(CONNECTION, count=1) + entry], [theirs.fileno()])
                 theirs.close()
                 self.assertEqual(client.result("ping", 1), 1)
             channel, _ = listener.accept()

@@ -14,7 +14,11 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
-from joining_case import JoiningTest, NOBODY, READY, WORKER, header, hello  # noqa: E402
+from channel_messages import CONNECTION, DRAIN, FINISHED, READY, hello, message  # noqa: E402
+from joining_case import JoiningTest, NOBODY, WORKER  # noqa: E402
+
+GREETING = hello(credits=10, pid=1)
+IS_READY = message(READY)
 
 # What is quick must not take longer, on however loaded a machine.
 QUICK = 10.0
@@ -43,7 +47,7 @@ class Strangers(JoiningTest):
         silent = [self.door_of() for _ in range(20)]
         greeting = [self.door_of() for _ in range(20)]
         for channel in greeting:
-            channel.send(hello())
+            channel.send(GREETING)
         self.assertEqual(self.pids(master, 3), master.worker_pids() * 3)
         self.assert_closed(silent[0])
         self.assertGreater(time.monotonic() - started, 0.25)
@@ -57,14 +61,16 @@ class Strangers(JoiningTest):
         master = self.serving_master()
         kinds = {
             "a byte": [b"x"], "zeros": [bytes(8)], "HTTP": [b"GET / HTTP/1.1\r\n\r\n"],
-            "half a header": [hello()[:7]], "half a HELLO": [hello()[:-1]],
-            "a HELLO and more": [hello() + b"x"], "another version": [hello(version=2)],
-            "an unknown type": [header(200)], "no HELLO": [READY],
-            "two of them": [hello(), hello()],
-            "what a master says": [hello(), READY, header(10)],
-            "a connection of its own": [hello(), READY, header(3, 1) + bytes(16)],
-            "what it was not given": [hello(), READY, header(6, 1) + bytes(8)],
-            "a wrong count": [hello(), READY, header(6, 2) + bytes(8)],
+            "half a header": [GREETING[:7]], "half a HELLO": [GREETING[:-1]],
+            "a HELLO and more": [GREETING + b"x"],
+            "another version": [hello(credits=10, pid=1, version=2)],
+            "an unknown type": [message(200)], "no HELLO": [IS_READY],
+            "two of them": [GREETING, GREETING],
+            "what a master says": [GREETING, IS_READY, message(DRAIN)],
+            "a connection of its own": [GREETING, IS_READY,
+                                        message(CONNECTION, count=1) + bytes(16)],
+            "what it was not given": [GREETING, IS_READY, message(FINISHED, count=1) + bytes(8)],
+            "a wrong count": [GREETING, IS_READY, message(FINISHED, count=2) + bytes(8)],
             "too much": [bytes(150000)], "nothing": [b""],
         }
         for kind, packets in kinds.items():
@@ -78,7 +84,7 @@ class Strangers(JoiningTest):
 
     def test_who_sends_descriptors_is_sent_away_and_they_are_closed(self):
         master = self.serving_master()
-        for packet in (hello(), b"x", header(6, 0)):
+        for packet in (GREETING, b"x", message(FINISHED)):
             for count in (1, 2, 100):
                 with self.subTest(packet=packet, count=count):
                     read_end, write_end = os.pipe()
@@ -100,7 +106,7 @@ class Strangers(JoiningTest):
 
     def test_who_leaves_again_at_once_is_forgotten(self):
         master = self.serving_master()
-        for packets in ([], [hello()], [hello(), READY]):
+        for packets in ([], [GREETING], [GREETING, IS_READY]):
             for _ in range(20):
                 channel = self.door_of()
                 for packet in packets:
@@ -111,8 +117,8 @@ class Strangers(JoiningTest):
     def test_a_worker_that_takes_nothing_costs_no_client_its_connection_but_its_own(self):
         master = self.serving_master()
         stuck = self.door_of()
-        stuck.send(hello(credits=1))
-        stuck.send(READY)
+        stuck.send(hello(credits=1, pid=1))
+        stuck.send(IS_READY)
         clients = [self.open(master) for _ in range(10)]
         for number, client in enumerate(clients):
             client.send("ping", number)

@@ -13,9 +13,9 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
+from channel_messages import FINISHED, STARTED  # noqa: E402
 from listener_case import (  # noqa: E402
     EPOLLEXCLUSIVE, LISTENING, ListenerTest, MASTER, OWN, WORKER, numbers_of)
-from scripted_worker import FINISHED, STARTED  # noqa: E402
 
 
 def inode_of(address) -> str:
@@ -195,7 +195,7 @@ class Moving(ListenerTest):
         handoff.wait_for(lambda: self.said(server, rf"pid {other.pid}: ready"), "it to be ready")
         if not select.select([client.socket], [], [], 0.2)[0]:
             # The scripted one has got it again.
-            scripted.receive_until(lambda: scripted.connections)
+            scripted.hold(1)
             scripted.die()
         self.assertEqual(client.receive()["result"]["pid"], other.pid)
 

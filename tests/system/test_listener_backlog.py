@@ -13,8 +13,8 @@ import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
+from channel_messages import LISTENER  # noqa: E402
 from listener_case import EPOLLEXCLUSIVE, ListenerTest, QUICK, WORKER  # noqa: E402
-from scripted_worker import LISTENER  # noqa: E402
 
 
 class Backlog(ListenerTest):

@@ -11,8 +11,8 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
+from channel_messages import FINISHED, STARTED  # noqa: E402
 from listener_case import Answers, ListenerTest, MASTER, OWN, QUICK, WORKER  # noqa: E402
-from scripted_worker import FINISHED, STARTED  # noqa: E402
 
 
 class Hostile(ListenerTest):

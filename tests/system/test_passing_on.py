@@ -16,9 +16,10 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
+from channel_messages import FINISHED  # noqa: E402
 from load import Load  # noqa: E402
-from passing_on_case import PassingOn, ScriptedWorker, end_of, is_unanswered  # noqa: E402
-from scripted_worker import FINISHED  # noqa: E402
+from passing_on_case import PassingOn, end_of, is_unanswered  # noqa: E402
+from scripted_worker import ScriptedWorker  # noqa: E402
 
 # Connections on their way to a worker at most, and the entries of one message.
 MOST_UNSTARTED = 128
@@ -32,7 +33,7 @@ def die_half_way(count: int, started: int, received: str, go: str, done: str):
     """The program of a spawned worker: takes `count` connections, and when it is told to, starts
     some of them, answers the first of those, and waits for its end."""
     worker = ScriptedWorker(socket.socket(fileno=3))
-    worker.receive_until(count)
+    worker.hold(count)
     pathlib.Path(received).write_text("1")
     pathlib.Path(go).read_text()
     worker.start(*worker.held[:started])
@@ -169,7 +170,7 @@ class Dying(PassingOn):
         server, path = self.open_door()
         worker = self.join(path)
         clients = self.clients(server, 10)
-        entries = list(worker.receive_until(10))
+        entries = list(worker.hold(10))
         clients += [self.open(server) for _ in range(5)]
         for number, client in enumerate(clients[10:], 10):
             client.send("ping", number)
@@ -229,7 +230,7 @@ class Closing(PassingOn):
         worker = self.join(path)
         for _ in range(handoff.count(1000, 20)):
             with server.connect() as client:
-                one = worker.receive_until(1)[0]
+                one = worker.hold(1)[0]
                 worker.start(one)
                 os.close(one.fd)
                 self.assertIsNone(client.receive())

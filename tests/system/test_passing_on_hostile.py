@@ -12,9 +12,10 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
-from passing_on_case import ASIDE, PassingOn, entry  # noqa: E402
-from scripted_worker import (  # noqa: E402
-    DRAIN, FINISHED, HELLO, LEAVE, READY, REFUSED, REQUESTS, RETURN, STARTED)
+from channel_messages import (  # noqa: E402
+    DRAIN, FINISHED, HELLO, LEAVE, READY, REFUSED, REQUESTS, RETURN, STARTED, hello, message)
+from passing_on_case import PassingOn  # noqa: E402
+from scripted_worker import ASIDE, entry  # noqa: E402
 
 
 class Hostile(PassingOn):
@@ -263,7 +264,7 @@ class Hostile(PassingOn):
     def test_no_hello_at_all(self):
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as mute:
             mute.connect(self.path)
-            mute.send(struct.pack("<2sBBHH", b"HO", 1, READY, 0, 0))
+            mute.send(message(READY))
             self.server.wait_for_line(
                 f"worker 3, pid {os.getpid()}: its first message was no HELLO; sent away")
         self.worker.die()
@@ -272,7 +273,7 @@ class Hostile(PassingOn):
     def test_another_version(self):
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as other:
             other.connect(self.path)
-            other.send(struct.pack("<2sBBHHIII", b"HO", 9, HELLO, 0, 0, 1, 1, 1))
+            other.send(hello(credits=1, version=9))
             self.server.wait_for_line("worker 3.*: it speaks version 9 .*, we speak 1; sent away")
         self.worker.die()
         self.assert_others_live()
