@@ -87,7 +87,7 @@ class Methods(ControlTest):
                                              "message": f'params must be {{"{name}": NUMBER}}'})
         self.assertEqual({each["pid"] for each in self.ask("workers")}, pids)
 
-    def test_scale(self):
+    def test_the_control_socket_scales_the_workers(self):
         server = self.launch(workers=1)
         for number in (0, 4097, 1000000):
             error = self.error_of("scale", {"workers": number})
@@ -135,7 +135,7 @@ class Methods(ControlTest):
                          r"exit status 1, before it was ready")
         self.assertEqual(self.wait_for_worker(1, state="ready")["pid"], pid)
 
-    def test_reload(self):
+    def test_the_control_socket_reloads_the_workers(self):
         program = self.directory / "worker"
         program.symlink_to(WORKER)
         server = self.launch(command=[str(program)])

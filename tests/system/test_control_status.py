@@ -166,7 +166,7 @@ class Truth(ControlTest):
                          (0, "exit status 3", 1, 0))
         self.assertEqual(self.worker(1)["state"], "ready")
 
-    def test_age_grows(self):
+    def test_the_age_of_a_worker_grows(self):
         self.launch(workers=1)
         first = self.ask("status")
         asked = time.monotonic()
@@ -225,7 +225,7 @@ class Truth(ControlTest):
             client.receive()
         self.assertEqual(sum(each["requests"] for each in self.ask("workers")), 10)
 
-    def test_it_stays_true_through_all_of_it(self):
+    def test_the_status_stays_true_through_reloads_kills_and_scaling(self):
         server = self.launch(workers=2)
         client = self.open(server)
         client.result("ping")

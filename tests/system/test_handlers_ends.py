@@ -61,7 +61,7 @@ class Ends(HandlerCase):
         handoff.wait_for(lambda: any(map(handoff.alive, server.worker_pids())), "another worker")
         self.assertEqual(self.open(server).result("ping", 1), 1)
 
-    def test_under_a_master_neither_stays_what_handlers_have_started(self):
+    def test_a_worker_killed_under_a_master_leaves_nothing_that_handlers_have_started(self):
         body = "sleep 999 & setsid sleep 998 & (setsid sleep 997 &); wait"
         server = self.master(body, ("-k", "idle=setsid sleep 996 & cat"))
         for _ in range(3):
@@ -70,7 +70,7 @@ class Ends(HandlerCase):
             self.call_and_wait(server, 1 + 3 * len(KINDS))
             self.kill_worker(server)
 
-    def test_under_a_master_not_even_behind_a_handler_that_is_slow_to_die(self):
+    def test_a_worker_killed_under_a_master_leaves_nothing_behind_a_slow_handler(self):
         server = self.master(self.script("slow", SLOW_TO_DIE))
         for _ in range(2):
             self.call_and_wait(server, len(KINDS))

@@ -112,7 +112,7 @@ class OneAtATime(HandlerCase):
                 self.assert_nothing_left()
                 self.assertEqual(client.result("ping", 1), 1)
 
-    def test_with_a_coprocess_that_is_not_free_in_time_it_is_the_same(self):
+    def test_calls_whose_coprocess_is_not_free_in_time_are_errors(self):
         server = self.worker("--timeout", "400ms", "-k", f"x={self.gate.words}; echo 1")
         client = self.open(server)
         for number in range(5):

@@ -35,7 +35,7 @@ class LeftBehind(HandlerCase):
               "orphan": "(setsid sleep 999 &); ", "tree": "setsid sh -c 'sleep 999 & sleep 998' & ",
               "daemon": "setsid sh -c 'setsid sleep 999 & exit' & "}
 
-    def test_a_result_does_not_wait_for_it(self):
+    def test_a_result_does_not_wait_for_a_process_left_behind(self):
         options = self.all_kinds({name: start + "echo 1" for name, start in self.LEAVES.items()})
         client = self.open(self.worker(*AMPLE, *options))
         for name in self.LEAVES:
@@ -43,7 +43,7 @@ class LeftBehind(HandlerCase):
                 self.assertEqual(client.result(f"{kind}.{name}"), 1)
         self.assert_nothing_left()
 
-    def test_an_error_does_not_wait_for_it(self):
+    def test_an_error_does_not_wait_for_a_process_left_behind(self):
         options = self.all_kinds({name: start + "exit 3" for name, start in self.LEAVES.items()})
         client = self.open(self.worker("--timeout", "2s", *options))
         for name in self.LEAVES:
@@ -53,7 +53,7 @@ class LeftBehind(HandlerCase):
         self.assert_nothing_left()
         self.assertEqual(client.result("ping", 1), 1)
 
-    def test_it_does_not_pass_for_the_coprocess_that_has_ended(self):
+    def test_a_process_left_behind_does_not_pass_for_the_coprocess_that_has_ended(self):
         for start in ("sleep 999 & ", "setsid sleep 999 & "):
             server = self.worker("--timeout", "2s", "-k", f"one={start}read -r line; echo $$")
             client = self.open(server)
@@ -67,7 +67,7 @@ class LeftBehind(HandlerCase):
         self.assert_nothing_left()
         handoff.wait_for(lambda: not handoff.children(server.pid), "the worker to reap it")
 
-    def test_a_coprocess_keeps_it_until_its_own_end(self):
+    def test_a_coprocess_keeps_what_it_has_started_until_its_own_end(self):
         client = self.open(self.worker(
             *AMPLE, "-k", "keeps=setsid sleep 999 & while read -r line; do "
             'case $line in 0) exit 3;; esac; echo "$line"; done'))
@@ -77,7 +77,7 @@ class LeftBehind(HandlerCase):
         self.assert_error(client.call("keeps", 0), FAILED, "exit status 3")
         self.assert_nothing_left()
 
-    def test_it_is_found_behind_a_parent_that_is_slow_to_die(self):
+    def test_a_process_left_behind_is_found_behind_a_parent_that_is_slow_to_die(self):
         slow = self.script("slow", SLOW_TO_DIE).removeprefix("exec ")
         options = self.all_kinds({"slow": f"{slow} & wait"})
         client = self.open(self.worker("--timeout", "800ms", *options))
@@ -109,10 +109,10 @@ class LeftBehind(HandlerCase):
                 self.assertEqual(client.result(f"{kind}.leaves"), 1)
                 handoff.wait_for(lambda: poll.poll(0), "what ran away to end", 5)
 
-    def test_it_is_found_when_it_hops_from_process_to_process(self):
+    def test_a_process_left_behind_is_found_when_it_hops_from_process_to_process(self):
         self.assert_found(f"{self.script('hops', HOPS)} {self.directory}".removeprefix("exec "), 6)
 
-    def test_it_is_found_when_it_executes_one_program_after_another(self):
+    def test_a_process_left_behind_is_found_when_it_executes_one_program_after_another(self):
         self.write(self.directory / "again", '#!/bin/sh\nexec "$0"\n')
         first = self.directory / "first"
         self.write(first, f"""#!/bin/sh

@@ -69,12 +69,12 @@ class Surroundings(HandlerCase):
             self.open(server).result("ping")
         self.probe(server, r"^127\.0\.0\.1:\d+$")
 
-    def test_nor_does_it_see_more_behind_a_master(self):
+    def test_a_handler_behind_a_master_sees_no_more(self):
         words = [handoff.tool("rpc-worker"), "--env", "HANDLERS_OF", *AMPLE, *self.options]
         server = self.start(handoff.master(workers=1, command=words, env=self.environment))
         self.probe(server, r"^127\.0\.0\.1:\d+$")
 
-    def test_nor_with_descriptors_that_the_worker_has_inherited(self):
+    def test_a_handler_sees_none_of_the_descriptors_that_the_worker_has_inherited(self):
         extra = [os.open("/dev/null", os.O_RDONLY) for _ in range(5)]
         self.addCleanup(lambda: [os.close(number) for number in extra])
         words = ("--env", "HANDLERS_OF", "-l", str(self.directory / "socket"), *AMPLE)

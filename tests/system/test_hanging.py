@@ -111,7 +111,7 @@ class Killed(HangingTest):
         self.assertNotEqual(client.receive()["result"]["pid"], pid)
         self.wait_until_killed(server, pid)
 
-    def test_it_is_replaced_and_clients_need_not_come_again(self):
+    def test_a_worker_that_hangs_is_replaced_and_clients_need_not_come_again(self):
         for model in MODELS:
             with self.subTest(model):
                 path = str(self.directory / model)
@@ -124,7 +124,7 @@ class Killed(HangingTest):
                 self.wait_until_killed(server, pid)
                 self.assertEqual(server.stop(), 0)
 
-    def test_so_is_one_that_hangs_while_it_drains(self):
+    def test_a_worker_that_hangs_while_it_drains_is_killed_too(self):
         server = self.master("-p", "connection", "--hang-timeout", TIMEOUT, "--drain-timeout", "1h",
                              workers=1)
         pid = server.worker_pids()[0]

@@ -30,7 +30,7 @@ class Coming(JoiningTest):
         for number, client in enumerate(clients):
             self.assertEqual(client.receive()["result"], number)
 
-    def test_without_a_command_they_get_connections_in_turn(self):
+    def test_workers_that_joined_get_connections_in_turn_without_a_command(self):
         master = self.master()
         workers = [self.joined() for _ in range(3)]
         self.wait_until_serving(master, workers)
@@ -39,7 +39,7 @@ class Coming(JoiningTest):
         self.assertEqual([pids.count(worker.pid) for worker in workers], [10] * 3)
         self.assertEqual([client.result("info")["worker"] for client in clients], [0] * 30)
 
-    def test_beside_workers_of_the_masters_own_they_get_connections_in_turn(self):
+    def test_workers_that_joined_get_connections_in_turn_with_those_of_the_command(self):
         master = self.master("-n", "2", command=[WORKER])
         workers = [self.joined() for _ in range(2)]
         self.wait_until_serving(master, workers)
@@ -48,14 +48,14 @@ class Coming(JoiningTest):
         everyone = [worker.pid for worker in workers] + master.worker_pids()
         self.assertEqual([pids.count(pid) for pid in everyone], [5] * 4)
 
-    def test_they_may_be_the_only_ones_though_there_is_a_command(self):
+    def test_workers_that_joined_may_be_the_only_ones_though_there_is_a_command(self):
         master = self.master("-n", "0", command=[WORKER])
         worker = self.joined()
         self.assertEqual(self.open(master).result("info")["pid"], worker.pid)
         master.kill(signal.SIGTTIN)
         handoff.wait_for(lambda: len(set(self.pids(master, 4))) == 2, "a worker of its own")
 
-    def test_one_holds_no_more_connections_than_it_said(self):
+    def test_a_worker_that_joined_holds_no_more_connections_than_it_said(self):
         master = self.master()
         worker = self.joined("--credits", "2")
         first, second, third = (self.open(master) for _ in range(3))
@@ -66,14 +66,14 @@ class Coming(JoiningTest):
         first.close()
         self.assertEqual(third.receive()["result"], "waits")
 
-    def test_an_abstract_name_will_do(self):
+    def test_workers_join_by_an_abstract_name_too(self):
         self.door = f"@handoff-test-joining-{os.getpid()}"
         master = self.master()
         worker = self.joined()
         self.assertEqual(self.open(master).result("info")["pid"], worker.pid)
         self.assertEqual(worker.stop(), 0)
 
-    def test_usr1_says_what_they_do(self):
+    def test_usr1_says_what_workers_that_joined_do(self):
         master = self.master("-n", "1", command=[WORKER])
         worker = self.joined()
         self.wait_until_serving(master, [worker])
@@ -103,7 +103,7 @@ class Coming(JoiningTest):
 
 
 class Going(JoiningTest):
-    def test_one_that_is_told_to_leave_finishes_its_calls_and_gets_no_more_connections(self):
+    def test_a_worker_that_is_told_to_leave_finishes_its_calls_and_gets_no_more_connections(self):
         gate = self.gate()
         master = self.master()
         leaving = self.joined("-m", f"slow=cat {gate}")
@@ -124,7 +124,7 @@ class Going(JoiningTest):
         self.assert_ends(leaving, 0)
         self.assertTrue(self.has_left(client, leaving.pid))
 
-    def test_one_after_another_leaves_and_comes_and_clients_are_served(self):
+    def test_workers_leave_and_come_one_after_another_and_clients_are_served(self):
         master = self.master()
         workers = [self.joined() for _ in range(2)]
         self.wait_until_serving(master, workers)
@@ -138,7 +138,7 @@ class Going(JoiningTest):
         handoff.wait_for(lambda: handoff.descriptor_count(master.pid) <= descriptors,
                          "the master's descriptors to be as few as before")
 
-    def test_what_was_sent_to_one_that_leaves_is_not_lost(self):
+    def test_what_was_sent_to_a_worker_that_leaves_is_not_lost(self):
         for handshake in ("full", "none"):
             with self.subTest(handshake):
                 self.door = str(self.directory / handshake)
@@ -163,7 +163,7 @@ class Going(JoiningTest):
                     self.assertEqual(client.receive(), {"out": "pong", "result": 1})
                 self.assert_ends(tracing, 0)
 
-    def test_one_that_wakes_up_too_late_does_no_harm_to_what_others_have(self):
+    def test_a_worker_that_wakes_up_too_late_does_no_harm_to_what_others_have(self):
         master = self.master("--drain-timeout", "300ms", "-c", str(self.directory / "control"))
         late = self.joined()
         self.wait_until_serving(master, [late])
@@ -195,7 +195,7 @@ class Going(JoiningTest):
             return "ShdPnd:\t0000000000000000\n" in text
         return True
 
-    def test_no_client_of_one_that_is_killed_sees_the_end(self):
+    def test_no_client_of_a_joined_worker_that_is_killed_sees_the_end(self):
         master = self.master()
         killed, staying = self.joined(), self.joined()
         self.wait_until_serving(master, [killed, staying])
@@ -251,7 +251,7 @@ class MasterGoing(JoiningTest):
             self.assert_ends(server, 0)
         self.assertFalse(os.path.exists(self.door))
 
-    def test_what_does_not_finish_in_time_is_counted(self):
+    def test_what_joined_workers_do_not_finish_in_time_is_counted(self):
         gate = self.gate()
         master = self.master("--drain-timeout", "100ms")
         worker = self.joined("-m", f"slow=cat {gate}")
@@ -266,7 +266,7 @@ class MasterGoing(JoiningTest):
         self.assertEqual(client.receive()["result"], 1)
         self.assert_ends(worker, 0)
 
-    def test_they_outlive_a_master_that_is_killed_until_their_calls_are_done(self):
+    def test_joined_workers_outlive_a_master_that_is_killed_until_their_calls_are_done(self):
         gate = self.gate()
         master = self.master("-n", "1", command=[WORKER])
         workers = [self.joined("-m", f"slow=cat {gate}") for _ in range(2)]
@@ -291,7 +291,7 @@ class MasterGoing(JoiningTest):
         self.assert_ends(busy, 3)
         busy.wait_for_line(self.GONE)
 
-    def test_one_that_waits_joins_the_next_master_whenever_that_comes(self):
+    def test_a_worker_that_waits_joins_the_next_master_whenever_that_comes(self):
         """After its calls are done, which is when it looks for one."""
         gate = self.gate()
         for handshake in ("full", "none"):
@@ -319,7 +319,7 @@ class MasterGoing(JoiningTest):
                 worker.kill(signal.SIGTERM)
                 self.assert_ends(worker, 0)
 
-    def test_one_that_waits_ends_with_a_master_that_stops(self):
+    def test_a_worker_that_waits_ends_with_a_master_that_stops(self):
         master = self.master()
         worker = self.joined("--wait")
         self.wait_until_serving(master, [worker])
@@ -350,7 +350,7 @@ class MasterGoing(JoiningTest):
         self.assert_ends(worker, 3)
         worker.wait_for_line(self.GONE)
 
-    def test_one_that_is_still_busy_when_there_is_another_master_joins_that(self):
+    def test_a_worker_that_is_still_busy_when_there_is_another_master_joins_that(self):
         gate = self.gate()
         for handshake, following in (("full", "full"), ("none", "full"), ("full", "none")):
             with self.subTest(f"{handshake}, then {following}"):

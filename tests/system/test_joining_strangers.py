@@ -41,7 +41,7 @@ class Strangers(JoiningTest):
         self.assertEqual(self.client.result("ping", 1), 1)
         self.assertEqual(self.pids(master, 3), master.worker_pids() * 3)
 
-    def test_who_says_nothing_is_sent_away_at_the_deadline(self):
+    def test_a_stranger_who_says_nothing_is_sent_away_at_the_deadline(self):
         master = self.serving_master("--ready-timeout", "300ms")
         started = time.monotonic()
         silent = [self.door_of() for _ in range(20)]
@@ -57,7 +57,7 @@ class Strangers(JoiningTest):
         master.wait_for_line("not ready within 300ms")
         self.assert_unharmed(master)
 
-    def test_who_talks_nonsense_is_sent_away_at_once(self):
+    def test_a_stranger_who_talks_nonsense_is_sent_away_at_once(self):
         master = self.serving_master()
         kinds = {
             "a byte": [b"x"], "zeros": [bytes(8)], "HTTP": [b"GET / HTTP/1.1\r\n\r\n"],
@@ -82,7 +82,7 @@ class Strangers(JoiningTest):
                 self.assert_closed(channel)
                 self.assert_unharmed(master)
 
-    def test_who_sends_descriptors_is_sent_away_and_they_are_closed(self):
+    def test_a_stranger_who_sends_descriptors_is_sent_away_and_they_are_closed(self):
         master = self.serving_master()
         for packet in (GREETING, b"x", message(FINISHED)):
             for count in (1, 2, 100):
@@ -97,14 +97,14 @@ class Strangers(JoiningTest):
                     os.close(read_end)
                     self.assert_unharmed(master)
 
-    def test_who_speaks_another_kind_of_socket_does_not_get_in(self):
+    def test_a_stranger_with_another_kind_of_socket_does_not_get_in(self):
         master = self.serving_master()
         for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
             with self.assertRaises(OSError):
                 self.door_of(kind)
         self.assert_unharmed(master)
 
-    def test_who_leaves_again_at_once_is_forgotten(self):
+    def test_a_stranger_who_leaves_again_at_once_is_forgotten(self):
         master = self.serving_master()
         for packets in ([], [GREETING], [GREETING, IS_READY]):
             for _ in range(20):
@@ -134,7 +134,7 @@ class Strangers(JoiningTest):
     def answered(clients: list[handoff.Connection]) -> list:
         return select.select([client.socket for client in clients], [], [], 0)[0]
 
-    def test_a_thousand_and_some_are_too_many(self):
+    def test_more_than_a_thousand_joined_workers_are_too_many(self):
         self.need_descriptors(4096)
         master = self.serving_master("--ready-timeout", "30s")
         channels = [self.door_of() for _ in range(1024)]

@@ -63,7 +63,7 @@ class Examples:
              '"params": {"minuend": 42, "subtrahend": 23}, "id": 4}',
              {"jsonrpc": "2.0", "result": 19, "id": 4}))
 
-    def test_a_notification(self):
+    def test_an_example_of_a_notification(self):
         self.assert_example(
             ('{"jsonrpc": "2.0", "method": "update", "params": [1,2,3,4,5]}', None),
             ('{"jsonrpc": "2.0", "method": "foobar"}', None))

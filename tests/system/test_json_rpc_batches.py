@@ -29,7 +29,7 @@ class Notifications(JsonRpc):
         self.assertEqual(json.loads(done.read_text()), {"a": 1})
         self.assert_nothing_more()
 
-    def test_it_is_never_answered_whatever_comes_of_it(self):
+    def test_a_notification_is_never_answered_whatever_comes_of_it(self):
         self.serve("--max-frame", "1000", "-m", "one=echo 1", "-m", "fail=exit 1",
                    "-m", "garbage=echo x", "-m", "big=printf '\"%0990d\"' 0", "-k", "dies=exit 1")
         notes = [call(method) for method in
@@ -45,7 +45,7 @@ class Notifications(JsonRpc):
         for body in ({"jsonrpc": "2.0"}, {"jsonrpc": "2.0", "method": 1}, call("ping", params=1)):
             self.assertEqual(self.exchange(body), error(INVALID_REQUEST))
 
-    def test_it_holds_up_no_reply(self):
+    def test_a_notification_holds_up_no_reply(self):
         gate = self.fifo("gate")
         self.serve("-m", f"slow=cat {gate}")
         self.send(call("slow"))

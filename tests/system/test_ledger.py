@@ -30,7 +30,7 @@ class Killed(LedgerTest):
         self.assertLessEqual(busy.lost(), KILLS)
         self.assertGreater(sum(busy.answered), 0)
 
-    def test_it_is_the_same_with_three_threads(self):
+    def test_kills_of_workers_with_three_threads_end_no_idle_connection(self):
         server = self.master(command=[WORKER, *survivors.SLOW, "--threads", "3"])
         self.go_through_kills(server, Idle(self, server.address, 200), self.long_calls(server))
 
@@ -112,7 +112,7 @@ class Killed(LedgerTest):
         idle.answer(idle.clients)
         idle.check()
 
-    def test_with_balance_hash_they_wait_for_the_replacement_of_theirs(self):
+    def test_connections_of_balance_hash_wait_for_the_replacement_of_their_worker(self):
         server = self.master("-b", "hash")
         idle = Idle(self, server.address, 20)
         pid = idle.clients[0].result("info")["pid"]
@@ -210,7 +210,7 @@ class Deposited(LedgerTest):
         self.wait_for_deposits(server, descriptors, len(idle.clients) + len(calls))
         self.go_through_kills(server, idle, calls)
 
-    def test_with_three_threads_too(self):
+    def test_connections_accepted_by_three_threads_are_deposited_too(self):
         server = self.master_of_depositors(command=[WORKER, *survivors.SLOW, "--threads", "3"])
         descriptors = handoff.descriptor_count(server.pid)
         idle, calls = Idle(self, server.address, 200), self.long_calls(server)

@@ -38,18 +38,18 @@ class Programs(LinesCase):
                                   timeout=handoff.PATIENCE)
             self.assertEqual((done.stdout, done.stderr), (self.REPLIES, b""))
 
-    def test_nc_over_a_unix_socket(self):
+    def test_nc_sends_lines_over_a_unix_socket(self):
         self.assert_answers("nc", "-N", "-U", self.path)
 
-    def test_nc_over_tcp(self):
+    def test_nc_sends_lines_over_tcp(self):
         self.assert_answers("nc", "-N", "127.0.0.1", self.port)
 
     @unittest.skipUnless(shutil.which("socat"), "there is no socat")
-    def test_socat_over_a_unix_socket_and_tcp(self):
+    def test_socat_sends_lines_over_a_unix_socket_and_tcp(self):
         self.assert_answers("socat", "-t30", "-", f"UNIX-CONNECT:{self.path}")
         self.assert_answers("socat", "-t30", "-", f"TCP:127.0.0.1:{self.port}")
 
-    def test_bash_alone(self):
+    def test_bash_alone_sends_lines_and_reads_the_replies(self):
         script = r"""exec 7<>"/dev/tcp/127.0.0.1/$1"
             while IFS= read -r request || [[ $request ]]; do
               printf '%s\n' "$request" >&7
@@ -58,10 +58,10 @@ class Programs(LinesCase):
             done"""
         self.assert_answers("bash", "-c", script, "bash", self.port)
 
-    def test_a_pipe_to_a_worker_on_its_standard_input(self):
+    def test_a_pipe_brings_lines_to_a_worker_on_its_standard_input(self):
         self.assert_answers(handoff.tool("rpc-worker"), "--stdio")
 
-    def test_nc_with_a_thousand_lines(self):
+    def test_nc_sends_a_thousand_lines(self):
         requests = b"".join(PING % number + b"\n" for number in range(1000))
         replies = b"".join(PONG % number + b"\n" for number in range(1000))
         done = subprocess.run(["nc", "-N", "-U", self.path], input=requests, capture_output=True,
@@ -74,7 +74,7 @@ class Arrival(LinesCase):
         super().setUp()
         self.serve("-m", "one=echo 1", "-m", "cat=cat")
 
-    def test_lines_a_byte_at_a_time(self):
+    def test_lines_may_arrive_a_byte_at_a_time(self):
         self.client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for number in range(3):
             for byte in PING % number + b"\r\n":
@@ -175,7 +175,7 @@ class Arrival(LinesCase):
 
 
 class Replies(LinesCase):
-    def test_each_is_one_line_whatever_a_method_prints(self):
+    def test_each_reply_is_one_line_whatever_a_method_prints(self):
         self.serve("-m", "pretty=jq .", "-m", r"wide=printf '\n[1,\n\n 2]\n\n'",
                    "-m", r"""newline=jq -n '"a\nb"'""",
                    "-m", "fail=echo first >&2; echo second >&2; exit 1")
@@ -219,7 +219,7 @@ class Replies(LinesCase):
                 self.assert_error(self.client.line(), code)
                 self.assertEqual(self.client.line(), PONG % 1)
 
-    def test_they_come_in_order_and_with_an_id_as_soon_as_they_are_ready(self):
+    def test_replies_come_in_order_and_with_an_id_as_soon_as_they_are_ready(self):
         gate = self.directory / "gate"
         os.mkfifo(gate)
         self.serve("-m", f"slow=cat {gate}")

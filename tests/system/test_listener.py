@@ -47,7 +47,7 @@ class Model(ListenerTest):
                 for pid in server.worker_pids():
                     self.assertEqual(numbers_of(pid, inode)[:1], [3])
 
-    def test_with_pass_connection_only_the_master_has_it(self):
+    def test_with_pass_connection_only_the_master_has_the_listening_socket(self):
         server = self.start(handoff.master("--pass", "connection", workers=2))
         inode = inode_of(server.address)
         self.assertEqual(len(numbers_of(server.pid, inode)), 1)
@@ -89,7 +89,7 @@ class Model(ListenerTest):
                     for other in pids:
                         os.kill(other, signal.SIGCONT)
 
-    def test_what_a_worker_inherits(self):
+    def test_a_worker_inherits_the_listeners_and_nothing_else(self):
         for handshake, kind in (("full", socket.SOCK_SEQPACKET), ("none", socket.SOCK_STREAM)):
             with self.subTest(handshake):
                 directory = self.directory / handshake
@@ -161,7 +161,7 @@ class Model(ListenerTest):
         self.assertEqual(client.receive()["result"], 1)
         server.wait_for_line(": ready, 2 workers, on ")
 
-    def test_usage_errors(self):
+    def test_options_that_do_not_go_with_pass_listener_are_refused(self):
         command = ["--", WORKER]
         for words, said in (
                 ([MASTER, "-p", "listener", "-b", "least", *command], "--balance"),
@@ -222,7 +222,7 @@ class Moving(ListenerTest):
         self.wait_for_status(server, r"worker 1, .*: ready, 1 connection, ")
         self.assertTrue(listener)
 
-    def test_one_that_joined_is_drained_and_its_clients_stay(self):
+    def test_a_worker_that_joined_is_drained_and_its_clients_stay(self):
         server, path = self.open_door()
         first, second = self.joined(path), self.joined(path)
         clients = [self.open_with_others_stopped(server, first.pid, [second.pid])
@@ -262,7 +262,7 @@ class Stopping(ListenerTest):
         blocked = int(re.search(r"SigBlk:\s+([0-9a-f]+)", text).group(1), 16)
         return bool(blocked >> (signal.SIGTERM - 1) & 1)
 
-    def test_those_who_wait_are_served_first(self):
+    def test_a_master_that_stops_serves_first_those_who_wait_in_the_backlog(self):
         for handshake in ("full", "none"):
             with self.subTest(handshake):
                 server = self.master("-v", "--handshake", handshake)

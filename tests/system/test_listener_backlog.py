@@ -20,7 +20,7 @@ from listener_case import EPOLLEXCLUSIVE, ListenerTest, QUICK, WORKER  # noqa: E
 class Backlog(ListenerTest):
     """Those who wait to be accepted are served, whatever becomes of the workers."""
 
-    def test_all_workers_but_one_are_killed(self):
+    def test_clients_are_served_when_all_workers_but_one_are_killed(self):
         for handshake in ("full", "none"):
             with self.subTest(handshake):
                 server = self.master("--handshake", handshake, workers=4)
@@ -33,7 +33,7 @@ class Backlog(ListenerTest):
                 os.kill(survivor, signal.SIGCONT)
                 self.assert_answered(clients)
 
-    def test_all_workers_but_one_are_killed_and_none_can_be_started(self):
+    def test_clients_are_served_when_all_workers_but_one_are_killed_and_none_can_be_started(self):
         """Only the one that is left can serve them."""
         program = self.directory / "worker"
         program.symlink_to(WORKER)
@@ -51,7 +51,7 @@ class Backlog(ListenerTest):
         for client in clients:
             self.assertEqual(client.result("info")["pid"], survivor)
 
-    def test_all_workers_are_killed(self):
+    def test_clients_are_served_when_all_workers_are_killed(self):
         server = self.master(workers=3)
         victims = server.worker_pids()
         for pid in victims:
@@ -61,7 +61,7 @@ class Backlog(ListenerTest):
             os.kill(pid, signal.SIGKILL)
         self.assert_answered(clients)
 
-    def test_all_workers_are_replaced_while_they_are_stopped(self):
+    def test_clients_are_served_when_all_workers_are_replaced_while_they_are_stopped(self):
         server = self.master("--drain-timeout", "300ms", workers=2)
         stopped = server.worker_pids()
         for pid in stopped:
@@ -96,7 +96,7 @@ class Backlog(ListenerTest):
         client.send("ping", 0)
         return client
 
-    def test_one_that_was_woken_and_dies_leaves_its_client_to_another(self):
+    def test_a_worker_that_was_woken_and_dies_leaves_its_client_to_another(self):
         server, scripted, woken = self.first_scripted_then_real()
         client = self.wake(server, woken)
         self.assertEqual(select.select([client.socket], [], [], 0.2)[0], [], "nobody else knows")
@@ -104,7 +104,7 @@ class Backlog(ListenerTest):
         scripted.die()
         self.assert_answered([client])
 
-    def test_one_that_was_woken_and_says_so_leaves_its_client_to_another(self):
+    def test_a_worker_that_was_woken_and_says_so_leaves_its_client_to_another(self):
         server, scripted, woken = self.first_scripted_then_real()
         client = self.wake(server, woken)
         self.assertEqual(select.select([client.socket], [], [], 0.2)[0], [], "nobody else knows")
@@ -113,7 +113,7 @@ class Backlog(ListenerTest):
         self.assert_answered([client])
         self.assertEqual(scripted.asked_to_look, 0)
 
-    def test_one_that_is_full_leaves_its_clients_to_others(self):
+    def test_a_worker_that_is_full_leaves_its_clients_to_others(self):
         for options in (["--wake", "one"], ["--wake", "all"]):
             with self.subTest(options):
                 server = self.master(workers=3, command=[WORKER, "--credits", "1", *options])
@@ -139,7 +139,7 @@ class Backlog(ListenerTest):
             for client in clients:
                 client.close()
 
-    def test_one_without_descriptors_leaves_its_clients_to_others(self):
+    def test_a_worker_without_descriptors_leaves_its_clients_to_others(self):
         server = self.master(workers=2)
         for pid in server.worker_pids():
             handoff.wait_for(lambda: self.watches(pid), "the worker to listen")
@@ -152,7 +152,7 @@ class Backlog(ListenerTest):
                     self.assertNotEqual(client.result("info")["pid"], full)
             resource.prlimit(full, resource.RLIMIT_NOFILE, (hard, hard))
 
-    def test_all_are_out_of_descriptors_for_a_while(self):
+    def test_clients_are_served_when_all_workers_were_out_of_descriptors_for_a_while(self):
         server = self.master(workers=2)
         limits = {}
         for pid in server.worker_pids():

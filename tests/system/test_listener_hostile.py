@@ -35,7 +35,7 @@ class Hostile(ListenerTest):
         return {"a port of the kernel's": "127.0.0.1:0", "a port": self.free_port(),
                 "a path": str(self.directory / "socket")}
 
-    def test_one_with_messages(self):
+    def test_a_hostile_worker_with_messages_harms_no_client(self):
         for kind, address in self.addresses().items():
             with self.subTest(kind):
                 server, path = self.open_door(workers=2, listen=address)
@@ -84,7 +84,7 @@ socket.socket(fileno=3).shutdown(socket.SHUT_RDWR)
 signal.pause()
 """
 
-    def test_one_without_messages(self):
+    def test_a_hostile_worker_without_messages_harms_no_client(self):
         for kind, address in self.addresses().items():
             with self.subTest(kind):
                 mark = self.directory / f"mark {kind}"
@@ -108,7 +108,7 @@ signal.pause()
                         self.assertEqual(client.result("ping", 1), 1)
                 self.assertEqual(server.stop(), 0, server.lines)
 
-    def test_under_load(self):
+    def test_a_hostile_worker_harms_no_client_under_load(self):
         server, path = self.open_door(workers=2)
         answers = Answers(lambda: self.ask(server.address))
         with answers:

@@ -68,7 +68,7 @@ class Metrics(ControlTest):
             with self.subTest(bad), self.assertRaises((AssertionError, ValueError)):
                 self.parse(bad)
 
-    def test_they_say_what_the_status_says(self):
+    def test_the_metrics_say_what_the_status_says(self):
         server = self.launch()
         clients = [self.open(server) for _ in range(3)]
         for client in clients:
@@ -159,13 +159,13 @@ class Metrics(ControlTest):
         self.assertEqual(during["handoff_worker_connections", label], held(1))
         self.assertEqual(during["handoff_worker_requests_total", label], 1)
 
-    def test_rpc_call_prints_them(self):
+    def test_rpc_call_prints_the_metrics(self):
         self.launch()
         done = subprocess.run([handoff.tool("rpc-call"), "--raw", self.control, "metrics"],
                               capture_output=True, text=True, timeout=handoff.PATIENCE, check=True)
         self.parse(done.stdout.rstrip("\n") + "\n")
 
-    def test_without_workers_they_are_valid_too(self):
+    def test_the_metrics_are_valid_without_workers_too(self):
         self.start(handoff.Server(*MASTER, "-l", "127.0.0.1:0", "-j", self.path("join"),
                                   "-c", self.control, ready=False)).wait_for_line("ready")
         self.assertEqual(len(self.metrics()), self.of_the_master())

@@ -261,7 +261,7 @@ class Pidfiles(NamesTest):
                                  f"rpc-master: cannot write the pidfile {path}: {path} {why}\n")
                 self.assertEqual(os.lstat(path).st_ino, inode)
 
-    def test_that_of_another_master_that_runs_is_not_replaced_until_it_stops(self):
+    def test_the_pidfile_of_another_master_that_runs_is_not_replaced_until_it_stops(self):
         server = self.launch(*self.options, "--pidfile", str(self.pidfile))
         other = self.path("other")
         words = [MASTER, "-l", other, "-n", "1", "--pidfile", str(self.pidfile), "--", WORKER]

@@ -23,7 +23,7 @@ KILLED = 128 + signal.SIGKILL
 
 
 class Signals(OriginalTest):
-    def test_term_to_it_stops_the_server_after_any_number_of_upgrades(self):
+    def test_term_to_the_original_process_stops_the_server_after_any_number_of_upgrades(self):
         for times in (1, 2, 4):
             with self.subTest(times=times):
                 listener = self.path(f"listen{times}")
@@ -99,7 +99,7 @@ class Signals(OriginalTest):
         self.assertEqual(client.receive(), {"out": "slow", "result": 1})
         self.assertEqual(server.process.wait(handoff.PATIENCE), 0)
 
-    def test_term_while_it_drains_its_own_connections_waits_for_them_too(self):
+    def test_term_while_the_original_process_drains_its_own_connections_waits_for_them_too(self):
         command = self.slow_command()
         for second in (False, True):
             with self.subTest(second=second):
@@ -159,12 +159,12 @@ class Signals(OriginalTest):
 
 
 class Ends(OriginalTest):
-    def test_it_ends_with_the_status_of_the_master_that_served(self):
+    def test_the_original_process_ends_with_the_status_of_the_master_that_served(self):
         server = self.launch()
         pid = self.upgrade_all(server, 2)
         self.assertEqual(self.stop(server, pid), 0)
 
-    def test_it_ends_with_the_signal_that_killed_the_master_as_a_shell_tells_it(self):
+    def test_the_original_process_ends_with_the_signal_that_killed_the_master(self):
         for times in (1, 3):
             with self.subTest(times=times):
                 server = self.launch()
@@ -174,13 +174,13 @@ class Ends(OriginalTest):
                 server.wait_for_line(rf"the master, pid {pid}: signal 9 \(Killed\)")
                 self.assert_nobody_left(server)
 
-    def test_the_stop_of_the_control_socket_ends_it(self):
+    def test_a_stop_by_the_control_socket_ends_the_original_process(self):
         server = self.launch()
         self.upgrade_all(server, 2)
         self.assertIsNone(self.ask("stop"))
         self.assertEqual(server.process.wait(handoff.PATIENCE), 0)
 
-    def test_when_it_is_killed_the_master_that_serves_stops_at_once(self):
+    def test_when_the_original_process_is_killed_the_master_that_serves_stops_at_once(self):
         command = self.slow_command()
         for times in (1, 3):
             with self.subTest(times=times):
@@ -196,7 +196,7 @@ class Ends(OriginalTest):
                 for name in (listener, self.control, str(self.pidfile)):
                     self.assertFalse(os.path.lexists(name), name)
 
-    def test_when_it_is_killed_a_master_that_still_starts_ends_too(self):
+    def test_when_the_original_process_is_killed_a_master_that_still_starts_ends_too(self):
         server = self.launch()
         pid = self.upgrade_all(server, 1)
         self.put_gate()
@@ -209,7 +209,7 @@ class Ends(OriginalTest):
 
 
 class Surroundings(OriginalTest):
-    def test_a_shell_waits_for_it_and_stops_it_by_its_number(self):
+    def test_a_shell_waits_for_the_original_process_and_stops_it_by_its_number(self):
         script = self.directory / "script"
         script.write_text(
             f'{shlex.quote(str(self.program))} -l ./s -c ./c -n 1 -- {shlex.quote(WORKER)} & m=$!\n'
@@ -224,7 +224,7 @@ class Surroundings(OriginalTest):
                                   text=True, timeout=handoff.PATIENCE, check=False)
             self.assertEqual(done.returncode, 0, done.stderr)
 
-    def test_process_1_of_a_container(self):
+    def test_the_original_process_may_be_process_1_of_a_container(self):
         words = ["unshare", "-fpr", "--kill-child", "--mount-proc"]
         if subprocess.run([*words, "true"], capture_output=True, check=False).returncode != 0:
             self.skipTest("no namespaces")

@@ -30,7 +30,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 
 class Small(OriginalTest):
-    def test_it_gives_away_all_that_it_had(self):
+    def test_the_original_process_gives_away_all_that_it_had(self):
         server = self.launch("-l", self.path("listen"), "-j", self.path("join"))
         clients = [self.open(server) for _ in range(100)]
         for client in clients:
@@ -45,7 +45,7 @@ class Small(OriginalTest):
         for client in clients:
             self.assertEqual(client.result("ping", 1), 1)
 
-    def test_it_reaps_masters_in_the_middle_and_the_workers_of_one_that_was_killed(self):
+    def test_the_original_process_reaps_masters_in_the_middle_and_workers_of_a_killed_one(self):
         server = self.launch()
         first = self.upgrade_all(server, 1)
         second = self.upgrade_all(server, 1)
@@ -101,7 +101,7 @@ class Successors(OriginalTest):
         self.assert_no_names()
         self.assert_nobody_left(server)
 
-    def test_killed_before_the_successor_has_looked_at_what_it_inherits(self):
+    def test_a_master_killed_before_its_successor_has_looked_at_what_it_inherits(self):
         for times in (0, 2):
             with self.subTest(times=times):
                 server, pid = self.begin(times)
@@ -118,7 +118,7 @@ class Successors(OriginalTest):
                 self.end(server, successor, times)
                 self.put(MASTER)
 
-    def test_killed_before_the_workers_of_the_successor_are_ready(self):
+    def test_a_master_killed_before_the_workers_of_its_successor_are_ready(self):
         """It has a control socket at once: its workers may never be ready."""
         for times in (0, 2):
             with self.subTest(times=times):
@@ -140,7 +140,7 @@ class Successors(OriginalTest):
                 self.check(server, successor)
                 self.end(server, successor, times)
 
-    def test_killed_between_ready_and_its_answer(self):
+    def test_a_master_killed_between_ready_and_its_answer(self):
         for times in (0, 2):
             with self.subTest(times=times):
                 server, pid = self.begin(times)
@@ -159,7 +159,7 @@ class Successors(OriginalTest):
                 self.put(MASTER)
 
     @handoff.only("connection", "listener", because="its connections end with a master that serves")
-    def test_killed_while_it_drains(self):
+    def test_a_master_killed_while_it_drains(self):
         os.mkfifo(self.path("slow"))
         server, pid = self.begin(1, f'exec "$0" -m "slow=cat {self.path("slow")}"')
         client = self.open(server)
@@ -173,7 +173,7 @@ class Successors(OriginalTest):
         self.check(server, successor)
         self.end(server, successor, 1)
 
-    def test_killed_before_it_has_told_the_original_process_of_its_successor(self):
+    def test_a_master_killed_before_it_has_told_the_original_process_of_its_successor(self):
         if shutil.which("strace") is None:
             self.skipTest("no strace")
         server = self.launch("--hang-timeout", "0")  # which asks the workers, and sends therefore

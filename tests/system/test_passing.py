@@ -31,30 +31,30 @@ class Kinds(PassingTest):
         command = [*PYTHON, "-c", "import mmap, os, select, signal, socket\n" + script]
         self.assert_ends(self.pass_to(command, number), 0, output)
 
-    def test_a_file(self):
+    def test_a_file_is_passed(self):
         with open(self.file) as file:
             self.assert_usable(file.fileno(), "print(os.read(9, 100))",
                                "b'hello from a file\\n'\n")
 
-    def test_a_pipe(self):
+    def test_a_pipe_is_passed(self):
         read_end, write_end = map(self.own_fd, os.pipe())
         os.write(write_end, b"flowed")
         os.close(write_end)
         self.assert_usable(read_end, "print(os.read(9, 100), os.read(9, 100))",
                            "b'flowed' b''\n")
 
-    def test_a_fifo(self):
+    def test_a_fifo_is_passed(self):
         os.mkfifo(self.path("fifo"))
         with open(self.path("fifo"), "r+b", buffering=0) as fifo:
             self.assert_usable(fifo.fileno(), "os.write(9, b'through a name')")
             self.assertEqual(fifo.read(100), b"through a name")
 
-    def test_a_terminal(self):
+    def test_a_terminal_is_passed(self):
         ours, theirs = map(self.own_fd, pty.openpty())
         self.assert_usable(theirs, "print(os.isatty(9), os.write(9, b'shown'))", "True 5\n")
         self.assertEqual(os.read(ours, 100), b"shown")
 
-    def test_a_udp_socket(self):
+    def test_a_udp_socket_is_passed(self):
         with socket.socket(type=socket.SOCK_DGRAM) as udp, \
                 socket.socket(type=socket.SOCK_DGRAM) as other:
             udp.bind(("127.0.0.1", 0))
@@ -64,7 +64,7 @@ class Kinds(PassingTest):
                                "data, peer = s.recvfrom(100)\ns.sendto(data + b' back', peer)")
             self.assertEqual(other.recv(100), b"datagram back")
 
-    def test_a_tcp_connection(self):
+    def test_a_tcp_connection_is_passed(self):
         listener = self.listen_tcp()
         with socket.create_connection(listener.getsockname()) as connection:
             peer = self.accept(listener)
@@ -73,7 +73,7 @@ class Kinds(PassingTest):
                                "s.sendall(s.recv(100) + b', reply')")
         self.assertEqual(peer.makefile().read(), "request, reply")
 
-    def test_a_unix_socket(self):
+    def test_a_unix_socket_is_passed(self):
         for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET):
             with self.subTest(kind):
                 ours, theirs = self.pair(kind)
@@ -82,14 +82,14 @@ class Kinds(PassingTest):
                                    "s.send(s.recv(100) + b', answer')")
                 self.assertEqual(ours.recv(100), b"question, answer")
 
-    def test_a_listener(self):
+    def test_a_listener_is_passed(self):
         listener = self.listen_tcp()
         client = self.own(socket.create_connection(listener.getsockname()))
         self.assert_usable(listener.fileno(), "s, _ = socket.socket(fileno=9).accept()\n"
                            "s.sendall(b'accepted')")
         self.assertEqual(client.makefile().read(), "accepted")
 
-    def test_an_epoll_instance(self):
+    def test_an_epoll_instance_is_passed(self):
         read_end, write_end = map(self.own_fd, os.pipe())
         with select.epoll() as epoll:
             epoll.register(read_end, select.EPOLLIN)
@@ -97,13 +97,13 @@ class Kinds(PassingTest):
             self.assert_usable(epoll.fileno(), "print(select.epoll.fromfd(9).poll(0))",
                                f"[({read_end}, {select.EPOLLIN})]\n")
 
-    def test_a_memfd(self):
+    def test_a_memfd_is_passed(self):
         memory = self.own_fd(os.memfd_create("shared"))
         os.truncate(memory, 4096)
         self.assert_usable(memory, "mmap.mmap(9, 4096)[:7] = b'written'")
         self.assertEqual(os.pread(memory, 7, 0), b"written")
 
-    def test_a_pidfd(self):
+    def test_a_pidfd_is_passed(self):
         victim = self.launch("sleep", "1000")
         pidfd = self.own_fd(os.pidfd_open(victim.pid))
         self.assert_usable(pidfd, "signal.pidfd_send_signal(9, signal.SIGTERM)")

@@ -40,12 +40,12 @@ class Confirmation(PassingTest):
         self.assert_sent(self.start_sender("--wait"))
         self.assert_ends(receiving, 0, "hello from a file\n")
 
-    def test_a_receiver_that_is_not_there(self):
+    def test_a_receiver_that_is_not_there_confirms_nothing(self):
         self.listen().close()
         self.assert_ends(self.start_sender(), 3, "",
                          "fdsend: cannot connect to .*: Connection refused\n")
 
-    def test_a_receiver_that_leaves_before_it_accepts(self):
+    def test_a_receiver_that_leaves_before_it_accepts_confirms_nothing(self):
         listener = self.listen()
         sending = self.start_sender()
         readable, _, _ = select.select([listener], [], [], handoff.PATIENCE)
@@ -53,18 +53,18 @@ class Confirmation(PassingTest):
         listener.close()
         self.assert_ends(sending, 4, "", self.GONE)
 
-    def test_a_receiver_that_closes_without_reading(self):
+    def test_a_receiver_that_closes_without_reading_confirms_nothing(self):
         listener = self.listen()
         sending = self.start_sender()
         self.accept(listener).close()
         self.assert_ends(sending, 4, "", self.GONE)
 
-    def test_a_receiver_that_closed_already(self):
+    def test_a_receiver_that_closed_already_confirms_nothing(self):
         ours, theirs = self.pair()
         ours.close()
         self.assert_ends(self.start_sender(peer=theirs), 4, "", self.GONE)
 
-    def test_a_receiver_that_closes_after_it_has_read(self):
+    def test_a_receiver_that_closes_after_it_has_read_confirms_nothing(self):
         ours, theirs = self.pair()
         sending = self.start_sender(peer=theirs)
         theirs.close()
@@ -72,13 +72,13 @@ class Confirmation(PassingTest):
         ours.close()
         self.assert_ends(sending, 4, "", self.GONE)
 
-    def test_a_receiver_that_ends_its_side_only(self):
+    def test_a_receiver_that_ends_its_side_only_confirms_nothing(self):
         ours, theirs = self.pair()
         sending = self.start_sender(peer=theirs)
         ours.shutdown(socket.SHUT_WR)
         self.assert_ends(sending, 4, "", self.GONE)
 
-    def test_a_receiver_that_answers_garbage(self):
+    def test_a_receiver_that_answers_garbage_confirms_nothing(self):
         for garbage in (b"\0", b"\x15", b"OK", b"H" * 1000):
             with self.subTest(garbage[:10]):
                 ours, theirs = self.pair()
@@ -87,19 +87,19 @@ class Confirmation(PassingTest):
                 ours.send(garbage)
                 self.assert_ends(sending, 4, "", self.GONE)
 
-    def test_a_receiver_that_answers_with_a_descriptor(self):
+    def test_a_receiver_that_answers_with_a_descriptor_confirms_nothing(self):
         ours, theirs = self.pair()
         sending = self.start_sender(peer=theirs)
         self.received(ours)
         socket.send_fds(ours, [CONFIRMATION], [0])
         self.assert_ends(sending, 4, "", self.GONE)
 
-    def test_a_receiver_that_answers_nothing(self):
+    def test_a_receiver_that_answers_nothing_confirms_nothing(self):
         _, theirs = self.pair()
         self.assert_ends(self.start_sender("-t", "50ms", peer=theirs), 124, "",
                          "fdsend: cannot send to -: the receiver did not confirm: timed out after 50ms\n")
 
-    def test_fdrecv_that_is_killed_before_it_has_read(self):
+    def test_an_fdrecv_that_is_killed_before_it_has_read_confirms_nothing(self):
         receiving = self.launch(FDRECV, self.path("s"))
         self.wait_for_socket()
         os.kill(receiving.pid, signal.SIGSTOP)
@@ -117,7 +117,7 @@ class Confirmation(PassingTest):
         handoff.wait_for(lambda: stat.read_text().rsplit(")", 1)[1].split()[0] == state,
                          f"state {state}")
 
-    def test_fdrecv_that_expected_another_number(self):
+    def test_an_fdrecv_that_expected_another_number_confirms_nothing(self):
         receiving = self.launch(FDRECV, "--fd", "5", "--fd", "6", self.path("s"), "--", "true")
         self.assert_ends(self.start_sender("--wait"), 4, "", self.GONE)
         self.assert_ends(receiving, 4, "",

@@ -56,13 +56,13 @@ class Hostile(PassingOn):
                  if "worker 2" in line and not line.endswith((": ready", ": left"))]
         self.assertEqual(len(about), 1, about)
 
-    def test_started_of_an_unknown_connection(self):
+    def test_a_worker_that_starts_an_unknown_connection_harms_no_other(self):
         clients = self.give_it(2)
         self.worker.send_ids(STARTED, 1 << 60)
         self.assert_blamed("it started a connection that it was not given")
         self.assert_others_live(clients)
 
-    def test_started_twice(self):
+    def test_a_worker_that_starts_a_connection_twice_harms_no_other(self):
         clients = self.give_it(2)
         first = self.worker.held[0]
         self.worker.start(first)
@@ -80,26 +80,26 @@ class Hostile(PassingOn):
         except ConnectionResetError:
             return None
 
-    def test_finished_more_than_it_had(self):
+    def test_a_worker_that_finishes_more_than_it_had_harms_no_other(self):
         clients = self.give_it(2)
         self.worker.send_ids(FINISHED, self.worker.held[0].id)
         self.assert_blamed("it finished more connections than it was given")
         self.assert_others_live(clients)
 
-    def test_refused_what_it_was_not_given(self):
+    def test_a_worker_that_refuses_what_it_was_not_given_harms_no_other(self):
         clients = self.give_it(2)
         self.worker.send_ids(REFUSED, 1 << 60)
         self.assert_blamed("it refused a connection that it was not given")
         self.assert_others_live(clients)
 
-    def test_returned_what_it_had_not_started(self):
+    def test_a_worker_that_returns_what_it_had_not_started_harms_no_other(self):
         clients = self.give_it(1)
         one = self.worker.held[0]
         self.worker.send(RETURN, entry(one.id), 1, [one.fd])
         self.assert_blamed("it returned a connection .*")
         self.assert_others_live(clients)
 
-    def test_returned_without_a_descriptor(self):
+    def test_a_worker_that_returns_a_connection_without_a_descriptor_harms_no_other(self):
         self.give_it(1)
         one = self.worker.held[0]
         self.worker.start(one)
@@ -107,7 +107,7 @@ class Hostile(PassingOn):
         self.assert_blamed("it returned a connection without its descriptor.*")
         self.assert_others_live()
 
-    def test_returned_without_the_bytes_aside(self):
+    def test_a_worker_that_returns_a_connection_without_the_bytes_aside_harms_no_other(self):
         self.give_it(1)
         one = self.worker.held[0]
         self.worker.start(one)
@@ -117,33 +117,33 @@ class Hostile(PassingOn):
 
     # Whoever gets it next must not suffer from what was returned.
 
-    def test_returned_a_file(self):
+    def test_a_worker_that_returns_a_file_harms_no_other(self):
         with open("/dev/null", "rb") as file:
             self.return_harmlessly(file.fileno())
 
-    def test_returned_a_pipe(self):
+    def test_a_worker_that_returns_a_pipe_harms_no_other(self):
         self.return_harmlessly(self.pipe())
 
-    def test_returned_an_epoll(self):
+    def test_a_worker_that_returns_an_epoll_instance_harms_no_other(self):
         with select.epoll() as epoll:
             self.return_harmlessly(epoll.fileno())
 
-    def test_returned_a_socket_of_datagrams(self):
+    def test_a_worker_that_returns_a_socket_of_datagrams_harms_no_other(self):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
             self.return_harmlessly(datagrams.fileno())
 
-    def test_returned_a_listener(self):
+    def test_a_worker_that_returns_a_listener_harms_no_other(self):
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.return_harmlessly(listener.fileno())
 
-    def test_returned_with_less_aside_than_it_said(self):
+    def test_a_worker_that_returns_less_aside_than_it_said_harms_no_other(self):
         with self.file_in_memory(b"x") as file:
             self.return_harmlessly(None, file.fileno(), size=100000)
 
-    def test_returned_with_a_pipe_for_the_bytes_aside(self):
+    def test_a_worker_that_returns_a_pipe_for_the_bytes_aside_harms_no_other(self):
         self.return_harmlessly(None, self.pipe(), size=100000)
 
-    def test_returned_with_more_aside_than_may_be(self):
+    def test_a_worker_that_returns_more_aside_than_may_be_harms_no_other(self):
         with self.file_in_memory(b"x") as file:
             self.return_harmlessly(None, file.fileno(), size=0xFFFFFFFF)
 
@@ -185,25 +185,25 @@ class Hostile(PassingOn):
         self.server.wait_for_line(rf"worker 2, pid {os.getpid()}: left")
         self.assert_others_live(clients)
 
-    def test_what_is_no_message(self):
+    def test_a_worker_that_sends_what_is_no_message_harms_no_other(self):
         clients = self.give_it(1)
         self.worker.channel.send(b"GET / HTTP/1.1\r\n\r\n")
         self.assert_blamed("it sent no valid message")
         self.assert_others_live(clients)
 
-    def test_a_second_hello(self):
+    def test_a_worker_that_sends_a_second_hello_harms_no_other(self):
         clients = self.give_it(1)
         self.worker.send(HELLO, struct.pack("<III", os.getpid(), 10, 1))
         self.assert_blamed("it sent a second HELLO")
         self.assert_others_live(clients)
 
-    def test_what_only_a_master_says(self):
+    def test_a_worker_that_says_what_only_a_master_says_harms_no_other(self):
         clients = self.give_it(1)
         self.worker.send(DRAIN)
         self.assert_blamed("it sent a message that only a master sends")
         self.assert_others_live(clients)
 
-    def test_a_descriptor_that_belongs_to_nothing(self):
+    def test_a_worker_that_sends_a_descriptor_that_belongs_to_nothing_harms_no_other(self):
         clients = self.give_it(1)
         before = handoff.descriptor_count(self.server.pid)
         self.worker.send(READY, descriptors=[0])
@@ -211,7 +211,7 @@ class Hostile(PassingOn):
         self.assert_others_live(clients)
         self.assertLessEqual(handoff.descriptor_count(self.server.pid), before)
 
-    def test_more_descriptors_than_a_message_may_have(self):
+    def test_a_worker_that_sends_more_descriptors_than_a_message_may_have_harms_no_other(self):
         clients = self.give_it(1)
         before = handoff.descriptor_count(self.server.pid)
         self.worker.send(READY, descriptors=[0] * 200)
@@ -261,7 +261,7 @@ class Hostile(PassingOn):
         self.server.wait_for_line(rf"worker 2, pid {os.getpid()}: left")
         self.assert_others_live(clients)
 
-    def test_no_hello_at_all(self):
+    def test_a_worker_that_says_no_hello_at_all_harms_no_other(self):
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as mute:
             mute.connect(self.path)
             mute.send(message(READY))
@@ -270,7 +270,7 @@ class Hostile(PassingOn):
         self.worker.die()
         self.assert_others_live()
 
-    def test_another_version(self):
+    def test_a_worker_that_speaks_another_version_harms_no_other(self):
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as other:
             other.connect(self.path)
             other.send(hello(credits=1, version=9))

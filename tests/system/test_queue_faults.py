@@ -139,7 +139,7 @@ class Dying(FaultTest):
         self.assertEqual((load.problems, load.total_errors()), ([], {}))
         self.assertEqual(counts["died"], 0)
 
-    def test_without_exactly_the_calls_that_ran_are_errors(self):
+    def test_without_an_idempotent_method_exactly_the_calls_that_ran_are_errors(self):
         load, counts = self.kill_every_100_ms()
         self.assertEqual(load.problems, [])
         self.assertEqual(load.total_errors().get(WORKER_DIED, 0), counts["died"])
@@ -209,7 +209,7 @@ class Joining(FaultTest):
         worker.begin()
         return worker
 
-    def test_what_it_was_given_may_still_run_and_is_not_run_by_another(self):
+    def test_what_a_joined_worker_was_given_may_still_run_and_is_not_run_by_another(self):
         server, leaving = self.with_joined("--idempotent", "get")
         staying = self.another(self.path("join"))
         clients = self.clients(server, 6)
@@ -237,7 +237,7 @@ class Joining(FaultTest):
                 self.assertEqual(reply["result"], number)
         self.assertEqual(self.queue()["redispatched"], 3 - len(lost))
 
-    def test_one_that_lies_loses_its_channel(self):
+    def test_a_joined_worker_that_lies_loses_its_channel(self):
         server, liar = self.with_joined()
         client, other = self.clients(server, 2)
         client.send("ping", 1)
@@ -331,7 +331,7 @@ class Prefetched(FaultTest):
         lines = pathlib.Path(self.log).read_text().splitlines()
         return [line for line in lines if "more" in line]
 
-    def test_what_it_has_not_begun_goes_to_another_that_is_free(self):
+    def test_what_a_busy_worker_has_not_begun_goes_to_another_that_is_free(self):
         server, held, clients, let_go = self.hold()
         os.kill(server.pid, signal.SIGTTIN)
         self.assert_answered(clients)
@@ -342,14 +342,14 @@ class Prefetched(FaultTest):
         handoff.wait_for(lambda: self.said() == [f'not "more-{i}"' for i in range(6)],
                          "the worker to give them back", QUICK)
 
-    def test_it_begins_them_when_it_has_time(self):
+    def test_a_worker_begins_prefetched_requests_when_it_has_time(self):
         _, held, clients, let_go = self.hold()
         let_go()
         self.assertEqual(held.receive()["result"], "hold")
         self.assert_answered(clients)
         self.assertEqual(self.said(), [f'"more-{i}"' for i in range(6)])
 
-    def test_what_it_has_not_begun_when_it_dies_is_executed_once(self):
+    def test_what_a_worker_has_not_begun_when_it_dies_is_executed_once(self):
         server, held, clients, _ = self.hold()
         os.kill(server.worker_pids()[0], signal.SIGKILL)
         self.assert_error(held.receive(), WORKER_DIED)
@@ -358,7 +358,7 @@ class Prefetched(FaultTest):
         self.assertEqual(self.queue()["redispatched"], 6)
         self.assert_serves(server, 1)
 
-    def test_what_it_has_not_begun_when_it_shall_leave_goes_to_its_successor(self):
+    def test_what_a_worker_has_not_begun_when_it_is_to_leave_goes_to_its_successor(self):
         server, held, clients, let_go = self.hold()
         os.kill(server.pid, signal.SIGHUP)
         self.assert_answered(clients)

@@ -51,22 +51,22 @@ class Lying(FaultTest):
     def count_lines(self, server, says: str) -> int:
         return len(self.killed(server, says))
 
-    def test_random_bytes_over_all_of_its_memory(self):
+    def test_a_worker_that_scribbles_over_all_of_its_memory_harms_itself_alone(self):
         for seed in range(handoff.count(100, 3)):
             with self.subTest(seed):
                 self.lie("scribble", str(seed), says="it .*")
 
-    def test_a_wrong_end_of_its_replies(self):
+    def test_a_worker_that_tells_a_wrong_end_of_its_replies_is_killed(self):
         for offset in (1, 7, 8, 100_000_000, 2**63, -8, -1, 2**64 - 2**20, 2**21 + 8, 12345):
             with self.subTest(offset):
                 self.lie("say_written", str(offset), says="it (broke the queue's memory|sent .*)")
 
-    def test_having_read_what_was_never_written(self):
+    def test_a_worker_that_has_read_what_was_never_written_is_killed(self):
         for offset in (1000, 10**9, 2**63):
             with self.subTest(offset):
                 self.lie("say_read", str(offset), says="it broke the queue's memory")
 
-    def test_records_of_a_wrong_size(self):
+    def test_a_worker_that_writes_records_of_a_wrong_size_is_killed(self):
         for size in (2**64 - 1, 2**64 - 8, 2**64 - 16, 2**63, 2**32, 2**21, 100, 1000):
             with self.subTest(size):
                 self.lie("say_size", str(size), says="it broke the queue's memory")
@@ -74,13 +74,13 @@ class Lying(FaultTest):
             with self.subTest(size):
                 self.lie("say_little", str(size), says="it sent no valid reply")
 
-    def test_parts_of_a_wrong_size(self):
+    def test_a_worker_that_writes_parts_of_a_wrong_size_is_killed(self):
         for sizes in ((2**32 - 1, 2**32 - 1), (2**32 - 1, 0), (0, 2**32 - 1), (0, 0), (1000, 0),
                       (2**31, 2**31)):
             with self.subTest(sizes):
                 self.lie("say_sizes", *map(str, sizes), says="it sent no valid reply")
 
-    def test_replies_that_are_no_json(self):
+    def test_a_worker_whose_replies_are_no_json_is_killed(self):
         for text in ("", "{", "nul", "1 2", '"\udcff"', "[" * 65 + "]" * 65, "[" * 100_000,
                      "\0", '{"a":1', "\ufeff1", '"\n"'):
             with self.subTest(text[:20]):
@@ -88,18 +88,18 @@ class Lying(FaultTest):
                     self.lie("answer_badly", text, says="it sent a reply that is no JSON")
         self.lie("fail_badly", "{", says="it sent a reply that is no JSON")
 
-    def test_more_replies_than_requests(self):
+    def test_a_worker_that_writes_more_replies_than_requests_is_killed(self):
         self.lie("answer_twice", says="it answered more requests than it was given")
         for ticket in (0, 1, 2**32 - 1, 2**64 - 1, 1023 | 5 << 32, 10**6):
             with self.subTest(ticket):
                 self.lie("answer_unknown", str(ticket),
                          says="it answered more requests than it was given")
 
-    def test_a_request_that_it_gives_back_though_nobody_took_it_back(self):
+    def test_a_worker_that_gives_back_a_request_though_nobody_took_it_back_is_killed(self):
         self.lie("give_back_what_it_has_begun",
                  says="it gave back a request that was not taken back")
 
-    def test_messages_that_have_no_place_here(self):
+    def test_a_worker_that_sends_messages_that_have_no_place_here_is_killed(self):
         one = "0100000000000000"
         for kind, payload, count, descriptors, says in (
                 (queue_worker.HELLO, "010000000100000001000000", 0, 0, "it sent a second HELLO"),
@@ -133,7 +133,7 @@ class Lying(FaultTest):
                 self.assertEqual(load.problems, [])
                 self.assertIsNone(server.process.poll())
 
-    def test_a_reply_to_a_request_of_another_worker(self):
+    def test_a_worker_that_replies_to_a_request_of_another_worker_is_killed(self):
         gate, liars = self.gate(), self.gate("liars")
         server = self.with_deed("answer_others", liars,
                                 worker=[WORKER, "-m", "slow=" + self.waiting_at(gate)])

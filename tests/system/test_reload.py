@@ -183,7 +183,7 @@ class UnderLoad(TestCase):
 
 
 class Stopping(TestCase):
-    def test_what_is_answered_is_answered_once(self):
+    def test_a_stop_under_load_answers_each_call_at_most_once(self):
         server = self.start_master(workers=2)
         clients = [Caller(server.address) for _ in range(16)]
         for client in clients:
@@ -199,7 +199,7 @@ class Stopping(TestCase):
         with self.assertRaises(ConnectionRefusedError):
             handoff.Connection(server.address)
 
-    def test_while_it_reloads(self):
+    def test_a_stop_during_a_reload_ends_the_new_workers_too(self):
         """The new workers leave too."""
         server = self.start_master(workers=2)
         client = self.open(server)

@@ -71,7 +71,7 @@ class BadSuccessors(TestCase):
         with server.connect() as client:
             self.assertEqual(client.result("version"), 3)
 
-    def test_that_crash(self):
+    def test_successors_that_crash_leave_the_old_workers_serving(self):
         server, clients, pids = self.start_scripted()
         good = self.script.read_text()
         self.write("echo last words >&2; exit 7")
@@ -81,7 +81,7 @@ class BadSuccessors(TestCase):
         self.write(good)
         self.assert_reloads(server, clients, pids)
 
-    def test_one_of_them_crashes(self):
+    def test_one_successor_that_crashes_leaves_the_old_workers_serving(self):
         """All or none."""
         server, clients, pids = self.start_scripted()
         good = self.script.read_text()
@@ -90,7 +90,7 @@ class BadSuccessors(TestCase):
         self.write(good)
         self.assert_reloads(server, clients, pids)
 
-    def test_that_hang(self):
+    def test_successors_that_hang_leave_the_old_workers_serving(self):
         server, clients, pids = self.start_scripted("--ready-timeout", "300ms")
         good = self.script.read_text()
         self.write("exec cat <&$HANDOFF_CHANNEL_FD")
@@ -99,7 +99,7 @@ class BadSuccessors(TestCase):
         self.write(good)
         self.assert_reloads(server, clients, pids)
 
-    def test_that_cannot_be_executed(self):
+    def test_successors_that_cannot_be_executed_leave_the_old_workers_serving(self):
         server, clients, pids = self.start_scripted()
         good = self.script.read_text()
         self.script.chmod(0o644)

@@ -28,7 +28,7 @@ class Migration(TestCase):
         handoff.wait_for(lambda: server.worker_pids() == [pid], "the old worker to leave")
         self.assertNotEqual(server.worker_pids(), [before])
 
-    def test_idle(self):
+    def test_an_idle_connection_moves(self):
         server = self.start_master()
         client = self.open(server)
         before = self.pid_of(client)
@@ -37,21 +37,21 @@ class Migration(TestCase):
         self.assert_moved(server, client, before)
         self.assertEqual(client.socket.getsockname(), port)
 
-    def test_never_used(self):
+    def test_a_connection_that_was_never_used_moves(self):
         server = self.start_master()
         client = self.open(server)
         handoff.wait_for(lambda: self.connections() == 1, "it to be passed")
         self.reload(server)
         self.assertEqual(client.result("ping", 1), 1)
 
-    def test_of_a_unix_socket(self):
+    def test_a_connection_of_a_unix_socket_moves(self):
         server = self.start_on_a_path()
         client = self.open(server)
         before = self.pid_of(client)
         self.reload(server)
         self.assert_moved(server, client, before)
 
-    def test_fifty_times(self):
+    def test_a_connection_moves_fifty_times(self):
         server = self.start_master()
         client = self.open(server)
         times = handoff.count(1000, 50)
@@ -75,7 +75,7 @@ class Migration(TestCase):
         client.socket.sendall(handoff.frame(encode("ping", "first")) + part)
         self.assertEqual(client.receive()["result"], "first")
 
-    def test_with_half_a_frame_sent(self):
+    def test_a_connection_with_half_a_frame_sent_moves(self):
         server = self.start_master()
         client = self.open(server)
         frame = handoff.frame(encode("ping", "x" * 1000))
@@ -86,7 +86,7 @@ class Migration(TestCase):
         self.assertEqual(client.receive()["result"], "x" * 1000)
         self.assert_moved(server, client, before)
 
-    def test_with_half_a_frame_sent_and_a_byte_more_between_moves(self):
+    def test_a_connection_moves_with_half_a_frame_sent_and_a_byte_more_each_time(self):
         server = self.start_master()
         client = self.open(server)
         frame = handoff.frame(encode("ping", "x"))
@@ -97,7 +97,7 @@ class Migration(TestCase):
         client.socket.sendall(frame[-1:])
         self.assertEqual(client.receive()["result"], "x")
 
-    def test_with_half_a_header_sent(self):
+    def test_a_connection_with_half_a_header_sent_moves(self):
         server = self.start_master()
         client = self.open(server)
         frame = handoff.frame(encode("ping", "x"))
@@ -106,7 +106,7 @@ class Migration(TestCase):
         client.socket.sendall(frame[2:])
         self.assertEqual(client.receive()["result"], "x")
 
-    def test_with_half_of_its_first_header_sent(self):
+    def test_a_connection_with_half_of_its_first_header_sent_moves(self):
         server = self.start_on_a_path()
         client = self.open(server)
         frame = handoff.frame(encode("ping", "x"))
@@ -116,7 +116,7 @@ class Migration(TestCase):
         client.socket.sendall(frame[2:])
         self.assertEqual(client.receive()["result"], "x")
 
-    def test_with_most_of_a_large_frame_sent(self):
+    def test_a_connection_with_most_of_a_large_frame_sent_moves(self):
         server = self.start_on_a_path()
         client = self.open(server)
         text = "".join(chr(97 + number % 26) for number in range(1000000))
@@ -130,7 +130,7 @@ class Migration(TestCase):
         self.assertEqual(client.receive(), {"out": "pong", "result": text})
         self.assert_moved(server, client, before)
 
-    def test_many_with_much_sent(self):
+    def test_many_connections_with_much_sent_move(self):
         """More bytes than the channel takes at a time."""
         server = self.start_on_a_path(workers=2)
         clients = [self.open(server) for _ in range(handoff.count(200, 40))]
@@ -157,7 +157,7 @@ class Migration(TestCase):
         handoff.wait_for(lambda: not handoff.alive(before), "the old worker to leave")
         return before
 
-    def test_with_pipelined_requests_unread(self):
+    def test_a_connection_with_pipelined_requests_unread_moves(self):
         server = self.start_master()
         client = self.open(server)
         client.result("ping")
@@ -167,7 +167,7 @@ class Migration(TestCase):
             self.assertEqual(client.receive(), {"out": "pong", "result": number})
         self.assert_moved(server, client, before)
 
-    def test_with_pipelined_requests_partly_answered(self):
+    def test_a_connection_with_pipelined_requests_partly_answered_moves(self):
         """The old worker is drained while it works on them."""
         server = self.start_master()
         client = self.open(server)
@@ -183,7 +183,7 @@ class Migration(TestCase):
         sender.join()
         server.wait_for_line("reloaded")
 
-    def test_that_was_not_yet_started(self):
+    def test_a_connection_that_was_not_yet_started_moves(self):
         server = self.start_master()
         clients = []
 
@@ -196,7 +196,7 @@ class Migration(TestCase):
         for number, client in enumerate(clients):
             self.assertEqual(client.receive(), {"out": "pong", "result": number})
 
-    def test_with_a_call_running(self):
+    def test_a_connection_with_a_call_running_moves_after_its_reply(self):
         server = self.start_slow()
         client, idle = self.open(server), self.open(server)
         idle.result("ping")
@@ -220,7 +220,7 @@ class Migration(TestCase):
         self.assertTrue(select.select([idle.socket], [], [], 10)[0], "an idle connection moves")
         self.assertNotEqual(idle.receive()["result"]["pid"], before)
 
-    def test_half_closed_with_a_call_running(self):
+    def test_a_half_closed_connection_with_a_call_running_gets_its_reply(self):
         server = self.start_slow()
         client = self.open(server)
         client.send("slow")
@@ -235,7 +235,7 @@ class Migration(TestCase):
         self.assertIsNone(client.receive())
         handoff.wait_for(lambda: not handoff.alive(before), "the old worker to leave")
 
-    def test_half_closed_with_pipelined_requests_unread(self):
+    def test_a_half_closed_connection_with_pipelined_requests_unread_gets_its_replies(self):
         server = self.start_master()
         client = self.open(server)
         client.result("ping")
@@ -250,7 +250,7 @@ class Migration(TestCase):
             self.assertEqual(client.receive(), {"out": "pong", "result": number})
         self.assertIsNone(client.receive())
 
-    def test_half_closed_with_a_line_that_lacks_its_end(self):
+    def test_a_half_closed_connection_with_a_line_that_lacks_its_end_gets_its_reply(self):
         server = self.start_master()
         client = self.open(server)
         lines = Lines(client.socket)
@@ -265,7 +265,7 @@ class Migration(TestCase):
         self.assertEqual(lines.receive()["result"], 2)
         self.assertIsNone(lines.receive())
 
-    def test_reset_meanwhile(self):
+    def test_connections_that_are_reset_during_a_move_harm_no_other(self):
         server = self.start_master()
         clients = [self.open(server) for _ in range(10)]
         for client in clients:
@@ -285,7 +285,7 @@ class Migration(TestCase):
         handoff.wait_for(lambda: self.connections() == 2, "the others to be gone")
         self.assertFalse([line for line in server.lines if "signal" in line or "status 1" in line])
 
-    def test_of_a_client_that_does_not_read(self):
+    def test_a_connection_of_a_client_that_does_not_read_moves(self):
         server = self.start_master()
         client = self.open(server)
         client.result("ping")
@@ -312,7 +312,7 @@ class Migration(TestCase):
         self.assert_moved(server, client, before)
         handoff.wait_for(lambda: not handoff.alive(before), "the old worker to leave")
 
-    def test_with_part_of_a_line_sent(self):
+    def test_a_connection_with_part_of_a_line_sent_moves(self):
         server = self.start_master()
         client = self.open(server)
         lines = Lines(client.socket)
@@ -328,7 +328,7 @@ class Migration(TestCase):
         lines.send_body(encode("info", None))
         self.assertEqual(server.worker_pids(), [lines.receive()["result"]["pid"]])
 
-    def test_with_part_of_its_first_line_sent(self):
+    def test_a_connection_with_part_of_its_first_line_sent_moves(self):
         server = self.start_on_a_path()
         for size in (1, 3, 4, 5, 20):
             with self.subTest(size), server.connect() as client:
@@ -341,7 +341,7 @@ class Migration(TestCase):
                 self.assertEqual(lines.receive()["result"], "x" * 100)
                 self.assert_moved_on_lines(server, lines)
 
-    def test_keeps_its_dialect(self):
+    def test_a_connection_keeps_its_dialect_when_it_moves(self):
         server = self.start_master()
         client = self.open(server)
         client.send_body(encode("ping", [1], 7))
@@ -356,7 +356,7 @@ class Migration(TestCase):
         article.send_body(b"{nonsense")
         self.assertEqual(article.receive()["out"], "error")
 
-    def test_with_a_batch_running(self):
+    def test_a_batch_that_runs_is_answered_whole_when_its_worker_is_replaced(self):
         server = self.start_slow()
         client = self.open(server)
         batch = [json.loads(encode(method, [1], number))
@@ -369,11 +369,12 @@ class Migration(TestCase):
         self.assertEqual(sorted((reply["id"], reply["result"] in (1, [1])) for reply in replies),
                          [(0, True), (1, True), (2, True)])
 
-    def test_of_more_than_the_master_may_hold(self):
+    def test_more_connections_than_the_master_may_hold_move(self):
         """It takes from the old worker what it can pass on to the new one."""
         self.need_descriptors(2048)
         if os.geteuid() != 0:
-            # test_upgrade.py has this without privileges, as a user that it makes for itself.
+            # test_upgrade_connections.py has this without privileges, as a user that it makes for
+            # itself.
             self.skipTest("no user of its own: what other tests have on its way counts for this one")
         for spare, count in ((40, 200), (600, 1200)):
             with self.subTest(spare=spare), contextlib.ExitStack() as stack:

@@ -74,7 +74,7 @@ class Systemd(ControlTest):
     def launch(self, *options, **more):
         return super().launch(*options, env=self.environment, **more)
 
-    def test_the_life_of_a_service(self):
+    def test_a_service_tells_its_manager_of_its_whole_life(self):
         for address in (self.path("notify"), f"@handoff-notify-{os.getpid()}"):
             with self.subTest(address):
                 manager = self.listen(address)
@@ -97,7 +97,7 @@ class Systemd(ControlTest):
                 self.assertEqual(sum("READY=1" in text for text in manager.texts()), 2)
                 self.assertFalse(any("WATCHDOG" in text for text in manager.texts()))
 
-    def test_it_is_not_ready_before_its_workers_are(self):
+    def test_a_service_is_not_ready_before_its_workers_are(self):
         gate = self.path("gate")
         os.mkfifo(gate)
         manager = self.listen(self.path("notify"))
@@ -238,7 +238,7 @@ class Systemd(ControlTest):
         self.assertEqual(self.open(server).result("ping", 1), 1)
         self.assertEqual(server.stop(), 0)
 
-    def test_listeners_of_systemd(self):
+    def test_a_service_serves_the_listeners_of_systemd(self):
         listener = self.path("listen")
         if shutil.which("systemd-socket-activate"):
             # Starts the program when the first client connects.

@@ -60,7 +60,7 @@ class Succeeding(UpgradeTest):
             handoff.wait_for(lambda: len(self.open_files(pid)) <= len(names), "", patience=5)
         self.assertLessEqual(len(self.open_files(pid)), len(names), self.open_files(pid))
 
-    def test_named_sockets_survive(self):
+    def test_named_sockets_survive_an_upgrade(self):
         names = [self.path(name) for name in ("listen", "join")] + [self.control]
         server = self.launch("-l", names[0], "-j", names[1])
         inodes = [os.lstat(name).st_ino for name in names]
@@ -85,7 +85,7 @@ class Succeeding(UpgradeTest):
         for name in names:
             self.assertFalse(os.path.lexists(name) or os.path.lexists(name + ".lock"), name)
 
-    def test_abstract_names_survive(self):
+    def test_abstract_names_survive_an_upgrade(self):
         name = f"@handoff-{os.getpid()}"
         server = self.launch("-l", name, "-j", name + "-join", workers=0)
         worker = self.start(handoff.Server(WORKER, "-j", name + "-join", ready=False))
@@ -125,7 +125,7 @@ class Succeeding(UpgradeTest):
         for worker in joined:
             self.assertEqual(worker.process.wait(handoff.PATIENCE), 0)
 
-    def test_inherited_listeners_survive(self):
+    def test_inherited_listeners_survive_an_upgrade(self):
         listener = socket.create_server(("127.0.0.1", 0))
         self.stack.callback(listener.close)
         number = listener.fileno()
@@ -141,7 +141,7 @@ class Succeeding(UpgradeTest):
         self.assertEqual(load.problems, [])
         self.assertEqual(self.stop(server, pid), 0)
 
-    def test_listeners_of_a_service_manager_survive(self):
+    def test_listeners_of_a_service_manager_survive_an_upgrade(self):
         paths = [self.path("one"), self.path("two")]
         activate = str(handoff.ROOT / "tests" / "support" / "socket_activate.py")
         server = self.run_server(sys.executable, activate, *paths, "--", str(self.program), "-c",
@@ -158,7 +158,7 @@ class Succeeding(UpgradeTest):
         for path in paths:
             self.assertTrue(os.path.exists(path), "it is not the master's to remove")
 
-    def test_by_the_control_socket(self):
+    def test_the_control_socket_upgrades_the_master(self):
         server = self.launch()
         done = subprocess.run([handoff.tool("rpc-call"), self.control, "upgrade"],
                               capture_output=True, text=True, timeout=handoff.PATIENCE, check=False)
@@ -182,7 +182,7 @@ class Succeeding(UpgradeTest):
         client.result("ping")  # which an old worker may have read before it was told
         self.assertNotEqual(client.result("info")["pid"], old)
 
-    def test_by_the_control_socket_in_vain(self):
+    def test_an_upgrade_by_the_control_socket_that_fails_is_an_error_that_says_why(self):
         server = self.launch()
         self.put("/bin/false")
         done = subprocess.run([handoff.tool("rpc-call"), self.control, "upgrade"],
@@ -220,7 +220,7 @@ class Paths(UpgradeTest):
         self.assertEqual(self.open(server).result("ping", 1), 1)
         self.assertEqual(self.stop(server, pid), 0)
 
-    def test_found_in_path(self):
+    def test_a_program_that_was_found_in_path_is_found_there_again(self):
         folder = self.directory / "bin"
         folder.mkdir()
         (folder / "rpc-master").symlink_to(MASTER)
@@ -231,13 +231,13 @@ class Paths(UpgradeTest):
         self.upgrade_and_stop(server)
         self.assertIn("from new", server.lines)
 
-    def test_by_a_relative_path(self):
+    def test_a_program_with_a_relative_path_is_upgraded(self):
         server = self.launch(words=["./rpc-master"], cwd=self.directory)
         (self.version("new") / "rpc-master").rename(self.program)
         self.upgrade_and_stop(server)
         self.assertIn("from new", server.lines)
 
-    def test_through_a_symlink_that_is_flipped_to_another_folder(self):
+    def test_a_symlink_that_is_flipped_to_another_folder_brings_the_program_there(self):
         old = self.directory / "old"
         old.mkdir()
         (old / "rpc-master").symlink_to(MASTER)

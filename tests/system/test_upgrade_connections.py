@@ -57,7 +57,7 @@ class Connections(UpgradeTest):
         self.assertEqual(self.stop(server, pid), 0)
 
     @handoff.only("queue", because="a worker has its clients until they have read")
-    def test_who_does_not_read_keeps_no_worker_from_the_new_master(self):
+    def test_a_client_that_does_not_read_keeps_no_worker_from_the_new_master(self):
         join = self.path("join")
         for threads in ("1", "2"):
             with self.subTest(io_threads=threads):
@@ -195,7 +195,7 @@ class Connections(UpgradeTest):
         self.move_more_than_the_limit()
 
     @handoff.only("connection", "listener", because="the new master holds them all itself")
-    def test_without_privileges_they_move_too(self):
+    def test_more_connections_than_the_limit_move_without_privileges_too(self):
         """Then the kernel lets no more descriptors be in flight than the sender may open."""
         libc = ctypes.CDLL(None)
 

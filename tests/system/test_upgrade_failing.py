@@ -16,7 +16,7 @@ from upgrade_case import MASTER, UpgradeTest, WORKER, clients_of, setUpModule  #
 class Failing(UpgradeTest):
     """The old one serves on, and says why."""
 
-    def test_a_program_that_ends_or_can_not_be_executed(self):
+    def test_a_program_that_ends_or_can_not_be_executed_changes_nothing(self):
         programs = {
             "exits with 0": (lambda: self.put("/bin/true"), r"exit status 0, before it was ready"),
             "exits with 1": (lambda: self.put("/bin/false"), r"exit status 1, before it was ready"),
@@ -60,7 +60,7 @@ class Failing(UpgradeTest):
         self.assertIsNone(self.ask("status")["last_upgrade_problem"])
         self.assertNotEqual(client.result("info")["pid"], worker)
 
-    def test_no_descriptor_is_left_open(self):
+    def test_an_upgrade_that_fails_leaves_no_descriptor_open(self):
         server = self.launch()
         before = handoff.descriptor_count(server.pid)
         for target in ("/bin/true", "/nonexistent") * handoff.count(20, 3):
@@ -85,7 +85,7 @@ class Failing(UpgradeTest):
             load.go_on()
         self.assertEqual(load.problems, [])
 
-    def test_one_that_crashes_after_a_while(self):
+    def test_a_program_that_crashes_after_a_while_changes_nothing(self):
         server = self.launch()
         self.put_gate("kill -SEGV $$")
         with clients_of(server.address) as load:
@@ -98,7 +98,7 @@ class Failing(UpgradeTest):
             load.go_on()
         self.assertEqual(load.problems, [])
 
-    def test_one_whose_workers_can_not_start_leaves_the_names_alone(self):
+    def test_a_new_master_whose_workers_can_not_start_leaves_the_names_alone(self):
         names = [self.path(name) for name in ("listen", "join")] + [self.control]
         worker = self.directory / "worker"
         worker.symlink_to(WORKER)
@@ -121,7 +121,7 @@ class Failing(UpgradeTest):
             self.assertFalse(os.path.lexists(name) or os.path.lexists(name + ".lock"), name)
         self.assertFalse(self.pidfile.exists())
 
-    def test_one_that_is_told_to_stop_leaves_the_names_alone(self):
+    def test_a_new_master_that_is_told_to_stop_leaves_the_names_alone(self):
         marker = self.path("hang")
         listener = self.path("listen")
         server = self.launch(
@@ -138,7 +138,7 @@ class Failing(UpgradeTest):
         self.assert_private_socket(listener)
         self.assertEqual(self.open(server).result("ping", 1), 1)
 
-    def test_one_that_ends_together_with_a_worker(self):
+    def test_a_new_master_that_ends_together_with_a_worker_changes_nothing(self):
         server = self.launch()
         before = server.worker_pids()
         self.put_gate()
@@ -154,7 +154,7 @@ class Failing(UpgradeTest):
         handoff.wait_for(lambda: len(server.worker_pids()) == 2, "another worker")
         self.assertEqual(self.open(server).result("ping", 1), 1)
 
-    def test_one_that_dies_while_the_old_one_drains(self):
+    def test_a_new_master_that_dies_while_the_old_one_drains_cuts_no_call_off(self):
         server = self.launch(*self.slow_method(), workers=1)
         client = self.open(server)
         client.send("slow")

@@ -38,7 +38,7 @@ class Several(UpgradeTest):
         self.assertEqual(self.stop(server, pid), 0)
         self.assert_nobody_left(server)
 
-    def test_usr2_to_old_and_new_at_once(self):
+    def test_usr2_to_the_old_and_the_new_master_at_once_replaces_both(self):
         server = self.launch()
         with clients_of(server.address) as load:
             load.go_on()
@@ -56,7 +56,7 @@ class Several(UpgradeTest):
         self.assertEqual(self.stop(server, server.pid), 0)
         self.assert_nobody_left(server)
 
-    def test_hup_during_an_upgrade(self):
+    def test_hup_during_an_upgrade_costs_no_client_anything(self):
         server = self.launch()
         self.put_gate()
         with clients_of(server.address) as load:
@@ -106,7 +106,7 @@ class Several(UpgradeTest):
         self.assertEqual(self.stop(server, pid), 0)
         self.assert_nobody_left(server)
 
-    def test_term_while_the_new_one_starts_ends_both(self):
+    def test_term_while_the_new_master_starts_ends_both(self):
         listener = self.path("listen")
         server = self.launch("-l", listener, "--pidfile", str(self.pidfile))
         client = self.open(server)
@@ -145,7 +145,7 @@ class Several(UpgradeTest):
                 self.assert_nobody_left(server)
                 self.assertFalse(self.pidfile.exists())
 
-    def test_term_to_the_new_one_while_the_old_one_drains(self):
+    def test_term_to_the_new_master_while_the_old_one_drains_ends_both(self):
         server = self.launch()
         clients = [self.open(server) for _ in range(50)]
         for client in clients:
