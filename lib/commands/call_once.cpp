@@ -28,6 +28,8 @@ Task<ExitCode> CallOnce::run() {
 
 /// Gives nothing when the call may be made again; then `refusal`, which must outlive the task, is
 /// the reply.
+// The caller has the refusal in its own frame, and awaits the task.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<std::optional<ExitCode>> CallOnce::try_call(std::optional<KeptReply>& refusal) {
   if (!connection_.is_connected()) { co_await connection_.connect(); }
   connection_.refuse_unread(kUnasked);
