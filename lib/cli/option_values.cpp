@@ -28,7 +28,7 @@ Duration parse_duration(std::string_view text) {
   } else if (unit == "h") {
     seconds = 3600;
   }
-  // A century is enough for anybody, and fits in nanoseconds.
+  // A century is long enough for any use, and fits into nanoseconds.
   constexpr double kMost = 3600.0 * 24 * 365 * 100;
   if (error != std::errc() || seconds == 0 || !std::isfinite(value) || value < 0 ||
       value * seconds > kMost) {
@@ -37,7 +37,7 @@ Duration parse_duration(std::string_view text) {
   }
   const auto duration =
       std::chrono::duration_cast<Duration>(std::chrono::duration<double>(value * seconds));
-  // 0 has a meaning of its own.
+  // The value must not become 0, which has a meaning of its own.
   if (value > 0 && duration == Duration()) {
     throw InvalidArgument(fmt::format("{}: shorter than a nanosecond", text));
   }
@@ -63,7 +63,7 @@ std::uint64_t parse_size(const std::string& text, std::uint64_t least, std::uint
     CLI::AsSizeValue(false)(size);
     bytes = parse_number<std::uint64_t>(size).value_or(0);
   } catch (const CLI::ValidationError&) {
-    // No size, like 0.
+    // The text is no size; 0 is refused in the same way.
   }
   if (bytes >= least && bytes <= most) { return bytes; }
   throw InvalidArgument(

@@ -16,7 +16,7 @@ namespace {
 constexpr const char* kMixed =
     "write only one JSON value, only KEY=TEXT and KEY:=JSON words, or only -";
 
-/// The key, and the value as JSON.
+/// Returns the key, and the value as JSON.
 std::pair<std::string, std::string> member_from_word(const std::string& word) {
   if (!is_utf8(word)) {
     throw InvalidArgument(
@@ -41,7 +41,7 @@ std::pair<std::string, std::string> member_from_word(const std::string& word) {
 std::string params_from_words(std::span<const std::string> words) {
   if (words.empty()) { return "null"; }
   if (words.size() == 1 && !json_problem(words.front())) { return words.front(); }
-  // Something that begins like JSON was meant as JSON: say what is wrong with it.
+  // A word that begins like JSON was meant as JSON, so the error says what is wrong with it.
   if (words.size() == 1 && !words.front().empty() &&
       std::string_view("{[\"").find(words.front().front()) != std::string_view::npos) {
     throw InvalidArgument(

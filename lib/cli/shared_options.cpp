@@ -18,7 +18,7 @@
 namespace handoff {
 namespace {
 
-/// The kernel gives no process more than 47 bits of addresses.
+/// The upper limit is that of the kernel, which gives a process at most 47 bits of addresses.
 void add_max_memory(Tool& tool, SessionLimits& limits, const std::string& help) {
   const auto parse = [&limits](const std::string& text) {
     limits.memory = std::make_shared<MemoryBudget>(parse_size(

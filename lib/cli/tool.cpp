@@ -13,7 +13,7 @@
 namespace handoff {
 namespace {
 
-/// Has what `parse` throws name the option, by the long one of its names.
+/// Makes an InvalidArgument of `parse` name the option, by the long one of its names.
 std::function<void(const std::string&)> naming(const std::string& names,
                                                std::function<void(const std::string&)> parse) {
   const std::string option = names.substr(names.find("--"));
@@ -26,14 +26,15 @@ std::function<void(const std::string&)> naming(const std::string& names,
   };
 }
 
-/// CLI11's, with our own usage line: it knows neither "--" nor two forms of one command.
+/// CLI11's formatter with another usage line: CLI11 knows neither "--" nor two forms of one
+/// command.
 class HelpFormatter : public CLI::Formatter {
  public:
   explicit HelpFormatter(std::string usage) : usage_(std::move(usage)) { column_width(34); }
   std::string make_usage(const CLI::App*, std::string) const override {
     return "Usage: " + usage_ + "\n";
   }
-  /// The value's name alone.
+  /// Returns only the name of the value.
   std::string make_option_opts(const CLI::Option* option) const override {
     const std::string type = option->get_type_name();
     return type.empty() ? "" : " " + type;
@@ -95,7 +96,7 @@ void Tool::refuse_option(const std::string& word) const {
 void Tool::parse(std::string_view remedy) {
   parse_options();
   const std::vector<std::string> extra = app.remaining();
-  // In CLI11's list unknown options come first.
+  // In CLI11's list unknown options precede other words.
   const auto first = std::find_first_of(argv.begin(), argv.end(), extra.begin(), extra.end());
   if (first == argv.end()) { return; }
   if (first->starts_with('-')) { refuse_option(*first); }
@@ -104,7 +105,7 @@ void Tool::parse(std::string_view remedy) {
 }
 
 std::vector<std::string> Tool::parse_positionals() {
-  // Declared positionals would be taken apart: CLI11 reads "[1,2]" as a list of its own.
+  // Positionals are not declared, because CLI11 would read "[1,2]" as a list of its own.
   parse_options();
   std::vector<std::string> words = app.remaining();
   for (const std::string& word : words) {

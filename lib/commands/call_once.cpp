@@ -16,7 +16,7 @@ Task<ExitCode> CallOnce::run() {
       if (const auto code = co_await try_call(refusal)) { co_return *code; }
     } catch (const TimedOut&) {
       if (!refusal) { throw; }
-      // That the last call had too little time says less than why the server refused those before.
+      // A call that had too little time says less than the refusal before it.
       co_return printer_.show(*refusal, std::nullopt);
     }
     std::string reason = printer_.describe_error(refusal->result, std::nullopt);
@@ -26,8 +26,8 @@ Task<ExitCode> CallOnce::run() {
   }
 }
 
-/// Gives nothing when the call may be made again; then `refusal`, which must outlive the task, is
-/// the reply.
+/// Returns nothing if the call may be made again; `refusal`, which must outlive the task, is the
+/// reply then.
 // The caller has the refusal in its own frame, and awaits the task.
 // NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<std::optional<ExitCode>> CallOnce::try_call(std::optional<KeptReply>& refusal) {
@@ -46,7 +46,8 @@ Task<std::optional<ExitCode>> CallOnce::try_call(std::optional<KeptReply>& refus
   co_return printer_.show(reply, std::nullopt);
 }
 
-/// The server said that it did not run the call, and can be connected to again.
+/// These three codes say that the server did not run the call. A descriptor cannot be connected
+/// again.
 bool CallOnce::is_worth_retrying(const Reply& reply) const {
   if (!connection_.attempts().has_retry() || !reply.is_error()) { return false; }
   if (options_.address.kind == Address::Kind::inherited) { return false; }

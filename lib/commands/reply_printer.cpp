@@ -12,7 +12,7 @@
 namespace handoff {
 namespace {
 
-/// The last line of what a failed command wrote to its stderr, if the error carries that.
+/// Returns the last line that a failed command wrote to its stderr, if the error carries that.
 std::string last_words(const std::string& data) {
   const auto json = nlohmann::json::parse(data, nullptr, false);
   if (!json.is_object() || !json.contains("stderr") || !json["stderr"].is_string()) { return ""; }
@@ -56,7 +56,7 @@ ExitCode ReplyPrinter::show_methods(const Reply& reply) {
         fmt::format("methods on {} failed: the result is no list of names", options_.address.text));
   }
   for (const auto& name : names) {
-    // One line each, whatever a server calls its methods.
+    // A server may name a method as it likes; each name must still be one harmless line.
     print(name.is_string() ? printable(name.get<std::string>()) : name.dump());
   }
   return ExitCode::done;

@@ -20,7 +20,7 @@
 namespace handoff {
 namespace {
 
-/// Lines about askers that failed, within a second.
+/// The most lines within a second about receivers that failed.
 constexpr std::size_t kAskerBurst = 32;
 
 int parse_descriptor(const std::string& word) {
@@ -31,7 +31,7 @@ int parse_descriptor(const std::string& word) {
   return *number;
 }
 
-/// What is wrong with a word is said with the option that it was given to.
+/// Names the option in the error about its word.
 template <typename Parse>
 auto parse_for(std::string_view option, const std::string& word, Parse parse) {
   try {
@@ -119,7 +119,8 @@ Task<Fd> SendCommand::open(const Source& source) {
       co_return take_from_process(pid, number);
     }
     case Source::Kind::tcp_listen: {
-      // Blocking, as programs expect that were given a listener: the flag goes with the open file.
+      // The listener is blocking, as a program expects that is given one: the flag belongs to the
+      // open file.
       ListenOptions listen;
       listen.allow_public = options_.allow_public;
       listen.blocking = true;
@@ -139,7 +140,7 @@ Task<Fd> SendCommand::open(const Source& source) {
   co_return Fd();
 }
 
-/// A source is one descriptor, and a name can have more addresses than one.
+/// A source is one descriptor, but a name can have several addresses.
 void SendCommand::tell_of_others(const Address& address) const {
   const std::vector<SocketAddress> addresses = distinct_addresses(address);
   for (std::size_t i = 1; i < addresses.size(); ++i) {
@@ -150,7 +151,7 @@ void SendCommand::tell_of_others(const Address& address) const {
   }
 }
 
-/// One asker of many: what goes wrong with it is told, and is no end.
+/// A failure of one receiver of many is logged and does not end fdsend.
 Task<void> SendCommand::serve(Fd socket) {
   try {
     co_await send(socket.get());
@@ -167,7 +168,7 @@ Task<void> SendCommand::send(int socket) {
     const SendResult result = send_fds(socket, rest, numbers);
     switch (result.outcome) {
       case SendOutcome::sent:
-        // The descriptors go with the first byte.
+        // The descriptors are sent with the first byte.
         numbers.clear();
         rest.remove_prefix(result.bytes_sent);
         break;
@@ -185,7 +186,7 @@ Task<void> SendCommand::send(int socket) {
   if (options_.confirm) { co_await await_confirmation(watcher); }
 }
 
-/// `watcher` must outlive the task; its deadline is the caller's.
+/// `watcher` must outlive the task. The caller sets its deadline.
 // The caller has the watcher in its own frame, and awaits this task.
 // NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<void> SendCommand::await_confirmation(FdWatcher& watcher) {

@@ -36,12 +36,12 @@ ordered_json problem_or_null(const Status& status) {
   return status.is_ok() ? ordered_json() : ordered_json(status.why());
 }
 
-/// A path that is no UTF-8 must not make the whole text invalid.
+/// A path that is not UTF-8 must not make the whole text invalid.
 std::string to_text(const ordered_json& json) {
   return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 
-/// Only the codes of errors that there were.
+/// Only codes of errors that have occurred are shown.
 ordered_json errors_to_json(const ledger::Totals& totals) {
   ordered_json json = ordered_json::object();
   for (std::size_t i = 0; i < totals.errors.size(); ++i) {

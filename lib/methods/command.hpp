@@ -7,11 +7,14 @@
 
 namespace handoff {
 
-/// A handler that runs the program for each call: the params on its stdin, the result from its
-/// stdout, RPC_METHOD, RPC_PEER and RPC_ID in its environment. No output is the result null.
+/// Returns a handler that runs the program for each call: the params on its stdin, the result from
+/// its stdout, RPC_METHOD, RPC_PEER and RPC_ID in its environment. A program without output gives
+/// the result null. A result is at most ProcessOptions::max_output bytes long.
 ///
-/// The call is over when the process ends, at its deadline, or when it is dropped; what is left of
-/// the process is killed then. Both references must outlive the handler.
+/// The call is over when the process ends, at its deadline, or when the call is dropped; what is
+/// left of the process and of what it has started is killed then. A call that runs does not block
+/// the reactor, except while its process is started and killed. The reactor and the runner must
+/// outlive the handler.
 Handler command_handler(Reactor& reactor, ChildRunner& runner, Program program);
 
 }  // namespace handoff

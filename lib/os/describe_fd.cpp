@@ -14,7 +14,8 @@
 namespace handoff {
 namespace {
 
-/// What /proc says the descriptor leads to: a path, or "pipe:[123]", "anon_inode:[eventpoll]".
+/// Returns what /proc says that the descriptor refers to: a path, or "pipe:[123]",
+/// "anon_inode:[eventpoll]".
 std::string link_of(int number) {
   char target[PATH_MAX];
   const ssize_t size =
@@ -22,7 +23,7 @@ std::string link_of(int number) {
   return size < 0 ? "" : std::string(target, static_cast<std::size_t>(size));
 }
 
-/// "anon_inode:[eventpoll]" is an eventpoll.
+/// Returns "eventpoll" for "anon_inode:[eventpoll]".
 std::string type_of_anonymous(std::string_view link) {
   const auto start = link.find_first_of(":") + 1;
   std::string_view name = link.substr(start);

@@ -12,7 +12,7 @@
 namespace handoff {
 namespace {
 
-/// Records begin behind the state, on a page of their own.
+/// The records begin after the state, on a page of their own.
 constexpr std::size_t kStateSize = 4096;
 static_assert(sizeof(RingState) <= kStateSize);
 
@@ -36,7 +36,7 @@ RingEnd::Side::Side(Mapping memory)
 
 RingEnd::RingEnd(Mapping own, Mapping other) : own_(std::move(own)), other_(std::move(other)) {}
 
-/// Records begin at multiples of 8, so that a header is never in two pieces.
+/// Records begin at multiples of 8, so that a header never wraps around.
 std::size_t RingEnd::size_with_header(std::size_t size) {
   return (kHeaderSize + size + 7) & ~std::size_t{7};
 }
@@ -90,7 +90,7 @@ std::optional<std::string_view> RingEnd::read(std::string& copy) {
   } else {
     broken_ = true;
   }
-  // The size alone could wrap around.
+  // The size is checked by itself first: the sum could overflow.
   if (broken_ || size > other_.capacity || size_with_header(size) > there) {
     broken_ = true;
     return std::nullopt;
@@ -117,8 +117,8 @@ bool RingEnd::other_heeds_revocations() const {
   return other_.state->heeds_revocation.load(std::memory_order_relaxed) != 0;
 }
 
-// The order of our store and our load that follows must be seen by the other side, whose store and
-// load are the other way round: one of us sees what the other has done.
+// This side's store must be visible before its load that follows, and the other side has the store
+// and the load the other way round: so at least one side sees what the other has done.
 
 bool RingEnd::release_to_begin() {
   release();
@@ -133,7 +133,7 @@ std::uint64_t RingEnd::revoke(std::uint64_t from) {
   return read_by_other();
 }
 
-/// The other side sees this before it sees what is published later.
+/// The other side sees this store before it sees what is published later.
 void RingEnd::end_revocation() {
   own_.state->revoked_from.store(0, std::memory_order_relaxed);
 }

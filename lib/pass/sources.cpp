@@ -29,7 +29,8 @@ std::optional<int> parse_natural(std::string_view text) {
   return value && *value >= 0 ? value : std::nullopt;
 }
 
-/// The error names `call` when the kernel lacks it. `name` is what was to be taken, as PID:FD.
+/// Throws. The error names `call` if the kernel lacks it. `name` is what was to be taken, as
+/// PID:FD.
 [[noreturn]] void fail_to_take(int error, std::string_view call, std::string_view name) {
   throw SystemError(error, error == ENOSYS ? fmt::format("use {} to take", call) : "take", name);
 }
@@ -46,7 +47,7 @@ Fd take_inherited(int number) {
 }
 
 Fd open_file(const std::string& path, OpenMode mode) {
-  // O_NOCTTY: a terminal that is sent on does not become ours.
+  // With O_NOCTTY a terminal that is only sent on does not become the controlling terminal.
   const int fd =
       retry([&] { return open(path.c_str(), flags_of(mode) | O_CLOEXEC | O_NOCTTY, 0666); });
   if (fd < 0) { throw SystemError(errno, "open", path); }

@@ -11,7 +11,7 @@
 namespace handoff {
 namespace {
 
-/// Longer params start with so many digits, shorter ones are the last digits.
+/// Longer params begin with this many digits; shorter ones are the last digits of the number.
 constexpr std::size_t kMostDigits = 16;
 
 }  // namespace
@@ -35,7 +35,7 @@ std::string PingPayload::problem_of(const Reply& reply, std::uint64_t seq) {
   }
   if (reply.out != "pong") { return fmt::format("the reply is '{}' and not 'pong'", reply.out); }
   if (reply.result == json(seq)) { return {}; }
-  // The same string can be written in another way.
+  // A server may write the same string in another way, with escapes for example.
   const auto text = json_string(reply.result);
   if (text && *text == std::string_view(json_).substr(1, size())) { return {}; }
   return "the result is not the params that were sent";

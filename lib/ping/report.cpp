@@ -17,7 +17,8 @@ double ms(std::chrono::nanoseconds duration) {
   return std::chrono::duration<double, std::milli>(duration).count();
 }
 
-/// As ping does: three digits that count, at most three of them behind the point.
+/// Returns the time in milliseconds as ping prints it: three significant digits, at most three of
+/// them after the point.
 std::string ping_time(Duration rtt) {
   const double value = ms(rtt);
   const int decimals = value >= 99.95 ? 0 : value >= 9.995 ? 1 : value >= 0.9995 ? 2 : 3;
@@ -32,7 +33,7 @@ double wall_clock_seconds() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-/// The mean time between two probes, 0 when there were fewer.
+/// Returns the mean time between two probes, 0 if there were fewer.
 Duration gap(const PingResult& result) {
   const std::uint64_t sent = result.statistics.sent();
   return sent < 2 ? Duration{} : result.duration / static_cast<std::int64_t>(sent - 1);
@@ -151,7 +152,8 @@ void PingReport::on_waiting(std::string_view text) {
 }
 
 void PingReport::on_trouble(std::string_view text) {
-  // Without lines for each probe, the same trouble is said once. A peer can make up many.
+  // Without a line for each probe, the same trouble is reported once. The number of those that are
+  // remembered is bounded, because a peer can cause any number.
   if (!options_.lines) {
     if (said_.contains(text)) { return; }
     if (said_.size() == kMostRemembered) { said_.clear(); }
@@ -224,7 +226,7 @@ void PingReport::print_json_summary(const PingResult& result) {
                       ms(statistics.percentile(50)), ms(statistics.percentile(90)),
                       ms(statistics.percentile(99)), ms(statistics.percentile(99.9)));
   }
-  // Of no probes, 0 % would look like good news.
+  // A loss of 0 % would look like good news where no probe was sent.
   const std::string loss = statistics.sent() > 0 ? loss_text(statistics) : "null";
   print(fmt::format(R"({{"type":"summary","address":{},"sent":{},"received":{},"duplicates":{},)"
                     R"("errors":{},"late":{},"loss_percent":{},"duration_ms":{:.3f},"rtt_ms":{}}})"

@@ -16,9 +16,9 @@ using Pace = PingOptions::Pace;
 
 /// The longest time without a probe in a flood.
 constexpr Duration kFloodPause = std::chrono::milliseconds(10);
-/// Until the next look when nothing could take the probe that is due.
+/// The pause before the next attempt if no connection could take the probe that is due.
 constexpr Duration kRest = std::chrono::milliseconds(1);
-/// With a connection for each probe and a fixed pace, so many are under way at most.
+/// The most probes under way at a fixed pace with a connection for each probe.
 constexpr std::uint64_t kMostOnTheirOwn = 512;
 
 bool is_closed_loop(Pace pace) {
@@ -98,7 +98,7 @@ Duration PingTarget::pause() const {
   }
 }
 
-/// With a deadline it is replies that are counted, as in ping: what was lost is sent again.
+/// With a deadline the count is that of replies, as in ping: a lost probe is sent again.
 bool PingTarget::has_more() const {
   if (held_ || finished_) { return false; }
   const std::uint64_t count = run_.options.count;
@@ -173,7 +173,8 @@ Task<void> PingTarget::send_when_due() {
         due = start + std::chrono::duration_cast<Duration>(offset);
       } else {
         due += options.interval;
-        // After a standstill (SIGSTOP, a suspended machine) nothing is made up for.
+        // After a standstill (SIGSTOP, a suspended machine) the probes that were missed are not
+        // sent.
         if (due <= now) { due = now + options.interval; }
       }
     }
