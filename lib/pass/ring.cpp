@@ -45,7 +45,7 @@ void RingEnd::copy_out(const Side& from, std::uint64_t at, std::span<char> to) {
   const std::size_t start = at & (from.capacity - 1);
   const std::size_t first = std::min(to.size(), from.capacity - start);
   std::memcpy(to.data(), from.records + start, first);
-  std::memcpy(to.data() + first, from.records, to.size() - first);
+  if (first < to.size()) { std::memcpy(to.data() + first, from.records, to.size() - first); }
 }
 
 void RingEnd::copy_in(std::uint64_t at, std::string_view bytes) {
@@ -53,7 +53,19 @@ void RingEnd::copy_in(std::uint64_t at, std::string_view bytes) {
   const std::size_t start = at & (own_.capacity - 1);
   const std::size_t first = std::min(bytes.size(), own_.capacity - start);
   std::memcpy(own_.records + start, bytes.data(), first);
-  std::memcpy(own_.records, bytes.data() + first, bytes.size() - first);
+  if (first < bytes.size()) {
+    std::memcpy(own_.records, bytes.data() + first, bytes.size() - first);
+  }
+}
+
+std::uint64_t RingEnd::header_at(const Side& side, std::uint64_t at) {
+  std::uint64_t header = 0;
+  std::memcpy(&header, side.records + (at & (side.capacity - 1)), sizeof header);
+  return header;
+}
+
+void RingEnd::set_header(std::uint64_t size) {
+  std::memcpy(own_.records + (written_ & (own_.capacity - 1)), &size, sizeof size);
 }
 
 bool RingEnd::write(std::span<const std::string_view> parts) {
@@ -65,10 +77,8 @@ bool RingEnd::write(std::span<const std::string_view> parts) {
     return false;
   }
   if (size_with_header(size) > own_.capacity - taken) { return false; }
-  const std::uint64_t header = size;
-  std::uint64_t at = written_;
-  copy_in(at, {reinterpret_cast<const char*>(&header), sizeof header});
-  at += kHeaderSize;
+  set_header(size);
+  std::uint64_t at = written_ + kHeaderSize;
   for (const std::string_view part : parts) {
     copy_in(at, part);
     at += part.size();
@@ -86,7 +96,7 @@ std::optional<std::string_view> RingEnd::read(std::string& copy) {
   if (there == 0 || broken_) { return std::nullopt; }
   std::uint64_t size = 0;
   if (there >= kHeaderSize && there <= other_.capacity) {
-    copy_out(other_, read_, {reinterpret_cast<char*>(&size), sizeof size});
+    size = header_at(other_, read_);
   } else {
     broken_ = true;
   }

@@ -114,6 +114,8 @@ class RingEnd {
   };
   void store_starved(std::uint32_t starved);
   static std::size_t size_with_header(std::size_t size);
+  static std::uint64_t header_at(const Side& side, std::uint64_t at);
+  void set_header(std::uint64_t size);
   static void copy_out(const Side& from, std::uint64_t at, std::span<char> to);
   void copy_in(std::uint64_t at, std::string_view bytes);
 

@@ -44,9 +44,13 @@ bool is_plain_text(std::string_view text) {
 }
 
 std::string quote_json(std::string_view text) {
-  if (is_plain_text(text)) { return std::string("\"").append(text).append("\""); }
-  using nlohmann::json;
-  return json(std::string(text)).dump(-1, ' ', false, json::error_handler_t::replace);
+  if (!is_plain_text(text)) {
+    using nlohmann::json;
+    return json(std::string(text)).dump(-1, ' ', false, json::error_handler_t::replace);
+  }
+  std::string quoted(text.size() + 2, '"');
+  std::copy(text.begin(), text.end(), quoted.begin() + 1);
+  return quoted;
 }
 
 std::string minify_json(std::string_view json) {
