@@ -2,10 +2,12 @@
 #include "cli/option_values.hpp"
 
 #include <CLI/CLI.hpp>
+#include <pwd.h>
 
 #include <charconv>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <random>
 
 #include "os/utf8.hpp"
@@ -100,6 +102,15 @@ void require_utf8(std::string_view what, std::string_view word) {
   if (is_utf8(word)) { return; }
   throw InvalidArgument(
       fmt::format("{} {}: write it in UTF-8, for JSON has nothing else", what, word));
+}
+
+uid_t parse_user(const std::string& text) {
+  // (uid_t)-1 is no user: chown(2) and others take it for "leave it as it is".
+  const auto number = parse_number<uid_t>(text);
+  if (number && *number != std::numeric_limits<uid_t>::max()) { return *number; }
+  if (const passwd* user = getpwnam(text.c_str())) { return user->pw_uid; }
+  throw InvalidArgument(
+      fmt::format("{}: no user has that name or number", text.empty() ? "''" : text));
 }
 
 std::string listed(const std::vector<std::string>& words) {

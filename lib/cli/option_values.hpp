@@ -2,6 +2,7 @@
 #pragma once
 
 #include <fmt/format.h>
+#include <sys/types.h>
 
 #include <cstdint>
 #include <functional>
@@ -41,6 +42,10 @@ std::pair<std::string, std::string> split_name_value(std::string_view option, st
 /// Throws InvalidArgument, which names `what`, unless the word is UTF-8: JSON cannot hold other
 /// bytes, and changing them would not be what the user wants.
 void require_utf8(std::string_view what, std::string_view word);
+
+/// Returns the id of a user, given as that number or as the user's name. The name service may
+/// block. Throws InvalidArgument.
+uid_t parse_user(const std::string& text);
 
 /// Returns "a, b or c".
 std::string listed(const std::vector<std::string>& words);

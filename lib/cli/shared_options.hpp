@@ -37,8 +37,15 @@ CLI::Option* add_socket_name(Tool& tool, const std::string& names, std::optional
 /// anything, because one of its own descriptors would be accepted.
 Address parse_server(std::string_view word);
 
-/// What a client may make a server hold or wait for. `mark` goes before each explanation.
-void add_session_options(Tool& tool, SessionLimits& limits, const std::string& mark = "");
+/// Whether a word is written as an address is: with a colon or a slash in it, or with a leading @.
+bool is_written_as_address(std::string_view word);
+
+/// Returns the address of the server that RPC_ADDR names, or nothing if that is not set or empty.
+/// Throws InvalidArgument, which names the variable, as parse_server() does.
+std::optional<Address> server_of_environment();
+
+/// What a client may make a server hold or wait for.
+void add_session_options(Tool& tool, SessionLimits& limits);
 
 /// Adds --max-frame, which is at most limits::kHighestMaxFrame.
 void add_max_frame(Tool& tool, std::uint32_t& max_frame, const std::string& help);

@@ -17,6 +17,9 @@
 namespace handoff {
 namespace {
 
+/// Goes to the first column and clears the line, on every terminal since the VT100.
+constexpr const char* kClearLine = "\r\033[K";
+
 constexpr Duration kCatchUpPause = std::chrono::seconds(1);
 
 /// A pipe or terminal can be full, and may be shared with other processes, so that O_NONBLOCK must
@@ -45,8 +48,17 @@ void StderrLog::plain(std::string_view text) {
   write_line(fmt::format("{}{}\n", isatty(number_) != 0 ? "\r" : "", printable(text)));
 }
 
+void StderrLog::set_status(std::string_view text) {
+  if (!is_terminal() || (text.empty() && status_.empty())) { return; }
+  status_ = printable(text);
+  if (catch_up()) { try_write(kClearLine + status_); }
+}
+
 void StderrLog::write_line(std::string_view line) {
-  if (catch_up() && try_write(line)) { return; }
+  const bool over_status = !status_.empty();
+  const std::string with_status =
+      over_status ? fmt::format("{}{}{}", kClearLine, line, status_) : std::string();
+  if (catch_up() && try_write(over_status ? with_status : line)) { return; }
   if (dropped_++ == 0 && on_drop_) { on_drop_(); }
 }
 

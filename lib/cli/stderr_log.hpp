@@ -46,6 +46,11 @@ class StderrLog {
   /// that the terminal shows when the user has asked for the line by a key.
   void plain(std::string_view text);
 
+  /// Returns whether lines are written to a terminal.
+  bool is_terminal() const { return isatty(number_) != 0; }
+  /// Shows a text below the lines until it is replaced, on a terminal alone. An empty text ends it.
+  void set_status(std::string_view text);
+
   /// Makes the log write a line only if that is possible without waiting. A line that is not
   /// written is dropped and counted, and the first line that can be written again follows one with
   /// the count. So a log that is full, or whose reader has ended, costs a server lines and nothing
@@ -70,7 +75,8 @@ class StderrLog {
   bool waits_ = true;
   /// The same pipe or terminal, opened once more with O_NONBLOCK; see never_wait().
   Fd nonblocking_;
-  bool cut_ = false;  ///< the last line was not written to its end
+  std::string status_;  ///< the text below the lines
+  bool cut_ = false;    ///< the last line was not written to its end
   std::uint64_t dropped_ = 0;
   int error_ = 0;  ///< the errno for which the last line was dropped
   std::function<void()> on_drop_;

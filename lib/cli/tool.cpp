@@ -7,6 +7,7 @@
 #include <memory>
 #include <utility>
 
+#include "cli/suggest.hpp"
 #include "os/error.hpp"
 #include "os/program.hpp"
 
@@ -26,24 +27,6 @@ std::function<void(const std::string&)> naming(const std::string& names,
   };
 }
 
-/// CLI11's formatter with another usage line: CLI11 knows neither "--" nor two forms of one
-/// command.
-class HelpFormatter : public CLI::Formatter {
- public:
-  explicit HelpFormatter(std::string usage) : usage_(std::move(usage)) { column_width(34); }
-  std::string make_usage(const CLI::App*, std::string) const override {
-    return "Usage: " + usage_ + "\n";
-  }
-  /// Returns only the name of the value.
-  std::string make_option_opts(const CLI::Option* option) const override {
-    const std::string type = option->get_type_name();
-    return type.empty() ? "" : " " + type;
-  }
-
- private:
-  std::string usage_;
-};
-
 }  // namespace
 
 Tool::Tool(const char* name, int argc, char** words_in)
@@ -54,6 +37,7 @@ Tool::Tool(const char* name, int argc, char** words_in)
   has_dashes = dashes != words.end();
   if (has_dashes) { after_dashes.assign(dashes + 1, words.end()); }
 
+  group(kGeneralOptions);
   app.set_help_flag("-h,--help", "Show this, and exit");
   app.set_version_flag("-V,--version", "", "Show the version, and exit");
   app.add_flag("-v,--verbose", more_, "Say more, on stderr");
@@ -61,8 +45,7 @@ Tool::Tool(const char* name, int argc, char** words_in)
   add_choice<std::optional<Shell>>(
       *this, "--completion", "SHELL", completion_,
       {{"bash", Shell::bash}, {"zsh", Shell::zsh}, {"fish", Shell::fish}},
-      "Print a completion script: bash, zsh or fish")
-      ->group("Completion");
+      "Print a completion script: bash, zsh or fish");
   app.failure_message(CLI::FailureMessage::simple);
 }
 
@@ -76,9 +59,12 @@ void Tool::run_long(Orphans orphans) {
                   prepared.why()));
 }
 
-void Tool::describe(const std::string& sentence, const std::string& usage) {
-  app.description(sentence);
-  app.formatter(std::make_shared<HelpFormatter>(usage));
+void Tool::describe(HelpText text) {
+  app.formatter(std::make_shared<HelpFormatter>(std::move(text)));
+}
+
+void Tool::group(const std::string& title) {
+  app.option_defaults()->group(title);
 }
 
 void Tool::parse_options() {
@@ -90,7 +76,15 @@ void Tool::parse_options() {
 }
 
 void Tool::refuse_option(const std::string& word) const {
-  throw InvalidArgument(fmt::format("unknown option {} (see {} --help)", word, app.get_name()));
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options()) {
+    names.insert(names.end(), option->get_lnames().begin(), option->get_lnames().end());
+  }
+  const bool is_long = word.starts_with("--");
+  const auto meant = is_long ? suggest(word.substr(2, word.find('=') - 2), names) : std::nullopt;
+  const std::string remedy = meant ? fmt::format("did you mean --{}?", *meant)
+                                   : fmt::format("see {} --help", app.get_name());
+  throw InvalidArgument(fmt::format("unknown option {} ({})", word, remedy));
 }
 
 void Tool::parse(std::string_view remedy) {

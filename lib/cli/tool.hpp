@@ -14,6 +14,7 @@
 
 #include "async/reactor.hpp"
 #include "cli/completion.hpp"
+#include "cli/help.hpp"
 #include "cli/option_values.hpp"
 #include "cli/stderr_log.hpp"
 #include "os/error.hpp"
@@ -33,8 +34,10 @@ class Tool {
   std::vector<std::string> after_dashes;  ///< the words after "--"; see parse()
   bool has_dashes = false;
 
-  /// What --help says first: a sentence, and the forms of the command line.
-  void describe(const std::string& sentence, const std::string& usage);
+  /// Says what --help tells beside the options.
+  void describe(HelpText text);
+  /// Begins a group of options in --help: those that are added from now on.
+  void group(const std::string& title);
 
   /// Sets what the words are that belong to no option, for a shell that completes them.
   void complete_words(WordsSyntax words) { words_syntax_ = std::move(words); }

@@ -11,6 +11,7 @@
 #include "commands/call_connection.hpp"
 #include "commands/call_lines.hpp"
 #include "commands/call_options.hpp"
+#include "commands/progress.hpp"
 #include "commands/reply_printer.hpp"
 
 namespace handoff {
@@ -34,7 +35,13 @@ class CallCommand {
   /// or SystemError if a call gets no reply. This object must outlive the reactor's run.
   Task<ExitCode> run();
 
+  /// Says on stderr how far the lines of stdin are.
+  void show_progress() { progress_.show_once(); }
+
  private:
+  Task<ExitCode> make_calls();
+  LineCounts line_counts() const { return lines_ ? lines_->counts() : LineCounts(); }
+
   Reactor& reactor_;
   CallOptions options_;
   StderrLog& log_;
@@ -43,6 +50,7 @@ class CallCommand {
   std::optional<CallConnection>
       connection_;  ///< exists from the beginning of run(), when the time-out begins
   std::optional<CallLines> lines_;
+  Progress progress_;
 };
 
 }  // namespace handoff

@@ -17,6 +17,7 @@
 #include "cli/stdout_writer.hpp"
 #include "commands/call_connection.hpp"
 #include "commands/call_options.hpp"
+#include "commands/progress.hpp"
 #include "commands/reply_printer.hpp"
 
 namespace handoff {
@@ -38,6 +39,10 @@ class CallLines {
   /// Ends the calls after run() has thrown: no further call is made, and replies that were read
   /// before their turn are shown.
   void abandon();
+
+  /// How many lines were answered until now, also those that were not sent because they are no
+  /// JSON.
+  const LineCounts& counts() const { return counts_; }
 
  private:
   /// The state of stdin.
@@ -77,6 +82,7 @@ class CallLines {
   std::deque<PendingLine> pending_;
   std::map<std::uint64_t, KeptReply> early_;  ///< replies of JSON-RPC that wait for their turn
   std::uint64_t line_count_ = 0;
+  LineCounts counts_;
   Input input_ = Input::open;
   /// Why stdin could not be read or a call not be sent; run() throws it after the replies are
   /// shown.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include "async/task.hpp"
 #include "cli/exit_status.hpp"
@@ -26,6 +27,8 @@ class CallOnce {
  private:
   /// Makes the call once. Returns nothing if it may be made again.
   Task<std::optional<ExitCode>> try_call(std::optional<KeptReply>& refusal);
+  bool is_of_unknown_method(const Reply& reply) const;
+  Task<std::string> suggest_method();
   /// Returns whether the reply says that the server did not run the call, and a retry is left.
   bool is_worth_retrying(const Reply& reply) const;
 

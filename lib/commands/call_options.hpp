@@ -21,9 +21,11 @@ struct CallOptions {
   std::string method;
   /// The params of a single call: validated JSON.
   std::string params = "null";
-  bool lines = false;  ///< reads params from the lines of stdin, one call each
-  bool list = false;   ///< shows the names of the server's methods
-  bool full = false;   ///< shows whole replies rather than results
+  bool lines = false;     ///< reads params from the lines of stdin, one call each
+  bool list = false;      ///< shows the names of the server's methods
+  bool progress = false;  ///< shows on stderr how far the lines are
+  Duration watch{};       ///< the time from one call to the next; 0: there is one call
+  bool full = false;      ///< shows whole replies rather than results
   bool json_rpc = false;
   Rendering rendering = Rendering::compact;
   Output output = Output::other;

@@ -22,7 +22,7 @@ std::string last_words(const std::string& data) {
 
 }  // namespace
 
-ExitCode ReplyPrinter::show(const Reply& reply, LineNumber line) {
+ExitCode ReplyPrinter::show(const Reply& reply, LineNumber line, std::string_view remedy) {
   if (options_.full) { print(render_json(reply.body, options_.rendering, options_.output)); }
   if (!reply.is_error()) {
     if (!options_.full) { print(render_json(reply.result, options_.rendering, options_.output)); }
@@ -33,12 +33,12 @@ ExitCode ReplyPrinter::show(const Reply& reply, LineNumber line) {
                      options_.ok_codes.end();
   if (options_.lines && !options_.full) { show_nothing(); }
   if (is_ok) { return ExitCode::done; }
-  log_.error(describe_error(reply.result, line));
+  log_.error(fmt::format("{}{}", describe_error(reply.result, line), remedy));
   return ExitCode::negative;
 }
 
-ExitCode ReplyPrinter::show(const KeptReply& kept, LineNumber line) {
-  return show(Reply{kept.is_error ? "error" : "", kept.result, {}, kept.body}, line);
+ExitCode ReplyPrinter::show(const KeptReply& kept, LineNumber line, std::string_view remedy) {
+  return show(Reply{kept.is_error ? "error" : "", kept.result, {}, kept.body}, line, remedy);
 }
 
 std::string ReplyPrinter::describe_error(std::string_view result, LineNumber line) const {

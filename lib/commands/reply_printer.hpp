@@ -37,8 +37,9 @@ class ReplyPrinter {
       : options_(options), log_(log), output_(output) {}
 
   /// Prints a reply, and returns the exit status of rpc-call if it makes no other call.
-  ExitCode show(const Reply& reply, LineNumber line);
-  ExitCode show(const KeptReply& kept, LineNumber line);
+  /// `remedy` follows an error's message: what the user can do about it, " (...)".
+  ExitCode show(const Reply& reply, LineNumber line, std::string_view remedy = "");
+  ExitCode show(const KeptReply& kept, LineNumber line, std::string_view remedy = "");
   /// Prints the result of the built-in method `methods`, one name per line. Throws ProtocolError if
   /// the result is no array.
   ExitCode show_methods(const Reply& reply);

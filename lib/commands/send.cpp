@@ -6,6 +6,7 @@
 
 #include <array>
 #include <csignal>
+#include <utility>
 
 #include "async/connect.hpp"
 #include "async/signal_watcher.hpp"
@@ -84,10 +85,12 @@ void SendCommand::handle_signal(const ReceivedSignal& signal) {
   rendezvous_->stop();
 }
 
+// The caller keeps the mask until the reactor has run the task to its end.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<ExitCode> SendCommand::run(const SignalMask& signals) {
   rendezvous_.emplace(reactor_, options_.rendezvous, log_);
   reactor_.spawn(
-      watch_signals(reactor_, signals, [this](const auto& signal) { handle_signal(signal); }));
+      watch_signals(reactor_, signals, [this](ReceivedSignal signal) { handle_signal(signal); }));
   if (!options_.keep) {
     const auto socket = co_await rendezvous_->next();
     co_await send(socket->get());
@@ -106,6 +109,8 @@ Task<void> SendCommand::open_sources() {
   }
 }
 
+// The source is one of `options_`.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<Fd> SendCommand::open(const Source& source) {
   switch (source.kind) {
     case Source::Kind::inherited: co_return take_inherited(parse_descriptor(source.word));
@@ -114,6 +119,8 @@ Task<Fd> SendCommand::open(const Source& source) {
       const auto [pid, number] = parse_for("--pid", source.word, parse_process_descriptor);
       co_return take_from_process(pid, number);
     }
+    case Source::Kind::listener:
+      co_return take_listener(source.pid, parse_for("--listener", source.word, Address::parse));
     case Source::Kind::tcp_listen: {
       // The listener is blocking, as a program expects that is given one: the flag belongs to the
       // open file.
@@ -154,7 +161,16 @@ Task<void> SendCommand::serve(Fd socket) {
   } catch (const std::exception& error) { report_failed_(error.what()); }
 }
 
+void SendCommand::empty_files() {
+  if (options_.open_mode != OpenMode::write || std::exchange(emptied_, true)) { return; }
+  for (std::size_t i = 0; i < options_.sources.size(); ++i) {
+    const Source& source = options_.sources[i];
+    if (source.kind == Source::Kind::file) { empty_file(descriptors_[i], source.word); }
+  }
+}
+
 Task<void> SendCommand::send(int socket) {
+  empty_files();
   FdWatcher watcher(reactor_, socket);
   WaitTimeout limit(watcher, rendezvous_->deadline());
   std::vector<int> numbers;
@@ -183,6 +199,8 @@ Task<void> SendCommand::send(int socket) {
 }
 
 /// `watcher` must outlive the task. The caller sets its deadline.
+// The caller has the watcher in its own frame, and awaits this task.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<void> SendCommand::await_confirmation(FdWatcher& watcher) {
   std::array<char, 1> answer{};
   for (;;) {

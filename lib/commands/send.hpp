@@ -19,9 +19,10 @@ namespace handoff {
 
 /// The origin of one descriptor that fdsend sends.
 struct Source {
-  enum class Kind { inherited, file, tcp_listen, tcp_connect, process };
+  enum class Kind { inherited, file, tcp_listen, tcp_connect, process, listener };
   Kind kind = Kind::inherited;
   std::string word;  ///< what the user wrote: a number, a path, an address, or PID:FD
+  int pid = 0;       ///< of a listener: the process that has it
 };
 
 /// The options of fdsend; the manual page says more about each.
@@ -65,6 +66,8 @@ class SendCommand {
 
  private:
   void handle_signal(const ReceivedSignal& signal);
+  /// Empties the files that --open-mode write names, before the first receiver gets them.
+  void empty_files();
   /// Opens one source. `source` must outlive the task.
   Task<Fd> open(const Source& source);
   /// Logs the other addresses of a name, which are not listened on.
@@ -83,6 +86,7 @@ class SendCommand {
   TimePoint deadline_ = kNever;
   /// The descriptors to send, owned until the end, and the message that goes with them.
   std::vector<Fd> descriptors_;
+  bool emptied_ = false;  ///< the files of --open-mode write
   std::string message_;
 };
 

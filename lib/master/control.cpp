@@ -33,18 +33,18 @@ SessionLimits control_limits() {
   return limits;
 }
 
-/// Returns the number that params have under `name`, if they have nothing else.
+/// Returns the number that params are, or that they have under `name` and nothing else.
 std::optional<int> number_in(const std::string& params, const char* name) {
   const auto json = nlohmann::json::parse(params, nullptr, false);
-  if (!json.is_object() || json.size() != 1 || !json.contains(name)) { return std::nullopt; }
-  const auto& value = json[name];
+  const bool is_named = json.is_object() && json.size() == 1 && json.contains(name);
+  const auto& value = is_named ? json[name] : json;
   if (!value.is_number_integer() || value < 0 || value > 1000000) { return std::nullopt; }
   return value.get<int>();
 }
 
 Result invalid_params(const char* name) {
   return Result::error(ErrorCode::invalid_params,
-                       fmt::format("params must be {{\"{}\": NUMBER}}", name));
+                       fmt::format("params must be NUMBER or {{\"{}\": NUMBER}}", name));
 }
 
 /// Returns the result of a method, or the error that says why it failed.
@@ -64,23 +64,31 @@ std::string count_workers(const ControlOwner& owner) {
   return fmt::format("{{\"workers\":{}}}", serving.size());
 }
 
+// The master, which is the owner, outlives the calls on its control socket.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<Result> show(ControlOwner& owner, std::string (*render)(const MasterStatus&)) {
   co_await owner.refresh();
   co_return Result::success(render(owner.status()));
 }
 
+// The owner outlives the calls.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<Result> reload(ControlOwner& owner) {
   const Status status = co_await owner.reload();
   Result result = result_of(status, count_workers(owner));
   co_return result;
 }
 
+// The owner outlives the calls.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<Result> upgrade(ControlOwner& owner) {
   const Status status = co_await owner.upgrade();
   Result result = result_of(status, "null");
   co_return result;
 }
 
+// The owner outlives the calls.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<Result> drain_worker(ControlOwner& owner, Call call) {
   const auto worker = number_in(call.params, "worker");
   if (!worker) { co_return invalid_params("worker"); }
@@ -100,11 +108,15 @@ Result scale(ControlOwner& owner, const Call& call) {
   return result_of(status, fmt::format("{{\"workers\":{}}}", *workers));
 }
 
+// The owner outlives the calls.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<Result> scale_workers(ControlOwner& owner, Call call) {
   Result result = scale(owner, call);
   co_return result;
 }
 
+// The owner outlives the calls.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<Result> stop(ControlOwner& owner) {
   const Status status = co_await owner.stop();
   Result result = result_of(status, "null");

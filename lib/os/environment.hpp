@@ -33,6 +33,11 @@ inline constexpr char kId[] = "RPC_ID";
 /// The mark that every process of a tree inherits; see ProcessMarks.
 inline constexpr char kMark[] = "RPC_MARK";
 
+// What a person sets up for the tools.
+
+/// The server that rpc-call and rpc-ping speak to when none is named.
+inline constexpr char kAddress[] = "RPC_ADDR";
+
 // The protocols of a service manager.
 
 /// The address of the manager's notification socket, sd_notify(3).

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -17,7 +18,7 @@ namespace {
 int flags_of(OpenMode mode) {
   switch (mode) {
     case OpenMode::read: return O_RDONLY;
-    case OpenMode::write: return O_WRONLY | O_CREAT | O_TRUNC;
+    case OpenMode::write: return O_WRONLY | O_CREAT;
     case OpenMode::append: return O_WRONLY | O_CREAT | O_APPEND;
     case OpenMode::read_write: return O_RDWR | O_CREAT;
   }
@@ -54,6 +55,15 @@ Fd open_file(const std::string& path, OpenMode mode) {
   return Fd(fd);
 }
 
+void empty_file(const Fd& file, const std::string& path) {
+  struct stat status {};
+  if (fstat(file.get(), &status) != 0) { throw SystemError(errno, "look at", path); }
+  if (!S_ISREG(status.st_mode)) { return; }
+  if (retry([&] { return ftruncate(file.get(), 0); }) != 0) {
+    throw SystemError(errno, "empty", path);
+  }
+}
+
 Fd take_from_process(int pid, int number) {
   const std::string name = fmt::format("{}:{}", pid, number);
   const Fd process(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
@@ -61,6 +71,12 @@ Fd take_from_process(int pid, int number) {
   Fd taken(static_cast<int>(syscall(SYS_pidfd_getfd, process.get(), number, 0)));
   if (!taken.valid()) { fail_to_take(errno, "pidfd_getfd", name); }
   return taken;
+}
+
+int parse_process(std::string_view text) {
+  const auto pid = parse_natural(text);
+  if (!pid || *pid == 0) { throw InvalidArgument(fmt::format("{}: write PID, as in 1234", text)); }
+  return *pid;
 }
 
 std::pair<int, int> parse_process_descriptor(std::string_view text) {

@@ -101,7 +101,7 @@ Task<void> PingConnection::write_probes() {
   while (written_ < probes_.size() && failure_.empty()) {
     const std::size_t first = written_;
     while (written_ < probes_.size() && client_->queued() < kBatchBytes) {
-      client_->queue("ping", target_.payload().json(probes_[written_].seq));
+      client_->queue(target_.options().method, target_.payload().json(probes_[written_].seq));
       ++written_;
     }
     if (target_.options().pace != PingOptions::Pace::rate) {

@@ -34,7 +34,9 @@ struct PingOptions {
   Duration reply_timeout = std::chrono::seconds(10);  ///< after this a probe is lost; 0 is never
   Duration deadline{};                                ///< of the whole run; 0 is none
   Duration connect_timeout = std::chrono::seconds(10);
-  std::size_t size = 56;        ///< the length of the params in bytes
+  std::string method = "ping";  ///< the method that is called
+  std::string params;           ///< its params as JSON; empty: `size` bytes that number the probe
+  std::size_t size = 56;        ///< the length of such params in bytes
   std::size_t connections = 1;  ///< connections that take turns; with `reconnect`: at a time
   std::size_t in_flight = 0;   ///< most probes under way on each connection; 0 lets the pace decide
   bool reconnect = false;      ///< a connection for each probe, whose time includes connecting

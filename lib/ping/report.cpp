@@ -4,6 +4,9 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include <array>
+
+#include "os/printable.hpp"
 #include "wire/json_text.hpp"
 
 namespace handoff {
@@ -12,6 +15,7 @@ namespace {
 constexpr Duration kFlushInterval = std::chrono::milliseconds(200);
 constexpr Duration kDotInterval = std::chrono::milliseconds(10);
 constexpr std::size_t kMostRemembered = 64;
+constexpr std::array kPercentiles = {50.0, 90.0, 99.0, 99.9};
 
 double ms(std::chrono::nanoseconds duration) {
   return std::chrono::duration<double, std::milli>(duration).count();
@@ -84,8 +88,10 @@ std::string PingReport::stamp() const {
 void PingReport::on_start(const PingResult& result) {
   if (options_.json) { return; }
   const bool shows_peer = !result.peer.empty() && result.peer != result.address;
-  print(fmt::format("PING {}{}: {} bytes of params\n", result.address,
-                    shows_peer ? fmt::format(" ({})", result.peer) : "", options_.size));
+  const std::string what =
+      options_.method == "ping" ? "" : fmt::format("calls of {}, ", printable(options_.method));
+  print(fmt::format("PING {}{}: {}{} bytes of params\n", result.address,
+                    shows_peer ? fmt::format(" ({})", result.peer) : "", what, options_.size));
   flush();
 }
 
@@ -121,7 +127,8 @@ void PingReport::print_reply(Reception reception, const PingResult& result, std:
                       is_first ? "pong" : "duplicate", quote_json(result.address), seq, ms(rtt),
                       wall_clock_seconds()));
   } else {
-    print(fmt::format("{}pong from {}: seq={} time={} ms{}\n", stamp(), result.address, seq,
+    print(fmt::format("{}{} from {}: seq={} time={} ms{}\n", stamp(),
+                      options_.method == "ping" ? "pong" : "reply", result.address, seq,
                       ping_time(rtt), is_first ? "" : " (DUP!)"));
   }
 }
@@ -210,21 +217,30 @@ void PingReport::print_text_summary(const PingResult& result) {
   print(fmt::format("rtt min/avg/max/mdev = {:.3f}/{:.3f}/{:.3f}/{:.3f} ms{}\n",
                     ms(statistics.min()), ms(statistics.average()), ms(statistics.max()),
                     ms(statistics.deviation()), pace));
-  print(fmt::format("rtt p50/p90/p99/p99.9 = {:.3f}/{:.3f}/{:.3f}/{:.3f} ms\n",
-                    ms(statistics.percentile(50)), ms(statistics.percentile(90)),
-                    ms(statistics.percentile(99)), ms(statistics.percentile(99.9))));
+  std::string names;
+  std::string values;
+  for (const double percent : kPercentiles) {
+    if (!statistics.carries(percent)) { break; }
+    const char* slash = names.empty() ? "" : "/";
+    names += fmt::format("{}p{:g}", slash, percent);
+    values += fmt::format("{}{:.3f}", slash, ms(statistics.percentile(percent)));
+  }
+  if (!names.empty()) { print(fmt::format("rtt {} = {} ms\n", names, values)); }
 }
 
 void PingReport::print_json_summary(const PingResult& result) {
   const PingStatistics& statistics = result.statistics;
   std::string rtt = "null";
   if (statistics.received() > 0) {
-    rtt = fmt::format(R"({{"min":{:.6f},"avg":{:.6f},"max":{:.6f},"mdev":{:.6f},"ewma":{:.6f},)"
-                      R"("p50":{:.6f},"p90":{:.6f},"p99":{:.6f},"p99.9":{:.6f}}})",
+    rtt = fmt::format(R"({{"min":{:.6f},"avg":{:.6f},"max":{:.6f},"mdev":{:.6f},"ewma":{:.6f})",
                       ms(statistics.min()), ms(statistics.average()), ms(statistics.max()),
-                      ms(statistics.deviation()), ms(statistics.moving_average()),
-                      ms(statistics.percentile(50)), ms(statistics.percentile(90)),
-                      ms(statistics.percentile(99)), ms(statistics.percentile(99.9)));
+                      ms(statistics.deviation()), ms(statistics.moving_average()));
+    for (const double percent : kPercentiles) {
+      rtt += statistics.carries(percent)
+                 ? fmt::format(R"(,"p{:g}":{:.6f})", percent, ms(statistics.percentile(percent)))
+                 : fmt::format(R"(,"p{:g}":null)", percent);
+    }
+    rtt += "}";
   }
   // A loss of 0 % would look like good news where no probe was sent.
   const std::string loss = statistics.sent() > 0 ? loss_text(statistics) : "null";

@@ -41,10 +41,11 @@ struct PingReportOptions {
   bool lines = true;  ///< prints a line for each probe
   bool dots =
       false;  ///< prints a dot for each probe, removed by its reply; not together with `lines`
-  bool timestamps = false;  ///< prints the time before each line
-  bool flush_lines = true;  ///< prints each line at once, rather than five times a second
-  bool shows_pace = false;  ///< prints in the summary how fast probes followed each other
-  std::size_t size = 0;     ///< the length of the params in bytes, for the first line
+  bool timestamps = false;      ///< prints the time before each line
+  bool flush_lines = true;      ///< prints each line at once, rather than five times a second
+  bool shows_pace = false;      ///< prints in the summary how fast probes followed each other
+  std::size_t size = 0;         ///< the length of the params in bytes, for the first line
+  std::string method = "ping";  ///< the method that is called
 };
 
 /// Prints what a pinger does, in the format of ping(8) from iputils or as JSON.

@@ -46,6 +46,9 @@ class PingStatistics {
   Rtt moving_average() const;
   /// Returns a percentile of all round trips; see Histogram::percentile().
   Rtt percentile(double percent) const { return histogram_.percentile(percent); }
+  /// Whether there are replies enough for this percentile to say more than the maximum does: so
+  /// many that one of them is beyond it.
+  bool carries(double percent) const;
 
  private:
   std::uint64_t sent_ = 0;

@@ -30,12 +30,16 @@ std::size_t limit_of(const PingOptions& options) {
   return is_closed_loop(options.pace) ? 1 : PingOptions::kMostInFlight;
 }
 
+PingPayload make_payload(const PingOptions& options) {
+  return options.params.empty() ? PingPayload(options.size) : PingPayload(options.params);
+}
+
 }  // namespace
 
 PingTarget::PingTarget(PingRun& run, Address address)
     : run_(run),
       peer_(run, std::move(address), result_),
-      payload_(run.options.size),
+      payload_(make_payload(run.options)),
       connected_(run.reactor),
       limit_(limit_of(run.options)) {
   result_.address = peer_.name();
@@ -44,7 +48,7 @@ PingTarget::PingTarget(PingRun& run, Address address)
 Task<void> PingTarget::run() {
   std::unique_ptr<Client> first;
   try {
-    const std::string ping_params(payload_.json(0));
+    const std::string ping_params(PingPayload(run_.options.size).json(0));
     first = co_await peer_.reach(ping_params);
   } catch (const NoLocalPort& error) {
     cannot_send(0, error.what());
@@ -204,7 +208,7 @@ Task<void> PingTarget::probe_once(std::uint64_t seq, TimePoint due) {
   bool is_late = false;
   try {
     const std::unique_ptr<Client> client = co_await peer_.connect(deadline);
-    client->queue("ping", payload_.json(seq));
+    client->queue(run_.options.method, payload_.json(seq));
     co_await client->flush(deadline);
     const Reply reply = co_await client->receive(deadline);
     const TimePoint now = client->received_at();
