@@ -18,7 +18,7 @@ BUILD_PACKAGES = g++ cmake ninja-build libfmt-dev libcli11-dev doctest-dev libsi
 DEMO_PACKAGES = python3
 TEST_PACKAGES = bats pkgconf python3 jq mandoc strace procps util-linux netcat-openbsd socat curl \
                 openssl gunicorn openssh-client openssh-server ruby perl libio-fdpass-perl spin \
-                zsh fish dpkg-dev libuv1-dev
+                zsh fish dpkg-dev iproute2 tmux libuv1-dev
 BENCH_PACKAGES = python3 python3-matplotlib jq netcat-openbsd strace
 PEER_PACKAGES = nginx-light nodejs haproxy gunicorn golang-go chromium systemd lintian
 LINT_PACKAGES = clang-format-16 clang-tidy-16 shellcheck mandoc python3
@@ -90,8 +90,7 @@ lint: ## formatting, includes, clang-tidy, shellcheck, man pages
 	@tests/support/check-floors lib
 	@shellcheck $$(git grep -lE '^#!.*(bash|bats)' -- tests .ci)
 	@mandoc -Tlint -W warning man/*
-	@git ls-files 'lib/*.cpp' 'tools/*.cpp' | \
-	  xargs -P $(JOBS) -n 4 clang-tidy -p $(BUILD) --quiet 2>/dev/null
+	@tests/support/tidy $(BUILD) $(JOBS)
 
 format: ## reformat the sources
 	@clang-format-16 -i $(CXX_FILES)

@@ -30,6 +30,8 @@ std::string_view meaning_of(const ExitStatus& status, bool has_replied) {
 
 }  // namespace
 
+// The caller keeps the reactor and the address until the task has ended, as the header says.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<std::unique_ptr<ClientConnection>> ClientConnection::connect(Reactor& reactor,
                                                                   const Address& address,
                                                                   TimeLimit limit,

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""The man pages tell the truth: their examples run, their options are those of the tools.
+"""The man pages tell the truth: their examples run, their options are those of the tools, and what
+the cookbook only shows is checked by the program that reads it.
 
-An example that can be run is a `.Bd -literal` block without -offset in the section EXAMPLES; the
-source of the block is the shell text itself. A block with `-offset indent` is not run; behind the
-words "This prints:" it is what the example before it prints. An example that compiles a program uses
-the installed library.
+An example is a `.Bd -literal` block without -offset, in any section; it is run, and the source of
+the block is the shell text itself. A comment `needs:` before it names the programs and directories
+without which it is skipped. A block with `-offset indent` is not run; after the words "This prints:"
+it is what the example before it prints. An example that compiles a program uses the
+installed library.
 """
 
 import os
@@ -22,16 +24,22 @@ import handoff  # noqa: E402
 import installed  # noqa: E402
 
 PAGES = sorted((handoff.ROOT / "man").glob("*.[1-9]"))
+COOKBOOK = handoff.ROOT / "man" / "handoff-cookbook.7"
+NEEDS = '.\\" needs: '
 TOOLS = [page for page in PAGES if page.suffix == ".1"]
 
 
 class Example:
-    """A block that can be run, and what the page says that it prints."""
+    """A block that can be run, what it needs, and what the page says that it prints."""
 
-    def __init__(self, line: int, text: str):
+    def __init__(self, line: int, text: str, needs: list[str]):
         self.line = line
         self.text = text
+        self.needs = needs
         self.output = None
+
+    def missing(self) -> list[str]:
+        return [name for name in self.needs if not shutil.which(name) and not os.path.isdir(name)]
 
 
 def section(page: pathlib.Path, name: str) -> list[tuple[int, str]]:
@@ -46,26 +54,38 @@ def section(page: pathlib.Path, name: str) -> list[tuple[int, str]]:
     return lines
 
 
-def examples(page: pathlib.Path) -> list[Example]:
-    found = []
+def blocks(page: pathlib.Path) -> tuple[list[Example], list[str]]:
+    """The examples of a page, and its other literal blocks: those that are only shown."""
+    run, shown = [], []
     block = None  # the lines of the block that is open
     runs = prints = False
-    for number, line in section(page, "EXAMPLES"):
+    needs = []
+    for number, line in enumerate(page.read_text().splitlines(), 1):
         if line.startswith(".Bd "):
             runs = line == ".Bd -literal"
             block = []
         elif line == ".Ed":
             text = "".join(each + "\n" for each in block)
             if runs:
-                found.append(Example(number - len(block), text))
+                run.append(Example(number - len(block), text, needs))
+                needs = []
             elif prints:
-                found[-1].output = text
+                # In what is shown a backslash is written as mdoc(7) has it.
+                run[-1].output = text.replace("\\e", "\\")
+            else:
+                shown.append(text.replace("\\e", "\\"))
             block, prints = None, False
         elif block is not None:
             block.append(line)
+        elif line.startswith(NEEDS):
+            needs = line.removeprefix(NEEDS).split()
         elif not line.startswith("."):
             prints = line == "This prints:"
-    return found
+    return run, shown
+
+
+def examples(page: pathlib.Path) -> list[Example]:
+    return blocks(page)[0]
 
 
 def marked_processes(mark: str) -> list[str]:
@@ -130,9 +150,12 @@ class Manuals(unittest.TestCase):
     def test_every_example_runs_and_leaves_nothing_behind(self):
         for page in PAGES:
             for example in examples(page):
-                if "c++ " not in example.text:
-                    with self.subTest(f"{page.name}:{example.line}"):
-                        self.run_example(example)
+                if "c++ " in example.text:
+                    continue
+                with self.subTest(f"{page.name}:{example.line}"):
+                    if example.missing():
+                        self.skipTest(f"no {', '.join(example.missing())}")
+                    self.run_example(example)
 
     @unittest.skipIf(handoff.SANITIZED, "the library was built by another compiler")
     @unittest.skipUnless(shutil.which("g++"), "no g++")
@@ -212,6 +235,79 @@ class Manuals(unittest.TestCase):
                 lint = subprocess.run(["mandoc", "-Tlint", "-W", "warning", str(page)],
                                       capture_output=True, text=True, timeout=handoff.PATIENCE)
                 self.assertEqual((lint.returncode, lint.stdout), (0, ""))
+
+
+class Cookbook(unittest.TestCase):
+    """What the cookbook has beside its examples: files of other programs, which are only shown."""
+
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory(prefix="handoff-")
+        self.addCleanup(directory.cleanup)
+        self.directory = pathlib.Path(directory.name)
+
+    def shown(self, start: str) -> str:
+        """The one block that begins so."""
+        found = [text for text in blocks(COOKBOOK)[1] if text.startswith(start)]
+        self.assertEqual(len(found), 1, start)
+        return found[0]
+
+    def run_program(self, *words, **options) -> subprocess.CompletedProcess:
+        if not shutil.which(words[0]):
+            self.skipTest(f"no {words[0]}")
+        return subprocess.run(words, capture_output=True, text=True, timeout=handoff.PATIENCE,
+                              **options)
+
+    def test_each_recipe_has_a_block_to_run_or_to_copy(self):
+        recipes = re.split(r"^\.S[sh] .*\n", COOKBOOK.read_text(), flags=re.M)
+        titles = re.findall(r"^\.(S[sh]) (.*)", COOKBOOK.read_text(), re.M)
+        self.assertGreaterEqual([kind for kind, _ in titles].count("Ss"), 24)
+        for (kind, title), text in zip(titles, recipes[1:]):
+            if kind == "Ss":
+                with self.subTest(title):
+                    self.assertRegex(text, r"(?m)^\.Bd -literal")
+
+    def test_what_is_only_shown_is_what_the_other_tests_check(self):
+        self.assertEqual([text.split()[0] for text in blocks(COOKBOOK)[1]],
+                         ["Host", "*/5", "scrape_configs:", "#", "#", "HEALTHCHECK"])
+
+    def test_systemd_finds_no_fault_in_the_units(self):
+        for kind in ("socket", "service"):
+            name = f"words.{kind}"
+            text = self.shown(f"# /etc/systemd/system/{name}\n")
+            # The programs are not installed here.
+            text = text.replace("/usr/bin/rpc-master", str(handoff.tool("rpc-master")))
+            (self.directory / name).write_text(text)
+        done = self.run_program("systemd-analyze", "verify", "--man=no",
+                                self.directory / "words.service", self.directory / "words.socket")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_ssh_understands_the_entry_of_its_configuration(self):
+        config = self.directory / "config"
+        config.write_text(self.shown("Host "))
+        done = self.run_program("ssh", "-F", config, "-G", "example.org")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("\nproxyusefdpass yes\n", done.stdout)
+        self.assertIn("\nproxycommand fdsend --tcp-connect %h:%p -\n", done.stdout)
+
+    def test_the_cron_job_prints_what_is_wrong_when_the_server_is_down(self):
+        line = re.fullmatch(r"(?:[\d*/]+ ){5}(.*)\n", self.shown("*/5 "))
+        # To cron a percent sign is the end of the line.
+        self.assertNotIn("%", line[1])
+        command = line[1].replace("/run/words/s", f"{self.directory}/s")
+        self.assertNotEqual(command, line[1])
+        done = self.run_program("sh", "-c", command,
+                                env={"PATH": f"{handoff.BIN}:{os.environ['PATH']}"})
+        self.assertRegex(done.stdout, "rpc-ping: cannot connect .*No such file or directory")
+
+    def test_prometheus_scrapes_the_port_of_the_example(self):
+        port = re.search(r'targets: \["localhost:(\d+)"\]', self.shown("scrape_configs:"))[1]
+        servers = [example for example in examples(COOKBOOK)
+                   if f'("127.0.0.1", {port})' in example.text]
+        self.assertEqual(len(servers), 1)
+
+    def test_the_health_check_is_that_of_the_dockerfile(self):
+        dockerfile = handoff.ROOT / "tests" / "examples" / "Dockerfile"
+        self.assertIn(self.shown("HEALTHCHECK "), dockerfile.read_text())
 
 
 if __name__ == "__main__":
