@@ -5,13 +5,14 @@
 #include <csignal>
 #include <set>
 
+#include <handoff/os/error.hpp>
+
 #include "cli/tool.hpp"
 #include "cli/tool_main.hpp"
 #include "commands/exec_received.hpp"
 #include "commands/receive.hpp"
 #include "commands/rendezvous_options.hpp"
 #include "os/environment.hpp"
-#include "os/error.hpp"
 #include "os/parse_number.hpp"
 #include "os/socket.hpp"
 

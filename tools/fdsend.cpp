@@ -9,11 +9,12 @@
 #include <string>
 #include <vector>
 
+#include <handoff/os/error.hpp>
+
 #include "cli/tool.hpp"
 #include "cli/tool_main.hpp"
 #include "commands/rendezvous_options.hpp"
 #include "commands/send.hpp"
-#include "os/error.hpp"
 
 namespace {
 

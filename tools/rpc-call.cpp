@@ -8,6 +8,8 @@
 #include <span>
 #include <utility>
 
+#include <handoff/os/error.hpp>
+
 #include "async/signal_watcher.hpp"
 #include "cli/option_values.hpp"
 #include "cli/params_from_words.hpp"
@@ -15,7 +17,6 @@
 #include "cli/tool.hpp"
 #include "cli/tool_main.hpp"
 #include "commands/call.hpp"
-#include "os/error.hpp"
 #include "os/program.hpp"
 #include "os/signals.hpp"
 

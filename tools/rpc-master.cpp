@@ -8,13 +8,14 @@
 #include <string>
 #include <thread>
 
+#include <handoff/os/error.hpp>
+
 #include "cli/option_values.hpp"
 #include "cli/shared_options.hpp"
 #include "cli/stderr_log.hpp"
 #include "cli/tool.hpp"
 #include "cli/tool_main.hpp"
 #include "master/master.hpp"
-#include "os/error.hpp"
 #include "os/program_path.hpp"
 #include "os/tree_guard.hpp"
 

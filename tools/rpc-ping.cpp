@@ -12,17 +12,18 @@
 #include <utility>
 #include <vector>
 
+#include <handoff/os/error.hpp>
+#include <handoff/wire/json_text.hpp>
+
 #include "async/signal_watcher.hpp"
 #include "cli/option_values.hpp"
 #include "cli/shared_options.hpp"
 #include "cli/stdout_writer.hpp"
 #include "cli/tool.hpp"
 #include "cli/tool_main.hpp"
-#include "os/error.hpp"
 #include "os/signals.hpp"
 #include "ping/pinger.hpp"
 #include "ping/report.hpp"
-#include "wire/json_text.hpp"
 
 namespace {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // rpc-worker: answers calls on the connections that it is given.
-#include "cli/worker_main.hpp"
+#include <handoff/cli/worker_main.hpp>
 
 int main(int argc, char** argv) {
   return handoff::worker_main("rpc-worker", argc, argv, {});

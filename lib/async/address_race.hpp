@@ -4,11 +4,12 @@
 #include <chrono>
 #include <vector>
 
-#include "async/reactor.hpp"
-#include "async/task.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+#include <handoff/os/fd.hpp>
+#include <handoff/os/socket_address.hpp>
+
 #include "os/connect_failure.hpp"
-#include "os/fd.hpp"
-#include "os/socket_address.hpp"
 
 namespace handoff {
 

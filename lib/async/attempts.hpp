@@ -9,10 +9,11 @@
 #include <string>
 #include <utility>
 
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+
 #include "async/backoff.hpp"
 #include "async/connect.hpp"
-#include "async/reactor.hpp"
-#include "async/task.hpp"
 #include "async/time_limit.hpp"
 #include "async/wait_notice.hpp"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "async/clock.hpp"
+#include <handoff/async/clock.hpp>
 
 namespace handoff {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "async/clock.hpp"
+#include <handoff/async/clock.hpp>
 
 namespace handoff {
 

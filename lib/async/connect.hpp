@@ -8,16 +8,17 @@
 #include <string>
 #include <string_view>
 
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+#include <handoff/os/address.hpp>
+#include <handoff/os/error.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "async/address_race.hpp"
-#include "async/reactor.hpp"
 #include "async/resolver.hpp"
-#include "async/task.hpp"
 #include "async/time_limit.hpp"
-#include "os/address.hpp"
 #include "os/child.hpp"
 #include "os/connect_failure.hpp"
-#include "os/error.hpp"
-#include "os/fd.hpp"
 
 /// A single attempt to connect. Attempts, in async/attempts.hpp, repeats it.
 namespace handoff {

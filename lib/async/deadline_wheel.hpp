@@ -6,7 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "async/clock.hpp"
+#include <handoff/async/clock.hpp>
+
 #include "async/linked_list.hpp"
 
 namespace handoff {

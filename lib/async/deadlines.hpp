@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/timer.hpp>
+
 #include "async/deadline_wheel.hpp"
-#include "async/reactor.hpp"
-#include "async/timer.hpp"
 
 namespace handoff {
 

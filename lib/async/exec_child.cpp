@@ -8,9 +8,9 @@
 #include <csignal>
 #include <utility>
 
-#include "async/fd_watcher.hpp"
-#include "async/stream.hpp"
-#include "os/error.hpp"
+#include <handoff/async/fd_watcher.hpp>
+#include <handoff/async/stream.hpp>
+#include <handoff/os/error.hpp>
 
 namespace handoff {
 namespace {

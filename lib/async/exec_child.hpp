@@ -4,9 +4,10 @@
 #include <memory>
 #include <utility>
 
-#include "async/condition.hpp"
-#include "async/reactor.hpp"
-#include "async/task.hpp"
+#include <handoff/async/condition.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+
 #include "os/child.hpp"
 
 namespace handoff {

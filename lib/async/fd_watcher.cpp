@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include "async/fd_watcher.hpp"
-
 #include <cassert>
 #include <cerrno>
 #include <utility>
 
-#include "os/error.hpp"
+#include <handoff/async/fd_watcher.hpp>
+#include <handoff/os/error.hpp>
 
 namespace handoff {
 

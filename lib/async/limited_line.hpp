@@ -6,8 +6,9 @@
 #include <functional>
 #include <string_view>
 
-#include "async/reactor.hpp"
-#include "async/timer.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/timer.hpp>
+
 #include "os/line_limit.hpp"
 
 namespace handoff {

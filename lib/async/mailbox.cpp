@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
-#include "async/mailbox.hpp"
-
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <utility>
 
-#include "os/error.hpp"
+#include <handoff/async/mailbox.hpp>
+#include <handoff/os/error.hpp>
 
 namespace handoff {
 namespace {

@@ -7,9 +7,9 @@
 #include <utility>
 #include <vector>
 
-#include "async/reactor.hpp"
-#include "async/task.hpp"
-#include "async/timer.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+#include <handoff/async/timer.hpp>
 
 namespace handoff {
 

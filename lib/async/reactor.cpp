@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "async/reactor.hpp"
-
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -8,8 +6,9 @@
 #include <ctime>
 #include <limits>
 
-#include "async/fd_watcher.hpp"
-#include "os/error.hpp"
+#include <handoff/async/fd_watcher.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/os/error.hpp>
 
 namespace handoff {
 namespace {

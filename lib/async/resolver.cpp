@@ -14,10 +14,10 @@
 #include <utility>
 #include <vector>
 
-#include "async/fd_watcher.hpp"
-#include "async/stream.hpp"
-#include "os/error.hpp"
-#include "os/fd.hpp"
+#include <handoff/async/fd_watcher.hpp>
+#include <handoff/async/stream.hpp>
+#include <handoff/os/error.hpp>
+#include <handoff/os/fd.hpp>
 
 namespace handoff {
 namespace {

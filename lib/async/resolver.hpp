@@ -6,8 +6,9 @@
 #include <optional>
 #include <string>
 
-#include "async/reactor.hpp"
-#include "async/task.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+
 #include "os/host_lookup.hpp"
 
 namespace handoff {

@@ -5,9 +5,9 @@
 #include <deque>
 #include <utility>
 
-#include "async/event.hpp"
-#include "async/reactor.hpp"
-#include "async/task.hpp"
+#include <handoff/async/event.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
 
 namespace handoff {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "async/signal_watcher.hpp"
 
-#include "async/fd_watcher.hpp"
+#include <handoff/async/fd_watcher.hpp>
 
 namespace handoff {
 

@@ -3,8 +3,9 @@
 
 #include <functional>
 
-#include "async/reactor.hpp"
-#include "async/task.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+
 #include "os/signals.hpp"
 
 namespace handoff {

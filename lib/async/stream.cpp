@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "async/stream.hpp"
-
 #include <climits>
 #include <poll.h>
 #include <sys/socket.h>
@@ -8,7 +6,9 @@
 
 #include <csignal>
 
-#include "os/error.hpp"
+#include <handoff/async/stream.hpp>
+#include <handoff/os/error.hpp>
+
 #include "os/socket.hpp"
 
 namespace handoff {

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "async/clock.hpp"
+#include <handoff/async/clock.hpp>
 
 namespace handoff {
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include "async/timer.hpp"
-
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/timer.hpp>
 
 namespace handoff {
 

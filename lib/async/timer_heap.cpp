@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "async/timer_heap.hpp"
+#include <handoff/async/timer_heap.hpp>
 
 namespace handoff {
 

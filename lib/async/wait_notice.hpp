@@ -5,7 +5,7 @@
 #include <functional>
 #include <string>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
 
 namespace handoff {
 

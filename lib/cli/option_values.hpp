@@ -11,8 +11,9 @@
 #include <utility>
 #include <vector>
 
-#include "async/reactor.hpp"
-#include "os/error.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/os/error.hpp>
+
 #include "os/parse_number.hpp"
 
 /// Reads the values of options from text. A text that is no such value throws InvalidArgument with

@@ -10,11 +10,12 @@
 #include <set>
 #include <utility>
 
-#include "os/error.hpp"
-#include "os/fd.hpp"
+#include <handoff/os/error.hpp>
+#include <handoff/os/fd.hpp>
+#include <handoff/wire/json_text.hpp>
+#include <handoff/wire/limits.hpp>
+
 #include "os/utf8.hpp"
-#include "wire/json_text.hpp"
-#include "wire/limits.hpp"
 
 namespace handoff {
 namespace {

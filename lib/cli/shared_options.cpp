@@ -8,13 +8,14 @@
 #include <limits>
 #include <memory>
 
+#include <handoff/os/error.hpp>
+#include <handoff/wire/limits.hpp>
+
 #include "cli/option_values.hpp"
 #include "os/environment.hpp"
-#include "os/error.hpp"
 #include "os/listen_fds.hpp"
 #include "os/parse_number.hpp"
 #include "wire/framing.hpp"
-#include "wire/limits.hpp"
 
 namespace handoff {
 namespace {

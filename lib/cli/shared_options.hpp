@@ -7,9 +7,10 @@
 #include <string_view>
 #include <vector>
 
+#include <handoff/os/address.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "cli/tool.hpp"
-#include "os/address.hpp"
-#include "os/fd.hpp"
 #include "rpc/server_context.hpp"
 
 /// Adds options that several tools have. The variables that they set must outlive the parsing.

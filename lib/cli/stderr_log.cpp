@@ -11,7 +11,8 @@
 #include <chrono>
 #include <utility>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+
 #include "os/printable.hpp"
 
 namespace handoff {

@@ -8,9 +8,10 @@
 #include <string>
 #include <string_view>
 
-#include "async/reactor.hpp"
-#include "async/timer.hpp"
-#include "os/fd.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/timer.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "os/log.hpp"
 
 namespace handoff {

@@ -8,7 +8,8 @@
 
 #include <cerrno>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+
 #include "os/program.hpp"
 
 namespace handoff {

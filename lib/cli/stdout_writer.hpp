@@ -4,10 +4,11 @@
 #include <cstddef>
 #include <string_view>
 
-#include "async/condition.hpp"
-#include "async/reactor.hpp"
-#include "async/stream.hpp"
-#include "async/task.hpp"
+#include <handoff/async/condition.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/stream.hpp>
+#include <handoff/async/task.hpp>
+
 #include "wire/byte_queue.hpp"
 
 namespace handoff {

@@ -7,8 +7,9 @@
 #include <memory>
 #include <utility>
 
+#include <handoff/os/error.hpp>
+
 #include "cli/suggest.hpp"
-#include "os/error.hpp"
 #include "os/program.hpp"
 
 namespace handoff {

@@ -12,12 +12,13 @@
 #include <utility>
 #include <vector>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/os/error.hpp>
+
 #include "cli/completion.hpp"
 #include "cli/help.hpp"
 #include "cli/option_values.hpp"
 #include "cli/stderr_log.hpp"
-#include "os/error.hpp"
 #include "os/program.hpp"
 
 namespace handoff {

@@ -8,13 +8,14 @@
 #include <string>
 #include <string_view>
 
+#include <handoff/os/error.hpp>
+#include <handoff/wire/errors.hpp>
+
 #include "cli/stdout_writer.hpp"
-#include "os/error.hpp"
 #include "os/listener.hpp"
 #include "os/program.hpp"
 #include "os/version.hpp"
 #include "rpc/client_connection.hpp"
-#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "cli/worker_main.hpp"
-
 #include <fmt/format.h>
 
 #include <csignal>
@@ -8,12 +6,14 @@
 #include <mutex>
 #include <vector>
 
+#include <handoff/cli/worker_main.hpp>
+#include <handoff/os/error.hpp>
+
 #include "cli/shared_options.hpp"
 #include "cli/stderr_log.hpp"
 #include "cli/tool_main.hpp"
 #include "cli/worker_methods.hpp"
 #include "cli/worker_options.hpp"
-#include "os/error.hpp"
 #include "os/signals.hpp"
 #include "os/tree_guard.hpp"
 #include "worker/worker.hpp"

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "cli/worker_methods.hpp"
 
+#include <handoff/os/address.hpp>
+
 #include "cli/option_values.hpp"
 #include "methods/command.hpp"
 #include "methods/method_directory.hpp"
-#include "os/address.hpp"
 #include "os/environment.hpp"
 #include "os/parse_number.hpp"
 #include "os/program.hpp"

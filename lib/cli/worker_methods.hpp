@@ -8,13 +8,14 @@
 #include <utility>
 #include <vector>
 
-#include "async/reactor.hpp"
-#include "cli/worker_main.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/cli/worker_main.hpp>
+#include <handoff/rpc/method_table.hpp>
+
 #include "cli/worker_options.hpp"
 #include "methods/child_runner.hpp"
 #include "methods/coprocess.hpp"
 #include "methods/upstream.hpp"
-#include "rpc/method_table.hpp"
 
 namespace handoff {
 

@@ -6,10 +6,11 @@
 #include <chrono>
 #include <string_view>
 
+#include <handoff/os/error.hpp>
+
 #include "cli/option_values.hpp"
 #include "cli/shared_options.hpp"
 #include "os/environment.hpp"
-#include "os/error.hpp"
 #include "os/parse_number.hpp"
 
 namespace handoff {

@@ -6,10 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/os/address.hpp>
+
 #include "cli/tool.hpp"
 #include "methods/child_runner.hpp"
-#include "os/address.hpp"
 #include "worker/worker.hpp"
 
 namespace handoff {

@@ -6,9 +6,10 @@
 #include <exception>
 #include <utility>
 
+#include <handoff/os/error.hpp>
+
 #include "commands/call_once.hpp"
 #include "commands/call_watch.hpp"
-#include "os/error.hpp"
 
 namespace handoff {
 

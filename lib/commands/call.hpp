@@ -3,8 +3,9 @@
 
 #include <optional>
 
-#include "async/reactor.hpp"
-#include "async/task.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+
 #include "cli/exit_status.hpp"
 #include "cli/stderr_log.hpp"
 #include "cli/stdout_writer.hpp"

@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "wire/errors.hpp"
+#include <handoff/wire/errors.hpp>
 
 namespace handoff {
 namespace {

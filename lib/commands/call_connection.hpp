@@ -5,14 +5,15 @@
 #include <memory>
 #include <string_view>
 
+#include <handoff/async/reactor.hpp>
+#include <handoff/wire/dialect.hpp>
+
 #include "async/attempts.hpp"
-#include "async/reactor.hpp"
 #include "async/time_limit.hpp"
 #include "cli/stderr_log.hpp"
 #include "commands/call_options.hpp"
 #include "rpc/client_connection.hpp"
 #include "rpc/reply_matching.hpp"
-#include "wire/dialect.hpp"
 
 namespace handoff {
 

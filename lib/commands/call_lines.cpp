@@ -8,10 +8,10 @@
 #include <array>
 #include <utility>
 
-#include "async/stream.hpp"
-#include "os/error.hpp"
-#include "wire/errors.hpp"
-#include "wire/json_text.hpp"
+#include <handoff/async/stream.hpp>
+#include <handoff/os/error.hpp>
+#include <handoff/wire/errors.hpp>
+#include <handoff/wire/json_text.hpp>
 
 namespace handoff {
 

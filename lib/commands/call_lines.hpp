@@ -9,9 +9,10 @@
 #include <string>
 #include <string_view>
 
-#include "async/condition.hpp"
-#include "async/reactor.hpp"
-#include "async/task.hpp"
+#include <handoff/async/condition.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+
 #include "async/time_limit.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/stdout_writer.hpp"

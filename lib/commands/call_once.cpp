@@ -9,9 +9,10 @@
 #include <utility>
 #include <vector>
 
+#include <handoff/os/error.hpp>
+#include <handoff/wire/errors.hpp>
+
 #include "cli/suggest.hpp"
-#include "os/error.hpp"
-#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {

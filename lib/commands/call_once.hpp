@@ -4,7 +4,8 @@
 #include <optional>
 #include <string>
 
-#include "async/task.hpp"
+#include <handoff/async/task.hpp>
+
 #include "cli/exit_status.hpp"
 #include "commands/call_connection.hpp"
 #include "commands/call_options.hpp"

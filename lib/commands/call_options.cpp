@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "wire/json_text.hpp"
+#include <handoff/wire/json_text.hpp>
 
 namespace handoff {
 

@@ -8,10 +8,11 @@
 #include <string_view>
 #include <vector>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/os/address.hpp>
+#include <handoff/wire/limits.hpp>
+
 #include "commands/render.hpp"
-#include "os/address.hpp"
-#include "wire/limits.hpp"
 
 namespace handoff {
 

@@ -9,8 +9,9 @@
 #include <exception>
 #include <utility>
 
+#include <handoff/wire/errors.hpp>
+
 #include "commands/status_table.hpp"
-#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {

@@ -5,8 +5,9 @@
 #include <string>
 #include <string_view>
 
-#include "async/reactor.hpp"
-#include "async/task.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+
 #include "cli/stderr_log.hpp"
 #include "cli/stdout_writer.hpp"
 #include "commands/call_connection.hpp"

@@ -11,11 +11,12 @@
 #include <utility>
 #include <vector>
 
+#include <handoff/os/error.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "cli/stdout_writer.hpp"
 #include "os/connection_variables.hpp"
 #include "os/environment.hpp"
-#include "os/error.hpp"
-#include "os/fd.hpp"
 #include "os/listen_fds.hpp"
 #include "os/program.hpp"
 #include "pass/sources.hpp"

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <handoff/pass/handover_receiver.hpp>
+
 #include "cli/exit_status.hpp"
 #include "commands/receive_options.hpp"
 #include "os/spawn.hpp"
-#include "pass/handover_receiver.hpp"
 
 namespace handoff {
 

@@ -5,7 +5,8 @@
 #include <functional>
 #include <string>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+
 #include "cli/stderr_log.hpp"
 
 namespace handoff {

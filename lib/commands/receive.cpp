@@ -6,15 +6,16 @@
 
 #include <algorithm>
 
+#include <handoff/os/error.hpp>
+#include <handoff/pass/fd_passing.hpp>
+#include <handoff/pass/handover.hpp>
+#include <handoff/wire/errors.hpp>
+#include <handoff/wire/limits.hpp>
+
 #include "async/signal_watcher.hpp"
 #include "commands/received_json.hpp"
-#include "os/error.hpp"
 #include "os/printable.hpp"
 #include "os/program_path.hpp"
-#include "pass/fd_passing.hpp"
-#include "pass/handover.hpp"
-#include "wire/errors.hpp"
-#include "wire/limits.hpp"
 
 namespace handoff {
 namespace {

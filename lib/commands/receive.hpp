@@ -8,11 +8,13 @@
 #include <utility>
 #include <vector>
 
-#include "async/condition.hpp"
+#include <handoff/async/condition.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/stream.hpp>
+#include <handoff/pass/handover_receiver.hpp>
+
 #include "async/limited_line.hpp"
-#include "async/reactor.hpp"
 #include "async/semaphore.hpp"
-#include "async/stream.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/stderr_log.hpp"
 #include "cli/stdout_writer.hpp"
@@ -21,7 +23,6 @@
 #include "commands/senders.hpp"
 #include "commands/serve_received.hpp"
 #include "os/signals.hpp"
-#include "pass/handover_receiver.hpp"
 
 namespace handoff {
 

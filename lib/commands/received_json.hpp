@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "pass/handover_receiver.hpp"
+#include <handoff/pass/handover_receiver.hpp>
 
 namespace handoff {
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "commands/render.hpp"
 
+#include <handoff/wire/json_text.hpp>
+
 #include "os/printable.hpp"
-#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {

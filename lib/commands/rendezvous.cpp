@@ -7,10 +7,11 @@
 
 #include <algorithm>
 
+#include <handoff/os/error.hpp>
+
 #include "async/attempts.hpp"
 #include "async/connect.hpp"
 #include "async/wait_notice.hpp"
-#include "os/error.hpp"
 #include "os/socket.hpp"
 
 namespace handoff {

@@ -11,16 +11,17 @@
 #include <string_view>
 #include <vector>
 
-#include "async/condition.hpp"
-#include "async/fd_watcher.hpp"
+#include <handoff/async/condition.hpp>
+#include <handoff/async/fd_watcher.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/stream.hpp>
+#include <handoff/os/address.hpp>
+#include <handoff/os/error.hpp>
+
 #include "async/limited_line.hpp"
-#include "async/reactor.hpp"
-#include "async/stream.hpp"
 #include "async/time_limit.hpp"
 #include "cli/stderr_log.hpp"
 #include "commands/rendezvous_options.hpp"
-#include "os/address.hpp"
-#include "os/error.hpp"
 #include "os/listener.hpp"
 #include "os/peer.hpp"
 #include "os/socket.hpp"

@@ -6,9 +6,10 @@
 #include <string>
 #include <string_view>
 
+#include <handoff/os/error.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "cli/shared_options.hpp"
-#include "os/error.hpp"
-#include "os/fd.hpp"
 #include "os/parse_number.hpp"
 #include "os/socket.hpp"
 

@@ -6,9 +6,10 @@
 #include <string_view>
 #include <vector>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/os/address.hpp>
+
 #include "cli/tool.hpp"
-#include "os/address.hpp"
 
 namespace handoff {
 

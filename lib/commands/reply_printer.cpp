@@ -6,8 +6,9 @@
 
 #include <algorithm>
 
+#include <handoff/wire/errors.hpp>
+
 #include "os/printable.hpp"
-#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {

@@ -8,15 +8,16 @@
 #include <csignal>
 #include <utility>
 
+#include <handoff/os/error.hpp>
+#include <handoff/pass/fd_passing.hpp>
+#include <handoff/pass/handover.hpp>
+#include <handoff/wire/errors.hpp>
+
 #include "async/connect.hpp"
 #include "async/signal_watcher.hpp"
-#include "os/error.hpp"
 #include "os/listen_on_all.hpp"
 #include "os/log.hpp"
 #include "os/parse_number.hpp"
-#include "pass/fd_passing.hpp"
-#include "pass/handover.hpp"
-#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {

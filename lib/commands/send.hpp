@@ -5,13 +5,14 @@
 #include <string>
 #include <vector>
 
-#include "async/fd_watcher.hpp"
+#include <handoff/async/fd_watcher.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/os/address.hpp>
+
 #include "async/limited_line.hpp"
-#include "async/reactor.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/stderr_log.hpp"
 #include "commands/rendezvous.hpp"
-#include "os/address.hpp"
 #include "os/signals.hpp"
 #include "pass/sources.hpp"
 

@@ -6,11 +6,11 @@
 #include <cstdint>
 #include <list>
 
-#include "async/condition.hpp"
-#include "async/fd_watcher.hpp"
-#include "async/reactor.hpp"
-#include "async/task.hpp"
-#include "os/fd.hpp"
+#include <handoff/async/condition.hpp>
+#include <handoff/async/fd_watcher.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+#include <handoff/os/fd.hpp>
 
 namespace handoff {
 

@@ -6,11 +6,12 @@
 #include <chrono>
 #include <utility>
 
-#include "async/fd_watcher.hpp"
+#include <handoff/async/fd_watcher.hpp>
+#include <handoff/os/error.hpp>
+#include <handoff/wire/limits.hpp>
+
 #include "commands/exec_received.hpp"
-#include "os/error.hpp"
 #include "os/spawn.hpp"
-#include "wire/limits.hpp"
 
 namespace handoff {
 namespace {

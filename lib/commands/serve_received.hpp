@@ -4,14 +4,15 @@
 #include <cstddef>
 #include <functional>
 
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+#include <handoff/pass/handover_receiver.hpp>
+
 #include "async/limited_line.hpp"
-#include "async/reactor.hpp"
 #include "async/semaphore.hpp"
-#include "async/task.hpp"
 #include "cli/stderr_log.hpp"
 #include "commands/receive_options.hpp"
 #include "os/child.hpp"
-#include "pass/handover_receiver.hpp"
 
 namespace handoff {
 

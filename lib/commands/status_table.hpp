@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
 
 namespace handoff {
 

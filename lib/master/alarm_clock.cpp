@@ -3,8 +3,8 @@
 
 #include <utility>
 
-#include "async/event.hpp"
-#include "async/timer.hpp"
+#include <handoff/async/event.hpp>
+#include <handoff/async/timer.hpp>
 
 namespace handoff {
 namespace {

@@ -4,8 +4,8 @@
 #include <functional>
 #include <memory>
 
-#include "async/reactor.hpp"
-#include "async/task.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
 
 namespace handoff {
 

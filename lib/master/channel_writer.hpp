@@ -4,9 +4,10 @@
 #include <functional>
 #include <memory>
 
-#include "async/fd_watcher.hpp"
-#include "async/reactor.hpp"
-#include "async/task.hpp"
+#include <handoff/async/fd_watcher.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+
 #include "master/connection_sender.hpp"
 
 namespace handoff {

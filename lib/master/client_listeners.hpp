@@ -6,7 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+
 #include "master/listener_guard.hpp"
 #include "os/listener.hpp"
 #include "os/log.hpp"

@@ -9,8 +9,9 @@
 #include <numeric>
 #include <utility>
 
-#include "os/error.hpp"
-#include "os/fd.hpp"
+#include <handoff/os/error.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "os/log.hpp"
 #include "os/sealed_memory.hpp"
 #include "rpc/session.hpp"

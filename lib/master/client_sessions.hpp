@@ -10,8 +10,10 @@
 #include <string>
 #include <string_view>
 
-#include "async/mailbox.hpp"
-#include "async/reactor.hpp"
+#include <handoff/async/mailbox.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/wire/limits.hpp>
+
 #include "master/balancer.hpp"
 #include "master/remote_queue.hpp"
 #include "master/request_queue.hpp"
@@ -19,7 +21,6 @@
 #include "pass/ledger.hpp"
 #include "rpc/reactor_thread.hpp"
 #include "rpc/server_context.hpp"
-#include "wire/limits.hpp"
 
 namespace handoff {
 

@@ -7,7 +7,7 @@
 #include <iterator>
 #include <utility>
 
-#include "pass/fd_passing.hpp"
+#include <handoff/pass/fd_passing.hpp>
 
 namespace handoff {
 namespace {

@@ -9,9 +9,10 @@
 #include <string>
 #include <vector>
 
+#include <handoff/os/fd.hpp>
+
 #include "master/held_connection.hpp"
 #include "master/kept_connections.hpp"
-#include "os/fd.hpp"
 #include "pass/channel.hpp"
 
 namespace handoff {

@@ -10,11 +10,12 @@
 #include <set>
 #include <utility>
 
+#include <handoff/rpc/method_table.hpp>
+#include <handoff/wire/json_text.hpp>
+
 #include "master/metrics.hpp"
 #include "rpc/builtin_methods.hpp"
-#include "rpc/method_table.hpp"
 #include "rpc/session.hpp"
-#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {

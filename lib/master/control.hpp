@@ -4,11 +4,12 @@
 #include <chrono>
 #include <cstddef>
 
-#include "async/condition.hpp"
+#include <handoff/async/condition.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+#include <handoff/async/timer.hpp>
+
 #include "async/limited_line.hpp"
-#include "async/reactor.hpp"
-#include "async/task.hpp"
-#include "async/timer.hpp"
 #include "master/status.hpp"
 #include "os/listener.hpp"
 #include "os/log.hpp"

@@ -7,8 +7,9 @@
 #include <chrono>
 #include <utility>
 
+#include <handoff/os/fd.hpp>
+
 #include "os/descriptor_limit.hpp"
-#include "os/fd.hpp"
 #include "pass/channel.hpp"
 
 namespace handoff {

@@ -8,10 +8,10 @@
 #include <string>
 #include <utility>
 
-#include "async/event.hpp"
-#include "async/reactor.hpp"
-#include "async/task.hpp"
-#include "wire/limits.hpp"
+#include <handoff/async/event.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+#include <handoff/wire/limits.hpp>
 
 namespace handoff {
 

@@ -9,8 +9,9 @@
 #include <cerrno>
 #include <cstdint>
 
+#include <handoff/os/error.hpp>
+
 #include "os/environment.hpp"
-#include "os/error.hpp"
 #include "os/parse_number.hpp"
 #include "os/utf8.hpp"
 

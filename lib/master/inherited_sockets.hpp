@@ -7,8 +7,9 @@
 #include <utility>
 #include <vector>
 
+#include <handoff/os/fd.hpp>
+
 #include "master/server_sockets.hpp"
-#include "os/fd.hpp"
 #include "os/listener.hpp"
 
 namespace handoff {

@@ -3,8 +3,9 @@
 
 #include <functional>
 
-#include "async/reactor.hpp"
-#include "os/fd.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "os/listener.hpp"
 #include "os/log.hpp"
 #include "os/peer.hpp"

@@ -10,9 +10,10 @@
 #include <unordered_map>
 #include <vector>
 
+#include <handoff/os/fd.hpp>
+
 #include "master/custody.hpp"
 #include "master/held_connection.hpp"
-#include "os/fd.hpp"
 #include "pass/connection.hpp"
 #include "pass/ledger.hpp"
 

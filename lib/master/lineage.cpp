@@ -9,10 +9,11 @@
 #include <span>
 #include <utility>
 
-#include "async/fd_watcher.hpp"
+#include <handoff/async/fd_watcher.hpp>
+#include <handoff/pass/fd_passing.hpp>
+
 #include "os/peer.hpp"
 #include "os/socket.hpp"
-#include "pass/fd_passing.hpp"
 
 namespace handoff {
 namespace {

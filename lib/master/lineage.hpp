@@ -8,11 +8,12 @@
 #include <optional>
 #include <span>
 
-#include "async/reactor.hpp"
-#include "async/task.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "master/original_process.hpp"
 #include "os/child.hpp"
-#include "os/fd.hpp"
 #include "os/log.hpp"
 #include "os/service_manager.hpp"
 #include "os/signals.hpp"

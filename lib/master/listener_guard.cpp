@@ -6,7 +6,7 @@
 #include <chrono>
 #include <utility>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
 
 namespace handoff {
 namespace {

@@ -4,11 +4,12 @@
 #include <functional>
 #include <optional>
 
-#include "async/condition.hpp"
-#include "async/fd_watcher.hpp"
+#include <handoff/async/condition.hpp>
+#include <handoff/async/fd_watcher.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+
 #include "async/limited_line.hpp"
-#include "async/reactor.hpp"
-#include "async/task.hpp"
 #include "os/listener.hpp"
 #include "os/log.hpp"
 

@@ -9,10 +9,11 @@
 #include <span>
 #include <utility>
 
+#include <handoff/os/error.hpp>
+
 #include "master/pass_connection.hpp"
 #include "master/pass_listener.hpp"
 #include "master/pass_queue.hpp"
-#include "os/error.hpp"
 
 namespace handoff {
 namespace {

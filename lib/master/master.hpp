@@ -10,9 +10,10 @@
 #include <optional>
 #include <string>
 
-#include "async/condition.hpp"
+#include <handoff/async/condition.hpp>
+#include <handoff/async/reactor.hpp>
+
 #include "async/limited_line.hpp"
-#include "async/reactor.hpp"
 #include "master/alarm_clock.hpp"
 #include "master/balancer.hpp"
 #include "master/client_listeners.hpp"

@@ -5,9 +5,10 @@
 #include <csignal>
 #include <utility>
 
+#include <handoff/os/error.hpp>
+
 #include "async/signal_watcher.hpp"
 #include "master/master.hpp"
-#include "os/error.hpp"
 
 namespace handoff {
 Task<void> Master::watch_signals() {

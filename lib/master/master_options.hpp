@@ -8,11 +8,12 @@
 #include <string>
 #include <vector>
 
+#include <handoff/os/address.hpp>
+
 #include "master/balancer.hpp"
 #include "master/client_sessions.hpp"
 #include "master/successor_process.hpp"
 #include "master/supervisor.hpp"
-#include "os/address.hpp"
 
 namespace handoff {
 

@@ -6,13 +6,14 @@
 #include <memory>
 #include <string>
 
-#include "async/fd_watcher.hpp"
-#include "async/reactor.hpp"
-#include "async/task.hpp"
+#include <handoff/async/fd_watcher.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+#include <handoff/pass/fd_passing.hpp>
+
 #include "master/connection_sender.hpp"
 #include "master/custody.hpp"
 #include "pass/channel.hpp"
-#include "pass/fd_passing.hpp"
 
 namespace handoff {
 

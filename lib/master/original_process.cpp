@@ -14,10 +14,11 @@
 #include <tuple>
 #include <utility>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+#include <handoff/pass/fd_passing.hpp>
+
 #include "os/parse_number.hpp"
 #include "os/socket.hpp"
-#include "pass/fd_passing.hpp"
 
 namespace handoff {
 namespace {

@@ -8,9 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "os/child.hpp"
-#include "os/fd.hpp"
 #include "os/log.hpp"
 #include "os/signals.hpp"
 

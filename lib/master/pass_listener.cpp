@@ -6,8 +6,9 @@
 #include <algorithm>
 #include <utility>
 
+#include <handoff/os/error.hpp>
+
 #include "master/worker_channel.hpp"
-#include "os/error.hpp"
 
 namespace handoff {
 

@@ -3,8 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <handoff/os/error.hpp>
+
 #include "master/worker_channel.hpp"
-#include "os/error.hpp"
 
 namespace handoff {
 

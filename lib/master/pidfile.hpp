@@ -6,7 +6,8 @@
 #include <optional>
 #include <string>
 
-#include "os/fd.hpp"
+#include <handoff/os/fd.hpp>
+
 #include "os/owned_name.hpp"
 
 namespace handoff {

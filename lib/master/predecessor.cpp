@@ -6,7 +6,8 @@
 #include <cerrno>
 #include <utility>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+
 #include "os/log.hpp"
 
 namespace handoff {

@@ -7,8 +7,9 @@
 #include <memory>
 #include <string_view>
 
-#include "async/reactor.hpp"
-#include "os/fd.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "pass/connection.hpp"
 #include "worker/master_channel.hpp"
 

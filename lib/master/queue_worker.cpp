@@ -6,7 +6,8 @@
 #include <utility>
 #include <vector>
 
-#include "os/fd.hpp"
+#include <handoff/os/fd.hpp>
+
 #include "os/sealed_memory.hpp"
 #include "pass/channel.hpp"
 

@@ -7,7 +7,8 @@
 #include <string>
 #include <string_view>
 
-#include "async/clock.hpp"
+#include <handoff/async/clock.hpp>
+
 #include "async/linked_list.hpp"
 #include "master/method_times.hpp"
 #include "master/queue_slots.hpp"

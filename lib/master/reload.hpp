@@ -6,9 +6,10 @@
 #include <optional>
 #include <vector>
 
-#include "async/condition.hpp"
-#include "async/reactor.hpp"
-#include "async/task.hpp"
+#include <handoff/async/condition.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+
 #include "master/worker_slot.hpp"
 #include "os/log.hpp"
 #include "os/status.hpp"

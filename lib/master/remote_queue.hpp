@@ -11,7 +11,8 @@
 #include <utility>
 #include <vector>
 
-#include "async/mailbox.hpp"
+#include <handoff/async/mailbox.hpp>
+
 #include "rpc/pending_call.hpp"
 
 namespace handoff {

@@ -6,9 +6,11 @@
 #include <set>
 #include <string>
 
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/timer.hpp>
+#include <handoff/wire/limits.hpp>
+
 #include "async/linked_list.hpp"
-#include "async/reactor.hpp"
-#include "async/timer.hpp"
 #include "master/queue_slots.hpp"
 #include "master/queue_worker.hpp"
 #include "master/queue_workers.hpp"
@@ -16,7 +18,6 @@
 #include "os/status.hpp"
 #include "rpc/pending_call.hpp"
 #include "wire/json_reader.hpp"
-#include "wire/limits.hpp"
 
 namespace handoff {
 

@@ -5,8 +5,9 @@
 
 #include <iterator>
 
+#include <handoff/os/error.hpp>
+
 #include "master/master_options.hpp"
-#include "os/error.hpp"
 #include "os/listen_on_all.hpp"
 #include "pass/channel.hpp"
 

@@ -8,7 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+
 #include "master/request_queue.hpp"
 #include "master/supervisor.hpp"
 #include "os/status.hpp"

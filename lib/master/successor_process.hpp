@@ -8,10 +8,11 @@
 #include <string>
 #include <vector>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "master/inherited_sockets.hpp"
 #include "os/child.hpp"
-#include "os/fd.hpp"
 #include "os/service_manager.hpp"
 
 namespace handoff {

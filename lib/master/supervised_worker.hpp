@@ -10,7 +10,8 @@
 #include <string>
 #include <string_view>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+
 #include "master/alarm_clock.hpp"
 #include "master/answer_watch.hpp"
 #include "master/pass_mode.hpp"

@@ -7,8 +7,9 @@
 #include <set>
 #include <utility>
 
+#include <handoff/os/error.hpp>
+
 #include "async/backoff.hpp"
-#include "os/error.hpp"
 #include "os/process_tree.hpp"
 
 namespace handoff {

@@ -10,9 +10,10 @@
 #include <utility>
 #include <vector>
 
-#include "async/condition.hpp"
-#include "async/reactor.hpp"
-#include "async/task.hpp"
+#include <handoff/async/condition.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+
 #include "master/alarm_clock.hpp"
 #include "master/balancer.hpp"
 #include "master/pass_mode.hpp"

@@ -7,9 +7,10 @@
 #include <utility>
 #include <vector>
 
-#include "async/fd_watcher.hpp"
-#include "async/stream.hpp"
-#include "os/error.hpp"
+#include <handoff/async/fd_watcher.hpp>
+#include <handoff/async/stream.hpp>
+#include <handoff/os/error.hpp>
+
 #include "os/socket.hpp"
 
 namespace handoff {

@@ -7,14 +7,15 @@
 #include <optional>
 #include <string>
 
-#include "async/condition.hpp"
-#include "async/reactor.hpp"
-#include "async/task.hpp"
+#include <handoff/async/condition.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "master/balancer.hpp"
 #include "master/custody.hpp"
 #include "master/successor_process.hpp"
 #include "master/worker_channel.hpp"
-#include "os/fd.hpp"
 #include "os/log.hpp"
 #include "os/status.hpp"
 

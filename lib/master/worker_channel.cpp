@@ -11,8 +11,8 @@
 #include <limits>
 #include <utility>
 
-#include "os/error.hpp"
-#include "pass/fd_passing.hpp"
+#include <handoff/os/error.hpp>
+#include <handoff/pass/fd_passing.hpp>
 
 namespace handoff {
 namespace {

@@ -9,9 +9,12 @@
 #include <string>
 #include <vector>
 
-#include "async/fd_watcher.hpp"
-#include "async/reactor.hpp"
-#include "async/task.hpp"
+#include <handoff/async/fd_watcher.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+#include <handoff/os/fd.hpp>
+#include <handoff/pass/fd_passing.hpp>
+
 #include "master/balancer.hpp"
 #include "master/channel_events.hpp"
 #include "master/channel_writer.hpp"
@@ -19,10 +22,8 @@
 #include "master/connection_sender.hpp"
 #include "master/held_connection.hpp"
 #include "master/message_receiver.hpp"
-#include "os/fd.hpp"
 #include "os/status.hpp"
 #include "pass/channel.hpp"
-#include "pass/fd_passing.hpp"
 #include "pass/ledger.hpp"
 
 namespace handoff {

@@ -7,9 +7,10 @@
 #include <algorithm>
 #include <utility>
 
-#include "async/fd_watcher.hpp"
+#include <handoff/async/fd_watcher.hpp>
+#include <handoff/os/error.hpp>
+
 #include "async/race.hpp"
-#include "os/error.hpp"
 #include "os/peer.hpp"
 #include "os/socket.hpp"
 

@@ -9,10 +9,13 @@
 #include <string>
 #include <vector>
 
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+#include <handoff/os/fd.hpp>
+#include <handoff/wire/limits.hpp>
+
 #include "async/limited_line.hpp"
 #include "async/race.hpp"
-#include "async/reactor.hpp"
-#include "async/task.hpp"
 #include "master/alarm_clock.hpp"
 #include "master/balancer.hpp"
 #include "master/custody.hpp"
@@ -21,9 +24,7 @@
 #include "master/worker_channel.hpp"
 #include "master/worker_spawner.hpp"
 #include "master/worker_traffic.hpp"
-#include "os/fd.hpp"
 #include "os/log.hpp"
-#include "wire/limits.hpp"
 
 namespace handoff {
 

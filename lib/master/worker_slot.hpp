@@ -4,8 +4,9 @@
 #include <memory>
 #include <string>
 
+#include <handoff/async/reactor.hpp>
+
 #include "async/backoff.hpp"
-#include "async/reactor.hpp"
 #include "master/supervised_worker.hpp"
 
 namespace handoff {

@@ -10,8 +10,9 @@
 #include <utility>
 #include <vector>
 
+#include <handoff/os/error.hpp>
+
 #include "os/environment.hpp"
-#include "os/error.hpp"
 #include "os/listen_fds.hpp"
 #include "os/process_tree.hpp"
 #include "os/spawn.hpp"

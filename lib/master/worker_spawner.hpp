@@ -11,8 +11,9 @@
 #include <string>
 #include <vector>
 
+#include <handoff/os/fd.hpp>
+
 #include "os/child.hpp"
-#include "os/fd.hpp"
 #include "os/log.hpp"
 #include "os/process_mark.hpp"
 #include "os/tree_guard.hpp"

@@ -7,7 +7,8 @@
 #include <cstdint>
 #include <string>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+
 #include "pass/ledger.hpp"
 
 namespace handoff {

@@ -10,10 +10,11 @@
 #include <unordered_map>
 #include <vector>
 
-#include "async/condition.hpp"
+#include <handoff/async/condition.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+
 #include "async/limited_line.hpp"
-#include "async/reactor.hpp"
-#include "async/task.hpp"
 #include "master/alarm_clock.hpp"
 #include "master/balancer.hpp"
 #include "master/channel_events.hpp"

@@ -7,8 +7,9 @@
 #include <chrono>
 #include <csignal>
 
+#include <handoff/os/error.hpp>
+
 #include "os/environment.hpp"
-#include "os/error.hpp"
 #include "os/process_tree.hpp"
 #include "os/spawn.hpp"
 

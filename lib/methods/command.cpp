@@ -7,13 +7,14 @@
 #include <memory>
 #include <optional>
 
-#include "async/fd_watcher.hpp"
-#include "async/stream.hpp"
+#include <handoff/async/fd_watcher.hpp>
+#include <handoff/async/stream.hpp>
+#include <handoff/os/error.hpp>
+#include <handoff/wire/json_text.hpp>
+
 #include "methods/output_result.hpp"
 #include "os/environment.hpp"
-#include "os/error.hpp"
 #include "os/sealed_memory.hpp"
-#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/rpc/method_table.hpp>
+
 #include "methods/child_runner.hpp"
-#include "rpc/method_table.hpp"
 
 namespace handoff {
 

@@ -8,9 +8,10 @@
 #include <string_view>
 #include <utility>
 
+#include <handoff/wire/json_text.hpp>
+
 #include "methods/output_result.hpp"
 #include "os/environment.hpp"
-#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {

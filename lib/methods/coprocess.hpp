@@ -8,12 +8,13 @@
 #include <string>
 #include <vector>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+#include <handoff/rpc/method_table.hpp>
+
 #include "async/semaphore.hpp"
-#include "async/task.hpp"
 #include "methods/child_runner.hpp"
 #include "methods/coprocess_child.hpp"
-#include "rpc/method_table.hpp"
 
 namespace handoff {
 

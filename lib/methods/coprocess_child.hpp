@@ -6,11 +6,12 @@
 #include <string>
 #include <string_view>
 
-#include "async/event.hpp"
-#include "async/fd_watcher.hpp"
-#include "async/reactor.hpp"
-#include "async/stream.hpp"
-#include "async/task.hpp"
+#include <handoff/async/event.hpp>
+#include <handoff/async/fd_watcher.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/stream.hpp>
+#include <handoff/async/task.hpp>
+
 #include "methods/child_runner.hpp"
 #include "wire/byte_queue.hpp"
 

@@ -9,10 +9,11 @@
 
 #include <memory>
 
+#include <handoff/os/error.hpp>
+#include <handoff/os/fd.hpp>
+#include <handoff/wire/json_text.hpp>
+
 #include "methods/command.hpp"
-#include "os/error.hpp"
-#include "os/fd.hpp"
-#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {

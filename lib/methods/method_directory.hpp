@@ -3,9 +3,10 @@
 
 #include <string>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/rpc/method_table.hpp>
+
 #include "methods/child_runner.hpp"
-#include "rpc/method_table.hpp"
 
 namespace handoff {
 

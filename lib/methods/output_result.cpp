@@ -6,7 +6,7 @@
 
 #include <utility>
 
-#include "wire/json_text.hpp"
+#include <handoff/wire/json_text.hpp>
 
 namespace handoff {
 

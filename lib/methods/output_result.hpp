@@ -5,8 +5,9 @@
 #include <string>
 #include <string_view>
 
+#include <handoff/rpc/method_table.hpp>
+
 #include "os/child.hpp"
-#include "rpc/method_table.hpp"
 
 /// Makes a result of the output of a process behind a method, and of how it ended.
 namespace handoff {

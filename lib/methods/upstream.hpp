@@ -8,13 +8,14 @@
 #include <string>
 #include <vector>
 
+#include <handoff/async/reactor.hpp>
+#include <handoff/os/address.hpp>
+#include <handoff/wire/limits.hpp>
+
 #include "async/backoff.hpp"
-#include "async/reactor.hpp"
 #include "methods/upstream_connection.hpp"
-#include "os/address.hpp"
 #include "os/status.hpp"
 #include "rpc/pending_call.hpp"
-#include "wire/limits.hpp"
 
 namespace handoff {
 

@@ -6,7 +6,8 @@
 #include <exception>
 #include <utility>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+
 #include "os/parse_number.hpp"
 
 namespace handoff {

@@ -11,9 +11,10 @@
 #include <string_view>
 #include <utility>
 
-#include "async/event.hpp"
-#include "async/reactor.hpp"
-#include "async/task.hpp"
+#include <handoff/async/event.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+
 #include "methods/upstream_calls.hpp"
 #include "methods/upstream_phase.hpp"
 #include "rpc/client_connection.hpp"

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-#include "os/address.hpp"
-
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <net/if.h>
 
 #include <optional>
 
-#include "os/error.hpp"
+#include <handoff/os/address.hpp>
+#include <handoff/os/error.hpp>
+
 #include "os/host_lookup.hpp"
 #include "os/parse_number.hpp"
 

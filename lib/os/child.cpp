@@ -11,7 +11,7 @@
 #include <fstream>
 #include <vector>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
 
 namespace handoff {
 

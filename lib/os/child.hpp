@@ -7,8 +7,9 @@
 #include <string>
 #include <utility>
 
+#include <handoff/os/fd.hpp>
+
 #include "os/child_claim.hpp"
-#include "os/fd.hpp"
 
 namespace handoff {
 

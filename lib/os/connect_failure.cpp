@@ -8,7 +8,7 @@
 #include <string_view>
 #include <utility>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
 
 namespace handoff {
 namespace {

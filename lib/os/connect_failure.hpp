@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "os/socket_address.hpp"
+#include <handoff/os/socket_address.hpp>
 
 namespace handoff {
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include "os/error.hpp"
-
 #include <fmt/format.h>
 
 #include <cstring>
 #include <utility>
+
+#include <handoff/os/error.hpp>
 
 namespace handoff {
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-#include "os/fd.hpp"
-
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "os/parse_number.hpp"
 
 namespace handoff {

@@ -5,8 +5,9 @@
 #include <string>
 #include <vector>
 
+#include <handoff/os/socket_address.hpp>
+
 #include "os/connect_failure.hpp"
-#include "os/socket_address.hpp"
 
 namespace handoff {
 

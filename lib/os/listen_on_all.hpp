@@ -3,7 +3,8 @@
 
 #include <vector>
 
-#include "os/address.hpp"
+#include <handoff/os/address.hpp>
+
 #include "os/listener.hpp"
 
 namespace handoff {

@@ -14,7 +14,8 @@
 #include <optional>
 #include <string_view>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+
 #include "os/socket.hpp"
 
 namespace handoff {

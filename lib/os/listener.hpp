@@ -7,9 +7,10 @@
 #include <string>
 #include <utility>
 
-#include "os/address.hpp"
-#include "os/error.hpp"
-#include "os/fd.hpp"
+#include <handoff/os/address.hpp>
+#include <handoff/os/error.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "os/owned_name.hpp"
 
 namespace handoff {

@@ -14,7 +14,8 @@
 #include <string>
 #include <utility>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+
 #include "os/parse_number.hpp"
 
 namespace handoff {

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "os/fd.hpp"
+#include <handoff/os/fd.hpp>
 
 /// Finds out which process and user is at the other end of a Unix socket, and whether it may be
 /// there.

@@ -11,8 +11,9 @@
 #include <csignal>
 #include <fstream>
 
+#include <handoff/os/error.hpp>
+
 #include "os/child_claim.hpp"
-#include "os/error.hpp"
 #include "os/process_mark.hpp"
 
 namespace handoff {

@@ -8,8 +8,9 @@
 #include <cerrno>
 #include <csignal>
 
+#include <handoff/os/fd.hpp>
+
 #include "os/descriptor_limit.hpp"
-#include "os/fd.hpp"
 #include "os/process_tree.hpp"
 #include "os/signals.hpp"
 

@@ -9,8 +9,9 @@
 #include <filesystem>
 #include <string_view>
 
+#include <handoff/os/error.hpp>
+
 #include "os/environment.hpp"
-#include "os/error.hpp"
 
 namespace handoff {
 

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
 
 namespace handoff {
 namespace {

@@ -8,11 +8,12 @@
 #include <algorithm>
 #include <ctime>
 
+#include <handoff/os/error.hpp>
+#include <handoff/os/fd.hpp>
+#include <handoff/os/socket_address.hpp>
+
 #include "os/environment.hpp"
-#include "os/error.hpp"
-#include "os/fd.hpp"
 #include "os/parse_number.hpp"
-#include "os/socket_address.hpp"
 
 namespace handoff {
 namespace {

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "os/fd.hpp"
+#include <handoff/os/fd.hpp>
 
 namespace handoff {
 

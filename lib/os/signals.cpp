@@ -4,7 +4,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
 
 namespace handoff {
 

@@ -8,7 +8,7 @@
 #include <optional>
 #include <vector>
 
-#include "os/fd.hpp"
+#include <handoff/os/fd.hpp>
 
 namespace handoff {
 

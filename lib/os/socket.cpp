@@ -5,7 +5,7 @@
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
 
 namespace handoff {
 namespace {

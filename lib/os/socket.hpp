@@ -5,8 +5,8 @@
 #include <string_view>
 #include <utility>
 
-#include "os/fd.hpp"
-#include "os/socket_address.hpp"
+#include <handoff/os/fd.hpp>
+#include <handoff/os/socket_address.hpp>
 
 namespace handoff {
 

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "os/socket_address.hpp"
-
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <net/if.h>
@@ -9,7 +7,8 @@
 #include <cstddef>
 #include <cstring>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+#include <handoff/os/socket_address.hpp>
 
 namespace handoff {
 namespace {

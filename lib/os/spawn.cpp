@@ -13,10 +13,11 @@
 #include <csignal>
 #include <memory>
 
+#include <handoff/os/error.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "os/child_claim.hpp"
 #include "os/descriptor_limit.hpp"
-#include "os/error.hpp"
-#include "os/fd.hpp"
 #include "os/listen_fds.hpp"
 #include "os/program_path.hpp"
 

@@ -15,8 +15,9 @@
 #include <string_view>
 #include <vector>
 
+#include <handoff/os/error.hpp>
+
 #include "os/environment.hpp"
-#include "os/error.hpp"
 #include "os/parse_number.hpp"
 #include "os/process_mark.hpp"
 #include "os/spawn.hpp"

@@ -4,8 +4,9 @@
 #include <chrono>
 #include <string>
 
+#include <handoff/os/fd.hpp>
+
 #include "os/child.hpp"
-#include "os/fd.hpp"
 
 namespace handoff {
 

@@ -10,12 +10,13 @@
 #include <string_view>
 #include <vector>
 
-#include "os/fd.hpp"
-#include "os/socket_address.hpp"
+#include <handoff/os/fd.hpp>
+#include <handoff/os/socket_address.hpp>
+#include <handoff/wire/dialect.hpp>
+#include <handoff/wire/limits.hpp>
+
 #include "pass/connection.hpp"
-#include "wire/dialect.hpp"
 #include "wire/framing.hpp"
-#include "wire/limits.hpp"
 
 /// Encodes and decodes the messages between master and worker, which handoff-wire(7), THE CHANNEL,
 /// specifies. Nothing here does I/O. A message travels as one SOCK_SEQPACKET packet, together with

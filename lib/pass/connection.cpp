@@ -10,11 +10,12 @@
 #include <cerrno>
 #include <utility>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+#include <handoff/wire/errors.hpp>
+
 #include "os/sealed_memory.hpp"
 #include "os/socket.hpp"
 #include "pass/channel.hpp"
-#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {

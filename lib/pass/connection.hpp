@@ -5,10 +5,11 @@
 #include <cstdint>
 #include <string>
 
-#include "os/address.hpp"
-#include "os/fd.hpp"
+#include <handoff/os/address.hpp>
+#include <handoff/os/fd.hpp>
+#include <handoff/wire/dialect.hpp>
+
 #include "pass/ledger_entry.hpp"
-#include "wire/dialect.hpp"
 #include "wire/framing.hpp"
 
 namespace handoff {

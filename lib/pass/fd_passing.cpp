@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "pass/fd_passing.hpp"
-
 #include <sys/socket.h>
 
 #include <array>
@@ -9,7 +7,8 @@
 #include <cstring>
 #include <stdexcept>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+#include <handoff/pass/fd_passing.hpp>
 
 namespace handoff {
 namespace {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-#include "pass/handover.hpp"
-
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <span>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+#include <handoff/pass/handover.hpp>
+
 #include "wire/bytes.hpp"
 
 namespace handoff::handover {

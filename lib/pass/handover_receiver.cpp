@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "pass/handover_receiver.hpp"
-
 #include <fmt/format.h>
 #include <linux/sockios.h>
 #include <poll.h>
@@ -10,10 +8,12 @@
 #include <iterator>
 #include <utility>
 
+#include <handoff/pass/fd_passing.hpp>
+#include <handoff/pass/handover_receiver.hpp>
+#include <handoff/wire/errors.hpp>
+
 #include "os/descriptor_limit.hpp"
 #include "os/socket.hpp"
-#include "pass/fd_passing.hpp"
-#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {

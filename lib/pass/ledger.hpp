@@ -9,10 +9,11 @@
 #include <string>
 #include <utility>
 
-#include "os/fd.hpp"
+#include <handoff/os/fd.hpp>
+#include <handoff/wire/errors.hpp>
+
 #include "os/sealed_memory.hpp"
 #include "pass/ledger_entry.hpp"
-#include "wire/errors.hpp"
 
 namespace handoff::ledger {
 

@@ -7,7 +7,8 @@
 #include <cstdint>
 #include <string_view>
 
-#include "wire/dialect.hpp"
+#include <handoff/wire/dialect.hpp>
+
 #include "wire/framing.hpp"
 
 /// A worker's record of its connections, in memory that it shares with its master, which reads it

@@ -6,7 +6,8 @@
 #include <cstring>
 #include <utility>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+
 #include "wire/receive_buffer.hpp"
 
 namespace handoff {

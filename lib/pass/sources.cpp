@@ -9,7 +9,8 @@
 
 #include <optional>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+
 #include "os/parse_number.hpp"
 
 namespace handoff {

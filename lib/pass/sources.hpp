@@ -4,8 +4,8 @@
 #include <string>
 #include <string_view>
 
-#include "os/address.hpp"
-#include "os/fd.hpp"
+#include <handoff/os/address.hpp>
+#include <handoff/os/fd.hpp>
 
 namespace handoff {
 

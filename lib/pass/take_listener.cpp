@@ -10,7 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+
 #include "os/parse_number.hpp"
 #include "os/socket.hpp"
 #include "pass/sources.hpp"

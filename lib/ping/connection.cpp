@@ -6,7 +6,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+
 #include "ping/target.hpp"
 
 namespace handoff {

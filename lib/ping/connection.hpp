@@ -8,10 +8,11 @@
 #include <string>
 #include <string_view>
 
-#include "async/event.hpp"
-#include "async/reactor.hpp"
-#include "async/task.hpp"
-#include "async/timer.hpp"
+#include <handoff/async/event.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+#include <handoff/async/timer.hpp>
+
 #include "ping/history.hpp"
 #include "rpc/client_connection.hpp"
 

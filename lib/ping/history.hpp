@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <deque>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
 
 namespace handoff {
 

@@ -5,8 +5,9 @@
 
 #include <algorithm>
 
+#include <handoff/wire/json_text.hpp>
+
 #include "os/parse_number.hpp"
-#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {

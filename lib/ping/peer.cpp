@@ -6,11 +6,12 @@
 #include <algorithm>
 #include <utility>
 
+#include <handoff/os/error.hpp>
+#include <handoff/wire/limits.hpp>
+
 #include "async/attempts.hpp"
 #include "async/connect.hpp"
-#include "os/error.hpp"
 #include "os/socket.hpp"
-#include "wire/limits.hpp"
 
 namespace handoff {
 namespace {

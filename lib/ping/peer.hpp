@@ -5,9 +5,10 @@
 #include <string>
 #include <string_view>
 
-#include "async/reactor.hpp"
-#include "async/task.hpp"
-#include "os/address.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+#include <handoff/os/address.hpp>
+
 #include "ping/run.hpp"
 #include "rpc/client_connection.hpp"
 

@@ -6,9 +6,10 @@
 #include <algorithm>
 #include <utility>
 
-#include "async/event.hpp"
+#include <handoff/async/event.hpp>
+#include <handoff/os/error.hpp>
+
 #include "async/signal_watcher.hpp"
-#include "os/error.hpp"
 #include "ping/run.hpp"
 #include "ping/target.hpp"
 

@@ -9,12 +9,13 @@
 #include <string_view>
 #include <vector>
 
-#include "async/reactor.hpp"
-#include "async/task.hpp"
-#include "os/address.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+#include <handoff/os/address.hpp>
+#include <handoff/wire/limits.hpp>
+
 #include "os/signals.hpp"
 #include "ping/statistics.hpp"
-#include "wire/limits.hpp"
 
 namespace handoff {
 

@@ -6,8 +6,9 @@
 
 #include <array>
 
+#include <handoff/wire/json_text.hpp>
+
 #include "os/printable.hpp"
-#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {

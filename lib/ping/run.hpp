@@ -3,8 +3,9 @@
 
 #include <cstddef>
 
-#include "async/event.hpp"
-#include "async/reactor.hpp"
+#include <handoff/async/event.hpp>
+#include <handoff/async/reactor.hpp>
+
 #include "ping/pinger.hpp"
 
 namespace handoff {

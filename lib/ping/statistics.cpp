@@ -5,7 +5,8 @@
 
 #include <cmath>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+
 #include "os/parse_number.hpp"
 
 namespace handoff {

@@ -7,7 +7,7 @@
 #include <string>
 #include <utility>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
 
 namespace handoff {
 namespace {

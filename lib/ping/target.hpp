@@ -7,9 +7,10 @@
 #include <string_view>
 #include <vector>
 
-#include "async/event.hpp"
-#include "async/reactor.hpp"
-#include "async/task.hpp"
+#include <handoff/async/event.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+
 #include "ping/connection.hpp"
 #include "ping/payload.hpp"
 #include "ping/peer.hpp"

@@ -7,7 +7,8 @@
 #include <chrono>
 #include <utility>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+
 #include "os/socket.hpp"
 
 namespace handoff {

@@ -5,8 +5,9 @@
 #include <string>
 #include <utility>
 
-#include "async/event.hpp"
-#include "async/timer.hpp"
+#include <handoff/async/event.hpp>
+#include <handoff/async/timer.hpp>
+
 #include "rpc/pending_call.hpp"
 
 namespace handoff {

@@ -5,7 +5,8 @@
 #include <string>
 #include <string_view>
 
-#include "wire/errors.hpp"
+#include <handoff/wire/errors.hpp>
+
 #include "wire/framing.hpp"
 
 namespace handoff {

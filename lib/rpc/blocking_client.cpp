@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MIT
-#include "rpc/blocking_client.hpp"
-
 #include <poll.h>
 
 #include <exception>
 #include <optional>
 #include <utility>
 
-#include "async/task.hpp"
-#include "wire/errors.hpp"
+#include <handoff/async/task.hpp>
+#include <handoff/rpc/blocking_client.hpp>
+#include <handoff/wire/errors.hpp>
 
 namespace handoff {
 namespace {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "rpc/method_table.hpp"
+#include <handoff/rpc/method_table.hpp>
 
 namespace handoff {
 

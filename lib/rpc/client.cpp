@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include "rpc/client.hpp"
-
 #include <utility>
+
+#include <handoff/rpc/client.hpp>
 
 #include "async/time_limit.hpp"
 #include "rpc/client_connection.hpp"

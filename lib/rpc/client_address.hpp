@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "os/address.hpp"
+#include <handoff/os/address.hpp>
 
 namespace handoff {
 

@@ -7,8 +7,9 @@
 #include <memory>
 #include <span>
 
-#include "async/fd_watcher.hpp"
-#include "os/error.hpp"
+#include <handoff/async/fd_watcher.hpp>
+#include <handoff/os/error.hpp>
+
 #include "os/socket.hpp"
 #include "wire/frame_decoder.hpp"
 #include "wire/frame_writer.hpp"

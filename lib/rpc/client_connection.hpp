@@ -7,15 +7,16 @@
 #include <string>
 #include <string_view>
 
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/stream.hpp>
+#include <handoff/async/task.hpp>
+#include <handoff/wire/dialect.hpp>
+#include <handoff/wire/errors.hpp>
+#include <handoff/wire/limits.hpp>
+
 #include "async/connect.hpp"
 #include "async/exec_child.hpp"
-#include "async/reactor.hpp"
-#include "async/stream.hpp"
-#include "async/task.hpp"
 #include "wire/byte_queue.hpp"
-#include "wire/dialect.hpp"
-#include "wire/errors.hpp"
-#include "wire/limits.hpp"
 #include "wire/receive_buffer.hpp"
 #include "wire/reply.hpp"
 

@@ -6,11 +6,12 @@
 #include <string>
 #include <utility>
 
+#include <handoff/os/error.hpp>
+#include <handoff/wire/errors.hpp>
+#include <handoff/wire/json_text.hpp>
+
 #include "async/time_limit.hpp"
-#include "os/error.hpp"
 #include "os/parse_number.hpp"
-#include "wire/errors.hpp"
-#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {

@@ -11,12 +11,13 @@
 #include <string_view>
 #include <utility>
 
-#include "async/event.hpp"
-#include "async/reactor.hpp"
-#include "async/stream.hpp"
-#include "async/task.hpp"
-#include "rpc/call.hpp"
-#include "rpc/client.hpp"
+#include <handoff/async/event.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/stream.hpp>
+#include <handoff/async/task.hpp>
+#include <handoff/rpc/call.hpp>
+#include <handoff/rpc/client.hpp>
+
 #include "rpc/client_connection.hpp"
 #include "wire/reply.hpp"
 

@@ -5,8 +5,8 @@
 #include <functional>
 #include <utility>
 
-#include "async/reactor.hpp"
-#include "async/timer.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/timer.hpp>
 
 namespace handoff {
 

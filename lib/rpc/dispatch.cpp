@@ -8,8 +8,9 @@
 #include <string_view>
 #include <utility>
 
+#include <handoff/wire/json_text.hpp>
+
 #include "rpc/awaited_call.hpp"
-#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {

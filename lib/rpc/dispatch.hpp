@@ -7,13 +7,14 @@
 #include <string_view>
 #include <variant>
 
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+#include <handoff/rpc/call.hpp>
+#include <handoff/rpc/method_table.hpp>
+#include <handoff/wire/request.hpp>
+
 #include "async/race.hpp"
-#include "async/reactor.hpp"
-#include "async/task.hpp"
-#include "rpc/call.hpp"
-#include "rpc/method_table.hpp"
 #include "wire/message_writer.hpp"
-#include "wire/request.hpp"
 
 /// The one way from a request to its result: find the method, decide whether it has to wait, run
 /// it, and see that the reply is not too long. A result that leaves it is fit for a reply: a result

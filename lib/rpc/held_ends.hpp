@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "rpc/call.hpp"
+#include <handoff/rpc/call.hpp>
 
 namespace handoff {
 

@@ -4,7 +4,7 @@
 #include <atomic>
 #include <cstddef>
 
-#include "wire/limits.hpp"
+#include <handoff/wire/limits.hpp>
 
 namespace handoff {
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-#include "rpc/method_table.hpp"
-
 #include <fmt/format.h>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+#include <handoff/rpc/method_table.hpp>
+#include <handoff/wire/json_text.hpp>
+
 #include "os/version.hpp"
-#include "wire/json_text.hpp"
 
 namespace handoff {
 

@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-#include "async/clock.hpp"
-#include "rpc/call.hpp"
+#include <handoff/async/clock.hpp>
+#include <handoff/rpc/call.hpp>
 
 namespace handoff {
 

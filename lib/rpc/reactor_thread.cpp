@@ -4,7 +4,8 @@
 #include <exception>
 #include <utility>
 
-#include "async/event.hpp"
+#include <handoff/async/event.hpp>
+
 #include "rpc/dispatch.hpp"
 #include "rpc/session.hpp"
 

@@ -8,10 +8,11 @@
 #include <string>
 #include <thread>
 
-#include "async/mailbox.hpp"
-#include "async/reactor.hpp"
-#include "rpc/call.hpp"
-#include "rpc/method_table.hpp"
+#include <handoff/async/mailbox.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/rpc/call.hpp>
+#include <handoff/rpc/method_table.hpp>
+
 #include "rpc/request_quota.hpp"
 #include "rpc/server_context.hpp"
 

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "wire/limits.hpp"
+#include <handoff/wire/limits.hpp>
 
 namespace handoff {
 

@@ -5,8 +5,9 @@
 
 #include <string>
 
+#include <handoff/wire/errors.hpp>
+
 #include "os/parse_number.hpp"
-#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {

@@ -4,7 +4,8 @@
 #include <cstdint>
 #include <string_view>
 
-#include "wire/dialect.hpp"
+#include <handoff/wire/dialect.hpp>
+
 #include "wire/reply.hpp"
 
 namespace handoff {

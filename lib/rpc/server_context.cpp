@@ -7,7 +7,8 @@
 #include <exception>
 #include <utility>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+
 #include "rpc/session.hpp"
 
 namespace handoff {

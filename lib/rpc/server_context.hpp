@@ -10,9 +10,13 @@
 #include <string_view>
 #include <vector>
 
-#include "async/clock.hpp"
+#include <handoff/async/clock.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/rpc/method_table.hpp>
+#include <handoff/wire/errors.hpp>
+#include <handoff/wire/request.hpp>
+
 #include "async/deadlines.hpp"
-#include "async/reactor.hpp"
 #include "async/semaphore.hpp"
 #include "pass/connection.hpp"
 #include "pass/ledger.hpp"
@@ -20,14 +24,11 @@
 #include "rpc/deposit_age.hpp"
 #include "rpc/deposit_timer.hpp"
 #include "rpc/held_ends.hpp"
-#include "rpc/method_table.hpp"
 #include "rpc/request_quota.hpp"
 #include "rpc/session_limits.hpp"
 #include "rpc/session_phase.hpp"
 #include "rpc/turn_line.hpp"
-#include "wire/errors.hpp"
 #include "wire/receive_buffer.hpp"
-#include "wire/request.hpp"
 
 namespace handoff {
 

@@ -7,11 +7,12 @@
 #include <string_view>
 #include <utility>
 
-#include "async/reactor.hpp"
-#include "async/stream.hpp"
-#include "async/task.hpp"
-#include "async/timer.hpp"
-#include "os/fd.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/stream.hpp>
+#include <handoff/async/task.hpp>
+#include <handoff/async/timer.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "pass/connection.hpp"
 #include "rpc/client_address.hpp"
 #include "rpc/deposit_age.hpp"

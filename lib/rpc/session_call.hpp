@@ -7,15 +7,16 @@
 #include <string_view>
 #include <utility>
 
+#include <handoff/rpc/method_table.hpp>
+#include <handoff/wire/dialect.hpp>
+#include <handoff/wire/request.hpp>
+
 #include "async/deadlines.hpp"
 #include "async/linked_list.hpp"
 #include "async/semaphore.hpp"
 #include "rpc/batch_replies.hpp"
-#include "rpc/method_table.hpp"
 #include "rpc/pending_call.hpp"
 #include "rpc/reply_order.hpp"
-#include "wire/dialect.hpp"
-#include "wire/request.hpp"
 
 namespace handoff {
 

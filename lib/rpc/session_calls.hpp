@@ -9,18 +9,19 @@
 #include <string>
 #include <string_view>
 
-#include "async/task.hpp"
+#include <handoff/async/task.hpp>
+#include <handoff/rpc/method_table.hpp>
+#include <handoff/wire/dialect.hpp>
+#include <handoff/wire/request.hpp>
+
 #include "rpc/batch_replies.hpp"
 #include "rpc/calls_under_way.hpp"
 #include "rpc/dispatch.hpp"
 #include "rpc/memory_budget.hpp"
-#include "rpc/method_table.hpp"
 #include "rpc/reply_estimate.hpp"
 #include "rpc/server_context.hpp"
 #include "rpc/session_call.hpp"
-#include "wire/dialect.hpp"
 #include "wire/framing.hpp"
-#include "wire/request.hpp"
 
 namespace handoff {
 

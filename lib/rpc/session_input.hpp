@@ -7,8 +7,9 @@
 #include <span>
 #include <string_view>
 
-#include "async/reactor.hpp"
-#include "async/stream.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/stream.hpp>
+
 #include "wire/frame_decoder.hpp"
 #include "wire/framing.hpp"
 #include "wire/receive_buffer.hpp"

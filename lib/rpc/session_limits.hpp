@@ -6,10 +6,11 @@
 #include <cstdint>
 #include <memory>
 
-#include "async/clock.hpp"
+#include <handoff/async/clock.hpp>
+#include <handoff/wire/limits.hpp>
+
 #include "rpc/memory_budget.hpp"
 #include "wire/framing.hpp"
-#include "wire/limits.hpp"
 
 namespace handoff {
 

@@ -6,7 +6,8 @@
 #include <memory>
 #include <string_view>
 
-#include "async/stream.hpp"
+#include <handoff/async/stream.hpp>
+
 #include "wire/byte_queue.hpp"
 
 namespace handoff {

@@ -6,8 +6,9 @@
 #include <cstring>
 #include <new>
 
+#include <handoff/wire/limits.hpp>
+
 #include "wire/json_scalar.hpp"
-#include "wire/limits.hpp"
 #include "wire/plain_json.hpp"
 #include "wire/receive_buffer.hpp"
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-#include "wire/json_text.hpp"
-
 #include <nlohmann/json.hpp>
 #include <simdjson.h>
 
 #include <algorithm>
 #include <array>
 #include <cstddef>
+
+#include <handoff/wire/json_text.hpp>
 
 #include "wire/json_position.hpp"
 #include "wire/json_reader.hpp"

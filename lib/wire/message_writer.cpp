@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 
-#include "wire/json_text.hpp"
+#include <handoff/wire/json_text.hpp>
 
 namespace handoff {
 namespace {

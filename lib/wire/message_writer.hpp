@@ -4,8 +4,8 @@
 #include <string>
 #include <string_view>
 
-#include "wire/dialect.hpp"
-#include "wire/errors.hpp"
+#include <handoff/wire/dialect.hpp>
+#include <handoff/wire/errors.hpp>
 
 namespace handoff {
 

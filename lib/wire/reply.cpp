@@ -6,8 +6,9 @@
 #include <charconv>
 #include <string>
 
+#include <handoff/wire/errors.hpp>
+
 #include "wire/envelope.hpp"
-#include "wire/errors.hpp"
 #include "wire/json_position.hpp"
 #include "wire/json_reader.hpp"
 #include "wire/receive_buffer.hpp"

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
-#include "wire/request.hpp"
-
 #include <deque>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <handoff/wire/json_text.hpp>
+#include <handoff/wire/limits.hpp>
+#include <handoff/wire/request.hpp>
+
 #include "wire/envelope.hpp"
 #include "wire/json_position.hpp"
 #include "wire/json_reader.hpp"
-#include "wire/json_text.hpp"
-#include "wire/limits.hpp"
 
 namespace handoff {
 namespace {

@@ -4,8 +4,9 @@
 #include <algorithm>
 #include <string_view>
 
-#include "wire/dialect.hpp"
-#include "wire/errors.hpp"
+#include <handoff/wire/dialect.hpp>
+#include <handoff/wire/errors.hpp>
+
 #include "wire/frame_writer.hpp"
 #include "wire/framing.hpp"
 #include "wire/message_writer.hpp"

@@ -6,7 +6,8 @@
 #include <span>
 #include <string>
 
-#include "wire/errors.hpp"
+#include <handoff/wire/errors.hpp>
+
 #include "wire/framing.hpp"
 
 namespace handoff {

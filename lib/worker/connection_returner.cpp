@@ -5,7 +5,7 @@
 #include <cerrno>
 #include <utility>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
 
 namespace handoff {
 namespace {

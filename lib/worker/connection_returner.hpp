@@ -8,9 +8,10 @@
 #include <span>
 #include <string>
 
+#include <handoff/pass/fd_passing.hpp>
+
 #include "pass/channel.hpp"
 #include "pass/connection.hpp"
-#include "pass/fd_passing.hpp"
 
 namespace handoff {
 

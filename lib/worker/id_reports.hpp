@@ -6,9 +6,9 @@
 #include <functional>
 #include <vector>
 
-#include "async/clock.hpp"
-#include "async/reactor.hpp"
-#include "async/timer.hpp"
+#include <handoff/async/clock.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/timer.hpp>
 
 namespace handoff {
 

@@ -9,9 +9,10 @@
 #include <string>
 #include <utility>
 
+#include <handoff/os/error.hpp>
+
 #include "async/attempts.hpp"
 #include "async/connect.hpp"
-#include "os/error.hpp"
 #include "os/socket.hpp"
 
 namespace handoff {

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+#include <handoff/os/address.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "async/limited_line.hpp"
 #include "async/race.hpp"
-#include "async/reactor.hpp"
-#include "async/task.hpp"
 #include "async/time_limit.hpp"
-#include "os/address.hpp"
-#include "os/fd.hpp"
 #include "os/log.hpp"
 #include "os/peer.hpp"
 

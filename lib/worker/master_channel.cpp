@@ -10,9 +10,10 @@
 #include <chrono>
 #include <utility>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+#include <handoff/wire/errors.hpp>
+
 #include "os/socket.hpp"
-#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {

@@ -9,15 +9,16 @@
 #include <string>
 #include <vector>
 
-#include "async/event.hpp"
-#include "async/fd_watcher.hpp"
-#include "async/reactor.hpp"
-#include "async/task.hpp"
-#include "async/timer.hpp"
-#include "os/fd.hpp"
+#include <handoff/async/event.hpp>
+#include <handoff/async/fd_watcher.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+#include <handoff/async/timer.hpp>
+#include <handoff/os/fd.hpp>
+#include <handoff/pass/fd_passing.hpp>
+
 #include "pass/channel.hpp"
 #include "pass/connection.hpp"
-#include "pass/fd_passing.hpp"
 #include "worker/outbox.hpp"
 #include "worker/worker_ledger.hpp"
 

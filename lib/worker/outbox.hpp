@@ -10,12 +10,13 @@
 #include <utility>
 #include <vector>
 
-#include "async/event.hpp"
-#include "async/fd_watcher.hpp"
-#include "async/reactor.hpp"
-#include "async/task.hpp"
+#include <handoff/async/event.hpp>
+#include <handoff/async/fd_watcher.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+#include <handoff/pass/fd_passing.hpp>
+
 #include "pass/connection.hpp"
-#include "pass/fd_passing.hpp"
 #include "worker/connection_returner.hpp"
 #include "worker/id_reports.hpp"
 

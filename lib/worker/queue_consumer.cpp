@@ -6,10 +6,11 @@
 #include <algorithm>
 #include <utility>
 
+#include <handoff/wire/errors.hpp>
+#include <handoff/wire/request.hpp>
+
 #include "os/sealed_memory.hpp"
 #include "rpc/dispatch.hpp"
-#include "wire/errors.hpp"
-#include "wire/request.hpp"
 
 namespace handoff {
 namespace {

@@ -8,10 +8,11 @@
 #include <string>
 #include <string_view>
 
-#include "async/clock.hpp"
-#include "async/reactor.hpp"
-#include "async/task.hpp"
-#include "os/fd.hpp"
+#include <handoff/async/clock.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "pass/queue_record.hpp"
 #include "pass/ring.hpp"
 #include "rpc/memory_budget.hpp"

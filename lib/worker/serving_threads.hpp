@@ -8,12 +8,13 @@
 #include <memory>
 #include <optional>
 
-#include "async/mailbox.hpp"
-#include "async/reactor.hpp"
+#include <handoff/async/mailbox.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/rpc/method_table.hpp>
+
 #include "os/log.hpp"
 #include "pass/connection.hpp"
 #include "pass/ledger.hpp"
-#include "rpc/method_table.hpp"
 #include "rpc/reactor_thread.hpp"
 #include "rpc/request_quota.hpp"
 #include "rpc/server_context.hpp"

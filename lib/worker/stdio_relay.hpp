@@ -4,10 +4,10 @@
 #include <functional>
 #include <memory>
 
-#include "async/reactor.hpp"
-#include "async/stream.hpp"
-#include "async/task.hpp"
-#include "os/fd.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/stream.hpp>
+#include <handoff/async/task.hpp>
+#include <handoff/os/fd.hpp>
 
 namespace handoff {
 

@@ -10,9 +10,10 @@
 #include <string>
 #include <utility>
 
+#include <handoff/os/error.hpp>
+
 #include "async/signal_watcher.hpp"
 #include "os/descriptor_limit.hpp"
-#include "os/error.hpp"
 #include "os/listener.hpp"
 #include "os/process_tree.hpp"
 #include "os/socket.hpp"

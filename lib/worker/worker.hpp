@@ -8,10 +8,11 @@
 #include <optional>
 #include <vector>
 
-#include "async/event.hpp"
+#include <handoff/async/event.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/os/address.hpp>
+
 #include "async/limited_line.hpp"
-#include "async/reactor.hpp"
-#include "os/address.hpp"
 #include "os/log.hpp"
 #include "os/peer.hpp"
 #include "os/signals.hpp"

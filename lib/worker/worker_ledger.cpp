@@ -4,8 +4,8 @@
 #include <cerrno>
 #include <cstdint>
 
-#include "os/error.hpp"
-#include "wire/errors.hpp"
+#include <handoff/os/error.hpp>
+#include <handoff/wire/errors.hpp>
 
 namespace handoff {
 

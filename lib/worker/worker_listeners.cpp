@@ -5,7 +5,8 @@
 
 #include <utility>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+
 #include "os/listen_on_all.hpp"
 #include "os/socket.hpp"
 

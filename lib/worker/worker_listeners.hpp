@@ -5,9 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "async/reactor.hpp"
-#include "os/address.hpp"
-#include "os/fd.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/os/address.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "os/listener.hpp"
 #include "os/log.hpp"
 #include "os/peer.hpp"

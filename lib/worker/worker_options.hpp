@@ -8,7 +8,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+
 #include "rpc/server_context.hpp"
 
 namespace handoff {

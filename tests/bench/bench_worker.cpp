@@ -13,7 +13,8 @@
 #include <random>
 #include <utility>
 
-#include "cli/worker_main.hpp"
+#include <handoff/cli/worker_main.hpp>
+
 #include "os/parse_number.hpp"
 
 namespace {

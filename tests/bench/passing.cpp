@@ -10,9 +10,10 @@
 #include <chrono>
 #include <vector>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+#include <handoff/pass/fd_passing.hpp>
+
 #include "os/socket.hpp"
-#include "pass/fd_passing.hpp"
 
 namespace {
 

@@ -10,10 +10,11 @@
 #include <string>
 #include <string_view>
 
+#include <handoff/pass/fd_passing.hpp>
+#include <handoff/pass/handover.hpp>
+
 #include "fuzz/support.hpp"
 #include "pass/channel.hpp"
-#include "pass/fd_passing.hpp"
-#include "pass/handover.hpp"
 #include "wire/framing.hpp"
 
 /// Packets of the channel and messages of the handover: what is decoded is encoded as it was, and

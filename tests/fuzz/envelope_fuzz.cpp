@@ -6,15 +6,16 @@
 #include <string_view>
 #include <variant>
 
+#include <handoff/wire/dialect.hpp>
+#include <handoff/wire/errors.hpp>
+#include <handoff/wire/json_text.hpp>
+#include <handoff/wire/limits.hpp>
+#include <handoff/wire/request.hpp>
+
 #include "fuzz/judge.hpp"
 #include "fuzz/support.hpp"
-#include "wire/dialect.hpp"
-#include "wire/errors.hpp"
-#include "wire/json_text.hpp"
-#include "wire/limits.hpp"
 #include "wire/message_writer.hpp"
 #include "wire/reply.hpp"
-#include "wire/request.hpp"
 
 /// Bodies are judged as another parser judges them, whatever stands behind them, and what was
 /// read is written again as it was.

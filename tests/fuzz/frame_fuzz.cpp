@@ -5,11 +5,12 @@
 #include <string_view>
 #include <vector>
 
+#include <handoff/wire/limits.hpp>
+
 #include "fuzz/support.hpp"
 #include "wire/frame_decoder.hpp"
 #include "wire/frame_writer.hpp"
 #include "wire/framing.hpp"
-#include "wire/limits.hpp"
 
 /// A stream of frames means the same however it arrives, and is written as it was read.
 namespace handoff::fuzz {

@@ -8,19 +8,20 @@
 #include <utility>
 #include <variant>
 
+#include <handoff/wire/dialect.hpp>
+#include <handoff/wire/errors.hpp>
+#include <handoff/wire/json_text.hpp>
+#include <handoff/wire/limits.hpp>
+#include <handoff/wire/request.hpp>
+
 #include "fuzz/judge.hpp"
 #include "fuzz/support.hpp"
-#include "wire/dialect.hpp"
-#include "wire/errors.hpp"
 #include "wire/frame_decoder.hpp"
 #include "wire/frame_writer.hpp"
 #include "wire/framing.hpp"
-#include "wire/json_text.hpp"
-#include "wire/limits.hpp"
 #include "wire/message_writer.hpp"
 #include "wire/receive_buffer.hpp"
 #include "wire/reply.hpp"
-#include "wire/request.hpp"
 #include "wire/start.hpp"
 
 /// A whole connection as rpc/session.cpp reads it: what the client sent, in frames or in lines and

@@ -5,14 +5,15 @@
 #include <string_view>
 #include <variant>
 
+#include <handoff/wire/dialect.hpp>
+#include <handoff/wire/errors.hpp>
+#include <handoff/wire/json_text.hpp>
+#include <handoff/wire/request.hpp>
+
 #include "fuzz/judge.hpp"
 #include "fuzz/support.hpp"
-#include "wire/dialect.hpp"
-#include "wire/errors.hpp"
-#include "wire/json_text.hpp"
 #include "wire/message_writer.hpp"
 #include "wire/reply.hpp"
-#include "wire/request.hpp"
 
 /// Batches and notifications: each request is judged as another judges it, and each that waits
 /// for a reply gets one that can be read, under its id.

@@ -11,13 +11,14 @@
 #include <variant>
 #include <vector>
 
+#include <handoff/wire/dialect.hpp>
+#include <handoff/wire/errors.hpp>
+#include <handoff/wire/json_text.hpp>
+#include <handoff/wire/limits.hpp>
+#include <handoff/wire/request.hpp>
+
 #include "fuzz/support.hpp"
-#include "wire/dialect.hpp"
-#include "wire/errors.hpp"
-#include "wire/json_text.hpp"
-#include "wire/limits.hpp"
 #include "wire/receive_buffer.hpp"
-#include "wire/request.hpp"
 
 /// A second opinion on bodies: what handoff-wire(7) and JSON-RPC 2.0 say of a document that
 /// another parser has read.

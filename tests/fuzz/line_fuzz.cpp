@@ -6,11 +6,12 @@
 #include <string_view>
 #include <vector>
 
+#include <handoff/wire/limits.hpp>
+
 #include "fuzz/support.hpp"
 #include "wire/frame_decoder.hpp"
 #include "wire/frame_writer.hpp"
 #include "wire/framing.hpp"
-#include "wire/limits.hpp"
 #include "wire/start.hpp"
 
 /// A stream of lines means the same however it arrives, and is told from frames, and from what no

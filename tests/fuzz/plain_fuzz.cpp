@@ -6,13 +6,14 @@
 #include <string_view>
 #include <variant>
 
+#include <handoff/wire/dialect.hpp>
+#include <handoff/wire/request.hpp>
+
 #include "fuzz/judge.hpp"
 #include "fuzz/support.hpp"
-#include "wire/dialect.hpp"
 #include "wire/envelope.hpp"
 #include "wire/json_reader.hpp"
 #include "wire/plain_json.hpp"
-#include "wire/request.hpp"
 
 /// Short texts mean the same to the reader of those that are plain as to the reader of all,
 /// whatever stands after them.

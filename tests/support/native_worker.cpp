@@ -23,9 +23,9 @@
 #include <thread>
 #include <utility>
 
-#include "async/condition.hpp"
-#include "cli/worker_main.hpp"
-#include "wire/json_text.hpp"
+#include <handoff/async/condition.hpp>
+#include <handoff/cli/worker_main.hpp>
+#include <handoff/wire/json_text.hpp>
 
 namespace {
 

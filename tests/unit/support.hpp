@@ -19,7 +19,7 @@
 #include <string>
 #include <string_view>
 
-#include "os/fd.hpp"
+#include <handoff/os/fd.hpp>
 
 /// What the unit tests share.
 namespace handoff::test {

@@ -10,8 +10,9 @@
 #include <string>
 #include <vector>
 
+#include <handoff/os/error.hpp>
+
 #include "async/connect.hpp"
-#include "os/error.hpp"
 #include "os/listener.hpp"
 #include "os/socket.hpp"
 #include "unit/support.hpp"

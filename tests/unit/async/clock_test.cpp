@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include "async/clock.hpp"
-
 #include <doctest/doctest.h>
+
+#include <handoff/async/clock.hpp>
 
 namespace handoff {
 namespace {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-#include "async/condition.hpp"
-
 #include <doctest/doctest.h>
 
 #include <chrono>
 
-#include "async/reactor.hpp"
+#include <handoff/async/condition.hpp>
+#include <handoff/async/reactor.hpp>
+
 #include "unit/support.hpp"
 
 namespace handoff {

@@ -12,7 +12,8 @@
 #include <utility>
 #include <vector>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+
 #include "os/listener.hpp"
 #include "os/socket.hpp"
 #include "unit/support.hpp"

@@ -13,15 +13,16 @@
 #include <string>
 #include <thread>
 
+#include <handoff/async/condition.hpp>
+#include <handoff/async/event.hpp>
+#include <handoff/async/fd_watcher.hpp>
+#include <handoff/async/mailbox.hpp>
+#include <handoff/async/stream.hpp>
+
 #include "async/attempts.hpp"
-#include "async/condition.hpp"
-#include "async/event.hpp"
-#include "async/fd_watcher.hpp"
-#include "async/mailbox.hpp"
 #include "async/race.hpp"
 #include "async/resolver.hpp"
 #include "async/semaphore.hpp"
-#include "async/stream.hpp"
 #include "os/socket.hpp"
 #include "unit/support.hpp"
 

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
-#include "async/event.hpp"
-
 #include <doctest/doctest.h>
 
 #include <chrono>
 #include <string>
 
-#include "async/reactor.hpp"
+#include <handoff/async/event.hpp>
+#include <handoff/async/reactor.hpp>
 
 namespace handoff {
 namespace {

@@ -9,10 +9,11 @@
 #include <string>
 #include <utility>
 
+#include <handoff/async/fd_watcher.hpp>
+#include <handoff/os/address.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "async/connect.hpp"
-#include "async/fd_watcher.hpp"
-#include "os/address.hpp"
-#include "os/fd.hpp"
 #include "unit/support.hpp"
 
 namespace handoff {

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "async/fd_watcher.hpp"
-
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -12,7 +10,9 @@
 #include <utility>
 #include <vector>
 
-#include "async/reactor.hpp"
+#include <handoff/async/fd_watcher.hpp>
+#include <handoff/async/reactor.hpp>
+
 #include "os/socket.hpp"
 #include "unit/support.hpp"
 

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "async/mailbox.hpp"
-
 #include <doctest/doctest.h>
 
 #include <memory>
@@ -8,7 +6,9 @@
 #include <thread>
 #include <vector>
 
-#include "async/reactor.hpp"
+#include <handoff/async/mailbox.hpp>
+#include <handoff/async/reactor.hpp>
+
 #include "unit/support.hpp"
 
 namespace handoff {

@@ -9,8 +9,9 @@
 #include <stdexcept>
 #include <string>
 
-#include "async/condition.hpp"
-#include "async/event.hpp"
+#include <handoff/async/condition.hpp>
+#include <handoff/async/event.hpp>
+
 #include "unit/support.hpp"
 
 namespace handoff {

@@ -10,9 +10,10 @@
 #include <string>
 #include <utility>
 
-#include "async/mailbox.hpp"
-#include "async/reactor.hpp"
-#include "async/stream.hpp"
+#include <handoff/async/mailbox.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/stream.hpp>
+
 #include "os/socket.hpp"
 #include "unit/support.hpp"
 

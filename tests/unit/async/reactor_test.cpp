@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "async/reactor.hpp"
-
 #include <doctest/doctest.h>
 
 #include <chrono>
@@ -8,6 +6,8 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+
+#include <handoff/async/reactor.hpp>
 
 #include "unit/support.hpp"
 

@@ -12,7 +12,8 @@
 #include <stdexcept>
 #include <string>
 
-#include "os/address.hpp"
+#include <handoff/os/address.hpp>
+
 #include "unit/support.hpp"
 
 namespace handoff {

@@ -9,7 +9,8 @@
 #include <string>
 #include <utility>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+
 #include "unit/support.hpp"
 
 namespace handoff {

@@ -10,7 +10,8 @@
 #include <stdexcept>
 #include <vector>
 
-#include "async/condition.hpp"
+#include <handoff/async/condition.hpp>
+
 #include "unit/support.hpp"
 
 namespace handoff {

@@ -11,9 +11,10 @@
 #include <string>
 #include <utility>
 
-#include "async/fd_watcher.hpp"
-#include "async/stream.hpp"
-#include "os/error.hpp"
+#include <handoff/async/fd_watcher.hpp>
+#include <handoff/async/stream.hpp>
+#include <handoff/os/error.hpp>
+
 #include "os/listener.hpp"
 #include "os/socket.hpp"
 #include "unit/support.hpp"

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "async/stream.hpp"
-
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -13,6 +11,8 @@
 #include <tuple>
 #include <utility>
 #include <vector>
+
+#include <handoff/async/stream.hpp>
 
 #include "os/socket.hpp"
 #include "unit/support.hpp"

@@ -10,11 +10,12 @@
 #include <string>
 #include <vector>
 
-#include "async/event.hpp"
-#include "async/fd_watcher.hpp"
-#include "async/reactor.hpp"
-#include "async/stream.hpp"
-#include "os/fd.hpp"
+#include <handoff/async/event.hpp>
+#include <handoff/async/fd_watcher.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/stream.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "unit/support.hpp"
 
 namespace handoff {

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "async/task.hpp"
-
 #include <doctest/doctest.h>
 
 #include <coroutine>
@@ -10,6 +8,8 @@
 #include <type_traits>
 #include <utility>
 #include <vector>
+
+#include <handoff/async/task.hpp>
 
 #include "unit/support.hpp"
 

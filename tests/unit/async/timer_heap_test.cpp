@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "async/timer_heap.hpp"
-
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -14,6 +12,8 @@
 #include <string>
 #include <utility>
 #include <vector>
+
+#include <handoff/async/timer_heap.hpp>
 
 namespace handoff {
 namespace {

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "async/timer.hpp"
-
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -15,7 +13,9 @@
 #include <utility>
 #include <vector>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/timer.hpp>
+
 #include "unit/support.hpp"
 
 namespace handoff {

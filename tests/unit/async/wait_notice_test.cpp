@@ -7,7 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "async/event.hpp"
+#include <handoff/async/event.hpp>
+
 #include "unit/support.hpp"
 
 namespace handoff {

@@ -11,8 +11,9 @@
 #include <utility>
 #include <vector>
 
+#include <handoff/os/fd.hpp>
+
 #include "cli/tool_main.hpp"
-#include "os/fd.hpp"
 #include "os/socket.hpp"
 #include "unit/support.hpp"
 

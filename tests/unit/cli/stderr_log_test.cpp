@@ -13,7 +13,8 @@
 #include <cstdlib>
 #include <string>
 
-#include "async/fd_watcher.hpp"
+#include <handoff/async/fd_watcher.hpp>
+
 #include "os/socket.hpp"
 #include "unit/cli/command_line.hpp"
 #include "unit/support.hpp"

@@ -7,7 +7,8 @@
 
 #include <string>
 
-#include "os/fd.hpp"
+#include <handoff/os/fd.hpp>
+
 #include "unit/support.hpp"
 
 namespace handoff {

@@ -11,11 +11,12 @@
 #include <stdexcept>
 #include <string>
 
+#include <handoff/os/error.hpp>
+#include <handoff/wire/errors.hpp>
+
 #include "cli/stdout_writer.hpp"
-#include "os/error.hpp"
 #include "rpc/client_connection.hpp"
 #include "unit/cli/command_line.hpp"
-#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {

@@ -5,7 +5,8 @@
 
 #include <string>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+
 #include "unit/cli/command_line.hpp"
 #include "unit/support.hpp"
 

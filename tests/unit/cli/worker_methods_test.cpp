@@ -14,7 +14,8 @@
 #include <thread>
 #include <vector>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+
 #include "unit/cli/command_line.hpp"
 #include "unit/support.hpp"
 

@@ -8,7 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+
 #include "unit/cli/command_line.hpp"
 #include "unit/support.hpp"
 

@@ -9,11 +9,12 @@
 #include <string_view>
 #include <utility>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+#include <handoff/wire/errors.hpp>
+
 #include "os/listener.hpp"
 #include "os/socket.hpp"
 #include "unit/support.hpp"
-#include "wire/errors.hpp"
 #include "wire/frame_writer.hpp"
 
 namespace handoff {

@@ -9,11 +9,12 @@
 #include <utility>
 #include <vector>
 
+#include <handoff/wire/errors.hpp>
+
 #include "os/socket.hpp"
 #include "unit/cli/command_line.hpp"
 #include "unit/commands/played_server.hpp"
 #include "unit/support.hpp"
-#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {

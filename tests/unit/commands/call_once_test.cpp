@@ -10,12 +10,13 @@
 #include <utility>
 #include <vector>
 
-#include "async/fd_watcher.hpp"
+#include <handoff/async/fd_watcher.hpp>
+#include <handoff/wire/errors.hpp>
+
 #include "os/socket.hpp"
 #include "unit/cli/command_line.hpp"
 #include "unit/commands/played_server.hpp"
 #include "unit/support.hpp"
-#include "wire/errors.hpp"
 
 namespace handoff {
 

@@ -11,8 +11,9 @@
 #include <utility>
 #include <vector>
 
-#include "async/event.hpp"
-#include "os/error.hpp"
+#include <handoff/async/event.hpp>
+#include <handoff/os/error.hpp>
+
 #include "os/socket.hpp"
 #include "unit/cli/command_line.hpp"
 #include "unit/commands/played_server.hpp"

@@ -11,7 +11,8 @@
 #include <utility>
 #include <vector>
 
-#include "os/fd.hpp"
+#include <handoff/os/fd.hpp>
+
 #include "os/socket.hpp"
 #include "pass/sources.hpp"
 #include "unit/support.hpp"

@@ -9,14 +9,15 @@
 #include <utility>
 #include <vector>
 
-#include "async/reactor.hpp"
-#include "async/stream.hpp"
-#include "async/task.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/stream.hpp>
+#include <handoff/async/task.hpp>
+#include <handoff/wire/limits.hpp>
+
 #include "os/listener.hpp"
 #include "unit/support.hpp"
 #include "wire/frame_decoder.hpp"
 #include "wire/frame_writer.hpp"
-#include "wire/limits.hpp"
 #include "wire/receive_buffer.hpp"
 
 namespace handoff::test {

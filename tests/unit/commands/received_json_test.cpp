@@ -6,7 +6,7 @@
 
 #include <utility>
 
-#include "os/fd.hpp"
+#include <handoff/os/fd.hpp>
 
 namespace handoff {
 namespace {

@@ -9,8 +9,9 @@
 #include <string>
 #include <utility>
 
-#include "os/error.hpp"
-#include "os/fd.hpp"
+#include <handoff/os/error.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "os/socket.hpp"
 #include "unit/cli/command_line.hpp"
 #include "unit/support.hpp"

@@ -9,8 +9,9 @@
 #include <string>
 #include <utility>
 
+#include <handoff/os/error.hpp>
+
 #include "async/connect.hpp"
-#include "os/error.hpp"
 #include "os/listener.hpp"
 #include "os/socket.hpp"
 #include "pass/sources.hpp"

@@ -8,12 +8,13 @@
 #include <optional>
 #include <string>
 
-#include "async/reactor.hpp"
-#include "os/error.hpp"
-#include "os/fd.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/os/error.hpp>
+#include <handoff/os/fd.hpp>
+#include <handoff/wire/errors.hpp>
+
 #include "unit/cli/command_line.hpp"
 #include "unit/support.hpp"
-#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {

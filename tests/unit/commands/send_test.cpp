@@ -12,13 +12,14 @@
 #include <utility>
 #include <vector>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+#include <handoff/pass/fd_passing.hpp>
+#include <handoff/pass/handover.hpp>
+#include <handoff/wire/errors.hpp>
+
 #include "os/listener.hpp"
 #include "os/socket.hpp"
-#include "pass/fd_passing.hpp"
-#include "pass/handover.hpp"
 #include "unit/support.hpp"
-#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {

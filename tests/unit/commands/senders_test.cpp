@@ -7,7 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include "async/stream.hpp"
+#include <handoff/async/stream.hpp>
+
 #include "os/socket.hpp"
 
 namespace handoff {

@@ -7,9 +7,10 @@
 #include <utility>
 #include <vector>
 
-#include "async/condition.hpp"
-#include "os/error.hpp"
-#include "os/fd.hpp"
+#include <handoff/async/condition.hpp>
+#include <handoff/os/error.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "pass/sources.hpp"
 #include "unit/support.hpp"
 

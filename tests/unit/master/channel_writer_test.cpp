@@ -8,8 +8,9 @@
 #include <memory>
 #include <utility>
 
-#include "async/fd_watcher.hpp"
-#include "async/reactor.hpp"
+#include <handoff/async/fd_watcher.hpp>
+#include <handoff/async/reactor.hpp>
+
 #include "os/socket.hpp"
 #include "unit/support.hpp"
 

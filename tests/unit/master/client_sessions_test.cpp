@@ -10,12 +10,13 @@
 #include <utility>
 #include <vector>
 
-#include "async/reactor.hpp"
-#include "os/error.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/os/error.hpp>
+#include <handoff/wire/errors.hpp>
+
 #include "os/socket.hpp"
 #include "pass/channel.hpp"
 #include "unit/support.hpp"
-#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {

@@ -10,7 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+
 #include "os/socket.hpp"
 #include "unit/support.hpp"
 

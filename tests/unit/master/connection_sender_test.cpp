@@ -8,8 +8,9 @@
 #include <utility>
 #include <vector>
 
+#include <handoff/pass/fd_passing.hpp>
+
 #include "os/socket.hpp"
-#include "pass/fd_passing.hpp"
 #include "unit/support.hpp"
 
 namespace handoff {

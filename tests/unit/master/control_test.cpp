@@ -10,10 +10,11 @@
 #include <utility>
 #include <vector>
 
+#include <handoff/async/reactor.hpp>
+#include <handoff/os/address.hpp>
+
 #include "async/connect.hpp"
-#include "async/reactor.hpp"
 #include "async/time_limit.hpp"
-#include "os/address.hpp"
 #include "unit/support.hpp"
 
 namespace handoff {

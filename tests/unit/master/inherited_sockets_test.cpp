@@ -11,9 +11,10 @@
 #include <utility>
 #include <vector>
 
-#include "os/address.hpp"
+#include <handoff/os/address.hpp>
+#include <handoff/os/error.hpp>
+
 #include "os/environment.hpp"
-#include "os/error.hpp"
 #include "os/sealed_memory.hpp"
 #include "os/socket.hpp"
 #include "unit/support.hpp"

@@ -12,7 +12,8 @@
 #include <string_view>
 #include <utility>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+
 #include "os/socket.hpp"
 #include "pass/channel.hpp"
 #include "unit/support.hpp"

@@ -12,9 +12,10 @@
 #include <string_view>
 #include <utility>
 
+#include <handoff/os/socket_address.hpp>
+#include <handoff/pass/fd_passing.hpp>
+
 #include "os/socket.hpp"
-#include "os/socket_address.hpp"
-#include "pass/fd_passing.hpp"
 #include "unit/support.hpp"
 
 namespace handoff {

@@ -9,9 +9,10 @@
 #include <string_view>
 #include <vector>
 
-#include "async/reactor.hpp"
-#include "os/address.hpp"
-#include "os/fd.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/os/address.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "unit/support.hpp"
 
 namespace handoff {

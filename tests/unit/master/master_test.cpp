@@ -14,9 +14,10 @@
 #include <utility>
 #include <vector>
 
-#include "async/reactor.hpp"
-#include "os/address.hpp"
-#include "os/error.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/os/address.hpp>
+#include <handoff/os/error.hpp>
+
 #include "os/signals.hpp"
 #include "unit/support.hpp"
 

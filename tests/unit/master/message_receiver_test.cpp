@@ -9,10 +9,11 @@
 #include <utility>
 #include <vector>
 
-#include "async/fd_watcher.hpp"
-#include "async/reactor.hpp"
+#include <handoff/async/fd_watcher.hpp>
+#include <handoff/async/reactor.hpp>
+#include <handoff/pass/fd_passing.hpp>
+
 #include "os/socket.hpp"
-#include "pass/fd_passing.hpp"
 #include "unit/support.hpp"
 
 namespace handoff {

@@ -15,9 +15,10 @@
 #include <utility>
 #include <vector>
 
+#include <handoff/pass/fd_passing.hpp>
+
 #include "os/environment.hpp"
 #include "os/spawn.hpp"
-#include "pass/fd_passing.hpp"
 #include "unit/support.hpp"
 
 namespace handoff {

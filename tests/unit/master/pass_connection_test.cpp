@@ -11,9 +11,10 @@
 #include <utility>
 #include <vector>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/os/address.hpp>
+
 #include "master/worker_channel.hpp"
-#include "os/address.hpp"
 #include "os/socket.hpp"
 #include "unit/support.hpp"
 

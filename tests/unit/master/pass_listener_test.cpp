@@ -12,9 +12,10 @@
 #include <utility>
 #include <vector>
 
-#include "async/reactor.hpp"
-#include "os/address.hpp"
-#include "os/fd.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/os/address.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "os/listener.hpp"
 #include "os/socket.hpp"
 #include "played_channel.hpp"

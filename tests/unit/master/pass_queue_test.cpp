@@ -7,7 +7,8 @@
 #include <memory>
 #include <utility>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+
 #include "master/request_queue.hpp"
 #include "played_channel.hpp"
 #include "unit/support.hpp"

@@ -10,14 +10,15 @@
 #include <utility>
 #include <vector>
 
-#include "async/reactor.hpp"
-#include "async/task.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+#include <handoff/os/fd.hpp>
+#include <handoff/pass/fd_passing.hpp>
+
 #include "master/custody.hpp"
 #include "master/worker_channel.hpp"
-#include "os/fd.hpp"
 #include "os/socket.hpp"
 #include "pass/channel.hpp"
-#include "pass/fd_passing.hpp"
 
 namespace handoff::test {
 

@@ -12,7 +12,8 @@
 #include <utility>
 #include <vector>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+
 #include "master/balancer.hpp"
 #include "master/custody.hpp"
 #include "master/supervised_worker.hpp"

@@ -11,11 +11,12 @@
 #include <utility>
 #include <vector>
 
-#include "async/reactor.hpp"
-#include "os/error.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/os/error.hpp>
+#include <handoff/pass/fd_passing.hpp>
+
 #include "os/socket.hpp"
 #include "pass/channel.hpp"
-#include "pass/fd_passing.hpp"
 #include "unit/support.hpp"
 
 namespace handoff {

@@ -14,7 +14,8 @@
 #include <string>
 #include <utility>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+
 #include "master/request_queue.hpp"
 #include "unit/master/scripted_queue_worker.hpp"
 #include "unit/support.hpp"

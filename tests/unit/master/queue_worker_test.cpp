@@ -12,7 +12,8 @@
 #include <utility>
 #include <vector>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+
 #include "unit/master/given_call.hpp"
 #include "unit/master/scripted_queue_worker.hpp"
 #include "unit/support.hpp"

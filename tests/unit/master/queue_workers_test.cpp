@@ -8,7 +8,8 @@
 #include <memory>
 #include <string>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+
 #include "unit/master/given_call.hpp"
 #include "unit/master/scripted_queue_worker.hpp"
 

@@ -9,7 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+
 #include "unit/support.hpp"
 
 namespace handoff {

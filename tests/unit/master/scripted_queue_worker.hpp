@@ -14,11 +14,12 @@
 #include <utility>
 #include <vector>
 
+#include <handoff/pass/fd_passing.hpp>
+
 #include "master/custody.hpp"
 #include "master/worker_channel.hpp"
 #include "os/socket.hpp"
 #include "pass/channel.hpp"
-#include "pass/fd_passing.hpp"
 #include "pass/queue_record.hpp"
 #include "pass/ring.hpp"
 

@@ -4,7 +4,7 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
-#include "wire/errors.hpp"
+#include <handoff/wire/errors.hpp>
 
 namespace handoff {
 namespace {

@@ -13,12 +13,13 @@
 #include <utility>
 #include <vector>
 
-#include "async/reactor.hpp"
-#include "async/task.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "master/balancer.hpp"
 #include "master/custody.hpp"
 #include "master/supervisor.hpp"
-#include "os/fd.hpp"
 #include "os/socket.hpp"
 #include "os/status.hpp"
 #include "worker_fakes.hpp"

@@ -9,7 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+
 #include "supervisor_bench.hpp"
 #include "unit/support.hpp"
 

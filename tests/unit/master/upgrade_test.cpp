@@ -16,14 +16,15 @@
 #include <utility>
 #include <vector>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/os/error.hpp>
+#include <handoff/os/fd.hpp>
+#include <handoff/pass/fd_passing.hpp>
+
 #include "master/balancer.hpp"
 #include "master/custody.hpp"
-#include "os/error.hpp"
-#include "os/fd.hpp"
 #include "os/socket.hpp"
 #include "pass/channel.hpp"
-#include "pass/fd_passing.hpp"
 #include "unit/support.hpp"
 
 namespace handoff {

@@ -12,11 +12,12 @@
 #include <utility>
 #include <vector>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/pass/fd_passing.hpp>
+
 #include "master/worker_channel.hpp"
 #include "os/socket.hpp"
 #include "pass/channel.hpp"
-#include "pass/fd_passing.hpp"
 #include "pass/ledger.hpp"
 #include "unit/support.hpp"
 

@@ -13,10 +13,11 @@
 #include <utility>
 #include <vector>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/pass/fd_passing.hpp>
+
 #include "master/worker_channel.hpp"
 #include "os/socket.hpp"
-#include "pass/fd_passing.hpp"
 #include "unit/support.hpp"
 
 namespace handoff {

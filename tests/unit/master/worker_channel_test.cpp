@@ -11,9 +11,10 @@
 #include <utility>
 #include <vector>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/pass/fd_passing.hpp>
+
 #include "os/socket.hpp"
-#include "pass/fd_passing.hpp"
 #include "unit/support.hpp"
 
 namespace handoff {

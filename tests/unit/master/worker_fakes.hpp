@@ -16,14 +16,15 @@
 #include <utility>
 #include <vector>
 
+#include <handoff/os/error.hpp>
+#include <handoff/os/fd.hpp>
+#include <handoff/pass/fd_passing.hpp>
+
 #include "master/alarm_clock.hpp"
 #include "master/pass_mode.hpp"
 #include "master/worker_channel.hpp"
 #include "master/worker_spawner.hpp"
-#include "os/error.hpp"
-#include "os/fd.hpp"
 #include "pass/channel.hpp"
-#include "pass/fd_passing.hpp"
 
 /// Stands in for the kernel in tests of what supervises workers: time, processes, and the
 /// pass mode.

@@ -10,8 +10,9 @@
 #include <utility>
 #include <vector>
 
-#include "async/reactor.hpp"
-#include "async/task.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/task.hpp>
+
 #include "os/socket.hpp"
 #include "worker_fakes.hpp"
 

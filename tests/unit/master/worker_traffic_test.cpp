@@ -14,10 +14,11 @@
 #include <utility>
 #include <vector>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+#include <handoff/pass/fd_passing.hpp>
+
 #include "os/socket.hpp"
 #include "pass/channel.hpp"
-#include "pass/fd_passing.hpp"
 #include "pass/ledger.hpp"
 #include "played_workers.hpp"
 #include "supervisor_bench.hpp"

@@ -13,8 +13,9 @@
 #include <string>
 #include <vector>
 
-#include "os/error.hpp"
-#include "os/fd.hpp"
+#include <handoff/os/error.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "unit/support.hpp"
 
 namespace handoff {

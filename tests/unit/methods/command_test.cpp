@@ -13,9 +13,10 @@
 #include <string>
 #include <utility>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+#include <handoff/wire/errors.hpp>
+
 #include "unit/support.hpp"
-#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {

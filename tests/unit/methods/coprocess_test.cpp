@@ -8,7 +8,8 @@
 #include <string>
 #include <string_view>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+
 #include "unit/methods/fake_child.hpp"
 #include "unit/support.hpp"
 

@@ -14,9 +14,10 @@
 #include <utility>
 #include <vector>
 
-#include "async/fd_watcher.hpp"
+#include <handoff/async/fd_watcher.hpp>
+#include <handoff/async/stream.hpp>
+
 #include "async/race.hpp"
-#include "async/stream.hpp"
 #include "methods/command.hpp"
 #include "methods/coprocess.hpp"
 #include "unit/support.hpp"

@@ -11,8 +11,9 @@
 #include <string_view>
 #include <vector>
 
+#include <handoff/os/fd.hpp>
+
 #include "methods/child_runner.hpp"
-#include "os/fd.hpp"
 #include "unit/support.hpp"
 
 namespace handoff::test {

@@ -11,8 +11,9 @@
 #include <string>
 #include <string_view>
 
-#include "async/reactor.hpp"
-#include "os/error.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/os/error.hpp>
+
 #include "os/socket.hpp"
 #include "rpc/client_connection.hpp"
 #include "unit/support.hpp"

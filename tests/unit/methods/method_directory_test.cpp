@@ -10,7 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+
 #include "unit/support.hpp"
 
 namespace handoff {

@@ -8,10 +8,11 @@
 #include <optional>
 #include <string>
 
-#include "async/event.hpp"
-#include "async/timer.hpp"
+#include <handoff/async/event.hpp>
+#include <handoff/async/timer.hpp>
+#include <handoff/os/error.hpp>
+
 #include "methods/upstream_connection.hpp"
-#include "os/error.hpp"
 #include "rpc/pending_call.hpp"
 #include "unit/methods/fake_server.hpp"
 #include "unit/support.hpp"

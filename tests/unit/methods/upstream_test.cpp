@@ -9,8 +9,9 @@
 #include <string>
 #include <utility>
 
-#include "async/timer.hpp"
-#include "os/error.hpp"
+#include <handoff/async/timer.hpp>
+#include <handoff/os/error.hpp>
+
 #include "rpc/pending_call.hpp"
 #include "unit/methods/fake_server.hpp"
 #include "unit/support.hpp"

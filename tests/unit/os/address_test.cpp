@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "os/address.hpp"
-
 #include <arpa/inet.h>
 #include <doctest/doctest.h>
 #include <net/if.h>
@@ -8,7 +6,9 @@
 #include <string>
 #include <string_view>
 
-#include "os/error.hpp"
+#include <handoff/os/address.hpp>
+#include <handoff/os/error.hpp>
+
 #include "unit/support.hpp"
 
 namespace handoff {

@@ -6,7 +6,8 @@
 #include <cerrno>
 #include <string>
 
-#include "os/address.hpp"
+#include <handoff/os/address.hpp>
+
 #include "unit/support.hpp"
 
 namespace handoff {

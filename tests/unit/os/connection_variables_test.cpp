@@ -9,8 +9,9 @@
 #include <string_view>
 #include <vector>
 
-#include "os/address.hpp"
-#include "os/fd.hpp"
+#include <handoff/os/address.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "os/listener.hpp"
 #include "os/socket.hpp"
 #include "unit/support.hpp"

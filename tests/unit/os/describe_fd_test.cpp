@@ -23,8 +23,9 @@
 #include <utility>
 #include <vector>
 
-#include "os/address.hpp"
-#include "os/fd.hpp"
+#include <handoff/os/address.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "os/listener.hpp"
 #include "os/socket.hpp"
 #include "unit/support.hpp"

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include "os/error.hpp"
-
 #include <doctest/doctest.h>
 
 #include <cerrno>
 #include <string>
+
+#include <handoff/os/error.hpp>
 
 namespace handoff {
 namespace {

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "os/fd.hpp"
-
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -9,7 +7,9 @@
 #include <type_traits>
 #include <utility>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "unit/support.hpp"
 
 namespace handoff {

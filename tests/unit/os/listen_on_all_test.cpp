@@ -7,7 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+
 #include "os/socket.hpp"
 #include "unit/support.hpp"
 

@@ -12,7 +12,8 @@
 #include <string>
 #include <utility>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+
 #include "os/socket.hpp"
 #include "unit/support.hpp"
 

@@ -9,7 +9,8 @@
 #include <string>
 #include <utility>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+
 #include "unit/support.hpp"
 
 namespace handoff {

@@ -10,8 +10,9 @@
 #include <string>
 #include <string_view>
 
-#include "os/error.hpp"
-#include "os/fd.hpp"
+#include <handoff/os/error.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "os/socket.hpp"
 #include "unit/support.hpp"
 

@@ -14,7 +14,7 @@
 #include <functional>
 #include <vector>
 
-#include "os/fd.hpp"
+#include <handoff/os/fd.hpp>
 
 namespace handoff {
 namespace {

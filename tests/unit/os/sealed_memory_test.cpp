@@ -11,7 +11,8 @@
 #include <string_view>
 #include <utility>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+
 #include "unit/support.hpp"
 
 namespace handoff {

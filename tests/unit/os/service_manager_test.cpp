@@ -11,8 +11,9 @@
 #include <utility>
 #include <vector>
 
+#include <handoff/os/socket_address.hpp>
+
 #include "os/environment.hpp"
-#include "os/socket_address.hpp"
 #include "unit/support.hpp"
 
 namespace handoff {

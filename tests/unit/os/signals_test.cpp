@@ -12,7 +12,8 @@
 #include <utility>
 #include <vector>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+
 #include "os/spawn.hpp"
 #include "unit/support.hpp"
 

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "os/socket_address.hpp"
-
 #include <doctest/doctest.h>
 
 #include <array>
@@ -9,7 +7,8 @@
 #include <string>
 #include <string_view>
 
-#include "os/address.hpp"
+#include <handoff/os/address.hpp>
+#include <handoff/os/socket_address.hpp>
 
 namespace handoff {
 namespace {

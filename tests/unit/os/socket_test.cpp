@@ -12,7 +12,8 @@
 #include <string_view>
 #include <utility>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+
 #include "os/listener.hpp"
 #include "unit/support.hpp"
 

@@ -23,8 +23,9 @@
 #include <utility>
 #include <vector>
 
+#include <handoff/os/error.hpp>
+
 #include "os/descriptor_limit.hpp"
-#include "os/error.hpp"
 #include "os/signals.hpp"
 #include "unit/os/running_cat.hpp"
 #include "unit/support.hpp"

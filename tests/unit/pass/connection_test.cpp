@@ -9,12 +9,13 @@
 #include <string>
 #include <utility>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+#include <handoff/wire/errors.hpp>
+
 #include "os/sealed_memory.hpp"
 #include "os/socket.hpp"
 #include "pass/channel.hpp"
 #include "unit/support.hpp"
-#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "pass/fd_passing.hpp"
-
 #include <doctest/doctest.h>
 #include <sys/socket.h>
 
@@ -12,7 +10,9 @@
 #include <utility>
 #include <vector>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+#include <handoff/pass/fd_passing.hpp>
+
 #include "os/socket.hpp"
 #include "unit/support.hpp"
 

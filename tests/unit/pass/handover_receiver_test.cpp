@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "pass/handover_receiver.hpp"
-
 #include <doctest/doctest.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -11,10 +9,12 @@
 #include <utility>
 #include <vector>
 
+#include <handoff/pass/fd_passing.hpp>
+#include <handoff/pass/handover_receiver.hpp>
+#include <handoff/wire/errors.hpp>
+
 #include "os/socket.hpp"
-#include "pass/fd_passing.hpp"
 #include "unit/support.hpp"
-#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {

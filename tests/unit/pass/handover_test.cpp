@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "pass/handover.hpp"
-
 #include <doctest/doctest.h>
 
 #include <cstddef>
@@ -8,7 +6,8 @@
 #include <string_view>
 #include <vector>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+#include <handoff/pass/handover.hpp>
 
 namespace handoff::handover {
 namespace {

@@ -8,8 +8,9 @@
 #include <cstdint>
 #include <numeric>
 
-#include "os/error.hpp"
-#include "os/fd.hpp"
+#include <handoff/os/error.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "os/sealed_memory.hpp"
 
 namespace handoff::ledger {

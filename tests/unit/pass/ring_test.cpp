@@ -14,7 +14,8 @@
 #include <utility>
 #include <vector>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+
 #include "unit/pass/ring_pair.hpp"
 #include "wire/receive_buffer.hpp"
 

@@ -4,9 +4,10 @@
 
 #include <string>
 
-#include "os/address.hpp"
-#include "os/error.hpp"
-#include "os/fd.hpp"
+#include <handoff/os/address.hpp>
+#include <handoff/os/error.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "os/listener.hpp"
 #include "os/socket.hpp"
 #include "pass/sources.hpp"

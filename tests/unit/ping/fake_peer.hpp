@@ -11,19 +11,20 @@
 #include <variant>
 #include <vector>
 
-#include "async/reactor.hpp"
-#include "async/stream.hpp"
-#include "async/task.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/async/stream.hpp>
+#include <handoff/async/task.hpp>
+#include <handoff/wire/dialect.hpp>
+#include <handoff/wire/limits.hpp>
+#include <handoff/wire/request.hpp>
+
 #include "os/listener.hpp"
 #include "ping/pinger.hpp"
 #include "unit/support.hpp"
-#include "wire/dialect.hpp"
 #include "wire/frame_decoder.hpp"
 #include "wire/frame_writer.hpp"
-#include "wire/limits.hpp"
 #include "wire/message_writer.hpp"
 #include "wire/receive_buffer.hpp"
-#include "wire/request.hpp"
 
 namespace handoff::test {
 

@@ -7,7 +7,8 @@
 #include <chrono>
 #include <string>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+
 #include "unit/ping/fake_peer.hpp"
 #include "unit/support.hpp"
 

@@ -9,8 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "async/fd_watcher.hpp"
-#include "os/error.hpp"
+#include <handoff/async/fd_watcher.hpp>
+#include <handoff/os/error.hpp>
+
 #include "os/socket.hpp"
 #include "unit/ping/fake_peer.hpp"
 #include "unit/support.hpp"

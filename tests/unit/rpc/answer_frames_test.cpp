@@ -7,7 +7,8 @@
 #include <string>
 #include <string_view>
 
-#include "async/condition.hpp"
+#include <handoff/async/condition.hpp>
+
 #include "unit/support.hpp"
 
 namespace handoff {

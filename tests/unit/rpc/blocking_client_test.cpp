@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "rpc/blocking_client.hpp"
-
 #include <doctest/doctest.h>
 #include <sys/socket.h>
 
@@ -9,7 +7,9 @@
 #include <string_view>
 #include <utility>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+#include <handoff/rpc/blocking_client.hpp>
+
 #include "os/listener.hpp"
 #include "os/socket.hpp"
 #include "unit/support.hpp"

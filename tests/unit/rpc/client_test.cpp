@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "rpc/client.hpp"
-
 #include <doctest/doctest.h>
 #include <sys/socket.h>
 
@@ -12,8 +10,10 @@
 #include <utility>
 #include <vector>
 
-#include "async/condition.hpp"
-#include "os/error.hpp"
+#include <handoff/async/condition.hpp>
+#include <handoff/os/error.hpp>
+#include <handoff/rpc/client.hpp>
+
 #include "os/listener.hpp"
 #include "os/socket.hpp"
 #include "unit/support.hpp"

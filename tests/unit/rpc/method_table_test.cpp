@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-#include "rpc/method_table.hpp"
-
 #include <doctest/doctest.h>
 
 #include <string_view>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+#include <handoff/rpc/method_table.hpp>
+
 #include "unit/support.hpp"
 
 namespace handoff {

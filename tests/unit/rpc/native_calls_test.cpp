@@ -10,13 +10,14 @@
 #include <string_view>
 #include <utility>
 
-#include "async/condition.hpp"
-#include "os/address.hpp"
+#include <handoff/async/condition.hpp>
+#include <handoff/os/address.hpp>
+#include <handoff/wire/json_text.hpp>
+
 #include "os/listener.hpp"
 #include "os/socket.hpp"
 #include "rpc/session.hpp"
 #include "unit/support.hpp"
-#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {

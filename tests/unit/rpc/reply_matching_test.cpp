@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "wire/errors.hpp"
+#include <handoff/wire/errors.hpp>
 
 namespace handoff {
 namespace {

@@ -11,7 +11,8 @@
 #include <utility>
 #include <vector>
 
-#include "async/condition.hpp"
+#include <handoff/async/condition.hpp>
+
 #include "rpc/session_calls.hpp"
 #include "unit/support.hpp"
 

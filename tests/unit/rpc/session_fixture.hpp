@@ -14,7 +14,8 @@
 #include <utility>
 #include <vector>
 
-#include "async/condition.hpp"
+#include <handoff/async/condition.hpp>
+
 #include "os/socket.hpp"
 #include "rpc/server_context.hpp"
 #include "rpc/session.hpp"

@@ -11,7 +11,8 @@
 #include <string_view>
 #include <utility>
 
-#include "async/condition.hpp"
+#include <handoff/async/condition.hpp>
+
 #include "os/socket.hpp"
 #include "rpc/session.hpp"
 #include "unit/rpc/session_fixture.hpp"

@@ -7,10 +7,11 @@
 #include <string_view>
 #include <variant>
 
-#include "wire/dialect.hpp"
+#include <handoff/wire/dialect.hpp>
+#include <handoff/wire/request.hpp>
+
 #include "wire/receive_buffer.hpp"
 #include "wire/reply.hpp"
-#include "wire/request.hpp"
 
 namespace handoff::test {
 

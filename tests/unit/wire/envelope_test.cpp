@@ -6,8 +6,9 @@
 #include <string>
 #include <string_view>
 
+#include <handoff/wire/limits.hpp>
+
 #include "unit/wire/body.hpp"
-#include "wire/limits.hpp"
 
 namespace handoff {
 namespace {

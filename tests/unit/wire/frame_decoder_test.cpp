@@ -9,9 +9,10 @@
 #include <string_view>
 #include <vector>
 
+#include <handoff/wire/limits.hpp>
+
 #include "wire/bytes.hpp"
 #include "wire/frame_writer.hpp"
-#include "wire/limits.hpp"
 #include "wire/receive_buffer.hpp"
 
 namespace handoff {

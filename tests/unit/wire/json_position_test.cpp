@@ -8,8 +8,9 @@
 #include <string>
 #include <string_view>
 
+#include <handoff/wire/json_text.hpp>
+
 #include "unit/wire/body.hpp"
-#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {

@@ -7,7 +7,8 @@
 #include <string>
 #include <string_view>
 
-#include "wire/limits.hpp"
+#include <handoff/wire/limits.hpp>
+
 #include "wire/receive_buffer.hpp"
 
 namespace handoff {

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "wire/json_text.hpp"
-
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
@@ -11,6 +9,8 @@
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include <handoff/wire/json_text.hpp>
 
 namespace handoff {
 namespace {

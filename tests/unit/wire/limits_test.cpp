@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "wire/limits.hpp"
-
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
@@ -12,6 +10,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <handoff/wire/limits.hpp>
 
 namespace handoff {
 namespace {

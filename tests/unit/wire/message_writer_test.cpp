@@ -5,11 +5,12 @@
 
 #include <string>
 
+#include <handoff/wire/dialect.hpp>
+#include <handoff/wire/errors.hpp>
+#include <handoff/wire/request.hpp>
+
 #include "unit/wire/body.hpp"
-#include "wire/dialect.hpp"
-#include "wire/errors.hpp"
 #include "wire/reply.hpp"
-#include "wire/request.hpp"
 
 namespace handoff {
 namespace {

@@ -9,15 +9,16 @@
 #include <string_view>
 #include <variant>
 
+#include <handoff/wire/dialect.hpp>
+#include <handoff/wire/errors.hpp>
+#include <handoff/wire/limits.hpp>
+#include <handoff/wire/request.hpp>
+
 #include "unit/wire/body.hpp"
-#include "wire/dialect.hpp"
 #include "wire/envelope.hpp"
-#include "wire/errors.hpp"
 #include "wire/json_reader.hpp"
-#include "wire/limits.hpp"
 #include "wire/receive_buffer.hpp"
 #include "wire/reply.hpp"
-#include "wire/request.hpp"
 
 namespace handoff {
 namespace {

@@ -6,9 +6,10 @@
 #include <string>
 #include <string_view>
 
+#include <handoff/wire/errors.hpp>
+
 #include "unit/support.hpp"
 #include "unit/wire/body.hpp"
-#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {

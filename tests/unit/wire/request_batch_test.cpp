@@ -10,11 +10,12 @@
 #include <variant>
 #include <vector>
 
+#include <handoff/wire/dialect.hpp>
+#include <handoff/wire/errors.hpp>
+#include <handoff/wire/limits.hpp>
+#include <handoff/wire/request.hpp>
+
 #include "unit/wire/body.hpp"
-#include "wire/dialect.hpp"
-#include "wire/errors.hpp"
-#include "wire/limits.hpp"
-#include "wire/request.hpp"
 
 namespace handoff {
 namespace {

@@ -8,10 +8,11 @@
 #include <variant>
 #include <vector>
 
+#include <handoff/wire/dialect.hpp>
+#include <handoff/wire/errors.hpp>
+#include <handoff/wire/request.hpp>
+
 #include "unit/wire/body.hpp"
-#include "wire/dialect.hpp"
-#include "wire/errors.hpp"
-#include "wire/request.hpp"
 
 namespace handoff {
 namespace {

@@ -5,11 +5,12 @@
 #include <string>
 #include <string_view>
 
+#include <handoff/wire/errors.hpp>
+#include <handoff/wire/json_text.hpp>
+#include <handoff/wire/limits.hpp>
+#include <handoff/wire/request.hpp>
+
 #include "unit/wire/body.hpp"
-#include "wire/errors.hpp"
-#include "wire/json_text.hpp"
-#include "wire/limits.hpp"
-#include "wire/request.hpp"
 
 namespace handoff {
 namespace {

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "wire/request.hpp"
-
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -8,8 +6,10 @@
 #include <string_view>
 #include <vector>
 
+#include <handoff/wire/errors.hpp>
+#include <handoff/wire/request.hpp>
+
 #include "unit/wire/body.hpp"
-#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {

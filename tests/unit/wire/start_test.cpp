@@ -10,9 +10,10 @@
 #include <string>
 #include <string_view>
 
+#include <handoff/wire/limits.hpp>
+
 #include "wire/frame_decoder.hpp"
 #include "wire/framing.hpp"
-#include "wire/limits.hpp"
 
 namespace handoff {
 

@@ -9,7 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+
 #include "pass/channel.hpp"
 
 namespace handoff {

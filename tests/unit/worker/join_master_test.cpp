@@ -11,9 +11,10 @@
 #include <utility>
 #include <vector>
 
-#include "async/reactor.hpp"
-#include "os/address.hpp"
-#include "os/error.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/os/address.hpp>
+#include <handoff/os/error.hpp>
+
 #include "os/listener.hpp"
 #include "os/socket.hpp"
 #include "unit/support.hpp"

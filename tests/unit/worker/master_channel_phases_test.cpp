@@ -17,7 +17,8 @@
 #include <utility>
 #include <vector>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+
 #include "os/socket.hpp"
 #include "unit/support.hpp"
 #include "worker/master_channel.hpp"

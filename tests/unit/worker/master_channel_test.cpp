@@ -10,10 +10,11 @@
 #include <utility>
 #include <vector>
 
-#include "async/reactor.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/wire/errors.hpp>
+
 #include "os/socket.hpp"
 #include "unit/support.hpp"
-#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {

@@ -9,8 +9,9 @@
 #include <utility>
 #include <vector>
 
-#include "async/fd_watcher.hpp"
-#include "async/reactor.hpp"
+#include <handoff/async/fd_watcher.hpp>
+#include <handoff/async/reactor.hpp>
+
 #include "os/socket.hpp"
 #include "pass/channel.hpp"
 #include "unit/support.hpp"

@@ -15,13 +15,14 @@
 #include <utility>
 #include <vector>
 
-#include "async/condition.hpp"
+#include <handoff/async/condition.hpp>
+#include <handoff/wire/errors.hpp>
+
 #include "os/sealed_memory.hpp"
 #include "pass/ledger.hpp"
 #include "pass/queue_record.hpp"
 #include "pass/ring.hpp"
 #include "unit/support.hpp"
-#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {

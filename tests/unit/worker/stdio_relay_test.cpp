@@ -10,8 +10,9 @@
 #include <string>
 #include <utility>
 
-#include "async/reactor.hpp"
-#include "os/fd.hpp"
+#include <handoff/async/reactor.hpp>
+#include <handoff/os/fd.hpp>
+
 #include "os/socket.hpp"
 #include "unit/support.hpp"
 

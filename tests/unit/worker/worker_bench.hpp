@@ -12,9 +12,10 @@
 #include <utility>
 #include <vector>
 
-#include "async/condition.hpp"
+#include <handoff/async/condition.hpp>
+#include <handoff/pass/fd_passing.hpp>
+
 #include "os/socket.hpp"
-#include "pass/fd_passing.hpp"
 #include "unit/rpc/session_fixture.hpp"
 #include "unit/support.hpp"
 #include "worker/worker.hpp"

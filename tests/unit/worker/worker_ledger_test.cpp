@@ -12,11 +12,12 @@
 #include <utility>
 #include <vector>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+#include <handoff/wire/errors.hpp>
+
 #include "os/sealed_memory.hpp"
 #include "unit/support.hpp"
 #include "unit/worker/worker_bench.hpp"
-#include "wire/errors.hpp"
 
 namespace handoff {
 namespace {

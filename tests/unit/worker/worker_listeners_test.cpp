@@ -10,7 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+
 #include "os/socket.hpp"
 #include "unit/support.hpp"
 

@@ -9,14 +9,15 @@
 #include <utility>
 #include <vector>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+#include <handoff/wire/errors.hpp>
+
 #include "os/listener.hpp"
 #include "os/sealed_memory.hpp"
 #include "os/socket.hpp"
 #include "pass/ring.hpp"
 #include "unit/support.hpp"
 #include "unit/worker/worker_bench.hpp"
-#include "wire/errors.hpp"
 #include "worker/worker.hpp"
 
 namespace handoff {

@@ -12,7 +12,8 @@
 #include <string>
 #include <vector>
 
-#include "os/error.hpp"
+#include <handoff/os/error.hpp>
+
 #include "unit/support.hpp"
 #include "unit/worker/worker_bench.hpp"
 
