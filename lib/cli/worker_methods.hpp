@@ -13,6 +13,7 @@
 #include "cli/worker_options.hpp"
 #include "methods/child_runner.hpp"
 #include "methods/coprocess.hpp"
+#include "methods/service.hpp"
 #include "methods/upstream.hpp"
 #include "rpc/method_table.hpp"
 
@@ -38,6 +39,7 @@ class WorkerMethods {
   std::mutex& adding_;
   ChildRunner& runner_;
   std::vector<std::pair<std::string, std::unique_ptr<Coprocess>>> coprocesses_;
+  std::vector<std::pair<std::string, std::unique_ptr<Service>>> services_;
   std::map<std::string, std::unique_ptr<Upstream>> servers_;  ///< by address
   std::vector<std::pair<std::string, Upstream*>> forwards_;
 };

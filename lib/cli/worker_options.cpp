@@ -15,15 +15,19 @@
 namespace handoff {
 namespace {
 
-void check_command(std::string_view option, const std::string& text) {
+/// What NAME may be.
+enum class NameForm { name, name_or_pattern };
+
+void check_command(std::string_view option, const std::string& text,
+                   NameForm form = NameForm::name) {
   const auto [name, command] = split_name_value(option, text, "NAME=CMD");
   require_utf8(option, name);
   if (command.empty()) {
     throw InvalidArgument(fmt::format("{} {}: write a command after the =", option, text));
   }
-  if (name == "*" || name.ends_with(".*")) {
+  if (form == NameForm::name && (name == "*" || name.ends_with(".*"))) {
     throw InvalidArgument(
-        fmt::format("{} {}: only --forward takes a name with a star", option, text));
+        fmt::format("{} {}: only --service and --forward take a name with a star", option, text));
   }
 }
 
@@ -39,9 +43,12 @@ void check_forward(const std::string& text) {
       fmt::format("--forward {}: one descriptor can't be connected to again", text));
 }
 
-void check(const WorkerToolOptions& options) {
+void check(const WorkerToolOptions& options, const CLI::App& app) {
   const int places = (options.listen.empty() ? 0 : 1) + (options.join ? 1 : 0) + options.stdio;
   if (places > 1) { throw InvalidArgument("only one of --listen, --join and --stdio"); }
+  if (app.count("--pool") > 0 && options.coprocesses.empty() && options.services.empty()) {
+    throw InvalidArgument("--pool needs --coprocess or --service");
+  }
   if (options.wait > Duration::zero() && !options.join) {
     throw InvalidArgument("--wait needs --join");
   }
@@ -57,6 +64,9 @@ void check(const WorkerToolOptions& options) {
   }
   for (const std::string& text : options.methods) { check_command("--method", text); }
   for (const std::string& text : options.coprocesses) { check_command("--coprocess", text); }
+  for (const std::string& text : options.services) {
+    check_command("--service", text, NameForm::name_or_pattern);
+  }
   for (const std::string& name : options.process.environment_names) {
     if (!name.empty() && name.find('=') == std::string::npos) { continue; }
     throw InvalidArgument(
@@ -104,9 +114,13 @@ WorkerToolOptions parse_worker_options(Tool& tool) {
                  "Keep CMD running: params as a line to its stdin, a line back; repeatable")
       ->type_name("NAME=CMD")
       ->allow_extra_args(false);
+  app.add_option("-K,--service", options.services,
+                 "Keep CMD running: requests as lines to its stdin, replies back; NAME may\n"
+                 "be PREFIX.*; repeatable")
+      ->type_name("NAME=CMD")
+      ->allow_extra_args(false);
   add_number(tool, "--pool", "N", options.pool, 1, 4096,
-             "How many of each coprocess run (default 1)")
-      ->needs("--coprocess");
+             "How many of each coprocess and service run (default 1)");
   tool.complete_value(
       app.add_option("-d,--methods", options.directories,
                      "Each executable in DIR is a method; HUP lists them again; repeatable")
@@ -143,13 +157,13 @@ WorkerToolOptions parse_worker_options(Tool& tool) {
                     "Cut off what has not ended by then (default 30s)");
   tool.parse();
   tool.refuse_command();
-  check(options);
+  check(options, app);
   const bool has_channel = options.listen.empty() && channel_number() >= 0;
   if (!options.join && !options.stdio && !has_channel) { add_inherited_listeners(options.listen); }
   options.process.max_output = limits.max_frame;
   options.process.memory = limits.memory;
-  const bool has_commands =
-      !options.methods.empty() || !options.coprocesses.empty() || !options.directories.empty();
+  const bool has_commands = !options.methods.empty() || !options.coprocesses.empty() ||
+                            !options.services.empty() || !options.directories.empty();
   if (has_commands && (options.join || !options.listen.empty())) {
     options.process.ended_by = EndedBy::guard;
   }

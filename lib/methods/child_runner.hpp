@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -85,5 +86,9 @@ class ChildRunner {
 
 /// Starts one certain program, these descriptors its 0, 1 and 2. Throws SystemError.
 using StartChild = std::function<std::unique_ptr<ChildRunner::Child>(int in, int out, int err)>;
+
+/// Starts `sh -c COMMAND` for a method of this name, which stands in RPC_METHOD. The runner must
+/// outlive it.
+StartChild starting_shell(ChildRunner& runner, std::string_view method, std::string command);
 
 }  // namespace handoff

@@ -104,7 +104,7 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
 @test "options that can mean nothing are usage errors" {
   refuses '--method a=: write a command after the =' rpc-worker -l :0 -m a=
   refuses "--env A=B: write the name of a variable alone" rpc-worker -l :0 --env A=B
-  refuses '--pool needs --coprocess (see rpc-worker --help)' rpc-worker -l :0 --pool 2
+  refuses '--pool needs --coprocess or --service' rpc-worker -l :0 --pool 2
   refuses '--threads 4 needs --concurrency 4 or more: each thread runs a call' \
     rpc-worker -l :0 --threads 4 -C 1
   refuses '--timeout 0.0000001ms: shorter than a nanosecond' \
