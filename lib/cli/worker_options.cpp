@@ -49,6 +49,10 @@ void check(const WorkerToolOptions& options, const CLI::App& app) {
   if (app.count("--pool") > 0 && options.coprocesses.empty() && options.services.empty()) {
     throw InvalidArgument("--pool needs --coprocess or --service");
   }
+  if (options.process.params == ParamsForm::arguments && options.methods.empty() &&
+      options.directories.empty()) {
+    throw InvalidArgument("--args needs --method or --methods");
+  }
   if (options.wait > Duration::zero() && !options.join) {
     throw InvalidArgument("--wait needs --join");
   }
@@ -110,6 +114,9 @@ WorkerToolOptions parse_worker_options(Tool& tool) {
                  "Run `sh -c CMD` for each call: params on stdin, result on stdout; repeatable")
       ->type_name("NAME=CMD")
       ->allow_extra_args(false);
+  app.add_flag_callback(
+      "--args", [&options] { options.process.params = ParamsForm::arguments; },
+      "With -m and -d: params are arguments ($1 ...) or variables (RPC_ARG_name)");
   app.add_option("-k,--coprocess", options.coprocesses,
                  "Keep CMD running: params as a line to its stdin, a line back; repeatable")
       ->type_name("NAME=CMD")

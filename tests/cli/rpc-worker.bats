@@ -104,6 +104,7 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
 @test "options that can mean nothing are usage errors" {
   refuses '--method a=: write a command after the =' rpc-worker -l :0 -m a=
   refuses "--env A=B: write the name of a variable alone" rpc-worker -l :0 --env A=B
+  refuses '--args needs --method or --methods' rpc-worker -l :0 --args -k a=cat
   refuses '--pool needs --coprocess or --service' rpc-worker -l :0 --pool 2
   refuses '--threads 4 needs --concurrency 4 or more: each thread runs a call' \
     rpc-worker -l :0 --threads 4 -C 1
@@ -547,6 +548,26 @@ USER=C" ''
   { frame '{"in":"id","id":7}' && frame '{"in":"id","id":"x y"}'; } >requests
   tool bash -c $'rpc-worker -C 1 --stdio -m \'id=printf %s "$RPC_ID"\' <requests | tr -d "\\000-\\037"'
   expect_match 0 '(.*\{"out":"id","result":7,"id":7\}.*|.*\{"out":"id","result":"x y","id":"x y"\}.*){2}' ''
+}
+
+@test "with --args the params of a call are arguments, and no text for a shell" {
+  mkdir methods
+  printf '#!/bin/sh\nprintf "%%s|" $# "$@" "$RPC_ARG_x"\n' >methods/show
+  chmod +x methods/show
+  start_worker --text --args -d methods -m 'args=printf "%s|" "$0" "$@" "$RPC_ARG_x"; cat'
+  tool rpc-call -r ./w args '["$(date)", "`date`; date", 1.0, null, {"a": [true]}]'
+  expect 0 'args|$(date)|`date`; date|1.0|null|{"a":[true]}||' ''
+  tool rpc-call -r ./w args x='$y "'
+  expect 0 'args|$y "|' ''
+  tool rpc-call -r ./w args
+  expect 0 'args||' ''
+  tool rpc-call -r ./w show '["-n", ""]'
+  expect 0 '2|-n|||' ''
+  tool rpc-call ./w show a-b=1
+  expect 1 '' "rpc-call: show on ./w failed: the name 'a-b' can't be that of a variable: write letters, digits and _, not a digit first"
+  tool rpc-call --full ./w show '"x"'
+  expect_match 1 '.*"code":-32602,.*' '.*'
+  stop_worker
 }
 
 @test "a command has the descriptors 0 to 2, and no other" {

@@ -94,6 +94,8 @@ TEST_CASE("a method that runs a command has a name without a star, and a command
           option + " a.*=x: only --service and --forward take a name with a star");
     CHECK(problem_of({option, "\xFF=x"}).find("write it in UTF-8") != std::string::npos);
   }
+  CHECK(problem_of({"--args", "-k", "a=x"}) == "--args needs --method or --methods");
+  CHECK(options_of({"-d", ".", "--args"}).process.params == ParamsForm::arguments);
   CHECK(problem_of({"-K", "a.*="}) == "--service a.*=: write a command after the =");
   CHECK(options_of({"-K", "a.*=x", "-K", "*=y"}).services == Words{"a.*=x", "*=y"});
   CHECK(options_of({"-m", "a=x", "-m", "b=y=z"}).methods == Words{"a=x", "b=y=z"});
