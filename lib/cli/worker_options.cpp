@@ -11,6 +11,7 @@
 #include "os/environment.hpp"
 #include "os/error.hpp"
 #include "os/parse_number.hpp"
+#include "wire/json_text.hpp"
 
 namespace handoff {
 namespace {
@@ -29,6 +30,19 @@ void check_command(std::string_view option, const std::string& text,
     throw InvalidArgument(
         fmt::format("{} {}: only --service and --forward take a name with a star", option, text));
   }
+}
+
+ReadyCall parse_ready(const std::string& text) {
+  ReadyCall call;
+  call.method = text.substr(0, text.find('='));
+  if (call.method.empty()) { throw InvalidArgument(text + ": write METHOD or METHOD=JSON"); }
+  require_utf8("--ready", call.method);
+  if (call.method.size() == text.size()) { return call; }
+  call.params = text.substr(call.method.size() + 1);
+  if (const auto problem = json_problem(call.params)) {
+    throw InvalidArgument(fmt::format("{}: not JSON after the = ({})", text, *problem));
+  }
+  return call;
 }
 
 void check_forward(const std::string& text) {
@@ -159,6 +173,10 @@ WorkerToolOptions parse_worker_options(Tool& tool) {
                    "Whom a connection at a passed listener wakes: one worker (default) or all");
   tool.add_duration("--max-lifetime", options.worker.max_lifetime,
                     "Ask to be replaced after so long (default: never)");
+  tool.add_value(
+      "--ready", "METHOD[=JSON]",
+      [&options](const std::string& text) { options.worker.ready = parse_ready(text); },
+      "Call it before anything is served; if it fails, exit with 1");
   add_session_options(tool, limits);
   tool.add_duration("--drain-timeout", options.worker.drain_timeout,
                     "Cut off what has not ended by then (default 30s)");

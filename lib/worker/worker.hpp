@@ -10,11 +10,13 @@
 
 #include "async/event.hpp"
 #include "async/limited_line.hpp"
+#include "async/race.hpp"
 #include "async/reactor.hpp"
 #include "os/address.hpp"
 #include "os/log.hpp"
 #include "os/peer.hpp"
 #include "os/signals.hpp"
+#include "os/status.hpp"
 #include "worker/join_master.hpp"
 #include "worker/master_channel.hpp"
 #include "worker/own_connections.hpp"
@@ -48,10 +50,14 @@ class Worker final {
   /// One connection on stdin and stdout.
   Task<void> run_on_stdio();
 
+  /// Why it has served nothing: WorkerOptions::ready has failed. Not a failure if that was ended by
+  /// a signal.
+  const Status& readiness() const { return readiness_; }
   /// Connections that were cut off because they did not end in time.
   std::size_t cut_off() const { return cut_off_; }
 
  private:
+  Task<bool> get_ready();
   Task<JoinMaster::Before> serve_channel(Fd channel, std::vector<Fd> listeners = {});
   void require_full_channel() const;
   ServingThreads::Owner owner_of_threads();
@@ -98,6 +104,8 @@ class Worker final {
   std::shared_ptr<QueueConsumer> queue_;
   std::shared_ptr<StdioRelay> relay_;
   WorkerLife life_;
+  Status readiness_ = Status::ok();
+  Cancellation ready_call_;
   Event changed_;  ///< a connection has ended, or the drain has begun or is over
   TimePoint drained_by_ = kNever;
   std::optional<EventTimeout> drain_alarm_;

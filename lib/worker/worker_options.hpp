@@ -6,12 +6,20 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "async/reactor.hpp"
 #include "rpc/server_context.hpp"
 
 namespace handoff {
+
+/// A call that a worker makes of itself.
+struct ReadyCall {
+  std::string method;
+  std::string params = "null";  ///< valid JSON
+};
 
 struct WorkerOptions {
   SessionLimits limits;     ///< of all threads together
@@ -25,7 +33,8 @@ struct WorkerOptions {
   /// Besides this process's user and root: those whose master is joined, and who may connect to an
   /// abstract name.
   std::vector<uid_t> allowed_uids;
-  bool wake_all = false;  ///< by each connection at a listener that a master has passed
+  std::optional<ReadyCall> ready;  ///< the worker serves nothing before this has succeeded
+  bool wake_all = false;           ///< by each connection at a listener that a master has passed
 
   bool limits_requests() const { return max_requests != WorkerOptions().max_requests; }
 };

@@ -105,6 +105,7 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
   refuses '--method a=: write a command after the =' rpc-worker -l :0 -m a=
   refuses "--env A=B: write the name of a variable alone" rpc-worker -l :0 --env A=B
   refuses '--args needs --method or --methods' rpc-worker -l :0 --args -k a=cat
+  refuses '--ready =1: write METHOD or METHOD=JSON' rpc-worker -l :0 --ready =1
   refuses '--pool needs --coprocess or --service' rpc-worker -l :0 --pool 2
   refuses '--threads 4 needs --concurrency 4 or more: each thread runs a call' \
     rpc-worker -l :0 --threads 4 -C 1

@@ -96,6 +96,10 @@ TEST_CASE("a method that runs a command has a name without a star, and a command
   }
   CHECK(problem_of({"--args", "-k", "a=x"}) == "--args needs --method or --methods");
   CHECK(options_of({"-d", ".", "--args"}).process.params == ParamsForm::arguments);
+  CHECK(problem_of({"--ready", "=1"}) == "--ready =1: write METHOD or METHOD=JSON");
+  CHECK(problem_of({"--ready", "a=[1"}).starts_with("--ready a=[1: not JSON after the = ("));
+  CHECK(options_of({"--ready", "a"}).worker.ready->params == "null");
+  CHECK(options_of({"--ready", "a=\"=\""}).worker.ready->params == "\"=\"");
   CHECK(problem_of({"-K", "a.*="}) == "--service a.*=: write a command after the =");
   CHECK(options_of({"-K", "a.*=x", "-K", "*=y"}).services == Words{"a.*=x", "*=y"});
   CHECK(options_of({"-m", "a=x", "-m", "b=y=z"}).methods == Words{"a=x", "b=y=z"});
