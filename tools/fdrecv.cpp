@@ -46,27 +46,32 @@ ReceiveOptions parse(Tool& tool) {
   bool only_stdin = false;
   bool listen_fds = false;
   bool connect = false;
-  tool.describe("Receive a descriptor: copy it to stdout, or run COMMAND with it.",
-                "fdrecv [options] [SOCKET]\n"
-                "       fdrecv [options] [SOCKET] -- COMMAND [ARG...]");
+  tool.describe({"Receive a descriptor: copy it to stdout, or run COMMAND with it.",
+                 {"fdrecv [options] [SOCKET]", "fdrecv [options] [SOCKET] -- COMMAND [ARG...]"},
+                 {"fdrecv ./socket >copy", "fdrecv --keep ./socket -- cat"}});
   tool.complete_words(
       {{handoff::WordKind::socket}, handoff::WordKind::text, handoff::WordKind::command});
   auto& app = tool.app;
+  tool.group("Meeting the sender");
   app.add_flag("-c,--connect", connect, "Connect to SOCKET instead of listening on it");
-  app.add_flag("--wait", options.rendezvous.wait, "With -c: wait until somebody listens on SOCKET")
+  app.add_flag("--wait", options.rendezvous.wait, "With -c: wait until a process listens on SOCKET")
       ->needs("--connect");
+  handoff::add_rendezvous_options(tool, options.rendezvous);
+  tool.group("Placing what is received");
   auto* stdio_flag = app.add_flag("--stdio", stdio, "It becomes 0 and 1 of COMMAND (default)");
   auto* stdin_flag = app.add_flag("--stdin", only_stdin, "It becomes 0 of COMMAND");
   auto* fd_option = handoff::add_numbers(tool, "--fd", "N", options.numbers, 0, 1023,
                                          "It becomes N of COMMAND; repeatable, in order");
   auto* listen_flag = app.add_flag("--listen-fds", listen_fds,
                                    "They become 3 and up of COMMAND, with LISTEN_FDS set");
-  auto* json_flag = app.add_flag("--json", options.json, "Print what came, and close it");
+  auto* json_flag =
+      app.add_flag("--json", options.json, "Describe what is received as JSON, and close it");
   for (auto* one : {stdio_flag, stdin_flag, fd_option, listen_flag, json_flag}) {
     for (auto* other : {stdio_flag, stdin_flag, fd_option, listen_flag, json_flag}) {
       if (one != other) { one->excludes(other); }
     }
   }
+  tool.group("Receiving more than once");
   auto* keep = app.add_flag("-k,--keep", options.keep, "Go on: a COMMAND for each message");
   handoff::add_number(tool, "--count", "N", options.count, 1, 1000000000,
                       "With -k: end after so many")
@@ -74,7 +79,6 @@ ReceiveOptions parse(Tool& tool) {
   handoff::add_number(tool, "--max-processes", "N", options.max_processes, 1, 100000,
                       "With -k: COMMANDs at a time (default 256)")
       ->needs(keep);
-  handoff::add_rendezvous_options(tool, options.rendezvous);
   const std::vector<std::string> words = tool.parse_positionals();
 
   options.rendezvous.listen = !connect;

@@ -2,9 +2,12 @@
 // fdsend: sends descriptors to another process.
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <map>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "cli/tool.hpp"
 #include "cli/tool_main.hpp"
@@ -19,22 +22,55 @@ using handoff::OpenMode;
 using handoff::Source;
 using handoff::Tool;
 
+/// --pid PID, without a descriptor, is the process of each --listener.
+void give_processes_to_listeners(std::vector<Source>& sources) {
+  const auto is_process_alone = [](const Source& source) {
+    return source.kind == Source::Kind::process && source.word.find(':') == std::string::npos;
+  };
+  const auto is_listener = [](const Source& source) {
+    return source.kind == Source::Kind::listener;
+  };
+  const auto process = std::find_if(sources.begin(), sources.end(), is_process_alone);
+  const bool has_listener = std::any_of(sources.begin(), sources.end(), is_listener);
+  if (!has_listener) { return; }  // then PID alone is an error of --pid
+  const auto processes = std::count_if(sources.begin(), sources.end(), is_process_alone);
+  if (processes != 1) {
+    throw handoff::InvalidArgument("--listener needs one --pid PID, without a descriptor");
+  }
+  int pid = 0;
+  try {
+    pid = handoff::parse_process(process->word);
+  } catch (const handoff::InvalidArgument& error) {
+    throw handoff::InvalidArgument(std::string("--pid ") + error.what());
+  }
+  sources.erase(process);
+  for (Source& source : sources) {
+    if (is_listener(source)) { source.pid = pid; }
+  }
+}
+
 handoff::SendOptions parse(Tool& tool) {
   handoff::SendOptions options;
   int byte = 0;
-  tool.describe("Send descriptors (default: 0) to the process behind SOCKET.",
-                "fdsend [options] SOCKET [FD...]");
+  tool.describe({"Send descriptors (default: 0) to the process at the other end of SOCKET.",
+                 {"fdsend [options] SOCKET [FD...]"},
+                 {"fdsend --wait ./socket <file", "fdsend --tcp-listen :8080 ./socket"}});
+  tool.group("What is sent");
   tool.complete_words({{handoff::WordKind::socket}});
   auto& app = tool.app;
   const std::map<std::string, Source::Kind> kinds = {{"-o", Source::Kind::file},
                                                      {"--tcp-listen", Source::Kind::tcp_listen},
                                                      {"--tcp-connect", Source::Kind::tcp_connect},
-                                                     {"--pid", Source::Kind::process}};
+                                                     {"--pid", Source::Kind::process},
+                                                     {"--listener", Source::Kind::listener}};
   handoff::add_words(app, "-o,--open", "Open this file, then send it; repeatable", "FILE");
   tool.complete_value(app.get_option("--open"), handoff::WordKind::file);
   handoff::add_words(app, "--tcp-listen", "Listen there, then send the listener", "ADDR");
+  app.add_flag("--public", options.allow_public, "Allow a listener that is not loopback");
   handoff::add_words(app, "--tcp-connect", "Connect there, then send the connection", "ADDR");
   handoff::add_words(app, "--pid", "Take descriptor FD of the running process PID", "PID:FD");
+  handoff::add_words(app, "--listener", "With --pid PID: take its listener at this address",
+                     "ADDR");
   handoff::add_choice(tool, "--open-mode", "MODE", options.open_mode,
                       {{"read", OpenMode::read},
                        {"write", OpenMode::write},
@@ -47,13 +83,13 @@ handoff::SendOptions parse(Tool& tool) {
   handoff::add_number(tool, "--byte", "N", byte, 0, 255,
                       "What a plain message carries (default 0)");
   app.add_flag("--ack", options.confirm, "Succeed only once fdrecv has taken them");
+  tool.group("Meeting the receiver");
   auto* listen = app.add_flag("-l,--listen", options.rendezvous.listen,
                               "Listen on SOCKET instead of connecting to it");
-  app.add_flag("--keep", options.keep, "With -l: serve every asker, not only the first")
+  app.add_flag("--keep", options.keep, "With -l: serve every client, not only the first")
       ->needs(listen);
-  app.add_flag("--wait", options.rendezvous.wait, "Wait until somebody listens on SOCKET")
+  app.add_flag("--wait", options.rendezvous.wait, "Wait until a process listens on SOCKET")
       ->excludes(listen);
-  app.add_flag("--public", options.allow_public, "Allow a listener that is not loopback");
   handoff::add_rendezvous_options(tool, options.rendezvous);
   const std::vector<std::string> words = tool.parse_words();
 
@@ -61,17 +97,18 @@ handoff::SendOptions parse(Tool& tool) {
   options.rendezvous.socket = handoff::parse_socket(words[0], STDOUT_FILENO);
   options.byte = static_cast<char>(byte);
   for (std::size_t i = 1; i < words.size(); ++i) {
-    options.sources.push_back({Source::Kind::inherited, words[i]});
+    options.sources.push_back({Source::Kind::inherited, words[i], 0});
   }
   // Those of options follow, in the order in which they were written.
   std::map<const CLI::Option*, std::size_t> used;
   for (const CLI::Option* option : app.parse_order()) {
     for (const auto& [name, kind] : kinds) {
       if (option->check_name(name)) {
-        options.sources.push_back({kind, option->results()[used[option]++]});
+        options.sources.push_back({kind, option->results()[used[option]++], 0});
       }
     }
   }
+  give_processes_to_listeners(options.sources);
   return options;
 }
 

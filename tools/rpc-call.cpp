@@ -5,6 +5,7 @@
 #include <csignal>
 #include <limits>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "async/signal_watcher.hpp"
@@ -24,49 +25,76 @@ using handoff::ExitCode;
 using handoff::Rendering;
 using handoff::Tool;
 
+/// The first word is the address, unless it is written as none and RPC_ADDR has one. Returns the
+/// words that are left.
+std::span<const std::string> take_address(std::span<const std::string> words,
+                                          handoff::Address& address) {
+  const bool is_named = !words.empty() && handoff::is_written_as_address(words[0]);
+  if (const auto known = is_named ? std::nullopt : handoff::server_of_environment()) {
+    address = *known;
+    return words;
+  }
+  if (words.empty()) { throw handoff::InvalidArgument("no ADDR (see rpc-call --help)"); }
+  address = handoff::parse_server(words[0]);
+  return words.subspan(1);
+}
+
 handoff::CallOptions parse(Tool& tool) {
   handoff::CallOptions options;
   bool raw = false;
   bool pretty = false;
   bool compact = false;
-  tool.describe("Call METHOD of the server at ADDR, and print the result.",
-                "rpc-call [options] ADDR METHOD [JSON | KEY=TEXT KEY:=JSON... | -]\n"
-                "       rpc-call [options] ADDR --list");
+  tool.describe(
+      {"Call METHOD of the server at ADDR, and print the result.",
+       {"rpc-call [options] ADDR METHOD [JSON | @FILE | KEY=TEXT KEY:=JSON... | -]",
+        "rpc-call [options] ADDR --list"},
+       {"rpc-call ./rpc.sock add a:=1 b:=2", "jq -c .rows[] in.json | rpc-call :8080 store -"}});
   tool.complete_words({{handoff::WordKind::server, handoff::WordKind::method}});
   auto& app = tool.app;
+  tool.group("Calls");
   app.add_flag("--list", options.list, "Print the names of the methods, one a line");
   tool.add_duration("-t,--timeout", options.timeout, "Deadline of each call (default 60s)");
-  tool.add_duration("--connect-timeout", options.connect_timeout,
-                    "Deadline of connecting (default 10s)");
-  handoff::add_number(
-      tool, "--retry", "N", options.retries, 0, 1000000,
-      "Try again so often when the server can't be reached or did not run the call");
-  app.add_flag("--wait", options.wait, "Wait until the server is up, for as long as --timeout");
-  app.add_flag("-r,--raw", raw, "Print a string result without its quotes");
-  auto* pretty_flag = app.add_flag("--pretty", pretty, "Indent (default on a terminal)");
-  app.add_flag("--compact", compact, "One line (default elsewhere)")->excludes(pretty_flag);
-  app.add_flag("--full", options.full, "Print the whole reply, errors too");
   handoff::add_number(tool, "--pipeline", "N", options.pipeline, 1, 1000000,
                       "With -: calls sent ahead of their replies (default 64)");
+  app.add_flag("--progress", options.progress,
+               "With -: lines, rate, errors on stderr (USR1: once)");
+  tool.add_duration("--watch", options.watch, "Call again after each T, and show each result");
   handoff::add_numbers(tool, "--ok", "CODE", options.ok_codes, std::numeric_limits<int>::min(),
                        std::numeric_limits<int>::max(),
                        "An error with this code is success; repeatable");
   handoff::add_max_frame(tool, options.max_frame, "Longest reply (default 1MiB)");
   app.add_flag("--jsonrpc", options.json_rpc, "Speak JSON-RPC 2.0; JSON is an object or an array");
+  tool.group("Connecting");
+  tool.add_duration("--connect-timeout", options.connect_timeout,
+                    "Deadline of connecting (default 10s)");
+  handoff::add_number(
+      tool, "--retry", "N", options.retries, 0, 1000000,
+      "Try up to N more times when the server can't be reached or did not run the call");
+  app.add_flag("--wait", options.wait, "Wait until the server is up, for as long as --timeout");
+  tool.group("Output");
+  app.add_flag("-r,--raw", raw, "Print a string result without its quotes");
+  auto* pretty_flag = app.add_flag("--pretty", pretty, "Indent (default on a terminal)");
+  app.add_flag("--compact", compact, "One line (default elsewhere)")->excludes(pretty_flag);
+  app.add_flag("--full", options.full, "Print the whole reply, errors too");
   const std::vector<std::string> words = tool.parse_words();
 
-  const std::size_t needed = options.list ? 1 : 2;
-  if (words.empty()) { throw handoff::InvalidArgument("no ADDR (see rpc-call --help)"); }
-  options.address = handoff::parse_server(words[0]);
-  if (words.size() < needed) { throw handoff::InvalidArgument("no METHOD (see rpc-call --help)"); }
+  const std::span<const std::string> rest = take_address(words, options.address);
   if (options.list) {
-    if (words.size() > 1) { throw handoff::InvalidArgument("--list takes no METHOD"); }
+    if (!rest.empty()) { throw handoff::InvalidArgument("--list takes no METHOD"); }
   } else {
-    options.method = words[1];
+    if (rest.empty()) { throw handoff::InvalidArgument("no METHOD (see rpc-call --help)"); }
+    options.method = rest[0];
     handoff::require_utf8("METHOD", options.method);
-    const std::span<const std::string> params(words.begin() + 2, words.end());
+    const std::span<const std::string> params = rest.subspan(1);
     options.lines = params.size() == 1 && params[0] == "-";
     if (!options.lines) { options.params = handoff::params_from_words(params); }
+  }
+  const bool watches = options.watch > handoff::Duration::zero();
+  if (options.progress && !options.lines) {
+    throw handoff::InvalidArgument("--progress needs - in place of the params");
+  }
+  if (watches && (options.lines || options.list || options.json_rpc || options.retries > 0)) {
+    throw handoff::InvalidArgument("--watch does not go with -, --list, --jsonrpc or --retry");
   }
   const bool on_terminal = isatty(STDOUT_FILENO) == 1;
   if (on_terminal) { options.output = handoff::Output::terminal; }
@@ -78,9 +106,21 @@ handoff::CallOptions parse(Tool& tool) {
   return options;
 }
 
-/// A command that we have started ends with us: a signal to us alone ends us in order.
-handoff::Task<void> end_at_signal(handoff::Reactor& reactor, const handoff::SignalMask& signals) {
-  return handoff::watch_signals(reactor, signals, [](const handoff::ReceivedSignal& signal) {
+/// A command that we have started ends with us: a signal to us alone ends us in order. USR1 asks
+/// how far the lines are.
+std::vector<int> signals_of(const handoff::CallOptions& options) {
+  std::vector<int> signals;
+  if (options.address.kind == handoff::Address::Kind::exec) {
+    signals = handoff::ending_signals({SIGTERM, SIGINT, SIGHUP});
+  }
+  if (options.lines) { signals.push_back(SIGUSR1); }
+  return signals;
+}
+
+handoff::Task<void> obey(handoff::Reactor& reactor, const handoff::SignalMask& signals,
+                         handoff::CallCommand& command) {
+  return handoff::watch_signals(reactor, signals, [&](const handoff::ReceivedSignal& signal) {
+    if (signal.number == SIGUSR1) { return command.show_progress(); }
     handoff::end_by_signal(signal.number);
     throw handoff::TimedOut("call: ended by a signal");
   });
@@ -88,13 +128,10 @@ handoff::Task<void> end_at_signal(handoff::Reactor& reactor, const handoff::Sign
 
 ExitCode run(Tool& tool) {
   handoff::CallOptions options = parse(tool);
-  std::optional<handoff::SignalMask> signals;  // outlives the command
-  if (options.address.kind == handoff::Address::Kind::exec) {
-    signals.emplace(handoff::ending_signals({SIGTERM, SIGINT, SIGHUP}));
-  }
+  const handoff::SignalMask signals(signals_of(options));  // outlives the command
   handoff::Reactor reactor;
   handoff::CallCommand command(reactor, std::move(options), tool.log);
-  if (signals) { reactor.spawn(end_at_signal(reactor, *signals)); }
+  reactor.spawn(obey(reactor, signals, command));
   return reactor.run_for_result(command.run());
 }
 

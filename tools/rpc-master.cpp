@@ -57,44 +57,37 @@ handoff::MasterOptions parse(Tool& tool) {
   std::vector<std::string> idempotent;
   options.workers = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   auto& app = tool.app;
-  tool.describe("Accept connections and pass them to workers; supervise and replace the workers.",
-                "rpc-master [-l ADDR]... [-n N] [options] -- COMMAND [ARG...]\n"
-                "       rpc-master [-l ADDR]... [-j PATH] [options]");
+  tool.describe({"Accept connections and pass them to workers; supervise and replace the workers.",
+                 {"rpc-master [-l ADDR]... [-n N] [options] -- COMMAND [ARG...]",
+                  "rpc-master [-l ADDR]... [-j PATH] [options]"},
+                 {"rpc-master -l ./rpc.sock -- rpc-worker -m upper='tr a-z A-Z'",
+                  "rpc-master -l :8080 -n 4 -c ./control.sock -p queue -- rpc-worker -C 1"}});
+  tool.group("Serving");
   add_listen_options(tool, options.listen, options.allow_public);
   handoff::add_choice(tool, "-p,--pass", "WHAT", options.pass,
                       {{"connection", handoff::Pass::connection},
                        {"listener", handoff::Pass::listener},
                        {"queue", handoff::Pass::queue}},
                       "What a worker is given: each connection (default), the listener or a queue");
-  handoff::add_number(tool, "-n,--workers", "N", options.workers, 0, 4096,
-                      "How many COMMANDs run (default: one a core)");
-  handoff::add_socket_name(tool, "-j,--join", options.join,
-                           "Let workers join at this named socket");
-  handoff::add_socket_name(tool, "-c,--control", options.control,
-                           "Named socket with the master's own methods");
   handoff::add_choice(tool, "-b,--balance", "HOW", options.balance,
                       {{"round-robin", handoff::Balance::round_robin},
                        {"least", handoff::Balance::least},
                        {"hash", handoff::Balance::hash}},
                       "Who gets a connection: round-robin (default), least or hash (by address)");
+  handoff::add_number(tool, "--max-connections", "N", options.max_connections, 1, 100000000,
+                      "Stop accepting above it");
+  tool.group("Workers");
+  handoff::add_number(tool, "-n,--workers", "N", options.workers, 0, 4096,
+                      "How many COMMANDs run (default: one per core)");
+  handoff::add_socket_name(tool, "-j,--join", options.join,
+                           "Let workers join at this named socket");
   handoff::add_choice(tool, "--handshake", "WHAT", supervisor.handshake,
                       {{"full", handoff::Handshake::full}, {"none", handoff::Handshake::none}},
                       "full (default), or none: a byte with each connection, and no more");
-  handoff::add_number(tool, "--max-connections", "N", options.max_connections, 1, 100000000,
-                      "Stop accepting above it");
-  app.add_option("--idempotent", idempotent,
-                 "(queue) Give this method to another worker when its worker dies; repeatable")
-      ->type_name("METHOD")
-      ->allow_extra_args(false);
-  handoff::add_number(tool, "--queue-limit", "N", queue.queue_limit, 1, 1000000,
-                      "(queue) Requests that wait or run at a time (default 1024)");
-  handoff::add_number(tool, "--io-threads", "N", queue.io_threads, 1, 1024,
-                      "(queue) Threads that serve clients (default 1: the main one)");
-  handoff::add_session_options(tool, queue.limits, "(queue) ");
   tool.add_duration("--ready-timeout", supervisor.ready_timeout,
                     "Kill a worker that is not ready by then (default 10s)");
   tool.add_duration("--drain-timeout", supervisor.drain_timeout,
-                    "Kill a draining worker after it (default 30s)");
+                    "Kill a worker that still drains after it (default 30s)");
   tool.add_duration("--hang-timeout", supervisor.hang_timeout,
                     "Kill a worker that does not answer for so long (default 60s; 0: never)");
   tool.add_value(
@@ -104,9 +97,23 @@ handoff::MasterOptions parse(Tool& tool) {
             handoff::parse_duration_range(text);
       },
       "Pause before a worker that died young is started again (default 100ms:10s)");
+  tool.group("With --pass queue");
+  app.add_option("--idempotent", idempotent,
+                 "Give this method to another worker when its worker dies; repeatable")
+      ->type_name("METHOD")
+      ->allow_extra_args(false);
+  handoff::add_number(tool, "--queue-limit", "N", queue.queue_limit, 1, 1000000,
+                      "Requests that wait or run at a time (default 1024)");
+  handoff::add_number(tool, "--io-threads", "N", queue.io_threads, 1, 1024,
+                      "Threads that serve clients (default 1: the main one)");
+  handoff::add_session_options(tool, queue.limits);
+  tool.group("Management");
+  handoff::add_socket_name(tool, "-c,--control", options.control,
+                           "Named socket with the master's own methods");
+
   handoff::add_allowed_uids(
       tool, options.allowed_uids,
-      "Who may join, control, or connect to an abstract name, besides the own\n"
+      "Who may join, control, or connect to an abstract name, besides the own "
       "user and root; repeatable");
   tool.complete_value(
       app.add_option("--pidfile", options.pidfile, "Write the process id there, once ready")

@@ -22,6 +22,7 @@
 #include "os/signals.hpp"
 #include "ping/pinger.hpp"
 #include "ping/report.hpp"
+#include "wire/json_text.hpp"
 
 namespace {
 
@@ -43,6 +44,7 @@ struct CommandLine {
   PingReportOptions report;
   handoff::PingLimits limits;
   std::vector<Address> addresses;
+  bool check = false;  ///< nothing is said but the first problem
 };
 
 /// "p99:5ms"
@@ -77,18 +79,20 @@ struct PaceOptions {
 };
 
 /// Chooses how results are shown: each probe on a line, as dots, or not at all.
-void choose_report(Tool& tool, const PingOptions& ping, bool flood, PingReportOptions& report) {
+void choose_report(Tool& tool, CommandLine& line, bool flood) {
+  const PingOptions& ping = line.ping;
+  PingReportOptions& report = line.report;
   const bool terminal = isatty(STDOUT_FILENO) != 0;
   const bool quiet = tool.log.level() == StderrLog::Level::quiet;
   const bool slow =
       (ping.pace == Pace::interval && ping.interval >= std::chrono::milliseconds(200)) ||
       (ping.pace == Pace::rate && ping.rate <= 5);
-  report.size = ping.size;
+  report.size = ping.params.empty() ? ping.size : ping.params.size();
   report.dots = flood && terminal && !quiet && !report.json;
-  report.lines = !quiet && (report.json || !flood);
+  report.lines = !quiet && !line.check && (report.json || !flood);
   report.flush_lines = !report.dots && (terminal || slow);
   report.shows_pace = ping.pace == Pace::flood || ping.pace == Pace::adaptive;
-  report.status = [&tool](std::string_view line) { tool.log.plain(line); };
+  report.status = [&tool](std::string_view text) { tool.log.plain(text); };
   report.error = [&tool](std::string_view text) { tool.log.error(text); };
   report.info = [&tool](std::string_view text) { tool.log.info(text); };
   if (tool.log.level() == StderrLog::Level::verbose) {
@@ -101,31 +105,50 @@ CommandLine parse(Tool& tool) {
   PingOptions& ping = line.ping;
   PaceOptions pace;
   double most_loss = 0;
-  tool.describe("Ping servers: send the request `ping`, and time the reply.",
-                "rpc-ping [options] ADDR...");
+  tool.describe({"Ping servers: send the request `ping`, and time the reply.",
+                 {"rpc-ping [options] ADDR..."},
+                 {"rpc-ping -c 3 ./rpc.sock", "rpc-ping -q -c 1000 -A --fail-rtt p99:5ms :8080"}});
   tool.complete_words({{}, handoff::WordKind::server});
   CLI::App& app = tool.app;
+  tool.group("Probes");
   handoff::add_number(tool, "-c,--count", "N", ping.count, 1, kMostProbes,
                       "Stop after so many probes");
-  pace.interval = tool.add_duration("-i,--interval", ping.interval, "Between probes (default 1s)");
+  pace.interval =
+      tool.add_duration("-i,--interval", ping.interval, "Time between probes (default 1s)");
   tool.add_duration("-W,--timeout", ping.reply_timeout, "Wait for a reply (default 10s)");
-  tool.add_duration("-w,--deadline", ping.deadline, "Stop then, whatever has come");
+  tool.add_duration("-w,--deadline", ping.deadline, "Stop after this time");
   app.add_flag("-f,--flood", pace.flood, "As fast as replies come, or 100 a second");
-  app.add_flag("-A,--adaptive", pace.adaptive, "The next probe when the reply has come");
+  app.add_flag("-A,--adaptive", pace.adaptive, "Send the next probe once the reply is there");
   pace.rate = handoff::add_number(tool, "--rate", "R", ping.rate, 0.001, 1e7,
                                   "Probes a second, timed from when each is due");
-  app.add_flag("-D,--timestamps", line.report.timestamps, "The time before each line");
-  app.add_flag("-J,--json", line.report.json, "A JSON object for each probe, and a summary");
-  app.add_flag("-x,--wait", ping.wait_until_up, "At first, wait until the server is up");
+  auto* method = tool.add_value(
+      "-m,--method", "METHOD", [&ping](const std::string& name) { ping.method = name; },
+      "Call this method instead of ping");
+  tool.add_value(
+          "--params", "JSON",
+          [&ping](const std::string& text) {
+            if (const auto problem = handoff::json_problem(text)) {
+              throw InvalidArgument(fmt::format("{}: not valid JSON: {}", text, *problem));
+            }
+            ping.params = text;
+          },
+          "With -m: what the method is called with (default null)")
+      ->needs(method);
   handoff::add_number(tool, "-s,--size", "BYTES", ping.size, 0, PingOptions::kMostSize,
                       "Size of the params (default 56)");
+  tool.group("Connections");
   handoff::add_number(tool, "-C,--connections", "N", ping.connections, 1,
                       PingOptions::kMostConnections, "Connections to each address (default 1)");
   handoff::add_number(tool, "-P,--in-flight", "N", ping.in_flight, 1, PingOptions::kMostInFlight,
                       "Probes under way on each connection, at most");
-  app.add_flag("--reconnect", ping.reconnect, "A connection for each probe, timed with it");
+  app.add_flag("--reconnect", ping.reconnect, "Time a connection of its own for each probe");
   tool.add_duration("--connect-timeout", ping.connect_timeout,
                     "Deadline of connecting (default 10s)");
+  app.add_flag("-x,--wait", ping.wait_until_up, "First wait until the server is up");
+  tool.group("Output and verdict");
+  app.add_flag("-D,--timestamps", line.report.timestamps, "Print the time before each line");
+  app.add_flag("--check", line.check, "Print nothing if all is well, else one line; see -c");
+  app.add_flag("-J,--json", line.report.json, "Print a JSON object for each probe, and a summary");
   auto* loss = handoff::add_number(tool, "--fail-loss", "PCT", most_loss, 0.0, 100.0,
                                    "Status 1 when more percent of the probes are lost");
   const auto add_limit = [&line](const std::string& text) {
@@ -135,7 +158,11 @@ CommandLine parse(Tool& tool) {
                   "Status 1 above it: p99:5ms, avg:1ms, max:1s; repeatable");
   const std::vector<std::string> words = tool.parse_words();
 
-  if (words.empty()) { throw InvalidArgument("no ADDR (see rpc-ping --help)"); }
+  if (words.empty()) {
+    const auto known = handoff::server_of_environment();
+    if (!known) { throw InvalidArgument("no ADDR (see rpc-ping --help)"); }
+    line.addresses.push_back(*known);
+  }
   for (const std::string& word : words) { line.addresses.push_back(handoff::parse_server(word)); }
   ping.pace = pace.choose(ping.interval);
   if (ping.reconnect && ping.in_flight > 1) {
@@ -145,8 +172,23 @@ CommandLine parse(Tool& tool) {
   }
   ping.check(line.addresses);
   if (loss->count() > 0) { line.limits.loss_percent = most_loss; }
-  choose_report(tool, ping, pace.flood, line.report);
+  if (method->count() > 0) {
+    handoff::require_utf8("--method", ping.method);
+    if (ping.params.empty()) { ping.params = "null"; }
+    line.report.method = ping.method;
+  }
+  if (line.check) {
+    if (line.report.json) { throw InvalidArgument("--check does not go with --json"); }
+    if (ping.count == 0 && ping.deadline == Duration::zero()) { ping.count = 1; }
+  }
+  choose_report(tool, line, pace.flood);
   return line;
+}
+
+/// Why a check has failed for which nothing has said so yet.
+std::string describe_failure(const PingOptions& options, const PingResult& result) {
+  return fmt::format("cannot ping {}: {} of {} replies, {}", result.address,
+                     result.statistics.received(), result.statistics.sent(), options.no_reply());
 }
 
 ExitCode exit_code_of(const PingResult& result) {
@@ -189,6 +231,15 @@ ExitCode run(Tool& tool) {
     output.add(text);
     output.write_now();  // before a diagnostic that follows
   };
+  std::string problem;  // of a check: the first
+  if (line.check) {
+    line.report.out = [](std::string_view) {};
+    line.report.info = nullptr;
+    line.report.error = [&problem](std::string_view text) {
+      if (problem.empty()) { problem = text; }
+    };
+  }
+  const auto say = line.report.error;
   handoff::PingReport report(std::move(line.report));
   handoff::Pinger pinger(reactor, line.ping, std::move(line.addresses), report);
   reactor.spawn(output.run());
@@ -199,12 +250,14 @@ ExitCode run(Tool& tool) {
   for (const PingResult* result : pinger.results()) {
     report.print_summary(*result);
     ExitCode code = exit_code_of(*result);
+    if (code != ExitCode::done && line.check) { say(describe_failure(line.ping, *result)); }
     for (const auto& text : line.limits.exceeded_by(*result)) {
-      tool.log.error(text);
+      say(text);
       code = std::max(code, ExitCode::negative);
     }
     worst = std::max(worst, code);
   }
+  if (worst != ExitCode::done && line.check) { tool.log.error(problem); }
   reactor.spawn(output.run());
   reactor.spawn(discard_at_signal(signals, output));
   reactor.run(output.drained());

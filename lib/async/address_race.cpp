@@ -20,7 +20,8 @@
 namespace handoff {
 namespace {
 
-/// Keeps the given order, but lets the families take turns; the first address keeps its place.
+/// Returns the targets with IPv4 and IPv6 in turns, each family in its given order; the first
+/// target keeps its place (RFC 8305, section 4).
 std::vector<SocketAddress> interleaved(std::vector<SocketAddress> targets) {
   std::vector<SocketAddress> result;
   result.reserve(targets.size());
@@ -38,27 +39,29 @@ std::vector<SocketAddress> interleaved(std::vector<SocketAddress> targets) {
   return result;
 }
 
-/// Both ends have the same address, of the kind that is given to one socket only.
+/// Returns whether both ends of the connection have the same address.
 bool is_connected_to_itself(int socket) {
   const SocketAddress local = local_address(socket);
   const SocketAddress peer = peer_address(socket);
   return local.port() == peer.port() && local.text() == peer.text();
 }
 
-/// Closes at once, without a TIME_WAIT that would keep the port from a server.
+/// Closes with a reset, without a TIME_WAIT that would keep the port from a server.
 void reset(Fd socket) {
   const linger at_once{1, 0};
   setsockopt(socket.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
-/// The reasons of failures, each once and with the first address that it was given for.
+/// Collects the failures of all attempts, and names each reason once, with the first address that
+/// gave it.
 class Failures {
  public:
   void add(ConnectFailure failure, const SocketAddress& target) {
     all_.push_back({std::move(failure), target});
   }
 
-  /// One failure for all: permanent if each is.
+  /// Returns one failure for all of them, which is permanent only if each is. There is at least
+  /// one.
   ConnectFailure summary() const {
     ConnectFailure summary = all_.back().failure;
     std::vector<std::string> reasons;
@@ -110,8 +113,8 @@ class Race {
   std::vector<SocketAddress> targets_;
   int type_;
   Duration attempt_delay_;
-  std::size_t next_ = 0;    ///< the target that is tried next
-  TimePoint next_start_{};  ///< when it is
+  std::size_t next_ = 0;    ///< the index of the target that is tried next
+  TimePoint next_start_{};  ///< when that target is tried
   std::vector<Pending> pending_;
   Failures failures_;
   Fd winner_;
@@ -153,7 +156,7 @@ void Race::failed(ConnectFailure failure, const SocketAddress& target) {
   next_start_ = Clock::now();
 }
 
-/// Tells how the connect of a socket, which is over, has ended.
+/// Evaluates a connect that is over: its socket wins, or its failure is added.
 void Race::judge(Pending pending) {
   int error = 0;
   socklen_t size = sizeof error;

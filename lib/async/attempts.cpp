@@ -13,7 +13,7 @@ void Attempts::note(const CannotConnect& error) {
   last_ = Failure{error.attempt(), error.what(), error.failure(), false, std::current_exception()};
 }
 
-/// That the last attempt had too little time says less than why those before it failed.
+/// An attempt that the limit cuts short says less than the failure of the attempt before it.
 void Attempts::note(const ConnectTimedOut& error, const TimeLimit& limit) {
   const bool is_cut_short = limit.when == options_.limit.when;
   if (is_cut_short && last_) { return; }

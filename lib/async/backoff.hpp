@@ -5,14 +5,19 @@
 
 namespace handoff {
 
-/// The pauses between attempts: the first, then twice as long each time, up to the last.
+/// Computes the pauses between attempts: the first one, then twice as long each time, up to the
+/// last.
+///
+/// With 20 ms and 1 s these are 20, 40, 80, 160, 320, 640, 1000, 1000 ms and so on. The caller
+/// waits.
 class Backoff {
  public:
+  /// `last` is not shorter than `first`.
   Backoff(Duration first, Duration last) : first_(first), last_(last) {}
 
-  /// The pause before the next attempt.
+  /// Returns the pause before the next attempt.
   Duration next();
-  /// An attempt has succeeded: begins with the first pause again.
+  /// Begins with the first pause again, because an attempt has succeeded.
   void reset() { previous_ = Duration::zero(); }
 
  private:

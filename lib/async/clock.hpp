@@ -5,14 +5,17 @@
 
 namespace handoff {
 
+/// The clock of all deadlines. It is CLOCK_MONOTONIC, which stands still while the machine is
+/// suspended.
 using Clock = std::chrono::steady_clock;
 using TimePoint = Clock::time_point;
 using Duration = Clock::duration;
 
-/// Later than any deadline: wait without one.
+/// A deadline that never passes.
 inline constexpr TimePoint kNever = TimePoint::max();
 
-/// `now + duration`, or kNever when the duration is 0 or less ("no deadline").
+/// Returns `now + duration`, or kNever if the duration is 0 or less, which means "no deadline", or
+/// too long for a TimePoint.
 TimePoint deadline_after(TimePoint now, Duration duration);
 
 }  // namespace handoff

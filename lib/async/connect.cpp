@@ -19,7 +19,7 @@
 namespace handoff {
 namespace {
 
-/// The pause between two looks for a place in a full backlog, which no event announces.
+/// The pause between two attempts while a backlog is full: no event announces a place in it.
 constexpr auto kBacklogPause = std::chrono::milliseconds(10);
 
 DialedSocket run_command(const Address& address, CommandSession session) {
@@ -33,7 +33,8 @@ DialedSocket run_command(const Address& address, CommandSession session) {
   return {std::move(ours), spawn(options)};
 }
 
-/// A connect to a Unix socket succeeds or fails at once, unless the backlog is full.
+/// A connect to a Unix socket succeeds or fails at once, unless the backlog is full: then a
+/// non-blocking one gets EAGAIN, and not EINPROGRESS (connect(2)).
 Task<ConnectOutcome> connect_locally(Reactor& reactor, SocketAddress target, int type,
                                      TimePoint deadline) {
   ConnectOutcome outcome;
@@ -52,7 +53,8 @@ Task<ConnectOutcome> connect_locally(Reactor& reactor, SocketAddress target, int
   co_return outcome;
 }
 
-/// `address` and `options` must outlive the task.
+/// Returns the socket addresses that `address` stands for, at least one. `address` and `options`
+/// must outlive the task.
 Task<std::vector<SocketAddress>> find_targets(Reactor& reactor, const Address& address,
                                               TimeLimit limit, const ConnectOptions& options) {
   if (const auto known = address.without_lookup()) { co_return std::vector<SocketAddress>{*known}; }

@@ -19,15 +19,16 @@
 #include "os/error.hpp"
 #include "os/fd.hpp"
 
-/// One attempt to connect. Attempts (async/attempts.hpp) repeats it.
+/// A single attempt to connect. Attempts, in async/attempts.hpp, repeats it.
 namespace handoff {
 
-/// An attempt has failed, for a reason that lies with the peer, the network or the name service.
-/// `what()` reads "cannot connect to 127.0.0.1:80: Connection refused", with the limit in it when
-/// attempts were repeated until that passed: "cannot connect to 127.0.0.1:80 within 2s: ...".
+/// Thrown when an attempt has failed for a reason that lies with the peer, the network or the name
+/// service. `what()` reads "cannot connect to 127.0.0.1:80: Connection refused". If attempts were
+/// repeated until a limit, it names that: "cannot connect to 127.0.0.1:80 within 2s: ...".
 class CannotConnect : public Unreachable {
  public:
-  /// `attempt` reads "cannot connect to 127.0.0.1:80".
+  /// `attempt` reads "cannot connect to 127.0.0.1:80". `passed` is the limit that has passed, if
+  /// any.
   CannotConnect(std::string_view attempt, ConnectFailure failure, const TimeLimit& passed = {});
 
   const std::string& attempt() const { return attempt_; }
@@ -38,19 +39,19 @@ class CannotConnect : public Unreachable {
   ConnectFailure failure_;
 };
 
-/// This host has no local port left for a connection. It has nothing to do with the server.
+/// Thrown when this host has no local port left for a connection. The server may be well.
 class NoLocalPort : public CannotConnect {
  public:
   explicit NoLocalPort(const Address& address);
 };
 
-/// The limit has passed before anything answered.
+/// Thrown when the limit has passed before anything answered.
 class ConnectTimedOut : public TimedOut {
  public:
   ConnectTimedOut(std::string_view attempt, std::string reason, const TimeLimit& limit);
 
   const std::string& attempt() const { return attempt_; }
-  /// "no answer"
+  /// The reason without the attempt: "no answer", for example.
   const std::string& reason() const { return reason_; }
 
  private:
@@ -58,35 +59,40 @@ class ConnectTimedOut : public TimedOut {
   std::string reason_;
 };
 
-/// "cannot connect to ADDRESS"
+/// Returns "cannot connect to ADDRESS", with the address as the user wrote it.
 std::string cannot_connect_to(const Address& address);
 
-/// What connect_to() gives: a socket, and for exec: the process behind it.
+/// What connect_to() returns: a socket, and the command at its other end if the address is exec:.
+/// The caller owns both.
 struct DialedSocket {
   Fd socket;
   std::optional<Child> child;
 };
 
-/// Where the command of exec: runs.
+/// The session in which the command of an exec: address runs.
 enum class CommandSession : std::uint8_t {
-  ours,  ///< a tool's: ^C ends both, and it may ask for a password at the terminal
-  own,   ///< a server's: what it leaves in the background is an orphan that reap_orphans() knows
+  ours,  ///< that of a tool: ^C ends both, and the command may ask for a password at the terminal
+  own,   ///< one of its own, for a server: reap_orphans() finds what the command leaves in the
+         ///< background
 };
 
+/// How connect_to() connects. The resolver must outlive the task.
 struct ConnectOptions {
   int type = SOCK_STREAM;
   CommandSession session = CommandSession::ours;
   Resolver& resolver = Resolver::system();
-  Duration attempt_delay = kAttemptDelay;  ///< between the addresses of a name
+  Duration attempt_delay = kAttemptDelay;  ///< between the addresses of one name
 };
 
-/// Connects to `address` with a socket of this type; the reactor, the address and the resolver must
-/// outlive the task. The addresses of a name are raced; see race_addresses(). A descriptor (fd:N)
-/// is taken as it is; exec:COMMAND runs `sh -c COMMAND` with a socket as its stdin and stdout.
+/// Connects to `address` with a socket of the given type, which is close-on-exec; use it through
+/// Stream, because it depends on the kind of address whether it blocks. A descriptor (fd:N) is
+/// returned as it is and is then owned by the caller. The addresses of a name are raced; see
+/// race_addresses(). exec:COMMAND runs `sh -c COMMAND` with a socket as its stdin and stdout.
 ///
-/// The limit is that of the lookup and of connecting together. While a Unix listener's backlog is
-/// full, a place in it is waited for. Throws CannotConnect (NoLocalPort if it is that),
-/// ConnectTimedOut or SystemError.
+/// The limit covers the lookup and the connecting together. While the backlog of a Unix listener is
+/// full, connect_to() waits for a place in it. Throws CannotConnect (NoLocalPort if that is the
+/// reason), ConnectTimedOut, or SystemError if this process fails to make what it needs. The
+/// reactor, the address and the resolver must outlive the task.
 Task<DialedSocket> connect_to(Reactor& reactor, const Address& address, TimeLimit limit,
                               ConnectOptions options = {});
 

@@ -10,7 +10,7 @@ namespace {
 constexpr unsigned kTickBits = 22;
 static_assert(DeadlineWheel::kTick.count() == std::int64_t{1} << kTickBits);
 
-/// The tick that `when` is in: the deadline has passed when the next one begins.
+/// Returns the tick that contains `when`. The deadline has passed when the next tick begins.
 std::uint64_t tick_of(TimePoint when) {
   return static_cast<std::uint64_t>(std::chrono::nanoseconds(when.time_since_epoch()).count()) >>
          kTickBits;
@@ -38,8 +38,9 @@ void DeadlineWheel::disarm(Entry& entry) {
   filled_[entry.slot_ / kSlots] &= ~(std::uint64_t{1} << (entry.slot_ % kSlots));
 }
 
-/// All digits of its tick above its level are those of elapsed_, and the digit of its level is
-/// higher: so what a level holds is ahead of the wheel.
+/// The level is that of the highest digit, in base kSlots, in which the entry's tick differs from
+/// elapsed_. That digit is the higher one in the tick, so what a level holds is always ahead of the
+/// wheel.
 void DeadlineWheel::place(Entry& entry) {
   entry.slot_ = kExpired;
   if (entry.tick_ > elapsed_) {
@@ -52,8 +53,8 @@ void DeadlineWheel::place(Entry& entry) {
   slots_[entry.slot_].push_back(entry);
 }
 
-/// Returns the slot with entries that begins next, or kExpired when there is none. Those of a lower
-/// level all begin before those of a higher one.
+/// Returns the slot with entries that begins next, or kExpired if there is none. Every slot of a
+/// lower level begins before those of a higher one.
 std::uint32_t DeadlineWheel::next_slot() const {
   for (std::uint32_t level = 0; level < kLevels; ++level) {
     if (filled_[level] == 0) { continue; }
@@ -92,7 +93,7 @@ void DeadlineWheel::turn_to(std::uint64_t now) {
   elapsed_ = std::max(elapsed_, now);
 }
 
-/// Its time has come: each of its entries moves to a lower level, or has expired.
+/// The time of the slot has come: each of its entries moves to a lower level, or has expired.
 void DeadlineWheel::empty_slot(std::uint32_t slot) {
   while (Entry* entry = slots_[slot].first()) {
     disarm(*entry);

@@ -7,7 +7,10 @@
 
 namespace handoff {
 
-/// The deadlines of a reactor's calls, in one wheel and with one timer.
+/// The deadlines of a reactor's calls: one wheel, driven by one timer of the reactor.
+///
+/// Use it where a deadline rarely passes and some milliseconds do not matter; where they do, use a
+/// Timer.
 class Deadlines final : private Timer {
  public:
   using Entry = DeadlineWheel::Entry;
@@ -15,12 +18,14 @@ class Deadlines final : private Timer {
   /// The reactor must outlive this.
   explicit Deadlines(Reactor& reactor) : Timer(reactor), reactor_(reactor) {}
 
-  /// Calls entry.on_deadline() when `when` has passed, up to some milliseconds late. An entry that
-  /// is armed is moved; kNever disarms it.
+  /// Calls entry.on_deadline(), on the reactor's thread, when `when` has passed, up to some
+  /// milliseconds late. An entry that is armed is moved; kNever disarms it. The entry must be
+  /// disarmed before it is destroyed, and every entry must be before this object is.
   void arm(Entry& entry, TimePoint when) {
     wheel_.arm(entry, when, reactor_.now());
     if (const TimePoint next = wheel_.next(); next < due()) { set(next); }
   }
+  /// Disarms `entry`; does nothing if it is not armed.
   void disarm(Entry& entry) { wheel_.disarm(entry); }
 
  private:

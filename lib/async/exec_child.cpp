@@ -18,10 +18,10 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-/// A command closes its output a moment before it has ended.
+/// A command closes its output a moment before it has ended; this is the time for that.
 constexpr Duration kExitTime = seconds(1);
 
-/// What is sent to a command that goes on without input, after so long each.
+/// The signals for a command that goes on after the end of its input, each with the time before it.
 struct Step {
   milliseconds patience;
   int signal;
@@ -60,18 +60,20 @@ ExecChild::~ExecChild() {
   process_->reap();
 }
 
-/// Reaps the command at once: its connection may stay unused for long.
+/// Reaps the command as soon as it ends: its connection may stay unused for a long time, in which
+/// nothing else would notice.
 Task<void> ExecChild::reap_at_end(std::shared_ptr<Process> process) {
   try {
     FdWatcher exited(process->reactor, process->child.pidfd());
     while (!process->reaped && !process->child.has_ended()) { co_await exited.readable(); }
   } catch (const SystemError&) {
-    co_return;  // no room in epoll: it is reaped by its owner
+    co_return;  // epoll has no room; the owner reaps the command
   }
   if (!process->reaped) { process->reap(); }
 }
 
-/// One coroutine may write to the command while another one reads from it, and both find it gone.
+/// The function keeps the process alive: one coroutine may write to the command while another one
+/// reads from it, and each may find that it has ended and drop the ExecChild.
 Task<bool> ExecChild::ended() {
   const std::shared_ptr<Process> process = process_;
   co_await process->wait_until_reaped(Clock::now() + kExitTime);

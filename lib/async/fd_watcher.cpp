@@ -14,7 +14,7 @@ void FdWatcher::unwatch() {
   reactor_->unwatch(*this, fd_);
 }
 
-/// Returns 0, or the errno of an epoll that can't take it.
+/// A registration is only ever widened: removing an event would cost a system call a wait.
 int FdWatcher::watch(std::uint32_t event) {
   const std::uint32_t wanted = watched_.bits() | event;
   if (wanted == watched_.bits()) { return 0; }
@@ -44,11 +44,12 @@ void FdWatcher::on_events(std::uint32_t events) {
   if ((events & kBroken) != 0) { ready |= EPOLLIN | EPOLLOUT; }
   ready_.add(ready);
 
-  // A waiter that is posted already is resumed in this turn.
+  // A waiter that is posted already is resumed in this turn anyway.
   const std::uint32_t wakes = ready & ~posted_.bits();
   const bool wakes_reader = reader_ && (wakes & EPOLLIN) != 0;
   const bool wakes_writer = writer_ && (wakes & EPOLLOUT) != 0;
-  // The reader may destroy what the writer belongs to; posted, it is taken back in that case.
+  // The reader may destroy the coroutine of the writer; if that is posted, its awaiter unposts it
+  // then.
   if (wakes_reader && wakes_writer) { post_waiter(EPOLLOUT); }
   if (wakes_reader) {
     reader_.resume();
@@ -72,7 +73,7 @@ void FdWatcher::interrupt() {
 }
 
 bool FdWatcher::Awaiter::await_ready() {
-  // Every registration reports a hang-up.
+  // Every registration reports a hang-up, so that one for EPOLLIN will do.
   const int error = watcher_.watch(only_hang_up_ ? EPOLLIN : event_);
   if (only_hang_up_) { return false; }
   if (error != 0) { throw SystemError(error, "watch a descriptor"); }
@@ -97,7 +98,8 @@ void FdWatcher::Awaiter::leave() {
 bool FdWatcher::Awaiter::await_resume() {
   if (!frame_) { return true; }
   leave();
-  // What happened besides an interruption is not reported again: the next wait must find it.
+  // epoll does not report an event again that came together with an interruption: the next wait
+  // must find it in ready_.
   if (watcher_.interrupted_.has(event_)) { return false; }
   watcher_.ready_.remove(event_);
   return true;

@@ -12,21 +12,26 @@
 
 namespace handoff {
 
-/// One kind of line that a peer can cause as often as it likes, said as a LineLimit of this
-/// interval allows. What is kept is said when it is due, and the rest when this is destroyed.
+/// Says lines of one kind, which a peer can cause as often as it likes, only as often as a
+/// LineLimit allows. A line that is kept back is said when its interval is over, or when this
+/// object is destroyed.
 class LimitedLine final : private Timer {
  public:
   using Say = std::function<void(std::string_view)>;
 
+  /// `say` is called with each line, on the reactor's thread, also by the destructor. `burst` lines
+  /// per `interval` are said at once. The reactor must outlive this object.
   LimitedLine(Reactor& reactor, Say say, std::size_t burst = 1,
               Duration interval = std::chrono::seconds(1));
   LimitedLine(const LimitedLine&) = delete;
   LimitedLine& operator=(const LimitedLine&) = delete;
   ~LimitedLine();
 
+  /// Says the line now or later, or counts it as left out.
   void operator()(std::string_view line);
 
  private:
+  /// Says the line that was kept back.
   void on_timer() override;
 
   Say say_;

@@ -9,8 +9,8 @@ namespace handoff {
 template <typename T, typename Tag>
 class LinkedList;
 
-/// The base of what can be in a LinkedList. One that is to be in several at a time has a base for
-/// each, told apart by their tags.
+/// The base class of things that can be in a LinkedList. A thing that is to be in several lists at
+/// a time has a base class for each, which differ by their tags.
 template <typename Tag = void>
 class ListNode {
  public:
@@ -18,6 +18,7 @@ class ListNode {
   ListNode(const ListNode&) = delete;
   ListNode& operator=(const ListNode&) = delete;
 
+  /// Returns whether the object is in a list of this tag.
   bool is_listed() const { return next_ != nullptr; }
 
  protected:
@@ -30,9 +31,12 @@ class ListNode {
   ListNode* previous_ = nullptr;
 };
 
-/// A list of objects that are kept elsewhere. Nothing is allocated, and everything but iteration
-/// takes a constant time. An object must leave the list before it is destroyed; the list itself may
-/// be destroyed only when it is empty.
+/// A list of objects that are owned elsewhere. Nothing is allocated, and everything but iteration
+/// takes constant time. An object must leave the list before it is destroyed, and the list must be
+/// empty when it is destroyed.
+///
+///     struct Call : ListNode<struct Running> { ... };
+///     LinkedList<Call, Running> running;
 template <typename T, typename Tag = void>
 class LinkedList {
  public:
@@ -46,14 +50,16 @@ class LinkedList {
 
   bool empty() const { return ends_.next_ == &ends_; }
   std::size_t size() const { return size_; }
+  /// The first and the last object; the list must not be empty.
   T& front() const { return as_object(*ends_.next_); }
   T& back() const { return as_object(*ends_.previous_); }
 
+  /// `object` must not be in a list of this tag.
   void push_back(T& object) { insert(ends_, object); }
   void push_front(T& object) { insert(*ends_.next_, object); }
-  /// `next` is in this list.
+  /// Inserts `object` before `next`, which is in this list.
   void insert_before(T& next, T& object) { insert(next, object); }
-  /// `object` is in this list.
+  /// Removes `object`, which is in this list.
   void remove(T& object) {
     Node& node = object;
     assert(node.is_listed());
@@ -62,21 +68,24 @@ class LinkedList {
     node.next_ = node.previous_ = nullptr;
     --size_;
   }
+  /// Removes the first object and returns it; the list must not be empty.
   T& pop_front() {
     T& first = front();
     remove(first);
     return first;
   }
 
-  /// The one after `object`, which is in this list; null for the last.
+  /// Returns the object after `object`, which is in this list; null if that is the last.
   T* after(const T& object) const {
     const Node& node = object;
     return node.next_ == &ends_ ? nullptr : &as_object(*node.next_);
   }
+  /// Returns the first object, or null.
   T* first() const { return empty() ? nullptr : &front(); }
 
  private:
   using Node = ListNode<Tag>;
+  /// The node before the first object and after the last one, which makes the list a ring.
   struct Ends final : Node {
     ~Ends() = default;
   };

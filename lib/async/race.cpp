@@ -26,7 +26,7 @@ void RaceBase::leave() {
   if (cancellation_ != nullptr) { cancellation_->remove(*this); }
 }
 
-/// The task is not destroyed here, since the caller may itself be called by it.
+/// The task is not destroyed here: it may be the caller of this function.
 void RaceBase::end_early(RaceEnd why) {
   if (end_ != RaceEnd::finished) { return; }
   end_ = why;

@@ -15,8 +15,8 @@ namespace handoff {
 
 class RaceBase;
 
-/// Ends tasks that run in a race(): those that are running, and each later one before it starts.
-/// It may be destroyed before them; then it ends none. On the reactor's thread.
+/// Cancels tasks that run in a race(): those that are running, and each later one before it starts.
+/// It may be destroyed before them, and then cancels none. It belongs to the reactor's thread.
 class Cancellation {
  public:
   Cancellation() = default;
@@ -24,11 +24,13 @@ class Cancellation {
   Cancellation& operator=(const Cancellation&) = delete;
   ~Cancellation();
 
-  /// The tasks end soon, and not within this call. A second call changes nothing.
+  /// Cancels the tasks. They end later in this turn of the loop or in the next, never within this
+  /// call. A second call changes nothing.
   void cancel();
+  /// Returns whether cancel() was called.
   bool cancelled() const { return cancelled_; }
 
-  /// What race() uses: cancel() ends `race`, until it is removed.
+  /// Only race() calls these two: cancel() ends `race` between them.
   void add(RaceBase& race) { races_.push_back(&race); }
   void remove(RaceBase& race) { std::erase(races_, &race); }
 
@@ -37,22 +39,22 @@ class Cancellation {
   bool cancelled_ = false;
 };
 
-/// Why a race is over.
+/// Why a race ended.
 enum class RaceEnd : std::uint8_t {
-  finished,   ///< the task has given its value
+  finished,   ///< the task has returned its value
   deadline,   ///< the deadline passed
   cancelled,  ///< Cancellation::cancel() was called
 };
 
-/// The part of a race that does not depend on what its task gives.
+/// The part of a race that does not depend on the type of the task's value.
 class RaceBase : private Timer {
  public:
   RaceBase(const RaceBase&) = delete;
   RaceBase& operator=(const RaceBase&) = delete;
 
-  /// The waiter is resumed soon. The first reason counts.
+  /// Ends the race: the waiter is resumed soon. Of several reasons the first one counts.
   void end_early(RaceEnd why);
-  /// The cancellation is destroyed.
+  /// Called when the cancellation is destroyed.
   void forget_cancellation() { cancellation_ = nullptr; }
 
  protected:
@@ -61,9 +63,9 @@ class RaceBase : private Timer {
   ~RaceBase() { leave(); }
 
   bool cancelled() const { return cancellation_ != nullptr && cancellation_->cancelled(); }
-  /// From now on the deadline and the cancellation resume `waiter`.
+  /// Lets the deadline and the cancellation resume `waiter` from now on.
   void enter(std::coroutine_handle<> waiter);
-  /// Neither resumes it any more.
+  /// Lets neither of them resume the waiter any more.
   void leave();
 
   RaceEnd end_ = RaceEnd::finished;
@@ -77,14 +79,14 @@ class RaceBase : private Timer {
   std::coroutine_handle<> waiter_;
 };
 
-/// What a race gives: a value exactly if it has `finished`.
+/// What a race returns: a value exactly if `end` is `finished`.
 template <typename T>
 struct Raced {
   RaceEnd end;
   std::optional<T> value;
 };
 
-/// See race().
+/// The awaitable that race() returns.
 template <typename T>
 class [[nodiscard]] Race final : private RaceBase {
  public:
@@ -104,7 +106,8 @@ class [[nodiscard]] Race final : private RaceBase {
   Raced<T> await_resume() {
     leave();
     if (running_.frame.done()) { return {RaceEnd::finished, running_.await_resume()}; }
-    // Everything on this thread waits in the loop now, so the task is suspended too.
+    // Nothing of this thread is running but the loop, so the task is suspended and can be
+    // destroyed.
     task_ = Task<T>();
     return {end_, std::nullopt};
   }
@@ -115,12 +118,16 @@ class [[nodiscard]] Race final : private RaceBase {
 };
 
 /// `co_await race(...)` runs `task` until it has ended, until `deadline`, or until `cancellation`,
-/// if there is one, is cancelled; whichever comes first. A task that is not done by then is
+/// if there is one, is cancelled, whichever comes first. A task that has not ended by then is
 /// destroyed at the await where it is: its locals are destroyed, and nothing after that await runs.
-/// An exception of the task is thrown.
+/// An exception of the task is thrown. The reactor must outlive the race.
 ///
-/// A task that ends in the same turn of the loop in which the deadline passes has won. A task that
-/// never awaits can't be ended.
+/// A task that ends in the same turn of the loop in which the deadline passes has finished. A task
+/// that never awaits cannot be interrupted.
+///
+///     const Raced<int> raced = co_await race(reactor, answer(), Clock::now() + seconds(1));
+///     if (raced.end == RaceEnd::deadline) { co_return; }
+///     use(*raced.value);
 template <typename T>
 Race<T> race(Reactor& reactor, Task<T> task, TimePoint deadline,
              Cancellation* cancellation = nullptr) {

@@ -60,7 +60,7 @@ void Reactor::run(Task<void> main) {
   try {
     while (!done_ && !error_) { turn(); }
   } catch (...) {
-    destroy_roots();  // they use what the caller destroys before us
+    destroy_roots();  // the tasks use what the caller destroys before the reactor
     throw;
   }
   destroy_roots();
@@ -95,9 +95,9 @@ void Reactor::turn() {
   resume_posted();
 }
 
-/// Handles everything that had happened by now(), so that no timer is ahead of it. The wait before
-/// does not tell: a process that was stopped meanwhile gets EINTR and no events, one that is
-/// stopped right after it gets too few, and no wait reports more than kEventsPerTurn.
+/// Handles everything that had happened by now(), so that no timer overtakes it. The wait before
+/// this call is not enough: a process that was stopped during it gets EINTR and no events, one that
+/// is stopped right after it gets too few, and no wait reports more than kEventsPerTurn.
 void Reactor::catch_up() {
   constexpr int kRounds = 1024;
   poll_all();
@@ -112,7 +112,7 @@ void Reactor::dispatch_events(int count) {
   event_count_ = static_cast<std::size_t>(count);
   for (next_event_ = 0; next_event_ < event_count_;) {
     const epoll_event& event = events_[next_event_++];
-    // A watcher that one of its predecessors in this turn has destroyed is null.
+    // The pointer is null if an earlier event of this turn has destroyed the watcher.
     if (event.data.ptr != nullptr) {
       static_cast<FdWatcher*>(event.data.ptr)->on_events(event.events);
     }
@@ -120,7 +120,8 @@ void Reactor::dispatch_events(int count) {
   event_count_ = next_event_ = 0;
 }
 
-/// What makes more of itself does not keep the loop from looking at the kernel.
+/// The number of rounds is bounded, so that sources and coroutines that always have more to do do
+/// not keep the loop from asking the kernel.
 void Reactor::do_posted() {
   constexpr int kRounds = 8;
   for (int round = 0; round < kRounds && poll_all(); ++round) {
@@ -160,8 +161,8 @@ int Reactor::wait_until(TimePoint when) {
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(timeout);
     const timespec limit{seconds.count(), static_cast<long>((timeout - seconds).count())};
     count = epoll_pwait2(epoll_.get(), events_.data(), kEventsPerTurn, &limit, nullptr);
-    // Linux 5.11, and some seccomp profiles refuse it; without it, deadlines are kept to the
-    // millisecond.
+    // epoll_pwait2 came with Linux 5.11, and some seccomp profiles refuse it. Without it, deadlines
+    // are rounded up to the millisecond.
     if (count < 0 && is_refused(errno)) { precise_wait_ = false; }
   }
   if (count < 0 && !(precise_wait_ && timeout > Duration::zero())) {

@@ -22,8 +22,8 @@
 namespace handoff {
 namespace {
 
-/// Signals go to the threads that wait for them: none arrives on a thread that is started during
-/// the life of this object.
+/// Blocks all signals while a thread is started, so that the new thread inherits a full mask:
+/// signals go to the threads that wait for them.
 class SignalsBlocked {
  public:
   SignalsBlocked() {
@@ -51,7 +51,7 @@ HostLookup call(const Resolver::LookUp& look_up, const std::string& host) {
 
 }  // namespace
 
-/// The lookup of one name. Belongs to its thread and to those that wait for it.
+/// The lookup of one name. Its thread and its waiters own it together.
 class Resolver::Job {
  public:
   /// Wakes a reactor through its eventfd.
@@ -82,7 +82,7 @@ class Resolver::Job {
   std::optional<HostLookup> result_;
 };
 
-/// The lookups under way, by name. Belongs to the resolver and to the threads of its lookups.
+/// The lookups under way, by name. The resolver and the threads of its lookups own it together.
 struct Resolver::Jobs {
   explicit Jobs(LookUp function) : look_up(std::move(function)) {}
 
@@ -93,7 +93,7 @@ struct Resolver::Jobs {
 
 Resolver::Resolver(LookUp look_up) : jobs_(std::make_shared<Jobs>(std::move(look_up))) {}
 
-/// It is never destroyed: a lookup may still be under way when the process exits.
+/// The object is never destroyed, because a lookup may still be under way when the process exits.
 Resolver& Resolver::system() {
   static Resolver& resolver = *new Resolver(look_up_host);
   return resolver;

@@ -11,28 +11,37 @@
 
 namespace handoff {
 
-/// Lets so many in at a time; the others wait in the order in which they came, up to a bound.
+/// Lets a given number of coroutines in at a time. Others wait in the order of their arrival, up to
+/// a bound.
+///
+///     if (co_await semaphore.acquire(deadline) != Semaphore::Outcome::acquired) { co_return; }
+///     const SemaphorePlace place(semaphore);   // given back at the end of the scope
 class Semaphore {
  public:
+  /// `places` coroutines are let in, and `max_waiting` may wait. The reactor must outlive this
+  /// object.
   Semaphore(Reactor& reactor, std::size_t places, std::size_t max_waiting)
       : reactor_(reactor), free_(places), max_waiting_(max_waiting) {}
 
-  /// Whether acquire() would succeed at once.
+  /// Returns whether acquire() would succeed at once.
   bool available() const { return free_ > 0; }
 
-  /// Takes a place, if there is one now.
+  /// Takes a place if one is free. Returns whether it did. The caller gives it back with release().
   bool try_acquire() {
     if (free_ == 0) { return false; }
     --free_;
     return true;
   }
 
+  /// How an acquire() ended.
   enum class Outcome {
     acquired,
-    full,       ///< too many wait already
-    timed_out,  ///< the deadline came first
+    full,       ///< max_waiting coroutines wait already
+    timed_out,  ///< the deadline came before a place
   };
-  /// Waits for a place, which release() gives back.
+  /// Waits for a place, which the caller gives back with release(), best through a SemaphorePlace.
+  /// A coroutine that is destroyed while it waits loses nothing. The semaphore must outlive the
+  /// task.
   Task<Outcome> acquire(TimePoint deadline = kNever) {
     if (try_acquire()) { co_return Outcome::acquired; }
     if (waiting_.size() >= max_waiting_) { co_return Outcome::full; }
@@ -44,7 +53,7 @@ class Semaphore {
     co_return waiter.granted ? Outcome::acquired : Outcome::timed_out;
   }
 
-  /// Gives a place to whoever has waited longest.
+  /// Gives a place back: the coroutine that has waited longest gets it.
   void release() {
     if (waiting_.empty()) {
       ++free_;
@@ -57,6 +66,8 @@ class Semaphore {
   }
 
  private:
+  /// One waiting coroutine. If it is destroyed after it was granted a place and before it runs, the
+  /// place goes to the next.
   struct Waiter {
     Semaphore& semaphore;
     Event came;
@@ -77,7 +88,8 @@ class Semaphore {
   std::deque<Waiter*> waiting_;
 };
 
-/// Gives an acquired place back when it goes. Made without one, it has none.
+/// Owns an acquired place and gives it back when it is destroyed. One made without a semaphore owns
+/// none. The semaphore must outlive it.
 class SemaphorePlace {
  public:
   SemaphorePlace() = default;
@@ -92,6 +104,7 @@ class SemaphorePlace {
     if (semaphore_ != nullptr) { semaphore_->release(); }
   }
 
+  /// Returns whether it owns a place.
   explicit operator bool() const { return semaphore_ != nullptr; }
 
  private:

@@ -9,12 +9,14 @@
 
 namespace handoff {
 
+/// Called for each signal, on the reactor's thread.
 using SignalHandler = std::function<void(const ReceivedSignal&)>;
 
-/// Calls `handle` for each signal of the mask as it arrives; also for those that arrived before.
-/// It never ends by itself: spawn it. An exception of `handle` ends it, and leaves Reactor::run.
+/// Calls `handle` for each signal of the mask as it arrives, and for those that arrived before. The
+/// task never ends by itself: spawn it. An exception of `handle` ends it and leaves Reactor::run().
 ///
-/// The mask, and what `handle` refers to, must outlive the task.
+///     const SignalMask signals({SIGINT, SIGTERM});
+///     reactor.spawn(watch_signals(reactor, signals, [&](const ReceivedSignal&) { stop.set(); }));
 Task<void> watch_signals(Reactor& reactor, const SignalMask& signals, SignalHandler handle);
 
 }  // namespace handoff

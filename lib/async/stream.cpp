@@ -25,7 +25,7 @@ IoResult failure(int error, std::string_view attempt) {
     case EBADF:
     case EFAULT:
     case EINVAL:
-    case ENOTSOCK: throw SystemError(error, attempt);  // a bug of ours
+    case ENOTSOCK: throw SystemError(error, attempt);  // these say that the caller has a bug
     default: return {IoResult::Outcome::broken, 0, error};
   }
 }
@@ -49,7 +49,7 @@ IoResult Stream::try_read(std::span<char> buffer) {
 
 IoResult Stream::try_write(std::string_view bytes) {
   if (kind_ == Kind::shared) {
-    // After POLLOUT a pipe has room for PIPE_BUF bytes, so that this does not block.
+    // After POLLOUT a pipe has room for PIPE_BUF bytes, so that this write does not block.
     if (!is_ready(fd(), POLLOUT)) { return {IoResult::Outcome::would_block}; }
     bytes = bytes.substr(0, PIPE_BUF);
   }

@@ -14,9 +14,10 @@ namespace handoff {
 template <typename T>
 class Task;
 
-/// Who owns a coroutine that nobody awaits; see Reactor::spawn. It is told when the coroutine has
-/// ended, and destroys the frame then.
+/// The owner of coroutines that no other coroutine awaits; see Reactor::spawn.
 struct RootOwner {
+  /// Called when a coroutine has ended; `error` is the exception that left it, or null. The owner
+  /// destroys the frame.
   virtual void root_finished(std::coroutine_handle<> frame, std::exception_ptr error) = 0;
 
  protected:
@@ -25,11 +26,14 @@ struct RootOwner {
 
 namespace detail {
 
+/// The part of a task's promise that does not depend on the type of its value. A coroutine that
+/// awaits the task and an owner of a root exclude each other, so they share their memory.
 class TaskPromiseBase {
  public:
-  /// The coroutine that awaits the task.
+  /// Sets the coroutine that awaits the task, and is resumed when it ends.
   void set_continuation(std::coroutine_handle<> awaiting) { continuation_ = awaiting; }
-  /// No coroutine awaits the task: it belongs to `owner`, in whose list it has this index.
+  /// Makes this a root, which no coroutine awaits. It belongs to `owner`, in whose list it has this
+  /// index.
   void make_root(RootOwner& owner, std::uint32_t index) {
     owner_ = &owner;
     root_index_ = index;
@@ -39,6 +43,8 @@ class TaskPromiseBase {
   std::suspend_always initial_suspend() noexcept { return {}; }
   void unhandled_exception() noexcept { error_ = std::current_exception(); }
 
+  /// Ends the coroutine: tells the owner of a root, or transfers control to the awaiting coroutine
+  /// without growing the stack (symmetric transfer).
   struct FinalAwaiter {
     bool await_ready() const noexcept { return false; }
     template <typename Promise>
@@ -56,6 +62,7 @@ class TaskPromiseBase {
   FinalAwaiter final_suspend() noexcept { return {}; }
 
  protected:
+  /// Throws the exception that has left the coroutine, if there is one.
   void rethrow() const {
     if (error_) { std::rethrow_exception(error_); }
   }
@@ -65,12 +72,13 @@ class TaskPromiseBase {
 
   union {
     std::coroutine_handle<> continuation_ = nullptr;
-    RootOwner* owner_;  ///< of a root
+    RootOwner* owner_;  ///< the owner of a root
   };
   std::uint32_t root_index_ = kNoRoot;
   std::exception_ptr error_;
 };
 
+/// The promise of a Task<T>; it keeps the value until the awaiting coroutine takes it.
 template <typename T>
 struct TaskPromise : TaskPromiseBase {
   std::optional<T> value;
@@ -80,6 +88,7 @@ struct TaskPromise : TaskPromiseBase {
   void return_value(U&& result) {
     value.emplace(std::forward<U>(result));
   }
+  /// Returns the value, or throws the exception that has left the coroutine.
   T take() {
     rethrow();
     return std::move(*value);
@@ -95,11 +104,22 @@ struct TaskPromise<void> : TaskPromiseBase {
 
 }  // namespace detail
 
-/// A coroutine that starts when it is awaited, and gives a T or throws. Move-only; owns the
-/// coroutine's frame. Destroying a task that is suspended destroys what it holds: awaiters
-/// deregister themselves then, so that a task can be dropped at any await.
+/// A coroutine that starts when it is awaited, and returns a T or throws. It is move-only and owns
+/// the coroutine's frame. Destroying a suspended task destroys its locals, and with them the
+/// awaiters, which deregister themselves: so a task can be dropped at any await.
 ///
-/// A parameter taken by reference must outlive the task; say so where it is declared.
+/// What a parameter refers to must outlive the task; each function says so where it is declared.
+///
+///     Task<std::string> read_line(Stream& stream);  // The stream must outlive the task.
+///
+///     Task<void> copy_line(Stream& from, Stream& to) {
+///       const std::string line = co_await read_line(from);
+///       co_await to.write_all(line);
+///     }
+///
+/// A caller that is no coroutine, such as `main`, gives its task to Reactor::run() or
+/// Reactor::spawn(). A result that is awaited should have a name before a `co_return` uses it: GCC
+/// 12 miscompiles some statements that contain both.
 template <typename T = void>
 class [[nodiscard]] Task {
  public:
@@ -120,7 +140,8 @@ class [[nodiscard]] Task {
   Task& operator=(const Task&) = delete;
   ~Task() { destroy(); }
 
-  /// Starts the task; resumes the awaiting coroutine with its result when it has ended. Once.
+  /// Starts the task, and resumes the awaiting coroutine with its result when it has ended. A task
+  /// can be awaited once.
   auto operator co_await() && noexcept {
     struct Awaiter {
       Handle frame;
@@ -135,7 +156,7 @@ class [[nodiscard]] Task {
     return Awaiter{frame_};
   }
 
-  /// The frame, now owned by the caller.
+  /// Returns the frame, which the caller then owns.
   [[nodiscard]] Handle release() noexcept { return std::exchange(frame_, nullptr); }
 
  private:

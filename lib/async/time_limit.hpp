@@ -7,28 +7,28 @@
 
 namespace handoff {
 
-/// "30ms", "1.5s", "5m", "2h": as an option takes it, to the millisecond.
+/// Returns a duration as an option takes it, to the millisecond: "30ms", "1.5s", "5m", "2h".
 std::string duration_text(Duration duration);
 
-/// A deadline that knows how long it was, so that a message can say so after it has passed.
+/// A deadline together with its length, so that a message can name that after it has passed.
 struct TimeLimit {
   TimePoint when = kNever;
-  Duration length{};  ///< 0: not known, or already over when it was set
+  Duration length{};  ///< 0 if it is unknown, or the deadline had passed when it was set
 
   TimeLimit() = default;
-  /// From now until `deadline`.
+  /// A limit from now until `deadline`.
   TimeLimit(TimePoint deadline);  // NOLINT(google-explicit-constructor): a deadline is a limit
   TimeLimit(TimePoint deadline, Duration its_length) : when(deadline), length(its_length) {}
-  /// A limit of this length from `start` on; none when the length is 0 or less.
+  /// Returns a limit of this length from `start`; one that never passes if the length is 0 or less.
   static TimeLimit after(TimePoint start, Duration length);
 
-  /// " within 2s", or nothing when there is no length.
+  /// Returns " within 2s", or an empty text without a length.
   std::string text() const;
-  /// "timed out after 2s", or "timed out" when there is no length.
+  /// Returns "timed out after 2s", or "timed out" without a length.
   std::string timed_out() const;
 };
 
-/// The one of both that passes first.
+/// Returns the limit that passes first.
 TimeLimit earlier(const TimeLimit& left, const TimeLimit& right);
 
 }  // namespace handoff

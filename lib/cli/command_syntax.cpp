@@ -42,7 +42,7 @@ OptionSyntax ValueHints::describe(const CLI::Option* option) const {
     const std::vector<std::string> names = names_of(other);
     syntax.excluded.insert(syntax.excluded.end(), names.begin(), names.end());
   }
-  // CLI11 has them in the order of their addresses.
+  // CLI11 keeps them in the order of their addresses, which differs from run to run.
   std::sort(syntax.excluded.begin(), syntax.excluded.end());
   return syntax;
 }

@@ -6,7 +6,7 @@
 namespace handoff {
 namespace {
 
-/// The same in the scripts of all tools. Each tool's own function calls it with the variables
+/// The part that all tools' scripts share. Each tool's own function calls it with the variables
 /// `options` (all names), `kinds` and `choices` (by the name of an option that takes a value),
 /// `first`, `rest` and `after_dashes`.
 constexpr const char* kCommon = R"sh(

@@ -6,7 +6,7 @@
 namespace handoff {
 namespace {
 
-/// $argv of the functions are the names of all options that take a value.
+/// In the functions $argv holds the names of all options that take a value.
 constexpr const char* kCommon = R"sh(
 # Prints the words before the cursor that are neither options nor their values. After -- all are.
 function __handoff_words
@@ -62,8 +62,8 @@ std::string quote(const std::string& text) {
   return quoted(doubled, "\\'");
 }
 
-/// The part of a `complete` command that says what a value or a word can be. `values` are the names
-/// of the options that take one.
+/// Returns the part of a `complete` command that says what a value or a word can be. `values` are
+/// the names of the options that take one.
 std::string words_for(WordKind kind, const std::vector<std::string>& choices,
                       const std::string& values) {
   switch (kind) {

@@ -25,7 +25,7 @@ _handoff_methods() {
 }
 )sh";
 
-/// What _arguments runs to complete a word, or an empty string for a word that no shell knows.
+/// Returns what _arguments runs to complete a word; a space for a word that no shell can complete.
 std::string action_for(WordKind kind, const std::vector<std::string>& choices) {
   switch (kind) {
     case WordKind::choice: return fmt::format("({})", fmt::join(choices, " "));
@@ -38,7 +38,7 @@ std::string action_for(WordKind kind, const std::vector<std::string>& choices) {
   }
 }
 
-/// In a specification of _arguments colons and brackets have a meaning.
+/// Escapes colons and brackets, which have a meaning in a specification of _arguments.
 std::string escaped(const std::string& text) {
   std::string out;
   for (const char c : text) {
@@ -48,7 +48,7 @@ std::string escaped(const std::string& text) {
   return out;
 }
 
-/// "(-t --timeout)-t+[Deadline ...]:T: ", one for each name.
+/// Appends "(-t --timeout)-t+[Deadline ...]:T: ", one for each name.
 void add_specifications(const OptionSyntax& option, std::string& out) {
   std::vector<std::string> excluded = option.excluded;
   if (!option.repeatable) {
@@ -93,7 +93,8 @@ std::string zsh_completion(const CommandSyntax& syntax) {
     script += fmt::format(" \\\n    '*:{}:{}'", word_for(syntax.words.rest),
                           action_for(syntax.words.rest, {}));
   }
-  // It is the body of a function when zsh loads it by its name, and else it is read as a script.
+  // zsh loads the file as the body of a function when that is called by its name; otherwise a user
+  // sources it.
   script += fmt::format(
       "\n}}\n\nif [[ ${{funcstack[1]}} == _{0} ]]; then\n  _{0} \"$@\"\nelse\n  compdef _{0} "
       "{0}\nfi\n",

@@ -2,10 +2,12 @@
 #include "cli/option_values.hpp"
 
 #include <CLI/CLI.hpp>
+#include <pwd.h>
 
 #include <charconv>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <random>
 
 #include "os/utf8.hpp"
@@ -28,7 +30,7 @@ Duration parse_duration(std::string_view text) {
   } else if (unit == "h") {
     seconds = 3600;
   }
-  // A century is enough for anybody, and fits in nanoseconds.
+  // A century is long enough for any use, and fits into nanoseconds.
   constexpr double kMost = 3600.0 * 24 * 365 * 100;
   if (error != std::errc() || seconds == 0 || !std::isfinite(value) || value < 0 ||
       value * seconds > kMost) {
@@ -37,7 +39,7 @@ Duration parse_duration(std::string_view text) {
   }
   const auto duration =
       std::chrono::duration_cast<Duration>(std::chrono::duration<double>(value * seconds));
-  // 0 has a meaning of its own.
+  // The value must not become 0, which has a meaning of its own.
   if (value > 0 && duration == Duration()) {
     throw InvalidArgument(fmt::format("{}: shorter than a nanosecond", text));
   }
@@ -63,7 +65,7 @@ std::uint64_t parse_size(const std::string& text, std::uint64_t least, std::uint
     CLI::AsSizeValue(false)(size);
     bytes = parse_number<std::uint64_t>(size).value_or(0);
   } catch (const CLI::ValidationError&) {
-    // No size, like 0.
+    // The text is no size; 0 is refused in the same way.
   }
   if (bytes >= least && bytes <= most) { return bytes; }
   throw InvalidArgument(
@@ -100,6 +102,15 @@ void require_utf8(std::string_view what, std::string_view word) {
   if (is_utf8(word)) { return; }
   throw InvalidArgument(
       fmt::format("{} {}: write it in UTF-8, for JSON has nothing else", what, word));
+}
+
+uid_t parse_user(const std::string& text) {
+  // (uid_t)-1 is no user: chown(2) and others take it for "leave it as it is".
+  const auto number = parse_number<uid_t>(text);
+  if (number && *number != std::numeric_limits<uid_t>::max()) { return *number; }
+  if (const passwd* user = getpwnam(text.c_str())) { return user->pw_uid; }
+  throw InvalidArgument(
+      fmt::format("{}: no user has that name or number", text.empty() ? "''" : text));
 }
 
 std::string listed(const std::vector<std::string>& words) {

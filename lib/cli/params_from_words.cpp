@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: MIT
 #include "cli/params_from_words.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <array>
+#include <cerrno>
 #include <set>
 #include <utility>
 
 #include "os/error.hpp"
+#include "os/fd.hpp"
 #include "os/utf8.hpp"
 #include "wire/json_text.hpp"
+#include "wire/limits.hpp"
 
 namespace handoff {
 namespace {
@@ -16,7 +22,7 @@ namespace {
 constexpr const char* kMixed =
     "write only one JSON value, only KEY=TEXT and KEY:=JSON words, or only -";
 
-/// The key, and the value as JSON.
+/// Returns the key, and the value as JSON.
 std::pair<std::string, std::string> member_from_word(const std::string& word) {
   if (!is_utf8(word)) {
     throw InvalidArgument(
@@ -36,12 +42,38 @@ std::pair<std::string, std::string> member_from_word(const std::string& word) {
   return {word.substr(0, equals - 1), value};
 }
 
+/// The JSON in the file that the word "@FILE" names.
+std::string params_from_file(const std::string& word) {
+  const std::string path = word.substr(1);
+  const bool is_stdin = path == "-";
+  const char* name = is_stdin ? "stdin" : path.c_str();
+  Fd file(is_stdin ? -1 : open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!is_stdin && !file.valid()) { throw SystemError(errno, "open", name); }
+  std::string text;
+  std::array<char, 64 * 1024> buffer;
+  for (;;) {
+    const ssize_t size = retry(
+        [&] { return read(is_stdin ? STDIN_FILENO : file.get(), buffer.data(), buffer.size()); });
+    if (size < 0) { throw SystemError(errno, "read", name); }
+    if (size == 0) { break; }
+    text.append(buffer.data(), static_cast<std::size_t>(size));
+    if (text.size() > limits::kHighestMaxFrame) {
+      throw InvalidArgument(fmt::format("params {}: more than 128 MiB", word));
+    }
+  }
+  if (const auto problem = json_problem(text)) {
+    throw InvalidArgument(fmt::format("params {}: not valid JSON: {}", word, *problem));
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string params_from_words(std::span<const std::string> words) {
   if (words.empty()) { return "null"; }
+  if (words.size() == 1 && words.front().starts_with('@')) { return params_from_file(words[0]); }
   if (words.size() == 1 && !json_problem(words.front())) { return words.front(); }
-  // Something that begins like JSON was meant as JSON: say what is wrong with it.
+  // A word that begins like JSON was meant as JSON, so the error says what is wrong with it.
   if (words.size() == 1 && !words.front().empty() &&
       std::string_view("{[\"").find(words.front().front()) != std::string_view::npos) {
     throw InvalidArgument(

@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "cli/option_values.hpp"
+#include "os/environment.hpp"
 #include "os/error.hpp"
 #include "os/listen_fds.hpp"
 #include "os/parse_number.hpp"
@@ -18,7 +19,7 @@
 namespace handoff {
 namespace {
 
-/// The kernel gives no process more than 47 bits of addresses.
+/// The upper limit is that of the kernel, which gives a process at most 47 bits of addresses.
 void add_max_memory(Tool& tool, SessionLimits& limits, const std::string& help) {
   const auto parse = [&limits](const std::string& text) {
     limits.memory = std::make_shared<MemoryBudget>(parse_size(
@@ -87,6 +88,20 @@ Address parse_server(std::string_view word) {
   return address;
 }
 
+bool is_written_as_address(std::string_view word) {
+  return word.find_first_of(":/") != std::string_view::npos || word.starts_with('@');
+}
+
+std::optional<Address> server_of_environment() {
+  const auto word = read_variable(variable::kAddress);
+  if (!word || word->empty()) { return std::nullopt; }
+  try {
+    return parse_server(*word);
+  } catch (const InvalidArgument& error) {
+    throw InvalidArgument(fmt::format("{} {}", variable::kAddress, error.what()));
+  }
+}
+
 void add_max_frame(Tool& tool, std::uint32_t& max_frame, const std::string& help) {
   const auto parse = [&max_frame](const std::string& text) {
     max_frame = static_cast<std::uint32_t>(
@@ -95,24 +110,24 @@ void add_max_frame(Tool& tool, std::uint32_t& max_frame, const std::string& help
   tool.add_value("--max-frame", "BYTES", parse, help);
 }
 
-void add_session_options(Tool& tool, SessionLimits& limits, const std::string& mark) {
-  add_max_frame(tool, limits.max_frame, mark + "Longest body of a frame (default 1MiB)");
-  add_max_memory(tool, limits, mark + "Bytes that clients may make it hold (default 256MiB)");
+void add_session_options(Tool& tool, SessionLimits& limits) {
+  add_max_frame(tool, limits.max_frame, "Longest body of a frame (default 1MiB)");
+  add_max_memory(tool, limits, "Bytes that clients may make it hold (default 256MiB)");
   add_choice(tool, "--framing", "WHAT", limits.framing,
              {{"auto", Framing::unknown}, {"length", Framing::length}, {"lines", Framing::lines}},
-             mark + "auto (default: as the client's first bytes have it), length or lines");
-  tool.add_duration("--timeout", limits.call_timeout,
-                    mark + "Deadline of a call (default 30s; 0: none)");
+             "auto (default: as the client's first bytes have it), length or lines");
+  tool.add_duration("--timeout", limits.call_timeout, "Deadline of a call (default 30s; 0: none)");
   tool.add_duration("--idle-timeout", limits.idle_timeout,
-                    mark + "Close a connection that is idle for so long (default: never)");
+                    "Close a connection that is idle for so long (default: never)");
   tool.add_duration("--frame-timeout", limits.frame_timeout,
-                    mark + "From a frame's first byte to its last (default 30s)");
+                    "How long a frame may take to arrive (default 30s)");
   tool.add_duration("--write-timeout", limits.write_timeout,
-                    mark + "For a client to take some of its replies (default 30s)");
+                    "How long a client may leave its replies unread (default 30s)");
 }
 
 void add_allowed_uids(Tool& tool, std::vector<uid_t>& uids, const std::string& help) {
-  add_numbers(tool, "--allow-uid", "UID", uids, 0, std::numeric_limits<uid_t>::max(), help);
+  const auto parse = [&uids](const std::string& word) { uids.push_back(parse_user(word)); };
+  tool.add_values("--allow-uid", "USER", parse, help);
 }
 
 }  // namespace handoff

@@ -12,35 +12,45 @@
 #include "os/fd.hpp"
 #include "rpc/server_context.hpp"
 
-/// Options that several tools have.
+/// Adds options that several tools have. The variables that they set must outlive the parsing.
 namespace handoff {
 
-/// -l/--listen (repeatable) and --public. The server tools' default address is theirs to add.
+/// Adds -l/--listen, which may be given several times, and --public. A tool adds its default
+/// address itself.
 void add_listen_options(Tool& tool, std::vector<Address>& listen, bool& allow_public);
 
-/// Adds the listeners that the service manager passed to this process (sd_listen_fds(3)):
-/// LISTEN_FDS descriptors from 3 on, when LISTEN_PID is ours.
+/// Adds to `listen` the listeners that the service manager has passed to this process
+/// (sd_listen_fds(3)): LISTEN_FDS descriptors from 3 on, if LISTEN_PID is this process. They are
+/// not opened or changed here.
 void add_inherited_listeners(std::vector<Address>& listen);
 
-/// The same, for a program that is told by its master when to accept from them.
+/// Takes over these listeners, and makes them non-blocking, for a program that is told by its
+/// master when to accept from them. Throws SystemError.
 std::vector<Fd> take_inherited_listeners();
 
-/// An option that takes the name of a Unix socket: a path with a slash in it, or @name.
+/// Adds an option that takes the name of a Unix socket: a path with a slash in it, or @name.
 CLI::Option* add_socket_name(Tool& tool, const std::string& names, std::optional<Address>& address,
                              const std::string& help);
 
-/// The address of a server to call, from a word. Throws InvalidArgument, also when it is fd:N and
-/// that is not open for reading and writing. Call it before this process opens anything: its own
-/// descriptors would do.
+/// Reads the address of a server to call from a word. Throws InvalidArgument, also if it is fd:N
+/// and that descriptor is not open for reading and writing. Call it before this process opens
+/// anything, because one of its own descriptors would be accepted.
 Address parse_server(std::string_view word);
 
-/// What a client may make a server hold or wait for. `mark` goes before each explanation.
-void add_session_options(Tool& tool, SessionLimits& limits, const std::string& mark = "");
+/// Whether a word is written as an address is: with a colon or a slash in it, or with a leading @.
+bool is_written_as_address(std::string_view word);
 
-/// --max-frame, which is at most limits::kHighestMaxFrame.
+/// Returns the address of the server that RPC_ADDR names, or nothing if that is not set or empty.
+/// Throws InvalidArgument, which names the variable, as parse_server() does.
+std::optional<Address> server_of_environment();
+
+/// What a client may make a server hold or wait for.
+void add_session_options(Tool& tool, SessionLimits& limits);
+
+/// Adds --max-frame, which is at most limits::kHighestMaxFrame.
 void add_max_frame(Tool& tool, std::uint32_t& max_frame, const std::string& help);
 
-/// --allow-uid, whose users are at the other end of a socket.
+/// Adds --allow-uid, for users at the other end of a socket; it may be given several times.
 void add_allowed_uids(Tool& tool, std::vector<uid_t>& uids, const std::string& help);
 
 }  // namespace handoff

@@ -17,11 +17,14 @@
 namespace handoff {
 namespace {
 
+/// Goes to the first column and clears the line, on every terminal since the VT100.
+constexpr const char* kClearLine = "\r\033[K";
+
 constexpr Duration kCatchUpPause = std::chrono::seconds(1);
 
-/// A pipe or terminal can be full, and may be shared with other processes, so that O_NONBLOCK can't
-/// be set on it: the flag belongs to the open file. Opening it once more makes an open file of our
-/// own. Returns none if it can't be opened, and for what never blocks.
+/// A pipe or terminal can be full, and may be shared with other processes, so that O_NONBLOCK must
+/// not be set on it: the flag belongs to the open file. Opening it once more makes another open
+/// file. Returns no descriptor if that fails, and for a file that never blocks.
 Fd reopen_without_waiting(int number) {
   struct stat file {};
   if (fstat(number, &file) < 0 || (fcntl(number, F_GETFL) & O_ACCMODE) == O_RDONLY) { return {}; }
@@ -45,8 +48,17 @@ void StderrLog::plain(std::string_view text) {
   write_line(fmt::format("{}{}\n", isatty(number_) != 0 ? "\r" : "", printable(text)));
 }
 
+void StderrLog::set_status(std::string_view text) {
+  if (!is_terminal() || (text.empty() && status_.empty())) { return; }
+  status_ = printable(text);
+  if (catch_up()) { try_write(kClearLine + status_); }
+}
+
 void StderrLog::write_line(std::string_view line) {
-  if (catch_up() && try_write(line)) { return; }
+  const bool over_status = !status_.empty();
+  const std::string with_status =
+      over_status ? fmt::format("{}{}{}", kClearLine, line, status_) : std::string();
+  if (catch_up() && try_write(over_status ? with_status : line)) { return; }
   if (dropped_++ == 0 && on_drop_) { on_drop_(); }
 }
 
@@ -61,7 +73,7 @@ bool StderrLog::catch_up() {
   return true;
 }
 
-/// One write(2) for a line of ordinary length, so that lines of several processes do not mix.
+/// A line of ordinary length is one write(2), so that lines of several processes do not mix.
 bool StderrLog::try_write(std::string_view bytes) {
   const std::string after_a_cut = cut_ ? fmt::format("\n{}", bytes) : std::string();
   if (cut_) { bytes = after_a_cut; }
@@ -73,7 +85,7 @@ bool StderrLog::try_write(std::string_view bytes) {
       error_ = EAGAIN;
       break;
     }
-    // After POLLOUT a pipe has room for PIPE_BUF bytes.
+    // After POLLOUT a pipe has room for PIPE_BUF bytes (pipe(7)).
     const bool can_block = !waits_ && !nonblocking_.valid();
     const std::string_view piece = can_block ? bytes.substr(0, PIPE_BUF) : bytes;
     const ssize_t size = retry([&] { return ::write(number, piece.data(), piece.size()); });

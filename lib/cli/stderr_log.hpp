@@ -15,24 +15,26 @@
 
 namespace handoff {
 
-/// What a tool says to its user: lines on standard error, "tool: text". Used by one thread.
+/// Writes what a tool says to its user: lines on standard error, "tool: text". One thread uses it.
 ///
-/// A text is one line whatever is in it: peers, file names and other programs have their words in
-/// it, so it is written as printable() has it.
+/// A text is always one line: peers, file names and other programs contribute to it, so it is
+/// written as printable() returns it.
 ///
-/// A line is waited for until it is written, unless never_wait() was called.
+/// Writing blocks until the line is written, unless never_wait() was called.
 class StderrLog {
  public:
-  /// How much is said: -q, neither, -v.
+  /// How much is written: with -q, without options, with -v.
   enum class Level { quiet, normal, verbose };
 
-  /// `number` is the descriptor to write to, which stays the caller's.
+  /// Writes to the descriptor `number`, which the caller keeps open.
   explicit StderrLog(std::string tool, int number = STDERR_FILENO)
       : tool_(std::move(tool)), number_(number) {}
 
   void set_level(Level level) { level_ = level; }
   Level level() const { return level_; }
 
+  /// These write a line if the level includes it: errors always, information unless -q, details
+  /// only with -v.
   void error(std::string_view text) { write(text); }
   void info(std::string_view text) {
     if (level_ >= Level::normal) { write(text); }
@@ -40,19 +42,26 @@ class StderrLog {
   void detail(std::string_view text) {
     if (level_ >= Level::verbose) { write(text); }
   }
-  /// Writes a line that does not begin with the tool's name; on a terminal, over the "^\" that the
-  /// terminal shows when the user has asked for it by a key.
+  /// Writes a line that does not begin with the tool's name. On a terminal it replaces the "^\"
+  /// that the terminal shows when the user has asked for the line by a key.
   void plain(std::string_view text);
 
-  /// From now on a line is written only if that is possible at once. A line that is not written is
-  /// dropped and counted; the first line that can be written again follows one with the count. A
-  /// log that is full, or whose reader has ended, so costs a server lines and nothing else. The
-  /// program must ignore SIGPIPE and SIGXFSZ; see prepare_to_run_long().
+  /// Returns whether lines are written to a terminal.
+  bool is_terminal() const { return isatty(number_) != 0; }
+  /// Shows a text below the lines until it is replaced, on a terminal alone. An empty text ends it.
+  void set_status(std::string_view text);
+
+  /// Makes the log write a line only if that is possible without waiting. A line that is not
+  /// written is dropped and counted, and the first line that can be written again follows one with
+  /// the count. So a log that is full, or whose reader has ended, costs a server lines and nothing
+  /// else. The program must ignore SIGPIPE and SIGXFSZ; see prepare_to_run_long().
   void never_wait();
 
-  /// Says how many lines were dropped, if any were. Returns whether nothing is left to say.
+  /// Writes how many lines were dropped, if any were. Returns whether that was written or there was
+  /// nothing to write.
   bool catch_up();
-  /// Is called when a line is dropped and none was before, or since catch_up() returned true.
+  /// Sets what is called when a line is dropped and none was before, or since catch_up() returned
+  /// true.
   void on_drop(std::function<void()> callback) { on_drop_ = std::move(callback); }
 
  private:
@@ -64,16 +73,17 @@ class StderrLog {
   int number_;
   Level level_ = Level::normal;
   bool waits_ = true;
-  /// The same pipe or terminal, opened once more, without waiting; see never_wait().
+  /// The same pipe or terminal, opened once more with O_NONBLOCK; see never_wait().
   Fd nonblocking_;
-  bool cut_ = false;  ///< the last line that was begun has no end
+  std::string status_;  ///< the text below the lines
+  bool cut_ = false;    ///< the last line was not written to its end
   std::uint64_t dropped_ = 0;
-  int error_ = 0;  ///< why the last line was dropped, as errno
+  int error_ = 0;  ///< the errno for which the last line was dropped
   std::function<void()> on_drop_;
 };
 
-/// Has a log say how many lines it has dropped within a second of when it can, even if nothing else
-/// is said. The log must outlive it.
+/// Makes a log write how many lines it has dropped, within a second of when it can, even if nothing
+/// else is logged. The log and the reactor must outlive it.
 class DropNotice final : private Timer {
  public:
   DropNotice(Reactor& reactor, StderrLog& log);
@@ -88,7 +98,8 @@ class DropNotice final : private Timer {
   StderrLog& log_;
 };
 
-/// The lines of a life cycle, said as the log's level allows. The log must outlive it.
+/// Returns a function that writes the lines of a life cycle to the log, as its level allows. The
+/// log must outlive the function.
 Report report_to(StderrLog& log);
 
 }  // namespace handoff

@@ -14,8 +14,8 @@
 namespace handoff {
 namespace {
 
-/// Whether it takes everything at once, and is never waited for: a file, or /dev/null. A terminal,
-/// a pipe and a socket may have no room.
+/// Returns whether the descriptor accepts everything at once, as a file or /dev/null does. A
+/// terminal, a pipe and a socket may have no room.
 bool takes_everything(int descriptor) {
   struct stat found {};
   if (fstat(descriptor, &found) < 0) { return false; }
@@ -51,7 +51,8 @@ void write_to_stdout(std::string_view text) {
 }
 
 StdoutWriter::StdoutWriter(Reactor& reactor)
-    // What is never waited for is written to as our own would be, and not asked first.
+    // A descriptor that never blocks is written to like a non-blocking one, without asking poll(2)
+    // first.
     : stream_(reactor, Fd(STDOUT_FILENO),
               takes_everything(STDOUT_FILENO) ? Stream::Kind::nonblocking
                                               : Stream::kind_of(STDOUT_FILENO)),
@@ -87,7 +88,7 @@ void StdoutWriter::write_now() {
     try {
       result = stream_.try_write(first_piece(text_.bytes(), STDOUT_FILENO));
     } catch (const SystemError& error) {
-      // It is closed, or not open for writing.
+      // stdout is closed, or not open for writing.
       fail(error.error_number());
     }
     if (result.outcome == IoResult::Outcome::broken) { fail(result.error_number); }

@@ -7,13 +7,14 @@
 #include <memory>
 #include <utility>
 
+#include "cli/suggest.hpp"
 #include "os/error.hpp"
 #include "os/program.hpp"
 
 namespace handoff {
 namespace {
 
-/// Has what `parse` throws name the option, by the long one of its names.
+/// Makes an InvalidArgument of `parse` name the option, by the long one of its names.
 std::function<void(const std::string&)> naming(const std::string& names,
                                                std::function<void(const std::string&)> parse) {
   const std::string option = names.substr(names.find("--"));
@@ -26,23 +27,6 @@ std::function<void(const std::string&)> naming(const std::string& names,
   };
 }
 
-/// CLI11's, with our own usage line: it knows neither "--" nor two forms of one command.
-class HelpFormatter : public CLI::Formatter {
- public:
-  explicit HelpFormatter(std::string usage) : usage_(std::move(usage)) { column_width(34); }
-  std::string make_usage(const CLI::App*, std::string) const override {
-    return "Usage: " + usage_ + "\n";
-  }
-  /// The value's name alone.
-  std::string make_option_opts(const CLI::Option* option) const override {
-    const std::string type = option->get_type_name();
-    return type.empty() ? "" : " " + type;
-  }
-
- private:
-  std::string usage_;
-};
-
 }  // namespace
 
 Tool::Tool(const char* name, int argc, char** words_in)
@@ -53,6 +37,7 @@ Tool::Tool(const char* name, int argc, char** words_in)
   has_dashes = dashes != words.end();
   if (has_dashes) { after_dashes.assign(dashes + 1, words.end()); }
 
+  group(kGeneralOptions);
   app.set_help_flag("-h,--help", "Show this, and exit");
   app.set_version_flag("-V,--version", "", "Show the version, and exit");
   app.add_flag("-v,--verbose", more_, "Say more, on stderr");
@@ -60,8 +45,7 @@ Tool::Tool(const char* name, int argc, char** words_in)
   add_choice<std::optional<Shell>>(
       *this, "--completion", "SHELL", completion_,
       {{"bash", Shell::bash}, {"zsh", Shell::zsh}, {"fish", Shell::fish}},
-      "Print a completion script: bash, zsh or fish")
-      ->group("Completion");
+      "Print a completion script: bash, zsh or fish");
   app.failure_message(CLI::FailureMessage::simple);
 }
 
@@ -75,9 +59,12 @@ void Tool::run_long(Orphans orphans) {
                   prepared.why()));
 }
 
-void Tool::describe(const std::string& sentence, const std::string& usage) {
-  app.description(sentence);
-  app.formatter(std::make_shared<HelpFormatter>(usage));
+void Tool::describe(HelpText text) {
+  app.formatter(std::make_shared<HelpFormatter>(std::move(text)));
+}
+
+void Tool::group(const std::string& title) {
+  app.option_defaults()->group(title);
 }
 
 void Tool::parse_options() {
@@ -89,13 +76,21 @@ void Tool::parse_options() {
 }
 
 void Tool::refuse_option(const std::string& word) const {
-  throw InvalidArgument(fmt::format("unknown option {} (see {} --help)", word, app.get_name()));
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options()) {
+    names.insert(names.end(), option->get_lnames().begin(), option->get_lnames().end());
+  }
+  const bool is_long = word.starts_with("--");
+  const auto meant = is_long ? suggest(word.substr(2, word.find('=') - 2), names) : std::nullopt;
+  const std::string remedy = meant ? fmt::format("did you mean --{}?", *meant)
+                                   : fmt::format("see {} --help", app.get_name());
+  throw InvalidArgument(fmt::format("unknown option {} ({})", word, remedy));
 }
 
 void Tool::parse(std::string_view remedy) {
   parse_options();
   const std::vector<std::string> extra = app.remaining();
-  // In CLI11's list unknown options come first.
+  // In CLI11's list unknown options precede other words.
   const auto first = std::find_first_of(argv.begin(), argv.end(), extra.begin(), extra.end());
   if (first == argv.end()) { return; }
   if (first->starts_with('-')) { refuse_option(*first); }
@@ -104,7 +99,7 @@ void Tool::parse(std::string_view remedy) {
 }
 
 std::vector<std::string> Tool::parse_positionals() {
-  // Declared positionals would be taken apart: CLI11 reads "[1,2]" as a list of its own.
+  // Positionals are not declared, because CLI11 would read "[1,2]" as a list of its own.
   parse_options();
   std::vector<std::string> words = app.remaining();
   for (const std::string& word : words) {

@@ -14,6 +14,7 @@
 
 #include "async/reactor.hpp"
 #include "cli/completion.hpp"
+#include "cli/help.hpp"
 #include "cli/option_values.hpp"
 #include "cli/stderr_log.hpp"
 #include "os/error.hpp"
@@ -21,76 +22,81 @@
 
 namespace handoff {
 
-/// A tool's command line: the options that every tool has, and what stands behind "--".
+/// A tool's command line: the options that every tool has, those that the tool adds, and the words
+/// after "--".
 class Tool {
  public:
   Tool(const char* name, int argc, char** argv);
 
-  CLI::App app;                           ///< the tool adds its own options
-  StderrLog log;                          ///< as -v and -q say, once parsed
-  std::vector<std::string> argv;          ///< all of the command line
-  std::vector<std::string> after_dashes;  ///< the words behind "--"; see parse()
+  CLI::App app;                           ///< the tool adds its own options to it
+  StderrLog log;                          ///< its level follows -v and -q after parsing
+  std::vector<std::string> argv;          ///< the whole command line
+  std::vector<std::string> after_dashes;  ///< the words after "--"; see parse()
   bool has_dashes = false;
 
-  /// What --help says first: a sentence, and the forms of the command line.
-  void describe(const std::string& sentence, const std::string& usage);
+  /// Says what --help tells beside the options.
+  void describe(HelpText text);
+  /// Begins a group of options in --help: those that are added from now on.
+  void group(const std::string& title);
 
-  /// Says what the words are that belong to no option, for a shell that completes them.
+  /// Sets what the words are that belong to no option, for a shell that completes them.
   void complete_words(WordsSyntax words) { words_syntax_ = std::move(words); }
-  /// Says what the value of an option is, for a shell that completes it.
+  /// Sets what the value of an option is, for a shell that completes it.
   void complete_value(const CLI::Option* option, WordKind kind) { hints_.set_kind(option, kind); }
-  /// Says the same of an option that takes one of some words.
+  /// Sets the words of which the value of an option is one, for a shell that completes it.
   void complete_choice(const CLI::Option* option, std::vector<std::string> words) {
     hints_.set_choices(option, std::move(words));
   }
-  /// Returns the whole command line as a shell has to know it.
+  /// Returns the whole command line, as a shell has to know it.
   CommandSyntax syntax() const { return syntax_of(app, hints_, words_syntax_); }
 
-  /// Parses what stands before "--". CLI11 would take the first word behind it for a missing
+  /// Parses the words before "--". CLI11 would take the first word after it for a missing
   /// positional, so it never sees those: a tool that runs a command takes them as the command,
-  /// another appends them to its positionals. Throws InvalidArgument for any word that belongs to
-  /// no option, with `remedy` behind it. Like the other two, it throws CompletionRequest for
-  /// --completion.
+  /// another one appends them to its positionals. Throws InvalidArgument for any word that belongs
+  /// to no option, followed by `remedy`. Like parse_words() and parse_positionals(), it throws
+  /// CompletionRequest for --completion, and CLI11's exceptions, which tool_main() reports.
   void parse(std::string_view remedy = "");
   /// Parses the options of a tool whose positionals may be any text, such as JSON, and returns the
-  /// positionals unchanged, those after "--" too. A word like -5 is one of them.
+  /// positionals unchanged, including those after "--". A word like -5 is a positional.
   std::vector<std::string> parse_words();
   /// Does what parse_words() does, and leaves out the words after "--".
   std::vector<std::string> parse_positionals();
-  /// A tool that runs no command calls this: it throws InvalidArgument if words follow "--".
+  /// Throws InvalidArgument if words follow "--"; for a tool that runs no command.
   void refuse_command() const;
 
   /// Prepares a program that runs until it is told to stop: calls prepare_to_run_long() and
-  /// StderrLog::never_wait(). Where orphans can't be adopted, the tool goes on without, and says
-  /// so. Call it before there are threads or children.
+  /// StderrLog::never_wait(). If orphans cannot be adopted, the tool logs that and goes on. Call it
+  /// before there are threads or children.
   void run_long(Orphans orphans);
 
-  /// An option that takes a value, which `parse` is given. An InvalidArgument of `parse`, "VALUE:
-  /// how it is written", becomes one that names the option: "--timeout 5x: write a duration ...".
+  /// Adds an option that takes a value, with which `parse` is called. An InvalidArgument of
+  /// `parse`, "VALUE: how it is written", becomes one that names the option: "--timeout 5x: write a
+  /// duration ...".
   CLI::Option* add_value(const std::string& names, const std::string& type,
                          std::function<void(const std::string&)> parse, const std::string& help);
-  /// Adds an option that may be given several times; `parse` is given each value.
+  /// Adds an option that may be given several times; `parse` is called with each value.
   CLI::Option* add_values(const std::string& names, const std::string& type,
                           std::function<void(const std::string&)> parse, const std::string& help);
-  /// An option that takes a duration: "250ms", "2s", "1m", "1h"; a bare number is seconds.
+  /// Adds an option that takes a duration: "250ms", "2s", "1m", "1h"; a number alone is seconds.
   CLI::Option* add_duration(const std::string& names, Duration& value, const std::string& help);
 
  private:
   void parse_options();
   [[noreturn]] void refuse_option(const std::string& word) const;
 
-  std::vector<std::string> words_;  ///< in reverse, as CLI11 wants them
+  std::vector<std::string> words_;  ///< the words before "--", in reverse, as CLI11 needs them
   int more_ = 0;
   int less_ = 0;
-  std::optional<Shell> completion_;  ///< that --completion has asked for
+  std::optional<Shell> completion_;  ///< the shell that --completion has named
   ValueHints hints_;
   WordsSyntax words_syntax_;
 };
 
-/// An option whose every use takes one word; the words are in its results().
+/// Adds an option each of whose uses takes one word; the words are in its results().
 void add_words(CLI::App& app, const std::string& names, const std::string& help,
                const std::string& type);
 
+/// Adds an option that takes a number from `least` to `most`.
 template <typename Number>
 CLI::Option* add_number(Tool& tool, const std::string& names, const std::string& type,
                         Number& value, std::type_identity_t<Number> least,
@@ -111,7 +117,7 @@ CLI::Option* add_numbers(Tool& tool, const std::string& names, const std::string
   return tool.add_values(names, type, parse, help);
 }
 
-/// An option that takes one of some words, each of which stands for a value.
+/// Adds an option that takes one of some words, each of which stands for a value.
 template <typename Value>
 CLI::Option* add_choice(Tool& tool, const std::string& names, const std::string& type, Value& value,
                         const std::vector<std::pair<std::string, Value>>& words,

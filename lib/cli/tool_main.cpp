@@ -19,7 +19,7 @@
 namespace handoff {
 namespace {
 
-/// What a user can do about a failed system call, when we know.
+/// Returns what a user can do about a failed system call; empty if that is not known.
 std::string_view remedy_for(const SystemError& error) {
   if (error.attempt() == "listen on") {
     const bool is_path = error.object().find('/') != std::string::npos;
@@ -58,7 +58,8 @@ ExitCode exit_code_of(const SystemError& error) {
   return error.error_number() == ENOENT ? ExitCode::not_found : ExitCode::not_runnable;
 }
 
-/// As env(1) and others pass it on: the caller learns that the command that was named is wrong.
+/// The status is passed on as env(1) does, so that the caller learns that the command that was
+/// named is wrong.
 ExitCode exit_code_of(int status_of_command, ExitCode otherwise) {
   switch (status_of_command) {
     case to_int(ExitCode::not_found): return ExitCode::not_found;
@@ -67,13 +68,13 @@ ExitCode exit_code_of(int status_of_command, ExitCode otherwise) {
   }
 }
 
-/// CLI11's messages can have several lines; ours have one.
+/// CLI11's messages can have several lines; those of handoff have one.
 std::string one_line(std::string text) {
   std::replace(text.begin(), text.end(), '\n', ' ');
   return text;
 }
 
-/// What is wrong with how options are combined, in our words.
+/// Returns what is wrong with how options are combined, in handoff's words.
 std::string sentence_of(const CLI::ParseError& error) {
   std::string text = one_line(error.what());
   const auto replace = [&text](std::string_view from, std::string_view to) {
@@ -93,7 +94,8 @@ std::string sentence_of(const CLI::ParseError& error) {
   return text;
 }
 
-/// --help, --version and --completion are exceptions to CLI11 and us, and ordinary output to us.
+/// CLI11 and Tool report --help, --version and --completion as exceptions, but their output is
+/// ordinary.
 ExitCode run_or_tell(Tool& tool, const std::string& name,
                      const std::function<ExitCode(Tool&)>& run) {
   try {

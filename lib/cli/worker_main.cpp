@@ -21,7 +21,7 @@
 namespace handoff {
 namespace {
 
-/// HUP ends a worker that has no directories to list again.
+/// SIGHUP ends a worker that has no directories to list again.
 std::vector<int> signals_of(const WorkerToolOptions& options) {
   if (options.worker.reloads) { return {SIGTERM, SIGINT, SIGHUP, SIGCHLD}; }
   return ending_signals({SIGTERM, SIGINT, SIGHUP, SIGCHLD});

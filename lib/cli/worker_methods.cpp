@@ -66,7 +66,7 @@ std::shared_ptr<const MethodTable> WorkerMethods::make() {
   return table;
 }
 
-/// The threads take turns, as AddMethods promises.
+/// The lock makes the threads take turns, as AddMethods promises.
 void WorkerMethods::add_own_methods(MethodTable& table) {
   if (!add_own_) { return; }
   const std::lock_guard lock(adding_);

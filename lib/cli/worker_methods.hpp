@@ -19,18 +19,23 @@
 
 namespace handoff {
 
-/// The methods that the command line names, and what answers them; of one reactor.
+/// Makes the tables of the methods that the command line names, for one reactor, and owns what
+/// answers them.
 class WorkerMethods {
  public:
-  /// All of these must outlive it. `adding` is locked while `add_own` runs.
+  /// All arguments must outlive this object. `adding` is locked while `add_own` runs. Throws
+  /// InvalidArgument.
   WorkerMethods(Reactor& reactor, ChildRunner& runner, const WorkerToolOptions& options,
                 const AddMethods& add_own, std::mutex& adding);
 
-  /// A table of all of them, the directories as they are now. What was named one by one goes
-  /// before what was found, and that before what is built in.
+  /// Returns a table of all methods, with the directories as they are now. A method that was named
+  /// by itself hides one that was found in a directory, and that hides a built-in one. The table
+  /// must not outlive this object. Throws SystemError if a directory cannot be listed, and
+  /// InvalidArgument for a name that is given twice.
   std::shared_ptr<const MethodTable> make();
 
  private:
+  /// Adds the methods of AddMethods.
   void add_own_methods(MethodTable& table);
 
   Reactor& reactor_;
@@ -40,7 +45,7 @@ class WorkerMethods {
   ChildRunner& runner_;
   std::vector<std::pair<std::string, std::unique_ptr<Coprocess>>> coprocesses_;
   std::vector<std::pair<std::string, std::unique_ptr<Service>>> services_;
-  std::map<std::string, std::unique_ptr<Upstream>> servers_;  ///< by address
+  std::map<std::string, std::unique_ptr<Upstream>> servers_;  ///< the servers, by address
   std::vector<std::pair<std::string, Upstream*>> forwards_;
 };
 

@@ -110,10 +110,14 @@ WorkerToolOptions parse_worker_options(Tool& tool) {
   WorkerToolOptions options;
   SessionLimits& limits = options.worker.limits;
   auto& app = tool.app;
+  const std::string& name = tool.app.get_name();
   tool.describe(
-      "Answer calls: on the channel that rpc-master gave it, of a master that it joins (-j),\n"
-      "alone (-l), or on --stdio.",
-      "rpc-worker [-j PATH | -l ADDR... | --stdio] [options]");
+      {"Answer calls: on the channel that rpc-master gave it, of a master that it joins "
+       "(-j), alone (-l), or on --stdio.",
+       {fmt::format("{} [-j PATH | -l ADDR... | --stdio] [options]", name)},
+       {fmt::format("{} -l ./rpc.sock -m upper='tr a-z A-Z'", name),
+        fmt::format("rpc-master -l :8080 -- {} -d ./methods", name)}});
+  tool.group("Where calls come from");
   add_listen_options(tool, options.listen, options.worker.allow_public);
   add_socket_name(tool, "-j,--join", options.join,
                   "Join the running rpc-master that has this named socket");
@@ -121,9 +125,10 @@ WorkerToolOptions parse_worker_options(Tool& tool) {
       "--wait", [&options] { options.wait = std::chrono::hours(24 * 365); },
       "With --join: wait until the master is there");
   add_allowed_uids(tool, options.worker.allowed_uids,
-                   "Whose master may be joined, and who may connect to an\n"
+                   "Whose master may be joined, and who may connect to an "
                    "abstract name, besides the own user and root; repeatable");
   app.add_flag("--stdio", options.stdio, "Serve one connection on stdin and stdout");
+  tool.group("Methods");
   app.add_option("-m,--method", options.methods,
                  "Run `sh -c CMD` for each call: params on stdin, result on stdout; repeatable")
       ->type_name("NAME=CMD")
@@ -136,7 +141,7 @@ WorkerToolOptions parse_worker_options(Tool& tool) {
       ->type_name("NAME=CMD")
       ->allow_extra_args(false);
   app.add_option("-K,--service", options.services,
-                 "Keep CMD running: requests as lines to its stdin, replies back; NAME may\n"
+                 "Keep CMD running: requests as lines to its stdin, replies back; NAME may "
                  "be PREFIX.*; repeatable")
       ->type_name("NAME=CMD")
       ->allow_extra_args(false);
@@ -157,6 +162,11 @@ WorkerToolOptions parse_worker_options(Tool& tool) {
       ->type_name("NAME")
       ->allow_extra_args(false);
   app.add_flag("--text", options.process.text, "A command's output that is no JSON is a string");
+  tool.add_value(
+      "--ready", "METHOD[=JSON]",
+      [&options](const std::string& text) { options.worker.ready = parse_ready(text); },
+      "Call it before anything is served; if it fails, exit with 1");
+  tool.group("Working");
   add_number(tool, "-C,--concurrency", "N", limits.concurrency, 1, 1000000,
              "Calls that run at a time (default 256); 1 is the synchronous worker");
   add_number(tool, "--credits", "N", options.worker.credits, 1, 10000000,
@@ -173,13 +183,10 @@ WorkerToolOptions parse_worker_options(Tool& tool) {
                    "Whom a connection at a passed listener wakes: one worker (default) or all");
   tool.add_duration("--max-lifetime", options.worker.max_lifetime,
                     "Ask to be replaced after so long (default: never)");
-  tool.add_value(
-      "--ready", "METHOD[=JSON]",
-      [&options](const std::string& text) { options.worker.ready = parse_ready(text); },
-      "Call it before anything is served; if it fails, exit with 1");
-  add_session_options(tool, limits);
   tool.add_duration("--drain-timeout", options.worker.drain_timeout,
-                    "Cut off what has not ended by then (default 30s)");
+                    "Cut off what still runs after it (default 30s)");
+  tool.group("Limits of a client");
+  add_session_options(tool, limits);
   tool.parse();
   tool.refuse_command();
   check(options, app);

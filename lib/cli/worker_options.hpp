@@ -14,12 +14,12 @@
 
 namespace handoff {
 
-/// What the command line of a worker says.
+/// The command line of a worker; rpc-worker(1) says more about the options.
 struct WorkerToolOptions {
   std::vector<Address> listen;
   bool stdio = false;
   std::optional<Address> join;
-  Duration wait{};  ///< for the master that is joined
+  Duration wait{};  ///< how long to wait for the master that is joined
   std::vector<std::string> methods;
   std::vector<std::string> coprocesses;
   std::vector<std::string> services;
@@ -30,10 +30,12 @@ struct WorkerToolOptions {
   WorkerOptions worker;
 };
 
-/// The channel that a master has named in the environment, or -1. Throws InvalidArgument.
+/// Returns the descriptor of the channel that a master has named in the environment, or -1. Throws
+/// InvalidArgument if the variable is not a number.
 int channel_number();
 
-/// The options of rpc-worker, and of every worker that worker_main() runs. Throws InvalidArgument.
+/// Parses the options of rpc-worker, and of every worker that worker_main() runs. Throws
+/// InvalidArgument, and what Tool::parse() throws.
 WorkerToolOptions parse_worker_options(Tool& tool);
 
 }  // namespace handoff

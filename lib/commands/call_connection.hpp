@@ -16,37 +16,39 @@
 
 namespace handoff {
 
-/// What is wrong with bytes of a server that no call has asked for.
+/// Why bytes of a server that answer no call are refused; the name of the server precedes the text.
 inline constexpr std::string_view kUnasked = "sent something before there was a call";
 inline constexpr std::string_view kTooMany = "sent more replies than there were calls";
 
-/// The connection on which rpc-call makes its calls, in the dialect of the options.
+/// The connection on which rpc-call makes its calls, in the dialect that the options choose.
 class CallConnection {
  public:
-  /// The time of --timeout begins now. `options` and `log` must outlive this object.
+  /// Begins the time of --timeout. The reactor, `options` and `log` must outlive this object.
   CallConnection(Reactor& reactor, const CallOptions& options, StderrLog& log);
   CallConnection(const CallConnection&) = delete;
   CallConnection& operator=(const CallConnection&) = delete;
 
-  /// Tries until there is a connection, or as long as the options allow.
+  /// Connects, with as many attempts and for as long as the options allow. Throws what
+  /// Attempts::run() throws. This object must outlive the task.
   Task<void> connect();
-  /// Closes the connection after a call that the server refused; connect() makes another one.
+  /// Closes the connection after a call that the server has refused; connect() makes another one.
   void disconnect() { client_.reset(); }
   bool is_connected() const { return client_ != nullptr; }
 
-  /// Only while there is a connection.
+  /// Returns the client, which exists only while is_connected().
   Client& client() { return *client_; }
-  /// The deadline of connecting and of a single call together.
+  /// Returns the deadline that covers connecting and a single call together.
   TimeLimit limit() const { return limit_; }
-  /// Counts the attempts to connect, and those to call.
+  /// Returns what counts the attempts to connect and to call.
   Attempts& attempts() { return attempts_; }
 
-  /// Adds a call to what the next flush writes. In JSON-RPC, `number` is its id.
+  /// Adds a call to what the next flush() of the client writes. In JSON-RPC, `number` is its id.
   void queue(std::string_view params, std::uint64_t number);
-  /// Throws ProtocolError with this reason when something has arrived. When no call waits, nothing
-  /// may have: it would be taken for the next reply.
+  /// Throws ProtocolError with this reason if anything has arrived. While no call waits nothing may
+  /// have: it would be taken for the reply to the next call.
   void refuse_unread(std::string_view why) const;
-  /// The number of the call that a reply answers; see call_answered_by().
+  /// Returns the number of the call that `reply` answers, which is one of `calls`; see
+  /// call_answered_by(). Throws ProtocolError if it answers none.
   std::uint64_t number_of(const Reply& reply, WaitingCalls calls) const;
 
  private:
@@ -55,6 +57,7 @@ class CallConnection {
   Reactor& reactor_;
   const CallOptions& options_;
   StderrLog& log_;
+  /// The limit of connecting and of a single call, which begins with the constructor.
   TimeLimit limit_;
   Attempts attempts_;
   std::unique_ptr<Client> client_;

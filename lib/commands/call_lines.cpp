@@ -39,6 +39,8 @@ Task<ExitCode> CallLines::run() {
       printer_.show_problem(line.number, line.problem);
     }
     worst = std::max(worst, code);
+    ++counts_.answered;
+    if (code != ExitCode::done) { ++counts_.errors; }
     pending_.pop_front();
     line_answered_.notify_all();
   }
@@ -53,7 +55,7 @@ void CallLines::abandon() {
   show_early_replies();
 }
 
-/// The line that a reply answers, of those that wait.
+/// Returns the number of the line that a reply answers, which is one of those that wait.
 std::uint64_t CallLines::number_of(const Reply& reply) const {
   const std::uint64_t number = connection_.number_of(reply, {pending_.front().number, line_count_});
   // The numbers of the lines that wait have no gaps.
@@ -65,7 +67,7 @@ std::uint64_t CallLines::number_of(const Reply& reply) const {
   return number;
 }
 
-/// Replies of JSON-RPC come in any order; those that are early are kept.
+/// Replies of JSON-RPC may arrive in any order; those that are early are kept.
 Task<ExitCode> CallLines::answer_line(const PendingLine& line) {
   for (;;) {
     if (const auto code = show_early_reply(line)) { co_return *code; }
@@ -85,8 +87,8 @@ std::optional<ExitCode> CallLines::show_early_reply(const PendingLine& line) {
   return printer_.show(early, line.number);
 }
 
-/// When a call has failed that others had overtaken: up to the last reply that was read, each line
-/// has one in the output, which is null where no reply was read.
+/// A failed call may have been overtaken by others. Up to the last reply that was read, each line
+/// has one line in the output, which is null where no reply was read.
 void CallLines::show_early_replies() {
   for (; !early_.empty() && !pending_.empty(); pending_.pop_front()) {
     const PendingLine& line = pending_.front();
@@ -98,7 +100,7 @@ void CallLines::show_early_replies() {
   }
 }
 
-/// A failure to read or to send waits for the replies to what was sent before.
+/// A failure to read or to send is thrown only after the replies to what was sent before.
 Task<void> CallLines::send_lines() {
   try {
     co_await send_until_end();
@@ -107,8 +109,8 @@ Task<void> CallLines::send_lines() {
   line_sent_.notify_all();
 }
 
-/// Reads lines and sends each as a call, as many ahead of the replies as is allowed, and none while
-/// the output is behind: with what is kept for it, that would grow without a limit.
+/// Sends as many calls ahead of the replies as is allowed, and none while stdout is slower than the
+/// server: the results that wait for it would grow without a limit.
 Task<void> CallLines::send_until_end() {
   Stream input(reactor_, Fd(STDIN_FILENO));
   std::array<char, 64 * 1024> buffer;
@@ -118,14 +120,14 @@ Task<void> CallLines::send_until_end() {
     try {
       result = co_await input.read_some(buffer);
     } catch (const SystemError& error) {
-      // It is closed, or not open for reading.
+      // stdin is closed, or not open for reading.
       throw SystemError(error.error_number(), error.attempt(), "stdin");
     }
     if (result.outcome == IoResult::Outcome::broken) {
       throw SystemError(result.error_number, "read", "stdin");
     }
     if (!result.done()) { break; }
-    // What was searched before is not searched again: a line may be long.
+    // The part that was searched before is not searched again: a line may be long.
     std::size_t end = rest.size();
     rest.append(buffer.data(), result.size);
     std::size_t start = 0;

@@ -17,47 +17,59 @@
 #include "cli/stdout_writer.hpp"
 #include "commands/call_connection.hpp"
 #include "commands/call_options.hpp"
+#include "commands/progress.hpp"
 #include "commands/reply_printer.hpp"
 
 namespace handoff {
 
-/// A call for each line of stdin, as many at a time as the options say. The results are printed in
-/// the order of the lines.
+/// Makes a call for each line of stdin, as many at a time as the options say, and prints the
+/// results in the order of the lines.
 class CallLines {
  public:
-  /// All of these must outlive this object. There is a connection already.
+  /// `connection` must be connected. All arguments must outlive this object.
   CallLines(Reactor& reactor, const CallOptions& options, CallConnection& connection,
             StdoutWriter& output, ReplyPrinter& printer);
   CallLines(const CallLines&) = delete;
   CallLines& operator=(const CallLines&) = delete;
 
-  /// Returns the worst of the calls' exit statuses. This object must outlive the reactor's run.
+  /// Reads stdin to its end and returns the worst exit status of the calls; a line that is not JSON
+  /// counts as a failed call. Throws if a call gets no reply or stdin cannot be read; then call
+  /// abandon(). This object must outlive the reactor's run.
   Task<ExitCode> run();
-  /// To be called when run() has failed: no further call is made, and replies that were read before
-  /// their turn are shown.
+  /// Ends the calls after run() has thrown: no further call is made, and replies that were read
+  /// before their turn are shown.
   void abandon();
 
+  /// How many lines were answered until now, also those that were not sent because they are no
+  /// JSON.
+  const LineCounts& counts() const { return counts_; }
+
  private:
-  /// What is still to come from stdin.
+  /// The state of stdin.
   enum class Input : std::uint8_t {
     open,
     ended,
     abandoned,  ///< a call has failed, and no further one is made
   };
 
-  /// A line whose reply is still to come, or that was no JSON.
+  /// A line that waits for its reply or, if it was not JSON, for its turn.
   struct PendingLine {
     std::uint64_t number;  ///< also the call's id in JSON-RPC
     TimeLimit limit;
     std::string problem;
   };
 
+  /// Queues the call of a line, or notes why it cannot be sent.
   void send_line(std::string_view line);
+  /// Reads stdin to its end and sends the calls, and keeps the exception that ends it.
   Task<void> send_lines();
   Task<void> send_until_end();
+  /// Returns whether another line may wait.
   bool has_room() const { return pending_.size() < options_.pipeline; }
+  /// Waits for the reply to the line and shows it. `line` must outlive the task.
   Task<ExitCode> answer_line(const PendingLine& line);
   std::uint64_t number_of(const Reply& reply) const;
+  /// Shows the reply to the line if it was read before its turn.
   std::optional<ExitCode> show_early_reply(const PendingLine& line);
   void show_early_replies();
 
@@ -66,12 +78,16 @@ class CallLines {
   CallConnection& connection_;
   StdoutWriter& output_;
   ReplyPrinter& printer_;
+  /// The lines that wait for their replies, in order and without gaps between their numbers.
   std::deque<PendingLine> pending_;
-  std::map<std::uint64_t, KeptReply> early_;  ///< of JSON-RPC, until their turn
+  std::map<std::uint64_t, KeptReply> early_;  ///< replies of JSON-RPC that wait for their turn
   std::uint64_t line_count_ = 0;
+  LineCounts counts_;
   Input input_ = Input::open;
+  /// Why stdin could not be read or a call not be sent; run() throws it after the replies are
+  /// shown.
   std::exception_ptr input_failure_;
-  Condition line_sent_;  ///< is also told when the input has ended
+  Condition line_sent_;  ///< is notified of each line and of the end of the input
   Condition line_answered_;
 };
 

@@ -23,8 +23,8 @@
 namespace handoff {
 namespace {
 
-/// Reads from a descriptor whose O_NONBLOCK is not ours to change: blocks where it would. Returns 0
-/// at the end.
+/// Reads from a descriptor whose O_NONBLOCK flag other processes share, so that it must not be
+/// changed. Blocks where a blocking read would. Returns 0 at the end of file.
 std::size_t read_received(int descriptor, std::span<char> buffer) {
   for (;;) {
     const ssize_t size = retry([&] { return read(descriptor, buffer.data(), buffer.size()); });
@@ -46,7 +46,7 @@ SpawnOptions spawn_options(const ReceiveOptions& receive, const Received& receiv
     std::erase_if(options.descriptors, [&](const auto& move) { return move.second == target; });
     options.descriptors.emplace_back(number, target);
   };
-  // The socket that we were given as a standard descriptor is ours, and not the command's.
+  // A standard descriptor that is fdrecv's own socket is not for the command.
   static const Fd nothing = open_file("/dev/null", OpenMode::read_write);
   for (int number = 0; number < kFirstListenFd; ++number) {
     const bool is_ours = number == receive.rendezvous.socket.number;

@@ -19,7 +19,7 @@
 namespace handoff {
 namespace {
 
-/// Lines about senders that failed, within a second.
+/// The most lines within a second about senders that failed.
 constexpr std::size_t kSenderBurst = 32;
 
 }  // namespace
@@ -52,11 +52,12 @@ Task<Received> ReceiveCommand::run() {
 
 bool ReceiveCommand::is_over() const {
   if (error_) { return true; }
-  // One sender is enough, unless more are to come; then what runs is finished first.
+  // Without `keep` the first message ends it; with `keep` the commands and the output under way end
+  // first.
   return stopping_ && (!options_.keep || (printing_now_ == 0 && processes_.running() == 0));
 }
 
-/// Each sender has a coroutine: one that connects and sends nothing does not hold up the others.
+/// Each sender has a coroutine: one that connects and sends nothing does not delay the others.
 Task<void> ReceiveCommand::accept_senders() {
   try {
     while (auto socket = co_await rendezvous_.next()) {
@@ -76,7 +77,7 @@ Task<void> ReceiveCommand::receive_from(Sender& sender) {
     if (is_only_one || !options_.keep) {
       error_ = std::current_exception();
     } else {
-      report_failed_(error.what());  // one sender of many
+      report_failed_(error.what());  // one sender of many does not end fdrecv
     }
   }
   senders_.remove(sender);
@@ -92,7 +93,7 @@ Task<void> ReceiveCommand::receive_messages(Sender& sender) {
     if (!received) { break; }
     any = true;
     if (starts_processes()) {
-      // Only now: a sender that sends nothing holds no place.
+      // The place is taken after the message: a sender that sends nothing holds none.
       co_await processes_.take_place();
       if (stopping_) {
         processes_.give_place_back();
@@ -112,12 +113,13 @@ Task<void> ReceiveCommand::receive_messages(Sender& sender) {
   }
 }
 
-/// The next message, or nothing at the end of this sender.
+/// The loop looks at the socket once more after a deadline, and only then gives up.
 Task<std::optional<Received>> ReceiveCommand::receive_message(Sender& sender,
                                                               HandoverReceiver& receiver) {
   using Step = HandoverReceiver::Step;
   bool late = false;
-  // Another sender's message may have been the last one that was wanted, in this very turn.
+  // Another sender's message may have been the last one that was wanted, in this very turn of the
+  // loop.
   while (!stopping_) {
     const bool was_within = receiver.is_within_message();
     const Step step = receiver.step();
@@ -131,7 +133,7 @@ Task<std::optional<Received>> ReceiveCommand::receive_message(Sender& sender,
       check_count(received.descriptors.size());
       co_return received;
     }
-    // What arrived while the deadline passed was looked at first.
+    // Bytes that arrived while the deadline passed were read first.
     if (late) {
       give_up_on_sender();
       co_return std::nullopt;
@@ -148,7 +150,7 @@ Task<std::optional<Received>> ReceiveCommand::receive_message(Sender& sender,
   co_return std::nullopt;
 }
 
-/// Throws TimedOut when it is everybody's deadline that has passed.
+/// Throws TimedOut if the deadline that has passed is that of fdrecv itself.
 void ReceiveCommand::give_up_on_sender() {
   if (Clock::now() >= rendezvous_.deadline()) {
     throw TimedOut(fmt::format("cannot receive on {}: {}", rendezvous_.name(),
@@ -184,8 +186,8 @@ void ReceiveCommand::take(Received received) {
   }
 }
 
-/// The sender is sent its confirmation after that. Returns false when other senders have sent
-/// everything that was wanted meanwhile.
+/// The sender is sent its confirmation only after the lines are written. Returns false if other
+/// senders have sent everything that was wanted meanwhile.
 Task<bool> ReceiveCommand::print(const Received& received) {
   co_await printing_.acquire();
   const SemaphorePlace place(printing_);
@@ -198,7 +200,7 @@ Task<bool> ReceiveCommand::print(const Received& received) {
   co_return true;
 }
 
-/// With `keep` the first signal lets what runs finish.
+/// With `keep` the first signal lets running commands finish.
 void ReceiveCommand::handle_signal(const ReceivedSignal& signal) {
   if (!options_.keep || stopping_) {
     end_by_signal(signal.number);

@@ -15,7 +15,7 @@ std::string lines_about(const Received& received) {
     nlohmann::ordered_json line;
     if (!received.names[i].empty()) { line["name"] = received.names[i]; }
     for (const auto& [field, value] : describe_descriptor(received.descriptors[i].get())) {
-      if (field == "listening") {
+      if (field == "listening" || field == "deleted" || field == "o_path") {
         line[field] = true;
       } else {
         line[field] = value;

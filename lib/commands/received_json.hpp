@@ -7,7 +7,10 @@
 
 namespace handoff {
 
-/// What `fdrecv --json` prints: a line of JSON for each descriptor, which says what it is.
+/// Returns what `fdrecv --json` prints: for each descriptor a line of JSON that says what it is,
+/// ended by a newline. The descriptors are only looked at.
+///
+///     {"name":"http","type":"tcp","local":"127.0.0.1:80","listening":true}
 std::string lines_about(const Received& received);
 
 }  // namespace handoff

@@ -7,14 +7,14 @@
 namespace handoff {
 namespace {
 
-/// Where the string that opens at `start` ends, behind its closing quote.
+/// Returns the offset after the closing quote of the string that opens at `start`.
 std::size_t string_end(std::string_view json, std::size_t start) {
   std::size_t at = start + 1;
   while (json[at] != '"') { at += json[at] == '\\' ? 2 : 1; }
   return at + 1;
 }
 
-/// `json` has no white space between its tokens.
+/// Indents a JSON text that has no white space between its tokens.
 std::string indent(std::string_view json) {
   std::string out;
   std::size_t depth = 0;

@@ -6,20 +6,24 @@
 
 namespace handoff {
 
-/// How a JSON value is shown. Its tokens are never changed: a number keeps every digit.
+/// How a JSON value is shown. Its tokens are never changed: a number keeps every digit, a string
+/// its escapes.
 enum class Rendering {
-  compact,  ///< one line
-  pretty,   ///< indented
+  compact,  ///< one line without spaces between tokens
+  pretty,   ///< several lines, indented by two spaces
   raw,      ///< a string as its text; anything else on one line
 };
 
-/// Where it is shown.
+/// Where a value is shown.
 enum class Output {
-  terminal,  ///< characters that could command it are escaped, except in what is `raw`
-  other,     ///< a pipe or a file gets every byte as it is
+  terminal,  ///< a terminal: characters that could control it are escaped, except in what is `raw`
+  other,     ///< a pipe or a file, which gets every byte unchanged
 };
 
-/// `json` is valid JSON. No newline at the end.
+/// Returns the text for `json`, which is valid JSON, without a newline at the end.
+///
+///     render_json(R"({"a": [1, 2]})", Rendering::compact)   // {"a":[1,2]}
+///     render_json(R"("a\nb")", Rendering::raw)              // a, a newline, b
 std::string render_json(std::string_view json, Rendering rendering, Output output = Output::other);
 
 }  // namespace handoff

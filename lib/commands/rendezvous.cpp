@@ -16,7 +16,7 @@
 namespace handoff {
 namespace {
 
-/// Between two attempts to accept, when it is this system that refuses.
+/// The pause between two attempts to accept, if the system is out of something.
 constexpr auto kAcceptPause = std::chrono::milliseconds(100);
 
 }  // namespace
@@ -43,7 +43,7 @@ Task<std::optional<Fd>> Rendezvous::next() {
   if (listens()) { co_return co_await accept(); }
   if (used_ || stopped_) { co_return std::nullopt; }
   used_ = true;
-  // What we inherited was made by whoever started us, and is trusted.
+  // An inherited descriptor was made by the process that started this one, and is trusted.
   if (options_.socket.kind == Address::Kind::inherited) { co_return Fd(options_.socket.number); }
   Fd socket = co_await connect();
   check_listener(socket.get());
@@ -77,7 +77,7 @@ Task<std::optional<Fd>> Rendezvous::accept() {
   co_return std::nullopt;
 }
 
-/// False when this system can't wait. Throws TimedOut.
+/// Returns false if epoll has no room. Throws TimedOut at the deadline.
 Task<bool> Rendezvous::wait_for_client() {
   WaitTimeout limit(*watcher_, deadline_);
   try {
@@ -94,7 +94,7 @@ TimedOut Rendezvous::timed_out() const {
   return TimedOut(fmt::format("no connection on {}: {}", name(), limit().timed_out()));
 }
 
-/// Waits until the deadline, or until stop() is called.
+/// The pause ends early at the deadline or when stop() is called.
 Task<void> Rendezvous::pause() {
   const TimePoint now = Clock::now();
   if (now >= deadline_) { throw timed_out(); }
@@ -102,7 +102,8 @@ Task<void> Rendezvous::pause() {
   co_await changed_.wait_until([this] { return stopped_; }, end);
 }
 
-/// A listener that we inherited may be blocking, and its flags are not ours to change.
+/// An inherited listener may be blocking, and other processes share its flags, so poll(2) is asked
+/// first.
 Accepted Rendezvous::try_to_accept() const {
   pollfd waiting{listening_fd(), POLLIN, 0};
   if (accepts_ && poll(&waiting, 1, 0) <= 0) {
@@ -111,8 +112,8 @@ Accepted Rendezvous::try_to_accept() const {
   return try_accept(listening_fd());
 }
 
-/// The deadline is that of everything, so that waiting until it has passed is a timeout, whatever
-/// the last attempt has failed with.
+/// The deadline covers everything: once it has passed the failure is a time-out, whatever the last
+/// attempt has failed with.
 Task<Fd> Rendezvous::connect() {
   AttemptOptions attempt;
   attempt.mode = options_.wait ? AttemptMode::wait : AttemptMode::retry;
@@ -130,7 +131,8 @@ Task<Fd> Rendezvous::connect() {
   }
 }
 
-/// Throws Unreachable where this user namespace maps no user: waiting for another peer is vain.
+/// Throws Unreachable where this user namespace maps no user, since waiting for another peer is
+/// useless.
 bool Rendezvous::admits(int connection) {
   const auto refused = judge_.refuse(connection);
   if (!refused) { return true; }
@@ -141,7 +143,7 @@ bool Rendezvous::admits(int connection) {
   return false;
 }
 
-/// A peer whose user cannot be learned is none to serve.
+/// Such a peer is refused, and the others are still served.
 bool Rendezvous::is_welcome(int connection) {
   try {
     return admits(connection);

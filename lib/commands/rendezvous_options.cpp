@@ -15,8 +15,8 @@
 namespace handoff {
 namespace {
 
-/// What to write instead of a word that is meant for something else than a file; empty when it may
-/// be a file's name.
+/// Returns what to write instead of a word that seems to mean something other than a file; empty if
+/// it may be a file's name.
 std::string remedy_for(std::string_view word) {
   const auto is_number = [](std::string_view text) {
     return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
@@ -49,7 +49,7 @@ Address parse_socket(std::string_view word, int dash) {
     address.text = word;
   }
   if (address.kind != Address::Kind::inherited) { return address; }
-  // A socket that is not a Unix one could carry bytes, but never a descriptor.
+  // A socket of another family carries bytes, but no descriptors.
   if (!is_open(address.number) || local_address(address.number).family() != AF_UNIX) {
     throw InvalidArgument(fmt::format("SOCKET {}: the descriptor is not a Unix socket", word));
   }

@@ -12,19 +12,24 @@
 
 namespace handoff {
 
-/// The word SOCKET: a path, "@abstract", "fd:N", or "-" for `dash`. Throws InvalidArgument.
+/// Reads the word SOCKET: a path, "@abstract", "unix:PATH", "fd:N", or "-" for the descriptor
+/// `dash`. Throws InvalidArgument for any other word and for a descriptor that is not a Unix
+/// socket.
 Address parse_socket(std::string_view word, int dash);
 
+/// The options that fdsend and fdrecv share.
 struct RendezvousOptions {
+  /// Where the two meet: a path, an abstract name, or a descriptor; see parse_socket().
   Address socket;
-  bool listen = false;              ///< else connect; a descriptor is used as it is
-  bool wait = false;                ///< connecting: until the socket is there
-  mode_t mode = 0600;               ///< listening: of the socket's file
-  std::vector<uid_t> allowed_uids;  ///< besides our own and root, at the end of a named socket
-  Duration timeout{};               ///< of everything; 0 is none
+  bool listen = false;  ///< listens rather than connects; a descriptor is used as it is
+  bool wait = false;    ///< when connecting: waits until the socket exists
+  mode_t mode = 0600;   ///< when listening: the mode of the socket's file
+  std::vector<uid_t>
+      allowed_uids;    ///< users that may be at the other end, besides the own and root
+  Duration timeout{};  ///< for everything together; 0 is none
 };
 
-/// -t/--timeout, --mode and --allow-uid of fdsend and fdrecv.
+/// Adds -t/--timeout, --mode and --allow-uid to a tool. `options` must outlive the parsing.
 void add_rendezvous_options(Tool& tool, RendezvousOptions& options);
 
 }  // namespace handoff

@@ -12,7 +12,7 @@
 namespace handoff {
 namespace {
 
-/// The last line of what a failed command wrote to its stderr, if the error carries that.
+/// Returns the last line that a failed command wrote to its stderr, if the error carries that.
 std::string last_words(const std::string& data) {
   const auto json = nlohmann::json::parse(data, nullptr, false);
   if (!json.is_object() || !json.contains("stderr") || !json["stderr"].is_string()) { return ""; }
@@ -22,7 +22,7 @@ std::string last_words(const std::string& data) {
 
 }  // namespace
 
-ExitCode ReplyPrinter::show(const Reply& reply, LineNumber line) {
+ExitCode ReplyPrinter::show(const Reply& reply, LineNumber line, std::string_view remedy) {
   if (options_.full) { print(render_json(reply.body, options_.rendering, options_.output)); }
   if (!reply.is_error()) {
     if (!options_.full) { print(render_json(reply.result, options_.rendering, options_.output)); }
@@ -33,12 +33,12 @@ ExitCode ReplyPrinter::show(const Reply& reply, LineNumber line) {
                      options_.ok_codes.end();
   if (options_.lines && !options_.full) { show_nothing(); }
   if (is_ok) { return ExitCode::done; }
-  log_.error(describe_error(reply.result, line));
+  log_.error(fmt::format("{}{}", describe_error(reply.result, line), remedy));
   return ExitCode::negative;
 }
 
-ExitCode ReplyPrinter::show(const KeptReply& kept, LineNumber line) {
-  return show(Reply{kept.is_error ? "error" : "", kept.result, {}, kept.body}, line);
+ExitCode ReplyPrinter::show(const KeptReply& kept, LineNumber line, std::string_view remedy) {
+  return show(Reply{kept.is_error ? "error" : "", kept.result, {}, kept.body}, line, remedy);
 }
 
 std::string ReplyPrinter::describe_error(std::string_view result, LineNumber line) const {
@@ -56,7 +56,7 @@ ExitCode ReplyPrinter::show_methods(const Reply& reply) {
         fmt::format("methods on {} failed: the result is no list of names", options_.address.text));
   }
   for (const auto& name : names) {
-    // One line each, whatever a server calls its methods.
+    // A server may name a method as it likes; each name must still be one harmless line.
     print(name.is_string() ? printable(name.get<std::string>()) : name.dump());
   }
   return ExitCode::done;

@@ -14,37 +14,41 @@
 
 namespace handoff {
 
-/// A reply that is shown later than the next one is read.
+/// A copy of a reply that is shown after the parser has read another one.
 struct KeptReply {
   explicit KeptReply(const Reply& reply)
       : is_error(reply.is_error()), result(reply.result), body(reply.body) {}
 
+  /// The fields of Reply that are needed to show it; `result` and `body` are validated JSON.
   bool is_error;
   std::string result;
   std::string body;
 };
 
-/// Shows the replies to the calls of rpc-call: results on stdout, errors on stderr.
+/// Shows the replies to the calls of rpc-call: results on stdout, errors on stderr. It does not
+/// block: StdoutWriter does the writing.
 class ReplyPrinter {
  public:
-  /// The line of stdin that a reply answers, when calls are made of those.
+  /// The line of stdin that a reply answers, if calls are made from lines.
   using LineNumber = std::optional<std::uint64_t>;
 
-  /// All of these must outlive this object.
+  /// All arguments must outlive this object.
   ReplyPrinter(const CallOptions& options, StderrLog& log, StdoutWriter& output)
       : options_(options), log_(log), output_(output) {}
 
-  /// Prints a reply, and returns the exit status that it has as the only one.
-  ExitCode show(const Reply& reply, LineNumber line);
-  ExitCode show(const KeptReply& kept, LineNumber line);
-  /// Prints the result of the built-in `methods`, a name a line. Throws ProtocolError when it is no
-  /// list.
+  /// Prints a reply, and returns the exit status of rpc-call if it makes no other call.
+  /// `remedy` follows an error's message: what the user can do about it, " (...)".
+  ExitCode show(const Reply& reply, LineNumber line, std::string_view remedy = "");
+  ExitCode show(const KeptReply& kept, LineNumber line, std::string_view remedy = "");
+  /// Prints the result of the built-in method `methods`, one name per line. Throws ProtocolError if
+  /// the result is no array.
   ExitCode show_methods(const Reply& reply);
-  /// Says why a line of stdin was not sent; it has null in the output.
+  /// Logs why a line of stdin was not sent, and prints null in its place.
   void show_problem(std::uint64_t line, std::string_view problem);
   /// Prints null where a line of stdin has no result.
   void show_nothing() { print("null"); }
-  /// "echo on ./s failed: busy", from the result of an error reply.
+  /// Returns the line for the log about an error: "echo on ./s failed: busy". `result` is the
+  /// result of the error reply.
   std::string describe_error(std::string_view result, LineNumber line) const;
 
  private:

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <csignal>
+#include <utility>
 
 #include "async/connect.hpp"
 #include "async/signal_watcher.hpp"
@@ -20,7 +21,7 @@
 namespace handoff {
 namespace {
 
-/// Lines about askers that failed, within a second.
+/// The most lines within a second about receivers that failed.
 constexpr std::size_t kAskerBurst = 32;
 
 int parse_descriptor(const std::string& word) {
@@ -31,7 +32,7 @@ int parse_descriptor(const std::string& word) {
   return *number;
 }
 
-/// What is wrong with a word is said with the option that it was given to.
+/// Names the option in the error about its word.
 template <typename Parse>
 auto parse_for(std::string_view option, const std::string& word, Parse parse) {
   try {
@@ -114,8 +115,11 @@ Task<Fd> SendCommand::open(const Source& source) {
       const auto [pid, number] = parse_for("--pid", source.word, parse_process_descriptor);
       co_return take_from_process(pid, number);
     }
+    case Source::Kind::listener:
+      co_return take_listener(source.pid, parse_for("--listener", source.word, Address::parse));
     case Source::Kind::tcp_listen: {
-      // Blocking, as programs expect that were given a listener: the flag goes with the open file.
+      // The listener is blocking, as a program expects that is given one: the flag belongs to the
+      // open file.
       ListenOptions listen;
       listen.allow_public = options_.allow_public;
       listen.blocking = true;
@@ -135,7 +139,7 @@ Task<Fd> SendCommand::open(const Source& source) {
   co_return Fd();
 }
 
-/// A source is one descriptor, and a name can have more addresses than one.
+/// A source is one descriptor, but a name can have several addresses.
 void SendCommand::tell_of_others(const Address& address) const {
   const std::vector<SocketAddress> addresses = distinct_addresses(address);
   for (std::size_t i = 1; i < addresses.size(); ++i) {
@@ -146,14 +150,23 @@ void SendCommand::tell_of_others(const Address& address) const {
   }
 }
 
-/// One asker of many: what goes wrong with it is told, and is no end.
+/// A failure of one receiver of many is logged and does not end fdsend.
 Task<void> SendCommand::serve(Fd socket) {
   try {
     co_await send(socket.get());
   } catch (const std::exception& error) { report_failed_(error.what()); }
 }
 
+void SendCommand::empty_files() {
+  if (options_.open_mode != OpenMode::write || std::exchange(emptied_, true)) { return; }
+  for (std::size_t i = 0; i < options_.sources.size(); ++i) {
+    const Source& source = options_.sources[i];
+    if (source.kind == Source::Kind::file) { empty_file(descriptors_[i], source.word); }
+  }
+}
+
 Task<void> SendCommand::send(int socket) {
+  empty_files();
   FdWatcher watcher(reactor_, socket);
   WaitTimeout limit(watcher, rendezvous_->deadline());
   std::vector<int> numbers;
@@ -163,7 +176,7 @@ Task<void> SendCommand::send(int socket) {
     const SendResult result = send_fds(socket, rest, numbers);
     switch (result.outcome) {
       case SendOutcome::sent:
-        // The descriptors go with the first byte.
+        // The descriptors are sent with the first byte.
         numbers.clear();
         rest.remove_prefix(result.bytes_sent);
         break;
@@ -181,7 +194,7 @@ Task<void> SendCommand::send(int socket) {
   if (options_.confirm) { co_await await_confirmation(watcher); }
 }
 
-/// `watcher` must outlive the task; its deadline is the caller's.
+/// `watcher` must outlive the task. The caller sets its deadline.
 Task<void> SendCommand::await_confirmation(FdWatcher& watcher) {
   std::array<char, 1> answer{};
   for (;;) {

@@ -10,13 +10,13 @@ Task<void> Senders::room() {
   while (senders_.size() >= most_) { co_await changed_.wait(dismiss_quiet()); }
 }
 
-/// Dismisses the sender that has been quiet for longest, if that is long enough. Returns when the
-/// next one will have been.
+/// Dismisses the sender that has been quiet for longest, if that is `patience` or more. Returns
+/// when the next sender will have been quiet for so long.
 TimePoint Senders::dismiss_quiet() {
   Sender* quietest = nullptr;
   for (Sender& sender : senders_) {
     if (sender.dismissed) {
-      return kNever;  // it goes
+      return kNever;  // it will leave
     }
     if (sender.quiet_since == kNever) { continue; }
     if (quietest == nullptr || sender.quiet_since < quietest->quiet_since) { quietest = &sender; }

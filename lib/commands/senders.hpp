@@ -14,11 +14,13 @@
 
 namespace handoff {
 
-/// A process that is connected to fdrecv, and sends descriptors. Senders keeps it up to date.
+/// A process that is connected to fdrecv and sends descriptors. Only Senders changes its times.
 struct Sender {
+  /// Where the connection comes from.
   enum class Origin : std::uint8_t {
     accepted,
-    given,  ///< the only one: the descriptor that fdrecv was started with, or what it connected to
+    given,  ///< the only sender: the descriptor that fdrecv was given, or the socket that it
+            ///< connected to
   };
 
   Sender(Reactor& reactor, Fd connection, Origin from)
@@ -27,35 +29,38 @@ struct Sender {
   Fd socket;
   FdWatcher watcher;  // destroyed before the descriptor is closed
   Origin origin;
-  /// When the message that it has begun must be whole, or its first one; kNever in between.
+  /// The time by which its first message, or the message that it has begun, must be complete;
+  /// kNever between messages.
   TimePoint deadline = kNever;
-  TimePoint quiet_since = kNever;  ///< the end of its last message; kNever unless it is in between
-  bool dismissed = false;          ///< its place is wanted; its wait was interrupted
+  TimePoint quiet_since = kNever;  ///< the end of its last message; kNever unless it is between two
+  bool dismissed = false;          ///< its place is needed, so its wait was interrupted
 };
 
-/// The senders that are connected to fdrecv: so many at a time, and none that sends nothing keeps
-/// another one out for much longer than `patience`.
+/// The senders that are connected to fdrecv. Their number is bounded, and one that sends nothing
+/// keeps another out for not much longer than `patience`.
 ///
-/// An accepted sender has so long for its first message, and for each later one from the first byte
-/// to the last. Between two messages it may be quiet for longer, until its place is wanted.
+/// An accepted sender has `patience` for its first message, and for each later one from the first
+/// byte to the last. Between two messages it may be quiet for longer, until its place is needed.
 class Senders {
  public:
-  /// The reactor must outlive this object.
+  /// At most `most` senders are connected at a time. The reactor must outlive this object.
   Senders(Reactor& reactor, std::size_t most, Duration patience)
       : reactor_(reactor), most_(most), patience_(patience), changed_(reactor) {}
   Senders(const Senders&) = delete;
   Senders& operator=(const Senders&) = delete;
 
-  /// Waits until there is room for another one, and dismisses those that must make it. One
-  /// coroutine at a time.
+  /// Waits until there is room for another sender, and dismisses those that must make room. Only
+  /// one coroutine at a time may wait. This object must outlive the task.
   Task<void> room();
 
-  /// A new sender, which lasts until remove().
+  /// Adds a sender, which exists until remove(). Call room() before the next connection is
+  /// accepted.
   Sender& add(Fd connection, Sender::Origin origin);
+  /// Closes the connection of the sender and destroys it.
   void remove(const Sender& sender);
 
-  /// To be called when the first byte of a message of this sender was read, and when the message is
-  /// dealt with.
+  /// Call these when the first byte of a message of the sender was read, and when the message was
+  /// handed on.
   void begin_message(Sender& sender) const;
   void end_message(Sender& sender);
 
@@ -66,7 +71,7 @@ class Senders {
   std::size_t most_;
   Duration patience_;
   std::list<Sender> senders_;
-  Condition changed_;  ///< one has left, or is between two messages now
+  Condition changed_;  ///< is notified when a sender leaves or completes a message
 };
 
 }  // namespace handoff

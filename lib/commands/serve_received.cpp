@@ -15,7 +15,7 @@
 namespace handoff {
 namespace {
 
-/// How often a command is looked at whose end epoll can't report.
+/// The pause between two checks of a command whose end epoll cannot report.
 constexpr auto kLookPause = std::chrono::milliseconds(100);
 
 }  // namespace

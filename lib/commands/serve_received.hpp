@@ -15,27 +15,32 @@
 
 namespace handoff {
 
-/// The commands of `fdrecv --keep`: one for each message, as many at a time as the options say.
+/// Runs the commands of `fdrecv --keep`: one for each message, as many at a time as the options
+/// say.
 class ServeReceived {
  public:
-  /// All of these must outlive it. `report_failed` is told of a command whose end cannot be
-  /// awaited, which is tried again; `on_end` is called when a command has ended.
+  /// `report_failed` is called with why epoll cannot report the end of a command, which is then
+  /// checked again and again; `on_end` is called when a command has ended. All arguments must
+  /// outlive this object.
   ServeReceived(Reactor& reactor, const ReceiveOptions& options, StderrLog& log,
                 LimitedLine& report_failed, std::function<void()> on_end);
   ServeReceived(const ServeReceived&) = delete;
   ServeReceived& operator=(const ServeReceived&) = delete;
 
-  /// Waits for a place for a command, which the caller then has until start() or give_place_back().
-  /// At most limits::kMaxSenders coroutines may wait at a time.
+  /// Waits for a place for a command, which the caller owns until start() or give_place_back(). At
+  /// most limits::kMaxSenders coroutines may wait at a time. This object must outlive the task.
   Task<void> take_place();
+  /// Gives the caller's place to another coroutine.
   void give_place_back() { places_.release(); }
-  /// Starts a command with what was received, in the place that the caller has. Throws what spawn()
-  /// throws; the place is given back then, as at the command's end.
+  /// Starts a command with what was received, in the place that the caller owns; the place is free
+  /// again when the command ends. The caller may close the descriptors after the call. Throws what
+  /// spawn() throws; the place is given back then too.
   void start(const Received& received);
-  /// Commands that have not ended.
+  /// Returns the number of commands that have not ended.
   std::size_t running() const { return running_; }
 
  private:
+  /// Waits for the end of a command, and reaps it.
   Task<void> reap(Child child);
 
   Reactor& reactor_;
@@ -44,6 +49,7 @@ class ServeReceived {
   Semaphore places_;
   LimitedLine& report_failed_;
   std::function<void()> on_end_;
+  /// The number of commands that have not ended.
   std::size_t running_ = 0;
 };
 

@@ -13,22 +13,26 @@ namespace handoff {
 /// that stands still until the test moves it.
 class AlarmClock {
  public:
-  /// A call that is to be made. Destroying it calls that off; the call itself may destroy it.
+  /// A call that is to be made. Destroying the alarm cancels the call; the call itself may destroy
+  /// the alarm.
   class Alarm {
    public:
     virtual ~Alarm() = default;
   };
 
+  /// Returns the time now.
   virtual TimePoint now() const = 0;
-  /// Calls `call` once, at `when` or soon after it; never if `when` is kNever.
+  /// Calls `call` once, at `when` or soon after it; never if `when` is kNever. The caller owns the
+  /// alarm, and must keep it until the call is made.
   virtual std::unique_ptr<Alarm> call_at(TimePoint when, std::function<void()> call) = 0;
 
  protected:
   ~AlarmClock() = default;
 };
 
-/// The clock of a reactor, which must outlive it and its alarms. What has happened by the time of
-/// an alarm is handled before the alarm's call (see Reactor).
+/// The clock of a reactor, which must outlive this object and its alarms. Events that happened
+/// before the time of an alarm are handled before its call (see Reactor). Calls are made on the
+/// reactor's thread.
 class ReactorClock final : public AlarmClock {
  public:
   explicit ReactorClock(Reactor& reactor) : reactor_(reactor) {}

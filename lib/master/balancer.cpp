@@ -12,7 +12,8 @@
 namespace handoff {
 namespace {
 
-/// FNV-1a, 64 bits; then mixed, for its high bits change little with the last bytes.
+/// FNV-1a with 64 bits, and then a mixing step, because its high bits change little with the last
+/// bytes.
 std::uint64_t hash_of(std::string_view bytes, std::uint64_t seed) {
   std::uint64_t hash = 14695981039346656037U ^ (seed * 0x9E3779B97F4A7C15U);
   for (const char byte : bytes) {
@@ -23,7 +24,7 @@ std::uint64_t hash_of(std::string_view bytes, std::uint64_t seed) {
   return hash ^ (hash >> 32U);
 }
 
-/// The host of an address, without the port; empty for a Unix peer, which has none.
+/// Returns the host of an address without the port; empty for a Unix peer, which has none.
 std::string_view host_of(const SocketAddress& peer) {
   if (peer.family() == AF_INET) {
     const auto* v4 = reinterpret_cast<const sockaddr_in*>(peer.data());
@@ -117,7 +118,7 @@ void Balancer::pass(HeldConnection held) {
   give(*candidate, std::move(held));
 }
 
-/// All that wait are alike in this: when one of them finds no room, none does.
+/// Room does not depend on the connection: if the first one finds none, no other does.
 void Balancer::give_waiting() {
   while (!unassigned_.empty()) {
     Candidate* candidate = choose(unassigned_.front());
@@ -148,7 +149,7 @@ void Balancer::flush() {
   unsent_.clear();
 }
 
-/// One that has lost its room by itself is met here, and left out until it says that it has some.
+/// A recipient that has lost its room by itself is found here, and left out until it reports room.
 Balancer::Candidate* Balancer::choose(const HeldConnection& held) {
   while (!ready_.empty()) {
     Candidate* candidate = nullptr;
@@ -163,8 +164,8 @@ Balancer::Candidate* Balancer::choose(const HeldConnection& held) {
   return nullptr;
 }
 
-/// Of those that hold the fewest, the one with the fewest calls under way. That number is asked for
-/// only now: no message tells of its changes.
+/// Returns the recipient with the fewest calls under way among those with the fewest connections.
+/// The number of calls is read only now, because no message reports its changes.
 Balancer::Candidate* Balancer::least_busy() const {
   Candidate* best = *ready_.begin();
   std::uint64_t fewest = best->recipient->active_calls();
@@ -178,8 +179,8 @@ Balancer::Candidate* Balancer::least_busy() const {
   return best;
 }
 
-/// Rendezvous hashing: when a worker goes, only its own clients move. One that takes another's
-/// place has its number, and so its clients.
+/// Rendezvous hashing: when a worker goes, only its own clients move. Its replacement has the same
+/// number, and so the same clients.
 Balancer::Candidate* Balancer::by_hash(const HeldConnection& held) {
   const std::string_view host = host_of(held.connection.peer);
   if (host.empty()) { return *ready_.begin(); }
@@ -201,8 +202,8 @@ void Balancer::give(Candidate& candidate, HeldConnection&& held) {
   put_in_order(candidate, ++last_turn_);
 }
 
-/// Moves it to where it belongs now among those with room, or out of them. Most often that is the
-/// end; a node that is there already is used again.
+/// Moves the candidate to its place among those with room, or out of them. Its place is most often
+/// the end, which is why that is tried first; its node is used again.
 void Balancer::put_in_order(Candidate& candidate, std::uint64_t turn) {
   const bool has_room = candidate.recipient->has_room();
   const std::size_t load = how_ == Balance::least ? candidate.recipient->assigned() : 0;

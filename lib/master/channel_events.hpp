@@ -12,40 +12,43 @@ namespace handoff {
 
 class WorkerChannel;
 
-/// What a channel tells of its worker's life. A function that is not set is not called.
+/// The functions that a channel calls with what it learns of its worker's life. A function that is
+/// not set is not called.
 struct LifeEvents {
-  /// The worker can serve.
+  /// Called when the worker can serve.
   std::function<void(WorkerChannel& link)> ready;
-  /// The worker asks to be drained.
+  /// Called when the worker asks to be drained.
   std::function<void(WorkerChannel& link)> would_leave;
-  /// The worker has told how many requests there were.
+  /// Called when the worker has reported its number of requests.
   std::function<void(WorkerChannel& link)> requests_told;
-  /// The worker closed its end, or has broken the protocol, which is a failure that says how.
-  /// Nothing more can be passed to it.
+  /// Called when the worker has closed its end, or has broken the protocol, which is a failure that
+  /// says how. Nothing more can be passed to it.
   std::function<void(WorkerChannel& link, const Status& how)> closed;
 };
 
-/// What a channel tells of its worker's connections. A function that is not set is not called.
+/// The functions that a channel calls with what it learns of its worker's connections. A function
+/// that is not set is not called.
 struct TrafficEvents {
-  /// The worker may have room again, or holds fewer connections.
+  /// Called when the worker may have room again, or holds fewer connections.
   std::function<void(WorkerChannel& link)> has_room;
-  /// Connections that the worker had, or refused, are to go to others: all those of one message.
-  /// They are closed if this is not set.
+  /// Called with connections that the worker had, or refused, and that go to others: all those of
+  /// one message. They are closed if this is not set.
   std::function<void(WorkerChannel& link, std::vector<HeldConnection> held)> connections_returned;
-  /// The worker is gone, and what others can serve of its connections goes to them; how much that
-  /// is, and how much is lost.
+  /// Called when the worker is gone and others get the connections that they can serve, with how
+  /// many these are and how many are lost.
   std::function<void(WorkerChannel& link, const RescueCounts& counts)> rescued;
-  /// The worker has returned so many connections that there was no descriptor for; they are lost.
+  /// Called when the worker has returned `count` connections for which there was no descriptor;
+  /// they are lost.
   std::function<void(WorkerChannel& link, std::size_t count)> connections_lost;
-  /// The worker has accepted so many connections itself.
+  /// Called when the worker has accepted `count` connections itself.
   std::function<void(std::size_t count)> accepted;
-  /// WorkerChannel::assigned() has changed by so much.
+  /// Called when WorkerChannel::assigned() has changed by `change`.
   std::function<void(std::ptrdiff_t change)> assigned_changed;
-  /// A message to the worker could not be sent (`error`, as errno): that costs this many
-  /// connections, which are closed, or with 0 of them its channel.
+  /// Called when a message to the worker could not be sent (`error` is an errno). That costs this
+  /// many connections, which are closed, or if there are none, its channel.
   std::function<void(WorkerChannel& link, std::size_t connections, int error)> send_failed;
-  /// Whether what the worker returns can go to others; not, if this is not set. While it can, it
-  /// waits in the channel until there are descriptors for it.
+  /// Returns whether connections that the worker returns can go to others; if this is not set, they
+  /// cannot. While they can, they wait in the channel until there are descriptors for them.
   std::function<bool()> passes_on;
 };
 

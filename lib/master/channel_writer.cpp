@@ -11,7 +11,8 @@
 namespace handoff {
 namespace {
 
-/// ETOOMANYREFS leaves the channel writable, and each attempt makes epoll say so again.
+/// The pause between two attempts while too many descriptors are in flight (ETOOMANYREFS): the
+/// channel stays writable, and each attempt makes epoll report that again.
 constexpr auto kRetryPause = std::chrono::milliseconds(10);
 
 using Outcome = ConnectionSender::Outcome;
@@ -26,8 +27,9 @@ ChannelWriter::ChannelWriter(Reactor& reactor, FdWatcher& watcher, int channel,
       sender_(sender),
       owner_(std::move(owner)) {}
 
-/// Also when the rest of an earlier attempt waits: with too many descriptors in flight there is
-/// room for as many as we have just received, and only until another process takes it.
+/// The attempt is made even if the rest of an earlier one waits: when too many descriptors are in
+/// flight, there is room for those that this process has just received, but only until another
+/// process takes it.
 void ChannelWriter::flush(const std::shared_ptr<void>& alive) {
   switch (send()) {
     case Outcome::all_sent: break;
@@ -53,7 +55,7 @@ Task<void> ChannelWriter::send_when_writable(ChannelWriter& self,
     try {
       co_await self.watcher_.writable();
     } catch (const SystemError&) {
-      // Tried again after a pause.
+      // The attempt is repeated after a pause.
     }
     if (self.owner_.is_open()) { outcome = self.send(); }
     if (outcome == Outcome::blocked) {

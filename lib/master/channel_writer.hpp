@@ -11,35 +11,36 @@
 
 namespace handoff {
 
-/// Sends what a ConnectionSender has whenever its channel takes it.
+/// Sends what a ConnectionSender has, whenever its channel has room.
 class ChannelWriter {
  public:
-  /// It may do everything but destroy the writer.
+  /// The functions to which it reports. They may do everything but destroy the writer.
   struct Owner {
-    /// Something was sent, or could not be.
+    /// Called when something was sent, or could not be.
     std::function<void()> tried;
-    /// A channel that was full has taken everything.
+    /// Called when a channel that was full has taken everything.
     std::function<void()> went_on;
-    /// Everything was sent.
+    /// Called when everything was sent.
     std::function<void()> all_sent;
-    /// Whether anything is still to be sent.
+    /// Returns whether anything is still to be sent.
     std::function<bool()> is_open;
   };
-  /// The watcher is that of `channel`; it and `sender` outlive this.
+  /// `watcher` is the watcher of `channel`. All references must outlive this object.
   ChannelWriter(Reactor& reactor, FdWatcher& watcher, int channel, ConnectionSender& sender,
                 Owner owner);
 
-  /// Sends as far as the channel takes it now; a task sends the rest, and keeps `alive`, which owns
-  /// this.
+  /// Sends as much as the channel takes now. A task sends the rest, and keeps `alive`, which owns
+  /// this object. Does not block.
   void flush(const std::shared_ptr<void>& alive);
-  /// Whether that task is at work.
+  /// Returns whether that task is running.
   bool is_blocked() const { return state_ == State::when_writable; }
-  /// The worker takes nothing more: what it has sent is still received, to the end that this makes.
+  /// Shuts down receiving, because the worker takes nothing more: what it has sent is still
+  /// received, and then the end.
   void end_receiving();
 
  private:
   enum class State {
-    at_once,        ///< everything leaves in flush()
+    at_once,        ///< flush() sends everything
     when_writable,  ///< the channel was full: send_when_writable() is at work
   };
   ConnectionSender::Outcome send();

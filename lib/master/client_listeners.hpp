@@ -17,31 +17,35 @@
 namespace handoff {
 
 /// The listeners that clients connect to. The master accepts from them, or guards them while its
-/// workers do.
+/// workers accept.
 class ClientListeners {
  public:
+  /// The reactor must outlive this object.
   explicit ClientListeners(Reactor& reactor) : reactor_(reactor) {}
   ClientListeners(const ClientListeners&) = delete;
   ClientListeners& operator=(const ClientListeners&) = delete;
 
-  /// Adds listeners from which the master accepts from begin() on, and gives `owner` what connects.
+  /// Adds listeners from which the master accepts after begin(). `owner` is called with each
+  /// connection.
   void add_accepted(std::vector<Listener> listeners, const AcceptorOwner& owner,
                     const Report& report, const PeerJudge& judge);
-  /// Adds listeners from which workers accept, and which the master guards from begin() on.
+  /// Adds listeners from which workers accept, and which the master guards after begin(). `healed`
+  /// is called when a listener that a worker has shut down listens again.
   void add_guarded(std::vector<Listener> listeners, const Report& report,
                    const std::function<void(ListenerGuard::Healed)>& healed);
 
   /// Starts the tasks. This object must outlive them.
   void begin();
-  /// There may be room again for what connects.
+  /// Accepts again if it has paused, because there may be room again.
   void resume();
-  /// Accepts the clients that wait already, room or not, if the master accepts.
+  /// Accepts the clients that wait already, whether there is room or not, if the master accepts.
   void accept_waiting();
-  /// Gives the addresses up.
+  /// Closes the listeners, and so gives up the addresses.
   void close();
+  /// Sets which process removes the names in the file system in the end.
   void set_owner(OwnedName::Owner owner);
 
-  /// There are none after close().
+  /// These return the listeners, their descriptors and their addresses; none after close().
   std::vector<const Listener*> all() const;
   std::vector<int> numbers() const;
   std::vector<std::string> texts() const;

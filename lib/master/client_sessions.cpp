@@ -18,15 +18,15 @@
 namespace handoff {
 namespace {
 
-/// Descriptors that are kept back from clients: those of the master itself, and of what it starts.
+/// The descriptors that clients cannot have: those of the master itself, and of what it starts.
 constexpr std::size_t kReserved = 64;
 constexpr std::size_t kReservedPerWorker = 6;
 constexpr std::size_t kReservedPerThread = 3;
 
-/// Bytes that a record may have besides a frame's: the client's address.
+/// The bytes that a record may have in addition to a frame's: the client's address.
 constexpr std::size_t kMaxPeer = 256;
 
-/// `executor` answers every method.
+/// Returns a table in which `executor` answers every method.
 std::shared_ptr<const MethodTable> all_methods(CallExecutor& executor) {
   auto table = std::make_shared<MethodTable>();
   table->add_executor("*", executor);
@@ -43,7 +43,7 @@ Queue::Options queue_options(const ClientSessions::Options& options) {
           options.idempotent};
 }
 
-/// As many calls are in the queue as may; as many more wait for a place in it, while their
+/// The queue takes as many calls as it may, and as many more wait for a place in it, while their
 /// connections are not read.
 SessionLimits session_limits(const ClientSessions::Options& options) {
   SessionLimits limits = options.limits;
@@ -107,7 +107,7 @@ ClientSessions::ClientSessions(Reactor& reactor, Balancer& balancer, const Optio
   }
 }
 
-/// A connection whose bytes can't be spilled, for want of memory, is closed.
+/// A connection is closed if there is no memory to spill its bytes.
 void ClientSessions::give_to_successor(Connection connection) {
   const std::uint64_t id = connection.id;
   try {
@@ -124,7 +124,7 @@ std::size_t ClientSessions::most_connections() const {
   return limit_ > reserved ? limit_ - reserved : 0;
 }
 
-/// On the thread that has the fewest connections.
+/// The thread with the fewest connections serves it.
 void ClientSessions::open(Connection connection) {
   connection.load_spilled(context_.limits().max_unused());
   if (threads_.empty()) { return Session::open(context_, std::move(connection)); }
@@ -147,7 +147,7 @@ std::size_t ClientSessions::open_connections() const {
       [](std::size_t sum, const ReactorThread& thread) { return sum + thread.held(); });
 }
 
-/// One that a worker has got is answered by it, also when it drains.
+/// A call that a worker has got is answered by it even if it drains.
 bool ClientSessions::needs_workers() const {
   std::size_t calls = context_.active_calls();
   for (const ReactorThread& thread : threads_) {

@@ -98,7 +98,7 @@ Status ConnectionAccounts::return_one(Connection connection, std::vector<HeldCon
   if (!connection.is_complete()) {
     return Status::failure("it returned a connection without its descriptor");
   }
-  // The socket of one that is kept is the master's own.
+  // The master keeps the socket of a kept connection itself, so only others are checked.
   if ((!kept || connection.spilled.valid()) && !connection.is_sound()) {
     return Status::failure("it returned something that is no connection");
   }

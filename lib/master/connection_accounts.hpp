@@ -20,49 +20,56 @@
 
 namespace handoff {
 
-/// What one worker says of its connections, checked against what it was given.
+/// Checks what one worker says of its connections against those that it was given.
 class ConnectionAccounts {
  public:
-  /// Is told of what a message has changed. It may do everything but destroy the accounts.
+  /// The functions that are called with what a message has changed. They may do everything but
+  /// destroy the accounts.
   struct Owner {
+    /// Called when assigned() may have changed.
     std::function<void()> assigned_changed;
-    /// The worker has accepted so many connections itself.
+    /// Called when the worker has accepted `count` connections itself.
     std::function<void(std::size_t count)> accepted;
-    /// Connections go to other workers: all those of a message, at least one.
+    /// Called with connections that go to other workers: all those of one message, at least one.
     std::function<void(std::vector<HeldConnection> held)> returned;
-    /// So many were returned that there was no descriptor for.
+    /// Called when the worker has returned `count` connections for which there was no descriptor.
     std::function<void(std::size_t count)> lost;
-    /// These deposits are not kept, and the worker has to know.
+    /// Called with the ids of deposits that are not kept, which the worker has to know.
     std::function<void(std::vector<std::uint64_t> ids)> deposits_refused;
   };
-  /// `sent` must outlive this.
+  /// `sent` must outlive this object.
   ConnectionAccounts(ConnectionSender& sent, std::shared_ptr<Custody> custody, Owner owner)
       : sent_(sent), custody_(std::move(custody)), owner_(std::move(owner)) {}
 
-  /// The worker has listeners: it may say STARTED of connections that it has accepted itself.
+  /// Allows STARTED for connections that the worker has accepted itself, because it has listeners.
   void expect_own() { expects_own_ = true; }
   bool expects_own() const { return expects_own_; }
 
-  /// The master has taken back this many of the connections that the worker had deposited.
+  /// Called when the master has taken over this many of the connections that the worker had
+  /// deposited.
   void deposits_taken(std::size_t count) { acknowledged_ -= std::min(count, acknowledged_); }
 
-  /// The worker has a ledger, and connections of which copies are kept. It must outlive this.
+  /// Called when the worker has a ledger, and copies of its connections are kept in `kept`, which
+  /// must outlive this object.
   void keep_copies(KeptConnections& kept) { kept_ = &kept; }
 
-  /// STARTED, FINISHED, REFUSED, RETURN or DEPOSIT. A failure says which rule of the protocol the
-  /// worker has broken; connections of the same message that come before go to other workers all
-  /// the same.
+  /// Handles STARTED, FINISHED, REFUSED, RETURN or DEPOSIT. A failure says which rule of the
+  /// protocol the worker has broken; connections that come before that in the message still go to
+  /// other workers.
   Status take(channel::Message message);
-  /// RETURN, when there were not enough descriptors: only those come back that need none.
+  /// Handles a RETURN for which there were not enough descriptors: only connections that need none
+  /// come back.
   Status lose(channel::Message message);
 
-  /// Connections that the worker has taken and not finished, but for those that are kept.
+  /// Returns the number of connections that the worker has taken and not finished, without those of
+  /// which a copy is kept.
   std::size_t acknowledged() const { return acknowledged_; }
-  /// Connections that the worker was given, or has accepted, and has not finished.
+  /// Returns the number of connections that the worker was given, or has accepted, and has not
+  /// finished.
   std::size_t assigned() const {
     return acknowledged_ + sent_.unacknowledged() + sent_.unsent() + kept_count();
   }
-  /// Connections that the worker was ever sent, or has accepted.
+  /// Returns the number of connections that the worker was ever sent, or has accepted.
   std::uint64_t total() const { return sent_.sent() + accepted_; }
 
  private:

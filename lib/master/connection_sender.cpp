@@ -36,7 +36,8 @@ void ConnectionSender::drop_descriptors() {
 }
 
 std::optional<HeldConnection> ConnectionSender::take(std::uint64_t id) {
-  // They are mostly acknowledged in the order in which they were sent.
+  // Connections are mostly acknowledged in the order in which they were sent, so this search is
+  // short.
   const auto found =
       std::find_if(unacknowledged_.begin(), unacknowledged_.end(),
                    [id](const HeldConnection& held) { return held.connection.id == id; });
@@ -50,7 +51,7 @@ bool ConnectionSender::is_kept(const Connection& connection) const {
   return kept_ != nullptr && (connection.id & channel::kKeptId) != 0;
 }
 
-/// A worker with a ledger says STARTED only where it is asked to; another one always does.
+/// A worker with a ledger says STARTED only if it is asked to; any other one always does.
 void ConnectionSender::ask_for_started(Connection& connection) const {
   if (kept_ == nullptr) { return; }
   const bool lacks_descriptors = most_per_message_ < channel::kMaxEntries;
@@ -58,7 +59,8 @@ void ConnectionSender::ask_for_started(Connection& connection) const {
       !is_kept(connection) || lacks_descriptors || kept_->has_luggage(connection);
 }
 
-/// They are not this worker's any more.
+/// The numbers of kept connections are void, because the connections are not this worker's any
+/// more.
 std::deque<HeldConnection> ConnectionSender::number_anew(std::deque<HeldConnection> unsent) const {
   for (HeldConnection& held : unsent) {
     if (is_kept(held.connection)) { kept_->cancel(held.connection.id); }
@@ -91,7 +93,7 @@ ConnectionSender::Outcome ConnectionSender::send() {
   return send_messages();
 }
 
-/// One message: as many connections as it can carry.
+/// Sends one message with as many connections as it can carry.
 ConnectionSender::Outcome ConnectionSender::send_connections() {
   channel::PackedConnections packed(channel::Type::connection);
   SendResult result{};
@@ -112,7 +114,7 @@ ConnectionSender::Outcome ConnectionSender::send_connections() {
   if (result.outcome == SendOutcome::would_block) { return Outcome::blocked; }
   if (result.outcome == SendOutcome::closed) { return Outcome::closed; }
   if (result.outcome == SendOutcome::failed) {
-    // One of them may be the reason: each is tried by itself.
+    // One connection may be the reason, so each is tried by itself.
     slow_down();
     if (count == 1) { drop_first(result.error_number); }
     return Outcome::all_sent;

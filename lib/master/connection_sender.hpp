@@ -16,62 +16,67 @@
 
 namespace handoff {
 
-/// What is spoken on a channel; see handoff-wire(7).
+/// What a master and a worker exchange on a channel; see handoff-wire(7), THE CHANNEL.
 enum class Handshake {
   full,  ///< typed messages on SOCK_SEQPACKET
-  none,  ///< one byte and one descriptor a connection on SOCK_STREAM; nothing comes back
+  none,  ///< one byte and one descriptor for each connection on SOCK_STREAM; nothing comes back
 };
 
 /// Sends connections to one worker, several in a message, and then the messages that wait. The
-/// containers say the state of a connection: it is unsent, then unacknowledged until the worker has
-/// said STARTED or REFUSED, or kept, if its number says so. Without a handshake a connection is let
-/// go once it was sent.
+/// containers are the state of a connection: it is unsent, then unacknowledged until the worker has
+/// said STARTED or REFUSED, or kept, if its number says so. Without a handshake a connection is
+/// closed here when it was sent.
 ///
 /// Never blocks.
 class ConnectionSender {
  public:
-  /// A message that can't be sent for a reason of this system, `error` as errno: it has cost so
-  /// many connections, which are closed now, or with none of them the channel. It may call
-  /// everything but send().
+  /// Called when a message cannot be sent for a reason of this system (`error` is an errno). That
+  /// has cost `connections` connections, which are closed now, or if there are none, the channel.
+  /// It may call everything but send().
   using Failed = std::function<void(std::size_t connections, int error)>;
 
-  /// The socket stays the caller's, and open.
+  /// The caller keeps the socket, which must stay open.
   ConnectionSender(int channel, Handshake handshake, Failed failed);
 
-  /// The worker has a ledger: connections with a number of `kept` are kept there once they were
-  /// sent. It must outlive this.
+  /// Called when the worker has a ledger: connections with a number of `kept` are kept there when
+  /// they were sent. It must outlive this object.
   void keep_copies(KeptConnections& kept) { kept_ = &kept; }
 
+  /// How an attempt to send everything ended.
   enum class Outcome {
     all_sent,
     blocked,  ///< the channel is full, or too many descriptors are in flight
     closed,   ///< the worker takes nothing more
   };
-  /// Sends until one of these is so.
+  /// Sends as many messages as possible, and returns why it has stopped.
   Outcome send();
 
-  /// A connection to be sent, under this number.
+  /// Takes over a connection to send, under this number.
   void add(HeldConnection held, std::uint64_t id);
-  /// A message to be sent after all connections that are to be sent by then.
+  /// Takes over a message, to be sent after all connections that are unsent by then.
   void add(std::string message, std::vector<Fd> descriptors = {});
-  /// Messages with descriptors that were not sent yet are dropped: others take their place.
+  /// Drops messages with descriptors that were not sent yet, because others take their place.
   void drop_descriptors();
 
+  /// These return how many connections and messages are in each state.
   std::size_t unsent() const { return unsent_.size(); }
   std::size_t unacknowledged() const { return unacknowledged_.size(); }
   std::size_t messages() const { return messages_.size(); }
-  /// Connections that were sent, ever.
+  /// Returns how many connections were ever sent.
   std::uint64_t sent() const { return sent_; }
 
-  /// The unacknowledged connection of this number.
+  /// Removes and returns the unacknowledged connection of this number.
   std::optional<HeldConnection> take(std::uint64_t id);
+  /// Removes and returns the unsent connections.
   std::deque<HeldConnection> take_unsent();
-  /// All that is not acknowledged: first what was sent, then the unsent.
+  /// Removes and returns all connections that are not acknowledged: first the sent, then the unsent
+  /// ones.
   std::deque<HeldConnection> take_all();
 
-  /// The worker lacks descriptors: one connection a message.
+  /// Sends one connection in a message from now on, because the worker lacks descriptors.
   void slow_down() { most_per_message_ = 1; }
-  /// It has had enough for the last message: twice as many, up to a whole message.
+  /// Sends twice as many in a message, up to a full one, because the worker had enough descriptors
+  /// for the last message.
   void speed_up();
 
  private:
@@ -80,6 +85,7 @@ class ConnectionSender {
   void ask_for_started(Connection& connection) const;
   std::deque<HeldConnection> number_anew(std::deque<HeldConnection> unsent) const;
   Outcome send_messages();
+  /// Closes the first unsent connection, which cannot be sent.
   void drop_first(int error);
 
   int channel_;

@@ -21,11 +21,11 @@ namespace {
 
 constexpr int kMaxWorkers = 4096;
 
-/// How often it is seen to whether one of too many connections has become idle.
+/// The pause between two looks for an idle connection while there are too many.
 constexpr auto kRoomPause = std::chrono::milliseconds(20);
 
-/// How long the connection of a `reload` or an `upgrade` may wait for its reply: as long as they
-/// take, which has limits of its own.
+/// A call has no deadline here, because `reload` and `upgrade` take as long as they take, with
+/// limits of their own.
 SessionLimits control_limits() {
   SessionLimits limits;
   limits.call_timeout = Duration::zero();
@@ -33,30 +33,30 @@ SessionLimits control_limits() {
   return limits;
 }
 
-/// The number that params have under `name`, when that is all that they have.
+/// Returns the number that params are, or that they have under `name` and nothing else.
 std::optional<int> number_in(const std::string& params, const char* name) {
   const auto json = nlohmann::json::parse(params, nullptr, false);
-  if (!json.is_object() || json.size() != 1 || !json.contains(name)) { return std::nullopt; }
-  const auto& value = json[name];
+  const bool is_named = json.is_object() && json.size() == 1 && json.contains(name);
+  const auto& value = is_named ? json[name] : json;
   if (!value.is_number_integer() || value < 0 || value > 1000000) { return std::nullopt; }
   return value.get<int>();
 }
 
 Result invalid_params(const char* name) {
   return Result::error(ErrorCode::invalid_params,
-                       fmt::format("params must be {{\"{}\": NUMBER}}", name));
+                       fmt::format("params must be NUMBER or {{\"{}\": NUMBER}}", name));
 }
 
-/// The result of a method that was done, in place of its problem if it was not.
+/// Returns the result of a method, or the error that says why it failed.
 Result result_of(const Status& status, std::string json) {
   if (!status.is_ok()) { return Result::error(ErrorCode::handler_failed, status.why()); }
   return Result::success(std::move(json));
 }
 
-/// {"workers": N}, and the number of those that serve.
+/// Returns {"workers": N} with the number of workers that serve.
 std::string count_workers(const ControlOwner& owner) {
   const std::vector<WorkerStatus> workers = owner.status().workers;
-  // One and its successor count once.
+  // A worker and its successor have the same number, and count once.
   std::set<int> serving;
   for (const WorkerStatus& worker : workers) {
     if (worker.state != WorkerState::draining) { serving.insert(worker.number); }
@@ -113,7 +113,7 @@ Task<Result> stop(ControlOwner& owner) {
 
 std::shared_ptr<const MethodTable> make_method_table(ControlOwner& owner) {
   auto table = std::make_shared<MethodTable>();
-  // What a client has started goes on without it: half of a reload would be worse than either.
+  // A change goes on when its client has left: half of a reload would be worse than either.
   const auto add = [&table](const char* name, Handler handler) {
     table->add(name, std::move(handler), Supervision::handler);
   };

@@ -14,17 +14,17 @@
 namespace handoff {
 namespace {
 
-/// Descriptors that connections don't get: those of the master itself, of what it starts, and of
-/// those who control it.
+/// The descriptors that connections cannot have: those of the master itself, of what it starts, and
+/// of its control clients.
 constexpr std::size_t kReserved = 64;
 constexpr std::size_t kReservedPerWorker = 2;
 
-/// Copies that are kept before the limit is looked at again.
+/// The copies that are kept before the limit is read again.
 constexpr std::size_t kKeptAtOnce = 64;
 
 constexpr auto kPause = std::chrono::milliseconds(100);
 
-/// How many copies may be kept of all descriptors that connections get.
+/// Returns how many copies may be kept if connections can have `all` descriptors.
 std::size_t copies_within(std::size_t all) {
   const std::size_t in_hand = std::max(4 * channel::kMaxDescriptors, all / 8);
   return all > in_hand ? all - in_hand : 0;
@@ -46,15 +46,15 @@ std::size_t Custody::capacity_in_hand() const {
   return all - copies_within(all);
 }
 
-/// So few are let in under any limit, or nothing would ever move; this also spares the system call
-/// when the master has little to do.
+/// A few are let in under any limit, because otherwise nothing would ever move; this also spares
+/// the system call when the master has little to do.
 bool Custody::has_room() const {
   if (unread_ >= kMaxUnread) { return false; }
   return descriptors_ < channel::kMaxDescriptors ||
          descriptors_ + kept_ + channel::kMaxDescriptors < capacity();
 }
 
-/// The limit is asked for once for many connections: it is a system call.
+/// The limit is read once for many connections, because that is a system call.
 bool Custody::may_keep() {
   if (kept_ < surely_) { return true; }
   const std::size_t most = copies_within(capacity());
@@ -73,7 +73,7 @@ void Custody::tell_unkept(const std::string& why) {
   if (!std::exchange(unkept_told_, true) && on_unkept) { on_unkept(why); }
 }
 
-/// The limit is asked for again when there were much fewer: it may have been lowered.
+/// The limit is read again when there are many fewer copies: it may have been lowered.
 void Custody::let_go() {
   --kept_;
   surely_ = std::min(surely_, kept_ + kKeptAtOnce);

@@ -16,18 +16,19 @@
 namespace handoff {
 
 /// Counts the descriptors of the connections that a master has in its hands: those that wait for a
-/// worker, and those that are on their way to one. There can be fewer of them than connections, so
-/// a master takes back only what it has room for; the rest waits in the channels of the workers.
+/// worker, and those on their way to one. There can be fewer descriptors than connections, so a
+/// master takes back only as many as it has room for; the others wait in the channels of the
+/// workers.
 ///
-/// Not for several threads. It must outlive its holds.
+/// Only one thread may use it. It must outlive its holds.
 class Custody {
  public:
-  /// One connection in the master's hands, until this is destroyed.
+  /// Counts one connection in the master's hands, until it is destroyed. Move-only.
   class Hold {
    public:
     Hold() = default;
-    /// `unread` is how many bytes a worker has read from it and not used. `passed_id` is the number
-    /// that a predecessor gave the connection; 0 when it came from elsewhere. See
+    /// `unread` is the number of bytes that a worker has read from it and not used. `passed_id` is
+    /// the number that a predecessor gave the connection; 0 if it came from elsewhere. See
     /// Custody::on_passed_on.
     Hold(Custody& custody, std::size_t descriptors, std::uint64_t passed_id = 0,
          std::size_t unread = 0)
@@ -58,45 +59,50 @@ class Custody {
     std::uint64_t passed_id_ = 0;
   };
 
+  /// `workers` is as for set_workers(). The reactor must outlive this object.
   Custody(Reactor& reactor, std::size_t workers) : reactor_(reactor) { set_workers(workers); }
   Custody(const Custody&) = delete;
   Custody& operator=(const Custody&) = delete;
 
-  /// Bytes in hand that workers have read and not used; with as many no more is taken back.
+  /// The bytes in hand that workers have read and not used; with this many the master takes nothing
+  /// more back.
   static constexpr std::size_t kMaxUnread = limits::kMaxUnread;
 
-  /// Called when a connection that a predecessor passed is in other hands, or closed.
+  /// Called when a connection that a predecessor has passed is in other hands, or closed.
   std::function<void(std::uint64_t passed_id)> on_passed_on;
 
-  /// Called once, with the reason, when connections are passed of which there is no copy although
-  /// their worker has asked for a ledger: they end with that worker.
+  /// Called once, with the reason, when connections are passed without a copy although their worker
+  /// has asked for a ledger: they end with that worker.
   std::function<void(const std::string& why)> on_unkept;
-  /// No copy can be kept of a connection. Only the first reason is told.
+  /// Reports that no copy of a connection can be kept. Only the first reason is reported.
   void tell_unkept(const std::string& why);
 
-  /// Called when there is no room, to let go what need not be in hand any more.
+  /// Called when there is no room, so that descriptors that are not needed are released.
   std::function<void()> on_no_room;
 
-  /// Each worker needs descriptors of its own, which connections don't get.
+  /// Sets the number of workers, each of which needs descriptors that connections cannot have.
   void set_workers(std::size_t count);
-  /// Descriptors in hand.
+  /// Returns the number of descriptors in hand.
   std::size_t descriptors() const { return descriptors_; }
-  /// How many there can be. Asks for the limit in force, which others can change at any time.
+  /// Returns how many descriptors connections may have. Reads the limit in force, which other
+  /// processes can change.
   std::size_t capacity() const;
-  /// How many of these are never those of copies that are kept.
+  /// Returns how many of these are never used for copies that are kept.
   std::size_t capacity_in_hand() const;
-  /// Whether there is room for one more message: for its descriptors, and for the bytes that come
-  /// with its connections.
+  /// Returns whether there is room for one more message: for its descriptors, and for the unread
+  /// bytes of its connections.
   bool has_room() const;
-  /// Whether the copy of one more connection may be kept while a worker serves it. Room is left for
-  /// those that are in hand for a moment.
+  /// Returns whether the copy of one more connection may be kept while a worker serves it. Room is
+  /// left for those that are in hand for a moment.
   bool may_keep();
+  /// These count a copy that is kept, and one that is not kept any more.
   void keep() { ++kept_; }
   void let_go();
-  /// Copies that are kept.
+  /// Returns the number of copies that are kept.
   std::size_t kept() const { return kept_; }
-  /// Waits until a descriptor was released and there is room, or for 100 ms: room can also come
-  /// from elsewhere. Those that wait are woken one at a time, in their order.
+  /// Waits until a descriptor was released and there is room, or for 100 ms, because room can also
+  /// come from elsewhere. Of the waiting coroutines one at a time wakes, in their order. This
+  /// object must outlive the task.
   Task<void> wait();
 
  private:
@@ -106,7 +112,8 @@ class Custody {
   std::size_t reserved_ = 0;
   std::size_t descriptors_ = 0;
   std::size_t kept_ = 0;
-  std::size_t surely_ = 0;  ///< as many copies may be kept without asking for the limit again
+  std::size_t surely_ =
+      0;  ///< the number of copies that may be kept before the limit is read again
   std::size_t unread_ = 0;
   bool unkept_told_ = false;
   std::deque<Event*> waiting_;

@@ -6,11 +6,11 @@
 
 namespace handoff {
 
-/// A connection in the hands of a master, and what counts it there.
+/// A connection in the hands of a master, with the hold that counts it there.
 struct HeldConnection {
   Connection connection{};
   Custody::Hold hold{};
-  int deaths = 0;  ///< of workers that had received it and did not touch it
+  int deaths = 0;  ///< how many workers have died that had received it and not touched it
 };
 
 }  // namespace handoff

@@ -19,7 +19,7 @@ namespace {
 
 constexpr const char* kVariable = variable::kSuccession;
 
-/// A path is any bytes, and JSON has only UTF-8: another one is an array of its bytes.
+/// A path may be any bytes, but JSON holds only UTF-8: another path becomes an array of its bytes.
 nlohmann::ordered_json address_to_json(const std::string& address) {
   if (is_utf8(address)) { return address; }
   const std::string_view bytes = address;
@@ -58,7 +58,7 @@ class Numbering {
   std::vector<std::pair<int, int>> descriptors_;
 };
 
-/// All of the file whose descriptor has this number.
+/// Returns the whole file whose descriptor has this number.
 std::string read_file(std::string_view number) {
   const auto parsed = parse_number<int>(number);
   if (!parsed || *parsed <= STDERR_FILENO) {

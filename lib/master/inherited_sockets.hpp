@@ -13,40 +13,41 @@
 
 namespace handoff {
 
-/// What a master leaves to its successor. All of it stays owned by the master.
+/// What a master leaves to its successor. The master keeps owning all of it.
 struct SocketsToInherit {
-  int channel = -1;  ///< the successor's end
+  int channel = -1;  ///< the successor's end of its channel
   std::vector<const Listener*> listeners;
   const Listener* join = nullptr;
   const Listener* control = nullptr;
   int pidfile = -1;   ///< -1 if there is none
-  int original = -1;  ///< to the original process; -1 if none stays
+  int original = -1;  ///< the socket to the original process; -1 if that does not stay
 };
 
-/// The JSON of HANDOFF_SUCCESSION, see handoff-wire(7), and the descriptors whose numbers in the
-/// successor it says: (here, there).
+/// The JSON of HANDOFF_SUCCESSION, see handoff-wire(7), THE SUCCESSION, and the descriptors whose
+/// numbers in the successor it contains: (number here, number there).
 struct EncodedSockets {
   std::string text;
   std::vector<std::pair<int, int>> descriptors;
 };
 
-/// The numbers begin with `first`.
+/// Encodes what the successor inherits; its descriptors get the numbers from `first` on.
 EncodedSockets encode(const SocketsToInherit& sockets, int first);
 
-/// What a master has from the one that it succeeds.
+/// What a master has from its predecessor. It owns all of it.
 struct InheritedSockets {
-  Fd channel;  ///< to the predecessor, as that of a worker
+  Fd channel;  ///< the channel to the predecessor, on which this master is a worker
   ServerSockets sockets;
-  Fd pidfile;   ///< not valid if there is none
-  Fd original;  ///< to the original process; not valid if none stays
+  Fd pidfile;   ///< invalid if there is none
+  Fd original;  ///< the socket to the original process; invalid if that does not stay
 };
 
-/// Takes the descriptors whose numbers the text says. Throws InvalidArgument when it cannot be
-/// understood.
+/// Takes over the descriptors whose numbers the text contains. Throws InvalidArgument if it cannot
+/// be understood.
 InheritedSockets decode_inherited(std::string_view text);
 
-/// Takes what the environment says; nothing when this process succeeds no other. Throws
-/// InvalidArgument when that cannot be understood. Works once: the variable is removed.
+/// Takes over what the environment names; returns nothing if this process succeeds no other.
+/// Removes the variable, so that it works once. Throws InvalidArgument if the variable cannot be
+/// understood.
 std::optional<InheritedSockets> take_inherited_sockets();
 
 }  // namespace handoff

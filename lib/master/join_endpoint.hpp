@@ -15,16 +15,18 @@ namespace handoff {
 /// The named socket where workers join. Each process that connects is judged by its user.
 class JoinEndpoint {
  public:
-  /// `joined` gets the channel of each worker.
+  /// Calls `joined` with the channel of each worker that connects and is admitted. The reactor must
+  /// outlive this object.
   JoinEndpoint(Reactor& reactor, Listener listener, std::function<void(Fd channel)> joined,
                Report report, PeerJudge judge);
 
   const Listener& listener() const { return acceptor_.listener(); }
-  /// Lets workers join from now on; a second call changes nothing. It must outlive the reactor's
-  /// tasks.
+  /// Lets workers join from now on; a second call changes nothing. This object must outlive the
+  /// reactor's tasks.
   void open();
-  /// Gives the name up.
+  /// Closes the socket, and so gives up its name.
   void close() { acceptor_.close(); }
+  /// Sets which process removes the name in the end.
   void set_owner(OwnedName::Owner owner) { acceptor_.set_owner(owner); }
 
  private:

@@ -17,7 +17,8 @@ namespace {
 using ledger::Snapshot;
 using ledger::State;
 
-/// Workers that die with a connection which none of them has touched. It may be what kills them.
+/// A connection is closed after this many workers have died with it without touching it: it may be
+/// what kills them.
 constexpr int kMaxDeaths = 3;
 
 std::string reply_for(const Snapshot& entry) {
@@ -76,7 +77,8 @@ void KeptConnections::sent(HeldConnection held) {
   ++count_;
 }
 
-/// A worker takes connections in the order in which they were sent.
+/// Only the first connections need a look, because a worker takes connections in the order in which
+/// they were sent.
 std::size_t KeptConnections::unconfirmed() {
   while (!unconfirmed_.empty()) {
     const std::uint64_t id = unconfirmed_.front();
@@ -187,7 +189,8 @@ bool KeptConnections::deposited(Connection connection) {
   if (!has_entry) { return false; }
   if (index - first >= deposited_.size()) { deposited_.resize(index - first + 1); }
   Slot& slot = deposited_[index - first];
-  // Its connection before has ended, though the worker has not said so yet.
+  // The connection that had the entry before has ended, though the worker has not reported that
+  // yet.
   if (slot.socket.valid() && slot.generation != generation) { drop_deposit(slot); }
   if (slot.socket.valid() || !custody_->may_keep()) { return false; }
   slot = {std::move(connection.socket), generation, 0};
@@ -268,7 +271,8 @@ void KeptConnections::take_one(std::uint32_t index, Reach reach, Rescued& rescue
   }
 }
 
-/// A copy of the descriptor would hide the end of a connection from its client: it is shut down.
+/// A connection that is closed is shut down, because a copy of the descriptor elsewhere would hide
+/// its end from the client.
 void KeptConnections::judge(std::uint32_t index, Reach reach, Rescued& rescued) {
   Slot& one = slot(index);
   const Snapshot entry(ledger_.entry(index));

@@ -20,32 +20,35 @@ namespace handoff {
 
 /// What may be done with the connections of a worker that gets nothing more.
 enum class Reach {
-  dead,       ///< the worker has died: its ledger decides
-  untouched,  ///< it has died, and nothing is served any more but what nobody has begun
-  on_its_way  ///< it lives on, and keeps what it has taken
+  dead,       ///< the worker has died, and its ledger decides
+  untouched,  ///< the worker has died, and only connections that it had not begun are served
+              ///< elsewhere
+  on_its_way  ///< the worker lives on, and keeps the connections that it has taken
 };
 
-/// How many connections of a worker that gets nothing more go to others, or not.
+/// Counts the connections of a worker that gets nothing more by what becomes of them.
 struct RescueCounts {
-  std::size_t moved = 0;     ///< to another worker, and the client notices nothing
-  std::size_t answered = 0;  ///< the same with an error reply, for a call that was interrupted
-  std::size_t closed = 0;    ///< those that the worker had begun and not ended itself
-  std::size_t left = 0;      ///< those that a worker that lives on keeps
+  std::size_t moved = 0;  ///< they go to another worker, and the client notices nothing
+  std::size_t answered =
+      0;  ///< they go to another worker, after an error reply for the interrupted call
+  std::size_t closed = 0;  ///< the worker had begun them and not ended them itself
+  std::size_t left = 0;    ///< a worker that lives on keeps them
 };
 
 /// What became of the connections of a worker that gets nothing more.
 struct Rescued {
-  std::deque<HeldConnection> connections;  ///< they go to other workers
+  std::deque<HeldConnection> connections;  ///< those that go to other workers
   RescueCounts counts;
 };
 
-/// The connections that a master has passed to one worker and keeps a copy of, beside the ledger in
-/// which the worker records them. Each has an entry there; its number says which, and is valid
-/// until the connection is given out again here or has ended.
+/// The connections that a master has passed to one worker and keeps a copy of, together with the
+/// ledger in which the worker records them. Each has an entry there; its number contains the
+/// entry's index, and is valid until the entry is used again or the connection has ended.
 ///
-/// A worker may say and write anything; what is false harms only its own connections.
+/// A worker may say and write anything; if that is false, it harms only its own connections.
 class KeptConnections {
  public:
+  /// Takes over the ledger, which the worker has mapped too.
   KeptConnections(ledger::Ledger ledger, std::shared_ptr<Custody> custody);
   KeptConnections(const KeptConnections&) = delete;
   KeptConnections& operator=(const KeptConnections&) = delete;
@@ -53,60 +56,69 @@ class KeptConnections {
 
   const ledger::Ledger& ledger() const { return ledger_; }
 
-  /// Gives a connection that is to be passed an entry, and its number. Nothing, when a copy cannot
-  /// be kept: near the descriptor limit, or because all entries are used.
+  /// Reserves an entry for a connection that is to be passed, and returns the connection's number;
+  /// nothing if no copy can be kept, near the descriptor limit or because all entries are used.
+  /// sent() or cancel() follows.
   std::optional<std::uint64_t> reserve(const Connection& connection);
-  /// It is not passed after all: what reserve() gave is void.
+  /// Frees what reserve() has reserved, because the connection is not passed to this worker.
   void cancel(std::uint64_t id);
-  /// It is sent: the copy of it is kept from now on.
+  /// Keeps a connection that was sent, from now on.
   void sent(HeldConnection held);
 
-  /// Connections that were passed, and of which there is a copy.
+  /// Returns the number of connections that were passed and of which a copy is kept.
   std::size_t count() const { return count_; }
-  /// Those that the worker has accepted and deposited.
+  /// Returns the number of connections that the worker has accepted itself and deposited.
   std::size_t deposits() const { return deposits_; }
-  /// Those that are not known to have been taken by the worker.
+  /// Returns the number of connections that the worker may not have taken yet.
   std::size_t unconfirmed();
-  /// Whether bytes or a reply come along that are the master's until the worker has touched the
-  /// connection: it has to hear of that.
+  /// Returns whether the connection carries bytes or a reply that stay the master's until the
+  /// worker has touched the connection: the master must learn of that.
   static bool has_luggage(const Connection& connection);
 
-  /// Once the worker has touched a connection, what came along with it is the worker's, and is let
-  /// go here. STARTED may come before that.
+  /// Drops what a connection carries if the worker has touched the connection: that is the worker's
+  /// then. STARTED may come before that.
   void drop_touched_luggage();
 
-  /// What the worker says of a connection; false when it does not have that.
+  /// These record what the worker says of a connection, and return false if the worker does not
+  /// have it.
   bool started(std::uint64_t id);
   bool finished(std::uint64_t id);
-  /// It came back, and there is no descriptor for the bytes that it brings along: it is closed.
+  /// Closes a connection that has come back, because there was no descriptor for the bytes that it
+  /// brings along. Returns false if the worker did not have it.
   bool lost(std::uint64_t id);
-  /// Makes the connection that came back whole: its socket is ours.
+  /// Completes a connection that has come back with the socket that was kept here, and counts it in
+  /// `hold`. Returns false if the worker did not have it.
   bool returned(Connection& connection, Custody::Hold& hold);
-  /// The worker has no descriptor for it, and has not taken it.
+  /// Takes back a connection for which the worker has no descriptor; nothing if the worker has
+  /// taken it.
   std::optional<HeldConnection> refused(std::uint64_t id);
   /// Returns whether this was the number of a connection that is not the worker's any more. The
-  /// worker may not have seen yet that the connection was taken back.
+  /// worker may not have noticed yet that the connection was taken back.
   bool had(std::uint64_t id) const;
 
-  /// The worker keeps a connection that it has accepted itself, and gives the master a copy of its
-  /// socket. False when that is not kept: there is no room for it, or no such entry.
+  /// Keeps a copy of the socket of a connection that the worker has accepted itself. Returns false
+  /// if it is not kept: there is no room for it, or no such entry.
   bool deposited(Connection connection);
-  /// A connection that the worker has accepted itself has ended or come back: there need not be a
-  /// copy of it.
+  /// Drops the copy of a connection that the worker has accepted itself, because it has ended or
+  /// come back.
   void own_ended(std::uint64_t id);
 
-  /// Takes back those that the worker has not taken. It lives on, and finds that they are gone.
+  /// Takes back the connections that the worker has not taken. The worker lives on, and finds that
+  /// they are gone.
   std::deque<HeldConnection> take_untaken();
-  /// Takes all of them from the worker. Nothing is kept for it afterwards.
+  /// Takes all connections from the worker, as far as `reach` allows. Nothing is kept for it
+  /// afterwards.
   Rescued take_all(Reach reach);
 
  private:
   struct Slot {
-    Fd socket;  ///< invalid: the slot is free, or its connection was not sent yet
+    Fd socket;  ///< invalid if the slot is free, or its connection was not sent yet
     std::uint16_t generation = 0;
-    std::uint8_t deaths = 0;  ///< of workers that had received it and did not touch it
+    std::uint8_t deaths =
+        0;  ///< how many workers have died that had received it and not touched it
   };
-  /// Which a worker that dies before it touches its connection leaves to the master.
+  /// What a connection carries, which the master gets back if the worker dies before it touches the
+  /// connection.
   struct Luggage {
     std::string unread;
     Fd spilled;
@@ -116,23 +128,27 @@ class KeptConnections {
   };
 
   Slot& slot(std::uint32_t index);
+  /// These return the slot of a connection that is kept, or null.
   Slot* find(std::uint64_t id);
   Slot* find_deposit(std::uint64_t id);
+  /// Closes the copy, and frees the entry.
   void release(std::uint32_t index);
   void drop_deposit(Slot& slot);
   void take_one(std::uint32_t index, Reach reach, Rescued& rescued);
   void judge(std::uint32_t index, Reach reach, Rescued& rescued);
+  /// Returns the connection of the slot as its entry describes it.
   HeldConnection take(std::uint32_t index, const ledger::Snapshot& entry);
 
   ledger::Ledger ledger_;
   std::shared_ptr<Custody> custody_;
-  std::vector<Slot> slots_;          ///< by index, as far as they were ever used
-  std::vector<std::uint32_t> free_;  ///< of slots_; the one that was used last comes first
-  std::vector<Slot> deposited_;      ///< those of the entries after shape().passed
+  std::vector<Slot> slots_;  ///< by index, up to the highest that was ever used
+  std::vector<std::uint32_t>
+      free_;                     ///< free indices of slots_; the one that was used last comes first
+  std::vector<Slot> deposited_;  ///< the slots of the entries after shape().passed
   std::unordered_map<std::uint32_t, Luggage> luggage_;
-  std::size_t started_since_look_ = 0;     ///< at the luggage
+  std::size_t started_since_look_ = 0;     ///< since drop_touched_luggage()
   std::deque<std::uint64_t> unconfirmed_;  ///< in the order in which they were sent
-  std::size_t reserved_ = 0;               ///< connections that have a number and were not sent yet
+  std::size_t reserved_ = 0;               ///< connections that have a number and are not yet sent
   std::size_t count_ = 0;
   std::size_t deposits_ = 0;
 };

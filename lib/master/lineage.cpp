@@ -19,7 +19,8 @@ namespace {
 
 Lineage::Role role_of(const ServiceManager& manager, const Fd& link) {
   if (link.valid()) { return Lineage::Role::successor; }
-  // The first process of a pid namespace ends all others with it, whatever a manager is told.
+  // The first process of a PID namespace ends all others with it, whatever a manager was told
+  // (pid_namespaces(7)).
   const bool is_first = getpid() == 1;
   return manager.is_there() && !is_first ? Lineage::Role::managed : Lineage::Role::original;
 }
@@ -39,7 +40,8 @@ Lineage::Lineage(Reactor& reactor, Report report, const ServiceManager& manager,
   if (!predecessor_is_original()) { name_this_process(); }
 }
 
-/// The predecessor does so too, unless it is killed in the instant after it has started this one.
+/// The predecessor names this process too, unless it is killed in the instant after it has started
+/// this one.
 void Lineage::name_this_process() {
   const Fd pidfd(static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0)));
   if (pidfd.valid()) { tell(Notice::started, pidfd.get()); }
@@ -108,7 +110,7 @@ int Lineage::stop_asked(pid_t sender) {
 
 void Lineage::tell_end(int status) {
   if (role_ != Role::successor || successor_) {
-    return;  // a successor's status counts
+    return;  // the status of the successor counts
   }
   const std::array<char, 2> bytes{static_cast<char>(Notice::ended), static_cast<char>(status)};
   send(bytes, {});
@@ -120,7 +122,8 @@ void Lineage::tell(Notice notice, int descriptor) {
   send(bytes, std::span(descriptors).first(descriptor < 0 ? 0 : 1));
 }
 
-/// An original process that has ended needs no notice, and one that lives reads them.
+/// A failure is ignored: an original process that has ended needs no notice, and one that lives
+/// reads them.
 void Lineage::send(std::span<const char> bytes, std::span<const int> descriptors) {
   send_fds(link_.get(), bytes, descriptors);
 }

@@ -11,8 +11,8 @@
 namespace handoff {
 namespace {
 
-/// The pause after each attempt: a worker that shuts the listener down again and again does so in
-/// vain most of the time, and costs no more than this.
+/// The pause after each attempt. A worker that shuts the listener down again and again finds it
+/// shut down most of the time, and costs no more than this.
 constexpr auto kHealPause = std::chrono::milliseconds(200);
 
 }  // namespace

@@ -14,33 +14,34 @@
 
 namespace handoff {
 
-/// Owns a listener from which workers accept, and listens again when one of them has shut it down.
+/// Owns a listener from which workers accept, and listens again if one of them has shut it down.
 class ListenerGuard {
  public:
+  /// Says which socket listens again.
   enum class Healed {
-    same_socket,     ///< those who have the listener can accept from it again
-    another_socket,  ///< what they have is of no use any more
+    same_socket,     ///< processes that have the listener can accept from it again
+    another_socket,  ///< the socket that they have is of no use any more
   };
 
-  /// `healed` is told each time that it listens again.
+  /// Calls `healed` each time that it listens again. The reactor must outlive this object.
   ListenerGuard(Reactor& reactor, Listener listener, Report report,
                 std::function<void(Healed)> healed);
   ListenerGuard(const ListenerGuard&) = delete;
   ListenerGuard& operator=(const ListenerGuard&) = delete;
 
   const Listener& listener() const { return *listener_; }
-  /// Says which of the processes that have the listener removes its names in the file system. Does
-  /// nothing once the listener is closed.
+  /// Sets which of the processes that have the listener removes its names in the file system. Does
+  /// nothing if the listener is closed.
   void set_owner(OwnedName::Owner owner) {
     if (listener_) { listener_->set_owner(owner); }
   }
 
-  /// Guards until close(). It must outlive the task.
+  /// Guards the listener until close(). This object must outlive the task.
   Task<void> run() {
     phase_ = Phase::guarding;
     return heal_until_closed();
   }
-  /// Gives the address up.
+  /// Closes the listener, and so gives up the address.
   void close();
 
  private:
@@ -49,6 +50,7 @@ class ListenerGuard {
   enum class Phase { idle, guarding, closing, closed };
 
   Task<void> heal_until_closed();
+  /// Listens again if the socket was shut down.
   void heal();
   void release();
 
@@ -59,7 +61,8 @@ class ListenerGuard {
   std::function<void(Healed)> healed_;
   Condition closing_;
   Phase phase_ = Phase::idle;
-  bool has_failed_ = false;  ///< to heal, which the log says once for each time that it lasts
+  bool has_failed_ = false;  ///< whether the last attempt to listen again has failed; the log
+                             ///< reports only the first of a run of failures
 };
 
 }  // namespace handoff

@@ -20,16 +20,17 @@ namespace {
 /// How long a control connection may take to read its last reply.
 constexpr auto kControlTime = std::chrono::seconds(1);
 
-/// How often the master looks whether its workers can be let go.
+/// The pause between two looks whether the workers can be told to leave.
 constexpr auto kLookPause = std::chrono::milliseconds(5);
 
-/// The exit status when something was cut off.
+/// The exit status if anything was cut off.
 constexpr int kCutOff = 124;
 
 /// How workers and connections leave for a successor.
 constexpr channel::Drain kHandOver{.give_back = true, .join_again = true};
 
-/// Workers without a handshake need not notice that the channel ends when this process is killed.
+/// Workers without a handshake need not notice that the channel ends when this process is killed,
+/// so a guard ends them.
 WorkerSpawner::Options spawner_options(const SupervisorOptions& options) {
   WorkerSpawner::Options spawner;
   spawner.command = options.command;
@@ -69,7 +70,7 @@ Master::Master(Reactor& reactor, const SignalMask& signals, MasterOptions option
                         why));
   };
   auto inherited = take_inherited_sockets();
-  // What can fail is tried before a name is taken.
+  // Everything that can fail is tried before a name is taken.
   if (!options_.pidfile.empty()) {
     pidfile_.emplace(options_.pidfile, inherited ? std::move(inherited->pidfile) : Fd());
     pidfile_->check();
@@ -134,9 +135,9 @@ void Master::succeed(Fd channel) {
   predecessor_->start(credits());
 }
 
-/// How many connections the predecessor may give us at a time: those that we serve ourselves, or
-/// those that we have not passed on yet. Of these it gets half: the other half is for those that we
-/// accept, and that our own workers return.
+/// Returns how many connections the predecessor may pass at a time: those that this master can
+/// serve itself, or those that it has not passed on yet. Of the latter the predecessor gets half;
+/// the other half is for connections that this master accepts, and that its own workers return.
 std::size_t Master::credits() const {
   if (sessions_) { return sessions_->most_connections(); }
   return std::max(custody_->capacity_in_hand() / 2, channel::kMaxEntries);
@@ -168,7 +169,7 @@ void Master::start() {
   on_change();
 }
 
-/// What happens changes the phase here, and nowhere else.
+/// Only this function changes the phase of the master.
 void Master::take(MasterEvent event) {
   switch (phases_.take(event)) {
     case MasterAction::none: break;
@@ -186,7 +187,8 @@ void Master::take(MasterEvent event) {
 }
 
 void Master::begin_to_accept() {
-  // The last that can fail. A successor that starts already writes its own instead.
+  // This is the last step that can fail. A successor that starts already writes its own number
+  // instead.
   if (pidfile_ && !upgrade_) { pidfile_->write(); }
   open_private_sockets();
   std::string line = fmt::format("ready, {}, on {}", counted(supervisor_.size(), "worker"),
@@ -201,7 +203,7 @@ void Master::begin_to_accept() {
   predecessor_->say_ready();
 }
 
-/// Clients that wait in the backlogs were promised a connection, and still get one.
+/// Clients that wait in a backlog were promised a connection, and still get one.
 void Master::begin_to_stop() {
   if (upgrade_) { upgrade_->give_up(); }
   manager_.stopping();
@@ -214,7 +216,7 @@ void Master::begin_to_stop() {
   on_change();
 }
 
-/// The successor is ready, and accepts already: everything goes to it.
+/// The successor is ready, and accepts already, so everything goes to it.
 void Master::begin_to_hand_over() {
   report_(Severity::info, fmt::format("upgraded, pid {} takes over", upgrade_->pid()));
   if (lineage_->role() == Lineage::Role::managed) { manager_.main_pid(upgrade_->pid()); }
@@ -225,28 +227,30 @@ void Master::begin_to_hand_over() {
   if (control_) { control_->close(); }
   upgrade_->take_over();
   lineage_->successor_took_over();
-  // Here, and not when run() goes on: what hears that the upgrade is done may rely on it.
+  // This is done here and not when run() goes on, because the caller of the upgrade may rely on it
+  // when the upgrade is reported done.
   if (sessions_) { sessions_->drain(kHandOver); }
   if (!needs_workers()) { supervisor_.retire_all(kHandOver); }
   on_change();
 }
 
-/// The successor takes nothing more: the workers close what they would have returned to it, unless
-/// they are still needed.
+/// The successor takes nothing more: the workers close the connections that they would have
+/// returned to it, unless the workers are still needed.
 void Master::leave_successor() {
   upgrade_->give_up();
   if (all_masters_stop() && !needs_workers()) { supervisor_.retire_all({}); }
 }
 
-/// Lets the workers go, once the connections that the master serves itself need them no more, and
-/// waits for them. A successor may have no other workers than those that join it when they leave
-/// us: they need not wait for every client. Returns how many connections of its own were cut off.
+/// Tells the workers to leave, when the connections that the master serves itself do not need them
+/// any more, and waits for them. A successor may have no other workers than those that join it when
+/// they leave this master, so they need not wait for every client. Returns how many of the master's
+/// own connections were cut off.
 Task<std::size_t> Master::drain() {
   const bool hands_over = phases_.phase() == MasterPhase::handing_over;
   if (sessions_ && !hands_over) { sessions_->drain({}); }
   const TimePoint limit = deadline_after(reactor_.now(), options_.supervisor.drain_timeout);
   while (hands_over && needs_workers() && !phases_.hurried() && reactor_.now() < limit) {
-    // Calls begin and end on other threads too, which do not tell.
+    // Calls also begin and end on other threads, which do not report that.
     co_await changed_.wait(std::min(limit, reactor_.now() + Duration(kLookPause)));
   }
   if (hands_over) { supervisor_.retire_all(all_masters_stop() ? channel::Drain{} : kHandOver); }
@@ -270,15 +274,15 @@ Task<void> Master::finish_handing_over() {
 Supervisor::CutOff Master::sum_up(std::size_t cut_off_here) const {
   Supervisor::CutOff cut_off = supervisor_.cut_off();
   cut_off.connections += cut_off_here;
-  // What waits for a successor that stops too is closed, as its own idle connections are.
+  // Connections that wait for a successor that stops too are closed, as idle ones are.
   if (!all_masters_stop()) {
     cut_off.connections += balancer_.waiting_to_be_served() + (sessions_ ? sessions_->lost() : 0);
   }
   return cut_off;
 }
 
-/// Whether a signal to the original process has reached this one, which had handed over already:
-/// then the successor stops too.
+/// Returns whether a signal to the original process has reached this master after it had handed
+/// over: then the successor stops too.
 bool Master::all_masters_stop() const {
   return has_handed_over() && phases_.is_told_to_stop() &&
          lineage_->role() != Lineage::Role::managed;
@@ -296,7 +300,8 @@ Task<void> Master::watch_lineage() {
   if (lineage_->original_ended()) { original_ended(); }
 }
 
-/// Nobody waits for this server any more, and what has started it may start another.
+/// The process that was started is gone, so the program that has started it may start another
+/// server: this one stops.
 void Master::original_ended() {
   // A predecessor that was the original process may have handed over with its last message.
   if (!owns_names() && lineage_->predecessor_is_original()) { return; }
@@ -307,7 +312,7 @@ void Master::original_ended() {
   take(MasterEvent::cannot_go_on);
 }
 
-/// A worker became ready or is gone. Where workers may join, others can still serve.
+/// Where workers may join, others can still serve even if none can be started.
 void Master::on_change() {
   changed_.notify_all();
   if (phases_.goes_on() && !options_.join) {
@@ -325,7 +330,7 @@ void Master::on_room() {
   listeners_.resume();
 }
 
-/// Workers that can't be told of another socket are replaced by such as start with it.
+/// Workers that cannot be sent another socket are replaced by workers that start with it.
 void Master::listener_healed(ListenerGuard::Healed healed) {
   offer_listeners_();
   const bool is_another = healed == ListenerGuard::Healed::another_socket;
@@ -356,7 +361,7 @@ void Master::predecessor_drains() {
   if (lineage_->original_ended()) { original_ended(); }
 }
 
-/// If it had not handed over, it was killed, and this master serves in its place.
+/// A predecessor that had not handed over was killed, and this master serves in its place.
 void Master::predecessor_gone(Predecessor::Phase before) {
   changed_.notify_all();
   if (before == Predecessor::Phase::drains) { return; }

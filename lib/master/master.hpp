@@ -38,81 +38,109 @@
 
 namespace handoff {
 
-/// The master's life: binds, starts its workers, accepts once all of them are ready, and passes
-/// what it accepts until a signal ends it or another master takes over.
+/// A master: it binds its sockets, starts its workers, accepts when all of them are ready, and
+/// passes connections until a signal ends it or another master takes over.
 class Master final : private ControlOwner, private Predecessor::Owner {
  public:
-  /// Binds every address, or takes what a predecessor has left in the environment: throws what
-  /// listen_on throws.
+  /// Binds every address, or takes over what a predecessor has left in the environment. Throws what
+  /// listen_on() throws, and SystemError if the pidfile cannot be written. The reactor and
+  /// `signals` must outlive this object.
   Master(Reactor& reactor, const SignalMask& signals, MasterOptions options, Report report);
   Master(const Master&) = delete;
   Master& operator=(const Master&) = delete;
   ~Master();
 
   /// Runs until a signal has ended it, or a successor has everything, and the last worker is gone.
-  /// Returns what did not end in time. Throws ChildFailed when no worker can start; see
-  /// StartFailures.
+  /// Returns what did not end in time. Throws ChildFailed if no worker can start; see
+  /// StartFailures. This object must outlive the reactor's run.
   Task<Supervisor::CutOff> run();
 
-  /// After run(): what this process is from now on, if it stays for the master that serves.
+  /// Returns, after run(), what this process is from now on, if it stays while another master
+  /// serves; otherwise null.
   std::unique_ptr<OriginalProcess> leave() { return lineage_->leave(); }
 
  private:
-  // Its beginning.
+  // These begin its life.
   std::unique_ptr<PassMode> make_pass_mode();
+  /// Takes over the sockets of the server, from which nothing is accepted yet.
   void take_sockets(ServerSockets sockets);
+  /// Begins as the successor of the master at the other end of this channel.
   void succeed(Fd channel);
+  /// Returns how many connections the predecessor may pass at a time.
   std::size_t credits() const;
+  /// Starts the workers, and what runs besides them.
   void start();
 
-  // What happens to it.
+  // These are called with what happens to it.
   void take(MasterEvent event);
   Task<void> watch_signals();
   void handle_signal(const ReceivedSignal& signal);
   void add_worker();
   void remove_worker();
+  /// Stops, or stops at once if it was told to stop before.
   void stop_asked(pid_t sender);
   Task<void> watch_lineage();
   void original_ended();
+  /// Called when a worker has become ready or is gone.
   void on_change();
+  /// Called when there may be room for another connection.
   void on_room();
+  /// Called when a connection has ended that this master serves itself.
   void connection_closed(std::uint64_t id);
+  /// Gives the workers a listener that was shut down and listens again.
   void listener_healed(ListenerGuard::Healed healed);
+  /// Called when the names of the sockets belong to this master, because the predecessor has given
+  /// them up.
   void names_are_ours();
   void connection_passed(Connection connection) override;
   void all_passed() override { balancer_.flush(); }
   void predecessor_drains() override;
   void predecessor_gone(Predecessor::Phase before) override;
 
-  // What it does.
+  // These are what it does.
   void begin_to_accept();
+  /// Serves a connection that it has accepted, or passes it to a worker.
   void accepted(Connection connection);
+  /// Returns whether another connection may be accepted.
   bool has_room() const;
   bool serves_clients() const { return sessions_ && !has_handed_over(); }
+  /// Accepts no more clients, after those that wait already.
   void begin_to_stop();
+  /// Gives the successor the names of the sockets, and everything that is left.
   void begin_to_hand_over();
   void leave_successor();
   Task<std::size_t> drain();
   Task<void> finish_handing_over();
+  /// Returns what did not end in time, in the workers and here.
   Supervisor::CutOff sum_up(std::size_t cut_off_here) const;
+  /// Starts a successor with the sockets of this master.
   std::unique_ptr<SuccessorProcess> spawn_successor(Fd channel);
+  /// Returns a failure if it can neither reload nor be upgraded now.
   Status refuse_change() const;
   void upgrade_failed();
+  /// Writes this process's number into the pidfile again, after the failure of a successor.
   void take_back_pidfile(pid_t successor);
   Task<void> reload_after_upgrade();
+  /// Waits for a task whose failure the log has reported.
   static Task<void> ignore(Task<Status> task);
+  /// Opens the sockets for workers that join and for the control methods.
   void open_private_sockets();
+  /// Sets which process removes the names of the sockets in the end.
   void set_owner_of_names(OwnedName::Owner owner);
+  /// Tells the service manager how many workers there are, if that has changed.
   void tell_manager();
   Task<void> feed_watchdog(Duration interval);
   Task<void> log_status();
 
-  // What it is.
+  // These tell what it is.
   bool owns_names() const { return !predecessor_ || !predecessor_->owns_names(); }
+  /// Returns whether a successor has taken over.
   bool has_handed_over() const { return upgrade_ && upgrade_->has_taken_over(); }
   bool all_masters_stop() const;
   std::size_t connections() const { return supervisor_.open_connections() + own_connections(); }
+  /// Returns the number of connections that this master serves itself.
   std::size_t own_connections() const { return sessions_ ? sessions_->open_connections() : 0; }
+  /// Returns whether connections that it serves itself still need workers.
   bool needs_workers() const { return sessions_ && sessions_->needs_workers(); }
   MasterState state() const;
 
@@ -128,15 +156,16 @@ class Master final : private ControlOwner, private Predecessor::Owner {
   const SignalMask& signals_;
   MasterOptions options_;
   Report report_;
-  LimitedLine report_not_taken_;  ///< of connections that the old master passes
+  LimitedLine report_not_taken_;  ///< reports of connections that the old master passes and this
+                                  ///< one cannot serve
   PeerJudge judge_;
   ServiceManager manager_;
   std::shared_ptr<Custody> custody_;
   std::optional<Pidfile> pidfile_;
   ClientListeners listeners_;
   Balancer balancer_;
-  std::optional<ClientSessions> sessions_;  ///< if the master serves the clients itself
-  std::function<void()> offer_listeners_;   ///< if the workers accept: gives them the listeners
+  std::optional<ClientSessions> sessions_;  ///< exists if the master serves the clients itself
+  std::function<void()> offer_listeners_;   ///< set if the workers accept: gives them the listeners
   std::unique_ptr<PassMode> mode_;
   ReactorClock clock_;
   WorkerSpawner spawner_;
@@ -144,8 +173,8 @@ class Master final : private ControlOwner, private Predecessor::Owner {
   std::optional<JoinEndpoint> join_;
   std::optional<Control> control_;
   std::optional<Lineage> lineage_;
-  std::optional<Predecessor> predecessor_;  ///< if there ever was one
-  std::unique_ptr<Upgrade> upgrade_;        ///< under way or done; none once it has failed
+  std::optional<Predecessor> predecessor_;  ///< exists if there ever was one
+  std::unique_ptr<Upgrade> upgrade_;  ///< an upgrade under way or done; null after it has failed
   MasterPhases phases_;
   Condition changed_;
   TimePoint started_ = Clock::now();
@@ -153,7 +182,7 @@ class Master final : private ControlOwner, private Predecessor::Owner {
   std::uint64_t reloads_ = 0;
   Status last_reload_ = Status::ok();
   Status last_upgrade_ = Status::ok();
-  std::size_t told_workers_ = 0;             ///< to the service manager
+  std::size_t told_workers_ = 0;  ///< the number of workers that the service manager was told
   std::optional<ExitStatus> start_failure_;  ///< how all workers end, if none can start
 };
 

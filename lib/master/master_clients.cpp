@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a master does with the connections of its clients.
+// The functions of Master that handle the connections of its clients.
 #include <fmt/format.h>
 
 #include <exception>
@@ -18,7 +18,8 @@ bool Master::has_room() const {
 void Master::accepted(Connection connection) {
   ++accepted_;
   if (serves_clients()) { return sessions_->open(std::move(connection)); }
-  // Near the limit the next client waits for the end of a connection, and the worker is to tell it.
+  // Near the limit the next client waits for the end of a connection, and the worker is asked to
+  // report that at once.
   const std::size_t most = options_.max_connections;
   connection.wants_started = most > 0 && 2 * connections() >= most;
   Custody::Hold hold(*custody_, connection.descriptors());
@@ -26,7 +27,7 @@ void Master::accepted(Connection connection) {
 }
 
 void Master::connection_passed(Connection connection) {
-  // Told to stop meanwhile: it is closed, as idle ones are.
+  // The master was told to stop meanwhile: the connection is closed, as idle ones are.
   if (!phases_.goes_on() && !has_handed_over()) { return; }
   if (!serves_clients()) {
     Custody::Hold hold(*custody_, connection.descriptors(), connection.id,
@@ -40,7 +41,7 @@ void Master::connection_passed(Connection connection) {
   }
 }
 
-/// The master has served this connection itself.
+/// This is called for connections that the master has served itself.
 void Master::connection_closed(std::uint64_t id) {
   if (id != 0 && predecessor_) { predecessor_->finished(id); }
   changed_.notify_all();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What signals and the control methods do to a master.
+// The functions of Master that signals and the control methods call.
 #include <fmt/format.h>
 
 #include <csignal>
@@ -11,7 +11,7 @@
 
 namespace handoff {
 Task<void> Master::watch_signals() {
-  supervisor_.children_ended();  // those of which no signal tells any more
+  supervisor_.children_ended();  // no signal announces those that ended before
   return handoff::watch_signals(reactor_, signals_,
                                 [this](const ReceivedSignal& signal) { handle_signal(signal); });
 }
@@ -66,7 +66,7 @@ Task<void> Master::log_status() {
   for (const std::string& line : supervisor_.describe()) { report_(Severity::info, line); }
 }
 
-/// What goes wrong is on the log.
+/// The log reports failures.
 Task<void> Master::ignore(Task<Status> task) {
   [[maybe_unused]] const Status status = co_await std::move(task);
 }
@@ -101,7 +101,7 @@ MasterStatus Master::status() const {
   return status;
 }
 
-/// Why this master can neither reload nor be upgraded now.
+/// Returns a failure if this master can neither reload nor be upgraded now.
 Status Master::refuse_change() const {
   if (!phases_.goes_on()) { return Status::failure("stopping"); }
   if (upgrade_) { return Status::failure("an upgrade is under way"); }
@@ -124,7 +124,7 @@ Task<Status> Master::reload() {
   co_return last_reload_;
 }
 
-/// For a HUP during an upgrade: only one that fails leaves workers to be replaced.
+/// A HUP during an upgrade waits: only an upgrade that fails leaves workers to be replaced.
 Task<void> Master::reload_after_upgrade() {
   co_await changed_.wait_until([this] { return !upgrade_ || !phases_.goes_on(); });
   if (!phases_.goes_on()) { co_return; }
@@ -170,7 +170,8 @@ void Master::upgrade_failed() {
   changed_.notify_all();
 }
 
-/// A successor that failed may have left its number there, or have kept us from writing ours.
+/// A successor that has failed may have left its number in the pidfile, or have kept this master
+/// from writing its own.
 void Master::take_back_pidfile(pid_t successor) {
   if (!pidfile_) { return; }
   const bool serves = phases_.goes_on() && phases_.phase() != MasterPhase::starting;

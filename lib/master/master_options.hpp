@@ -18,15 +18,16 @@ namespace handoff {
 
 /// What a worker is given.
 enum class Pass {
-  connection,  ///< one accepted socket after another
+  connection,  ///< accepted sockets, one after the other
   listener,    ///< the listening sockets, once
   queue,       ///< memory with requests and replies, once
 };
 
-/// The words of the command line.
+/// Returns the word of the command line.
 const char* name_of(Pass pass);
 const char* name_of(Balance balance);
 
+/// How a master works; rpc-master(1) says more about the options.
 struct MasterOptions {
   Pass pass = Pass::connection;
   std::vector<Address> listen;
@@ -36,16 +37,17 @@ struct MasterOptions {
   std::size_t max_connections = 0;  ///< 0: no limit
   std::string pidfile;              ///< empty: none
   std::optional<Address> join;      ///< the named socket where workers join
-  std::optional<Address> control;   ///< that of the control methods
-  std::vector<uid_t> allowed_uids;  ///< besides this process's and root, where users are judged
+  std::optional<Address> control;   ///< the named socket of the control methods
+  std::vector<uid_t> allowed_uids;  ///< users who are admitted besides this process's own and root,
+                                    ///< where users are judged
   SupervisorOptions supervisor;
   ClientSessions::Options queue;
-  SuccessorCommand successor;  ///< for an upgrade
+  SuccessorCommand successor;  ///< how a successor is started for an upgrade
 
-  /// How the connections are balanced that the master passes: where workers accept, or the master
-  /// serves the clients, only those that are given back.
+  /// Returns how the master balances the connections that it passes: where workers accept, or the
+  /// master serves the clients, these are only connections that are given back.
   Balance balance_of_passed() const;
-  /// Whether workers speak messages on their channels.
+  /// Returns whether workers exchange messages on their channels.
   bool has_messages() const { return supervisor.handshake == Handshake::full; }
 };
 

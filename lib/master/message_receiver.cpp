@@ -15,10 +15,11 @@
 namespace handoff {
 namespace {
 
-/// After so many messages of one worker the others have a turn, and new clients.
+/// After this many messages of one worker the others have a turn, and new clients.
 constexpr int kMessagesPerTurn = 2;
 
-/// How long memory to receive a message is waited for, and how often by run_to_the_end().
+/// The pause before another attempt if there is no memory, and the most attempts of
+/// run_to_the_end().
 constexpr auto kRetryPause = std::chrono::milliseconds(10);
 constexpr int kMostAttempts = 100;
 
@@ -97,7 +98,7 @@ MessageReceiver::Received MessageReceiver::receive(Returns returns) {
                         is_full ? channel::kMaxDescriptors : 0));
 }
 
-/// The message stays in the channel until all its descriptors are here.
+/// The message is first only looked at: it stays in the channel until all its descriptors are here.
 MessageReceiver::Received MessageReceiver::receive_returned(Returns returns) {
   const bool waits = returns != Returns::may_be_lost;
   if (waits && !custody_->has_room()) { return {Outcome::no_room}; }
@@ -105,7 +106,7 @@ MessageReceiver::Received MessageReceiver::receive_returned(Returns returns) {
                                   channel::kMaxDescriptors, Receive::look);
   if (waits && result.lacks_descriptors) { return {Outcome::no_room}; }
   if (result.outcome == ReceiveOutcome::exhausted) { return {Outcome::no_memory}; }
-  // A reset comes before the message.
+  // A reset is reported before the message, which is still there.
   if (result.outcome != ReceiveOutcome::failed && result.outcome != ReceiveOutcome::reset) {
     drop_message(channel_);
   }
@@ -125,7 +126,7 @@ MessageReceiver::Received MessageReceiver::judge(ReceiveResult result) const {
     case ReceiveOutcome::received: break;
   }
   if (handshake_ == Handshake::none) {
-    return {Outcome::skipped};  // nothing is expected of it
+    return {Outcome::skipped};  // a worker without a handshake has nothing to say
   }
   auto message = channel::decode({packet_.get(), result.size}, std::move(result.descriptors));
   if (!message) { return {Outcome::broken, {}, "it sent no valid message"}; }
@@ -133,7 +134,7 @@ MessageReceiver::Received MessageReceiver::judge(ReceiveResult result) const {
   return {lost ? Outcome::lost : Outcome::message, std::move(*message)};
 }
 
-/// Looks without taking anything; without room for control data no descriptor comes.
+/// The look has no room for control data, so no descriptor arrives with it.
 bool MessageReceiver::next_is_return() const {
   std::array<char, channel::kHeaderSize> header{};
   return recv(channel_, header.data(), header.size(), MSG_PEEK | MSG_DONTWAIT) ==

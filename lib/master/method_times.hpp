@@ -9,20 +9,21 @@
 
 namespace handoff {
 
-/// How long the methods of a worker take, as it tells with its replies: a moving mean for each
-/// method. Methods share their mean now and then, because a client may invent any number of names
-/// and this is a table of fixed size.
+/// How long the methods of a worker take, as its replies tell: a moving mean for each method. Some
+/// methods share a mean, because a client may invent any number of names and this is a table of
+/// fixed size.
 class MethodTimes {
  public:
   /// The place of a method in the table.
   using Index = std::uint8_t;
+  /// Returns the place of a method.
   static Index index_of(std::string_view method) {
     return static_cast<Index>(std::hash<std::string_view>()(method) % kMethods);
   }
 
-  /// Nanoseconds that a call may be expected to take; 0 when no call has told yet.
+  /// Returns how many nanoseconds a call may be expected to take; 0 if no call has told yet.
   std::uint64_t expected(Index index) const { return means_[index]; }
-  /// A call has taken so many nanoseconds; 0 tells nothing.
+  /// Records that a call has taken `duration` nanoseconds; 0 means unknown and changes nothing.
   void add(Index index, std::uint32_t duration) {
     if (duration == 0) { return; }
     std::uint64_t& mean = means_[index];
@@ -31,7 +32,7 @@ class MethodTimes {
 
  private:
   static constexpr std::size_t kMethods = 64;
-  /// A call counts for so much less than those before it.
+  /// The mean moves by one kWeight-th of the difference at each call.
   static constexpr std::uint64_t kWeight = 8;
 
   std::array<std::uint64_t, kMethods> means_{};

@@ -20,13 +20,13 @@ double seconds(Duration duration) {
   return std::chrono::duration<double>(duration).count();
 }
 
-/// By the numbers of workers.
+/// Values by the number of the worker.
 using Values = std::map<int, double>;
 
-/// Prometheus' text format, version 0.0.4.
+/// Writes Prometheus' text format, version 0.0.4.
 class Metrics {
  public:
-  /// The samples of this metric follow.
+  /// Begins a metric, whose samples follow.
   void begin(const char* name, const char* type, const char* help) {
     text_ += fmt::format("# HELP {0} {1}\n# TYPE {0} {2}\n", name, help, type);
   }
@@ -39,8 +39,8 @@ class Metrics {
     begin(name, type, help);
     sample(name, value);
   }
-  /// One for each worker's number: one that drains and its successor count together, and those in
-  /// `former` that have ended too.
+  /// Adds a sample for each worker's number: a worker that drains and its successor count together,
+  /// with those in `former` that have ended.
   void add(const char* name, const char* type, const char* help,
            const std::vector<WorkerStatus>& workers,
            const std::function<double(const WorkerStatus&)>& value, Values former = {}) {
@@ -70,8 +70,8 @@ void add_queue(Metrics& metrics, const Queue::Counts& queue) {
               static_cast<double>(queue.died));
 }
 
-/// A bucket counts the calls that took no longer than its limit, and so those of the buckets before
-/// it too.
+/// A bucket counts the calls that took no longer than its limit, and so also those of all buckets
+/// before it.
 void add_durations(Metrics& metrics, const ledger::Totals& totals) {
   metrics.begin("handoff_call_duration_seconds", "histogram",
                 "How long calls took; instant ones only with a queue.");

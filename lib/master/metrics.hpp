@@ -7,7 +7,7 @@
 
 namespace handoff {
 
-/// The result of the control method `metrics`: Prometheus' text format, version 0.0.4.
+/// Returns the result of the control method `metrics`: Prometheus' text format, version 0.0.4.
 std::string to_metrics(const MasterStatus& status);
 
 }  // namespace handoff

@@ -22,8 +22,8 @@
 namespace handoff {
 namespace {
 
-/// The process that a pidfd refers to, as the kernel says it: a number in a message could be any.
-/// 0 when it was reaped already, or is none of this pid namespace.
+/// Returns the process that a pidfd refers to, as the kernel says it, because a number in a message
+/// could be any. Returns 0 if it was reaped already, or is in another PID namespace.
 pid_t pid_of(int pidfd) {
   std::ifstream file(fmt::format("/proc/self/fdinfo/{}", pidfd));
   constexpr std::string_view kField = "Pid:\t";
@@ -107,8 +107,9 @@ void OriginalProcess::forward(const ReceivedSignal& signal) {
   if (masters_.empty()) { return; }
   if (!is_stop(signal.number)) { return pass_on(signal, masters_.back().process); }
   told_to_stop_ = true;
-  // The latest first: one before it forwards the signal to it as well, and of two that are pending
-  // only the first counts. So what it counts is what this process has sent.
+  // The latest master is signalled first: an older one forwards the signal to it too, and of two
+  // pending signals of one kind only the first counts. So the latest one counts what this process
+  // has sent.
   for (auto master = masters_.rbegin(); master != masters_.rend(); ++master) {
     pass_on(signal, master->process);
   }
@@ -116,8 +117,8 @@ void OriginalProcess::forward(const ReceivedSignal& signal) {
 
 std::optional<ExitStatus> OriginalProcess::run(const SignalMask& signals) {
   for (;;) {
-    // SIGCHLD is taken before children are reaped: one that ends later is another event. What is
-    // forwarded goes to the master that serves after that.
+    // SIGCHLD is read before children are reaped, so that one that ends later causes another event.
+    // Other signals are forwarded after that, to the master that serves then.
     while (const auto signal = signals.try_receive()) {
       if (signal->number != SIGCHLD) { unforwarded_.push_back(*signal); }
     }
@@ -130,8 +131,9 @@ std::optional<ExitStatus> OriginalProcess::run(const SignalMask& signals) {
   }
 }
 
-/// A master that has ended has sent its last notice, and was reaped by reap_children() if it is a
-/// child. It may be none before the one that has started it has ended, so the oldest is first.
+/// A master that has ended has sent its last notice, and reap_children() has reaped it if it is a
+/// child. It may become a child only when the master that has started it has ended, so the oldest
+/// comes first.
 void OriginalProcess::forget_ended() {
   bool any = true;
   while (any) {
@@ -166,10 +168,10 @@ void OriginalProcess::master_ended(const Child& master, std::optional<ExitStatus
   heir_limit_ = Clock::now() + heir_patience_;
 }
 
-/// All masters have ended: a successor that one of them had started takes its place by itself. A
-/// master that was killed in the instant after it had started one has not named it, and then the
-/// successor names itself. Only masters have the other end of the socket, so there is none to wait
-/// for once that is closed.
+/// All masters have ended. A successor that one of them had started takes its place by itself. If a
+/// master was killed in the instant after it had started one, it has not named it, and the
+/// successor names itself. Only masters have the other end of the socket, so none is left to wait
+/// for when that is closed.
 ///
 ///     all masters have ended, and        forwarding      awaiting_heir
 ///     a successor was named, and runs    forwarding      forwarding
@@ -193,8 +195,8 @@ void OriginalProcess::look_for_heir() {
 }
 
 void OriginalProcess::wait_for_event(int signals) const {
-  // Where orphans are not adopted, a master that another has started never is a child of this
-  // process, and only its pidfd tells.
+  // Where orphans are not adopted, a master that another one has started never becomes a child of
+  // this process, and only its pidfd shows its end.
   const int master = masters_.empty() ? -1 : masters_.front().process.pidfd();
   std::array<pollfd, 3> events{
       {{signals, POLLIN, 0}, {ours_.get(), POLLIN, 0}, {master, POLLIN, 0}}};

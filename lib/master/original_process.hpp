@@ -17,26 +17,28 @@
 namespace handoff {
 
 /// What masters tell the original process on the socket that they inherit from one another; see
-/// handoff-wire(7). Each notice is a message of its own.
+/// handoff-wire(7), THE SUCCESSION. Each notice is a message.
 enum class Notice : char {
-  started = 's',  ///< a successor runs, whose pidfd comes along: from it, and from its predecessor
+  started = 's',  ///< a successor runs, whose pidfd comes along: sent by it and by its predecessor
   took_over = 't',  ///< that successor serves from now on
-  ended = 'e',      ///< it is about to end; the second byte is its exit status
+  ended = 'e',      ///< the sender is about to end; the second byte is its exit status
 };
 
-/// A signal that makes a master stop: TERM, INT or QUIT.
+/// Returns whether a signal makes a master stop: TERM, INT or QUIT.
 bool is_stop(int signal);
 
 /// Passes a signal on to another master, unless the kernel has sent it to that one too: ^C and a
 /// terminal that hangs up reach every process of the foreground group.
 void pass_on(const ReceivedSignal& signal, const Child& master);
 
-/// The part of the process that was started, once another master serves in its place. Whatever has
-/// started it (a shell, runit, a container's engine, as process 1 the kernel) waits for this
-/// process and signals it. So it stays: it forwards signals to the master that serves, reaps what
-/// becomes its child, and ends with that master's status. It holds no more than a few descriptors.
+/// The part of the process that was started, after another master has begun to serve in its place.
+/// The program that has started it (a shell, runit, a container's engine, or the kernel for process
+/// 1) waits for this process and signals it. So it stays: it forwards signals to the master that
+/// serves, reaps processes that become its children, and ends with that master's status. It holds
+/// only a few descriptors.
 class OriginalProcess {
  public:
+  /// Says which process serves.
   enum class Phase {
     serving,        ///< this process is the master; it may have started a successor
     forwarding,     ///< a successor serves
@@ -44,8 +46,9 @@ class OriginalProcess {
     over,           ///< all masters have ended, and none takes their place
   };
 
-  /// How long a successor that was not named may take to name itself, which it does as soon as its
-  /// program runs. One of a version that does not would keep this process for ever.
+  /// The time in which a successor that was not named must name itself, which it does as soon as
+  /// its program runs. A successor of a version that does not do that would keep this process for
+  /// ever.
   static constexpr Duration kHeirPatience = std::chrono::seconds(10);
 
   /// Makes the socket for its successors. Throws SystemError.
@@ -54,31 +57,31 @@ class OriginalProcess {
   OriginalProcess& operator=(const OriginalProcess&) = delete;
 
   Phase phase() const { return phase_; }
-  /// The end of the socket that every successor inherits; still owned here, and closed once one
-  /// has taken over.
+  /// Returns the end of the socket that every successor inherits; still owned here, and closed when
+  /// one has taken over.
   int successors_end() const { return theirs_.get(); }
-  /// Readable when receive() has something to read.
+  /// Returns a descriptor that is readable when receive() has something to read.
   int fd() const { return ours_.get(); }
 
-  /// A successor was started: by this process, or by the master that serves.
+  /// Called when a successor was started by this process or by the master that serves.
   void successor_started(Child successor);
-  /// It serves from now on.
+  /// Called when that successor serves.
   void successor_took_over();
-  /// The master that serves; only while one does or has done.
+  /// Returns the master that serves; only if one does or has done so.
   pid_t serving() const { return masters_.back().process.pid(); }
 
-  /// Reads the notices that have come. Does not block. Returns whether more can come.
+  /// Reads the notices that have arrived. Does not block. Returns whether more can arrive.
   bool receive();
-  /// Passes a signal on: one that stops to all masters, also those that still drain, any other to
-  /// the one that serves.
+  /// Passes a signal on: one that stops to all masters, also those that still drain, any other one
+  /// to the master that serves.
   void forward(const ReceivedSignal& signal);
-  /// Whether a signal that stops was forwarded.
+  /// Returns whether a signal that stops was forwarded.
   bool told_to_stop() const { return told_to_stop_; }
 
-  /// Forwards and reaps until the phase is `over`: blocks. `signals` are those to forward, and
-  /// SIGCHLD. Returns how the master that served last has ended, or one that still drained when a
-  /// signal stopped both, if only that one failed; nothing if that cannot be known. No Child but
-  /// those given to this object may wait to be reaped.
+  /// Forwards signals and reaps children until the phase is `over`, and blocks until then.
+  /// `signals` are those to forward, and SIGCHLD. Returns how the master that served last has
+  /// ended, or one that still drained when a signal stopped both, if only that one failed; nothing
+  /// if that cannot be known. No Child but those given to this object may wait to be reaped.
   std::optional<ExitStatus> run(const SignalMask& signals);
 
  private:
@@ -92,7 +95,7 @@ class OriginalProcess {
 
   struct Successor {
     Child process;
-    std::optional<ExitStatus> status;  ///< once it was reaped
+    std::optional<ExitStatus> status;  ///< set when it was reaped
   };
 
   Report report_;
@@ -103,13 +106,13 @@ class OriginalProcess {
   bool told_to_stop_ = false;
   std::optional<Child> candidate_;     ///< a successor that does not serve yet
   std::vector<Successor> masters_;     ///< those that have taken over and live, the oldest first
-  std::optional<ExitStatus> told_;     ///< what the one that serves has said of its end
+  std::optional<ExitStatus> told_;     ///< what the master that serves has said of its end
   std::optional<ExitStatus> cut_off_;  ///< of one that drained when all were told to stop, if it
                                        ///< was no success
   std::optional<ExitStatus> last_;     ///< how the last of them has ended
   pid_t last_pid_ = 0;                 ///< its number
-  TimePoint heir_limit_ = kNever;      ///< when an heir is awaited no longer
-  std::vector<ReceivedSignal> unforwarded_;  ///< for the master that serves next
+  TimePoint heir_limit_ = kNever;      ///< until when an unnamed successor is awaited
+  std::vector<ReceivedSignal> unforwarded_;  ///< signals for the master that serves next
 };
 
 }  // namespace handoff

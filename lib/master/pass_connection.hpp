@@ -6,11 +6,11 @@
 
 namespace handoff {
 
-/// `--pass connection`: each accepted socket goes to one worker. The model of Node's cluster
-/// module, and of the first article.
+/// `--pass connection`: the master accepts, and passes each socket to one worker. Node's cluster
+/// module and the first article work like this.
 class PassConnection final : public PassMode {
  public:
-  /// The balancer must outlive this.
+  /// The balancer must outlive this object.
   explicit PassConnection(Balancer& balancer) : balancer_(balancer) {}
 
   void worker_joined(WorkerChannel& link) override;

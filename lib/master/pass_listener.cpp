@@ -13,7 +13,7 @@ namespace handoff {
 
 void PassListener::offer_listeners() {
   state_ = State::open;
-  // A worker that breaks the protocol leaves the list.
+  // The list is copied, because a worker that breaks the protocol leaves it.
   for (WorkerChannel* link : std::vector(links_)) { pass_listeners(*link); }
 }
 
@@ -23,8 +23,8 @@ void PassListener::worker_joined(WorkerChannel& link) {
   balancer_.add(link);
 }
 
-/// A worker that was spawned without a handshake has them already. A master that has closed them
-/// has none to give.
+/// A worker that was spawned without a handshake has the listeners already. A master that has
+/// closed them has none to give.
 void PassListener::pass_listeners(WorkerChannel& link) {
   const std::vector<int> listeners = listeners_.numbers();
   if (listeners.empty() || (!link.is_full() && !link.has_joined())) { return; }
@@ -43,7 +43,7 @@ void PassListener::worker_left(WorkerChannel& link) {
   balancer_.remove(link);
 }
 
-/// The others look at the listeners: a client may have woken this worker alone, which then died.
+/// The others check the listeners: a client may have woken only this worker, which then died.
 void PassListener::worker_gone(WorkerChannel& link, const Departure& how) {
   std::erase(links_, &link);
   balancer_.take_back(link, how);

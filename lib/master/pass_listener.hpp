@@ -9,18 +9,18 @@
 
 namespace handoff {
 
-/// `--pass listener`: every worker has the listening sockets, and accepts for itself. The model of
-/// nginx and of Apache's prefork.
+/// `--pass listener`: every worker has the listening sockets and accepts by itself. nginx and
+/// Apache's prefork work like this.
 ///
 /// The master passes only connections that a worker gives back when it drains.
 class PassListener final : public PassMode {
  public:
-  /// Both must outlive this.
+  /// Both must outlive this object.
   PassListener(Balancer& balancer, const ClientListeners& listeners)
       : balancer_(balancer), listeners_(listeners) {}
 
-  /// Gives the workers the listeners that there are now, and from now on each that joins: they
-  /// accept. To be called again when there are others.
+  /// Gives the listeners to the workers, and from now on to each that joins: they accept. Call it
+  /// again when there are other listeners.
   void offer_listeners();
 
   std::vector<int> inheritance() const override { return listeners_.numbers(); }
@@ -30,7 +30,7 @@ class PassListener final : public PassMode {
 
  private:
   enum class State {
-    not_open,  ///< a worker that was spawned has listeners, and is not told to accept
+    not_open,  ///< a worker that was spawned has the listeners, and is not told to accept
     open,
   };
   void pass_listeners(WorkerChannel& link);
@@ -38,7 +38,8 @@ class PassListener final : public PassMode {
 
   Balancer& balancer_;
   const ClientListeners& listeners_;
-  std::vector<WorkerChannel*> links_;  ///< of the workers that joined and have not left
+  std::vector<WorkerChannel*>
+      links_;  ///< the channels of the workers that joined and have not left
   State state_ = State::not_open;
 };
 

@@ -3,9 +3,9 @@
 
 namespace handoff {
 
-/// The phase that follows, if another one does, and the action. A stop while the master takes over
-/// is put off: the predecessor may hand over in this moment, and its connections would be lost. A
-/// second stop is not.
+/// The table shows the next phase, if there is one, and the action after the colon; the columns are
+/// the phases before. A stop while the master takes over is put off: the predecessor may be handing
+/// over, and its connections would be lost. A second stop is not put off.
 ///
 ///                         starting       serving        taking_over    stopping  handing_over
 ///     workers_ready       serving:       -              -              -         -

@@ -3,23 +3,24 @@
 
 namespace handoff {
 
+/// What a master does at the moment.
 enum class MasterPhase {
   starting,      ///< its first workers start
   serving,       ///< it accepts clients
-  taking_over,   ///< it does so too, and the predecessor may not have handed over yet
+  taking_over,   ///< it accepts clients, and its predecessor may not have handed over yet
   stopping,      ///< it ends when its clients are served
-  handing_over,  ///< a successor serves, and gets what there is
+  handing_over,  ///< a successor serves, and gets everything that is left
   over,          ///< no worker and no client is left
 };
 
 /// What can happen to a master.
 enum class MasterEvent {
   workers_ready,        ///< each of its first workers has been ready
-  promised,             ///< a predecessor that serves was told that this master is ready
+  promised,             ///< the predecessor, which serves, was told that this master is ready
   predecessor_settled,  ///< the predecessor has handed over, or has ended
   stop,                 ///< it is told to stop
   stop_again,           ///< it is told to stop once more
-  cannot_go_on,         ///< no worker can start, or nobody waits for this server any more
+  cannot_go_on,         ///< no worker can start, or the process that was started is gone
   successor_ready,      ///< another master serves
   drained,              ///< no worker and no client is left
 };
@@ -28,34 +29,35 @@ enum class MasterEvent {
 enum class MasterAction {
   none,
   serve,            ///< accept clients
-  stop,             ///< accept none, and have the workers finish
-  stop_at_once,     ///< the same, and kill the workers
-  kill,             ///< the workers, which finish already
+  stop,             ///< accept none, and tell the workers to finish
+  stop_at_once,     ///< accept none, and kill the workers
+  kill,             ///< kill the workers, which are finishing
   hand_over,        ///< give everything to the successor
   leave_successor,  ///< the successor stops too, and takes nothing more
 };
 
-/// The life of a master, without what it acts on.
+/// The phases of a master's life, without the objects that it acts on; the table of transitions is
+/// at take().
 class MasterPhases {
  public:
   MasterPhase phase() const { return phase_; }
-  /// Whether clients are served or will be: nothing has ended this master yet.
+  /// Returns whether clients are served or will be: nothing has ended this master yet.
   bool goes_on() const {
     return phase_ == MasterPhase::starting || phase_ == MasterPhase::serving ||
            phase_ == MasterPhase::taking_over;
   }
-  /// Whether it was told to stop, and does so; also while it hands over.
+  /// Returns whether it was told to stop and does so; also while it hands over.
   bool is_told_to_stop() const { return stop_ == Stop::asked || stop_ == Stop::hurried; }
-  /// Whether nothing is waited for any more.
+  /// Returns whether it waits for nothing any more.
   bool hurried() const { return stop_ == Stop::hurried; }
 
-  /// The only place that changes the phase. Returns what is to be done.
+  /// Changes the phase, and returns what the master must do. Nothing else changes it.
   MasterAction take(MasterEvent event);
 
  private:
   enum class Stop {
     none,
-    put_off,  ///< until the predecessor has handed over or ended
+    put_off,  ///< the stop is put off until the predecessor has handed over or ended
     asked,
     hurried,
   };

@@ -22,21 +22,22 @@ std::string text_of(pid_t pid) {
   return fmt::format("{}\n", pid);
 }
 
-/// The start of the file: more than any number has. What cannot be read is no number.
+/// Returns the start of the file, which is longer than any number. A file that cannot be read gives
+/// no number.
 std::string read_start(int file) {
   std::array<char, 32> buffer{};
   const ssize_t size = pread(file, buffer.data(), buffer.size(), 0);
   return size < 0 ? "?" : std::string(buffer.data(), static_cast<std::size_t>(size));
 }
 
-/// A packager may have made the file, empty, for us to write.
+/// An empty file counts too: a packager may have made it to be written.
 bool is_number(std::string_view text) {
   constexpr std::size_t kMostDigits = 20;
   return text.size() <= kMostDigits && text.find_first_not_of("0123456789\n ") == text.npos;
 }
 
-/// A lock on the whole file. Only a process that may write to it can take one, so no stranger can
-/// pretend that a stale pidfile is in use.
+/// Returns a lock on the whole file. Only a process that may write to the file can take one, so no
+/// other user can pretend that a stale pidfile is in use.
 struct flock whole_file(short type) {
   struct flock lock {};
   lock.l_type = type;
@@ -80,14 +81,14 @@ Pidfile::Pidfile(std::string path, Fd predecessors)
 }
 
 Pidfile::~Pidfile() {
-  // An administrator's shell writes into the file that is there.
+  // The number is checked, because an administrator's shell may have written into the file.
   if (file_.valid() && read_start(file_.get()) != text_) {
     name_.set_owner(OwnedName::Owner::another_process);
   }
 }
 
-/// Returns the file at `path`, which is the pidfile itself or what is beside it, if it is a pidfile
-/// that no process needs; nothing if no file is there. Throws for any other.
+/// Returns the file at `path`, which is the pidfile itself or the one next to it, if it is a
+/// pidfile that no process needs; nothing if no file is there. Throws for any other file.
 std::optional<FileIdentity> Pidfile::find_replaceable(const std::string& path) const {
   struct stat found {};
   if (lstat(path.c_str(), &found) < 0) {
@@ -134,7 +135,7 @@ void Pidfile::write() {
   Fd file(open(made_at.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
   if (!file.valid()) { throw cannot_write(path_, errno); }
   OwnedName name(made_at, identity_of_descriptor(file.get()));
-  // A file system without locks does without them.
+  // A failure is ignored, because some file systems have no locks.
   struct flock lock = whole_file(F_WRLCK);
   fcntl(file.get(), F_OFD_SETLK, &lock);
   const ssize_t size = ::write(file.get(), text_.data(), text_.size());

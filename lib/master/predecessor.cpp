@@ -40,11 +40,11 @@ void Predecessor::start(std::size_t credits) {
   link_->start(credits, 1, MasterChannel::Ready::later);
 }
 
-/// The only place that changes the phase. Returns whether the event that leads to `next` counts.
+/// The only function that changes the phase. Returns whether the event that leads to `next` counts.
 ///
 ///                              serves    promised  drains  gone
 ///     this master is ready     promised  -         -       -
-///     a LISTENER comes         drains    drains    -       -
+///     a LISTENER arrives       drains    drains    -       -
 ///     the channel has ended    gone      gone      gone    -
 bool Predecessor::enter(Phase next) {
   if (next <= phase_) { return false; }

@@ -38,18 +38,27 @@ RingEnd share_rings(WorkerChannel& link, std::size_t memory_size) {
 QueueWorker::QueueWorker(WorkerChannel& link, std::size_t memory_size)
     : link_(link), rings_(share_rings(link, memory_size)) {}
 
+QueueWorker::~QueueWorker() {
+  while (!slots_.empty()) { let_go(slots_.front()); }
+}
+
+QueueWorker::Load QueueWorker::load() const {
+  if (given_ == 0 && has_room_) { return is_free() ? Load::idle : Load::unused; }
+  if (is_free()) { return Load::partly; }
+  return prefetched() > 0 ? Load::ahead : Load::full;
+}
+
 bool QueueWorker::may_prefetch(MethodTimes::Index method) const {
   if (!may_be_given_more() || !rings_.other_heeds_revocations()) { return false; }
   const std::uint64_t expected = times_.expected(method);
   return expected > 0 && work_ + expected <= kMostWork * link_.max_calls();
 }
 
-std::uint64_t QueueWorker::expected_work() const {
-  return link_.max_calls() > 0 ? work_ / link_.max_calls() : 0;
-}
-
-bool QueueWorker::give(const QueueRequest& request, MethodTimes::Index method, TimePoint now) {
-  has_room_ = write_request(rings_, request);
+bool QueueWorker::give(QueueSlot& slot, TimePoint now) {
+  const CallView& call = slot.call->view();
+  const std::int64_t deadline = call.deadline.time_since_epoch() / std::chrono::nanoseconds(1);
+  has_room_ = write_request(
+      rings_, {slot.call->ticket(), deadline, call.method, call.params, call.id, call.peer});
   if (!has_room_) {
     rings_.set_starved();
     return false;
@@ -58,10 +67,18 @@ bool QueueWorker::give(const QueueRequest& request, MethodTimes::Index method, T
   unpublished_ = true;
   if (given_ == 0) { progressed_ = now; }
   ++given_;
-  const std::uint64_t expected = times_.expected(method);
+  const std::uint64_t expected = times_.expected(slot.method);
   work_ += expected > 0 ? std::max(kLeastWork, expected) : kMostWork;
-  last_ticket_ = request.ticket;
+  last_ticket_ = slot.call->ticket();
+  slot.worker = this;
+  slot.end = rings_.written();
+  slots_.push_back(slot);
   return true;
+}
+
+void QueueWorker::let_go(QueueSlot& slot) {
+  slots_.remove(slot);
+  slot.worker = nullptr;
 }
 
 void QueueWorker::publish() {

@@ -8,7 +8,9 @@
 #include <string_view>
 
 #include "async/clock.hpp"
+#include "async/linked_list.hpp"
 #include "master/method_times.hpp"
+#include "master/queue_slots.hpp"
 #include "master/worker_channel.hpp"
 #include "os/status.hpp"
 #include "pass/queue_record.hpp"
@@ -27,10 +29,20 @@ namespace handoff {
 /// reply of it counts any more.
 class QueueWorker {
  public:
-  /// Who is given the replies. `reply` is valid during the call; a failure says which rule the
-  /// worker has broken.
+  /// The requests that a worker has, compared with those that it may be given.
+  enum class Load : std::uint8_t {
+    unused,  ///< it has nothing and gets nothing: it was retired, or takes no calls
+    idle,    ///< it has nothing
+    partly,  ///< it has some, and is free for more
+    full,    ///< it is not free, because it has as many as it runs or for another reason
+    ahead    ///< it has more than it runs
+  };
+  static constexpr std::size_t kLoads = 5;
+
+  /// The one that is given the replies.
   class Receiver {
    public:
+    /// `reply` is valid during the call. A failure says which rule the worker has broken.
     virtual Status receive(QueueWorker& from, const QueueReply& reply) = 0;
 
    protected:
@@ -42,9 +54,13 @@ class QueueWorker {
   QueueWorker(WorkerChannel& link, std::size_t memory_size);
   QueueWorker(const QueueWorker&) = delete;
   QueueWorker& operator=(const QueueWorker&) = delete;
+  /// Lets all slots go.
+  ~QueueWorker();
 
+  /// Returns whether this is the channel of the worker.
   bool is_of(const WorkerChannel& link) const { return &link_ == &link; }
-  /// Requests that it was given and has not answered. What was taken back counts until it says so.
+  /// Returns the number of requests that it was given and has not answered. A request that was
+  /// taken back counts until the worker says that it has not begun it.
   std::size_t given() const { return given_; }
   /// Returns how many of those exceed what the worker runs at a time; 0 while they are taken back.
   std::size_t prefetched() const {
@@ -53,27 +69,37 @@ class QueueWorker {
   /// Returns whether the worker may be given one more: it was not retired, has fewer than it runs
   /// at a time, and its ring has had room since look_for_room().
   bool is_free() const { return may_be_given_more() && given_ < link_.max_calls(); }
+  /// Says what the worker has, and whether it may get more.
+  Load load() const;
   /// Returns whether the worker may be given a call of this method beyond those that it runs: it is
   /// expected to begin that call in less than kMostPrefetchedWork.
   bool may_prefetch(MethodTimes::Index method) const;
-  /// How long it is expected to take, in nanoseconds, until it has answered all that it was given.
-  std::uint64_t expected_work() const;
-  /// It gets no more requests; what it has, it answers.
+  /// Returns the nanoseconds that it is expected to take for all the requests that it has.
+  std::uint64_t expected_work() const {
+    return link_.max_calls() > 0 ? work_ / link_.max_calls() : 0;
+  }
+  /// Gives it no more requests. It still answers those that it has.
   void retire() { retired_ = true; }
-  /// What give() has found to be full is tried again.
+  /// Lets give() try again, after it has found the ring full.
   void look_for_room() { has_room_ = true; }
 
-  /// Writes a request into its ring, where the worker sees it after publish(). False when the ring
-  /// has no room for it now.
-  bool give(const QueueRequest& request, MethodTimes::Index method, TimePoint now);
-  /// Where the record of the request that was given last ends in the ring.
-  std::uint64_t written() const { return rings_.written(); }
+  /// Writes the request of a slot that is in no list into its ring, where the worker sees it after
+  /// publish(), and keeps the slot until let_go(). False when the ring has no room for it now.
+  bool give(QueueSlot& slot, TimePoint now);
+  /// Takes the slot of a request that it was given out of the list of its slots. The worker may
+  /// still answer that request.
+  void let_go(QueueSlot& slot);
+  /// Returns the slot of the request that it was given last, of those that were not let go; null if
+  /// there is none.
+  QueueSlot* last() const { return slots_.empty() ? nullptr : &slots_.back(); }
+  /// Returns whether publish() has something to do.
+  bool has_unpublished() const { return unpublished_; }
   /// Publishes what was given, if anything, and wakes the worker if it sleeps.
   void publish();
   /// Gives the receiver at most kRepliesPerTurn replies; `copy` is a buffer to read into. Returns
   /// whether there were any.
   bool read_replies(Receiver& receiver, std::string& copy, TimePoint now);
-  /// A reply to a request of this method tells how long it took.
+  /// Learns from a reply to a request of this method how long it took.
   void learn(MethodTimes::Index method, const QueueReply& reply) {
     times_.add(method, reply.duration);
   }
@@ -88,7 +114,8 @@ class QueueWorker {
   /// Returns whether the worker has prefetched requests and has not said that it begins all of
   /// them.
   bool has_unbegun() const { return prefetched() > 0 && !says_begun(rings_.written()); }
-  /// When it has answered last; of one that had nothing to answer, when it was given something.
+  /// Returns when it has answered last, or when it was given a request while it had none, if that
+  /// is later.
   TimePoint progressed() const { return progressed_; }
 
   /// Returns whether the worker has said, in its own memory, that it begins the request whose
@@ -99,8 +126,9 @@ class QueueWorker {
   /// revocations, it may still begin all that it has.
   std::uint64_t abandon();
 
-  /// The worker sleeps no longer than until something is published; see RingEnd::arm.
+  /// Has the worker wake the master with what it publishes from now on; see RingEnd::arm.
   void prepare_to_block() { rings_.arm(); }
+  /// Ends that.
   void stop_blocking() { rings_.disarm(); }
 
   static constexpr Duration kMostPrefetchedWork = std::chrono::microseconds(200);
@@ -113,11 +141,13 @@ class QueueWorker {
 
   WorkerChannel& link_;
   RingEnd rings_;
+  LinkedList<QueueSlot> slots_;  ///< in the order of their records in the ring
   MethodTimes times_;
   std::size_t given_ = 0;
-  std::uint64_t work_ = 0;  ///< nanoseconds that what was given is expected to take, one by one
+  std::uint64_t work_ =
+      0;  ///< nanoseconds that the requests given are expected to take, one by one
   TimePoint progressed_{};
-  std::uint64_t last_ticket_ = 0;    ///< of what was given last
+  std::uint64_t last_ticket_ = 0;    ///< of the request that was given last
   std::uint64_t revoked_until_ = 0;  ///< the end of what was there at the last revocation
   bool revoking_ = false;            ///< until it has answered what it had last; see revoke()
   bool retired_ = false;

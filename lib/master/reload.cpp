@@ -10,7 +10,7 @@ namespace handoff {
 Reload::Reload(Reactor& reactor, Condition& progress, Actions& actions, Report report)
     : reactor_(reactor), progress_(progress), actions_(actions), report_(std::move(report)) {}
 
-// Changes the phase, and nothing else does. "again": one more reload follows this one.
+// Changes the phase; nothing else does. "again": one more reload follows this one.
 //
 //                            idle                 starting_successors  waiting_for_ready   stopped
 //   asked for                starting_successors  again                again               fails
@@ -80,8 +80,8 @@ Task<Status> Reload::run_once() {
   co_return status;
 }
 
-/// A worker that was started to replace a single one may have read what it is made of before that
-/// was changed.
+/// A next worker that was started before, to replace a single one, is discarded: it may have read
+/// its program or configuration before that was changed.
 Status Reload::start_successors() {
   successors_.clear();
   for (const Slot& slot : actions_.slots()) {
@@ -94,8 +94,8 @@ Status Reload::start_successors() {
   return Status::ok();
 }
 
-/// Whether all successors are ready, or why they will not be; nothing while that is open. A
-/// successor serves already when nobody else did in its slot.
+/// Returns success if all successors are ready, a failure if one will not be, and nothing while
+/// that is open. A successor serves already if its slot had no other worker.
 std::optional<Status> Reload::look() const {
   bool all_ready = true;
   for (const Successor& successor : successors_) {

@@ -13,8 +13,8 @@
 namespace handoff {
 namespace {
 
-/// A socket for workers or control. The peer's uid says who may connect; the file's mode must let
-/// those connect who are named.
+/// Listens on the socket for workers or control. The peer's user decides who may connect, so the
+/// file's mode must let allowed users connect.
 Listener listen_privately(const Address& address, int type, const MasterOptions& options) {
   ListenOptions listen;
   listen.type = type;
@@ -25,7 +25,8 @@ Listener listen_privately(const Address& address, int type, const MasterOptions&
 std::vector<Listener> listen_for_clients(const MasterOptions& options) {
   ListenOptions listen;
   listen.allow_public = options.allow_public;
-  // A program that knows nothing of handoff expects a socket as a service manager passes it.
+  // A program that knows nothing of handoff expects a socket as a service manager passes it, which
+  // is blocking.
   listen.blocking = options.pass == Pass::listener && !options.has_messages();
   std::vector<Listener> listeners;
   for (const Address& address : options.listen) {

@@ -10,15 +10,15 @@ namespace handoff {
 
 struct MasterOptions;
 
-/// The sockets that a server has by name or address.
+/// The sockets that a server has by name or address. It owns them.
 struct ServerSockets {
   std::vector<Listener> listeners;  ///< for clients
   std::optional<Listener> join;     ///< for workers that join
   std::optional<Listener> control;
 };
 
-/// Binds every address of the options. Throws what listen_on() throws, and InvalidArgument when
-/// there are more listeners than workers can be passed; then nothing is left behind.
+/// Binds every address of the options. Throws what listen_on() throws, and InvalidArgument if there
+/// are more listeners than a worker can be passed; nothing is left in the file system then.
 ServerSockets open_server_sockets(const MasterOptions& options);
 
 }  // namespace handoff

@@ -16,7 +16,7 @@ bool is_same(const ExitStatus& one, const ExitStatus& other) {
   return one.code == other.code && one.signal == other.signal;
 }
 
-/// After how many ends of this kind another attempt is no use.
+/// Returns after how many ends of this kind another attempt is useless.
 int most_attempts(const ExitStatus& status) {
   const bool is_final =
       status.signal == 0 &&

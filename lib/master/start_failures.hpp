@@ -10,22 +10,24 @@
 
 namespace handoff {
 
-/// Tells workers that can never start from such as fail now and then: as long as no worker has been
-/// ready, it counts how those in each slot have ended.
+/// Tells workers that can never start from those that fail now and then: as long as no worker has
+/// been ready, it counts how the workers in each slot have ended.
 class StartFailures {
  public:
-  /// The worker in this slot has ended by itself before it was ready.
+  /// Records that the worker in this slot has ended by itself before it was ready.
   void ended(int slot, const ExitStatus& status);
+  /// Called when any worker is ready: from then on no failure is hopeless.
   void worker_ready() { any_was_ready_ = true; }
   void slot_removed(int slot) { runs_.erase(slot); }
 
-  /// How all workers end, if none can be expected to start: in each of this many slots they have
-  /// ended in the same way, three times; once if the status says that the program can't be run
-  /// (126, 127), or does not understand its command line (2). Nothing while that is open.
+  /// Returns how all workers end if none can be expected to start: in each of `slots` slots they
+  /// have ended in the same way three times, or once if the status says that the program cannot be
+  /// run (126, 127) or does not understand its command line (2). Returns nothing while that is
+  /// open.
   std::optional<ExitStatus> hopeless(std::size_t slots) const;
 
  private:
-  /// Workers in one slot that have ended in the same way, one after the other.
+  /// A run of workers in one slot that have ended in the same way.
   struct Run {
     ExitStatus status;
     int length = 0;
@@ -35,7 +37,7 @@ class StartFailures {
   bool any_was_ready_ = false;
 };
 
-/// "no worker can start: each has ended with exit status 2 before it was ready".
+/// Returns "no worker can start: each has ended with exit status 2 before it was ready".
 std::string describe_hopeless(const ExitStatus& status);
 
 }  // namespace handoff

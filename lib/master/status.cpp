@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cmath>
 
 #include "os/version.hpp"
 
@@ -36,16 +37,26 @@ ordered_json problem_or_null(const Status& status) {
   return status.is_ok() ? ordered_json() : ordered_json(status.why());
 }
 
-/// A path that is no UTF-8 must not make the whole text invalid.
+/// A path that is not UTF-8 must not make the whole text invalid.
 std::string to_text(const ordered_json& json) {
   return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 
-/// Only the codes of errors that there were.
+/// Only codes of errors that have occurred are shown.
 ordered_json errors_to_json(const ledger::Totals& totals) {
   ordered_json json = ordered_json::object();
   for (std::size_t i = 0; i < totals.errors.size(); ++i) {
     if (totals.errors[i] > 0) { json[ledger::name_of_error_counter(i)] = totals.errors[i]; }
+  }
+  return json;
+}
+
+/// A pair for each counter that is not 0: the most seconds that its calls took, and how many.
+ordered_json durations_to_json(const ledger::Totals& totals) {
+  ordered_json json = ordered_json::array();
+  for (std::size_t i = 0; i < totals.durations.size(); ++i) {
+    if (totals.durations[i] == 0) { continue; }
+    json.push_back({std::ldexp(1e-6, static_cast<int>(i)), totals.durations[i]});
   }
   return json;
 }
@@ -102,6 +113,7 @@ std::string to_json_text(const MasterStatus& status) {
                   {"requests", status.totals.requests},
                   {"errors", errors_to_json(status.totals)},
                   {"calls", status.totals.active_calls},
+                  {"durations", durations_to_json(status.totals)},
                   {"rescued", to_json(status.rescued)},
                   {"lost", status.lost},
                   {"reloads", status.reloads},

@@ -36,13 +36,13 @@ std::unique_ptr<SuccessorProcess> spawn_successor(
     const std::function<void(const Child&)>& started) {
   constexpr int kFirst = STDERR_FILENO + 1;
   EncodedSockets encoded = encode(sockets, kFirst);
-  // A variable may have 128 KiB, which many listeners exceed.
+  // A variable has at most 128 KiB (execve(2)), which many listeners exceed.
   const Fd file = make_input_file("handoff-succession", encoded.text);
   const int number = kFirst + static_cast<int>(encoded.descriptors.size());
   SpawnOptions options;
   options.path = command.program;
   options.argv = command.argv;
-  options.new_group = false;  // it takes our place on the terminal too
+  options.new_group = false;  // it takes the place of this process on the terminal too
   options.descriptors = std::move(encoded.descriptors);
   options.descriptors.emplace_back(file.get(), number);
   for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {

@@ -8,7 +8,7 @@
 namespace handoff {
 namespace {
 
-/// What a worker is told that leaves for this reason.
+/// Returns what a worker is told that leaves for this reason.
 channel::Drain drain_order(LeaveReason why) {
   channel::Drain order;
   order.give_back = why != LeaveReason::stopping;
@@ -45,9 +45,9 @@ SupervisedWorker::SupervisedWorker(const WorkerContext& context, WorkerId id,
   arm_deadline();
 }
 
-// Changes the phase, and nothing else does; tells the pass mode, logs it, and arms the deadline of
-// the new phase. "-": nothing happens. "joined" is a worker that has joined, which has no process
-// of ours: it can be let go, but not killed. (1) A starting worker is sent SIGTERM too.
+// Changes the phase; nothing else does. Tells the pass mode, logs it, and arms the deadline of the
+// new phase. "-": nothing happens. "joined" is a worker that has joined, which is no process of
+// this master: it can be let go, but not killed. (1) A starting worker is sent SIGTERM too.
 //
 //                      starting      standby        serving        draining           killed ended
 //   READY              standby       -              -              -                  -        -
@@ -69,9 +69,9 @@ SupervisedWorker::SupervisedWorker(const WorkerContext& context, WorkerId id,
 //   child ended,       as when its leader ended, once that has
 //   end, when over     ended         ended          ended          ended              ended    -
 //
-// (2) The listener is told, once. (3) It has one only after its channel was closed: then it must
-// end. (4) The pass mode is told that it gets nothing more. "over" is no phase: what the worker
-// has sent is received first, and READY and LEAVE in that mean nothing any more.
+// (2) The listener is told, once. (3) It has a deadline only after its channel was closed: then it
+// must end. (4) The pass mode is told that it gets nothing more. "over" is no phase: what the
+// worker has sent is received first, and a READY or LEAVE in that has no effect.
 void SupervisedWorker::enter(WorkerPhase next, LeaveReason why) {
   const WorkerPhase before = std::exchange(phase_, next);
   if (reason_ == LeaveReason::none) { reason_ = why; }
@@ -92,14 +92,14 @@ void SupervisedWorker::enter(WorkerPhase next, LeaveReason why) {
   }
 }
 
-/// Only a worker whose process has ended has left its connections to others. One that crashed is
-/// followed by another in its slot.
+/// Only a worker whose process has ended leaves its connections to others. A worker that crashed is
+/// followed by another one in its slot.
 Departure SupervisedWorker::departure() const {
   if (has_joined()) { return {joined_process_ended_ ? Reach::dead : Reach::on_its_way}; }
   return {Reach::dead, was_told_to_leave() ? Heir::any : Heir::same_number};
 }
 
-/// When it passes, the worker is killed.
+/// The worker is killed when the deadline passes.
 void SupervisedWorker::arm_deadline() {
   Duration limit{};
   if (phase_ == WorkerPhase::starting) {
@@ -119,7 +119,7 @@ void SupervisedWorker::deadline_passed() {
   kill(LeaveReason::overdue);
 }
 
-/// What it was not sent goes to others, unless all workers close what they have.
+/// Connections that it was not sent go to others, unless all workers close what they have.
 void SupervisedWorker::tell_to_leave(WorkerPhase before) {
   const bool needs_signal =
       before == WorkerPhase::starting || leave_signal_ == LeaveSignal::message_and_term;
@@ -143,8 +143,8 @@ void SupervisedWorker::asks_to_leave() {
   if (!std::exchange(has_asked_to_leave_, true)) { context_.listener.worker_asks_to_leave(*this); }
 }
 
-/// Without a channel it can get nothing more, and has to end. One that accepts for itself, and
-/// knows no messages, may have closed a descriptor that means nothing to it.
+/// Without a channel it gets nothing more, and has to end. A worker that accepts for itself and
+/// knows no messages may have closed a descriptor that means nothing to it.
 void SupervisedWorker::channel_closed() {
   if (phase_ >= WorkerPhase::killed || leave_signal_ == LeaveSignal::message_and_term) { return; }
   context_.mode.worker_left(*link_);
@@ -162,7 +162,7 @@ void SupervisedWorker::answered() {
   answers_.answered();
 }
 
-/// A worker that starts has the ready timeout, and need not answer before.
+/// A worker that starts has the ready time-out, and need not answer before.
 void SupervisedWorker::quarter_passed(AnswerWatch::Look look) {
   const bool may_answer = is_ready() || phase_ == WorkerPhase::draining;
   if (!may_answer || life_ == Life::over || !link_->open() || !link_->answers()) { return; }
@@ -195,8 +195,8 @@ void SupervisedWorker::child_ended() {
   if (life_ == Life::leaderless) { look_at_tree(); }
 }
 
-/// A worker is there until nothing of its tree is. What is left of one that was told to leave has
-/// the time that it was given; what another one has left behind is killed at once.
+/// A worker exists as long as any process of its tree. What is left of one that was told to leave
+/// has the time that it was given; what another one has left behind is killed at once.
 void SupervisedWorker::look_at_tree() {
   if (process_->is_empty()) { return life_is_over(); }
   left_others_ = true;
@@ -232,7 +232,7 @@ void SupervisedWorker::drain(LeaveReason why) {
 
 void SupervisedWorker::kill(LeaveReason why) {
   if (phase_ < WorkerPhase::killed) { return enter(WorkerPhase::killed, why); }
-  // Processes that were born since are killed too.
+  // Processes that were started since are killed too.
   if (phase_ == WorkerPhase::killed && !has_joined()) { process_->kill(); }
 }
 
@@ -303,7 +303,7 @@ std::string SupervisedWorker::describe_overdue() const {
                      fate_with_connections());
 }
 
-/// "killed with 3 connections".
+/// Returns "killed with 3 connections".
 std::string SupervisedWorker::fate_with_connections() const {
   return fmt::format("{} with {}", has_joined() ? "left alone" : "killed",
                      counted(link_->assigned(), "connection"));

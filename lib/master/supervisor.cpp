@@ -28,7 +28,7 @@ Supervisor::Supervisor(Reactor& reactor, AlarmClock& clock, PassMode& mode, Bala
       progress_(reactor),
       reload_(reactor, progress_, static_cast<Reload::Actions&>(*this), report_) {}
 
-// Slots: each has a coroutine that keeps a worker in it.
+// Slots. Each has a coroutine that keeps a worker in it.
 
 void Supervisor::add() {
   slots_.push_back(
@@ -65,8 +65,8 @@ Task<void> Supervisor::run_slot(Slot slot) {
   changed_();
 }
 
-/// None is started when the program can't be executed, which is an error of the command line when
-/// it never could.
+/// A program that cannot be executed is an error of the command line if it never could be, and
+/// otherwise a failed start.
 void Supervisor::try_start(WorkerSlot& slot) {
   try {
     slot.fill(roster_.spawn(slot.number()));
@@ -77,7 +77,7 @@ void Supervisor::try_start(WorkerSlot& slot) {
   }
 }
 
-/// Ends early when a reload or an operator changes the slot.
+/// The pause ends early when a reload or an operator changes the slot.
 Task<void> Supervisor::back_off(WorkerSlot& slot) {
   const Duration length = slot.pause();
   if (length <= Duration::zero()) {
@@ -122,7 +122,7 @@ void Supervisor::worker_ended(SupervisedWorker& worker) {
   changed_();
 }
 
-/// What is left of a worker that was told to leave, when all are.
+/// Only what is left of a worker counts that was told to leave when all were.
 void Supervisor::count_cut_off(const SupervisedWorker& worker) {
   const LeaveReason why = worker.leave_reason();
   const bool drained = worker.was_told_to_leave() && why != LeaveReason::discarded;
@@ -156,7 +156,7 @@ void Supervisor::worker_ready(SupervisedWorker& worker) {
   if (!slot || slot->is_current(worker.id())) {
     worker.serve();
   } else if (!slot->current()) {
-    promote_next(*slot, LeaveReason::none);  // it need not wait for the others
+    promote_next(*slot, LeaveReason::none);  // it need not wait for the other workers
   }
   progress_.notify_all();
   changed_();
@@ -197,14 +197,14 @@ Task<Status> Supervisor::replace_in(Slot slot) {
   while (slot->next() == successor && !successor->is_ready()) { co_await progress_.wait(); }
   if (slot->next() == successor) { promote_next(*slot, LeaveReason::asked); }
   if (slot->is_retired() || slot->current() == successor) { co_return outcome; }
-  // A reload has started another in its place.
+  // A reload has started another worker in its place.
   while (reload_.is_under_way()) { co_await progress_.wait(); }
   const bool was_discarded = successor->leave_reason() == LeaveReason::discarded;
   outcome = was_discarded ? reload_.outcome() : successor->failure();
   co_return outcome;
 }
 
-/// A worker that has asked to leave serves until it was replaced.
+/// A worker that has asked to leave serves until it is replaced.
 Task<void> Supervisor::recycle(Worker worker) {
   Backoff backoff(backoff_min_, backoff_max_);
   for (Slot slot = slot_of(*worker); slot; slot = slot_of(*worker)) {
@@ -301,7 +301,7 @@ std::vector<std::string> Supervisor::describe() const {
   return lines;
 }
 
-/// A slot that is retired has no worker to replace any more.
+/// A slot that is retired has no worker to replace.
 Supervisor::Slot Supervisor::find_slot(int number) const {
   const auto found = std::find_if(slots_.begin(), slots_.end(), [number](const Slot& slot) {
     return slot->number() == number && !slot->is_retired();
@@ -309,14 +309,14 @@ Supervisor::Slot Supervisor::find_slot(int number) const {
   return found == slots_.end() ? nullptr : *found;
 }
 
-/// Null for a worker that has joined, and for one that leaves.
+/// Returns null for a worker that has joined, and for one that leaves.
 Supervisor::Slot Supervisor::slot_of(const SupervisedWorker& worker) const {
   const auto found = std::find_if(slots_.begin(), slots_.end(),
                                   [&](const Slot& slot) { return slot->has(worker.id()); });
   return found == slots_.end() ? nullptr : *found;
 }
 
-/// The lowest that no slot and no worker has.
+/// Returns the lowest number that no slot and no worker has.
 int Supervisor::free_number() const {
   std::set<int> taken;
   for (const Slot& slot : slots_) { taken.insert(slot->number()); }

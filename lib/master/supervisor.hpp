@@ -31,94 +31,107 @@
 namespace handoff {
 
 /// Keeps a number of workers running: starts them, waits until they are ready, tells the pass mode
-/// of them, and starts another when one dies (after a pause that doubles while they keep dying
-/// young). A worker is replaced by starting its successor first; once that is ready, the successor
-/// gets new connections, and the old worker drains. Workers that join are looked after in the same
+/// of them, and starts another one when one dies (after a pause that doubles while they keep dying
+/// young). A worker is replaced by starting its successor first; when that is ready, the successor
+/// gets new connections, and the old worker drains. Workers that join are supervised in the same
 /// way, except that the supervisor neither starts nor kills them.
 class Supervisor final : private WorkerListener, private Reload::Actions {
  public:
-  /// `changed` is called when a worker became ready or is gone, `has_room` when one has room again.
-  /// The references must outlive the supervisor.
+  /// Calls `changed` when a worker has become ready or is gone, and `has_room` when one has room
+  /// again. All references must outlive this object.
   Supervisor(Reactor& reactor, AlarmClock& clock, PassMode& mode, Balancer& balancer,
              std::shared_ptr<Custody> custody, SpawnWorker spawn, const SupervisorOptions& options,
              Report report, std::function<void()> changed, std::function<void()> has_room);
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
 
-  /// Adds one worker. When the first start of any worker can't be executed, the reactor's run
+  /// Adds one worker. If the very first start of a worker cannot be executed, the reactor's run
   /// throws SystemError.
   void add();
-  /// Drains the worker that was added last. False when there is only one.
+  /// Drains the worker that was added last. Returns false if there is only one.
   bool retire_one();
   /// Keeps this many workers from now on, at least one.
   void scale(std::size_t count);
-  /// A worker has joined, by this channel. See WorkerRoster::adopt.
+  /// Takes in a worker that has joined by this channel. See WorkerRoster::adopt.
   void adopt(Fd channel) { roster_.adopt(free_number(), std::move(channel)); }
-  /// Replaces all workers, those that joined excepted; if it fails, the old ones serve on. A call
-  /// while another is under way is answered by the reload that follows.
+  /// Replaces all workers except those that have joined; if that fails, the old ones go on serving.
+  /// A call while another one is under way is answered by the reload that follows. This object must
+  /// outlive the task.
   Task<Status> reload() { return reload_.run(); }
-  /// Replaces the worker of this number, or drains one that has joined.
+  /// Replaces the worker of this number, or drains one that has joined. This object must outlive
+  /// the task.
   Task<Status> replace(int number);
   /// See KeptConnections.
   void drop_touched_luggage() { roster_.drop_touched_luggage(); }
-  /// Drains all of them, for good.
+  /// Drains all workers, for good.
   void retire_all(channel::Drain how);
-  /// Kills all of them now.
+  /// Kills all workers now.
   void kill_all();
 
-  /// A child that is no worker: its end is not looked after here. 0 for none.
+  /// Leaves the end of a child to another owner, because it is no worker. 0 for none.
   void exempt_from_reaping(pid_t pid) { exempt_ = ChildClaim(pid); }
-  /// To be called at SIGCHLD.
+  /// Call this at SIGCHLD.
   void children_ended();
 
-  /// How all workers end, if none can be expected to start; see StartFailures.
+  /// Returns how all workers end if none can be expected to start; see StartFailures.
   std::optional<ExitStatus> cannot_start() const { return start_failures_.hopeless(slots_.size()); }
 
+  /// Returns whether a reload is under way.
   bool is_reloading() const { return reload_.is_under_way(); }
-  /// Whether all that were added are ready. Nobody waits for those that join.
+  /// Returns whether all workers that were added are ready. Workers that join are not waited for.
   bool all_started() const;
-  /// Whether no worker is left, and none follows.
+  /// Returns whether no worker is left, and none follows.
   bool is_empty() const { return slots_.empty() && roster_.workers().empty(); }
-  /// Workers that are to run, and those that have joined.
+  /// Returns the number of workers that are to run, and of those that have joined.
   std::size_t size() const;
-  /// Connections that workers have accepted themselves, ever.
+  /// Returns the number of connections that workers have ever accepted themselves.
   std::uint64_t accepted() const { return roster_.traffic().accepted(); }
-  /// Connections that the workers hold, as far as that is known.
+  /// Returns the number of connections that the workers have, as far as that is known.
   std::size_t open_connections() const { return roster_.traffic().open_connections(); }
 
-  /// What did not end by itself when all were drained.
+  /// What did not end by itself when all workers were drained.
   struct CutOff {
-    std::size_t workers = 0;      ///< that were killed
-    std::size_t connections = 0;  ///< that were held then, as far as that is known
+    std::size_t workers = 0;      ///< workers that were killed
+    std::size_t connections = 0;  ///< connections that they had then, as far as that is known
   };
   CutOff cut_off() const;
 
-  /// In the order of their numbers.
+  /// Returns a snapshot of each worker, in the order of their numbers.
   std::vector<WorkerStatus> status() const;
-  /// What the counters of all workers say, and what became of the connections of those that died.
+  /// Returns the counters of all workers, and what became of the connections of those that have
+  /// died.
   const WorkerTraffic& traffic() const { return roster_.traffic(); }
-  /// Asks the workers for their numbers of requests, and waits for the answers a little while.
+  /// Asks the workers for their numbers of requests, and waits for the answers a short time.
   Task<void> refresh_requests() { return roster_.traffic().ask_for_requests(); }
-  /// A line for each worker.
+  /// Returns a line for each worker.
   std::vector<std::string> describe() const;
 
  private:
   using Slot = std::shared_ptr<WorkerSlot>;
   using Worker = std::shared_ptr<SupervisedWorker>;
 
+  /// Keeps a worker in the slot until it is retired, and removes the slot then.
   Task<void> run_slot(Slot slot);
+  /// Starts a worker in the empty slot.
   void try_start(WorkerSlot& slot);
+  /// Waits for as long as the slot stays empty. The slot must outlive the task.
   Task<void> back_off(WorkerSlot& slot);
+  /// Retires the slot, and drains its worker.
   void retire(WorkerSlot& slot);
 
   Status drain_joined(int number);
+  /// Counts what did not end by itself of a worker that has ended.
   void count_cut_off(const SupervisedWorker& worker);
+  /// Replaces the worker of the slot by a successor, and returns how that went.
   Task<Status> replace_in(Slot slot);
+  /// Replaces a worker that has asked to leave, with as many attempts as it takes.
   Task<void> recycle(Worker worker);
 
+  /// Returns whether all workers were told to leave.
   bool stopping() const { return roster_.traffic().retirement() != Retirement::none; }
   Slot find_slot(int number) const;
   Slot slot_of(const SupervisedWorker& worker) const;
+  /// Returns how many slots are not retired.
   std::size_t serving_slots() const;
   int free_number() const;
 
@@ -140,7 +153,7 @@ class Supervisor final : private WorkerListener, private Reload::Actions {
   std::function<void()> changed_;
   WorkerRoster roster_;
   std::vector<Slot> slots_;
-  Condition progress_;  ///< of what reload() and replace() wait for
+  Condition progress_;  ///< notified of what reload() and replace() wait for
   Reload reload_;
   StartFailures start_failures_;
   CutOff cut_off_;

@@ -15,7 +15,7 @@
 namespace handoff {
 namespace {
 
-/// How long a successor that has closed its channel may take to end by itself, so that its exit
+/// The time in which a successor that has closed its channel may end by itself, so that its exit
 /// status tells why.
 constexpr auto kEndPatience = std::chrono::seconds(1);
 
@@ -69,7 +69,7 @@ Upgrade::Upgrade(Reactor& reactor, Balancer& balancer, std::shared_ptr<Custody> 
 
 Upgrade::~Upgrade() = default;
 
-/// The only place that changes the phase.
+/// The only function that changes the phase.
 void Upgrade::take(UpgradeEvent event) {
   const UpgradePhase before = std::exchange(phase_, next_phase(phase_, event));
   if (phase_ == UpgradePhase::failed && before != phase_) { failure_ = event; }
@@ -109,7 +109,7 @@ Status Upgrade::spawn(const SpawnSuccessor& spawn_successor) {
     link_->start();
   } catch (const std::exception& error) {
     if (process_) {
-      process_->kill_and_reap();  // else it would serve, as if this master had died
+      process_->kill_and_reap();  // otherwise it would serve, as if this master had died
     }
     take(UpgradeEvent::not_spawned);
     return Status::failure(error.what());
@@ -118,7 +118,7 @@ Status Upgrade::spawn(const SpawnSuccessor& spawn_successor) {
   return Status::ok();
 }
 
-/// Why a successor has closed its channel; nothing when it ends, so that its status tells.
+/// Returns why a successor has closed its channel; nothing if it ends, so that its status tells.
 Task<std::optional<std::string>> Upgrade::describe_end() {
   std::optional<std::string> problem;
   if (!channel_end_.is_ok()) {

@@ -20,14 +20,15 @@
 
 namespace handoff {
 
+/// The phase of an upgrade; the table of transitions is at next_phase().
 enum class UpgradePhase {
   spawning,           ///< the successor is started
-  waiting_for_ready,  ///< it starts its workers
-  ready,              ///< it serves, beside this master
-  taken_over,         ///< everything goes to it
-  stopping,           ///< it has taken over, and stops as this master does
-  gone,               ///< it has taken over and ended, or broken its channel
-  failed,             ///< it was not ready, and does not run any more
+  waiting_for_ready,  ///< the successor starts its workers
+  ready,              ///< the successor serves, beside this master
+  taken_over,         ///< everything goes to the successor
+  stopping,           ///< the successor has taken over, and stops as this master does
+  gone,               ///< the successor has taken over and ended, or broken its channel
+  failed,             ///< the successor was not ready, and does not run any more
 };
 
 /// What can happen to an upgrade.
@@ -41,48 +42,56 @@ enum class UpgradeEvent {
   master_stops,
 };
 
-/// The phase that follows; `phase` itself when the event changes nothing.
+/// Returns the phase after the event; `phase` itself if the event changes nothing.
 UpgradePhase next_phase(UpgradePhase phase, UpgradeEvent event);
 
-/// Another process of this program (or a newer one at its path) that takes over from a master. To
-/// its predecessor it is a worker that has joined: the connections go to it over a channel.
+/// The upgrade to another process of this program (or of a newer one at its path) that takes over
+/// from a master. To its predecessor the successor is a worker that has joined: it is passed the
+/// connections over a channel.
 class Upgrade {
  public:
+  /// All references must outlive this object.
   Upgrade(Reactor& reactor, Balancer& balancer, std::shared_ptr<Custody> custody,
           const Report& report);
   Upgrade(const Upgrade&) = delete;
   Upgrade& operator=(const Upgrade&) = delete;
   ~Upgrade();
 
-  /// Starts the successor, and waits until it is ready. If it is not, it does not run any more.
+  /// Starts the successor, and waits until it is ready. If the result is a failure, the successor
+  /// does not run any more. This object must outlive the task.
   Task<Status> start(SpawnSuccessor spawn, Duration ready_timeout);
 
-  /// This master stops. Before the successor is ready, start() ends, and so does the successor;
-  /// later its end is expected.
+  /// Called when this master stops. Before the successor is ready, this ends start() and the
+  /// successor; later the end of the successor is expected.
   void give_up() { take(UpgradeEvent::master_stops); }
 
   UpgradePhase phase() const { return phase_; }
-  /// Whether the successor serves in this master's place, or did until it ended.
+  /// Returns whether the successor serves in this master's place, or did so until it ended.
   bool has_taken_over() const {
     return phase_ == UpgradePhase::taken_over || phase_ == UpgradePhase::stopping ||
            phase_ == UpgradePhase::gone;
   }
-  /// The successor's process, also when it has failed; 0 before there is one.
+  /// Returns the process of the successor, even if it has failed; 0 before there is one.
   pid_t pid() const { return process_ ? process_->pid() : 0; }
-  /// From now on the names of the listeners are the successor's own, and the balancer gives it
-  /// what there is.
+  /// Gives the successor the names of the listeners, and makes it a recipient of the balancer's
+  /// connections.
   void take_over();
-  /// Waits until everything that the successor was given is its own, or it is gone.
+  /// Waits until the successor has taken everything that it was given, or is gone. This object must
+  /// outlive the task.
   Task<void> until_done();
 
  private:
+  /// Changes the phase; nothing else does.
   void take(UpgradeEvent event);
+  /// Starts the successor on a new channel.
   Status spawn(const SpawnSuccessor& spawn);
+  /// Returns whether nothing is left to be given to the successor.
   bool is_done() const;
   Task<std::optional<std::string>> describe_end();
 
   LifeEvents life_events();
   TrafficEvents traffic_events();
+  /// Called when the successor's channel is closed.
   void closed(WorkerChannel& link, const Status& how);
 
   Reactor& reactor_;
@@ -93,8 +102,8 @@ class Upgrade {
   std::unique_ptr<SuccessorProcess> process_;
   std::shared_ptr<WorkerChannel> link_;
   UpgradePhase phase_ = UpgradePhase::spawning;
-  UpgradeEvent failure_ = UpgradeEvent::not_spawned;  ///< what has led to `failed`
-  Status channel_end_ = Status::ok();                 ///< how its channel was closed
+  UpgradeEvent failure_ = UpgradeEvent::not_spawned;  ///< the event that has led to `failed`
+  Status channel_end_ = Status::ok();                 ///< how the successor's channel was closed
 };
 
 }  // namespace handoff

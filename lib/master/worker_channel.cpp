@@ -17,10 +17,11 @@
 namespace handoff {
 namespace {
 
-/// Connections on their way to a worker that it has not started: one that hangs holds no more up.
+/// The most connections on their way to a worker that it has not started: one that hangs delays no
+/// more than these.
 constexpr std::size_t kMaxUnacknowledged = 128;
 
-/// Questions that wait to be sent.
+/// The most questions that wait to be sent.
 constexpr std::size_t kMaxQuestions = 4;
 
 /// How long a worker without descriptors gets no connections.
@@ -65,7 +66,7 @@ MessageReceiver::Owner WorkerChannel::owner_of_receiver() {
   MessageReceiver::Owner owner;
   owner.returns = [this] {
     if (!traffic_.passes_on || !traffic_.passes_on()) { return Returns::may_be_lost; }
-    // Mostly only a worker that drains returns connections.
+    // Usually only a worker that drains returns connections.
     return is_draining() ? Returns::wait : Returns::unexpected;
   };
   owner.take = [this](MessageReceiver::Received received) { take(std::move(received)); };
@@ -78,7 +79,7 @@ ChannelWriter::Owner WorkerChannel::owner_of_writer() {
   owner.tried = [this] { recount(); };
   owner.went_on = [this] { room_changed(); };
   owner.all_sent = [this] {
-    // Without messages, the end of what is passed is the word to leave.
+    // Without messages, the worker is told to leave by the end of what it reads.
     if (is_draining() && !is_full()) { shutdown(channel_.get(), SHUT_WR); }
   };
   owner.is_open = [this] { return open(); };
@@ -92,7 +93,7 @@ ConnectionAccounts::Owner WorkerChannel::owner_of_accounts() {
   owner.returned = [this](std::vector<HeldConnection> held) {
     tell(traffic_.connections_returned, *this, std::move(held));
   };
-  // A worker that does not read need not know.
+  // A worker that does not read need not be told.
   owner.deposits_refused = [this](const std::vector<std::uint64_t>& ids) {
     if (sender_.messages() >= kMaxQuestions) { return; }
     send_soon(channel::encode_ids(channel::Type::refused, ids));
@@ -101,30 +102,31 @@ ConnectionAccounts::Owner WorkerChannel::owner_of_accounts() {
   return owner;
 }
 
-/// The one place that changes the phase. What happens to a channel, from top to bottom the phase
-/// before, and the phase after:
+/// The only function that changes the phase. The columns are what happens to a channel, and each
+/// row begins with the phase before. (1) The worker closes its end, or fail_with_protocol_error()
+/// is called. (2) The channel fails, or a message is not valid.
 ///
-///                   | its HELLO | a message | drain()         | its end, | an error, | end()
-///                   |           | of others |                 | fail_with_protocol_error()  | a
-///                   false   | |           |           |                 |          | message   |
-///   ----------------+-----------+-----------+-----------------+----------+-----------+-------
-///   unheard         | open      | closed    | drained_unheard | closed   | closed    | closed
-///   open            | closed    | open      | draining        | closed   | closed    | closed
-///   drained_unheard | draining  | closed    | drained_unheard | closed   | closed    | closed
-///   draining        | closed    | draining  | draining        | closed   | closed    | closed
-///   closed          | nothing is received, sent or told any more
+///                   | its HELLO | another   | drain()         | (1)    | (2)    | end()
+///                   |           | message   |                 |        |        |
+///   ----------------+-----------+-----------+-----------------+--------+--------+-------
+///   unheard         | open      | closed    | drained_unheard | closed | closed | closed
+///   open            | closed    | open      | draining        | closed | closed | closed
+///   drained_unheard | draining  | closed    | drained_unheard | closed | closed | closed
+///   draining        | closed    | draining  | draining        | closed | closed | closed
+///   closed          | nothing is received, sent or reported any more
 ///
-/// A channel without a handshake is open from the start. Each way to `closed` but end() is told.
+/// A channel without a handshake is open from the start. LifeEvents::closed is called for each way
+/// to `closed` but end().
 void WorkerChannel::enter(WorkerChannelPhase next) {
   phase_ = next;
   if (next != WorkerChannelPhase::closed) { return; }
-  // One that has only closed its sending side reads on until this.
+  // A worker that has only closed its sending side reads on until this.
   shutdown(channel_.get(), SHUT_WR);
   watcher_.interrupt();
 }
 
 bool WorkerChannel::has_room() const {
-  // Without credits, a full channel is the only word of a worker that does not keep up.
+  // Without credits, a full channel is the only sign of a worker that does not keep up.
   const bool keeps_up = is_full() ? unacknowledged() < kMaxUnacknowledged : !writer_.is_blocked();
   const bool may_get = phase_ == WorkerChannelPhase::open || phase_ == WorkerChannelPhase::unheard;
   const bool is_left_out = passed_over_ || reactor_.now() < paused_until_;
@@ -194,7 +196,7 @@ Status WorkerChannel::handle(channel::Message message) {
       tell(life_.requests_told, *this);
       break;
     case channel::Type::listener: tell(others_should_accept_); break;
-    case channel::Type::queue: break;  // we are awake
+    case channel::Type::queue: break;  // the message has done its work by waking this process
     default: return Status::failure("it sent a message that only a master sends");
   }
   return Status::ok();
@@ -216,10 +218,11 @@ Status WorkerChannel::greet(const channel::Hello& hello) {
   return Status::ok();
 }
 
-/// Before anything else is sent, so that there is room for it. Without a ledger the worker is
-/// served as one of those that do not ask for it.
+/// The ledger is sent before anything else, so that there is room for it. Without it the worker is
+/// served like one that does not ask for a ledger.
 void WorkerChannel::give_ledger() {
-  // Only the end of a process that is known tells when to read the ledger. Of others it counts.
+  // A ledger may be read only after its process has ended. If the process is not known, the ledger
+  // only counts.
   const std::size_t most =
       origin_ == WorkerOrigin::joined_from_elsewhere ? 0 : std::size_t{ledger::kMaxEntries};
   const auto entries = static_cast<std::uint32_t>(std::min(credits_, most));
@@ -258,7 +261,7 @@ Task<void> WorkerChannel::end_pause(std::shared_ptr<WorkerChannel> self) {
 // Sending.
 
 /// A worker without a ledger knows nothing of replies that are owed. A client that does not take so
-/// few bytes at once has not read for long: its connection ends.
+/// few bytes at once has not read for a long time: its connection ends.
 void WorkerChannel::write_owed(Connection& connection) {
   if (connection.owed.empty()) { return; }
   const std::string owed = std::exchange(connection.owed, {});
@@ -267,8 +270,9 @@ void WorkerChannel::write_owed(Connection& connection) {
   if (size != static_cast<ssize_t>(owed.size())) { shutdown(socket, SHUT_RDWR); }
 }
 
-/// The worker is asked for STARTED before it can have no room left: only that tells of room again.
-/// It may take what is sent first before the rest is sent, so what waits to be sent counts too.
+/// The worker is asked for STARTED before it can run out of room, because only STARTED reports room
+/// again. It may take what is sent first before the rest is sent, so what waits to be sent counts
+/// too.
 void WorkerChannel::pass(HeldConnection held) {
   std::optional<std::uint64_t> id;
   held.connection.wants_started =
@@ -306,7 +310,7 @@ void WorkerChannel::pass_over() {
 std::deque<HeldConnection> WorkerChannel::take_all(Reach reach) {
   std::deque<HeldConnection> all;
   if (kept_) {
-    // A worker that lives on keeps what it has deposited.
+    // A worker that lives on keeps the connections that it has deposited.
     if (reach != Reach::on_its_way) { accounts_.deposits_taken(kept_->deposits()); }
     Rescued rescued = kept_->take_all(reach);
     all = std::move(rescued.connections);
@@ -353,7 +357,7 @@ void WorkerChannel::wake(channel::Type type) {
   static const std::string kLook = channel::encode_passing(channel::Type::listener, 0);
   static const std::string kWake = channel::encode_passing(channel::Type::queue, 0);
   if (type == channel::Type::listener) { return send_soon(kLook); }
-  // With no room for it there are messages that it has not read, and it looks when it does.
+  // If the channel has no room, the worker has unread messages, and looks when it reads them.
   const SendResult result = send_fds(channel_.get(), kWake, {});
   if (result.outcome != SendOutcome::failed) { return; }
   tell(traffic_.send_failed, *this, std::size_t{0}, result.error_number);
@@ -365,7 +369,7 @@ void WorkerChannel::give_names() {
 }
 
 void WorkerChannel::ask_for_requests() {
-  // One that does not read is not asked again and again.
+  // A worker that does not read is not asked again and again.
   if (sender_.messages() < kMaxQuestions) { send_soon(channel::encode_requests(0)); }
 }
 
@@ -389,8 +393,8 @@ void WorkerChannel::close(const Status& how) {
 
 void WorkerChannel::end() {
   enter(WorkerChannelPhase::closed);
-  // Now, not when our tasks let it go: a connection that the worker starts in between would be
-  // served by two.
+  // Shut down now, not when the last task lets go: a STARTED in between would let two workers serve
+  // one connection.
   shutdown(channel_.get(), SHUT_RDWR);
 }
 

@@ -16,15 +16,15 @@
 namespace handoff {
 namespace {
 
-/// How often the roster looks at a worker whose end epoll can't report.
+/// The pause between two looks at a worker whose end epoll cannot report.
 constexpr auto kWatchPause = std::chrono::milliseconds(100);
 
-/// How long the process of a worker that has joined may live on when its channel is closed, if it
-/// is dying.
+/// The time that the process of a worker that has joined may live on after its channel was closed,
+/// if it is dying.
 constexpr auto kDying = std::chrono::seconds(1);
 
-/// Lines about workers that have joined, within a second: several may leave at a time, and one that
-/// joins again and again must not flood the log.
+/// The most lines about workers that have joined within a second: several may leave at once, and
+/// one that joins again and again must not flood the log.
 constexpr std::size_t kJoinedBurst = 32;
 
 }  // namespace
@@ -83,7 +83,7 @@ LeaveSignal WorkerRoster::leave_signal() const {
              : LeaveSignal::message;
 }
 
-/// Without room for the descriptor in epoll its end is not seen.
+/// If epoll has no room for the descriptor, the end of the process is not noticed.
 Task<bool> WorkerRoster::has_ended(Reactor& reactor, int process) {
   FdWatcher exited(reactor, process);
   try {
@@ -108,7 +108,7 @@ void WorkerRoster::adopt(int number, Fd channel) {
   take_in(worker);
   reactor_.spawn(run_joined(worker, std::move(process)));
   worker->link()->start();
-  // A worker that hears from this master knows that it is not refused.
+  // A worker that gets a message of this master knows that it is not refused.
   worker->link()->ask_for_requests();
 }
 
@@ -118,7 +118,7 @@ void WorkerRoster::take_in(const Worker& worker) {
   traffic_.add(*worker);
 }
 
-/// From its start on until it was reaped.
+/// The task runs from the worker's start until it is reaped.
 Task<void> WorkerRoster::run_spawned(Worker worker) {
   if (!worker->link()->is_full()) { worker->ready(); }
   co_await leader_end(*worker);
@@ -139,9 +139,9 @@ Task<void> WorkerRoster::leader_end(SupervisedWorker& worker) {
   }
 }
 
-/// From its joining on until it is gone.
-/// A channel that is closed is no death: the worker may serve on what it has. Nor need the channel
-/// be closed when the worker has died.
+/// The task runs from the worker's joining until it is gone. A channel that is closed does not mean
+/// that the worker is dead: it may go on serving what it has. Nor need the channel be closed when
+/// the worker has died.
 Task<void> WorkerRoster::run_joined(Worker worker, Fd process) {
   const auto gone = std::make_shared<Cancellation>();
   if (process.valid()) { reactor_.spawn(watch_process(*this, worker, std::move(process), gone)); }
@@ -159,7 +159,8 @@ Task<void> WorkerRoster::watch_process(WorkerRoster& roster, Worker worker, Fd p
                                        std::shared_ptr<Cancellation> gone) {
   Reactor& reactor = roster.reactor_;
   const auto ended = co_await race(reactor, has_ended(reactor, process.get()), kNever, gone.get());
-  // Without a ledger, who has connected may have given its end of the channel to another.
+  // Without a ledger, the process that has connected may have given its end of the channel to
+  // another one.
   if (ended.value.value_or(false) && worker->link()->has_ledger()) {
     worker->joined_process_ended();
   }
@@ -169,7 +170,7 @@ void WorkerRoster::drop_touched_luggage() {
   for (const Worker& worker : workers_) { worker->link()->drop_touched_luggage(); }
 }
 
-/// What it has returned lies in its channel, and goes to others.
+/// Connections that it has returned are still in its channel, and go to others.
 Task<void> WorkerRoster::receive_rest_and_end(Worker worker) {
   co_await worker->over();
   co_await WorkerChannel::receive_rest(worker->link());
@@ -184,8 +185,8 @@ void WorkerRoster::child_ended() {
   for (const Worker& worker : workers_) { worker->child_ended(); }
 }
 
-/// For as long as there is a roster. A look that is late by more than a quarter is one of a master
-/// that was suspended.
+/// The task runs as long as the roster. A look that is late by more than a quarter is one of a
+/// master that was suspended.
 Task<void> WorkerRoster::watch_answers(Duration quarter) {
   for (;;) {
     const TimePoint due = clock_.now() + quarter;

@@ -27,8 +27,9 @@
 
 namespace handoff {
 
+/// How workers are started and supervised.
 struct SupervisorOptions {
-  std::vector<std::string> command;  ///< what every worker executes; empty: workers only join
+  std::vector<std::string> command;  ///< the program of every worker; empty: workers only join
   Handshake handshake = Handshake::full;
   Duration ready_timeout = std::chrono::seconds(10);
   Duration drain_timeout = std::chrono::seconds(30);
@@ -37,13 +38,13 @@ struct SupervisorOptions {
   Duration backoff_max = std::chrono::seconds(10);
 };
 
-/// The workers that there are: spawns them, takes in those that join, waits for the end of each,
-/// and finds those that hang. What a worker is for, and what follows it, its listener decides.
+/// The workers that exist. It spawns them, takes in those that join, waits for the end of each, and
+/// finds those that hang. Its listener decides what a worker is for, and what follows it.
 class WorkerRoster {
  public:
   using Worker = std::shared_ptr<SupervisedWorker>;
 
-  /// `has_room` is called when a worker has room again. The references must outlive the roster.
+  /// Calls `has_room` when a worker has room again. All references must outlive this object.
   WorkerRoster(Reactor& reactor, AlarmClock& clock, PassMode& mode, Balancer& balancer,
                std::shared_ptr<Custody> custody, SpawnWorker spawn,
                const SupervisorOptions& options, Report report, WorkerListener& listener,
@@ -51,37 +52,47 @@ class WorkerRoster {
   WorkerRoster(const WorkerRoster&) = delete;
   WorkerRoster& operator=(const WorkerRoster&) = delete;
 
-  /// Starts a worker. Throws SystemError when the program can't be executed.
+  /// Starts a worker. Throws SystemError if the program cannot be executed.
   Worker spawn(int number);
-  /// A worker has joined, by this channel. Refused when there are kMaxJoined already.
+  /// Takes in a worker that has joined by this channel. It is turned away if there are kMaxJoined
+  /// already.
   void adopt(int number, Fd channel);
+  /// The most workers that may have joined.
   static constexpr std::size_t kMaxJoined = 1024;
-  /// To be called when a child of this process has ended.
+  /// Call this when a child of this process has ended.
   void child_ended();
 
   /// See KeptConnections.
   void drop_touched_luggage();
 
-  /// All that have not ended, as they came.
+  /// Returns all workers that have not ended, in the order of their coming.
   const std::vector<Worker>& workers() const { return workers_; }
-  /// Of these, those that have joined.
+  /// Returns how many of these have joined.
   std::size_t joined() const;
-  /// Workers that were ever spawned.
+  /// Returns how many workers were ever spawned.
   std::uint64_t spawned() const { return spawned_; }
   WorkerTraffic& traffic() { return traffic_; }
   const WorkerTraffic& traffic() const { return traffic_; }
 
  private:
+  /// Adds a worker, whatever its origin.
   void take_in(const Worker& worker);
+  /// Waits for the end of a worker that was spawned.
   Task<void> run_spawned(Worker worker);
+  /// Waits until the leader of the worker has ended. The worker must outlive the task.
   Task<void> leader_end(SupervisedWorker& worker);
+  /// Waits until a worker that has joined is gone.
   Task<void> run_joined(Worker worker, Fd process);
+  /// Tells the worker when its process has ended, until `gone` is cancelled.
   static Task<void> watch_process(WorkerRoster& roster, Worker worker, Fd process,
                                   std::shared_ptr<Cancellation> gone);
   static Task<bool> has_ended(Reactor& reactor, int process);
+  /// Waits until the worker is over, receives what it has sent, and forgets it.
   Task<void> receive_rest_and_end(Worker worker);
+  /// Asks all workers in each quarter of the hang time-out whether they answer.
   Task<void> watch_answers(Duration quarter);
   void judge_answers(AnswerWatch::Look look);
+  /// Returns how workers that are spawned are told to leave.
   LeaveSignal leave_signal() const;
 
   Reactor& reactor_;
@@ -92,7 +103,7 @@ class WorkerRoster {
   Handshake handshake_;
   LimitedLine report_joined_left_;
   LimitedLine report_joined_trouble_;
-  LimitedLine report_unwatched_;  ///< of workers whose end epoll can't report
+  LimitedLine report_unwatched_;  ///< reports of workers whose end epoll cannot report
   WorkerTraffic traffic_;
   WorkerContext context_;
   std::vector<Worker> workers_;

@@ -11,7 +11,7 @@ WorkerSlot::WorkerSlot(Reactor& reactor, int number, Duration backoff_min, Durat
       backoff_max_(backoff_max),
       backoff_(backoff_min, backoff_max) {}
 
-// Changes the state, and nothing else does. A new slot is backing off, without a pause.
+// Changes the state; nothing else does. A new slot is backing off, without a pause.
 //
 //                                filled                         backing_off           retired
 //   a worker is put in it        filled                         filled                -

@@ -10,21 +10,21 @@
 
 namespace handoff {
 
-/// What becomes of one of the slots for workers; the table of transitions stands at
-/// WorkerSlot::enter.
+/// The state of a slot; the table of transitions is at WorkerSlot::enter.
 enum class SlotState {
-  filled,       ///< a worker, its successor, or both are in it
-  backing_off,  ///< empty, until the next worker is started, after a pause or at once
-  retired,      ///< empty, and nobody follows
+  filled,       ///< it has a worker, a successor, or both
+  backing_off,  ///< it is empty until the next worker is started, after a pause or at once
+  retired,      ///< it is empty, and no worker follows
 };
 
-/// One of the slots for workers. The worker in it changes, by its death or by a successor; its
-/// number and counters stay. It only keeps account: its supervisor starts and ends the workers.
+/// A slot for a worker. The worker in it changes, by its death or by a successor; the slot's number
+/// and counters stay. It only keeps account: its supervisor starts and ends the workers.
 class WorkerSlot {
  public:
   using Worker = std::shared_ptr<SupervisedWorker>;
 
-  /// The pauses before a worker is started again are from `backoff_min` to `backoff_max` long.
+  /// The pauses before a worker is started again are from `backoff_min` to `backoff_max` long. The
+  /// reactor must outlive this object.
   WorkerSlot(Reactor& reactor, int number, Duration backoff_min, Duration backoff_max);
   WorkerSlot(const WorkerSlot&) = delete;
   WorkerSlot& operator=(const WorkerSlot&) = delete;
@@ -32,46 +32,48 @@ class WorkerSlot {
   int number() const { return number_; }
   SlotState state() const { return state_; }
   bool is_retired() const { return state_ == SlotState::retired; }
-  /// The worker that serves, or starts for the first time; null if there is none.
+  /// Returns the worker that serves, or starts for the first time; null if there is none.
   const Worker& current() const { return current_; }
-  /// The worker that is to replace it, which starts or is on standby; null if there is none.
+  /// Returns the worker that replaces the current one, and that starts or is on standby; null if
+  /// there is none.
   const Worker& next() const { return next_; }
+  /// Returns whether this worker is in the slot.
   bool has(WorkerId id) const { return is_current(id) || (next_ && next_->id() == id); }
   bool is_current(WorkerId id) const { return current_ && current_->id() == id; }
-  /// Workers that were started after the first, those that replaced another one excepted.
+  /// Returns how many workers were started after the first, except those that replaced another one.
   unsigned restarts() const { return restarts_; }
-  /// How the last worker ended; empty if none has.
+  /// Returns how the last worker ended; empty if none has.
   const std::string& last_exit() const { return last_exit_; }
-  /// Set by every change.
+  /// Returns the event that every change sets.
   Event& changed() { return changed_; }
 
-  /// The first worker, or the one after a pause.
+  /// Puts a worker into the empty slot.
   void fill(Worker worker);
-  /// A worker that is to replace the current one.
+  /// Puts a worker into the slot that replaces the current one.
   void set_next(Worker worker);
-  /// The next worker takes the place of the current one, which is returned: null if there was none.
+  /// Makes the next worker the current one. Returns the old one: null if there was none.
   Worker promote();
-  /// The next worker, which is in the slot no more.
+  /// Removes the next worker from the slot, and returns it.
   Worker take_next();
-  /// A worker in it has ended, at this time.
+  /// Records that a worker of the slot has ended at `now`. Does nothing for any other worker.
   void worker_ended(const SupervisedWorker& worker, TimePoint now);
-  /// Its program could not be executed.
+  /// Records that the program could not be executed.
   void start_failed();
-  /// Nobody follows; the workers are in the slot no more.
+  /// Retires the slot: no worker follows. Returns the workers, which are not in the slot any more.
   struct Workers {
     Worker current;
     Worker next;
   };
   Workers retire();
 
-  /// How long it stays empty after what happened last. Zero after a worker that was ready, unless
-  /// such a one has just been restarted at once; else longer each time.
+  /// Returns how long it stays empty after its last event: zero after a worker that was ready,
+  /// unless such a worker has just been restarted at once; otherwise longer each time.
   Duration pause() const { return pause_; }
-  /// The pause is over: a worker is started again.
+  /// Counts a restart, when the pause is over.
   void count_restart() { ++restarts_; }
 
  private:
-  /// What a worker that was ready when it died earns.
+  /// How a worker is restarted that was ready when it died.
   enum class AfterReady { at_once, after_pause };
 
   void enter(SlotState next);

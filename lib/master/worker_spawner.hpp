@@ -19,44 +19,44 @@
 
 namespace handoff {
 
-/// A process that was started as a worker, the leader, with everything that it starts: its tree.
-/// Destroying it ends nothing.
+/// A process that was started as a worker (the leader), and everything that it starts: its tree.
+/// Destroying the object ends no process.
 class WorkerProcess {
  public:
   virtual ~WorkerProcess() = default;
 
   virtual pid_t pid() const = 0;
-  /// A descriptor that becomes readable once the leader has ended. Owned by this object.
+  /// Returns a descriptor that becomes readable when the leader has ended. Owned by this object.
   virtual int exit_fd() const = 0;
   virtual bool leader_has_ended() const = 0;
-  /// Whether nothing of the tree lives any more.
+  /// Returns whether no process of the tree lives.
   virtual bool is_empty() const = 0;
-  /// Asks the tree to end, each process once. Call it again when a child has ended.
+  /// Sends SIGTERM to each process of the tree, once. Call it again when a child has ended.
   virtual void term() = 0;
-  /// Kills the tree. Call it again when a child has ended, until the tree is empty.
+  /// Sends SIGKILL to the tree. Call it again when a child has ended, until the tree is empty.
   virtual void kill() = 0;
-  /// Kills what is left and reaps the leader; nothing else is called after that. Blocks for as long
-  /// as a killed process takes to die.
+  /// Kills what is left and reaps the leader; call nothing else after that. Blocks for as long as a
+  /// killed process takes to die.
   virtual ExitStatus finish() = 0;
 };
 
-/// Starts a worker with this number on its end of a channel. The worker's channel follows the
-/// descriptors that it inherits, which programs that do not know handoff look for at 3
-/// (sd_listen_fds(3)). Both stay owned by the caller. Throws SystemError when the program can't be
-/// executed.
+/// Starts a worker with this number on its end of a channel. The channel's number in the worker
+/// follows the descriptors that it inherits, which programs that do not know handoff expect from 3
+/// on (sd_listen_fds(3)). The caller keeps all descriptors. Throws SystemError if the program
+/// cannot be executed.
 using SpawnWorker = std::function<std::unique_ptr<WorkerProcess>(int number, const Fd& channel,
                                                                  std::span<const int> inherited)>;
 
-/// Starts workers as processes of their own. If this process is killed, a guard ends those that
-/// need not notice that their channel has ended.
+/// Starts workers as processes of their own. If this process is killed, a guard ends workers that
+/// need not notice the end of their channel.
 class WorkerSpawner {
  public:
   struct Options {
     std::vector<std::string> command;
-    /// Whether a worker must be told of this process's end by others, because it speaks no protocol
-    /// on its channel.
+    /// Says whether a guard must end the workers after this process has died, because they speak no
+    /// protocol on their channels.
     enum class Guard { none, ends_workers } guard = Guard::none;
-    /// How long what a guard asks to end has until it is killed.
+    /// The time from the guard's request to end until it kills.
     std::chrono::milliseconds patience{};
   };
 
@@ -77,7 +77,8 @@ class WorkerSpawner {
   Report report_;
   ProcessMarks marks_;
   std::optional<TreeGuard> guard_;
-  std::shared_ptr<std::size_t> unfinished_ = std::make_shared<std::size_t>(0);  ///< workers
+  std::shared_ptr<std::size_t> unfinished_ =
+      std::make_shared<std::size_t>(0);  ///< the number of workers that are not finished
 };
 
 }  // namespace handoff

@@ -12,7 +12,7 @@
 namespace handoff {
 namespace {
 
-/// How long a worker may take to say how many requests it has had.
+/// The time in which a worker must report how many requests it has had.
 constexpr auto kAnswerTime = std::chrono::milliseconds(200);
 
 }  // namespace
@@ -108,15 +108,16 @@ void WorkerTraffic::has_room(WorkerChannel& link) {
   has_room_();
 }
 
-/// When all close what they have, a worker that gets a connection now is the last: room or not.
+/// When all workers close what they have, no other worker will have room: each connection is passed
+/// at once.
 void WorkerTraffic::connections_returned(std::vector<HeldConnection> all) {
   for (HeldConnection& held : all) { balancer_.pass(std::move(held)); }
   has_passed_on_ = true;
   if (balancer_.retirement() == Retirement::closing) { balancer_.pass_all(); }
 }
 
-/// Sends what was passed on in the turn that is over: several workers return at the same time, and
-/// a message carries 16 connections.
+/// Sends what was passed on in the turn that is over: several workers return connections at the
+/// same time, and a message carries 16 of them.
 bool WorkerTraffic::poll() {
   if (std::exchange(has_passed_on_, false)) { balancer_.flush(); }
   return false;
@@ -132,7 +133,7 @@ void WorkerTraffic::closed(const WorkerChannel& link, const Status& how) {
   worker_of(link).protocol_broken(how.why());
 }
 
-/// One line in the log. A worker that had no connections needs none.
+/// A worker that had no connections needs no line in the log.
 void WorkerTraffic::rescued(const WorkerChannel& link, const RescueCounts& counts) {
   rescued_.moved += counts.moved;
   rescued_.answered += counts.answered;

@@ -19,7 +19,7 @@
 namespace handoff {
 namespace {
 
-/// A running command: its ends of the pipes, and what came through them so far.
+/// A running command: this process's ends of its pipes, and what has arrived through them.
 struct Run {
   Run(Reactor& reactor, Fd out_end, Fd err_end, int pidfd, MemoryBudget& memory)
       : out(reactor, std::move(out_end), Stream::Kind::nonblocking),
@@ -29,11 +29,11 @@ struct Run {
 
   Stream out;
   Stream err;
-  std::optional<FdWatcher> exited;  ///< until the command is reaped
+  std::optional<FdWatcher> exited;  ///< exists until the command is reaped
   std::string output;
   MemoryBudget::Share held;  ///< counts `output`
   std::string error_tail;
-  std::optional<Result> failure;  ///< why its output can't be used, and is not collected any more
+  std::optional<Result> failure;  ///< why the output cannot be used, and is not collected any more
   bool over = false;
 
   bool collect(Stream& stream, std::size_t max_output);
@@ -43,7 +43,7 @@ struct Run {
   void stop();
 };
 
-/// Takes what is in the pipe; false when nothing more can come.
+/// Reads what is in the pipe. Returns false if nothing more can arrive.
 bool Run::collect(Stream& stream, std::size_t max_output) {
   std::array<char, 16 * 1024> buffer;
   for (;;) {
@@ -65,8 +65,8 @@ bool Run::collect(Stream& stream, std::size_t max_output) {
   }
 }
 
-/// Collects until the pipe's end or the command's. `run` is shared, for it may be left before the
-/// pipe ends.
+/// Collects until the pipe's end or the command's. The run is shared, because the call may be
+/// dropped before the pipe ends.
 Task<void> Run::collect_all(std::shared_ptr<Run> run, Stream& stream, std::size_t max_output) {
   try {
     while (!run->over && run->collect(stream, max_output)) { co_await stream.readable(); }
@@ -83,7 +83,7 @@ void Run::stop() {
   err.interrupt();
 }
 
-/// Stops a run when its call is over or is dropped, before the process and its pidfd go.
+/// Stops a run when its call is over or is dropped, before the process and its pidfd are gone.
 class StopAtEnd {
  public:
   explicit StopAtEnd(Run& run) : run_(run) {}
@@ -95,7 +95,7 @@ class StopAtEnd {
   Run& run_;
 };
 
-/// False when the deadline or an interruption came first.
+/// Returns false if the deadline or an interruption came first.
 Task<bool> wait_until(FdWatcher& watcher, TimePoint when) {
   WaitTimeout deadline(watcher, when);
   co_return co_await watcher.readable();
@@ -122,7 +122,7 @@ Task<Result> run_command(Reactor& reactor, ChildRunner& runner, const Program& p
   }
   Pipe out = make_pipe();
   Pipe err = make_pipe();
-  // Our ends are open files of their own: the flag does not reach the command.
+  // The ends kept here are open files of their own: the command does not share the flag.
   set_nonblocking(out.read_end.get());
   set_nonblocking(err.read_end.get());
   Fd input;
@@ -135,7 +135,7 @@ Task<Result> run_command(Reactor& reactor, ChildRunner& runner, const Program& p
                     error_text(error.error_number()),
                     error.error_number() == EFBIG ? " (the server's `ulimit -f` is too low)" : ""));
   }
-  call.params = {};  // the file has them
+  call.params = {};  // the file has the params now
   Environment variables = std::move(arguments.variables);
   variables.push_back(assignment(variable::kMethod, call.method));
   variables.push_back(assignment(variable::kPeer, call.peer));

@@ -23,18 +23,18 @@ bool is_executable(int directory, const char* name) {
          faccessat(directory, name, X_OK, AT_EACCESS) == 0;
 }
 
-/// A name that stands for several methods can't be that of one.
+/// Returns whether the name stands for several methods, and so cannot be that of one.
 bool is_pattern(std::string_view name) {
   return name == "*" || name.ends_with(".*");
 }
 
-/// No client can ask for a name that is not.
+/// A client can ask only for a name that is UTF-8.
 bool is_utf8(std::string_view name) {
   return json_string(quote_json(name)) == name;
 }
 
 std::vector<std::string> list_executables(const Fd& directory, const std::string& path) {
-  // The stream closes what it is given.
+  // The stream closes the descriptor that it is given.
   const std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(directory.duplicate().release()),
                                                    &closedir);
   if (!stream) { throw SystemError(errno, "list", path); }
@@ -56,7 +56,8 @@ void add_directory(MethodTable& table, Reactor& reactor, ChildRunner& runner,
   if (!directory->valid()) { throw SystemError(errno, "open", path); }
   for (const std::string& name : list_executables(*directory, path)) {
     if (table.has(name)) { continue; }
-    // Through us, for the process itself is not given the descriptor.
+    // The path leads through this process, because the program's process is not given the
+    // descriptor.
     Program program{{name}, fmt::format("/proc/{}/fd/{}/{}", getpid(), directory->get(), name)};
     table.add(
         name,

@@ -8,32 +8,33 @@
 #include "os/child.hpp"
 #include "rpc/method_table.hpp"
 
-/// What is made of the output of a process behind a method, and of how it ended.
+/// Makes a result of the output of a process behind a method, and of how it ended.
 namespace handoff {
 
-/// What output may be.
+/// The form that output must have.
 enum class OutputForm {
-  json,  ///< JSON alone
+  json,  ///< only JSON
   text,  ///< JSON, or any other text, which becomes a string
 };
 
-/// The text without the white space and line breaks at its end.
+/// Returns the text without the white space and line breaks at its end.
 std::string trimmed(std::string text);
 
-/// What a handler's whole output is as a result. An error says what is wrong with it, and calls it
-/// `what`.
+/// Returns the result that a handler's whole output means. The error for output in another form
+/// says what is wrong with it, and calls it `what`.
 Result result_of_output(std::string output, OutputForm form, std::string_view what);
 
-/// The error of a process that failed: how it ended, and in `data` the end of its stderr too.
+/// Returns the error of a process that has failed: how it ended, and in `data` also the end of its
+/// stderr.
 Result failure_of_process(const ExitStatus& status, const std::string& error_tail);
 
-/// {"stderr": ...}, or nothing when there is none.
+/// Returns {"stderr": ...}, or an empty text if the process wrote nothing there.
 std::string stderr_data(const std::string& error_tail);
 
-/// How many bytes of the end of stderr an error carries.
+/// The most bytes of the end of stderr that an error carries.
 inline constexpr std::size_t kStderrTail = 2048;
 
-/// Appends `bytes` to the tail of stderr, and drops from its start what exceeds kStderrTail.
+/// Appends `bytes` to the tail of stderr, and removes from its start what exceeds kStderrTail.
 void append_to_tail(std::string& error_tail, std::string_view bytes);
 
 }  // namespace handoff

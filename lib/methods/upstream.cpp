@@ -16,7 +16,7 @@
 namespace handoff {
 namespace {
 
-/// With the longest id that it may be sent with.
+/// Returns the length of the request with the longest id that it may get.
 std::size_t request_size(const CallView& call) {
   std::string without_params;
   append_request(without_params, Dialect::article, call.method, {},
@@ -24,9 +24,9 @@ std::size_t request_size(const CallView& call) {
   return without_params.size() + call.params.size();
 }
 
-/// The bytes that stand around a method and its params in a request, and a few more.
+/// The bytes around a method and its params in a request, and a few more.
 constexpr std::size_t kEnvelopeSize = 64;
-/// The bytes that a byte of a name becomes at most when it is quoted.
+/// The most bytes that one byte of a name becomes when it is quoted.
 constexpr std::size_t kQuotedByteSize = 6;
 
 Task<std::unique_ptr<Client>> connect_to_server(Reactor& reactor,
@@ -76,7 +76,8 @@ TimePoint Upstream::begin(PendingCall& call) {
   return deadline;
 }
 
-/// The id takes a few bytes more, and a frame that is too long would cost others their calls.
+/// The request is checked here because a frame that is too long would cost other calls their
+/// connection. The estimate avoids writing most requests twice.
 bool Upstream::fits(const CallView& call) const {
   const std::size_t most =
       kEnvelopeSize + kQuotedByteSize * call.method.size() + call.params.size();
@@ -91,7 +92,8 @@ void Upstream::begin_on_connection(PendingCall& call, UpstreamAttempt attempt) {
   call.finish(ResultView::error(refusal.code, refusal.message));
 }
 
-/// What was not sent may be sent: once more, for a server that closes every connection.
+/// A call that was not sent may be sent on another connection, but only once, since a server may
+/// close every connection.
 void Upstream::nothing_sent(PendingCall& call) {
   try {
     begin_on_connection(call, UpstreamAttempt::last);
@@ -125,7 +127,7 @@ UpstreamConnection* Upstream::find_connection(Refusal& refusal) {
     connecting |= is_connecting;
     if (!connection->takes_calls()) { continue; }
     ++in_use;
-    // While it is down, only the call that tries waits for the attempt.
+    // While the server is down, only the call that tries waits for the attempt.
     if (is_down && is_connecting) { continue; }
     const std::size_t most = best == nullptr ? options_.max_calls : best->calls();
     if (connection->calls() < most && connection->unsent() < options_.max_unsent) {

@@ -18,56 +18,66 @@
 
 namespace handoff {
 
+/// How calls are spread over connections to one server.
 struct UpstreamOptions {
-  std::size_t max_connections = 8;    ///< to one server
-  std::size_t calls_before_next = 4;  ///< on every connection, before another one is made
-  std::size_t max_calls = 128;        ///< on one connection at a time
-  std::size_t max_unsent = 4 << 20;   ///< bytes that wait for one connection to take them
+  std::size_t max_connections = 8;    ///< connections to one server
+  std::size_t calls_before_next = 4;  ///< calls on every connection before another one is made
+  std::size_t max_calls = 128;        ///< calls on one connection at a time
+  std::size_t max_unsent = 4 << 20;   ///< bytes that wait until one connection takes them
   std::uint32_t max_frame = limits::kMaxFrame;
   Duration connect_timeout = std::chrono::seconds(5);
-  Duration first_pause = std::chrono::milliseconds(20);  ///< after a connect failed; doubled
-  Duration last_pause = std::chrono::seconds(1);         ///< up to this
+  Duration first_pause = std::chrono::milliseconds(
+      20);  ///< the pause after a failed connect; doubled after each further one
+  Duration last_pause = std::chrono::seconds(1);  ///< the longest such pause
 };
 
-/// Another server that answers methods for us, over a few connections that are kept. Calls are
-/// pipelined: each goes out at once with an id, and its reply may come before those of earlier
-/// ones. A server that gives no ids back must reply in order; one that replies without a call loses
-/// the connection, lest that is taken for the reply to the next call.
+/// Another server, which answers calls for this one, over a few connections that are kept. Calls
+/// are pipelined: each goes out at once with an id, and its reply may arrive before those of
+/// earlier calls. A server that does not repeat ids must reply in order; one that replies without a
+/// call loses the connection, because the reply could be taken for that to the next call.
 ///
-/// - No call waits longer than its deadline. What comes for it later is dropped.
-/// - While the server can't be connected to, calls fail at once (`unreachable`); from time to time
-///   one of them tries again.
-/// - A connection that ends takes its calls with it (`worker_died`): they may have been run.
+/// - No call waits longer than its deadline. A reply that arrives later is dropped.
+/// - While no connection can be made, calls fail at once (`unreachable`); from time to time one of
+///   them tries again.
+/// - The calls of a connection that ends fail with it (`worker_died`): the server may have run
+///   them.
 /// - A connection on which a deadline passed in silence, or on which the server has refused to read
 ///   on, gets no more calls, and ends with the last of those that it has.
+///
+/// One reactor uses it, on its thread.
 class Upstream final : public CallExecutor, private UpstreamConnection::Owner {
  public:
-  /// The reactor must outlive this object.
+  /// Connects to `address` when there is a first call. The reactor must outlive this object.
   Upstream(Reactor& reactor, Address address, UpstreamOptions options = {});
-  /// The same for a server that `connect` connects to; `name` stands in messages.
+  /// Does the same with a server that `connect` connects to; `name` stands for the server in
+  /// messages.
   Upstream(Reactor& reactor, std::string name, ConnectUpstream connect, UpstreamOptions options);
   Upstream(const Upstream&) = delete;
   Upstream& operator=(const Upstream&) = delete;
+  /// Finishes the calls that wait with an error, and closes the connections.
   ~Upstream() override;
 
-  // CallExecutor: has the server run the call. Its errors come back as they are.
+  // The functions of CallExecutor: the server runs the call, and its errors are passed on
+  // unchanged.
   TimePoint begin(PendingCall& call) override;
   void time_out(PendingCall& call) override;
   void cancel(PendingCall& call) override;
 
  private:
-  /// Why no connection takes a call.
+  /// Why no connection accepts a call.
   struct Refusal {
     ErrorCode code{};
     std::string message;
   };
 
+  /// Returns whether the request fits into a frame.
   bool fits(const CallView& call) const;
   void begin_on_connection(PendingCall& call, UpstreamAttempt attempt);
-  /// Gives a connection that takes one more call, which may be new; else null and why.
+  /// Returns a connection that accepts one more call, and that may be new. Otherwise returns null
+  /// and sets `refusal`.
   UpstreamConnection* find_connection(Refusal& refusal);
   UpstreamConnection& add_connection();
-  /// The one on which the call waits, if it does.
+  /// Returns the connection on which the call waits, or null.
   UpstreamConnection* connection_of(const PendingCall& call) const;
 
   void connected() override;
@@ -82,7 +92,7 @@ class Upstream final : public CallExecutor, private UpstreamConnection::Owner {
   ConnectUpstream connect_;
   UpstreamOptions options_;
   std::vector<std::shared_ptr<UpstreamConnection>> connections_;
-  Status reachable_ = Status::ok();  ///< whether the last attempt to connect has succeeded
+  Status reachable_ = Status::ok();  ///< whether the last attempt to connect succeeded, and why not
   bool gives_ids_back_ = false;
   Backoff backoff_;
   TimePoint next_attempt_{};

@@ -5,7 +5,7 @@
 
 namespace handoff {
 
-/// The slot that was freed last is used first: its memory is near.
+/// The slot that was freed last is used first, because its memory is probably cached.
 std::uint32_t UpstreamCalls::take_slot() {
   if (free_ == kNone) {
     assert(slots_.size() < capacity_);

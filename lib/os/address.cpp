@@ -23,7 +23,7 @@ std::optional<std::string_view> after_prefix(std::string_view text, std::string_
   throw InvalidArgument(fmt::format("{}: {}", text.empty() ? "''" : text, why));
 }
 
-/// What to write instead of a word without a port.
+/// Returns what to write instead of a word without a port.
 std::string correction_of(std::string_view word) {
   if (word.empty()) { return "write host:port, :port, /path, @name or fd:N"; }
   if (word.ends_with(']')) { return fmt::format("no port: write {}:PORT", word); }
@@ -36,7 +36,7 @@ std::string correction_of(std::string_view word) {
   return fmt::format("no port: write {0}:PORT, or ./{0} for a socket's file", word);
 }
 
-/// "http://host/path" is what a browser would be told.
+/// A person may paste a URL from a browser, "http://host/path": the error says what to write.
 void refuse_url(std::string_view text) {
   const auto scheme = text.find("://");
   if (scheme == std::string_view::npos) { return; }
@@ -68,8 +68,8 @@ Address parse_tcp(std::string_view text) {
   return address;
 }
 
-/// The number of the interface that is the zone of an IPv6 address: "eth0" or "2". 0 when there is
-/// no such interface.
+/// Returns the number of the interface that is the zone of an IPv6 address: "eth0" or "2". Returns
+/// 0 if there is no such interface.
 std::uint32_t zone_number(const std::string& zone) {
   const std::uint32_t index = if_nametoindex(zone.c_str());
   return index != 0 ? index : parse_number<std::uint32_t>(zone).value_or(0);

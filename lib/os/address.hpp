@@ -23,17 +23,18 @@ struct Address {
   std::uint16_t port = 0;  ///< tcp
   std::string name;        ///< unix_path: the path; abstract: the name; exec: the command
   int number = -1;         ///< inherited: the descriptor
-  std::string text;        ///< as a person would write it again
+  std::string text;        ///< the address as a person would write it
 
-  /// Throws InvalidArgument, "TEXT: what is wrong and how it is written".
+  /// Reads an address. Looks nothing up and opens nothing. Throws InvalidArgument, "TEXT: what is
+  /// wrong and how it is written".
   static Address parse(std::string_view text);
 
-  /// The only kernel address, if no name has to be looked up for it: that of a Unix socket or of a
-  /// numeric host. Only for tcp, unix_path and abstract.
+  /// Returns the kernel address if no name has to be looked up for it: that of a Unix socket or of
+  /// a numeric host. Only for tcp, unix_path and abstract.
   std::optional<SocketAddress> without_lookup() const;
-  /// The kernel addresses behind it (a host name can have several), best first. Only for tcp,
-  /// unix_path and abstract. Blocks while a name is looked up (see Resolver for a way that does
-  /// not); a numeric host never blocks. Throws Unreachable when the name is not known.
+  /// Returns the kernel addresses that it stands for, best first; a host name can have several.
+  /// Only for tcp, unix_path and abstract. Blocks while a name is looked up, which Resolver avoids;
+  /// a numeric host never blocks. Throws Unreachable if the lookup fails.
   std::vector<SocketAddress> resolve() const;
 };
 

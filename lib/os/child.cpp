@@ -19,19 +19,19 @@ std::string ExitStatus::text() const {
   if (signal == 0) { return fmt::format("exit status {}", code); }
   const char* name = sigdescr_np(signal);
   if (name == nullptr) {
-    return fmt::format("signal {}", signal);  // a real-time signal
+    return fmt::format("signal {}", signal);  // a real-time signal has no name
   }
   return fmt::format("signal {} ({})", signal, name);
 }
 
 void Child::kill(int signal) const {
-  // Until it is reaped here, no other process gets its number. Some seccomp profiles refuse
+  // No other process gets the number before the child is reaped here. Some seccomp profiles refuse
   // pidfd_send_signal(2).
   if (!has_ended()) { ::kill(pid_, signal); }
 }
 
 void Child::kill_group(int signal) const {
-  assert(pid_ > 1);  // 0, 1 and -1 would name others
+  assert(pid_ > 1);  // 0, 1 and -1 would mean other processes
   ::kill(-pid_, signal);
 }
 
@@ -42,8 +42,8 @@ void Child::kill_tree(int signal) const {
     std::ifstream children(fmt::format("/proc/{0}/task/{0}/children", tree[i]));
     for (pid_t pid = 0; children >> pid;) { tree.push_back(pid); }
   }
-  // It is not reaped yet, so its number is its own. A descendant that ends just now is not waited
-  // for before its number could be used again: the kernel gives numbers in turn.
+  // The child is not reaped yet, so its number is its own. A descendant may end just now and its
+  // number be free, but the kernel gives numbers in turn.
   for (const pid_t pid : tree) { ::kill(pid, signal); }
 }
 
@@ -60,7 +60,7 @@ ExitStatus Child::reap() {
     return retry([&] { return waitid(static_cast<idtype_t>(3), id, &info, options); });
   };
   wait(WEXITED | WNOWAIT);
-  // Its number is free from here on: the claim goes in the same step.
+  // The number is free from here on: the claim ends in the same step.
   const auto lock = ChildClaim::freeze();
   const int result = wait(WEXITED);
   const int error = errno;
@@ -68,7 +68,7 @@ ExitStatus Child::reap() {
   pidfd_.reset();
   if (result < 0) {
     if (error != ECHILD) { throw SystemError(error, "wait for a child"); }
-    return {-1, 0};  // SIGCHLD is ignored, and so the kernel has reaped it
+    return {-1, 0};  // SIGCHLD is ignored, so the kernel has reaped the child
   }
   if (info.si_code == CLD_EXITED) { return {info.si_status, 0}; }
   return {0, info.si_status};

@@ -14,17 +14,17 @@ namespace handoff {
 
 /// How a child ended.
 struct ExitStatus {
-  int code = 0;    ///< its exit status, when signal is 0
-  int signal = 0;  ///< the signal that killed it, or 0
+  int code = 0;    ///< the exit status, if `signal` is 0
+  int signal = 0;  ///< the signal that killed the child, or 0
 
   bool success() const { return code == 0 && signal == 0; }
-  /// "exit status 3", "signal 9 (Killed)".
+  /// Returns "exit status 3" or "signal 9 (Killed)".
   std::string text() const;
 };
 
-/// A child process, not yet reaped, and the claim to reap it. Its pidfd tells that it has ended; no
-/// signal is sent after that, so none reaches a process that was given the same number. Destroying
-/// it neither kills nor reaps: reap_orphans() may do that then.
+/// A child process that is not yet reaped, and the claim to reap it. Its pidfd shows that it has
+/// ended; no signal is sent after that, so none reaches a process that was given the same number.
+/// Destroying the object neither kills nor reaps the child: reap_orphans() may reap it then.
 class Child {
  public:
   Child() = default;
@@ -34,18 +34,19 @@ class Child {
   /// Readable once the child has ended. Owned by this object.
   int pidfd() const { return pidfd_.get(); }
 
-  /// Sends a signal; nothing happens when it has ended already.
+  /// Sends a signal; does nothing if the child has ended.
   void kill(int signal) const;
-  /// Sends a signal to its whole group. Only before it is reaped: its number keeps the group's
-  /// from being used again.
+  /// Sends a signal to the child's process group. Call it only before the child is reaped: its
+  /// number keeps the group's number from being used again.
   void kill_group(int signal) const;
-  /// Sends a signal to it, and to its descendants. Those whose parent has ended are not among them;
-  /// on a kernel without /proc/PID/task/TID/children only itself. Nothing happens when it has ended
-  /// already.
+  /// Sends a signal to the child and its descendants, except those whose parent has ended. On a
+  /// kernel without /proc/PID/task/TID/children only the child gets it. Does nothing if the child
+  /// has ended.
   void kill_tree(int signal) const;
-  /// Whether it has ended, without reaping it. Does not block.
+  /// Returns whether the child has ended, without reaping it. Does not block.
   bool has_ended() const;
-  /// Reaps it; blocks until it has ended.
+  /// Reaps the child and returns how it ended. Blocks until it has ended. Closes the pidfd. Throws
+  /// SystemError.
   ExitStatus reap();
 
  private:
@@ -59,8 +60,8 @@ struct ReapedChild {
   pid_t pid;
   ExitStatus status;
 };
-/// Reaps one child, also an adopted orphan; returns nothing when none has ended. Only for a process
-/// without a Child: its owner could reap it no more. Does not block.
+/// Reaps one child, which may be an adopted orphan; returns nothing if none has ended. Only for a
+/// process that has no Child, whose owner could not reap it any more. Does not block.
 std::optional<ReapedChild> reap_any_child();
 
 }  // namespace handoff

@@ -6,13 +6,13 @@
 namespace handoff {
 namespace {
 
-/// Of the whole process, as its children are.
+/// The claims of the whole process, whose children all its threads share.
 struct Claims {
   std::recursive_mutex mutex;
   std::multiset<pid_t> pids;
 };
 
-/// Never destroyed: a child may have an owner until the process ends.
+/// The object is never destroyed: a child may have an owner until the process ends.
 Claims& claims() {
   static auto& all = *new Claims;
   return all;

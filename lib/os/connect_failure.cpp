@@ -13,8 +13,8 @@
 namespace handoff {
 namespace {
 
-/// Every other failure is waited for: its reason is said at the deadline, so waiting in vain costs
-/// less than giving up too early.
+/// Every other failure counts as one that may change: its reason is reported at the deadline, so
+/// waiting in vain costs less than giving up too early.
 bool is_permanent(int error_number) {
   switch (error_number) {
     case EACCES:
@@ -33,7 +33,7 @@ bool is_permanent(int error_number) {
   }
 }
 
-/// The path of a socket in the file system; empty for every other address.
+/// Returns the path of a socket in the file system; empty for any other address.
 std::string path_of(const SocketAddress& target) {
   if (target.family() != AF_UNIX) { return {}; }
   const std::string text = target.text();
@@ -48,7 +48,7 @@ std::string folder_of(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
-/// What makes the failure of a connect to a path permanent, or nothing.
+/// Returns what makes the failure of a connect to a path permanent; empty if nothing does.
 std::string obstacle_at(const std::string& path, int error_number) {
   struct stat file {};
   if (error_number == ENOENT) {

@@ -13,8 +13,8 @@
 namespace handoff {
 namespace {
 
-/// Starts of names. Those of SSL are given in full or nearly so: SSL_CERT_FILE, for example, tells
-/// a program what to trust, and nothing about a connection.
+/// The beginnings of names. Those of SSL are complete or nearly so: SSL_CERT_FILE, for example,
+/// tells a program what to trust, and nothing about a connection.
 constexpr std::array<std::string_view, 27> kPrefixes = {
     "TCPREMOTE",   "TCPLOCAL",     "TCPCONNNUM",    "TCP6",        "UNIXREMOTE",   "UNIXLOCAL",
     "UNIXCONNNUM", "IPCREMOTE",    "IPCLOCAL",      "IPCCONNNUM",  "SSLREMOTE",    "SSLLOCAL",
@@ -26,7 +26,7 @@ constexpr std::array<std::string_view, 6> kNames = {
     variable::kProto,     variable::kSslProtocol,   variable::kNcatProto,
     variable::kSshClient, variable::kSshConnection, variable::kPeer};
 
-/// The address without its port, as UCSPI has it.
+/// Returns the address without its port, as UCSPI writes it.
 std::string host_of(const SocketAddress& address) {
   const std::string text = address.text();
   const std::string host = text.substr(0, text.rfind(':'));

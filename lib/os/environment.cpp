@@ -11,7 +11,7 @@
 namespace handoff {
 namespace {
 
-/// They name this process, or descriptors that no program has which it starts.
+/// These variables name this process, or descriptors that no program that it starts inherits.
 constexpr std::array kAddressedToUs = {
     variable::kNotifySocket, variable::kWatchdogUsec, variable::kWatchdogPid,
     variable::kListenFds,    variable::kListenPid,    variable::kListenFdNames,

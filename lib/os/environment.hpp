@@ -14,12 +14,12 @@ namespace variable {
 
 // The channel between a master and what it starts; see handoff-wire(7).
 
-/// A worker finds in it the number of the descriptor that is its channel to the master.
+/// The number of the descriptor that is a worker's channel to its master.
 inline constexpr char kChannelFd[] = "HANDOFF_CHANNEL_FD";
-/// A worker finds in it the number that its master calls it by.
+/// The number by which the master calls a worker.
 inline constexpr char kWorkerNumber[] = "HANDOFF_WORKER";
-/// A master that succeeds another finds in it the number of the descriptor of a file that says what
-/// it inherits.
+/// The number of the descriptor of a file that tells a master that succeeds another what it
+/// inherits.
 inline constexpr char kSuccession[] = "HANDOFF_SUCCESSION";
 
 // What a program behind a method is told.
@@ -34,6 +34,11 @@ inline constexpr char kId[] = "RPC_ID";
 inline constexpr char kArgumentPrefix[] = "RPC_ARG_";
 /// The mark that every process of a tree inherits; see ProcessMarks.
 inline constexpr char kMark[] = "RPC_MARK";
+
+// What a person sets up for the tools.
+
+/// The server that rpc-call and rpc-ping speak to when none is named.
+inline constexpr char kAddress[] = "RPC_ADDR";
 
 // The protocols of a service manager.
 
@@ -94,21 +99,22 @@ inline constexpr char kSshConnection[] = "SSH_CONNECTION";
 
 }  // namespace variable
 
-/// The environment of a process that is started: "NAME=value" each.
+/// The environment of a process to start: "NAME=value" each.
 using Environment = std::vector<std::string>;
 
-/// The value of a variable of this process, or nothing when it has none of that name.
+/// Returns the value of a variable of this process, or nothing if it is not set. No other thread
+/// may change the environment meanwhile.
 std::optional<std::string> read_variable(const std::string& name);
 /// Removes a variable of this process. No other thread may use the environment meanwhile.
 void remove_variable(const std::string& name);
 
-/// "NAME=value".
+/// Returns "NAME=value".
 std::string assignment(std::string_view name, std::string_view value);
-/// Gives the variable that value, in the place of any that it has.
+/// Sets the variable, and removes any other value that it has.
 void set_variable(Environment& environment, std::string_view name, std::string_view value);
 
-/// Our own environment, without the variables that are addressed to us alone (the service
-/// manager's and those that name inherited descriptors).
+/// Returns the environment of this process without the variables that are addressed to it alone:
+/// the service manager's and those that name inherited descriptors.
 Environment inherited_environment();
 
 }  // namespace handoff

@@ -9,16 +9,16 @@
 
 namespace handoff {
 
-/// A system call that failed unexpectedly: what was attempted, on what, and errno.
-/// `what()` is a sentence: "cannot listen on 127.0.0.1:80: Permission denied".
+/// A system call that failed unexpectedly: what was attempted, on what, and errno. `what()` is a
+/// sentence: "cannot listen on 127.0.0.1:80: Permission denied".
 class SystemError : public std::exception {
  public:
-  /// `error_number` is an errno value; pass `errno` itself only when the other arguments
-  /// are already built, for building them may change it. `attempt` is a verb phrase that stands
-  /// after "cannot", and before the object if there is one: "listen on", "read", "create a socket".
+  /// `error_number` is an errno value. Pass `errno` itself only if the other arguments exist
+  /// already, because making them may change it. `attempt` is a verb phrase that follows "cannot"
+  /// and precedes the object if there is one: "listen on", "read", "create a socket".
   SystemError(int error_number, std::string_view attempt, std::string_view object = {});
 
-  /// A failure whose sentence is given whole: "cannot listen on ./s: the file ./s.new is in the way
+  /// Makes an error from a whole sentence: "cannot listen on ./s: the file ./s.new is in the way
   /// (remove it if nothing needs it)". It has no attempt and no object.
   static SystemError sentence(int error_number, std::string text);
 
@@ -36,16 +36,16 @@ class SystemError : public std::exception {
   std::string text_;
 };
 
-/// Nobody answers at an address: a connect that failed for a reason that lies with the peer
-/// or the network (refused, no such file, unreachable, name not known).
+/// No server answers at an address: a connect failed for a reason that lies with the peer or the
+/// network (refused, no such file, unreachable, name not known).
 class Unreachable : public std::runtime_error {
   using runtime_error::runtime_error;
 };
 
-/// A program that this process depends on can't be run, or has ended.
+/// A program that this process depends on cannot be run, or has ended.
 class ChildFailed : public std::runtime_error {
  public:
-  /// `code` is its exit status; see ExitStatus.
+  /// `code` is the exit status of the program; see ExitStatus.
   ChildFailed(const std::string& text, int code) : runtime_error(text), code_(code) {}
   int code() const { return code_; }
 
@@ -53,17 +53,18 @@ class ChildFailed : public std::runtime_error {
   int code_;
 };
 
-/// A deadline passed.
+/// A deadline has passed.
 class TimedOut : public std::runtime_error {
   using runtime_error::runtime_error;
 };
 
-/// Text from a person (an option, an address, a duration) that can't be understood.
+/// A text from a person (an option, an address, a duration) cannot be understood.
 class InvalidArgument : public std::runtime_error {
   using runtime_error::runtime_error;
 };
 
-/// Calls `call` again for as long as it fails with EINTR; the only place that does.
+/// Calls `call` until it does not fail with EINTR, and returns its result. Only this function
+/// repeats system calls.
 template <typename Call>
 auto retry(Call call) {
   for (;;) {
@@ -72,14 +73,14 @@ auto retry(Call call) {
   }
 }
 
-/// Whether a system call is not to be had at all, and a fall-back is to be taken: the kernel lacks
-/// it (ENOSYS), or a seccomp profile refuses it (EPERM, in those of older containers for each call
-/// that they do not know).
+/// Returns whether a system call is not available at all, so that a fall-back is needed: the kernel
+/// lacks it (ENOSYS), or a seccomp profile refuses it (EPERM, which older containers give for each
+/// call that they do not know).
 inline bool is_refused(int error_number) {
   return error_number == ENOSYS || error_number == EPERM;
 }
 
-/// The text of an errno value, as strerror(3) has it, safe in threads.
+/// Returns the text of an errno value, as strerror(3) does, in any thread.
 std::string error_text(int error_number);
 
 }  // namespace handoff

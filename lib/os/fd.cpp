@@ -12,7 +12,8 @@
 namespace handoff {
 namespace {
 
-/// The fallback of close_descriptors(): looks at which are open. readdir(3) would allocate.
+/// The fall-back of close_descriptors(), which finds the open descriptors in /proc. It does not use
+/// readdir(3), which allocates.
 bool close_listed_descriptors(unsigned first, unsigned last) {
   const int folder = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder < 0) { return false; }
@@ -46,8 +47,8 @@ Fd& Fd::operator=(Fd&& other) noexcept {
 }
 
 void Fd::reset() {
-  // Linux closes the descriptor even when close reports EINTR; repeating it could close
-  // somebody else's.
+  // Linux closes the descriptor even if close(2) reports EINTR; a second call could close one that
+  // another thread has just opened.
   if (number_ >= 0) { ::close(std::exchange(number_, -1)); }
 }
 

@@ -5,12 +5,12 @@
 
 namespace handoff {
 
-/// The only owner of a descriptor: closes it when destroyed. Move-only. There is no
-/// conversion to `int` or `bool`: descriptor 0 is a valid one and no `false`.
+/// The only owner of a descriptor, which it closes when it is destroyed. Move-only. There is no
+/// conversion to `int` or `bool`, because descriptor 0 is valid and not `false`.
 class Fd {
  public:
   Fd() = default;
-  /// Takes ownership of `number`; -1 is "none".
+  /// Takes ownership of `number`; -1 means none.
   explicit Fd(int number) : number_(number) {}
   Fd(Fd&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
   Fd& operator=(Fd&& other) noexcept;
@@ -21,24 +21,26 @@ class Fd {
   explicit operator bool() const = delete;
 
   bool valid() const { return number_ >= 0; }
-  /// The number, still owned by this object.
+  /// Returns the number, which this object still owns.
   int get() const { return number_; }
-  /// The number, now owned by the caller.
+  /// Returns the number, which the caller then owns.
   [[nodiscard]] int release() { return std::exchange(number_, -1); }
-  /// Closes now.
+  /// Closes the descriptor now. Does nothing if there is none.
   void reset();
 
-  /// Another descriptor of the same open file, close-on-exec.
+  /// Returns another descriptor of the same open file, close-on-exec. Throws SystemError.
   Fd duplicate() const;
 
  private:
   int number_ = -1;
 };
 
-/// The same of a descriptor that is not owned here.
+/// Returns another descriptor of the open file of `number`, close-on-exec. The caller keeps
+/// `number`. Throws SystemError.
 Fd duplicate(int number);
 
-/// A new pipe, close-on-exec, both ends blocking.
+/// A pipe. make_pipe() makes a new one, close-on-exec, with both ends blocking. It throws
+/// SystemError.
 struct Pipe {
   Fd read_end;
   Fd write_end;
@@ -51,16 +53,16 @@ Pipe make_pipe();
 void set_nonblocking(int number);
 void set_blocking(int number);
 
-/// Whether `number` is an open descriptor.
+/// Returns whether `number` is an open descriptor.
 bool is_open(int number);
 
 /// Closes every open descriptor from `first` to `last`, both included. Where close_range(2) is
 /// refused, as by the seccomp profiles of older containers, it reads /proc/self/fd instead. Neither
-/// allocates nor throws, so that a child may call it that shares its parent's memory. False, with
-/// errno, when both are refused.
+/// allocates nor throws, so that a child that shares its parent's memory may call it. Returns
+/// false, with errno, if both are refused.
 bool close_descriptors(unsigned first, unsigned last);
 
-/// Set and clear close-on-exec. Both throw SystemError.
+/// These set and clear close-on-exec. Both throw SystemError.
 void set_close_on_exec(int number);
 void clear_close_on_exec(int number);
 

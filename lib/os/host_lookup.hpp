@@ -10,16 +10,17 @@
 
 namespace handoff {
 
-/// What a lookup of a host's name has given: addresses, all with port 0, or a failure.
+/// The result of looking up the name of a host: addresses, all with port 0, or a failure.
 struct HostLookup {
   std::vector<SocketAddress> addresses;  ///< best first
   std::optional<ConnectFailure> failure;
 };
 
-/// Asks the name service (getaddrinfo(3)). Blocks for as long as that takes, which may be minutes
-/// when a name server does not answer; may be called on any thread.
+/// Asks the name service (getaddrinfo(3)). Blocks until it answers, which may take minutes if a
+/// name server is down. Any thread may call it.
 ///
-/// A name that is not known may change: that of a container is known once it runs.
+/// The failure for an unknown name may change: that of a container is known once the container
+/// runs.
 HostLookup look_up_host(const std::string& host);
 
 }  // namespace handoff

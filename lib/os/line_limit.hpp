@@ -9,12 +9,12 @@
 
 namespace handoff {
 
-/// Thins out lines of one kind, which a peer could cause without end. Of those within an interval,
-/// the first `burst` are said at once; of the others only the last is said, when the interval is
-/// over, with the number of those that were left out. That line begins the next interval, so that a
-/// run without an end makes one line in each.
+/// Thins out lines of one kind, of which a peer could cause any number. Of those within an
+/// interval, the first `burst` are said at once; of the others only the last is said, when the
+/// interval is over, with the number of those that were left out. That line begins the next
+/// interval, so that an endless run makes one line in each.
 ///
-/// It has no clock: the caller says what time it is.
+/// It has no clock: the caller passes the time. One thread at a time may use it.
 class LineLimit {
  public:
   using Time = std::chrono::steady_clock::time_point;
@@ -25,18 +25,20 @@ class LineLimit {
 
   /// Returns whether a line is to be said at `now`. If not, it is kept.
   bool admits(std::string_view line, Time now);
-  /// The line for those that were kept, if there are any and their interval is over at `now`.
+  /// Returns the line for those that were kept, if there are any and their interval is over at
+  /// `now`.
   std::optional<std::string> take_due(Time now);
-  /// The same before the interval is over, for the program's end.
+  /// Returns the line for those that were kept even before the interval is over, for the end of the
+  /// program.
   std::optional<std::string> take_rest();
-  /// When the interval is over.
+  /// Returns when the interval is over.
   Time due() const { return begin_ + interval_; }
 
  private:
   std::size_t burst_;
   std::chrono::nanoseconds interval_;
   Time begin_{};
-  std::size_t said_ = 0;  ///< in this interval; 0 before the first one
+  std::size_t said_ = 0;  ///< lines said in this interval; 0 before the first one
   std::size_t kept_ = 0;
   std::string last_;
 };

@@ -11,27 +11,28 @@ namespace handoff {
 
 struct SpawnOptions;
 
-/// Descriptors that a program is given at its start, as a service manager gives a program its
-/// listeners (sd_listen_fds(3)): they have the numbers from this one on, without a gap.
+/// The first number of the descriptors that a program is given at its start, as a service manager
+/// gives it its listeners (sd_listen_fds(3)); the others follow without a gap.
 inline constexpr int kFirstListenFd = 3;
 
-/// How many descriptors this process was given: the value of LISTEN_FDS when LISTEN_PID is our own
-/// process id, else 0. They stay as they are: open, and not owned by anybody yet.
+/// Returns how many descriptors this process was given: the value of LISTEN_FDS if LISTEN_PID is
+/// its own process id, else 0. They stay open, and no object owns them yet.
 int count_listen_fds();
 
-/// Tells the child in LISTEN_FDS, LISTEN_FDNAMES and LISTEN_PID that it has so many descriptors
-/// from kFirstListenFd on, which have these names. A name is printable ASCII without a colon. The
-/// caller puts the descriptors there (SpawnOptions::descriptors).
+/// Tells the child in LISTEN_FDS, LISTEN_FDNAMES and LISTEN_PID that it has descriptors with these
+/// names from kFirstListenFd on. A name is printable ASCII without a colon. The caller places the
+/// descriptors there (SpawnOptions::descriptors).
 void give_listen_fds(SpawnOptions& options, const std::vector<std::string>& names);
 
-/// LISTEN_PID for a child, which knows its own number only once it runs, where it may not allocate.
+/// The variable LISTEN_PID for a child, which learns its own number only when it runs, where it
+/// must not allocate.
 class ListenPidVariable {
  public:
   ListenPidVariable();
-  /// "LISTEN_PID=", with the number once that is written. Valid as long as this object stays where
-  /// it is.
+  /// Returns "LISTEN_PID=", followed by the number after write(). Valid for as long as this object
+  /// is not moved or destroyed.
   char* text() { return text_.data(); }
-  /// Neither allocates nor throws.
+  /// Writes the number. Neither allocates nor throws.
   void write(pid_t pid) noexcept;
 
  private:

@@ -12,8 +12,8 @@
 namespace handoff {
 namespace {
 
-/// How often another port is asked for when the kernel's choice for one address is in use at the
-/// next one.
+/// The most attempts to find a port that is free for every address, when the kernel chooses it for
+/// the first.
 constexpr int kMaxAttempts = 8;
 
 bool is_missing(const SystemError& error) {

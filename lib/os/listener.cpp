@@ -20,11 +20,11 @@
 namespace handoff {
 namespace {
 
-/// Beside a named socket stand its lock and, while it is made, the socket under another name.
+/// Next to a named socket are its lock and, while it is made, the socket under another name.
 constexpr std::string_view kLockSuffix = ".lock";
 constexpr std::string_view kBesideSuffix = ".new";
 
-/// The mode of a lock. An empty file of the own user with this mode is taken for a lock whose owner
+/// The mode of a lock. An empty file of the own user with this mode counts as a lock whose owner
 /// was killed; any other file belongs to another program.
 constexpr mode_t kLockMode = 0600;
 
@@ -32,7 +32,7 @@ std::string with_suffix(const std::string& path, std::string_view suffix) {
   return fmt::format("{}{}", path, suffix);
 }
 
-/// The name that it is made under must fit in an address too.
+/// The name under which the socket is made must fit into an address too.
 void check_length(const std::string& path) {
   constexpr std::size_t kMost = sizeof(sockaddr_un::sun_path) - 1 - kBesideSuffix.size();
   if (path.size() <= kMost) { return; }
@@ -57,7 +57,7 @@ struct Lock {
   OwnedName name;
 };
 
-/// Opens a lock file that exists: not valid when it has gone meanwhile.
+/// Opens a lock file that exists; the result is invalid if the file has gone meanwhile.
 Fd open_lock(const std::string& path, const std::string& lock_name) {
   struct stat found {};
   if (lstat(lock_name.c_str(), &found) == 0 && !S_ISREG(found.st_mode)) {
@@ -69,14 +69,14 @@ Fd open_lock(const std::string& path, const std::string& lock_name) {
 }
 
 /// Takes the lock that decides who owns a named socket's path. Its file is removed by the owner, so
-/// after the lock was had, it must still be the file that the name leads to.
+/// the locked file must still be the one that the name refers to.
 Lock lock_path(const std::string& path) {
   const std::string lock_name = with_suffix(path, kLockSuffix);
   for (;;) {
     Fd lock(open(lock_name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, kLockMode));
     const bool is_new = lock.valid();
     if (is_new) {
-      fchmod(lock.get(), kLockMode);  // the umask has cut it
+      fchmod(lock.get(), kLockMode);  // the umask may have reduced it
     } else {
       if (errno != EEXIST) { throw SystemError(errno, "lock", lock_name); }
       lock = open_lock(path, lock_name);
@@ -98,10 +98,11 @@ Lock lock_path(const std::string& path) {
   }
 }
 
-/// Tells whether a process has the socket that `path` refers to. A connection would use up a
-/// listener that takes one only, and so this asks with a socket of a type that cannot connect to a
-/// stream: unix(7) then reports EPROTOTYPE for a socket that is open, ECONNREFUSED for a stale one.
-/// Returns 0 for a stale one, EADDRINUSE for one that is open, and else why it cannot be told.
+/// Finds out whether a process has the socket that `path` refers to. A connection would use up a
+/// listener that accepts only one, so this function connects with a socket of a type that cannot
+/// connect to a stream: unix(7) then reports EPROTOTYPE for a socket that is open, ECONNREFUSED for
+/// a stale one. Returns 0 for a stale one, EADDRINUSE for one that is open, and otherwise why it
+/// cannot be found out.
 int look_for_owner(const std::string& path) {
   const SocketAddress address = SocketAddress::unix_path(path);
   const Fd probe = make_socket(address, SOCK_DGRAM);
@@ -130,12 +131,12 @@ std::optional<FileIdentity> find_stale(const std::string& path) {
   return FileIdentity::of(found);
 }
 
-/// Frees the name that the socket at `path` is made under, if a process that was killed has left a
+/// Frees the name under which the socket at `path` is made, if a process that was killed has left a
 /// socket there.
 void remove_leftover(const std::string& beside, const std::string& path) {
   struct stat found {};
   if (lstat(beside.c_str(), &found) < 0) {
-    return;  // bind reports what else is wrong
+    return;  // bind(2) reports what else is wrong
   }
   if (!S_ISSOCK(found.st_mode) || look_for_owner(beside) != 0) {
     throw in_the_way(path, beside, EEXIST);
@@ -144,7 +145,7 @@ void remove_leftover(const std::string& beside, const std::string& path) {
 }
 
 /// The owner of the folder can put another file in the place of `name` at any moment, and a name
-/// would lead to it: the mode is set by descriptor.
+/// would lead to it. So the mode is set through a descriptor.
 void set_mode(const OwnedName& name, mode_t mode, const std::string& path) {
   const Fd file(open(name.path().c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   if (!file.valid()) { throw SystemError(errno, "set the mode of", path); }
@@ -156,13 +157,13 @@ void set_mode(const OwnedName& name, mode_t mode, const std::string& path) {
   }
 }
 
-/// Binds the socket beside `path`.
+/// Binds the socket next to `path`, at PATH.new.
 OwnedName bind_beside(int socket, const std::string& path, mode_t mode) {
   const std::string beside = with_suffix(path, kBesideSuffix);
   remove_leftover(beside, path);
   const SocketAddress address = SocketAddress::unix_path(beside);
-  // bind(2) gives the file the mode of the socket's own inode: there is no moment in which the
-  // file exists with more than that.
+  // bind(2) gives the file the mode of the socket's own inode, so the file never exists with a
+  // wider mode.
   if (fchmod(socket, mode) < 0) { throw SystemError(errno, "set the mode of", path); }
   if (bind(socket, address.data(), address.size()) < 0) {
     throw SystemError(errno, "listen on", path);
@@ -171,13 +172,14 @@ OwnedName bind_beside(int socket, const std::string& path, mode_t mode) {
   if (lstat(beside.c_str(), &bound) < 0) { throw SystemError(errno, "listen on", path); }
   if (!S_ISSOCK(bound.st_mode)) { throw in_the_way(path, beside, EEXIST); }
   OwnedName name(beside, FileIdentity::of(bound));
-  // The umask may have cut the mode; what was asked for is exact.
+  // The umask may have reduced the mode; `mode` is exact.
   if ((bound.st_mode & 07777U) != mode) { set_mode(name, mode, path); }
   return name;
 }
 
-/// Gives the socket the name `path`, in the place of `replaced`. A client that finds the name can
-/// connect: the socket listens before it has that. Nothing can fail after it has.
+/// Gives the socket the name `path`, in the place of `replaced`. The socket listens before it has
+/// that name, because a client may connect as soon as it finds it. Nothing can fail after the
+/// rename.
 OwnedName listen_named(int socket, const std::string& path, mode_t mode, int backlog,
                        std::optional<FileIdentity> replaced) {
   OwnedName name = bind_beside(socket, path, mode);
@@ -198,7 +200,7 @@ void bind_address(int socket, const SocketAddress& wanted, const std::string& te
   if (wanted.family() != AF_UNIX) {
     set_option(socket, SOL_SOCKET, SO_REUSEADDR, 1, "set SO_REUSEADDR");
   }
-  // So that 0.0.0.0:80 and [::]:80 can be listened on together.
+  // Another listener can then have 0.0.0.0:80 while this one has [::]:80.
   if (wanted.family() == AF_INET6) {
     set_option(socket, IPPROTO_IPV6, IPV6_V6ONLY, 1, "set IPV6_V6ONLY");
   }
@@ -246,8 +248,8 @@ bool Listener::heal() {
   const Address address = Address::parse(text_);
   const int type = socket_type(fd()).value_or(SOCK_STREAM);
   if (address.kind == Address::Kind::tcp && listen(fd(), ListenOptions().backlog) == 0) {
-    // The kernel has kept a port that was asked for. One that it chose itself it has freed, and the
-    // socket has another now.
+    // The kernel has kept a port that was asked for. It has freed one that it chose itself, and the
+    // socket has another port now.
     if (local_address(fd()).text() == text_) { return true; }
     shutdown(fd(), SHUT_RDWR);
   }
@@ -257,7 +259,7 @@ bool Listener::heal() {
     struct stat old {};
     if (name_.owner() != OwnedName::Owner::this_process || !lock_.valid() ||
         lstat(address.name.c_str(), &old) < 0 || FileIdentity::of(old) != name_.file()) {
-      throw SystemError(EADDRINUSE, "listen on", text_);  // it is not ours to replace
+      throw SystemError(EADDRINUSE, "listen on", text_);  // the file belongs to another process
     }
     name_ = listen_named(fresh.get(), address.name, old.st_mode & 0777U, ListenOptions().backlog,
                          name_.file());

@@ -14,21 +14,23 @@
 
 namespace handoff {
 
+/// How a listener is made.
 struct ListenOptions {
   int type = SOCK_STREAM;     ///< SOCK_STREAM or SOCK_SEQPACKET (Unix only)
-  int backlog = 4096;         ///< cut by the kernel to net.core.somaxconn
-  mode_t mode = 0600;         ///< of a named socket's file
-  bool allow_public = false;  ///< whether an address that is not loopback is accepted
-  bool blocking = false;      ///< for a listener that is made for another program
+  int backlog = 4096;         ///< the kernel limits it to net.core.somaxconn
+  mode_t mode = 0600;         ///< the mode of a named socket's file, whatever the umask
+  bool allow_public = false;  ///< accepts an address that is not loopback
+  bool blocking = false;      ///< makes it blocking, for another program
 };
 
-/// A listening socket. Non-blocking, close-on-exec; what it accepts inherits TCP_NODELAY.
+/// A listening socket, non-blocking and close-on-exec. The sockets that it accepts inherit
+/// TCP_NODELAY.
 ///
 /// A named socket's path is owned by a lock on PATH.lock for as long as this object lives. Both
 /// names are removed with the object if they still refer to its own socket and lock. The socket is
-/// bound at PATH.new with its final mode and renamed into place: no client sees it with another
-/// mode, and there is no moment without a socket when a stale one is replaced. A file at one of the
-/// three names that handoff has not made is left alone, and is an error.
+/// bound at PATH.new with its final mode and then renamed: no client sees it with another mode, and
+/// the path always refers to a socket while a stale one is replaced. A file at one of the three
+/// names that handoff has not made is left alone, and is an error.
 class Listener {
  public:
   Listener() = default;
@@ -36,36 +38,42 @@ class Listener {
   Listener& operator=(Listener&&) = delete;
 
   int fd() const { return fd_.get(); }
-  /// The descriptor, now owned by the caller. A named socket's path stays ours to remove.
+  /// Returns the descriptor, which the caller then owns. This object still removes a named socket's
+  /// path.
   Fd release() { return std::move(fd_); }
-  /// The bound address, with the port that the kernel chose for ":0".
+  /// Returns the bound address, with the port that the kernel chose for ":0".
   const std::string& text() const { return text_; }
-  /// The descriptor that holds the lock of a named socket's path; -1 for another listener.
+  /// Returns the descriptor that holds the lock of a named socket's path, still owned here; -1 for
+  /// any other listener.
   int lock() const { return lock_.get(); }
-  /// The file of a named socket, for adopt().
+  /// Returns the file of a named socket, for adopt() in another process.
   FileIdentity file() const { return name_.file(); }
-  /// Says whether this process or another that has the listener removes its names in the end.
+  /// Sets whether this process or another one that has the listener removes its names in the end.
   void set_owner(OwnedName::Owner owner);
-  /// Whether some process that shares the socket has shut it down.
+  /// Returns whether a process that shares the socket has shut it down (shutdown(2)). Does not
+  /// block.
   bool is_shut_down() const;
-  /// Listens again when that has happened, on the same address. True when the same socket does, so
-  /// that whoever has it can accept again; false when another took its place here. Throws
-  /// SystemError.
+  /// Listens on the same address again after is_shut_down(). Returns true if the same socket
+  /// listens, so that every process that has it can accept again, and false if another socket took
+  /// its place in this object. Throws SystemError.
   bool heal();
-  /// Takes a listener of another process that has no name in the file system, or whose name that
-  /// process removes.
+  /// Takes over a listener that has no name in the file system, or whose name another process
+  /// removes. Throws SystemError.
   static Listener adopt(Fd listener, std::string text);
-  /// Takes a named socket of another process, which goes on owning the names until set_owner():
-  /// `text` is the path, `lock` the descriptor of its lock, `file` what the path refers to.
+  /// Takes over a named socket of another process, which owns the names until set_owner(): `text`
+  /// is the path, `lock` the descriptor of its lock, `file` what the path refers to. Throws
+  /// SystemError.
   static Listener adopt(Fd listener, std::string text, Fd lock, FileIdentity file);
 
-  /// Anybody on this host can connect, whatever the file modes: an abstract name.
+  /// Returns whether any user of this host can connect whatever the file modes, as to an abstract
+  /// name.
   bool is_abstract() const { return text_.starts_with('@'); }
 
  private:
   friend Listener listen_on(const Address& address, const ListenOptions& options);
 
-  // Destroyed from the last to the first: the names go while the socket is open and locked.
+  // Members are destroyed from the last to the first: the names go while the socket is open and
+  // locked.
   Fd fd_;
   Fd lock_;
   OwnedName lock_name_;
@@ -73,17 +81,20 @@ class Listener {
   std::string text_;
 };
 
-/// An address that needs `allow_public` and does not have it: "cannot listen on 0.0.0.0:80: other
-/// hosts could connect".
+/// Thrown for an address that needs `allow_public` and does not have it: "cannot listen on
+/// 0.0.0.0:80: other hosts could connect".
 class NotLoopback : public InvalidArgument {
  public:
   explicit NotLoopback(const std::string& address);
 };
 
-/// Throws NotLoopback, InvalidArgument for an address that nothing can listen on, and
-/// SystemError for everything else: in use (also when a process has the socket at the path, locked
-/// or not), a symlink or a file that is no socket in the way, permission. It leaves nothing behind
-/// then. A descriptor (fd:N) is taken as it is, and must be listening.
+/// Listens on `address`. Blocks while a name is looked up, of which only the best address is used.
+/// A descriptor (fd:N) must be listening; it is taken over and made non-blocking and close-on-exec.
+///
+/// Throws NotLoopback, InvalidArgument for an address that nothing can listen on, Unreachable for a
+/// name that is not known, and SystemError for everything else: an address in use (also if a
+/// process has the socket at the path, locked or not), a symlink or a file that is no socket in the
+/// way, a missing permission. It leaves nothing in the file system then.
 Listener listen_on(const Address& address, const ListenOptions& options = {});
 
 }  // namespace handoff

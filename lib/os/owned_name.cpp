@@ -13,7 +13,8 @@
 namespace handoff {
 namespace {
 
-/// Renames unless the new name exists. NFS and some others do not know how to.
+/// Renames unless the new name exists. NFS and some other file systems have no such operation;
+/// there the new name is replaced.
 int rename_if_free(const char* from, const char* to) {
   const int result = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
   if (result == 0 || (errno != EINVAL && errno != ENOSYS)) { return result; }

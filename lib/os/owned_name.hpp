@@ -10,8 +10,9 @@
 
 namespace handoff {
 
-/// Says which file it is, however many names that has and whatever else has had its name. It is
-/// unique for as long as the file exists: who relies on it keeps the file open, or its socket.
+/// Identifies a file, however many names it has and whatever other file had its name before. It is
+/// unique for as long as the file exists: a caller that relies on it keeps the file, or its socket,
+/// open.
 struct FileIdentity {
   dev_t device = 0;
   ino_t inode = 0;
@@ -20,24 +21,23 @@ struct FileIdentity {
   friend bool operator==(const FileIdentity&, const FileIdentity&) = default;
 };
 
-/// The file that `path` names; a symlink is not followed. Nothing when there is none or it cannot
-/// be told.
+/// Returns the file that `path` refers to, without following a symlink; nothing if there is none or
+/// it cannot be examined.
 std::optional<FileIdentity> identity_of_name(const std::string& path);
 
-/// The file of a descriptor. Throws SystemError.
+/// Returns the file of a descriptor. Throws SystemError.
 FileIdentity identity_of_descriptor(int number);
 
-/// A name in the file system that this process has given to a file. Its destructor removes the name
-/// if it still refers to that file; a name that refers to another file by then is left alone.
-/// Move-only. Never blocks longer than the file system does.
+/// A name in the file system that this process has given to a file. The destructor removes the name
+/// if it still refers to that file, and leaves it alone if it refers to another one. Move-only.
 class OwnedName {
  public:
-  /// Who removes the name in the end.
+  /// The process that removes the name in the end.
   enum class Owner { this_process, another_process };
 
-  /// Owns nothing.
+  /// Makes an object that owns no name.
   OwnedName() = default;
-  /// `path` has been given to `file`.
+  /// Takes over `path`, which was given to `file`.
   OwnedName(std::string path, FileIdentity file, Owner owner = Owner::this_process);
   OwnedName(OwnedName&& other) noexcept;
   OwnedName& operator=(OwnedName&& other) noexcept;
@@ -48,12 +48,12 @@ class OwnedName {
   Owner owner() const { return owner_; }
   void set_owner(Owner owner) { owner_ = owner; }
 
-  /// Whether the name refers to the file now.
+  /// Returns whether the name refers to the file now.
   bool is_in_place() const;
 
   /// Renames the file to `path`, which must refer to `replaced`, or to no file if that is empty.
-  /// Throws SystemError (`attempt`, on `path`), with EEXIST when another file is there; then
-  /// nothing has changed.
+  /// Throws SystemError (`attempt`, on `path`), with EEXIST if another file is there; nothing has
+  /// changed then.
   void move_to(const std::string& path, std::optional<FileIdentity> replaced,
                std::string_view attempt);
 

@@ -8,10 +8,10 @@
 
 namespace handoff {
 
-/// The only parser of numbers that are whole texts. Gives the number that the whole of `text` is,
-/// whatever the locale; nothing when it is none, when more follows, or when it is out of the type's
-/// range. There is no leading space and no plus sign. `base` may be given for an
-/// integer: 8 for the mode of a file. Neither allocates nor throws.
+/// Returns the number that the whole of `text` is, whatever the locale; nothing if it is no number,
+/// if anything follows, or if it is out of the type's range. Leading space and a plus sign are not
+/// allowed. `base` may be given for an integer: 8 for the mode of a file. Neither allocates nor
+/// throws. All texts that are numbers are read by this function.
 template <typename Number, typename... Base>
 std::optional<Number> parse_number(std::string_view text, Base... base) {
   Number value{};

@@ -39,7 +39,8 @@ bool has_no_user_namespaces() {
   return access("/proc/self/status", F_OK) == 0 && access(kUidMap, F_OK) < 0 && errno == ENOENT;
 }
 
-/// How many uids the map has. The kernel lets no two of its ranges overlap, so their lengths tell.
+/// Returns how many uids the map has. The kernel lets no two of its ranges overlap, so the sum of
+/// their lengths is right.
 std::uint64_t count_mapped(std::string_view uid_map) {
   std::istringstream lines{std::string(uid_map)};
   std::uint64_t mapped = 0;
@@ -64,7 +65,8 @@ PeerCredentials peer_credentials(int socket) {
   return {credentials.pid, credentials.uid};
 }
 
-/// The kernel knows the very process since Linux 6.5. A number may have become another's.
+/// Since Linux 6.5 the kernel knows the process itself. Before that its number may have become
+/// another's.
 Fd peer_process(int socket) {
   int pidfd = -1;
   socklen_t size = sizeof pidfd;
@@ -118,7 +120,7 @@ PeerJudge::PeerJudge(std::vector<uid_t> allowed)
     : allowed_(std::move(allowed)), users_(DistinctUsers::of_this_process()) {}
 
 std::optional<RefusedPeer> PeerJudge::refuse(int socket) const {
-  // A map can be written while the process runs; one that is whole stays so.
+  // A map can be written while the process runs; a complete one stays complete.
   const bool is_final = users_.mapped == DistinctUsers::Mapped::all;
   return judge_user(peer_credentials(socket).uid, geteuid(), allowed_,
                     is_final ? users_ : DistinctUsers::of_this_process());

@@ -16,22 +16,22 @@
 namespace handoff {
 namespace {
 
-/// How often a process in the middle of execve is looked at again, and after how many microseconds:
-/// for a second, which it needs only when the machine is overloaded.
+/// The most looks at a process in the middle of execve(2), and the microseconds between two: a
+/// second, which it needs only if the machine is overloaded.
 constexpr int kMaxLooks = 5000;
 constexpr useconds_t kLookPause = 200;
 
-/// Empty when it can't be read: the process is gone, or was never ours to look at.
+/// Returns an empty text if the file cannot be read: the process is gone, or may not be examined.
 std::string read_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-/// Why a process shows no environment.
+/// Why the environment of a process is empty.
 enum class Bare {
-  forever,   ///< it has none, or we may not look
-  ending,    ///< it is being taken down, or is gone
-  starting,  ///< it is in the middle of execve, or was just now
+  forever,   ///< the process has none, or may not be examined
+  ending,    ///< the process is ending, or has ended
+  starting,  ///< the process is in the middle of execve(2), or was just now
 };
 
 Bare why_bare(pid_t pid) {
@@ -46,7 +46,8 @@ Bare why_bare(pid_t pid) {
   constexpr unsigned long kExiting = 0x4;              // PF_EXITING
   constexpr unsigned long kKernelThread = 0x00200000;  // PF_KTHREAD
   if ((field(9) & kExiting) != 0) { return Bare::ending; }
-  // The start of the code is set at the end of execve; 1 says that it is not for us to see.
+  // The kernel sets the start of the code at the end of execve(2); 1 means that this process may
+  // not see it.
   const unsigned long code = field(26);
   const bool is_empty = field(50) == field(51);
   const bool is_forever = (field(9) & kKernelThread) != 0 || code == 1 || (code != 0 && is_empty);
@@ -65,7 +66,7 @@ std::optional<std::string> value_after(std::string_view environment, std::string
 }  // namespace
 
 ProcessMarks::ProcessMarks() {
-  // A process that gets our number later gives other marks.
+  // The time keeps these marks apart from those of a later process with the same number.
   const auto now = std::chrono::steady_clock::now().time_since_epoch().count();
   const std::string own = read_variable(variable::kMark).value_or("");
   prefix_ = assignment(variable::kMark, fmt::format("{}{}-{:x}-", own, getpid(), now));

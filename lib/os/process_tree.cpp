@@ -18,14 +18,14 @@
 namespace handoff {
 namespace {
 
-/// The children that this process had before it adopted any: from a shell, say, that started them
-/// and then became this program. Guarded by ChildClaim::freeze().
+/// The children that this process had before it adopted any: those of a shell, for example, that
+/// started them and then became this program. Guarded by ChildClaim::freeze().
 std::set<pid_t>& children_from_before() {
   static auto& all = *new std::set<pid_t>;
   return all;
 }
 
-/// The children of the main thread, which is the one that orphans come to.
+/// Returns the children of the main thread, which is the thread that orphans become children of.
 std::vector<pid_t> read_children() {
   std::vector<pid_t> children;
   std::ifstream file(fmt::format("/proc/self/task/{}/children", getpid()));
@@ -33,8 +33,8 @@ std::vector<pid_t> read_children() {
   return children;
 }
 
-/// Of the children without a claim those in our own session are no orphans: code in this process
-/// has made them. What spawn() starts has a session of its own.
+/// A child without a claim in the session of this process is no orphan: code in this process has
+/// made it. What spawn() starts has a session of its own.
 bool is_orphan(pid_t pid) {
   if (ChildClaim::exists(pid)) { return false; }
   return getsid(pid) != getsid(0) || children_from_before().contains(pid);
@@ -46,7 +46,8 @@ bool reap_if_ended(pid_t pid) {
   return true;
 }
 
-/// Adopted orphans that live. Reaps those that have ended, and what they have left behind.
+/// Returns the adopted orphans that live. Reaps those that have ended, and what they have left
+/// behind.
 std::vector<pid_t> living_orphans() {
   std::vector<pid_t> orphans;
   for (bool any_reaped = true; any_reaped;) {
@@ -79,7 +80,8 @@ void reap_orphans() {
   (void)living_orphans();
 }
 
-/// One that is ending may leave children behind that are known to be the tree's only then.
+/// A process that is ending may leave children behind that only then can be recognised as the
+/// tree's.
 bool ProcessTree::has(pid_t pid) const {
   if (::kill(pid, 0) < 0) { return false; }
   return getsid(pid) == leader_.pid() || find_mark(pid, mark_) || is_ending(pid);

@@ -16,7 +16,8 @@
 namespace handoff {
 namespace {
 
-/// What prepare_to_run_long() did: the program may have been started with SIGPIPE ignored already.
+/// Says whether prepare_to_run_long() has ignored SIGPIPE: the program may have been started with
+/// it ignored.
 enum class PipeSignal { untouched, ignored_by_us };
 PipeSignal pipe_signal = PipeSignal::untouched;
 

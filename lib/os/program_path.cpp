@@ -49,7 +49,8 @@ std::string own_program(const std::string& name) {
   try {
     return std::filesystem::absolute(find_program(name));
   } catch (const SystemError&) {
-    return std::filesystem::read_symlink("/proc/self/exe");  // called by another name
+    return std::filesystem::read_symlink(
+        "/proc/self/exe");  // the program was called by a name that does not lead to it
   }
 }
 

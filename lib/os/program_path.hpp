@@ -6,15 +6,16 @@
 
 namespace handoff {
 
-/// Where a program may be: at its own path if that has a slash, else in the folders of PATH.
+/// Returns the paths at which a program may be: its own if that has a slash, else one in each
+/// folder of PATH.
 std::vector<std::string> paths_of(const std::string& name);
 
-/// Where the shell would find `name`: itself when it has a slash, else in PATH. Throws SystemError
-/// ("cannot run NAME: ...") when it is not there, or may not be executed.
+/// Returns the path at which a shell would find `name`: itself if it has a slash, else one in PATH.
+/// Throws SystemError ("cannot run NAME: ...") if there is none, or it may not be executed.
 std::string find_program(const std::string& name);
 
-/// The absolute path of this program as it was called by `name` (argv[0]): where that is found, not
-/// what it leads to, so that another program can take its place there.
+/// Returns the absolute path of this program as it was called by `name` (argv[0]). It is where the
+/// name was found, not what a symlink there leads to, so that another program can take its place.
 std::string own_program(const std::string& name);
 
 }  // namespace handoff

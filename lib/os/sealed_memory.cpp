@@ -30,7 +30,7 @@ void fill(const Fd& file, std::string_view bytes) {
   if (lseek(file.get(), 0, SEEK_SET) < 0) { throw SystemError(errno, "rewind a file in memory"); }
 }
 
-/// Invalid when there is no folder for it.
+/// Returns an invalid Fd if no folder can hold such a file.
 Fd make_unnamed_file() {
   for (const char* folder : {"/dev/shm", "/tmp"}) {
     Fd file(open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
@@ -39,7 +39,7 @@ Fd make_unnamed_file() {
   return {};
 }
 
-/// Its size is sealed, and what `more` says.
+/// Seals the size of the file, and what `more` says.
 void seal(const Fd& file, int more) {
   if (fcntl(file.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | more) < 0) {
     throw SystemError(errno, "seal a file in memory");
@@ -97,7 +97,7 @@ Mapping::~Mapping() {
 SharedMemory make_memory_to_write(const char* name, std::size_t size) {
   Fd file = make_file(name, size);
   Mapping mapping = Mapping::writable(file.get());
-  seal(file, F_SEAL_FUTURE_WRITE);  // what is mapped already stays writable
+  seal(file, F_SEAL_FUTURE_WRITE);  // a mapping that exists stays writable
   return {std::move(file), std::move(mapping)};
 }
 

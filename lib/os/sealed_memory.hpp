@@ -10,25 +10,26 @@
 
 namespace handoff {
 
-/// A file in memory (memfd_create(2)) that holds `bytes`, positioned at its start, sealed: whoever
-/// gets it can read it and never change it. `name` shows in /proc for those who debug.
+/// Makes a file in memory (memfd_create(2)) that holds `bytes`, is positioned at its start, and is
+/// sealed: every process that gets it can read it and none can change it. `name` appears in /proc
+/// for debugging. The caller owns the file. Throws SystemError.
 Fd make_sealed_file(const char* name, std::string_view bytes);
 
-/// What make_sealed_file makes, for a program that is started: the stdin of one that runs on behalf
-/// of one request, for example. Where
-/// the kernel or a seccomp profile refuses memfd_create(2), it is a file without a name in /dev/shm
-/// or /tmp, which only this user and those who get the descriptor can read. Throws SystemError.
+/// Makes a file of `bytes` for a program that is started: the stdin of one that runs for one
+/// request, for example. It is that of make_sealed_file(); where the kernel or a seccomp profile
+/// refuses memfd_create(2), it is an unnamed file in /dev/shm or /tmp, which only this user and
+/// processes that get the descriptor can read. Throws SystemError.
 Fd make_input_file(const char* name, std::string_view bytes);
 
-/// The longest file, in memory too, that this process may make (RLIMIT_FSIZE).
+/// Returns the longest file in bytes, in memory too, that this process may make (RLIMIT_FSIZE).
 std::uint64_t file_size_limit();
 
-/// A whole file in memory, mapped and shared with every process that maps it too. Move-only.
+/// A mapping of a whole file in memory, shared with every process that maps the file. Move-only.
 class Mapping {
  public:
   Mapping() = default;
-  /// Both map the whole file, which stays the caller's: the first to be read, the second to be read
-  /// and written. Both throw SystemError.
+  /// These map the whole file, which stays the caller's and may be closed afterwards: the first for
+  /// reading, the second for reading and writing. Both throw SystemError.
   static Mapping read_only(int file);
   static Mapping writable(int file);
   Mapping(Mapping&& other) noexcept
@@ -50,16 +51,18 @@ class Mapping {
   std::size_t size_ = 0;
 };
 
-/// A file in memory of so many zero bytes that keeps its size for ever, and our mapping of it.
+/// A file in memory whose size can never change, and this process's mapping of it. It begins as
+/// zero bytes.
 struct SharedMemory {
   Fd file;
   Mapping mapping;
 };
-/// We write, and whoever gets the file can only read it.
+/// Makes memory that this process writes, and that every process that gets the file can only read.
+/// `size` is in bytes. This function and the next two throw SystemError.
 SharedMemory make_memory_to_write(const char* name, std::size_t size);
-/// Whoever gets the file writes, and our mapping is to read.
+/// Makes memory that processes that get the file write, and that this process reads.
 SharedMemory make_memory_to_read(const char* name, std::size_t size);
-/// Both sides write.
+/// Makes memory that both sides write.
 SharedMemory make_memory_for_both(const char* name, std::size_t size);
 
 }  // namespace handoff

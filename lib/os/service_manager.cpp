@@ -17,7 +17,7 @@
 namespace handoff {
 namespace {
 
-/// However short or long the manager wants it.
+/// The interval is within these, whatever the manager asks for.
 constexpr std::chrono::microseconds kShortestInterval = std::chrono::milliseconds(1);
 constexpr std::chrono::microseconds kLongestInterval = std::chrono::hours(1);
 
@@ -68,7 +68,7 @@ void ServiceManager::send(std::string_view message) const {
   ::send(socket.get(), message.data(), message.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/// A datagram socket for the manager, not valid if none listens.
+/// Returns a datagram socket that is connected to the manager, invalid if none listens.
 Fd ServiceManager::connect() const {
   if (socket_.empty()) { return {}; }
   try {
@@ -80,7 +80,7 @@ Fd ServiceManager::connect() const {
     if (::connect(socket.get(), address.data(), address.size()) < 0) { return {}; }
     return socket;
   } catch (const InvalidArgument&) {
-    return {};  // no name that a socket can have
+    return {};  // the variable is not the name of a socket
   }
 }
 

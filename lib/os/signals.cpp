@@ -15,7 +15,7 @@ SignalMask::SignalMask(const std::vector<int>& signals, Until until) : before_{}
   fd_ = Fd(signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!fd_.valid()) { throw SystemError(errno, "use signalfd"); }
   pthread_sigmask(SIG_BLOCK, &wanted, &before_);
-  // Whoever started us may have ignored it: then children would vanish before they are reaped.
+  // The parent may have ignored it: then children would vanish before they are reaped.
   std::signal(SIGCHLD, SIG_DFL);
 }
 
@@ -43,7 +43,7 @@ std::optional<ReceivedSignal> SignalMask::try_receive() const {
 }
 
 void end_by_signal(int signal) {
-  std::signal(signal, SIG_DFL);  // whoever started us may have ignored it
+  std::signal(signal, SIG_DFL);  // the parent may have ignored it
   raise(signal);
 }
 

@@ -12,48 +12,51 @@
 
 namespace handoff {
 
-/// A signal, and who has sent it.
+/// A signal and its sender.
 struct ReceivedSignal {
-  /// Who sends signals by key (^C) or because a terminal hangs up: each process of a group gets it.
+  /// What has sent a signal. The kernel sends one for a key (^C) or a terminal that hangs up, to
+  /// each process of a group.
   enum class From { process, kernel };
 
   int number = 0;
   From from = From::process;
-  pid_t sender = 0;  ///< 0 when it is the kernel, or of another pid namespace
+  pid_t sender = 0;  ///< 0 if it is the kernel, or in another PID namespace
 };
 
-/// Blocks the given signals, and no other, for as long as it lives, or until the process ends, and
-/// lets them be read from a signalfd(2).
+/// Blocks the given signals, and no other, for as long as the object lives or until the process
+/// ends, and lets them be read from a signalfd(2).
 ///
 /// - It blocks them in the thread that makes it; threads that are started later inherit that. So a
-///   program makes it before any thread. Of several masks the last one made ends first.
-/// - While it lives, a signal that is ignored waits to be read as well. A signal that comes again
+///   program makes it before any thread. Of several masks the last one made must be destroyed
+///   first.
+/// - While it lives, a signal that is ignored waits to be read as well. A signal that arrives again
 ///   before it is read is still one: SIGCHLD says that some children have ended, not how many.
-/// - SIGCHLD gets its default disposition, whether it is among the signals or not, and keeps that:
-///   a parent that ignores it passes this on, and then the kernel reaps our children unseen. It is
-///   blocked and read only if it is among the signals.
-/// - A signal that waits unread when the mask is destroyed takes effect then, by its disposition.
+/// - SIGCHLD gets its default disposition, even if it is not among the signals, and keeps that: a
+///   parent that ignores it passes this on, and then the kernel reaps children before their owner
+///   does. It is blocked and read only if it is among the signals.
+/// - A signal that is unread when the mask is destroyed takes effect then, by its disposition.
 /// - spawn() gives children an empty mask and none of the waiting signals. A child that is made in
 ///   another way, as by fork(2), inherits the blocked signals.
 class SignalMask {
  public:
-  /// A program that has decided its exit status blocks until `exit`: a signal that comes after that
-  /// must not change it.
+  /// Says until when the signals are blocked. A program that has decided its exit status blocks
+  /// them until `exit`, so that a later signal does not change it.
   enum class Until { destroyed, exit };
 
   SignalMask(std::initializer_list<int> signals, Until until = Until::destroyed)
       : SignalMask(std::vector<int>(signals), until) {}
-  /// Throws SystemError; then no signal is blocked.
+  /// Throws SystemError if the kernel gives no signalfd; then no signal is blocked.
   explicit SignalMask(const std::vector<int>& signals, Until until = Until::destroyed);
   ~SignalMask();
   SignalMask(const SignalMask&) = delete;
   SignalMask& operator=(const SignalMask&) = delete;
 
-  /// Readable while a signal waits. Non-blocking; owned by this object.
+  /// Returns a descriptor that is readable while a signal waits. Non-blocking; owned by this
+  /// object.
   int fd() const { return fd_.get(); }
-  /// The next waiting signal, or nothing. Does not block.
+  /// Returns the next waiting signal, or nothing. Does not block.
   std::optional<int> try_read() const;
-  /// The same, with its sender.
+  /// Returns the next waiting signal with its sender, or nothing. Does not block.
   std::optional<ReceivedSignal> try_receive() const;
 
  private:
@@ -62,8 +65,8 @@ class SignalMask {
   Fd fd_;
 };
 
-/// Has us end by `signal`, as if nobody had waited for it. While it is blocked, that is put off
-/// until its SignalMask ends.
+/// Ends this process by `signal`, as if the signal were not handled. While it is blocked the end is
+/// put off until its SignalMask is destroyed, and the function returns.
 void end_by_signal(int signal);
 
 }  // namespace handoff

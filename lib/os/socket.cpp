@@ -25,7 +25,8 @@ Accepted try_accept(int listener) {
   auto* const peer = reinterpret_cast<sockaddr*>(&storage);
   Fd fd(accept4(listener, peer, &size, SOCK_CLOEXEC));
   if (!fd.valid() && is_refused(errno)) {
-    // A profile that knows the older call only. A firewall's EPERM was about one connection.
+    // The seccomp profile may know only the older call. EPERM from a firewall concerned one
+    // connection only.
     fd = Fd(accept(listener, peer, &size));
     if (fd.valid()) { set_close_on_exec(fd.get()); }
   }
@@ -71,7 +72,7 @@ Fd make_socket(const SocketAddress& address, int type) {
   return fd;
 }
 
-/// A connect() of a datagram socket chooses a local address in the same way, and takes its port
+/// A connect(2) of a datagram socket chooses a local address in the same way, but takes its port
 /// from other ones.
 bool is_out_of_local_ports(const SocketAddress& target) {
   if (target.family() == AF_UNIX) { return false; }
@@ -86,8 +87,8 @@ bool is_listening(int number) {
 }
 
 bool has_been_read(int number) {
-  // The kernel counts its own memory for a message, at least so much, and takes the last byte of it
-  // off only after it has woken us.
+  // The kernel counts its own memory for a message, at least this much, and takes the last byte of
+  // it off only after it has woken this process.
   constexpr int kLeastMessage = 256;
   int unread = 0;
   return ioctl(number, SIOCOUTQ, &unread) < 0 || unread < kLeastMessage;

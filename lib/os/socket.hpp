@@ -10,54 +10,57 @@
 
 namespace handoff {
 
-/// What one accept4(2) gave.
+/// The result of one accept4(2).
 struct Accepted {
   enum class Outcome {
     connection,   ///< `fd` and `peer` are set
-    would_block,  ///< nobody is waiting
-    try_again,    ///< a connection was lost before it was accepted (accept(2): ECONNABORTED, ...)
+    would_block,  ///< no connection waits
+    try_again,    ///< one connection was lost before it was accepted (accept(2): ECONNABORTED, ...)
     exhausted,    ///< out of descriptors or memory, or refused: pause, then try again
-    shut_down,    ///< the listener does not listen any more
+    shut_down,    ///< the listener listens no more
   };
   Outcome outcome;
   Fd fd;
   SocketAddress peer;
   int error_number = 0;
 };
-/// Never blocks on a non-blocking listener. The new descriptor is close-on-exec and blocking.
-/// Throws SystemError when the descriptor is none to accept from.
+/// Accepts one connection. Never blocks on a non-blocking listener. The new descriptor is
+/// close-on-exec and blocking, and the caller owns it. Throws SystemError if the descriptor is not
+/// one to accept from.
 Accepted try_accept(int listener);
 
-/// A connected pair of Unix sockets, close-on-exec, blocking.
+/// Makes a connected pair of Unix sockets, close-on-exec and blocking. Throws SystemError.
 std::pair<Fd, Fd> make_socket_pair(int type);
 
-/// A new non-blocking, close-on-exec socket for `address`, TCP_NODELAY set where it exists.
+/// Makes a non-blocking, close-on-exec socket for `address`, with TCP_NODELAY if it is not a Unix
+/// one. Throws SystemError.
 Fd make_socket(const SocketAddress& address, int type = SOCK_STREAM);
 
-/// After a connect() of a stream to `target` has failed with EADDRNOTAVAIL: whether that was for
-/// want of a free local port. (Otherwise this host has no address of the target's family.)
+/// Call this after a connect(2) of a stream to `target` has failed with EADDRNOTAVAIL. Returns
+/// whether no local port was free; otherwise this host has no address of the target's family.
 bool is_out_of_local_ports(const SocketAddress& target);
 
-/// Whether it is a listening socket.
+/// Returns whether `number` is a listening socket.
 bool is_listening(int number);
 
-/// Whether the other end of a Unix socket has read everything that was sent to it. When it reads a
-/// message, this end becomes writable anew.
+/// Returns whether the other end of a Unix socket has read everything that was sent to it. When it
+/// reads a message, epoll reports this end as writable again.
 bool has_been_read(int number);
 
-/// setsockopt(2) with a number. Throws SystemError, which names the `attempt`.
+/// Calls setsockopt(2) with a number. Throws SystemError with `attempt`.
 void set_option(int socket, int level, int name, int value, std::string_view attempt);
 
-/// Leaves urgent data of the peer (send(2), MSG_OOB) in its place among the other bytes of a
-/// socket: without this the kernel takes a byte out, and a frame would wait for it for ever.
-/// Nothing happens on a descriptor of another kind.
+/// Leaves urgent data of the peer (send(2), MSG_OOB) among the other bytes of a socket: otherwise
+/// the kernel takes one byte out, and a frame would wait for it for ever. Does nothing for another
+/// kind of descriptor.
 void keep_urgent_data(int number);
 
-/// SO_TYPE, or nothing when `number` is no socket.
+/// Returns the type of a socket (SO_TYPE), or nothing if `number` is not a socket.
 std::optional<int> socket_type(int number);
 
+/// Returns the address of this end. It is unset (family 0) if `socket` is not a socket.
 SocketAddress local_address(int socket);
-/// An unset address (family 0) when there is no peer.
+/// Returns the address of the other end. It is unset (family 0) if there is no peer.
 SocketAddress peer_address(int socket);
 
 }  // namespace handoff

@@ -23,21 +23,21 @@
 namespace handoff {
 namespace {
 
-/// What the child needs, made before it is: until it executes its program, it shares our memory and
-/// may not allocate.
+/// What the child needs, prepared by the parent: until the child executes its program, it shares
+/// the parent's memory and must not allocate.
 struct ChildPlan {
   const SpawnOptions* options;
   std::vector<std::string> programs;  ///< the paths that are tried, in this order
   std::vector<char*> argv;
   std::vector<char*> environment;
   std::vector<std::pair<int, int>> moves;  ///< sorted by the child's number
-  ListenPidVariable listen_pid;            ///< in the environment if the child is to have it
+  ListenPidVariable listen_pid;            ///< part of the environment if the child is to have it
   pid_t parent = 0;
-  const char* step = "";  ///< what is attempted, or has failed
+  const char* step = "";  ///< the step that is attempted, or has failed
   int error = 0;          ///< why nothing was executed, as errno
 };
 
-/// What the child needs of a stack.
+/// The size of the child's stack, in bytes.
 constexpr std::size_t kChildStack = 64 * 1024;
 
 // The steps of starting a program, as an error names them.
@@ -45,15 +45,15 @@ constexpr const char* kExecute = "run";
 constexpr const char* kNoNewPrivileges = "set no_new_privs for";
 constexpr const char* kPlace = "place descriptors for";
 
-/// Whether the program may still be in another folder of PATH.
+/// Returns whether the program may still be in another folder of PATH.
 bool is_elsewhere(int error) {
   return error == ENOENT || error == ENOTDIR || error == EACCES || error == ESTALE ||
          error == ENODEV || error == ETIMEDOUT;
 }
 
-/// As execvpe(3), but what is no program for the kernel (ENOEXEC) is not given to a shell: that
-/// would run half of a copied file, or find nothing in it and succeed. Allocates nothing, for it
-/// runs in the child. Gives errno.
+/// Works as execvpe(3), but does not give a file that is no program for the kernel (ENOEXEC) to a
+/// shell: that would run half of a copied file, or find nothing in it and succeed. Allocates
+/// nothing, because it runs in the child. Returns errno.
 int execute_program(const ChildPlan& plan) {
   int found = ENOENT;
   for (const std::string& path : plan.programs) {
@@ -79,8 +79,8 @@ bool is_target(const ChildPlan& plan, int number) {
                      [number](const auto& move) { return move.second == number; });
 }
 
-/// False. errno is EMFILE where the kernel says of an open descriptor that a number above the limit
-/// of descriptors is invalid (`for_the_number`).
+/// Returns false. Sets errno to EMFILE if the kernel has rejected a number above the limit of
+/// descriptors as invalid (`for_the_number`), although the descriptor itself is open.
 bool fail_to_move(int source, int for_the_number) {
   if (errno == for_the_number && is_open(source)) { errno = EMFILE; }
   return false;
@@ -88,8 +88,9 @@ bool fail_to_move(int source, int for_the_number) {
 
 bool place_descriptors(ChildPlan& plan) {
   plan.step = kPlace;
-  // First those that stand in another's place out of the way, and those in their own place too: a
-  // copy onto itself would keep close-on-exec. Then all to their places.
+  // First, descriptors that are in another's place are moved out of the way, and so are those in
+  // their own place: a copy onto itself would keep close-on-exec. Then all are copied to their
+  // places.
   int lowest = STDERR_FILENO + 1;
   for (auto& [source, target] : plan.moves) {
     while (is_target(plan, source)) {
@@ -102,7 +103,7 @@ bool place_descriptors(ChildPlan& plan) {
   for (const auto& [source, target] : plan.moves) {
     if (dup2(source, target) < 0) { return fail_to_move(source, EBADF); }
   }
-  // Last, all that lies between and above the places.
+  // Last, every descriptor between and above the places is closed.
   unsigned int next = 0;
   for (const auto& [source, target] : plan.moves) {
     const auto number = static_cast<unsigned int>(target);
@@ -125,17 +126,18 @@ ChildPlan make_plan(const SpawnOptions& options) {
   return plan;
 }
 
-/// The variable's room is in the plan, so this comes once the plan has its final place.
+/// The plan must have its final place, because the variable's text is inside it.
 void add_listen_pid(ChildPlan& plan) {
   if (!plan.options->listen_pid) { return; }
   plan.environment.insert(plan.environment.begin(), plan.listen_pid.text());
 }
 
-/// Runs in the child. Returns errno.
+/// Runs in the child. Returns errno, because it returns only if it fails.
 int execute(ChildPlan& plan) {
   const SpawnOptions& options = *plan.options;
-  // By the system call: the library's function leaves out the two signals that it uses itself, and
-  // whoever started us may have ignored those too. All zeros is the default, on every machine.
+  // The system call is used because the library's function leaves out the two signals that it uses
+  // itself, which the parent of this process may have ignored too. All zeros is the default, on
+  // every machine.
   const std::array<unsigned long, 8> by_default{};
   for (int signal = 1; signal < NSIG; ++signal) {
     syscall(SYS_rt_sigaction, signal, by_default.data(), nullptr, NSIG / 8);
@@ -143,7 +145,7 @@ int execute(ChildPlan& plan) {
   if (options.new_group) { setsid(); }
   if (options.parent_death_signal != 0) {
     prctl(PR_SET_PDEATHSIG, options.parent_death_signal);
-    // A parent that was killed before this sends no signal any more.
+    // A parent that was killed before this point does not cause a signal any more.
     if (getppid() != plan.parent) { _exit(127); }
   }
   if (options.no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
@@ -164,8 +166,8 @@ int execute(ChildPlan& plan) {
   return execute_program(plan);
 }
 
-/// Returns when the child has executed its program, or has ended. As vfork(2), but with a stack of
-/// its own, and with the pidfd at once. On failure -1, with errno.
+/// Returns when the child has executed its program, or has ended. It is a vfork(2), but with a
+/// stack of its own and with the pidfd at once. Returns -1, with errno, on failure.
 pid_t clone_and_execute(ChildPlan& plan, int& pidfd) {
   const auto run = [](void* argument) {
     auto& of_parent = *static_cast<ChildPlan*>(argument);
@@ -183,7 +185,7 @@ Child spawn(const SpawnOptions& options) {
   ChildPlan plan = make_plan(options);
   add_listen_pid(plan);
 
-  // No signal may be handled in the child while it shares our memory.
+  // No signal may be handled in the child while it shares this process's memory.
   sigset_t all;
   sigset_t before;
   sigfillset(&all);

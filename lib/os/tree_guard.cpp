@@ -29,15 +29,15 @@ using std::chrono::milliseconds;
 
 constexpr std::string_view kName = "handoff-guard";
 
-/// How often it is looked at whether a process has ended of which the kernel gives no pidfd.
+/// The pause between two checks of a process of which the kernel gives no pidfd.
 constexpr milliseconds kLookPause(50);
 
-/// A process of the trees. The pidfd was opened before it was looked at, and so cannot be that of
-/// another one.
+/// A process of the trees. Its pidfd was opened before the process was examined, so that it cannot
+/// be that of another one.
 struct Found {
   pid_t pid;
   Fd pidfd;
-  bool is_outermost;  ///< of a tree that was started by the guarded process itself
+  bool is_outermost;  ///< the guarded process itself has started its tree
 };
 
 std::vector<pid_t> all_processes() {
@@ -56,13 +56,13 @@ Fd open_process(pid_t pid) {
   return Fd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
 }
 
-/// A mark within another has more than one point.
+/// Returns whether the mark is not inside another one, which would have more than one point.
 bool is_outermost(std::string_view rest_of_mark) {
   return rest_of_mark.find('.') == rest_of_mark.size() - 1;
 }
 
-/// Those that have the mark, and those in the session of one that was started by the guarded
-/// process itself, which may have changed their environment.
+/// Returns the processes that have the mark, and those in the session of one that the guarded
+/// process itself has started, which may have changed their environment.
 std::vector<Found> find_trees(const std::string& mark) {
   const std::vector<pid_t> pids = all_processes();
   std::vector<Found> found;
@@ -96,7 +96,7 @@ void send_signal(const Found& process, int signal) {
   }
 }
 
-/// Until one has ended, or the time is over.
+/// Waits until one of the processes has ended, or the time is over.
 void wait_for_any(const std::vector<Found>& processes, std::optional<Clock::time_point> limit) {
   std::vector<pollfd> pidfds;
   bool is_blind = false;
@@ -139,7 +139,7 @@ TreeGuard::TreeGuard(const GuardOrders& orders) {
   options.argv = {std::string(kName), std::to_string(getpid()), orders.mark,
                   std::to_string(orders.signal), std::to_string(orders.patience.count())};
   options.environment = inherited_environment();
-  // Else the guard of an outer tree would end it.
+  // The guard of an outer tree would end this one if it had its mark.
   set_variable(options.environment, variable::kMark, "");
   options.descriptors = {{read_end.get(), STDIN_FILENO}};
   child_ = spawn(options);

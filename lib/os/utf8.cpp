@@ -4,11 +4,11 @@
 namespace handoff {
 namespace {
 
-/// What the first byte of a character says.
+/// What the first byte of a character says about it.
 struct Lead {
-  std::size_t size;  ///< of the character; 0 when no character begins so
-  unsigned bits;     ///< of the code point
-  char32_t least;    ///< what needs fewer bytes is not written with so many
+  std::size_t size;  ///< bytes of the character; 0 if no character begins with this byte
+  unsigned bits;     ///< the first bits of the code point
+  char32_t least;    ///< the least code point that needs this many bytes
 };
 
 Lead lead_of(unsigned char byte) {

@@ -9,13 +9,14 @@ namespace handoff {
 /// The first character of a text in UTF-8.
 struct Utf8Character {
   char32_t code_point = 0;
-  std::size_t size = 0;  ///< in bytes; 0 when the text does not begin with valid UTF-8
+  std::size_t size = 0;  ///< in bytes; 0 if the text does not begin with valid UTF-8
 };
 
-/// Decodes as RFC 3629 has it: overlong forms and surrogates are invalid. An empty text gives
-/// size 0.
+/// Decodes the first character of `text` by RFC 3629: overlong forms and surrogates are invalid. An
+/// empty text gives size 0.
 Utf8Character first_utf8_character(std::string_view text);
 
+/// Returns whether the whole of `text` is valid UTF-8.
 bool is_utf8(std::string_view text);
 
 }  // namespace handoff

@@ -3,7 +3,8 @@
 
 namespace handoff {
 
-/// Of the whole project; the build fails when it is not the one that CMakeLists.txt names.
+/// The version of the whole project. The build fails if it is not the one that CMakeLists.txt
+/// names.
 inline constexpr char kVersion[] = "0.1.0";
 
 }  // namespace handoff

@@ -13,11 +13,11 @@ namespace {
 
 constexpr std::string_view kMagic = "HO";
 
-/// Where the count stands in a message; its second byte is 0 in one of connections.
+/// The offset of the count in a message; its second byte is 0 in a message of connections.
 constexpr std::size_t kCountOffset = 4;
 static_assert(kMaxEntries < 256);
 
-/// Little-endian integers, appended.
+/// Appends little-endian integers and texts.
 class Writer {
  public:
   Writer(Type type, std::size_t count, std::uint16_t flags = 0) {
@@ -27,7 +27,7 @@ class Writer {
     number(static_cast<std::uint16_t>(count));
     number(flags);
   }
-  /// Goes on after these bytes.
+  /// Continues after these bytes.
   explicit Writer(std::string bytes) : bytes_(std::move(bytes)) {}
   template <typename Number>
   void number(Number value) {
@@ -40,7 +40,8 @@ class Writer {
   std::string bytes_;
 };
 
-/// The reverse. Reading past the end gives zeros and leaves `ok` false.
+/// Reads what a Writer has written. Reading past the end returns zeros and empty texts, and
+/// ok_at_end() is false then.
 class Reader {
  public:
   explicit Reader(std::span<const char> bytes) : rest_(bytes.data(), bytes.size()) {}
@@ -69,25 +70,25 @@ class Reader {
 
 constexpr std::size_t kEntrySize = 16;
 
-/// Flags of HELLO.
+/// The flags of HELLO.
 constexpr std::uint16_t kAnswers = 1;
 constexpr std::uint16_t kWantsLedger = 2;
 
-/// Where the flags of HELLO have the number of threads, as the exponent of a power of two.
+/// The position of the number of threads in the flags of HELLO, as the exponent of a power of two.
 constexpr unsigned kThreadsShift = 8;
 constexpr std::uint32_t kMaxThreadsExponent = 10;
 
-/// Flags of DRAIN.
+/// The flags of DRAIN.
 constexpr std::uint16_t kGiveBack = 1;
 constexpr std::uint16_t kJoinAgain = 2;
 
-/// Flags of an entry.
+/// The flags of an entry.
 constexpr std::uint8_t kJsonRpc = 1;
 constexpr std::uint8_t kSpilled = 2;
 constexpr std::uint8_t kOwed = 4;
 constexpr std::uint8_t kWantsStarted = 8;
 
-/// Bytes of the length of a reply that is owed.
+/// The bytes that hold the length of a reply that is owed.
 constexpr std::size_t kOwedSize = 2;
 
 std::size_t size_of(const Connection& connection) {
@@ -96,7 +97,8 @@ std::size_t size_of(const Connection& connection) {
          (connection.owed.empty() ? 0 : kOwedSize + connection.owed.size());
 }
 
-/// Whether its socket travels with it. The master has a copy of one that it keeps.
+/// Returns whether the socket travels with the connection. The master has a copy of one that it
+/// keeps.
 bool has_socket(Type type, const Connection& connection) {
   return type != Type::returned || (connection.id & kKeptId) == 0;
 }
@@ -117,7 +119,7 @@ void write_entry(Writer& writer, const Connection& connection) {
   writer.text(connection.owed);
 }
 
-/// False when a value is none that there is.
+/// Returns false if a value of the entry is not allowed.
 bool read_entry(Reader& reader, Type type, Connection& connection) {
   connection.id = reader.number<std::uint64_t>();
   const auto peer_size = reader.number<std::uint16_t>();
@@ -149,7 +151,7 @@ bool read_entry(Reader& reader, Type type, Connection& connection) {
          connection.spilled_size <= kMaxSpilled && ((flags & kSpilled) == 0 || size > 0);
 }
 
-/// Takes the descriptors of the connections from the front of `descriptors`.
+/// Moves the descriptors of the connections from the front of `descriptors` to them.
 void distribute(Type type, std::vector<Fd>& descriptors, std::vector<Connection>& connections) {
   auto next = descriptors.begin();
   const auto take = [&] { return next == descriptors.end() ? Fd() : std::move(*next++); };

@@ -17,77 +17,83 @@
 #include "wire/framing.hpp"
 #include "wire/limits.hpp"
 
-/// The messages between master and worker, as handoff-wire(7) specifies them: encode and decode,
-/// no I/O. A message travels as one SOCK_SEQPACKET packet, the descriptors of its connections
-/// beside it, in their order.
+/// Encodes and decodes the messages between master and worker, which handoff-wire(7), THE CHANNEL,
+/// specifies. Nothing here does I/O. A message travels as one SOCK_SEQPACKET packet, together with
+/// the descriptors of its connections in their order.
 namespace handoff::channel {
 
 inline constexpr std::uint8_t kVersion = 1;
 
-/// Connections that one message carries at most, and descriptors of a LISTENER.
+/// The most connections in one message, and the most descriptors of a LISTENER.
 inline constexpr std::size_t kMaxEntries = limits::kMaxEntries;
 
-/// Descriptors that come with a message at most: a socket for each connection, and a memfd.
+/// The most descriptors that travel with a message: a socket and a memfd for each connection.
 inline constexpr std::size_t kMaxDescriptors = limits::kMaxEntryDescriptors;
 
-/// Bytes of a reply that a connection brings along; see Connection::owed.
+/// The longest reply that a connection brings along, in bytes; see Connection::owed.
 inline constexpr std::size_t kMaxOwed = limits::kMaxOwedReply;
 
-/// Bytes of a message at most.
+/// The longest message, in bytes.
 inline constexpr std::size_t kMaxMessage = limits::kMaxChannelMessage;
 
-/// Unread bytes of a connection that travel in the message; see Connection::spill_to_memfd.
+/// The most unread bytes of a connection that travel in the message; see
+/// Connection::spill_to_memfd.
 inline constexpr std::size_t kMaxUnread = limits::kMaxReadInEntry;
 
-/// Bytes in a memfd at most: a frame that is not yet whole, and what was received with its start.
+/// The most bytes in a memfd: an incomplete frame, and what was received together with its start.
 inline constexpr std::size_t kMaxSpilled = limits::kMaxAside;
 
+/// The types of messages, with the sender of each.
 enum class Type : std::uint8_t {
-  hello = 1,       ///< worker: who it is
-  ready = 2,       ///< worker: it can serve
+  hello = 1,       ///< worker: introduces itself
+  ready = 2,       ///< worker: can serve from now on
   connection = 3,  ///< master: connections, each with its socket
-  started = 4,     ///< worker: ids; their first byte is read after this
-  refused = 5,     ///< worker: ids whose descriptor did not arrive
-  finished = 6,    ///< worker: ids whose connection has ended
-  returned = 7,    ///< worker: connections, as in `connection`, between two frames
-  listener = 8,    ///< master: listening sockets, all that there are; both, none: look who waits
-  queue = 9,       ///< master: a queue's two memories; both, none: wake up
-  drain = 10,      ///< master: finish what was started, take nothing new, leave
-  leave = 11,      ///< worker: it asks to be drained
-  requests = 12,   ///< master: how many requests were there? worker: so many
-  ledger = 13,     ///< master: the worker's ledger, right after its HELLO if that asked for one
-  deposit = 14,    ///< worker: connections that it keeps, each with its socket for the master
+  started = 4,     ///< worker: ids of connections whose first byte it reads only after this
+  refused = 5,     ///< worker: ids of connections whose descriptor did not arrive
+  finished = 6,    ///< worker: ids of connections that have ended
+  returned = 7,    ///< worker: gives connections back, as in `connection`, each between two frames
+  listener =
+      8,       ///< master: all listening sockets; both, without any: check for waiting connections
+  queue = 9,   ///< master: the two memories of a queue; both, without any: wake up
+  drain = 10,  ///< master: finish what was started, take nothing new, leave
+  leave = 11,  ///< worker: asks to be drained
+  requests = 12,  ///< master: asks for the number of requests; worker: reports it
+  ledger = 13,    ///< master: the worker's ledger, right after a HELLO that asked for one
+  deposit = 14,   ///< worker: connections that it keeps, each with its socket for the master
 };
 
-/// What a worker does with its connections when it drains, and then.
+/// What a worker does with its connections when it drains, and afterwards.
 struct Drain {
-  bool give_back = false;   ///< return each between two frames; else close it
-  bool join_again = false;  ///< one that has joined shall do so again
+  bool give_back = false;   ///< returns each between two frames; otherwise closes it
+  bool join_again = false;  ///< a worker that has joined by itself joins again
 };
 
+/// What a worker says of itself when it begins.
 struct Hello {
   std::uint8_t version = kVersion;
-  std::uint32_t pid = 0;      ///< as the worker says; the master believes the kernel instead
-  std::uint32_t credits = 0;  ///< connections that it will hold at a time
-  std::uint32_t calls = 1;    ///< requests of a queue that it will have at a time
-  bool answers = false;       ///< it answers REQUESTS as long as it does not hang
-  bool wants_ledger = false;  ///< it keeps a ledger, if it gets one
-  std::uint32_t threads = 1;  ///< of a worker that wants one; rounded up to a power of two
+  std::uint32_t pid = 0;      ///< as the worker sees it; the master uses what the kernel says
+  std::uint32_t credits = 0;  ///< the connections that it accepts at a time
+  std::uint32_t calls = 1;    ///< the requests of a queue that it accepts at a time
+  bool answers = false;       ///< it answers REQUESTS, unless it hangs
+  bool wants_ledger = false;  ///< it keeps a ledger if it is sent one
+  std::uint32_t threads = 1;  ///< its threads, if it wants a ledger; rounded up to a power of two
 };
 
-/// Worker: a connection that it has accepted itself has a number of its own, with this bit.
+/// The bit in the number of a connection that the worker has accepted itself; the worker chooses
+/// such numbers.
 inline constexpr std::uint64_t kOwnId = std::uint64_t{1} << 63U;
 
-/// A connection of which the master keeps a copy until its end has this bit in its number. It comes
-/// back without a descriptor.
+/// The bit in the number of a connection of which the master keeps a copy until its end. A worker
+/// returns such a connection without a descriptor.
 inline constexpr std::uint64_t kKeptId = std::uint64_t{1} << 62U;
 
-/// The number of a connection that has an entry in the ledger holds its index and its generation.
-/// `kind` is kKeptId or kOwnId.
+/// Returns the number of a connection that has an entry in the ledger; it holds the entry's index
+/// and generation. `kind` is kKeptId or kOwnId.
 constexpr std::uint64_t id_of_entry(std::uint64_t kind, std::uint32_t index,
                                     std::uint16_t generation) {
   return kind | std::uint64_t{generation} << 32U | index;
 }
+/// These return the two parts of a number that id_of_entry() has made.
 constexpr std::uint32_t index_of(std::uint64_t id) {
   return static_cast<std::uint32_t>(id);
 }
@@ -95,17 +101,19 @@ constexpr std::uint16_t generation_of(std::uint64_t id) {
   return static_cast<std::uint16_t>(id >> 32U);
 }
 
-/// A decoded message. It owns the descriptors that came with it.
+/// A decoded message. It owns the descriptors that arrived with it. Which fields are set depends on
+/// `type`.
 struct Message {
   Type type{};
   Hello hello;  ///< hello
-  /// connection, returned, deposit; see Connection::is_complete
+  /// Set for connection, returned and deposit; the descriptors of each may be missing, see
+  /// Connection::is_complete().
   std::vector<Connection> connections;
   std::vector<std::uint64_t> ids;  ///< started, refused, finished
   Drain drain;
-  std::vector<Fd> descriptors;  ///< those that belong to no connection
-  std::size_t announced = 0;    ///< listener, queue, ledger: how many descriptors were sent
-  std::uint64_t requests = 0;   ///< requests, since the worker's start
+  std::vector<Fd> descriptors;  ///< the descriptors that belong to no connection
+  std::size_t announced = 0;  ///< listener, queue, ledger: how many descriptors the sender attached
+  std::uint64_t requests = 0;  ///< requests: those since the worker's start
 };
 
 std::string encode_hello(const Hello& hello);
@@ -113,27 +121,31 @@ std::string encode_ready();
 std::string encode_drain(Drain drain);
 std::string encode_leave();
 std::string encode_requests(std::uint64_t count);
-/// `type` is `listener`, `queue` or `ledger`; with so many descriptors.
+/// Encodes a message of `type` listener, queue or ledger, with which `descriptors` descriptors are
+/// sent.
 std::string encode_passing(Type type, std::size_t descriptors);
-/// `type` is `started`, `refused` or `finished`.
+/// Encodes a message of `type` started, refused or finished.
 std::string encode_ids(Type type, std::span<const std::uint64_t> ids);
 
-/// Bytes that each message begins with.
+/// The length of the header with which each message begins, in bytes.
 inline constexpr std::size_t kHeaderSize = 8;
 
-/// A message of connections and the descriptors that go beside it, which stay those of the
-/// connections: they must live until it was sent.
+/// A message of connections, and the numbers of the descriptors that are sent with it. The
+/// connections keep owning the descriptors, and must exist until the message was sent.
 class PackedConnections {
  public:
-  /// `type` is `connection`, `returned` or `deposit`.
+  /// Begins a message of `type` connection, returned or deposit.
   explicit PackedConnections(Type type);
 
-  /// Adds one, its unread bytes spilled if they must be. False, and nothing has changed, when the
-  /// message has kMaxEntries already, or would exceed kMaxMessage.
+  /// Adds a connection; call its spill_to_memfd() before. Returns false, and changes nothing, if
+  /// the message has kMaxEntries connections or would exceed kMaxMessage.
   bool add(const Connection& connection);
 
+  /// Returns the number of connections.
   std::size_t count() const { return count_; }
+  /// Returns the message. Valid until the next add().
   const std::string& bytes() const { return bytes_; }
+  /// Returns the descriptors to send with it, in order. Valid until the next add().
   std::span<const int> descriptors() const { return {descriptors_.data(), descriptor_count_}; }
 
  private:
@@ -144,15 +156,17 @@ class PackedConnections {
   std::size_t descriptor_count_ = 0;
 };
 
-/// The type that the first kHeaderSize bytes of a packet say.
+/// Returns the type that the header of a packet announces. The value may be none of the
+/// enumerators.
 inline Type type_of(std::span<const char, kHeaderSize> header) {
   return static_cast<Type>(header[3]);
 }
 
-/// Gives each connection the descriptors that it announces, in their order; those that are missing
-/// leave it incomplete. Nothing, and all `descriptors` are closed, when the packet is no message of
-/// this version: too short, too long, of an unknown type, or with counts that do not fit. A HELLO
-/// of another version is decoded, so that the difference can be told.
+/// Decodes a packet, and gives each connection the descriptors that it announces, in their order; a
+/// connection whose descriptors are missing is incomplete. Returns nothing, and closes all
+/// `descriptors`, if the packet is no message of this version: too short, too long, of an unknown
+/// type, or with counts that do not fit. A HELLO of another version is decoded, so that the caller
+/// can report the difference. Never throws for what a peer has sent.
 std::optional<Message> decode(std::span<const char> packet, std::vector<Fd> descriptors = {});
 
 }  // namespace handoff::channel

@@ -19,7 +19,7 @@
 namespace handoff {
 namespace {
 
-/// The unit of stat::st_blocks.
+/// The unit of stat::st_blocks, in bytes (stat(3type)).
 constexpr std::size_t kBlock = 512;
 
 std::string read_file(int file, std::size_t size) {
@@ -37,14 +37,14 @@ std::string read_file(int file, std::size_t size) {
   return bytes;
 }
 
-/// False too for a file that can't be sealed, and a number that is no descriptor: fcntl(2) gives
-/// -1.
+/// Returns false also for a file that cannot be sealed and a number that is no descriptor: fcntl(2)
+/// returns -1.
 bool can_not_shrink(int file) {
   const int seals = fcntl(file, F_GET_SEALS);
   return seals >= 0 && (seals & F_SEAL_SHRINK) != 0;
 }
 
-/// A file without memory for its bytes costs its sender nothing, and its reader all of them.
+/// A sparse file costs its sender nothing, but its reader memory for all of its bytes.
 bool holds(int file, std::size_t size) {
   struct stat status {};
   return fstat(file, &status) == 0 && status.st_size >= static_cast<off_t>(size) &&

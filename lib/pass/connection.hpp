@@ -13,39 +13,40 @@
 
 namespace handoff {
 
-/// A client's connection between two frames: what an acceptor makes, a session takes and gives
-/// back, and a channel carries from process to process. It owns its descriptors.
+/// A client's connection between two frames. An acceptor makes it, a session takes it over and
+/// gives it back, and a channel carries it from process to process. It owns its descriptors.
 struct Connection {
   Fd socket;
-  std::uint64_t id = 0;                ///< its end is reported under this; 0: nobody is told
-  SocketAddress peer{};                ///< as accept(2) gave it; family 0 where nobody has asked
-  Framing framing = Framing::unknown;  ///< once the client's first bytes have told it
-  Dialect dialect = Dialect::article;  ///< of the last valid request
-  std::string unread{};                ///< bytes that a session has read from it and not used
-  Fd spilled{};                        ///< a sealed memfd that holds them instead
-  std::size_t spilled_size = 0;        ///< how many there are in `spilled`; 0: it is not used
+  std::uint64_t id = 0;  ///< the id under which its end is reported; 0: the end is not reported
+  SocketAddress peer{};  ///< the address from accept(2); family 0 if it was not asked for
+  Framing framing = Framing::unknown;  ///< known once the client's first bytes have decided it
+  Dialect dialect = Dialect::article;  ///< that of the last valid request
+  std::string unread{};                ///< bytes that a session has read and not used
+  Fd spilled{};                        ///< a sealed memfd that holds these bytes instead
+  std::size_t spilled_size = 0;        ///< the number of bytes in `spilled`; 0: there is none
   std::string owed{};                  ///< a reply to write before anything is read
-  ledger::Entry* entry = nullptr;      ///< where a worker records its state; null: nowhere
-  bool wants_started = false;          ///< on a channel: the master waits for STARTED
+  ledger::Entry* entry = nullptr;  ///< the entry in which a worker records its state; null: none
+  bool wants_started = false;      ///< on a channel: the master waits for STARTED
 
-  /// Moves `unread` into a memfd if it is longer than a message of a channel carries. Throws
-  /// SystemError, and then nothing has changed.
+  /// Moves `unread` into a memfd if it is longer than channel::kMaxUnread, which a message of a
+  /// channel can carry. Throws SystemError, and changes nothing then.
   void spill_to_memfd();
-  /// Moves the bytes of the memfd, if there is one, back to `unread`. Throws ProtocolError, before
-  /// it allocates anything, when a connection may not bring as many as `most` bytes, and when the
-  /// memfd does not hold them; SystemError when it can't be read.
+  /// Moves the bytes of the memfd, if there is one, back to `unread`, and closes the memfd. Throws
+  /// ProtocolError, before it allocates anything, if there are more than `most` bytes, and if the
+  /// memfd does not hold them; SystemError if it cannot be read.
   void load_spilled(std::size_t most);
 
-  /// Bytes that were read and not used, wherever they are.
+  /// Returns the number of bytes that were read and not used, wherever they are.
   std::size_t unread_size() const { return unread.size() + spilled_size; }
-  /// Descriptors that it has open, at most two.
+  /// Returns the number of descriptors that it owns, at most two.
   std::size_t descriptors() const;
-  /// Whether all descriptors are there that its entry in a message has announced.
+  /// Returns whether it has all descriptors that its entry in a message has announced.
   bool is_complete() const;
-  /// Whether the descriptors are of the right kind: a stream socket, and a memfd that holds the
-  /// bytes, has memory for each of them, and can't shrink. A worker may have sent anything.
+  /// Returns whether the descriptors are of the right kind: a stream socket, and a memfd that holds
+  /// the bytes, has memory for each of them, and cannot shrink. Call it for what a worker has sent,
+  /// which can be anything.
   bool is_sound() const;
-  /// Whether its client has an answer to all that was read from it.
+  /// Returns whether the client has got an answer to everything that was read from it.
   bool is_idle() const { return framing != Framing::unknown && unread_size() == 0 && owed.empty(); }
 };
 

@@ -14,19 +14,19 @@
 namespace handoff {
 namespace {
 
-/// From <linux/socket.h>, which older headers lack.
+/// SCM_PIDFD of <linux/socket.h>, which older headers lack.
 constexpr int kScmPidfd = 0x04;
 
-/// What the kernel adds for a receiver's socket that asks for it, as sockets do that a service
-/// manager has made: the sender's credentials, its security label (a page at most), a pidfd, and
-/// when the message came. Some of it stands before the descriptors, and takes their room.
+/// The room for what the kernel adds if the receiver's socket asks for it, as sockets do that a
+/// service manager has made: the sender's credentials, its security label (a page at most), a
+/// pidfd, and timestamps. Some of it precedes the descriptors and would take their room.
 constexpr std::size_t kAddedByKernel = CMSG_SPACE(sizeof(ucred)) + CMSG_SPACE(4096) +
                                        CMSG_SPACE(sizeof(int)) +
                                        2 * CMSG_SPACE(3 * sizeof(timespec));
 
-/// Room for all descriptors that a message can carry, however few were asked for: the kernel rounds
-/// the room up on some machines, and would install a surplus unseen. This way it is seen, and
-/// closed.
+/// The room for all descriptors that a message can carry, however few the caller asks for: the
+/// kernel rounds the room up on some machines, and could install more descriptors than asked for.
+/// With this room those are seen and closed.
 constexpr std::size_t kControlCapacity =
     CMSG_SPACE(sizeof(int) * kMaxDescriptorsPerMessage) + kAddedByKernel;
 
@@ -36,14 +36,14 @@ struct ControlBuffer {
 
 constexpr const char* kReceive = "receive descriptors";
 
-/// Whether the caller's arguments are to blame: they are not, whatever a peer does.
+/// Returns whether the caller's arguments are wrong; no peer can cause these errors.
 bool is_misuse(int error) {
   return error == EBADF || error == ENOTSOCK || error == EFAULT || error == EINVAL ||
          error == EMSGSIZE;
 }
 
-/// The ints of a control message. The kernel may give an odd length when it cut the list short, so
-/// whole ones are counted.
+/// Returns the descriptors of a control message. The kernel may give an odd length if it has cut
+/// the list short, so only whole ints are counted.
 std::vector<Fd> own_descriptors_of(const cmsghdr& header) {
   const std::size_t count = (header.cmsg_len - CMSG_LEN(0)) / sizeof(int);
   std::vector<Fd> descriptors;
@@ -56,15 +56,15 @@ std::vector<Fd> own_descriptors_of(const cmsghdr& header) {
   return descriptors;
 }
 
-/// Owns each descriptor that came with the message, and returns those that the sender passed. What
-/// else the kernel has added is of no use here, and no error.
+/// Takes ownership of each descriptor that arrived with the message, and returns those that the
+/// sender has passed. Anything else that the kernel has added is ignored, and is no error.
 std::vector<Fd> own_descriptors(msghdr& message) {
   std::vector<Fd> passed;
   std::vector<Fd> pidfd;
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
        header = CMSG_NXTHDR(&message, header)) {
     if (header->cmsg_level != SOL_SOCKET) { continue; }
-    // There is one of each at most.
+    // There is at most one of each.
     if (header->cmsg_type == SCM_RIGHTS) { passed = own_descriptors_of(*header); }
     if (header->cmsg_type == kScmPidfd) { pidfd = own_descriptors_of(*header); }
   }
@@ -84,7 +84,7 @@ SendResult send_fds(int socket, std::span<const char> bytes, std::span<const int
   ControlBuffer control;
   if (!descriptors.empty()) {
     const std::size_t size = sizeof(int) * descriptors.size();
-    // The padding behind the last descriptor goes to the kernel too.
+    // The kernel reads the padding after the last descriptor too.
     std::memset(control.bytes.data(), 0, CMSG_SPACE(size));
     message.msg_control = control.bytes.data();
     message.msg_controllen = CMSG_SPACE(size);
@@ -135,7 +135,7 @@ ReceiveResult recv_fds(int socket, std::span<char> buffer, std::size_t max_descr
   result.descriptors = own_descriptors(message);
   const bool cut = (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) != 0;
   if (cut || result.descriptors.size() > max_descriptors) {
-    // There was room in the buffer for all that a message can carry.
+    // The buffer had room for everything that a message can carry.
     result.lacks_descriptors = (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) == MSG_CTRUNC &&
                                result.descriptors.size() <= max_descriptors;
     result.descriptors.clear();
@@ -151,7 +151,7 @@ void throw_if_failed(const ReceiveResult& result) {
 }
 
 void drop_message(int socket) {
-  // The reset by a sender that has died comes first, once; then the message is still there.
+  // The reset of a sender that has ended is reported first, once; the message is still there then.
   while (recv(socket, nullptr, 0, MSG_DONTWAIT) < 0 && (errno == EINTR || errno == ECONNRESET)) {}
 }
 

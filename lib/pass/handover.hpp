@@ -10,42 +10,47 @@
 
 #include "wire/limits.hpp"
 
-/// What fdsend and fdrecv put on a socket beside descriptors, as handoff-wire(7) specifies it:
-/// encode and decode, no I/O. Plain is some bytes of any value, one as a rule. With names or a wish
-/// to be confirmed it is a header and a name for each descriptor, sent at once:
+/// Encodes and decodes the bytes that fdsend and fdrecv exchange together with descriptors, which
+/// handoff-wire(7), THE HANDOVER, specifies. Nothing here does I/O. A plain message is any bytes,
+/// usually one. A message with names or a request for confirmation is a header and a name for each
+/// descriptor, sent at once:
 ///
-///     "HOFD"  version (1)  flags (bit 0: confirm)  count (2, little-endian)  count * (length,
-///     name)
+///     "HOFD"  version (1)  flags (1; bit 0: confirm)  count (2, little-endian)
+///     count * (length (1)  name)
 namespace handoff::handover {
 
 inline constexpr std::uint8_t kVersion = 1;
 
-/// Bytes of a name at most.
+/// The longest name, in bytes.
 inline constexpr std::size_t kMaxName = limits::kMaxName;
 
-/// Bytes of a message at most: 253 names of the greatest length fit.
+/// The longest message, in bytes: 253 names of the greatest length fit.
 inline constexpr std::size_t kMaxMessage = limits::kMaxHandover;
 
-/// What a receiver answers once it has taken the descriptors, when it was asked to.
+/// The byte that a receiver answers after it has taken over the descriptors, if it was asked to.
 inline constexpr char kConfirmation = 6;
 
+/// The two forms of a message.
 enum class Form : std::uint8_t { plain, header };
 
+/// The content of a message.
 struct Message {
-  std::vector<std::string> names;  ///< one for each descriptor, empty where it has none
+  std::vector<std::string> names;  ///< one for each descriptor, empty if it has none
   bool confirm = false;
-  Form form = Form::plain;  ///< as decode() found it
+  Form form = Form::plain;  ///< set by decode()
 };
 
-/// `message.names` has as many entries as descriptors are sent.
+/// Encodes a message with a header. `message.names` has one entry for each descriptor; each is
+/// empty or has passed check_name().
 std::string encode(const Message& message);
 
 enum class Decoded { complete, partial, invalid };
-/// `count` descriptors were received with `bytes`. Bytes that do not begin like a header are plain,
-/// and complete.
+/// Decodes `bytes`, with which `count` descriptors were received so far, into `message`. Bytes that
+/// do not begin like a header are plain, and complete. `partial` means that more bytes are needed.
 Decoded decode(std::string_view bytes, std::size_t count, Message& message);
 
-/// Names are handed on in LISTEN_FDNAMES: printable ASCII without a colon. Throws InvalidArgument.
+/// Throws InvalidArgument unless the name can be handed on in LISTEN_FDNAMES (sd_listen_fds(3)): 1
+/// to kMaxName printable ASCII characters without a space or a colon.
 void check_name(std::string_view name);
 
 }  // namespace handoff::handover

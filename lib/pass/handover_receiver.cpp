@@ -18,7 +18,8 @@
 namespace handoff {
 namespace {
 
-/// Whether nothing more comes. A socket of packets reads an empty one as it reads its end.
+/// Returns whether nothing more can arrive. A socket of packets reads an empty packet as it reads
+/// its end.
 bool has_ended(int socket) {
   if (socket_type(socket) == SOCK_STREAM) { return true; }
   pollfd asked{socket, POLLRDHUP, 0};
@@ -30,7 +31,7 @@ bool has_ended(int socket) {
 }  // namespace
 
 HandoverReceiver::Step HandoverReceiver::step() {
-  // A packet is read whole or not at all, so there is room for the longest message.
+  // A packet is read as a whole or cut, so there is room for the longest message.
   static thread_local std::array<char, handover::kMaxMessage> buffer;
   ReceiveResult result = recv_fds(socket_, buffer, kMaxDescriptorsPerMessage);
   switch (result.outcome) {
@@ -56,7 +57,7 @@ HandoverReceiver::Step HandoverReceiver::step() {
 
 HandoverReceiver::Step HandoverReceiver::at_end() {
   if (!has_ended(socket_)) {
-    return Step::more;  // an empty packet, which says nothing
+    return Step::more;  // an empty packet, which means nothing
   }
   if (!is_within_message()) { return Step::end; }
   throw ProtocolError(

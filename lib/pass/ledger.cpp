@@ -11,7 +11,7 @@ namespace {
 constexpr std::array<char, 4> kMagic = {'H', 'O', 'L', 'G'};
 constexpr std::uint32_t kVersion = 1;
 
-/// What the memory begins with. Integers are as the machine has them.
+/// The beginning of the memory. Integers have the byte order of the machine.
 struct Header {
   std::array<char, 4> magic;
   std::uint32_t version;
@@ -55,7 +55,7 @@ void Counters::count_error(int code) {
 
 void Counters::count_call(std::chrono::nanoseconds duration) {
   const auto nanos = static_cast<std::uint64_t>(std::max<std::int64_t>(duration.count(), 0));
-  // A duration of a power of two belongs to those below: its counter says "at most".
+  // A duration of exactly 2^i microseconds belongs to the counter i, which says "at most".
   const std::uint64_t micros = nanos == 0 ? 0 : (nanos - 1) / 1000;
   const auto width = static_cast<std::size_t>(std::bit_width(micros));
   add(durations[std::min(width, kDurations - 1)], 1);

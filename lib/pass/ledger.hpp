@@ -16,8 +16,8 @@
 
 namespace handoff::ledger {
 
-/// The codes that errors are counted under, in the order of their counters; the last counter is for
-/// any other.
+/// The codes under which errors are counted, in the order of their counters; one more counter after
+/// them counts all others.
 inline constexpr std::array kCountedErrors = {
     ErrorCode::parse_error,      ErrorCode::invalid_request,
     ErrorCode::method_not_found, ErrorCode::invalid_params,
@@ -26,23 +26,24 @@ inline constexpr std::array kCountedErrors = {
     ErrorCode::worker_died,      ErrorCode::shutting_down,
     ErrorCode::unreachable};
 
-/// The number of the counter of an error's code.
+/// Returns the index of the counter for an error's code.
 std::size_t error_counter(ErrorCode code);
-/// The code that a counter is for, such as "-32601", or "other".
+/// Returns the code that a counter counts, such as "-32601", or "other".
 std::string name_of_error_counter(std::size_t counter);
 
-/// Counters of calls by their duration: number i counts those of at most 2^i microseconds that no
-/// counter before it has counted, the last one all that took longer. Instant methods have none.
+/// The number of counters of calls by their duration. The counter i counts the calls of at most 2^i
+/// microseconds that no counter before it has counted; the last one counts all longer calls too.
+/// Instant methods are not counted.
 inline constexpr std::size_t kDurations = 32;
 
-/// The counters of one thread of a worker. Only that thread writes them, so a plain load and store
-/// are enough to add; anyone may read them at any time.
+/// The counters of one thread of a worker. Only that thread writes them, so adding needs only a
+/// plain load and store; any thread or process that has the memory may read them at any time.
 struct alignas(64) Counters {
-  std::atomic<std::uint64_t> requests;      ///< since the start
-  std::atomic<std::uint64_t> active_calls;  ///< that have begun or wait
+  std::atomic<std::uint64_t> requests;      ///< requests since the start
+  std::atomic<std::uint64_t> active_calls;  ///< calls that have begun or wait
   std::array<std::atomic<std::uint64_t>, kCountedErrors.size() + 1> errors;
   std::array<std::atomic<std::uint64_t>, kDurations> durations;
-  std::atomic<std::uint64_t> call_time;  ///< the sum of these durations, in nanoseconds
+  std::atomic<std::uint64_t> call_time;  ///< the sum of the durations, in nanoseconds
 
   static void add(std::atomic<std::uint64_t>& counter, std::uint64_t count) {
     counter.store(counter.load(std::memory_order_relaxed) + count, std::memory_order_relaxed);
@@ -51,7 +52,7 @@ struct alignas(64) Counters {
   void count_call(std::chrono::nanoseconds duration);
 };
 
-/// What the counters said at one moment, added up over threads and workers.
+/// The values of the counters at one moment, added up over threads and workers.
 struct Totals {
   std::uint64_t requests = 0;
   std::uint64_t active_calls = 0;
@@ -62,37 +63,42 @@ struct Totals {
   Totals& operator+=(const Totals& other);
 };
 
-/// How much a ledger has room for.
+/// The size of a ledger.
 struct Shape {
-  std::uint32_t passed = 0;    ///< entries that the master gives to connections that it passes
-  std::uint32_t accepted = 0;  ///< those after them: for connections that the worker accepts itself
-  std::uint32_t threads = 1;   ///< rounded up to a power of two
+  std::uint32_t passed =
+      0;  ///< entries for connections that the master passes; the master assigns them
+  std::uint32_t accepted =
+      0;  ///< entries after those, for connections that the worker accepts itself
+  std::uint32_t threads = 1;  ///< threads that have counters; rounded up to a power of two
 };
 
-/// Entries of each kind at most: what is beyond has none.
+/// The most entries of each kind: connections beyond them have no entry.
 inline constexpr std::uint32_t kMaxEntries = 1U << 20U;
 inline constexpr std::uint32_t kMaxThreads = 1024;
 
-/// One worker's ledger: a header, the counters, the entries. The file is sparse: an entry that was
-/// never used costs no memory.
+/// The ledger of one worker: a header, the counters, the entries. The file is sparse: an entry that
+/// was never used costs no memory.
 class Ledger {
  public:
-  /// The master makes it. Numbers of `shape` above the maxima are cut down to them. Throws
-  /// SystemError when there is no descriptor or no memory, or a file may not be so long.
+  /// Makes a ledger for a worker, in the master. Returns it with its file, which the caller sends
+  /// to the worker and closes. Numbers of `shape` above the maxima are reduced to them. Throws
+  /// SystemError if there is no descriptor or no memory, or if RLIMIT_FSIZE forbids so long a file.
   static std::pair<Ledger, Fd> make(Shape shape);
-  /// The worker maps the file that the master has sent. Throws SystemError, and ProtocolError when
-  /// the file is no ledger.
+  /// Maps the file that the master has sent, in the worker; the caller may close the file
+  /// afterwards. Throws SystemError, and ProtocolError if the file is no ledger.
   static Ledger open(const Fd& file);
 
   const Shape& shape() const { return shape_; }
-  /// `index` is below shape().passed + shape().accepted.
+  /// Returns an entry; `index` is below shape().passed + shape().accepted.
   Entry& entry(std::uint32_t index) const { return entries_[index]; }
-  /// Any thread number will do; those of one worker count from 0.
+  /// Returns the counters of a thread; the threads of a worker count from 0, and a number that is
+  /// too high shares the counters of another one.
   Counters& counters(std::uint32_t thread) const {
     return counters_[thread & (shape_.threads - 1)];
   }
+  /// Returns the sum of the counters of all threads.
   Totals totals() const;
-  /// That part of totals(), at less cost.
+  /// Returns Totals::active_calls at less cost.
   std::uint64_t active_calls() const;
 
  private:

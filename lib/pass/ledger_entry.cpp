@@ -41,7 +41,7 @@ Snapshot::Snapshot(const Entry& entry) {
   framing_ = static_cast<Framing>(framing);
   dialect_ = static_cast<Dialect>(dialect);
   if (static_cast<State>(state) == State::running) {
-    // Loaded once: a worker that lives may change it at any time.
+    // The size is loaded once, because a live worker may change it at any time.
     const std::size_t size = *const_cast<const volatile std::uint8_t*>(&entry.id_size);
     if (size > kMaxId) { return; }
     std::copy_n(entry.id.begin(), size, id_.begin());

@@ -15,56 +15,58 @@
 /// the stores.
 namespace handoff::ledger {
 
-/// What has become of a connection. The master writes `passed` and `taken`, the worker all others.
+/// The state of a connection. The master writes `passed` and `taken`, the worker all others.
 enum class State : std::uint8_t {
   free,      ///< no connection has this entry
-  passed,    ///< on its way to the worker
-  received,  ///< the worker has it, and has not touched it
+  passed,    ///< the connection is on its way to the worker
+  received,  ///< the worker has it and has not read from it
   idle,      ///< everything that was read is answered, and the kernel has the answers
-  running,   ///< one request was read, and nothing of its reply was written
-  silent,    ///< the same, and it gets no reply
-  busy,      ///< anything else
+  running,   ///< one request was read, and no byte of its reply was written
+  silent,    ///< one request was read that gets no reply
+  busy,      ///< any other state of a connection that the worker serves
   closed,    ///< the worker has ended it
-  taken,     ///< the master has taken it back before the worker had it
+  taken,     ///< the master has taken it back before the worker received it
 };
 
-/// Bytes of a request's id, as JSON text, that an entry has room for. A connection whose call has a
-/// longer one is `busy`.
+/// The longest id of a request, as JSON text, for which an entry has room, in bytes. A connection
+/// whose call has a longer id is `busy`.
 inline constexpr std::size_t kMaxId = 59;
 
-/// One connection. It fills a cache line, and no store to it is a system call or takes a lock.
+/// The entry of one connection. It fills a cache line, and no store to it is a system call or takes
+/// a lock.
 ///
-/// Its word holds the state, the framing and dialect of the connection, and a generation: the entry
-/// is used again, and who takes it by compare-and-exchange must not take the connection after.
+/// The word holds the state, the connection's framing and dialect, and a generation: an entry is
+/// used again, and a process that takes a connection by compare-and-exchange must not take the next
+/// one in the entry.
 struct alignas(64) Entry {
   std::atomic<std::uint32_t> word;
   std::uint8_t id_size;
   std::array<char, kMaxId> id;
 
-  /// The state. Only for the process that owns the entry: see Snapshot.
+  /// Returns the state. Only for the process that owns the entry; others use a Snapshot.
   State state() const { return static_cast<State>(word.load(std::memory_order_relaxed) & 0xffU); }
-  /// Stores the state alone: the framing and the dialect are those that it had. Only for the
-  /// process that owns the entry.
+  /// Stores the state, and keeps framing and dialect. Only for the process that owns the entry.
   void store(State state) {
     const std::uint32_t now = word.load(std::memory_order_relaxed);
     word.store((now & ~std::uint32_t{0xff}) | static_cast<std::uint32_t>(state),
                std::memory_order_release);
   }
-  /// Stores the state, and how the client speaks.
+  /// Stores the state and how the client speaks. Only for the process that owns the entry.
   void store(State state, Framing framing, Dialect dialect) {
     const std::uint32_t generation = word.load(std::memory_order_relaxed) >> 16U;
     word.store(word_of(state, framing, dialect, static_cast<std::uint16_t>(generation)),
                std::memory_order_release);
   }
-  /// Stores `running`; `id` is empty when the request had none, and has kMaxId bytes at most.
+  /// Stores `running` with the id of the request, which is empty if it has none, and has at most
+  /// kMaxId bytes.
   void store_running(std::string_view id, Framing framing, Dialect dialect);
-  /// The first store of a connection. `state` is `passed` or, by a worker that has accepted it
-  /// itself, `received`.
+  /// Makes the first store of a connection. `state` is `passed`, or `received` if a worker has
+  /// accepted the connection itself.
   void begin(State state, std::uint16_t generation, Framing framing, Dialect dialect) {
     word.store(word_of(state, framing, dialect, generation), std::memory_order_release);
   }
-  /// From `passed` to `next`, which is `received` for the worker and `taken` for the master. False
-  /// when the other was first, or the generation is another.
+  /// Changes the state from `passed` to `next`, which is `received` for the worker and `taken` for
+  /// the master. Returns false if the other process was first, or if the generation is another one.
   bool take(State next, std::uint16_t generation);
 
   static constexpr std::uint32_t word_of(State state, Framing framing, Dialect dialect,
@@ -76,18 +78,19 @@ struct alignas(64) Entry {
 static_assert(sizeof(Entry) == 64);
 static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
 
-/// An entry as it was at one moment, copied and checked. A worker may have written anything.
+/// A checked copy of an entry as it was at one moment. A worker may have written anything to the
+/// entry.
 class Snapshot {
  public:
-  /// Whatever is none of the states, framings and dialects that there are, or is `running` with an
-  /// id that is no JSON string or number, counts as `busy`.
+  /// An entry whose state, framing or dialect does not exist, or that is `running` with an id that
+  /// is no JSON string or number, counts as `busy`.
   explicit Snapshot(const Entry& entry);
 
   State state() const { return state_; }
   Framing framing() const { return framing_; }
   Dialect dialect() const { return dialect_; }
   std::uint16_t generation() const { return generation_; }
-  /// Of `running`; empty when the request had none.
+  /// Returns the id of the request that is `running`; empty if it has none.
   std::string_view id() const { return {id_.data(), id_size_}; }
 
  private:

@@ -12,7 +12,7 @@
 namespace handoff {
 namespace {
 
-/// Records begin behind the state, on a page of their own.
+/// The records begin after the state, on a page of their own.
 constexpr std::size_t kStateSize = 4096;
 static_assert(sizeof(RingState) <= kStateSize);
 
@@ -36,7 +36,7 @@ RingEnd::Side::Side(Mapping memory)
 
 RingEnd::RingEnd(Mapping own, Mapping other) : own_(std::move(own)), other_(std::move(other)) {}
 
-/// Records begin at multiples of 8, so that a header is never in two pieces.
+/// Records begin at multiples of 8, so that a header never wraps around.
 std::size_t RingEnd::size_with_header(std::size_t size) {
   return (kHeaderSize + size + 7) & ~std::size_t{7};
 }
@@ -45,7 +45,7 @@ void RingEnd::copy_out(const Side& from, std::uint64_t at, std::span<char> to) {
   const std::size_t start = at & (from.capacity - 1);
   const std::size_t first = std::min(to.size(), from.capacity - start);
   std::memcpy(to.data(), from.records + start, first);
-  std::memcpy(to.data() + first, from.records, to.size() - first);
+  if (first < to.size()) { std::memcpy(to.data() + first, from.records, to.size() - first); }
 }
 
 void RingEnd::copy_in(std::uint64_t at, std::string_view bytes) {
@@ -53,7 +53,19 @@ void RingEnd::copy_in(std::uint64_t at, std::string_view bytes) {
   const std::size_t start = at & (own_.capacity - 1);
   const std::size_t first = std::min(bytes.size(), own_.capacity - start);
   std::memcpy(own_.records + start, bytes.data(), first);
-  std::memcpy(own_.records, bytes.data() + first, bytes.size() - first);
+  if (first < bytes.size()) {
+    std::memcpy(own_.records, bytes.data() + first, bytes.size() - first);
+  }
+}
+
+std::uint64_t RingEnd::header_at(const Side& side, std::uint64_t at) {
+  std::uint64_t header = 0;
+  std::memcpy(&header, side.records + (at & (side.capacity - 1)), sizeof header);
+  return header;
+}
+
+void RingEnd::set_header(std::uint64_t size) {
+  std::memcpy(own_.records + (written_ & (own_.capacity - 1)), &size, sizeof size);
 }
 
 bool RingEnd::write(std::span<const std::string_view> parts) {
@@ -65,10 +77,8 @@ bool RingEnd::write(std::span<const std::string_view> parts) {
     return false;
   }
   if (size_with_header(size) > own_.capacity - taken) { return false; }
-  const std::uint64_t header = size;
-  std::uint64_t at = written_;
-  copy_in(at, {reinterpret_cast<const char*>(&header), sizeof header});
-  at += kHeaderSize;
+  set_header(size);
+  std::uint64_t at = written_ + kHeaderSize;
   for (const std::string_view part : parts) {
     copy_in(at, part);
     at += part.size();
@@ -86,11 +96,11 @@ std::optional<std::string_view> RingEnd::read(std::string& copy) {
   if (there == 0 || broken_) { return std::nullopt; }
   std::uint64_t size = 0;
   if (there >= kHeaderSize && there <= other_.capacity) {
-    copy_out(other_, read_, {reinterpret_cast<char*>(&size), sizeof size});
+    size = header_at(other_, read_);
   } else {
     broken_ = true;
   }
-  // The size alone could wrap around.
+  // The size is checked by itself first: the sum could overflow.
   if (broken_ || size > other_.capacity || size_with_header(size) > there) {
     broken_ = true;
     return std::nullopt;
@@ -117,8 +127,8 @@ bool RingEnd::other_heeds_revocations() const {
   return other_.state->heeds_revocation.load(std::memory_order_relaxed) != 0;
 }
 
-// The order of our store and our load that follows must be seen by the other side, whose store and
-// load are the other way round: one of us sees what the other has done.
+// This side's store must be visible before its load that follows, and the other side has the store
+// and the load the other way round: so at least one side sees what the other has done.
 
 bool RingEnd::release_to_begin() {
   release();
@@ -133,7 +143,7 @@ std::uint64_t RingEnd::revoke(std::uint64_t from) {
   return read_by_other();
 }
 
-/// The other side sees this before it sees what is published later.
+/// The other side sees this store before it sees what is published later.
 void RingEnd::end_revocation() {
   own_.state->revoked_from.store(0, std::memory_order_relaxed);
 }

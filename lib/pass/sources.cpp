@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -17,7 +18,7 @@ namespace {
 int flags_of(OpenMode mode) {
   switch (mode) {
     case OpenMode::read: return O_RDONLY;
-    case OpenMode::write: return O_WRONLY | O_CREAT | O_TRUNC;
+    case OpenMode::write: return O_WRONLY | O_CREAT;
     case OpenMode::append: return O_WRONLY | O_CREAT | O_APPEND;
     case OpenMode::read_write: return O_RDWR | O_CREAT;
   }
@@ -29,7 +30,8 @@ std::optional<int> parse_natural(std::string_view text) {
   return value && *value >= 0 ? value : std::nullopt;
 }
 
-/// The error names `call` when the kernel lacks it. `name` is what was to be taken, as PID:FD.
+/// Throws. The error names `call` if the kernel lacks it. `name` is what was to be taken, as
+/// PID:FD.
 [[noreturn]] void fail_to_take(int error, std::string_view call, std::string_view name) {
   throw SystemError(error, error == ENOSYS ? fmt::format("use {} to take", call) : "take", name);
 }
@@ -46,11 +48,20 @@ Fd take_inherited(int number) {
 }
 
 Fd open_file(const std::string& path, OpenMode mode) {
-  // O_NOCTTY: a terminal that is sent on does not become ours.
+  // With O_NOCTTY a terminal that is only sent on does not become the controlling terminal.
   const int fd =
       retry([&] { return open(path.c_str(), flags_of(mode) | O_CLOEXEC | O_NOCTTY, 0666); });
   if (fd < 0) { throw SystemError(errno, "open", path); }
   return Fd(fd);
+}
+
+void empty_file(const Fd& file, const std::string& path) {
+  struct stat status {};
+  if (fstat(file.get(), &status) != 0) { throw SystemError(errno, "look at", path); }
+  if (!S_ISREG(status.st_mode)) { return; }
+  if (retry([&] { return ftruncate(file.get(), 0); }) != 0) {
+    throw SystemError(errno, "empty", path);
+  }
 }
 
 Fd take_from_process(int pid, int number) {
@@ -60,6 +71,12 @@ Fd take_from_process(int pid, int number) {
   Fd taken(static_cast<int>(syscall(SYS_pidfd_getfd, process.get(), number, 0)));
   if (!taken.valid()) { fail_to_take(errno, "pidfd_getfd", name); }
   return taken;
+}
+
+int parse_process(std::string_view text) {
+  const auto pid = parse_natural(text);
+  if (!pid || *pid == 0) { throw InvalidArgument(fmt::format("{}: write PID, as in 1234", text)); }
+  return *pid;
 }
 
 std::pair<int, int> parse_process_descriptor(std::string_view text) {

@@ -12,7 +12,7 @@
 namespace handoff {
 namespace {
 
-/// So much is collected for one write; more waits here rather than in the client.
+/// The bytes that are collected for one write; further probes wait here rather than in the client.
 constexpr std::size_t kBatchBytes = 64 * 1024;
 
 }  // namespace
@@ -26,7 +26,7 @@ PingConnection::PingConnection(PingTarget& target, std::unique_ptr<Client> clien
 
 Task<void> PingConnection::run(FirstConnect first) {
   if (client_) {
-    // It was answered a probe of its own while the server was waited for.
+    // The client was answered a probe of its own while the server was waited for.
     if (target_.options().wait_until_up) { history_.add({0, Clock::now(), true}); }
     start_receiving();
   } else if (first == FirstConnect::at_once) {
@@ -54,7 +54,7 @@ Task<bool> PingConnection::open() {
   try {
     client_ = co_await target_.peer().connect(kNever);
   } catch (const NoLocalPort& error) {
-    // What was taken was never sent.
+    // The probes were never sent.
     target_.cannot_send(std::exchange(probes_, {}).size(), error.what());
     arm();
     co_return false;
@@ -83,7 +83,7 @@ Task<void> PingConnection::receive() {
       take_reply(first, now);
       while (const auto next = client_->try_receive()) { take_reply(*next, now); }
     } catch (const TimedOut&) {
-      continue;  // interrupted, to look at closing_ again
+      continue;  // interrupted: closing_ may be set
     } catch (const ConnectionLost& error) {
       failure_ = error.what();
     } catch (const ProtocolError& error) {
@@ -94,14 +94,14 @@ Task<void> PingConnection::receive() {
   }
   received_all_.set();
   work_.set();
-  client_->interrupt();  // a write that nobody reads any more
+  client_->interrupt();  // ends a write whose replies are read no more
 }
 
 Task<void> PingConnection::write_probes() {
   while (written_ < probes_.size() && failure_.empty()) {
     const std::size_t first = written_;
     while (written_ < probes_.size() && client_->queued() < kBatchBytes) {
-      client_->queue("ping", target_.payload().json(probes_[written_].seq));
+      client_->queue(target_.options().method, target_.payload().json(probes_[written_].seq));
       ++written_;
     }
     if (target_.options().pace != PingOptions::Pace::rate) {
@@ -111,7 +111,7 @@ Task<void> PingConnection::write_probes() {
     try {
       co_await client_->flush(kNever);
     } catch (const TimedOut&) {
-      // Interrupted: failure_ says why.
+      // interrupt() ended the wait: failure_ says why.
     } catch (const ConnectionLost& error) {
       failure_ = error.what();
       work_.set();
@@ -186,8 +186,8 @@ void PingConnection::take_reply(const Reply& reply, TimePoint now) {
   --written_;
   if (was_lost) { --expired_; }
   history_.add({probe.seq, probe.start, problem.empty()});
-  // A reply that is read before its time is over has come in time, whenever that is: this process
-  // may have been stopped.
+  // A reply that is read before its probe has expired counts as in time, whatever the clock says:
+  // this process may have been stopped.
   if (was_lost) {
     target_.late(probe.seq, now - probe.start);
   } else {
@@ -199,7 +199,7 @@ bool PingConnection::take_repeated(const Reply& reply, TimePoint now) {
   PingPayload& payload = target_.payload();
   const auto number = payload.number_in(reply);
   PingHistory::Probe* probe = number ? history_.find(*number) : history_.last();
-  // Params that are too short for a number are compared with those of the last probe alone.
+  // If the params are too short for a number, only the last probe's can be compared.
   if (probe == nullptr || !payload.problem_of(reply, probe->seq).empty()) { return false; }
   if (std::exchange(probe->answered, true)) {
     target_.duplicate(probe->seq, now - probe->start);

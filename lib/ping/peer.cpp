@@ -15,7 +15,7 @@
 namespace handoff {
 namespace {
 
-/// The part of a message that stands after "cannot call NAME: ".
+/// Returns the part of the message that follows "cannot call NAME: ".
 std::string reason_in(std::string_view text, std::string_view name) {
   const std::string prefix = fmt::format("cannot call {}: ", name);
   return std::string(text.starts_with(prefix) ? text.substr(prefix.size()) : text);
@@ -51,7 +51,7 @@ void PingPeer::note_first(int socket, Duration time) {
   result_.over_tcp = peer.family() == AF_INET || peer.family() == AF_INET6;
   if (address_.kind != Address::Kind::tcp) { return; }
   result_.peer = peer.text();
-  // A name is looked up once: looking it up again would block, and count as latency.
+  // A name is looked up once: the time of a second lookup would count as latency.
   Address numeric = Address::parse(result_.peer);
   numeric.text = address_.text;
   address_ = std::move(numeric);
@@ -73,7 +73,7 @@ Task<std::unique_ptr<Client>> PingPeer::try_first_connection(std::string_view pi
     throw;
   } catch (const SystemError& error) {
     if (run_.alone && !run_.options.wait_until_up) {
-      throw;  // nothing else can be done
+      throw;  // there is nothing else to ping
     }
     attempt_ = cannot_connect_to(address_);
     reason_ = error.what();
@@ -81,7 +81,8 @@ Task<std::unique_ptr<Client>> PingPeer::try_first_connection(std::string_view pi
   }
 }
 
-/// The kernel takes connections before the server does. Any reply will do.
+/// The kernel accepts connections before the server does, so only a reply proves that the server is
+/// up. Any reply will do.
 Task<void> PingPeer::await_reply(Client& client, std::string_view ping_params) {
   attempt_ = fmt::format("no reply from {}", address_.text);
   reason_ = "the connection is accepted, and nothing arrives";
@@ -115,7 +116,7 @@ Task<std::unique_ptr<Client>> PingPeer::reach(std::string_view ping_params) {
     why_not = error.what();
   } catch (const TimedOut& error) { why_not = error.what(); }
   if (run_.alone) { throw Unreachable(why_not); }
-  co_return nullptr;  // its probes will say why
+  co_return nullptr;  // the probes to this address will say why
 }
 
 std::string PingPeer::why_not_within(Duration waited) const {

@@ -13,43 +13,50 @@
 
 namespace handoff {
 
-/// The server at an address: how connections to it are made.
+/// The server at one address. It makes the connections to the server, and remembers what is known
+/// of the way there.
 class PingPeer {
  public:
-  /// `run` and `result` must outlive it; the first connection is noted in `result`.
+  /// Stores the numeric address and the connect time of the first connection in `result`. `run` and
+  /// `result` must outlive this object.
   PingPeer(PingRun& run, Address address, PingResult& result);
   PingPeer(const PingPeer&) = delete;
   PingPeer& operator=(const PingPeer&) = delete;
 
-  /// A new connection, within the limit and the connect timeout; throws as Client::connect.
+  /// Makes a new connection, within the limit and PingOptions::connect_timeout. Throws what
+  /// connect_to() throws, and CannotConnect for a descriptor that was used before. This object must
+  /// outlive the task.
   Task<std::unique_ptr<Client>> connect(TimeLimit limit);
 
-  /// The first connection. When the server is to be waited for, it has answered a ping on it.
-  /// Null when there is none and other addresses are pinged too; otherwise throws Unreachable.
-  /// Throws NoLocalPort unless the server is to be waited for.
-  /// `ping_params` must outlive the task.
+  /// Makes the first connection. If PingOptions::wait_until_up is set, it tries until the server
+  /// has answered a ping on the connection. Returns null if there is no connection and other
+  /// addresses are pinged too; otherwise throws Unreachable. Throws NoLocalPort (unless the server
+  /// is waited for), ProtocolError if something else than a reply arrives, and, if this is the only
+  /// address, SystemError. This object and `ping_params` must outlive the task.
   Task<std::unique_ptr<Client>> reach(std::string_view ping_params);
 
-  /// The address as the user wrote it.
+  /// Returns the address as the user wrote it.
   const std::string& name() const { return address_.text; }
-  /// Whether there ever was a connection.
+  /// Returns whether there ever was a connection.
   bool reached() const { return reached_; }
-  /// Why there is none yet, after waiting for so long: "cannot connect to 127.0.0.1:80 within 2s:
-  /// Connection refused".
+  /// Returns why there is no connection yet, after `waited`: "cannot connect to 127.0.0.1:80 within
+  /// 2s: Connection refused".
   std::string why_not_within(Duration waited) const;
 
  private:
+  /// Makes one attempt at the first connection, and notes why it failed.
   Task<std::unique_ptr<Client>> try_first_connection(std::string_view ping_params, TimeLimit limit);
+  /// Sends one ping and waits for the reply.
   Task<void> await_reply(Client& client, std::string_view ping_params);
   void note_first(int socket, Duration time);
 
   PingRun& run_;
   Address address_;
   PingResult& result_;
-  std::string attempt_;  ///< what was tried last: "cannot connect to 127.0.0.1:80"
-  std::string reason_;   ///< why that has failed, as far as is known
+  std::string attempt_;  ///< the last attempt: "cannot connect to 127.0.0.1:80"
+  std::string reason_;   ///< why that failed, as far as is known
   bool reached_ = false;
-  bool used_up_ = false;  ///< a descriptor can be connected to once
+  bool used_up_ = false;  ///< the address is a descriptor, which was used
 };
 
 }  // namespace handoff

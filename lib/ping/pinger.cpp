@@ -54,7 +54,7 @@ std::string PingOptions::no_reply() const {
 bool PingResult::looks_like_delayed_ack() const {
   using std::chrono::milliseconds;
   const auto median = statistics.percentile(50);
-  // A network that is slow itself takes as long to connect.
+  // On a slow network connecting takes as long as a round trip.
   return over_tcp && statistics.received() >= 3 && median >= milliseconds(38) &&
          median <= milliseconds(48) && statistics.percentile(75) <= milliseconds(49) &&
          connect_time < median / 2;

@@ -4,6 +4,9 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include <array>
+
+#include "os/printable.hpp"
 #include "wire/json_text.hpp"
 
 namespace handoff {
@@ -12,12 +15,14 @@ namespace {
 constexpr Duration kFlushInterval = std::chrono::milliseconds(200);
 constexpr Duration kDotInterval = std::chrono::milliseconds(10);
 constexpr std::size_t kMostRemembered = 64;
+constexpr std::array kPercentiles = {50.0, 90.0, 99.0, 99.9};
 
 double ms(std::chrono::nanoseconds duration) {
   return std::chrono::duration<double, std::milli>(duration).count();
 }
 
-/// As ping does: three digits that count, at most three of them behind the point.
+/// Returns the time in milliseconds as ping prints it: three significant digits, at most three of
+/// them after the point.
 std::string ping_time(Duration rtt) {
   const double value = ms(rtt);
   const int decimals = value >= 99.95 ? 0 : value >= 9.995 ? 1 : value >= 0.9995 ? 2 : 3;
@@ -32,7 +37,7 @@ double wall_clock_seconds() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-/// The mean time between two probes, 0 when there were fewer.
+/// Returns the mean time between two probes, 0 if there were fewer.
 Duration gap(const PingResult& result) {
   const std::uint64_t sent = result.statistics.sent();
   return sent < 2 ? Duration{} : result.duration / static_cast<std::int64_t>(sent - 1);
@@ -83,8 +88,10 @@ std::string PingReport::stamp() const {
 void PingReport::on_start(const PingResult& result) {
   if (options_.json) { return; }
   const bool shows_peer = !result.peer.empty() && result.peer != result.address;
-  print(fmt::format("PING {}{}: {} bytes of params\n", result.address,
-                    shows_peer ? fmt::format(" ({})", result.peer) : "", options_.size));
+  const std::string what =
+      options_.method == "ping" ? "" : fmt::format("calls of {}, ", printable(options_.method));
+  print(fmt::format("PING {}{}: {}{} bytes of params\n", result.address,
+                    shows_peer ? fmt::format(" ({})", result.peer) : "", what, options_.size));
   flush();
 }
 
@@ -120,7 +127,8 @@ void PingReport::print_reply(Reception reception, const PingResult& result, std:
                       is_first ? "pong" : "duplicate", quote_json(result.address), seq, ms(rtt),
                       wall_clock_seconds()));
   } else {
-    print(fmt::format("{}pong from {}: seq={} time={} ms{}\n", stamp(), result.address, seq,
+    print(fmt::format("{}{} from {}: seq={} time={} ms{}\n", stamp(),
+                      options_.method == "ping" ? "pong" : "reply", result.address, seq,
                       ping_time(rtt), is_first ? "" : " (DUP!)"));
   }
 }
@@ -151,7 +159,8 @@ void PingReport::on_waiting(std::string_view text) {
 }
 
 void PingReport::on_trouble(std::string_view text) {
-  // Without lines for each probe, the same trouble is said once. A peer can make up many.
+  // Without a line for each probe, the same trouble is reported once. The number of those that are
+  // remembered is bounded, because a peer can cause any number.
   if (!options_.lines) {
     if (said_.contains(text)) { return; }
     if (said_.size() == kMostRemembered) { said_.clear(); }
@@ -208,23 +217,32 @@ void PingReport::print_text_summary(const PingResult& result) {
   print(fmt::format("rtt min/avg/max/mdev = {:.3f}/{:.3f}/{:.3f}/{:.3f} ms{}\n",
                     ms(statistics.min()), ms(statistics.average()), ms(statistics.max()),
                     ms(statistics.deviation()), pace));
-  print(fmt::format("rtt p50/p90/p99/p99.9 = {:.3f}/{:.3f}/{:.3f}/{:.3f} ms\n",
-                    ms(statistics.percentile(50)), ms(statistics.percentile(90)),
-                    ms(statistics.percentile(99)), ms(statistics.percentile(99.9))));
+  std::string names;
+  std::string values;
+  for (const double percent : kPercentiles) {
+    if (!statistics.carries(percent)) { break; }
+    const char* slash = names.empty() ? "" : "/";
+    names += fmt::format("{}p{:g}", slash, percent);
+    values += fmt::format("{}{:.3f}", slash, ms(statistics.percentile(percent)));
+  }
+  if (!names.empty()) { print(fmt::format("rtt {} = {} ms\n", names, values)); }
 }
 
 void PingReport::print_json_summary(const PingResult& result) {
   const PingStatistics& statistics = result.statistics;
   std::string rtt = "null";
   if (statistics.received() > 0) {
-    rtt = fmt::format(R"({{"min":{:.6f},"avg":{:.6f},"max":{:.6f},"mdev":{:.6f},"ewma":{:.6f},)"
-                      R"("p50":{:.6f},"p90":{:.6f},"p99":{:.6f},"p99.9":{:.6f}}})",
+    rtt = fmt::format(R"({{"min":{:.6f},"avg":{:.6f},"max":{:.6f},"mdev":{:.6f},"ewma":{:.6f})",
                       ms(statistics.min()), ms(statistics.average()), ms(statistics.max()),
-                      ms(statistics.deviation()), ms(statistics.moving_average()),
-                      ms(statistics.percentile(50)), ms(statistics.percentile(90)),
-                      ms(statistics.percentile(99)), ms(statistics.percentile(99.9)));
+                      ms(statistics.deviation()), ms(statistics.moving_average()));
+    for (const double percent : kPercentiles) {
+      rtt += statistics.carries(percent)
+                 ? fmt::format(R"(,"p{:g}":{:.6f})", percent, ms(statistics.percentile(percent)))
+                 : fmt::format(R"(,"p{:g}":null)", percent);
+    }
+    rtt += "}";
   }
-  // Of no probes, 0 % would look like good news.
+  // A loss of 0 % would look like good news where no probe was sent.
   const std::string loss = statistics.sent() > 0 ? loss_text(statistics) : "null";
   print(fmt::format(R"({{"type":"summary","address":{},"sent":{},"received":{},"duplicates":{},)"
                     R"("errors":{},"late":{},"loss_percent":{},"duration_ms":{:.3f},"rtt_ms":{}}})"

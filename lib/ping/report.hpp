@@ -13,36 +13,42 @@
 
 namespace handoff {
 
-/// What a ping must not exceed.
+/// The limits that a result must not exceed, for use in a health check.
 struct PingLimits {
   std::optional<double> loss_percent;
   std::vector<std::pair<RttMeasure, Duration>> rtt;
 
-  /// A line, "what of ADDRESS: how much, more than LIMIT", for each that `result` exceeds.
+  /// Returns a line for each limit that `result` exceeds: "the round trips to ADDRESS are too long:
+  /// p99 is 12.000 ms, more than 10 ms".
   std::vector<std::string> exceeded_by(const PingResult& result) const;
 };
 
+/// What a PingReport prints, and through which functions. All of `out`, `status` and `error` must
+/// be set.
 struct PingReportOptions {
-  /// Gets data, several lines at a time. It must not block: a probe that is under way meanwhile
-  /// would be measured wrongly.
+  /// Called with output, several lines at a time. It must not block, because the probes that are
+  /// under way would be measured wrongly.
   std::function<void(std::string_view)> out;
-  /// Gets the lines of an answer to SIGQUIT.
+  /// Called with each line of an answer to SIGQUIT.
   std::function<void(std::string_view)> status;
-  /// Get lines of diagnostics, "what failed, on what object: why".
+  /// Called with lines of diagnostics, "what failed, on what object: why". `info` and `detail` may
+  /// be empty.
   std::function<void(std::string_view)> error;
   std::function<void(std::string_view)> info;
   std::function<void(std::string_view)> detail;
 
-  bool json = false;        ///< an object a line, nothing else
-  bool lines = true;        ///< for each probe
-  bool dots = false;        ///< a dot for each probe, taken back by its reply; not with `lines`
-  bool timestamps = false;  ///< before each line
-  bool flush_lines = true;  ///< at once; otherwise five times a second
-  bool shows_pace = false;  ///< how fast probes followed each other, in the summary
-  std::size_t size = 0;     ///< of the params, for the first line
+  bool json = false;  ///< prints one JSON object per line and nothing else
+  bool lines = true;  ///< prints a line for each probe
+  bool dots =
+      false;  ///< prints a dot for each probe, removed by its reply; not together with `lines`
+  bool timestamps = false;      ///< prints the time before each line
+  bool flush_lines = true;      ///< prints each line at once, rather than five times a second
+  bool shows_pace = false;      ///< prints in the summary how fast probes followed each other
+  std::size_t size = 0;         ///< the length of the params in bytes, for the first line
+  std::string method = "ping";  ///< the method that is called
 };
 
-/// Prints what a pinger does, as ping(8) of iputils does or as JSON.
+/// Prints what a pinger does, in the format of ping(8) from iputils or as JSON.
 class PingReport final : public PingObserver {
  public:
   explicit PingReport(PingReportOptions options) : options_(std::move(options)) {}
@@ -59,16 +65,19 @@ class PingReport final : public PingObserver {
   void on_detail(std::string_view text) override;
   void on_status_request(const std::vector<const PingResult*>& results) override;
 
-  /// What ping prints when it ends; a hint about the server goes to `error`. For an address that
-  /// was never pinged there is no footer, but an object of JSON.
+  /// Prints the summary of one address; a hint about its server goes to `error`. An address that
+  /// was never pinged has no summary as text, but an object of JSON.
   void print_summary(const PingResult& result);
 
  private:
   using Say = std::function<void(std::string_view)>;
   void say(const Say& how, std::string_view text);
+  /// Adds text to what the next flush gives to `out`.
   void print(std::string_view text);
+  /// Flushes at most five times a second, unless each line is to appear at once.
   void flush_if_due();
   void flush();
+  /// Returns the time before a line, or an empty text.
   std::string stamp() const;
   enum class Reception { first, repeated };
   void print_reply(Reception reception, const PingResult& result, std::uint64_t seq, Duration rtt);
@@ -78,7 +87,8 @@ class PingReport final : public PingObserver {
   PingReportOptions options_;
   std::string unflushed_;
   TimePoint flushed_{};
-  std::set<std::string, std::less<>> said_;  ///< troubles, when each is said once
+  std::set<std::string, std::less<>>
+      said_;  ///< the troubles that were reported, if each is reported once
 };
 
 }  // namespace handoff

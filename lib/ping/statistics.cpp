@@ -44,6 +44,11 @@ PingStatistics::Rtt PingStatistics::moving_average() const {
   return rounded(moving_average_);
 }
 
+bool PingStatistics::carries(double percent) const {
+  // Rounded: 100 - 99.9 is a little more than 0.1.
+  return std::round(static_cast<double>(received()) * (100 - percent) * 1000) >= 100 * 1000;
+}
+
 RttMeasure RttMeasure::parse(std::string_view text) {
   RttMeasure measure;
   measure.name_ = text;

@@ -16,9 +16,9 @@ using Pace = PingOptions::Pace;
 
 /// The longest time without a probe in a flood.
 constexpr Duration kFloodPause = std::chrono::milliseconds(10);
-/// Until the next look when nothing could take the probe that is due.
+/// The pause before the next attempt if no connection could take the probe that is due.
 constexpr Duration kRest = std::chrono::milliseconds(1);
-/// With a connection for each probe and a fixed pace, so many are under way at most.
+/// The most probes under way at a fixed pace with a connection for each probe.
 constexpr std::uint64_t kMostOnTheirOwn = 512;
 
 bool is_closed_loop(Pace pace) {
@@ -30,12 +30,16 @@ std::size_t limit_of(const PingOptions& options) {
   return is_closed_loop(options.pace) ? 1 : PingOptions::kMostInFlight;
 }
 
+PingPayload make_payload(const PingOptions& options) {
+  return options.params.empty() ? PingPayload(options.size) : PingPayload(options.params);
+}
+
 }  // namespace
 
 PingTarget::PingTarget(PingRun& run, Address address)
     : run_(run),
       peer_(run, std::move(address), result_),
-      payload_(run.options.size),
+      payload_(make_payload(run.options)),
       connected_(run.reactor),
       limit_(limit_of(run.options)) {
   result_.address = peer_.name();
@@ -44,7 +48,7 @@ PingTarget::PingTarget(PingRun& run, Address address)
 Task<void> PingTarget::run() {
   std::unique_ptr<Client> first;
   try {
-    const std::string ping_params(payload_.json(0));
+    const std::string ping_params(PingPayload(run_.options.size).json(0));
     first = co_await peer_.reach(ping_params);
   } catch (const NoLocalPort& error) {
     cannot_send(0, error.what());
@@ -98,7 +102,7 @@ Duration PingTarget::pause() const {
   }
 }
 
-/// With a deadline it is replies that are counted, as in ping: what was lost is sent again.
+/// With a deadline the count is that of replies, as in ping: a lost probe is sent again.
 bool PingTarget::has_more() const {
   if (held_ || finished_) { return false; }
   const std::uint64_t count = run_.options.count;
@@ -173,7 +177,8 @@ Task<void> PingTarget::send_when_due() {
         due = start + std::chrono::duration_cast<Duration>(offset);
       } else {
         due += options.interval;
-        // After a standstill (SIGSTOP, a suspended machine) nothing is made up for.
+        // After a standstill (SIGSTOP, a suspended machine) the probes that were missed are not
+        // sent.
         if (due <= now) { due = now + options.interval; }
       }
     }
@@ -203,7 +208,7 @@ Task<void> PingTarget::probe_once(std::uint64_t seq, TimePoint due) {
   bool is_late = false;
   try {
     const std::unique_ptr<Client> client = co_await peer_.connect(deadline);
-    client->queue("ping", payload_.json(seq));
+    client->queue(run_.options.method, payload_.json(seq));
     co_await client->flush(deadline);
     const Reply reply = co_await client->receive(deadline);
     const TimePoint now = client->received_at();

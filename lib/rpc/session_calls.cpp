@@ -171,9 +171,10 @@ SessionCall& SessionCalls::add_call(const Method& method, const Request& request
 
 void SessionCalls::start(SessionCall& call) {
   CallsUnderWay& calls = *under_way_;
-  if (owner_.surroundings().client_has_left) { calls.client_left.cancel(); }
+  const Surroundings now = owner_.surroundings();
+  if (now.client_has_left) { calls.client_left.cancel(); }
   context_.call_begins();
-  const bool is_held_back = !calls.next.empty() || !may_run_another();
+  const bool is_held_back = !calls.next.empty() || !may_run_another(now);
   const bool takes_place =
       keeps_place(context_.limits()) && calls.count() < context_.limits().max_calls;
   if (!is_held_back) { return run(call); }
@@ -212,7 +213,7 @@ void SessionCalls::begin(SessionCall& call) {
 void SessionCalls::start_next() {
   CallsUnderWay& calls = *under_way_;
   while (!calls.next.empty() && calls.running.size() < context_.limits().max_calls &&
-         may_begin(calls.executing())) {
+         may_begin(calls.executing(), owner_.surroundings())) {
     run(calls.next.pop_front());
   }
 }
@@ -264,9 +265,7 @@ Task<void> SessionCalls::run_pending(SessionCalls& calls, SessionCall& call) {
       if (outcome == Semaphore::Outcome::acquired) { call.take_turn(context.places()); }
       calls.has_place();
       waits = false;
-      if (call.may_run() && !calls.may_begin(calls.under_way_->executing() - 1)) {
-        co_return calls.wait_again(call);
-      }
+      if (call.may_run() && !calls.may_go_on()) { co_return calls.wait_again(call); }
     }
     if (!outcome) {
       result = result_for_no_client();
@@ -314,32 +313,36 @@ SessionCalls::Room SessionCalls::room_beside_others() {
 }
 
 /// One that has to wait for a place among all that run is asked again when it has got one.
-bool SessionCalls::may_run_another() {
+bool SessionCalls::may_run_another(const Surroundings& now) {
   if (under_way_->running.size() >= context_.limits().max_calls) { return false; }
-  return !context_.places().available() || may_begin(under_way_->executing());
+  return !context_.places().available() || may_begin(under_way_->executing(), now);
+}
+
+/// The same for one that has got its place.
+bool SessionCalls::may_go_on() {
+  return may_begin(under_way_->executing() - 1, owner_.surroundings());
 }
 
 /// Beside so many others of the connection.
-bool SessionCalls::may_begin(std::size_t others) {
-  if (owner_.surroundings().phase == SessionPhase::draining) { return true; }
-  return others < most_executing() && (others == 0 || share_.may_start_call());
+bool SessionCalls::may_begin(std::size_t others, const Surroundings& now) {
+  if (now.phase == SessionPhase::draining) { return true; }
+  return others < most_executing(now) && (others == 0 || share_.may_start_call());
 }
 
 /// As many as keep to the connection's budget, if each of them brings as long a reply as is
 /// expected. A connection that holds too much gets on with one, unless it is the client who has to
 /// get on. One that drains has no time to wait for its client: what was read of it is executed.
-std::size_t SessionCalls::most_executing() const {
-  const Surroundings now = owner_.surroundings();
+std::size_t SessionCalls::most_executing(const Surroundings& now) const {
   if (now.phase == SessionPhase::draining) { return context_.limits().max_calls; }
   const std::size_t budget = context_.limits().connection_memory();
-  const std::size_t used = held();
+  const std::size_t used = now.held + held_by_calls();
   if (used >= budget) { return now.awaits_client ? 0 : 1; }
   return std::max<std::size_t>((budget - used) / estimate_.bytes(), 1);
 }
 
 bool SessionCalls::holds_back() const {
-  if (under_way_->executing() < most_executing()) { return false; }
-  return !under_way_->next.empty();
+  if (under_way_->next.empty()) { return false; }
+  return under_way_->executing() >= most_executing(owner_.surroundings());
 }
 
 /// Unless it is what the connection holds already that leaves no room.

@@ -155,9 +155,10 @@ class SessionCalls {
   void leave_in_order(SessionCall& first, std::string& out);
   void drop(SessionCall& call);
   void drop_order();
-  bool may_run_another();
-  bool may_begin(std::size_t others);
-  std::size_t most_executing() const;
+  bool may_run_another(const Surroundings& now);
+  bool may_go_on();
+  bool may_begin(std::size_t others, const Surroundings& now);
+  std::size_t most_executing(const Surroundings& now) const;
   std::size_t held() const;
   std::size_t held_by_calls() const {
     return under_way_ ? under_way_->held + under_way_->order.held() : 0;

@@ -2,6 +2,12 @@
 #include "rpc/session_output.hpp"
 
 namespace handoff {
+namespace {
+
+/// Bytes of the replies of a turn, as long as they are short and few: they are allocated at once.
+constexpr std::size_t kUsualTurn = 512;
+
+}  // namespace
 
 SessionOutput::Written SessionOutput::send(Stream& stream, std::string_view bytes) {
   if (bytes.empty()) { return Written::whole; }
@@ -24,7 +30,10 @@ void SessionOutput::owe(std::string_view bytes) {
 
 void SessionOutput::defer(std::string_view bytes) {
   if (bytes.empty()) { return; }
-  if (!unsent_) { unsent_ = std::make_unique<Unsent>(Unsent{{}, WaitsFor::end_of_turn}); }
+  if (!unsent_) {
+    unsent_ = std::make_unique<Unsent>(Unsent{{}, WaitsFor::end_of_turn});
+    unsent_->bytes.end().reserve(kUsualTurn);
+  }
   unsent_->bytes.append(bytes);
 }
 

@@ -7,22 +7,27 @@
 
 namespace handoff {
 
-/// Bytes that are added at one end and used from the other, in any pieces. The time that this takes
-/// grows with the bytes, and not with their square, as that of std::string::erase(0, n) does.
+/// A queue of bytes: they are appended at its end and consumed from its start, in pieces of any
+/// size. The total time grows in proportion to the bytes, not to their square as with
+/// std::string::erase(0, n). The queue has no limit of its own: its user bounds what a peer can put
+/// into it.
 class ByteQueue {
  public:
   bool empty() const { return size() == 0; }
   std::size_t size() const { return text_.size() - start_; }
-  /// All that was added and not used. Valid until the next change.
+  /// Returns the bytes that were appended and not yet consumed. The view is valid until the next
+  /// call that changes the queue.
   std::string_view bytes() const { return std::string_view(text_).substr(start_); }
 
+  /// Copies `bytes` to the end of the queue. They must not lie inside the queue.
   void append(std::string_view bytes) { text_.append(bytes); }
-  /// What is appended to this string is added. Its start is of no concern to the caller, who must
-  /// not keep the reference.
+  /// Returns a string to whose end the caller may append; the queue then holds the appended bytes
+  /// too. The caller must not read or change the start of the string, nor keep the reference.
   std::string& end() { return text_; }
 
-  /// The first `count` bytes were used. They are dropped once they are the greater part, and many:
-  /// so no byte is moved more often than another one is used.
+  /// Removes the first `count` bytes; `count` is at most size(). The storage is compacted only when
+  /// the consumed part is at least kLeastDropped bytes and more than half of it, so that no byte is
+  /// moved more often than another one is consumed.
   void consume(std::size_t count) {
     start_ += count;
     if (start_ == text_.size()) {
@@ -32,6 +37,7 @@ class ByteQueue {
       start_ = 0;
     }
   }
+  /// Removes all bytes and keeps the storage.
   void clear() {
     text_.clear();
     start_ = 0;

@@ -9,16 +9,18 @@
 #include <type_traits>
 #include <utility>
 
-/// Integers as they stand in frames, channel messages and handovers: unsigned, least byte first. In
-/// the shared memory of a queue they are as the machine has them, and these functions have no part.
+/// Reads and writes the integers of frames, channel messages and handovers: unsigned, least
+/// significant byte first, at any alignment. A queue's shared memory is not encoded by these
+/// functions: there integers have the byte order and the alignment of the machine.
 namespace handoff {
 namespace bytes_internal {
 
-/// The shifts of small integers are those of an unsigned int.
+/// The type in which the shifts are done: an unsigned type of at least 32 bits, because a smaller
+/// one would be promoted to a signed int.
 template <typename Number>
 using Wide = std::conditional_t<sizeof(Number) == 8, std::uint64_t, std::uint32_t>;
 
-/// Written out, so that a compiler makes it one load.
+/// The loop is written as a fold expression because GCC and clang then compile it to one load.
 template <typename Number, std::size_t... at>
 Number load(const char* bytes, std::index_sequence<at...>) {
   return static_cast<Number>(
@@ -32,19 +34,19 @@ void store(char* bytes, Number value, std::index_sequence<at...>) {
 
 }  // namespace bytes_internal
 
-/// The integer that `bytes` hold.
+/// Returns the integer that `bytes` encode.
 template <std::unsigned_integral Number>
 Number load_little_endian(std::span<const char, sizeof(Number)> bytes) {
   return bytes_internal::load<Number>(bytes.data(), std::make_index_sequence<sizeof(Number)>());
 }
 
-/// Writes `value` to `bytes`.
+/// Encodes `value` into `bytes`.
 template <std::unsigned_integral Number>
 void store_little_endian(std::span<char, sizeof(Number)> bytes, Number value) {
   bytes_internal::store(bytes.data(), value, std::make_index_sequence<sizeof(Number)>());
 }
 
-/// Appends `value` to `out`.
+/// Appends the sizeof(Number) bytes that encode `value` to `out`.
 template <std::unsigned_integral Number>
 void append_little_endian(std::string& out, Number value) {
   char bytes[sizeof value];

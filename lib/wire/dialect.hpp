@@ -5,7 +5,8 @@
 
 namespace handoff {
 
-/// Which messages a body holds.
+/// The form of the messages in a frame's body. Each request says which one it has, and its reply
+/// has the same form. handoff-wire(7), MESSAGES, describes both.
 enum class Dialect : std::uint8_t {
   article,   ///< {"in":…} and {"out":…}
   json_rpc,  ///< JSON-RPC 2.0

@@ -8,7 +8,7 @@
 namespace handoff {
 namespace {
 
-/// The field that `is_name(name)` is true for.
+/// Returns the field for whose name `is_name(name)` is true.
 template <typename IsName>
 Envelope::Field field_where(IsName is_name) {
   using enum Envelope::Field;
@@ -29,8 +29,8 @@ Envelope::Field field_of(std::string_view text) {
   });
 }
 
-/// The field whose name begins with its quote at `at`, which moves past the last one; for `other`
-/// it stays.
+/// Returns the field whose name begins with its quote at `at`, and moves `at` past the closing
+/// quote; for `other` it leaves `at` where it is.
 Envelope::Field take_name(const char*& at) {
   return field_where([&at](const auto& name) {
     constexpr std::size_t size = sizeof name - 1;

@@ -5,7 +5,8 @@
 
 namespace handoff {
 
-/// The codes of error replies: those of JSON-RPC 2.0, and ours below -32000 (handoff-wire(7)).
+/// The codes of error replies: those of JSON-RPC 2.0, section 5.1, and handoff's own from -32001
+/// downwards, which handoff-wire(7) documents.
 enum class ErrorCode : int {
   parse_error = -32700,
   invalid_request = -32600,
@@ -20,7 +21,8 @@ enum class ErrorCode : int {
   unreachable = -32006,
 };
 
-/// The peer sent what the protocol does not allow.
+/// Thrown when the peer has sent bytes that the protocol does not allow. The connection on which
+/// they arrived cannot be used any further.
 class ProtocolError : public std::runtime_error {
   using runtime_error::runtime_error;
 };

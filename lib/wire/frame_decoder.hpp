@@ -11,24 +11,26 @@
 
 namespace handoff {
 
-/// What stands at the start of some received bytes.
+/// What decode_frame() or decode_line() finds at the start of the received bytes.
 struct DecodedFrame {
   enum class Outcome {
     complete,   ///< The frame is there, and its body lies in the bytes given.
-    partial,    ///< More bytes are needed.
+    partial,    ///< The frame is not whole yet; more bytes are needed.
     oversized,  ///< The body exceeds the limit; nothing after it can be understood.
   };
   Outcome outcome;
   std::string_view body;  ///< of a complete frame
-  /// The bytes that the frame takes in the stream, its header or line ending included, whatever the
-  /// outcome; 0 as long as its header or its newline is not there.
+  /// The length of the frame in the stream in bytes, including its header or line ending, whatever
+  /// the outcome; 0 while the header or the newline has not arrived. After a complete frame the
+  /// caller consumes this many bytes.
   std::size_t size = 0;
-  /// The bytes of its body: as many as the header announces, or as many of a line as are there.
+  /// The length of the body in bytes: what the header announces, or what has arrived of a line.
   std::size_t body_size = 0;
 };
 
-/// Looks at the first frame of `bytes`, which has a length in front. Copies nothing, allocates
-/// nothing.
+/// Decodes the first frame of `bytes`, which begins with its length. A body longer than `max_body`
+/// bytes is oversized as soon as its header has arrived. Neither copies nor allocates; the body
+/// points into `bytes`.
 inline DecodedFrame decode_frame(std::span<const char> bytes, std::uint32_t max_body) {
   if (bytes.size() < frame::kHeaderSize) { return {DecodedFrame::Outcome::partial, {}, 0, 0}; }
   const std::uint32_t length = load_little_endian<std::uint32_t>(bytes.first<frame::kHeaderSize>());
@@ -39,8 +41,10 @@ inline DecodedFrame decode_frame(std::span<const char> bytes, std::uint32_t max_
   return {DecodedFrame::Outcome::complete, body, size, length};
 }
 
-/// The same for a frame that is a line: the body is what stands before its newline, and before
-/// the carriage return in front of that. The body of a blank line is empty.
+/// Decodes the first line of `bytes` as a frame. The body ends before the newline, and before a
+/// carriage return that precedes the newline; a blank line has an empty body. A line is oversized
+/// as soon as more than `max_body` bytes of it have arrived. Neither copies nor allocates, but each
+/// call searches all of an incomplete line again.
 DecodedFrame decode_line(std::span<const char> bytes, std::uint32_t max_body);
 
 }  // namespace handoff

@@ -6,7 +6,8 @@
 
 namespace handoff {
 
-/// JSON has newlines only between its tokens, where they can go.
+/// A newline of the body would end the line early. JSON allows newlines only between tokens, where
+/// they mean nothing, so that they can be removed.
 void FrameWriter::finish_line() {
   const std::size_t newline = out_.find('\n', start_);
   if (newline != std::string::npos) {

@@ -4,22 +4,24 @@
 #include <cstddef>
 #include <cstdint>
 
-/// The frames of handoff-wire(7): an unsigned 32-bit little-endian length, then that many bytes,
-/// which is the `struct.pack("I", …)` of the article on every machine that it ran on; or a line.
+/// The frames of handoff-wire(7), THE FRAME: an unsigned 32-bit little-endian length and then that
+/// many bytes, which is what `struct.pack("I", …)` of the article gives on the machines it ran on;
+/// or a line.
 namespace handoff::frame {
 
-/// Bytes of the length.
+/// The length of the header, in bytes.
 inline constexpr std::size_t kHeaderSize = 4;
 
 }  // namespace handoff::frame
 
 namespace handoff {
 
-/// How the bodies on a connection are told apart.
+/// How the bodies on a connection are separated. One connection has the same framing in both
+/// directions and for as long as it lives.
 enum class Framing : std::uint8_t {
-  unknown,  ///< the client's first bytes will tell
-  length,   ///< a length in front of each
-  lines,    ///< a newline behind each
+  unknown,  ///< the client's first bytes will decide; see judge_start()
+  length,   ///< each body follows its length
+  lines,    ///< each body ends with a newline
 };
 
 }  // namespace handoff

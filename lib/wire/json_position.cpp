@@ -15,16 +15,17 @@ bool begins_character(char byte) {
   return (static_cast<unsigned char>(byte) & 0xC0U) != 0x80U;
 }
 
-/// How many bytes the first character of `text` has, as its first byte says and as far as they are
-/// there.
+/// Returns the length of the first character of `text` in bytes, as its first byte announces it,
+/// but at most the length of `text`.
 std::size_t first_character(std::string_view text) {
   const auto lead = static_cast<unsigned char>(text.front());
   const std::size_t size = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
   return std::min(size, text.size());
 }
 
-/// simdjson only says whether a text is valid, and is fast with long ones: so the invalid text is
-/// halved, between two characters, until one character is left.
+/// Returns the offset of the first invalid character. simdjson says only whether a text is valid,
+/// but does so fast for long ones: so the invalid text is halved, between two characters, until one
+/// character is left.
 std::size_t invalid_utf8_in(std::string_view text) {
   std::size_t at = 0;
   std::size_t size = text.size();
@@ -42,10 +43,11 @@ std::size_t invalid_utf8_in(std::string_view text) {
   return at;
 }
 
-/// Where the strings of a text are, which need not be valid.
+/// The positions of interest in the strings of a text, which need not be valid.
 struct Strings {
-  std::size_t last_quote = 0;                              ///< that opens one
-  std::size_t control_character = std::string_view::npos;  ///< the first in one
+  std::size_t last_quote = 0;  ///< the last quote that opens a string
+  std::size_t control_character =
+      std::string_view::npos;  ///< the first control character in a string
 };
 
 Strings strings_in(std::string_view text) {

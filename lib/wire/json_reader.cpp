@@ -16,7 +16,8 @@ namespace {
 
 static_assert(ReceiveBuffer::kPadding >= simdjson::SIMDJSON_PADDING);
 
-/// Room for texts grows in such steps.
+/// The capacity of a reader is a multiple of this many bytes, so that texts of growing length do
+/// not reallocate it each time.
 constexpr std::size_t kCapacityStep = 64 * 1024;
 
 JsonProblem problem_of(simdjson::error_code error) {

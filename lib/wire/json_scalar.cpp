@@ -14,11 +14,11 @@
 namespace handoff {
 namespace {
 
-/// Numbers with no more digits in front of the point, and in the exponent, are below 1e300.
+/// A number with no more digits than these before the point and in the exponent is below 1e300.
 constexpr std::size_t kSafeDigits = 200;
 constexpr std::size_t kSafeExponentDigits = 2;
 
-/// Takes the digits off the front of `text`; how many there were.
+/// Removes the digits from the front of `text`. Returns how many there were.
 std::size_t take_digits(std::string_view& text) {
   std::size_t count = 0;
   while (count < text.size() && text[count] >= '0' && text[count] <= '9') { ++count; }
@@ -26,8 +26,8 @@ std::size_t take_digits(std::string_view& text) {
   return count;
 }
 
-/// Whether the first digit other than 0 stands for ten or more, exponent included. `text` is a
-/// number that is not 0.
+/// Returns whether the first digit other than 0 stands for ten or more, exponent included. `text`
+/// is a number other than 0.
 bool is_large(std::string_view text) {
   const std::string_view digits = text.substr(0, text.find_first_of("eE"));
   const std::size_t first = digits.find_first_of("123456789");
@@ -44,8 +44,8 @@ bool is_large(std::string_view text) {
   return is_negative ? power > shift : shift > -power;
 }
 
-/// Not strtod(3), whose decimal point is that of the locale. A number too small for a double is
-/// read as 0; from_chars reports it in the same way as one that is too large.
+/// strtod(3) is not used because its decimal point is that of the locale. A number too small for a
+/// double is read as 0; from_chars reports it in the same way as one that is too large.
 bool fits_double(std::string_view text) {
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);

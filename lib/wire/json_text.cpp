@@ -16,7 +16,7 @@
 namespace handoff {
 namespace {
 
-/// As json_problem(), for a text that has the padding after it.
+/// Does what json_problem() does for a text that the padding follows.
 std::optional<std::string> problem_of_padded(std::string_view text) {
   thread_local JsonReader reader;
   const JsonProblem problem = reader.read_whole(text, 1);
@@ -26,7 +26,7 @@ std::optional<std::string> problem_of_padded(std::string_view text) {
 
 }  // namespace
 
-/// The copy of a short text, as most are, takes no memory of its own.
+/// A short text, as most are, is copied to the stack.
 std::optional<std::string> json_problem(std::string_view text) {
   if (text.size() <= PlainJson::kMostBytes) {
     std::array<char, PlainJson::kMostBytes + ReceiveBuffer::kPadding> copy{};
@@ -44,9 +44,13 @@ bool is_plain_text(std::string_view text) {
 }
 
 std::string quote_json(std::string_view text) {
-  if (is_plain_text(text)) { return std::string("\"").append(text).append("\""); }
-  using nlohmann::json;
-  return json(std::string(text)).dump(-1, ' ', false, json::error_handler_t::replace);
+  if (!is_plain_text(text)) {
+    using nlohmann::json;
+    return json(std::string(text)).dump(-1, ' ', false, json::error_handler_t::replace);
+  }
+  std::string quoted(text.size() + 2, '"');
+  std::copy(text.begin(), text.end(), quoted.begin() + 1);
+  return quoted;
 }
 
 std::string minify_json(std::string_view json) {

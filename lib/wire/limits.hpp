@@ -5,117 +5,122 @@
 #include <cstddef>
 #include <cstdint>
 
-/// The one list of what a peer can make a program take, hold or wait for. A limit with an option is
-/// the option's default. After each stands the section of handoff-wire(7) that documents it; a test
-/// compares the two.
+/// The one list of what a peer can make a program accept, hold or wait for. A limit that an option
+/// sets is the option's default. Sizes are in bytes. After each limit stands the section of
+/// handoff-wire(7) that documents it; a test compares the two.
 namespace handoff::limits {
 
 // Frames and messages.
 
-/// Bytes of a body, also of a reply; `--max-frame` (LIMITS).
+/// The longest body in bytes, of a request or a reply; `--max-frame` (LIMITS).
 inline constexpr std::uint32_t kMaxFrame = 1024 * 1024;
 
-/// Bytes of a body with any `--max-frame`. Any four bytes of text, read as a length, are above it:
-/// that is how lines are told from lengths (THE FRAME, LIMITS).
+/// The highest value of `--max-frame`, in bytes. Any four bytes of text, read as a length, are
+/// above it: that is how a server tells lines from lengths (THE FRAME, LIMITS).
 inline constexpr std::uint32_t kHighestMaxFrame = 128 * 1024 * 1024;
 
-/// Requests in one batch of JSON-RPC (MESSAGES, LIMITS).
+/// The most requests in one batch of JSON-RPC (MESSAGES, LIMITS).
 inline constexpr std::size_t kMaxBatch = 1024;
 
-/// Arrays and objects around a value, the message included (MESSAGES).
+/// The most arrays and objects around a value, the message included (MESSAGES).
 inline constexpr int kMaxDepth = 64;
 
 // What a connection may make a server hold or wait for.
 
-/// From a frame's first byte to its last; `--frame-timeout` (LIMITS).
+/// The time from a frame's first byte to its last; `--frame-timeout` (LIMITS).
 inline constexpr std::chrono::seconds kFrameTimeout{30};
 
-/// For a client to take some bytes of its replies; `--write-timeout` (LIMITS).
+/// The time in which a client must take some bytes of its replies; `--write-timeout` (LIMITS).
 inline constexpr std::chrono::seconds kWriteTimeout{30};
 
-/// Of a call; `--timeout` (LIMITS).
+/// The time that a call may take; `--timeout` (LIMITS).
 inline constexpr std::chrono::seconds kCallTimeout{30};
 
-/// For a refused client to read why, before its connection is closed (LIMITS).
+/// The time in which a refused client can read why, before its connection is closed (LIMITS).
 inline constexpr std::chrono::seconds kLingerTimeout{1};
 
-/// Calls of one connection that run or wait (LIMITS).
+/// The most calls of one connection that run or wait (LIMITS).
 inline constexpr std::size_t kMaxCallsOfConnection = 128;
 
-/// Calls of one connection that run while nothing is known of the length of its replies (LIMITS).
+/// The most calls of one connection that run while the server does not know how long their replies
+/// are (LIMITS).
 inline constexpr std::size_t kFirstCalls = 16;
 
-/// Bytes that one connection makes a process hold; two frames of `--max-frame`, if those are more
-/// (LIMITS).
+/// The most bytes that one connection makes a process hold; two frames of `--max-frame`, if those
+/// are more (LIMITS).
 inline constexpr std::size_t kMaxConnectionMemory = std::size_t{8} << 20;
 
-/// Bytes of replies that a client has not taken; nothing is read from it meanwhile. A connection
-/// that is passed on may have so many bytes more than kMaxConnectionMemory (THE CHANNEL).
+/// The most bytes of replies that a client has not taken; the server reads nothing from the client
+/// while there are more. A connection that is passed on may have this many bytes more than
+/// kMaxConnectionMemory (THE CHANNEL).
 inline constexpr std::size_t kMaxUnsent = std::size_t{1} << 20;
 
 // What all connections may make a process hold.
 
-/// Calls that run in one worker; `--concurrency` (LIMITS).
+/// The most calls that run in one worker; `--concurrency` (LIMITS).
 inline constexpr std::size_t kMaxRunningCalls = 256;
 
-/// Calls that wait to run, and connections that wait for memory (LIMITS).
+/// The most calls that wait to run, and the most connections that wait for memory (LIMITS).
 inline constexpr std::size_t kMaxWaitingCalls = 1024;
 
-/// Bytes; `--max-memory` (LIMITS).
+/// The most bytes that all connections together make a process hold; `--max-memory` (LIMITS).
 inline constexpr std::size_t kMaxMemory = std::size_t{256} << 20;
 
 // What a master allows.
 
-/// For a worker to answer its master; `--hang-timeout` (LIMITS).
+/// The time in which a worker must answer its master; `--hang-timeout` (LIMITS).
 inline constexpr std::chrono::seconds kHangTimeout{60};
 
-/// Requests in a queue, waiting or running; `--queue-limit` (LIMITS).
+/// The most requests in a queue, waiting or running; `--queue-limit` (LIMITS).
 inline constexpr std::size_t kMaxQueuedRequests = 1024;
 
 // The channel between master and worker.
 
-/// Bytes of a message (THE CHANNEL).
+/// The longest message (THE CHANNEL).
 inline constexpr std::size_t kMaxChannelMessage = 128 * 1024;
 
-/// Entries of a message, each a connection with its socket; also listeners (THE CHANNEL).
+/// The most entries of a message, each of which is a connection with its socket; also the most
+/// listeners (THE CHANNEL).
 inline constexpr std::size_t kMaxEntries = 16;
 
-/// Descriptors of a message: of each entry the socket, and the bytes that it has aside (THE
-/// CHANNEL).
+/// The most descriptors of a message: each entry has a socket, and a memfd with the bytes that are
+/// aside (THE CHANNEL).
 inline constexpr std::size_t kMaxEntryDescriptors = 2 * kMaxEntries;
 
-/// Bytes of an entry that were read and not used and travel in the message; more of them go aside
-/// (THE CHANNEL).
+/// The most bytes of an entry that were read, not used, and travel inside the message; more of them
+/// go aside (THE CHANNEL).
 inline constexpr std::size_t kMaxReadInEntry = 64 * 1024;
 
-/// Bytes of a reply that an entry brings along, which the master owes the client of a worker that
-/// has died (THE CHANNEL).
+/// The most bytes of a reply that an entry brings along, which the master owes the client of a
+/// worker that has died (THE CHANNEL).
 inline constexpr std::size_t kMaxOwedReply = 1024;
 
-/// Bytes of an entry that are aside: a frame that is not yet whole, and what was received with its
-/// start (THE CHANNEL).
+/// The most bytes of an entry that are aside: an incomplete frame, and what was received together
+/// with its start (THE CHANNEL).
 inline constexpr std::size_t kMaxAside = std::size_t{kHighestMaxFrame} + 1024 * 1024;
 
-/// Bytes that workers have read and not used, of the connections that a master has taken back and
-/// not passed on; with as many it takes no more back (THE CHANNEL).
+/// The most bytes that workers have read and not used, of connections that a master has taken back
+/// and not yet passed on; with as many the master takes no more back (THE CHANNEL).
 inline constexpr std::size_t kMaxUnread = std::size_t{256} << 20;
 
 // Handovers.
 
-/// Descriptors of a message: what the kernel allows, SCM_MAX_FD (HANDOVER).
+/// The most descriptors of a message: SCM_MAX_FD, the limit of the kernel (THE HANDOVER).
 inline constexpr std::size_t kMaxDescriptors = 253;
 
-/// Bytes of a descriptor's name, whose length is one byte (HANDOVER).
+/// The longest name of a descriptor; its length is one byte (THE HANDOVER).
 inline constexpr std::size_t kMaxName = 255;
 
-/// Bytes of a message: its header, and a name of the greatest length for each descriptor
-/// (HANDOVER).
+/// The longest message: its header, and a name of the greatest length for each descriptor (THE
+/// HANDOVER).
 inline constexpr std::size_t kMaxHandover = 8 + kMaxDescriptors * (1 + kMaxName);
 
-/// Senders that are connected to fdrecv at a time; further ones wait in the backlog (LIMITS).
+/// The most senders that are connected to fdrecv at a time; further ones wait in the backlog
+/// (LIMITS).
 inline constexpr std::size_t kMaxSenders = 64;
 
-/// For a sender's whole message, once fdrecv has accepted it (LIMITS).
+/// The time in which a sender's whole message must arrive, once fdrecv has accepted the sender
+/// (LIMITS).
 inline constexpr std::chrono::seconds kSenderTimeout{10};
 
 }  // namespace handoff::limits

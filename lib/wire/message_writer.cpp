@@ -21,7 +21,8 @@ constexpr std::size_t length_of(std::string_view text) {
   return text.size();
 }
 
-/// The length of a literal is known to the compiler, which copies it with few instructions.
+/// The compiler knows the length of a literal and copies it with few instructions; a separate
+/// overload keeps that knowledge.
 template <std::size_t size>
 char* put(char* at, const char (&literal)[size]) {
   return std::copy_n(literal, size - 1, at);
@@ -30,7 +31,7 @@ char* put(char* at, std::string_view text) {
   return std::copy(text.begin(), text.end(), at);
 }
 
-/// Appends literals and other texts, with one look at how much room there is.
+/// Appends all parts with one check of the string's capacity.
 template <typename... Parts>
 void append_all(std::string& out, const Parts&... parts) {
   const std::size_t start = out.size();

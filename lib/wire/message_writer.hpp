@@ -9,9 +9,11 @@
 
 namespace handoff {
 
-/// Appends a body to `out`. `params`, `result` and `id` are validated JSON, and `quoted_name` is a
-/// JSON string. An empty `id` is left out, but null in a reply of JSON-RPC; there params that are
-/// null are left out too.
+/// These functions append a body, without its frame, to `out`. `params`, `result`, `data` and `id`
+/// must be validated JSON; `quoted_name` is a JSON string with its quotes; `method` and `message`
+/// are plain text, which is quoted here. An empty `id` is left out, except that a reply of JSON-RPC
+/// then has the id null. A request of JSON-RPC whose params are null has none. An error without
+/// `data` passes an empty one.
 void append_request(std::string& out, Dialect dialect, std::string_view method,
                     std::string_view params, std::string_view id = {});
 void append_reply(std::string& out, Dialect dialect, std::string_view quoted_name,

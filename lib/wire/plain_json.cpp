@@ -11,23 +11,25 @@
 namespace handoff {
 namespace {
 
-/// So many bytes at once: a vector register of every machine.
+/// The bytes that are compared at once: a vector register of both machines, x86-64 and arm64.
 constexpr std::size_t kWide = 16;
 using Bytes [[gnu::vector_size(kWide)]] = signed char;
 using Halves [[gnu::vector_size(kWide)]] = std::uint64_t;
 
-/// A string may seem to end so far after the text, and the name of a field may be looked for there.
+/// The functions may read this far past the text: to the end of a string that is not closed, or
+/// where the name of a field could be.
 static_assert(2 * kWide <= ReceiveBuffer::kPadding);
 static_assert(std::endian::native == std::endian::little);
 /// A natural number that is so short fits into a double.
 static_assert(PlainJson::kMostBytes <= 300);
 
-/// How many of the next 16 bytes simply stand in a plain string, up to the first that does not: a
-/// quote, a backslash, a control character, or what is beyond ASCII, which is negative here.
+/// Returns how many of the next 16 bytes are plain, up to the first that is not: a quote, a
+/// backslash, a control character, or a byte beyond ASCII, which is negative here.
 std::size_t count_plain(const char* text) {
   Bytes bytes;
   std::memcpy(&bytes, text, sizeof bytes);
-  // What is true is -1: so a plain byte has all bits set, and no other has its lowest one.
+  // A comparison that holds gives -1: a plain byte has all bits set, and any other has its lowest
+  // bit clear.
   const auto is_plain = (bytes >= ' ') + (bytes == '"') + (bytes == '\\');
   const auto halves = reinterpret_cast<Halves>(is_plain);
   const int low = std::countr_one(halves[0]) / 8;
@@ -42,7 +44,7 @@ bool is_in_number(char byte) {
   return is_digit(byte) || byte == '.' || byte == 'e' || byte == 'E' || byte == '-' || byte == '+';
 }
 
-/// A number or a word that is right after it is for the caller to refuse.
+/// Does not look at what follows the number: the caller refuses a token that follows it directly.
 const char* skip_number(const char* at, const char* end) {
   const char* const begin = at;
   while (at < end && is_digit(*at)) { ++at; }

@@ -10,42 +10,46 @@
 namespace handoff {
 
 /// Reads a short JSON text that is plain, in one pass. A text is plain if it has neither escapes
-/// nor characters beyond ASCII, as most bodies. JsonReader takes longer for these: its first pass
-/// has an effort that does not depend on the length.
+/// nor characters beyond ASCII, as most bodies. JsonReader takes longer for these, because its
+/// first pass has a cost that does not depend on the length.
 ///
-/// A text that this reads is valid, and JsonReader reads the same in it. Any other text is for
-/// JsonReader to judge, which says what is wrong with it, if anything is. A reader that has
-/// returned false is of no more use.
+/// A text that this class reads is valid, and JsonReader finds the same values in it. A text that
+/// it does not read may be valid or not: JsonReader has to judge it. A reader that has returned
+/// false must not be used again.
 class PlainJson {
  public:
-  /// The length of the longest text that is short.
+  /// The length in bytes of the longest text that is short.
   static constexpr std::size_t kMostBytes = 192;
 
-  /// `text` must be short, stay as it is, and have ReceiveBuffer::kPadding readable bytes after it.
+  /// Begins to read `text`, which must be short and stay unchanged, and which
+  /// ReceiveBuffer::kPadding readable bytes must follow.
   explicit PlainJson(std::string_view text) : at_(text.data()), end_(at_ + text.size()) {
     assert(text.size() <= kMostBytes);
   }
 
-  /// Reads an object, around which stand `depth` arrays and objects. `skip_name(at)` is called with
-  /// `at` at the first quote of each name and moves it past the last one. It returns where the text
-  /// of the value is to be put, or null if no plain string is there.
+  /// Reads an object; `depth` is the number of arrays and objects around it. `skip_name(at)` is
+  /// called with `at` at the first quote of each name and moves it past the last one. It returns
+  /// where the text of the value is to be stored, or null if no plain string is there. Returns
+  /// whether the object was read.
   template <typename SkipName>
   bool read_object(int depth, SkipName skip_name) {
     at_ = skip_object(at_, end_, depth, skip_name);
     return at_ != nullptr;
   }
-  /// For `skip_name`: returns the byte after the string that begins at `at`, or null.
+  /// Returns the byte after the string that begins at `at`, or null. `skip_name` calls it.
   const char* end_of_string(const char* at) const { return skip_string(at, end_); }
-  /// Whether nothing but space follows.
+  /// Returns whether only space follows what was read.
   bool read_end() const { return at_ == end_ || skip_spaces(at_, end_) == end_; }
 
-  /// Reads `text`, which needs the padding but may be long, from its first byte to its last, as one
-  /// value around which `depth` arrays and objects are to stand. Reads no long one.
+  /// Reads `text` from its first byte to its last as one value; `depth` is the number of arrays and
+  /// objects that are to stand around it. The text must be padded but may be long: for one that is
+  /// longer than kMostBytes the function returns false.
   static bool read_whole(std::string_view text, int depth);
 
  private:
-  // Each of these is given where to begin, and returns where the rest begins, or null. A token may
-  // be taken that is not in the text, or not all of it; that is seen before the next one is taken.
+  // Each of these functions is given where to begin, and returns where the rest begins, or null. It
+  // may accept a token that lies partly or wholly after the end of the text; the caller notices
+  // that before it accepts the next one.
 
   static const char* skip_space(const char* at, const char* end) {
     return static_cast<unsigned char>(*at) > ' ' ? at : skip_spaces(at, end);

@@ -17,7 +17,7 @@ namespace handoff {
 struct ReplyParser::Parser {
   JsonReader reader;
   Envelope envelope;
-  std::string name;  ///< of the last reply, if it had escapes
+  std::string name;  ///< the name of the last reply, if it had escapes
 };
 
 ReplyParser::ReplyParser() : parser_(std::make_unique<Parser>()) {}

@@ -7,18 +7,22 @@
 
 namespace handoff {
 
-/// A reply, of either dialect. Views point into the body or into the parser, until its next use.
+/// A reply of either dialect. The views point into the body or into the parser, and are valid until
+/// the parser's next use and for as long as the body exists.
 struct Reply {
-  std::string_view out{};            ///< "error" for an error; empty for another of JSON-RPC
-  std::string_view result = "null";  ///< validated JSON, as it came; of an error, its object
-  std::string_view id{};             ///< as in Request
-  std::string_view body{};           ///< all of it
+  std::string_view
+      out{};  ///< the name of the reply: "error" for an error, empty for another reply of JSON-RPC
+  std::string_view result =
+      "null";  ///< validated JSON with its spelling unchanged; the error object of an error
+  std::string_view id{};    ///< as in Request
+  std::string_view body{};  ///< the whole body
 
   bool is_error() const { return out == "error"; }
 };
 
-/// Reads bodies as replies of either dialect, and validates every byte of them as RequestParser
-/// does. It keeps memory for the largest body so far.
+/// Reads bodies as replies of either dialect. It validates every byte of them, as RequestParser
+/// does. A parser serves any number of connections of one thread, and keeps memory for the largest
+/// body so far.
 class ReplyParser {
  public:
   ReplyParser();
@@ -26,9 +30,8 @@ class ReplyParser {
   ReplyParser(const ReplyParser&) = delete;
   ReplyParser& operator=(const ReplyParser&) = delete;
 
-  /// Reads `body`, which must have ReceiveBuffer::kPadding readable bytes behind it. Throws
-  /// ProtocolError when it is no reply. The result is valid until the next use, and as long as the
-  /// body.
+  /// Reads `body`, which ReceiveBuffer::kPadding readable bytes must follow. Throws ProtocolError
+  /// if it is not a reply.
   Reply parse(std::string_view body);
 
  private:
@@ -36,14 +39,15 @@ class ReplyParser {
   std::unique_ptr<Parser> parser_;
 };
 
-/// The `result` of an error reply.
+/// The error object of an error reply: what Reply::result holds if Reply::is_error().
 struct ErrorResult {
   int code = 0;
   std::string message;
   std::string data;  ///< validated JSON, empty when absent
 };
 
-/// The `result` of an error reply, taken apart. What is missing or of another type stays empty.
+/// Reads the error object of an error reply. A field that is missing or has another type stays
+/// empty, or 0. Copies the text, which needs no padding.
 ErrorResult parse_error_result(std::string_view result);
 
 }  // namespace handoff

@@ -35,15 +35,15 @@ struct RequestParser::Parser {
   JsonReader reader;
   Envelope envelope;
   std::vector<ParsedRequest> requests;
-  std::deque<std::string> names;  ///< those that have escapes
-  std::string problem_text;       ///< of the last body that was no JSON
+  std::deque<std::string> names;  ///< the unescaped names of methods that had escapes
+  std::string problem_text;       ///< what was wrong with the last body that was not JSON
 
   inline JsonProblem parse(std::string_view body, Dialect usual, bool& is_batch);
   JsonProblem parse_batch(Dialect usual, bool& is_batch);
   inline void judge(Dialect usual);
   void judge_article(ParsedRequest& judged);
   void judge_json_rpc(ParsedRequest& judged);
-  /// The text of a validated JSON string.
+  /// Returns the text of a validated JSON string.
   std::string_view unescape(std::string_view json) {
     return reader.has_escapes() ? unescape_any(json) : JsonReader::unquote(json);
   }
@@ -70,8 +70,8 @@ JsonProblem RequestParser::Parser::parse(std::string_view body, Dialect usual, b
   return reader.read_end();
 }
 
-/// Only JSON-RPC has batches. An array in which nothing says that it is one of JSON-RPC is one only
-/// where JSON-RPC is usual.
+/// Only JSON-RPC has batches. An array in which no message claims to be JSON-RPC counts as a batch
+/// only if `usual` is JSON-RPC.
 JsonProblem RequestParser::Parser::parse_batch(Dialect usual, bool& is_batch) {
   is_batch = usual == Dialect::json_rpc;
   reader.take('[');
@@ -81,7 +81,7 @@ JsonProblem RequestParser::Parser::parse_batch(Dialect usual, bool& is_batch) {
         return problem;
       }
       is_batch = is_batch || envelope.has(Envelope::json_rpc);
-      // One more than are allowed is kept, to be seen.
+      // One more request than allowed is kept, so that the excess is noticed.
       if (requests.size() <= limits::kMaxBatch) { judge_json_rpc(requests.emplace_back()); }
     } while (reader.take(','));
     if (!reader.take(']')) { return JsonProblem::punctuation; }
@@ -131,7 +131,8 @@ void RequestParser::Parser::judge_article(ParsedRequest& judged) {
   request.id = id;
 }
 
-/// As the JSON-RPC 2.0 specification, section 4, has it. Params that are null count as none.
+/// The rules are those of the JSON-RPC 2.0 specification, section 4; params that are null count as
+/// absent.
 void RequestParser::Parser::judge_json_rpc(ParsedRequest& judged) {
   const std::string_view id = envelope[Envelope::id];
   const bool id_is_good = is_id(id) || id == "null";

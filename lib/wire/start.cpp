@@ -13,10 +13,10 @@
 namespace handoff {
 namespace {
 
-/// How many bytes tell text from a length, and HTTP from other text.
+/// The bytes that are enough to tell text from a length, and HTTP from other text.
 constexpr std::size_t kTelling = frame::kHeaderSize;
 
-/// The beginnings of all methods of HTTP, and of the preface of HTTP/2.
+/// The first four bytes of each HTTP method, and of the preface of HTTP/2.
 constexpr std::string_view kHttpMethods[] = {"GET ", "POST", "PUT ", "HEAD", "OPTI",
                                              "DELE", "PATC", "CONN", "TRAC", "PRI "};
 

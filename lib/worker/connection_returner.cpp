@@ -10,8 +10,8 @@
 namespace handoff {
 namespace {
 
-/// Whether another try would fail too: memfd_create(2) is not to be had, or the bytes exceed the
-/// limit of file sizes (RLIMIT_FSIZE).
+/// Returns whether another attempt would fail too: memfd_create(2) is refused, or the bytes exceed
+/// the limit of file sizes (RLIMIT_FSIZE).
 bool is_permanent(int error_number) {
   return is_refused(error_number) || error_number == EFBIG;
 }
@@ -26,7 +26,7 @@ ConnectionReturner::Outcome ConnectionReturner::send() {
     const SendResult result = owner_.send(packed.bytes(), packed.descriptors());
     if (result.outcome == SendOutcome::would_block) { return Outcome::blocked; }
     if (result.outcome == SendOutcome::failed) {
-      // One of them may be the reason: each is tried by itself.
+      // One connection may be the reason, so each is tried by itself.
       if (std::exchange(most_per_message_, 1) > 1) { continue; }
       const Connection first = std::move(waiting_.front());
       waiting_.pop_front();
@@ -46,8 +46,9 @@ bool ConnectionReturner::awaits_reader() {
   return in_flight_;
 }
 
-/// As many of the first as can be sent: long bytes need a memfd each, and so a descriptor. A
-/// connection whose bytes can't be put into one ends, lest it holds up the others.
+/// Packs as many connections as can be sent: long bytes need a memfd each, and so a descriptor. A
+/// connection whose bytes can never be put into one is dropped, so that it does not hold up the
+/// others.
 channel::PackedConnections ConnectionReturner::pack() {
   channel::PackedConnections packed(type_);
   while (packed.count() < std::min(waiting_.size(), most_per_message_)) {

@@ -14,39 +14,48 @@
 
 namespace handoff {
 
-/// Gives connections back to a master. After a message with descriptors the next goes when the
-/// master has read that one. The kernel counts the descriptors in flight of all processes of a
-/// user, and lets none of them send while that is more than its own limit. If workers returned all
-/// that they have at once, a master with its hands full could neither pass on nor take.
+/// Gives connections back to a master. After a message with descriptors the next one is sent only
+/// when the master has read that one: the kernel counts the descriptors in flight of all processes
+/// of a user, and lets none of them send while there are more than its limit (unix(7),
+/// ETOOMANYREFS). If workers returned everything at once, a busy master could neither pass on
+/// connections nor take them back.
 ///
-/// Never blocks.
+/// Never blocks. The connections that wait are closed with the object.
 class ConnectionReturner {
  public:
-  /// What it needs of its channel, and what it tells. They may call add().
+  /// The functions through which it uses its channel and reports. They may call add(). All must be
+  /// set.
   struct Owner {
+    /// Sends one message now, without blocking.
     std::function<SendResult(const std::string& message, std::span<const int> descriptors)> send;
-    /// Whether the master has read everything that was sent.
+    /// Returns whether the master has read everything that was sent.
     std::function<bool()> has_been_read;
-    /// A connection has ended instead of being returned: its bytes can't be put into a file.
+    /// Called when a connection is closed instead of returned, because its bytes cannot be put into
+    /// a file. `error` is an errno.
     std::function<void(const Connection& connection, int error)> not_spilled;
-    /// A connection has ended, because it can't be sent.
+    /// Called when a connection is closed instead of returned, because it cannot be sent. `error`
+    /// is an errno.
     std::function<void(const Connection& connection, int error)> not_sent;
   };
-  /// `type` is `returned` or `deposit`: the message that connections are sent in.
+  /// Sends connections in messages of `type`, which is `returned` or `deposit`.
   ConnectionReturner(channel::Type type, Owner owner) : type_(type), owner_(std::move(owner)) {}
 
+  /// Takes over a connection that is to be sent by send().
   void add(Connection connection) { waiting_.push_back(std::move(connection)); }
+  /// Returns the number of connections that are not yet sent.
   std::size_t waiting() const { return waiting_.size(); }
 
+  /// How an attempt to send everything ended.
   enum class Outcome {
     all_sent,
     blocked,  ///< the channel is full, or there is no descriptor for a memfd
-    unread,   ///< until the master has read the message before
+    unread,   ///< the master has not yet read the message before
   };
-  /// Sends until one of these is so.
+  /// Sends as many messages as possible, and returns why it has stopped.
   Outcome send();
 
  private:
+  /// Returns the next message.
   channel::PackedConnections pack();
   bool awaits_reader();
 

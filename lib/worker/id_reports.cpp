@@ -11,7 +11,7 @@
 namespace handoff {
 namespace {
 
-/// Ids in one message at most; it stays far below channel::kMaxMessage.
+/// The most numbers in one message, which stays far below channel::kMaxMessage.
 constexpr std::size_t kMaxIds = 1024;
 
 bool send_ids(channel::Type type, std::vector<std::uint64_t>& ids, const IdReports::Send& send) {

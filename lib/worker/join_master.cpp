@@ -17,18 +17,18 @@
 namespace handoff {
 namespace {
 
-/// Within which a master that is there accepts.
+/// The time within which a master that exists accepts.
 constexpr auto kJoinTimeout = std::chrono::seconds(10);
 
 /// The pause after a refusal. In the plain form each end of a channel counts as one.
 constexpr Duration kPauseAfterRefusal = std::chrono::milliseconds(50);
 constexpr Duration kPauseAfterPlainEnd = std::chrono::seconds(1);
 
-/// A master that refuses once may have had as many workers as it takes for this moment only.
+/// A master that refuses once may have had as many workers as it takes only at that moment.
 constexpr int kMaxRefusals = 1;
 
-/// Lines that say that the worker has joined, within a second: a master may send it away again and
-/// again.
+/// The most lines within a second that say that the worker has joined: a master may send it away
+/// again and again.
 constexpr std::size_t kJoinedBurst = 16;
 
 }  // namespace
@@ -93,7 +93,7 @@ Task<Fd> JoinMaster::find_successor() {
   try {
     co_return co_await connect(TimeLimit::after(Clock::now(), kJoinTimeout));
   } catch (const Unreachable&) {
-    // It may have been killed a moment ago, and there may be another one soon.
+    // The master may have been killed a moment ago, and another one may follow soon.
   }
   const std::string line = fmt::format("the master at {} is gone", address_.text);
   if (wait_ <= Duration::zero()) {
@@ -119,13 +119,13 @@ Task<Fd> JoinMaster::wait_for_master() {
   co_return std::move(joined.value).value_or(Fd());
 }
 
-/// The socket's type is the master's choice: one of another type may speak the plain form.
+/// The master chooses the type of its socket: one of another type may speak the plain form.
 Task<Fd> JoinMaster::connect(TimeLimit limit) {
   try {
     DialedSocket full = co_await connect_to(reactor_, address_, limit, {.type = SOCK_SEQPACKET});
     co_return std::move(full.socket);
   } catch (const CannotConnect& error) {
-    // An abstract name of another type is not found.
+    // The kernel does not find an abstract name whose socket has another type.
     const int number = error.failure().error_number;
     const bool is_abstract = address_.kind == Address::Kind::abstract;
     if (number != EPROTOTYPE && !(is_abstract && number == ECONNREFUSED)) { throw; }

@@ -17,13 +17,13 @@
 namespace handoff {
 namespace {
 
-/// After so many messages of the master others have a turn.
+/// After this many messages of the master the rest of the process has a turn.
 constexpr int kMessagesPerTurn = 64;
 
 constexpr auto kRetryPause = std::chrono::milliseconds(10);
 
-/// With so few connections each end is told at once: gathering saves little, and a master that has
-/// just been woken is quicker with the next client.
+/// With this few connections each end is reported at once: gathering saves little, and a master
+/// that has just been woken is quicker with the next client.
 constexpr std::size_t kFew = 8;
 
 bool comes_from_master(channel::Type type) {
@@ -39,7 +39,7 @@ bool comes_from_master(channel::Type type) {
   }
 }
 
-/// Calls a function that is set.
+/// Calls a function if it is set.
 template <typename... Parameters, typename... Arguments>
 void tell(const std::function<void(Parameters...)>& function, Arguments&&... arguments) {
   if (function) { function(std::forward<Arguments>(arguments)...); }
@@ -81,8 +81,8 @@ Outbox::Owner MasterChannel::owner_of_outbox() {
   return owner;
 }
 
-/// The one place that changes the phase. What happens to a channel, from top to bottom the phase
-/// before, and the phase after:
+/// The only function that changes the phase. The columns are what happens to a channel, and each
+/// row begins with the phase before:
 ///
 ///               | a message   | the master's end  | a call fails      | close()
 ///   ------------+-------------+-------------------+-------------------+--------
@@ -106,7 +106,7 @@ void MasterChannel::close() {
   enter(MasterChannelPhase::closed);
 }
 
-/// Nothing but the channel itself can be the reason.
+/// The shutdown wakes the receiving task, which then finds the end of the channel.
 void MasterChannel::fail(int error) {
   switch (phase_) {
     case MasterChannelPhase::open: enter(MasterChannelPhase::failed); break;
@@ -153,7 +153,7 @@ void MasterChannel::finished(std::uint64_t id) {
   if (full_) { outbox_.finished(id, how); }
 }
 
-/// A master that passes nothing more before it has heard of an end is told of it at once.
+/// A master that passes nothing more until it learns of an end is told of it at once.
 IdReports::Urgency MasterChannel::urgency() const {
   using Urgency = IdReports::Urgency;
   const bool is_awaited = master_is_short_ || 2 * held_ >= credits_;
@@ -177,7 +177,8 @@ void MasterChannel::wake_master(channel::Type type) {
   if (!full_) { return; }
   const std::string message = channel::encode_passing(type, 0);
   if (type == channel::Type::listener) { return outbox_.post(message); }
-  // With no room for it there are messages that the master has not read, and it looks when it does.
+  // If the channel has no room, the master has unread messages, and looks at the queue when it
+  // reads them.
   send(message, {});
 }
 
@@ -262,7 +263,7 @@ void MasterChannel::handle(std::span<const char> packet, std::vector<Fd> descrip
     case channel::Type::queue: return take_source(*message);
     case channel::Type::requests: return count_requests();
     case channel::Type::ledger: return take_ledger(*message);
-    default: return;  // a deposit that the master has refused is one that was never made
+    default: return;  // a refused deposit needs no action
   }
 }
 
@@ -286,7 +287,7 @@ void MasterChannel::take_source(channel::Message& message) {
   }
   if (descriptors.empty()) {
     if (is_listener) { tell(traffic_.accept_asked); }
-    return;  // awake is all that a queue wants us to be
+    return;  // the message has done its work by waking this process
   }
   if (is_listener) { return tell(traffic_.listeners_passed, std::move(descriptors)); }
   if (descriptors.size() != 2) {
@@ -313,7 +314,7 @@ void MasterChannel::start_connections(channel::Message& message) {
     if (!connection.is_complete()) {
       refused.push_back(connection.id);
     } else if (!ledger_.take(connection)) {
-      continue;  // the master has given it to another
+      continue;  // the master has given it to another worker
     } else if (connection.entry != nullptr) {
       master_is_short_ = connection.wants_started;
       if (connection.wants_started) { told.push_back(connection.id); }
@@ -336,7 +337,7 @@ void MasterChannel::start_connections(channel::Message& message) {
 
 // Sending.
 
-/// Those that the master has given to another are let go.
+/// Connections that the master has given to another worker are closed.
 void MasterChannel::begin(std::vector<Connection> started, SendOutcome outcome) {
   if (outcome == SendOutcome::failed) { return; }
   if (origin_ == Origin::joined && outcome != SendOutcome::sent) { return; }
@@ -348,7 +349,7 @@ void MasterChannel::begin(std::vector<Connection> started, SendOutcome outcome) 
   tell(traffic_.all_passed);
 }
 
-/// A failure that no descriptor of ours can be the reason of is one of the channel.
+/// If a message without descriptors fails, the channel itself is the reason.
 SendResult MasterChannel::send(const std::string& message, std::span<const int> descriptors) {
   switch (phase_) {
     case MasterChannelPhase::closed: return {SendOutcome::closed};

@@ -37,7 +37,7 @@ ConnectionReturner::Owner Outbox::owner_of_returner() {
   return owner;
 }
 
-/// A copy that can't be sent is none: its connection goes on.
+/// A copy that cannot be sent is dropped: its connection goes on.
 ConnectionReturner::Owner Outbox::owner_of_depositor() {
   ConnectionReturner::Owner owner;
   owner.send = owner_.send;
@@ -67,7 +67,7 @@ void Outbox::post(std::string message, std::vector<Connection> announces) {
 void Outbox::post_after_reports(std::string message) {
   const auto send_one = [this](const std::string& report) { return send_now(report); };
   const bool may_finish = send_posted() && reports_.send_started(send_one);
-  // The end of a connection comes after its deposit.
+  // The end of a connection is reported after its deposit.
   if (may_finish && depositor_.waiting() == 0) { reports_.send_finished(send_one); }
   post(std::move(message));
 }
@@ -82,19 +82,19 @@ void Outbox::deposit(Connection copy) {
   wake();
 }
 
-/// What ended or was returned in one turn of the loop goes in one message.
+/// What has ended or was returned in one turn of the loop is sent in one message.
 Task<void> Outbox::run(Outbox& self, [[maybe_unused]] std::shared_ptr<void> alive) {
   while (self.state_ != State::stopped) {
     co_await self.some_to_send_;
     self.some_to_send_.clear();
     for (Sent sent = self.send_all(); sent != Sent::all; sent = self.send_all()) {
-      // It becomes writable also when the master reads a message.
+      // epoll also reports the channel as writable when the master reads a message.
       try {
         co_await self.channel_.writable();
       } catch (const SystemError&) {
-        sent = Sent::blocked;  // tried again after a pause
+        sent = Sent::blocked;  // epoll has no room: tried again after a pause
       }
-      // Too many descriptors in flight (ETOOMANYREFS) leave it writable.
+      // The channel stays writable while too many descriptors are in flight (ETOOMANYREFS).
       if (sent == Sent::blocked && self.send_all() != Sent::all) {
         co_await self.reactor_.sleep_until(self.reactor_.now() + kRetryPause);
       }
@@ -118,7 +118,7 @@ Outbox::Sent Outbox::send_all() {
   return reports_.send_finished(send_one) ? Sent::all : Sent::blocked;
 }
 
-/// False when the channel is full.
+/// Returns false if the channel is full.
 bool Outbox::send_posted() {
   while (!posted_.empty()) {
     const SendOutcome outcome = owner_.send(posted_.front().message, {}).outcome;
@@ -130,7 +130,7 @@ bool Outbox::send_posted() {
   return true;
 }
 
-/// True also when the master is gone: there is nobody to tell, and receiving finds out.
+/// Returns true also if the master is gone: the receiving task finds that out.
 bool Outbox::send_now(const std::string& message) {
   return owner_.send(message, {}).outcome != SendOutcome::would_block;
 }

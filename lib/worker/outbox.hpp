@@ -21,60 +21,70 @@
 
 namespace handoff {
 
-/// What a worker has to tell its master: messages in their order, then the connections that it has
-/// started, returns and has finished, several in a message.
+/// Sends what a worker has to tell its master: messages in their order, and then the connections
+/// that it has started, returns and has finished, several in a message.
 class Outbox {
  public:
-  /// What it needs of its channel, and what it tells. They may call everything but run().
+  /// The functions through which it uses its channel and reports. They may call everything but
+  /// run(). All must be set.
   struct Owner {
-    /// Sends one message now, or tells why not.
+    /// Sends one message now without blocking, or returns why it was not sent.
     std::function<SendResult(const std::string& message, std::span<const int> descriptors)> send;
-    /// Whether the master has read everything that was sent.
+    /// Returns whether the master has read everything that was sent.
     std::function<bool()> has_been_read;
-    /// The message that says that these are started is dealt with: sent, or `outcome` says why not.
+    /// Called when the message that announces these connections was sent, or `outcome` says why
+    /// not.
     std::function<void(std::vector<Connection> started, SendOutcome outcome)> announced;
-    /// A connection has ended instead of going back: no file holds its bytes, or it can't be sent.
+    /// These are called when a connection was closed instead of returned: no file can hold its
+    /// bytes, or it cannot be sent. `error` is an errno.
     std::function<void(const Connection& connection, int error)> not_spilled;
     std::function<void(const Connection& connection, int error)> not_sent;
+    /// Called each time that everything was sent.
     std::function<void()> all_sent;
   };
-  /// The watcher is that of the channel, and must outlive this.
+  /// `channel` is the watcher of the channel. It and the reactor must outlive this object.
   Outbox(Reactor& reactor, FdWatcher& channel, Owner owner);
 
   /// Sends what is added, until stop(). The task keeps `alive`, which owns `self`.
   static Task<void> run(Outbox& self, std::shared_ptr<void> alive);
+  /// Ends run(); nothing more is sent.
   void stop();
 
-  /// A message to be sent, at once if nothing is before it, and the connections that it announces.
+  /// Sends a message after those before it, at once if there are none. `announces` are the
+  /// connections that it announces; Owner::announced is given them.
   void post(std::string message, std::vector<Connection> announces = {});
-  /// The same, after all that was started and finished, as far as the channel takes it now.
+  /// Sends a message after all reports of connections that were started and finished, as far as the
+  /// channel has room for these now.
   void post_after_reports(std::string message);
+  /// Reports that a connection was started or has ended; see IdReports.
   void started(std::uint64_t id) { reports_.started(id); }
   void finished(std::uint64_t id, IdReports::Urgency urgency = IdReports::Urgency::soon) {
     reports_.finished(id, urgency);
   }
+  /// Takes over a connection, and sends it back to the master.
   void give_back(Connection connection);
-  /// A copy of a connection that stays. The master gets it before it hears of the connection's end.
+  /// Sends the master a copy of a connection that stays here. The master gets it before it learns
+  /// of the connection's end.
   void deposit(Connection copy);
-  /// See IdReports.
+  /// Ends the gathering of reports; see IdReports.
   void report_immediately() { reports_.report_immediately(); }
 
-  /// Whether everything was sent.
+  /// Returns whether everything was sent.
   bool is_idle() const { return state_ == State::idle && reports_.is_empty(); }
 
  private:
   enum class State {
     idle,     ///< everything was sent
-    pending,  ///< run() is to send, or waits until it can
+    pending,  ///< run() has something to send, or waits until it can
     stopped,
   };
-  /// How far one attempt to send everything has come.
+  /// How an attempt to send everything ended.
   enum class Sent {
     all,
-    blocked,  ///< the channel is full, or descriptors are short
+    blocked,  ///< the channel is full, or there are too few descriptors
     unread,   ///< the master has not read what was returned last
   };
-  /// A message to be sent, and the connections that may be begun then.
+  /// A message to send, and the connections that may begin after it.
   struct Outgoing {
     std::string message;
     std::vector<Connection> announces;

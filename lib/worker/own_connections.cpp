@@ -8,7 +8,7 @@
 namespace handoff {
 namespace {
 
-/// The number of a connection without an entry has this bit too, where others have a generation.
+/// The bit in the number of a connection without an entry, where others have a generation.
 constexpr std::uint64_t kNoEntry = std::uint64_t{1} << 61U;
 
 }  // namespace

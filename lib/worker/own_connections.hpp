@@ -10,25 +10,26 @@
 
 namespace handoff {
 
-/// Numbers the connections that a worker accepts itself beside a master. In a ledger each has an
-/// entry of those after the master's, as long as there are some free; a number tells which, and no
-/// two connections have the same at a time.
+/// Numbers the connections that a worker accepts itself beside a master. If there is a ledger, each
+/// gets one of the entries after the master's, as long as any is free; the number contains its
+/// index. No two connections have the same number at a time.
 class OwnConnections {
  public:
-  /// From now on there is this ledger, or, if it is null, none: another master.
+  /// Uses this ledger from now on, or none if it is null: a new master begins.
   void use(std::shared_ptr<const ledger::Ledger> ledger);
 
-  /// Gives the connection its number, and its entry if there is one.
+  /// Gives the connection its number, and its entry if one is free.
   void accept(Connection& connection);
-  /// The connection of this number has ended, or was given back, and nothing is stored in its entry
+  /// Frees the entry of a connection that has ended or was given back; nothing may be stored in it
   /// any more.
   void ended(std::uint64_t id);
 
  private:
   std::shared_ptr<const ledger::Ledger> ledger_;
-  std::vector<std::uint32_t> free_;  ///< entries that were used; the last one comes first
-  std::uint32_t next_ = 0;           ///< the first that was never used
-  std::uint32_t last_without_ = 0;   ///< connections without an entry are counted
+  std::vector<std::uint32_t>
+      free_;                ///< entries that were used and are free; the last one is used first
+  std::uint32_t next_ = 0;  ///< the first entry that was never used
+  std::uint32_t last_without_ = 0;  ///< the number of the last connection without an entry
 };
 
 }  // namespace handoff

@@ -14,7 +14,7 @@
 namespace handoff {
 namespace {
 
-/// Requests that are taken before anything else has a turn.
+/// The most requests that are taken before the rest of the process has a turn.
 constexpr int kRequestsPerTurn = 256;
 
 TimePoint deadline_of(const QueueRequest& request) {
@@ -25,7 +25,7 @@ std::size_t size_of(const QueueRequest& request) {
   return request.method.size() + request.params.size() + request.id.size() + request.peer.size();
 }
 
-/// As a reply tells it.
+/// Returns the duration in the form of a reply.
 std::uint32_t told(Duration duration) {
   return static_cast<std::uint32_t>(std::clamp<std::int64_t>(duration / std::chrono::nanoseconds(1),
                                                              1, QueueReply::kLongestDuration));
@@ -65,7 +65,7 @@ bool QueueConsumer::poll() {
   return any;
 }
 
-/// It need not be woken for what it may not take: it looks when a call ends.
+/// The master need not wake a worker that may take nothing: the end of a call does.
 void QueueConsumer::prepare_to_block() {
   if (may_take() || !unsent_.empty()) { rings_.arm(); }
 }
@@ -74,13 +74,14 @@ void QueueConsumer::stop_blocking() {
   rings_.disarm();
 }
 
-/// What this process holds grows no more once it is too much; the end of what runs makes room.
+/// What this process holds grows no more once it is too much; calls that end make room.
 bool QueueConsumer::may_take() const {
   if (running_ >= max_calls_) { return false; }
   return context_.limits().memory->has_room() || (running_ == 0 && unsent_.empty());
 }
 
-/// Returns whether there were any.
+/// The duration of instant methods is measured over the whole batch, since a clock for each would
+/// cost more.
 bool QueueConsumer::take_requests() {
   if (!may_take() || !rings_.has_record()) { return false; }
   const TimePoint start = Clock::now();
@@ -98,8 +99,8 @@ bool QueueConsumer::take_requests() {
   return true;
 }
 
-/// What we say to be done with, and the master has not taken back, we have begun: if we die now, it
-/// is not done by another.
+/// A request that this worker has released, and that the master has not taken back, counts as
+/// begun: if the worker dies now, no other one runs it.
 void QueueConsumer::take(const QueueRequest& request) {
   if (!rings_.release_to_begin()) {
     put({request.ticket, {}, QueueReply::kNotBegun});
@@ -139,14 +140,14 @@ void QueueConsumer::begin(const QueueRequest& request) {
   context_.reactor().spawn(run(shared_from_this(), context_.methods(), std::move(call), running));
 }
 
-/// Writes what is valid only now, if there is room.
+/// Writes a result that is valid only now, without a copy if there is room.
 void QueueConsumer::reply_now(std::uint64_t ticket, std::string_view json) {
   unpublished_ = true;
   if (unsent_.empty() && write_reply(rings_, {ticket, 0, json, {}, instant_duration_})) { return; }
   reply(ticket, Result::success(std::string(json)), instant_duration_);
 }
 
-/// A reload does not end the methods of a call that runs.
+/// The table is shared, so that a reload does not destroy the methods of a call that runs.
 Task<void> QueueConsumer::run(std::shared_ptr<QueueConsumer> self,
                               std::shared_ptr<const MethodTable> table, Call call,
                               Running running) {
@@ -186,7 +187,7 @@ bool QueueConsumer::write(const Reply& reply) {
                               result.message, reply.duration});
 }
 
-/// Whether there was room for one.
+/// Returns whether there was room for at least one.
 bool QueueConsumer::send_unsent() {
   bool any = false;
   while (!unsent_.empty() && write(unsent_.front())) {

@@ -16,7 +16,7 @@ std::size_t rounded_up(std::size_t number, std::size_t parts) {
   return (number + parts - 1) / parts;
 }
 
-/// What each of the threads allows.
+/// Returns the limits of one thread.
 SessionLimits share_of(const WorkerOptions& options) {
   SessionLimits limits = options.limits;
   limits.synchronous = limits.concurrency == 1;

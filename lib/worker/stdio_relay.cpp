@@ -19,7 +19,7 @@ void StdioRelay::start() {
   reactor_.spawn(copy_output(shared_from_this()));
 }
 
-/// Copies until `from` ends. Both are members of `self`.
+/// `from` and `to` are members of `self`, which keeps them alive.
 Task<void> StdioRelay::copy([[maybe_unused]] std::shared_ptr<StdioRelay> self, Stream& from,
                             Stream& to) {
   std::array<char, 16 * 1024> buffer;

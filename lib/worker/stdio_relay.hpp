@@ -11,19 +11,21 @@
 
 namespace handoff {
 
-/// Two pipes in front of a session, which has one socket: what comes from `input` goes to the
-/// socket, and what the session writes goes to `output`. Shared: its tasks keep it alive until both
-/// directions have ended.
+/// Two pipes in front of a session, which has one socket: what `input` brings is copied to the
+/// socket, and what the session writes is copied to `output`. It is shared: its tasks keep it alive
+/// until both directions have ended.
 class StdioRelay : public std::enable_shared_from_this<StdioRelay> {
  public:
-  /// `socket` is the other end of the session's. `finished` is called when all that the session has
-  /// written was copied, or can't be.
+  /// Takes over the three descriptors; `socket` is the other end of the session's. Calls `finished`
+  /// when everything that the session has written was copied, or cannot be. The reactor must
+  /// outlive this object.
   StdioRelay(Reactor& reactor, Fd input, Fd output, Fd socket, std::function<void()> finished);
   StdioRelay(const StdioRelay&) = delete;
   StdioRelay& operator=(const StdioRelay&) = delete;
 
+  /// Starts the copying.
   void start();
-  /// The session's end is not the end: what it has written is still to be copied.
+  /// Returns whether the copying to `output` has ended. The session may have ended before.
   bool is_finished() const { return finished_; }
 
  private:

@@ -22,8 +22,8 @@
 namespace handoff {
 namespace {
 
-/// Descriptors that are kept back from credits: standard streams, epoll, listeners, and for each
-/// call that may run those of its command.
+/// The descriptors that are not available for connections: standard streams, epoll, listeners, and
+/// those that each running call may need for its command.
 constexpr std::size_t kReservedDescriptors = 64;
 constexpr std::size_t kDescriptorsPerCall = 6;
 
@@ -181,7 +181,7 @@ Task<bool> Worker::get_ready() {
   co_return readiness_.is_ok();
 }
 
-/// Serves until the master has drained this worker, or is gone.
+/// Returns what JoinMaster::join_again() needs to know of the master.
 Task<JoinMaster::Before> Worker::serve_channel(Fd channel, std::vector<Fd> listeners) {
   using Origin = MasterChannel::Origin;
   link_ =
@@ -213,7 +213,7 @@ void Worker::require_full_channel() const {
       "without it a worker can't ask to be replaced");
 }
 
-/// What happens changes the phase here, and nowhere else.
+/// Only this function changes the phase of the worker's life.
 void Worker::take(WorkerLife::Event event) {
   const WorkerLife::Action action = life_.take(event);
   switch (action) {
@@ -234,7 +234,7 @@ void Worker::take(WorkerLife::Event event) {
 }
 
 Task<void> Worker::watch_signals() {
-  reap_orphans();  // those of which no signal tells any more
+  reap_orphans();  // no signal announces those that ended before
   return handoff::watch_signals(
       reactor_, signals_, [this](const ReceivedSignal& signal) { handle_signal(signal.number); });
 }
@@ -358,7 +358,7 @@ Task<void> Worker::wait_until_drained() {
   co_await wait_until_idle();
 }
 
-/// Until nothing is left, and what is to be said to the master was said.
+/// Waits until nothing is left to do, and everything was told to the master.
 Task<void> Worker::wait_until_idle() {
   while (is_busy() && !is_overdue()) {
     changed_.clear();
@@ -377,7 +377,7 @@ bool Worker::is_busy() const {
          (queue_ && !queue_->idle()) || (link_ && !link_->idle());
 }
 
-/// Serves the master that follows.
+/// Prepares to serve the next master.
 void Worker::begin_anew() {
   threads_.count_in(nullptr);
   threads_.resume();

@@ -29,31 +29,38 @@
 
 namespace handoff {
 
-/// A worker's life: gets connections from its master, from its own listeners or as its stdin and
-/// stdout, and serves them until it is told to drain.
+/// A worker: it gets connections from its master, from its own listeners or as its stdin and
+/// stdout, and serves them until it is told to drain. Call one of the run functions, once.
 class Worker final {
  public:
+  /// Serves the methods that `make_methods` makes, once for each thread. `signals` end the worker,
+  /// and SIGHUP makes the methods again if WorkerOptions::reloads is set. `report` is called with
+  /// its log lines. The reactor and `signals` must outlive this object, which must outlive the
+  /// reactor's run.
   Worker(Reactor& reactor, const SignalMask& signals, const MakeMethods& make_methods,
          const WorkerOptions& options, Report report);
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  /// On the channel that a master gave it. `listeners` come with it, and count when the channel has
-  /// no messages: else the master passes them when it is time.
+  /// Serves on the channel that a master has given it. `listeners` come with the channel, and are
+  /// used only if that has no messages: otherwise the master passes them when it is time. Returns
+  /// when the worker is drained, or the master is gone. Throws InvalidArgument, ProtocolError or
+  /// SystemError.
   Task<void> run_on_channel(Fd channel, std::vector<Fd> listeners = {});
-  /// On the channel of the running master that has this named socket, and again after that one was
-  /// replaced or has died. Throws Unreachable when there is none within `wait`, at first or later,
-  /// or it refuses us.
+  /// Serves on the channel of the running master that has this named socket, and then on that of
+  /// each successor. Returns after a signal, when a master has drained it for good or, in the plain
+  /// form, when no master follows. Throws what JoinMaster::join() and join_again() throw, with
+  /// `wait` as their wait.
   Task<void> run_joined(Address address, Duration wait);
-  /// Alone, on listeners of its own.
+  /// Serves alone, on listeners of its own. Throws what listen_on_all() throws.
   Task<void> run_alone(std::vector<Address> addresses);
-  /// One connection on stdin and stdout.
+  /// Serves one connection on stdin and stdout, and returns when it has ended.
   Task<void> run_on_stdio();
 
-  /// Why it has served nothing: WorkerOptions::ready has failed. Not a failure if that was ended by
-  /// a signal.
+  /// Returns why it has served nothing: WorkerOptions::ready has failed. A signal that ends that
+  /// call is no failure.
   const Status& readiness() const { return readiness_; }
-  /// Connections that were cut off because they did not end in time.
+  /// Returns how many connections and calls were cut off because they did not end in time.
   std::size_t cut_off() const { return cut_off_; }
 
  private:
@@ -65,7 +72,7 @@ class Worker final {
   MasterChannel::LifeEvents life_events();
   MasterChannel::TrafficEvents traffic_events();
 
-  // What happens to it.
+  // These are called with what happens to the worker.
   void take(WorkerLife::Event event);
   Task<void> watch_signals();
   void handle_signal(int signal);
@@ -81,7 +88,7 @@ class Worker final {
   void return_failed(int error);
   void channel_failed(int error);
 
-  // Its end.
+  // These end it.
   void drain(WorkerLife::Action how);
   void start_drain_limit();
   Task<void> wait_until_drained();
@@ -95,18 +102,18 @@ class Worker final {
   WorkerOptions options_;
   Report report_;
   PeerJudge judge_;
-  LimitedLine report_lost_;  ///< of connections that could not be taken or given back
+  LimitedLine report_lost_;  ///< reports of connections that could not be received or given back
   ServingThreads threads_;
   WorkerListeners listeners_;
-  OwnConnections own_;                 ///< that we accept beside a master
-  std::optional<JoinMaster> joining_;  ///< of a worker that joins
+  OwnConnections own_;  ///< numbers the connections that the worker accepts beside a master
+  std::optional<JoinMaster> joining_;  ///< set in a worker that joins
   std::shared_ptr<MasterChannel> link_;
   std::shared_ptr<QueueConsumer> queue_;
   std::shared_ptr<StdioRelay> relay_;
   WorkerLife life_;
   Status readiness_ = Status::ok();
   Cancellation ready_call_;
-  Event changed_;  ///< a connection has ended, or the drain has begun or is over
+  Event changed_;  ///< set when a connection has ended, or the drain has begun or is over
   TimePoint drained_by_ = kNever;
   std::optional<EventTimeout> drain_alarm_;
   std::size_t cut_off_ = 0;

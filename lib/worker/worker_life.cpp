@@ -10,26 +10,25 @@ WorkerLife::Event event_of(channel::Drain how) {
   return how.give_back ? WorkerLife::Event::drain_returning : WorkerLife::Event::drain_closing;
 }
 
-/// The phase that follows, if another one does, and the action. A signal that is the second one, in
-/// any phase, cuts off what is not finished; the first one has a worker that drains already join no
-/// other master.
+/// The table shows the next phase, if there is one, and the action after the colon; the columns are
+/// the phases before. A second signal, in any phase, cuts off unfinished work; the first one makes
+/// a worker that drains already join no other master.
 ///
-///                        starting       alone           serving           leaving draining
-///     begins_alone       alone          -               -                 -                 -
-///     begins_for_master  serving        -               -                 -                 -
-///     signal             over:          draining:       leaving:          -                 -
-///                          stop_waiting   drain_closing   ask_in_time
-///     wants_replacement  -              draining:       -: ask_master     -                 -
-///                                         drain_closing
-///     drain_returning,   -              -               draining:         draining:         -
-///     drain_rejoining                                     drain_returning   drain_returning
-///     drain_closing,     -              -               draining:         draining:         -:
-///     master_gone                                         drain_closing     drain_closing
-///     close_rest finished           -              over            over              over over, or
-///                                                                                             starting
+///                    starting      alone          serving          leaving          draining
+///  begins_alone      alone         -              -                -                -
+///  begins_for_master serving       -              -                -                -
+///  signal            over:         draining:      leaving:         -                -
+///                    stop_waiting  drain_closing  ask_in_time
+///  wants_replacement -             draining:      -: ask_master    -                -
+///                                  drain_closing
+///  drain_returning,  -             -              draining:        draining:        -
+///  drain_rejoining                                drain_returning  drain_returning
+///  drain_closing,    -             -              draining:        draining:        -: close_rest
+///  master_gone                                    drain_closing    drain_closing
+///  finished          -             over           over             over             over, starting
 ///
-/// A worker that has joined starts anew when it has finished what a master's end, or
-/// drain_rejoining, has had it drain. Nothing happens in `over`.
+/// A worker that has joined starts anew when it has finished what the master's end, or
+/// drain_rejoining, has made it drain. Nothing happens in `over`.
 WorkerLife::Action WorkerLife::take(Event event) {
   if (phase_ == Phase::over) { return Action::none; }
   switch (event) {

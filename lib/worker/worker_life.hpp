@@ -5,51 +5,55 @@
 
 namespace handoff {
 
-/// The phases of a worker's life, without what it acts on.
+/// The phases of a worker's life, without the objects that it acts on; the table of transitions is
+/// at take().
 class WorkerLife {
  public:
+  /// What the worker does at the moment.
   enum class Phase {
     starting,  ///< it serves nothing yet, or waits for a master to join
     alone,     ///< it serves without a master
     serving,   ///< it serves for a master
-    leaving,   ///< so it does still, and a signal has had it ask the master to be drained
-    draining,  ///< it finishes what was started, and takes nothing new
+    leaving,   ///< it serves for a master still, and has asked it, because of a signal, to be
+               ///< drained
+    draining,  ///< it finishes what was started and takes nothing new
     over,      ///< it serves nothing any more
   };
 
-  /// What can happen to it.
+  /// What can happen to the worker.
   enum class Event {
     begins_alone,
     begins_for_master,
     signal,             ///< a signal ends it
-    wants_replacement,  ///< it has had its requests, or its time
+    wants_replacement,  ///< it has served its number of requests, or its time
     drain_returning,    ///< the master takes back what is between two requests
     drain_closing,      ///< the master takes nothing back
-    drain_rejoining,    ///< as drain_returning, and it is to join again
+    drain_rejoining,    ///< as drain_returning, and the worker joins a master again
     master_gone,        ///< the master can take nothing back; another one may follow
-    finished,           ///< what was started has ended, or its time has
+    finished,           ///< what was started has ended, or its time is over
   };
 
-  /// What it does at an event.
+  /// What the worker does at an event.
   enum class Action {
     none,
-    stop_waiting,  ///< for a master
-    ask_master,    ///< to be drained
-    ask_in_time,   ///< the same; it drains by itself if the master does not answer in time
+    stop_waiting,  ///< stops waiting for a master
+    ask_master,    ///< asks the master to be drained
+    ask_in_time,   ///< asks the master to be drained, and drains by itself if there is no answer in
+                   ///< time
     drain_returning,
     drain_closing,
-    close_rest,  ///< what it would have returned has to be closed
+    close_rest,  ///< closes the connections that it would have returned
   };
 
   Phase phase() const { return phase_; }
-  /// Whether it takes nothing new.
+  /// Returns whether the worker takes nothing new.
   bool drains() const { return phase_ == Phase::draining || phase_ == Phase::over; }
-  /// Whether what is not finished is cut off now, because of a second signal.
+  /// Returns whether unfinished work is cut off now, because of a second signal.
   bool is_hurried() const { return signals_ == Signals::several; }
-  /// Whether a signal has ended it, so that it joins no other master.
+  /// Returns whether a signal has ended the worker, so that it joins no other master.
   bool is_told_to_end() const { return signals_ != Signals::none; }
 
-  /// The only place that changes the phase. Returns what is to be done.
+  /// Changes the phase, and returns what the worker must do. Nothing else changes it.
   Action take(Event event);
 
  private:
@@ -65,7 +69,7 @@ class WorkerLife {
   Afterwards afterwards_ = Afterwards::end;
 };
 
-/// The event that a master's DRAIN is.
+/// Returns the event that a DRAIN message of the master means.
 WorkerLife::Event event_of(channel::Drain how);
 
 }  // namespace handoff

@@ -18,27 +18,28 @@ namespace handoff {
 /// The listening sockets that a worker accepts from: its own, or those that its master has passed.
 class WorkerListeners {
  public:
-  /// What close() does with the clients that wait at them.
+  /// What close() does with clients that wait in a backlog.
   enum class Waiting {
-    accept,  ///< no other process accepts from the sockets
+    accept,  ///< accepts them, because no other process accepts from the sockets
     leave,
   };
 
-  /// `report` is told what goes wrong with a socket; a peer whom `judge` refuses is turned away.
+  /// `report` is called with failures of a socket. A peer that `judge` refuses is turned away. The
+  /// reactor must outlive this object, which must outlive the reactor's run.
   WorkerListeners(Reactor& reactor, AcceptorOwner owner, Report report, PeerJudge judge);
   WorkerListeners(const WorkerListeners&) = delete;
   WorkerListeners& operator=(const WorkerListeners&) = delete;
 
-  /// Listens on these addresses, and accepts once the reactor runs on. Returns the addresses as
+  /// Listens on these addresses, and accepts as soon as the reactor runs. Returns the addresses as
   /// they were bound. Blocks and throws as listen_on_all() does.
   std::vector<std::string> listen(const std::vector<Address>& addresses,
                                   const ListenOptions& options);
-  /// Accepts from these, which other processes share, instead of those before. One that can't be
-  /// accepted from is reported and closed.
+  /// Takes over these listeners, which other processes share, and accepts from them instead of
+  /// those before. One that cannot be used is reported and closed.
   void replace(std::vector<Fd> listeners, Sharing sharing);
   /// Accepts now: a client may be waiting in a backlog.
   void accept_now();
-  /// There may be room for further connections.
+  /// Accepts again if it has paused, because there may be room for further connections.
   void resume();
   /// Accepts no more, for good; the sockets are closed soon.
   void close(Waiting waiting);

@@ -21,21 +21,24 @@ struct ReadyCall {
   std::string params = "null";  ///< valid JSON
 };
 
+/// How a worker serves; the manual page rpc-worker(1) says more about the options.
 struct WorkerOptions {
-  SessionLimits limits;     ///< of all threads together
-  std::size_t threads = 1;  ///< reactors
-  std::size_t credits = 0;  ///< connections held at a time; 0: what the descriptor limit allows
+  SessionLimits limits;     ///< for all threads together
+  std::size_t threads = 1;  ///< reactors, each with a thread of its own
+  std::size_t credits = 0;  ///< connections at a time; 0: what the descriptor limit allows
   bool allow_public = false;
   Duration drain_timeout = std::chrono::seconds(30);
-  bool reloads = false;  ///< HUP has the methods made again; otherwise it drains
-  std::uint64_t max_requests = ~std::uint64_t{0};  ///< then it asks to be drained and replaced
-  Duration max_lifetime{};                         ///< the same; 0: none
-  /// Besides this process's user and root: those whose master is joined, and who may connect to an
-  /// abstract name.
+  bool reloads = false;  ///< SIGHUP makes the methods again; otherwise it drains the worker
+  std::uint64_t max_requests =
+      ~std::uint64_t{0};    ///< after this many it asks to be drained and replaced
+  Duration max_lifetime{};  ///< after this time it asks to be drained and replaced; 0: never
+  /// Users who are allowed besides this process's own and root: as the master that is joined, and
+  /// to connect to an abstract name.
   std::vector<uid_t> allowed_uids;
   std::optional<ReadyCall> ready;  ///< the worker serves nothing before this has succeeded
-  bool wake_all = false;           ///< by each connection at a listener that a master has passed
+  bool wake_all = false;           ///< each connection at a passed listener wakes all workers
 
+  /// Returns whether max_requests is set.
   bool limits_requests() const { return max_requests != WorkerOptions().max_requests; }
 };
 

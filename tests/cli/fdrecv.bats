@@ -46,9 +46,9 @@ Usage: fdrecv \[options\] \[SOCKET\]
 @test "every option of the documentation is in --help" {
   tool fdrecv --help
   local option
-  for option in -c,--connect --stdio --stdin --fd --listen-fds --json -k,--keep --count \
-    --max-processes -t,--timeout --mode --allow-uid -v,--verbose -q,--quiet -V,--version \
-    -h,--help; do
+  for option in '-c, --connect' --stdio --stdin --fd --listen-fds --json '-k, --keep' --count \
+    --max-processes '-t, --timeout' --mode --allow-uid '-v, --verbose' '-q, --quiet' '-V, --version' \
+    '-h, --help'; do
     [[ $output == *"  $option "* ]] || differs 0 "$option" ''
   done
   expect_match 0 '.*' ''

@@ -35,9 +35,9 @@ Usage: fdsend \[options\] SOCKET \[FD\.\.\.\].*--timeout T .*' ''
 @test "every option of the documentation is in --help" {
   tool fdsend --help
   local option
-  for option in -o,--open --tcp-listen --tcp-connect --pid --open-mode -n,--name --byte --ack \
-    -l,--listen --keep --wait --public -t,--timeout --mode --allow-uid -v,--verbose -q,--quiet \
-    -V,--version -h,--help; do
+  for option in '-o, --open' --tcp-listen --tcp-connect --pid --open-mode '-n, --name' --byte --ack \
+    '-l, --listen' --keep --wait --public '-t, --timeout' --mode --allow-uid '-v, --verbose' '-q, --quiet' \
+    '-V, --version' '-h, --help'; do
     [[ $output == *"  $option "* ]] || differs 0 "$option" ''
   done
   expect_match 0 '.*' ''

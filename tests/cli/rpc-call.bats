@@ -19,8 +19,8 @@ NEITHER="neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '\"text\"'
 @test "every option of the documentation is in --help" {
   tool rpc-call --help
   local option
-  for option in --list -t,--timeout --connect-timeout --retry --wait -r,--raw --pretty --compact \
-    --full --pipeline --ok --jsonrpc -v,--verbose -q,--quiet -V,--version -h,--help; do
+  for option in --list '-t, --timeout' --connect-timeout --retry --wait '-r, --raw' --pretty --compact \
+    --full --pipeline --ok --jsonrpc '-v, --verbose' '-q, --quiet' '-V, --version' '-h, --help'; do
     [[ $output == *"  $option "* ]] || differs 0 "$option" ''
   done
   expect_match 0 '.*' ''

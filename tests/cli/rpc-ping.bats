@@ -447,9 +447,9 @@ rpc-ping: cannot connect to $address within 50ms: Connection refused"
 @test "every option of the documentation is in --help" {
   tool rpc-ping --help
   local option
-  for option in -c,--count -i,--interval -W,--timeout -w,--deadline -f,--flood -A,--adaptive --rate \
-    -D,--timestamps -J,--json -x,--wait -s,--size -C,--connections -P,--in-flight --reconnect \
-    --connect-timeout --fail-loss --fail-rtt -v,--verbose -q,--quiet -V,--version -h,--help; do
+  for option in '-c, --count' '-i, --interval' '-W, --timeout' '-w, --deadline' '-f, --flood' '-A, --adaptive' --rate \
+    '-D, --timestamps' '-J, --json' '-x, --wait' '-s, --size' '-C, --connections' '-P, --in-flight' --reconnect \
+    --connect-timeout --fail-loss --fail-rtt '-v, --verbose' '-q, --quiet' '-V, --version' '-h, --help'; do
     [[ $output == *"  $option "* ]] || differs 0 "$option" ''
   done
   expect_match 0 $'Ping servers: .*\nUsage: rpc-ping \\[options\\] ADDR\\.\\.\\.\n.*' ''

@@ -24,8 +24,8 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
 @test "every option of the documentation is in --help" {
   tool rpc-worker --help
   local option
-  for option in -l,--listen --stdio -m,--method -C,--concurrency --timeout --idle-timeout \
-    --max-frame --max-memory --framing --credits --env --text --public --allow-uid -v,--verbose -q,--quiet -V,--version -h,--help; do
+  for option in '-l, --listen' --stdio '-m, --method' '-C, --concurrency' --timeout --idle-timeout \
+    --max-frame --max-memory --framing --credits --env --text --public --allow-uid '-v, --verbose' '-q, --quiet' '-V, --version' '-h, --help'; do
     [[ $output == *"  $option "* ]] || differs 0 "$option" ''
   done
   expect_match 0 '.*' ''

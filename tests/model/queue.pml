@@ -19,6 +19,7 @@
 //   NO_REVOKE_FENCE the master's look at `read` overtakes its store of `revoked_from`
 //   NO_BEGIN_FENCE  a worker's look at `revoked_from` overtakes its store of `read`
 //   CLEAR_EARLY     a revocation ends when all was read, not when the worker has answered the last
+//   ARM_WAITING     a worker is not armed that owes only replies which nobody waits for
 //
 // A step is a statement outside of d_step, or a d_step. It has one access to what another process
 // can change meanwhile, or several that nobody can come between: to a record that is not published
@@ -397,6 +398,14 @@ inline replace(w) {
   (finished || has_reply(0) || has_reply(1) || can_assign(0, 0) || can_assign(0, 1) || \
    can_assign(1, 0) || can_assign(1, 1))
 
+// A worker that was given nothing has nothing to say, and is not armed.
+#ifdef ARM_WAITING
+#define may_reply(w) (slot[0].state == assigned && slot[0].owner == w || \
+                      slot[1].state == assigned && slot[1].owner == w)
+#else
+#define may_reply(w) (outstanding[w] > 0)
+#endif
+
 inline wait() {
   if
   :: d_step { wake_master[0] || wake_master[1] -> wake_master[0] = false; wake_master[1] = false }
@@ -434,7 +443,7 @@ proctype master() {
   :: atomic { ended[1] && !has_reply(1) -> replace(1) }
   :: finished -> break
   :: !has_work ->
-    d_step { to_worker[0].sleeping = true; to_worker[1].sleeping = true }
+    d_step { to_worker[0].sleeping = may_reply(0); to_worker[1].sleeping = may_reply(1) }
     if
 #ifndef NO_SECOND_LOOK
     :: has_reply(0) || has_reply(1)

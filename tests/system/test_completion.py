@@ -182,8 +182,8 @@ class Bash(TypedTestCase):
         for tool in TOOLS:
             said = subprocess.run([handoff.tool(tool), "--help"], check=True, text=True,
                                   capture_output=True, timeout=handoff.PATIENCE).stdout
-            wanted = {name for line in re.findall(r"(?m)^  (-\S+)", said)
-                      for name in line.split(",")}
+            wanted = {name for line in said.splitlines()
+                      for name in re.findall(r"(?:^ {2,6}|, )(-[\w-]+)(?=[, ]|$)", line[:28])}
             self.assertEqual(self.candidates(f"{tool} -"), wanted)
 
     def test_words_of_choices_are_candidates_and_those_of_free_text_are_not(self):
@@ -220,14 +220,14 @@ class Fish(CompletionTestCase):
 
     def test_an_option_is_completed_with_its_explanation(self):
         self.assertEqual(self.candidates("rpc-call --retr"), {
-            "--retry": "Try again so often when the server can't be reached or did not run "
+            "--retry": "Try up to N more times when the server can't be reached or did not run "
                        "the call"})
 
     def test_all_options_of_the_help_are_candidates(self):
         for tool in TOOLS:
             said = subprocess.run([handoff.tool(tool), "--help"], check=True, text=True,
                                   capture_output=True, timeout=handoff.PATIENCE).stdout
-            wanted = set(re.findall(r"(?m)^  (?:-\w,)?(--[\w-]+)", said))
+            wanted = set(re.findall(r"(?m)^  (?:-\w, |    )(--[\w-]+)", said))
             self.assertEqual({each.rstrip("=") for each in self.candidates(f"{tool} --")}, wanted)
 
     def test_words_of_choices_are_candidates(self):

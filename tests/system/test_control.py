@@ -143,7 +143,7 @@ class Methods(ControlTest):
                 with self.subTest(method=method, params=params):
                     error = self.error_of(method, params)
                     self.assertEqual(error, {"code": INVALID_PARAMS,
-                                             "message": f'params must be {{"{name}": NUMBER}}'})
+                                             "message": f'params must be NUMBER or {{"{name}": NUMBER}}'})
         self.assertEqual({each["pid"] for each in self.ask("workers")}, pids)
 
     def test_scale(self):

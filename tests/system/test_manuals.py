@@ -93,9 +93,7 @@ def options_of_help(tool: str) -> set[str]:
                           text=True, timeout=handoff.PATIENCE).stdout
     found = set()
     for line in text.splitlines():
-        words = re.match(r"  (-\S+)", line)
-        if words:
-            found.update(words[1].split(","))
+        found.update(re.findall(r"(?:^ {2,6}|, )(-[\w-]+)(?=[, ]|$)", line[:28]))
     return found
 
 

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -74,6 +75,18 @@ TEST_CASE("a word that is neither JSON nor a member is refused with the forms th
   CHECK(problem({"foo"}) == "params foo: " + forms);
   CHECK(problem({"=1"}) == "params =1: " + forms);
   CHECK(problem({"a=1", "foo"}) == "params foo: " + forms);
+}
+
+TEST_CASE("a word that begins with @ is the JSON in that file") {
+  const handoff::test::TemporaryDirectory directory;
+  const std::string path = directory.path("params.json");
+  std::ofstream(path) << "{\"a\": 1.0}\n";
+  CHECK(params({"@" + path}) == "{\"a\": 1.0}\n");
+  std::ofstream(path) << "{";
+  CHECK(problem({"@" + path}).starts_with("params @" + path + ": not valid JSON: "));
+  const auto error =
+      thrown_by<handoff::SystemError>([&] { params({"@" + directory.path("none")}); });
+  CHECK(error.what() == "cannot open " + directory.path("none") + ": No such file or directory");
 }
 
 TEST_CASE("JSON and the dash are refused among other words") {

@@ -167,6 +167,30 @@ TEST_CASE("a terminal without a reader is not waited for") {
   CHECK(!log.catch_up());
 }
 
+TEST_CASE("a status stays below the lines of a terminal, and is none elsewhere") {
+  int master_number = -1;
+  int terminal_number = -1;
+  if (openpty(&master_number, &terminal_number, nullptr, nullptr, nullptr) != 0) {
+    MESSAGE("skipped: no terminal");
+    return;
+  }
+  const Fd master(master_number);
+  const Fd terminal(terminal_number);
+  StderrLog log("tool", terminal.get());
+  log.set_status("");
+  log.set_status("40%");
+  log.error("line");
+  log.set_status("");
+  log.error("end");
+  CHECK(take(master.get()) == "\r\033[K40%\r\033[Ktool: line\r\n40%\r\033[Ktool: end\r\n");
+
+  Pipe pipe = make_pipe();
+  StderrLog elsewhere("tool", pipe.write_end.get());
+  elsewhere.set_status("40%");
+  elsewhere.error("line");
+  CHECK(take(pipe.read_end.get()) == "tool: line\n");
+}
+
 TEST_CASE("when the reader has gone, lines are dropped, and heard again by the next reader") {
   const IgnoredSignals ignored;
   const test::TemporaryDirectory directory;

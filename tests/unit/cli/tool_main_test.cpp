@@ -67,7 +67,7 @@ TEST_CASE("--help and --version go to stdout") {
     CommandLine line({option});
     return written_to(STDOUT_FILENO, [&] {
       const int status = tool_main("tool", line.argc(), line.argv(), [](Tool& tool) {
-        tool.describe("Do it.", "tool [options]");
+        tool.describe({"Do it.", {"tool [options]"}, {"tool -v", "tool -q"}});
         tool.parse();
         return ExitCode::failed;
       });

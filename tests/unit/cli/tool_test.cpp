@@ -38,6 +38,13 @@ TEST_CASE("a word that looks like an option is refused") {
   }
 }
 
+TEST_CASE("an option that resembles the one meant is named") {
+  CHECK(thrown_by<InvalidArgument>([] { words_of({"--verbos"}); }).what() ==
+        std::string("unknown option --verbos (did you mean --verbose?)"));
+  CHECK(thrown_by<InvalidArgument>([] { words_of({"--hlep=1"}); }).what() ==
+        std::string("unknown option --hlep=1 (did you mean --help?)"));
+}
+
 TEST_CASE("what stands behind -- is kept for a command, or refused") {
   CommandLine line({"-v", "--", "cat", "-v"});
   Tool tool("tool", line.argc(), line.argv());

@@ -174,6 +174,37 @@ TEST_CASE("a reply that was there before the call is no answer to it") {
         call.options.address.text + " sent something before there was a call");
 }
 
+constexpr const char* kUnknown =
+    R"({"out":"error","result":{"code":-32601,"message":"no such method"}})";
+
+TEST_CASE("after a method that the server does not have, one that resembles it is named") {
+  OneCall call([](const std::string& request) {
+    const bool is_list = request.find("methods") != std::string::npos;
+    return std::vector<std::string>{is_list ? R"({"out":"methods","result":["status","stop"]})"
+                                            : kUnknown};
+  });
+  std::string remedy;
+  SUBCASE("resembles") {
+    call.options.method = "statsu";
+    remedy = " (did you mean status?)";
+  }
+  SUBCASE("resembles none") {
+    call.options.method = "upper";
+  }
+  CHECK(call.run() == ExitCode::negative);
+  CHECK(call.err == "rpc-call: " + call.options.method + " on " + call.server.address() +
+                        " failed: no such method" + remedy + "\n");
+}
+
+TEST_CASE("a server that does not tell its methods costs the suggestion alone") {
+  OneCall call([](const std::string& request) {
+    const bool is_list = request.find("methods") != std::string::npos;
+    return is_list ? std::vector<std::string>{"no JSON"} : std::vector<std::string>{kUnknown};
+  });
+  CHECK(call.run() == ExitCode::negative);
+  CHECK(call.err == "rpc-call: m on " + call.server.address() + " failed: no such method\n");
+}
+
 TEST_CASE("the names of methods are printed one a line") {
   OneCall call([](const std::string&) {
     return std::vector<std::string>{R"({"out":"methods","result":["a","b.c"]})"};

@@ -4,6 +4,8 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <iterator>
+#include <list>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -11,6 +13,7 @@
 #include <vector>
 
 #include "async/reactor.hpp"
+#include "unit/master/given_call.hpp"
 #include "unit/master/scripted_queue_worker.hpp"
 #include "unit/support.hpp"
 
@@ -31,8 +34,8 @@ class Bench : private QueueWorker::Receiver {
   }
 
   bool give(std::string_view method, std::string_view params = "1") {
-    return ours->give({++last_ticket, 0, method, params, "", ""}, MethodTimes::index_of(method),
-                      now);
+    GivenCall& call = calls.emplace_back(++last_ticket, method, params);
+    return ours->give(call.slot, now);
   }
   bool read_replies() { return ours->read_replies(*this, copy_, now); }
 
@@ -54,6 +57,7 @@ class Bench : private QueueWorker::Receiver {
 
  public:
   ScriptedQueueWorker worker;
+  std::list<GivenCall> calls;  ///< that it was given
   std::optional<QueueWorker> ours;
   std::vector<std::string> replies;
   std::string problem;  ///< why its channel was closed
@@ -111,6 +115,74 @@ TEST_CASE("a worker is free until it has as many requests as it runs, and when i
   CHECK_FALSE(bench.read_replies());
 }
 
+TEST_CASE("a worker keeps what it was given in that order, until it is let go") {
+  Bench bench(5);
+  CHECK(bench.ours->last() == nullptr);
+  for (const char* method : {"one", "two", "three"}) { bench.give(method); }
+  GivenCall& first = bench.calls.front();
+  GivenCall& third = bench.calls.back();
+  CHECK(bench.ours->last() == &third.slot);
+  CHECK(third.slot.worker == &*bench.ours);
+  CHECK(third.slot.end > std::next(bench.calls.begin())->slot.end);
+  CHECK(first.slot.end < third.slot.end);
+  bench.ours->let_go(first.slot);
+  CHECK(first.slot.worker == nullptr);
+  CHECK(bench.ours->last() == &third.slot);
+  bench.ours->let_go(third.slot);
+  CHECK(bench.ours->last()->call->view().method == "two");
+  CHECK(bench.ours->given() == 3);  // it may still answer them
+  bench.ours.reset();
+  CHECK(std::next(bench.calls.begin())->slot.worker == nullptr);
+}
+
+TEST_CASE("the load of a worker tells what it has and whether it is free") {
+  using Load = QueueWorker::Load;
+  Bench bench(2);
+  bench.worker.rings->heed_revocations();
+  CHECK(bench.ours->load() == Load::idle);
+  bench.give("one");
+  CHECK(bench.ours->load() == Load::partly);
+  bench.give("two");
+  CHECK(bench.ours->load() == Load::full);
+  bench.give("three");
+  CHECK(bench.ours->load() == Load::ahead);
+  bench.ours->publish();
+  for (int i = 0; i < 3; ++i) { bench.worker.take(); }
+  for (const Load next : {Load::full, Load::partly, Load::idle}) {
+    bench.worker.reply(bench.last_ticket, "1");
+    bench.read_replies();
+    CHECK(bench.ours->load() == next);
+  }
+  bench.ours->retire();
+  CHECK(bench.ours->load() == Load::unused);
+}
+
+TEST_CASE("a worker that is retired while it has something is full, and then unused") {
+  Bench bench(2);
+  bench.give("one");
+  bench.ours->publish();
+  bench.ours->retire();
+  CHECK(bench.ours->load() == QueueWorker::Load::full);
+  bench.worker.take();
+  bench.worker.reply(bench.last_ticket, "1");
+  bench.read_replies();
+  CHECK(bench.ours->load() == QueueWorker::Load::unused);
+}
+
+TEST_CASE("a worker that takes no call is unused") {
+  Bench bench(0);
+  CHECK(bench.ours->load() == QueueWorker::Load::unused);
+}
+
+TEST_CASE("a worker whose memory is broken before it has anything is full, so that one looks") {
+  Bench bench(2);
+  reinterpret_cast<RingState*>(bench.worker.replies.data())->read = 1'000'000;
+  CHECK_FALSE(bench.give("one"));
+  CHECK(bench.ours->load() == QueueWorker::Load::full);
+  CHECK_FALSE(bench.read_replies());
+  CHECK(bench.problem == "it broke the queue's memory");
+}
+
 TEST_CASE("a worker that is retired is not free, and its replies count") {
   Bench bench(2);
   bench.give("one");
@@ -145,9 +217,9 @@ TEST_CASE("what a worker that is gone has not begun is known, unless others have
       Bench bench(2, origin);
       if (heeds) { bench.worker.rings->heed_revocations(); }
       bench.give("one");
-      const std::uint64_t first = bench.ours->written();
+      const std::uint64_t first = bench.calls.back().slot.end;
       bench.give("two");
-      const std::uint64_t second = bench.ours->written();
+      const std::uint64_t second = bench.calls.back().slot.end;
       bench.ours->publish();
       CHECK_FALSE(bench.ours->says_begun(first));
       bench.worker.take();

@@ -14,7 +14,10 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include <array>
 #include <csignal>
+#include <cstdint>
+#include <fstream>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -109,6 +112,48 @@ TEST_CASE("the kernel's own kinds have its names") {
   CHECK(type_of(Fd(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC))) == "timerfd");
   CHECK(type_of(Fd(signalfd(-1, &signals, SFD_CLOEXEC))) == "signalfd");
   CHECK(type_of(Fd(static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0)))) == "pidfd");
+}
+
+TEST_CASE("a file that has no name any more is told from one whose name says so") {
+  const test::TemporaryDirectory directory;
+  const std::string path = directory.path("file");
+  const Fd file(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  const Fd named(open((path + " (deleted)").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  CHECK(fields_of(named) == Fields{{"type", "file"}, {"path", path + " (deleted)"}});
+  REQUIRE(unlink(path.c_str()) == 0);
+  CHECK(fields_of(file) == Fields{{"type", "file"}, {"path", path}, {"deleted", "true"}});
+  // Another file of the name that this one had.
+  std::ofstream(path) << "x";
+  CHECK(fields_of(file) == Fields{{"type", "file"}, {"path", path}, {"deleted", "true"}});
+}
+
+TEST_CASE("a descriptor that only names a file says so, also that of a socket") {
+  const test::TemporaryDirectory directory;
+  const std::string path = directory.path("socket");
+  const Listener listener = listen_on(Address::parse(path));
+  const Fd name(open(path.c_str(), O_PATH | O_CLOEXEC));
+  CHECK(fields_of(name) == Fields{{"type", "socket"}, {"o_path", "true"}, {"path", path}});
+  const Fd folder(open("/", O_PATH | O_CLOEXEC));
+  CHECK(fields_of(folder) == Fields{{"type", "directory"}, {"o_path", "true"}, {"path", "/"}});
+}
+
+TEST_CASE("a namespace has its kind") {
+  const Fd space(open("/proc/self/ns/uts", O_RDONLY | O_CLOEXEC));
+  if (!space.valid()) {
+    MESSAGE("skipped: no namespaces");
+    return;
+  }
+  CHECK(fields_of(space) == Fields{{"type", "namespace"}, {"namespace", "uts"}});
+}
+
+TEST_CASE("an io_uring has the kernel's name for it") {
+  std::array<std::uint32_t, 30> params{};  // struct io_uring_params, all zero
+  const Fd ring(static_cast<int>(syscall(SYS_io_uring_setup, 1, params.data())));
+  if (!ring.valid()) {
+    MESSAGE("skipped: the kernel gives no io_uring");
+    return;
+  }
+  CHECK(fields_of(ring) == Fields{{"type", "io_uring"}});
 }
 
 TEST_CASE("a TCP listener has its address and says that it listens") {

@@ -55,6 +55,17 @@ TEST_CASE("a reply of another name is told from a pong") {
   CHECK(payload.problem_of(reply, 7) == "the reply is 'echo' and not 'pong'");
 }
 
+TEST_CASE("the params of a method are always the same, and any reply but an error is good") {
+  PingPayload payload(std::string(R"({"a":1})"));
+  CHECK(payload.size() == 7);
+  CHECK(payload.json(1) == R"({"a":1})");
+  CHECK(payload.json(2) == R"({"a":1})");
+  CHECK(payload.problem_of({.out = "upper", .result = "17"}, 1).empty());
+  CHECK(!payload.number_in({.out = "upper", .result = "17"}));
+  const Reply error{.out = "error", .result = R"({"code":-32003,"message":"busy"})"};
+  CHECK(payload.problem_of(error, 1) == "busy (code -32003)");
+}
+
 TEST_CASE("an error reply is told by its message and its code, if it has them") {
   PingPayload payload(2);
   Reply reply;

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <initializer_list>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ping/statistics.hpp"
@@ -62,8 +63,41 @@ TEST_CASE_FIXTURE(ReportTest, "lines and footer read as ping's") {
         "--- 127.0.0.1:8080 ping statistics ---\n"
         "3 sent, 3 received, 0% loss, time 2003ms\n"
         "rtt min/avg/max/mdev = 0.071/0.080/0.086/0.006 ms\n"
-        "rtt p50/p90/p99/p99.9 = 0.083/0.086/0.086/0.086 ms\n");
+        "rtt p50 = 0.083 ms\n");
   CHECK(errors.empty());
+}
+
+TEST_CASE_FIXTURE(ReportTest, "a percentile is printed that the number of replies can carry") {
+  PingReport report(options());
+  const auto percentiles_of = [&](int replies) {
+    PingResult result = result_of({});
+    for (int i = 0; i < replies; ++i) {
+      result.statistics.add_sent();
+      result.statistics.add_received(1ms);
+    }
+    out.clear();
+    report.print_summary(result);
+    const auto at = out.find("rtt p50");
+    return at == std::string::npos ? "" : out.substr(at, out.find(" =", at) - at);
+  };
+  CHECK(percentiles_of(1).empty());
+  CHECK(percentiles_of(2) == "rtt p50");
+  CHECK(percentiles_of(9) == "rtt p50");
+  CHECK(percentiles_of(10) == "rtt p50/p90");
+  CHECK(percentiles_of(100) == "rtt p50/p90/p99");
+  CHECK(percentiles_of(999) == "rtt p50/p90/p99");
+  CHECK(percentiles_of(1000) == "rtt p50/p90/p99/p99.9");
+}
+
+TEST_CASE_FIXTURE(ReportTest, "the calls of a method are replies, and the first line names it") {
+  PingReportOptions with_method = options();
+  with_method.method = "up\nper";
+  PingReport report(std::move(with_method));
+  const PingResult result = result_of({71us});
+  report.on_start(result);
+  report.on_pong(result, 1, 71us);
+  CHECK(out.starts_with("PING 127.0.0.1:8080: calls of up\\nper, 56 bytes of params\n"));
+  CHECK(out.find("\nreply from 127.0.0.1:8080: seq=1 time=0.071 ms\n") != std::string::npos);
 }
 
 TEST_CASE_FIXTURE(ReportTest, "times have three digits that count, as in ping") {
@@ -153,8 +187,8 @@ TEST_CASE_FIXTURE(ReportTest, "JSON lines") {
   CHECK(text.ends_with(
       R"({"type":"summary","address":"127.0.0.1:8080","sent":1,"received":1,"duplicates":0,"errors":0,"late":0,)"
       R"("loss_percent":0,"duration_ms":2003.000,"rtt_ms":{"min":2.000000,"avg":2.000000,)"
-      R"("max":2.000000,"mdev":0.000000,"ewma":2.000000,"p50":2.000000,"p90":2.000000,)"
-      R"("p99":2.000000,"p99.9":2.000000}})"
+      R"("max":2.000000,"mdev":0.000000,"ewma":2.000000,"p50":null,"p90":null,)"
+      R"("p99":null,"p99.9":null}})"
       "\n"));
   CHECK(details == std::vector<std::string>{"seq=2 to 127.0.0.1:8080 is lost: say \"why\""});
 }

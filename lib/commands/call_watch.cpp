@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+#include "commands/call_watch.hpp"
+
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+#include "commands/status_table.hpp"
+#include "wire/errors.hpp"
+
+namespace handoff {
+namespace {
+
+// What a VT100 and every terminal since understands.
+constexpr std::string_view kHome = "\033[H";
+constexpr std::string_view kClearToEndOfLine = "\033[K";
+constexpr std::string_view kClearBelow = "\033[J";
+
+winsize size_of_terminal() {
+  winsize size{};
+  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0 || size.ws_row == 0) {
+    size.ws_row = 24;
+    size.ws_col = 80;
+  }
+  return size;
+}
+
+}  // namespace
+
+CallWatch::CallWatch(Reactor& reactor, const CallOptions& options, StderrLog& log,
+                     StdoutWriter& output, ReplyPrinter& printer)
+    : reactor_(reactor), options_(options), log_(log), output_(output), printer_(printer) {}
+
+Task<void> CallWatch::run() {
+  for (TimePoint due = Clock::now();;) {
+    std::string trouble;
+    try {
+      co_await call();
+    } catch (const Unreachable& error) { trouble = error.what(); } catch (const TimedOut& error) {
+      trouble = error.what();
+    } catch (const ConnectionLost& error) { trouble = error.what(); }
+    if (!trouble.empty()) {
+      connection_.reset();
+      if (last_at_ == TimePoint{}) { throw Unreachable(trouble); }
+      if (trouble != trouble_) { log_.error(trouble); }
+    }
+    trouble_ = std::move(trouble);
+    // A reader that does not keep up gets fewer results.
+    if (output_.is_behind()) { co_await output_.caught_up(); }
+    due = std::max(due + options_.watch, Clock::now());
+    co_await reactor_.sleep_until(due);
+  }
+}
+
+Task<void> CallWatch::call() {
+  if (!connection_) {
+    connection_.emplace(reactor_, options_, log_);
+    co_await connection_->connect();
+  }
+  const TimeLimit limit = TimeLimit::after(Clock::now(), options_.timeout);
+  connection_->queue(options_.params, 1);
+  co_await connection_->client().flush(limit);
+  const Reply reply = co_await connection_->client().receive(limit);
+  connection_->number_of(reply, {1, 1});
+  show(reply);
+  last_ = reply.result;
+  last_at_ = Clock::now();
+}
+
+void CallWatch::show(const Reply& reply) {
+  if (options_.output != Output::terminal || reply.is_error()) {
+    printer_.show(reply, std::nullopt);
+    return;
+  }
+  const bool has_last = last_at_ != TimePoint{};
+  const std::optional<std::string> table =
+      status_table(reply.result, has_last ? last_ : std::string_view(), Clock::now() - last_at_);
+  draw(table ? *table : render_json(reply.result, options_.rendering, options_.output));
+}
+
+/// What does not fit on the terminal is left out: a line that is broken, or a screen that scrolls,
+/// would shift all that is drawn later.
+void CallWatch::draw(std::string_view text) {
+  const winsize size = size_of_terminal();
+  output_.add(kHome);
+  for (int row = 1; row < size.ws_row && !text.empty(); ++row) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    output_.add(text.substr(0, std::min<std::size_t>(end, size.ws_col)));
+    output_.add(kClearToEndOfLine);
+    output_.add("\n");
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  output_.add(kClearBelow);
+}
+
+}  // namespace handoff

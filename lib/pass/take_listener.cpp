@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "os/error.hpp"
+#include "os/parse_number.hpp"
+#include "os/socket.hpp"
+#include "pass/sources.hpp"
+
+namespace handoff {
+namespace {
+
+/// So many of a process's listeners are named when none of them is the one that is wanted.
+constexpr std::size_t kMostNamed = 5;
+
+/// How well a listener fits the address that is wanted; the better, the greater.
+enum class Fit { none, any_address, exact };
+
+/// The numbers of the sockets of a process, in order.
+std::vector<int> sockets_of(int pid) {
+  const std::string folder = fmt::format("/proc/{}/fd", pid);
+  std::vector<int> numbers;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    std::error_code vanished;
+    const std::string link = std::filesystem::read_symlink(entry->path(), vanished).string();
+    const auto number = parse_number<int>(entry->path().filename().string());
+    if (number && link.starts_with("socket:")) { numbers.push_back(*number); }
+  }
+  if (error) { throw SystemError(error.value(), "look into", folder); }
+  std::sort(numbers.begin(), numbers.end());
+  return numbers;
+}
+
+/// Whether two paths lead to one file. The path of another process is relative to its folder.
+bool is_same_file(const std::string& wanted, int pid, const std::string& path) {
+  const std::string theirs =
+      path.starts_with('/') ? path : fmt::format("/proc/{}/cwd/{}", pid, path);
+  struct stat left {};
+  struct stat right {};
+  return stat(wanted.c_str(), &left) == 0 && stat(theirs.c_str(), &right) == 0 &&
+         left.st_dev == right.st_dev && left.st_ino == right.st_ino;
+}
+
+bool is_any_address(const SocketAddress& address) {
+  const std::string text = address.text();
+  return text.starts_with("0.0.0.0:") || text.starts_with("[::]:");
+}
+
+Fit fit_of(const SocketAddress& listener, const std::vector<SocketAddress>& wanted,
+           const Address& address, int pid) {
+  if (address.kind == Address::Kind::unix_path) {
+    const std::string path = listener.text();
+    const bool is_path = listener.family() == AF_UNIX && !path.starts_with('@');
+    return is_path && is_same_file(address.name, pid, path) ? Fit::exact : Fit::none;
+  }
+  for (const SocketAddress& one : wanted) {
+    if (one.text() == listener.text()) { return Fit::exact; }
+    if (one.port() != 0 && one.port() == listener.port() && is_any_address(listener)) {
+      return Fit::any_address;
+    }
+  }
+  return Fit::none;
+}
+
+std::string listed_listeners(const std::vector<std::string>& texts) {
+  if (texts.empty()) { return "it has no listener"; }
+  const std::size_t count = std::min(texts.size(), kMostNamed);
+  const std::vector<std::string> named(texts.begin(),
+                                       texts.begin() + static_cast<std::ptrdiff_t>(count));
+  return fmt::format("it listens on {}{}", fmt::join(named, ", "),
+                     texts.size() > count ? ", and elsewhere" : "");
+}
+
+}  // namespace
+
+Fd take_listener(int pid, const Address& address) {
+  const std::vector<SocketAddress> wanted =
+      address.kind == Address::Kind::unix_path ? std::vector<SocketAddress>() : address.resolve();
+  std::pair<Fit, Fd> best{Fit::none, Fd()};
+  std::vector<std::string> others;
+  for (const int number : sockets_of(pid)) {
+    Fd socket = take_from_process(pid, number);
+    if (!is_listening(socket.get())) { continue; }
+    const SocketAddress at = local_address(socket.get());
+    const Fit fit = fit_of(at, wanted, address, pid);
+    if (fit > best.first) { best = {fit, std::move(socket)}; }
+    others.push_back(at.text());
+  }
+  if (best.first != Fit::none) { return std::move(best.second); }
+  throw InvalidArgument(fmt::format("cannot find a listener on {} in process {}: {}", address.text,
+                                    pid, listed_listeners(others)));
+}
+
+}  // namespace handoff
