@@ -90,8 +90,7 @@ lint: ## formatting, includes, clang-tidy, shellcheck, man pages
 	@tests/support/check-floors lib
 	@shellcheck $$(git grep -lE '^#!.*(bash|bats)' -- tests .ci)
 	@mandoc -Tlint -W warning man/*
-	@git ls-files 'lib/*.cpp' 'tools/*.cpp' | \
-	  xargs -P $(JOBS) -n 4 clang-tidy -p $(BUILD) --quiet 2>/dev/null
+	@tests/support/tidy $(BUILD) $(JOBS)
 
 format: ## reformat the sources
 	@clang-format-16 -i $(CXX_FILES)

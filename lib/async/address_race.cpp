@@ -220,6 +220,8 @@ Fd try_make_socket(const SocketAddress& target, int type, ConnectFailure& failur
   }
 }
 
+// The reactor outlives the tasks that it runs.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<ConnectOutcome> race_addresses(Reactor& reactor, std::vector<SocketAddress> targets, int type,
                                     TimePoint deadline, Duration attempt_delay) {
   Race race(reactor, std::move(targets), type, attempt_delay);

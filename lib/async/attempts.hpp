@@ -100,6 +100,8 @@ class Attempts {
 
   /// Awaits one attempt. Returns nothing if it failed, and notes the failure in last_.
   template <typename T, typename Attempt>
+  // The caller keeps the attempt, and awaits the task.
+  // NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
   Task<std::optional<T>> try_once(Attempt& attempt) {
     const TimeLimit limit = limit_of_attempt();
     std::optional<T> result;

@@ -35,6 +35,8 @@ DialedSocket run_command(const Address& address, CommandSession session) {
 
 /// A connect to a Unix socket succeeds or fails at once, unless the backlog is full: then a
 /// non-blocking one gets EAGAIN, and not EINPROGRESS (connect(2)).
+// The reactor outlives the tasks that it runs.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<ConnectOutcome> connect_locally(Reactor& reactor, SocketAddress target, int type,
                                      TimePoint deadline) {
   ConnectOutcome outcome;
@@ -55,8 +57,11 @@ Task<ConnectOutcome> connect_locally(Reactor& reactor, SocketAddress target, int
 
 /// Returns the socket addresses that `address` stands for, at least one. `address` and `options`
 /// must outlive the task.
+// connect_to keeps all three, and awaits the task.
+// NOLINTBEGIN(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<std::vector<SocketAddress>> find_targets(Reactor& reactor, const Address& address,
                                               TimeLimit limit, const ConnectOptions& options) {
+  // NOLINTEND(cppcoreguidelines-avoid-reference-coroutine-parameters)
   if (const auto known = address.without_lookup()) { co_return std::vector<SocketAddress>{*known}; }
   std::optional<HostLookup> found =
       co_await options.resolver.look_up(reactor, address.host, limit.when);
@@ -98,6 +103,8 @@ std::string cannot_connect_to(const Address& address) {
   return fmt::format("cannot connect to {}", address.text);
 }
 
+// The caller keeps the reactor and the address until the task has ended, as the header says.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<DialedSocket> connect_to(Reactor& reactor, const Address& address, TimeLimit limit,
                               ConnectOptions options) {
   if (address.kind == Address::Kind::inherited) { co_return DialedSocket{Fd(address.number), {}}; }

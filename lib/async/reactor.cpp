@@ -53,6 +53,8 @@ void Reactor::destroy_roots() {
 
 void Reactor::run(Task<void> main) {
   done_ = false;
+  // The flag is a member of the reactor, which owns the task.
+  // NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
   spawn([](Task<void> task, bool& finished) -> Task<void> {
     co_await std::move(task);
     finished = true;

@@ -186,6 +186,8 @@ inline SleepAwaiter Reactor::sleep_until(TimePoint when) {
 template <typename T>
 T Reactor::run_for_result(Task<T> main) {
   std::optional<T> result;
+  // The result is a local variable, and run() destroys the task before it returns.
+  // NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
   run([](Task<T> task, std::optional<T>& out) -> Task<void> {
     out.emplace(co_await std::move(task));
   }(std::move(main), result));

@@ -123,6 +123,8 @@ std::shared_ptr<Resolver::Job> Resolver::job_for(const std::string& host) {
   return job;
 }
 
+// The reactor outlives the tasks that it runs.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<std::optional<HostLookup>> Resolver::look_up(Reactor& reactor, std::string host,
                                                   TimePoint deadline) {
   const Job::WakeFd wake_fd = std::make_shared<Fd>(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));

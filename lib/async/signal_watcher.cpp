@@ -5,6 +5,8 @@
 
 namespace handoff {
 
+// The caller keeps the reactor and the mask as long as the task, as the header says.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<void> watch_signals(Reactor& reactor, const SignalMask& signals, SignalHandler handle) {
   FdWatcher watcher(reactor, signals.fd());
   for (;;) {

@@ -70,10 +70,13 @@ class TaskPromiseBase {
  private:
   static constexpr std::uint32_t kNoRoot = ~std::uint32_t{0};
 
+  // The members of an anonymous union are private members of the class around it.
+  // NOLINTBEGIN(readability-identifier-naming)
   union {
     std::coroutine_handle<> continuation_ = nullptr;
     RootOwner* owner_;  ///< the owner of a root
   };
+  // NOLINTEND(readability-identifier-naming)
   std::uint32_t root_index_ = kNoRoot;
   std::exception_ptr error_;
 };

@@ -68,6 +68,8 @@ std::uint64_t CallLines::number_of(const Reply& reply) const {
 }
 
 /// Replies of JSON-RPC may arrive in any order; those that are early are kept.
+// The caller keeps the line among those that wait, and awaits the task.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<ExitCode> CallLines::answer_line(const PendingLine& line) {
   for (;;) {
     if (const auto code = show_early_reply(line)) { co_return *code; }

@@ -40,6 +40,8 @@ Task<ExitCode> CallOnce::run() {
 
 /// Returns nothing if the call may be made again; `refusal`, which must outlive the task, is the
 /// reply then.
+// The caller has the refusal in its own frame, and awaits the task.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<std::optional<ExitCode>> CallOnce::try_call(std::optional<KeptReply>& refusal) {
   if (!connection_.is_connected()) { co_await connection_.connect(); }
   connection_.refuse_unread(kUnasked);

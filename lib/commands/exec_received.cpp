@@ -47,10 +47,10 @@ SpawnOptions spawn_options(const ReceiveOptions& receive, const Received& receiv
     options.descriptors.emplace_back(number, target);
   };
   // A standard descriptor that is fdrecv's own socket is not for the command.
-  static const Fd nothing = open_file("/dev/null", OpenMode::read_write);
+  static const Fd kNothing = open_file("/dev/null", OpenMode::read_write);
   for (int number = 0; number < kFirstListenFd; ++number) {
     const bool is_ours = number == receive.rendezvous.socket.number;
-    give(is_ours || !is_open(number) ? nothing.get() : number, number);
+    give(is_ours || !is_open(number) ? kNothing.get() : number, number);
   }
   const std::vector<Fd>& descriptors = received.descriptors;
   switch (receive.placement) {

@@ -43,7 +43,7 @@ ReceiveCommand::ReceiveCommand(Reactor& reactor, const SignalMask& signals, Rece
 Task<Received> ReceiveCommand::run() {
   reactor_.spawn(output_.run());
   reactor_.spawn(
-      watch_signals(reactor_, signals_, [this](const auto& signal) { handle_signal(signal); }));
+      watch_signals(reactor_, signals_, [this](ReceivedSignal signal) { handle_signal(signal); }));
   reactor_.spawn(accept_senders());
   co_await changed_.wait_until([this] { return is_over(); });
   if (error_) { std::rethrow_exception(error_); }
@@ -69,6 +69,8 @@ Task<void> ReceiveCommand::accept_senders() {
   changed_.notify_all();
 }
 
+// The sender stays in `senders_` until this task removes it.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<void> ReceiveCommand::receive_from(Sender& sender) {
   const bool is_only_one = sender.origin == Sender::Origin::given;
   try {
@@ -85,6 +87,8 @@ Task<void> ReceiveCommand::receive_from(Sender& sender) {
   changed_.notify_all();
 }
 
+// The sender stays in `senders_` until receive_from, which awaits this task, removes it.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<void> ReceiveCommand::receive_messages(Sender& sender) {
   HandoverReceiver receiver(sender.socket.get(), rendezvous_.name());
   bool any = false;
@@ -114,8 +118,11 @@ Task<void> ReceiveCommand::receive_messages(Sender& sender) {
 }
 
 /// The loop looks at the socket once more after a deadline, and only then gives up.
+// receive_messages keeps the sender and the receiver, and awaits this task.
+// NOLINTBEGIN(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<std::optional<Received>> ReceiveCommand::receive_message(Sender& sender,
                                                               HandoverReceiver& receiver) {
+  // NOLINTEND(cppcoreguidelines-avoid-reference-coroutine-parameters)
   using Step = HandoverReceiver::Step;
   bool late = false;
   // Another sender's message may have been the last one that was wanted, in this very turn of the
@@ -188,6 +195,8 @@ void ReceiveCommand::take(Received received) {
 
 /// The sender is sent its confirmation only after the lines are written. Returns false if other
 /// senders have sent everything that was wanted meanwhile.
+// The caller has the message in its own frame, and awaits this task.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<bool> ReceiveCommand::print(const Received& received) {
   co_await printing_.acquire();
   const SemaphorePlace place(printing_);

@@ -85,10 +85,12 @@ void SendCommand::handle_signal(const ReceivedSignal& signal) {
   rendezvous_->stop();
 }
 
+// The caller keeps the mask until the reactor has run the task to its end.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<ExitCode> SendCommand::run(const SignalMask& signals) {
   rendezvous_.emplace(reactor_, options_.rendezvous, log_);
   reactor_.spawn(
-      watch_signals(reactor_, signals, [this](const auto& signal) { handle_signal(signal); }));
+      watch_signals(reactor_, signals, [this](ReceivedSignal signal) { handle_signal(signal); }));
   if (!options_.keep) {
     const auto socket = co_await rendezvous_->next();
     co_await send(socket->get());
@@ -107,6 +109,8 @@ Task<void> SendCommand::open_sources() {
   }
 }
 
+// The source is one of `options_`.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<Fd> SendCommand::open(const Source& source) {
   switch (source.kind) {
     case Source::Kind::inherited: co_return take_inherited(parse_descriptor(source.word));
@@ -195,6 +199,8 @@ Task<void> SendCommand::send(int socket) {
 }
 
 /// `watcher` must outlive the task. The caller sets its deadline.
+// The caller has the watcher in its own frame, and awaits this task.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<void> SendCommand::await_confirmation(FdWatcher& watcher) {
   std::array<char, 1> answer{};
   for (;;) {

@@ -32,6 +32,8 @@ std::unique_ptr<AlarmClock::Alarm> ReactorClock::call_at(TimePoint when,
   return std::make_unique<TimerAlarm>(reactor_, when, std::move(call));
 }
 
+// The clock and the reactor outlive the tasks that use them.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<void> pause(AlarmClock& clock, Reactor& reactor, Duration duration) {
   Event over(reactor);
   const auto alarm = clock.call_at(clock.now() + duration, [&over] { over.set(); });

@@ -48,6 +48,8 @@ ConnectionSender::Outcome ChannelWriter::send() {
   return outcome;
 }
 
+// `alive` keeps `self`.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<void> ChannelWriter::send_when_writable(ChannelWriter& self,
                                              [[maybe_unused]] std::shared_ptr<void> alive) {
   Outcome outcome = Outcome::blocked;

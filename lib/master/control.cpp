@@ -64,23 +64,31 @@ std::string count_workers(const ControlOwner& owner) {
   return fmt::format("{{\"workers\":{}}}", serving.size());
 }
 
+// The master, which is the owner, outlives the calls on its control socket.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<Result> show(ControlOwner& owner, std::string (*render)(const MasterStatus&)) {
   co_await owner.refresh();
   co_return Result::success(render(owner.status()));
 }
 
+// The owner outlives the calls.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<Result> reload(ControlOwner& owner) {
   const Status status = co_await owner.reload();
   Result result = result_of(status, count_workers(owner));
   co_return result;
 }
 
+// The owner outlives the calls.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<Result> upgrade(ControlOwner& owner) {
   const Status status = co_await owner.upgrade();
   Result result = result_of(status, "null");
   co_return result;
 }
 
+// The owner outlives the calls.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<Result> drain_worker(ControlOwner& owner, Call call) {
   const auto worker = number_in(call.params, "worker");
   if (!worker) { co_return invalid_params("worker"); }
@@ -100,11 +108,15 @@ Result scale(ControlOwner& owner, const Call& call) {
   return result_of(status, fmt::format("{{\"workers\":{}}}", *workers));
 }
 
+// The owner outlives the calls.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<Result> scale_workers(ControlOwner& owner, Call call) {
   Result result = scale(owner, call);
   co_return result;
 }
 
+// The owner outlives the calls.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<Result> stop(ControlOwner& owner) {
   const Status status = co_await owner.stop();
   Result result = result_of(status, "null");

@@ -39,6 +39,8 @@ MessageReceiver::MessageReceiver(Reactor& reactor, FdWatcher& watcher, int chann
       owner_(std::move(owner)),
       packet_(std::make_unique_for_overwrite<char[]>(channel::kMaxMessage)) {}
 
+// `alive` keeps `self`.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<void> MessageReceiver::run(MessageReceiver& self,
                                 [[maybe_unused]] std::shared_ptr<void> alive) {
   int messages = 0;
@@ -63,6 +65,8 @@ Task<void> MessageReceiver::run(MessageReceiver& self,
   }
 }
 
+// `alive` keeps `self`.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<void> MessageReceiver::run_to_the_end(MessageReceiver& self,
                                            [[maybe_unused]] std::shared_ptr<void> alive) {
   int attempts = kMostAttempts;

@@ -78,6 +78,8 @@ void Supervisor::try_start(WorkerSlot& slot) {
 }
 
 /// The pause ends early when a reload or an operator changes the slot.
+// run_slot shares the slot, and awaits this task.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<void> Supervisor::back_off(WorkerSlot& slot) {
   const Duration length = slot.pause();
   if (length <= Duration::zero()) {

@@ -84,6 +84,8 @@ LeaveSignal WorkerRoster::leave_signal() const {
 }
 
 /// If epoll has no room for the descriptor, the end of the process is not noticed.
+// The reactor outlives the tasks that it runs.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<bool> WorkerRoster::has_ended(Reactor& reactor, int process) {
   FdWatcher exited(reactor, process);
   try {
@@ -126,6 +128,8 @@ Task<void> WorkerRoster::run_spawned(Worker worker) {
   co_await receive_rest_and_end(worker);
 }
 
+// run_spawned shares the worker, and awaits this task.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<void> WorkerRoster::leader_end(SupervisedWorker& worker) {
   FdWatcher exited(reactor_, worker.exit_fd());
   while (!worker.leader_has_ended()) {
@@ -155,6 +159,8 @@ Task<void> WorkerRoster::run_joined(Worker worker, Fd process) {
   co_await receive_rest_and_end(worker);
 }
 
+// The reactor destroys its tasks at the end of its run, before the roster goes.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<void> WorkerRoster::watch_process(WorkerRoster& roster, Worker worker, Fd process,
                                        std::shared_ptr<Cancellation> gone) {
   Reactor& reactor = roster.reactor_;

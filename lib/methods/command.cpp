@@ -67,6 +67,8 @@ bool Run::collect(Stream& stream, std::size_t max_output) {
 
 /// Collects until the pipe's end or the command's. The run is shared, because the call may be
 /// dropped before the pipe ends.
+// The stream is a member of `run`.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<void> Run::collect_all(std::shared_ptr<Run> run, Stream& stream, std::size_t max_output) {
   try {
     while (!run->over && run->collect(stream, max_output)) { co_await stream.readable(); }
@@ -96,6 +98,8 @@ class StopAtEnd {
 };
 
 /// Returns false if the deadline or an interruption came first.
+// The caller shares the run that has the watcher, and awaits this task.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<bool> wait_until(FdWatcher& watcher, TimePoint when) {
   WaitTimeout deadline(watcher, when);
   co_return co_await watcher.readable();
@@ -112,6 +116,8 @@ Program with_arguments(Program program, const std::string& method, std::vector<s
 }
 
 /// The handler's own frame keeps `program`; see command_handler.
+// The reactor and the runner outlive the calls of the worker.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<Result> run_command(Reactor& reactor, ChildRunner& runner, const Program& program, Call call) {
   const ProcessOptions& options = runner.options();
   CallArguments arguments;

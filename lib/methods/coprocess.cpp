@@ -77,6 +77,8 @@ std::shared_ptr<CoprocessChild> Coprocess::take_child() {
   return CoprocessChild::start(reactor_, start_);
 }
 
+// The caller has both in its own frame, and awaits this task.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<Result> Coprocess::exchange(Loan& loan, const Call& call) {
   const std::shared_ptr<CoprocessChild> child = loan.child();
   const bool is_first = child->phase() == Phase::fresh;

@@ -29,6 +29,8 @@ constexpr std::size_t kEnvelopeSize = 64;
 /// The most bytes that one byte of a name becomes when it is quoted.
 constexpr std::size_t kQuotedByteSize = 6;
 
+// The reactor outlives the tasks that it runs.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<std::unique_ptr<Client>> connect_to_server(Reactor& reactor,
                                                 std::shared_ptr<const Address> address,
                                                 UpstreamOptions options) {

@@ -15,8 +15,8 @@ rlimit read_limit() {
 }  // namespace
 
 std::size_t original_descriptor_limit() {
-  static const rlim_t original = read_limit().rlim_cur;
-  return original;
+  static const rlim_t kOriginal = read_limit().rlim_cur;
+  return kOriginal;
 }
 
 std::size_t descriptor_limit() {

@@ -30,6 +30,8 @@ std::string_view meaning_of(const ExitStatus& status, bool has_replied) {
 
 }  // namespace
 
+// The caller keeps the reactor and the address until the task has ended, as the header says.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<std::unique_ptr<Client>> Client::connect(Reactor& reactor, const Address& address,
                                               TimeLimit limit, std::uint32_t max_frame,
                                               ConnectOptions options) {

@@ -63,6 +63,8 @@ Task<Result> give(Result result) {
   co_return result;
 }
 
+// The method table keeps the executor, and run_method says who keeps the table.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<Result> await_call(Reactor& reactor, CallExecutor& executor, Call call) {
   AwaitedCall awaited(reactor, executor, std::move(call));
   awaited.begin();
@@ -91,6 +93,8 @@ Dispatched dispatch(const MethodTable& table, const Request& request, Instant in
   return answer_now(*method, request);
 }
 
+// The caller keeps the reactor and the method until the task has ended, as the header says.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<Result> run_method(Reactor& reactor, const Method& method, Call call,
                         Cancellation* client_left) {
   if (method.instant) {

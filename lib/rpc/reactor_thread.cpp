@@ -12,6 +12,8 @@ namespace handoff {
 
 namespace {
 
+// The caller keeps the event until the reactor has run the task.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<void> wait_for(Event& event) {
   co_await event;
 }
@@ -122,10 +124,14 @@ void ReactorThread::run(Call call, std::function<void(Result)> done) {
   });
 }
 
+// The thread outlives its own reactor, which owns the task.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<void> ReactorThread::run_call(ReactorThread& thread, Call call,
                                    std::function<void(Result)> done) {
   const std::shared_ptr<const MethodTable> table = thread.inside_->context->methods();
   Result result = co_await handoff::run_call(thread.inside_->reactor, *table, std::move(call));
+  // The reference is a parameter of the lambda's copy constructor, and none of the coroutine.
+  // NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
   thread.home_.send([done = std::move(done), result = std::move(result)] { done(result); });
 }
 

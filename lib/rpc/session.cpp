@@ -88,6 +88,8 @@ Task<void> Session::serve(std::unique_ptr<SessionOpening> opening) {
   }
 }
 
+// The caller shares the session, and awaits this task.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<void> Session::pause(Session& session) {
   co_await session.context().reactor().yield();
 }

@@ -248,6 +248,8 @@ void SessionCalls::end_for_no_client() {
 }
 
 /// Waits for its turn, then runs. Both take from the call's time.
+// The session, which has `calls`, and the call itself outlive the task.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<void> SessionCalls::run_pending(SessionCalls& calls, SessionCall& call) {
   Result result;
   bool waits = !call.may_run();

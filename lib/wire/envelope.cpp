@@ -24,8 +24,8 @@ Envelope::Field field_where(IsName is_name) {
 
 Envelope::Field field_of(std::string_view text) {
   return field_where([text](const auto& name) {
-    constexpr std::size_t size = sizeof name - 1;
-    return text.size() == size && std::memcmp(text.data(), name, size) == 0;
+    constexpr std::size_t kSize = sizeof name - 1;
+    return text.size() == kSize && std::memcmp(text.data(), name, kSize) == 0;
   });
 }
 
@@ -33,9 +33,9 @@ Envelope::Field field_of(std::string_view text) {
 /// quote; for `other` it leaves `at` where it is.
 Envelope::Field take_name(const char*& at) {
   return field_where([&at](const auto& name) {
-    constexpr std::size_t size = sizeof name - 1;
-    if (std::memcmp(at + 1, name, size) != 0 || at[size + 1] != '"') { return false; }
-    at += size + 2;
+    constexpr std::size_t kSize = sizeof name - 1;
+    if (std::memcmp(at + 1, name, kSize) != 0 || at[kSize + 1] != '"') { return false; }
+    at += kSize + 2;
     return true;
   });
 }

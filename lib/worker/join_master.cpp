@@ -111,9 +111,13 @@ Task<Fd> JoinMaster::wait_for_master() {
   options.mode = wait_ > Duration::zero() ? AttemptMode::wait : AttemptMode::retry;
   options.limit = TimeLimit::after(Clock::now(), wait_);
   options.attempt_timeout = kJoinTimeout;
+  // The reference is a parameter of the function, which is no coroutine.
+  // NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
   options.on_waiting = [this](const std::string& text) { report_(Severity::detail, text); };
   options.silence = fmt::format("no answer from {} yet", address_.text);
   Attempts attempts(reactor_, std::move(options));
+  // The reference is a parameter of the lambda's copy constructor, and none of the coroutine.
+  // NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
   const auto attempt = [this](TimeLimit limit) { return connect(limit); };
   Raced<Fd> joined = co_await race(reactor_, attempts.run<Fd>(attempt), kNever, &cancellation_);
   co_return std::move(joined.value).value_or(Fd());

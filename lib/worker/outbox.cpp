@@ -83,6 +83,8 @@ void Outbox::deposit(Connection copy) {
 }
 
 /// What has ended or was returned in one turn of the loop is sent in one message.
+// `alive` keeps `self`.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<void> Outbox::run(Outbox& self, [[maybe_unused]] std::shared_ptr<void> alive) {
   while (self.state_ != State::stopped) {
     co_await self.some_to_send_;

@@ -142,6 +142,26 @@ start_worker() {
   said worker '^rpc-worker: ready, on \./w'
 }
 
+# stop_worker: its whole stderr was the one line that it was ready.
+stop_worker() {
+  stop worker
+  expect 0 '' 'rpc-worker: ready, on ./w'
+}
+
+# start_master [OPTION...] -- COMMAND...: an rpc-master on ./m, ready.
+start_master() {
+  start master rpc-master -l ./m "$@"
+  said master '^rpc-master: ready, '
+}
+
+# workers_seen COUNT: the numbers of the workers that answered so many calls, in order.
+workers_seen() {
+  local i
+  for ((i = 0; i < $1; ++i)); do
+    rpc-call ./m info | jq .worker
+  done
+}
+
 # start_server ADDRESS ACTION...: see scripted_server.py.
 start_server() {
   start server python3 "$SUPPORT/scripted_server.py" "$@"

@@ -17,10 +17,9 @@ import socket
 import struct
 import sys
 
+from channel_messages import CONNECTION, LEDGER
 import scripted_worker
-from scripted_worker import CONNECTION, HELLO, READY
 
-LEDGER = 13
 WANTS_LEDGER = 2
 FREE, PASSED, RECEIVED, IDLE, RUNNING, SILENT, BUSY, CLOSED, TAKEN = range(9)
 HEADER = struct.Struct("=4s4I")
@@ -33,10 +32,13 @@ class LedgerWorker(scripted_worker.Channel):
     """A worker that a master has started. It has said READY, and has its ledger."""
 
     def __init__(self, credits: int = 1000):
-        self.channel = socket.socket(fileno=int(os.environ["HANDOFF_CHANNEL_FD"]))
-        self.drained = False
         self.clients: dict[int, socket.socket] = {}
-        self.send_hello(credits)
+        channel = socket.socket(fileno=int(os.environ["HANDOFF_CHANNEL_FD"]))
+        super().__init__(channel, credits, flags=WANTS_LEDGER)
+        self.channel.settimeout(None)
+
+    def say_ready(self):
+        """When it has its ledger."""
         _, descriptors, kind, _ = self.receive_message()
         assert kind == LEDGER, kind
         self.memory = mmap.mmap(descriptors[0], os.fstat(descriptors[0]).st_size)
@@ -45,11 +47,7 @@ class LedgerWorker(scripted_worker.Channel):
         assert (magic, version) == (b"HOLG", 1)
         self.first_entry = len(self.memory) - ENTRY * (passed + accepted)
         self.entries = passed
-        self.send(READY)
-
-    def send_hello(self, credits: int):
-        packet = struct.pack("<2sBBHH", b"HO", 1, HELLO, 0, WANTS_LEDGER)
-        self.channel.send(packet + struct.pack("<III", os.getpid(), credits, 1))
+        super().say_ready()
 
     def take(self):
         """Waits for the next CONNECTION, and takes what it brings."""

@@ -4,10 +4,10 @@ those that call without a pause. Each kind knows what a kill may cost it."""
 
 import json
 import struct
-import threading
 
 import handoff
 from handoff import Connection
+from load import Load
 
 WORKER_DIED = -32004
 
@@ -117,59 +117,39 @@ class LongCall:
         self.begin()
 
 
-class Busy:
-    """Clients in threads of their own that call without a pause, and come back when they are cut
-    off: within a call, that is, and not with a wrong reply."""
+class Busy(Load):
+    """Clients that call without a pause, and come back when they are cut off: within a call, that
+    is, and not with a wrong reply."""
 
     def __init__(self, address, count: int):
+        super().__init__([self._call_on] * count)
         self.address = address
-        self.lost = 0
-        self.answered = 0
-        self.failures: list[str] = []
-        self._lock = threading.Lock()
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(number,), daemon=True)
-                         for number in range(count)]
-        for thread in self._threads:
-            thread.start()
 
-    def _run(self, number: int):
+    def lost(self) -> int:
+        """How many connections were cut off."""
+        return self.total_errors()["lost"]
+
+    def _call_on(self, _, number: int):
+        count = 0
+        while not self.is_over():
+            with Connection(self.address) as client:
+                is_connected = True
+                while is_connected and not self.is_over():
+                    count += 1
+                    is_connected = self._call(client, number, [number, count])
+
+    def _call(self, client, number: int, params) -> bool:
+        """Whether the connection is still there."""
         try:
-            client = Connection(self.address)
-            call = 0
-            while not self._over.is_set():
-                call += 1
-                try:
-                    assert client.result("echo", [number, call]) == [number, call]
-                    with self._lock:
-                        self.answered += 1
-                except (ConnectionError, EOFError):
-                    self._lose()
-                except AssertionError as problem:
-                    if "None" not in str(problem):
-                        raise
-                    self._lose()
-                else:
-                    continue
-                client.close()
-                client = Connection(self.address)
-            client.close()
-        except Exception as problem:  # whatever it is: the test tells
-            self.failures.append(repr(problem))
-
-    def _lose(self):
-        with self._lock:
-            self.lost += 1
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._over.set()
-        for thread in self._threads:
-            thread.join(handoff.PATIENCE)
-            if thread.is_alive():
-                self.failures.append("a client waits for ever")
+            reply = client.call("echo", params)
+        except (ConnectionError, EOFError):
+            reply = None
+        if reply is None:
+            self.errors[number]["lost"] += 1
+            return False
+        assert reply == {"out": "echo", "result": params}, reply
+        self.answered[number] += 1
+        return True
 
 
 def ready_workers(control: str) -> list[int]:

@@ -58,7 +58,7 @@ class Activated(handoff.TestCase):
         self.assertEqual(self.pids(server), {pid})
         self.assertEqual(server.stop(), 0)
 
-    def test_it_is_drained_by_term(self):
+    def test_term_drains_a_server_that_was_activated(self):
         server = self.master("--drain-timeout", "1h", workers=2)
         before = self.pids(server)
         self.assertIn(self.answering_pid(server), before)

@@ -39,7 +39,7 @@ class Architecture(unittest.TestCase):
                     found = subprocess.run(["grep", "-rqw", member, handoff.ROOT / "lib"])
                     self.assertEqual(found.returncode, 0)
 
-    def test_it_has_all_folders_of_the_library_and_what_each_uses(self):
+    def test_the_page_has_all_folders_of_the_library_and_what_each_uses(self):
         folders = sorted(path.name for path in (handoff.ROOT / "lib").iterdir() if path.is_dir())
         self.assertEqual(sorted(re.findall(r"^\| `([a-z]+)` \|", TEXT, re.MULTILINE)), folders)
 

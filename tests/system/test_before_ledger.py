@@ -124,7 +124,7 @@ class BeforeTheLedger(handoff.TestCase):
             idle.send_some(8)
             self.upgrade(server)
             idle.check()
-        self.assertEqual((busy.lost, busy.failures), (0, []))
+        self.assertEqual((busy.lost(), busy.problems), (0, []))
         self.assertEqual(self.kill_one(idle), 0)
 
     def test_an_upgrade_back_to_it_loses_nobody(self):
@@ -136,7 +136,7 @@ class BeforeTheLedger(handoff.TestCase):
             idle.send_some(8)
             self.upgrade(server)
             idle.check()
-        self.assertEqual((busy.lost, busy.failures), (0, []))
+        self.assertEqual((busy.lost(), busy.problems), (0, []))
 
     def test_its_master_reloads_to_workers_of_this_version_and_back(self):
         self.install(self.old)

@@ -93,7 +93,7 @@ class Names(ConnectingTest):
             self.assert_done(done, 0, "")
             self.assertLess(time.monotonic() - start, SOON)
 
-    def test_so_it_does_for_a_method_of_another_server(self):
+    def test_a_first_address_that_drops_packets_costs_a_forwarder_a_moment(self):
         hosts, address = self.two_hosts()
         front = self.start(handoff.Server(*hosts, tool("rpc-worker"), "-l", "127.0.0.1:0", "-f",
                                           f"echo={address}"))
@@ -122,7 +122,7 @@ class Names(ConnectingTest):
             self.assert_done(done, 124, f"{os.path.basename(words[0])}: {why}")
             self.assertLess(time.monotonic() - start, SOON)
 
-    def test_nor_a_signal(self):
+    def test_a_silent_name_server_does_not_hold_up_a_signal(self):
         resolv = self.silent_name_server()
         ping = self.launch(*resolv, tool("rpc-ping"), "host.example:80")
         self.name_server.recv(512)  # it has asked
@@ -131,7 +131,7 @@ class Names(ConnectingTest):
         ping.process.wait(handoff.PATIENCE)
         self.assertLess(time.monotonic() - start, SOON)
 
-    def test_nor_the_other_callers_of_a_worker(self):
+    def test_a_silent_name_server_does_not_hold_up_the_other_callers_of_a_worker(self):
         resolv = self.silent_name_server()
         front = self.start(handoff.Server(*resolv, tool("rpc-worker"), "-l", "127.0.0.1:0", "-f",
                                           "far=host.example:80"))
@@ -170,7 +170,7 @@ class Networks(ConnectingTest):
         self.assert_done(done, 3, "rpc-call: cannot connect to 127.0.0.1:40000 within 300ms: "
                                   "Connection refused\n")
 
-    def test_after_such_attempts_a_server_gets_the_port(self):
+    def test_a_port_that_was_connected_to_in_vain_is_free_for_a_server(self):
         done = self.run_in_network("""
             echo 40000 40001 >/proc/sys/net/ipv4/ip_local_port_range
             rpc-call --retry 5 127.0.0.1:40000 ping && exit 99

@@ -124,7 +124,7 @@ endforeach()
         said = configure(self.directory, self.build, "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON").stderr
         self.said = dict(re.findall(r"^(\w+)=(.*)$", said, re.MULTILINE))
 
-    def test_it_brings_the_library_alone(self):
+    def test_a_subdirectory_brings_the_library_alone(self):
         self.assertEqual((self.said["targets"], self.said["tests"]), ("", ""))
         inner = self.said["inner"].split(";")
         self.assertIn("handoff", inner)
@@ -134,7 +134,7 @@ endforeach()
         self.assertIn("libhandoff.so", help_)
         self.assertNotRegex(help_, r"rpc-call|_test\b|fdsend|bench")
 
-    def test_it_leaves_the_variables_of_the_project_alone(self):
+    def test_a_subdirectory_leaves_the_variables_of_the_project_alone(self):
         wanted = {"CMAKE_CXX_STANDARD": "23", "CMAKE_BUILD_TYPE": "", "BUILD_TESTING": "",
                   "CMAKE_RUNTIME_OUTPUT_DIRECTORY": "", "CMAKE_LIBRARY_OUTPUT_DIRECTORY": "",
                   "CMAKE_INSTALL_RPATH": ""}
@@ -144,7 +144,7 @@ endforeach()
         self.assertNotIn("-Werror", commands)
         self.assertNotIn("-Wconversion", commands)
 
-    def test_it_has_nothing_to_install(self):
+    def test_a_subdirectory_has_nothing_to_install(self):
         prefix = self.directory / "prefix"
         run("cmake", "--install", self.build, "--prefix", prefix)
         self.assertFalse(prefix.exists())
@@ -157,7 +157,7 @@ endforeach()
 
 
 class VersionsOfSimdjson(handoff.TestCase):
-    def test_those_from_3_to_4_are_taken_and_others_are_refused(self):
+    def test_versions_3_and_4_of_simdjson_are_taken_and_others_are_refused(self):
         package = self.directory / "simdjson"
         package.mkdir()
         (package / "simdjson-config.cmake").write_text(

@@ -79,11 +79,11 @@ class Dockerfile(handoff.TestCase):
         self.assertRegex(self.final[order.index("USER") - 2][1], rf"^useradd .* {user} ")
         self.assertLess(order.index("USER"), order.index("CMD"))
 
-    def test_it_is_built_with_packages_that_the_makefile_names(self):
+    def test_the_image_is_built_with_packages_that_the_makefile_names(self):
         words = set((handoff.ROOT / "Makefile").read_text().split())
         self.assertLessEqual(packages(self.build), words)
 
-    def test_it_has_the_libraries_that_the_tools_need(self):
+    def test_the_image_has_the_libraries_that_the_tools_need(self):
         if not shutil.which("dpkg"):
             self.skipTest("no dpkg")
         if handoff.SANITIZED:
@@ -104,7 +104,7 @@ class Dockerfile(handoff.TestCase):
         self.run_line("cmake -S", build)
         self.assertIn("CMAKE_INSTALL_PREFIX:PATH=/usr\n", (build / "CMakeCache.txt").read_text())
 
-    def test_what_it_copies_is_what_it_installed(self):
+    def test_the_image_copies_what_it_installed(self):
         self.run_line("DESTDIR=/out cmake --install", installed.BUILD)
         prefix = run("cmake", "-N", "-LA", installed.BUILD).stdout
         prefix = re.search(r"CMAKE_INSTALL_PREFIX:PATH=(.*)", prefix).group(1)

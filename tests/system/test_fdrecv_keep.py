@@ -9,7 +9,7 @@ import termios
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
-import test_passing as passing  # noqa: E402
+import passing_case as passing  # noqa: E402
 
 # As many as fdrecv has connected at a time.
 MOST_SENDERS = 64

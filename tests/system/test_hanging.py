@@ -6,13 +6,12 @@ import contextlib
 import os
 import pathlib
 import signal
-import struct
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
 import scripted_worker  # noqa: E402
-from scripted_worker import HELLO, READY, REQUESTS  # noqa: E402
+from channel_messages import REQUESTS  # noqa: E402
 
 NATIVE = handoff.BIN.parent / "tests/native_worker"
 ANSWERS = 1  # the flag of HELLO
@@ -26,12 +25,7 @@ class JoinedWorker(scripted_worker.Channel):
     """One that takes part in everything but answers no question."""
 
     def __init__(self, path, flags: int):
-        self.channel = scripted_worker.connect(path)
-        self.channel.settimeout(handoff.PATIENCE)
-        self.drained = False
-        packet = struct.pack("<2sBBHH", b"HO", 1, HELLO, 0, flags)
-        self.channel.send(packet + struct.pack("<III", os.getpid(), 10, 1))
-        self.send(READY)
+        super().__init__(scripted_worker.connect(path), credits=10, flags=flags)
 
     def wait_for_the_end(self):
         while self.channel.recv(4096):
@@ -117,7 +111,7 @@ class Killed(HangingTest):
         self.assertNotEqual(client.receive()["result"]["pid"], pid)
         self.wait_until_killed(server, pid)
 
-    def test_it_is_replaced_and_clients_need_not_come_again(self):
+    def test_a_worker_that_hangs_is_replaced_and_clients_need_not_come_again(self):
         for model in MODELS:
             with self.subTest(model):
                 path = str(self.directory / model)
@@ -130,7 +124,7 @@ class Killed(HangingTest):
                 self.wait_until_killed(server, pid)
                 self.assertEqual(server.stop(), 0)
 
-    def test_so_is_one_that_hangs_while_it_drains(self):
+    def test_a_worker_that_hangs_while_it_drains_is_killed_too(self):
         server = self.master("-p", "connection", "--hang-timeout", TIMEOUT, "--drain-timeout", "1h",
                              workers=1)
         pid = server.worker_pids()[0]

@@ -9,12 +9,12 @@ import random
 import select
 import signal
 import sys
-import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
 import survivors  # noqa: E402
+from load import Load  # noqa: E402
 from survivors import Busy, Idle  # noqa: E402
 
 WORKERS = 4
@@ -23,61 +23,38 @@ KILLS_A_ROUND = 20
 WORKER = (handoff.tool("rpc-worker"), *survivors.SLOW, "-m", "nap=sleep 0.01; cat")
 
 
-class Callers:
-    """Clients in threads that have one call at a time, which lasts: an error is the worst that
-    happens to them, and it is of the call that is under way. An end is no failure while the reply
-    is written."""
+def caller(address):
+    """A client of a Load that has one call at a time, which lasts: an error is the worst that
+    happens to it, and it is of the call that is under way. An end is no failure while the reply is
+    written."""
+    def call(load: Load, number: int):
+        count = 0
+        while not load.is_over():
+            with handoff.Connection(address) as client:
+                kind = ""
+                while kind != "ended" and not load.is_over():
+                    count += 1
+                    kind = outcome(client, count, [number, count])
+                    if kind == "answered":
+                        load.answered[number] += 1
+                    else:
+                        load.errors[number][kind] += 1
+    return call
 
-    def __init__(self, address, count: int):
-        self.address = address
-        self.answered = self.died = self.ended = 0
-        self.failures: list[str] = []
-        self._lock = threading.Lock()
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(number,), daemon=True)
-                         for number in range(count)]
-        for thread in self._threads:
-            thread.start()
 
-    def _run(self, number: int):
-        client = handoff.Connection(self.address)
-        call = 0
-        while not self._over.is_set():
-            call += 1
-            try:
-                kind = self._call(client, call, [number, call])
-            except (ConnectionError, EOFError):
-                kind = "ended"
-            except Exception as problem:  # whatever it is: the test tells
-                return self.failures.append(repr(problem))
-            with self._lock:
-                setattr(self, kind, getattr(self, kind) + 1)
-            if kind == "ended":
-                client.close()
-                client = handoff.Connection(self.address)
-        client.close()
-
-    @staticmethod
-    def _call(client, call: int, params) -> str:
+def outcome(client, call: int, params) -> str:
+    try:
         client.send("nap", params, id=call)
         reply = client.receive()
-        if reply is None:
-            return "ended"
-        if reply == {"out": "nap", "id": call, "result": params}:
-            return "answered"
-        assert reply.get("id") == call and reply["out"] == "error", (reply, call)
-        assert reply["result"]["code"] == survivors.WORKER_DIED, reply
-        return "died"
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._over.set()
-        for thread in self._threads:
-            thread.join(handoff.PATIENCE)
-            if thread.is_alive():
-                self.failures.append("a client waits for ever")
+    except (ConnectionError, EOFError):
+        return "ended"
+    if reply is None:
+        return "ended"
+    if reply == {"out": "nap", "id": call, "result": params}:
+        return "answered"
+    assert reply.get("id") == call and reply["out"] == "error", (reply, call)
+    assert reply["result"]["code"] == survivors.WORKER_DIED, reply
+    return "died"
 
 
 @handoff.only("connection", because="this is about connections that the master passes")
@@ -118,19 +95,20 @@ class ManyKills(handoff.TestCase):
         before = handoff.descriptor_count(server.pid)
         idle = Idle(self, server.address, 200)
         kills, began = 0, time.monotonic()
-        with Busy(server.address, 8) as busy, Callers(server.address, 4) as callers:
-            while kills < KILLS and not (busy.failures or callers.failures):
+        with Busy(server.address, 8) as busy, Load([caller(server.address)] * 4) as callers:
+            while kills < KILLS and not (busy.problems or callers.problems):
                 kills += self.kill_some(server)
                 idle.check()
                 self.wait_for_stores(server)
                 if kills % 1000 < KILLS_A_ROUND:
-                    print(f"{kills} kills, {time.monotonic() - began:.0f} s: {busy.answered} "
-                          f"answered, {busy.lost} ended while busy; of calls that last "
-                          f"{callers.answered} answered, {callers.died} died, "
-                          f"{callers.ended} ended", file=sys.stderr)
-        self.assertEqual(busy.failures + callers.failures, [])
-        self.assertGreater(busy.answered, 0)
-        self.assertGreater(callers.died, 0)
+                    lost = callers.total_errors()
+                    print(f"{kills} kills, {time.monotonic() - began:.0f} s: {sum(busy.answered)} "
+                          f"answered, {busy.lost()} ended while busy; of calls that last "
+                          f"{sum(callers.answered)} answered, {lost['died']} died, "
+                          f"{lost['ended']} ended", file=sys.stderr)
+        self.assertEqual(busy.problems + callers.problems, [])
+        self.assertGreater(sum(busy.answered), 0)
+        self.assertGreater(callers.total_errors()["died"], 0)
         self.assert_nothing_is_left(server, idle, before)
 
     def assert_nothing_is_left(self, server, idle: Idle, descriptors: int):

@@ -15,7 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
 import survivors  # noqa: E402
 from survivors import Idle  # noqa: E402
-from test_ledger import AT_ONCE, KILLS, LEDGER_WORKER, LedgerTest, WORKER  # noqa: E402
+from ledger_case import AT_ONCE, KILLS, LEDGER_WORKER, LedgerTest, WORKER  # noqa: E402
 
 PLAIN_WORKER = str(handoff.ROOT / "tests/support/plain_worker.py")
 

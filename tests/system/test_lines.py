@@ -4,7 +4,6 @@
 import json
 import os
 import pathlib
-import select
 import shutil
 import signal
 import socket
@@ -16,59 +15,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
-
-PARSE_ERROR = -32700
-INVALID_REQUEST = -32600
-TIMED_OUT = -32002
-
-PING = b'{"in":"ping","params":%d}'
-PONG = b'{"out":"pong","result":%d}'
-
-
-class Lines(handoff.Connection):
-    def __init__(self, address):
-        super().__init__(address)
-        self.stream = self.socket.makefile("rb")
-
-    def close(self):
-        self.stream.close()
-        super().close()
-
-    def write(self, data: bytes):
-        self.socket.sendall(data)
-
-    def line(self) -> bytes:
-        """The next line without its newline; at the end of the connection nothing."""
-        line = self.stream.readline()
-        assert line == b"" or line.endswith(b"\n"), line[-100:]
-        return line[:-1]
-
-    def rest(self) -> list[bytes]:
-        """Says that no more requests come, and gives the replies that still do."""
-        self.socket.shutdown(socket.SHUT_WR)
-        return self.to_end()
-
-    def to_end(self) -> list[bytes]:
-        return list(iter(self.line, b""))
-
-
-class LinesCase(handoff.TestCase):
-    def serve(self, *options: str):
-        self.server = self.start(handoff.behind_any(*options))
-        self.client = self.connect()
-
-    def connect(self) -> Lines:
-        return self.stack.enter_context(Lines(self.server.address))
-
-    def assert_error(self, line: bytes, code: int):
-        """Of the article's dialect."""
-        reply = json.loads(line)
-        self.assertEqual((reply["out"], reply["result"]["code"]), ("error", code), line)
-
-    def assert_served(self):
-        """Other clients are."""
-        with handoff.Connection(self.server.address) as other:
-            self.assertEqual(other.result("ping", 1), 1)
+from lines_case import INVALID_REQUEST, LinesCase, PARSE_ERROR, PING, PONG  # noqa: E402
 
 
 class Programs(LinesCase):
@@ -91,18 +38,18 @@ class Programs(LinesCase):
                                   timeout=handoff.PATIENCE)
             self.assertEqual((done.stdout, done.stderr), (self.REPLIES, b""))
 
-    def test_nc_over_a_unix_socket(self):
+    def test_nc_sends_lines_over_a_unix_socket(self):
         self.assert_answers("nc", "-N", "-U", self.path)
 
-    def test_nc_over_tcp(self):
+    def test_nc_sends_lines_over_tcp(self):
         self.assert_answers("nc", "-N", "127.0.0.1", self.port)
 
     @unittest.skipUnless(shutil.which("socat"), "there is no socat")
-    def test_socat_over_a_unix_socket_and_tcp(self):
+    def test_socat_sends_lines_over_a_unix_socket_and_tcp(self):
         self.assert_answers("socat", "-t30", "-", f"UNIX-CONNECT:{self.path}")
         self.assert_answers("socat", "-t30", "-", f"TCP:127.0.0.1:{self.port}")
 
-    def test_bash_alone(self):
+    def test_bash_alone_sends_lines_and_reads_the_replies(self):
         script = r"""exec 7<>"/dev/tcp/127.0.0.1/$1"
             while IFS= read -r request || [[ $request ]]; do
               printf '%s\n' "$request" >&7
@@ -111,10 +58,10 @@ class Programs(LinesCase):
             done"""
         self.assert_answers("bash", "-c", script, "bash", self.port)
 
-    def test_a_pipe_to_a_worker_on_its_standard_input(self):
+    def test_a_pipe_brings_lines_to_a_worker_on_its_standard_input(self):
         self.assert_answers(handoff.tool("rpc-worker"), "--stdio")
 
-    def test_nc_with_a_thousand_lines(self):
+    def test_nc_sends_a_thousand_lines(self):
         requests = b"".join(PING % number + b"\n" for number in range(1000))
         replies = b"".join(PONG % number + b"\n" for number in range(1000))
         done = subprocess.run(["nc", "-N", "-U", self.path], input=requests, capture_output=True,
@@ -127,7 +74,7 @@ class Arrival(LinesCase):
         super().setUp()
         self.serve("-m", "one=echo 1", "-m", "cat=cat")
 
-    def test_lines_a_byte_at_a_time(self):
+    def test_lines_may_arrive_a_byte_at_a_time(self):
         self.client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for number in range(3):
             for byte in PING % number + b"\r\n":
@@ -148,20 +95,20 @@ class Arrival(LinesCase):
 
     def test_a_thousand_lines_in_one_write_are_answered_in_order(self):
         self.client.write(b"".join(PING % number + b"\n" for number in range(1000)))
-        self.assertEqual(self.client.rest(), [PONG % number for number in range(1000)])
+        self.assertEqual(self.client.rest_of_lines(), [PONG % number for number in range(1000)])
 
     def test_a_thousand_lines_with_calls_among_them_are_answered_in_order(self):
         self.client.write(b"".join(
             b'{"in":"one"}\n' if number % 100 == 0 else PING % number + b"\n"
             for number in range(1000)))
-        self.assertEqual(self.client.rest(),
+        self.assertEqual(self.client.rest_of_lines(),
                          [b'{"out":"one","result":1}' if number % 100 == 0 else PONG % number
                           for number in range(1000)])
 
     def test_more_calls_than_may_run_at_a_time_and_a_last_one_without_newline(self):
         self.serve("-k", "cat=cat")
         self.client.write(b"\n".join(b'{"in":"cat","params":%d}' % number for number in range(400)))
-        self.assertEqual(self.client.rest(),
+        self.assertEqual(self.client.rest_of_lines(),
                          [b'{"out":"cat","result":%d}' % number for number in range(400)])
 
     def test_megabytes_of_lines_are_answered_while_they_come(self):
@@ -185,17 +132,17 @@ class Arrival(LinesCase):
 
     def test_blank_lines_are_skipped(self):
         self.client.write(b"\n\r\n\n\n" + PING % 1 + b"\n\n\r\n" + PING % 2 + b"\n\n\n")
-        self.assertEqual(self.client.rest(), [PONG % 1, PONG % 2])
+        self.assertEqual(self.client.rest_of_lines(), [PONG % 1, PONG % 2])
 
     def test_nothing_but_blank_lines_is_not_answered(self):
         for blank in (b"\n", b"\r\n", b"\n\n\n", b"\n\n\n\n", b"\r\n\r\n", b"\n" * 1000):
             with self.subTest(blank=blank[:10]), self.connect() as client:
                 client.write(blank)
-                self.assertEqual(client.rest(), [])
+                self.assertEqual(client.rest_of_lines(), [])
 
     def test_a_carriage_return_before_the_newline_is_no_part_of_the_line(self):
         self.client.write(PING % 1 + b"\r\n" + PING % 2 + b"\n" + PING % 3 + b"\r\n")
-        self.assertEqual(self.client.rest(), [PONG % 1, PONG % 2, PONG % 3])
+        self.assertEqual(self.client.rest_of_lines(), [PONG % 1, PONG % 2, PONG % 3])
 
     def test_the_last_line_needs_no_newline(self):
         for end in (b"", b"\r", b"\n", b"\r\n"):
@@ -203,11 +150,11 @@ class Arrival(LinesCase):
                 with self.subTest(end=end, before=before), self.connect() as client:
                     client.write(before + b'{"in":"one"}' + end)
                     replies = [PONG % 1] if before else []
-                    self.assertEqual(client.rest(), [*replies, b'{"out":"one","result":1}'])
+                    self.assertEqual(client.rest_of_lines(), [*replies, b'{"out":"one","result":1}'])
 
     def test_a_last_line_that_was_cut_off_is_an_error(self):
         self.client.write(PING % 1 + b'\n{"in":"ping","par')
-        first, second = self.client.rest()
+        first, second = self.client.rest_of_lines()
         self.assertEqual(first, PONG % 1)
         self.assert_error(second, PARSE_ERROR)
 
@@ -216,7 +163,7 @@ class Arrival(LinesCase):
                            (b"{}\n", INVALID_REQUEST), (b"\n{\n", PARSE_ERROR)):
             with self.subTest(text=text), self.connect() as client:
                 client.write(text)
-                replies = client.rest()
+                replies = client.rest_of_lines()
                 self.assertEqual(len(replies), 1)
                 self.assert_error(replies[0], code)
 
@@ -224,11 +171,11 @@ class Arrival(LinesCase):
         for data in (b"\x20", b"\0\0\0", b"\xff\n", b"\x05\0\n"):
             with self.subTest(data=data), self.connect() as client:
                 client.write(data)
-                self.assertEqual(client.rest(), [])
+                self.assertEqual(client.rest_of_lines(), [])
 
 
 class Replies(LinesCase):
-    def test_each_is_one_line_whatever_a_method_prints(self):
+    def test_each_reply_is_one_line_whatever_a_method_prints(self):
         self.serve("-m", "pretty=jq .", "-m", r"wide=printf '\n[1,\n\n 2]\n\n'",
                    "-m", r"""newline=jq -n '"a\nb"'""",
                    "-m", "fail=echo first >&2; echo second >&2; exit 1")
@@ -238,7 +185,7 @@ class Replies(LinesCase):
         self.client.write(b'[{"jsonrpc":"2.0","method":"pretty","params":%s,"id":1},\t'
                           b'{"jsonrpc":"2.0","method":"wide","id":2}]\n' % params)
         self.client.write(b'{"jsonrpc":"2.0","method":"pretty","params":%s,"id":3}\n' % params)
-        replies = [json.loads(line) for line in self.client.rest()]
+        replies = [json.loads(line) for line in self.client.rest_of_lines()]
         value = json.loads(params)
         in_order = [reply for reply in replies if isinstance(reply, dict) and "out" in reply]
         self.assertEqual([reply["result"] for reply in in_order[:3]], [value, [1, 2], "a\nb"])
@@ -272,7 +219,7 @@ class Replies(LinesCase):
                 self.assert_error(self.client.line(), code)
                 self.assertEqual(self.client.line(), PONG % 1)
 
-    def test_they_come_in_order_and_with_an_id_as_soon_as_they_are_ready(self):
+    def test_replies_come_in_order_and_with_an_id_as_soon_as_they_are_ready(self):
         gate = self.directory / "gate"
         os.mkfifo(gate)
         self.serve("-m", f"slow=cat {gate}")
@@ -281,158 +228,6 @@ class Replies(LinesCase):
         gate.write_text("[\n1]")
         self.assertEqual(json.loads(self.client.line()), {"out": "slow", "result": [1]})
         self.assertEqual(self.client.line(), PONG % 2)
-
-
-class Limits(LinesCase):
-    def body(self, size: int) -> bytes:
-        """A request of this size."""
-        return b'{"in":"methods","params":"%s"}' % (b"x" * (size - 28))
-
-    def test_a_line_of_just_the_limit_is_served_and_one_byte_more_is_the_end(self):
-        for end in (b"\n", b"\r\n"):
-            self.serve("--max-frame", "1000")
-            self.assertEqual(len(self.body(1000)), 1000)
-            self.client.write(self.body(1000) + b"\n")
-            self.assertEqual(json.loads(self.client.line())["out"], "methods")
-            self.client.write(PING % 1 + b"\n" + self.body(1001) + end + PING % 2 + b"\n")
-            self.assertEqual(self.client.line(), PONG % 1)
-            refusal, *more = self.client.to_end()
-            self.assert_error(refusal, INVALID_REQUEST)
-            self.assertIn(b"exceeds the limit of 1000", refusal)
-            self.assertEqual(more, [])
-
-    def test_the_limit_is_that_of_the_body_and_a_carriage_return_no_part_of_it(self):
-        self.serve("--max-frame", "1000")
-        self.client.write(self.body(1000) + b"\r\n")
-        self.assertEqual(json.loads(self.client.line())["out"], "methods")
-        self.client.write(self.body(1000) + b"\r")
-        self.client.write(b"\n")
-        self.assertEqual(json.loads(self.client.line())["out"], "methods")
-
-    def test_a_line_over_the_limit_is_refused_before_its_newline(self):
-        self.serve("--max-frame", "1000")
-        self.client.write(b"[" + b"x" * 1000)
-        refusal, = self.client.to_end()
-        self.assert_error(refusal, INVALID_REQUEST)
-
-    def test_what_begins_a_line_and_never_ends_takes_no_memory(self):
-        self.serve()
-        self.client.write(PING % 1 + b"\n")
-        self.client.line()
-        before = handoff.resident_bytes(self.server.pid_of_reader)
-        piece = b" " * 100000
-        try:
-            for _ in range(1000):
-                self.client.write(piece)
-        except (BrokenPipeError, ConnectionResetError):
-            pass
-        if not handoff.SANITIZED:
-            self.assertLess(handoff.resident_bytes(self.server.pid_of_reader) - before,
-                            8 * 1024 * 1024)
-        self.assert_served()
-
-    def test_a_line_over_the_limit_is_answered_in_the_dialect_of_the_connection(self):
-        self.serve("--max-frame", "1000")
-        self.client.write(b'{"jsonrpc":"2.0","method":"ping","id":1}\n' + b"x" * 2000)
-        # In any order: both are of JSON-RPC.
-        refusal, reply = sorted(self.client.to_end())
-        self.assertEqual(reply, b'{"jsonrpc":"2.0","result":null,"id":1}')
-        self.assertEqual(json.loads(refusal)["error"]["code"], INVALID_REQUEST)
-        self.assertIsNone(json.loads(refusal)["id"])
-
-    def test_a_reply_over_the_limit_becomes_an_error_line(self):
-        self.serve("--max-frame", "1000")
-        self.client.write(b'{"in":"ping","params":"%s"}\n' % (b"x" * 975) + PING % 1 + b"\n")
-        self.assertIn(b"the reply exceeds the limit of 1000 bytes", self.client.line())
-        self.assertEqual(self.client.line(), PONG % 1)
-
-    def test_a_line_that_never_gets_whole_is_answered_and_closed(self):
-        self.serve("--frame-timeout", "100ms")
-        for start in (b'{"jsonrpc"', PING % 1, b"{}\n", b"\n", b"\n\n\n ", b'{"in":"ping"}\r'):
-            with self.subTest(start=start), self.connect() as client:
-                client.write(start)
-                refusal, = client.to_end()
-                self.assert_error(refusal, TIMED_OUT)
-
-    def test_what_follows_a_line_and_never_gets_whole_is_answered_and_closed(self):
-        self.serve("--frame-timeout", "100ms")
-        self.client.write(PING % 1 + b"\n{")
-        self.assertEqual(self.client.line(), PONG % 1)
-        refusal, = self.client.to_end()
-        self.assert_error(refusal, TIMED_OUT)
-
-    def test_bytes_that_keep_coming_do_not_move_the_deadline(self):
-        self.serve("--frame-timeout", "200ms")
-        while not select.select([self.client.socket], [], [], 0.01)[0]:
-            self.client.write(b" ")
-        self.assert_error(self.client.line(), TIMED_OUT)
-
-
-class Framings(LinesCase):
-    def test_lengths_and_lines_are_told_apart_on_one_listener(self):
-        self.serve()
-        for _ in range(3):
-            with self.connect() as lines, handoff.Connection(self.server.address) as lengths:
-                lengths.send("ping", 1)
-                lines.write(PING % 2 + b"\n")
-                self.assertEqual(lines.line(), PONG % 2)
-                self.assertEqual(lengths.receive(), {"out": "pong", "result": 1})
-
-    def test_a_connection_keeps_the_framing_that_it_began_with(self):
-        self.serve()
-        self.client.write(PING % 1 + b"\n" + handoff.frame(PING % 2) + b"\n" + PING % 3 + b"\n")
-        self.assertEqual(self.client.line(), PONG % 1)
-        self.assert_error(self.client.line(), PARSE_ERROR)
-        self.assertEqual(self.client.line(), PONG % 3)
-        lengths = self.open(self.server)
-        self.assertEqual(lengths.result("ping", 1), 1)
-        lengths.socket.sendall(PING % 2 + b"\n")
-        self.assertEqual(lengths.receive()["result"]["code"], INVALID_REQUEST)
-        self.assertIsNone(lengths.receive())
-
-    def test_framing_length_refuses_text(self):
-        self.serve("--framing", "length")
-        for text in (PING % 1 + b"\n", b'[{"jsonrpc":"2.0","method":"ping"}]\n', b"\n\n\n\n"):
-            with self.subTest(text=text), handoff.Connection(self.server.address) as client:
-                client.socket.sendall(text)
-                refusal = client.receive()
-                self.assertEqual(refusal["result"]["code"], INVALID_REQUEST)
-                self.assertIn("exceeds the limit", refusal["result"]["message"])
-                self.assertIsNone(client.receive())
-        with self.connect() as client:
-            client.write(b"1\n")
-            self.assertEqual(client.rest(), [])
-        self.assert_served()
-
-    def test_framing_lines_refuses_lengths(self):
-        self.serve("--framing", "lines")
-        for body in (PING % 1, PING % 10, b"{}", b'{"in":"ping"}'.ljust(ord("\n")), b""):
-            with self.subTest(body=body), self.connect() as client:
-                client.write(handoff.frame(body))
-                refusal, = client.rest()
-                self.assert_error(refusal, PARSE_ERROR)
-
-    def test_framing_lines_answers_a_short_line_at_once(self):
-        self.serve("--framing", "lines")
-        for text in (b"{}\n", b"1\n", b"\n\r\n[\n", b"\x00\n"):
-            self.client.write(text)
-            self.assertEqual(json.loads(self.client.line())["out"], "error")
-        self.client.write(PING % 1 + b"\n")
-        self.assertEqual(self.client.line(), PONG % 1)
-
-    def test_framing_auto_is_the_default(self):
-        self.serve("--framing", "auto")
-        self.client.write(PING % 1 + b"\n")
-        self.assertEqual(self.client.line(), PONG % 1)
-        self.assert_served()
-
-    def test_the_highest_limit_leaves_text_to_be_told(self):
-        self.serve("--max-frame", "128MiB")
-        for text in (PING % 1, b"\t\t\t\t" + PING % 1, b"\n\n\n\t" + PING % 1):
-            with self.subTest(text=text), self.connect() as client:
-                client.write(text + b"\n")
-                self.assertEqual(client.line(), PONG % 1)
-        self.assert_served()
 
 
 class Leavers(LinesCase):
@@ -459,7 +254,7 @@ class Cluster(LinesCase):
         for _ in range(4):
             with self.connect() as client:
                 client.write(b'{"in":"info"}\n{"jsonrpc":"2.0","method":"info","id":1}')
-                first, second = map(json.loads, client.rest())
+                first, second = map(json.loads, client.rest_of_lines())
                 if handoff.PASS != "queue":
                     self.assertEqual(first["result"], second["result"])
                 pids |= {first["result"]["pid"], second["result"]["pid"]}
@@ -498,7 +293,7 @@ class Cluster(LinesCase):
         entered.read_text()
         self.server.kill(signal.SIGTERM)
         gate.write_text("[\n1\n]")
-        self.assertEqual([json.loads(line) for line in client.to_end()],
+        self.assertEqual([json.loads(line) for line in client.lines_to_end()],
                          [{"out": "slow", "result": [1]}])
         self.assertEqual(self.server.process.wait(handoff.PATIENCE), 0)
 

@@ -281,7 +281,7 @@ class Dropped(LogsTest):
         self.ask_for_status(1)
         self.read_until(r"worker 1, pid \d+: ready")
 
-    def test_they_do_not_keep_a_master_from_stopping(self):
+    def test_lost_messages_do_not_keep_a_master_from_stopping(self):
         fill(self.log_writer)
         self.ask_for_status(3)
         self.master.terminate()

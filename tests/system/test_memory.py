@@ -101,7 +101,7 @@ class Memory(handoff.TestCase):
                     client.close()
                     server.stop()
 
-    def test_so_do_three_and_when_they_read_they_get_all(self):
+    def test_three_slow_readers_share_the_limit_and_get_all_when_they_read(self):
         for model in MODELS:
             with self.subTest(model=model):
                 server = self.serve(model, "--max-memory", "16MiB")

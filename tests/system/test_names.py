@@ -13,9 +13,8 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
-import test_upgrade  # noqa: E402
+from upgrade_case import UpgradeTest, end_descendants, setUpModule  # noqa: E402,F401
 
-setUpModule = test_upgrade.setUpModule
 MASTER = handoff.tool("rpc-master")
 WORKER = handoff.tool("rpc-worker")
 
@@ -26,7 +25,7 @@ def is_pending(pid: int, number: int) -> bool:
     return bool(int(re.search(r"ShdPnd:\s+(\w+)", text).group(1), 16) >> (number - 1) & 1)
 
 
-class NamesTest(test_upgrade.UpgradeTest):
+class NamesTest(UpgradeTest):
     def setUp(self):
         super().setUp()
         self.names = [self.path("listen"), self.path("join"), self.control]
@@ -236,7 +235,7 @@ class Others(NamesTest):
     def test_a_lock_that_a_killed_server_has_left_is_used_and_removed(self):
         server = self.launch(*self.options, "--pidfile", str(self.pidfile))
         server.kill(signal.SIGKILL)
-        test_upgrade.end_descendants()
+        end_descendants()
         self.assertTrue(os.path.exists(self.names[0] + ".lock"))
         again = self.launch(*self.options, "--pidfile", str(self.pidfile))
         self.assertEqual(self.pidfile.read_text(), f"{again.pid}\n")
@@ -262,7 +261,7 @@ class Pidfiles(NamesTest):
                                  f"rpc-master: cannot write the pidfile {path}: {path} {why}\n")
                 self.assertEqual(os.lstat(path).st_ino, inode)
 
-    def test_that_of_another_master_that_runs_is_not_replaced_until_it_stops(self):
+    def test_the_pidfile_of_another_master_that_runs_is_not_replaced_until_it_stops(self):
         server = self.launch(*self.options, "--pidfile", str(self.pidfile))
         other = self.path("other")
         words = [MASTER, "-l", other, "-n", "1", "--pidfile", str(self.pidfile), "--", WORKER]

@@ -1,12 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What is lost when a worker dies, hangs, is full or lies: nothing that it had not started.
+"""What is lost when a worker dies, hangs or is full: nothing that it had not started."""
 
-Some of the workers here are scripted: they speak the full channel of handoff-wire(7), as far as a
-test wants it, and then stop to.
-"""
-
-import collections
-import json
 import os
 import pathlib
 import random
@@ -15,7 +9,6 @@ import resource
 import select
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -23,11 +16,10 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
-from scripted_worker import (  # noqa: E402
-    CONNECTION, DRAIN, FINISHED, HELLO, LEAVE, READY, REFUSED, REQUESTS, RETURN, STARTED,
-    Channel, connect)
-
-ASIDE = 2  # flag of an entry: its bytes are in a memfd
+from channel_messages import FINISHED  # noqa: E402
+from load import Load  # noqa: E402
+from passing_on_case import PassingOn, end_of, is_unanswered  # noqa: E402
+from scripted_worker import ScriptedWorker  # noqa: E402
 
 # Connections on their way to a worker at most, and the entries of one message.
 MOST_UNSTARTED = 128
@@ -36,70 +28,12 @@ MOST_ENTRIES = 16
 # A worker that has no descriptor left, or channels that take none, are tried again after a pause.
 LITTLE_CPU = 0.08
 
-Entry = collections.namedtuple("Entry", "id fd")
-
-
-def entry(number: int, read: bytes = b"", flags: int = 0, size=None) -> bytes:
-    """An entry without a peer's address."""
-    return struct.pack("<QHBBI", number, 0, 0, flags, len(read) if size is None else size) + read
-
-
-class ScriptedWorker(Channel):
-    """One that a test has answer, die and lie."""
-
-    def __init__(self, channel: socket.socket, credits: int = 10000):
-        self.held: list[Entry] = []
-        super().__init__(channel, credits)
-
-    @classmethod
-    def join(cls, path):
-        return cls(connect(path))
-
-    def receive(self) -> list:
-        """The entries of the next message; none of one that has none."""
-        packet, descriptors, kind, count = self.receive_message()
-        if kind != CONNECTION:
-            return []
-        entries = []
-        offset = 8
-        for descriptor in descriptors[:count]:
-            number, peer_size, _, flags, size = struct.unpack_from("<QHBBI", packet, offset)
-            assert not flags & ASIDE
-            offset += 16 + peer_size + size
-            entries.append(Entry(number, descriptor))
-        self.held += entries
-        return entries
-
-    def receive_until(self, count: int) -> list:
-        """Until so many connections are held, not one of them started."""
-        while len(self.held) < count:
-            self.receive()
-        return self.held
-
-    def start(self, *entries: Entry):
-        self.send_ids(STARTED, *(one.id for one in entries))
-
-    def answer(self, one: Entry):
-        """Its first request, which must have been sent."""
-        with socket.socket(fileno=os.dup(one.fd)) as connection:
-            size = struct.unpack("<I", connection.recv(4, socket.MSG_WAITALL))[0]
-            request = json.loads(connection.recv(size, socket.MSG_WAITALL))
-            reply = {"out": "pong", "result": request["params"]}
-            connection.sendall(handoff.frame(json.dumps(reply).encode()))
-
-    def die(self):
-        """With what it has not read still in the channel."""
-        for one in self.held:
-            os.close(one.fd)
-        self.held = []
-        self.channel.close()
-
 
 def die_half_way(count: int, started: int, received: str, go: str, done: str):
     """The program of a spawned worker: takes `count` connections, and when it is told to, starts
     some of them, answers the first of those, and waits for its end."""
     worker = ScriptedWorker(socket.socket(fileno=3))
-    worker.receive_until(count)
+    worker.hold(count)
     pathlib.Path(received).write_text("1")
     pathlib.Path(go).read_text()
     worker.start(*worker.held[:started])
@@ -117,21 +51,6 @@ def process_state(pid: int) -> str:
     return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
 
 
-def end_of(client) -> bytes:
-    """What still comes until the end of the connection."""
-    received = b""
-    try:
-        while piece := client.socket.recv(65536):
-            received += piece
-    except ConnectionResetError:
-        pass
-    return received
-
-
-def is_unanswered(client) -> bool:
-    return not select.select([client.socket], [], [], 0)[0]
-
-
 def share_of_cpu(pids, sockets, seconds: float = 1) -> float:
     """Of the processes, while nothing comes on the sockets."""
     before = sum(map(handoff.cpu_seconds, pids))
@@ -141,32 +60,51 @@ def share_of_cpu(pids, sockets, seconds: float = 1) -> float:
     return (sum(map(handoff.cpu_seconds, pids)) - before) / (time.monotonic() - started)
 
 
-class PassingOn(handoff.TestCase):
-    def clients(self, server, count: int, method: str = "ping") -> list:
-        clients = [self.open(server) for _ in range(count)]
-        for number, client in enumerate(clients):
-            client.send(method, number)
-        return clients
+class LossyLoad(Load):
+    """Clients whose connections may end with the worker that has them: what is lost is counted."""
 
-    def assert_answered_once(self, client, result):
-        self.assertEqual(client.receive(), {"out": "pong", "result": result})
-        client.socket.shutdown(socket.SHUT_WR)
-        self.assertEqual(end_of(client), b"", "and not again")
+    def __init__(self, address, one_shots: int, keepers: int):
+        super().__init__([self._call_once] * one_shots + [self._call_often] * keepers)
+        self.address = address
+        self.one_shots = one_shots
+        self.lost_one_shots = 0
+        self.lost_keepers: list[int] = []  # the pids of the workers that had them
+        self.slowest_end = 0.0
+        self._lock = threading.Lock()
 
-    def join(self, path) -> ScriptedWorker:
-        worker = ScriptedWorker.join(path)
-        self.addCleanup(worker.die)
-        return worker
+    def _call_once(self, _, number: int):
+        while not self.is_over():
+            with handoff.Connection(self.address) as client:
+                if self._call(client, number, "ping") is None:
+                    with self._lock:
+                        self.lost_one_shots += 1
 
-    def open_door(self, *options: str, workers: int = 0):
-        """A master that workers can join."""
-        path = str(self.directory / "join")
-        spawned = ["-n", str(workers), "--", handoff.tool("rpc-worker")] if workers else []
-        words = [handoff.tool("rpc-master"), "-l", "127.0.0.1:0", "-j", path, *options, *spawned]
-        server = self.start(handoff.Server(*words, ready=False))
-        line = server.wait_for_line(r": ready, .* on ")
-        server.addresses = [handoff.parse_address(line.split(" on ", 1)[1].split()[0])]
-        return server, path
+    def _call_often(self, _, number: int):
+        while not self.is_over():
+            with handoff.Connection(self.address) as client:
+                info = self._call(client, number, "info")
+                lost = info is None
+                while not lost and not self.is_over():
+                    lost = self._call(client, number, "ping") is None
+                    if lost:
+                        self.lost_keepers.append(info["pid"])
+
+    def _call(self, client, number: int, method: str):
+        """The result, or None when the connection has ended."""
+        started = time.monotonic()
+        params = random.randrange(1 << 30)
+        try:
+            reply = client.call(method, params)
+        except (ConnectionResetError, BrokenPipeError, EOFError):
+            reply = None
+        if reply is None:
+            with self._lock:
+                self.slowest_end = max(self.slowest_end, time.monotonic() - started)
+            return None
+        self.answered[number] += 1
+        if method == "ping" and reply != {"out": "pong", "result": params}:
+            raise AssertionError(f"{reply} for {params}")
+        return reply["result"]
 
 
 class Dying(PassingOn):
@@ -232,7 +170,7 @@ class Dying(PassingOn):
         server, path = self.open_door()
         worker = self.join(path)
         clients = self.clients(server, 10)
-        entries = list(worker.receive_until(10))
+        entries = list(worker.hold(10))
         clients += [self.open(server) for _ in range(5)]
         for number, client in enumerate(clients[10:], 10):
             client.send("ping", number)
@@ -256,7 +194,7 @@ class Dying(PassingOn):
     def test_random_kills_under_load_cost_what_the_killed_had_started(self):
         workers = 4
         server = self.start(handoff.master("--backoff", "5ms:20ms", workers=workers))
-        load = Load(server.address, one_shot=6, long_lived=8)
+        load = LossyLoad(server.address, one_shots=6, keepers=8)
         killed = set()
         chance = random.Random(1)
         with load:
@@ -264,95 +202,25 @@ class Dying(PassingOn):
                 victim = chance.choice(handoff.wait_for(server.worker_pids, "a worker"))
                 killed.add(victim)
                 os.kill(victim, signal.SIGKILL)
-                done = load.answered
+                done = sum(load.answered)
 
                 def served_again():
                     pids = server.worker_pids()
-                    return load.answered > done and victim not in pids and len(pids) == workers
+                    return sum(load.answered) > done and victim not in pids and len(pids) == workers
 
                 handoff.wait_for(served_again, "another worker in its place")
         self.assertEqual(load.problems, [])
         self.assertLess(load.slowest_end, 10)
-        for pid in load.lost_long_lived:
+        for pid in load.lost_keepers:
             self.assertIn(pid, killed, "a connection was lost that no killed worker had")
-        self.assertLessEqual(load.lost_one_shot, len(killed) * load.one_shot)
-        self.assertGreater(load.answered, len(killed))
+        self.assertLessEqual(load.lost_one_shots, len(killed) * load.one_shots)
+        self.assertGreater(sum(load.answered), len(killed))
         with server.connect() as client:
             self.assertEqual(client.result("ping", "after"), "after")
         self.assertEqual(server.stop(), 0)
-        print(f"{len(killed)} kills: {load.answered} answered, lost {len(load.lost_long_lived)} "
-              f"long-lived and {load.lost_one_shot} one-shot, slowest end "
+        print(f"{len(killed)} kills: {sum(load.answered)} answered, lost {len(load.lost_keepers)} "
+              f"long-lived and {load.lost_one_shots} one-shot, slowest end "
               f"{load.slowest_end * 1000:.0f} ms", file=sys.stderr)
-
-
-class Load:
-    """Clients that call without pause, and take note of what becomes of it."""
-
-    def __init__(self, address, one_shot: int, long_lived: int):
-        self.address = address
-        self.one_shot = one_shot
-        self.answered = 0
-        self.lost_one_shot = 0
-        self.lost_long_lived: list[int] = []  # the pids of the workers that had them
-        self.slowest_end = 0.0
-        self.problems: list[str] = []
-        self._lock = threading.Lock()
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(work,))
-                         for work, count in ((self._call_once, one_shot),
-                                             (self._call_often, long_lived))
-                         for _ in range(count)]
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._over.set()
-        for thread in self._threads:
-            thread.join(2 * handoff.PATIENCE)
-
-    def _run(self, work):
-        while not self._over.is_set():
-            try:
-                work()
-            except Exception as problem:  # a timeout too: nobody may hang
-                self.problems.append(repr(problem))
-                return
-
-    def _call_once(self):
-        with handoff.Connection(self.address) as client:
-            if self._call(client, "ping") is None:
-                with self._lock:
-                    self.lost_one_shot += 1
-
-    def _call_often(self):
-        with handoff.Connection(self.address) as client:
-            info = self._call(client, "info")
-            if info is None:
-                return
-            while not self._over.is_set():
-                if self._call(client, "ping") is None:
-                    self.lost_long_lived.append(info["pid"])
-                    return
-
-    def _call(self, client, method: str):
-        """The result, or None when the connection has ended."""
-        started = time.monotonic()
-        number = random.randrange(1 << 30)
-        try:
-            reply = client.call(method, number)
-        except (ConnectionResetError, BrokenPipeError, EOFError):
-            reply = None
-        with self._lock:
-            if reply is None:
-                self.slowest_end = max(self.slowest_end, time.monotonic() - started)
-                return None
-            self.answered += 1
-        if method == "ping" and reply != {"out": "pong", "result": number}:
-            raise AssertionError(f"{reply} for {number}")
-        return reply["result"]
 
 
 class Closing(PassingOn):
@@ -362,7 +230,7 @@ class Closing(PassingOn):
         worker = self.join(path)
         for _ in range(handoff.count(1000, 20)):
             with server.connect() as client:
-                one = worker.receive_until(1)[0]
+                one = worker.hold(1)[0]
                 worker.start(one)
                 os.close(one.fd)
                 self.assertIsNone(client.receive())
@@ -553,267 +421,6 @@ class Silent(PassingOn):
         return handoff.wait_for(
             lambda: next((count for count in [sum(map(is_unanswered, clients))] if count <= most),
                          None), "all others to be served")
-
-
-class Hostile(PassingOn):
-    """A worker that says what it must not. The master says so in one line, and lives."""
-
-    def setUp(self):
-        super().setUp()
-        self.server, self.path = self.open_door("-v", workers=1)
-        self.good = self.server.worker_pids()
-        self.worker = self.join(self.path)
-        self.server.wait_for_line(r"worker 2, .*: ready")
-
-    def give_it(self, count: int = 1) -> list:
-        """Connections, each with a request, until it has so many. The good worker has some too."""
-        clients = []
-        while len(self.worker.held) < count:
-            client = self.open(self.server)
-            client.send("ping", len(clients))
-            clients.append(client)
-            ready, _, _ = select.select([client.socket, self.worker.channel], [], [],
-                                        handoff.PATIENCE)
-            if self.worker.channel in ready:
-                self.worker.receive()
-        return clients
-
-    def assert_others_live(self, clients=()):
-        for number, client in enumerate(clients):
-            self.assert_answered_once(client, number)
-        with self.server.connect() as client:
-            self.assertEqual(client.result("info")["pid"], self.good[0])
-        self.assertEqual(self.server.worker_pids(), self.good)
-        self.assertIsNone(self.server.process.poll())
-
-    def assert_blamed(self, problem: str):
-        self.server.wait_for_line(rf"worker 2, pid {os.getpid()}: {problem}; sent away")
-        self.server.wait_for_line(rf"worker 2, pid {os.getpid()}: left")
-        about = [line for line in self.server.lines
-                 if "worker 2" in line and not line.endswith((": ready", ": left"))]
-        self.assertEqual(len(about), 1, about)
-
-    def test_started_of_an_unknown_connection(self):
-        clients = self.give_it(2)
-        self.worker.send_ids(STARTED, 1 << 60)
-        self.assert_blamed("it started a connection that it was not given")
-        self.assert_others_live(clients)
-
-    def test_started_twice(self):
-        clients = self.give_it(2)
-        first = self.worker.held[0]
-        self.worker.start(first)
-        self.worker.start(first)
-        self.assert_blamed("it started a connection that it was not given")
-        self.worker.die()
-        ended = [client for client in clients if self.reply_of(client) is None]
-        self.assertEqual(len(ended), 1, "only the one that was started")
-        self.assert_others_live()
-
-    @staticmethod
-    def reply_of(client):
-        try:
-            return client.receive()
-        except ConnectionResetError:
-            return None
-
-    def test_finished_more_than_it_had(self):
-        clients = self.give_it(2)
-        self.worker.send_ids(FINISHED, self.worker.held[0].id)
-        self.assert_blamed("it finished more connections than it was given")
-        self.assert_others_live(clients)
-
-    def test_refused_what_it_was_not_given(self):
-        clients = self.give_it(2)
-        self.worker.send_ids(REFUSED, 1 << 60)
-        self.assert_blamed("it refused a connection that it was not given")
-        self.assert_others_live(clients)
-
-    def test_returned_what_it_had_not_started(self):
-        clients = self.give_it(1)
-        one = self.worker.held[0]
-        self.worker.send(RETURN, entry(one.id), 1, [one.fd])
-        self.assert_blamed("it returned a connection .*")
-        self.assert_others_live(clients)
-
-    def test_returned_without_a_descriptor(self):
-        self.give_it(1)
-        one = self.worker.held[0]
-        self.worker.start(one)
-        self.worker.send(RETURN, entry(one.id), 1)
-        self.assert_blamed("it returned a connection without its descriptor.*")
-        self.assert_others_live()
-
-    def test_returned_without_the_bytes_aside(self):
-        self.give_it(1)
-        one = self.worker.held[0]
-        self.worker.start(one)
-        self.worker.send(RETURN, entry(one.id, flags=ASIDE, size=100), 1, [one.fd])
-        self.assert_blamed("it returned a connection without its descriptor.*")
-        self.assert_others_live()
-
-    # Whoever gets it next must not suffer from what was returned.
-
-    def test_returned_a_file(self):
-        with open("/dev/null", "rb") as file:
-            self.return_harmlessly(file.fileno())
-
-    def test_returned_a_pipe(self):
-        self.return_harmlessly(self.pipe())
-
-    def test_returned_an_epoll(self):
-        with select.epoll() as epoll:
-            self.return_harmlessly(epoll.fileno())
-
-    def test_returned_a_socket_of_datagrams(self):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
-            self.return_harmlessly(datagrams.fileno())
-
-    def test_returned_a_listener(self):
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            self.return_harmlessly(listener.fileno())
-
-    def test_returned_with_less_aside_than_it_said(self):
-        with self.file_in_memory(b"x") as file:
-            self.return_harmlessly(None, file.fileno(), size=100000)
-
-    def test_returned_with_a_pipe_for_the_bytes_aside(self):
-        self.return_harmlessly(None, self.pipe(), size=100000)
-
-    def test_returned_with_more_aside_than_may_be(self):
-        with self.file_in_memory(b"x") as file:
-            self.return_harmlessly(None, file.fileno(), size=0xFFFFFFFF)
-
-    def pipe(self) -> int:
-        ends = os.pipe()
-        for end in ends:
-            self.addCleanup(os.close, end)
-        return ends[0]
-
-    @staticmethod
-    def file_in_memory(content: bytes):
-        file = os.fdopen(os.memfd_create("test"), "wb")
-        file.write(content)
-        file.flush()
-        return file
-
-    def return_harmlessly(self, descriptor, *aside: int, size: int = 0):
-        """Instead of a connection, or with what is not its bytes."""
-        self.give_it(1)
-        one = self.worker.held[0]
-        self.worker.start(one)
-        self.worker.send(RETURN, entry(one.id, flags=ASIDE if aside else 0, size=size), 1,
-                         [one.fd if descriptor is None else descriptor, *aside])
-        self.worker.die()
-        self.server.wait_for_line(r"worker 2, pid \d+: left")
-        for _ in range(4):
-            self.assert_others_live()
-
-    def test_leave_twice_drains_once(self):
-        clients = self.give_it(2)
-        self.worker.send(LEAVE)
-        self.worker.send(LEAVE)
-        while not self.worker.drained:
-            self.worker.receive()
-        for _ in range(20):
-            with self.server.connect() as client:
-                self.assertEqual(client.result("info")["pid"], self.good[0])
-        self.worker.die()
-        self.server.wait_for_line(rf"worker 2, pid {os.getpid()}: left")
-        self.assert_others_live(clients)
-
-    def test_what_is_no_message(self):
-        clients = self.give_it(1)
-        self.worker.channel.send(b"GET / HTTP/1.1\r\n\r\n")
-        self.assert_blamed("it sent no valid message")
-        self.assert_others_live(clients)
-
-    def test_a_second_hello(self):
-        clients = self.give_it(1)
-        self.worker.send(HELLO, struct.pack("<III", os.getpid(), 10, 1))
-        self.assert_blamed("it sent a second HELLO")
-        self.assert_others_live(clients)
-
-    def test_what_only_a_master_says(self):
-        clients = self.give_it(1)
-        self.worker.send(DRAIN)
-        self.assert_blamed("it sent a message that only a master sends")
-        self.assert_others_live(clients)
-
-    def test_a_descriptor_that_belongs_to_nothing(self):
-        clients = self.give_it(1)
-        before = handoff.descriptor_count(self.server.pid)
-        self.worker.send(READY, descriptors=[0])
-        self.assert_blamed("it sent a descriptor with a message that has none")
-        self.assert_others_live(clients)
-        self.assertLessEqual(handoff.descriptor_count(self.server.pid), before)
-
-    def test_more_descriptors_than_a_message_may_have(self):
-        clients = self.give_it(1)
-        before = handoff.descriptor_count(self.server.pid)
-        self.worker.send(READY, descriptors=[0] * 200)
-        self.assert_blamed("it sent too much")
-        self.assert_others_live(clients)
-        self.assertLessEqual(handoff.descriptor_count(self.server.pid), before)
-
-    def test_a_flood_of_messages_leaves_the_others_their_turn(self):
-        clients = self.give_it(2)
-        count = handoff.count(100000, 100000)
-        slowest = 0.0
-        served = 0
-        flood = threading.Thread(target=lambda: [self.worker.send(REQUESTS, struct.pack("<Q", i))
-                                                 for i in range(count)])
-        flood.start()
-        while flood.is_alive():
-            started = time.monotonic()
-            with self.server.connect() as client:
-                if self.worker_answers(client):
-                    served += 1
-                    slowest = max(slowest, time.monotonic() - started)
-        flood.join()
-        self.assertGreater(served, 0)
-        self.assertLess(slowest, 10)
-        self.worker.die()
-        self.server.wait_for_line(rf"worker 2, pid {os.getpid()}: left")
-        self.assert_others_live(clients)
-
-    def worker_answers(self, client) -> bool:
-        """False when the connection went to the one that answers nobody."""
-        client.send("ping", 1)
-        ready, _, _ = select.select([client.socket, self.worker.channel], [], [],
-                                    handoff.PATIENCE)
-        if client.socket in ready:
-            return client.receive() == {"out": "pong", "result": 1}
-        self.worker.receive()
-        return False
-
-    def test_a_flood_that_the_master_has_to_answer(self):
-        """A worker that only talks and never reads."""
-        clients = self.give_it(2)
-        for _ in range(handoff.count(100000, 20000)):
-            self.worker.send(LEAVE)
-        with self.server.connect() as client:
-            self.assertEqual(client.result("info")["pid"], self.good[0])
-        self.worker.die()
-        self.server.wait_for_line(rf"worker 2, pid {os.getpid()}: left")
-        self.assert_others_live(clients)
-
-    def test_no_hello_at_all(self):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as mute:
-            mute.connect(self.path)
-            mute.send(struct.pack("<2sBBHH", b"HO", 1, READY, 0, 0))
-            self.server.wait_for_line(
-                f"worker 3, pid {os.getpid()}: its first message was no HELLO; sent away")
-        self.worker.die()
-        self.assert_others_live()
-
-    def test_another_version(self):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as other:
-            other.connect(self.path)
-            other.send(struct.pack("<2sBBHHIII", b"HO", 9, HELLO, 0, 0, 1, 1, 1))
-            self.server.wait_for_line("worker 3.*: it speaks version 9 .*, we speak 1; sent away")
-        self.worker.die()
-        self.assert_others_live()
 
 
 if __name__ == "__main__":

@@ -7,13 +7,12 @@ import os
 import pathlib
 import shutil
 import socket
-import struct
 import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
-from scripted_worker import HELLO, READY, REQUESTS  # noqa: E402
+from channel_messages import HELLO, READY, REQUESTS, hello, message  # noqa: E402
 
 MASTER, WORKER, CALL, FDSEND, FDRECV = map(
     handoff.tool, ("rpc-master", "rpc-worker", "rpc-call", "fdsend", "fdrecv"))
@@ -24,11 +23,6 @@ OVERFLOW = int(pathlib.Path("/proc/sys/kernel/overflowuid").read_text())
 
 ALLOWS = r"\(--allow-uid allows it\)$"
 NOT_MAPPED = r"\(it can be any user that this user namespace does not map; .*\)$"
-
-
-def message(kind: int, payload: bytes = b"") -> bytes:
-    """Of the full form, handoff-wire(7)."""
-    return struct.pack("<2sBBHH", b"HO", 1, kind, 0, 0) + payload
 
 
 class PeersTest(handoff.TestCase):
@@ -416,7 +410,7 @@ class Pids(PeersTest):
         master = self.master()
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as channel:
             channel.connect(self.path("join"))
-            channel.send(message(HELLO, struct.pack("<III", 1, 10, 1)))
+            channel.send(hello(credits=10, pid=1))
             channel.send(message(READY))
             master.wait_for_line(f"worker 1, pid {os.getpid()}: ready$")
             self.assertEqual(self.joined_pids(), [os.getpid()])

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""--pass queue: workers that are killed at each step of the protocol, that hang, answer late, lie,
-or attack the memory. Each request is answered once, by its own worker, or with an error."""
+"""--pass queue: workers that are killed at each step of the protocol, that hang or answer late.
+Each request is answered once, by its own worker, or with an error."""
 
 import contextlib
-import errno
 import json
 import os
 import pathlib
@@ -17,30 +16,13 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
 import queue_worker  # noqa: E402
-from test_queue import (  # noqa: E402
-    BUSY, QUEUE_WORKER, QUICK, TIMED_OUT, WORKER, WORKER_DIED, Load, QueueTest)
-
-AT_ONCE = ("--backoff", "1ms:1ms")
+from queue_case import (  # noqa: E402
+    BUSY, QUEUE_WORKER, QUICK, TIMED_OUT, WORKER, WORKER_DIED, clients_of)
+from queue_fault_case import AT_ONCE, FaultTest  # noqa: E402
 
 # What a worker had not begun when it died.
 NOT_BEGUN = queue_worker.STEPS[:queue_worker.STEPS.index("begun")]
 BEGUN = ["begun", "executed", "written"]
-
-
-class FaultTest(QueueTest):
-    def with_deed(self, *deed: str, options=(), workers: int = 2, worker=(WORKER,)):
-        """A master whose first worker does what tests/support/queue_worker.py has."""
-        return self.launch(*AT_ONCE, *options, workers=workers, command=[
-            sys.executable, "-B", QUEUE_WORKER, *deed, "--", *worker])
-
-    def assert_serves(self, server, workers: int = 2):
-        """After all that was done to it."""
-        self.assertIsNone(server.process.poll(), server.lines)
-        self.wait_for_queue(waiting=0, running=0)
-        handoff.wait_for(lambda: self.ready_workers() == workers, "all workers", QUICK)
-
-    def ready_workers(self) -> int:
-        return sum(worker["state"] == "ready" for worker in self.ask("status")["workers"])
 
 
 class Dying(FaultTest):
@@ -125,7 +107,7 @@ class Dying(FaultTest):
         """One after another, at any time."""
         chance = random.Random(14)
         kills = 0
-        while not until(kills) and not load.failures:
+        while not until(kills) and not load.problems:
             pids = server.worker_pids()
             if pids and kill_child(server, chance.choice(pids)):
                 kills += 1
@@ -139,13 +121,13 @@ class Dying(FaultTest):
                              command=[WORKER, "-C", "4"])
         self.open(server).result("ping")
         descriptors = handoff.descriptor_count(server.pid)
-        with Load(server.address, connections=6, ahead=4, allowed=[WORKER_DIED]) as load:
+        with clients_of(server.address, connections=6, ahead=4, allowed=[WORKER_DIED]) as load:
             kills = self.kill_workers(server, load, lambda kills: kills >= wanted)
             load.go_on()
-        self.assertEqual(load.failures, [])
+        self.assertEqual(load.problems, [])
         self.assertEqual(kills, wanted)
         counts = self.wait_for_queue(waiting=0, running=0)
-        self.assertEqual(load.errors.get(WORKER_DIED, 0), counts["died"])
+        self.assertEqual(load.total_errors().get(WORKER_DIED, 0), counts["died"])
         self.assertEqual(self.ask("status")["accepted"], 7)
         handoff.wait_for(lambda: self.ready_workers() == 4, "all workers", QUICK)
         self.assert_whole(server, 64)
@@ -154,20 +136,20 @@ class Dying(FaultTest):
 
     def test_with_an_idempotent_method_no_client_notices_a_kill(self):
         load, counts = self.kill_every_100_ms("--idempotent", "ping")
-        self.assertEqual((load.failures, load.errors), ([], {}))
+        self.assertEqual((load.problems, load.total_errors()), ([], {}))
         self.assertEqual(counts["died"], 0)
 
-    def test_without_exactly_the_calls_that_ran_are_errors(self):
+    def test_without_an_idempotent_method_exactly_the_calls_that_ran_are_errors(self):
         load, counts = self.kill_every_100_ms()
-        self.assertEqual(load.failures, [])
-        self.assertEqual(load.errors.get(WORKER_DIED, 0), counts["died"])
+        self.assertEqual(load.problems, [])
+        self.assertEqual(load.total_errors().get(WORKER_DIED, 0), counts["died"])
 
     def kill_every_100_ms(self, *options: str):
         server = self.launch(*AT_ONCE, *options, workers=4, command=[WORKER, "-C", "4"])
         chance = random.Random(2)
         end = time.monotonic() + handoff.count(30, 2)
-        with Load(server.address, connections=8, ahead=4, allowed=[WORKER_DIED]) as load:
-            while time.monotonic() < end and not load.failures:
+        with clients_of(server.address, connections=8, ahead=4, allowed=[WORKER_DIED]) as load:
+            while time.monotonic() < end and not load.problems:
                 kill_child(server, chance.choice(server.worker_pids() or [0]))
                 threading.Event().wait(0.1)  # the pace of the kills, and of nothing else
             load.go_on()
@@ -227,7 +209,7 @@ class Joining(FaultTest):
         worker.begin()
         return worker
 
-    def test_what_it_was_given_may_still_run_and_is_not_run_by_another(self):
+    def test_what_a_joined_worker_was_given_may_still_run_and_is_not_run_by_another(self):
         server, leaving = self.with_joined("--idempotent", "get")
         staying = self.another(self.path("join"))
         clients = self.clients(server, 6)
@@ -255,7 +237,7 @@ class Joining(FaultTest):
                 self.assertEqual(reply["result"], number)
         self.assertEqual(self.queue()["redispatched"], 3 - len(lost))
 
-    def test_one_that_lies_loses_its_channel(self):
+    def test_a_joined_worker_that_lies_loses_its_channel(self):
         server, liar = self.with_joined()
         client, other = self.clients(server, 2)
         client.send("ping", 1)
@@ -349,7 +331,7 @@ class Prefetched(FaultTest):
         lines = pathlib.Path(self.log).read_text().splitlines()
         return [line for line in lines if "more" in line]
 
-    def test_what_it_has_not_begun_goes_to_another_that_is_free(self):
+    def test_what_a_busy_worker_has_not_begun_goes_to_another_that_is_free(self):
         server, held, clients, let_go = self.hold()
         os.kill(server.pid, signal.SIGTTIN)
         self.assert_answered(clients)
@@ -360,14 +342,14 @@ class Prefetched(FaultTest):
         handoff.wait_for(lambda: self.said() == [f'not "more-{i}"' for i in range(6)],
                          "the worker to give them back", QUICK)
 
-    def test_it_begins_them_when_it_has_time(self):
+    def test_a_worker_begins_prefetched_requests_when_it_has_time(self):
         _, held, clients, let_go = self.hold()
         let_go()
         self.assertEqual(held.receive()["result"], "hold")
         self.assert_answered(clients)
         self.assertEqual(self.said(), [f'"more-{i}"' for i in range(6)])
 
-    def test_what_it_has_not_begun_when_it_dies_is_executed_once(self):
+    def test_what_a_worker_has_not_begun_when_it_dies_is_executed_once(self):
         server, held, clients, _ = self.hold()
         os.kill(server.worker_pids()[0], signal.SIGKILL)
         self.assert_error(held.receive(), WORKER_DIED)
@@ -376,7 +358,7 @@ class Prefetched(FaultTest):
         self.assertEqual(self.queue()["redispatched"], 6)
         self.assert_serves(server, 1)
 
-    def test_what_it_has_not_begun_when_it_shall_leave_goes_to_its_successor(self):
+    def test_what_a_worker_has_not_begun_when_it_is_to_leave_goes_to_its_successor(self):
         server, held, clients, let_go = self.hold()
         os.kill(server.pid, signal.SIGHUP)
         self.assert_answered(clients)
@@ -384,194 +366,6 @@ class Prefetched(FaultTest):
         self.assertEqual(held.receive()["result"], "hold")
         handoff.wait_for(lambda: len(self.said()) == 12, "all to be given back", QUICK)
         self.assertEqual(sorted(self.said())[6:], [f'not "more-{i}"' for i in range(6)])
-
-
-class Lying(FaultTest):
-    """What a worker may do to its memory and its channel. The other serves meanwhile."""
-
-    def lie(self, *deed: str, says: str, options=()):
-        """The first worker does it again and again, as long as there are requests."""
-        self.control = self.path(f"control-{random.getrandbits(64)}")
-        server = self.with_deed(*deed, options=options)
-        with Load(server.address, connections=4, ahead=2, allowed=[WORKER_DIED]) as load:
-            load.go_on()
-            for number in range(2):
-                handoff.wait_for(lambda: load.failures or self.count_lines(server, says) > number,
-                                 f"a line with {says}", QUICK)
-                load.go_on(20)
-        self.assertEqual(load.failures, [])
-        self.assertGreaterEqual(self.count_lines(server, says), 2, server.lines)
-        self.assert_serves(server)
-        self.assertEqual(load.errors.get(WORKER_DIED, 0), self.queue()["died"])
-        # One that is killed and not gone yet when the master stops counts as cut off.
-        handoff.wait_for(lambda: not self.killed(server, says) & set(server.worker_pids()),
-                         "those that were killed to be gone", QUICK)
-        found = self.count_lines(server, says)
-        status = server.stop()
-        # The last one may be found out, and killed, only while the master stops.
-        found_at_the_stop = self.count_lines(server, says) > found
-        self.assertEqual(status, 124 if found_at_the_stop else 0, server.lines)
-
-    @staticmethod
-    def killed(server, says: str) -> set[int]:
-        found = (re.search(rf"worker 1, pid (\d+): {says}; killed$", line)
-                 for line in list(server.lines))
-        return {int(match[1]) for match in found if match}
-
-    def count_lines(self, server, says: str) -> int:
-        return len(self.killed(server, says))
-
-    def test_random_bytes_over_all_of_its_memory(self):
-        for seed in range(handoff.count(100, 3)):
-            with self.subTest(seed):
-                self.lie("scribble", str(seed), says="it .*")
-
-    def test_a_wrong_end_of_its_replies(self):
-        for offset in (1, 7, 8, 100_000_000, 2**63, -8, -1, 2**64 - 2**20, 2**21 + 8, 12345):
-            with self.subTest(offset):
-                self.lie("say_written", str(offset), says="it (broke the queue's memory|sent .*)")
-
-    def test_having_read_what_was_never_written(self):
-        for offset in (1000, 10**9, 2**63):
-            with self.subTest(offset):
-                self.lie("say_read", str(offset), says="it broke the queue's memory")
-
-    def test_records_of_a_wrong_size(self):
-        for size in (2**64 - 1, 2**64 - 8, 2**64 - 16, 2**63, 2**32, 2**21, 100, 1000):
-            with self.subTest(size):
-                self.lie("say_size", str(size), says="it broke the queue's memory")
-        for size in (0, 8, 23):
-            with self.subTest(size):
-                self.lie("say_little", str(size), says="it sent no valid reply")
-
-    def test_parts_of_a_wrong_size(self):
-        for sizes in ((2**32 - 1, 2**32 - 1), (2**32 - 1, 0), (0, 2**32 - 1), (0, 0), (1000, 0),
-                      (2**31, 2**31)):
-            with self.subTest(sizes):
-                self.lie("say_sizes", *map(str, sizes), says="it sent no valid reply")
-
-    def test_replies_that_are_no_json(self):
-        for text in ("", "{", "nul", "1 2", '"\udcff"', "[" * 65 + "]" * 65, "[" * 100_000,
-                     "\0", '{"a":1', "\ufeff1", '"\n"'):
-            with self.subTest(text[:20]):
-                if "\0" not in text:
-                    self.lie("answer_badly", text, says="it sent a reply that is no JSON")
-        self.lie("fail_badly", "{", says="it sent a reply that is no JSON")
-
-    def test_more_replies_than_requests(self):
-        self.lie("answer_twice", says="it answered more requests than it was given")
-        for ticket in (0, 1, 2**32 - 1, 2**64 - 1, 1023 | 5 << 32, 10**6):
-            with self.subTest(ticket):
-                self.lie("answer_unknown", str(ticket),
-                         says="it answered more requests than it was given")
-
-    def test_a_request_that_it_gives_back_though_nobody_took_it_back(self):
-        self.lie("give_back_what_it_has_begun",
-                 says="it gave back a request that was not taken back")
-
-    def test_messages_that_have_no_place_here(self):
-        one = "0100000000000000"
-        for kind, payload, count, descriptors, says in (
-                (queue_worker.HELLO, "010000000100000001000000", 0, 0, "it sent a second HELLO"),
-                (queue_worker.STARTED, one, 1, 0, "it started a connection that it was not given"),
-                (queue_worker.STARTED, "01000000000000f0", 1, 0, "it started a connection .*"),
-                (queue_worker.REFUSED, one, 1, 0, "it refused a connection .*"),
-                (queue_worker.FINISHED, one, 1, 0, "it finished more connections .*"),
-                (queue_worker.RETURN, one + "0000000000000000", 1, 1,
-                 "it returned a connection that it did not have"),
-                (queue_worker.CONNECTION, one + "0000000000000000", 1, 0, "it sent a message .*"),
-                (queue_worker.DRAIN, "", 0, 0, "it sent a message that only a master sends"),
-                (queue_worker.QUEUE, "", 2, 2, "it sent a descriptor with a message .*"),
-                (queue_worker.QUEUE, one, 0, 0, "it sent no valid message"),
-                (queue_worker.QUEUE, "", 17, 0, "it sent no valid message"),
-                (99, "", 0, 0, "it sent no valid message")):
-            with self.subTest((kind, says)):
-                self.lie("send_message", str(kind), payload, str(count), str(descriptors),
-                         says=says)
-
-    def test_messages_that_have_no_meaning_here_are_none(self):
-        for kind, payload, count in ((queue_worker.LISTENER, "", "0"),
-                                     (queue_worker.QUEUE, "", "2"),
-                                     (queue_worker.READY, "", "0"),
-                                     (queue_worker.REQUESTS, "ff" * 8, "0")):
-            with self.subTest(kind):
-                self.control = self.path(f"control-{kind}")
-                server = self.with_deed("send_message", str(kind), payload, count,
-                                        options=["--timeout", "500ms"])
-                with Load(server.address, connections=4, ahead=1, allowed=[TIMED_OUT]) as load:
-                    load.go_on(20)
-                self.assertEqual(load.failures, [])
-                self.assertIsNone(server.process.poll())
-
-    def test_a_reply_to_a_request_of_another_worker(self):
-        gate, liars = self.gate(), self.gate("liars")
-        server = self.with_deed("answer_others", liars,
-                                worker=[WORKER, "-m", "slow=" + self.waiting_at(gate)])
-        clients = self.clients(server, 2)
-        for client in clients:
-            client.send("slow")
-        self.wait_for_queue(running=2)
-        self.open_gate(liars)
-        server.wait_for_line(
-            "worker 1, pid [0-9]+: it answered a request that it was not given; killed$")
-        self.wait_for_queue(running=1, died=1)
-        self.open_gate(gate)
-        replies = sorted((client.receive() for client in clients), key=lambda one: one["out"])
-        self.assert_error(replies[0], WORKER_DIED)
-        self.assertEqual(replies[1], {"out": "slow", "result": "opened"})
-
-    def test_errors_may_say_anything(self):
-        server = self.with_deed("fail_strangely", workers=1)
-        client = self.open(server)
-        for _ in range(3):
-            reply = client.call("ping")
-            self.assertEqual(reply["result"]["code"], -2**31)
-            self.assertEqual(reply["result"]["data"], {"\0": [1]})
-            self.assertIn('"\\\0\n', reply["result"]["message"])
-
-    def test_a_worker_that_never_says_what_it_has_read_holds_up_nobody(self):
-        gate = self.gate()
-        server = self.with_deed("never_read", options=["--max-frame", "1000"],
-                                worker=[WORKER, "-m", "slow=" + self.waiting_at(gate)])
-        blocking = self.clients(server, 8)
-        for client in blocking:
-            client.send("slow")
-        # The one that lies answers at once; what the other has waits.
-        handoff.wait_for(lambda: handoff.children(server.worker_pids()[1]), "commands", QUICK)
-        with Load(server.address, calls=handoff.count(20_000, 2_000)) as load:
-            load.join()
-        self.assertEqual((load.failures, load.errors), ([], {}))
-        self.open_gate(gate)
-        for client in blocking:
-            self.assertEqual(client.receive()["out"], "slow")
-        self.assertIsNone(server.process.poll())
-
-    def test_a_worker_that_always_claims_to_sleep_is_woken_in_vain(self):
-        server = self.with_deed("claim_sleep")
-        with Load(server.address, calls=5_000) as load:
-            load.join()
-        self.assertEqual((load.failures, load.errors), ([], {}))
-        self.assert_serves(server)
-
-
-class Attacking(FaultTest):
-    def test_nobody_can_change_the_requests_or_the_size_of_the_replies(self):
-        result = self.path("errors")
-        server = self.with_deed("attack", result, workers=1)
-        handoff.wait_for(lambda: os.path.exists(result), "the attempts", QUICK)
-        errors = json.loads(pathlib.Path(result).read_text())
-        for name in ("requests", "replies"):
-            for what in ("smaller", "empty", "larger", "append", "grow", "unseal"):
-                with self.subTest((name, what)):
-                    self.assertEqual(errors[name][what], errno.EPERM)
-        for what in ("write", "map", "punch", "open and write"):
-            with self.subTest(what):
-                self.assertEqual(errors["requests"][what], errno.EPERM)
-        self.assertIn(errors["requests"]["zero"], (errno.EOPNOTSUPP, errno.EPERM))
-        self.assertIn(errors["requests"]["protect"], (errno.EACCES, errno.EPERM))
-        client = self.open(server)
-        for number in range(100):
-            self.assertEqual(client.result("ping", number), number)
 
 
 class Waking(FaultTest):
@@ -590,12 +384,12 @@ class Waking(FaultTest):
                 over.wait(chance.random() * 0.005)
                 os.kill(pid, signal.SIGCONT)
         thread = threading.Thread(target=delay)
-        with Load(server.address, connections=5, ahead=ahead, calls=calls // 5) as load:
+        with clients_of(server.address, connections=5, ahead=ahead, calls=calls // 5) as load:
             thread.start()
             load.join()
             over.set()
             thread.join()
-        self.assertEqual((load.failures, load.errors), ([], {}))
+        self.assertEqual((load.problems, load.total_errors()), ([], {}))
         self.assertEqual(sum(load.answered), calls)
         self.assert_serves(server, workers)
 
@@ -612,14 +406,14 @@ class Waking(FaultTest):
 class Crowding(FaultTest):
     def test_with_the_queue_full_and_workers_dying_each_is_answered(self):
         server = self.launch(*AT_ONCE, "--queue-limit", "4", workers=2, command=[WORKER, "-C", "1"])
-        with Load(server.address, connections=20, ahead=2,
+        with clients_of(server.address, connections=20, ahead=2,
                   allowed=[WORKER_DIED, BUSY]) as load:
             for _ in range(handoff.count(5_000, 50)):
                 handoff.wait_for(lambda: kill_child(server, max(server.worker_pids() or [0])),
                                  "a worker to kill", QUICK)
             load.go_on()
-        self.assertEqual(load.failures, [])
-        self.assertEqual(load.errors.get(WORKER_DIED, 0), self.queue()["died"])
+        self.assertEqual(load.problems, [])
+        self.assertEqual(load.total_errors().get(WORKER_DIED, 0), self.queue()["died"])
         handoff.wait_for(lambda: all(map(handoff.alive, server.worker_pids())),
                          "those that were killed to be gone", QUICK)
         self.assert_serves(server)

@@ -74,14 +74,14 @@ class Recording(handoff.TestCase):
 
 
 class InTheTree(unittest.TestCase):
-    def test_it_is_small_and_needs_nothing_else(self):
+    def test_the_recording_is_small_and_needs_nothing_else(self):
         drawing = RECORDING.read_text(encoding="utf-8")
         self.assertLess(RECORDING.stat().st_size, 300_000)
         self.assertNotRegex(drawing, r"<script|<image|@import|url\(|href")
         self.assertEqual(re.findall(r"https?://[^\"]*", drawing), ["http://www.w3.org/2000/svg"])
         self.assertIn("prefers-color-scheme:dark", drawing)
 
-    def test_it_shows_the_demo_to_its_end(self):
+    def test_the_recording_shows_the_demo_to_its_end(self):
         shown = [text for strip in texts(RECORDING.read_text(encoding="utf-8")) for text in strip]
         for step in ("start", "connect", "kill", "queue", "reload", "upgrade", "hand over"):
             self.assertTrue(any(re.match(rf"✓ {step}\b", text) for text in shown), step)

@@ -61,7 +61,7 @@ class Stop(handoff.TestCase):
         self.assertEqual(server.process.wait(handoff.PATIENCE), status)
         self.assertEqual([path.name for path in self.directory.iterdir()], ["gate"])
 
-    def test_it_is_answered_when_the_workers_and_the_names_are_gone(self):
+    def test_stop_is_answered_when_the_workers_and_the_names_are_gone(self):
         listener = str(self.directory / "listener")
         server = self.launch("-l", listener)
         idle = self.open(server)
@@ -114,7 +114,7 @@ class Stop(handoff.TestCase):
         self.assertEqual(self.connect().call("stop"), STOPPED)
         self.assert_ends(server, 124)
 
-    def test_it_stops_a_master_whose_workers_are_not_ready(self):
+    def test_stop_stops_a_master_whose_workers_are_not_ready(self):
         server = self.launch(ready=False, command=["sleep", "1000"])
         handoff.wait_for(lambda: os.path.exists(self.control), "the control socket")
         handoff.wait_for(lambda: len(server.worker_pids()) == 2, "the workers")

@@ -5,11 +5,11 @@ import os
 import pathlib
 import signal
 import sys
-import threading
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
+from load import Load  # noqa: E402
 
 THREADS = 3
 # Each thread has a coprocess of its own, which tells them apart.
@@ -20,32 +20,17 @@ def thread_count(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/task"))
 
 
-class Callers:
-    """Clients that call at the same time, each in a thread of its own."""
-
-    def __init__(self, server, count: int, calls: int, method: str = "echo"):
-        self.problems = []
-        self.threads = [threading.Thread(target=self.run, args=(server, number, calls, method))
-                        for number in range(count)]
-        for thread in self.threads:
-            thread.start()
-
-    def run(self, server, number: int, calls: int, method: str):
-        try:
-            with server.connect() as client:
-                for call in range(calls):
-                    given = client.result(method, [number, call])
-                    if given != [number, call]:
-                        self.problems.append((given, number, call))
-        except Exception as problem:  # whatever it is: the test tells
-            self.problems.append((number, repr(problem)))
-
-    def wait(self) -> list:
-        for thread in self.threads:
-            thread.join(handoff.PATIENCE)
-            if thread.is_alive():
-                self.problems.append("a client waits for ever")
-        return self.problems
+def caller(server, calls: int, method: str = "echo"):
+    """A client of a Load that makes so many calls."""
+    def call(load: Load, number: int):
+        with server.connect() as client:
+            while not load.is_over() and load.answered[number] < calls:
+                params = [number, load.answered[number]]
+                given = client.result(method, params)
+                if given != params:
+                    raise AssertionError(f"{given} for {params}")
+                load.answered[number] += 1
+    return call
 
 
 class Threads(handoff.TestCase):
@@ -92,13 +77,16 @@ class Threads(handoff.TestCase):
                 server = self.start(handoff.master(
                     *words, workers=2,
                     command=[handoff.tool("rpc-worker"), "--threads", "2", "-m", "cat=cat"]))
-                callers = [Callers(server, 8, handoff.count(20000, 2000)),
-                           Callers(server, 2, handoff.count(500, 50), "cat")]
-                for _ in range(handoff.count(50, 3)):
-                    seen = len(server.lines)
-                    server.kill(signal.SIGHUP)
-                    server.wait_for_line("reloaded, 2 workers", after=seen)
-                self.assertEqual([caller.wait() for caller in callers], [[], []])
+                calls = {"echo": handoff.count(20000, 2000), "cat": handoff.count(500, 50)}
+                with Load([caller(server, calls["echo"])] * 8 +
+                          [caller(server, calls["cat"], "cat")] * 2) as load:
+                    for _ in range(handoff.count(50, 3)):
+                        seen = len(server.lines)
+                        server.kill(signal.SIGHUP)
+                        server.wait_for_line("reloaded, 2 workers", after=seen)
+                    load.join()
+                self.assertEqual(load.problems, [])
+                self.assertEqual(load.answered, [calls["echo"]] * 8 + [calls["cat"]] * 2)
                 self.assertEqual(server.stop(), 0)
 
     def test_concurrency_is_that_of_all_together(self):
