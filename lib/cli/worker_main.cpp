@@ -53,6 +53,10 @@ ExitCode run(Tool& tool, const AddMethods& add_own) {
         "nothing to serve: give -l ADDR, -j PATH or --stdio, or start it with "
         "`rpc-master -- rpc-worker`");
   }
+  if (!worker.readiness().is_ok()) {
+    tool.log.error(worker.readiness().why());
+    return ExitCode::negative;
+  }
   if (worker.cut_off() == 0) { return ExitCode::done; }
   throw TimedOut(fmt::format("ended with {} cut off", counted(worker.cut_off(), "connection")));
 }

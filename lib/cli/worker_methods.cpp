@@ -22,6 +22,14 @@ WorkerMethods::WorkerMethods(Reactor& reactor, ChildRunner& runner,
     coprocesses_.emplace_back(
         name, std::make_unique<Coprocess>(reactor, runner_, name, command, options.pool));
   }
+  for (const std::string& text : options.services) {
+    auto [name, command] = split_name_value("--service", text, "NAME=CMD");
+    Service::Limits limits;
+    limits.pool_size = options.pool;
+    limits.max_calls = options.worker.limits.concurrency;
+    services_.emplace_back(name,
+                           std::make_unique<Service>(reactor, runner_, name, command, limits));
+  }
   UpstreamOptions forward;
   forward.max_frame = options.worker.limits.max_frame;
   for (const std::string& text : options.forwards) {
@@ -43,6 +51,11 @@ std::shared_ptr<const MethodTable> WorkerMethods::make() {
   for (const auto& [name, coprocess] : coprocesses_) {
     table->add(
         name, [to = coprocess.get()](Call call) { return to->call(std::move(call)); },
+        Supervision::handler);
+  }
+  for (const auto& [name, service] : services_) {
+    table->add(
+        name, [to = service.get()](Call call) { return to->call(std::move(call)); },
         Supervision::handler);
   }
   for (const auto& [name, server] : forwards_) { table->add_executor(name, *server); }

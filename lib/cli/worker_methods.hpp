@@ -15,6 +15,7 @@
 #include "cli/worker_options.hpp"
 #include "methods/child_runner.hpp"
 #include "methods/coprocess.hpp"
+#include "methods/service.hpp"
 #include "methods/upstream.hpp"
 
 namespace handoff {
@@ -44,6 +45,7 @@ class WorkerMethods {
   std::mutex& adding_;
   ChildRunner& runner_;
   std::vector<std::pair<std::string, std::unique_ptr<Coprocess>>> coprocesses_;
+  std::vector<std::pair<std::string, std::unique_ptr<Service>>> services_;
   std::map<std::string, std::unique_ptr<Upstream>> servers_;  ///< the servers, by address
   std::vector<std::pair<std::string, Upstream*>> forwards_;
 };

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include <handoff/os/error.hpp>
+#include <handoff/wire/json_text.hpp>
 
 #include "cli/option_values.hpp"
 #include "cli/shared_options.hpp"
@@ -16,16 +17,33 @@
 namespace handoff {
 namespace {
 
-void check_command(std::string_view option, const std::string& text) {
+/// What NAME may be.
+enum class NameForm { name, name_or_pattern };
+
+void check_command(std::string_view option, const std::string& text,
+                   NameForm form = NameForm::name) {
   const auto [name, command] = split_name_value(option, text, "NAME=CMD");
   require_utf8(option, name);
   if (command.empty()) {
     throw InvalidArgument(fmt::format("{} {}: write a command after the =", option, text));
   }
-  if (name == "*" || name.ends_with(".*")) {
+  if (form == NameForm::name && (name == "*" || name.ends_with(".*"))) {
     throw InvalidArgument(
-        fmt::format("{} {}: only --forward takes a name with a star", option, text));
+        fmt::format("{} {}: only --service and --forward take a name with a star", option, text));
   }
+}
+
+ReadyCall parse_ready(const std::string& text) {
+  ReadyCall call;
+  call.method = text.substr(0, text.find('='));
+  if (call.method.empty()) { throw InvalidArgument(text + ": write METHOD or METHOD=JSON"); }
+  require_utf8("--ready", call.method);
+  if (call.method.size() == text.size()) { return call; }
+  call.params = text.substr(call.method.size() + 1);
+  if (const auto problem = json_problem(call.params)) {
+    throw InvalidArgument(fmt::format("{}: not JSON after the = ({})", text, *problem));
+  }
+  return call;
 }
 
 void check_forward(const std::string& text) {
@@ -40,9 +58,16 @@ void check_forward(const std::string& text) {
       fmt::format("--forward {}: one descriptor can't be connected to again", text));
 }
 
-void check(const WorkerToolOptions& options) {
+void check(const WorkerToolOptions& options, const CLI::App& app) {
   const int places = (options.listen.empty() ? 0 : 1) + (options.join ? 1 : 0) + options.stdio;
   if (places > 1) { throw InvalidArgument("only one of --listen, --join and --stdio"); }
+  if (app.count("--pool") > 0 && options.coprocesses.empty() && options.services.empty()) {
+    throw InvalidArgument("--pool needs --coprocess or --service");
+  }
+  if (options.process.params == ParamsForm::arguments && options.methods.empty() &&
+      options.directories.empty()) {
+    throw InvalidArgument("--args needs --method or --methods");
+  }
   if (options.wait > Duration::zero() && !options.join) {
     throw InvalidArgument("--wait needs --join");
   }
@@ -58,6 +83,9 @@ void check(const WorkerToolOptions& options) {
   }
   for (const std::string& text : options.methods) { check_command("--method", text); }
   for (const std::string& text : options.coprocesses) { check_command("--coprocess", text); }
+  for (const std::string& text : options.services) {
+    check_command("--service", text, NameForm::name_or_pattern);
+  }
   for (const std::string& name : options.process.environment_names) {
     if (!name.empty() && name.find('=') == std::string::npos) { continue; }
     throw InvalidArgument(
@@ -106,13 +134,20 @@ WorkerToolOptions parse_worker_options(Tool& tool) {
                  "Run `sh -c CMD` for each call: params on stdin, result on stdout; repeatable")
       ->type_name("NAME=CMD")
       ->allow_extra_args(false);
+  app.add_flag_callback(
+      "--args", [&options] { options.process.params = ParamsForm::arguments; },
+      "With -m and -d: params are arguments ($1 ...) or variables (RPC_ARG_name)");
   app.add_option("-k,--coprocess", options.coprocesses,
                  "Keep CMD running: params as a line to its stdin, a line back; repeatable")
       ->type_name("NAME=CMD")
       ->allow_extra_args(false);
+  app.add_option("-K,--service", options.services,
+                 "Keep CMD running: requests as lines to its stdin, replies back; NAME may "
+                 "be PREFIX.*; repeatable")
+      ->type_name("NAME=CMD")
+      ->allow_extra_args(false);
   add_number(tool, "--pool", "N", options.pool, 1, 4096,
-             "How many of each coprocess run (default 1)")
-      ->needs("--coprocess");
+             "How many of each coprocess and service run (default 1)");
   tool.complete_value(
       app.add_option("-d,--methods", options.directories,
                      "Each executable in DIR is a method; HUP lists them again; repeatable")
@@ -128,6 +163,10 @@ WorkerToolOptions parse_worker_options(Tool& tool) {
       ->type_name("NAME")
       ->allow_extra_args(false);
   app.add_flag("--text", options.process.text, "A command's output that is no JSON is a string");
+  tool.add_value(
+      "--ready", "METHOD[=JSON]",
+      [&options](const std::string& text) { options.worker.ready = parse_ready(text); },
+      "Call it before anything is served; if it fails, exit with 1");
   tool.group("Working");
   add_number(tool, "-C,--concurrency", "N", limits.concurrency, 1, 1000000,
              "Calls that run at a time (default 256); 1 is the synchronous worker");
@@ -151,13 +190,13 @@ WorkerToolOptions parse_worker_options(Tool& tool) {
   add_session_options(tool, limits);
   tool.parse();
   tool.refuse_command();
-  check(options);
+  check(options, app);
   const bool has_channel = options.listen.empty() && channel_number() >= 0;
   if (!options.join && !options.stdio && !has_channel) { add_inherited_listeners(options.listen); }
   options.process.max_output = limits.max_frame;
   options.process.memory = limits.memory;
-  const bool has_commands =
-      !options.methods.empty() || !options.coprocesses.empty() || !options.directories.empty();
+  const bool has_commands = !options.methods.empty() || !options.coprocesses.empty() ||
+                            !options.services.empty() || !options.directories.empty();
   if (has_commands && (options.join || !options.listen.empty())) {
     options.process.ended_by = EndedBy::guard;
   }

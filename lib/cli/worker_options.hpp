@@ -23,6 +23,7 @@ struct WorkerToolOptions {
   Duration wait{};  ///< how long to wait for the master that is joined
   std::vector<std::string> methods;
   std::vector<std::string> coprocesses;
+  std::vector<std::string> services;
   std::size_t pool = 1;
   std::vector<std::string> directories;
   std::vector<std::string> forwards;

@@ -79,4 +79,10 @@ std::unique_ptr<ChildRunner::Child> ChildRunner::start(const Program& program,
   return std::make_unique<TreeChild>(ProcessTree(spawn(options), std::move(mark)));
 }
 
+StartChild starting_shell(ChildRunner& runner, std::string_view method, std::string command) {
+  return [&runner, program = Program::shell(std::move(command)),
+          variables = std::vector{assignment(variable::kMethod, method)}](
+             int in, int out, int err) { return runner.start(program, variables, in, out, err); };
+}
+
 }  // namespace handoff

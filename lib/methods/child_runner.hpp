@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -26,10 +27,17 @@ enum class EndedBy : std::uint8_t {
   guard,       ///< a TreeGuard, which is there before the first of them
 };
 
+/// How a command that runs for one call gets the params of it.
+enum class ParamsForm : std::uint8_t {
+  input,      ///< as JSON on its stdin
+  arguments,  ///< as arguments and variables, see CallArguments; its stdin is empty
+};
+
 /// How the processes behind methods are run, and what is made of their output.
 struct ProcessOptions {
   std::vector<std::string> environment_names{};  ///< handed to them besides the usual few
   bool text = false;                             ///< output that is no JSON becomes a string
+  ParamsForm params = ParamsForm::input;         ///< of commands
   std::size_t max_output = 1024 * 1024;          ///< bytes for one call; more is an error
   std::shared_ptr<MemoryBudget> memory = std::make_shared<MemoryBudget>();  ///< counts output
   EndedBy ended_by = EndedBy::supervisor;
@@ -41,8 +49,11 @@ struct ProcessOptions {
 struct Program {
   std::vector<std::string> argv;
   std::string path;  ///< as in SpawnOptions
+  enum class Kind : std::uint8_t { file, shell } kind = Kind::file;
 
-  static Program shell(std::string command) { return {{"sh", "-c", std::move(command)}, {}}; }
+  static Program shell(std::string command) {
+    return {{"sh", "-c", std::move(command)}, {}, Kind::shell};
+  }
 };
 
 /// Starts the processes behind methods, and sees to it that nothing is left of them. Shared by all
@@ -85,5 +96,9 @@ class ChildRunner {
 
 /// Starts one certain program, these descriptors its 0, 1 and 2. Throws SystemError.
 using StartChild = std::function<std::unique_ptr<ChildRunner::Child>(int in, int out, int err)>;
+
+/// Starts `sh -c COMMAND` for a method of this name, which stands in RPC_METHOD. The runner must
+/// outlive it.
+StartChild starting_shell(ChildRunner& runner, std::string_view method, std::string command);
 
 }  // namespace handoff

@@ -12,6 +12,7 @@
 #include <handoff/os/error.hpp>
 #include <handoff/wire/json_text.hpp>
 
+#include "methods/call_arguments.hpp"
 #include "methods/output_result.hpp"
 #include "os/environment.hpp"
 #include "os/sealed_memory.hpp"
@@ -105,11 +106,27 @@ Task<bool> wait_until(FdWatcher& watcher, TimePoint when) {
   co_return co_await watcher.readable();
 }
 
+/// To a shell the word after the command is $0, and the ones after that are $1 and so on.
+Program with_arguments(Program program, const std::string& method, std::vector<std::string> words,
+                       ParamsForm form) {
+  if (form == ParamsForm::arguments && program.kind == Program::Kind::shell) {
+    program.argv.push_back(method);
+  }
+  for (std::string& word : words) { program.argv.push_back(std::move(word)); }
+  return program;
+}
+
 /// The handler's own frame keeps `program`; see command_handler.
 // The reactor and the runner outlive the calls of the worker.
 // NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<Result> run_command(Reactor& reactor, ChildRunner& runner, const Program& program, Call call) {
   const ProcessOptions& options = runner.options();
+  CallArguments arguments;
+  if (options.params == ParamsForm::arguments) {
+    Status status = read_call_arguments(call.params, arguments);
+    if (!status.is_ok()) { co_return Result::error(ErrorCode::invalid_params, status.why()); }
+    call.params = {};
+  }
   Pipe out = make_pipe();
   Pipe err = make_pipe();
   // The ends kept here are open files of their own: the command does not share the flag.
@@ -126,11 +143,13 @@ Task<Result> run_command(Reactor& reactor, ChildRunner& runner, const Program& p
                     error.error_number() == EFBIG ? " (the server's `ulimit -f` is too low)" : ""));
   }
   call.params = {};  // the file has the params now
-  const std::vector<std::string> variables = {assignment(variable::kMethod, call.method),
-                                              assignment(variable::kPeer, call.peer),
-                                              assignment(variable::kId, call.id)};
+  Environment variables = std::move(arguments.variables);
+  variables.push_back(assignment(variable::kMethod, call.method));
+  variables.push_back(assignment(variable::kPeer, call.peer));
+  variables.push_back(assignment(variable::kId, call.id));
   const std::unique_ptr<ChildRunner::Child> child =
-      runner.start(program, variables, input.get(), out.write_end.get(), err.write_end.get());
+      runner.start(with_arguments(program, call.method, std::move(arguments.words), options.params),
+                   variables, input.get(), out.write_end.get(), err.write_end.get());
   out.write_end.reset();
   err.write_end.reset();
 

@@ -8,9 +8,11 @@
 
 namespace handoff {
 
-/// Returns a handler that runs the program for each call: the params on its stdin, the result from
-/// its stdout, RPC_METHOD, RPC_PEER and RPC_ID in its environment. A program without output gives
-/// the result null. A result is at most ProcessOptions::max_output bytes long.
+/// Returns a handler that runs the program for each call: the params on its stdin or, as the
+/// options of the runner say, as further arguments, of which a shell gets the method's name first;
+/// the result from its stdout, RPC_METHOD, RPC_PEER and RPC_ID in its environment. Params that
+/// can't be arguments are an error, ErrorCode::invalid_params. A program without output gives the
+/// result null. A result is at most ProcessOptions::max_output bytes long.
 ///
 /// The call is over when the process ends, at its deadline, or when the call is dropped; what is
 /// left of the process and of what it has started is killed then. A call that runs does not block

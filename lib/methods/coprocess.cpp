@@ -11,24 +11,11 @@
 #include <handoff/wire/json_text.hpp>
 
 #include "methods/output_result.hpp"
-#include "os/environment.hpp"
 
 namespace handoff {
 namespace {
 
 using Phase = CoprocessPhase;
-
-constexpr std::string_view kWroteNothing =
-    "the coprocess wrote nothing in time; if it buffers its output, run it by `stdbuf -oL`";
-
-/// What it wrote to its stderr tells more than a guess.
-Result too_late(const std::string& error_tail, bool wrote_nothing) {
-  std::string message = "the coprocess wrote no whole line in time";
-  if (wrote_nothing) {
-    message = error_tail.empty() ? kWroteNothing : "the coprocess wrote nothing in time";
-  }
-  return Result::error(ErrorCode::timed_out, std::move(message), stderr_data(error_tail));
-}
 
 }  // namespace
 
@@ -55,15 +42,10 @@ class Coprocess::Loan {
   CoprocessEvent end_ = CoprocessEvent::failed;
 };
 
-Coprocess::Coprocess(Reactor& reactor, ChildRunner& runner, std::string name, std::string command,
-                     std::size_t pool_size)
-    : Coprocess(
-          reactor, runner.options(),
-          [&runner, program = Program::shell(std::move(command)),
-           variables = std::vector{assignment(variable::kMethod, name)}](int in, int out, int err) {
-            return runner.start(program, variables, in, out, err);
-          },
-          pool_size) {}
+Coprocess::Coprocess(Reactor& reactor, ChildRunner& runner, std::string_view name,
+                     std::string command, std::size_t pool_size)
+    : Coprocess(reactor, runner.options(), starting_shell(runner, name, std::move(command)),
+                pool_size) {}
 
 Coprocess::Coprocess(Reactor& reactor, const ProcessOptions& options, StartChild start,
                      std::size_t pool_size, CoprocessTimes times)
@@ -118,9 +100,9 @@ Task<Result> Coprocess::exchange(Loan& loan, const Call& call) {
     } else if (result.outcome != IoResult::Outcome::would_block ||
                child->phase() == Phase::exited) {
       // Others may hold its output open after it has ended.
-      co_return co_await fail_ended(child);
+      co_return co_await CoprocessChild::result_of_end(child, times_.exit);
     } else if (!co_await child->readable() && child->phase() != Phase::exited) {
-      co_return too_late(child->error_tail(), answer.empty());
+      co_return child->too_late(answer.empty() ? Written::nothing : Written::part);
     }
   }
   if (std::min(end, answer.size()) > options_.max_output) {
@@ -145,18 +127,6 @@ Task<Result> Coprocess::exchange(Loan& loan, const Call& call) {
   Result result = result_of_output(std::move(answer), options_.form(), "the coprocess's line");
   // One that has not read all of the question has answered before it knew it.
   if (quiet && child->has_read_all() && !result.is_error()) { loan.set_answered(); }
-  co_return result;
-}
-
-/// It has closed its output, which most do by ending.
-Task<Result> Coprocess::fail_ended(std::shared_ptr<CoprocessChild> child) {
-  const bool ended = co_await child->wait_for_exit(reactor_.now() + times_.exit);
-  child->handle(CoprocessEvent::failed);
-  if (!ended) {
-    co_return Result::error(ErrorCode::handler_failed, "the coprocess closed its output");
-  }
-  Result result = failure_of_process(child->status(), child->error_tail());
-  result.message = "the coprocess ended: " + result.message;
   co_return result;
 }
 

@@ -2,10 +2,10 @@
 #pragma once
 
 #include <array>
-#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <handoff/async/reactor.hpp>
@@ -17,12 +17,6 @@
 #include "methods/coprocess_child.hpp"
 
 namespace handoff {
-
-/// How long a coprocess is waited for, besides the deadlines of its calls.
-struct CoprocessTimes {
-  Duration settle = std::chrono::milliseconds(5);  ///< a fresh one is quiet after its first answer
-  Duration exit = std::chrono::milliseconds(100);  ///< it ends after it has closed its output
-};
 
 /// A command that is kept running: it gets the params of each call as a line of JSON on its stdin,
 /// and writes a line of JSON to its stdout. A pool of them answers so many calls at a time; further
@@ -36,7 +30,7 @@ struct CoprocessTimes {
 class Coprocess {
  public:
   /// `name` is that of the method; the references must outlive this object.
-  Coprocess(Reactor& reactor, ChildRunner& runner, std::string name, std::string command,
+  Coprocess(Reactor& reactor, ChildRunner& runner, std::string_view name, std::string command,
             std::size_t pool_size);
   /// The same for processes that `start` starts.
   Coprocess(Reactor& reactor, const ProcessOptions& options, StartChild start,
@@ -51,7 +45,6 @@ class Coprocess {
 
   std::shared_ptr<CoprocessChild> take_child();
   Task<Result> exchange(Loan& loan, const Call& call);
-  Task<Result> fail_ended(std::shared_ptr<CoprocessChild> child);
 
   Reactor& reactor_;
   const ProcessOptions& options_;

@@ -10,6 +10,12 @@
 #include "methods/output_result.hpp"
 
 namespace handoff {
+namespace {
+
+constexpr std::string_view kWroteNothing =
+    "the coprocess wrote nothing in time; if it buffers its output, run it by `stdbuf -oL`";
+
+}  // namespace
 
 //            lent   answered   failed   exited   discarded
 //   fresh    -      idle       over     exited   over
@@ -103,12 +109,35 @@ void CoprocessChild::ask(std::string_view line) {
   if (!unsent_.empty()) { reactor_.spawn(write_rest(shared_from_this())); }
 }
 
+/// A process comes to its end a moment after it has closed its output. False when the deadline came
+/// first.
 Task<bool> CoprocessChild::wait_for_exit(TimePoint deadline) {
   if (phase_ != CoprocessPhase::exited && !child_->has_ended()) {
     const EventTimeout alarm(reactor_, exit_, deadline);
     co_await exit_;
   }
   co_return phase_ == CoprocessPhase::exited || child_->has_ended();
+}
+
+Task<Result> CoprocessChild::result_of_end(std::shared_ptr<CoprocessChild> child,
+                                           Duration exit_time) {
+  const bool ended = co_await child->wait_for_exit(child->reactor_.now() + exit_time);
+  child->handle(CoprocessEvent::failed);
+  if (!ended) {
+    co_return Result::error(ErrorCode::handler_failed, "the coprocess closed its output");
+  }
+  Result result = failure_of_process(child->status(), child->error_tail());
+  result.message = "the coprocess ended: " + result.message;
+  co_return result;
+}
+
+/// What it wrote to its stderr tells more than a guess.
+Result CoprocessChild::too_late(Written written) const {
+  std::string message = "the coprocess wrote no whole line in time";
+  if (written == Written::nothing) {
+    message = error_tail_.empty() ? kWroteNothing : "the coprocess wrote nothing in time";
+  }
+  return Result::error(ErrorCode::timed_out, std::move(message), stderr_data(error_tail_));
 }
 
 /// False when nothing more can come.

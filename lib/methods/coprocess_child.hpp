@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <span>
 #include <string>
@@ -11,11 +12,18 @@
 #include <handoff/async/reactor.hpp>
 #include <handoff/async/stream.hpp>
 #include <handoff/async/task.hpp>
+#include <handoff/rpc/call.hpp>
 
 #include "methods/child_runner.hpp"
 #include "wire/byte_queue.hpp"
 
 namespace handoff {
+
+/// How long a coprocess is waited for, besides the deadlines of its calls.
+struct CoprocessTimes {
+  Duration settle = std::chrono::milliseconds(5);  ///< a fresh one is quiet after its first answer
+  Duration exit = std::chrono::milliseconds(100);  ///< it ends after it has closed its output
+};
 
 /// Where a process of a coprocess is between its start and its end.
 enum class CoprocessPhase {
@@ -37,6 +45,9 @@ enum class CoprocessEvent {
 
 /// The phase after the event; the same phase when the event changes nothing.
 CoprocessPhase next_phase(CoprocessPhase phase, CoprocessEvent event);
+
+/// How much a process has written in answer to a call.
+enum class Written { nothing, part };
 
 /// One running process of a coprocess, with our ends of its pipes. Shared with the coroutines that
 /// wait for them, which end when it is over.
@@ -63,9 +74,11 @@ class CoprocessChild : public std::enable_shared_from_this<CoprocessChild> {
   auto readable() { return out_.readable(); }
   FdWatcher& watcher() { return out_.watcher(); }
 
-  /// Waits for its end, which a process comes to a moment after it has closed its output. Gives
-  /// false when the deadline came first.
-  Task<bool> wait_for_exit(TimePoint deadline);
+  /// Why a call has failed during which the process has closed its output, which most do by ending.
+  /// Waits a moment for that end; the process is over then.
+  static Task<Result> result_of_end(std::shared_ptr<CoprocessChild> child, Duration exit_time);
+  /// Why a call has failed during which the process has written no whole line, or nothing at all.
+  Result too_late(Written written) const;
   /// How it ended; only when it is over.
   ExitStatus status() const { return status_; }
   const std::string& error_tail() const { return error_tail_; }
@@ -75,6 +88,7 @@ class CoprocessChild : public std::enable_shared_from_this<CoprocessChild> {
                  std::unique_ptr<ChildRunner::Child> child);
 
   void enter(CoprocessPhase next);
+  Task<bool> wait_for_exit(TimePoint deadline);
   void end();
   bool take_errors();
   static Task<void> watch_exit(std::shared_ptr<CoprocessChild> self);

@@ -8,21 +8,13 @@
 
 #include <handoff/os/error.hpp>
 
+#include "methods/reply_error.hpp"
 #include "os/parse_number.hpp"
 
 namespace handoff {
 namespace {
 
 using Phase = UpstreamPhase;
-
-ErrorResult error_of(const Reply& reply) {
-  ErrorResult error = parse_error_result(reply.result);
-  if (error.code == 0) {
-    error.code = static_cast<int>(ErrorCode::internal_error);
-    if (error.message.empty()) { error.message = "the server gave an error without a code"; }
-  }
-  return error;
-}
 
 }  // namespace
 
@@ -254,9 +246,8 @@ void UpstreamConnection::deliver(const Reply& reply) {
   const Waiting* waiting = calls_.find(*id);
   if (waiting == nullptr) { return; }
   if (!reply.is_error()) { return take(*waiting).finish(ResultView::success(reply.result)); }
-  const ErrorResult error = error_of(reply);
-  take(*waiting).finish(
-      ResultView::error(static_cast<ErrorCode>(error.code), error.message, error.data));
+  const Result error = error_of_reply(reply);
+  take(*waiting).finish(error);
 }
 
 void UpstreamConnection::deliver_all() {

@@ -30,6 +30,8 @@ inline constexpr char kMethod[] = "RPC_METHOD";
 inline constexpr char kPeer[] = "RPC_PEER";
 /// The id of the call as JSON; empty when it has none.
 inline constexpr char kId[] = "RPC_ID";
+/// What the names of the variables begin with that are the params of the call, with --args.
+inline constexpr char kArgumentPrefix[] = "RPC_ARG_";
 /// The mark that every process of a tree inherits; see ProcessMarks.
 inline constexpr char kMark[] = "RPC_MARK";
 

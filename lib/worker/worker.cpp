@@ -17,6 +17,7 @@
 #include "os/listener.hpp"
 #include "os/process_tree.hpp"
 #include "os/socket.hpp"
+#include "rpc/dispatch.hpp"
 #include "rpc/session.hpp"
 
 namespace handoff {
@@ -112,12 +113,17 @@ MasterChannel::TrafficEvents Worker::traffic_events() {
 
 Task<void> Worker::run_on_channel(Fd channel, std::vector<Fd> listeners) {
   reactor_.spawn(watch_signals());
-  co_await serve_channel(std::move(channel), std::move(listeners));
+  const bool may_serve = co_await get_ready();
+  if (!may_serve) { co_return; }
+  Task<JoinMaster::Before> service = serve_channel(std::move(channel), std::move(listeners));
+  co_await std::move(service);
 }
 
 Task<void> Worker::run_joined(Address address, Duration wait) {
   joining_.emplace(reactor_, std::move(address), wait, judge_, report_);
   reactor_.spawn(watch_signals());
+  const bool may_serve = co_await get_ready();
+  if (!may_serve) { co_return; }
   Fd channel = co_await joining_->join();
   while (channel.valid() && life_.phase() != WorkerLife::Phase::over) {
     const JoinMaster::Before before = co_await serve_channel(std::move(channel));
@@ -128,19 +134,23 @@ Task<void> Worker::run_joined(Address address, Duration wait) {
 }
 
 Task<void> Worker::run_alone(std::vector<Address> addresses) {
+  reactor_.spawn(watch_signals());
+  const bool may_serve = co_await get_ready();
+  if (!may_serve) { co_return; }
   ListenOptions listen;
   listen.allow_public = options_.allow_public;
   std::string line = "ready, on";
   for (const std::string& text : listeners_.listen(addresses, listen)) { line += " " + text; }
   take(WorkerLife::Event::begins_alone);
-  reactor_.spawn(watch_signals());
   report_(Severity::info, line);
   co_await wait_until_drained();
 }
 
 Task<void> Worker::run_on_stdio() {
-  take(WorkerLife::Event::begins_alone);
   reactor_.spawn(watch_signals());
+  const bool may_serve = co_await get_ready();
+  if (!may_serve) { co_return; }
+  take(WorkerLife::Event::begins_alone);
   if (socket_type(STDIN_FILENO)) {
     Session::open(threads_.main(), {.socket = Fd(STDIN_FILENO)});
     co_return co_await wait_until_idle();
@@ -151,6 +161,25 @@ Task<void> Worker::run_on_stdio() {
                                         std::move(ours), [this] { changed_.set(); });
   relay_->start();
   co_await wait_until_idle();
+}
+
+/// Returns whether it may serve: the call has succeeded, and no signal has ended it meanwhile.
+Task<bool> Worker::get_ready() {
+  if (!options_.ready) { co_return true; }
+  const std::shared_ptr<const MethodTable> methods = threads_.main().methods();
+  Call call;
+  call.method = options_.ready->method;
+  call.params = options_.ready->params;
+  call.deadline = deadline_after(reactor_.now(), options_.limits.call_timeout);
+  Task<Result> answer = run_call(reactor_, *methods, std::move(call));
+  const Raced<Result> raced = co_await race(reactor_, std::move(answer), kNever, &ready_call_);
+  if (raced.end != RaceEnd::finished) { co_return false; }
+  if (raced.value->is_error()) {
+    readiness_ = Status::failure(
+        fmt::format("not ready: {} failed: {}{}", options_.ready->method, raced.value->message,
+                    raced.value->json.empty() ? "" : fmt::format(" {}", raced.value->json)));
+  }
+  co_return readiness_.is_ok();
 }
 
 /// Returns what JoinMaster::join_again() needs to know of the master.
@@ -191,6 +220,7 @@ void Worker::take(WorkerLife::Event event) {
   switch (action) {
     case WorkerLife::Action::none: break;
     case WorkerLife::Action::stop_waiting:
+      ready_call_.cancel();
       if (joining_) { joining_->cancel(); }
       break;
     case WorkerLife::Action::ask_master: link_->leave(); break;

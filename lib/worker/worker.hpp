@@ -13,9 +13,11 @@
 #include <handoff/os/address.hpp>
 
 #include "async/limited_line.hpp"
+#include "async/race.hpp"
 #include "os/log.hpp"
 #include "os/peer.hpp"
 #include "os/signals.hpp"
+#include "os/status.hpp"
 #include "worker/join_master.hpp"
 #include "worker/master_channel.hpp"
 #include "worker/own_connections.hpp"
@@ -56,10 +58,14 @@ class Worker final {
   /// Serves one connection on stdin and stdout, and returns when it has ended.
   Task<void> run_on_stdio();
 
+  /// Returns why it has served nothing: WorkerOptions::ready has failed. A signal that ends that
+  /// call is no failure.
+  const Status& readiness() const { return readiness_; }
   /// Returns how many connections and calls were cut off because they did not end in time.
   std::size_t cut_off() const { return cut_off_; }
 
  private:
+  Task<bool> get_ready();
   Task<JoinMaster::Before> serve_channel(Fd channel, std::vector<Fd> listeners = {});
   void require_full_channel() const;
   ServingThreads::Owner owner_of_threads();
@@ -106,6 +112,8 @@ class Worker final {
   std::shared_ptr<QueueConsumer> queue_;
   std::shared_ptr<StdioRelay> relay_;
   WorkerLife life_;
+  Status readiness_ = Status::ok();
+  Cancellation ready_call_;
   Event changed_;  ///< set when a connection has ended, or the drain has begun or is over
   TimePoint drained_by_ = kNever;
   std::optional<EventTimeout> drain_alarm_;

@@ -6,6 +6,8 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include <handoff/async/reactor.hpp>
@@ -13,6 +15,12 @@
 #include "rpc/server_context.hpp"
 
 namespace handoff {
+
+/// A call that a worker makes of itself.
+struct ReadyCall {
+  std::string method;
+  std::string params = "null";  ///< valid JSON
+};
 
 /// How a worker serves; the manual page rpc-worker(1) says more about the options.
 struct WorkerOptions {
@@ -28,7 +36,8 @@ struct WorkerOptions {
   /// Users who are allowed besides this process's own and root: as the master that is joined, and
   /// to connect to an abstract name.
   std::vector<uid_t> allowed_uids;
-  bool wake_all = false;  ///< each connection at a passed listener wakes all workers
+  std::optional<ReadyCall> ready;  ///< the worker serves nothing before this has succeeded
+  bool wake_all = false;           ///< each connection at a passed listener wakes all workers
 
   /// Returns whether max_requests is set.
   bool limits_requests() const { return max_requests != WorkerOptions().max_requests; }

@@ -214,6 +214,26 @@ USER=C" ''
   expect_match 0 '(.*\{"out":"id","result":7,"id":7\}.*|.*\{"out":"id","result":"x y","id":"x y"\}.*){2}' ''
 }
 
+@test "with --args the params of a call are arguments, and no text for a shell" {
+  mkdir methods
+  printf '#!/bin/sh\nprintf "%%s|" $# "$@" "$RPC_ARG_x"\n' >methods/show
+  chmod +x methods/show
+  start_worker --text --args -d methods -m 'args=printf "%s|" "$0" "$@" "$RPC_ARG_x"; cat'
+  tool rpc-call -r ./w args '["$(date)", "`date`; date", 1.0, null, {"a": [true]}]'
+  expect 0 'args|$(date)|`date`; date|1.0|null|{"a":[true]}||' ''
+  tool rpc-call -r ./w args x='$y "'
+  expect 0 'args|$y "|' ''
+  tool rpc-call -r ./w args
+  expect 0 'args||' ''
+  tool rpc-call -r ./w show '["-n", ""]'
+  expect 0 '2|-n|||' ''
+  tool rpc-call ./w show a-b=1
+  expect 1 '' "rpc-call: show on ./w failed: the name 'a-b' can't be that of a variable: write letters, digits and _, not a digit first"
+  tool rpc-call --full ./w show '"x"'
+  expect_match 1 '.*"code":-32602,.*' '.*'
+  stop_worker
+}
+
 @test "a command has the descriptors 0 to 2, and no other" {
   start_worker --text -m 'fds=exec ls /proc/self/fd' # ls opens the folder
   exec 9<>/dev/null

@@ -52,8 +52,8 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
   refuses "$NOTHING" rpc-worker -m a=cat
 }
 
-@test "an --allow-uid that is no number is a usage error" {
-  refuses '--allow-uid root: write a number from 0 to 4294967295' rpc-worker -l :0 --allow-uid root
+@test "an --allow-uid that is no user is a usage error" {
+  refuses '--allow-uid no-such: no user has that name or number' rpc-worker -l :0 --allow-uid no-such
 }
 
 @test "a duration that is none is a usage error" {
@@ -99,7 +99,9 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
 @test "options that can mean nothing are usage errors" {
   refuses '--method a=: write a command after the =' rpc-worker -l :0 -m a=
   refuses "--env A=B: write the name of a variable alone" rpc-worker -l :0 --env A=B
-  refuses '--pool needs --coprocess (see rpc-worker --help)' rpc-worker -l :0 --pool 2
+  refuses '--args needs --method or --methods' rpc-worker -l :0 --args -k a=cat
+  refuses '--ready =1: write METHOD or METHOD=JSON' rpc-worker -l :0 --ready =1
+  refuses '--pool needs --coprocess or --service' rpc-worker -l :0 --pool 2
   refuses '--threads 4 needs --concurrency 4 or more: each thread runs a call' \
     rpc-worker -l :0 --threads 4 -C 1
   refuses '--timeout 0.0000001ms: shorter than a nanosecond' \

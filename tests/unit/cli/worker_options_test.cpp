@@ -89,11 +89,20 @@ TEST_CASE("a method that runs a command has a name without a star, and a command
     CAPTURE(option);
     CHECK(problem_of({option, "a"}) == option + " a: write NAME=CMD");
     CHECK(problem_of({option, "a="}) == option + " a=: write a command after the =");
-    CHECK(problem_of({option, "*=x"}) == option + " *=x: only --forward takes a name with a star");
+    CHECK(problem_of({option, "*=x"}) ==
+          option + " *=x: only --service and --forward take a name with a star");
     CHECK(problem_of({option, "a.*=x"}) ==
-          option + " a.*=x: only --forward takes a name with a star");
+          option + " a.*=x: only --service and --forward take a name with a star");
     CHECK(problem_of({option, "\xFF=x"}).find("write it in UTF-8") != std::string::npos);
   }
+  CHECK(problem_of({"--args", "-k", "a=x"}) == "--args needs --method or --methods");
+  CHECK(options_of({"-d", ".", "--args"}).process.params == ParamsForm::arguments);
+  CHECK(problem_of({"--ready", "=1"}) == "--ready =1: write METHOD or METHOD=JSON");
+  CHECK(problem_of({"--ready", "a=[1"}).starts_with("--ready a=[1: not JSON after the = ("));
+  CHECK(options_of({"--ready", "a"}).worker.ready->params == "null");
+  CHECK(options_of({"--ready", "a=\"=\""}).worker.ready->params == "\"=\"");
+  CHECK(problem_of({"-K", "a.*="}) == "--service a.*=: write a command after the =");
+  CHECK(options_of({"-K", "a.*=x", "-K", "*=y"}).services == Words{"a.*=x", "*=y"});
   CHECK(options_of({"-m", "a=x", "-m", "b=y=z"}).methods == Words{"a=x", "b=y=z"});
   CHECK(options_of({"-k", "a=x"}).coprocesses == Words{"a=x"});
 }

@@ -15,7 +15,9 @@
 
 #include <handoff/os/error.hpp>
 #include <handoff/wire/errors.hpp>
+#include <handoff/wire/json_text.hpp>
 
+#include "methods/call_arguments.hpp"
 #include "unit/support.hpp"
 
 namespace handoff {
@@ -29,16 +31,24 @@ struct Commands {
     const Handler handler = command_handler(reactor, runner, Program::shell(command));
     Call call;
     call.method = "m.x";
-    call.params = "[1, 2]";
+    call.params = params;
     call.id = "7";
     call.peer = "127.0.0.1:5";
     call.deadline = Clock::now() + time;
     return reactor.run_for_result(handler(std::move(call)));
   }
 
+  std::string params = "[1, 2]";
   Reactor reactor;
   ChildRunner runner;
 };
+
+ProcessOptions with_params_as_arguments() {
+  ProcessOptions options;
+  options.text = true;
+  options.params = ParamsForm::arguments;
+  return options;
+}
 
 /// Whether a process that is no child of ours ends, or has done so.
 bool ends(const std::string& pid) {
@@ -59,6 +69,48 @@ TEST_CASE("a command gets the params on its stdin, and its stdout is the result"
 TEST_CASE("a command is told the method, the client and the id") {
   CHECK(Commands().call(R"(printf '"%s %s %s"' "$RPC_METHOD" "$RPC_PEER" "$RPC_ID")").json ==
         R"("m.x 127.0.0.1:5 7")");
+}
+
+TEST_CASE(
+    "with params as arguments a shell gets the method and an array's elements, and no input") {
+  Commands commands(with_params_as_arguments());
+  commands.params = R"x(["a b", "$(exit 3)", "'; exit 4; '", "-n", {"x": 1}])x";
+  CHECK(commands.call(R"(printf '%s|' "$0" "$@"; cat)").json ==
+        quote_json(R"x(m.x|a b|$(exit 3)|'; exit 4; '|-n|{"x":1}|)x"));
+  commands.params = "null";
+  CHECK(commands.call(R"(printf '%s|' "$0" "$#")").json == R"("m.x|0|")");
+}
+
+TEST_CASE("with params as arguments a shell gets an object's members in its environment") {
+  Commands commands(with_params_as_arguments());
+  commands.params = R"({"to": "a $b", "n": 5, "METHOD": "x"})";
+  CHECK(commands.call(R"(printf '%s|' $# "$RPC_ARG_to" "$RPC_ARG_n" "$RPC_METHOD")").json ==
+        R"("0|a $b|5|m.x|")");
+}
+
+TEST_CASE("params that can't be arguments are invalid, and no command is started") {
+  const test::DescriptorCheck check;
+  const test::TemporaryDirectory directory;
+  Commands commands(with_params_as_arguments());
+  for (const char* params : {"5", R"(["\u0000"])", R"({"a b": 1})"}) {
+    CAPTURE(params);
+    commands.params = params;
+    const Result result = commands.call("touch " + directory.path("started"));
+    CHECK(result.code == ErrorCode::invalid_params);
+    CHECK(!result.message.empty());
+    CHECK(access(directory.path("started").c_str(), F_OK) == -1);
+  }
+}
+
+TEST_CASE("as many arguments as may be are given to a command") {
+  Commands commands(with_params_as_arguments());
+  const std::string longest(kMaxArgumentBytes - 1, 'x');
+  commands.params = "[\"" + longest + "\"]";
+  CHECK(commands.call(R"(printf '%s' ${#1})").json == std::to_string(longest.size()));
+  commands.params = "[\"\"";
+  for (std::size_t n = 1; n < kMaxArgumentBytes; ++n) { commands.params += ",\"\""; }
+  commands.params += "]";
+  CHECK(commands.call(R"(printf '%s' $#)").json == std::to_string(kMaxArgumentBytes));
 }
 
 TEST_CASE("white space at the end of a command's output is no part of the result") {
