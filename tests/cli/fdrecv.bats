@@ -82,7 +82,7 @@ Usage: fdrecv \[options\] \[SOCKET\]
     fdrecv -k --max-processes 0 ./s -- cat
   refuses '--timeout 5x: write a duration such as 250ms, 2s, 1m or 1h' fdrecv -t 5x ./s
   refuses '--mode 888: write it as 600 or 660' fdrecv --mode 888 ./s
-  refuses '--allow-uid nobody: write a number from 0 to 4294967295' fdrecv --allow-uid nobody ./s
+  refuses '--allow-uid no-such: no user has that name or number' fdrecv --allow-uid no-such ./s
 }
 
 @test "an option without its value is a usage error" {

@@ -81,7 +81,7 @@ Usage: fdsend \[options\] SOCKET \[FD\.\.\.\].*--timeout T .*' ''
   refuses '--mode 1777: write it as 600 or 660' fdsend -l --mode 1777 ./s
   refuses '--pid 1: write PID:FD, as in 1234:5' fdsend --pid 1 ./s
   refuses '--pid 0:1: write PID:FD, as in 1234:5' fdsend --pid 0:1 ./s
-  refuses '--allow-uid nobody: write a number from 0 to 4294967295' fdsend --allow-uid nobody ./s
+  refuses '--allow-uid no-such: no user has that name or number' fdsend --allow-uid no-such ./s
   tool fdsend --open-mode sideways -o x ./s
   expect 2 '' 'fdsend: --open-mode sideways: write read, write, append or read-write'
 }
@@ -338,7 +338,7 @@ Usage: fdsend \[options\] SOCKET \[FD\.\.\.\].*--timeout T .*' ''
   refuses "SOCKET http://localhost/: $unix" fdrecv http://localhost/
   refuses "SOCKET 5: write fd:5 for the descriptor, or ./5 for a socket's file" fdsend 5
   refuses "SOCKET 5: write fd:5 for the descriptor, or ./5 for a socket's file" fdrecv 5
-  refuses '--allow-uid x: write a number from 0 to 4294967295' fdsend --allow-uid x ./s
+  refuses '--allow-uid no-such: no user has that name or number' fdsend --allow-uid no-such ./s
 }
 
 @test "a connection of --tcp-connect is usable where it arrives" {

@@ -144,9 +144,9 @@ Usage: rpc-master \[-l ADDR\].* -- COMMAND \[ARG\.\.\.\].*--pidfile PATH .*' ''
     rpc-master --max-connections 1 --handshake none -- rpc-worker
 }
 
-@test "an --allow-uid that is no number is a usage error" {
-  refuses '--allow-uid root: write a number from 0 to 4294967295' \
-    rpc-master --allow-uid root -- rpc-worker
+@test "an --allow-uid that is no user is a usage error" {
+  refuses '--allow-uid no-such: no user has that name or number' \
+    rpc-master --allow-uid no-such -- rpc-worker
 }
 
 @test "an address that other hosts can reach needs --public, and the error says so" {
