@@ -270,9 +270,8 @@ void WorkerChannel::write_owed(Connection& connection) {
   if (size != static_cast<ssize_t>(owed.size())) { shutdown(socket, SHUT_RDWR); }
 }
 
-/// The worker is asked for STARTED before it can run out of room, because only STARTED reports room
-/// again. It may take what is sent first before the rest is sent, so what waits to be sent counts
-/// too.
+/// The worker is asked for STARTED, which alone reports room again, before it can run out of room.
+/// It may take what is sent first before the rest is sent: what waits to be sent counts too.
 void WorkerChannel::pass(HeldConnection held) {
   std::optional<std::uint64_t> id;
   held.connection.wants_started =
