@@ -30,6 +30,17 @@ winsize size_of_terminal() {
   return size;
 }
 
+/// The part of a line of UTF-8 that has no more than so many characters.
+std::string_view cut(std::string_view line, std::size_t characters) {
+  std::size_t end = 0;
+  while (end < line.size()) {
+    const bool begins = (static_cast<unsigned char>(line[end]) & 0xC0U) != 0x80U;
+    if (begins && characters-- == 0) { break; }
+    ++end;
+  }
+  return line.substr(0, end);
+}
+
 }  // namespace
 
 CallWatch::CallWatch(Reactor& reactor, const CallOptions& options, StderrLog& log,
@@ -38,15 +49,23 @@ CallWatch::CallWatch(Reactor& reactor, const CallOptions& options, StderrLog& lo
 
 Task<void> CallWatch::run() {
   for (TimePoint due = Clock::now();;) {
+    std::exception_ptr failure;
     std::string trouble;
     try {
       co_await call();
-    } catch (const Unreachable& error) { trouble = error.what(); } catch (const TimedOut& error) {
+    } catch (const Unreachable& error) {
       trouble = error.what();
-    } catch (const ConnectionLost& error) { trouble = error.what(); }
-    if (!trouble.empty()) {
+      failure = std::current_exception();
+    } catch (const TimedOut& error) {
+      trouble = error.what();
+      failure = std::current_exception();
+    } catch (const ConnectionLost& error) {
+      trouble = error.what();
+      failure = std::current_exception();
+    }
+    if (failure) {
       connection_.reset();
-      if (last_at_ == TimePoint{}) { throw Unreachable(trouble); }
+      if (!has_result_) { std::rethrow_exception(failure); }
       if (trouble != trouble_) { log_.error(trouble); }
     }
     trouble_ = std::move(trouble);
@@ -63,13 +82,14 @@ Task<void> CallWatch::call() {
     co_await connection_->connect();
   }
   const TimeLimit limit = TimeLimit::after(Clock::now(), options_.timeout);
+  connection_->refuse_unread(has_result_ ? kTooMany : kUnasked);
   connection_->queue(options_.params, 1);
   co_await connection_->client().flush(limit);
   const Reply reply = co_await connection_->client().receive(limit);
   connection_->number_of(reply, {1, 1});
+  connection_->refuse_unread(kTooMany);
   show(reply);
-  last_ = reply.result;
-  last_at_ = Clock::now();
+  has_result_ = true;
 }
 
 void CallWatch::show(const Reply& reply) {
@@ -77,10 +97,12 @@ void CallWatch::show(const Reply& reply) {
     printer_.show(reply, std::nullopt);
     return;
   }
-  const bool has_last = last_at_ != TimePoint{};
-  const std::optional<std::string> table =
-      status_table(reply.result, has_last ? last_ : std::string_view(), Clock::now() - last_at_);
-  draw(table ? *table : render_json(reply.result, options_.rendering, options_.output));
+  const std::string_view shown = options_.full ? reply.body : reply.result;
+  const TimePoint now = Clock::now();
+  const auto table = options_.full ? std::nullopt : status_table(shown, last_, now - last_at_);
+  last_ = reply.result;
+  last_at_ = now;
+  draw(table ? *table : render_json(shown, options_.rendering, options_.output));
 }
 
 /// What does not fit on the terminal is left out: a line that is broken, or a screen that scrolls,
@@ -90,7 +112,7 @@ void CallWatch::draw(std::string_view text) {
   output_.add(kHome);
   for (int row = 1; row < size.ws_row && !text.empty(); ++row) {
     const std::size_t end = std::min(text.find('\n'), text.size());
-    output_.add(text.substr(0, std::min<std::size_t>(end, size.ws_col)));
+    output_.add(cut(text.substr(0, end), size.ws_col));
     output_.add(kClearToEndOfLine);
     output_.add("\n");
     text.remove_prefix(std::min(end + 1, text.size()));

@@ -40,7 +40,8 @@ class CallWatch {
   StdoutWriter& output_;
   ReplyPrinter& printer_;
   std::optional<CallConnection> connection_;  ///< while there is one
-  std::string last_;                          ///< the last result
+  bool has_result_ = false;                   ///< a call was answered
+  std::string last_;                          ///< the last result that was drawn
   TimePoint last_at_{};
   std::string trouble_;  ///< that was said last, until a call is answered
 };

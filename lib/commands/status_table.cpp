@@ -46,19 +46,22 @@ std::uint64_t sum(const json& object, const char* name) {
 std::string age(const json& object) {
   const auto found = object.find("age");
   const double value = found != object.end() && found->is_number() ? found->get<double>() : 0;
-  const auto seconds = static_cast<std::uint64_t>(std::max(value, 0.0));
+  const auto seconds = static_cast<std::uint64_t>(std::clamp(value, 0.0, 1e12));
   if (seconds < 60) { return fmt::format("{}s", seconds); }
   if (seconds < 3600) { return fmt::format("{}m {}s", seconds / 60, seconds % 60); }
   if (seconds < 86400) { return fmt::format("{}h {}m", seconds / 3600, seconds / 60 % 60); }
   return fmt::format("{}d {}h", seconds / 86400, seconds / 3600 % 24);
 }
 
-/// How much a counter has grown in a second. One that has become smaller is that of another master
-/// or worker.
-std::string rate(std::uint64_t now, std::optional<std::uint64_t> before, Duration since) {
+/// Returns how many requests there were in a second since `before`, which is null if there is none.
+/// A counter that has become smaller is that of another master or worker.
+std::string request_rate(const json& now, const json* before, Duration since) {
   const double seconds = std::chrono::duration<double>(since).count();
-  if (!before || *before > now || seconds <= 0) { return kUnknown; }
-  const double rate = static_cast<double>(now - *before) / seconds;
+  if (before == nullptr || seconds <= 0) { return kUnknown; }
+  const std::uint64_t last = number(*before, "requests");
+  const std::uint64_t count = number(now, "requests");
+  if (last > count) { return kUnknown; }
+  const double rate = static_cast<double>(count - last) / seconds;
   return rate < 10 ? fmt::format("{:.1f}", rate) : fmt::format("{:.0f}", rate);
 }
 
@@ -117,8 +120,7 @@ std::string listeners_of(const json& status) {
 
 std::string describe_master(const json& now, const json& before, Duration since) {
   const std::string balance = text(now, "balance");
-  const auto requests =
-      before.is_object() ? std::optional(number(before, "requests")) : std::nullopt;
+  const json* last = before.is_object() ? &before : nullptr;
   const json none = json::object();
   const json& rescued = now.contains("rescued") ? now["rescued"] : none;
   return fmt::format(
@@ -126,17 +128,15 @@ std::string describe_master(const json& now, const json& before, Duration since)
       "{} connections, {} requests/s, {} calls, p99 {}, {} errors, {} rescued, {} lost",
       text(now, "version"), number(now, "pid"), text(now, "state"), age(now), text(now, "pass"),
       balance.empty() ? "" : " (" + balance + ")", listeners_of(now), number(now, "connections"),
-      rate(number(now, "requests"), requests, since), number(now, "calls"), p99(now, before),
-      sum(now, "errors"), number(rescued, "moved") + number(rescued, "answered"),
-      number(now, "lost"));
+      request_rate(now, last, since), number(now, "calls"), p99(now, before), sum(now, "errors"),
+      number(rescued, "moved") + number(rescued, "answered"), number(now, "lost"));
 }
 
 std::string describe_worker(const json& worker, const json& before, Duration since) {
   const json* last = worker_of(before, number(worker, "worker"), number(worker, "pid"));
-  const auto requests = last != nullptr ? std::optional(number(*last, "requests")) : std::nullopt;
   return fmt::format("{:>6} {:>8}  {:<9}{:>11}{:>12}{:>7}{:>8}{:>10}  {}", number(worker, "worker"),
                      number(worker, "pid"), text(worker, "state"), number(worker, "connections"),
-                     rate(number(worker, "requests"), requests, since), number(worker, "calls"),
+                     request_rate(worker, last, since), number(worker, "calls"),
                      sum(worker, "errors"), number(worker, "restarts"), age(worker));
 }
 

@@ -26,6 +26,18 @@ struct Member {
   std::string_view value;
 };
 
+/// The members of the params. More are read than can be arguments, for each of those has a byte at
+/// least, but no more are kept.
+class Members {
+ public:
+  Member& add() { return all_.size() > kMaxArgumentBytes ? spare_ : all_.emplace_back(); }
+  const std::deque<Member>& all() const { return all_; }
+
+ private:
+  std::deque<Member> all_;
+  Member spare_;
+};
+
 bool is_letter(char byte) {
   return (byte >= 'A' && byte <= 'Z') || (byte >= 'a' && byte <= 'z') || byte == '_';
 }
@@ -36,19 +48,21 @@ bool is_variable_name(std::string_view name) {
                      [](char byte) { return is_letter(byte) || (byte >= '0' && byte <= '9'); });
 }
 
-JsonProblem read_elements(JsonReader& reader, std::deque<Member>& members) {
+JsonProblem read_elements(JsonReader& reader, Members& members) {
   reader.take('[');
   if (reader.take(']')) { return JsonProblem::none; }
   do {
-    const auto problem = reader.read_value(2, members.emplace_back().value);
+    const auto problem = reader.read_value(2, members.add().value);
     if (problem != JsonProblem::none) { return problem; }
   } while (reader.take(','));
   return JsonProblem::none;
 }
 
-JsonProblem read_members(JsonReader& reader, std::deque<Member>& members) {
+JsonProblem read_members(JsonReader& reader, Members& members) {
   return reader.read_object(1, [&](std::string_view name) -> std::string_view& {
-    return members.emplace_back(Member{name, {}}).value;
+    Member& member = members.add();
+    member.name = name;
+    return member.value;
   });
 }
 
@@ -72,7 +86,7 @@ Status read_call_arguments(std::string_view params, CallArguments& arguments) {
   const std::string copy = padded(params);
   JsonProblem problem = reader.open(std::string_view(copy).substr(0, params.size()));
   const char kind = reader.peek();
-  std::deque<Member> members;
+  Members members;
   if (kind == 'n') { return Status::ok(); }
   if (kind != '[' && kind != '{') {
     return Status::failure("the params must be an array or an object: they become arguments");
@@ -84,7 +98,7 @@ Status read_call_arguments(std::string_view params, CallArguments& arguments) {
 
   std::size_t size = 0;
   std::set<std::string> names;
-  for (const Member& member : members) {
+  for (const Member& member : members.all()) {
     std::string text = text_of(reader, member.value);
     if (text.find('\0') != std::string::npos) {
       return Status::failure("an argument can't have a NUL in it");

@@ -103,7 +103,9 @@ bool CoprocessChild::is_quiet(std::span<char> buffer) {
 }
 
 void CoprocessChild::ask(std::string_view line) {
+  const bool is_writing = !unsent_.empty();
   unsent_.append(line);
+  if (is_writing) { return; }  // write_rest() goes on with it
   const IoResult written = in_.try_write(unsent_.bytes());
   unsent_.consume(written.size);
   if (!unsent_.empty()) { reactor_.spawn(write_rest(shared_from_this())); }

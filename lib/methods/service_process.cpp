@@ -11,8 +11,8 @@
 #include <handoff/wire/json_text.hpp>
 
 #include "methods/output_result.hpp"
-#include "methods/reply_error.hpp"
 #include "os/parse_number.hpp"
+#include "rpc/reply_error.hpp"
 #include "wire/message_writer.hpp"
 #include "wire/receive_buffer.hpp"
 
@@ -58,7 +58,7 @@ ServicePhase next_phase(ServicePhase phase, ServiceEvent event) {
 }
 
 ServiceCall::~ServiceCall() {
-  if (process_ && !over.is_set()) { process_->forget(id_); }
+  if (process_ && !result_) { process_->forget(id_); }
 }
 
 void ServiceCall::begin(std::shared_ptr<ServiceProcess> process, std::string_view method,
@@ -109,7 +109,9 @@ void ServiceProcess::enter(Phase next) {
 
 bool ServiceProcess::takes_calls() const {
   const std::size_t room = ids_ == ReplyIds::present ? options_.max_calls : 1;
-  return phase_ == Phase::open && child_->phase() != CoprocessPhase::exited && calls_.size() < room;
+  const bool is_alive =
+      child_->phase() != CoprocessPhase::exited && child_->phase() != CoprocessPhase::over;
+  return phase_ == Phase::open && is_alive && calls_.size() < room;
 }
 
 bool ServiceProcess::check_usable() {
@@ -199,8 +201,10 @@ Task<void> ServiceProcess::receive_all(std::shared_ptr<ServiceProcess> self) {
         self->fail_all(end);
       } else {
         (void)co_await self->child_->readable();
-        // It has ended while it had no calls: the next one is to find another.
-        if (self->child_->phase() == CoprocessPhase::over) { self->handle(ServiceEvent::failed); }
+        // It has ended while it had no calls, but one may have begun since.
+        if (self->child_->phase() == CoprocessPhase::over) {
+          self->fail_all(Result::error(ErrorCode::handler_failed, "the coprocess ended"));
+        }
       }
     }
   } catch (const std::exception& error) {

@@ -8,8 +8,8 @@
 
 #include <handoff/os/error.hpp>
 
-#include "methods/reply_error.hpp"
 #include "os/parse_number.hpp"
+#include "rpc/reply_error.hpp"
 
 namespace handoff {
 namespace {

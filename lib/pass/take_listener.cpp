@@ -3,9 +3,8 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <charconv>
+#include <cerrno>
 #include <filesystem>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -52,9 +51,12 @@ bool is_same_file(const std::string& wanted, int pid, const std::string& path) {
          left.st_dev == right.st_dev && left.st_ino == right.st_ino;
 }
 
-bool is_any_address(const SocketAddress& address) {
-  const std::string text = address.text();
-  return text.starts_with("0.0.0.0:") || text.starts_with("[::]:");
+/// Whether a listener at all addresses of the host serves this one. One of IPv6 may serve IPv4 too.
+bool serves(const SocketAddress& listener, const SocketAddress& wanted) {
+  const std::string text = listener.text();
+  const bool at_all_of_ipv4 = text.starts_with("0.0.0.0:") && wanted.family() == AF_INET;
+  return wanted.port() != 0 && wanted.port() == listener.port() &&
+         (at_all_of_ipv4 || text.starts_with("[::]:"));
 }
 
 Fit fit_of(const SocketAddress& listener, const std::vector<SocketAddress>& wanted,
@@ -64,13 +66,22 @@ Fit fit_of(const SocketAddress& listener, const std::vector<SocketAddress>& want
     const bool is_path = listener.family() == AF_UNIX && !path.starts_with('@');
     return is_path && is_same_file(address.name, pid, path) ? Fit::exact : Fit::none;
   }
+  Fit best = Fit::none;
   for (const SocketAddress& one : wanted) {
     if (one.text() == listener.text()) { return Fit::exact; }
-    if (one.port() != 0 && one.port() == listener.port() && is_any_address(listener)) {
-      return Fit::any_address;
-    }
+    if (serves(listener, one)) { best = Fit::any_address; }
   }
-  return Fit::none;
+  return best;
+}
+
+/// A connection of a busy server may be closed at any moment.
+Fd take_if_open(int pid, int number) {
+  try {
+    return take_from_process(pid, number);
+  } catch (const SystemError& error) {
+    if (error.error_number() == EBADF) { return {}; }
+    throw;
+  }
 }
 
 std::string listed_listeners(const std::vector<std::string>& texts) {
@@ -90,8 +101,8 @@ Fd take_listener(int pid, const Address& address) {
   std::pair<Fit, Fd> best{Fit::none, Fd()};
   std::vector<std::string> others;
   for (const int number : sockets_of(pid)) {
-    Fd socket = take_from_process(pid, number);
-    if (!is_listening(socket.get())) { continue; }
+    Fd socket = take_if_open(pid, number);
+    if (!socket.valid() || !is_listening(socket.get())) { continue; }
     const SocketAddress at = local_address(socket.get());
     const Fit fit = fit_of(at, wanted, address, pid);
     if (fit > best.first) { best = {fit, std::move(socket)}; }

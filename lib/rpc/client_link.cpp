@@ -12,15 +12,14 @@
 
 #include "async/time_limit.hpp"
 #include "os/parse_number.hpp"
+#include "rpc/reply_error.hpp"
 
 namespace handoff {
 namespace {
 
 Result result_of(const Reply& reply) {
   if (!reply.is_error()) { return Result::success(std::string(reply.result)); }
-  ErrorResult error = parse_error_result(reply.result);
-  return Result::error(static_cast<ErrorCode>(error.code), std::move(error.message),
-                       std::move(error.data));
+  return error_of_reply(reply);
 }
 
 }  // namespace

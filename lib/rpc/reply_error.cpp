@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "methods/reply_error.hpp"
+#include "rpc/reply_error.hpp"
 
 #include <utility>
 
