@@ -112,6 +112,32 @@ TEST_CASE("a line that does not fit into the pipe is written as the process read
   CHECK(child->has_read_all());
 }
 
+TEST_CASE("lines that follow one that does not fit into the pipe are written after it") {
+  Reactor reactor;
+  test::FakeProcesses started;
+  const auto child = CoprocessChild::start(reactor, test::start_fakes(started));
+  std::string lines;
+  for (const char letter : {'x', 'y', 'z'}) {
+    const std::string line = std::string(300'000, letter) + "\n";
+    child->ask(line);
+    lines += line;
+  }
+  std::string read;
+  reactor.run([](Reactor& loop, CoprocessChild& of, test::FakeProcess& process, std::string& input,
+                 std::size_t size) -> Task<void> {
+    co_await loop.yield();  // the writer waits now
+    of.ask("last\n");
+    while (input.size() < size) {
+      if (process.has_input()) { input += process.read_input(); }
+      co_await loop.yield();
+    }
+  }(reactor, *child, *started[0], read, lines.size() + 5));
+  CHECK(read == lines + "last\n");
+  // No writer is left that waits for the pipe and keeps the process.
+  reactor.run([](Reactor& loop) -> Task<void> { co_await loop.yield(); }(reactor));
+  CHECK(child.use_count() == 1);
+}
+
 TEST_CASE("the end of what a process writes to its stderr is kept, also what it wrote last") {
   Reactor reactor;
   test::FakeProcesses started;

@@ -101,6 +101,16 @@ TEST_CASE("replies find their calls by their ids, in whatever order they arrive"
   CHECK(first == R"({"n":1})");
 }
 
+TEST_CASE("an error reply without a code is an error all the same") {
+  Ends ends;
+  std::string said;
+  ends.start("a", said);
+  ends.settle();
+  ends.reply(R"({"out":"error","result":"no","id":1})");
+  ends.settle();
+  CHECK(said.starts_with("-32603 "));
+}
+
 TEST_CASE("an error that the server replies with is a result, with its code, message and data") {
   Ends ends;
   std::string said;
