@@ -24,9 +24,12 @@ namespace {
 using handoff::ExitCode;
 using handoff::Tool;
 
+/// The group of the options that need --pass queue.
+constexpr const char* kQueueOptions = "With --pass queue";
+
 void refuse_queue_options(const CLI::App& app) {
   for (const CLI::Option* option : app.get_options()) {
-    if (option->count() == 0 || !option->get_description().starts_with("(queue)")) { continue; }
+    if (option->count() == 0 || option->get_group() != kQueueOptions) { continue; }
     const std::string name = option->get_name();
     const bool is_ours =
         name == "--idempotent" || name == "--queue-limit" || name == "--io-threads";
@@ -98,7 +101,7 @@ handoff::MasterOptions parse(Tool& tool) {
             handoff::parse_duration_range(text);
       },
       "Pause before a worker that died young is started again (default 100ms:10s)");
-  tool.group("With --pass queue");
+  tool.group(kQueueOptions);
   app.add_option("--idempotent", idempotent,
                  "Give this method to another worker when its worker dies; repeatable")
       ->type_name("METHOD")

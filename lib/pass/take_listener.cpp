@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -41,6 +42,13 @@ std::vector<int> sockets_of(int pid) {
   return numbers;
 }
 
+/// The path to which a handoff tool renames a socket that it has bound at PATH.new: the kernel
+/// still knows the socket by the first.
+std::string renamed(const std::string& path) {
+  constexpr std::string_view kNew = ".new";
+  return path.ends_with(kNew) ? path.substr(0, path.size() - kNew.size()) : path;
+}
+
 /// Whether two paths lead to one file. The path of another process is relative to its folder.
 bool is_same_file(const std::string& wanted, int pid, const std::string& path) {
   const std::string theirs =
@@ -64,7 +72,9 @@ Fit fit_of(const SocketAddress& listener, const std::vector<SocketAddress>& want
   if (address.kind == Address::Kind::unix_path) {
     const std::string path = listener.text();
     const bool is_path = listener.family() == AF_UNIX && !path.starts_with('@');
-    return is_path && is_same_file(address.name, pid, path) ? Fit::exact : Fit::none;
+    const bool fits = is_path && (is_same_file(address.name, pid, path) ||
+                                  is_same_file(address.name, pid, renamed(path)));
+    return fits ? Fit::exact : Fit::none;
   }
   Fit best = Fit::none;
   for (const SocketAddress& one : wanted) {

@@ -28,7 +28,7 @@ class Methods(ControlTest):
               "balance": (str, type(None)),
               "listeners": list, "age": float, "connections": int, "waiting": int,
               "queue": (dict, type(None)), "accepted": int, "requests": int, "errors": dict,
-              "calls": int, "rescued": dict, "lost": int,
+              "calls": int, "durations": list, "rescued": dict, "lost": int,
               "reloads": int, "last_reload_problem": (str, type(None)),
               "last_upgrade_problem": (str, type(None)), "workers": list}
     WORKER = {"worker": int, "pid": int, "state": str, "joined": bool, "connections": int,
@@ -73,7 +73,7 @@ class Methods(ControlTest):
 
     def test_params_that_are_wrong(self):
         self.launch()
-        wrong = (None, 1, "1", [], [1], {}, {"worker": None, "workers": None},
+        wrong = (None, -1, 1.5, "1", [], [1], {}, {"worker": None, "workers": None},
                  {"worker": "1"}, {"workers": "1"}, {"worker": 1.5}, {"workers": 1.5},
                  {"worker": -1}, {"workers": -1}, {"worker": True}, {"workers": True},
                  {"worker": 10 ** 30}, {"workers": 10 ** 30}, {"worker": 1, "more": 1},
@@ -83,8 +83,8 @@ class Methods(ControlTest):
             for params in wrong:
                 with self.subTest(method=method, params=params):
                     error = self.error_of(method, params)
-                    self.assertEqual(error, {"code": INVALID_PARAMS,
-                                             "message": f'params must be NUMBER or {{"{name}": NUMBER}}'})
+                    message = f'params must be NUMBER or {{"{name}": NUMBER}}'
+                    self.assertEqual(error, {"code": INVALID_PARAMS, "message": message})
         self.assertEqual({each["pid"] for each in self.ask("workers")}, pids)
 
     def test_the_control_socket_scales_the_workers(self):
@@ -109,7 +109,7 @@ class Methods(ControlTest):
         for client in clients:
             client.result("ping")
         old, other = (self.worker(number)["pid"] for number in (1, 2))
-        self.assertEqual(self.ask("drain", {"worker": 1}), {"workers": 2})
+        self.assertEqual(self.ask("drain", 1), {"workers": 2})
         new = self.wait_for_worker(1, state="ready")["pid"]
         self.wait_until_settled(2)
         self.assertNotEqual(new, old)

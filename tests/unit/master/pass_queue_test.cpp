@@ -28,6 +28,7 @@ class WaitingCall final : public PendingCall {
 struct Fixture {
   Channel& join() {
     Channel& worker = workers.emplace_back(reactor, custody, 1, Channel::Kind{});
+    test::turn(reactor);  // its HELLO says how many calls it takes
     mode.worker_joined(*worker.link);
     return worker;
   }

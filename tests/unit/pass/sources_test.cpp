@@ -85,8 +85,26 @@ TEST_CASE("a file is opened for reading, and not made") {
   CHECK(directory.entries() == 1);
 }
 
-TEST_CASE("a file that is written is emptied, added to or overwritten") {
-  CHECK(after_writing(OpenMode::write, "new") == "new");
+TEST_CASE("a file that is written keeps what it has until it is emptied") {
+  CHECK(after_writing(OpenMode::write, "BE") == "BEfore");
+  const test::TemporaryDirectory directory;
+  const std::string path = directory.path("f");
+  test::write_file(path, "before");
+  const Fd file = open_file(path, OpenMode::write);
+  empty_file(file, path);
+  test::write_text(file.get(), "new");
+  const Fd reader = open_file(path, OpenMode::read);
+  CHECK(test::read_until_end(reader.get()) == "new");
+}
+
+TEST_CASE("to empty what is no file changes nothing") {
+  const Pipe pipe = make_pipe();
+  empty_file(pipe.write_end, "pipe");
+  const Fd file(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  empty_file(file, "/dev/null");
+}
+
+TEST_CASE("a file that is written is added to or overwritten") {
   CHECK(after_writing(OpenMode::append, ", after") == "before, after");
   CHECK(after_writing(OpenMode::read_write, "BE") == "BEfore");
 }
