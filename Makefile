@@ -24,6 +24,7 @@ PEER_PACKAGES = nginx-light nodejs haproxy gunicorn golang-go chromium systemd l
 LINT_PACKAGES = clang-format-16 clang-tidy-16 shellcheck mandoc python3
 CLANG_PACKAGES = clang libclang-rt-14-dev
 DEB_PACKAGES = dpkg-dev
+ARM64_PACKAGES = cmake ninja-build g++-aarch64-linux-gnu qemu-user
 
 CXX_FILES = $$(git ls-files 'lib/*.[ch]pp' 'tools/*.cpp' 'tests/*.[ch]pp')
 
@@ -40,11 +41,11 @@ define run_tests
 @tests/support/list-skipped $(1)
 endef
 
-.PHONY: help deps peers build demo recording test stress lint format model asan tsan fuzz bench \
-        deb install uninstall clean
+.PHONY: help deps peers build demo recording test stress lint format model asan tsan arm64 fuzz \
+        bench deb install uninstall clean
 
 help: ## list what can be made
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
 deps: ## install what all of this needs (Debian packages)
 	$(INSTALL) $(BUILD_PACKAGES) $(TEST_PACKAGES) $(BENCH_PACKAGES) $(LINT_PACKAGES) $(CLANG_PACKAGES)
@@ -111,6 +112,18 @@ tsan: ## the tests with the thread sanitizer
 	@cmake --build build-tsan --parallel $(JOBS)
 	$(call run_tests,build-tsan)
 
+arm64: ## build for arm64 with a cross compiler, and run the unit tests in qemu-user
+	$(INSTALL) $(ARM64_PACKAGES)
+	@tests/arm64/libraries build-arm64/root
+	$(call configure,build-arm64,--toolchain $(CURDIR)/tests/arm64/toolchain.cmake)
+	@cmake --build build-arm64 --parallel $(JOBS) --target tools unit_tests
+	@failed=0; \
+	ctest --test-dir build-arm64 --output-on-failure --parallel $(JOBS) --no-tests=error -R '^unit/' \
+	  || failed=1; \
+	tests/arm64/summary build-arm64 || failed=1; \
+	exit $$failed
+	@tests/support/list-skipped build-arm64
+
 fuzz: ## fuzz each decoder for FUZZ_SECONDS (60); 0: only its corpus
 	$(INSTALL) $(BUILD_PACKAGES) $(CLANG_PACKAGES)
 	$(call configure,build-fuzz,-DCMAKE_CXX_COMPILER=clang++ -DHANDOFF_FUZZ=ON)
@@ -143,6 +156,6 @@ uninstall: ## remove what make install with the same PREFIX and DESTDIR has inst
 	@cmake -D BUILD=$(BUILD) -D PREFIX="$(PREFIX)" -P tools/install/uninstall.cmake
 
 clean: ## remove everything that was built
-	@rm -rf build build-asan build-tsan build-fuzz
+	@rm -rf build build-asan build-tsan build-fuzz build-arm64
 
 comma := ,
