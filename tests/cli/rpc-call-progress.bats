@@ -5,6 +5,11 @@
 
 load common
 
+# has_lines FILE COUNT: the file has so many lines at least.
+has_lines() {
+  (($(wc -l <"$1") >= $2))
+}
+
 @test "USR1 tells how far the lines are" {
   start_worker
   start_lines ./w
@@ -27,13 +32,13 @@ load common
 @test "--watch calls again and again, and waits for a server that has gone" {
   start_worker
   start watch rpc-call --watch 20ms ./w echo 7
-  eventually sh -c '[ "$(wc -l <watch.out)" -ge 3 ]'
+  eventually has_lines watch.out 3
   kill -KILL "${pid[worker]}"
   said watch 'cannot connect to ./w: |the server closed the connection|ended the connection'
   rm -f ./w ./w.lock
   : >watch.out
   start_worker
-  eventually sh -c '[ "$(wc -l <watch.out)" -ge 3 ]'
+  eventually has_lines watch.out 3
   [ "$(sort -u watch.out)" = 7 ]
 }
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# shellcheck disable=SC2030,SC2031 # each test has variables of its own
 # SPDX-License-Identifier: MIT
 # What rpc-call spares those who type: a server that is named once, params from a file, and a hint
 # at a misspelt word.
