@@ -129,6 +129,8 @@ Task<std::optional<HostLookup>> Resolver::look_up(Reactor& reactor, std::string 
                                                   TimePoint deadline) {
   const Job::WakeFd wake_fd = std::make_shared<Fd>(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake_fd->valid()) { throw SystemError(errno, "use eventfd"); }
+  // The functions of a class in a coroutine are none themselves.
+  // NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
   struct Waiting {
     std::shared_ptr<Job> job;
     Job::WakeFd wake_fd;

@@ -52,6 +52,8 @@ Task<std::optional<Fd>> Rendezvous::next() {
 }
 
 Task<std::optional<Fd>> Rendezvous::accept() {
+  // A function in a coroutine is none itself.
+  // NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
   WaitNotice notice(reactor_, [this](const std::string& text) { log_.detail(text); });
   notice.expect(fmt::format("no connection on {} yet", name()));
   while (!stopped_) {
@@ -119,6 +121,8 @@ Task<Fd> Rendezvous::connect() {
   AttemptOptions attempt;
   attempt.mode = options_.wait ? AttemptMode::wait : AttemptMode::retry;
   attempt.limit = limit();
+  // A function in a coroutine is none itself.
+  // NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
   attempt.on_waiting = [this](const std::string& text) { log_.detail(text); };
   attempt.silence = fmt::format("no answer from {} yet", name());
   Attempts attempts(reactor_, std::move(attempt));

@@ -78,7 +78,7 @@ class ServiceCall {
 ///
 /// It is killed when it writes anything that no call has asked for or that is no reply. All calls
 /// that it has get an error then, and so do they when it ends.
-class ServiceProcess : public std::enable_shared_from_this<ServiceProcess>, private Timer {
+class ServiceProcess final : public std::enable_shared_from_this<ServiceProcess>, private Timer {
  public:
   struct Options {
     std::size_t max_calls = 1;  ///< at a time

@@ -41,9 +41,9 @@ std::string type_of_anonymous(std::string_view link) {
 
 /// Returns whether the link is that of a namespace, such as "net:[4026531840]" (namespaces(7)).
 bool is_namespace(std::string_view link) {
-  constexpr std::array kinds = {"cgroup:[", "ipc:[",  "mnt:[",  "net:[",
-                                "pid:[",    "time:[", "user:[", "uts:["};
-  return std::any_of(kinds.begin(), kinds.end(),
+  constexpr std::array kKinds = {"cgroup:[", "ipc:[",  "mnt:[",  "net:[",
+                                 "pid:[",    "time:[", "user:[", "uts:["};
+  return std::any_of(kKinds.begin(), kKinds.end(),
                      [link](const char* kind) { return link.starts_with(kind); });
 }
 

@@ -9,6 +9,8 @@
 
 namespace handoff {
 
+// The reactor outlives the tasks that it runs.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<std::unique_ptr<Client>> Client::connect(Reactor& reactor, Address address, TimePoint deadline,
                                               std::uint32_t max_frame) {
   const TimeLimit limit(deadline);

@@ -32,12 +32,13 @@ std::string_view meaning_of(const ExitStatus& status, bool has_replied) {
 }  // namespace
 
 // The caller keeps the reactor and the address until the task has ended, as the header says.
-// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
+// NOLINTBEGIN(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<std::unique_ptr<ClientConnection>> ClientConnection::connect(Reactor& reactor,
                                                                   const Address& address,
                                                                   TimeLimit limit,
                                                                   std::uint32_t max_frame,
                                                                   ConnectOptions options) {
+  // NOLINTEND(cppcoreguidelines-avoid-reference-coroutine-parameters)
   DialedSocket connection = co_await connect_to(reactor, address, limit, options);
   co_return std::make_unique<ClientConnection>(reactor, std::move(connection), address.text,
                                                max_frame);
