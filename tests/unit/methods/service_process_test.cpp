@@ -20,8 +20,9 @@ namespace {
 using Phase = ServicePhase;
 using Event = ServiceEvent;
 
+constexpr std::array kEvents = {Event::distrusted, Event::last_over, Event::failed};
+
 TEST_CASE("each event brings a process of a service from each phase to the next") {
-  constexpr std::array kEvents = {Event::distrusted, Event::last_over, Event::failed};
   struct Row {
     Phase from;
     std::array<Phase, kEvents.size()> to;
