@@ -20,8 +20,9 @@ class Mailbox {
 
   /// Makes a mailbox, on the reactor's thread. Callbacks run only inside Reactor::run() or
   /// run_once(); those still queued when run() returns are destroyed uncalled. The mailbox must
-  /// live until run() returns, or until the reactor is destroyed. Throws SystemError when there is
-  /// no descriptor left for its eventfd(2).
+  /// live until run() returns, which destroys the task that it has spawned: after run_once() alone,
+  /// run an empty task before you destroy the mailbox. Throws SystemError when there is no
+  /// descriptor left for its eventfd(2).
   explicit Mailbox(Reactor& reactor);
   Mailbox(const Mailbox&) = delete;
   Mailbox& operator=(const Mailbox&) = delete;
