@@ -36,7 +36,7 @@ std::string describe(const CLI::Option& option) {
   return text;
 }
 
-/// In the order in which they were added.
+/// Returns the groups in the order in which options were added to them.
 std::vector<std::string> groups_of(const CLI::App& app) {
   std::vector<std::string> groups;
   for (const CLI::Option* option : app.get_options()) {

@@ -38,7 +38,7 @@ CLI::Option* add_socket_name(Tool& tool, const std::string& names, std::optional
 /// anything, because one of its own descriptors would be accepted.
 Address parse_server(std::string_view word);
 
-/// Whether a word is written as an address is: with a colon or a slash in it, or with a leading @.
+/// Returns whether a word is written as an address: with a colon or a slash in it, or a leading @.
 bool is_written_as_address(std::string_view word);
 
 /// Returns the address of the server that RPC_ADDR names, or nothing if that is not set or empty.

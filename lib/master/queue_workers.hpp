@@ -17,7 +17,7 @@ namespace handoff {
 ///
 /// While the loop blocks, exactly the busy workers are armed, those that may have something to say:
 /// a worker that gets its first request meanwhile is armed at once, and a worker that has answered
-/// its last one is disarmed. An armed worker that nobody polls would lose a wake-up.
+/// its last one is disarmed. An armed worker that is not polled would lose a wake-up.
 class QueueWorkers {
   struct Unpublished;  ///< the tag of the list of workers with requests that are not published
 
