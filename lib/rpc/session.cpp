@@ -65,8 +65,8 @@ void Session::open(ServerContext& context, Connection connection) {
   context.opened();
 }
 
-/// The coroutine's frame is what an idle connection costs. So it holds the opening by a pointer,
-/// has one wait for every kind of readiness, and leaves the other wait to a coroutine of its own.
+/// The coroutine's frame is what an idle connection costs. So the opening is held by a pointer, and
+/// there is one wait for every kind of readiness.
 Task<void> Session::serve(std::unique_ptr<SessionOpening> opening) {
   Session session(std::move(*opening));
   opening.reset();
@@ -135,8 +135,7 @@ void Session::record() {
   record_.update(phase_, holds_some ? Held::some : Held::nothing, input_.framing(), calls_);
 }
 
-/// Closes the connection because a system call has failed or memory is short. Calls that run must
-/// end before the session can.
+/// Closes the connection because a system call has failed or memory is short.
 void Session::fail(std::string_view why) {
   if (phase_ == SessionPhase::closed) { return; }
   enter(SessionPhase::closed, CloseReason::failed);
@@ -173,8 +172,7 @@ Session::Await Session::step() {
 }
 
 Session::Await Session::read_or_wait() {
-  // If this process dies, a request that it has read is lost, and one that is still in the socket
-  // is not. So a connection that came idle is not read before it is readable.
+  // If this process dies, requests that it has read are lost, and those in the socket are not.
   if (std::exchange(comes_idle_, false) && phase_ == SessionPhase::open) {
     return wait_for_input();
   }
@@ -250,16 +248,14 @@ Session::Await Session::wait_for_calls() {
   return Await::calls;
 }
 
-/// Leaves the bytes that there are to read where they are, and stops the deadline of a frame
-/// meanwhile.
+/// Leaves the bytes to be read in the socket, and stops the deadline of a frame meanwhile.
 Session::Await Session::wait_for_turn() {
   input_.stop_deadline();
   if (!std::exchange(in_line_, true)) { context().line().join(*this); }
   return Await::turn;
 }
 
-/// A frame that has begun keeps its deadline, because its start is part of the memory that the
-/// process holds.
+/// A frame that has begun keeps its deadline: its start is part of the memory that is held.
 Session::Await Session::wait_for_memory() {
   if (input_.awaits_rest()) {
     input_.start_deadline(after(context().limits().frame_timeout));
@@ -279,8 +275,7 @@ Session::Await Session::wait_for_client() {
 
 Session::Await Session::finish() {
   if (phase_ == SessionPhase::refused) {
-    // Closing a socket that has unread input would reset the connection, and the client would lose
-    // the reply that it has not read yet. So let it read first.
+    // Closing a socket with unread input resets the connection: the client would lose the reply.
     stream_.end_writing();
     enter(SessionPhase::lingering, reason_);
     arm(Timeout::linger, after(context().limits().linger_timeout));
@@ -288,8 +283,7 @@ Session::Await Session::finish() {
   }
   record_.closed();
   enter(SessionPhase::closed, reason_);
-  // Shut down the connection itself, so that no copy of the descriptor in another process hides its
-  // end from the client.
+  // A shutdown reaches the client even if another process has a copy of the descriptor.
   shutdown(stream_.fd(), SHUT_RDWR);
   return Await::end;
 }
@@ -323,8 +317,7 @@ ClientAddress& Session::client() {
   return client_;
 }
 
-/// Defers the replies to the end of the turn if calls still run, because these may end in the same
-/// turn.
+/// Defers the replies to the end of the turn if calls still run: these may end in the same turn.
 void Session::replies_ready(std::string_view frames) {
   if (phase_ == SessionPhase::closed) { return; }
   const bool was_blocked = output_.is_blocked();
