@@ -68,6 +68,12 @@ void check(const WorkerToolOptions& options, const CLI::App& app) {
       options.directories.empty()) {
     throw InvalidArgument("--args needs --method or --methods");
   }
+  const bool is_alone =
+      !options.join && !options.stdio && (!options.listen.empty() || channel_number() < 0);
+  if (options.worker.lame_duck > Duration::zero() && !is_alone) {
+    throw InvalidArgument(
+        "--lame-duck needs --listen: a master tells its workers (rpc-master --lame-duck)");
+  }
   if (options.wait > Duration::zero() && !options.join) {
     throw InvalidArgument("--wait needs --join");
   }
@@ -186,6 +192,8 @@ WorkerToolOptions parse_worker_options(Tool& tool) {
                     "Ask to be replaced after so long (default: never)");
   tool.add_duration("--drain-timeout", options.worker.drain_timeout,
                     "Cut off what still runs after it (default 30s)");
+  tool.add_duration("--lame-duck", options.worker.lame_duck,
+                    "With -l, at TERM: for so long end each connection after its next reply");
   tool.group("Limits of a client");
   add_session_options(tool, limits);
   tool.parse();

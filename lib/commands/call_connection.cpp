@@ -30,11 +30,22 @@ CallConnection::CallConnection(Reactor& reactor, const CallOptions& options, Std
       limit_(TimeLimit::after(Clock::now(), options.timeout)),
       attempts_(reactor, attempt_options(options, limit_, log)) {}
 
+Task<std::unique_ptr<ClientConnection>> CallConnection::dial(TimeLimit limit) {
+  return ClientConnection::connect(reactor_, options_.address, limit, options_.max_frame);
+}
+
 Task<void> CallConnection::connect() {
-  client_ = co_await attempts_.run<std::unique_ptr<ClientConnection>>([this](TimeLimit limit) {
-    return ClientConnection::connect(reactor_, options_.address, limit, options_.max_frame);
-  });
+  client_ = co_await attempts_.run<std::unique_ptr<ClientConnection>>(
+      [this](TimeLimit limit) { return dial(limit); });
   log_.detail(fmt::format("connected to {}", options_.address.text));
+}
+
+Task<void> CallConnection::reconnect(TimeLimit limit) {
+  client_.reset();
+  Attempts attempts(reactor_, attempt_options(options_, limit, log_));
+  client_ = co_await attempts.run<std::unique_ptr<ClientConnection>>(
+      [this](TimeLimit until) { return dial(until); });
+  log_.detail(fmt::format("connected to {} again", options_.address.text));
 }
 
 void CallConnection::queue(std::string_view params, std::uint64_t number) {

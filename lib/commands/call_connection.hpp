@@ -32,6 +32,9 @@ class CallConnection {
   /// Connects, with as many attempts and for as long as the options allow. Throws what
   /// Attempts::run() throws. This object must outlive the task.
   Task<void> connect();
+  /// Replaces the connection by another one, made as connect() does, but within `limit`. What was
+  /// queued and not flushed is forgotten. This object must outlive the task.
+  Task<void> reconnect(TimeLimit limit);
   /// Closes the connection after a call that the server has refused; connect() makes another one.
   void disconnect() { client_.reset(); }
   bool is_connected() const { return client_ != nullptr; }
@@ -53,6 +56,7 @@ class CallConnection {
   std::uint64_t number_of(const Reply& reply, WaitingCalls calls) const;
 
  private:
+  Task<std::unique_ptr<ClientConnection>> dial(TimeLimit limit);
   Dialect dialect() const { return options_.json_rpc ? Dialect::json_rpc : Dialect::article; }
 
   Reactor& reactor_;

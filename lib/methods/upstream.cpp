@@ -94,9 +94,9 @@ void Upstream::begin_on_connection(PendingCall& call, UpstreamAttempt attempt) {
   call.finish(ResultView::error(refusal.code, refusal.message));
 }
 
-/// A call that was not sent may be sent on another connection, but only once, since a server may
-/// close every connection.
-void Upstream::nothing_sent(PendingCall& call) {
+/// A call that was not run may be sent on another connection. If it was not even sent, that happens
+/// only once, since a server may close every connection.
+void Upstream::not_run(PendingCall& call) {
   try {
     begin_on_connection(call, UpstreamAttempt::last);
   } catch (const std::exception& error) {

@@ -84,7 +84,7 @@ class Upstream final : public CallExecutor, private UpstreamConnection::Owner {
   void connected() override;
   void connect_failed(const std::string& why) override;
   void closed(const UpstreamConnection& connection) override;
-  void nothing_sent(PendingCall& call) override;
+  void not_run(PendingCall& call) override;
   void id_given_back() override { gives_ids_back_ = true; }
   bool gives_ids_back() const override { return gives_ids_back_; }
 

@@ -52,10 +52,11 @@ void UpstreamConnection::fail(ErrorCode code, std::string message) {
 void UpstreamConnection::finish_all() {
   while (const Waiting* waiting = calls_.first()) {
     const bool none_sent = client_ && client_->written() <= waiting->start;
-    const bool may_begin_again = none_sent && waiting->attempt == UpstreamAttempt::first;
+    const bool may_begin_again = failure_ == ErrorCode::shutting_down ||
+                                 (none_sent && waiting->attempt == UpstreamAttempt::first);
     PendingCall& call = take(*waiting);
     if (may_begin_again && owner_ != nullptr) {
-      owner_->nothing_sent(call);
+      owner_->not_run(call);
     } else {
       call.finish(ResultView::error(failure_, failure_message_));
     }
@@ -245,9 +246,23 @@ void UpstreamConnection::deliver(const Reply& reply) {
   if (!id) { return; }
   const Waiting* waiting = calls_.find(*id);
   if (waiting == nullptr) { return; }
-  if (!reply.is_error()) { return take(*waiting).finish(ResultView::success(reply.result)); }
+  // Finishing the call may reuse the memory of the reply.
+  const bool is_last = reply.is_last;
+  finish(*waiting, reply);
+  if (is_last) { fail(ErrorCode::shutting_down, name_ + " is shutting down"); }
+}
+
+/// A server that refuses a call because it shuts down refuses further ones too. Another server may
+/// answer at the same address; if that refuses the call as well, this is the answer.
+void UpstreamConnection::finish(const Waiting& waiting, const Reply& reply) {
+  if (!reply.is_error()) { return take(waiting).finish(ResultView::success(reply.result)); }
   const Result error = error_of_reply(reply);
-  take(*waiting).finish(error);
+  const bool is_refused = error.code == ErrorCode::shutting_down && owner_ != nullptr &&
+                          waiting.attempt == UpstreamAttempt::first;
+  if (!is_refused) { return take(waiting).finish(error); }
+  handle(UpstreamEvent::refusal);
+  PendingCall& call = take(waiting);
+  if (owner_ != nullptr) { owner_->not_run(call); }
 }
 
 void UpstreamConnection::deliver_all() {

@@ -36,9 +36,9 @@ class UpstreamConnection : public std::enable_shared_from_this<UpstreamConnectio
     virtual ~Owner() = default;
     virtual void connected() = 0;
     virtual void connect_failed(const std::string& why) = 0;
-    /// The connection is closed, and has sent nothing of this call at its first attempt: the owner
-    /// begins it elsewhere, or finishes it.
-    virtual void nothing_sent(PendingCall& call) = 0;
+    /// The server has not run this call: nothing of it was sent at its first attempt, or the server
+    /// shuts down and says so. The owner begins it on another connection, or finishes it.
+    virtual void not_run(PendingCall& call) = 0;
     /// The connection has no more calls, and is to be forgotten.
     virtual void closed(const UpstreamConnection& connection) = 0;
     /// The server has given back the id of a request.
@@ -69,7 +69,7 @@ class UpstreamConnection : public std::enable_shared_from_this<UpstreamConnectio
   std::size_t unsent() const { return client_ ? client_->queued() : 0; }
 
   /// Sends the call at the end of the turn, or once it is connected, and finishes it with the reply
-  /// or with why there is none; or gives it back by nothing_sent(). Either may happen before this
+  /// or with why there is none; or gives it back by not_run(). Either may happen before this
   /// returns. Only while takes_calls(), and with fewer calls than `max_calls`.
   void begin(PendingCall& call, UpstreamAttempt attempt);
   /// Whether the call waits here.
@@ -94,6 +94,7 @@ class UpstreamConnection : public std::enable_shared_from_this<UpstreamConnectio
   bool is_unusable();
   void finish_all();
   void deliver(const Reply& reply);
+  void finish(const Waiting& waiting, const Reply& reply);
   void deliver_all();
   std::optional<std::uint64_t> id_of(const Reply& reply);
   std::string unasked() const;

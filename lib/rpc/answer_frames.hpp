@@ -17,9 +17,21 @@ enum class Taken : std::uint8_t {
   refused       ///< a stranger sent them, or they begin with a frame that is too long
 };
 
+/// What becomes of the requests of a turn.
+enum class Requests : std::uint8_t {
+  are_run,
+  are_refused  ///< none is run any more: the server ends
+};
+
+/// What is known of a turn before its frames are taken.
+struct Turn {
+  MoreBytes more;
+  Requests requests = Requests::are_run;
+};
+
 /// Takes frames out of `bytes`, which input.begin_turn() has given, and answers them: what can be
 /// sent at once is appended to `out`, also why the client is refused. Ends the turn of `input`.
-Taken answer_frames(SessionInput& input, SessionCalls& calls, ReceiveBuffer& bytes, MoreBytes more,
+Taken answer_frames(SessionInput& input, SessionCalls& calls, ReceiveBuffer& bytes, Turn turn,
                     std::string& out);
 
 /// Finds out the framing of a connection of which it is not known. Nothing of what a stranger has

@@ -91,13 +91,17 @@ class ServerContext final : private PollSource {
     methods_ = std::move(methods);
   }
 
+  /// From now on every connection ends after its next reply, new ones too: clients leave in order
+  /// before a drain. Does nothing once drain() was called.
+  void be_lame_duck();
+  bool is_lame_duck() const { return leaving_ == Leaving::lame_duck; }
   /// From now on every connection finishes what was started, and is then closed or given back. A
   /// further call changes the latter.
   void drain(WhenDrained what);
-  bool draining() const { return draining_; }
-  bool gives_back() const { return gives_back_; }
+  bool draining() const { return leaving_ >= Leaving::closing; }
+  bool gives_back() const { return leaving_ == Leaving::giving_back; }
   /// Connections that are opened from now on are served without an end.
-  void resume() { draining_ = gives_back_ = false; }
+  void resume() { leaving_ = Leaving::none; }
   /// The connections that there are end by themselves, with CloseReason::abandoned: none of them is
   /// given back.
   void abandon();
@@ -223,8 +227,9 @@ class ServerContext final : private PollSource {
   std::uint64_t requests_ = 0;
   std::size_t active_calls_ = 0;
   std::uint32_t abandonments_ = 0;
-  bool draining_ = false;
-  bool gives_back_ = false;
+  /// How the connections end, in the order in which a server that stops gets on.
+  enum class Leaving : std::uint8_t { none, lame_duck, closing, giving_back };
+  Leaving leaving_ = Leaving::none;
 };
 
 }  // namespace handoff

@@ -36,6 +36,7 @@ Session::Session(SessionOpening opening) noexcept
       calls_(opening.context, *this, opening.connection.dialect) {
   keep_urgent_data(stream_.fd());
   if (context().draining()) { enter(SessionPhase::draining, CloseReason::drained); }
+  if (context().is_lame_duck()) { enter(SessionPhase::last_turn, CloseReason::drained); }
   if (context().abandonments() != opening.abandonments) { abandon(); }
   if (opening.is_to_be_deposited()) { context().expect_deposit(deposit_); }
 }
@@ -107,12 +108,20 @@ void Session::awaits(Await next) {
 ///     open         the client ends its side                    half_closed  client
 ///     open         ServerContext::drain                        draining     drained
 ///     open         the idle deadline, or make_way              draining     idle
+///     open         ServerContext::be_lame_duck, with calls     ending       drained
+///     open         the same, without calls                     last_turn    drained
 ///     open         a stranger, a frame too long or too late    refused      protocol
+///     last_turn    the client, a stranger: as when open
+///     last_turn    ServerContext::drain, or the idle deadline  draining     drained, idle
+///     last_turn    all that was read was answered, or runs     ending       as before
+///     draining     its only reply is ready, nothing is unread  ending       as before
 ///     draining     the client ends its side                    half_closed  client
 ///     draining     a stranger, a frame too long or too late    refused      protocol
 ///     draining     nothing is under way or unread              closed       as before
 ///     draining     the same, and the server gives back         closed       returned
 ///     half_closed  every call has ended, every reply is taken  closed       as before
+///     ending       the client ends its side                    half_closed  client
+///     ending       every call has ended, every reply is taken  lingering    as before
 ///     refused      every call has ended, every reply is taken  lingering    as before
 ///     lingering    the client ends its side, or the deadline   closed       as before
 ///     all          a read fails                                closed       client
@@ -142,18 +151,6 @@ void Session::fail(std::string_view why) {
   calls_.drop_waiting();
 }
 
-void Session::drain() {
-  if (phase_ == SessionPhase::open) { enter(SessionPhase::draining, CloseReason::drained); }
-  if (phase_ == SessionPhase::draining) { stream_.interrupt(); }
-}
-
-/// The client of what is closed at once may never send the rest, or never read it.
-void Session::make_way() {
-  if (input_.holds_bytes() || !output_.empty()) { enter(SessionPhase::closed, CloseReason::idle); }
-  if (phase_ == SessionPhase::open) { enter(SessionPhase::draining, CloseReason::idle); }
-  stream_.interrupt();
-}
-
 Session::Await Session::step() {
   if (phase_ == SessionPhase::lingering) { return linger(); }
   timeout_ = Timeout::none;
@@ -171,7 +168,7 @@ Session::Await Session::step() {
 
 Session::Await Session::read_or_wait() {
   // A request that was read is lost when this process dies, and one that was not is not.
-  if (std::exchange(comes_idle_, false) && phase_ == SessionPhase::open) {
+  if (std::exchange(comes_idle_, false) && phase_ != SessionPhase::draining) {
     return wait_for_input();
   }
   switch (calls_.room()) {
@@ -218,8 +215,17 @@ Session::Await Session::answer(ReceiveBuffer& bytes, SessionInput::Received rece
       phase_ == SessionPhase::half_closed ? MoreBytes::none_follow : MoreBytes::may_follow;
   std::string& out = context().output();
   out.clear();
-  const Taken taken = answer_frames(input_, calls_, bytes, more, out);
+  const Requests requests =
+      phase_ == SessionPhase::ending ? Requests::are_refused : Requests::are_run;
+  const Taken taken = answer_frames(input_, calls_, bytes, {more, requests}, out);
   if (taken == Taken::refused) { enter(SessionPhase::refused, CloseReason::protocol); }
+  if (phase_ == SessionPhase::last_turn && calls_.any() && !input_.has_frames()) {
+    enter(SessionPhase::ending, reason_);
+  }
+  if (phase_ != SessionPhase::open && is_last(out)) {
+    send_last(out);
+    return Await::others;
+  }
   send(out);
   const bool is_drained =
       taken == Taken::all_frames && received == SessionInput::Received::all && output_.empty();
@@ -271,44 +277,6 @@ Session::Await Session::wait_for_client() {
   return Await::writable;
 }
 
-Session::Await Session::finish() {
-  if (phase_ == SessionPhase::refused) {
-    // Closing with unread input would turn what we wrote into a reset: let the client read first.
-    stream_.end_writing();
-    enter(SessionPhase::lingering, reason_);
-    arm(Timeout::linger, after(context().limits().linger_timeout));
-    return linger();
-  }
-  record_.closed();
-  enter(SessionPhase::closed, reason_);
-  // No copy of the descriptor in another process can hide this from the client.
-  shutdown(stream_.fd(), SHUT_RDWR);
-  return Await::end;
-}
-
-Session::Await Session::linger() {
-  context().input().clear();
-  const IoResult result = stream_.try_read(context().input().room());
-  if (result.done()) { return Await::others; }
-  if (result.outcome == IoResult::Outcome::would_block) { return Await::readable; }
-  return finish();
-}
-
-/// Between two frames, with every reply written.
-Session::Await Session::give_back() {
-  record();
-  Connection connection;
-  connection.id = id_;
-  connection.framing = input_.framing();
-  connection.dialect = calls_.dialect();
-  connection.unread = input_.unused();
-  connection.peer = client().get();
-  connection.socket = stream_.release();
-  enter(SessionPhase::closed, CloseReason::returned);
-  context().returned(std::move(connection));
-  return Await::end;
-}
-
 /// Those who have given us the connection may not have known.
 ClientAddress& Session::client() {
   if (!client_.is_known()) { client_ = ClientAddress(peer_address(stream_.fd())); }
@@ -316,10 +284,12 @@ ClientAddress& Session::client() {
 }
 
 /// What else is answered in this turn goes with it.
-void Session::replies_ready(std::string_view frames) {
+void Session::replies_ready(std::string& frames) {
   if (phase_ == SessionPhase::closed) { return; }
   const bool was_blocked = output_.is_blocked();
-  if (!calls_.any_runs()) {
+  if (phase_ != SessionPhase::open && is_last(frames)) {
+    send_last(frames);
+  } else if (!calls_.any_runs()) {
     if (!frames.empty()) { record_.busy(); }
     send(frames);
   } else if (!frames.empty()) {

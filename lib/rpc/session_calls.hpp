@@ -46,8 +46,9 @@ class SessionCalls {
     virtual Surroundings surroundings() const = 0;
     /// The client's address as text. Valid for as long as the owner.
     virtual std::string_view peer() = 0;
-    /// Replies are ready, maybe none. Others may follow in this turn.
-    virtual void replies_ready(std::string_view frames) = 0;
+    /// Replies are ready, maybe none, for the owner to send and to change. Others may follow in
+    /// this turn.
+    virtual void replies_ready(std::string& frames) = 0;
     /// A call has ended, and what can be started instead was.
     virtual void call_ended() = 0;
     /// A call that waited for a place among all calls waits no more.
@@ -89,8 +90,10 @@ class SessionCalls {
 
   /// Answers the request or batch in `body`: appends what is ready to `out`.
   void answer(std::string_view body, Framing framing, std::string& out);
-  /// Answers it with the error that the server is busy.
-  void answer_busy(std::string_view body, Framing framing, std::string& out);
+  /// Why a request is not run.
+  enum class NotRun : std::uint8_t { busy, shutting_down };
+  /// Answers the request or batch in `body` with an error, and runs nothing of it.
+  void answer_not_run(std::string_view body, Framing framing, NotRun why, std::string& out);
   /// Appends an error to `out`, or keeps it until the replies before it have left.
   void refuse(const BadRequest& bad, Framing framing, std::string& out);
 

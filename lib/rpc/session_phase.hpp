@@ -10,6 +10,8 @@ enum class SessionPhase : std::uint8_t {
   open,         ///< requests are read and answered
   half_closed,  ///< the client sends no more; the calls that run are still answered
   draining,     ///< it ends as soon as nothing is under way
+  last_turn,    ///< the replies to what is read next are the last ones of the connection
+  ending,       ///< it ends after the last reply; requests that still arrive are refused
   refused,      ///< the client is a stranger or broke the protocol; it gets what was written
   lingering,    ///< all was written; the refused client has a moment to read it
   closed        ///< nothing is read or written any more; it goes when its calls have ended

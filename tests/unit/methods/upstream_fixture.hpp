@@ -55,7 +55,7 @@ class UpstreamFixture : public UpstreamConnection::Owner {
   void connected() override { log += 'c'; }
   void connect_failed(const std::string&) override { log += 'f'; }
   void closed(const UpstreamConnection&) override { log += 'x'; }
-  void nothing_sent(PendingCall& call) override {
+  void not_run(PendingCall& call) override {
     log += 'n';
     call.finish(ResultView::error(ErrorCode::worker_died, "not sent"));
   }
