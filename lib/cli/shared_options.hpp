@@ -45,7 +45,7 @@ bool is_written_as_address(std::string_view word);
 /// Throws InvalidArgument, which names the variable, as parse_server() does.
 std::optional<Address> server_of_environment();
 
-/// What a client may make a server hold or wait for.
+/// Adds the options for the limits of what a client may make a server hold or wait for.
 void add_session_options(Tool& tool, SessionLimits& limits);
 
 /// Adds --max-frame, which is at most limits::kHighestMaxFrame.

@@ -17,7 +17,7 @@
 namespace handoff {
 namespace {
 
-/// What NAME may be.
+/// What the NAME of an option's NAME=VALUE may be.
 enum class NameForm { name, name_or_pattern };
 
 void check_command(std::string_view option, const std::string& text,

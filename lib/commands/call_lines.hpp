@@ -42,8 +42,8 @@ class CallLines {
   /// before their turn are shown.
   void abandon();
 
-  /// How many lines were answered until now, also those that were not sent because they are no
-  /// JSON.
+  /// Returns how many lines were answered until now, including those that were not sent because
+  /// they are not JSON.
   const LineCounts& counts() const { return counts_; }
 
  private:

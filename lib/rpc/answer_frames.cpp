@@ -8,7 +8,7 @@
 namespace handoff {
 namespace {
 
-/// A client whose frames keep coming lets the others have a turn after so many.
+/// The most frames of one connection that are answered before the other connections get a turn.
 constexpr int kFramesPerTurn = 64;
 
 void answer_frame(const DecodedFrame& frame, SessionCalls::Room room, Requests requests,

@@ -48,7 +48,8 @@ void Session::drain() {
   if (phase_ == SessionPhase::draining) { stream_.interrupt(); }
 }
 
-/// The client of what is closed at once may never send the rest, or never read it.
+/// Bytes that are held make the connection end at once, because its client may never send the rest
+/// of a frame, or never read a reply.
 void Session::make_way() {
   if (input_.holds_bytes() || !output_.empty()) { enter(SessionPhase::closed, CloseReason::idle); }
   if (phase_ == SessionPhase::open || phase_ == SessionPhase::last_turn) {
@@ -59,7 +60,8 @@ void Session::make_way() {
 
 Session::Await Session::finish() {
   if (phase_ == SessionPhase::refused || phase_ == SessionPhase::ending) {
-    // Closing with unread input would turn what we wrote into a reset: let the client read first.
+    // Closing a socket that has unread input would reset the connection, and the client would lose
+    // the reply that it has not read yet. So let it read first.
     stream_.end_writing();
     enter(SessionPhase::lingering, reason_);
     arm(Timeout::linger, after(context().limits().linger_timeout));
@@ -67,7 +69,8 @@ Session::Await Session::finish() {
   }
   record_.closed();
   enter(SessionPhase::closed, reason_);
-  // No copy of the descriptor in another process can hide this from the client.
+  // Shut down the connection itself, so that no copy of the descriptor in another process hides its
+  // end from the client.
   shutdown(stream_.fd(), SHUT_RDWR);
   return Await::end;
 }
@@ -80,7 +83,7 @@ Session::Await Session::linger() {
   return finish();
 }
 
-/// Between two frames, with every reply written.
+/// Gives the connection back, between two frames, after every reply was written.
 Session::Await Session::give_back() {
   record();
   Connection connection;
