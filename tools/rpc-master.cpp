@@ -81,6 +81,8 @@ handoff::MasterOptions parse(Tool& tool) {
       "Which worker gets a connection: round-robin (default), least or hash (by address)");
   handoff::add_number(tool, "--max-connections", "N", options.max_connections, 1, 100000000,
                       "Accept no more than N connections at a time");
+  tool.add_duration("--lame-duck", options.lame_duck,
+                    "At TERM: for T, end each connection after its next reply (default 0)");
   tool.group("Workers");
   handoff::add_number(tool, "-n,--workers", "N", options.workers, 0, 4096,
                       "Processes of COMMAND to run (default: one per core)");

@@ -38,11 +38,17 @@ class UpstreamConnection : public std::enable_shared_from_this<UpstreamConnectio
     /// One of these is called when the attempt to connect has ended. `why` is one line.
     virtual void connected() = 0;
     virtual void connect_failed(const std::string& why) = 0;
-    /// Called when the connection was closed before it had sent anything of this call at its first
-    /// attempt: the owner begins the call on another connection, or finishes it.
-    virtual void nothing_sent(PendingCall& call) = 0;
+    /// Called when the server has not run this call: nothing of it was sent at its first attempt,
+    /// or the server shuts down and says so. The owner begins the call on another connection, or
+    /// finishes it.
+    virtual void not_run(PendingCall& call) = 0;
+    /// Called with a call that has waited for the connection, which can't be made: the owner begins
+    /// the call elsewhere, or finishes it with `why`.
+    virtual void not_connected(PendingCall& call, const std::string& why) = 0;
     /// Called when the connection is closed and has no more calls: the owner is to forget it.
     virtual void closed(const UpstreamConnection& connection) = 0;
+    /// Called when the server has said that it shuts down.
+    virtual void shuts_down() = 0;
     /// Called when the server has sent back the id of a request for the first time on this
     /// connection.
     virtual void id_given_back() = 0;
@@ -72,9 +78,9 @@ class UpstreamConnection : public std::enable_shared_from_this<UpstreamConnectio
   std::size_t unsent() const { return client_ ? client_->queued() : 0; }
 
   /// Sends the call at the end of the turn, or once the connection is made. Finishes the call with
-  /// its reply or with the reason why there is none, or gives it back by Owner::nothing_sent();
-  /// either may happen before this returns. Call it only if takes_calls(), and with fewer than
-  /// `max_calls` calls.
+  /// its reply or with the reason why there is none, or gives it back by Owner::not_run(); either
+  /// may happen before this returns. Call it only if takes_calls(), and with fewer than `max_calls`
+  /// calls.
   void begin(PendingCall& call, UpstreamAttempt attempt);
   /// Returns whether the call waits on this connection.
   bool has(const PendingCall& call) { return find(call) != nullptr; }
@@ -99,6 +105,8 @@ class UpstreamConnection : public std::enable_shared_from_this<UpstreamConnectio
   bool is_unusable();
   void finish_all();
   void deliver(const Reply& reply);
+  void finish(const Waiting& waiting, const Reply& reply);
+  void shuts_down();
   void deliver_all();
   std::optional<std::uint64_t> id_of(const Reply& reply);
   std::string unasked() const;

@@ -18,10 +18,22 @@ enum class Taken : std::uint8_t {
   refused       ///< the bytes come from a stranger, or begin with a frame that is too long
 };
 
+/// What becomes of the requests of a turn.
+enum class Requests : std::uint8_t {
+  are_run,
+  are_refused  ///< none is run any more, because the server ends
+};
+
+/// What is known of a turn before its frames are taken.
+struct Turn {
+  MoreBytes more;
+  Requests requests = Requests::are_run;
+};
+
 /// Takes frames out of `bytes`, the buffer that input.begin_turn() has returned, and answers them.
 /// Appends to `out` what can be sent now: replies, and, if the client is refused, the reason. Ends
 /// the turn of `input`.
-Taken answer_frames(SessionInput& input, SessionCalls& calls, ReceiveBuffer& bytes, MoreBytes more,
+Taken answer_frames(SessionInput& input, SessionCalls& calls, ReceiveBuffer& bytes, Turn turn,
                     std::string& out);
 
 /// Finds out the framing of a connection from its first bytes. A stranger is a client whose first

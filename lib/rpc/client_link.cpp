@@ -115,10 +115,24 @@ Task<void> Client::Link::read_replies(Running running) {
 void Client::Link::deliver_all() {
   while (const std::optional<Reply> reply = connection_->try_receive()) {
     Waiting* const call = take(id_of(*reply));
-    if (call == nullptr) { continue; }
-    call->result = result_of(*reply);
-    call->over.set();
+    if (call != nullptr) {
+      call->result = result_of(*reply);
+      call->over.set();
+    }
+    if (reply->is_last) { return end_in_order(); }
   }
+}
+
+/// The server has sent its last reply: it has not run the calls that still wait.
+void Client::Link::end_in_order() {
+  for (const auto& [id, call] : unanswered_) {
+    if (call == nullptr) { continue; }
+    call->result = Result::error(ErrorCode::shutting_down,
+                                 "the server is shutting down, and did not run the call");
+  }
+  const ConnectionLost ended(
+      fmt::format("cannot call {}: the server has shut the connection down", name_));
+  fail(std::make_exception_ptr(ended));
 }
 
 /// Removes the call from the list, and returns it, or null for a call that was given up.

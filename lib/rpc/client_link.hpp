@@ -85,6 +85,7 @@ class Client::Link : public std::enable_shared_from_this<Link> {
   Waiting* take(std::uint64_t id);
   void give_up(const Waiting& call);
   void fail(std::exception_ptr error);
+  void end_in_order();
 
   Reactor& reactor_;
   std::unique_ptr<ClientConnection> connection_;

@@ -31,14 +31,19 @@ ServerContext::~ServerContext() {
   reactor_.remove(*this);
 }
 
+void ServerContext::be_lame_duck() {
+  if (draining()) { return; }
+  leaving_ = Leaving::lame_duck;
+  for (Session* session : sessions_) { session->be_lame_duck(); }
+}
+
 void ServerContext::drain(WhenDrained what) {
-  draining_ = true;
-  gives_back_ = what == WhenDrained::give_back;
+  leaving_ = what == WhenDrained::give_back ? Leaving::giving_back : Leaving::closing;
   for (Session* session : sessions_) { session->drain(); }
 }
 
 void ServerContext::abandon() {
-  gives_back_ = false;
+  if (gives_back()) { leaving_ = Leaving::closing; }
   ++abandonments_;
   for (Session* session : sessions_) { session->abandon(); }
 }

@@ -94,14 +94,18 @@ class ServerContext final : private PollSource {
     methods_ = std::move(methods);
   }
 
+  /// From now on, every connection ends after its next reply, new ones too, so that clients leave
+  /// in order before a drain. Does nothing once drain() was called.
+  void be_lame_duck();
+  bool is_lame_duck() const { return leaving_ == Leaving::lame_duck; }
   /// From now on, every connection finishes what has begun, and is then closed or given back. A
   /// later call changes which of the two.
   void drain(WhenDrained what);
-  bool draining() const { return draining_; }
-  bool gives_back() const { return gives_back_; }
+  bool draining() const { return leaving_ >= Leaving::closing; }
+  bool gives_back() const { return leaving_ == Leaving::giving_back; }
   /// Ends the drain: connections that are opened from now on are served until they end by
   /// themselves.
-  void resume() { draining_ = gives_back_ = false; }
+  void resume() { leaving_ = Leaving::none; }
   /// Loses interest in the connections that are open now, because the master that would have been
   /// told of their ends is gone: each ends by itself, is reported with CloseReason::abandoned, and
   /// is not given back.
@@ -242,8 +246,9 @@ class ServerContext final : private PollSource {
   std::uint64_t requests_ = 0;
   std::size_t active_calls_ = 0;
   std::uint32_t abandonments_ = 0;
-  bool draining_ = false;
-  bool gives_back_ = false;
+  /// How the connections end, in the order in which a server that stops gets on.
+  enum class Leaving : std::uint8_t { none, lame_duck, closing, giving_back };
+  Leaving leaving_ = Leaving::none;
 };
 
 }  // namespace handoff

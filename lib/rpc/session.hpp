@@ -43,6 +43,9 @@ class Session final : private Timer, private SessionCalls::Owner {
   /// connection is closed, and its owner is told CloseReason::failed.
   static void open(ServerContext& context, Connection connection);
 
+  /// Ends the connection after its next reply, which says that it is the last; see
+  /// ServerContext::be_lame_duck(). Requests that arrive while its calls run are refused.
+  void be_lame_duck();
   /// Finishes what has begun, and then closes the connection or gives it back, as
   /// ServerContext::drain() says; an idle connection ends at once.
   void drain();
@@ -113,13 +116,17 @@ class Session final : private Timer, private SessionCalls::Owner {
   }
 
   bool reads_requests() const {
-    return phase_ == SessionPhase::open || phase_ == SessionPhase::draining;
+    return phase_ == SessionPhase::open || phase_ == SessionPhase::draining ||
+           phase_ == SessionPhase::last_turn || (phase_ == SessionPhase::ending && calls_.any());
   }
   /// Returns whether nothing that is written can reach the client. A client that has only ended its
   /// sending side may still read.
   bool client_has_left() const { return phase_ == SessionPhase::closed || stream_.hung_up(); }
   ClientAddress& client();
   std::size_t held() const { return input_.held() + output_.held(); }
+  bool has_unread() const;
+  bool is_last(std::string_view replies) const;
+  void send_last(std::string& replies);
   void send(std::string_view bytes);
   void flush() {
     record_.busy();
@@ -133,7 +140,7 @@ class Session final : private Timer, private SessionCalls::Owner {
     return {input_.framing(), phase_, held(), !output_.empty(), client_has_left()};
   }
   std::string_view peer() override { return client().text(); }
-  void replies_ready(std::string_view frames) override;
+  void replies_ready(std::string& frames) override;
   void call_ended() override;
   void call_has_place() override {
     if (awaits_calls() && !context().limits().reads_on_when_full) { stream_.interrupt(); }

@@ -58,19 +58,21 @@ void SessionCalls::answer(std::string_view body, Framing framing, std::string& o
 }
 
 /// Answers a batch with a single error, as if its replies were too long.
-void SessionCalls::answer_busy(std::string_view body, Framing framing, std::string& out) {
-  constexpr std::string_view kBusy = "busy: the server holds as much as it may (--max-memory)";
+void SessionCalls::answer_not_run(std::string_view body, Framing framing, NotRun why,
+                                  std::string& out) {
+  const ErrorCode code = why == NotRun::busy ? ErrorCode::busy : ErrorCode::shutting_down;
+  const std::string_view message = why == NotRun::busy
+                                       ? "busy: the server holds as much as it may (--max-memory)"
+                                       : "the server is shutting down, and did not run the call";
   const ParsedBody parsed = context_.parser().parse(body, dialect_);
   context_.count_requests(parsed.requests.size());
-  if (parsed.is_batch) {
-    return refuse({ErrorCode::busy, kBusy, {}, Dialect::json_rpc}, framing, out);
-  }
+  if (parsed.is_batch) { return refuse({code, message, {}, Dialect::json_rpc}, framing, out); }
   const ParsedRequest& first = parsed.requests.front();
   if (const auto* bad = std::get_if<BadRequest>(&first)) { return refuse(*bad, framing, out); }
   const auto& request = std::get<Request>(first);
   dialect_ = request.dialect;
   if (request.is_notification()) { return; }
-  refuse({ErrorCode::busy, kBusy, request.id, request.dialect}, framing, out);
+  refuse({code, message, request.id, request.dialect}, framing, out);
 }
 
 /// Returns whether an instant method may answer now. It takes no time, and so needs no place; but

@@ -47,8 +47,9 @@ class SessionCalls {
     virtual Surroundings surroundings() const = 0;
     /// Returns the client's address as text, which is valid as long as the owner.
     virtual std::string_view peer() = 0;
-    /// Called with replies to send, which may be none. More may follow in the same turn.
-    virtual void replies_ready(std::string_view frames) = 0;
+    /// Called with replies to send, which may be none; the owner may change them. More may follow
+    /// in the same turn.
+    virtual void replies_ready(std::string& frames) = 0;
     /// Called when a call has ended, after other calls were started in its place.
     virtual void call_ended() = 0;
     /// Called when a call no longer waits for a place among all running calls.
@@ -93,8 +94,10 @@ class SessionCalls {
   /// Answers the request or batch in `body`, the body of a frame. Appends the replies that are
   /// ready to `out`, as frames.
   void answer(std::string_view body, Framing framing, std::string& out);
-  /// Answers the request or batch with the error that the server is busy.
-  void answer_busy(std::string_view body, Framing framing, std::string& out);
+  /// Why a request is not run.
+  enum class NotRun : std::uint8_t { busy, shutting_down };
+  /// Answers the request or batch with an error that says why it is not run.
+  void answer_not_run(std::string_view body, Framing framing, NotRun why, std::string& out);
   /// Appends an error reply to `out`, or keeps it until the replies before it have left.
   void refuse(const BadRequest& bad, Framing framing, std::string& out);
 

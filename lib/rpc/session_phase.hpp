@@ -10,9 +10,11 @@ enum class SessionPhase : std::uint8_t {
   open,         ///< requests are read and answered
   half_closed,  ///< the client sends no more; the calls that run are still answered
   draining,     ///< the connection ends as soon as nothing is under way
+  last_turn,    ///< the replies to what is read next are the last ones of the connection
+  ending,     ///< the connection ends after its last reply; requests that still arrive are refused
   refused,    ///< the client is a stranger or has broken the protocol; replies are still written to
               ///< it
-  lingering,  ///< everything was written; the refused client has a moment to read it
+  lingering,  ///< everything was written; the client has a moment to read it
   closed      ///< nothing more is read or written; the session ends when its calls have ended
 };
 

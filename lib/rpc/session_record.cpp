@@ -16,7 +16,8 @@ void SessionRecord::record(SessionPhase phase, Held held, Framing framing,
                            const SessionCalls& calls) {
   using ledger::State;
   const bool is_served = phase == SessionPhase::open || phase == SessionPhase::draining ||
-                         phase == SessionPhase::half_closed;
+                         phase == SessionPhase::half_closed || phase == SessionPhase::last_turn ||
+                         (phase == SessionPhase::ending && calls.any());
   if (is_served && held == Held::nothing) {
     if (!calls.any()) { return entry_->store(State::idle, framing, calls.dialect()); }
     const auto only = calls.only_request();
