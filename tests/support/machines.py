@@ -162,15 +162,15 @@ class Balancer:
     """HAProxy, with the configuration that handoff(7) shows."""
 
     def __init__(self, case: "MachinesTest", network: Network, configuration: str):
-        self._socket = str(case.directory / "haproxy.sock")
+        self.socket = str(case.directory / "haproxy.sock")
         file = case.directory / "haproxy.cfg"
-        file.write_text(configuration.replace("/run/haproxy/admin.sock", self._socket))
+        file.write_text(configuration.replace("/run/haproxy/admin.sock", self.socket))
         case.start(network.start("haproxy", "-db", "-f", str(file), ready=False))
-        handoff.wait_for(lambda: os.path.exists(self._socket), "HAProxy to start")
+        handoff.wait_for(lambda: os.path.exists(self.socket), "HAProxy to start")
 
     def ask(self, command: str) -> str:
         with socket.socket(socket.AF_UNIX) as client:
-            client.connect(self._socket)
+            client.connect(self.socket)
             client.sendall(command.encode() + b"\n")
             return client.makefile().read()
 

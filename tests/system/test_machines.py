@@ -3,6 +3,8 @@
 a call that fails."""
 
 import pathlib
+import re
+import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
@@ -43,6 +45,18 @@ class Rolling(MachinesTest):
         self.assert_none_failed(load)
         self.assertEqual(load.ended_sessions, 0)
         self.assertEqual(self.balancer.states(), ["UP"] * 3)
+
+
+class Shown(MachinesTest):
+    def test_the_command_of_the_manual_shows_the_state_of_each_machine(self):
+        self.serve()
+        page = (handoff.ROOT / "man" / "handoff.7").read_text()
+        command, = re.findall(r"^echo 'show stat' .*$", page, re.M)
+        done = subprocess.run(["sh", "-c", command.replace("/run/haproxy/admin.sock",
+                                                           self.balancer.socket)],
+                              capture_output=True, text=True, timeout=handoff.PATIENCE)
+        self.assertEqual([line for line in done.stdout.splitlines() if line.startswith("m")],
+                         ["m1,UP", "m2,UP", "m3,UP"], done.stderr)
 
 
 if __name__ == "__main__":
