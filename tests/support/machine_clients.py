@@ -18,27 +18,20 @@ PAUSE = 0.004
 ENDED = "session ended"
 
 
-class Article:
-    """A client of the article's protocol that knows the member "last"."""
+class Session:
+    """A client's connection. A protocol says how a call is made."""
 
     def __init__(self, address):
         self.socket = socket.create_connection(address, DEADLINE)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.file = self.socket.makefile("rb")
-        self.is_last = False
+        self.is_last = False  # whether the last reply said that no other follows it
 
     def has_ended(self) -> bool:
         """Whether the server has ended the session, before it got another request."""
         return self.is_last or bool(select.select([self.socket], [], [], 0)[0])
 
-    def call(self, params):
-        self.socket.sendall(handoff.frame(json.dumps({"in": "ping", "params": params}).encode()))
-        reply = json.loads(self._exactly(struct.unpack("<I", self._exactly(4))[0]))
-        if (reply["out"], reply["result"]) != ("pong", params):
-            raise ValueError(f"{reply}")
-        self.is_last = "last" in reply
-
-    def _exactly(self, size: int) -> bytes:
+    def exactly(self, size: int) -> bytes:
         data = self.file.read(size)
         if len(data) < size:
             raise EOFError("the end came instead of the reply")
@@ -47,6 +40,31 @@ class Article:
     def close(self):
         self.file.close()
         self.socket.close()
+
+
+class Article(Session):
+    """It knows the member "last"."""
+
+    def call(self, params):
+        self.socket.sendall(handoff.frame(json.dumps({"in": "ping", "params": params}).encode()))
+        reply = json.loads(self.exactly(struct.unpack("<I", self.exactly(4))[0]))
+        if (reply["out"], reply["result"]) != ("pong", params):
+            raise ValueError(f"{reply}")
+        self.is_last = "last" in reply
+
+
+class Http(Session):
+    """It knows `Connection: close`."""
+
+    def call(self, _):
+        self.socket.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += self.exactly(1).lower()
+        if not head.startswith(b"http/1.1 200"):
+            raise ValueError(head.split(b"\r\n")[0].decode())
+        self.exactly(int(head.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0]))
+        self.is_last = b"\r\nconnection: close\r\n" in head
 
 
 class MachineLoad:
