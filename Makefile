@@ -68,8 +68,11 @@ recording: ## record the demo anew: the moving picture of README.md
 	$(INSTALL) $(BUILD_PACKAGES) $(DEMO_PACKAGES)
 	$(call configure,$(BUILD))
 	@cmake --build $(BUILD) --parallel $(JOBS) --target tools
-	@tests/demo/record tests/demo/demo.svg tests/demo/demo $(BUILD)/bin
-	@du -h --apparent-size tests/demo/demo.svg
+	@tests/demo/record --title "make demo: 64 clients stay connected while every process of their \
+	server is replaced" tests/demo/demo.svg tests/demo/demo $(BUILD)/bin
+	@tests/demo/record --title "rpc-call ctl status --watch 500ms: the live view of a server" \
+	  tests/demo/live.svg tests/demo/live $(BUILD)/bin
+	@du -h --apparent-size tests/demo/*.svg
 
 test: ## build, and run the tests; TESTS=system/: only those
 	$(INSTALL) $(BUILD_PACKAGES) $(TEST_PACKAGES)

@@ -11,6 +11,7 @@
 
 #include "cli/option_values.hpp"
 #include "cli/shared_options.hpp"
+#include "os/address_list.hpp"
 #include "os/environment.hpp"
 #include "os/parse_number.hpp"
 
@@ -50,7 +51,7 @@ void check_forward(const std::string& text) {
   const auto [name, word] = split_name_value("--forward", text, "NAME=ADDR");
   require_utf8("--forward", name);
   try {
-    if (Address::parse(word).kind != Address::Kind::inherited) { return; }
+    if (!AddressList::parse(word).has(Address::Kind::inherited)) { return; }
   } catch (const InvalidArgument& error) {
     throw InvalidArgument(fmt::format("--forward {}", error.what()));
   }
@@ -161,7 +162,8 @@ WorkerToolOptions parse_worker_options(Tool& tool) {
           ->allow_extra_args(false),
       WordKind::directory);
   app.add_option("-f,--forward", options.forwards,
-                 "NAME (PREFIX.*, or *) is answered by the server at ADDR; repeatable")
+                 "NAME (PREFIX.*, or *) is answered by the server at ADDR, or by any of "
+                 "several (A,B); repeatable")
       ->type_name("NAME=ADDR")
       ->allow_extra_args(false);
   app.add_option("--env", options.process.environment_names,

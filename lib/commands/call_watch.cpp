@@ -88,8 +88,10 @@ Task<void> CallWatch::call() {
   const Reply reply = co_await connection_->client().receive(limit);
   connection_->number_of(reply, {1, 1});
   connection_->refuse_unread(kTooMany);
+  const bool is_last = reply.is_last;
   show(reply);
   has_result_ = true;
+  if (is_last) { connection_.reset(); }
 }
 
 void CallWatch::show(const Reply& reply) {

@@ -55,7 +55,9 @@ void UpstreamConnection::finish_all() {
     const bool may_begin_again = failure_ == ErrorCode::shutting_down ||
                                  (none_sent && waiting->attempt == UpstreamAttempt::first);
     PendingCall& call = take(*waiting);
-    if (may_begin_again && owner_ != nullptr) {
+    if (owner_ != nullptr && !client_ && failure_ == ErrorCode::unreachable) {
+      owner_->not_connected(call, failure_message_);
+    } else if (owner_ != nullptr && may_begin_again) {
       owner_->not_run(call);
     } else {
       call.finish(ResultView::error(failure_, failure_message_));
@@ -252,20 +254,27 @@ void UpstreamConnection::deliver(const Reply& reply) {
   // Finishing the call may reuse the memory of the reply.
   const bool is_last = reply.is_last;
   finish(*waiting, reply);
-  if (is_last) { fail(ErrorCode::shutting_down, name_ + " is shutting down"); }
+  if (is_last) { shuts_down(); }
 }
 
-/// A server that refuses a call because it shuts down refuses further ones too. Another server may
-/// answer at the same address; if that refuses the call as well, this is the answer.
+/// Every call that still waits goes back to the owner.
+void UpstreamConnection::shuts_down() {
+  if (owner_ != nullptr) { owner_->shuts_down(); }
+  fail(ErrorCode::shutting_down, name_ + " is shutting down");
+}
+
+/// A server that shuts down refuses no call that is the first on its connection: there the refusal
+/// is the answer, and so no call is refused for ever.
 void UpstreamConnection::finish(const Waiting& waiting, const Reply& reply) {
   if (!reply.is_error()) { return take(waiting).finish(ResultView::success(reply.result)); }
   const Result error = error_of_reply(reply);
-  const bool is_refused = error.code == ErrorCode::shutting_down && owner_ != nullptr &&
-                          waiting.attempt == UpstreamAttempt::first;
+  const bool is_refused =
+      error.code == ErrorCode::shutting_down && owner_ != nullptr && waiting.start > 0;
   if (!is_refused) { return take(waiting).finish(error); }
+  owner_->shuts_down();
   handle(UpstreamEvent::refusal);
   PendingCall& call = take(waiting);
-  if (owner_ != nullptr) { owner_->not_run(call); }
+  owner_->not_run(call);
 }
 
 void UpstreamConnection::deliver_all() {

@@ -42,8 +42,13 @@ class UpstreamConnection : public std::enable_shared_from_this<UpstreamConnectio
     /// or the server shuts down and says so. The owner begins the call on another connection, or
     /// finishes it.
     virtual void not_run(PendingCall& call) = 0;
+    /// Called with a call that has waited for the connection, which can't be made: the owner begins
+    /// the call elsewhere, or finishes it with `why`.
+    virtual void not_connected(PendingCall& call, const std::string& why) = 0;
     /// Called when the connection is closed and has no more calls: the owner is to forget it.
     virtual void closed(const UpstreamConnection& connection) = 0;
+    /// Called when the server has said that it shuts down.
+    virtual void shuts_down() = 0;
     /// Called when the server has sent back the id of a request for the first time on this
     /// connection.
     virtual void id_given_back() = 0;
@@ -101,6 +106,7 @@ class UpstreamConnection : public std::enable_shared_from_this<UpstreamConnectio
   void finish_all();
   void deliver(const Reply& reply);
   void finish(const Waiting& waiting, const Reply& reply);
+  void shuts_down();
   void deliver_all();
   std::optional<std::uint64_t> id_of(const Reply& reply);
   std::string unasked() const;

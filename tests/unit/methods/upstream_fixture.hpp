@@ -59,6 +59,11 @@ class UpstreamFixture : public UpstreamConnection::Owner {
     log += 'n';
     call.finish(ResultView::error(ErrorCode::worker_died, "not sent"));
   }
+  void not_connected(PendingCall& call, const std::string& why) override {
+    log += 'u';
+    call.finish(ResultView::error(ErrorCode::unreachable, why));
+  }
+  void shuts_down() override { log += 's'; }
   void id_given_back() override { ids = true; }
   bool gives_ids_back() const override { return ids; }
 

@@ -220,7 +220,7 @@ SessionLimits with_frame_timeout(Duration timeout = std::chrono::milliseconds(1)
 
 TEST_CASE("the rest of a frame that has arrived by its deadline is answered") {
   // So long that the start of the frame is read before, whatever else the machine does.
-  constexpr auto kTimeout = std::chrono::milliseconds(100);
+  static constexpr auto kTimeout = std::chrono::milliseconds(100);
   test::Sessions sessions(with_frame_timeout(kTimeout));
   const Fd client = sessions.open();
   sessions.reactor.run([](test::Sessions& self, const Fd& end) -> Task<void> {
