@@ -73,10 +73,11 @@ class Upstream final : public CallExecutor, private UpstreamConnection::Owner {
   void set_elsewhere(Elsewhere elsewhere) { elsewhere_ = std::move(elsewhere); }
   /// Returns whether the last attempt to connect has not failed.
   bool is_reachable() const { return reachable_.is_ok(); }
-  /// Returns whether the server can be expected to answer: it is reachable, and has not said a
-  /// moment ago that it shuts down.
-  bool is_up() const { return is_reachable() && reactor_.now() >= up_from_; }
-  /// Returns whether it is time for another attempt to connect to a server that is not reachable.
+  /// Returns whether the server can be expected to answer: it is reachable and not silent, and has
+  /// not said a moment ago that it shuts down.
+  bool is_up() const { return is_reachable() && !is_silent_ && reactor_.now() >= up_from_; }
+  /// Returns whether it is time for another attempt to connect to a server that is not reachable,
+  /// or silent.
   bool may_try() const;
   /// Begins such an attempt, which no call waits for, if it is time.
   void look_again();
@@ -104,6 +105,8 @@ class Upstream final : public CallExecutor, private UpstreamConnection::Owner {
 
   void connected() override;
   void connect_failed(const std::string& why) override;
+  void fell_silent() override;
+  void answered() override;
   void closed(const UpstreamConnection& connection) override;
   void not_run(PendingCall& call) override;
   void not_connected(PendingCall& call, const std::string& why) override;
@@ -117,8 +120,12 @@ class Upstream final : public CallExecutor, private UpstreamConnection::Owner {
   UpstreamOptions options_;
   std::vector<std::shared_ptr<UpstreamConnection>> connections_;
   Status reachable_ = Status::ok();  ///< whether the last attempt to connect succeeded, and why not
+  /// Whether a deadline has passed in silence, and neither anything has arrived since nor a
+  /// connection was made.
+  bool is_silent_ = false;
   bool gives_ids_back_ = false;
   Backoff backoff_;
+  Backoff silence_;  ///< the pauses of a server that lets deadlines pass, though it can be reached
   TimePoint next_attempt_{};
   TimePoint up_from_{};  ///< until then other servers are asked, because this one shuts down
   Elsewhere elsewhere_;

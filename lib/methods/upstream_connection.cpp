@@ -142,7 +142,10 @@ bool UpstreamConnection::is_unusable() {
 void UpstreamConnection::time_out(PendingCall& call) {
   const std::string message = too_late();
   const Waiting& waiting = *find(call);
-  if (!client_ || waiting.reads == reads_) { handle(UpstreamEvent::silence); }
+  if (!client_ || waiting.reads == reads_) {
+    if (takes_calls()) { owner_->fell_silent(); }
+    handle(UpstreamEvent::silence);
+  }
   take(waiting);
   call.finish(ResultView::error(ErrorCode::timed_out, message));
 }
@@ -181,6 +184,7 @@ Task<void> UpstreamConnection::receive_all(std::shared_ptr<UpstreamConnection> s
       const IoResult result = client.try_read();
       if (result.done()) {
         ++self->reads_;
+        if (self->owner_ != nullptr) { self->owner_->answered(); }
         self->deliver_all();
         if (client.may_be_more()) {
           co_await self->reactor_.yield();

@@ -16,8 +16,9 @@ namespace handoff {
 /// Several servers of which each answers the same calls, or a single one. A call goes to the server
 /// that has the fewest calls of this pool.
 ///
-/// - A server that can't be connected to, or that shuts down, is left out for a while, which
-///   doubles with each failure; as long as others are up, no call waits for an attempt.
+/// - A server that can't be connected to, that shuts down, or that lets the deadline of a call pass
+///   in silence, is left out for a while, which doubles with each failure; as long as others are
+///   up, no call waits for an attempt.
 /// - A call that one server has not run, because the connection could not be made or the server
 ///   shuts down, goes to the next one.
 ///

@@ -57,6 +57,11 @@ PlayedServer::Answer answers(std::string result, std::string adds) {
   };
 }
 
+/// A server that takes requests, and never replies.
+Bodies stay_silent(const std::string&) {
+  return {};
+}
+
 /// Two servers, whose results are their numbers.
 struct Servers {
   explicit Servers(std::string first_adds = "", std::string second_adds = "")
@@ -133,6 +138,31 @@ TEST_CASE("a server that shuts down is left out for a while, and loses no call")
   Servers servers(R"(,"last":true)");
   UpstreamPool pool(servers.reactor, AddressList::parse(servers.addresses()), with_long_pauses());
   CHECK(servers.call(pool, 5) == "12222");
+}
+
+/// The first call, and those that a pool takes to a silent server, have their deadline passed.
+Task<void> call_with_silent_server(Reactor& reactor, UpstreamPool& pool, PlayedServer& silent,
+                                   std::string& results) {
+  for (int i = 0; i < 4; ++i) {
+    PoolCall call(pool);
+    const std::size_t before = silent.requests().size();
+    while (!call.result && silent.requests().size() == before) { co_await reactor.yield(); }
+    if (!call.result) { pool.time_out(call); }
+    results += call.result->is_error() ? "-" : call.result->json;
+  }
+}
+
+TEST_CASE("a server that lets a deadline pass in silence is left out for a while") {
+  Reactor reactor;
+  PlayedServer silent(reactor, stay_silent);
+  PlayedServer other(reactor, answers("2", ""));
+  UpstreamPool pool(reactor, AddressList::parse(silent.address() + "," + other.address()),
+                    with_long_pauses());
+  reactor.spawn(silent.run());
+  reactor.spawn(other.run());
+  std::string results;
+  reactor.run(call_with_silent_server(reactor, pool, silent, results));
+  CHECK(results == "-222");
 }
 
 TEST_CASE("servers that all shut down are asked all the same") {
