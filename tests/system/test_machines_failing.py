@@ -11,7 +11,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
 from load import Load  # noqa: E402
-from machines import FRONT, MachinesTest  # noqa: E402
+from machines import ALL, FRONT, MachinesTest  # noqa: E402
 
 WORKER = handoff.tool("rpc-worker")
 CLIENTS = 12
@@ -69,19 +69,18 @@ class Killed(MachinesTest):
             self.assertEqual(self.machine_of(client).name, "m1")
 
 
-class Unreachable(MachinesTest):
+class UnreachableTest(MachinesTest):
     """Clients call `count`, which writes its params to a file, through a worker that forwards it to
     the three machines. Each call has other params."""
 
-    def setUp(self):
-        super().setUp()
+    def serve_count(self, serve, address: str):
         self.file = self.directory / "counted"
         self.file.touch()
         count = f'while read -r id; do echo "$id" >>{self.file}; echo "$id"; done'
-        self.serve(command=[WORKER, "-q", "-k", f"count={count}"])
+        serve(command=[WORKER, "-q", "-k", f"count={count}"])
         self.path = str(self.directory / "forward.sock")
         self.start(self.client.start(WORKER, "-l", self.path, "--timeout", f"{DEADLINE}s", "-f",
-                                     f"count={FRONT[0]}:{FRONT[1]}"))
+                                     f"count={address}"))
         self.answered: list[str] = []
 
     def call(self, load: Load, number: int):
@@ -98,7 +97,7 @@ class Unreachable(MachinesTest):
                     raise AssertionError(f"{reply}")
                 load.answered[number] += 1
 
-    def go_on_through(self, begin, meanwhile, end, what: str):
+    def go_on_through(self, begin, meanwhile, end, what: str) -> Load:
         """Has the clients call before, while and after something disturbs the network."""
         with Load([self.call] * CLIENTS) as load:
             load.go_on()
@@ -117,11 +116,18 @@ class Unreachable(MachinesTest):
         self.assertEqual(load.problems, [])
         say(f"{what}: {len(self.answered)} calls answered, {dict(before)} errors")
         self.assert_nothing_ran_twice()
+        return load
 
     def assert_nothing_ran_twice(self):
         runs = collections.Counter(self.file.read_text().replace('"', "").split())
         self.assertEqual([call for call, times in runs.items() if times > 1], [])
         self.assertLessEqual(set(self.answered), set(runs))
+
+
+class Unreachable(UnreachableTest):
+    def setUp(self):
+        super().setUp()
+        self.serve_count(self.serve, f"{FRONT[0]}:{FRONT[1]}")
 
     def test_a_machine_whose_cable_is_pulled_out_is_left_out_until_it_is_back(self):
         lost = self.backends[0]
@@ -148,6 +154,19 @@ class Unreachable(MachinesTest):
         self.go_on_through(lambda: on_all("numgen random mod 10 < 3"),
                            lambda load: load.go_on(calls), lambda: on_all(""),
                            "3 packets in 10 were dropped")
+
+
+class UnreachableByAddress(UnreachableTest):
+    def setUp(self):
+        super().setUp()
+        self.serve_count(self.serve_alone, ALL)
+
+    def test_a_forward_leaves_out_a_machine_whose_cable_is_pulled_out_until_it_is_back(self):
+        lost = self.backends[0].machine
+        load = self.go_on_through(lost.pull_cable, lambda load: load.go_on(500), lost.plug_cable,
+                                  "a cable was pulled out and plugged in, without a balancer")
+        # Each client has lost at most the call that it was making.
+        self.assertEqual([errors for errors in load.errors if errors.total() > 1], [])
 
 
 if __name__ == "__main__":
