@@ -73,6 +73,7 @@ constexpr std::size_t kEntrySize = 16;
 /// The flags of HELLO.
 constexpr std::uint16_t kAnswers = 1;
 constexpr std::uint16_t kWantsLedger = 2;
+constexpr std::uint16_t kCountsMethods = 4;
 
 /// The position of the number of threads in the flags of HELLO, as the exponent of a power of two.
 constexpr unsigned kThreadsShift = 8;
@@ -168,6 +169,7 @@ std::string encode_hello(const Hello& hello) {
   int flags = hello.answers ? kAnswers : 0;
   if (hello.wants_ledger) {
     flags |= kWantsLedger | std::bit_width(hello.threads - 1) << kThreadsShift;
+    if (hello.counts_methods) { flags |= kCountsMethods; }
   }
   Writer writer(Type::hello, 0, static_cast<std::uint16_t>(flags));
   writer.number(hello.pid);
@@ -243,6 +245,7 @@ std::optional<Message> decode(std::span<const char> packet, std::vector<Fd> desc
     if (message.hello.wants_ledger) {
       message.hello.threads =
           1U << std::min(std::uint32_t{flags} >> kThreadsShift, kMaxThreadsExponent);
+      message.hello.counts_methods = (flags & kCountsMethods) != 0;
     }
   }
   if (version != kVersion) { return std::nullopt; }

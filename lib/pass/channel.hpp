@@ -72,12 +72,13 @@ struct Drain {
 /// What a worker says of itself when it begins.
 struct Hello {
   std::uint8_t version = kVersion;
-  std::uint32_t pid = 0;      ///< as the worker sees it; the master uses what the kernel says
-  std::uint32_t credits = 0;  ///< the connections that it accepts at a time
-  std::uint32_t calls = 1;    ///< the requests of a queue that it accepts at a time
-  bool answers = false;       ///< it answers REQUESTS, unless it hangs
-  bool wants_ledger = false;  ///< it keeps a ledger if it is sent one
-  std::uint32_t threads = 1;  ///< its threads, if it wants a ledger; rounded up to a power of two
+  std::uint32_t pid = 0;        ///< as the worker sees it; the master uses what the kernel says
+  std::uint32_t credits = 0;    ///< the connections that it accepts at a time
+  std::uint32_t calls = 1;      ///< the requests of a queue that it accepts at a time
+  bool answers = false;         ///< it answers REQUESTS, unless it hangs
+  bool wants_ledger = false;    ///< it keeps a ledger if it is sent one
+  std::uint32_t threads = 1;    ///< its threads, if it wants a ledger; rounded up to a power of two
+  bool counts_methods = false;  ///< it counts by method, if it wants a ledger and that has the room
 };
 
 /// The bit in the number of a connection that the worker has accepted itself; the worker chooses

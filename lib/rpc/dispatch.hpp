@@ -38,7 +38,8 @@ struct StartCall {
 
 /// How a request is answered. A Result is an error; one for a method that nobody has added, too.
 using Dispatched = std::variant<InstantReply, Result, StartCall>;
-Dispatched dispatch(const MethodTable& table, const Request& request, Instant instant);
+/// `method` is what the table has for the request; null: there is no such method.
+Dispatched dispatch(const Method* method, const Request& request, Instant instant);
 
 /// Runs any kind of method on the reactor, which must outlive the task, as `method` must. A
 /// handler under Supervision::server is ended at the call's deadline, and by `client_left` if that

@@ -53,6 +53,7 @@ struct Method {
   Handler handler;          ///< or that
   Supervision supervision = Supervision::server;
   CallExecutor* executor = nullptr;  ///< or this
+  mutable std::uint8_t slot = 0;     ///< where a server counts its calls; see assign_slots()
 };
 
 /// Returns what a reply to this method says in "out", as a JSON string.
@@ -81,6 +82,8 @@ class MethodTable {
   }
   /// Returns the names in alphabetical order, and after them the patterns.
   std::vector<std::string> names() const;
+  /// Sets Method::slot of every method to what `slot_of` returns for its name, or its pattern.
+  void assign_slots(const std::function<std::uint8_t(std::string_view name)>& slot_of) const;
 
  private:
   void insert(std::string name, Method method);

@@ -87,9 +87,7 @@ class ServerContext final : private PollSource {
   const SessionLimits& limits() const { return limits_; }
   const std::shared_ptr<const MethodTable>& methods() const { return methods_; }
   /// Calls keep the table that they began with.
-  void replace_methods(std::shared_ptr<const MethodTable> methods) {
-    methods_ = std::move(methods);
-  }
+  void replace_methods(std::shared_ptr<const MethodTable> methods);
 
   /// From now on every connection finishes what was started, and is then closed or given back. A
   /// further call changes the latter.
@@ -115,11 +113,22 @@ class ServerContext final : private PollSource {
 
   /// Counts in this ledger too, as the worker's thread of this number, from now on and in no ledger
   /// before it; null: in none. What was passed with an entry of an earlier ledger keeps that.
+  /// Calls are counted by method too if the ledger has room for that: under the names that are in
+  /// it now, or at the time of replace_methods().
   void count_in(std::shared_ptr<const ledger::Ledger> ledger, std::uint32_t thread);
   /// Counts requests of a client, or of a master's queue.
   void count_requests(std::size_t count) {
     requests_ += count;
     if (publishes_requests_) { publish_requests(count); }
+  }
+  /// Returns the method that a request names, or null if there is none, and counts the request
+  /// under it.
+  const Method* find_and_count(std::string_view name) {
+    const Method* method = methods_->find(name);
+    if (method_counters_ != nullptr) {
+      ledger::Counters::add(method_counters_[slot_of(method)].requests, 1);
+    }
+    return method;
   }
 
   // What follows is for sessions.
@@ -145,19 +154,30 @@ class ServerContext final : private PollSource {
 
   void call_begins() { publish_calls(++active_calls_); }
   void call_ends() { publish_calls(--active_calls_); }
-  /// Counts an error that is replied; a code of 0 is none.
+  /// Returns the slot under which the calls of a method are counted; null: no method has the name.
+  static ledger::MethodSlot slot_of(const Method* method) {
+    return method != nullptr ? method->slot : ledger::kUnknownMethods;
+  }
+  /// Counts an error that is replied and concerns no method; a code of 0 is none.
   void count_error(ErrorCode code) {
     if (code == ErrorCode{} || ledger_counters_ == nullptr) { return; }
     ledger_counters_->count_error(static_cast<int>(code));
+  }
+  /// Counts an error that is the reply to a request for the method of this slot.
+  void count_error(ErrorCode code, ledger::MethodSlot slot) {
+    if (code == ErrorCode{}) { return; }
+    count_error(code);
+    count_method_error(code, slot);
+  }
+  /// Counts it only under the method, because count_error(code) has counted it already.
+  void count_method_error(ErrorCode code, ledger::MethodSlot slot) {
+    if (method_counters_ != nullptr) { method_counters_[slot].count_error(static_cast<int>(code)); }
   }
   /// Returns the time that count_call() takes, of a call that begins now.
   TimePoint start_of_call() const {
     return ledger_counters_ != nullptr ? Clock::now() : TimePoint();
   }
-  void count_call(TimePoint start) {
-    if (ledger_counters_ == nullptr || start == TimePoint()) { return; }
-    ledger_counters_->count_call(Clock::now() - start);
-  }
+  void count_call(TimePoint start, ledger::MethodSlot slot);
   void memory_wait_begins() { ++waiting_for_memory_; }
   void memory_wait_ends() { --waiting_for_memory_; }
   void tell_failed(std::string_view what) const;
@@ -193,6 +213,8 @@ class ServerContext final : private PollSource {
       ledger_counters_->active_calls.store(count, std::memory_order_relaxed);
     }
   }
+  /// Finds the slots of the methods in the ledger.
+  void assign_slots();
   bool deposit_sessions();
   /// Sends what was answered in this turn, and has the next in line read.
   bool poll() override;
@@ -204,6 +226,7 @@ class ServerContext final : private PollSource {
   Shared shared_;
   bool publishes_requests_;  ///< to one of shared_ or a ledger
   ledger::Counters* ledger_counters_ = nullptr;
+  ledger::Counters* method_counters_ = nullptr;  ///< by slot; null if none are counted
   /// The current one is the last; connections may have entries in the others.
   std::vector<std::shared_ptr<const ledger::Ledger>> ledgers_;
   Semaphore places_;

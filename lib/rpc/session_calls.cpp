@@ -68,7 +68,9 @@ void SessionCalls::answer_busy(std::string_view body, Framing framing, std::stri
   if (const auto* bad = std::get_if<BadRequest>(&first)) { return refuse(*bad, framing, out); }
   const auto& request = std::get<Request>(first);
   dialect_ = request.dialect;
+  const Method* method = context_.find_and_count(request.method);
   if (request.is_notification()) { return; }
+  context_.count_method_error(ErrorCode::busy, ServerContext::slot_of(method));
   refuse({ErrorCode::busy, kBusy, request.id, request.dialect}, framing, out);
 }
 
@@ -84,7 +86,8 @@ void SessionCalls::answer_request(const ParsedRequest& parsed, Framing framing, 
   const auto& request = std::get<Request>(parsed);
   dialect_ = request.dialect;
   const bool is_ordered = request.dialect == Dialect::article && request.id.empty();
-  const Dispatched answer = dispatch(*context_.methods(), request, instant());
+  const Method* method = context_.find_and_count(request.method);
+  const Dispatched answer = dispatch(method, request, instant());
   if (const auto* call = std::get_if<StartCall>(&answer)) {
     SessionCall& added =
         add_call(*call->method, request, {request.dialect, !request.is_notification(), {}});
@@ -95,25 +98,26 @@ void SessionCalls::answer_request(const ParsedRequest& parsed, Framing framing, 
   if (is_ordered && under_way_ && !under_way_->order.empty()) {
     std::string reply;
     FrameWriter writer(reply, framing);
-    append_answer(request, answer, reply);
+    append_answer(request, method, answer, reply);
     writer.finish();
     return keep_in_order(reply);
   }
   FrameWriter writer(out, framing);
-  append_answer(request, answer, out);
+  append_answer(request, method, answer, out);
   writer.finish();
 }
 
-void SessionCalls::append_answer(const Request& request, const Dispatched& answer,
-                                 std::string& out) {
+void SessionCalls::append_answer(const Request& request, const Method* method,
+                                 const Dispatched& answer, std::string& out) {
   const std::size_t limit = context_.limits().max_frame;
+  ErrorCode code{};
   if (const auto* reply = std::get_if<InstantReply>(&answer)) {
-    context_.count_error(
-        append_result(out, {request.dialect, reply->quoted_name, request.id}, reply->json, limit));
+    code =
+        append_result(out, {request.dialect, reply->quoted_name, request.id}, reply->json, limit);
   } else {
-    context_.count_error(
-        append_result(out, {request.dialect, {}, request.id}, std::get<Result>(answer), limit));
+    code = append_result(out, {request.dialect, {}, request.id}, std::get<Result>(answer), limit);
   }
+  context_.count_error(code, ServerContext::slot_of(method));
 }
 
 /// All of them run at a time, as far as they may; the replies go back together.
@@ -131,12 +135,13 @@ void SessionCalls::answer_batch(std::span<const ParsedRequest> requests, Framing
     }
     const auto& request = std::get<Request>(parsed);
     dialect_ = request.dialect;
-    const Dispatched answer = dispatch(*context_.methods(), request, instant());
+    const Method* method = context_.find_and_count(request.method);
+    const Dispatched answer = dispatch(method, request, instant());
     if (const auto* call = std::get_if<StartCall>(&answer)) {
       batch->call_begins();
       start(add_call(*call->method, request, {request.dialect, !request.is_notification(), batch}));
     } else if (!request.is_notification()) {
-      append_answer(request, answer, reply);
+      append_answer(request, method, answer, reply);
       batch->add(reply);
     }
   }
