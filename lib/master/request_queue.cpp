@@ -27,14 +27,17 @@ Queue::Queue(Reactor& reactor, Options options)
       options_(std::move(options)),
       slots_(options_.limit),
       patience_over_(reactor) {
-  // What no worker can be given is better said at the start.
-  (void)make_memory_to_write("handoff-requests", 1);
+  check_memory();
   reactor_.add(*this);
 }
 
 Queue::~Queue() {
   reactor_.remove(*this);
   while (!waiting_.empty()) { waiting_.pop_front(); }
+}
+
+void Queue::check_memory() {
+  (void)make_memory_to_write("handoff-requests", 1);
 }
 
 TimePoint Queue::begin(PendingCall& call) {

@@ -63,14 +63,6 @@ OwnedName listen_named(int socket, const std::string& path, mode_t mode, int bac
   return name;
 }
 
-void check_listening(int socket, const std::string& text) {
-  if (!socket_type(socket)) { throw SystemError(errno, "listen on", text); }
-  if (!is_listening(socket)) {
-    throw InvalidArgument(
-        fmt::format("cannot listen on {}: the descriptor is not a listening socket", text));
-  }
-}
-
 void bind_address(int socket, const SocketAddress& wanted, const std::string& text) {
   if (wanted.family() != AF_UNIX) {
     set_option(socket, SOL_SOCKET, SO_REUSEADDR, 1, "set SO_REUSEADDR");
@@ -148,10 +140,28 @@ bool Listener::heal() {
   return false;
 }
 
+SocketAddress address_to_listen_on(const Address& address, const ListenOptions& options) {
+  if (address.kind == Address::Kind::exec) {
+    throw InvalidArgument(
+        fmt::format("cannot listen on {}: a command can't be listened on", address.text));
+  }
+  const SocketAddress wanted = address.resolve().front();
+  if (!wanted.is_loopback() && !options.allow_public) { throw NotLoopback(address.text); }
+  return wanted;
+}
+
+void check_inherited(const Address& address) {
+  if (!socket_type(address.number)) { throw SystemError(errno, "listen on", address.text); }
+  if (!is_listening(address.number)) {
+    throw InvalidArgument(
+        fmt::format("cannot listen on {}: the descriptor is not a listening socket", address.text));
+  }
+}
+
 Listener listen_on(const Address& address, const ListenOptions& options) {
   Listener listener;
   if (address.kind == Address::Kind::inherited) {
-    check_listening(address.number, address.text);
+    check_inherited(address);
     set_close_on_exec(address.number);
     set_nonblocking(address.number);
     listener.fd_ = Fd(address.number);
@@ -162,13 +172,7 @@ Listener listen_on(const Address& address, const ListenOptions& options) {
     listener.text_ = bound.text();
     return listener;
   }
-  if (address.kind == Address::Kind::exec) {
-    throw InvalidArgument(
-        fmt::format("cannot listen on {}: a command can't be listened on", address.text));
-  }
-
-  const SocketAddress wanted = address.resolve().front();
-  if (!wanted.is_loopback() && !options.allow_public) { throw NotLoopback(address.text); }
+  const SocketAddress wanted = address_to_listen_on(address, options);
   listener.fd_ = make_socket(wanted, options.type);
   const int socket = listener.fd_.get();
   if (options.blocking) { set_blocking(socket); }

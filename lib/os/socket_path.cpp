@@ -60,6 +60,38 @@ int look_for_owner(const std::string& path) {
   }
 }
 
+/// Throws what lock_path() would throw.
+void check_lock(const std::string& path) {
+  const std::string lock_name = lock_of(path);
+  const Fd lock = open_lock(path, lock_name);
+  if (!lock.valid()) {
+    if (const int error = error_of_making(lock_name)) {
+      throw SystemError(error, "lock", lock_name);
+    }
+    return;
+  }
+  struct stat held {};
+  if (fstat(lock.get(), &held) < 0) { throw SystemError(errno, "lock", lock_name); }
+  if (flock(lock.get(), LOCK_SH | LOCK_NB) < 0) {
+    if (errno == EWOULDBLOCK) { throw SystemError(EADDRINUSE, "listen on", path); }
+    throw SystemError(errno, "lock", lock_name);
+  }
+  if (!is_lock(held)) { throw in_the_way(path, lock_name, EEXIST); }
+}
+
+/// Returns the socket that a process which was killed has left at `beside`. Throws if another file
+/// is there.
+std::optional<FileIdentity> find_leftover(const std::string& beside, const std::string& path) {
+  struct stat found {};
+  if (lstat(beside.c_str(), &found) < 0) {
+    return std::nullopt;  // bind(2) reports what else is wrong
+  }
+  if (!S_ISSOCK(found.st_mode) || look_for_owner(beside) != 0) {
+    throw in_the_way(path, beside, EEXIST);
+  }
+  return FileIdentity::of(found);
+}
+
 }  // namespace
 
 std::string lock_of(const std::string& path) {
@@ -126,15 +158,17 @@ std::optional<FileIdentity> find_stale(const std::string& path) {
   return FileIdentity::of(found);
 }
 
+void check_path(const std::string& path) {
+  check_length(path);
+  check_lock(path);
+  (void)find_stale(path);
+  (void)find_leftover(beside_of(path), path);
+  if (const int error = error_of_making(path)) { throw SystemError(error, "listen on", path); }
+}
+
 void remove_leftover(const std::string& beside, const std::string& path) {
-  struct stat found {};
-  if (lstat(beside.c_str(), &found) < 0) {
-    return;  // bind(2) reports what else is wrong
-  }
-  if (!S_ISSOCK(found.st_mode) || look_for_owner(beside) != 0) {
-    throw in_the_way(path, beside, EEXIST);
-  }
-  const OwnedName removed(beside, FileIdentity::of(found));
+  const auto leftover = find_leftover(beside, path);
+  if (leftover) { const OwnedName removed(beside, *leftover); }
 }
 
 }  // namespace handoff

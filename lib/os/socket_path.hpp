@@ -38,6 +38,11 @@ PathLock lock_path(const std::string& path);
 /// Throws SystemError for anything else, which belongs to another process.
 std::optional<FileIdentity> find_stale(const std::string& path);
 
+/// Throws what check_length(), lock_path() and find_stale() would throw, or the making of the files
+/// afterwards. Changes nothing in the file system. For an instant it shares the lock that a process
+/// which was killed has left.
+void check_path(const std::string& path);
+
 /// Frees the name under which the socket at `path` is made, if a process that was killed has left a
 /// socket there.
 void remove_leftover(const std::string& beside, const std::string& path);
