@@ -5,6 +5,7 @@ import math
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -284,6 +285,22 @@ class Metrics(ControlTest):
         done = subprocess.run([handoff.tool("rpc-call"), "--raw", self.control, "metrics"],
                               capture_output=True, text=True, timeout=handoff.PATIENCE, check=True)
         self.parse(done.stdout.rstrip("\n") + "\n")
+
+    def test_prometheus_itself_finds_no_fault_in_the_metrics(self):
+        if not shutil.which("promtool"):
+            self.skipTest("no promtool, which is in the package prometheus")
+        server = self.launch(command=[WORKER, *self.METHODS, "-m", "a\"b\\c=echo 1"])
+        with self.open(server) as client:
+            for method in ("slow", "bad", "ping", "none", 'a"b\\c'):
+                client.call(method)
+        text = self.ask("metrics")
+        self.assertIn(r'method="a\"b\\c"', text)
+        done = subprocess.run(["promtool", "check", "metrics"], input=text, text=True,
+                              capture_output=True, timeout=handoff.PATIENCE)
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
+        bad = subprocess.run(["promtool", "check", "metrics"], input=text + "x{ 1\n", text=True,
+                             capture_output=True, timeout=handoff.PATIENCE)
+        self.assertNotEqual(bad.returncode, 0)
 
     def test_the_metrics_are_valid_without_workers_too(self):
         self.start(handoff.Server(*MASTER, "-l", "127.0.0.1:0", "-j", self.path("join"),
