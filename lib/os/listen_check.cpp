@@ -20,6 +20,7 @@
 #include <handoff/os/fd.hpp>
 
 #include "os/parse_number.hpp"
+#include "os/socket.hpp"
 #include "os/socket_path.hpp"
 
 namespace handoff {
@@ -147,7 +148,7 @@ bool is_line_of_name(std::string_view line, std::string_view name, int type) {
 ListenCheck check_listen_on(const Address& address, const ListenOptions& options) {
   if (address.kind == Address::Kind::inherited) {
     check_inherited(address);
-    return {address.text, false};
+    return {local_address(address.number).text(), false};
   }
   const SocketAddress wanted = address_to_listen_on(address, options);
   try {

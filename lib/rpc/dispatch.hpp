@@ -16,8 +16,8 @@
 #include "async/race.hpp"
 #include "wire/message_writer.hpp"
 
-/// The one way from a request to its result: find the method, decide whether it has to wait, run
-/// it, and see that the reply is not too long. A result that leaves it is fit for a reply: a result
+/// The one way from a request and its method to its result: decide whether it has to wait, run it,
+/// and see that the reply is not too long. A result that leaves it is fit for a reply: a result
 /// and an error's data are one JSON value each, and an exception has become an error.
 namespace handoff {
 

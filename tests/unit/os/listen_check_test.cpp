@@ -2,9 +2,9 @@
 #include "os/listen_check.hpp"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <string>
@@ -89,6 +89,15 @@ TEST_CASE("an address is in use for as long as something listens there, and is n
     CHECK_NOTHROW(listen_on(Address::parse(bound)));
   }
   CHECK(directory.entries() == 0);
+}
+
+TEST_CASE("a listener that was inherited is told by its address, and stays as it is") {
+  const Listener listener = listen_on(Address::parse("127.0.0.1:0"), {.blocking = true});
+  const int flags = fcntl(listener.fd(), F_GETFL);
+  const ListenCheck check = check_listen_on(Address::parse(fmt::format("fd:{}", listener.fd())));
+  CHECK(check.text == listener.text());
+  CHECK_FALSE(check.is_in_use);
+  CHECK(fcntl(listener.fd(), F_GETFL) == flags);
 }
 
 TEST_CASE("an address that cannot be listened on fails as listen_on() does") {
