@@ -29,14 +29,14 @@ using handoff::Tool;
 /// The first word is the address, unless it is written as none and RPC_ADDR has one. Returns the
 /// words that are left.
 std::span<const std::string> take_address(std::span<const std::string> words,
-                                          handoff::Address& address) {
+                                          handoff::AddressList& address) {
   const bool is_named = !words.empty() && handoff::is_written_as_address(words[0]);
-  if (const auto known = is_named ? std::nullopt : handoff::server_of_environment()) {
+  if (const auto known = is_named ? std::nullopt : handoff::servers_of_environment()) {
     address = *known;
     return words;
   }
   if (words.empty()) { throw handoff::InvalidArgument("no ADDR (see rpc-call --help)"); }
-  address = handoff::parse_server(words[0]);
+  address = handoff::parse_servers(words[0]);
   return words.subspan(1);
 }
 
@@ -111,7 +111,7 @@ handoff::CallOptions parse(Tool& tool) {
 /// how far the lines are.
 std::vector<int> signals_of(const handoff::CallOptions& options) {
   std::vector<int> signals;
-  if (options.address.kind == handoff::Address::Kind::exec) {
+  if (options.address.has(handoff::Address::Kind::exec)) {
     signals = handoff::ending_signals({SIGTERM, SIGINT, SIGHUP});
   }
   if (options.lines) { signals.push_back(SIGUSR1); }

@@ -84,6 +84,8 @@ handoff::MasterOptions parse(Tool& tool, Task& task) {
                       "Who gets a connection: round-robin (default), least or hash (by address)");
   handoff::add_number(tool, "--max-connections", "N", options.max_connections, 1, 100000000,
                       "Stop accepting above it");
+  tool.add_duration("--lame-duck", options.lame_duck,
+                    "At TERM, for so long end each connection after its next reply (default 0)");
   tool.group("Workers");
   handoff::add_number(tool, "-n,--workers", "N", options.workers, 0, 4096,
                       "How many COMMANDs run (default: one per core)");

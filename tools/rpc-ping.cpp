@@ -160,11 +160,14 @@ CommandLine parse(Tool& tool) {
   const std::vector<std::string> words = tool.parse_words();
 
   if (words.empty()) {
-    const auto known = handoff::server_of_environment();
+    const auto known = handoff::servers_of_environment();
     if (!known) { throw InvalidArgument("no ADDR (see rpc-ping --help)"); }
-    line.addresses.push_back(*known);
+    line.addresses = known->all;
   }
-  for (const std::string& word : words) { line.addresses.push_back(handoff::parse_server(word)); }
+  for (const std::string& word : words) {
+    const handoff::AddressList servers = handoff::parse_servers(word);
+    line.addresses.insert(line.addresses.end(), servers.all.begin(), servers.all.end());
+  }
   ping.pace = pace.choose(ping.interval);
   if (ping.reconnect && ping.in_flight > 1) {
     throw InvalidArgument(

@@ -23,7 +23,7 @@ namespace {
 constexpr const char* kMixed =
     "write only one JSON value, only KEY=TEXT and KEY:=JSON words, or only -";
 
-/// Returns the key, and the value as JSON.
+/// Returns the key and the value, as JSON, of a word KEY=TEXT or KEY:=JSON.
 std::pair<std::string, std::string> member_from_word(const std::string& word) {
   if (!is_utf8(word)) {
     throw InvalidArgument(
@@ -43,7 +43,7 @@ std::pair<std::string, std::string> member_from_word(const std::string& word) {
   return {word.substr(0, equals - 1), value};
 }
 
-/// The JSON in the file that the word "@FILE" names.
+/// Returns the JSON in the file that the word "@FILE" names.
 std::string params_from_file(const std::string& word) {
   const std::string path = word.substr(1);
   const bool is_stdin = path == "-";

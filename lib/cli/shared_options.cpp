@@ -77,27 +77,27 @@ CLI::Option* add_socket_name(Tool& tool, const std::string& names, std::optional
   return option;
 }
 
-Address parse_server(std::string_view word) {
-  Address address = Address::parse(word);
-  if (address.kind != Address::Kind::inherited) { return address; }
-  const int flags = fcntl(address.number, F_GETFL);
-  if (flags < 0) { throw InvalidArgument(fmt::format("{}: the descriptor is not open", word)); }
-  if ((flags & O_ACCMODE) != O_RDWR) {
-    throw InvalidArgument(
-        fmt::format("{}: the descriptor is not open for reading and writing", word));
+AddressList parse_servers(std::string_view word) {
+  AddressList servers = AddressList::parse(word);
+  for (const Address& address : servers.all) {
+    if (address.kind != Address::Kind::inherited) { continue; }
+    const int flags = fcntl(address.number, F_GETFL);
+    if (flags < 0) {
+      throw InvalidArgument(fmt::format("{}: the descriptor is not open", address.text));
+    }
+    if ((flags & O_ACCMODE) != O_RDWR) {
+      throw InvalidArgument(
+          fmt::format("{}: the descriptor is not open for reading and writing", address.text));
+    }
   }
-  return address;
+  return servers;
 }
 
-bool is_written_as_address(std::string_view word) {
-  return word.find_first_of(":/") != std::string_view::npos || word.starts_with('@');
-}
-
-std::optional<Address> server_of_environment() {
+std::optional<AddressList> servers_of_environment() {
   const auto word = read_variable(variable::kAddress);
   if (!word || word->empty()) { return std::nullopt; }
   try {
-    return parse_server(*word);
+    return parse_servers(*word);
   } catch (const InvalidArgument& error) {
     throw InvalidArgument(fmt::format("{} {}", variable::kAddress, error.what()));
   }

@@ -11,13 +11,14 @@
 
 #include "cli/option_values.hpp"
 #include "cli/shared_options.hpp"
+#include "os/address_list.hpp"
 #include "os/environment.hpp"
 #include "os/parse_number.hpp"
 
 namespace handoff {
 namespace {
 
-/// What NAME may be.
+/// What the NAME of an option's NAME=VALUE may be.
 enum class NameForm { name, name_or_pattern };
 
 void check_command(std::string_view option, const std::string& text,
@@ -50,7 +51,7 @@ void check_forward(const std::string& text) {
   const auto [name, word] = split_name_value("--forward", text, "NAME=ADDR");
   require_utf8("--forward", name);
   try {
-    if (Address::parse(word).kind != Address::Kind::inherited) { return; }
+    if (!AddressList::parse(word).has(Address::Kind::inherited)) { return; }
   } catch (const InvalidArgument& error) {
     throw InvalidArgument(fmt::format("--forward {}", error.what()));
   }
@@ -67,6 +68,12 @@ void check(const WorkerToolOptions& options, const CLI::App& app) {
   if (options.process.params == ParamsForm::arguments && options.methods.empty() &&
       options.directories.empty()) {
     throw InvalidArgument("--args needs --method or --methods");
+  }
+  const bool is_alone =
+      !options.join && !options.stdio && (!options.listen.empty() || channel_number() < 0);
+  if (options.worker.lame_duck > Duration::zero() && !is_alone) {
+    throw InvalidArgument(
+        "--lame-duck needs --listen: a master tells its workers (rpc-master --lame-duck)");
   }
   if (options.wait > Duration::zero() && !options.join) {
     throw InvalidArgument("--wait needs --join");
@@ -155,7 +162,8 @@ WorkerToolOptions parse_worker_options(Tool& tool) {
           ->allow_extra_args(false),
       WordKind::directory);
   app.add_option("-f,--forward", options.forwards,
-                 "NAME (PREFIX.*, or *) is answered by the server at ADDR; repeatable")
+                 "NAME (PREFIX.*, or *) is answered by the server at ADDR, or by any of "
+                 "several (A,B); repeatable")
       ->type_name("NAME=ADDR")
       ->allow_extra_args(false);
   app.add_option("--env", options.process.environment_names,
@@ -186,6 +194,8 @@ WorkerToolOptions parse_worker_options(Tool& tool) {
                     "Ask to be replaced after so long (default: never)");
   tool.add_duration("--drain-timeout", options.worker.drain_timeout,
                     "Cut off what still runs after it (default 30s)");
+  tool.add_duration("--lame-duck", options.worker.lame_duck,
+                    "With -l, at TERM: for so long end each connection after its next reply");
   tool.group("Limits of a client");
   add_session_options(tool, limits);
   tool.parse();

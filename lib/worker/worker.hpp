@@ -91,6 +91,7 @@ class Worker final {
 
   // These end it.
   void drain(WorkerLife::Action how);
+  Task<void> end_lame_duck();
   void start_drain_limit();
   Task<void> wait_until_drained();
   Task<void> wait_until_idle();

@@ -20,7 +20,7 @@ import sys
 from channel_messages import CONNECTION, LEDGER
 import scripted_worker
 
-WANTS_LEDGER, COUNTS_METHODS = 2, 4
+WANTS_LEDGER, COUNTS_METHODS = 2, 8
 FREE, PASSED, RECEIVED, IDLE, RUNNING, SILENT, BUSY, CLOSED, TAKEN = range(9)
 HEADER = struct.Struct("=4s5I")
 HEADER_SIZE = 64

@@ -332,7 +332,7 @@ TEST_CASE("a hello tells whether the worker counts by method, if it keeps a ledg
   hello.counts_methods = true;
   CHECK(encode_hello(hello).substr(6, 2) == "\0\0"s);
   hello.wants_ledger = true;
-  CHECK(encode_hello(hello).substr(6, 2) == "\6\0"s);
+  CHECK(encode_hello(hello).substr(6, 2) == "\12\0"s);
   CHECK(decode(encode_hello(hello))->hello.counts_methods);
   hello.counts_methods = false;
   CHECK_FALSE(decode(encode_hello(hello))->hello.counts_methods);
