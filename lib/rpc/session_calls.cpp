@@ -102,17 +102,17 @@ void SessionCalls::answer_request(const ParsedRequest& parsed, Framing framing, 
   if (is_ordered && under_way_ && !under_way_->order.empty()) {
     std::string reply;
     FrameWriter writer(reply, framing);
-    append_answer(request, method, answer, reply);
+    append_answer(request, answer, reply);
     writer.finish();
     return keep_in_order(reply);
   }
   FrameWriter writer(out, framing);
-  append_answer(request, method, answer, out);
+  append_answer(request, answer, out);
   writer.finish();
 }
 
-void SessionCalls::append_answer(const Request& request, const Method* method,
-                                 const Dispatched& answer, std::string& out) {
+void SessionCalls::append_answer(const Request& request, const Dispatched& answer,
+                                 std::string& out) {
   const std::size_t limit = context_.limits().max_frame;
   ErrorCode code{};
   if (const auto* reply = std::get_if<InstantReply>(&answer)) {
@@ -121,7 +121,9 @@ void SessionCalls::append_answer(const Request& request, const Method* method,
   } else {
     code = append_result(out, {request.dialect, {}, request.id}, std::get<Result>(answer), limit);
   }
-  context_.count_error(code, ServerContext::slot_of(method));
+  if (code == ErrorCode()) { return; }
+  // Looking for the method again costs an error more, and every other reply less.
+  context_.count_error(code, ServerContext::slot_of(context_.methods()->find(request.method)));
 }
 
 /// Runs the requests of a batch at the same time as far as they may; their replies go back
@@ -146,7 +148,7 @@ void SessionCalls::answer_batch(std::span<const ParsedRequest> requests, Framing
       batch->call_begins();
       start(add_call(*call->method, request, {request.dialect, !request.is_notification(), batch}));
     } else if (!request.is_notification()) {
-      append_answer(request, method, answer, reply);
+      append_answer(request, answer, reply);
       batch->add(reply);
     }
   }

@@ -155,8 +155,7 @@ class SessionCalls {
   Instant instant() const;
   void answer_request(const ParsedRequest& parsed, Framing framing, std::string& out);
   void answer_batch(std::span<const ParsedRequest> requests, Framing framing, std::string& out);
-  void append_answer(const Request& request, const Method* method, const Dispatched& answer,
-                     std::string& out);
+  void append_answer(const Request& request, const Dispatched& answer, std::string& out);
   void keep_in_order(const std::string& reply);
   SessionCall& add_call(const Method& method, const Request& request, ReplyTarget target);
   void start(SessionCall& call);
