@@ -38,7 +38,7 @@ std::pair<std::string, std::string> member_from_word(const std::string& word) {
   const std::string value = word.substr(equals + 1);
   if (word[equals - 1] != ':') { return {word.substr(0, equals), quote_json(value)}; }
   if (const auto problem = json_problem(value)) {
-    throw InvalidArgument(fmt::format("params {}: not JSON behind := ({})", word, *problem));
+    throw InvalidArgument(fmt::format("params {}: not JSON after := ({})", word, *problem));
   }
   return {word.substr(0, equals - 1), value};
 }

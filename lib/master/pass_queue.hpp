@@ -7,8 +7,8 @@
 namespace handoff {
 
 /// `--pass queue`: workers get requests through memory that they share with the master, which
-/// serves the connections itself (see ClientSessions). This is the model of the second article,
-/// with its In-queue and Out-queue.
+/// serves the connections itself (see ClientSessions). This is prefork with an in-queue and an
+/// out-queue.
 class PassQueue final : public PassMode {
  public:
   /// The queue must outlive this object.

@@ -50,6 +50,7 @@ Taken answer_frames(SessionInput& input, SessionCalls& calls, ReceiveBuffer& byt
   const bool takes_turns = calls.takes_turns();
   int frames = 0;
   while (taken == Taken::some_frames && frames < kFramesPerTurn && out.size() < limits.max_unsent) {
+    // room() also asks whether it is the turn of this connection.
     const SessionCalls::Room room = takes_turns ? calls.room() : calls.room_for_call();
     if (room != SessionCalls::Room::enough && room != SessionCalls::Room::none) { break; }
     const DecodedFrame frame = input.next_frame(bytes, limits.max_frame);

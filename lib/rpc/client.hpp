@@ -18,9 +18,9 @@ namespace handoff {
 /// A client: one connection to a server, on which any number of coroutines may call at the same
 /// time. It is used on its reactor's thread only. A program without a reactor uses BlockingClient.
 ///
-/// Calls are made in the article's dialect, each with an id of its own (see handoff-wire(7)), so
-/// that their replies may arrive in any order. A server that does not send ids back can be called
-/// too, one call at a time.
+/// Calls are made with the project's own messages, each with an id of its own (see
+/// handoff-wire(7)), so that their replies may arrive in any order. A server that does not send ids
+/// back can be called too, one call at a time.
 ///
 /// A client never reconnects: once a call has thrown ConnectionLost or ProtocolError, every later
 /// call throws the same. Make a new client then. The call that failed may have run, so only the

@@ -21,8 +21,9 @@ namespace handoff {
 /// Makes a table of the methods as they are at the time of the call. Throws if that is impossible.
 using MakeMethodTable = std::function<std::shared_ptr<const MethodTable>()>;
 
-/// Called on the thread of a reactor: returns the function that makes the method tables for this
-/// reactor. What it returns is used and destroyed on this thread only.
+/// Called once on the thread of each reactor. Returns the function that makes the method tables for
+/// this reactor, which is called at the start and again at each reload. It is used and destroyed on
+/// this thread only, and so are the tables.
 using MakeMethods = std::function<MakeMethodTable(Reactor&)>;
 
 /// A thread with a reactor of its own, which serves the connections that the main thread gives it.

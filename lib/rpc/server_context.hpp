@@ -104,8 +104,9 @@ class ServerContext final : private PollSource {
   /// Ends the drain: connections that are opened from now on are served until they end by
   /// themselves.
   void resume() { leaving_ = Leaving::none; }
-  /// Loses interest in the connections that are open now: each ends by itself, is reported with
-  /// CloseReason::abandoned, and is not given back.
+  /// Loses interest in the connections that are open now, because the master that would have been
+  /// told of their ends is gone: each ends by itself, is reported with CloseReason::abandoned, and
+  /// is not given back.
   void abandon();
   /// From now on, no function of the owner is called.
   void forget_owner() { owner_ = {}; }

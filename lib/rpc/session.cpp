@@ -80,6 +80,7 @@ Task<void> Session::serve(std::unique_ptr<SessionOpening> opening) {
       if (session.awaited_ == Await::others) {
         co_await pause(session);
       } else {
+        // Where it waits for neither direction, only a hang-up or an interruption ends the wait.
         co_await session.stream_.ready(session.awaited_ == Await::readable   ? EPOLLIN
                                        : session.awaited_ == Await::writable ? EPOLLOUT
                                                                              : EPOLLHUP);

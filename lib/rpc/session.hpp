@@ -31,8 +31,8 @@ namespace handoff {
 ///
 /// - Requests that arrive together are answered with one write.
 /// - Replies without ids keep the order of their requests; a reply with an id may overtake others.
-/// - What the client sends first decides between lines and the article's frames, and each request
-///   between JSON-RPC and the article's messages.
+/// - What the client sends first decides between lines and frames with a length, and each request
+///   between JSON-RPC and the project's own messages.
 /// - Nothing more is read from a client as long as replies wait for it to read, or as long as it
 ///   makes the server hold as much memory as one connection, or all of them together, may.
 /// - An idle connection holds no buffer.

@@ -5,7 +5,7 @@
 #include "rpc/session.hpp"
 #include "wire/last_reply.hpp"
 
-/// How a connection ends, or leaves.
+/// Implements how a connection ends, or is given back.
 namespace handoff {
 
 void Session::be_lame_duck() {
@@ -14,7 +14,7 @@ void Session::be_lame_duck() {
 }
 
 /// Returns whether the connection has no reply to send after these, because of its phase. While it
-/// drains, a request that is unread may still be answered, and so it is.
+/// drains, a request that is still unread is answered too.
 bool Session::is_last(std::string_view replies) const {
   if (replies.empty() || calls_.any()) { return false; }
   switch (phase_) {
@@ -31,8 +31,8 @@ bool Session::has_unread() const {
   return recv(stream_.fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
-/// The end of the connection follows the reply at once, so that a client that has the reply also
-/// has the end before it sends another request.
+/// Sends the last replies, marked as such. The end of the connection follows at once, so that a
+/// client that has the reply also sees the end before it sends another request.
 void Session::send_last(std::string& replies) {
   mark_last_reply(replies, input_.framing(), context().limits().max_frame);
   enter(SessionPhase::ending, reason_);

@@ -31,8 +31,9 @@ struct UnusedBytes {
 /// otherwise a turn works in `shared`, a buffer of all connections. Used on the reactor's thread
 /// only.
 ///
-/// A turn is begin_turn(), then maybe receive() and judge(), then next_frame() and
-/// ReceiveBuffer::consume() for each frame, then end_turn().
+/// A turn, which is one step of the session and not a turn of the event loop, is begin_turn(), then
+/// maybe receive() and judge(), then next_frame() and ReceiveBuffer::consume() for each frame, then
+/// end_turn().
 class SessionInput {
  public:
   /// `unread` has the bytes that another process has read and not used; null: none.
