@@ -258,8 +258,8 @@ class MachinesTest(handoff.TestCase):
             handoff.wait_for(lambda: self.balancer.states() == ["UP"] * 3, "all machines to be up")
 
     def restart(self, backend: Backend, *options: str, command=()):
-        """As handoff(7) says: stop the server, start it, and wait until HAProxy, if there is one, has
-        it."""
+        """As handoff(7) says: stop the server, start it, and wait until HAProxy has it, if there is
+        a HAProxy."""
         self.assertEqual(backend.server.stop(), 0, backend.server.lines)
         self.start_again(backend, *options, command=command)
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Our own clients at three machines, behind HAProxy or by their addresses: a machine that is restarted
-under them costs them nothing, because they send again what its last reply left without one."""
+"""Our own clients at three machines, behind HAProxy or by their addresses: a machine that is
+restarted under them costs them nothing, because they send again what its last reply left without
+one."""
 
 import pathlib
 import signal
