@@ -156,7 +156,7 @@ class Unreachable(UnreachableTest):
             for machine in machines:
                 machine.drop(rule)
 
-        calls = handoff.count(200, 20)
+        calls = handoff.count(60, 20)
         self.go_on_through(lambda: on_all("numgen random mod 10 < 3"),
                            lambda load: load.go_on(calls), lambda: on_all(""),
                            "3 packets in 10 were dropped")
