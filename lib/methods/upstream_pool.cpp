@@ -29,9 +29,11 @@ UpstreamPool::~UpstreamPool() {
 TimePoint UpstreamPool::begin(PendingCall& call) {
   if (servers_.size() == 1) { return servers_.front()->begin(call); }
   Upstream* const server = choose(nullptr);
-  if (server == nullptr) { return choose_down().begin(call); }
-  for (const auto& other : servers_) { other->look_again(); }
-  return server->begin(call);
+  for (const auto& other : servers_) {
+    // If none is up, the call itself tries those that cannot be reached, and waits for that.
+    if (server != nullptr || other->is_reachable()) { other->look_again(); }
+  }
+  return server != nullptr ? server->begin(call) : choose_down().begin(call);
 }
 
 Upstream* UpstreamPool::choose(const Upstream* except) {
