@@ -216,7 +216,7 @@ rpc-master: would listen on [::1]:$port with 1 worker: true"
 @test "a user's name that is not known, and other usage errors, are what the start says" {
   fails_alike 2 '--allow-uid nobody-of-this-name: no user has that name or number' \
     -l ./m --allow-uid nobody-of-this-name -- true
-  fails_alike 2 './m is named twice: nobody can listen in two ways at one place' -l ./m -l ./m -- true
+  fails_alike 2 './m is named twice: an address can have only one listener' -l ./m -l ./m -- true
 }
 
 @test "a port that needs privileges is what the start says" {
