@@ -63,16 +63,6 @@ ServingThreads::Owner Worker::owner_of_threads() {
   return owner;
 }
 
-AcceptorOwner Worker::owner_of_acceptors() {
-  AcceptorOwner owner;
-  owner.accepted = [this](Connection connection) { accepted(std::move(connection)); };
-  owner.has_room = [this] { return threads_.open_connections() < options_.credits; };
-  owner.leaves_to_others = [this] {
-    if (link_) { link_->wake_master(channel::Type::listener); }
-  };
-  return owner;
-}
-
 MasterChannel::LifeEvents Worker::life_events() {
   MasterChannel::LifeEvents events;
   if (joining_) {
@@ -251,14 +241,6 @@ void Worker::handle_signal(int signal) {
   }
 }
 
-void Worker::accepted(Connection connection) {
-  if (link_) {
-    own_.accept(connection);
-    link_->started(connection.id);
-  }
-  threads_.serve(std::move(connection));
-}
-
 void Worker::ended(std::uint64_t id, CloseReason why) {
   if (link_ && why != CloseReason::abandoned) {
     link_->finished(id);
@@ -285,16 +267,6 @@ void Worker::connection_passed(Connection connection) {
     return ended(connection.id, CloseReason::failed);
   }
   threads_.serve(std::move(connection));
-}
-
-void Worker::listeners_passed(std::vector<Fd> listeners) {
-  if (life_.drains()) { return; }
-  listeners_.replace(std::move(listeners),
-                     options_.wake_all ? Sharing::wake_all : Sharing::wake_one);
-}
-
-void Worker::listeners_missed() {
-  report_(Severity::error, fmt::format("cannot receive the listeners: {}", error_text(EMFILE)));
 }
 
 void Worker::queue_passed(Fd masters, Fd ours) {

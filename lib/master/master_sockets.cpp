@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+// The functions of Master that handle its sockets.
+#include <utility>
+
+#include "master/master.hpp"
+
+namespace handoff {
+
+void Master::take_sockets(ServerSockets sockets) {
+  if (options_.pass == Pass::listener) {
+    listeners_.add_guarded(std::move(sockets.listeners), report_,
+                           [this](ListenerGuard::Healed healed) { listener_healed(healed); });
+  } else {
+    AcceptorOwner owner;
+    owner.accepted = [this](Connection connection) { accepted(std::move(connection)); };
+    owner.has_room = [this] { return has_room(); };
+    owner.burst_ended = [this] { balancer_.flush(); };
+    listeners_.add_accepted(std::move(sockets.listeners), owner, report_, judge_);
+  }
+  if (sockets.join) {
+    join_.emplace(
+        reactor_, std::move(*sockets.join),
+        [this](Fd channel) { supervisor_.adopt(std::move(channel)); }, report_, judge_);
+  }
+  if (sockets.control) {
+    control_.emplace(reactor_, std::move(*sockets.control), static_cast<ControlOwner&>(*this),
+                     report_, judge_);
+  }
+}
+
+/// A successor leaves these sockets to its predecessor until it is ready.
+void Master::open_private_sockets() {
+  if (join_) { join_->open(); }
+  if (control_) { control_->open(); }
+}
+
+void Master::set_owner_of_names(OwnedName::Owner owner) {
+  listeners_.set_owner(owner);
+  if (join_) { join_->set_owner(owner); }
+  if (control_) { control_->set_owner(owner); }
+}
+
+}  // namespace handoff
