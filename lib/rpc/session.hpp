@@ -54,7 +54,9 @@ class Session final : private Timer, private SessionCalls::Owner {
     return phase_ == SessionPhase::open ? deposit_.grow() : DepositAge::Due::never;
   }
   /// A copy of it for the master. Throws SystemError when there is no descriptor.
-  Connection copy_for_deposit() const { return {.socket = duplicate(stream_.fd()), .id = id_}; }
+  Connection copy_for_deposit() const {
+    return {.socket = duplicate(stream_.fd()), .id = id_, .peer = client_.get()};
+  }
   /// Writes the replies of the turn that is over; see ServerContext::defer.
   void send_deferred();
   /// It is its turn; see ServerContext::line.
