@@ -61,6 +61,7 @@ class Reader {
     rest_.remove_prefix(size);
     return bytes;
   }
+  std::string_view rest() { return text(rest_.size()); }
   bool ok_at_end() const { return ok_ && rest_.empty(); }
 
  private:
@@ -73,6 +74,7 @@ constexpr std::size_t kEntrySize = 16;
 /// The flags of HELLO.
 constexpr std::uint16_t kAnswers = 1;
 constexpr std::uint16_t kWantsLedger = 2;
+constexpr std::uint16_t kReadsProxies = 4;
 
 /// The position of the number of threads in the flags of HELLO, as the exponent of a power of two.
 constexpr unsigned kThreadsShift = 8;
@@ -165,7 +167,7 @@ void distribute(Type type, std::vector<Fd>& descriptors, std::vector<Connection>
 }  // namespace
 
 std::string encode_hello(const Hello& hello) {
-  int flags = hello.answers ? kAnswers : 0;
+  int flags = (hello.answers ? kAnswers : 0) | (hello.reads_proxies ? kReadsProxies : 0);
   if (hello.wants_ledger) {
     flags |= kWantsLedger | std::bit_width(hello.threads - 1) << kThreadsShift;
   }
@@ -197,6 +199,12 @@ std::string encode_requests(std::uint64_t count) {
 
 std::string encode_passing(Type type, std::size_t descriptors) {
   return Writer(type, descriptors).take();
+}
+
+std::string encode_listeners(std::size_t descriptors, std::string_view proxies) {
+  Writer writer(Type::listener, descriptors);
+  writer.text(proxies);
+  return writer.take();
 }
 
 PackedConnections::PackedConnections(Type type) : type_(type), bytes_(Writer(type, 0).take()) {}
@@ -240,6 +248,7 @@ std::optional<Message> decode(std::span<const char> packet, std::vector<Fd> desc
     message.hello.calls = reader.number<std::uint32_t>();
     message.hello.answers = (flags & kAnswers) != 0;
     message.hello.wants_ledger = (flags & kWantsLedger) != 0;
+    message.hello.reads_proxies = (flags & kReadsProxies) != 0;
     if (message.hello.wants_ledger) {
       message.hello.threads =
           1U << std::min(std::uint32_t{flags} >> kThreadsShift, kMaxThreadsExponent);
@@ -276,6 +285,7 @@ std::optional<Message> decode(std::span<const char> packet, std::vector<Fd> desc
     case Type::ledger:
       if (count > kMaxEntries) { return std::nullopt; }
       message.announced = count;
+      if (message.type == Type::listener) { message.proxies = reader.rest(); }
       break;
     case Type::requests: message.requests = reader.number<std::uint64_t>(); break;
     default: return std::nullopt;
