@@ -68,6 +68,7 @@ handoff::MasterOptions parse(Tool& tool) {
                   "rpc-master -l :8080 -n 4 -c ./control.sock -p queue -- rpc-worker -C 1"}});
   tool.group("Serving");
   add_listen_options(tool, options.listen, options.allow_public);
+  handoff::add_proxy_from(tool, options.proxies);
   handoff::add_choice(tool, "-p,--pass", "WHAT", options.pass,
                       {{"connection", handoff::Pass::connection},
                        {"listener", handoff::Pass::listener},
@@ -158,6 +159,12 @@ handoff::MasterOptions parse(Tool& tool) {
     throw handoff::InvalidArgument(
         "--pass queue needs the full handshake: without it "
         "nobody gets the queue");
+  }
+  if (!options.proxies.empty() && options.pass == handoff::Pass::listener &&
+      supervisor.handshake == handoff::Handshake::none) {
+    throw handoff::InvalidArgument(
+        "--proxy-from with --pass listener needs the full handshake: without it the workers' "
+        "programs accept, and read the header or not");
   }
   if (options.balance == handoff::Balance::least &&
       supervisor.handshake == handoff::Handshake::none) {

@@ -11,6 +11,7 @@
 #include <handoff/os/fd.hpp>
 
 #include "cli/tool.hpp"
+#include "os/address_range.hpp"
 #include "rpc/server_context.hpp"
 
 /// Adds options that several tools have. The variables that they set must outlive the parsing.
@@ -44,6 +45,9 @@ bool is_written_as_address(std::string_view word);
 /// Returns the address of the server that RPC_ADDR names, or nothing if that is not set or empty.
 /// Throws InvalidArgument, which names the variable, as parse_server() does.
 std::optional<Address> server_of_environment();
+
+/// Adds --proxy-from, which may be given several times.
+void add_proxy_from(Tool& tool, std::vector<AddressRange>& proxies);
 
 /// What a client may make a server hold or wait for.
 void add_session_options(Tool& tool, SessionLimits& limits);

@@ -52,6 +52,7 @@ Master::Master(Reactor& reactor, const SignalMask& signals, MasterOptions option
       judge_(options_.allowed_uids),
       custody_(std::make_shared<Custody>(reactor,
                                          static_cast<std::size_t>(std::max(options_.workers, 0)))),
+      proxies_(reactor, options_.proxies, owner_of_proxies(), report_),
       listeners_(reactor),
       balancer_(options_.balance_of_passed()),
       mode_(make_pass_mode()),
@@ -93,7 +94,7 @@ std::unique_ptr<PassMode> Master::make_pass_mode() {
   switch (options_.pass) {
     case Pass::connection: break;
     case Pass::listener: {
-      auto mode = std::make_unique<PassListener>(balancer_, listeners_);
+      auto mode = std::make_unique<PassListener>(balancer_, listeners_, text_of(options_.proxies));
       offer_listeners_ = [&accepting = *mode] { accepting.offer_listeners(); };
       return mode;
     }
@@ -191,6 +192,7 @@ void Master::begin_to_stop() {
   listeners_.accept_waiting();
   if (options_.pass != Pass::listener) { balancer_.pass_all(); }
   listeners_.close();
+  proxies_.close();
   if (join_) { join_->close(); }
   on_change();
 }
@@ -233,8 +235,9 @@ Task<std::size_t> Master::drain() {
     co_await changed_.wait(std::min(limit, reactor_.now() + Duration(kLookPause)));
   }
   if (hands_over) { supervisor_.retire_all(all_masters_stop() ? channel::Drain{} : kHandOver); }
-  co_await changed_.wait_until([this] { return own_connections() == 0 || phases_.hurried(); },
-                               limit);
+  co_await changed_.wait_until(
+      [this] { return own_connections() + proxies_.waiting() == 0 || phases_.hurried(); }, limit);
+  proxies_.close();
   const std::size_t cut_off = own_connections();
   if (!hands_over) { supervisor_.retire_all({}); }
   on_change();

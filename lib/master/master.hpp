@@ -36,6 +36,7 @@
 #include "os/service_manager.hpp"
 #include "os/signals.hpp"
 #include "os/status.hpp"
+#include "rpc/proxy_stage.hpp"
 
 namespace handoff {
 
@@ -63,6 +64,7 @@ class Master final : private ControlOwner, private Predecessor::Owner {
  private:
   // These begin its life.
   std::unique_ptr<PassMode> make_pass_mode();
+  ProxyStage::Owner owner_of_proxies();
   /// Takes over the sockets of the server, from which nothing is accepted yet.
   void take_sockets(ServerSockets sockets);
   /// Begins as the successor of the master at the other end of this channel.
@@ -163,6 +165,7 @@ class Master final : private ControlOwner, private Predecessor::Owner {
   ServiceManager manager_;
   std::shared_ptr<Custody> custody_;
   std::optional<Pidfile> pidfile_;
+  ProxyStage proxies_;  ///< where connections wait for the header of a proxy
   ClientListeners listeners_;
   Balancer balancer_;
   std::optional<ClientSessions> sessions_;  ///< exists if the master serves the clients itself

@@ -6,13 +6,24 @@
 
 namespace handoff {
 
+ProxyStage::Owner Master::owner_of_proxies() {
+  ProxyStage::Owner owner;
+  owner.accepted = [this](Connection connection) { accepted(std::move(connection)); };
+  owner.burst_ended = [this] { balancer_.flush(); };
+  owner.left = [this] {
+    changed_.notify_all();
+    on_room();
+  };
+  return owner;
+}
+
 void Master::take_sockets(ServerSockets sockets) {
   if (options_.pass == Pass::listener) {
     listeners_.add_guarded(std::move(sockets.listeners), report_,
                            [this](ListenerGuard::Healed healed) { listener_healed(healed); });
   } else {
     AcceptorOwner owner;
-    owner.accepted = [this](Connection connection) { accepted(std::move(connection)); };
+    owner.accepted = [this](Connection connection) { proxies_.take(std::move(connection)); };
     owner.has_room = [this] { return has_room(); };
     owner.burst_ended = [this] { balancer_.flush(); };
     listeners_.add_accepted(std::move(sockets.listeners), owner, report_, judge_);

@@ -45,6 +45,7 @@ Worker::Worker(Reactor& reactor, const SignalMask& signals, const MakeMethods& m
       judge_(options.allowed_uids),
       report_lost_(reactor, saying(report_, Severity::error)),
       threads_(reactor, make_methods, options, owner_of_threads()),
+      proxies_(reactor, options_.proxies, owner_of_proxies(), report_),
       listeners_(reactor, owner_of_acceptors(), report_, judge_),
       changed_(reactor) {
   if (options_.credits == 0) { options_.credits = default_credits(options_.limits.concurrency); }
@@ -89,7 +90,9 @@ MasterChannel::TrafficEvents Worker::traffic_events() {
     connection_not_returned(unread, error);
   };
   events.return_failed = [this](int error) { return_failed(error); };
-  events.listeners_passed = [this](std::vector<Fd> passed) { listeners_passed(std::move(passed)); };
+  events.listeners_passed = [this](std::vector<Fd> passed, std::vector<AddressRange> proxies) {
+    listeners_passed(std::move(passed), std::move(proxies));
+  };
   events.listeners_missed = [this] { listeners_missed(); };
   events.accept_asked = [this] { listeners_.accept_now(); };
   events.queue_passed = [this](Fd masters, Fd ours) {
@@ -187,6 +190,7 @@ Task<JoinMaster::Before> Worker::serve_channel(Fd channel, std::vector<Fd> liste
   if (!link_->is_full() && !listeners.empty()) { listeners_passed(std::move(listeners)); }
   listeners.clear();
   co_await wait_until_drained();
+  proxies_.close();
   threads_.abandon();
   queue_.reset();
   const JoinMaster::Before before =
@@ -304,6 +308,7 @@ void Worker::drain(WorkerLife::Action how) {
   const bool gives_back = how == WorkerLife::Action::drain_returning;
   using Waiting = WorkerListeners::Waiting;
   listeners_.close(gives_back ? Waiting::leave : Waiting::accept);
+  if (!gives_back) { proxies_.close(); }
   if (link_) { link_->report_immediately(); }
   threads_.drain(gives_back ? WhenDrained::give_back : WhenDrained::close);
   start_drain_limit();
@@ -346,8 +351,9 @@ bool Worker::is_overdue() const {
 }
 
 bool Worker::is_busy() const {
-  return threads_.open_connections() > 0 || (relay_ && !relay_->is_finished()) ||
-         (queue_ && !queue_->idle()) || (link_ && !link_->idle());
+  return threads_.open_connections() > 0 || proxies_.waiting() > 0 ||
+         (relay_ && !relay_->is_finished()) || (queue_ && !queue_->idle()) ||
+         (link_ && !link_->idle());
 }
 
 /// Prepares to serve the next master.

@@ -11,10 +11,22 @@
 
 namespace handoff {
 
+ProxyStage::Owner Worker::owner_of_proxies() {
+  ProxyStage::Owner owner;
+  owner.accepted = [this](Connection connection) { accepted(std::move(connection)); };
+  owner.left = [this] {
+    changed_.set();
+    listeners_.resume();
+  };
+  return owner;
+}
+
 AcceptorOwner Worker::owner_of_acceptors() {
   AcceptorOwner owner;
-  owner.accepted = [this](Connection connection) { accepted(std::move(connection)); };
-  owner.has_room = [this] { return threads_.open_connections() < options_.credits; };
+  owner.accepted = [this](Connection connection) { proxies_.take(std::move(connection)); };
+  owner.has_room = [this] {
+    return threads_.open_connections() + proxies_.waiting() < options_.credits;
+  };
   owner.leaves_to_others = [this] {
     if (link_) { link_->wake_master(channel::Type::listener); }
   };
@@ -29,8 +41,9 @@ void Worker::accepted(Connection connection) {
   threads_.serve(std::move(connection));
 }
 
-void Worker::listeners_passed(std::vector<Fd> listeners) {
+void Worker::listeners_passed(std::vector<Fd> listeners, std::vector<AddressRange> proxies) {
   if (life_.drains()) { return; }
+  proxies_.use(std::move(proxies));
   listeners_.replace(std::move(listeners),
                      options_.wake_all ? Sharing::wake_all : Sharing::wake_one);
 }
