@@ -52,6 +52,7 @@ void refuse_twice(const handoff::MasterOptions& options) {
   for (const handoff::Address& address : options.listen) { add(address); }
   if (options.join) { add(*options.join); }
   if (options.control) { add(*options.control); }
+  if (options.status) { add(*options.status); }
 }
 
 handoff::MasterOptions parse(Tool& tool) {
@@ -115,6 +116,12 @@ handoff::MasterOptions parse(Tool& tool) {
   tool.group("Management");
   handoff::add_socket_name(tool, "-c,--control", options.control,
                            "Named socket with the master's own methods");
+  tool.complete_value(
+      tool.add_value(
+          "--status", "ADDR",
+          [&options](const std::string& word) { options.status = handoff::Address::parse(word); },
+          "Serve /live, /ready, /metrics and /status over HTTP there"),
+      handoff::WordKind::socket);
 
   handoff::add_allowed_uids(
       tool, options.allowed_uids,

@@ -130,6 +130,7 @@ Task<Supervisor::CutOff> Master::run() {
   if (phases_.phase() == MasterPhase::handing_over) { co_await finish_handing_over(); }
   take(MasterEvent::drained);
   if (control_) { co_await control_->finish(kControlTime); }
+  if (status_endpoint_) { co_await status_endpoint_->finish(kControlTime); }
   if (start_failure_) {
     throw ChildFailed(describe_hopeless(*start_failure_), start_failure_->code);
   }
@@ -176,6 +177,9 @@ void Master::begin_to_accept() {
   if (offer_listeners_) { offer_listeners_(); }
   listeners_.begin();
   if (join_) { line += fmt::format(" (workers join at {})", join_->listener().text()); }
+  if (status_endpoint_) {
+    line += fmt::format(" (status at {})", status_endpoint_->listener().text());
+  }
   report_(Severity::info, line);
   manager_.ready();
   if (!predecessor_ || predecessor_->phase() != Predecessor::Phase::serves) { return; }
@@ -206,6 +210,7 @@ void Master::begin_to_hand_over() {
   listeners_.close();
   if (join_) { join_->close(); }
   if (control_) { control_->close(); }
+  if (status_endpoint_) { status_endpoint_->close(); }
   upgrade_->take_over();
   lineage_->successor_took_over();
   // This is done here and not when run() goes on, because the caller of the upgrade may rely on it

@@ -2,8 +2,10 @@
 // The functions of Master that signals and the control methods call.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <csignal>
 #include <utility>
+#include <vector>
 
 #include <handoff/os/error.hpp>
 
@@ -77,6 +79,19 @@ MasterState Master::state() const {
   if (phases_.phase() == MasterPhase::starting) { return MasterState::starting; }
   if (upgrade_) { return MasterState::upgrading; }
   return supervisor_.is_reloading() ? MasterState::reloading : MasterState::ready;
+}
+
+bool Master::is_ready() const {
+  if (!phases_.goes_on() || phases_.phase() == MasterPhase::starting) { return false; }
+  const std::vector<WorkerStatus> workers = supervisor_.status();
+  return std::any_of(workers.begin(), workers.end(),
+                     [](const WorkerStatus& worker) { return worker.state == WorkerState::ready; });
+}
+
+Task<MasterStatus> Master::snapshot() {
+  co_await supervisor_.refresh_requests();
+  MasterStatus now = status();
+  co_return now;
 }
 
 MasterStatus Master::status() const {
@@ -153,6 +168,7 @@ std::unique_ptr<SuccessorProcess> Master::spawn_successor(Fd channel) {
   sockets.listeners = listeners_.all();
   if (join_) { sockets.join = &join_->listener(); }
   if (control_) { sockets.control = &control_->listener(); }
+  if (status_endpoint_) { sockets.status = &status_endpoint_->listener(); }
   if (pidfile_) { sockets.pidfile = pidfile_->fd(); }
   sockets.original = lineage_->end_for_successor();
   const auto started = [this](const Child& child) {

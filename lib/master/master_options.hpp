@@ -41,6 +41,7 @@ struct MasterOptions {
   std::string pidfile;                ///< empty: none
   std::optional<Address> join;        ///< the named socket where workers join
   std::optional<Address> control;     ///< the named socket of the control methods
+  std::optional<Address> status;      ///< where the status is served over HTTP
   std::vector<uid_t> allowed_uids;  ///< users who are admitted besides this process's own and root,
                                     ///< where users are judged
   SupervisorOptions supervisor;

@@ -28,6 +28,11 @@ void Master::take_sockets(ServerSockets sockets) {
     owner.burst_ended = [this] { balancer_.flush(); };
     listeners_.add_accepted(std::move(sockets.listeners), owner, report_, judge_);
   }
+  take_private_sockets(sockets);
+}
+
+/// Makes what is served on the sockets that are not for clients.
+void Master::take_private_sockets(ServerSockets& sockets) {
   if (sockets.join) {
     join_.emplace(
         reactor_, std::move(*sockets.join),
@@ -37,18 +42,27 @@ void Master::take_sockets(ServerSockets sockets) {
     control_.emplace(reactor_, std::move(*sockets.control), static_cast<ControlOwner&>(*this),
                      report_, judge_);
   }
+  if (sockets.status) {
+    StatusSource source;
+    source.is_ready = [this] { return is_ready(); };
+    source.snapshot = [this] { return snapshot(); };
+    status_endpoint_.emplace(reactor_, std::move(*sockets.status), std::move(source), report_,
+                             judge_);
+  }
 }
 
 /// A successor leaves these sockets to its predecessor until it is ready.
 void Master::open_private_sockets() {
   if (join_) { join_->open(); }
   if (control_) { control_->open(); }
+  if (status_endpoint_) { status_endpoint_->open(); }
 }
 
 void Master::set_owner_of_names(OwnedName::Owner owner) {
   listeners_.set_owner(owner);
   if (join_) { join_->set_owner(owner); }
   if (control_) { control_->set_owner(owner); }
+  if (status_endpoint_) { status_endpoint_->set_owner(owner); }
 }
 
 }  // namespace handoff

@@ -23,6 +23,13 @@ Listener listen_privately(const Address& address, int type, const MasterOptions&
   return listen_on(address, listen);
 }
 
+Listener listen_for_status(const Address& address, const MasterOptions& options) {
+  ListenOptions listen;
+  listen.allow_public = options.allow_public;
+  if (!options.allowed_uids.empty()) { listen.mode = 0666; }
+  return listen_on(address, listen);
+}
+
 std::vector<Listener> listen_for_clients(const MasterOptions& options) {
   ListenOptions listen;
   listen.allow_public = options.allow_public;
@@ -54,6 +61,7 @@ ServerSockets open_server_sockets(const MasterOptions& options) {
   if (options.control) {
     sockets.control.emplace(listen_privately(*options.control, SOCK_STREAM, options));
   }
+  if (options.status) { sockets.status.emplace(listen_for_status(*options.status, options)); }
   return sockets;
 }
 

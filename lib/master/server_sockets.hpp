@@ -15,6 +15,7 @@ struct ServerSockets {
   std::vector<Listener> listeners;  ///< for clients
   std::optional<Listener> join;     ///< for workers that join
   std::optional<Listener> control;
+  std::optional<Listener> status;  ///< for requests of HTTP
 };
 
 /// Binds every address of the options. Throws what listen_on() throws, and InvalidArgument if there

@@ -77,6 +77,11 @@ std::vector<std::string> documented_limits() {
       fmt::format("at most {} connections wait for their header", kMaxAwaitedProxyHeaders),
       fmt::format("A reply: {}, -max-frame", in_bytes(kMaxFrame)),
       fmt::format("the length of a reply: {}, -max-frame", in_bytes(kMaxFrame)),
+      fmt::format(
+          "the head of a request has at most {}, a request has {} seconds to arrive and its "
+          "reply {} seconds to be taken, and there are at most {} connections at a time",
+          in_bytes(kMaxStatusRequest), kStatusTimeout.count(), kStatusTimeout.count(),
+          kMaxStatusConnections),
       fmt::format("has {} senders connected at a time, each of which has {} seconds", kMaxSenders,
                   kSenderTimeout.count()),
   };
