@@ -113,6 +113,7 @@ MasterStatus Master::status() const {
   status.totals = sessions_ ? sessions_->totals() : traffic.totals();
   status.rescued = traffic.rescued();
   status.lost = traffic.lost_ever() + (sessions_ ? sessions_->lost() : 0);
+  status.refused_headers = proxies_.refused();
   status.former = traffic.former();
   return status;
 }

@@ -108,6 +108,8 @@ Task<void> StatusEndpoint::serve(std::unique_ptr<Client> client) {
   }
 }
 
+// The client outlives the task, which serve() awaits.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<void> StatusEndpoint::answer(Client& client) {
   DecodedHttpRequest decoded;
   {

@@ -98,13 +98,14 @@ class Metrics(ControlTest):
             self.assertEqual(metrics["handoff_connections_rescued_total", f'how="{how}"'],
                              status["rescued"][how], how)
         self.assertEqual(metrics["handoff_connections_lost_total", ""], status["lost"])
+        self.assertEqual(metrics["handoff_refused_headers_total", ""], status["refused_headers"])
         self.assertEqual(len(metrics), self.of_the_master() + 2 * 5)
 
     ERRORS, DURATIONS = 12, 32 + 2
 
     @classmethod
     def of_the_master(cls) -> int:
-        return 9 + cls.ERRORS + cls.DURATIONS + (5 if handoff.PASS == "queue" else 0)
+        return 10 + cls.ERRORS + cls.DURATIONS + (5 if handoff.PASS == "queue" else 0)
 
     def test_a_histogram_has_all_calls_and_errors_have_their_code(self):
         server = self.launch(command=[WORKER, "-m", "slow=sleep 0.02; echo 1", "-m", "bad=exit 3"])

@@ -135,6 +135,8 @@ class Header(HeaderTest):
             r"cannot read the PROXY header of 127\.0\.0\.1:\d+: .+; the connection is closed")
         waiting.socket.sendall(LINE[20:])
         self.assertEqual(waiting.result("peer"), "192.0.2.7:4660")
+        if handoff.PASS != "listener":  # where the workers count
+            self.assertEqual(self.control("status")["refused_headers"], len(MALFORMED))
 
     def test_a_header_has_three_seconds(self):
         server = self.launch()
