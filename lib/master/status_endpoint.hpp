@@ -25,7 +25,7 @@ namespace handoff {
 
 /// What the pages of a StatusEndpoint show.
 struct StatusSource {
-  /// Returns whether clients that connect now are served.
+  /// Returns whether new clients should come here.
   std::function<bool()> is_ready;
   /// Returns a snapshot of the master, for which its workers may be asked first.
   std::function<Task<MasterStatus>()> snapshot;

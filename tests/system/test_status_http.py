@@ -172,6 +172,16 @@ class Phases(StatusTest):
         self.assertEqual(server.process.wait(handoff.PATIENCE), 0)
         self.assertFalse(os.path.exists(self.socket))
 
+    def test_a_lame_duck_serves_and_is_not_ready(self):
+        server = self.launch("--status", self.socket, "--lame-duck", "1m")
+        server.kill(signal.SIGTERM)
+        handoff.wait_for(lambda: get(self.socket, "/ready")[0] == 503, "the lame duck")
+        self.assertEqual(get(self.socket, "/live")[0], 200)
+        with server.connect() as client:
+            self.assertEqual(client.result("ping", 1), 1)
+            self.assertIsNone(client.receive())
+        server.stop()
+
     def test_a_master_that_hangs_fails_the_check(self):
         server = self.launch("--status", self.socket)
         handoff.stop_process(server.pid)
