@@ -53,6 +53,7 @@ void refuse_twice(const handoff::MasterOptions& options) {
   for (const handoff::Address& address : options.listen) { add(address); }
   if (options.join) { add(*options.join); }
   if (options.control) { add(*options.control); }
+  if (options.status) { add(*options.status); }
 }
 
 /// What the command line asks for.
@@ -72,6 +73,7 @@ handoff::MasterOptions parse(Tool& tool, Task& task) {
                   "rpc-master -l :8080 -n 4 -c ./control.sock -p queue -- rpc-worker -C 1"}});
   tool.group("Serving");
   add_listen_options(tool, options.listen, options.allow_public);
+  handoff::add_proxy_from(tool, options.proxies);
   handoff::add_choice(tool, "-p,--pass", "WHAT", options.pass,
                       {{"connection", handoff::Pass::connection},
                        {"listener", handoff::Pass::listener},
@@ -121,6 +123,12 @@ handoff::MasterOptions parse(Tool& tool, Task& task) {
   tool.group("Management");
   handoff::add_socket_name(tool, "-c,--control", options.control,
                            "Named socket with the master's own methods");
+  tool.complete_value(
+      tool.add_value(
+          "--status", "ADDR",
+          [&options](const std::string& word) { options.status = handoff::Address::parse(word); },
+          "Serve /live, /ready, /metrics and /status over HTTP there"),
+      handoff::WordKind::socket);
 
   handoff::add_allowed_uids(
       tool, options.allowed_uids,
@@ -167,6 +175,12 @@ handoff::MasterOptions parse(Tool& tool, Task& task) {
   if (options.pass == handoff::Pass::queue && supervisor.handshake == handoff::Handshake::none) {
     throw handoff::InvalidArgument(
         "--pass queue needs the full handshake: without it workers cannot be given the queue");
+  }
+  if (!options.proxies.empty() && options.pass == handoff::Pass::listener &&
+      supervisor.handshake == handoff::Handshake::none) {
+    throw handoff::InvalidArgument(
+        "--proxy-from with --pass listener needs the full handshake: without it the workers' "
+        "programs accept, and read the header or not");
   }
   if (options.balance == handoff::Balance::least &&
       supervisor.handshake == handoff::Handshake::none) {

@@ -127,6 +127,7 @@ WorkerToolOptions parse_worker_options(Tool& tool) {
         fmt::format("rpc-master -l :8080 -- {} -d ./methods", name)}});
   tool.group("Where calls come from");
   add_listen_options(tool, options.listen, options.worker.allow_public);
+  add_proxy_from(tool, options.worker.proxies);
   add_socket_name(tool, "-j,--join", options.join,
                   "Join the running rpc-master that has this named socket");
   app.add_flag_callback(
@@ -205,6 +206,10 @@ WorkerToolOptions parse_worker_options(Tool& tool) {
   check(options, app);
   const bool has_channel = options.listen.empty() && channel_number() >= 0;
   if (!options.join && !options.stdio && !has_channel) { add_inherited_listeners(options.listen); }
+  if (!options.worker.proxies.empty() && options.listen.empty()) {
+    throw InvalidArgument(
+        "--proxy-from needs --listen; where a master listens, give it to rpc-master");
+  }
   options.process.max_output = limits.max_frame;
   options.process.memory = limits.memory;
   const bool has_commands = !options.methods.empty() || !options.coprocesses.empty() ||

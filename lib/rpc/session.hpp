@@ -63,7 +63,9 @@ class Session final : private Timer, private SessionCalls::Owner {
   }
   /// Returns a copy of the connection for the master. Throws SystemError if there is no descriptor
   /// for it.
-  Connection copy_for_deposit() const { return {.socket = duplicate(stream_.fd()), .id = id_}; }
+  Connection copy_for_deposit() const {
+    return {.socket = duplicate(stream_.fd()), .id = id_, .peer = client_.get()};
+  }
   /// Writes the replies of the turn that is ending; see ServerContext::defer.
   void send_deferred();
   /// Says that it is the session's turn to read a request; see ServerContext::line.
