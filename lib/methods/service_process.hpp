@@ -85,6 +85,7 @@ class ServiceProcess final : public std::enable_shared_from_this<ServiceProcess>
     const ProcessOptions* process = nullptr;
     CoprocessTimes times;
     std::function<void()> changed;  ///< may take a call, or is over; not after abandon()
+    StderrLines::Say log{};         ///< called with each line of its stderr
   };
 
   /// Starts the process. Throws SystemError. The reactor and what the options refer to must outlive
