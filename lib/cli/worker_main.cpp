@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -42,7 +43,14 @@ std::function<void(std::string_view, std::string_view)> log_stderr(LogRelay& rel
   };
 }
 
+/// The workers of a master write to the same log.
+void name_log(Tool& tool) {
+  const std::optional<int> number = worker_number();
+  if (number) { tool.log.set_name(fmt::format("{}[{}]", tool.app.get_name(), *number)); }
+}
+
 ExitCode run(Tool& tool, const AddMethods& add_own) {
+  name_log(tool);
   WorkerToolOptions options = parse_worker_options(tool);
   tool.run_long(Orphans::adopt);
   const SignalMask signals(signals_of(options), SignalMask::Until::exit);

@@ -107,6 +107,11 @@ int channel_number() {
   return *number;
 }
 
+std::optional<int> worker_number() {
+  const auto text = read_variable(variable::kWorkerNumber);
+  return text ? parse_number<int>(*text) : std::nullopt;
+}
+
 WorkerToolOptions parse_worker_options(Tool& tool) {
   WorkerToolOptions options;
   SessionLimits& limits = options.worker.limits;
