@@ -13,7 +13,6 @@
 #include <handoff/rpc/call.hpp>
 #include <handoff/rpc/method_table.hpp>
 
-#include "rpc/request_quota.hpp"
 #include "rpc/server_context.hpp"
 
 namespace handoff {
@@ -38,9 +37,10 @@ class ReactorThread {
     std::function<void(const std::string&)> failed{};  ///< see ServerContext::Owner
   };
 
-  /// What goes wrong on the thread is thrown where the mailbox is received.
+  /// The thread adds its own counters to `shared`. What goes wrong on it is thrown where the
+  /// mailbox is received.
   ReactorThread(Mailbox& home, const SessionLimits& limits, MakeMethods make_methods,
-                RequestQuota* quota, Owner owner);
+                ServerContext::Shared shared, Owner owner);
   ReactorThread(const ReactorThread&) = delete;
   ReactorThread& operator=(const ReactorThread&) = delete;
   /// Cuts off what is still served, and waits for the end of the thread.
@@ -81,7 +81,7 @@ class ReactorThread {
   Mailbox& home_;
   SessionLimits limits_;
   MakeMethods make_methods_;
-  RequestQuota* quota_;
+  ServerContext::Shared shared_;
   Owner owner_;
   std::size_t held_ = 0;
   std::size_t drains_ = 0;      ///< that it has not heard of

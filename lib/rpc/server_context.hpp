@@ -32,6 +32,7 @@
 
 namespace handoff {
 
+class CallLog;
 class Session;
 
 /// Counts that other threads may read while the reactor's thread goes on.
@@ -67,6 +68,7 @@ struct ServerOwner {
 struct ServerShared {
   ServerCounters* counters = nullptr;
   RequestQuota* quota = nullptr;
+  const CallLog* calls = nullptr;
 };
 
 /// What all connections of one reactor share: the methods, the limits, the counts, and memory that
@@ -150,9 +152,16 @@ class ServerContext final : private PollSource {
     if (code == ErrorCode{} || ledger_counters_ == nullptr) { return; }
     ledger_counters_->count_error(static_cast<int>(code));
   }
-  /// Returns the time that count_call() takes, of a call that begins now.
+  /// Where calls are logged; null if they are not.
+  const CallLog* call_log() const { return shared_.calls; }
+  /// Returns the time at which a request is answered that takes none; the log alone needs it.
+  TimePoint start_of_instant() const {
+    return shared_.calls != nullptr ? Clock::now() : TimePoint();
+  }
+  /// Returns the time that count_call() and the log take, of a call that begins now.
   TimePoint start_of_call() const {
-    return ledger_counters_ != nullptr ? Clock::now() : TimePoint();
+    const bool is_wanted = ledger_counters_ != nullptr || shared_.calls != nullptr;
+    return is_wanted ? Clock::now() : TimePoint();
   }
   void count_call(TimePoint start) {
     if (ledger_counters_ == nullptr || start == TimePoint()) { return; }

@@ -3,6 +3,7 @@
 #include <optional>
 #include <utility>
 
+#include "rpc/call_log.hpp"
 #include "rpc/session_calls.hpp"
 #include "wire/frame_writer.hpp"
 
@@ -42,6 +43,7 @@ void SessionCalls::encode(SessionCall& call, const ResultView& result, std::stri
   const ReplyTarget& target = call.target();
   const Surroundings now = owner_.surroundings();
   if (now.phase == SessionPhase::closed) {
+    log_end(call, result.code);
     if (call.has_place()) { under_way_->order.remove(call); }
     return;
   }
@@ -58,6 +60,7 @@ void SessionCalls::encode(SessionCall& call, const ResultView& result, std::stri
                                         result, context_.limits().max_frame);
   estimate_.reply_came(text.size() - start);
   if (target.is_wanted) { context_.count_error(error); }
+  log_end(call, error);
   if (writer) { writer->finish(); }
   if (target.batch) { return add_to_batch(target, text, out); }
   if (must_wait) {
@@ -65,6 +68,23 @@ void SessionCalls::encode(SessionCall& call, const ResultView& result, std::stri
     return call.clear();  // the reply alone waits
   }
   if (call.has_place()) { leave_in_order(call, out); }
+}
+
+/// The client is asked for its address only if calls are logged.
+void SessionCalls::log_answer(const Request& request, ErrorCode code, TimePoint begun) {
+  if (const CallLog* log = context_.call_log()) {
+    log->ended(request.method, owner_.peer(), code, begun);
+  }
+}
+
+void SessionCalls::log_refusal(ErrorCode code) {
+  if (const CallLog* log = context_.call_log()) { log->refused(owner_.peer(), code); }
+}
+
+void SessionCalls::log_end(const SessionCall& call, ErrorCode code) const {
+  if (const CallLog* log = context_.call_log()) {
+    log->ended(call.view().method, call.view().peer, code, call.begun());
+  }
 }
 
 void SessionCalls::add_to_batch(const ReplyTarget& target, std::string_view body,

@@ -7,11 +7,18 @@
 #include <utility>
 #include <variant>
 
+#include "rpc/call_log.hpp"
 #include "wire/frame_writer.hpp"
 #include "wire/message_writer.hpp"
 
 namespace handoff {
 namespace {
+
+/// The code of the error with which a request is answered at once, or 0.
+ErrorCode code_of(const Dispatched& answer) {
+  const auto* error = std::get_if<Result>(&answer);
+  return error != nullptr ? error->code : ErrorCode{};
+}
 
 /// Whether a call that is held back has its place among all calls. It does where all of them
 /// together fill a queue; where a place means that a call is executed, others may use it meanwhile.
@@ -68,8 +75,9 @@ void SessionCalls::answer_busy(std::string_view body, Framing framing, std::stri
   if (const auto* bad = std::get_if<BadRequest>(&first)) { return refuse(*bad, framing, out); }
   const auto& request = std::get<Request>(first);
   dialect_ = request.dialect;
+  log_answer(request, ErrorCode::busy, context_.start_of_instant());
   if (request.is_notification()) { return; }
-  refuse({ErrorCode::busy, kBusy, request.id, request.dialect}, framing, out);
+  append_refusal({ErrorCode::busy, kBusy, request.id, request.dialect}, framing, out);
 }
 
 /// An instant answer takes no time, and so no place; but where one thing is done at a time, what is
@@ -84,6 +92,7 @@ void SessionCalls::answer_request(const ParsedRequest& parsed, Framing framing, 
   const auto& request = std::get<Request>(parsed);
   dialect_ = request.dialect;
   const bool is_ordered = request.dialect == Dialect::article && request.id.empty();
+  const TimePoint begun = context_.start_of_instant();
   const Dispatched answer = dispatch(*context_.methods(), request, instant());
   if (const auto* call = std::get_if<StartCall>(&answer)) {
     SessionCall& added =
@@ -91,29 +100,33 @@ void SessionCalls::answer_request(const ParsedRequest& parsed, Framing framing, 
     if (is_ordered) { under_way_->order.add(added); }
     return start(added);
   }
-  if (request.is_notification()) { return; }
+  if (request.is_notification()) { return log_answer(request, code_of(answer), begun); }
   if (is_ordered && under_way_ && !under_way_->order.empty()) {
     std::string reply;
     FrameWriter writer(reply, framing);
-    append_answer(request, answer, reply);
+    const ErrorCode code = append_answer(request, answer, reply);
     writer.finish();
+    log_answer(request, code, begun);
     return keep_in_order(reply);
   }
   FrameWriter writer(out, framing);
-  append_answer(request, answer, out);
+  const ErrorCode code = append_answer(request, answer, out);
   writer.finish();
+  log_answer(request, code, begun);
 }
 
-void SessionCalls::append_answer(const Request& request, const Dispatched& answer,
-                                 std::string& out) {
+/// Returns the code of the error that was appended, or 0.
+ErrorCode SessionCalls::append_answer(const Request& request, const Dispatched& answer,
+                                      std::string& out) {
   const std::size_t limit = context_.limits().max_frame;
-  if (const auto* reply = std::get_if<InstantReply>(&answer)) {
-    context_.count_error(
-        append_result(out, {request.dialect, reply->quoted_name, request.id}, reply->json, limit));
-  } else {
-    context_.count_error(
-        append_result(out, {request.dialect, {}, request.id}, std::get<Result>(answer), limit));
-  }
+  const auto* reply = std::get_if<InstantReply>(&answer);
+  const ErrorCode code =
+      reply != nullptr
+          ? append_result(out, {request.dialect, reply->quoted_name, request.id}, reply->json,
+                          limit)
+          : append_result(out, {request.dialect, {}, request.id}, std::get<Result>(answer), limit);
+  context_.count_error(code);
+  return code;
 }
 
 /// All of them run at a time, as far as they may; the replies go back together.
@@ -126,17 +139,21 @@ void SessionCalls::answer_batch(std::span<const ParsedRequest> requests, Framing
     if (const auto* bad = std::get_if<BadRequest>(&parsed)) {
       append_error(reply, bad->dialect, bad->code, bad->message, {}, bad->id);
       context_.count_error(bad->code);
+      log_refusal(bad->code);
       batch->add(reply);
       continue;
     }
     const auto& request = std::get<Request>(parsed);
     dialect_ = request.dialect;
+    const TimePoint begun = context_.start_of_instant();
     const Dispatched answer = dispatch(*context_.methods(), request, instant());
     if (const auto* call = std::get_if<StartCall>(&answer)) {
       batch->call_begins();
       start(add_call(*call->method, request, {request.dialect, !request.is_notification(), batch}));
-    } else if (!request.is_notification()) {
-      append_answer(request, answer, reply);
+    } else if (request.is_notification()) {
+      log_answer(request, code_of(answer), begun);
+    } else {
+      log_answer(request, append_answer(request, answer, reply), begun);
       batch->add(reply);
     }
   }
@@ -145,6 +162,11 @@ void SessionCalls::answer_batch(std::span<const ParsedRequest> requests, Framing
 }
 
 void SessionCalls::refuse(const BadRequest& bad, Framing framing, std::string& out) {
+  log_refusal(bad.code);
+  append_refusal(bad, framing, out);
+}
+
+void SessionCalls::append_refusal(const BadRequest& bad, Framing framing, std::string& out) {
   const bool is_ordered = bad.dialect == Dialect::article && bad.id.empty();
   const bool must_wait = is_ordered && under_way_ && !under_way_->order.empty();
   std::string reply;
@@ -228,6 +250,9 @@ void SessionCalls::drop_waiting() {
 
 /// It is in no list but that of the order.
 void SessionCalls::drop(SessionCall& call) {
+  if (const CallLog* log = context_.call_log()) {
+    log->cut_off(call.view().method, call.view().peer, call.begun());
+  }
   under_way_->held -= call.held();
   if (call.has_place()) { under_way_->order.remove(call); }
   context_.deadlines().disarm(call);

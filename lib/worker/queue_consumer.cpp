@@ -10,6 +10,7 @@
 #include <handoff/wire/request.hpp>
 
 #include "os/sealed_memory.hpp"
+#include "rpc/call_log.hpp"
 #include "rpc/dispatch.hpp"
 
 namespace handoff {
@@ -107,7 +108,11 @@ void QueueConsumer::take(const QueueRequest& request) {
     put({request.ticket, {}, QueueReply::kNotBegun});
   } else if (deadline_of(request) <= context_.reactor().now()) {
     context_.count_requests(1);
-    reply(request.ticket, Result::error(ErrorCode::timed_out, "the method was not begun in time"));
+    const TimePoint begun = context_.start_of_instant();
+    log_answer(request,
+               reply(request.ticket,
+                     Result::error(ErrorCode::timed_out, "the method was not begun in time")),
+               begun);
   } else {
     begin(request);
   }
@@ -115,13 +120,14 @@ void QueueConsumer::take(const QueueRequest& request) {
 
 void QueueConsumer::begin(const QueueRequest& request) {
   context_.count_requests(1);
+  const TimePoint begun = context_.start_of_instant();
   Dispatched answer = dispatch(*context_.methods(), {request.method, request.params, request.id},
                                Instant::answers_now);
   if (auto* error = std::get_if<Result>(&answer)) {
-    return reply(request.ticket, std::move(*error));
+    return log_answer(request, reply(request.ticket, std::move(*error)), begun);
   }
   if (const auto* now = std::get_if<InstantReply>(&answer)) {
-    return reply_now(request.ticket, now->json);
+    return log_answer(request, reply_now(request.ticket, now->json), begun);
   }
   Call call;
   call.method = request.method;
@@ -130,7 +136,7 @@ void QueueConsumer::begin(const QueueRequest& request) {
   call.peer = request.peer;
   call.deadline = std::min(deadline_of(request), deadline_after(context_.reactor().now(),
                                                                 context_.limits().call_timeout));
-  const Running running{request.ticket, size_of(request), Clock::now()};
+  const Running running{request.ticket, size_of(request), Clock::now(), names_of(request)};
   ++running_;
   context_.call_begins();
   held_ += running.size;
@@ -142,10 +148,12 @@ void QueueConsumer::begin(const QueueRequest& request) {
 }
 
 /// Writes a result that is valid only now, without a copy if there is room.
-void QueueConsumer::reply_now(std::uint64_t ticket, std::string_view json) {
+ErrorCode QueueConsumer::reply_now(std::uint64_t ticket, std::string_view json) {
   unpublished_ = true;
-  if (unsent_.empty() && write_reply(rings_, {ticket, 0, json, {}, instant_duration_})) { return; }
-  reply(ticket, Result::success(std::string(json)), instant_duration_);
+  if (unsent_.empty() && write_reply(rings_, {ticket, 0, json, {}, instant_duration_})) {
+    return ErrorCode{};
+  }
+  return reply(ticket, Result::success(std::string(json)), instant_duration_);
 }
 
 /// The table is shared, so that a reload does not destroy the methods of a call that runs.
@@ -161,17 +169,36 @@ void QueueConsumer::ended(const Running& running, Result result) {
   context_.call_ends();
   context_.count_call(running.begun);
   held_ -= running.size;
-  reply(running.ticket, std::move(result), told(Clock::now() - running.begun));
+  const ErrorCode code =
+      reply(running.ticket, std::move(result), told(Clock::now() - running.begun));
+  if (running.names != nullptr) {
+    context_.call_log()->ended(running.names->method, running.names->peer, code, running.begun);
+  }
 }
 
-void QueueConsumer::reply(std::uint64_t ticket, Result result, std::uint32_t duration) {
+void QueueConsumer::log_answer(const QueueRequest& request, ErrorCode code, TimePoint begun) const {
+  if (const CallLog* log = context_.call_log()) {
+    log->ended(request.method, request.peer, code, begun);
+  }
+}
+
+std::shared_ptr<const QueueConsumer::Names> QueueConsumer::names_of(
+    const QueueRequest& request) const {
+  if (context_.call_log() == nullptr) { return nullptr; }
+  return std::make_shared<const Names>(
+      Names{std::string(request.method), std::string(request.peer)});
+}
+
+ErrorCode QueueConsumer::reply(std::uint64_t ticket, Result result, std::uint32_t duration) {
   if (size_of(result) + kQueueRecordSize > rings_.longest()) {
     result = Result::error(ErrorCode::handler_failed,
                            fmt::format("the reply exceeds the {} bytes that the master takes",
                                        rings_.longest() - kQueueRecordSize));
   }
-  context_.count_error(result.code);
+  const ErrorCode code = result.code;
+  context_.count_error(code);
   put({ticket, std::move(result), duration});
+  return code;
 }
 
 void QueueConsumer::put(Reply reply) {

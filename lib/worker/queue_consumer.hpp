@@ -55,11 +55,17 @@ class QueueConsumer final : public std::enable_shared_from_this<QueueConsumer>, 
   std::size_t running() const { return running_; }
 
  private:
+  /// What the log says of a request.
+  struct Names {
+    std::string method;
+    std::string peer;
+  };
   /// A request whose method runs.
   struct Running {
     std::uint64_t ticket;
     std::size_t size;  ///< the bytes that count as held
     TimePoint begun;
+    std::shared_ptr<const Names> names;  ///< null if calls are not logged
   };
   /// A reply that waits for room.
   struct Reply {
@@ -78,8 +84,11 @@ class QueueConsumer final : public std::enable_shared_from_this<QueueConsumer>, 
   void begin(const QueueRequest& request);
   static Task<void> run(std::shared_ptr<QueueConsumer> self,
                         std::shared_ptr<const MethodTable> table, Call call, Running running);
-  void reply_now(std::uint64_t ticket, std::string_view json);
-  void reply(std::uint64_t ticket, Result result, std::uint32_t duration = 0);
+  /// These return the code of the error that is replied, or 0.
+  ErrorCode reply_now(std::uint64_t ticket, std::string_view json);
+  ErrorCode reply(std::uint64_t ticket, Result result, std::uint32_t duration = 0);
+  void log_answer(const QueueRequest& request, ErrorCode code, TimePoint begun) const;
+  std::shared_ptr<const Names> names_of(const QueueRequest& request) const;
   /// Writes a reply, or keeps it until there is room.
   void put(Reply reply);
   bool write(const Reply& reply);

@@ -38,6 +38,7 @@ struct WorkerOptions {
   std::vector<uid_t> allowed_uids;
   std::optional<ReadyCall> ready;  ///< the worker serves nothing before this has succeeded
   bool wake_all = false;           ///< each connection at a passed listener wakes all workers
+  const CallLog* calls = nullptr;  ///< where calls are logged, if they are; it outlives the worker
 
   /// Returns whether max_requests is set.
   bool limits_requests() const { return max_requests != WorkerOptions().max_requests; }
