@@ -13,6 +13,7 @@
 #include <handoff/cli/worker_main.hpp>
 #include <handoff/os/error.hpp>
 
+#include "cli/log_options.hpp"
 #include "cli/log_relay.hpp"
 #include "cli/shared_options.hpp"
 #include "cli/stderr_log.hpp"
@@ -59,6 +60,8 @@ ExitCode run(Tool& tool, const AddMethods& add_own) {
   MethodLog method_log(reactor, saying(report_to(tool.log), Severity::info));
   LogRelay relay(reactor, options.worker.threads, report_to(tool.log));
   options.process.log = log_stderr(relay, method_log);
+  const std::unique_ptr<const CallLog> call_log = make_call_log(tool, relay);
+  options.worker.calls = call_log.get();
   ChildRunner runner(options.process, report_to(tool.log));
   std::mutex adding;
   const auto make_methods = [&](Reactor& of) -> MakeMethodTable {

@@ -9,6 +9,7 @@
 #include <handoff/os/error.hpp>
 #include <handoff/wire/json_text.hpp>
 
+#include "cli/log_options.hpp"
 #include "cli/option_values.hpp"
 #include "cli/shared_options.hpp"
 #include "os/environment.hpp"
@@ -193,6 +194,9 @@ WorkerToolOptions parse_worker_options(Tool& tool) {
                     "Cut off what still runs after it (default 30s)");
   tool.group("Limits of a client");
   add_session_options(tool, limits);
+  tool.group("Log");
+  add_log_calls(tool);
+  add_log_time(tool);
   tool.parse();
   tool.refuse_command();
   check(options, app);
