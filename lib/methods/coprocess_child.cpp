@@ -15,8 +15,9 @@ namespace {
 constexpr std::string_view kWroteNothing =
     "the coprocess wrote nothing in time; if it buffers its output, run it by `stdbuf -oL`";
 
-/// The most bytes that are read of what a killed process has left in a pipe; see pipe(7).
-constexpr std::size_t kMostInPipe = 64 * 1024;
+/// The most bytes that are read of what a killed process has left in a pipe: no ordinary user's
+/// pipe holds more (pipe(7), /proc/sys/fs/pipe-max-size).
+constexpr std::size_t kMostInPipe = 1024 * 1024;
 
 }  // namespace
 

@@ -71,10 +71,8 @@ void SessionCalls::encode(SessionCall& call, const ResultView& result, std::stri
 }
 
 /// The client is asked for its address only if calls are logged.
-void SessionCalls::log_answer(const Request& request, ErrorCode code, TimePoint begun) {
-  if (const CallLog* log = context_.call_log()) {
-    log->ended(request.method, owner_.peer(), code, begun);
-  }
+void SessionCalls::log_instant(const Request& request, ErrorCode code, TimePoint begun) {
+  context_.call_log()->ended(request.method, owner_.peer(), code, begun);
 }
 
 void SessionCalls::log_refusal(ErrorCode code) {
