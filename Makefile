@@ -18,9 +18,9 @@ BUILD_PACKAGES = g++ cmake ninja-build libfmt-dev libcli11-dev doctest-dev libsi
 DEMO_PACKAGES = python3
 TEST_PACKAGES = bats pkgconf python3 jq mandoc strace procps util-linux netcat-openbsd socat curl \
                 openssl gunicorn openssh-client openssh-server ruby perl libio-fdpass-perl spin \
-                zsh fish dpkg-dev iproute2 tmux libuv1-dev
+                zsh fish dpkg-dev iproute2 tmux libuv1-dev python3-yaml
 BENCH_PACKAGES = python3 python3-matplotlib jq netcat-openbsd strace
-PEER_PACKAGES = nginx-light nodejs haproxy gunicorn golang-go chromium systemd lintian
+PEER_PACKAGES = nginx-light nodejs haproxy nftables gunicorn golang-go chromium systemd lintian
 LINT_PACKAGES = clang-format-16 clang-tidy-16 shellcheck mandoc python3
 CLANG_PACKAGES = clang libclang-rt-14-dev
 DEB_PACKAGES = dpkg-dev
@@ -68,8 +68,11 @@ recording: ## record the demo anew: the moving picture of README.md
 	$(INSTALL) $(BUILD_PACKAGES) $(DEMO_PACKAGES)
 	$(call configure,$(BUILD))
 	@cmake --build $(BUILD) --parallel $(JOBS) --target tools
-	@tests/demo/record tests/demo/demo.svg tests/demo/demo $(BUILD)/bin
-	@du -h --apparent-size tests/demo/demo.svg
+	@tests/demo/record --title "make demo: 64 clients stay connected while every process of their \
+	server is replaced" tests/demo/demo.svg tests/demo/demo $(BUILD)/bin
+	@tests/demo/record --title "rpc-call ctl status --watch 500ms: the live view of a server" \
+	  tests/demo/live.svg tests/demo/live $(BUILD)/bin
+	@du -h --apparent-size tests/demo/*.svg
 
 test: ## build, and run the tests; TESTS=system/: only those
 	$(INSTALL) $(BUILD_PACKAGES) $(TEST_PACKAGES)

@@ -23,10 +23,11 @@ using handoff::ReceiveOptions;
 using handoff::Tool;
 using Placement = handoff::ReceiveOptions::Placement;
 
-/// The word SOCKET: rpc-master names its channel in the environment, so there it may be left out.
+/// Returns the word SOCKET, which may be left out if rpc-master has named a channel in the
+/// environment.
 std::string socket_word(const std::vector<std::string>& words) {
   if (words.size() > 1) {
-    throw handoff::InvalidArgument("more than one SOCKET; a command stands behind --");
+    throw handoff::InvalidArgument("more than one SOCKET; a command goes after --");
   }
   if (!words.empty()) { return words[0]; }
   if (const auto channel = handoff::read_variable(handoff::variable::kChannelFd)) {
@@ -59,12 +60,14 @@ ReceiveOptions parse(Tool& tool) {
       ->needs("--connect");
   handoff::add_rendezvous_options(tool, options.rendezvous);
   tool.group("Placing what is received");
-  auto* stdio_flag = app.add_flag("--stdio", stdio, "It becomes 0 and 1 of COMMAND (default)");
-  auto* stdin_flag = app.add_flag("--stdin", only_stdin, "It becomes 0 of COMMAND");
-  auto* fd_option = handoff::add_numbers(tool, "--fd", "N", options.numbers, 0, 1023,
-                                         "It becomes N of COMMAND; repeatable, in order");
+  auto* stdio_flag =
+      app.add_flag("--stdio", stdio, "The descriptor becomes 0 and 1 of COMMAND (default)");
+  auto* stdin_flag = app.add_flag("--stdin", only_stdin, "The descriptor becomes 0 of COMMAND");
+  auto* fd_option =
+      handoff::add_numbers(tool, "--fd", "N", options.numbers, 0, 1023,
+                           "The descriptor becomes N of COMMAND; repeatable, in order");
   auto* listen_flag = app.add_flag("--listen-fds", listen_fds,
-                                   "They become 3 and up of COMMAND, with LISTEN_FDS set");
+                                   "All descriptors become those from 3 on, with LISTEN_FDS set");
   auto* json_flag =
       app.add_flag("--json", options.json, "Describe what is received as JSON, and close it");
   for (auto* one : {stdio_flag, stdin_flag, fd_option, listen_flag, json_flag}) {
@@ -73,12 +76,13 @@ ReceiveOptions parse(Tool& tool) {
     }
   }
   tool.group("Receiving more than once");
-  auto* keep = app.add_flag("-k,--keep", options.keep, "Go on: a COMMAND for each message");
+  auto* keep =
+      app.add_flag("-k,--keep", options.keep, "Keep receiving: start COMMAND for each message");
   handoff::add_number(tool, "--count", "N", options.count, 1, 1000000000,
-                      "With -k: end after so many")
+                      "With -k: end after N messages")
       ->needs(keep);
   handoff::add_number(tool, "--max-processes", "N", options.max_processes, 1, 100000,
-                      "With -k: COMMANDs at a time (default 256)")
+                      "With -k: commands at a time (default 256)")
       ->needs(keep);
   const std::vector<std::string> words = tool.parse_positionals();
 
@@ -93,7 +97,7 @@ ReceiveOptions parse(Tool& tool) {
   if (listen_fds) { options.placement = Placement::listen_fds; }
   const bool places = options.placement != Placement::stdio || stdio || options.keep;
   if (options.command.empty() && (places || tool.has_dashes) && !options.json) {
-    throw handoff::InvalidArgument("no COMMAND behind --");
+    throw handoff::InvalidArgument("no COMMAND after --");
   }
   if (!options.command.empty() && options.json) {
     throw handoff::InvalidArgument("--json runs no COMMAND");

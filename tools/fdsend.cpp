@@ -23,7 +23,7 @@ using handoff::OpenMode;
 using handoff::Source;
 using handoff::Tool;
 
-/// --pid PID, without a descriptor, is the process of each --listener.
+/// Takes the process of each --listener from the --pid that has no descriptor.
 void give_processes_to_listeners(std::vector<Source>& sources) {
   const auto is_process_alone = [](const Source& source) {
     return source.kind == Source::Kind::process && source.word.find(':') == std::string::npos;
@@ -66,9 +66,9 @@ handoff::SendOptions parse(Tool& tool) {
                                                      {"--listener", Source::Kind::listener}};
   handoff::add_words(app, "-o,--open", "Open this file, then send it; repeatable", "FILE");
   tool.complete_value(app.get_option("--open"), handoff::WordKind::file);
-  handoff::add_words(app, "--tcp-listen", "Listen there, then send the listener", "ADDR");
+  handoff::add_words(app, "--tcp-listen", "Listen on ADDR, then send the listener", "ADDR");
   app.add_flag("--public", options.allow_public, "Allow a listener that is not loopback");
-  handoff::add_words(app, "--tcp-connect", "Connect there, then send the connection", "ADDR");
+  handoff::add_words(app, "--tcp-connect", "Connect to ADDR, then send the connection", "ADDR");
   handoff::add_words(app, "--pid", "Take descriptor FD of the running process PID", "PID:FD");
   handoff::add_words(app, "--listener", "With --pid PID: take its listener at this address",
                      "ADDR");
@@ -82,12 +82,12 @@ handoff::SendOptions parse(Tool& tool) {
       ->type_name("NAME")
       ->allow_extra_args(false);
   handoff::add_number(tool, "--byte", "N", byte, 0, 255,
-                      "What a plain message carries (default 0)");
-  app.add_flag("--ack", options.confirm, "Succeed only once fdrecv has taken them");
+                      "The byte of a message without names (default 0)");
+  app.add_flag("--ack", options.confirm, "Succeed only if the receiver confirms that it has them");
   tool.group("Meeting the receiver");
   auto* listen = app.add_flag("-l,--listen", options.rendezvous.listen,
                               "Listen on SOCKET instead of connecting to it");
-  app.add_flag("--keep", options.keep, "With -l: serve every client, not only the first")
+  app.add_flag("--keep", options.keep, "With -l: send to every process that connects")
       ->needs(listen);
   app.add_flag("--wait", options.rendezvous.wait, "Wait until a process listens on SOCKET")
       ->excludes(listen);
@@ -100,7 +100,7 @@ handoff::SendOptions parse(Tool& tool) {
   for (std::size_t i = 1; i < words.size(); ++i) {
     options.sources.push_back({Source::Kind::inherited, words[i], 0});
   }
-  // Those of options follow, in the order in which they were written.
+  // The descriptors of options follow, in the order of the command line.
   std::map<const CLI::Option*, std::size_t> used;
   for (const CLI::Option* option : app.parse_order()) {
     for (const auto& [name, kind] : kinds) {

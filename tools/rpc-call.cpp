@@ -26,17 +26,17 @@ using handoff::ExitCode;
 using handoff::Rendering;
 using handoff::Tool;
 
-/// The first word is the address, unless it is written as none and RPC_ADDR has one. Returns the
-/// words that are left.
+/// Takes the address from the first word, or from RPC_ADDR if that is set and the word does not
+/// look like an address. Returns the words that are left.
 std::span<const std::string> take_address(std::span<const std::string> words,
-                                          handoff::Address& address) {
+                                          handoff::AddressList& address) {
   const bool is_named = !words.empty() && handoff::is_written_as_address(words[0]);
-  if (const auto known = is_named ? std::nullopt : handoff::server_of_environment()) {
+  if (const auto known = is_named ? std::nullopt : handoff::servers_of_environment()) {
     address = *known;
     return words;
   }
   if (words.empty()) { throw handoff::InvalidArgument("no ADDR (see rpc-call --help)"); }
-  address = handoff::parse_server(words[0]);
+  address = handoff::parse_servers(words[0]);
   return words.subspan(1);
 }
 
@@ -53,12 +53,11 @@ handoff::CallOptions parse(Tool& tool) {
   tool.complete_words({{handoff::WordKind::server, handoff::WordKind::method}});
   auto& app = tool.app;
   tool.group("Calls");
-  app.add_flag("--list", options.list, "Print the names of the methods, one a line");
+  app.add_flag("--list", options.list, "Print the names of the methods, one per line");
   tool.add_duration("-t,--timeout", options.timeout, "Deadline of each call (default 60s)");
   handoff::add_number(tool, "--pipeline", "N", options.pipeline, 1, 1000000,
                       "With -: calls sent ahead of their replies (default 64)");
-  app.add_flag("--progress", options.progress,
-               "With -: lines, rate, errors on stderr (USR1: once)");
+  app.add_flag("--progress", options.progress, "With -: show the progress on stderr (USR1: once)");
   tool.add_duration("--watch", options.watch, "Call again after each T, and show each result");
   handoff::add_numbers(tool, "--ok", "CODE", options.ok_codes, std::numeric_limits<int>::min(),
                        std::numeric_limits<int>::max(),
@@ -70,13 +69,13 @@ handoff::CallOptions parse(Tool& tool) {
                     "Deadline of connecting (default 10s)");
   handoff::add_number(
       tool, "--retry", "N", options.retries, 0, 1000000,
-      "Try up to N more times when the server can't be reached or did not run the call");
-  app.add_flag("--wait", options.wait, "Wait until the server is up, for as long as --timeout");
+      "Try up to N more times if the server is unreachable or did not run the call");
+  app.add_flag("--wait", options.wait, "Wait until the server is up, at most for --timeout");
   tool.group("Output");
   app.add_flag("-r,--raw", raw, "Print a string result without its quotes");
   auto* pretty_flag = app.add_flag("--pretty", pretty, "Indent (default on a terminal)");
   app.add_flag("--compact", compact, "One line (default elsewhere)")->excludes(pretty_flag);
-  app.add_flag("--full", options.full, "Print the whole reply, errors too");
+  app.add_flag("--full", options.full, "Print the whole reply, even an error");
   const std::vector<std::string> words = tool.parse_words();
 
   const std::span<const std::string> rest = take_address(words, options.address);
@@ -107,11 +106,11 @@ handoff::CallOptions parse(Tool& tool) {
   return options;
 }
 
-/// A command that we have started ends with us: a signal to us alone ends us in order. USR1 asks
-/// how far the lines are.
+/// A command that this process has started ends with it, so signals end the process in order. USR1
+/// asks for the progress.
 std::vector<int> signals_of(const handoff::CallOptions& options) {
   std::vector<int> signals;
-  if (options.address.kind == handoff::Address::Kind::exec) {
+  if (options.address.has(handoff::Address::Kind::exec)) {
     signals = handoff::ending_signals({SIGTERM, SIGINT, SIGHUP});
   }
   if (options.lines) { signals.push_back(SIGUSR1); }

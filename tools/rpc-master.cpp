@@ -37,18 +37,18 @@ void refuse_queue_options(const CLI::App& app) {
         name == "--idempotent" || name == "--queue-limit" || name == "--io-threads";
     throw handoff::InvalidArgument(
         fmt::format("{} is for --pass queue{}", name,
-                    is_ours ? "" : "; else workers serve the clients: give it to rpc-worker"));
+                    is_ours ? "" : "; otherwise workers serve the clients: give it to rpc-worker"));
   }
 }
 
-/// Nobody can listen in two ways at one place.
+/// Throws if two listeners would have the same address.
 void refuse_twice(const handoff::MasterOptions& options) {
   std::set<std::string> seen;
   const auto add = [&seen](const handoff::Address& address) {
     const bool chosen = address.text.ends_with(":0");  // a free port each
     if (!chosen && !seen.insert(address.text).second) {
-      throw handoff::InvalidArgument(fmt::format(
-          "{} is named twice: nobody can listen in two ways at one place", address.text));
+      throw handoff::InvalidArgument(
+          fmt::format("{} is named twice: an address can have only one listener", address.text));
     }
   };
   for (const handoff::Address& address : options.listen) { add(address); }
@@ -74,28 +74,31 @@ handoff::MasterOptions parse(Tool& tool) {
                       {{"connection", handoff::Pass::connection},
                        {"listener", handoff::Pass::listener},
                        {"queue", handoff::Pass::queue}},
-                      "What a worker is given: each connection (default), the listener or a queue");
-  handoff::add_choice(tool, "-b,--balance", "HOW", options.balance,
-                      {{"round-robin", handoff::Balance::round_robin},
-                       {"least", handoff::Balance::least},
-                       {"hash", handoff::Balance::hash}},
-                      "Who gets a connection: round-robin (default), least or hash (by address)");
+                      "What workers are given: connections (default), the listener or a queue");
+  handoff::add_choice(
+      tool, "-b,--balance", "HOW", options.balance,
+      {{"round-robin", handoff::Balance::round_robin},
+       {"least", handoff::Balance::least},
+       {"hash", handoff::Balance::hash}},
+      "Which worker gets a connection: round-robin (default), least or hash (by address)");
   handoff::add_number(tool, "--max-connections", "N", options.max_connections, 1, 100000000,
-                      "Stop accepting above it");
+                      "Accept no more than N connections at a time");
+  tool.add_duration("--lame-duck", options.lame_duck,
+                    "At TERM: for T, end each connection after its next reply (default 0)");
   tool.group("Workers");
   handoff::add_number(tool, "-n,--workers", "N", options.workers, 0, 4096,
-                      "How many COMMANDs run (default: one per core)");
+                      "Processes of COMMAND to run (default: one per core)");
   handoff::add_socket_name(tool, "-j,--join", options.join,
                            "Let workers join at this named socket");
   handoff::add_choice(tool, "--handshake", "WHAT", supervisor.handshake,
                       {{"full", handoff::Handshake::full}, {"none", handoff::Handshake::none}},
-                      "full (default), or none: a byte with each connection, and no more");
+                      "full (default), or none: only a byte with each connection");
   tool.add_duration("--ready-timeout", supervisor.ready_timeout,
-                    "Kill a worker that is not ready by then (default 10s)");
+                    "Kill a worker that is not ready after T (default 10s)");
   tool.add_duration("--drain-timeout", supervisor.drain_timeout,
-                    "Kill a worker that still drains after it (default 30s)");
+                    "Kill a worker that is still draining after T (default 30s)");
   tool.add_duration("--hang-timeout", supervisor.hang_timeout,
-                    "Kill a worker that does not answer for so long (default 60s; 0: never)");
+                    "Kill a worker that does not answer for T (default 60s; 0: never)");
   tool.add_value(
       "--backoff", "MIN:MAX",
       [&supervisor](const std::string& text) {
@@ -105,7 +108,7 @@ handoff::MasterOptions parse(Tool& tool) {
       "Pause before a worker that died young is started again (default 100ms:10s)");
   tool.group(kQueueOptions);
   app.add_option("--idempotent", idempotent,
-                 "Give this method to another worker when its worker dies; repeatable")
+                 "Give calls of this method to another worker if theirs dies; repeatable")
       ->type_name("METHOD")
       ->allow_extra_args(false);
   handoff::add_number(tool, "--queue-limit", "N", queue.queue_limit, 1, 1000000,
@@ -120,16 +123,15 @@ handoff::MasterOptions parse(Tool& tool) {
 
   handoff::add_allowed_uids(
       tool, options.allowed_uids,
-      "Who may join, control, or connect to an abstract name, besides the own "
-      "user and root; repeatable");
+      "Also let USER join, control, or connect to an abstract name; repeatable");
   tool.complete_value(
-      app.add_option("--pidfile", options.pidfile, "Write the process id there, once ready")
+      app.add_option("--pidfile", options.pidfile, "Write the process id to this file, once ready")
           ->type_name("PATH"),
       handoff::WordKind::file);
   tool.group("Log");
   handoff::add_log_time(tool);
   tool.complete_words({{}, handoff::WordKind::text, handoff::WordKind::command});
-  tool.parse(": the workers' command stands behind --");
+  tool.parse(": the workers' command goes after --");
 
   for (const std::string& method : idempotent) { handoff::require_utf8("--idempotent", method); }
   queue.idempotent.insert(idempotent.begin(), idempotent.end());
@@ -141,18 +143,19 @@ handoff::MasterOptions parse(Tool& tool) {
   if (supervisor.command.empty()) {
     if (!options.join) {
       throw handoff::InvalidArgument(
-          "no command for the workers; write it behind --, as in "
+          "no command for the workers; write it after --, as in "
           "`rpc-master -- rpc-worker`, or let them join by --join PATH");
     }
     if (app.count("--workers") > 0 && options.workers > 0) {
-      throw handoff::InvalidArgument("--workers needs a command behind --");
+      throw handoff::InvalidArgument("--workers needs a command after --");
     }
     options.workers = 0;
   } else if (options.workers == 0 && !options.join) {
     throw handoff::InvalidArgument("--workers 0 needs --join PATH");
   }
   if (options.pass != handoff::Pass::connection && app.count("--balance") > 0) {
-    throw handoff::InvalidArgument("--balance is for --pass connection: else nobody is chosen");
+    throw handoff::InvalidArgument(
+        "--balance is for --pass connection: otherwise the master chooses no worker");
   }
   if (options.pass == handoff::Pass::listener && options.max_connections > 0) {
     throw handoff::InvalidArgument(
@@ -161,25 +164,24 @@ handoff::MasterOptions parse(Tool& tool) {
   }
   if (options.pass == handoff::Pass::queue && supervisor.handshake == handoff::Handshake::none) {
     throw handoff::InvalidArgument(
-        "--pass queue needs the full handshake: without it "
-        "nobody gets the queue");
+        "--pass queue needs the full handshake: without it workers cannot be given the queue");
   }
   if (options.balance == handoff::Balance::least &&
       supervisor.handshake == handoff::Handshake::none) {
     throw handoff::InvalidArgument(
         "--balance least needs the full handshake: without it "
-        "nobody says when a connection has ended");
+        "workers do not report the end of a connection");
   }
   if (options.max_connections > 0 && supervisor.handshake == handoff::Handshake::none) {
     throw handoff::InvalidArgument(
         "--max-connections needs the full handshake: without it "
-        "nobody says when a connection has ended");
+        "workers do not report the end of a connection");
   }
   return options;
 }
 
-/// The life of this master. Gives what was cut off at its end, and in `original` what is left to do
-/// when another one serves by then.
+/// Runs this master to its end. Returns what was cut off then, as a line for the log, and in
+/// `original` what this process still has to do if another master serves by then.
 std::string serve(Tool& tool, const handoff::SignalMask& signals, handoff::MasterOptions options,
                   std::unique_ptr<handoff::OriginalProcess>& original) {
   handoff::Reactor reactor;
@@ -196,8 +198,9 @@ std::string serve(Tool& tool, const handoff::SignalMask& signals, handoff::Maste
                      handoff::counted(cut_off.workers, "worker"));
 }
 
-/// Stays for the master that serves. What an upgrade has cut off is a line in the log, and a part
-/// of the exit status only if the server was being stopped by then.
+/// Stays as the original process until the master that serves has ended, and returns its status. If
+/// an upgrade has cut something off, the log says so; the status does only if the server was being
+/// stopped by then.
 ExitCode stand_in(Tool& tool, const handoff::SignalMask& signals,
                   handoff::OriginalProcess& original, const std::string& problem) {
   malloc_trim(0);
@@ -205,7 +208,7 @@ ExitCode stand_in(Tool& tool, const handoff::SignalMask& signals,
   if (!problem.empty()) { tool.log.error(problem); }
   const auto status = original.run(signals);
   if (!status) { return ExitCode::failed; }
-  // As a shell has it.
+  // A shell reports the end by a signal in the same way.
   if (status->signal != 0) { return static_cast<ExitCode>(128 + status->signal); }
   if (status->code == 0 && cut_off_by_stop) { return ExitCode::timed_out; }
   return static_cast<ExitCode>(status->code);
@@ -215,7 +218,7 @@ ExitCode run(Tool& tool) {
   handoff::MasterOptions options = parse(tool);
   options.successor.program = handoff::own_program(tool.argv.front());
   options.successor.argv = tool.argv;
-  // Its workers have as long as ours.
+  // The new master waits for its workers as long as this one does for its own.
   options.successor.ready_timeout = 2 * options.supervisor.ready_timeout;
   tool.run_long(handoff::Orphans::adopt);
   const handoff::SignalMask signals(

@@ -48,7 +48,7 @@ struct CommandLine {
   bool check = false;  ///< nothing is said but the first problem
 };
 
-/// "p99:5ms"
+/// Reads a limit such as "p99:5ms".
 std::pair<handoff::RttMeasure, Duration> parse_rtt_limit(const std::string& text) {
   const auto colon = text.find(':');
   if (colon == std::string::npos) {
@@ -58,7 +58,7 @@ std::pair<handoff::RttMeasure, Duration> parse_rtt_limit(const std::string& text
           handoff::parse_duration(text.substr(colon + 1))};
 }
 
-/// What the command line says about the pace, and whether it was said.
+/// The options of the command line about the pace, and whether they were given.
 struct PaceOptions {
   bool flood = false;
   bool adaptive = false;
@@ -112,16 +112,15 @@ CommandLine parse(Tool& tool) {
   tool.complete_words({{}, handoff::WordKind::server});
   CLI::App& app = tool.app;
   tool.group("Probes");
-  handoff::add_number(tool, "-c,--count", "N", ping.count, 1, kMostProbes,
-                      "Stop after so many probes");
+  handoff::add_number(tool, "-c,--count", "N", ping.count, 1, kMostProbes, "Stop after N probes");
   pace.interval =
       tool.add_duration("-i,--interval", ping.interval, "Time between probes (default 1s)");
-  tool.add_duration("-W,--timeout", ping.reply_timeout, "Wait for a reply (default 10s)");
+  tool.add_duration("-W,--timeout", ping.reply_timeout, "Give a probe up after T (default 10s)");
   tool.add_duration("-w,--deadline", ping.deadline, "Stop after this time");
-  app.add_flag("-f,--flood", pace.flood, "As fast as replies come, or 100 a second");
-  app.add_flag("-A,--adaptive", pace.adaptive, "Send the next probe once the reply is there");
+  app.add_flag("-f,--flood", pace.flood, "Send as fast as replies arrive, or 100 per second");
+  app.add_flag("-A,--adaptive", pace.adaptive, "Send the next probe once the reply has arrived");
   pace.rate = handoff::add_number(tool, "--rate", "R", ping.rate, 0.001, 1e7,
-                                  "Probes a second, timed from when each is due");
+                                  "Send R probes per second, timed from when each is due");
   auto* method = tool.add_value(
       "-m,--method", "METHOD", [&ping](const std::string& name) { ping.method = name; },
       "Call this method instead of ping");
@@ -133,7 +132,7 @@ CommandLine parse(Tool& tool) {
             }
             ping.params = text;
           },
-          "With -m: what the method is called with (default null)")
+          "With -m: the params of the call (default null)")
       ->needs(method);
   handoff::add_number(tool, "-s,--size", "BYTES", ping.size, 0, PingOptions::kMostSize,
                       "Size of the params (default 56)");
@@ -141,30 +140,34 @@ CommandLine parse(Tool& tool) {
   handoff::add_number(tool, "-C,--connections", "N", ping.connections, 1,
                       PingOptions::kMostConnections, "Connections to each address (default 1)");
   handoff::add_number(tool, "-P,--in-flight", "N", ping.in_flight, 1, PingOptions::kMostInFlight,
-                      "Probes under way on each connection, at most");
-  app.add_flag("--reconnect", ping.reconnect, "Time a connection of its own for each probe");
+                      "Most probes under way on each connection");
+  app.add_flag("--reconnect", ping.reconnect, "Connect for each probe, and include that time");
   tool.add_duration("--connect-timeout", ping.connect_timeout,
                     "Deadline of connecting (default 10s)");
   app.add_flag("-x,--wait", ping.wait_until_up, "First wait until the server is up");
   tool.group("Output and verdict");
   app.add_flag("-D,--timestamps", line.report.timestamps, "Print the time before each line");
-  app.add_flag("--check", line.check, "Print nothing if all is well, else one line; see -c");
+  app.add_flag("--check", line.check,
+               "Print one line if something is wrong, and nothing otherwise");
   app.add_flag("-J,--json", line.report.json, "Print a JSON object for each probe, and a summary");
   auto* loss = handoff::add_number(tool, "--fail-loss", "PCT", most_loss, 0.0, 100.0,
-                                   "Status 1 when more percent of the probes are lost");
+                                   "Exit with 1 if more than PCT percent are lost");
   const auto add_limit = [&line](const std::string& text) {
     line.limits.rtt.push_back(parse_rtt_limit(text));
   };
   tool.add_values("--fail-rtt", "WHAT:T", add_limit,
-                  "Status 1 above it: p99:5ms, avg:1ms, max:1s; repeatable");
+                  "Exit with 1 above this: p99:5ms, avg:1ms, max:1s; repeatable");
   const std::vector<std::string> words = tool.parse_words();
 
   if (words.empty()) {
-    const auto known = handoff::server_of_environment();
+    const auto known = handoff::servers_of_environment();
     if (!known) { throw InvalidArgument("no ADDR (see rpc-ping --help)"); }
-    line.addresses.push_back(*known);
+    line.addresses = known->all;
   }
-  for (const std::string& word : words) { line.addresses.push_back(handoff::parse_server(word)); }
+  for (const std::string& word : words) {
+    const handoff::AddressList servers = handoff::parse_servers(word);
+    line.addresses.insert(line.addresses.end(), servers.all.begin(), servers.all.end());
+  }
   ping.pace = pace.choose(ping.interval);
   if (ping.reconnect && ping.in_flight > 1) {
     throw InvalidArgument(
@@ -186,7 +189,7 @@ CommandLine parse(Tool& tool) {
   return line;
 }
 
-/// Why a check has failed for which nothing has said so yet.
+/// Returns why a check has failed, if nothing has reported that yet.
 std::string describe_failure(const PingOptions& options, const PingResult& result) {
   return fmt::format("cannot ping {}: {} of {} replies, {}", result.address,
                      result.statistics.received(), result.statistics.sent(), options.no_reply());
@@ -202,7 +205,7 @@ ExitCode exit_code_of(const PingResult& result) {
   }
 }
 
-/// While the reader of stdout does not keep up, no probe is sent: all lines are kept for it.
+/// Sends no probes while the reader of stdout does not keep up, because all lines are kept for it.
 // The reactor destroys its tasks at the end of its run, before both go.
 // NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 handoff::Task<void> keep_up(handoff::Pinger& pinger, handoff::StdoutWriter& output) {

@@ -145,7 +145,8 @@ class [[nodiscard]] Task {
   Task& operator=(const Task&) = delete;
   ~Task() { destroy(); }
 
-  // A task that has been awaited or released owns nothing, and may be destroyed or assigned to.
+  // A task that was awaited keeps its frame, and a task that was released has none. Either may be
+  // destroyed or assigned to.
 
   /// `co_await std::move(task)` starts the task, and resumes the awaiting coroutine with its
   /// result, or throws its exception there, when it has ended. A task can be awaited once.

@@ -9,7 +9,7 @@
 
 namespace handoff {
 
-/// What --help says of a tool beside its options.
+/// What --help says about a tool besides its options.
 struct HelpText {
   std::string purpose;                ///< what the tool does: whole sentences
   std::vector<std::string> forms;     ///< the forms of its command line, each without "Usage:"

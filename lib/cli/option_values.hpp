@@ -16,8 +16,9 @@
 
 #include "os/parse_number.hpp"
 
-/// Reads the values of options from text. A text that is no such value throws InvalidArgument with
-/// "TEXT: how it is written"; Tool puts the name of the option before that.
+/// Functions that read the values of options from text. For text that is not such a value they
+/// throw InvalidArgument with "TEXT: how it is written"; Tool puts the name of the option before
+/// that.
 namespace handoff {
 
 /// Reads a duration: a number and us, ms, s, m or h, or a number of seconds; at most a century.

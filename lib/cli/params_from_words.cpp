@@ -23,7 +23,7 @@ namespace {
 constexpr const char* kMixed =
     "write only one JSON value, only KEY=TEXT and KEY:=JSON words, or only -";
 
-/// Returns the key, and the value as JSON.
+/// Returns the key and the value, as JSON, of a word KEY=TEXT or KEY:=JSON.
 std::pair<std::string, std::string> member_from_word(const std::string& word) {
   if (!is_utf8(word)) {
     throw InvalidArgument(
@@ -38,12 +38,12 @@ std::pair<std::string, std::string> member_from_word(const std::string& word) {
   const std::string value = word.substr(equals + 1);
   if (word[equals - 1] != ':') { return {word.substr(0, equals), quote_json(value)}; }
   if (const auto problem = json_problem(value)) {
-    throw InvalidArgument(fmt::format("params {}: not JSON behind := ({})", word, *problem));
+    throw InvalidArgument(fmt::format("params {}: not JSON after := ({})", word, *problem));
   }
   return {word.substr(0, equals - 1), value};
 }
 
-/// The JSON in the file that the word "@FILE" names.
+/// Returns the JSON in the file that the word "@FILE" names.
 std::string params_from_file(const std::string& word) {
   const std::string path = word.substr(1);
   const bool is_stdin = path == "-";

@@ -35,7 +35,7 @@ void add_listen_options(Tool& tool, std::vector<Address>& listen, bool& allow_pu
   const CLI::Option* option = tool.add_values(
       "-l,--listen", "ADDR",
       [&listen](const std::string& word) { listen.push_back(Address::parse(word)); },
-      "Listen there: host:port, [v6]:port, :port, /path, @name, fd:N; repeatable");
+      "Listen on host:port, [v6]:port, :port, /path, @name or fd:N; repeatable");
   tool.complete_value(option, WordKind::socket);
   tool.app.add_flag("--public", allow_public, "Allow a listener that is not loopback");
 }
@@ -77,27 +77,27 @@ CLI::Option* add_socket_name(Tool& tool, const std::string& names, std::optional
   return option;
 }
 
-Address parse_server(std::string_view word) {
-  Address address = Address::parse(word);
-  if (address.kind != Address::Kind::inherited) { return address; }
-  const int flags = fcntl(address.number, F_GETFL);
-  if (flags < 0) { throw InvalidArgument(fmt::format("{}: the descriptor is not open", word)); }
-  if ((flags & O_ACCMODE) != O_RDWR) {
-    throw InvalidArgument(
-        fmt::format("{}: the descriptor is not open for reading and writing", word));
+AddressList parse_servers(std::string_view word) {
+  AddressList servers = AddressList::parse(word);
+  for (const Address& address : servers.all) {
+    if (address.kind != Address::Kind::inherited) { continue; }
+    const int flags = fcntl(address.number, F_GETFL);
+    if (flags < 0) {
+      throw InvalidArgument(fmt::format("{}: the descriptor is not open", address.text));
+    }
+    if ((flags & O_ACCMODE) != O_RDWR) {
+      throw InvalidArgument(
+          fmt::format("{}: the descriptor is not open for reading and writing", address.text));
+    }
   }
-  return address;
+  return servers;
 }
 
-bool is_written_as_address(std::string_view word) {
-  return word.find_first_of(":/") != std::string_view::npos || word.starts_with('@');
-}
-
-std::optional<Address> server_of_environment() {
+std::optional<AddressList> servers_of_environment() {
   const auto word = read_variable(variable::kAddress);
   if (!word || word->empty()) { return std::nullopt; }
   try {
-    return parse_server(*word);
+    return parse_servers(*word);
   } catch (const InvalidArgument& error) {
     throw InvalidArgument(fmt::format("{} {}", variable::kAddress, error.what()));
   }
@@ -113,13 +113,13 @@ void add_max_frame(Tool& tool, std::uint32_t& max_frame, const std::string& help
 
 void add_session_options(Tool& tool, SessionLimits& limits) {
   add_max_frame(tool, limits.max_frame, "Longest body of a frame (default 1MiB)");
-  add_max_memory(tool, limits, "Bytes that clients may make it hold (default 256MiB)");
+  add_max_memory(tool, limits, "Bytes that clients may make the server hold (default 256MiB)");
   add_choice(tool, "--framing", "WHAT", limits.framing,
              {{"auto", Framing::unknown}, {"length", Framing::length}, {"lines", Framing::lines}},
-             "auto (default: as the client's first bytes have it), length or lines");
+             "auto (default: by the client's first bytes), length or lines");
   tool.add_duration("--timeout", limits.call_timeout, "Deadline of a call (default 30s; 0: none)");
   tool.add_duration("--idle-timeout", limits.idle_timeout,
-                    "Close a connection that is idle for so long (default: never)");
+                    "Close a connection that is idle for T (default: never)");
   tool.add_duration("--frame-timeout", limits.frame_timeout,
                     "How long a frame may take to arrive (default 30s)");
   tool.add_duration("--write-timeout", limits.write_timeout,

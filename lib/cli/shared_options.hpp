@@ -11,6 +11,7 @@
 #include <handoff/os/fd.hpp>
 
 #include "cli/tool.hpp"
+#include "os/address_list.hpp"
 #include "rpc/server_context.hpp"
 
 /// Adds options that several tools have. The variables that they set must outlive the parsing.
@@ -33,19 +34,17 @@ std::vector<Fd> take_inherited_listeners();
 CLI::Option* add_socket_name(Tool& tool, const std::string& names, std::optional<Address>& address,
                              const std::string& help);
 
-/// Reads the address of a server to call from a word. Throws InvalidArgument, also if it is fd:N
+/// Reads the address of a server to call from a word, or those of several with commas between them,
+/// of which each will do. Throws InvalidArgument, also if it is fd:N
 /// and that descriptor is not open for reading and writing. Call it before this process opens
 /// anything, because one of its own descriptors would be accepted.
-Address parse_server(std::string_view word);
+AddressList parse_servers(std::string_view word);
 
-/// Returns whether a word is written as an address: with a colon or a slash in it, or a leading @.
-bool is_written_as_address(std::string_view word);
+/// Returns the addresses that RPC_ADDR has, or nothing if that is not set or empty.
+/// Throws InvalidArgument, which names the variable, as parse_servers() does.
+std::optional<AddressList> servers_of_environment();
 
-/// Returns the address of the server that RPC_ADDR names, or nothing if that is not set or empty.
-/// Throws InvalidArgument, which names the variable, as parse_server() does.
-std::optional<Address> server_of_environment();
-
-/// What a client may make a server hold or wait for.
+/// Adds the options for the limits of what a client may make a server hold or wait for.
 void add_session_options(Tool& tool, SessionLimits& limits);
 
 /// Adds --max-frame, which is at most limits::kHighestMaxFrame.

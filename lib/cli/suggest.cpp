@@ -12,8 +12,8 @@ namespace {
 
 constexpr std::size_t kLongest = 64;
 
-/// The distance of optimal string alignment (Damerau and Levenshtein's, without an edit of what was
-/// swapped). Three rows of its table are enough.
+/// Returns the distance of optimal string alignment (that of Damerau and Levenshtein, without edits
+/// inside of what was swapped). Three rows of its table are enough.
 std::size_t distance(std::string_view a, std::string_view b) {
   std::array<std::array<std::size_t, kLongest + 1>, 3> rows{};
   for (std::size_t j = 0; j <= b.size(); ++j) { rows[0][j] = j; }

@@ -8,9 +8,10 @@
 
 namespace handoff {
 
-/// Returns the candidate that a misspelt word was probably meant to be: the one that fewest edits
-/// part from it, an edit being a letter more, less or replaced, or two neighbours swapped. Nothing
-/// if that takes more edits than a third of the word's letters, or if the word is longer than 64.
+/// Returns the candidate that a misspelt word was probably meant to be: the one that the fewest
+/// edits separate from it. An edit adds, removes or replaces a letter, or swaps two neighbours.
+/// Returns nothing if that takes more edits than a third of the word's letters, or if the word is
+/// longer than 64.
 std::optional<std::string> suggest(std::string_view word,
                                    const std::vector<std::string>& candidates);
 

@@ -41,8 +41,8 @@ Tool::Tool(const char* name, int argc, char** words_in)
   group(kGeneralOptions);
   app.set_help_flag("-h,--help", "Show this, and exit");
   app.set_version_flag("-V,--version", "", "Show the version, and exit");
-  app.add_flag("-v,--verbose", more_, "Say more, on stderr");
-  app.add_flag("-q,--quiet", less_, "Say less");
+  app.add_flag("-v,--verbose", more_, "Write more to stderr");
+  app.add_flag("-q,--quiet", less_, "Write errors only");
   add_choice<std::optional<Shell>>(
       *this, "--completion", "SHELL", completion_,
       {{"bash", Shell::bash}, {"zsh", Shell::zsh}, {"fish", Shell::fish}},

@@ -27,6 +27,8 @@ namespace handoff {
 /// after "--".
 class Tool {
  public:
+  /// Splits the command line at "--", and adds the options that every tool has. `name` is the name
+  /// of the tool in messages.
   Tool(const char* name, int argc, char** argv);
 
   CLI::App app;                           ///< the tool adds its own options to it
@@ -35,12 +37,12 @@ class Tool {
   std::vector<std::string> after_dashes;  ///< the words after "--"; see parse()
   bool has_dashes = false;
 
-  /// Says what --help tells beside the options.
+  /// Sets what --help says besides the options.
   void describe(HelpText text);
-  /// Begins a group of options in --help: those that are added from now on.
+  /// Begins a group of options in --help; every option that is added from now on belongs to it.
   void group(const std::string& title);
 
-  /// Sets what the words are that belong to no option, for a shell that completes them.
+  /// Sets what the words that belong to no option are, for a shell that completes them.
   void complete_words(WordsSyntax words) { words_syntax_ = std::move(words); }
   /// Sets what the value of an option is, for a shell that completes it.
   void complete_value(const CLI::Option* option, WordKind kind) { hints_.set_kind(option, kind); }
@@ -51,11 +53,12 @@ class Tool {
   /// Returns the whole command line, as a shell has to know it.
   CommandSyntax syntax() const { return syntax_of(app, hints_, words_syntax_); }
 
-  /// Parses the words before "--". CLI11 would take the first word after it for a missing
-  /// positional, so it never sees those: a tool that runs a command takes them as the command,
-  /// another one appends them to its positionals. Throws InvalidArgument for any word that belongs
-  /// to no option, followed by `remedy`. Like parse_words() and parse_positionals(), it throws
-  /// CompletionRequest for --completion, and CLI11's exceptions, which tool_main() reports.
+  /// Parses the words before "--". It does not show CLI11 the words after it, because CLI11 would
+  /// take the first of them for a missing positional: a tool that runs a command takes them as the
+  /// command, and any other tool appends them to its positionals. Throws InvalidArgument, with
+  /// `remedy` at its end, for any word that belongs to no option. Like parse_words() and
+  /// parse_positionals(), it throws CompletionRequest for --completion, and CLI11's exceptions,
+  /// which tool_main() reports.
   void parse(std::string_view remedy = "");
   /// Parses the options of a tool whose positionals may be any text, such as JSON, and returns the
   /// positionals unchanged, including those after "--". A word like -5 is a positional.
@@ -93,7 +96,8 @@ class Tool {
   WordsSyntax words_syntax_;
 };
 
-/// Adds an option each of whose uses takes one word; the words are in its results().
+/// Adds an option that may be given several times, each time with one word; the words are in its
+/// results().
 void add_words(CLI::App& app, const std::string& names, const std::string& help,
                const std::string& type);
 
@@ -118,7 +122,7 @@ CLI::Option* add_numbers(Tool& tool, const std::string& names, const std::string
   return tool.add_values(names, type, parse, help);
 }
 
-/// Adds an option that takes one of some words, each of which stands for a value.
+/// Adds an option that takes one of several words, each of which stands for a value.
 template <typename Value>
 CLI::Option* add_choice(Tool& tool, const std::string& names, const std::string& type, Value& value,
                         const std::vector<std::pair<std::string, Value>>& words,

@@ -33,7 +33,9 @@ WorkerMethods::WorkerMethods(Reactor& reactor, ChildRunner& runner,
   for (const std::string& text : options.forwards) {
     auto [name, address] = split_name_value("--forward", text, "NAME=ADDR");
     auto& server = servers_[address];
-    if (!server) { server = std::make_unique<Upstream>(reactor, Address::parse(address), forward); }
+    if (!server) {
+      server = std::make_unique<UpstreamPool>(reactor, AddressList::parse(address), forward);
+    }
     forwards_.emplace_back(name, server.get());
   }
 }

@@ -16,7 +16,7 @@
 #include "methods/child_runner.hpp"
 #include "methods/coprocess.hpp"
 #include "methods/service.hpp"
-#include "methods/upstream.hpp"
+#include "methods/upstream_pool.hpp"
 
 namespace handoff {
 
@@ -46,8 +46,8 @@ class WorkerMethods {
   ChildRunner& runner_;
   std::vector<std::pair<std::string, std::unique_ptr<Coprocess>>> coprocesses_;
   std::vector<std::pair<std::string, std::unique_ptr<Service>>> services_;
-  std::map<std::string, std::unique_ptr<Upstream>> servers_;  ///< the servers, by address
-  std::vector<std::pair<std::string, Upstream*>> forwards_;
+  std::map<std::string, std::unique_ptr<UpstreamPool>> servers_;  ///< by their addresses
+  std::vector<std::pair<std::string, UpstreamPool*>> forwards_;
 };
 
 }  // namespace handoff

@@ -12,13 +12,14 @@
 #include "cli/log_options.hpp"
 #include "cli/option_values.hpp"
 #include "cli/shared_options.hpp"
+#include "os/address_list.hpp"
 #include "os/environment.hpp"
 #include "os/parse_number.hpp"
 
 namespace handoff {
 namespace {
 
-/// What NAME may be.
+/// What the NAME of an option's NAME=VALUE may be.
 enum class NameForm { name, name_or_pattern };
 
 void check_command(std::string_view option, const std::string& text,
@@ -51,7 +52,7 @@ void check_forward(const std::string& text) {
   const auto [name, word] = split_name_value("--forward", text, "NAME=ADDR");
   require_utf8("--forward", name);
   try {
-    if (Address::parse(word).kind != Address::Kind::inherited) { return; }
+    if (!AddressList::parse(word).has(Address::Kind::inherited)) { return; }
   } catch (const InvalidArgument& error) {
     throw InvalidArgument(fmt::format("--forward {}", error.what()));
   }
@@ -68,6 +69,12 @@ void check(const WorkerToolOptions& options, const CLI::App& app) {
   if (options.process.params == ParamsForm::arguments && options.methods.empty() &&
       options.directories.empty()) {
     throw InvalidArgument("--args needs --method or --methods");
+  }
+  const bool is_alone =
+      !options.join && !options.stdio && (!options.listen.empty() || channel_number() < 0);
+  if (options.worker.lame_duck > Duration::zero() && !is_alone) {
+    throw InvalidArgument(
+        "--lame-duck needs --listen: a master tells its workers (rpc-master --lame-duck)");
   }
   if (options.wait > Duration::zero() && !options.join) {
     throw InvalidArgument("--wait needs --join");
@@ -119,8 +126,8 @@ WorkerToolOptions parse_worker_options(Tool& tool) {
   auto& app = tool.app;
   const std::string& name = tool.app.get_name();
   tool.describe(
-      {"Answer calls: on the channel that rpc-master gave it, of a master that it joins "
-       "(-j), alone (-l), or on --stdio.",
+      {"Answer calls: on the channel from rpc-master, for a master that it joins (-j), without a "
+       "master (-l), or on stdin and stdout (--stdio).",
        {fmt::format("{} [-j PATH | -l ADDR... | --stdio] [options]", name)},
        {fmt::format("{} -l ./rpc.sock -m upper='tr a-z A-Z'", name),
         fmt::format("rpc-master -l :8080 -- {} -d ./methods", name)}});
@@ -130,10 +137,10 @@ WorkerToolOptions parse_worker_options(Tool& tool) {
                   "Join the running rpc-master that has this named socket");
   app.add_flag_callback(
       "--wait", [&options] { options.wait = std::chrono::hours(24 * 365); },
-      "With --join: wait until the master is there");
-  add_allowed_uids(tool, options.worker.allowed_uids,
-                   "Whose master may be joined, and who may connect to an "
-                   "abstract name, besides the own user and root; repeatable");
+      "With --join: wait until there is a master");
+  add_allowed_uids(
+      tool, options.worker.allowed_uids,
+      "Also join a master of USER, and let USER connect to an abstract name; repeatable");
   app.add_flag("--stdio", options.stdio, "Serve one connection on stdin and stdout");
   tool.group("Methods");
   app.add_option("-m,--method", options.methods,
@@ -143,8 +150,9 @@ WorkerToolOptions parse_worker_options(Tool& tool) {
   app.add_flag_callback(
       "--args", [&options] { options.process.params = ParamsForm::arguments; },
       "With -m and -d: params are arguments ($1 ...) or variables (RPC_ARG_name)");
-  app.add_option("-k,--coprocess", options.coprocesses,
-                 "Keep CMD running: params as a line to its stdin, a line back; repeatable")
+  app.add_option(
+         "-k,--coprocess", options.coprocesses,
+         "Keep CMD running: a line of params to its stdin, a line of result back; repeatable")
       ->type_name("NAME=CMD")
       ->allow_extra_args(false);
   app.add_option("-K,--service", options.services,
@@ -153,7 +161,7 @@ WorkerToolOptions parse_worker_options(Tool& tool) {
       ->type_name("NAME=CMD")
       ->allow_extra_args(false);
   add_number(tool, "--pool", "N", options.pool, 1, 4096,
-             "How many of each coprocess and service run (default 1)");
+             "Processes of each coprocess and service (default 1)");
   tool.complete_value(
       app.add_option("-d,--methods", options.directories,
                      "Each executable in DIR is a method; HUP lists them again; repeatable")
@@ -161,18 +169,20 @@ WorkerToolOptions parse_worker_options(Tool& tool) {
           ->allow_extra_args(false),
       WordKind::directory);
   app.add_option("-f,--forward", options.forwards,
-                 "NAME (PREFIX.*, or *) is answered by the server at ADDR; repeatable")
+                 "NAME (PREFIX.*, or *) is answered by the server at ADDR, or by any of "
+                 "several (A,B); repeatable")
       ->type_name("NAME=ADDR")
       ->allow_extra_args(false);
   app.add_option("--env", options.process.environment_names,
-                 "Also hand this variable to commands; repeatable")
+                 "Also pass this variable to commands; repeatable")
       ->type_name("NAME")
       ->allow_extra_args(false);
-  app.add_flag("--text", options.process.text, "A command's output that is no JSON is a string");
+  app.add_flag("--text", options.process.text,
+               "Take output of a command that is not JSON as a string");
   tool.add_value(
       "--ready", "METHOD[=JSON]",
       [&options](const std::string& text) { options.worker.ready = parse_ready(text); },
-      "Call it before anything is served; if it fails, exit with 1");
+      "Call METHOD before serving; if it fails, exit with 1");
   tool.group("Working");
   add_number(tool, "-C,--concurrency", "N", limits.concurrency, 1, 1000000,
              "Calls that run at a time (default 256); 1 is the synchronous worker");
@@ -183,15 +193,17 @@ WorkerToolOptions parse_worker_options(Tool& tool) {
       [&options](const std::string& text) {
         options.worker.max_requests = parse_max_requests(text);
       },
-      "Ask to be replaced after so many requests, and a random number up to JITTER");
+      "Ask to be replaced after N requests plus a random number up to JITTER");
   add_number(tool, "--threads", "N", options.worker.threads, 1, 1024,
-             "Reactors in this process, a thread each (default 1)");
+             "Threads that serve clients (default 1)");
   add_choice<bool>(tool, "--wake", "WHOM", options.worker.wake_all, {{"one", false}, {"all", true}},
-                   "Whom a connection at a passed listener wakes: one worker (default) or all");
+                   "Workers that a connection on a passed listener wakes: one (default) or all");
   tool.add_duration("--max-lifetime", options.worker.max_lifetime,
-                    "Ask to be replaced after so long (default: never)");
+                    "Ask to be replaced after T (default: never)");
   tool.add_duration("--drain-timeout", options.worker.drain_timeout,
-                    "Cut off what still runs after it (default 30s)");
+                    "Cut off connections that are still open after T (default 30s)");
+  tool.add_duration("--lame-duck", options.worker.lame_duck,
+                    "With -l, at TERM: for T, end each connection after its next reply");
   tool.group("Limits of a client");
   add_session_options(tool, limits);
   tool.group("Log");

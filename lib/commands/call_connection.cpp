@@ -3,12 +3,18 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <string>
+#include <vector>
 
+#include <handoff/os/error.hpp>
 #include <handoff/wire/errors.hpp>
 
 namespace handoff {
 namespace {
+
+/// How long an address that does not answer holds up the one after it.
+constexpr auto kPatience = std::chrono::seconds(3);
 
 AttemptOptions attempt_options(const CallOptions& options, TimeLimit limit, StderrLog& log) {
   AttemptOptions attempt;
@@ -30,11 +36,44 @@ CallConnection::CallConnection(Reactor& reactor, const CallOptions& options, Std
       limit_(TimeLimit::after(Clock::now(), options.timeout)),
       attempts_(reactor, attempt_options(options, limit_, log)) {}
 
+Task<std::unique_ptr<ClientConnection>> CallConnection::dial(TimeLimit limit) {
+  const std::vector<Address>& addresses = options_.address.all;
+  std::unique_ptr<ClientConnection> client;
+  std::string failures;
+  for (std::size_t i = 0; !client; ++i) {
+    const Address& address = addresses[(first_ + i) % addresses.size()];
+    const bool is_last = i + 1 == addresses.size();
+    const TimeLimit patience =
+        is_last ? limit : earlier(limit, TimeLimit::after(Clock::now(), kPatience));
+    std::string failure;
+    try {
+      client = co_await ClientConnection::connect(reactor_, address, patience, options_.max_frame);
+    } catch (const Unreachable& error) {
+      if (is_last && failures.empty()) { throw; }
+      failure = error.what();
+    } catch (const TimedOut& error) {
+      if (is_last) { throw; }
+      failure = error.what();
+    }
+    if (client) { break; }
+    failures += (failures.empty() ? "" : "; ") + failure;
+    if (is_last) { throw Unreachable(failures); }
+  }
+  co_return client;
+}
+
 Task<void> CallConnection::connect() {
-  client_ = co_await attempts_.run<std::unique_ptr<ClientConnection>>([this](TimeLimit limit) {
-    return ClientConnection::connect(reactor_, options_.address, limit, options_.max_frame);
-  });
+  client_ = co_await attempts_.run<std::unique_ptr<ClientConnection>>(
+      [this](TimeLimit limit) { return dial(limit); });
   log_.detail(fmt::format("connected to {}", options_.address.text));
+}
+
+Task<void> CallConnection::reconnect(TimeLimit limit) {
+  disconnect();
+  Attempts attempts(reactor_, attempt_options(options_, limit, log_));
+  client_ = co_await attempts.run<std::unique_ptr<ClientConnection>>(
+      [this](TimeLimit until) { return dial(until); });
+  log_.detail(fmt::format("connected to {} again", options_.address.text));
 }
 
 void CallConnection::queue(std::string_view params, std::uint64_t number) {

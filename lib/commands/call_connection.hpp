@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string_view>
@@ -29,11 +30,19 @@ class CallConnection {
   CallConnection(const CallConnection&) = delete;
   CallConnection& operator=(const CallConnection&) = delete;
 
-  /// Connects, with as many attempts and for as long as the options allow. Throws what
+  /// Connects, with as many attempts and for as long as the options allow; an attempt tries the
+  /// addresses in their order until one answers. Throws what
   /// Attempts::run() throws. This object must outlive the task.
   Task<void> connect();
-  /// Closes the connection after a call that the server has refused; connect() makes another one.
-  void disconnect() { client_.reset(); }
+  /// Replaces the connection by another one, made as connect() does, but within `limit`. What was
+  /// queued and not flushed is forgotten. This object must outlive the task.
+  Task<void> reconnect(TimeLimit limit);
+  /// Closes the connection after a call that the server has refused; connect() makes another one,
+  /// to the next address if there are several.
+  void disconnect() {
+    client_.reset();
+    ++first_;
+  }
   bool is_connected() const { return client_ != nullptr; }
 
   /// Returns the client, which exists only while is_connected().
@@ -53,6 +62,8 @@ class CallConnection {
   std::uint64_t number_of(const Reply& reply, WaitingCalls calls) const;
 
  private:
+  /// Makes one attempt: tries each address.
+  Task<std::unique_ptr<ClientConnection>> dial(TimeLimit limit);
   Dialect dialect() const { return options_.json_rpc ? Dialect::json_rpc : Dialect::article; }
 
   Reactor& reactor_;
@@ -62,6 +73,7 @@ class CallConnection {
   TimeLimit limit_;
   Attempts attempts_;
   std::unique_ptr<ClientConnection> client_;
+  std::size_t first_ = 0;  ///< the address that is tried first, modulo their number
 };
 
 }  // namespace handoff

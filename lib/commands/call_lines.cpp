@@ -23,7 +23,8 @@ CallLines::CallLines(Reactor& reactor, const CallOptions& options, CallConnectio
       output_(output),
       printer_(printer),
       line_sent_(reactor),
-      line_answered_(reactor) {}
+      line_answered_(reactor),
+      flush_possible_(reactor) {}
 
 Task<ExitCode> CallLines::run() {
   reactor_.spawn(send_lines());
@@ -31,7 +32,7 @@ Task<ExitCode> CallLines::run() {
   for (;;) {
     co_await line_sent_.wait_until([this] { return !pending_.empty() || input_ != Input::open; });
     if (pending_.empty()) { break; }
-    const PendingLine line = pending_.front();
+    const PendingLine& line = pending_.front();
     ExitCode code = ExitCode::negative;
     if (line.problem.empty()) {
       code = co_await answer_line(line);
@@ -51,7 +52,8 @@ Task<ExitCode> CallLines::run() {
 
 void CallLines::abandon() {
   input_ = Input::abandoned;
-  connection_.client().interrupt();
+  if (connection_.is_connected()) { connection_.client().interrupt(); }
+  flush_possible_.notify_all();
   show_early_replies();
 }
 
@@ -73,12 +75,60 @@ std::uint64_t CallLines::number_of(const Reply& reply) const {
 Task<ExitCode> CallLines::answer_line(const PendingLine& line) {
   for (;;) {
     if (const auto code = show_early_reply(line)) { co_return *code; }
+    if (link_ == Link::ended) { co_await send_again(line.limit); }
     std::optional<Reply> reply = connection_.client().try_receive();
     if (!reply) { reply = co_await connection_.client().receive(line.limit); }
     const std::uint64_t number = number_of(*reply);
+    if (is_refused_for_once(*reply, number)) {
+      link_ = Link::ended;
+      continue;
+    }
+    if (reply->is_last) { link_ = Link::ended; }
     if (number == line.number) { co_return printer_.show(*reply, line.number); }
     early_.insert_or_assign(number, KeptReply(*reply));
   }
+}
+
+/// Without ids a server that refuses a call refuses those after it, too, because it ends. One that
+/// does so on a new connection does not end, and its refusal is the answer.
+bool CallLines::is_refused_for_once(const Reply& reply, std::uint64_t line) {
+  if (options_.json_rpc || !reply.is_error() || std::exchange(refused_line_, line) == line) {
+    return false;
+  }
+  return parse_error_result(reply.result).code == static_cast<int>(ErrorCode::shutting_down);
+}
+
+/// The lines are written by another task: a server that waits for its replies to be read may not
+/// read on.
+Task<void> CallLines::send_again(TimeLimit limit) {
+  connection_.client().interrupt();
+  co_await flush_possible_.wait_until([this] { return !is_flushing_; });
+  co_await connection_.reconnect(limit);
+  link_ = Link::open;
+  for (const PendingLine& line : pending_) { queue(line); }
+  flush_possible_.notify_all();
+  reactor_.spawn(try_flush());
+}
+
+Task<void> CallLines::try_flush() {
+  try {
+    co_await flush();
+  } catch (const std::exception&) { co_return; }
+}
+
+Task<void> CallLines::flush() {
+  co_await flush_possible_.wait_until(
+      [this] { return input_ == Input::abandoned || (!is_flushing_ && link_ == Link::open); });
+  if (input_ == Input::abandoned) { co_return; }
+  is_flushing_ = true;
+  std::exception_ptr failure;
+  try {
+    co_await connection_.client().flush(kNever);
+  } catch (...) { failure = std::current_exception(); }
+  is_flushing_ = false;
+  flush_possible_.notify_all();
+  // What is not written yet is sent again then.
+  if (failure && link_ == Link::open) { std::rethrow_exception(failure); }
 }
 
 std::optional<ExitCode> CallLines::show_early_reply(const PendingLine& line) {
@@ -135,11 +185,11 @@ Task<void> CallLines::send_until_end() {
     std::size_t start = 0;
     while ((end = rest.find('\n', end)) != std::string::npos) {
       if (!has_room()) {
-        co_await connection_.client().flush(kNever);
+        co_await flush();
         co_await line_answered_.wait_until([this] { return has_room(); });
       }
       if (output_.is_behind()) {
-        co_await connection_.client().flush(kNever);
+        co_await flush();
         co_await output_.caught_up();
       }
       if (input_ == Input::abandoned) { co_return; }
@@ -147,25 +197,33 @@ Task<void> CallLines::send_until_end() {
       start = ++end;
     }
     rest.erase(0, start);
-    co_await connection_.client().flush(kNever);
+    co_await flush();
   }
   if (input_ == Input::abandoned) { co_return; }
   if (!rest.empty()) { send_line(rest); }
-  co_await connection_.client().flush(kNever);
+  co_await flush();
 }
 
 void CallLines::send_line(std::string_view line) {
-  PendingLine pending{++line_count_, TimeLimit::after(Clock::now(), options_.timeout), {}};
+  PendingLine pending{++line_count_, TimeLimit::after(Clock::now(), options_.timeout), {}, {}};
   if (const auto problem = json_problem(line)) {
     pending.problem = "not JSON: " + *problem;
   } else if (options_.json_rpc && !is_json_rpc_params(line)) {
     pending.problem = kNotStructured;
   } else {
-    if (pending_.empty()) { connection_.refuse_unread(line_count_ == 1 ? kUnasked : kTooMany); }
-    connection_.queue(line, pending.number);
+    if (pending_.empty() && link_ == Link::open) {
+      connection_.refuse_unread(line_count_ == 1 ? kUnasked : kTooMany);
+      if (connection_.client().has_ended()) { link_ = Link::ended; }
+    }
+    pending.params = line;
+    if (link_ == Link::open) { queue(pending); }
   }
   pending_.push_back(std::move(pending));
   line_sent_.notify_all();
+}
+
+void CallLines::queue(const PendingLine& line) {
+  if (line.problem.empty()) { connection_.queue(line.params, line.number); }
 }
 
 }  // namespace handoff

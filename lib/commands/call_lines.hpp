@@ -24,7 +24,8 @@
 namespace handoff {
 
 /// Makes a call for each line of stdin, as many at a time as the options say, and prints the
-/// results in the order of the lines.
+/// results in the order of the lines. A server that ends in order, by a reply that says that it is
+/// the last one, costs nothing: what it has not run is sent again on another connection.
 class CallLines {
  public:
   /// `connection` must be connected. All arguments must outlive this object.
@@ -41,8 +42,8 @@ class CallLines {
   /// before their turn are shown.
   void abandon();
 
-  /// How many lines were answered until now, also those that were not sent because they are no
-  /// JSON.
+  /// Returns how many lines were answered until now, including those that were not sent because
+  /// they are not JSON.
   const LineCounts& counts() const { return counts_; }
 
  private:
@@ -53,11 +54,18 @@ class CallLines {
     abandoned,  ///< a call has failed, and no further one is made
   };
 
+  /// The state of the connection.
+  enum class Link : std::uint8_t {
+    open,
+    ended,  ///< the server sends nothing more on it, and has not run what it has not answered
+  };
+
   /// A line that waits for its reply or, if it was not JSON, for its turn.
   struct PendingLine {
     std::uint64_t number;  ///< also the call's id in JSON-RPC
     TimeLimit limit;
     std::string problem;
+    std::string params;  ///< the line, which may have to be sent again
   };
 
   /// Queues the call of a line, or notes why it cannot be sent.
@@ -65,6 +73,15 @@ class CallLines {
   /// Reads stdin to its end and sends the calls, and keeps the exception that ends it.
   Task<void> send_lines();
   Task<void> send_until_end();
+  /// Writes what was queued, on whatever connection there is. Only one task writes at a time.
+  Task<void> flush();
+  /// Does the same. A failure is left to the task that reads.
+  Task<void> try_flush();
+  /// Sends the lines that wait, on another connection.
+  Task<void> send_again(TimeLimit limit);
+  /// Returns whether a server that shuts down has refused the line, for the first time.
+  bool is_refused_for_once(const Reply& reply, std::uint64_t line);
+  void queue(const PendingLine& line);
   /// Returns whether another line may wait.
   bool has_room() const { return pending_.size() < options_.pipeline; }
   /// Waits for the reply to the line and shows it. `line` must outlive the task.
@@ -85,11 +102,15 @@ class CallLines {
   std::uint64_t line_count_ = 0;
   LineCounts counts_;
   Input input_ = Input::open;
+  Link link_ = Link::open;
+  bool is_flushing_ = false;
+  std::uint64_t refused_line_ = 0;  ///< the last line that a server has refused to run
   /// Why stdin could not be read or a call not be sent; run() throws it after the replies are
   /// shown.
   std::exception_ptr input_failure_;
   Condition line_sent_;  ///< is notified of each line and of the end of the input
   Condition line_answered_;
+  Condition flush_possible_;  ///< notified when nobody writes any more, and of a new connection
 };
 
 }  // namespace handoff

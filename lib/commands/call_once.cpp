@@ -94,7 +94,7 @@ Task<std::string> CallOnce::suggest_method() {
 /// again.
 bool CallOnce::is_worth_retrying(const Reply& reply) const {
   if (!connection_.attempts().has_retry() || !reply.is_error()) { return false; }
-  if (options_.address.kind == Address::Kind::inherited) { return false; }
+  if (options_.address.has(Address::Kind::inherited)) { return false; }
   const int code = parse_error_result(reply.result).code;
   return code == static_cast<int>(ErrorCode::busy) ||
          code == static_cast<int>(ErrorCode::shutting_down) ||

@@ -13,12 +13,13 @@
 #include <handoff/wire/limits.hpp>
 
 #include "commands/render.hpp"
+#include "os/address_list.hpp"
 
 namespace handoff {
 
 /// The options of rpc-call; the manual page says more about each.
 struct CallOptions {
-  Address address;
+  AddressList address;  ///< of the server, or of several of which each will do
   std::string method;
   /// The params of a single call: validated JSON.
   std::string params = "null";

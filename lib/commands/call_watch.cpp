@@ -16,7 +16,7 @@
 namespace handoff {
 namespace {
 
-// What a VT100 and every terminal since understands.
+// Escape sequences that a VT100 and every terminal since understands.
 constexpr std::string_view kHome = "\033[H";
 constexpr std::string_view kClearToEndOfLine = "\033[K";
 constexpr std::string_view kClearBelow = "\033[J";
@@ -30,7 +30,7 @@ winsize size_of_terminal() {
   return size;
 }
 
-/// The part of a line of UTF-8 that has no more than so many characters.
+/// Returns the start of a line of UTF-8, at most so many characters of it.
 std::string_view cut(std::string_view line, std::size_t characters) {
   std::size_t end = 0;
   while (end < line.size()) {
@@ -88,8 +88,10 @@ Task<void> CallWatch::call() {
   const Reply reply = co_await connection_->client().receive(limit);
   connection_->number_of(reply, {1, 1});
   connection_->refuse_unread(kTooMany);
+  const bool is_last = reply.is_last;
   show(reply);
   has_result_ = true;
+  if (is_last) { connection_.reset(); }
 }
 
 void CallWatch::show(const Reply& reply) {
@@ -105,8 +107,8 @@ void CallWatch::show(const Reply& reply) {
   draw(table ? *table : render_json(shown, options_.rendering, options_.output));
 }
 
-/// What does not fit on the terminal is left out: a line that is broken, or a screen that scrolls,
-/// would shift all that is drawn later.
+/// Draws the text over the previous one. Whatever does not fit on the terminal is left out: a line
+/// that wraps, or a screen that scrolls, would shift everything that is drawn later.
 void CallWatch::draw(std::string_view text) {
   const winsize size = size_of_terminal();
   output_.add(kHome);

@@ -16,17 +16,17 @@
 
 namespace handoff {
 
-/// A call that is made again and again. Where stdout is a terminal, each result is drawn over the
-/// one before, and that of a master's `status` as a table; elsewhere each is a line.
+/// Makes a call again and again. If stdout is a terminal, each result is drawn over the one before,
+/// and that of a master's `status` as a table; otherwise each result is a line.
 class CallWatch {
  public:
-  /// All of these must outlive this object.
+  /// All arguments must outlive this object.
   CallWatch(Reactor& reactor, const CallOptions& options, StderrLog& log, StdoutWriter& output,
             ReplyPrinter& printer);
 
-  /// Calls until the reactor ends. Once there was a result, a server that is not there is waited
-  /// for, and why is said on stderr; before, run() throws what CallConnection::connect() and
-  /// ClientConnection::receive() do. This object must outlive the task.
+  /// Calls until the reactor ends. After the first result, it waits for a server that is not there,
+  /// and says on stderr why; before that, it throws what CallConnection::connect() and
+  /// ClientConnection::receive() throw. This object must outlive the task.
   Task<void> run();
 
  private:
@@ -39,11 +39,11 @@ class CallWatch {
   StderrLog& log_;
   StdoutWriter& output_;
   ReplyPrinter& printer_;
-  std::optional<CallConnection> connection_;  ///< while there is one
-  bool has_result_ = false;                   ///< a call was answered
+  std::optional<CallConnection> connection_;  ///< set while there is a connection
+  bool has_result_ = false;                   ///< whether any call was answered
   std::string last_;                          ///< the last result that was drawn
   TimePoint last_at_{};
-  std::string trouble_;  ///< that was said last, until a call is answered
+  std::string trouble_;  ///< what was said last on stderr; empty after a call was answered
 };
 
 }  // namespace handoff

@@ -17,7 +17,7 @@ namespace {
 constexpr Duration kPauseOnTerminal = std::chrono::seconds(1);
 constexpr Duration kPauseElsewhere = std::chrono::seconds(10);
 
-/// Where in stdin the next byte is read; -1 if stdin is no regular file.
+/// Returns the offset in stdin at which the next byte is read; -1 if stdin is not a regular file.
 std::int64_t position_in_stdin() {
   struct stat file {};
   const bool is_file = fstat(STDIN_FILENO, &file) == 0 && S_ISREG(file.st_mode);
@@ -42,7 +42,7 @@ std::string describe_progress(const LineCounts& counts, const InputShare& input,
   if (input.size == 0) { return text; }
   const double share = static_cast<double>(input.read) / static_cast<double>(input.size);
   text += fmt::format(", {:.0f}% read", 100 * share);
-  // Some of what was read is not answered yet: of a short file too much to tell the time by.
+  // Some lines that were read are not answered yet: in a short file too many to estimate the time.
   if (share > 0 && share < 1 && seconds >= 1) {
     text += fmt::format(", {:.0f}s left", seconds * (1 - share) / share);
   }

@@ -11,13 +11,13 @@
 
 namespace handoff {
 
-/// How far a program is that answers the lines of its stdin.
+/// The progress of a program that answers the lines of its stdin.
 struct LineCounts {
   std::uint64_t answered = 0;
-  std::uint64_t errors = 0;  ///< of those that were answered
+  std::uint64_t errors = 0;  ///< how many of these were answered with an error
 };
 
-/// The part of a file that has been read. Nothing is known of what is no regular file.
+/// The part of stdin that has been read. Nothing is known if stdin is not a regular file.
 struct InputShare {
   std::uint64_t read = 0;  ///< bytes from where the program began to read
   std::uint64_t size = 0;  ///< bytes from there to the end; 0 if that is not known
@@ -36,11 +36,11 @@ class Progress final : private Timer {
   /// object. Nothing is shown before start().
   Progress(Reactor& reactor, StderrLog& log, Count count);
 
-  /// Shows the progress now and then, from now on.
+  /// Shows the progress periodically from now on.
   void start();
-  /// Shows it once more, for good, if it was started. Call it when all is done.
+  /// Shows the progress for the last time, if it was started. Call it when everything is done.
   void finish();
-  /// Shows it once.
+  /// Shows the progress once.
   void show_once() { log_.plain(describe()); }
 
  private:
@@ -50,7 +50,8 @@ class Progress final : private Timer {
   StderrLog& log_;
   Count count_;
   TimePoint begun_;
-  std::int64_t first_;  ///< where in stdin this program began to read; -1: no regular file
+  /// The offset in stdin at which this program began to read; -1: not a regular file.
+  std::int64_t first_;
   bool started_ = false;
 };
 

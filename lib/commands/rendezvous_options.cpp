@@ -58,7 +58,7 @@ Address parse_socket(std::string_view word, int dash) {
 }
 
 void add_rendezvous_options(Tool& tool, RendezvousOptions& options) {
-  tool.add_duration("-t,--timeout", options.timeout, "Deadline of everything (default: none)");
+  tool.add_duration("-t,--timeout", options.timeout, "Deadline of the whole run (default: none)");
   const auto parse_mode = [&options](const std::string& text) {
     const auto mode = parse_number<unsigned>(text, 8);
     if (!mode || *mode > 0777) {
@@ -67,9 +67,8 @@ void add_rendezvous_options(Tool& tool, RendezvousOptions& options) {
     options.mode = *mode;
   };
   tool.add_value("--mode", "MODE", parse_mode,
-                 "Listening: mode of the socket's file (default 600)");
-  add_allowed_uids(tool, options.allowed_uids,
-                   "A user at the other end, besides the own and root; repeatable");
+                 "When listening: mode of the socket's file (default 600)");
+  add_allowed_uids(tool, options.allowed_uids, "Also accept USER at the other end; repeatable");
 }
 
 }  // namespace handoff

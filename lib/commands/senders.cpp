@@ -10,8 +10,8 @@ Task<void> Senders::room() {
   while (senders_.size() >= most_) { co_await changed_.wait(dismiss_quiet()); }
 }
 
-/// Dismisses the sender that has been quiet for longest, if that is `patience` or more. Returns
-/// when the next sender will have been quiet for so long.
+/// Dismisses the sender that has been quiet for longest, if that is at least `patience`. Returns
+/// when the next sender will have been quiet for that long.
 TimePoint Senders::dismiss_quiet() {
   Sender* quietest = nullptr;
   for (Sender& sender : senders_) {

@@ -18,7 +18,7 @@ namespace {
 
 using nlohmann::json;
 
-/// What is not known yet.
+/// Stands for a value that is not known yet.
 constexpr const char* kUnknown = "-";
 
 std::uint64_t number(const json& object, const char* name) {
@@ -31,7 +31,7 @@ std::string text(const json& object, const char* name) {
   return found != object.end() && found->is_string() ? printable(found->get<std::string>()) : "";
 }
 
-/// The sum of the members that an object has under `name`.
+/// Returns the sum of the members of the object that `object` has under `name`.
 std::uint64_t sum(const json& object, const char* name) {
   std::uint64_t total = 0;
   const auto found = object.find(name);
@@ -42,7 +42,7 @@ std::uint64_t sum(const json& object, const char* name) {
   return total;
 }
 
-/// "12s", "3m 10s", "2h 5m", "4d 3h".
+/// Returns the age as "12s", "3m 10s", "2h 5m" or "4d 3h".
 std::string age(const json& object) {
   const auto found = object.find("age");
   const double value = found != object.end() && found->is_number() ? found->get<double>() : 0;
@@ -53,8 +53,8 @@ std::string age(const json& object) {
   return fmt::format("{}d {}h", seconds / 86400, seconds / 3600 % 24);
 }
 
-/// Returns how many requests there were in a second since `before`, which is null if there is none.
-/// A counter that has become smaller is that of another master or worker.
+/// Returns how many requests per second there were since `before`, which is null if there is none.
+/// A counter that has become smaller belongs to another master or worker.
 std::string request_rate(const json& now, const json* before, Duration since) {
   const double seconds = std::chrono::duration<double>(since).count();
   if (before == nullptr || seconds <= 0) { return kUnknown; }
@@ -65,7 +65,7 @@ std::string request_rate(const json& now, const json* before, Duration since) {
   return rate < 10 ? fmt::format("{:.1f}", rate) : fmt::format("{:.0f}", rate);
 }
 
-/// Calls by their duration: at most so many seconds, so many calls.
+/// Returns the calls by their duration: how many took at most so many seconds.
 std::map<double, std::uint64_t> durations(const json& status) {
   std::map<double, std::uint64_t> counts;
   const auto found = status.find("durations");
@@ -78,7 +78,8 @@ std::map<double, std::uint64_t> durations(const json& status) {
   return counts;
 }
 
-/// The 99th percentile of the calls that have ended since `before`, as far as their buckets tell.
+/// Returns the 99th percentile of the durations of the calls that have ended since `before`, as
+/// precisely as the buckets allow.
 std::string p99(const json& now, const json& before) {
   std::map<double, std::uint64_t> counts = durations(now);
   for (const auto& [limit, count] : durations(before)) {

@@ -137,6 +137,13 @@ void ClientSessions::open(Connection connection) {
       ->open(std::move(connection));
 }
 
+void ClientSessions::be_lame_duck() {
+  context_.be_lame_duck();
+  for (ReactorThread& thread : threads_) {
+    thread.post([](ServerContext& context) { context.be_lame_duck(); });
+  }
+}
+
 void ClientSessions::drain(channel::Drain how) {
   const WhenDrained what = how.give_back ? WhenDrained::give_back : WhenDrained::close;
   context_.drain(what);

@@ -54,6 +54,8 @@ class ClientSessions {
   void open(Connection connection);
   /// Returns whether one more connection can be served.
   bool has_room() const { return open_connections() < most_connections(); }
+  /// See ServerContext::be_lame_duck().
+  void be_lame_duck();
   /// Ends every connection when its calls are answered, or gives it to the successor.
   void drain(channel::Drain how);
 

@@ -63,6 +63,7 @@ Master::Master(Reactor& reactor, const SignalMask& signals, MasterOptions option
             return spawner_.spawn(number, channel, inherited);
           },
           options_.supervisor, report_, [this] { on_change(); }, [this] { on_room(); }),
+      phases_(options_.lame_duck > Duration::zero() ? LameDuck::with : LameDuck::without),
       changed_(reactor) {
   custody_->on_no_room = [this] { supervisor_.drop_touched_luggage(); };
   custody_->on_unkept = [this](const std::string& why) {
@@ -175,6 +176,7 @@ void Master::take(MasterEvent event) {
   switch (phases_.take(event)) {
     case MasterAction::none: break;
     case MasterAction::serve: begin_to_accept(); break;
+    case MasterAction::be_lame_duck: be_lame_duck(); break;
     case MasterAction::stop: begin_to_stop(); break;
     case MasterAction::stop_at_once:
       begin_to_stop();
@@ -202,6 +204,20 @@ void Master::begin_to_accept() {
   if (!predecessor_ || predecessor_->phase() != Predecessor::Phase::serves) { return; }
   take(MasterEvent::promised);
   predecessor_->say_ready();
+}
+
+void Master::be_lame_duck() {
+  if (upgrade_) { upgrade_->give_up(); }
+  manager_.stopping();
+  report_(Severity::info, "leaving: each connection ends after its next reply");
+  if (sessions_) { sessions_->be_lame_duck(); }
+  supervisor_.be_lame_duck();
+  reactor_.spawn(end_lame_duck());
+}
+
+Task<void> Master::end_lame_duck() {
+  co_await reactor_.sleep_until(deadline_after(reactor_.now(), options_.lame_duck));
+  take(MasterEvent::lame_duck_over);
 }
 
 /// Clients that wait in a backlog were promised a connection, and still get one.

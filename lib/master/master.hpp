@@ -105,6 +105,9 @@ class Master final : private ControlOwner, private Predecessor::Owner {
   /// Returns whether another connection may be accepted.
   bool has_room() const;
   bool serves_clients() const { return sessions_ && !has_handed_over(); }
+  /// Has each connection end after its next reply, and stops when the time of this phase is over.
+  void be_lame_duck();
+  Task<void> end_lame_duck();
   /// Accepts no more clients, after those that wait already.
   void begin_to_stop();
   /// Gives the successor the names of the sockets, and everything that is left.

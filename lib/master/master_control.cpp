@@ -28,13 +28,13 @@ void Master::handle_signal(const ReceivedSignal& signal) {
     case SIGINT:
     case SIGQUIT: return stop_asked(signal.sender);
     case SIGHUP:
-      if (upgrade_ && phases_.goes_on()) {
+      if (upgrade_ && phases_.may_change()) {
         report_(Severity::info, "the reload is put off: an upgrade is under way");
         return reactor_.spawn(reload_after_upgrade());
       }
       return reactor_.spawn(ignore(reload()));
     case SIGUSR2:
-      if (upgrade_ && phases_.goes_on()) { return report_(Severity::info, "upgrading already"); }
+      if (upgrade_ && phases_.may_change()) { return report_(Severity::info, "upgrading already"); }
       return reactor_.spawn(ignore(upgrade()));
     case SIGTTIN: return add_worker();
     case SIGTTOU: return remove_worker();
@@ -73,7 +73,7 @@ Task<void> Master::ignore(Task<Status> task) {
 }
 
 MasterState Master::state() const {
-  if (!phases_.goes_on()) { return MasterState::stopping; }
+  if (!phases_.may_change()) { return MasterState::stopping; }
   if (phases_.phase() == MasterPhase::starting) { return MasterState::starting; }
   if (upgrade_) { return MasterState::upgrading; }
   return supervisor_.is_reloading() ? MasterState::reloading : MasterState::ready;
@@ -104,7 +104,7 @@ MasterStatus Master::status() const {
 
 /// Returns a failure if this master can neither reload nor be upgraded now.
 Status Master::refuse_change() const {
-  if (!phases_.goes_on()) { return Status::failure("stopping"); }
+  if (!phases_.may_change()) { return Status::failure("stopping"); }
   if (upgrade_) { return Status::failure("an upgrade is under way"); }
   return Status::ok();
 }
@@ -121,14 +121,14 @@ Task<Status> Master::reload() {
   manager_.reloading();
   last_reload_ = co_await supervisor_.reload();
   if (last_reload_.is_ok()) { ++reloads_; }
-  if (phases_.goes_on()) { manager_.ready(); }
+  if (phases_.may_change()) { manager_.ready(); }
   co_return last_reload_;
 }
 
 /// A HUP during an upgrade waits: only an upgrade that fails leaves workers to be replaced.
 Task<void> Master::reload_after_upgrade() {
-  co_await changed_.wait_until([this] { return !upgrade_ || !phases_.goes_on(); });
-  if (!phases_.goes_on()) { co_return; }
+  co_await changed_.wait_until([this] { return !upgrade_ || !phases_.may_change(); });
+  if (!phases_.may_change()) { co_return; }
   [[maybe_unused]] const Status status = co_await reload();
 }
 
@@ -167,7 +167,7 @@ void Master::upgrade_failed() {
   upgrade_.reset();
   lineage_->successor_failed();
   report_(Severity::error, fmt::format("cannot upgrade: {}{}", last_upgrade_.why(),
-                                       phases_.goes_on() ? "; this master serves on" : ""));
+                                       phases_.may_change() ? "; this master serves on" : ""));
   changed_.notify_all();
 }
 

@@ -41,6 +41,9 @@ struct MasterOptions {
   std::optional<Address> control;   ///< the named socket of the control methods
   std::vector<uid_t> allowed_uids;  ///< users who are admitted besides this process's own and root,
                                     ///< where users are judged
+  /// How long the master serves on after it was told to stop, and ends each connection after its
+  /// next reply; 0: not at all.
+  Duration lame_duck{};
   SupervisorOptions supervisor;
   ClientSessions::Options queue;
   SuccessorCommand successor;  ///< how a successor is started for an upgrade

@@ -7,7 +7,7 @@
 namespace handoff {
 
 /// `--pass connection`: the master accepts, and passes each socket to one worker. Node's cluster
-/// module and the first article work like this.
+/// module works like this.
 class PassConnection final : public PassMode {
  public:
   /// The balancer must outlive this object.

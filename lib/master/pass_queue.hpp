@@ -7,11 +7,11 @@
 namespace handoff {
 
 /// `--pass queue`: workers get requests through memory that they share with the master, which
-/// serves the connections itself (ClientSessions). The model of the second article: In-queue and
-/// Out-queue.
+/// serves the connections itself (see ClientSessions). This is prefork with an in-queue and an
+/// out-queue.
 class PassQueue final : public PassMode {
  public:
-  /// The queue must outlive this.
+  /// The queue must outlive this object.
   explicit PassQueue(Queue& queue) : queue_(queue) {}
 
   void worker_joined(WorkerChannel& link) override;

@@ -24,6 +24,10 @@ namespace handoff {
 ///                           hand_over      hand_over      hand_over
 ///     drained             -              -              -              over      over
 ///
+/// With LameDuck::with, what leads from `serving` or `taking_over` to `stopping: stop` leads to
+/// `lame_duck: be_lame_duck` instead. From there lame_duck_over leads to `stopping: stop`, and
+/// stop_again and cannot_go_on to `stopping: stop_at_once`; nothing else changes it.
+///
 /// Nothing happens in `over`.
 MasterAction MasterPhases::take(MasterEvent event) {
   switch (event) {
@@ -40,9 +44,13 @@ MasterAction MasterPhases::take(MasterEvent event) {
       stop_ = Stop::put_off;
       return MasterAction::none;
     case MasterEvent::stop_again: return stop(is_told_to_stop() ? Stop::hurried : Stop::asked);
+    case MasterEvent::lame_duck_over:
+      if (phase_ != MasterPhase::lame_duck) { return MasterAction::none; }
+      phase_ = MasterPhase::stopping;
+      return MasterAction::stop;
     case MasterEvent::cannot_go_on: return stop(Stop::hurried);
     case MasterEvent::successor_ready:
-      if (!goes_on()) { return MasterAction::none; }
+      if (!may_change()) { return MasterAction::none; }
       phase_ = MasterPhase::handing_over;
       return MasterAction::hand_over;
     case MasterEvent::drained:
@@ -61,8 +69,12 @@ MasterAction MasterPhases::stop(Stop how) {
   if (phase_ == MasterPhase::over) { return MasterAction::none; }
   const bool is_first = !is_told_to_stop();
   if (is_first || how == Stop::hurried) { stop_ = how; }
+  if (phase_ == MasterPhase::lame_duck && how == Stop::asked) { return MasterAction::none; }
   if (goes_on()) {
-    phase_ = MasterPhase::stopping;
+    const bool serves = phase_ == MasterPhase::serving || phase_ == MasterPhase::taking_over;
+    const bool is_lame_duck = serves && lame_duck_ == LameDuck::with && how == Stop::asked;
+    phase_ = is_lame_duck ? MasterPhase::lame_duck : MasterPhase::stopping;
+    if (is_lame_duck) { return MasterAction::be_lame_duck; }
     return how == Stop::hurried ? MasterAction::stop_at_once : MasterAction::stop;
   }
   if (how == Stop::hurried) { return MasterAction::kill; }

@@ -21,12 +21,12 @@ struct QueueSlot : ListNode<> {
   std::uint64_t end = 0;          ///< the position after its record in the worker's ring
   std::uint32_t generation = 0;   ///< the number of tickets that the slot has had
   MethodTimes::Index method = 0;
-  std::uint64_t order = 0;  ///< smaller for requests that came earlier
+  std::uint64_t order = 0;  ///< smaller for requests that arrived earlier
   int attempts = 0;         ///< the number of workers that died while they executed it
 };
 
-/// The table of a queue's requests. A ticket says which slot it is of, and which of the tickets
-/// that this slot has had: the ticket of a request that has left the queue finds nothing.
+/// The table of a queue's requests. A ticket identifies a slot, and which of the slot's tickets it
+/// is: the ticket of a request that has left the queue finds nothing.
 class QueueSlots {
  public:
   explicit QueueSlots(std::size_t size);
@@ -43,7 +43,7 @@ class QueueSlots {
   void free(QueueSlot& slot);
   /// Gives the call another ticket. Replies with the earlier ones are late.
   void renew_ticket(QueueSlot& slot);
-  /// Returns the slot of a ticket; null when the ticket is old, or was never given.
+  /// Returns the slot of a ticket, or null if the ticket is old or was never given.
   QueueSlot* find(std::uint64_t ticket);
 
  private:

@@ -14,13 +14,14 @@
 namespace handoff {
 namespace {
 
-/// Replies of one worker that are taken before the others have a turn.
+/// The most replies of one worker that are consumed before the other workers get a turn.
 constexpr int kRepliesPerTurn = 256;
 
-/// This many nanoseconds of work a worker may have at most. A call whose method has not told yet
-/// how long it takes counts for all of it.
+/// The most work that a worker may be given ahead, in nanoseconds. A call whose method has never
+/// been timed counts for all of it.
 constexpr std::uint64_t kMostWork = QueueWorker::kMostPrefetchedWork / std::chrono::nanoseconds(1);
-/// What a call counts for at least. So no more than 64 are prefetched for each that runs.
+/// The least time that a call counts for, so that at most 64 calls are prefetched for each that
+/// runs.
 constexpr std::uint64_t kLeastWork = kMostWork / 64;
 
 RingEnd share_rings(WorkerChannel& link, std::size_t memory_size) {
@@ -126,15 +127,16 @@ Status QueueWorker::take_reply(Receiver& receiver, std::string_view record) {
   return receiver.receive(*this, *reply);
 }
 
-/// The worker goes through its ring in order. So when it has answered the last request that it had
-/// got by then, as begun or not, it has looked at the revocation for the last time.
+/// The worker reads its ring in order. So once it has answered the last request that it had been
+/// given by then, as begun or as not begun, it has taken account of the revocation for the last
+/// time.
 std::optional<std::uint64_t> QueueWorker::revoke() {
   if (!has_unbegun()) { return std::nullopt; }
   publish();
   revoking_ = true;
   revoked_until_ = rings_.written();
   const std::uint64_t begun_until = rings_.revoke(rings_.read_by_other());
-  // Nothing that is not begun for certain, and so nothing for others.
+  // Nothing is certain not to be begun, so there is nothing for other workers.
   if (begun_until >= revoked_until_) { end_revocation(); }
   return begun_until;
 }

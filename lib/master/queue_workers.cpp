@@ -8,7 +8,7 @@
 namespace handoff {
 namespace {
 
-/// Returns whether a worker of this load may have something to say.
+/// Returns whether a worker of this load may have replies.
 bool is_busy(QueueWorker::Load load) {
   return load != QueueWorker::Load::idle && load != QueueWorker::Load::unused;
 }

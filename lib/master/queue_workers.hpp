@@ -12,12 +12,12 @@
 
 namespace handoff {
 
-/// The workers of a queue, in a list for each QueueWorker::Load. So the worker that gets the next
-/// request is found without a look at all of them, and a worker that has no request costs nothing.
+/// The workers of a queue, in one list for each QueueWorker::Load. So the worker that gets the next
+/// request is found without looking at all of them, and a worker that has no request costs nothing.
 ///
-/// While the loop blocks, exactly the busy workers are armed, those that may have something to say:
-/// a worker that gets its first request meanwhile is armed at once, and a worker that has answered
-/// its last one is disarmed. An armed worker that is not polled would lose a wake-up.
+/// While the loop blocks, exactly the busy workers are armed, because they may have replies: a
+/// worker that gets its first request meanwhile is armed at once, and one that has answered its
+/// last request is disarmed. The wake-up of a worker that is armed but not polled would be lost.
 class QueueWorkers {
   struct Unpublished;  ///< the tag of the list of workers with requests that are not published
 
@@ -37,8 +37,8 @@ class QueueWorkers {
   QueueWorkers& operator=(const QueueWorkers&) = delete;
   ~QueueWorkers();
 
-  /// Adds the worker of a channel, which must outlive it here. Throws SystemError when there is no
-  /// memory of `memory_size` bytes, twice, to share with it.
+  /// Adds the worker of a channel, which must outlive it here. Throws SystemError if there is no
+  /// memory for the two memories of `memory_size` bytes that are shared with it.
   void add(WorkerChannel& link, std::size_t memory_size);
   void remove(Worker& worker);
   /// Returns the worker of this channel; null if there is none.
@@ -52,14 +52,14 @@ class QueueWorkers {
   /// Returns whether a worker has more requests than it runs.
   bool any_is_ahead() const { return !list(Load::ahead).empty(); }
 
-  /// Returns the free worker with the fewest requests. When no worker is free, it returns the one
-  /// that is expected to begin a request of this method first, if that is soon; else null. Among
-  /// equals that is the one that has waited longest. An idle worker is always found; of each list
-  /// of busy workers only kMostLookedAt are compared, and others the next time.
+  /// Returns the free worker with the fewest requests. If no worker is free, returns the one that
+  /// is expected to begin a request of this method first, if that is soon, and otherwise null.
+  /// Among equals, it is the one that has waited longest. An idle worker is always found; of each
+  /// list of busy workers only kMostLookedAt are compared, and others the next time.
   Worker* choose(MethodTimes::Index method);
   /// Must be called after QueueWorker::give(), whatever that has returned.
   void was_given(Worker& worker);
-  /// Must be called when the load of the worker may have changed otherwise.
+  /// Must be called when the load of the worker may have changed in any other way.
   void settle(Worker& worker);
   /// Publishes the requests of all workers.
   void publish();

@@ -4,7 +4,7 @@
 namespace handoff {
 namespace {
 
-/// Bytes of a text for which memory is kept when its call is over.
+/// The most bytes of memory that a text keeps when its call is over.
 constexpr std::size_t kMostKept = 512;
 
 void clear_text(std::string& text) {
@@ -14,13 +14,13 @@ void clear_text(std::string& text) {
 
 }  // namespace
 
-/// Each thread has members of its own. What both need, the call's texts and its result, goes with
-/// the call from one to the other.
+/// A call on both threads. Each thread has members of its own. The members that both need, the
+/// call's texts and its result, belong to the thread that the call was last sent to.
 class RemoteQueue::RemoteCall final : public PendingCall {
  public:
   explicit RemoteCall(RemoteQueue& remote) : remote_(remote) {}
 
-  // On the I/O thread.
+  // The functions for the I/O thread.
 
   void wait_for(PendingCall& call) {
     waiting_ = &call;
@@ -31,7 +31,7 @@ class RemoteQueue::RemoteCall final : public PendingCall {
     peer_ = view.peer;
     set_view({method_, params_, id_, peer_, view.deadline});
   }
-  /// Nobody waits for the result any more.
+  /// Says that the call does not wait for the result any more.
   void forget() { waiting_ = nullptr; }
   void deliver() {
     if (PendingCall* call = std::exchange(waiting_, nullptr)) { call->finish(result_); }
@@ -40,14 +40,14 @@ class RemoteQueue::RemoteCall final : public PendingCall {
     }
   }
 
-  // On the main thread.
+  // The functions for the main thread.
 
   bool is_queued() const { return is_queued_; }
   void submit() {
     is_queued_ = true;
     remote_.queue_.begin(*this);
   }
-  /// Whether it was still queued.
+  /// Takes the call out of the queue. Returns whether it was still there.
   bool withdraw() {
     if (!is_queued_) { return false; }
     remote_.queue_.cancel(*this);
@@ -113,7 +113,8 @@ void RemoteQueue::send_home(RemoteCall& call, Order order) {
   }
 }
 
-/// On the main thread. A call that is withdrawn when it was answered is on its way back already.
+/// Runs on the main thread. A call that is withdrawn after it was answered is already on its way
+/// back.
 void RemoteQueue::obey() {
   orders_.take_all(obeying_);
   for (const auto& [call, order] : obeying_) {
@@ -131,7 +132,7 @@ void RemoteQueue::give_back(RemoteCall& call) {
   }
 }
 
-/// On the I/O thread.
+/// Runs on the I/O thread.
 void RemoteQueue::deliver() {
   answers_.take_all(delivering_);
   for (RemoteCall* call : delivering_) {

@@ -11,13 +11,15 @@
 namespace handoff {
 namespace {
 
-/// The worker has the deadline of the call, and the queue waits so much longer for what it says.
+/// How much longer than the worker, which has the deadline of the call, the queue waits for an
+/// answer.
 constexpr auto kGrace = std::chrono::milliseconds(100);
 
-/// How long a worker may answer nothing, while another one is free, before what it has not begun is
-/// taken back. What is prefetched is expected to take less.
+/// How long a worker may answer nothing while another one is free, before the requests that it has
+/// not begun are taken back. Requests that are prefetched are expected to take less.
 constexpr Duration kPatience = 2 * QueueWorker::kMostPrefetchedWork;
-/// The same while none is free: so a worker that the kernel does not run for a moment keeps it.
+/// The same limit while no worker is free; it is longer, so that a worker which the kernel does not
+/// run for a moment keeps its requests.
 constexpr Duration kPatienceWhileAllAreBusy = std::chrono::milliseconds(5);
 
 }  // namespace
@@ -27,7 +29,7 @@ Queue::Queue(Reactor& reactor, Options options)
       options_(std::move(options)),
       slots_(options_.limit),
       patience_over_(reactor) {
-  // What no worker can be given is better said at the start.
+  // If memory can be given to no worker, it is better to fail at the start.
   (void)make_memory_to_write("handoff-requests", 1);
   reactor_.add(*this);
 }
@@ -85,7 +87,7 @@ void Queue::retire(const WorkerChannel& link) {
   if (worker == nullptr) { return; }
   worker->retire();
   workers_.settle(*worker);
-  // What a worker has not begun whose channel has ended is told apart in remove().
+  // If the channel has ended, remove() finds out which requests the worker has not begun.
   if (link.open()) { take_back(*worker); }
 }
 
@@ -106,7 +108,7 @@ Queue::Counts Queue::counts() const {
   return counts;
 }
 
-/// Publishes once in a turn of the loop, so that requests that came together take one wake-up.
+/// Publishes once in a turn of the loop, so that requests that arrived together cost one wake-up.
 bool Queue::poll() {
   bool any = false;
   workers_.for_each_busy([this, &any](Worker& worker) {
@@ -128,8 +130,8 @@ void Queue::stop_blocking() {
   workers_.stop_blocking();
 }
 
-/// When no worker can be given the oldest request, all that came later wait too: else it might wait
-/// for ever.
+/// Gives waiting requests to workers. If no worker can be given the oldest request, all later ones
+/// wait too; otherwise it might wait for ever.
 void Queue::assign() {
   while (!waiting_.empty()) {
     Worker* worker = workers_.choose(waiting_.front().method);
@@ -139,7 +141,7 @@ void Queue::assign() {
   }
 }
 
-/// Returns false when the worker's ring has no room for it now.
+/// Returns false if the worker's ring has no room for the request now.
 bool Queue::give(QueueSlot& slot, Worker& worker) {
   const bool is_given = worker.give(slot, reactor_.now());
   workers_.was_given(worker);
@@ -165,7 +167,8 @@ Status Queue::receive(QueueWorker& from, const QueueReply& reply) {
   return Status::ok();
 }
 
-/// The worker has looked at the revocation only after it said that it begins this.
+/// Puts a request back that the worker has not begun, although it had said that it begins it: it
+/// saw the revocation only after that.
 Status Queue::receive_not_begun(QueueWorker& from, QueueSlot& slot) {
   if (!from.was_revoked(slot.end)) {
     return Status::failure("it gave back a request that was not taken back");
@@ -183,10 +186,10 @@ void Queue::take_back(QueueWorker& worker) {
   }
 }
 
-/// No request waits for a worker that is slow while another is free; nor for long while others take
-/// what came later.
+/// Takes back requests from slow workers: no request waits for a slow worker while another one is
+/// free, nor for long while others execute later requests.
 void Queue::take_back_from_stalled() {
-  // With one worker, no other could take it.
+  // With one worker, no other could take them.
   if (workers_.size() < 2 || !workers_.any_is_ahead()) { return; }
   const bool any_is_free = workers_.any_is_free();
   const Duration patience = any_is_free ? kPatience : kPatienceWhileAllAreBusy;
@@ -222,7 +225,7 @@ void Queue::lose(QueueWorker& worker) {
   }
 }
 
-/// The request waits in its old place among the others, under another ticket.
+/// Puts the request back in its old place among those that wait, with a new ticket.
 void Queue::wait_again(QueueSlot& slot) {
   slot.worker->let_go(slot);
   slots_.renew_ticket(slot);

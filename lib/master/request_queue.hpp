@@ -21,29 +21,30 @@
 
 namespace handoff {
 
-/// The master's end of `--pass queue`: requests in the order in which they came, and the workers
-/// that execute them. The oldest request goes to the next worker that is free.
+/// The master's end of `--pass queue`: the requests in the order in which they arrived, and the
+/// workers that execute them. The oldest request goes to the next worker that is free.
 ///
-/// While no worker is free, workers that take little time for a request get more than they run: so
-/// they need not sleep between two of them. That counts as waiting, and is taken back when such a
-/// worker answers nothing for a moment.
+/// While no worker is free, workers whose requests take little time get more than they run, so that
+/// they need not sleep between two of them. Such requests still count as waiting, and are taken
+/// back if the worker answers nothing for a moment.
 ///
-/// Which worker has which request is known here alone, in memory of our own. A reply that comes
-/// after its request was answered otherwise has an old ticket.
+/// Only this object, in memory of the master's own, records which worker has which request. A reply
+/// that arrives after its request was answered in another way has an old ticket.
 ///
-/// A turn of the loop looks only at the workers that have requests, and each request takes a time
-/// that does not grow with the number of workers.
+/// A turn of the loop looks only at the workers that have requests, and the time for one request
+/// does not grow with the number of workers.
 class Queue final : public CallExecutor, private PollSource, private QueueWorker::Receiver {
  public:
   struct Options {
     std::size_t limit = limits::kMaxQueuedRequests;  ///< requests that wait or are executed
-    std::size_t longest = 0;                         ///< bytes of the texts of a request or a reply
-    std::set<std::string, std::less<>> idempotent;   ///< methods that may be executed twice
+    std::size_t longest = 0;  ///< the most bytes of the texts of a request or a reply
+    std::set<std::string, std::less<>> idempotent;  ///< methods that may be executed twice
   };
   struct Counts {
     std::size_t waiting = 0;  ///< requests that wait for a free worker
     std::size_t running = 0;  ///< requests that a worker executes
-    std::uint64_t late = 0;   ///< replies that came after their request was answered otherwise
+    /// Replies that arrived after their request was answered in another way.
+    std::uint64_t late = 0;
     std::uint64_t redispatched = 0;  ///< requests of workers that died
     std::uint64_t died = 0;          ///< requests that were lost with their worker
   };
@@ -53,20 +54,21 @@ class Queue final : public CallExecutor, private PollSource, private QueueWorker
   Queue& operator=(const Queue&) = delete;
   ~Queue();
 
-  /// Answers the call with `busy` at once when the queue is full. The worker has the same deadline
-  /// as the call, and more to say about it; so the call times out a moment later.
+  /// Queues the call, or answers it with `busy` at once if the queue is full. The worker has the
+  /// same deadline as the call, and knows better why the call has failed, so the call times out a
+  /// moment later here.
   TimePoint begin(PendingCall& call) override;
   void time_out(PendingCall& call) override;
-  /// Forgets the call. A worker that has begun it goes on in vain.
+  /// Forgets the call. A worker that has begun it goes on, but its reply is dropped.
   void cancel(PendingCall& call) override;
 
   /// Returns when a call with this deadline times out.
   static TimePoint times_out(TimePoint deadline);
 
-  /// Returns the bytes of each of the two memories that a worker gets.
+  /// Returns the number of bytes of each of the two memories that a worker gets.
   static std::size_t memory_size(const Options& options);
 
-  /// Passes its memories to the worker, and then requests. Throws SystemError when there is no
+  /// Passes its memories to the worker, and then requests. Throws SystemError if there is no
   /// memory.
   void add(WorkerChannel& link);
   /// Gives the worker no more requests. It still answers those that it has begun.
@@ -77,10 +79,10 @@ class Queue final : public CallExecutor, private PollSource, private QueueWorker
 
   Counts counts() const;
   std::size_t workers() const { return workers_.size(); }
-  static constexpr int kMostAttempts = 5;  ///< at an idempotent request whose workers die
+  static constexpr int kMostAttempts = 5;  ///< attempts at an idempotent request whose workers die
 
  private:
-  /// Gives the loop a turn at a time, and so the queue a poll().
+  /// Wakes the loop at a set time, so that it calls poll().
   class Alarm final : public Timer {
    public:
     using Timer::Timer;
@@ -112,7 +114,7 @@ class Queue final : public CallExecutor, private PollSource, private QueueWorker
   LinkedList<QueueSlot> waiting_;
   QueueWorkers workers_;
   std::uint64_t submitted_ = 0;
-  Alarm patience_over_;  ///< while a worker has more than it runs
+  Alarm patience_over_;  ///< set while a worker has more than it runs
   std::string record_;
   JsonReader reader_;
   Counts counts_;

@@ -37,12 +37,12 @@ ordered_json problem_or_null(const Status& status) {
   return status.is_ok() ? ordered_json() : ordered_json(status.why());
 }
 
-/// A path that is not UTF-8 must not make the whole text invalid.
+/// Returns the text of the JSON. A path that is not UTF-8 does not make it invalid.
 std::string to_text(const ordered_json& json) {
   return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 
-/// Only codes of errors that have occurred are shown.
+/// Returns the counters of the errors that have occurred.
 ordered_json errors_to_json(const ledger::Totals& totals) {
   ordered_json json = ordered_json::object();
   for (std::size_t i = 0; i < totals.errors.size(); ++i) {
@@ -51,7 +51,8 @@ ordered_json errors_to_json(const ledger::Totals& totals) {
   return json;
 }
 
-/// A pair for each counter that is not 0: the most seconds that its calls took, and how many.
+/// Returns a pair for each counter that is not 0: the most seconds that its calls took, and how
+/// many there were.
 ordered_json durations_to_json(const ledger::Totals& totals) {
   ordered_json json = ordered_json::array();
   for (std::size_t i = 0; i < totals.durations.size(); ++i) {

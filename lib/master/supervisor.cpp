@@ -134,6 +134,13 @@ void Supervisor::count_cut_off(const SupervisedWorker& worker) {
   if (worker.was_killed() && !worker.has_joined()) { ++cut_off_.workers; }
 }
 
+void Supervisor::be_lame_duck() {
+  is_lame_duck_ = true;
+  for (const Worker& worker : std::vector(roster_.workers())) {
+    if (worker->is_ready()) { worker->link()->announce_lame_duck(); }
+  }
+}
+
 void Supervisor::retire_all(channel::Drain how) {
   roster_.traffic().retire(how.give_back ? Retirement::handing_over : Retirement::closing);
   reload_.stop();
@@ -155,6 +162,7 @@ void Supervisor::kill_all() {
 
 void Supervisor::worker_ready(SupervisedWorker& worker) {
   start_failures_.worker_ready();
+  if (is_lame_duck_) { worker.link()->announce_lame_duck(); }
   const Slot slot = slot_of(worker);
   if (!slot || slot->is_current(worker.id())) {
     worker.serve();

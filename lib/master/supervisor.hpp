@@ -64,6 +64,9 @@ class Supervisor final : private WorkerListener, private Reload::Actions {
   Task<Status> replace(int number);
   /// See KeptConnections.
   void drop_touched_luggage() { roster_.drop_touched_luggage(); }
+  /// Has every worker that is ready, or becomes so, end each connection after its next reply, as
+  /// far as the worker knows how.
+  void be_lame_duck();
   /// Drains all workers, for good.
   void retire_all(channel::Drain how);
   /// Kills all workers now.
@@ -159,6 +162,7 @@ class Supervisor final : private WorkerListener, private Reload::Actions {
   StartFailures start_failures_;
   CutOff cut_off_;
   ChildClaim exempt_;
+  bool is_lame_duck_ = false;  ///< be_lame_duck() was called
 };
 
 }  // namespace handoff

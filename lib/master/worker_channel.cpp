@@ -384,6 +384,12 @@ void WorkerChannel::drain(channel::Drain how) {
   send_soon(channel::encode_drain(how));
 }
 
+void WorkerChannel::announce_lame_duck() {
+  if (phase_ == WorkerChannelPhase::open && hello_.takes_lame_duck) {
+    send_soon(channel::encode_lame_duck());
+  }
+}
+
 void WorkerChannel::close(const Status& how) {
   if (!open()) { return; }
   enter(WorkerChannelPhase::closed);

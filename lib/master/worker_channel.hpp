@@ -141,6 +141,9 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   void fail_with_protocol_error(const std::string& problem) { close(Status::failure(problem)); }
   /// Tells the worker to finish and leave, after everything that is queued was sent.
   void drain(channel::Drain how);
+  /// Tells the worker that each connection is to end with its next reply, if it is ready and knows
+  /// the message.
+  void announce_lame_duck();
   /// Asks for its number of requests; see LifeEvents::requests_told.
   void ask_for_requests();
   /// Returns whether it has said in HELLO that it answers this question unless it hangs.

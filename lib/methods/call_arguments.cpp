@@ -17,7 +17,7 @@
 namespace handoff {
 namespace {
 
-/// How much of a name that a client sent is worth repeating to it.
+/// The most bytes of a name that an error repeats to the client that sent it.
 constexpr std::size_t kMaxNameInMessage = 100;
 
 /// A name and a value as they stand in the params; an element of an array has no name.
@@ -26,8 +26,8 @@ struct Member {
   std::string_view value;
 };
 
-/// The members of the params. More are read than can be arguments, for each of those has a byte at
-/// least, but no more are kept.
+/// The members of the params. Each argument takes at least one byte, so that no more members are
+/// kept than there can be bytes, although more may be read.
 class Members {
  public:
   Member& add() { return all_.size() > kMaxArgumentBytes ? spare_ : all_.emplace_back(); }

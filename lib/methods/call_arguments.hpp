@@ -11,22 +11,22 @@
 
 namespace handoff {
 
-/// What the params of a call are to a program: its arguments, or variables of its environment.
+/// The params of a call as a program gets them: as arguments, or as variables of its environment.
 struct CallArguments {
-  std::vector<std::string> words;  ///< of an array, an element each
-  Environment variables;           ///< of an object: "RPC_ARG_name=value" for each member
+  std::vector<std::string> words;  ///< one for each element of an array
+  Environment variables;           ///< "RPC_ARG_name=value" for each member of an object
 };
 
-/// How many bytes the words and variables of a call may have, each with the NUL at its end. The
-/// kernel takes no single one that is longer.
+/// The most bytes of all words and variables of a call, each with the NUL at its end. The kernel
+/// accepts no single one that is longer.
 inline constexpr std::size_t kMaxArgumentBytes = 128 * 1024;
 
-/// Reads the params of a call, which are valid JSON. A string stands for its text, any other value
-/// for itself as JSON without white space; null instead of an array or object is no arguments.
+/// Reads the params of a call, which must be valid JSON. A string stands for its text, any other
+/// value for its JSON without white space. The params null give no arguments.
 ///
-/// Fails, and leaves `arguments` in no certain state, for params of another kind; for a text with a
-/// NUL; for a name that no shell could use (not [A-Za-z_][A-Za-z0-9_]*) or that comes twice; and
-/// above kMaxArgumentBytes.
+/// Fails, and leaves `arguments` in an unspecified state, if the params are neither null, an array
+/// nor an object, if a text contains a NUL, if a name occurs twice or is not one that a shell can
+/// use ([A-Za-z_][A-Za-z0-9_]*), or if the limit kMaxArgumentBytes is exceeded.
 Status read_call_arguments(std::string_view params, CallArguments& arguments);
 
 }  // namespace handoff

@@ -140,7 +140,8 @@ Task<bool> wait_until(FdWatcher& watcher, TimePoint when) {
   co_return co_await watcher.readable();
 }
 
-/// To a shell the word after the command is $0, and the ones after that are $1 and so on.
+/// Appends the words to the program's arguments. For a shell, the word after the command is $0,
+/// here the method's name, and the words after that are $1 and so on.
 Program with_arguments(Program program, const std::string& method, std::vector<std::string> words,
                        ParamsForm form) {
   if (form == ParamsForm::arguments && program.kind == Program::Kind::shell) {
@@ -150,7 +151,7 @@ Program with_arguments(Program program, const std::string& method, std::vector<s
   return program;
 }
 
-/// The handler's own frame keeps `program`; see command_handler.
+/// Runs the program for one call. The handler keeps `program`; see command_handler.
 // The reactor and the runner outlive the calls of the worker.
 // NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<Result> run_command(Reactor& reactor, ChildRunner& runner, const Program& program, Call call) {

@@ -19,8 +19,9 @@ using Phase = CoprocessPhase;
 
 }  // namespace
 
-/// A process that a call uses. When the call is over or is dropped, it is given back if it may be
-/// used again, and killed if not: what it writes later would answer another call.
+/// A process while a call uses it. When the call is over or dropped, the process goes back to the
+/// pool if it can be used again. Otherwise it is killed, because what it writes later would answer
+/// another call.
 class Coprocess::Loan {
  public:
   Loan(Coprocess& owner, std::shared_ptr<CoprocessChild> child)
@@ -33,7 +34,7 @@ class Coprocess::Loan {
   }
 
   const std::shared_ptr<CoprocessChild>& child() const { return child_; }
-  /// It may be used again.
+  /// Says that the process can be used again.
   void set_answered() { end_ = CoprocessEvent::answered; }
 
  private:
@@ -66,7 +67,8 @@ Task<Result> Coprocess::call(Call call) {
   co_return co_await exchange(loan, call);
 }
 
-/// The one that was used last, unless it has ended or written something since.
+/// Returns the idle process that was used last and has neither ended nor written anything since, or
+/// else a new one.
 std::shared_ptr<CoprocessChild> Coprocess::take_child() {
   while (!idle_.empty()) {
     std::shared_ptr<CoprocessChild> child = std::move(idle_.back());
@@ -101,7 +103,7 @@ Task<Result> Coprocess::exchange(Loan& loan, const Call& call) {
       held.set(answer.size());
     } else if (result.outcome != IoResult::Outcome::would_block ||
                child->phase() == Phase::exited) {
-      // Others may hold its output open after it has ended.
+      // Other processes may keep its output open after it has ended.
       co_return co_await CoprocessChild::result_of_end(child, times_.exit);
     } else if (!co_await child->readable() && child->phase() != Phase::exited) {
       co_return child->too_late(answer.empty() ? Written::nothing : Written::part);
@@ -127,7 +129,7 @@ Task<Result> Coprocess::exchange(Loan& loan, const Call& call) {
   answer.resize(end);
   if (answer.ends_with('\r')) { answer.pop_back(); }
   Result result = result_of_output(std::move(answer), options_.form(), "the coprocess's line");
-  // One that has not read all of the question has answered before it knew it.
+  // A process that has not read the whole request has answered before it knew the question.
   if (quiet && child->has_read_all() && !result.is_error()) { loan.set_answered(); }
   co_return result;
 }

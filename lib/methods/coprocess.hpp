@@ -18,26 +18,30 @@
 
 namespace handoff {
 
-/// A command that is kept running: it gets the params of each call as a line of JSON on its stdin,
-/// and writes a line of JSON to its stdout. A pool of them answers so many calls at a time; further
-/// ones wait in turn. Each is started when it is first needed.
+/// A command that is kept running: it reads the params of each call as a line of JSON from its
+/// stdin, and writes the result as a line of JSON to its stdout. A pool of such processes answers
+/// one call each at a time; further calls wait in turn. Each process is started when it is first
+/// needed.
 ///
-/// One that ends in the middle of a call, does not answer in time, or writes anything but one line
-/// of JSON is killed, its call gets an error, and another takes its place at the next call. So no
-/// call gets what was meant for another. What can't be seen is a second line that comes only after
-/// the next call has begun; because whoever writes two does so always, the first answer of each is
-/// given only when nothing has followed it for a moment.
+/// A process that ends during a call, does not answer in time, or writes anything but one line of
+/// JSON is killed; its call gets an error, and the next call starts another process. So no call
+/// gets an answer that was meant for another. The one thing that cannot be seen is a second line
+/// that is written only after the next call has begun. A program that writes two lines always does
+/// so, which is why the first answer of each process is passed on only after it has been silent for
+/// a moment.
 class Coprocess {
  public:
-  /// `name` is that of the method; the references must outlive this object.
+  /// `name` is the name of the method. The referenced objects must outlive this one.
   Coprocess(Reactor& reactor, ChildRunner& runner, std::string_view name, std::string command,
             std::size_t pool_size);
-  /// The same for processes that `start` starts.
+  /// Does the same with processes that `start` starts.
   Coprocess(Reactor& reactor, const ProcessOptions& options, StartChild start,
             std::size_t pool_size, CoprocessTimes times = {});
   Coprocess(const Coprocess&) = delete;
   Coprocess& operator=(const Coprocess&) = delete;
 
+  /// Has a process answer the call; see above. The task throws SystemError if no process can be
+  /// started. This object must outlive the task.
   Task<Result> call(Call call);
 
  private:
@@ -53,7 +57,7 @@ class Coprocess {
   CoprocessTimes times_;
   Semaphore free_;
   std::vector<std::shared_ptr<CoprocessChild>> idle_;
-  std::array<char, 32 * 1024> buffer_;  ///< used between two waits only
+  std::array<char, 32 * 1024> buffer_;  ///< used only between two waits
 };
 
 }  // namespace handoff

@@ -28,8 +28,8 @@ constexpr std::size_t kMostInPipe = 1024 * 1024;
 //   exited   -      over       over     -        over
 //   over     -      -          -        -        -
 //
-// One that ends while it is idle leaves nothing to be read. One that has ended in a call is over
-// with the call, however that went.
+// A process that ends while it is idle leaves nothing to be read. One that has ended during a call
+// is over when the call is, however that went.
 CoprocessPhase next_phase(CoprocessPhase phase, CoprocessEvent event) {
   using Phase = CoprocessPhase;
   const bool has_call = phase == Phase::fresh || phase == Phase::busy;
@@ -52,7 +52,7 @@ std::shared_ptr<CoprocessChild> CoprocessChild::start(Reactor& reactor, const St
   Pipe in = make_pipe();
   Pipe out = make_pipe();
   Pipe err = make_pipe();
-  // Our ends are open files of their own: the flag does not reach the coprocess.
+  // The ends kept here are open files of their own: the coprocess does not share the flag.
   for (const Fd* ours : {&in.write_end, &out.read_end, &err.read_end}) {
     set_nonblocking(ours->get());
   }
@@ -92,7 +92,7 @@ void CoprocessChild::enter(CoprocessPhase next) {
   }
 }
 
-/// Kills it, and ends the coroutines that wait for it.
+/// Kills the process, and ends the coroutines that wait for it.
 void CoprocessChild::end() {
   exited_.interrupt();
   status_ = child_->end();
@@ -117,14 +117,14 @@ bool CoprocessChild::is_quiet(std::span<char> buffer) {
 void CoprocessChild::ask(std::string_view line) {
   const bool is_writing = !unsent_.empty();
   unsent_.append(line);
-  if (is_writing) { return; }  // write_rest() goes on with it
+  if (is_writing) { return; }  // write_rest() is writing, and goes on with this line
   const IoResult written = in_.try_write(unsent_.bytes());
   unsent_.consume(written.size);
   if (!unsent_.empty()) { reactor_.spawn(write_rest(shared_from_this())); }
 }
 
-/// A process comes to its end a moment after it has closed its output. False when the deadline came
-/// first.
+/// Waits for the end of the process, which follows a moment after it has closed its output. Returns
+/// false if the deadline passes first.
 Task<bool> CoprocessChild::wait_for_exit(TimePoint deadline) {
   if (phase_ != CoprocessPhase::exited && !child_->has_ended()) {
     const EventTimeout alarm(reactor_, exit_, deadline);
@@ -145,7 +145,7 @@ Task<Result> CoprocessChild::result_of_end(std::shared_ptr<CoprocessChild> child
   co_return result;
 }
 
-/// What it wrote to its stderr tells more than a guess.
+/// The process's stderr says more than a guess, which is made only if there is none.
 Result CoprocessChild::too_late(Written written) const {
   std::string message = "the coprocess wrote no whole line in time";
   if (written == Written::nothing) {
@@ -154,6 +154,7 @@ Result CoprocessChild::too_late(Written written) const {
   return Result::error(ErrorCode::timed_out, std::move(message), stderr_data(error_tail_));
 }
 
+/// Reads once from what the process has written to its stderr.
 IoResult CoprocessChild::take_errors() {
   std::array<char, 4096> buffer;
   const IoResult result = err_.try_read(buffer);
@@ -170,7 +171,7 @@ Task<void> CoprocessChild::watch_exit(std::shared_ptr<CoprocessChild> self) {
   try {
     co_await self->exited_.readable();
   } catch (const std::exception&) {
-    // One that can't be watched is of no use.
+    // A process that cannot be watched is of no use.
   }
   self->handle(CoprocessEvent::exited);
 }
@@ -189,7 +190,7 @@ Task<void> CoprocessChild::collect_errors(std::shared_ptr<CoprocessChild> self) 
       }
     }
   } catch (const std::exception&) {
-    // What it says there is not needed.
+    // The process's stderr is not needed for an answer.
   }
 }
 
@@ -202,7 +203,7 @@ Task<void> CoprocessChild::write_rest(std::shared_ptr<CoprocessChild> self) {
       if (result.outcome == IoResult::Outcome::would_block) { co_await self->in_.writable(); }
     }
   } catch (const std::exception&) {
-    self->handle(CoprocessEvent::exited);  // it will never have the whole question
+    self->handle(CoprocessEvent::exited);  // the process will never get the whole request
   }
 }
 

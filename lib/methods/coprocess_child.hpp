@@ -20,38 +20,40 @@
 
 namespace handoff {
 
-/// How long a coprocess is waited for, besides the deadlines of its calls.
+/// How long a call waits for a process besides its deadline.
 struct CoprocessTimes {
-  Duration settle = std::chrono::milliseconds(5);  ///< a fresh one is quiet after its first answer
-  Duration exit = std::chrono::milliseconds(100);  ///< it ends after it has closed its output
+  /// How long a new process must be silent after its first answer.
+  Duration settle = std::chrono::milliseconds(5);
+  /// How long a process may take to end after it has closed its output.
+  Duration exit = std::chrono::milliseconds(100);
 };
 
-/// Where a process of a coprocess is between its start and its end.
+/// The phase of a coprocess's process.
 enum class CoprocessPhase {
-  fresh,   ///< its first call waits; the answer to that must be followed by silence
+  fresh,   ///< its first call waits; the answer must be followed by silence
   busy,    ///< a later call waits
   idle,    ///< it waits for a call
-  exited,  ///< it has ended by itself in a call; what it wrote before may still be in its pipes
+  exited,  ///< it has ended by itself during a call; its pipes may still have output
   over,    ///< it was killed and reaped, and nothing waits for it
 };
 
-/// What happens to a process of a coprocess.
+/// What happens to a coprocess's process.
 enum class CoprocessEvent {
   lent,       ///< a call takes it
-  answered,   ///< its call is over, and it may have another
-  failed,     ///< its call is over or was dropped, and it may not
-  exited,     ///< it has ended by itself, or can't be watched any more
-  discarded,  ///< its owner wants it no more
+  answered,   ///< its call is over, and it can get another
+  failed,     ///< its call is over or was dropped, and it cannot get another
+  exited,     ///< it has ended by itself, or cannot be watched any more
+  discarded,  ///< its owner does not want it any more
 };
 
-/// The phase after the event; the same phase when the event changes nothing.
+/// Returns the phase after the event; the old phase if the event changes nothing.
 CoprocessPhase next_phase(CoprocessPhase phase, CoprocessEvent event);
 
-/// How much a process has written in answer to a call.
+/// How much of its answer to a call a process has written.
 enum class Written { nothing, part };
 
-/// One running process of a coprocess, with our ends of its pipes. Shared with the coroutines that
-/// wait for them, which end when it is over.
+/// One process of a coprocess, with this side's ends of its pipes. It is shared with the coroutines
+/// that wait for it, which end when it is over. Used on the reactor's thread only.
 class CoprocessChild : public std::enable_shared_from_this<CoprocessChild> {
  public:
   /// Starts the process, and watches it. `log` is called with each line that it writes to its
@@ -60,30 +62,34 @@ class CoprocessChild : public std::enable_shared_from_this<CoprocessChild> {
                                                StderrLines::Say log = {});
 
   CoprocessPhase phase() const { return phase_; }
-  /// The only way to another phase.
+  /// Changes the phase as next_phase() says. Nothing else changes it.
   void handle(CoprocessEvent event);
 
-  /// Whether it has neither ended nor written anything since its last call. Does not block. Only
-  /// while it is idle.
+  /// Returns whether the process has neither ended nor written anything since its last call. Call
+  /// it only while it is idle; `buffer` is overwritten. Does not block.
   bool is_quiet(std::span<char> buffer);
-  /// Writes a line to it. What does not fit now is written later: it may write before it has read
-  /// everything.
+  /// Writes a line to the process without blocking. A coroutine writes what does not fit into the
+  /// pipe now, because the process may write before it has read everything.
   void ask(std::string_view line);
-  /// Whether it has read all that was written to it, as far as our side can tell.
+  /// Returns whether everything was written to its pipe.
   bool has_read_all() const { return unsent_.empty(); }
 
+  /// Reads once from its stdout, without blocking.
   IoResult try_read(std::span<char> buffer) { return out_.try_read(buffer); }
-  /// `co_await readable()`: false when its end or a deadline of watcher() has interrupted.
+  /// `co_await readable()` gives false if the end of the process or a deadline of watcher() has
+  /// interrupted the wait.
   auto readable() { return out_.readable(); }
   FdWatcher& watcher() { return out_.watcher(); }
 
-  /// Why a call has failed during which the process has closed its output, which most do by ending.
-  /// Waits a moment for that end; the process is over then.
+  /// Returns why a call has failed during which the process has closed its output, which most do by
+  /// ending. Waits for that end, at most `exit_time`; the process is over afterwards.
   static Task<Result> result_of_end(std::shared_ptr<CoprocessChild> child, Duration exit_time);
-  /// Why a call has failed during which the process has written no whole line, or nothing at all.
+  /// Returns why a call has failed during which the process has written no complete line, or
+  /// nothing at all.
   Result too_late(Written written) const;
-  /// How it ended; only when it is over.
+  /// Returns how the process has ended. Call it only when it is over.
   ExitStatus status() const { return status_; }
+  /// Returns the end of what it has written to its stderr.
   const std::string& error_tail() const { return error_tail_; }
 
  private:
@@ -109,7 +115,7 @@ class CoprocessChild : public std::enable_shared_from_this<CoprocessChild> {
   CoprocessPhase phase_ = CoprocessPhase::fresh;
   std::unique_ptr<ChildRunner::Child> child_;
   Fd exit_fd_;        ///< a copy of the pidfd: the process may be reaped while watch_exit() waits
-  FdWatcher exited_;  ///< of exit_fd_
+  FdWatcher exited_;  ///< watches exit_fd_
   Stream in_;
   Stream out_;
   Stream err_;

@@ -17,33 +17,41 @@
 
 namespace handoff {
 
-/// A command that is kept running and speaks the protocol's own lines, for one method or for all
-/// that begin with a prefix: a pool of ServiceProcesses. Each is started when it is first needed.
-/// A call goes to the one that has the fewest; those for which none has room wait in turn.
+/// A command that is kept running and speaks the protocol of the programs themselves, a request or
+/// reply per line, for one method or for all whose names begin with a prefix. It is a pool of
+/// ServiceProcesses, each of which is started when it is first needed. A call goes to the process
+/// that has the fewest calls; calls for which no process has room wait in turn. Used on the
+/// reactor's thread only.
 class Service {
  public:
   struct Limits {
     std::size_t pool_size = 1;
-    std::size_t max_calls = 1;  ///< of one process at a time, if its replies carry ids
+    /// The most calls of one process at a time, if its replies carry ids.
+    std::size_t max_calls = 1;
     CoprocessTimes times{};
   };
 
-  /// `name` is that of the method, or its pattern; the references must outlive this object.
+  /// `name` is the name or the pattern of the method. The referenced objects must outlive this one.
   Service(Reactor& reactor, ChildRunner& runner, std::string_view name, std::string command,
           Limits limits);
-  /// The same for processes that `start` starts.
+  /// Does the same with processes that `start` starts.
   Service(Reactor& reactor, const ProcessOptions& options, StartChild start, Limits limits);
   Service(const Service&) = delete;
   Service& operator=(const Service&) = delete;
+  /// Kills the processes; their calls get an error.
   ~Service();
 
+  /// Has a process answer the call; see above. The task throws SystemError if a process cannot be
+  /// started. This object must outlive the task.
   Task<Result> call(Call call);
 
  private:
-  /// A call's place among those that wait for room, the first of which is woken for it.
+  /// A call's place among those that wait for room; the first of them is woken when there may be
+  /// some.
   struct Place;
 
-  /// One that takes a call now, which may be started for it; none when all are at their limit.
+  /// Returns a process that takes a call now, and that may be started for it; null if all are at
+  /// their limit.
   std::shared_ptr<ServiceProcess> find_process();
   std::shared_ptr<ServiceProcess> start_process();
   void wake_first();

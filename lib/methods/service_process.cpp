@@ -21,7 +21,7 @@ namespace {
 
 using Phase = ServicePhase;
 
-/// How much of a line that is no reply is worth repeating.
+/// The most bytes of a line that is not a reply which an error repeats.
 constexpr std::size_t kMaxLineInMessage = 100;
 
 Result failure(std::string message) {
@@ -139,7 +139,7 @@ std::uint64_t ServiceProcess::begin(ServiceCall& call, std::string_view method,
   return id;
 }
 
-/// Its calls get this error, and it is killed.
+/// Finishes all calls of the process with this error, and kills it.
 void ServiceProcess::fail_all(const Result& why) {
   const std::shared_ptr<ServiceProcess> self = shared_from_this();
   const auto calls = std::exchange(calls_, {});
@@ -149,13 +149,13 @@ void ServiceProcess::fail_all(const Result& why) {
 
 void ServiceProcess::finish(std::uint64_t id, Result result) {
   ServiceCall* call = calls_.at(id).call;
-  // One that has not read all of the question has answered before it knew it.
+  // A process that has not read the whole request has answered before it knew the question.
   if (ids_ == ReplyIds::absent && !child_->has_read_all()) { handle(ServiceEvent::distrusted); }
   drop_call(id);
   call->finish(std::move(result));
 }
 
-/// The call is over, or nobody waits for it any more.
+/// Removes a call that is over, or for which no client waits any more.
 void ServiceProcess::drop_call(std::uint64_t id) {
   calls_.erase(id);
   if (calls_.empty()) {
@@ -168,7 +168,7 @@ void ServiceProcess::drop_call(std::uint64_t id) {
 void ServiceProcess::forget(std::uint64_t id) {
   const std::shared_ptr<ServiceProcess> self = shared_from_this();
   const bool is_silent = calls_.at(id).reads == reads_;
-  // Its late reply is told from others by the id, if replies have ids.
+  // If replies have ids, a late reply to this call is recognized by its id.
   const bool is_told_apart = ids_ == ReplyIds::present && forgotten_.size() < options_.max_calls;
   if (is_told_apart) { forgotten_.insert(id); }
   if (is_silent || !is_told_apart) { handle(ServiceEvent::distrusted); }
@@ -195,14 +195,14 @@ Task<void> ServiceProcess::receive_all(std::shared_ptr<ServiceProcess> self) {
         co_await self->reactor_.yield();
       } else if (result.outcome != IoResult::Outcome::would_block ||
                  self->child_->phase() == CoprocessPhase::exited) {
-        // Others may hold its output open after it has ended.
+        // Other processes may keep its output open after it has ended.
         self->handle(ServiceEvent::distrusted);
         const Result end =
             co_await CoprocessChild::result_of_end(self->child_, self->options_.times.exit);
         self->fail_all(end);
       } else {
         (void)co_await self->child_->readable();
-        // It has ended while it had no calls, but one may have begun since.
+        // The process has ended while it had no calls, but one may have begun since.
         if (self->child_->phase() == CoprocessPhase::over) {
           self->fail_all(Result::error(ErrorCode::handler_failed, "the coprocess ended"));
         }
@@ -213,7 +213,7 @@ Task<void> ServiceProcess::receive_all(std::shared_ptr<ServiceProcess> self) {
   }
 }
 
-/// The bytes of `input_` from `first_new` on have just come.
+/// Delivers the complete lines of `input_`. Its bytes from `first_new` on have just arrived.
 void ServiceProcess::deliver_lines(std::size_t first_new) {
   std::size_t start = 0;
   std::size_t end = input_.find('\n', first_new);
@@ -258,8 +258,8 @@ void ServiceProcess::deliver(std::string_view line) {
   }
 }
 
-/// The id of the call that the reply is for; nothing when that call was forgotten. Throws
-/// ProtocolError when it is for no call.
+/// Returns the id of the call that the reply is for, or nothing if that call was forgotten. Throws
+/// ProtocolError if the reply is for no call.
 std::optional<std::uint64_t> ServiceProcess::id_of_call(const Reply& reply) {
   if (!has_id(reply)) {
     if (ids_ == ReplyIds::present) { throw ProtocolError("it has no id, and the first reply had"); }
@@ -272,7 +272,7 @@ std::optional<std::uint64_t> ServiceProcess::id_of_call(const Reply& reply) {
   throw ProtocolError("no call has this id");
 }
 
-/// Nothing has followed the first reply.
+/// Delivers the first reply, which nothing has followed for a moment.
 void ServiceProcess::on_timer() {
   Result result = std::move(*settling_);
   settling_.reset();

@@ -24,29 +24,29 @@
 
 namespace handoff {
 
-/// Whether a process of a service takes calls.
+/// The phase of a service's process.
 enum class ServicePhase {
-  open,     ///< it does, as far as it has room
-  retired,  ///< no more: it is over with the last of the calls that it has
+  open,     ///< it takes calls as long as it has room
+  retired,  ///< it takes no more calls, and is over with the last of those that it has
   over,     ///< it was killed and reaped, and has no calls
 };
 
-/// What happens to a process of a service.
+/// What happens to a service's process.
 enum class ServiceEvent {
-  distrusted,  ///< a call got no reply in time, and its reply could be taken for another's
+  distrusted,  ///< a call got no reply in time, and the late reply could be taken for another's
   last_over,   ///< the last of its calls is over
-  failed,      ///< it has ended, or wrote what is no reply; all of its calls are over
+  failed,      ///< it has ended, or wrote something that is not a reply; all its calls are over
 };
 
-/// The phase after the event; the same phase when the event changes nothing.
+/// Returns the phase after the event; the old phase if the event changes nothing.
 ServicePhase next_phase(ServicePhase phase, ServiceEvent event);
 
-/// Whether replies carry the ids of their requests, as the first one of a process says.
+/// Whether replies carry the ids of their requests; the first reply of a process decides.
 enum class ReplyIds { unknown, absent, present };
 
 class ServiceProcess;
 
-/// A call that a process of a service answers. Destroying it gives the call up.
+/// A call that a service's process answers. The destructor gives the call up.
 class ServiceCall {
  public:
   explicit ServiceCall(Reactor& reactor) : over(reactor) {}
@@ -54,15 +54,17 @@ class ServiceCall {
   ServiceCall& operator=(const ServiceCall&) = delete;
   ~ServiceCall();
 
-  /// Sends the call to a process that takes_calls().
+  /// Sends the call to a process that takes_calls(). Call it once.
   void begin(std::shared_ptr<ServiceProcess> process, std::string_view method,
              std::string_view params);
-  /// The call is over, by a reply or by the end of its process.
+  /// Says that the call is over, by a reply or by the end of its process.
   void finish(Result result);
   bool is_begun() const { return process_ != nullptr; }
-  /// What it has got; when it is not over yet, its time is up. At most once, after begin().
+  /// Returns the result of a call that is over, or the error of one whose deadline has passed. Call
+  /// it at most once, after begin().
   Result take_result();
 
+  /// Set when the call is over.
   Event over;
 
  private:
@@ -71,21 +73,23 @@ class ServiceCall {
   std::optional<Result> result_;
 };
 
-/// One running process of a service: it reads requests as lines and writes replies as lines, the
-/// protocol's own. Each request has an id that no other request to the process has had. When the
-/// first reply carries its id, up to `max_calls` calls are under way at once and their replies come
-/// in any order; else one call is under way at a time.
+/// One process of a service. It reads requests as lines and writes replies as lines, in the
+/// protocol of the programs themselves. Each request has an id that no other request to this
+/// process has had. If the first reply carries its id, up to `max_calls` calls are under way at
+/// once and their replies may come in any order; otherwise one call is under way at a time. Used on
+/// the reactor's thread only.
 ///
-/// It is killed when it writes anything that no call has asked for or that is no reply. All calls
-/// that it has get an error then, and so do they when it ends.
+/// The process is killed when it writes something that is not a reply, or a reply that no call has
+/// asked for. All its calls then get an error, as they also do when it ends.
 class ServiceProcess final : public std::enable_shared_from_this<ServiceProcess>, private Timer {
  public:
   struct Options {
-    std::size_t max_calls = 1;  ///< at a time
-    const ProcessOptions* process = nullptr;
+    std::size_t max_calls = 1;                ///< the most calls at a time
+    const ProcessOptions* process = nullptr;  ///< not null
     CoprocessTimes times;
-    std::function<void()> changed;  ///< may take a call, or is over; not after abandon()
-    StderrLines::Say log{};         ///< called with each line of its stderr
+    /// Called when the process may take a call, or is over; never after abandon().
+    std::function<void()> changed;
+    StderrLines::Say log{};  ///< called with each line that the process writes to its stderr
   };
 
   /// Starts the process. Throws SystemError. The reactor and what the options refer to must outlive
@@ -94,27 +98,28 @@ class ServiceProcess final : public std::enable_shared_from_this<ServiceProcess>
                                                Options options);
 
   ServicePhase phase() const { return phase_; }
-  /// Whether it has room for one more call.
+  /// Returns whether the process has room for another call.
   bool takes_calls() const;
-  /// Calls that are under way.
+  /// Returns the number of calls that are under way.
   std::size_t calls() const { return calls_.size(); }
-  /// Whether a call that begins now may trust what it reads: as far as is known the process has
-  /// not ended, nor written anything that no call has asked for. Else it is killed. Does not block.
+  /// Returns whether a call that begins now may trust what it reads: as far as can be seen, the
+  /// process has neither ended nor written anything that no call has asked for. If not, the process
+  /// is killed. Does not block.
   bool check_usable();
-  /// Kills it because its owner goes. Its calls get an error.
+  /// Kills the process because its owner is being destroyed. Its calls get an error.
   void abandon();
 
-  /// Sends a call, and returns its id.
+  /// Sends a call without blocking, and returns its id.
   std::uint64_t begin(ServiceCall& call, std::string_view method, std::string_view params);
-  /// Forgets a call that is not over: its reply is dropped if it comes.
+  /// Forgets a call that is not over; its reply is dropped if it still arrives.
   void forget(std::uint64_t id);
-  /// The same for a call whose time is up, of which it returns the error.
+  /// Forgets a call whose deadline has passed, and returns its error.
   Result time_out(std::uint64_t id);
 
  private:
   struct Waiting {
     ServiceCall* call;
-    std::uint64_t reads;  ///< that had brought something when it was sent
+    std::uint64_t reads;  ///< how many reads had brought something when it was sent
   };
 
   ServiceProcess(Reactor& reactor, std::shared_ptr<CoprocessChild> child, Options options);
@@ -137,11 +142,12 @@ class ServiceProcess final : public std::enable_shared_from_this<ServiceProcess>
   ServicePhase phase_ = ServicePhase::open;
   ReplyIds ids_ = ReplyIds::unknown;
   std::map<std::uint64_t, Waiting> calls_;  ///< by id
-  std::set<std::uint64_t> forgotten_;       ///< ids whose replies have not come yet
-  std::optional<Result> settling_;  ///< of the first call, until it is known that nothing follows
+  std::set<std::uint64_t> forgotten_;  ///< ids of forgotten calls whose replies have not arrived
+  /// The first reply, until the process has been silent for a moment.
+  std::optional<Result> settling_;
   std::uint64_t last_id_ = 0;
-  std::uint64_t reads_ = 0;  ///< that have brought something
-  std::string input_;        ///< the line that is not whole yet
+  std::uint64_t reads_ = 0;  ///< the number of reads that have brought something
+  std::string input_;        ///< the line that is not complete yet
   MemoryBudget::Share held_;
   ReplyParser parser_;
 };

@@ -3,10 +3,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <limits>
+#include <numeric>
 #include <string>
 #include <utility>
 
@@ -94,14 +96,36 @@ void Upstream::begin_on_connection(PendingCall& call, UpstreamAttempt attempt) {
   call.finish(ResultView::error(refusal.code, refusal.message));
 }
 
-/// A call that was not sent may be sent on another connection, but only once, since a server may
-/// close every connection.
-void Upstream::nothing_sent(PendingCall& call) {
+/// A call that was not run may be sent on another connection. If it was not even sent, that happens
+/// only once, since a server may close every connection.
+void Upstream::not_run(PendingCall& call) {
   try {
+    if (elsewhere_ && elsewhere_(call)) { return; }
     begin_on_connection(call, UpstreamAttempt::last);
   } catch (const std::exception& error) {
     call.finish(ResultView::error(ErrorCode::internal_error, error.what()));
   }
+}
+
+void Upstream::not_connected(PendingCall& call, const std::string& why) {
+  if (elsewhere_ && elsewhere_(call)) { return; }
+  call.finish(ResultView::error(ErrorCode::unreachable, why));
+}
+
+bool Upstream::may_try() const {
+  const bool is_connecting = std::any_of(connections_.begin(), connections_.end(),
+                                         [](const auto& one) { return one->is_connecting(); });
+  return !reachable_.is_ok() && !is_connecting && reactor_.now() >= next_attempt_;
+}
+
+void Upstream::look_again() {
+  if (may_try()) { add_connection(); }
+}
+
+std::size_t Upstream::calls() const {
+  return std::accumulate(
+      connections_.begin(), connections_.end(), std::size_t{0},
+      [](std::size_t sum, const auto& connection) { return sum + connection->calls(); });
 }
 
 UpstreamConnection* Upstream::connection_of(const PendingCall& call) const {

@@ -4,8 +4,10 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <handoff/async/reactor.hpp>
@@ -64,6 +66,25 @@ class Upstream final : public CallExecutor, private UpstreamConnection::Owner {
   void time_out(PendingCall& call) override;
   void cancel(PendingCall& call) override;
 
+  /// A function that takes a call that this server has not run, and returns false if it does not.
+  using Elsewhere = std::function<bool(PendingCall& call)>;
+  /// Offers calls that this server has not run to another one, before they are begun here again, or
+  /// fail.
+  void set_elsewhere(Elsewhere elsewhere) { elsewhere_ = std::move(elsewhere); }
+  /// Returns whether the last attempt to connect has not failed.
+  bool is_reachable() const { return reachable_.is_ok(); }
+  /// Returns whether the server can be expected to answer: it is reachable, and has not said a
+  /// moment ago that it shuts down.
+  bool is_up() const { return is_reachable() && reactor_.now() >= up_from_; }
+  /// Returns whether it is time for another attempt to connect to a server that is not reachable.
+  bool may_try() const;
+  /// Begins such an attempt, which no call waits for, if it is time.
+  void look_again();
+  /// Returns the number of calls that wait.
+  std::size_t calls() const;
+  /// Returns whether the call waits here.
+  bool has(const PendingCall& call) const { return connection_of(call) != nullptr; }
+
  private:
   /// Why no connection accepts a call.
   struct Refusal {
@@ -84,7 +105,9 @@ class Upstream final : public CallExecutor, private UpstreamConnection::Owner {
   void connected() override;
   void connect_failed(const std::string& why) override;
   void closed(const UpstreamConnection& connection) override;
-  void nothing_sent(PendingCall& call) override;
+  void not_run(PendingCall& call) override;
+  void not_connected(PendingCall& call, const std::string& why) override;
+  void shuts_down() override { up_from_ = reactor_.now() + options_.last_pause; }
   void id_given_back() override { gives_ids_back_ = true; }
   bool gives_ids_back() const override { return gives_ids_back_; }
 
@@ -97,6 +120,8 @@ class Upstream final : public CallExecutor, private UpstreamConnection::Owner {
   bool gives_ids_back_ = false;
   Backoff backoff_;
   TimePoint next_attempt_{};
+  TimePoint up_from_{};  ///< until then other servers are asked, because this one shuts down
+  Elsewhere elsewhere_;
 };
 
 }  // namespace handoff

@@ -41,7 +41,7 @@ void UpstreamConnection::enter(UpstreamPhase next) {
   if (owner_ != nullptr) { owner_->closed(*this); }
 }
 
-/// Every call that waits gets this, and the connection ends.
+/// Finishes every call that waits with this error, and ends the connection.
 void UpstreamConnection::fail(ErrorCode code, std::string message) {
   if (phase_ == Phase::closed) { return; }
   failure_ = code;
@@ -52,10 +52,13 @@ void UpstreamConnection::fail(ErrorCode code, std::string message) {
 void UpstreamConnection::finish_all() {
   while (const Waiting* waiting = calls_.first()) {
     const bool none_sent = client_ && client_->written() <= waiting->start;
-    const bool may_begin_again = none_sent && waiting->attempt == UpstreamAttempt::first;
+    const bool may_begin_again = failure_ == ErrorCode::shutting_down ||
+                                 (none_sent && waiting->attempt == UpstreamAttempt::first);
     PendingCall& call = take(*waiting);
-    if (may_begin_again && owner_ != nullptr) {
-      owner_->nothing_sent(call);
+    if (owner_ != nullptr && !client_ && failure_ == ErrorCode::unreachable) {
+      owner_->not_connected(call, failure_message_);
+    } else if (owner_ != nullptr && may_begin_again) {
+      owner_->not_run(call);
     } else {
       call.finish(ResultView::error(failure_, failure_message_));
     }
@@ -80,7 +83,7 @@ const UpstreamCalls::Waiting* UpstreamConnection::find(const PendingCall& call) 
   return waiting != nullptr && waiting->call == &call ? waiting : nullptr;
 }
 
-/// The call waits no more.
+/// Removes the call from those that wait.
 PendingCall& UpstreamConnection::take(const Waiting& waiting) {
   PendingCall& call = *waiting.call;
   calls_.remove(waiting);
@@ -124,8 +127,9 @@ void UpstreamConnection::send(Waiting& waiting) {
   some_unsent_.set();
 }
 
-/// Whether it can't carry the call that comes now: the server has closed it, for it was idle, or
-/// what has arrived already would be taken for the reply to this call. It is closed then.
+/// Returns whether the connection cannot carry a new call, and closes it in that case: the server
+/// has closed it while it was idle, or something has arrived that would be taken for the reply to
+/// this call.
 bool UpstreamConnection::is_unusable() {
   if (calls_.size() == 1 && client_->has_ended()) {
     fail(ErrorCode::worker_died, fmt::format("{} has closed the connection", name_));
@@ -160,7 +164,7 @@ Task<void> UpstreamConnection::connect_and_receive(std::shared_ptr<UpstreamConne
   co_await receive_all(self);
 }
 
-/// The calls that have waited for the connection go out.
+/// Sends the calls that have waited for the connection.
 void UpstreamConnection::use(std::unique_ptr<ClientConnection> client) {
   client_ = std::move(client);
   handle(UpstreamEvent::connected);
@@ -194,7 +198,7 @@ Task<void> UpstreamConnection::receive_all(std::shared_ptr<UpstreamConnection> s
   }
 }
 
-/// What the calls of one turn of the loop have queued goes out in one write.
+/// Writes the requests of all calls of one turn of the loop with one write.
 Task<void> UpstreamConnection::send_all(std::shared_ptr<UpstreamConnection> self) {
   try {
     ClientConnection& client = *self->client_;
@@ -211,13 +215,14 @@ Task<void> UpstreamConnection::send_all(std::shared_ptr<UpstreamConnection> self
   } catch (const std::exception& error) { self->fail(ErrorCode::worker_died, error.what()); }
 }
 
-/// The id of the call that the reply is for; nothing when it is for none. Throws ProtocolError for
-/// one without an id when no call waits: it is not known either to what the next ones belong.
+/// Returns the id of the call that the reply is for, or nothing if it is for none. Throws
+/// ProtocolError for a reply without an id when no call waits: the replies to the next calls could
+/// not be told apart either.
 std::optional<std::uint64_t> UpstreamConnection::id_of(const Reply& reply) {
   if (!reply.id.empty()) {
     const auto id = parse_number<std::uint64_t>(reply.id);
     if (!id) {
-      return std::nullopt;  // none of ours
+      return std::nullopt;  // this connection has sent no such id
     }
     if (!ids_come_back_) {
       ids_come_back_ = true;
@@ -239,15 +244,37 @@ std::optional<std::uint64_t> UpstreamConnection::id_of(const Reply& reply) {
   return id;
 }
 
-/// A reply that fits no call is dropped: the deadline of its call came first, or it never had one.
+/// Finishes the call that a reply is for. A reply that fits no call is dropped: the deadline of its
+/// call passed first, or there never was such a call.
 void UpstreamConnection::deliver(const Reply& reply) {
   const auto id = id_of(reply);
   if (!id) { return; }
   const Waiting* waiting = calls_.find(*id);
   if (waiting == nullptr) { return; }
-  if (!reply.is_error()) { return take(*waiting).finish(ResultView::success(reply.result)); }
+  // Finishing the call may reuse the memory of the reply.
+  const bool is_last = reply.is_last;
+  finish(*waiting, reply);
+  if (is_last) { shuts_down(); }
+}
+
+/// Every call that still waits goes back to the owner.
+void UpstreamConnection::shuts_down() {
+  if (owner_ != nullptr) { owner_->shuts_down(); }
+  fail(ErrorCode::shutting_down, name_ + " is shutting down");
+}
+
+/// A server that shuts down refuses no call that is the first on its connection: there the refusal
+/// is the answer, and so no call is refused for ever.
+void UpstreamConnection::finish(const Waiting& waiting, const Reply& reply) {
+  if (!reply.is_error()) { return take(waiting).finish(ResultView::success(reply.result)); }
   const Result error = error_of_reply(reply);
-  take(*waiting).finish(error);
+  const bool is_refused =
+      error.code == ErrorCode::shutting_down && owner_ != nullptr && waiting.start > 0;
+  if (!is_refused) { return take(waiting).finish(error); }
+  owner_->shuts_down();
+  handle(UpstreamEvent::refusal);
+  PendingCall& call = take(waiting);
+  owner_->not_run(call);
 }
 
 void UpstreamConnection::deliver_all() {

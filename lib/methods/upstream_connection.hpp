@@ -22,33 +22,42 @@
 
 namespace handoff {
 
-/// Makes a connection to one certain server. Throws what ClientConnection::connect() does.
+/// Connects to one certain server. Throws what ClientConnection::connect() throws.
 using ConnectUpstream = std::function<Task<std::unique_ptr<ClientConnection>>()>;
 
-/// One connection to another server, from the attempt to make it on. Calls are pipelined on it:
-/// each goes out with an id, all that were begun in one turn of the loop in one write. Shared with
-/// the coroutines that work on it; once it is closed they end.
+/// One connection to an upstream server, from the attempt to connect on. Calls are pipelined: each
+/// is sent with an id, and all that were begun in one turn of the loop with one write. The
+/// connection is shared with the coroutines that work on it, which end when it is closed. Used on
+/// the reactor's thread only.
 class UpstreamConnection : public std::enable_shared_from_this<UpstreamConnection> {
  public:
-  /// Who has the connections to a server.
+  /// The owner of the connections to a server.
   class Owner {
    public:
     virtual ~Owner() = default;
+    /// One of these is called when the attempt to connect has ended. `why` is one line.
     virtual void connected() = 0;
     virtual void connect_failed(const std::string& why) = 0;
-    /// The connection is closed, and has sent nothing of this call at its first attempt: the owner
-    /// begins it elsewhere, or finishes it.
-    virtual void nothing_sent(PendingCall& call) = 0;
-    /// The connection has no more calls, and is to be forgotten.
+    /// Called when the server has not run this call: nothing of it was sent at its first attempt,
+    /// or the server shuts down and says so. The owner begins the call on another connection, or
+    /// finishes it.
+    virtual void not_run(PendingCall& call) = 0;
+    /// Called with a call that has waited for the connection, which can't be made: the owner begins
+    /// the call elsewhere, or finishes it with `why`.
+    virtual void not_connected(PendingCall& call, const std::string& why) = 0;
+    /// Called when the connection is closed and has no more calls: the owner is to forget it.
     virtual void closed(const UpstreamConnection& connection) = 0;
-    /// The server has given back the id of a request.
+    /// Called when the server has said that it shuts down.
+    virtual void shuts_down() = 0;
+    /// Called when the server has sent back the id of a request for the first time on this
+    /// connection.
     virtual void id_given_back() = 0;
-    /// Whether it has done so on any connection.
+    /// Returns whether the server has done so on any connection.
     virtual bool gives_ids_back() const = 0;
   };
 
-  /// `name` is that of the server, and `max_calls` how many calls may wait at a time. The reactor
-  /// must outlive this object, and the owner too unless abandon() is called.
+  /// `name` is that of the server, and `max_calls` the most calls that may wait at a time. The
+  /// reactor must outlive this object, and so must the owner unless abandon() is called.
   UpstreamConnection(Reactor& reactor, Owner& owner, std::string name, std::size_t max_calls);
 
   /// Begins to connect.
@@ -63,22 +72,24 @@ class UpstreamConnection : public std::enable_shared_from_this<UpstreamConnectio
   bool takes_calls() const {
     return phase_ == UpstreamPhase::connecting || phase_ == UpstreamPhase::open;
   }
-  /// Calls that wait on it.
+  /// Returns the number of calls that wait on this connection.
   std::size_t calls() const { return calls_.size(); }
-  /// Bytes that the server has not taken yet.
+  /// Returns the number of bytes that the server has not taken yet.
   std::size_t unsent() const { return client_ ? client_->queued() : 0; }
 
-  /// Sends the call at the end of the turn, or once it is connected, and finishes it with the reply
-  /// or with why there is none; or gives it back by nothing_sent(). Either may happen before this
-  /// returns. Only while takes_calls(), and with fewer calls than `max_calls`.
+  /// Sends the call at the end of the turn, or once the connection is made. Finishes the call with
+  /// its reply or with the reason why there is none, or gives it back by Owner::not_run(); either
+  /// may happen before this returns. Call it only if takes_calls(), and with fewer than `max_calls`
+  /// calls.
   void begin(PendingCall& call, UpstreamAttempt attempt);
-  /// Whether the call waits here.
+  /// Returns whether the call waits on this connection.
   bool has(const PendingCall& call) { return find(call) != nullptr; }
-  /// Finishes a call that waits here: its deadline has passed.
+  /// Finishes a call that waits here and whose deadline has passed.
   void time_out(PendingCall& call);
-  /// Forgets a call that waits here. Its reply is dropped.
+  /// Forgets a call that waits here; its reply is dropped.
   void cancel(PendingCall& call);
-  /// The owner goes: every call that waits gets an error, and the connection ends.
+  /// Says that the owner is being destroyed: every call that waits gets an error, and the
+  /// connection ends.
   void abandon();
 
  private:
@@ -94,6 +105,8 @@ class UpstreamConnection : public std::enable_shared_from_this<UpstreamConnectio
   bool is_unusable();
   void finish_all();
   void deliver(const Reply& reply);
+  void finish(const Waiting& waiting, const Reply& reply);
+  void shuts_down();
   void deliver_all();
   std::optional<std::uint64_t> id_of(const Reply& reply);
   std::string unasked() const;
@@ -104,19 +117,21 @@ class UpstreamConnection : public std::enable_shared_from_this<UpstreamConnectio
   static Task<void> receive_all(std::shared_ptr<UpstreamConnection> self);
   static Task<void> send_all(std::shared_ptr<UpstreamConnection> self);
 
-  Owner* owner_;  ///< none once it is abandoned
+  Owner* owner_;  ///< null once it is abandoned
   Reactor& reactor_;
   std::string name_;
   UpstreamPhase phase_ = UpstreamPhase::connecting;
-  std::unique_ptr<ClientConnection> client_;  ///< none while it connects
+  std::unique_ptr<ClientConnection> client_;  ///< null while it connects
   UpstreamCalls calls_;
-  std::deque<std::uint64_t> order_;       ///< of the calls, as long as no reply has had an id
-  std::optional<std::string> complaint_;  ///< what the server said about no call
-  ErrorCode failure_{};                   ///< what the calls get that wait when it is closed
+  /// The ids of the calls in their order, as long as no reply has had an id.
+  std::deque<std::uint64_t> order_;
+  /// An error that the server has sent for no call in particular.
+  std::optional<std::string> complaint_;
+  ErrorCode failure_{};  ///< what the calls get that wait when the connection is closed
   std::string failure_message_;
   Event some_unsent_;
-  std::uint64_t reads_ = 0;     ///< that have brought something
-  bool ids_come_back_ = false;  ///< a reply here has had an id
+  std::uint64_t reads_ = 0;     ///< the number of reads that have brought something
+  bool ids_come_back_ = false;  ///< whether a reply on this connection has had an id
 };
 
 }  // namespace handoff

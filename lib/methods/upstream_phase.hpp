@@ -9,7 +9,7 @@ enum class UpstreamPhase {
   connecting_last,  ///< the connection is being made, but gets no more calls: one of them has
                     ///< waited in vain
   open,             ///< calls are sent
-  retired,          ///< it gets no more calls; those that it has may still be answered
+  retired,          ///< the connection gets no more calls; those that it has may still be answered
   closed,
 };
 
@@ -18,8 +18,8 @@ enum class UpstreamEvent {
   connected,
   silence,    ///< the deadline of a call has passed, and nothing has arrived since it was sent
   refusal,    ///< the server has refused what it cannot read, and reads no more
-  last_over,  ///< the last of its calls is over
-  ended,      ///< it has failed, or is given up
+  last_over,  ///< the last call of the connection is over
+  ended,      ///< the connection has failed, or is given up
 };
 
 /// Returns the phase after the event; the old phase if the event changes nothing.

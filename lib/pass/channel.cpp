@@ -73,6 +73,7 @@ constexpr std::size_t kEntrySize = 16;
 /// The flags of HELLO.
 constexpr std::uint16_t kAnswers = 1;
 constexpr std::uint16_t kWantsLedger = 2;
+constexpr std::uint16_t kTakesLameDuck = 4;
 
 /// The position of the number of threads in the flags of HELLO, as the exponent of a power of two.
 constexpr unsigned kThreadsShift = 8;
@@ -165,7 +166,7 @@ void distribute(Type type, std::vector<Fd>& descriptors, std::vector<Connection>
 }  // namespace
 
 std::string encode_hello(const Hello& hello) {
-  int flags = hello.answers ? kAnswers : 0;
+  int flags = (hello.answers ? kAnswers : 0) | (hello.takes_lame_duck ? kTakesLameDuck : 0);
   if (hello.wants_ledger) {
     flags |= kWantsLedger | std::bit_width(hello.threads - 1) << kThreadsShift;
   }
@@ -187,6 +188,10 @@ std::string encode_drain(Drain drain) {
 
 std::string encode_leave() {
   return Writer(Type::leave, 0).take();
+}
+
+std::string encode_lame_duck() {
+  return Writer(Type::lame_duck, 0).take();
 }
 
 std::string encode_requests(std::uint64_t count) {
@@ -239,6 +244,7 @@ std::optional<Message> decode(std::span<const char> packet, std::vector<Fd> desc
     }
     message.hello.calls = reader.number<std::uint32_t>();
     message.hello.answers = (flags & kAnswers) != 0;
+    message.hello.takes_lame_duck = (flags & kTakesLameDuck) != 0;
     message.hello.wants_ledger = (flags & kWantsLedger) != 0;
     if (message.hello.wants_ledger) {
       message.hello.threads =
@@ -249,6 +255,7 @@ std::optional<Message> decode(std::span<const char> packet, std::vector<Fd> desc
   switch (message.type) {
     case Type::hello:
     case Type::ready:
+    case Type::lame_duck:
     case Type::leave: break;
     case Type::drain: message.drain = {(flags & kGiveBack) != 0, (flags & kJoinAgain) != 0}; break;
     case Type::connection:

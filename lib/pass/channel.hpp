@@ -58,9 +58,10 @@ enum class Type : std::uint8_t {
   queue = 9,   ///< master: the two memories of a queue; both, without any: wake up
   drain = 10,  ///< master: finish what was started, take nothing new, leave
   leave = 11,  ///< worker: asks to be drained
-  requests = 12,  ///< master: asks for the number of requests; worker: reports it
-  ledger = 13,    ///< master: the worker's ledger, right after a HELLO that asked for one
-  deposit = 14,   ///< worker: connections that it keeps, each with its socket for the master
+  requests = 12,   ///< master: asks for the number of requests; worker: reports it
+  ledger = 13,     ///< master: the worker's ledger, right after a HELLO that asked for one
+  deposit = 14,    ///< worker: connections that it keeps, each with its socket for the master
+  lame_duck = 15,  ///< master: close each connection after its next reply, until a DRAIN
 };
 
 /// What a worker does with its connections when it drains, and afterwards.
@@ -72,11 +73,12 @@ struct Drain {
 /// What a worker says of itself when it begins.
 struct Hello {
   std::uint8_t version = kVersion;
-  std::uint32_t pid = 0;      ///< as the worker sees it; the master uses what the kernel says
-  std::uint32_t credits = 0;  ///< the connections that it accepts at a time
-  std::uint32_t calls = 1;    ///< the requests of a queue that it accepts at a time
-  bool answers = false;       ///< it answers REQUESTS, unless it hangs
-  bool wants_ledger = false;  ///< it keeps a ledger if it is sent one
+  std::uint32_t pid = 0;         ///< as the worker sees it; the master uses what the kernel says
+  std::uint32_t credits = 0;     ///< the connections that it accepts at a time
+  std::uint32_t calls = 1;       ///< the requests of a queue that it accepts at a time
+  bool answers = false;          ///< it answers REQUESTS, unless it hangs
+  bool wants_ledger = false;     ///< it keeps a ledger if it is sent one
+  bool takes_lame_duck = false;  ///< it knows LAME_DUCK
   std::uint32_t threads = 1;  ///< its threads, if it wants a ledger; rounded up to a power of two
 };
 
@@ -121,6 +123,7 @@ std::string encode_hello(const Hello& hello);
 std::string encode_ready();
 std::string encode_drain(Drain drain);
 std::string encode_leave();
+std::string encode_lame_duck();
 std::string encode_requests(std::uint64_t count);
 /// Encodes a message of `type` listener, queue or ledger, with which `descriptors` descriptors are
 /// sent.

@@ -19,13 +19,13 @@
 namespace handoff {
 namespace {
 
-/// So many of a process's listeners are named when none of them is the one that is wanted.
+/// The most listeners of a process that an error names when none of them is the wanted one.
 constexpr std::size_t kMostNamed = 5;
 
-/// How well a listener fits the address that is wanted; the better, the greater.
+/// How well a listener fits the wanted address; a greater value is better.
 enum class Fit { none, any_address, exact };
 
-/// The numbers of the sockets of a process, in order.
+/// Returns the numbers of the sockets of a process, in order.
 std::vector<int> sockets_of(int pid) {
   const std::string folder = fmt::format("/proc/{}/fd", pid);
   std::vector<int> numbers;
@@ -42,14 +42,15 @@ std::vector<int> sockets_of(int pid) {
   return numbers;
 }
 
-/// The path to which a handoff tool renames a socket that it has bound at PATH.new: the kernel
-/// still knows the socket by the first.
+/// Returns the path to which a handoff tool renames a socket that it has bound at PATH.new; the
+/// kernel still reports the first name.
 std::string renamed(const std::string& path) {
   constexpr std::string_view kNew = ".new";
   return path.ends_with(kNew) ? path.substr(0, path.size() - kNew.size()) : path;
 }
 
-/// Whether two paths lead to one file. The path of another process is relative to its folder.
+/// Returns whether two paths lead to one file. The path of another process is relative to that
+/// process's folder.
 bool is_same_file(const std::string& wanted, int pid, const std::string& path) {
   const std::string theirs =
       path.starts_with('/') ? path : fmt::format("/proc/{}/cwd/{}", pid, path);
@@ -59,7 +60,8 @@ bool is_same_file(const std::string& wanted, int pid, const std::string& path) {
          left.st_dev == right.st_dev && left.st_ino == right.st_ino;
 }
 
-/// Whether a listener at all addresses of the host serves this one. One of IPv6 may serve IPv4 too.
+/// Returns whether a listener on all addresses of the host serves the wanted one. A listener of
+/// IPv6 may serve IPv4 too.
 bool serves(const SocketAddress& listener, const SocketAddress& wanted) {
   const std::string text = listener.text();
   const bool at_all_of_ipv4 = text.starts_with("0.0.0.0:") && wanted.family() == AF_INET;
@@ -84,7 +86,8 @@ Fit fit_of(const SocketAddress& listener, const std::vector<SocketAddress>& want
   return best;
 }
 
-/// A connection of a busy server may be closed at any moment.
+/// Returns the descriptor, or none if it is not open any more: a busy server may close a connection
+/// at any moment.
 Fd take_if_open(int pid, int number) {
   try {
     return take_from_process(pid, number);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <handoff/os/error.hpp>
+#include <handoff/wire/errors.hpp>
 
 #include "ping/target.hpp"
 
@@ -81,8 +82,11 @@ Task<void> PingConnection::receive() {
     try {
       const Reply first = co_await client_->receive(kNever);
       const TimePoint now = client_->received_at();
-      take_reply(first, now);
-      while (const auto next = client_->try_receive()) { take_reply(*next, now); }
+      bool goes_on = !take_or_end(first, now);
+      while (goes_on) {
+        const auto next = client_->try_receive();
+        goes_on = next && !take_or_end(*next, now);
+      }
     } catch (const TimedOut&) {
       continue;  // interrupted: closing_ may be set
     } catch (const ConnectionLost& error) {
@@ -129,8 +133,14 @@ Task<void> PingConnection::close() {
   co_await received_all_;
   client_.reset();
   history_.clear();
-  closing_ = false;
+  closing_ = is_answered_ = false;
   const std::string why = std::exchange(failure_, {});
+  if (std::exchange(ends_in_order_, false)) {
+    target_.detail(why);
+    drop(expired_, why);
+    written_ = 0;
+    co_return;
+  }
   const bool loses_probes = written_ > expired_;
   if (loses_probes) {
     target_.trouble(why);
@@ -167,6 +177,20 @@ bool PingConnection::has_room() {
     client_->interrupt();
   }
   return false;
+}
+
+bool PingConnection::take_or_end(const Reply& reply, TimePoint now) {
+  // One that refuses the first probe of a connection does not end: it is like this.
+  const bool is_refused =
+      is_answered_ && written_ > 0 && reply.is_error() &&
+      parse_error_result(reply.result).code == static_cast<int>(ErrorCode::shutting_down);
+  ends_in_order_ = is_refused || reply.is_last;
+  if (!is_refused) { take_reply(reply, now); }
+  is_answered_ = true;
+  if (ends_in_order_) {
+    failure_ = fmt::format("{} is shutting down; connecting again", target_.result().address);
+  }
+  return ends_in_order_;
 }
 
 void PingConnection::take_reply(const Reply& reply, TimePoint now) {

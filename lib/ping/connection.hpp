@@ -69,6 +69,9 @@ class PingConnection final : private Timer {
   /// Waits for as long as the target says, so that the next probe does not fail in the same way at
   /// once.
   Task<void> pause();
+  /// Takes a reply, and returns whether it was the last one of a server that shuts down: then the
+  /// probes that it has not answered are sent again on another connection.
+  bool take_or_end(const Reply& reply, TimePoint now);
   /// Counts a reply as that of the oldest probe, unless its params name another one.
   void take_reply(const Reply& reply, TimePoint now);
   /// Counts a reply to a probe that is over: a duplicate or a late one. Returns false if it answers
@@ -92,10 +95,12 @@ class PingConnection final : private Timer {
   std::deque<Probe> probes_;
   std::size_t expired_ = 0;
   std::size_t written_ = 0;
-  PingHistory history_;  ///< the probes of this connection that are over
-  std::string failure_;  ///< why the connection must be closed; empty while it works
-  Event work_;           ///< there is something to write, or the connection must be closed
-  Event received_all_;   ///< receive() has ended
+  PingHistory history_;         ///< the probes of this connection that are over
+  std::string failure_;         ///< why the connection must be closed; empty while it works
+  bool ends_in_order_ = false;  ///< failure_ is that the server shuts down, and loses nothing
+  bool is_answered_ = false;    ///< a reply was received on the connection
+  Event work_;                  ///< there is something to write, or the connection must be closed
+  Event received_all_;          ///< receive() has ended
   bool closing_ = false;
   bool pausing_ = false;
 };

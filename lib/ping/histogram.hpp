@@ -23,11 +23,11 @@ class Histogram {
 
   /// Returns how many values were recorded.
   std::uint64_t count() const { return count_; }
-  /// Both are exact, and 0 if nothing was recorded.
+  /// These return the least and the greatest value. Both are exact, and 0 if nothing was recorded.
   Value min() const { return Value(count_ == 0 ? 0 : min_); }
   Value max() const { return Value(max_); }
-  /// Returns the least value that at least `percent` percent of all do not exceed (nearest rank),
-  /// always within min() and max(). 0 if nothing was recorded.
+  /// Returns the least recorded value that at least `percent` percent of all do not exceed (nearest
+  /// rank). It is within min() and max(), and 0 if nothing was recorded.
   Value percentile(double percent) const;
 
  private:

@@ -122,7 +122,7 @@ class PingTarget;
 struct PingRun;
 
 /// Pings one or more servers at the same time. Replies are matched to probes by their order on a
-/// connection, so any server that speaks the article's protocol can be pinged.
+/// connection, so any server that speaks the protocol can be pinged.
 class Pinger {
  public:
   /// The reactor and the observer must outlive this object, which must outlive its run on the

@@ -46,8 +46,8 @@ class PingStatistics {
   Rtt moving_average() const;
   /// Returns a percentile of all round trips; see Histogram::percentile().
   Rtt percentile(double percent) const { return histogram_.percentile(percent); }
-  /// Whether there are replies enough for this percentile to say more than the maximum does: so
-  /// many that one of them is beyond it.
+  /// Returns whether there are so many replies that this percentile says more than the maximum
+  /// does: at least one of them is beyond it.
   bool carries(double percent) const;
 
  private:

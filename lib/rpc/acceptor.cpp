@@ -14,21 +14,22 @@
 namespace handoff {
 namespace {
 
-/// Connections that are accepted before anything else has a turn.
+/// The most connections that are accepted before other tasks get a turn.
 constexpr int kBurst = 64;
 
-/// How often a burst asks whether another client waits before it accepts. An accept that gives none
-/// costs as much as eight such questions: the kernel makes a socket for it first. In a longer burst
-/// there is one of those to many that give one.
+/// In the first so many rounds after its first one, a burst asks poll(2) whether another client is
+/// waiting before it calls accept4(2). An accept4(2) that finds no client costs as much as eight
+/// such questions, because the kernel makes a socket first. A longer burst has only one such
+/// failure for many accepted clients, so that asking no longer pays.
 constexpr int kQuestions = 4;
 
-/// How long nothing is accepted when there are no descriptors or no memory for it.
+/// The pause after an accept that failed for want of descriptors or memory.
 constexpr auto kPause = std::chrono::milliseconds(100);
 
-/// How long a listener that was shut down is left to the master that makes it listen again.
+/// The time that the master gets to make a listener that was shut down listen again.
 constexpr auto kHealPause = std::chrono::milliseconds(200);
 
-/// Whether an accept would give something: a client, or that the listener was shut down.
+/// Returns whether accept(2) would not block: a client is waiting, or the listener was shut down.
 bool has_some(int listener) {
   pollfd poll_fd{listener, POLLIN, 0};
   return poll(&poll_fd, 1, 0) != 0;
@@ -76,7 +77,7 @@ Task<void> Acceptor::accept_until_closed() {
         co_await changed_.wait_until([this] { return phase_ != Phase::accepting || has_room(); });
         break;
       case Outcome::shut_down:
-        // The master that passed it makes it listen again, or passes another.
+        // The master that has passed the listener makes it listen again, or passes another one.
         watcher_.reset();
         co_await changed_.wait(reactor_.now() + kHealPause);
         watch();
@@ -90,14 +91,15 @@ void Acceptor::end_burst() const {
   if (owner_.burst_ended) { owner_.burst_ended(); }
 }
 
-/// The next connection wakes another process, and the last one may have woken this one.
+/// Lets the other processes accept: the next connection does not wake this process, and one of the
+/// others looks now whether a client is waiting that has woken this one.
 void Acceptor::leave_to_others() {
   if (sharing_ == Sharing::none) { return; }
   watcher_->unwatch();
   if (owner_.leaves_to_others) { owner_.leaves_to_others(); }
 }
 
-/// Runs the accept loop although epoll has reported nothing.
+/// Runs the accept loop although epoll(7) has reported nothing.
 void Acceptor::accept_now() {
   if (phase_ == Phase::accepting && watcher_) { watcher_->interrupt(); }
 }
@@ -136,7 +138,8 @@ Acceptor::Outcome Acceptor::accept_burst(Room room) {
         hand_over(std::move(accepted));
         break;
       case Accepted::Outcome::try_again:
-        // Each call fails, and not for want of clients: accepting again at once would be for ever.
+        // Every call has failed, although clients may be waiting: trying on without a pause could
+        // go on for ever.
         if (++lost == kBurst) {
           report_exhausted("accept on", accepted.error_number);
           return Outcome::exhausted;
@@ -144,7 +147,7 @@ Acceptor::Outcome Acceptor::accept_burst(Room room) {
         break;
       case Accepted::Outcome::would_block:
         if (!watcher_ || !watcher_->hung_up()) { return Outcome::would_block; }
-        [[fallthrough]];  // how a Unix socket says it
+        [[fallthrough]];  // a Unix socket says so by a hang-up
       case Accepted::Outcome::shut_down:
         if (sharing_ != Sharing::none) { return Outcome::shut_down; }
         throw SystemError(EINVAL, "accept on", listener_->text());
@@ -156,7 +159,7 @@ Acceptor::Outcome Acceptor::accept_burst(Room room) {
   return Outcome::burst;
 }
 
-/// Whether the peer may connect here; a refusal is logged.
+/// Returns whether the peer may connect to this listener. Logs a refusal.
 bool Acceptor::admits(int connection) {
   if (!judges_) { return true; }
   const auto refused = judge_.refuse(connection);

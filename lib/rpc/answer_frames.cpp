@@ -8,18 +8,20 @@
 namespace handoff {
 namespace {
 
-/// A client whose frames keep coming lets the others have a turn after so many.
+/// The most frames of one connection that are answered before the other connections get a turn.
 constexpr int kFramesPerTurn = 64;
 
-void answer_frame(const DecodedFrame& frame, SessionCalls::Room room, Framing framing,
-                  SessionCalls& calls, std::string& out) {
+void answer_frame(const DecodedFrame& frame, SessionCalls::Room room, Requests requests,
+                  Framing framing, SessionCalls& calls, std::string& out) {
   if (framing == Framing::lines && frame.body.empty()) {
     return;  // a blank line
   }
-  if (room == SessionCalls::Room::enough) {
+  if (requests == Requests::are_refused) {
+    calls.answer_not_run(frame.body, framing, SessionCalls::NotRun::shutting_down, out);
+  } else if (room == SessionCalls::Room::enough) {
     calls.answer(frame.body, framing, out);
   } else {
-    calls.answer_busy(frame.body, framing, out);
+    calls.answer_not_run(frame.body, framing, SessionCalls::NotRun::busy, out);
   }
 }
 
@@ -35,25 +37,26 @@ Taken judge_first_bytes(SessionInput& input, ServerContext& context, ReceiveBuff
   return Taken::refused;
 }
 
-Taken answer_frames(SessionInput& input, SessionCalls& calls, ReceiveBuffer& bytes, MoreBytes more,
+Taken answer_frames(SessionInput& input, SessionCalls& calls, ReceiveBuffer& bytes, Turn turn,
                     std::string& out) {
   const SessionLimits& limits = calls.context().limits();
   auto taken = Taken::some_frames;
   if (input.framing() == Framing::unknown) {
-    taken = judge_first_bytes(input, calls.context(), bytes, more, out);
+    taken = judge_first_bytes(input, calls.context(), bytes, turn.more, out);
     const bool is_undecided = input.framing() == Framing::unknown;
     if (taken == Taken::some_frames && is_undecided) { taken = Taken::all_frames; }
   }
-  if (more == MoreBytes::none_follow) { input.end_last_line(bytes); }
+  if (turn.more == MoreBytes::none_follow) { input.end_last_line(bytes); }
   const bool takes_turns = calls.takes_turns();
   int frames = 0;
   while (taken == Taken::some_frames && frames < kFramesPerTurn && out.size() < limits.max_unsent) {
+    // room() also asks whether it is the turn of this connection.
     const SessionCalls::Room room = takes_turns ? calls.room() : calls.room_for_call();
     if (room != SessionCalls::Room::enough && room != SessionCalls::Room::none) { break; }
     const DecodedFrame frame = input.next_frame(bytes, limits.max_frame);
     if (frame.outcome == DecodedFrame::Outcome::complete) {
       if (takes_turns) { calls.end_turn(); }
-      answer_frame(frame, room, input.framing(), calls, out);
+      answer_frame(frame, room, turn.requests, input.framing(), calls, out);
       bytes.consume(frame.size);
       ++frames;
     } else if (frame.outcome == DecodedFrame::Outcome::partial) {

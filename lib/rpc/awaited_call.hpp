@@ -12,11 +12,12 @@
 
 namespace handoff {
 
-/// A call of a CallExecutor for which a coroutine waits: begin(), `co_await answered`, and then
-/// take_result(). Destroying it before that cancels the call.
+/// A call that a coroutine has a CallExecutor run: begin(), `co_await answered`, then
+/// take_result(). The destructor cancels a call that was begun and not answered. Used on the
+/// reactor's thread only.
 class AwaitedCall final : public PendingCall, private Timer {
  public:
-  /// The reactor and the executor must outlive this.
+  /// Prepares the call. The reactor and the executor must outlive this object.
   AwaitedCall(Reactor& reactor, CallExecutor& executor, Call what)
       : Timer(reactor), answered(reactor), executor_(executor), what_(std::move(what)) {
     set_view({what_.method, what_.params, what_.id, what_.peer, what_.deadline});
@@ -25,14 +26,17 @@ class AwaitedCall final : public PendingCall, private Timer {
     if (is_begun_ && !answered.is_set()) { executor_.cancel(*this); }
   }
 
-  /// Once. Throws what CallExecutor::begin() does.
+  /// Begins the call, and arms its time-out. Call it once. Throws what CallExecutor::begin()
+  /// throws.
   void begin() {
     const TimePoint times_out = executor_.begin(*this);
     is_begun_ = true;
     if (!answered.is_set()) { set(times_out); }
   }
+  /// Returns the result, which is moved out. Call it once, after `answered` was set.
   Result take_result() { return std::move(result_); }
 
+  /// Set when the result is there.
   Event answered;
 
  private:

@@ -12,7 +12,7 @@
 namespace handoff {
 namespace {
 
-/// What a task has given or thrown, if it has ended.
+/// The value or the exception with which a task has ended; both are empty until then.
 template <typename T>
 struct Outcome {
   std::optional<T> value;
@@ -64,7 +64,7 @@ Result BlockingClient::call(std::string method, std::string params, TimePoint de
 void BlockingClient::close() {
   if (!client_) { return; }
   client_.reset();
-  reactor_.run_once();  // a task that still writes has the connection too
+  reactor_.run_once();  // a task that is still writing also owns the connection
 }
 
 }  // namespace handoff

@@ -10,17 +10,18 @@
 
 namespace handoff {
 
-/// A call as a handler gets it. The handler owns the texts.
+/// A call as a handler gets it. It owns its texts.
 struct Call {
   std::string method;
-  std::string params;  ///< validated JSON; "null" when the client gave none
-  std::string id;      ///< validated JSON, empty when the client gave none
-  std::string peer;    ///< the client's address, as SocketAddress::text() writes it
-  TimePoint deadline =
-      kNever;  ///< when the server answers in the handler's place that it timed out
+  std::string params;           ///< valid JSON; "null" if the client sent none
+  std::string id;               ///< valid JSON; empty if the client sent none
+  std::string peer;             ///< the client's address, as SocketAddress::text() writes it
+  TimePoint deadline = kNever;  ///< when the server stops waiting for the handler and replies that
+                                ///< the call has timed out
 };
 
-/// A call whose texts, those of a Call, are kept elsewhere.
+/// The same as a Call, with texts that are kept elsewhere: all of it is valid only as long as they
+/// are.
 struct CallView {
   std::string_view method;
   std::string_view params;
@@ -29,29 +30,29 @@ struct CallView {
   TimePoint deadline = kNever;
 };
 
-/// The outcome of a call: a result, or an error. A handler gives it, and Client::call() does.
+/// The outcome of a call: a result, or an error. Handlers return it, and so does Client::call().
 struct Result {
-  std::string json;     ///< JSON: the result, or an error's `data` (may be empty)
-  ErrorCode code{};     ///< 0 for a result; of an error also a number that ErrorCode does not list
-  std::string message;  ///< of an error: one line for a person
+  std::string json;     ///< JSON text: the result, or the error's `data`, which may be empty
+  ErrorCode code{};     ///< 0 for a result; an error may have a number that ErrorCode does not list
+  std::string message;  ///< for an error: one line for a person
 
-  /// `json` is the result, as JSON text.
+  /// Returns a result. `json` is JSON text.
   static Result success(std::string json) { return {std::move(json), ErrorCode{}, {}}; }
-  /// `data` is JSON text that tells more, or empty.
+  /// Returns an error. `data` is JSON text with further details, or empty.
   static Result error(ErrorCode code, std::string message, std::string data = {}) {
     return {std::move(data), code, std::move(message)};
   }
   bool is_error() const { return code != ErrorCode{}; }
 };
 
-/// A Result whose texts are kept elsewhere.
+/// The same as a Result, with texts that are kept elsewhere.
 struct ResultView {
   std::string_view json;
   ErrorCode code{};
   std::string_view message;
 
   ResultView() = default;
-  /// A view of a result that outlives it.
+  /// Makes a view of `result`, which must outlive it.
   ResultView(const Result& result)  // NOLINT(google-explicit-constructor): a view, as of a string
       : json(result.json), code(result.code), message(result.message) {}
 

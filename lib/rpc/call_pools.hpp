@@ -11,29 +11,32 @@
 
 namespace handoff {
 
-/// What calls need, and is not used now: a server that is busy allocates none of it.
+/// A reactor's store of unused objects for calls, so that a busy server need not allocate them.
+/// Used on the reactor's thread only.
 class CallPools {
  public:
-  /// A call for set(), or for its place in an order alone. It must be given back.
+  /// Returns an unused call. The caller owns it, and gives it back with give_back(). Throws
+  /// std::bad_alloc.
   SessionCall& take_call() {
     if (calls_.empty()) { return *std::make_unique<SessionCall>().release(); }
     SessionCall& call = *calls_.back().release();
     calls_.pop_back();
     return call;
   }
-  /// The call is in no list any more.
+  /// Takes the call back and clears it. It must not be in any list.
   void give_back(SessionCall& call) {
     call.clear();
     keep(calls_, std::unique_ptr<SessionCall>(&call));
   }
 
+  /// Returns unused lists for the calls of a connection. Throws std::bad_alloc.
   std::unique_ptr<CallsUnderWay> take_under_way() {
     if (under_way_.empty()) { return std::make_unique<CallsUnderWay>(); }
     std::unique_ptr<CallsUnderWay> calls = std::move(under_way_.back());
     under_way_.pop_back();
     return calls;
   }
-  /// There is nothing in its lists.
+  /// Takes back lists, which must be empty.
   void give_back(std::unique_ptr<CallsUnderWay> calls) {
     if (calls->client_left.cancelled()) { return; }
     calls->held = 0;

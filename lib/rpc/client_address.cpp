@@ -18,7 +18,8 @@ namespace {
 constexpr unsigned kPortShift = 16;
 constexpr unsigned kAddressShift = 32;
 
-/// `address` is a mapped IPv4 address and nothing else: no flow, no scope.
+/// Returns whether `address` is a mapped IPv4 address without a flow label or a scope, so that form
+/// and bits say everything about it.
 bool is_plain_mapped(const SocketAddress& address) {
   if (address.family() != AF_INET6 || address.size() != sizeof(sockaddr_in6)) { return false; }
   sockaddr_in6 v6{};
@@ -35,7 +36,7 @@ SocketAddress whole(const Address& address) {
   return SocketAddress(reinterpret_cast<const sockaddr*>(&address), sizeof address);
 }
 
-/// The address in a form that the bits hold.
+/// These return the address that the bits hold.
 SocketAddress v4_of(std::uint64_t bits) {
   sockaddr_in v4{};
   v4.sin_family = AF_INET;
@@ -55,15 +56,16 @@ SocketAddress mapped_v4_of(std::uint64_t bits) {
 
 }  // namespace
 
-/// An IPv4 address of which the text was asked for: that of every client whose call a command or a
-/// worker of a queue has executed.
+/// An IPv4 address and its text. Every client has one once a command or a worker with a queue has
+/// executed a call of it.
 struct ClientAddress::WithText {
-  std::uint64_t bits;  ///< as they were before
+  std::uint64_t bits;  ///< the value of `bits_` before it became a pointer
   std::uint8_t size = 0;
   std::array<char, std::string_view("255.255.255.255:65535").size()> text{};
 };
 
-/// An IPv6 address takes a quarter of what a path may.
+/// An address that does not fit into the bits. IPv6 addresses have a member of their own because
+/// they take a quarter of the memory that a Unix path may.
 struct ClientAddress::Allocated {
   explicit Allocated(const SocketAddress& address) {
     if (address.family() == AF_INET6 && address.size() == sizeof v6) {
@@ -74,8 +76,8 @@ struct ClientAddress::Allocated {
   }
 
   sockaddr_in6 v6{};
-  std::unique_ptr<SocketAddress> other;  ///< instead of `v6`
-  std::unique_ptr<std::string> text;     ///< once it was asked for
+  std::unique_ptr<SocketAddress> other;  ///< if not null, the address; `v6` is not used then
+  std::unique_ptr<std::string> text;     ///< null until text() is called
 };
 
 ClientAddress::ClientAddress(const SocketAddress& address) {

@@ -8,22 +8,23 @@
 
 namespace handoff {
 
-/// The address of a session's client, in the eight bytes that an idle connection can spare: IPv4
-/// addresses (those mapped into IPv6 too) and unnamed Unix peers stand in them, others are
-/// allocated; an IPv4 address is too once its text was asked for. Move-only.
+/// The address of a session's client, in eight bytes, because every idle connection has one. IPv4
+/// addresses (also those mapped into IPv6) and unnamed Unix peers fit into these bytes; other
+/// addresses are allocated, and so is an IPv4 address once its text was asked for. Move-only.
 class ClientAddress {
  public:
-  /// Throws std::bad_alloc.
+  /// Stores a copy of `address`. Throws std::bad_alloc.
   explicit ClientAddress(const SocketAddress& address);
   ClientAddress(ClientAddress&& other) noexcept;
   ClientAddress& operator=(ClientAddress&& other) noexcept;
   ~ClientAddress();
 
-  /// False for an address of family 0.
+  /// Returns false for an address of family 0.
   bool is_known() const { return bits_ != 0; }
-  /// The address as it was given.
+  /// Returns the address as it was given.
   SocketAddress get() const;
-  /// SocketAddress::text(), made once. It is valid until the object is destroyed.
+  /// Returns the text that SocketAddress::text() gives. It is made at the first call, and valid
+  /// until this object is destroyed. Throws std::bad_alloc.
   std::string_view text();
 
  private:
@@ -42,7 +43,8 @@ class ClientAddress {
 
   static constexpr std::uint64_t kFormMask = 7;
 
-  std::uint64_t bits_ = 0;  ///< a pointer and form, or address, port and form; 0: not known
+  /// A pointer and its form, or address, port and form; 0: the address is not known.
+  std::uint64_t bits_ = 0;
 };
 
 }  // namespace handoff

@@ -20,7 +20,8 @@ namespace {
 
 constexpr std::size_t kInputSize = 64 * 1024;
 
-/// What becomes of a command when a shell can't run it, as sh(1) has it.
+/// Returns what the exit status says about a command, by the rules of sh(1) for commands that it
+/// cannot run.
 std::string_view meaning_of(const ExitStatus& status, bool has_replied) {
   if (status.signal == 0 && !has_replied) {
     if (status.code == 127) { return "the command was not found"; }

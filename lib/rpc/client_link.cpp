@@ -70,7 +70,8 @@ void Client::Link::flush() {
   }
 }
 
-/// A server that refuses a connection replies before it closes: what there is to read says more.
+/// Leaves the failure to the reading task: a server that refuses a connection replies before it
+/// closes, and this reply says more than the error of the write.
 void Client::Link::write_failed(IoResult result) {
   write_failure_ = result;
   connection_->interrupt();
@@ -114,13 +115,27 @@ Task<void> Client::Link::read_replies(Running running) {
 void Client::Link::deliver_all() {
   while (const std::optional<Reply> reply = connection_->try_receive()) {
     Waiting* const call = take(id_of(*reply));
-    if (call == nullptr) { continue; }
-    call->result = result_of(*reply);
-    call->over.set();
+    if (call != nullptr) {
+      call->result = result_of(*reply);
+      call->over.set();
+    }
+    if (reply->is_last) { return end_in_order(); }
   }
 }
 
-/// The call waits no more. Returns null for one that was given up.
+/// The server has sent its last reply: it has not run the calls that still wait.
+void Client::Link::end_in_order() {
+  for (const auto& [id, call] : unanswered_) {
+    if (call == nullptr) { continue; }
+    call->result = Result::error(ErrorCode::shutting_down,
+                                 "the server is shutting down, and did not run the call");
+  }
+  const ConnectionLost ended(
+      fmt::format("cannot call {}: the server has shut the connection down", name_));
+  fail(std::make_exception_ptr(ended));
+}
+
+/// Removes the call from the list, and returns it, or null for a call that was given up.
 Client::Link::Waiting* Client::Link::take(std::uint64_t id) {
   const auto found = unanswered_.find(id);
   Waiting* const call = found->second;
@@ -129,7 +144,8 @@ Client::Link::Waiting* Client::Link::take(std::uint64_t id) {
   return call;
 }
 
-/// The id of the unanswered call that a reply is for. Throws ProtocolError when that can't be told.
+/// Returns the id of the unanswered call that a reply is for. Throws ProtocolError if there is
+/// none, or if it could be one of several.
 std::uint64_t Client::Link::id_of(const Reply& reply) const {
   if (reply.id.empty() || reply.id == "null") {
     if (unanswered_.size() == 1) { return unanswered_.begin()->first; }
@@ -145,7 +161,8 @@ std::uint64_t Client::Link::id_of(const Reply& reply) const {
       fmt::format("cannot call {}: it replied to the id {}, which no call has", name_, reply.id));
 }
 
-/// A late reply is dropped then, and not taken for that of another call.
+/// Removes a call that does not wait any more, but keeps its id, so that a late reply is dropped
+/// and not taken for the reply to another call.
 void Client::Link::give_up(const Waiting& call) {
   const auto found = unanswered_.find(call.id);
   if (found == unanswered_.end()) { return; }

@@ -5,19 +5,20 @@
 
 namespace handoff {
 
-/// How long a connection has been open that is to be deposited with the master: it is deposited
-/// once it was there for a whole period of DepositTimer.
+/// The age of a connection that is to be deposited with the master, in periods of DepositTimer: it
+/// is due once it has been open for a whole period.
 class DepositAge {
  public:
   enum class Due : std::uint8_t {
-    never,  ///< it need not be asked again
+    never,  ///< the connection is not to be deposited, or already was: it need not be asked again
     later,
     now,
   };
 
-  /// It is new, and is to be deposited.
+  /// Says that the connection is new, and is to be deposited.
   void begin() { age_ = Age::born; }
-  /// A period has passed.
+  /// Says that a period has passed. Returns whether the connection is to be deposited now; it does
+  /// so once.
   Due grow() {
     switch (age_) {
       case Age::none: return Due::never;
@@ -30,9 +31,9 @@ class DepositAge {
 
  private:
   enum class Age : std::uint8_t {
-    none,  ///< it is not to be deposited, or was
-    born,  ///< since the last look
-    seen,
+    none,  ///< the connection is not to be deposited, or already was
+    born,  ///< it was opened in the current period
+    seen,  ///< it was there when the current period began
   };
 
   Age age_ = Age::none;

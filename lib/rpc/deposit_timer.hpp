@@ -10,19 +10,22 @@
 
 namespace handoff {
 
-/// Looks now and then for connections that are to be deposited with the master, as long as there
-/// are some that are younger. One timer serves all connections, and one that ends soon costs
+/// Calls a function periodically as long as there are young connections that are to be deposited
+/// with the master. One timer serves all connections, so that a connection which ends soon costs
 /// nothing.
 class DepositTimer final : private Timer {
  public:
-  /// A connection is deposited after one to two of these: when it is a second old, it has been.
+  /// The period. A connection is deposited after one to two periods, so at the latest when it is a
+  /// second old.
   static constexpr std::chrono::milliseconds kPeriod{500};
 
-  /// `look` says whether there are connections that it has to look at again.
+  /// `look` is called on the reactor's thread at the end of each period, and returns whether
+  /// another one is needed. The reactor must outlive the timer.
   DepositTimer(Reactor& reactor, std::function<bool()> look)
       : Timer(reactor), reactor_(reactor), look_(std::move(look)) {}
 
-  /// There is a connection that is to be deposited later.
+  /// Says that there is a connection to be deposited later: starts the period unless one is under
+  /// way.
   void start() {
     if (due() == kNever) { set(reactor_.now() + kPeriod); }
   }

@@ -20,8 +20,8 @@ Result invalid(std::string_view what, std::string_view problem) {
                        fmt::format("the method's {} is not JSON: {}", what, problem));
 }
 
-/// A result that is no JSON would break the reply that it stands in, and could pass for other
-/// replies to other calls.
+/// Replaces a result that is not JSON by an error: it would break the reply that contains it, and
+/// could pass for replies to other calls.
 Result checked(Result result) {
   if (result.is_error() && result.json.empty()) { return result; }
   const auto problem = json_problem(result.json);
@@ -29,7 +29,7 @@ Result checked(Result result) {
   return invalid(result.is_error() ? "error data" : "result", *problem);
 }
 
-/// Must be called while an exception is handled.
+/// Returns the error for the exception that is being handled.
 Result result_of_exception() {
   try {
     throw;
@@ -52,7 +52,7 @@ Dispatched answer_now(const Method& method, const Request& request) {
   } catch (...) { return result_of_exception(); }
 }
 
-/// How much of a name that a client sent is worth repeating to it.
+/// The most bytes of a method's name that an error repeats to the client that sent it.
 constexpr std::size_t kMaxNameInMessage = 100;
 
 Result no_such_method(std::string_view name) {

@@ -16,55 +16,61 @@
 #include "async/race.hpp"
 #include "wire/message_writer.hpp"
 
-/// The one way from a request to its result: find the method, decide whether it has to wait, run
-/// it, and see that the reply is not too long. A result that leaves it is fit for a reply: a result
-/// and an error's data are one JSON value each, and an exception has become an error.
+/// The one way from a request to its result: find the method, decide whether the call takes time,
+/// run it, and check that the reply is not too long. Every result that leaves here is fit for a
+/// reply: results and the data of errors are one JSON value each, and an exception has become an
+/// error.
 namespace handoff {
 
-/// Whether a method that can answer at once may do so, or other calls are before it.
+/// Says whether a method that can answer at once may do so, or has to wait because other calls come
+/// first.
 enum class Instant : std::uint8_t { answers_now, waits_in_line };
 
 /// The result of a method that has answered at once. The JSON is valid until the next call of the
-/// same method; the name is the method's.
+/// same method, the name as long as the method.
 struct InstantReply {
   std::string_view quoted_name;
   std::string_view json;
 };
 
-/// The method takes time, or has to wait: run it with run_method().
+/// The call takes time, or has to wait: run it with run_method(). The method is valid as long as
+/// the table.
 struct StartCall {
   const Method* method;
 };
 
-/// How a request is answered. A Result is an error; one for a method that nobody has added, too.
+/// How a request is answered. A Result is always an error, also that there is no such method.
+/// dispatch() does not throw what a method throws: that becomes an error.
 using Dispatched = std::variant<InstantReply, Result, StartCall>;
 Dispatched dispatch(const MethodTable& table, const Request& request, Instant instant);
 
-/// Runs any kind of method on the reactor, which must outlive the task, as `method` must. A
-/// handler under Supervision::server is ended at the call's deadline, and by `client_left` if that
-/// is given.
+/// Runs a method of any kind on the reactor. The reactor, `method` and `client_left` must outlive
+/// the task. Under Supervision::server, the handler is ended at the call's deadline, and when
+/// `client_left`, if not null, is cancelled. What the method throws becomes an error.
 Task<Result> run_method(Reactor& reactor, const Method& method, Call call,
                         Cancellation* client_left = nullptr);
 
-/// The same with the method that the call names. The reactor and the table must outlive the task.
+/// Finds the method that the call names, and runs it in the same way. The reactor and the table
+/// must outlive the task.
 Task<Result> run_call(Reactor& reactor, const MethodTable& table, Call call);
 
-/// The result of a call whose client has left, which nobody gets to see.
+/// Returns the error of a call whose client has left. It is only counted, because no client gets
+/// it.
 Result result_for_no_client();
 
-/// What a reply needs so that its client understands it. The name and the id are JSON; an empty id
-/// is none.
+/// What a reply says besides its result, so that its client can read and match it. The name and the
+/// id are JSON; an empty id means none.
 struct ReplyTo {
   Dialect dialect = Dialect::article;
   std::string_view quoted_name{};
   std::string_view id{};
 };
 
-/// Puts the error of reply_too_long() in the place of what stands in `out` from `start` on.
+/// Replaces the bytes of `out` from `start` on by the error of reply_too_long().
 void replace_long_reply(std::string& out, std::size_t start, const ReplyTo& to, std::size_t limit);
 
-/// Appends the body of a reply. One of more than `limit` bytes becomes an error that says so.
-/// Returns the code of the error that was appended, or 0.
+/// Appends the body of a reply, or, if it would have more than `limit` bytes, an error that says
+/// so. Returns the code of the error that was appended, or 0.
 ErrorCode append_result(std::string& out, const ReplyTo& to, const ResultView& result,
                         std::size_t limit);
 inline ErrorCode append_result(std::string& out, const ReplyTo& to, std::string_view json,
@@ -76,7 +82,7 @@ inline ErrorCode append_result(std::string& out, const ReplyTo& to, std::string_
   return ErrorCode::handler_failed;
 }
 
-/// The error of a reply of more than `limit` bytes.
+/// Returns the error that stands for a reply of more than `limit` bytes.
 Result reply_too_long(std::size_t limit);
 
 }  // namespace handoff

@@ -10,11 +10,12 @@ namespace handoff {
 
 class SessionCall;
 
-/// Calls that have ended while another one began. They end once the caller of that is done: it may
-/// be in the middle of the replies of a connection.
+/// Holds the results of calls that have ended while another call was being begun. They are
+/// delivered later, because the code that begins a call may be in the middle of writing the replies
+/// of a connection. Used on the reactor's thread only.
 class HeldEnds {
  public:
-  /// While there is one, an executor begins a call.
+  /// An executor is beginning a call as long as one of these exists.
   class Beginning {
    public:
     explicit Beginning(HeldEnds& ends) : ends_(ends) {
@@ -29,12 +30,13 @@ class HeldEnds {
     HeldEnds& ends_;
   };
 
+  /// Returns whether a call that ends now has to be held.
   bool are_held() const { return beginning_ > 0; }
-  /// Keeps the result; SessionCall::is_put_aside() from now on.
+  /// Keeps a copy of the result with the call, which is_put_aside() from now on.
   void hold(SessionCall& call, const ResultView& result);
-  /// The call is about to be destroyed.
+  /// Drops a held call that is about to be destroyed.
   void forget(const SessionCall& call);
-  /// Ends all calls that are held. Returns whether any call has begun since this was called last.
+  /// Ends all calls that are held. Returns whether any call has begun since the last time.
   bool release();
 
  private:

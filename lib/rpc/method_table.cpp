@@ -9,7 +9,7 @@
 
 namespace handoff {
 
-/// The article's server answers "ping" with "pong".
+/// The reply to "ping" is named "pong", as handoff-wire(7) says.
 std::string quoted_reply_name(std::string_view method) {
   return quote_json(method == "ping" ? "pong" : method);
 }

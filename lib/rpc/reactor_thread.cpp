@@ -49,7 +49,7 @@ ReactorThread::~ReactorThread() {
   thread_.join();
 }
 
-/// Everything that belongs to the reactor is destroyed on its thread.
+/// Runs on the new thread. Everything that belongs to the reactor is also destroyed there.
 void ReactorThread::run_thread(Inside& inside) {
   try {
     inside.make_method_table = make_methods_(inside.reactor);
@@ -65,7 +65,7 @@ void ReactorThread::run_thread(Inside& inside) {
   inside.context.reset();
 }
 
-/// What happens on the thread is told on the main thread.
+/// Returns functions that report to `owner_` on the main thread what happens on this one.
 ServerContext::Owner ReactorThread::report_home() {
   ServerContext::Owner owner;
   owner.quota_used_up = [this] { home_.send(owner_.quota_used_up); };
@@ -102,7 +102,8 @@ void ReactorThread::open(Connection connection) {
   });
 }
 
-/// The thread answers, behind all letters that it has sent before.
+/// The thread answers after all reports that it has sent before; until then, these count as reports
+/// of abandoned connections.
 void ReactorThread::abandon() {
   ++abandoning_;
   post([this](ServerContext& context) {

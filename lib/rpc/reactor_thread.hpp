@@ -17,61 +17,74 @@
 
 namespace handoff {
 
-/// Makes a table of methods, each time as they are now. Throws what makes that impossible.
+/// Makes a table of the methods as they are at the time of the call. Throws if that is impossible.
 using MakeMethodTable = std::function<std::shared_ptr<const MethodTable>()>;
 
-/// Gives what makes the methods of a reactor, on its thread. They belong to it, and to no other.
+/// Called once on the thread of each reactor. Returns the function that makes the method tables for
+/// this reactor, which is called at the start and again at each reload. It is used and destroyed on
+/// this thread only, and so are the tables.
 using MakeMethods = std::function<MakeMethodTable(Reactor&)>;
 
-/// A thread with a reactor, which serves the connections that the main thread gives it. All of this
-/// is for the main thread.
+/// A thread with a reactor of its own, which serves the connections that the main thread gives it.
+/// All functions are for the main thread; only the destructor blocks.
 class ReactorThread {
  public:
-  /// Called on the main thread, by way of its mailbox.
+  /// The functions that report to the owner, on the main thread, through its mailbox. Those whose
+  /// name is one of ServerContext::Owner are called as described there. `deposited` may be null;
+  /// the others must be set.
   struct Owner {
     std::function<void(std::uint64_t, CloseReason)> closed{};
     std::function<void(Connection)> returned{};
-    std::function<void(Connection)> deposited{};  ///< see ServerContext::Owner
+    std::function<void(Connection)> deposited{};
     std::function<void()> quota_used_up{};
+    /// Called with the reason when reload() has failed.
     std::function<void(const std::string&)> reload_failed{};
-    std::function<void(const std::string&)> failed{};  ///< see ServerContext::Owner
+    std::function<void(const std::string&)> failed{};
   };
 
-  /// The thread adds its own counters to `shared`. What goes wrong on it is thrown where the
-  /// mailbox is received.
+  /// Starts the thread, which adds its own counters to `shared`. `home` is the mailbox of the main
+  /// thread; it and what `shared` points to must outlive this object. An exception that ends the
+  /// thread leaves Reactor::run() of the main thread. Throws std::system_error if there can be no
+  /// more threads, and SystemError.
   ReactorThread(Mailbox& home, const SessionLimits& limits, MakeMethods make_methods,
                 ServerContext::Shared shared, Owner owner);
   ReactorThread(const ReactorThread&) = delete;
   ReactorThread& operator=(const ReactorThread&) = delete;
-  /// Cuts off what is still served, and waits for the end of the thread.
+  /// Cuts off the connections that are still served, and blocks until the thread has ended.
   ~ReactorThread();
 
+  /// Gives the thread a connection to serve. Either `closed` or `returned` is called for it.
   void open(Connection connection);
-  /// Runs the method there; `done` is called on the main thread.
+  /// Runs a method on the thread; `done` is called with its result on the main thread.
   void run(Call call, std::function<void(Result)> done);
-  /// Calls that on the thread.
+  /// Calls `what` on the thread.
   void post(std::function<void(ServerContext&)> what);
-  /// Calls `then` on the main thread as soon as the thread has a moment for it.
+  /// Calls `then` on the main thread after the thread has had a moment to answer. A thread that
+  /// hangs never does.
   void when_it_answers(std::function<void()> then);
-  /// Makes the methods again.
+  /// Makes the thread's method table again. If that throws, the old one stays, and `reload_failed`
+  /// is called with the reason.
   void reload();
-  /// What is served now ends by itself, and is reported with CloseReason::abandoned.
+  /// Loses interest in the connections that are served now: each ends by itself, and is reported
+  /// with CloseReason::abandoned.
   void abandon();
-  /// As ServerContext::drain; has_drained() once the thread has heard of it.
+  /// Calls ServerContext::drain() on the thread.
   void drain(WhenDrained what);
+  /// Returns whether the thread has carried out every drain() so far.
   bool has_drained() const { return drains_ == 0; }
 
-  /// Connections that it was given and has neither closed nor returned.
+  /// Returns the number of connections that the thread was given and has neither closed nor
+  /// returned.
   std::size_t held() const { return held_; }
-  /// Calls that it runs, or that wait there.
+  /// Returns the number of calls that run or wait on the thread.
   std::size_t active_calls() const {
     return counters_.active_calls.load(std::memory_order_relaxed);
   }
-  /// Requests since the start.
+  /// Returns the number of requests since the start.
   std::uint64_t requests() const { return counters_.requests.load(std::memory_order_relaxed); }
 
  private:
-  /// What is there while the thread runs.
+  /// The objects that exist while the thread runs.
   struct Inside;
 
   void run_thread(Inside& inside);
@@ -84,8 +97,9 @@ class ReactorThread {
   ServerContext::Shared shared_;
   Owner owner_;
   std::size_t held_ = 0;
-  std::size_t drains_ = 0;      ///< that it has not heard of
-  std::size_t abandoning_ = 0;  ///< letters of before it may still be on their way
+  std::size_t drains_ = 0;      ///< calls of drain() that the thread has not yet carried out
+  std::size_t abandoning_ = 0;  ///< calls of abandon() before which the thread may have sent
+                                ///< reports that have not arrived
   ServerCounters counters_;
   std::unique_ptr<Inside> inside_;
   std::thread thread_;

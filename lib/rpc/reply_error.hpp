@@ -7,7 +7,8 @@
 
 namespace handoff {
 
-/// The error that an error reply stands for, with a code and a message in any case.
+/// Returns the error that an error reply stands for. It always has a code and a message, even if
+/// the reply has none. `reply` must be an error.
 Result error_of_reply(const Reply& reply);
 
 }  // namespace handoff

@@ -31,14 +31,19 @@ ServerContext::~ServerContext() {
   reactor_.remove(*this);
 }
 
+void ServerContext::be_lame_duck() {
+  if (draining()) { return; }
+  leaving_ = Leaving::lame_duck;
+  for (Session* session : sessions_) { session->be_lame_duck(); }
+}
+
 void ServerContext::drain(WhenDrained what) {
-  draining_ = true;
-  gives_back_ = what == WhenDrained::give_back;
+  leaving_ = what == WhenDrained::give_back ? Leaving::giving_back : Leaving::closing;
   for (Session* session : sessions_) { session->drain(); }
 }
 
 void ServerContext::abandon() {
-  gives_back_ = false;
+  if (gives_back()) { leaving_ = Leaving::closing; }
   ++abandonments_;
   for (Session* session : sessions_) { session->abandon(); }
 }
@@ -52,7 +57,7 @@ void ServerContext::count_in(std::shared_ptr<const ledger::Ledger> ledger, std::
   publish_calls(active_calls_);
 }
 
-/// One that there is no descriptor for is not deposited.
+/// Deposits the sessions that are due. One for whose copy there is no descriptor is left out.
 bool ServerContext::deposit_sessions() {
   bool some_are_young = false;
   for (Session* session : sessions_) {
@@ -83,14 +88,13 @@ bool ServerContext::close_idlest() {
   return true;
 }
 
-/// There may be no memory for the line either.
+/// The line is lost if there is no memory for it.
 void ServerContext::tell_failed(std::string_view what) const {
   try {
     if (owner_.failed) { owner_.failed(fmt::format("a connection is closed: {}", what)); }
   } catch (const std::exception&) { return; }
 }
 
-/// So that add() can't fail.
 void ServerContext::prepare_to_open() {
   if (sessions_.capacity() <= open_) { sessions_.reserve(2 * open_ + 1); }
 }
@@ -115,7 +119,9 @@ void ServerContext::returned(Connection connection) {
   owner_.returned(std::move(connection));
 }
 
-/// What the calls that begin in this are given to may have been polled already.
+/// Releases held results twice: a deferred reply may start waiting calls, which may end at once.
+/// Returns whether a call has begun, since the PollSource that takes it may already have had its
+/// turn.
 bool ServerContext::poll() {
   bool has_begun = held_ends_.release();
   for (std::size_t i = 0; i < deferring_.size(); ++i) { deferring_[i]->send_deferred(); }

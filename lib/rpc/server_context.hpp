@@ -35,50 +35,53 @@ namespace handoff {
 class CallLog;
 class Session;
 
-/// Counts that other threads may read while the reactor's thread goes on.
+/// Counters that other threads may read at any time; only the reactor's thread writes them.
 struct ServerCounters {
-  std::atomic<std::uint64_t> requests = 0;    ///< since the start
-  std::atomic<std::size_t> active_calls = 0;  ///< that have begun or wait
+  std::atomic<std::uint64_t> requests = 0;    ///< the number of requests since the start
+  std::atomic<std::size_t> active_calls = 0;  ///< the number of calls that have begun or wait
 };
 
-/// What a drain does with a connection once nothing of it is under way.
+/// What a drain does with a connection once nothing on it is under way.
 enum class WhenDrained : std::uint8_t {
-  close,
-  give_back  ///< to Owner::returned, with what is left to do
+  close,     ///< closes it
+  give_back  ///< passes it to Owner::returned, with its unread bytes
 };
 
-/// What the owner of the connections is told, on the reactor's thread.
+/// The functions that report to the owner of the connections, on the reactor's thread. Each may be
+/// null, but drain() needs `returned` for WhenDrained::give_back.
 struct ServerOwner {
-  /// A connection is closed. Of each that was opened this or `returned` is called, once.
+  /// Called when a connection was closed. For each connection that was opened, either this or
+  /// `returned` is called, once.
   std::function<void(std::uint64_t id, CloseReason why)> closed{};
-  /// A connection is given back.
+  /// Called to give a connection back; the owner takes it over.
   std::function<void(Connection)> returned{};
-  /// A connection that has an entry in a ledger and a number of ours (channel::kOwnId) has been
-  /// open for a second: a copy of it for the master. Called once for each; without this function
-  /// none is copied.
+  /// Called with a copy for the master when a connection that this worker accepted itself (its id
+  /// has the bit channel::kOwnId, and it has an entry in a ledger) has been open for about a
+  /// second; called once for each such connection. Without this function no connection is copied.
   std::function<void(Connection)> deposited{};
-  /// A line about a connection that was closed because a call on this system failed, or memory
-  /// was short: it costs that connection alone.
+  /// Called with a line for the log when a connection was closed because a system call has failed
+  /// or memory was short. Only that connection is lost.
   std::function<void(std::string_view)> failed{};
-  /// The last request of the quota was counted.
+  /// Called when the last request of the quota was counted.
   std::function<void()> quota_used_up{};
 };
 
-/// What is shared with other threads; each may be missing. A context must not outlive them.
+/// What a context shares with other threads. Each may be null, and must outlive the context.
 struct ServerShared {
   ServerCounters* counters = nullptr;
   RequestQuota* quota = nullptr;
   const CallLog* calls = nullptr;
 };
 
-/// What all connections of one reactor share: the methods, the limits, the counts, and memory that
-/// is only used between two waits, so that an idle connection holds none. Everything is for the
-/// reactor's thread.
+/// What all connections of one reactor share: the methods, the limits, the counters, and memory
+/// that is used only between two waits, so that an idle connection holds none. Used on the
+/// reactor's thread only.
 class ServerContext final : private PollSource {
  public:
   using Owner = ServerOwner;
   using Shared = ServerShared;
 
+  /// The reactor must outlive the context, and the context must outlive its connections.
   ServerContext(Reactor& reactor, std::shared_ptr<const MethodTable> methods,
                 const SessionLimits& limits, Owner owner = {}, Shared shared = {});
   ServerContext(const ServerContext&) = delete;
@@ -88,107 +91,127 @@ class ServerContext final : private PollSource {
   Reactor& reactor() const { return reactor_; }
   const SessionLimits& limits() const { return limits_; }
   const std::shared_ptr<const MethodTable>& methods() const { return methods_; }
-  /// Calls keep the table that they began with.
+  /// Replaces the methods. Calls that have begun keep the table with which they began.
   void replace_methods(std::shared_ptr<const MethodTable> methods) {
     methods_ = std::move(methods);
   }
 
-  /// From now on every connection finishes what was started, and is then closed or given back. A
-  /// further call changes the latter.
+  /// From now on, every connection ends after its next reply, new ones too, so that clients leave
+  /// in order before a drain. Does nothing once drain() was called.
+  void be_lame_duck();
+  bool is_lame_duck() const { return leaving_ == Leaving::lame_duck; }
+  /// From now on, every connection finishes what has begun, and is then closed or given back. A
+  /// later call changes which of the two.
   void drain(WhenDrained what);
-  bool draining() const { return draining_; }
-  bool gives_back() const { return gives_back_; }
-  /// Connections that are opened from now on are served without an end.
-  void resume() { draining_ = gives_back_ = false; }
-  /// The connections that there are end by themselves, with CloseReason::abandoned: none of them is
-  /// given back.
+  bool draining() const { return leaving_ >= Leaving::closing; }
+  bool gives_back() const { return leaving_ == Leaving::giving_back; }
+  /// Ends the drain: connections that are opened from now on are served until they end by
+  /// themselves.
+  void resume() { leaving_ = Leaving::none; }
+  /// Loses interest in the connections that are open now, because the master that would have been
+  /// told of their ends is gone: each ends by itself, is reported with CloseReason::abandoned, and
+  /// is not given back.
   void abandon();
-  /// The owner is told nothing any more.
+  /// From now on, no function of the owner is called.
   void forget_owner() { owner_ = {}; }
-  /// Ends the connection without a call that its own limits would end first. A request of it that
-  /// has arrived is still answered. False when there is none.
+  /// Ends the connection that its own limits would end first among those without a call under way.
+  /// If a request of it has already arrived, that is still answered. Returns false if there is no
+  /// such connection.
   bool close_idlest();
 
   std::size_t open_connections() const { return open_; }
   std::uint64_t requests() const { return requests_; }
   std::size_t active_calls() const { return active_calls_; }
-  /// Connections that wait until the process holds less.
+  /// Returns the number of connections that wait until the process holds less memory.
   std::size_t waiting_for_memory() const { return waiting_for_memory_; }
 
-  /// Counts in this ledger too, as the worker's thread of this number, from now on and in no ledger
-  /// before it; null: in none. What was passed with an entry of an earlier ledger keeps that.
+  /// From now on, also counts in this ledger, as the worker's thread of this number, and in no
+  /// earlier ledger; null means in none. A connection that was passed with an entry of an earlier
+  /// ledger keeps that entry.
   void count_in(std::shared_ptr<const ledger::Ledger> ledger, std::uint32_t thread);
-  /// Counts requests of a client, or of a master's queue.
+  /// Counts requests, whether a client or the queue of a master has sent them.
   void count_requests(std::size_t count) {
     requests_ += count;
     if (publishes_requests_) { publish_requests(count); }
   }
 
-  // What follows is for sessions.
+  // The functions below are for sessions.
 
   static constexpr std::size_t kInputSize = 64 * 1024;
-  /// To read into, and to write replies into. Nothing in them survives a wait.
+  /// Buffers to read and to write into. Their contents do not survive a wait.
   ReceiveBuffer& input() { return input_; }
   std::string& output() { return output_; }
   std::string& body() { return body_; }
   RequestParser& parser() { return parser_; }
-  /// What calls use again.
+  /// Returns the objects that calls reuse.
   CallPools& pools() { return pools_; }
   Deadlines& deadlines() { return deadlines_; }
   HeldEnds& held_ends() { return held_ends_; }
-  /// The places of all calls that run.
+  /// Returns the places of running calls: as many calls of all connections run as there are places.
   Semaphore& places() { return places_; }
-  /// With SessionLimits::synchronous: the sessions that wait to read a request.
+  /// Returns the line of the sessions that wait to read a request. Used only with
+  /// SessionLimits::synchronous.
   TurnLine& line() { return line_; }
-  /// The same: whether this one may read a request now.
+  /// Returns whether this session may read a request now. Used only with
+  /// SessionLimits::synchronous.
   bool is_turn_of(const Session& session) const {
     return places_.available() && line_.is_turn_of(session);
   }
 
+  /// These count the calls under way.
   void call_begins() { publish_calls(++active_calls_); }
   void call_ends() { publish_calls(--active_calls_); }
-  /// Counts an error that is replied; a code of 0 is none.
+  /// Counts an error that is sent as a reply; a code of 0 is no error.
   void count_error(ErrorCode code) {
     if (code == ErrorCode{} || ledger_counters_ == nullptr) { return; }
     ledger_counters_->count_error(static_cast<int>(code));
   }
-  /// Where calls are logged; null if they are not.
+  /// Returns where calls are logged; null if they are not.
   const CallLog* call_log() const { return shared_.calls; }
-  /// Returns the time at which a request is answered that takes none; the log alone needs it.
+  /// Returns the time at which a request is answered that takes none; only the log needs it.
   TimePoint start_of_instant() const {
     return shared_.calls != nullptr ? Clock::now() : TimePoint();
   }
-  /// Returns the time that count_call() and the log take, of a call that begins now.
+  /// Returns the time for count_call() and the log, for a call that begins now; zero if calls are
+  /// not timed.
   TimePoint start_of_call() const {
     const bool is_wanted = ledger_counters_ != nullptr || shared_.calls != nullptr;
     return is_wanted ? Clock::now() : TimePoint();
   }
+  /// Counts a call that has ended, and its duration.
   void count_call(TimePoint start) {
     if (ledger_counters_ == nullptr || start == TimePoint()) { return; }
     ledger_counters_->count_call(Clock::now() - start);
   }
+  /// These count the connections that wait for memory.
   void memory_wait_begins() { ++waiting_for_memory_; }
   void memory_wait_ends() { --waiting_for_memory_; }
+  /// Calls Owner::failed. Does not throw.
   void tell_failed(std::string_view what) const;
 
-  /// Makes room for one more session. It counts as open from opened() on.
+  /// Makes room for one more session, so that add() cannot fail. Call opened() when the session is
+  /// certain to begin; it counts as open from then on. Throws std::bad_alloc.
   void prepare_to_open();
   void opened() { ++open_; }
-  /// A session of this age is new, and is to be deposited when it has been there for a while.
+  /// Says that a session with this age is new, and is to be deposited with the master once it has
+  /// been open for a while.
   void expect_deposit(DepositAge& age) {
     if (!owner_.deposited) { return; }
     age.begin();
     deposit_timer_.start();
   }
-  /// How often abandon() was called. It does not know the sessions that have not begun yet: they
-  /// find by this that they were meant too.
+  /// Returns how often abandon() was called. abandon() does not know the sessions that were opened
+  /// and have not begun yet; by this number they find out that they were meant too.
   std::uint32_t abandonments() const { return abandonments_; }
-  /// Gives the session's number, which changes by Session::renumber.
+  /// Adds a session that has begun. Returns its number, which Session::renumber may change later.
   std::uint32_t add(Session& session);
+  /// Removes the session with this number.
   void remove(std::uint32_t number);
+  /// These call the functions of the owner.
   void closed(std::uint64_t id, CloseReason why);
   void returned(Connection connection);
-  /// Session::send_deferred() is called at the end of the turn.
+  /// Has Session::send_deferred() called at the end of the turn, unless forget_deferred() comes
+  /// first.
   void defer(Session& session) { deferring_.push_back(&session); }
   void forget_deferred(Session& session) { std::erase(deferring_, &session); }
 
@@ -203,7 +226,8 @@ class ServerContext final : private PollSource {
     }
   }
   bool deposit_sessions();
-  /// Sends what was answered in this turn, and has the next in line read.
+  /// Runs at the end of each turn of the reactor: delivers results that were held, sends the
+  /// replies of the turn, and lets the next session in line read. Returns whether a call has begun.
   bool poll() override;
 
   Reactor& reactor_;
@@ -211,9 +235,9 @@ class ServerContext final : private PollSource {
   SessionLimits limits_;
   Owner owner_;
   Shared shared_;
-  bool publishes_requests_;  ///< to one of shared_ or a ledger
+  bool publishes_requests_;  ///< whether publish_requests() has anything to do
   ledger::Counters* ledger_counters_ = nullptr;
-  /// The current one is the last; connections may have entries in the others.
+  /// The ledgers in which connections may have entries; the last is the current one.
   std::vector<std::shared_ptr<const ledger::Ledger>> ledgers_;
   Semaphore places_;
   TurnLine line_;
@@ -225,15 +249,16 @@ class ServerContext final : private PollSource {
   Deadlines deadlines_;
   HeldEnds held_ends_;
   std::size_t open_ = 0;
-  std::vector<Session*> sessions_;  ///< those that have begun
+  std::vector<Session*> sessions_;  ///< the sessions that have begun, by their numbers
   DepositTimer deposit_timer_;
   std::size_t waiting_for_memory_ = 0;
   std::vector<Session*> deferring_;
   std::uint64_t requests_ = 0;
   std::size_t active_calls_ = 0;
   std::uint32_t abandonments_ = 0;
-  bool draining_ = false;
-  bool gives_back_ = false;
+  /// How the connections end, in the order in which a server that stops gets on.
+  enum class Leaving : std::uint8_t { none, lame_duck, closing, giving_back };
+  Leaving leaving_ = Leaving::none;
 };
 
 }  // namespace handoff

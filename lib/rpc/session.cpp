@@ -13,10 +13,10 @@
 namespace handoff {
 namespace {
 
-/// How long calls may hold up others with replies that may be long.
+/// How long calls whose replies may be long can hold up others before shorter replies are expected.
 constexpr auto kLongCall = std::chrono::seconds(1);
 
-/// How often a connection looks whether the process has memory again: other threads free it too.
+/// How often a connection asks whether the process has memory again: other threads free memory too.
 constexpr auto kMemoryPause = std::chrono::milliseconds(20);
 
 }  // namespace
@@ -36,6 +36,7 @@ Session::Session(SessionOpening opening) noexcept
       calls_(opening.context, *this, opening.connection.dialect) {
   keep_urgent_data(stream_.fd());
   if (context().draining()) { enter(SessionPhase::draining, CloseReason::drained); }
+  if (context().is_lame_duck()) { enter(SessionPhase::last_turn, CloseReason::drained); }
   if (context().abandonments() != opening.abandonments) { abandon(); }
   if (opening.is_to_be_deposited()) { context().expect_deposit(deposit_); }
 }
@@ -45,7 +46,7 @@ Session::~Session() {
   awaits(Await::end);
   context().remove(number_);
   if (reason_ == CloseReason::returned) { return; }
-  // Cut off: the reactor ends before its connections.
+  // The reactor has ended before its connections, which are cut off.
   if (phase_ != SessionPhase::closed) { reason_ = CloseReason::abandoned; }
   context().closed(id_, reason_);
 }
@@ -65,8 +66,8 @@ void Session::open(ServerContext& context, Connection connection) {
   context.opened();
 }
 
-/// What stands in its frame is what an idle connection costs: hence the pointer, one wait for
-/// either readiness, and other waits elsewhere.
+/// The coroutine's frame is what an idle connection costs. So it holds the opening by a pointer,
+/// has one wait for every kind of readiness, and leaves the other wait to a coroutine of its own.
 Task<void> Session::serve(std::unique_ptr<SessionOpening> opening) {
   Session session(std::move(*opening));
   opening.reset();
@@ -79,6 +80,7 @@ Task<void> Session::serve(std::unique_ptr<SessionOpening> opening) {
       if (session.awaited_ == Await::others) {
         co_await pause(session);
       } else {
+        // Where it waits for neither direction, only a hang-up or an interruption ends the wait.
         co_await session.stream_.ready(session.awaited_ == Await::readable   ? EPOLLIN
                                        : session.awaited_ == Await::writable ? EPOLLOUT
                                                                              : EPOLLHUP);
@@ -107,12 +109,20 @@ void Session::awaits(Await next) {
 ///     open         the client ends its side                    half_closed  client
 ///     open         ServerContext::drain                        draining     drained
 ///     open         the idle deadline, or make_way              draining     idle
+///     open         ServerContext::be_lame_duck, with calls     ending       drained
+///     open         the same, without calls                     last_turn    drained
 ///     open         a stranger, a frame too long or too late    refused      protocol
+///     last_turn    the client, a stranger: as when open
+///     last_turn    ServerContext::drain, or the idle deadline  draining     drained, idle
+///     last_turn    all that was read was answered, or runs     ending       as before
+///     draining     its only reply is ready, nothing is unread  ending       as before
 ///     draining     the client ends its side                    half_closed  client
 ///     draining     a stranger, a frame too long or too late    refused      protocol
 ///     draining     nothing is under way or unread              closed       as before
 ///     draining     the same, and the server gives back         closed       returned
 ///     half_closed  every call has ended, every reply is taken  closed       as before
+///     ending       the client ends its side                    half_closed  client
+///     ending       every call has ended, every reply is taken  lingering    as before
 ///     refused      every call has ended, every reply is taken  lingering    as before
 ///     lingering    the client ends its side, or the deadline   closed       as before
 ///     all          a read fails                                closed       client
@@ -134,24 +144,13 @@ void Session::record() {
   record_.update(phase_, holds_some ? Held::some : Held::nothing, input_.framing(), calls_);
 }
 
-/// A call on this system has failed, or memory is short. The calls that run have to end first.
+/// Closes the connection because a system call has failed or memory is short. Calls that run must
+/// end before the session can.
 void Session::fail(std::string_view why) {
   if (phase_ == SessionPhase::closed) { return; }
   enter(SessionPhase::closed, CloseReason::failed);
   context().tell_failed(why);
   calls_.drop_waiting();
-}
-
-void Session::drain() {
-  if (phase_ == SessionPhase::open) { enter(SessionPhase::draining, CloseReason::drained); }
-  if (phase_ == SessionPhase::draining) { stream_.interrupt(); }
-}
-
-/// The client of what is closed at once may never send the rest, or never read it.
-void Session::make_way() {
-  if (input_.holds_bytes() || !output_.empty()) { enter(SessionPhase::closed, CloseReason::idle); }
-  if (phase_ == SessionPhase::open) { enter(SessionPhase::draining, CloseReason::idle); }
-  stream_.interrupt();
 }
 
 Session::Await Session::step() {
@@ -170,8 +169,9 @@ Session::Await Session::step() {
 }
 
 Session::Await Session::read_or_wait() {
-  // A request that was read is lost when this process dies, and one that was not is not.
-  if (std::exchange(comes_idle_, false) && phase_ == SessionPhase::open) {
+  // If this process dies, a request that it has read is lost, and one that is still in the socket
+  // is not. So a connection that came idle is not read before it is readable.
+  if (std::exchange(comes_idle_, false) && phase_ != SessionPhase::draining) {
     return wait_for_input();
   }
   switch (calls_.room()) {
@@ -179,11 +179,11 @@ Session::Await Session::read_or_wait() {
     case SessionCalls::Room::none: return read_more();
     case SessionCalls::Room::calls: input_.stop_deadline(); return wait_for_calls();
     case SessionCalls::Room::turn:
-      // No request is left to read.
+      // No request is left to read, so there is no turn to wait for.
       if (!input_.holds_bytes() && stream_.is_at_end()) { return read_more(); }
       return wait_for_turn();
     case SessionCalls::Room::memory:
-      // What is left to read of a client that has left is little, and its end frees memory.
+      // A client that has left has sent little more, and the end of its connection frees memory.
       if (input_.awaits_rest() && client_has_left()) { return read_more(); }
       return wait_for_memory();
   }
@@ -193,7 +193,7 @@ Session::Await Session::read_or_wait() {
 Session::Await Session::read_more() {
   record_.busy();
   ReceiveBuffer& bytes = input_.begin_turn(context().input());
-  // What was left when the last turn ended comes first.
+  // Frames that were left when the last turn ended come first.
   if (input_.has_frames()) { return answer(bytes, SessionInput::Received::some); }
   const SessionInput::Received received =
       input_.receive(bytes, stream_, context().limits().max_frame);
@@ -218,8 +218,17 @@ Session::Await Session::answer(ReceiveBuffer& bytes, SessionInput::Received rece
       phase_ == SessionPhase::half_closed ? MoreBytes::none_follow : MoreBytes::may_follow;
   std::string& out = context().output();
   out.clear();
-  const Taken taken = answer_frames(input_, calls_, bytes, more, out);
+  const Requests requests =
+      phase_ == SessionPhase::ending ? Requests::are_refused : Requests::are_run;
+  const Taken taken = answer_frames(input_, calls_, bytes, {more, requests}, out);
   if (taken == Taken::refused) { enter(SessionPhase::refused, CloseReason::protocol); }
+  if (phase_ == SessionPhase::last_turn && calls_.any() && !input_.has_frames()) {
+    enter(SessionPhase::ending, reason_);
+  }
+  if (phase_ != SessionPhase::open && is_last(out)) {
+    send_last(out);
+    return Await::others;
+  }
   send(out);
   const bool is_drained =
       taken == Taken::all_frames && received == SessionInput::Received::all && output_.empty();
@@ -246,14 +255,16 @@ Session::Await Session::wait_for_calls() {
   return Await::calls;
 }
 
-/// What it has to read stays where it is. Until then no deadline passes.
+/// Leaves the bytes that there are to read where they are, and stops the deadline of a frame
+/// meanwhile.
 Session::Await Session::wait_for_turn() {
   input_.stop_deadline();
   if (!std::exchange(in_line_, true)) { context().line().join(*this); }
   return Await::turn;
 }
 
-/// The rest of a frame is still awaited: its start is a part of what the process holds.
+/// A frame that has begun keeps its deadline, because its start is part of the memory that the
+/// process holds.
 Session::Await Session::wait_for_memory() {
   if (input_.awaits_rest()) {
     input_.start_deadline(after(context().limits().frame_timeout));
@@ -271,55 +282,20 @@ Session::Await Session::wait_for_client() {
   return Await::writable;
 }
 
-Session::Await Session::finish() {
-  if (phase_ == SessionPhase::refused) {
-    // Closing with unread input would turn what we wrote into a reset: let the client read first.
-    stream_.end_writing();
-    enter(SessionPhase::lingering, reason_);
-    arm(Timeout::linger, after(context().limits().linger_timeout));
-    return linger();
-  }
-  record_.closed();
-  enter(SessionPhase::closed, reason_);
-  // No copy of the descriptor in another process can hide this from the client.
-  shutdown(stream_.fd(), SHUT_RDWR);
-  return Await::end;
-}
-
-Session::Await Session::linger() {
-  context().input().clear();
-  const IoResult result = stream_.try_read(context().input().room());
-  if (result.done()) { return Await::others; }
-  if (result.outcome == IoResult::Outcome::would_block) { return Await::readable; }
-  return finish();
-}
-
-/// Between two frames, with every reply written.
-Session::Await Session::give_back() {
-  record();
-  Connection connection;
-  connection.id = id_;
-  connection.framing = input_.framing();
-  connection.dialect = calls_.dialect();
-  connection.unread = input_.unused();
-  connection.peer = client().get();
-  connection.socket = stream_.release();
-  enter(SessionPhase::closed, CloseReason::returned);
-  context().returned(std::move(connection));
-  return Await::end;
-}
-
-/// Those who have given us the connection may not have known.
+/// Asks the kernel for the client's address if the connection was passed without it.
 ClientAddress& Session::client() {
   if (!client_.is_known()) { client_ = ClientAddress(peer_address(stream_.fd())); }
   return client_;
 }
 
-/// What else is answered in this turn goes with it.
-void Session::replies_ready(std::string_view frames) {
+/// Defers the replies to the end of the turn if calls still run, because these may end in the same
+/// turn.
+void Session::replies_ready(std::string& frames) {
   if (phase_ == SessionPhase::closed) { return; }
   const bool was_blocked = output_.is_blocked();
-  if (!calls_.any_runs()) {
+  if (phase_ != SessionPhase::open && is_last(frames)) {
+    send_last(frames);
+  } else if (!calls_.any_runs()) {
     if (!frames.empty()) { record_.busy(); }
     send(frames);
   } else if (!frames.empty()) {
@@ -343,7 +319,7 @@ void Session::send(std::string_view bytes) {
   check(output_.send(stream_, bytes));
 }
 
-/// Replies that were deferred may have been sent since, with others or before a wait.
+/// Does nothing if the replies were sent since they were deferred, with others or before a wait.
 void Session::send_deferred() {
   if (!output_.is_deferred()) { return; }
   try {

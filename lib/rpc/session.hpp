@@ -26,55 +26,64 @@
 
 namespace handoff {
 
-/// One client connection: reads frames, runs their methods, writes the replies.
+/// One connection of a client: reads frames, runs their methods, writes the replies. Used on the
+/// reactor's thread only.
 ///
 /// - Requests that arrive together are answered with one write.
-/// - Replies without ids keep the order of their requests; one with an id may overtake.
-/// - Lines and JSON-RPC are told from the article's frames and messages by what the client sends.
-/// - While replies wait for a client that does not read, nothing more is read from it; nor while it
-///   makes the server hold as much as it may, or all connections do together.
+/// - Replies without ids keep the order of their requests; a reply with an id may overtake others.
+/// - What the client sends first decides between lines and frames with a length, and each request
+///   between JSON-RPC and the project's own messages.
+/// - Nothing more is read from a client as long as replies wait for it to read, or as long as it
+///   makes the server hold as much memory as one connection, or all of them together, may.
 /// - An idle connection holds no buffer.
 class Session final : private Timer, private SessionCalls::Owner {
  public:
-  /// Serves the connection until either side ends it, or it is given back. Returns at once; the
-  /// context must outlive the connection.
+  /// Takes over the connection, and serves it until either side ends it or it is given back.
+  /// Returns at once. The context must outlive the connection. If the session cannot be made, the
+  /// connection is closed, and its owner is told CloseReason::failed.
   static void open(ServerContext& context, Connection connection);
 
-  /// Finish what was started, then close or give back, as ServerContext::drain has it; an idle
-  /// connection goes at once.
+  /// Ends the connection after its next reply, which says that it is the last; see
+  /// ServerContext::be_lame_duck(). Requests that arrive while its calls run are refused.
+  void be_lame_duck();
+  /// Finishes what has begun, and then closes the connection or gives it back, as
+  /// ServerContext::drain() says; an idle connection ends at once.
   void drain();
-  /// When it ends if nothing happens; kNever while it has calls.
+  /// Returns when the connection ends if nothing happens; kNever as long as it has calls.
   TimePoint ends_at() const { return timeout_ == Timeout::none || calls_.any() ? kNever : due(); }
-  /// For another connection: it ends at once, but for what can still be read from it.
+  /// Ends the connection to make room for another one. Requests that can already be read from it
+  /// are still answered, unless part of a frame is held or a reply has not been taken.
   void make_way();
-  /// It goes on, but its end is reported as CloseReason::abandoned.
+  /// Goes on serving, but its end will be reported as CloseReason::abandoned.
   void abandon() { reason_ = CloseReason::abandoned; }
-  /// Whether it is due to be deposited with the master; see ServerContext::Owner::deposited.
+  /// Says that a period of DepositTimer has passed. Returns whether the connection is due to be
+  /// deposited with the master; see ServerContext::Owner::deposited.
   DepositAge::Due grow_older() {
     return phase_ == SessionPhase::open ? deposit_.grow() : DepositAge::Due::never;
   }
-  /// A copy of it for the master. Throws SystemError when there is no descriptor.
+  /// Returns a copy of the connection for the master. Throws SystemError if there is no descriptor
+  /// for it.
   Connection copy_for_deposit() const { return {.socket = duplicate(stream_.fd()), .id = id_}; }
-  /// Writes the replies of the turn that is over; see ServerContext::defer.
+  /// Writes the replies of the turn that is ending; see ServerContext::defer.
   void send_deferred();
-  /// It is its turn; see ServerContext::line.
+  /// Says that it is the session's turn to read a request; see ServerContext::line.
   void take_turn() { stream_.interrupt(); }
-  /// Its number among the sessions of the context is another one.
+  /// Changes the session's number among the sessions of the context.
   void renumber(std::uint32_t number) { number_ = number; }
 
  private:
-  /// What the coroutine waits for before the next step.
+  /// What the coroutine waits for before it calls step() again.
   enum class Await : std::uint8_t {
-    nothing,  ///< it does not wait
+    nothing,  ///< nothing: it runs
     readable,
     writable,
-    calls,   ///< until one has ended, or the client has left
-    memory,  ///< until the process holds less, or the client has left
-    others,  ///< until the other connections had a turn of the loop
-    turn,    ///< with SessionLimits::synchronous, until it may read a request
-    end      ///< it has ended
+    calls,   ///< a call has ended, or the client has left
+    memory,  ///< the process holds less memory, or the client has left
+    others,  ///< the other connections have had a turn of the loop
+    turn,    ///< with SessionLimits::synchronous: the session may read a request
+    end      ///< nothing: it has ended
   };
-  /// Which deadline the timer stands for.
+  /// Which deadline the timer is armed for.
   enum class Timeout : std::uint8_t { none, idle, frame, write, linger, calls, memory };
 
   explicit Session(SessionOpening opening) noexcept;
@@ -107,12 +116,17 @@ class Session final : private Timer, private SessionCalls::Owner {
   }
 
   bool reads_requests() const {
-    return phase_ == SessionPhase::open || phase_ == SessionPhase::draining;
+    return phase_ == SessionPhase::open || phase_ == SessionPhase::draining ||
+           phase_ == SessionPhase::last_turn || (phase_ == SessionPhase::ending && calls_.any());
   }
-  /// Nothing that is written reaches it. One that has ended its sending side may still read.
+  /// Returns whether nothing that is written can reach the client. A client that has only ended its
+  /// sending side may still read.
   bool client_has_left() const { return phase_ == SessionPhase::closed || stream_.hung_up(); }
   ClientAddress& client();
   std::size_t held() const { return input_.held() + output_.held(); }
+  bool has_unread() const;
+  bool is_last(std::string_view replies) const;
+  void send_last(std::string& replies);
   void send(std::string_view bytes);
   void flush() {
     record_.busy();
@@ -126,7 +140,7 @@ class Session final : private Timer, private SessionCalls::Owner {
     return {input_.framing(), phase_, held(), !output_.empty(), client_has_left()};
   }
   std::string_view peer() override { return client().text(); }
-  void replies_ready(std::string_view frames) override;
+  void replies_ready(std::string& frames) override;
   void call_ended() override;
   void call_has_place() override {
     if (awaits_calls() && !context().limits().reads_on_when_full) { stream_.interrupt(); }
@@ -147,7 +161,8 @@ class Session final : private Timer, private SessionCalls::Owner {
   void time_out();
   void frame_is_late();
 
-  // Members in this order leave few gaps: there is one of these for each connection.
+  // The members stand in an order that leaves few gaps, because there is one session for each
+  // connection.
   std::uint64_t id_;
   Stream stream_;
   [[no_unique_address]] SessionInput input_;
@@ -155,10 +170,10 @@ class Session final : private Timer, private SessionCalls::Owner {
   CloseReason reason_ = CloseReason::none;
   Timeout timeout_ = Timeout::none;
   Await awaited_ = Await::nothing;
-  bool comes_idle_;       ///< nothing is read before there is something
-  bool in_line_ = false;  ///< in ServerContext::line()
+  bool comes_idle_;       ///< the connection came idle: read nothing until the socket is readable
+  bool in_line_ = false;  ///< whether it is in ServerContext::line()
   DepositAge deposit_;
-  std::uint32_t number_;  ///< among the sessions of the context
+  std::uint32_t number_;  ///< its number among the sessions of the context
   SessionRecord record_;
   SessionOutput output_;
   ClientAddress client_;

@@ -6,7 +6,7 @@
 namespace handoff {
 namespace {
 
-/// Bytes of a text for which memory is kept when its call has ended.
+/// The most bytes of memory that a text keeps when its call has ended.
 constexpr std::size_t kMostKept = 512;
 
 void clear_text(std::string& text) {

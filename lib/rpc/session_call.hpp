@@ -22,53 +22,60 @@ namespace handoff {
 
 class SessionCalls;
 
-/// How the reply to a request is understood, and with which others it goes back.
+/// Where the reply to a request goes: in which dialect, and with which others.
 struct ReplyTarget {
   Dialect dialect = Dialect::article;
-  bool is_wanted = true;  ///< not by a notification
+  bool is_wanted = true;  ///< false for a notification
+  /// The batch that the request is part of; null: none.
   std::shared_ptr<BatchReplies> batch{};
 };
 
-/// A request of a client, from when it is found to take time until its reply leaves, or is kept
-/// with the others of its batch. Its memory is used again by the next requests.
+/// A request that takes time, from when this is found out until its reply leaves or is kept with
+/// the others of its batch. The objects and their memory are used again for later requests. Used on
+/// the reactor's thread only.
 class SessionCall final : public PendingCall,
                           public Deadlines::Entry,
                           public ReplyOrder::Place,
                           public ListNode<> {
  public:
-  /// Bytes that a call takes besides its texts.
+  /// The number of bytes that a call counts for besides its texts.
   static constexpr std::size_t kSize = 1024;
 
-  /// What is there of a call besides its request.
+  /// What belongs to a call besides its request.
   struct Beginning {
     std::shared_ptr<const MethodTable> methods;  ///< keeps `method` alive
     const Method* method;
     std::string_view peer;  ///< valid until the call has ended
     TimePoint deadline;
-    TimePoint begun;  ///< ServerContext::start_of_call()
+    TimePoint begun;  ///< from ServerContext::start_of_call()
   };
-  /// Copies the request.
+  /// Begins to represent a call. Copies the request.
   void set(SessionCalls& calls, const Request& request, Beginning beginning, ReplyTarget target);
-  /// Forgets the request, and memory that few calls need.
+  /// Forgets the call, and frees memory that few calls need.
   void clear();
 
+  /// The functions below describe the call; they are valid between set() and clear().
   const Method& method() const { return *beginning_.method; }
   const ReplyTarget& target() const { return target_; }
   std::string_view id() const { return id_; }
   TimePoint begun() const { return beginning_.begun; }
-  /// Bytes that the client makes us hold for it.
+  /// Returns the number of bytes that the client makes this process hold for the call.
   std::size_t held() const { return kSize + 2 * method_.size() + 2 * id_.size() + params_size_; }
-  /// For a handler. The params are moved.
+  /// Returns the call for a handler; the params are moved out. Call it once.
   Call take_call();
-  /// What the reply says in "out", as a JSON string; `copy` may be used for it.
+  /// Returns what the reply says in "out", as a JSON string, or nothing where replies do not say
+  /// it. The text may be put into `copy`, which must outlive it.
   std::string_view quoted_name(std::string& copy) const;
 
-  /// Its place among all calls that run; without one it waits.
+  /// Returns whether the call has a place among all running calls. Without one it waits.
   bool may_run() const { return static_cast<bool>(turn_); }
+  /// Takes over a place that was acquired from `places`.
   void take_turn(Semaphore& places) { turn_ = SemaphorePlace(places); }
+  /// Gives the place up: to the caller, or back to the semaphore if the caller drops it.
   SemaphorePlace give_turn() { return std::move(turn_); }
 
-  /// The result of a call that has ended while others began, and is to be ended soon.
+  /// These keep the result of a call that has ended while another call was being begun; see
+  /// HeldEnds. end_put_aside() ends the call with it.
   bool is_put_aside() const { return aside_ != nullptr; }
   void put_aside(const ResultView& result);
   void end_put_aside();

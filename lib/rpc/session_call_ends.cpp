@@ -7,7 +7,7 @@
 #include "rpc/session_calls.hpp"
 #include "wire/frame_writer.hpp"
 
-/// How the calls of a connection end, and their replies leave.
+/// Implements how the calls of a connection end, and how their replies leave.
 namespace handoff {
 
 void SessionCalls::finished(SessionCall& call, const ResultView& result) {
@@ -38,7 +38,8 @@ void SessionCalls::end(SessionCall& call, const ResultView& result) {
   owner_.call_ended();
 }
 
-/// Puts what can be sent now into `out`.
+/// Encodes the reply of a call that has ended, and puts into `out` what can be sent now: nothing if
+/// the reply must wait for others, or this reply and those that have waited for it.
 void SessionCalls::encode(SessionCall& call, const ResultView& result, std::string& out) {
   const ReplyTarget& target = call.target();
   const Surroundings now = owner_.surroundings();
@@ -65,7 +66,7 @@ void SessionCalls::encode(SessionCall& call, const ResultView& result, std::stri
   if (target.batch) { return add_to_batch(target, text, out); }
   if (must_wait) {
     under_way_->order.keep(call, text);
-    return call.clear();  // the reply alone waits
+    return call.clear();  // only the reply waits
   }
   if (call.has_place()) { leave_in_order(call, out); }
 }
@@ -96,7 +97,8 @@ void SessionCalls::add_to_batch(const ReplyTarget& target, std::string_view body
   under_way_->held += batch.held();
 }
 
-/// The first reply has left, and those after it follow as far as they are ready.
+/// Removes the first place, whose reply has left, and lets the replies after it follow as far as
+/// they are ready.
 void SessionCalls::leave_in_order(SessionCall& first, std::string& out) {
   under_way_->order.remove(first);
   while (ReplyOrder::Place* next = under_way_->order.leave(out)) {
@@ -104,14 +106,14 @@ void SessionCalls::leave_in_order(SessionCall& first, std::string& out) {
   }
 }
 
-/// Until those that are awaited have left.
+/// Keeps a reply until those before it have left.
 void SessionCalls::keep_in_order(const std::string& reply) {
   SessionCall& place = context_.pools().take_call();
   under_way_->order.add(place);
   under_way_->order.keep(place, reply);
 }
 
-/// What is left are replies that nobody waits for, without calls.
+/// Drops the replies that are left when no calls are under way: no client waits for them.
 void SessionCalls::drop_order() {
   while (ReplyOrder::Place* place = under_way_->order.first()) {
     under_way_->order.remove(*place);

@@ -14,14 +14,15 @@
 namespace handoff {
 namespace {
 
-/// The code of the error with which a request is answered at once, or 0.
+/// Returns the code of the error with which a request is answered at once, or 0.
 ErrorCode code_of(const Dispatched& answer) {
   const auto* error = std::get_if<Result>(&answer);
   return error != nullptr ? error->code : ErrorCode{};
 }
 
-/// Whether a call that is held back has its place among all calls. It does where all of them
-/// together fill a queue; where a place means that a call is executed, others may use it meanwhile.
+/// Returns whether a call that is held back keeps its place among all running calls. It does where
+/// places stand for entries of a queue, which it occupies; where a place stands for an execution,
+/// another call may use it meanwhile.
 bool keeps_place(const SessionLimits& limits) {
   return !limits.reads_on_when_full;
 }
@@ -63,25 +64,28 @@ void SessionCalls::answer(std::string_view body, Framing framing, std::string& o
   answer_request(parsed.requests.front(), framing, out);
 }
 
-/// A batch gets one answer, as it does when its replies are too long.
-void SessionCalls::answer_busy(std::string_view body, Framing framing, std::string& out) {
-  constexpr std::string_view kBusy = "busy: the server holds as much as it may (--max-memory)";
+/// Answers a batch with a single error, as if its replies were too long.
+void SessionCalls::answer_not_run(std::string_view body, Framing framing, NotRun why,
+                                  std::string& out) {
+  const ErrorCode code = why == NotRun::busy ? ErrorCode::busy : ErrorCode::shutting_down;
+  const std::string_view message = why == NotRun::busy
+                                       ? "busy: the server holds as much as it may (--max-memory)"
+                                       : "the server is shutting down, and did not run the call";
   const ParsedBody parsed = context_.parser().parse(body, dialect_);
   context_.count_requests(parsed.requests.size());
-  if (parsed.is_batch) {
-    return refuse({ErrorCode::busy, kBusy, {}, Dialect::json_rpc}, framing, out);
-  }
+  if (parsed.is_batch) { return refuse({code, message, {}, Dialect::json_rpc}, framing, out); }
   const ParsedRequest& first = parsed.requests.front();
   if (const auto* bad = std::get_if<BadRequest>(&first)) { return refuse(*bad, framing, out); }
   const auto& request = std::get<Request>(first);
   dialect_ = request.dialect;
-  log_answer(request, ErrorCode::busy, context_.start_of_instant());
+  log_answer(request, code, context_.start_of_instant());
   if (request.is_notification()) { return; }
-  append_refusal({ErrorCode::busy, kBusy, request.id, request.dialect}, framing, out);
+  append_refusal({code, message, request.id, request.dialect}, framing, out);
 }
 
-/// An instant answer takes no time, and so no place; but where one thing is done at a time, what is
-/// in a batch, or was read because its client has left, keeps the order.
+/// Returns whether an instant method may answer now. It takes no time, and so needs no place; but
+/// where only one request is executed at a time, requests of a batch, or those read from a client
+/// that has left, keep their order.
 Instant SessionCalls::instant() const {
   const bool is_in_line = context_.limits().synchronous && !context_.places().available();
   return is_in_line ? Instant::waits_in_line : Instant::answers_now;
@@ -129,7 +133,8 @@ ErrorCode SessionCalls::append_answer(const Request& request, const Dispatched& 
   return code;
 }
 
-/// All of them run at a time, as far as they may; the replies go back together.
+/// Runs the requests of a batch at the same time as far as they may; their replies go back
+/// together.
 void SessionCalls::answer_batch(std::span<const ParsedRequest> requests, Framing framing,
                                 std::string& out) {
   const auto batch = std::make_shared<BatchReplies>(context_.limits().max_frame);
@@ -207,7 +212,8 @@ void SessionCalls::start(SessionCall& call) {
   calls.next.push_back(call);
 }
 
-/// That it has to wait is known at once: whether to read on depends on it.
+/// Starts a call that may run. A call that has to wait for a place is counted at once, because the
+/// session decides by this count whether to read on.
 void SessionCalls::run(SessionCall& call) {
   under_way_->running.push_back(call);
   const bool has_place = call.may_run() || context_.places().try_acquire();
@@ -230,8 +236,8 @@ void SessionCalls::begin(SessionCall& call) {
   }
 }
 
-/// A batch may have more calls than a connection may have running, and long replies may hold up the
-/// calls after them.
+/// Starts waiting calls: a batch may have more calls than a connection may run, and calls with long
+/// replies may hold up those after them.
 void SessionCalls::start_next() {
   CallsUnderWay& calls = *under_way_;
   while (!calls.next.empty() && calls.running.size() < context_.limits().max_calls &&
@@ -248,7 +254,7 @@ void SessionCalls::drop_waiting() {
   }
 }
 
-/// It is in no list but that of the order.
+/// Drops a call, which is in no list except possibly the order of the replies.
 void SessionCalls::drop(SessionCall& call) {
   if (const CallLog* log = context_.call_log()) {
     log->cut_off(call.view().method, call.view().peer, call.begun());
@@ -272,7 +278,7 @@ void SessionCalls::end_for_no_client() {
   if (under_way_) { under_way_->client_left.cancel(); }
 }
 
-/// Waits for its turn, then runs. Both take from the call's time.
+/// Waits for a place, then runs the call. Both count against the call's deadline.
 // The session, which has `calls`, and the call itself outlive the task.
 // NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
 Task<void> SessionCalls::run_pending(SessionCalls& calls, SessionCall& call) {
@@ -317,14 +323,16 @@ void SessionCalls::has_place() {
   owner_.call_has_place();
 }
 
-/// The call has a place to run, which it gives to the next: its connection holds too much.
+/// Puts a call that has got a place back among those that wait, because its connection holds too
+/// much.
 void SessionCalls::wait_again(SessionCall& call) {
   if (!keeps_place(context_.limits())) { call.give_turn(); }
   under_way_->running.remove(call);
   under_way_->next.push_back(call);
 }
 
-/// Replies that wait for an earlier one count like calls.
+/// Returns whether another request may be read beside those that the connection has. Replies that
+/// wait for an earlier one count like calls.
 SessionCalls::Room SessionCalls::room_beside_others() {
   const SessionLimits& limits = context_.limits();
   if (under_way_) {
@@ -339,26 +347,28 @@ SessionCalls::Room SessionCalls::room_beside_others() {
   return is_refused ? Room::none : Room::memory;
 }
 
-/// One that has to wait for a place among all that run is asked again when it has got one.
+/// Returns whether another call may be run, as far as the connection decides. A call that has to
+/// wait for a place is asked again when it has got one.
 bool SessionCalls::may_run_another(const Surroundings& now) {
   if (under_way_->running.size() >= context_.limits().max_calls) { return false; }
   return !context_.places().available() || may_begin(under_way_->executing(), now);
 }
 
-/// The same for one that has got its place.
+/// Returns whether a call that has got its place may go on.
 bool SessionCalls::may_go_on() {
   return may_begin(under_way_->executing() - 1, owner_.surroundings());
 }
 
-/// Beside so many others of the connection.
+/// Returns whether a call may be executed beside so many others of the connection.
 bool SessionCalls::may_begin(std::size_t others, const Surroundings& now) {
   if (now.phase == SessionPhase::draining) { return true; }
   return others < most_executing(now) && (others == 0 || share_.may_start_call());
 }
 
-/// As many as keep to the connection's budget, if each of them brings as long a reply as is
-/// expected. A connection that holds too much gets on with one, unless it is the client who has to
-/// get on. One that drains has no time to wait for its client: what was read of it is executed.
+/// Returns how many calls may be executed at a time: as many as keep to the connection's budget if
+/// each has a reply of the expected length. A connection that already holds too much still executes
+/// one, unless its client has to read first. One that is draining has no time to wait for its
+/// client, and executes everything that was read.
 std::size_t SessionCalls::most_executing(const Surroundings& now) const {
   if (now.phase == SessionPhase::draining) { return context_.limits().max_calls; }
   const std::size_t budget = context_.limits().connection_memory();
@@ -372,14 +382,14 @@ bool SessionCalls::holds_back() const {
   return under_way_->executing() >= most_executing(owner_.surroundings());
 }
 
-/// Unless it is what the connection holds already that leaves no room.
+/// Expects shorter replies, unless the connection already holds so much that this would not help.
 void SessionCalls::take_long() {
   const std::size_t least = held() + (under_way_->executing() + 1) * ReplyEstimate::kLeast;
   if (least <= context_.limits().connection_memory()) { estimate_.calls_take_long(); }
   start_waiting();
 }
 
-/// Bytes that the connection makes us hold.
+/// Returns the number of bytes that the connection makes this process hold.
 std::size_t SessionCalls::held() const {
   return owner_.surroundings().held + held_by_calls();
 }

@@ -25,112 +25,126 @@
 
 namespace handoff {
 
-/// Answers the requests of one connection: at once, or by calls that run or wait. Keeps the order
-/// of replies without ids and the replies of a batch together, and starts no more calls than the
-/// connection and the process have memory for. An idle connection holds nothing here.
+/// Answers the requests of one connection: at once, or by calls that run or wait. Keeps replies
+/// without ids in order and the replies of a batch together, and starts no more calls than the
+/// connection and the process have memory for. An idle connection holds nothing here. Used on the
+/// reactor's thread only.
 ///
-/// What calls leave to be sent, and what the rest of the connection holds, is the owner's.
+/// The owner sends the replies, and says what the rest of the connection holds.
 class SessionCalls {
  public:
   /// What calls need to know of their connection.
   struct Surroundings {
     Framing framing;
     SessionPhase phase;
-    std::size_t held;      ///< bytes of its input and its output
-    bool awaits_client;    ///< replies wait for the client to read
-    bool client_has_left;  ///< nothing that is written reaches it
+    std::size_t held;      ///< the number of bytes of its input and output
+    bool awaits_client;    ///< whether replies wait for the client to read
+    bool client_has_left;  ///< whether nothing that is written can reach the client
   };
-  /// The connection. Called while a request is answered, and when a call ends.
+  /// The connection, which is called while a request is answered, and when a call ends.
   class Owner {
    public:
     virtual Surroundings surroundings() const = 0;
-    /// The client's address as text. Valid for as long as the owner.
+    /// Returns the client's address as text, which is valid as long as the owner.
     virtual std::string_view peer() = 0;
-    /// Replies are ready, maybe none. Others may follow in this turn.
-    virtual void replies_ready(std::string_view frames) = 0;
-    /// A call has ended, and what can be started instead was.
+    /// Called with replies to send, which may be none; the owner may change them. More may follow
+    /// in the same turn.
+    virtual void replies_ready(std::string& frames) = 0;
+    /// Called when a call has ended, after other calls were started in its place.
     virtual void call_ended() = 0;
-    /// A call that waited for a place among all calls waits no more.
+    /// Called when a call no longer waits for a place among all running calls.
     virtual void call_has_place() = 0;
-    /// With SessionLimits::synchronous: whether it is the connection's turn to have a request read.
+    /// Returns whether it is the connection's turn to have a request read. Called only with
+    /// SessionLimits::synchronous.
     virtual bool has_turn() const = 0;
-    /// The same: its turn is over.
+    /// Says that the connection's turn is over. Called only with SessionLimits::synchronous.
     virtual void turn_is_over() = 0;
-    /// Memory was short; the connection can't go on.
+    /// Called when memory was short: the connection cannot go on.
     virtual void call_failed(std::string_view why) = 0;
 
    protected:
     ~Owner() = default;
   };
-  /// A request that is executed, or waits to be.
+  /// The only request of a connection, which is executed or waits to be.
   struct OnlyRequest {
-    std::string_view id;  ///< JSON; empty when it has none. Valid until a call begins or ends.
+    std::string_view id;  ///< JSON; empty: it has none. Valid until a call begins or ends.
     Dialect dialect;
-    bool is_answered;  ///< a notification is not
+    bool is_answered;  ///< false for a notification
   };
-  /// Whether one more request may be read, or what it has to wait for.
+  /// Whether another request may be read, or what it has to wait for.
   enum class Room : std::uint8_t {
     enough,
-    calls,   ///< until one of the connection's calls has ended
-    turn,    ///< until it is the connection's turn, and nothing is executed
-    memory,  ///< until the process holds less
-    none     ///< it need not wait: it is refused, for too many wait for memory
+    calls,   ///< it waits until one of the connection's calls has ended
+    turn,    ///< it waits until it is the connection's turn, and nothing is executed
+    memory,  ///< it waits until the process holds less memory
+    none     ///< it is refused, because too many connections already wait for memory
   };
 
-  /// `dialect` is that of the last valid request, elsewhere.
+  /// `dialect` is that of the connection's last valid request, which another process may have read.
+  /// `owner` must outlive this object.
   SessionCalls(ServerContext& context, Owner& owner, Dialect dialect);
   SessionCalls(const SessionCalls&) = delete;
   SessionCalls& operator=(const SessionCalls&) = delete;
-  /// Calls that still run are cancelled; their coroutines must not be resumed any more.
+  /// Cancels the calls that still run. Their coroutines must not be resumed any more.
   ~SessionCalls();
 
   ServerContext& context() const { return context_; }
   Dialect dialect() const { return dialect_; }
 
-  /// Answers the request or batch in `body`: appends what is ready to `out`.
+  /// Answers the request or batch in `body`, the body of a frame. Appends the replies that are
+  /// ready to `out`, as frames.
   void answer(std::string_view body, Framing framing, std::string& out);
-  /// Answers it with the error that the server is busy.
-  void answer_busy(std::string_view body, Framing framing, std::string& out);
-  /// Appends an error to `out`, or keeps it until the replies before it have left.
+  /// Why a request is not run.
+  enum class NotRun : std::uint8_t { busy, shutting_down };
+  /// Answers the request or batch with an error that says why it is not run.
+  void answer_not_run(std::string_view body, Framing framing, NotRun why, std::string& out);
+  /// Appends an error reply to `out`, or keeps it until the replies before it have left.
   void refuse(const BadRequest& bad, Framing framing, std::string& out);
 
-  /// Calls that run or wait.
+  /// Returns whether any call runs or waits.
   bool any() const { return under_way_ && under_way_->count() > 0; }
-  /// The request of the only call, if it is in no batch and no reply waits for its own.
+  /// Returns the request of the only call, if there is exactly one, it is in no batch, and no other
+  /// reply waits.
   std::optional<OnlyRequest> only_request() const;
+  /// Returns whether any call was started and has not ended.
   bool any_runs() const { return under_way_ && !under_way_->running.empty(); }
+  /// Returns whether another request may be read. May make the connection exempt from the memory
+  /// budget; see MemoryBudget::Share.
   Room room() {
     if (takes_turns() && !owner_.has_turn()) { return Room::turn; }
     return room_for_call();
   }
-  /// The same where it is the connection's turn anyway.
+  /// Does the same when it is the connection's turn anyway.
   Room room_for_call() {
     if (!under_way_ && share_.may_start_call()) { return Room::enough; }
     return room_beside_others();
   }
-  /// Whether connections take turns, a request each.
+  /// Returns whether connections take turns, with one request each.
   bool takes_turns() const { return context_.limits().synchronous; }
-  /// With takes_turns(): a request was read.
+  /// Says that a request was read. Call it only if connections take turns.
   void end_turn() { owner_.turn_is_over(); }
-  /// Starts calls that wait, as far as they may run now.
+  /// Starts waiting calls as far as they may run now.
   void start_waiting() {
     if (under_way_) { start_next(); }
   }
   /// Forgets the calls that wait; those that run go on.
   void drop_waiting();
-  /// Ends the calls that run for a client that is no longer there.
+  /// Ends the running calls of a client that has left, except those whose handler supervises
+  /// itself.
   void end_for_no_client();
-  /// The client has to read before the connection gets on.
+  /// Says that the client has to read before the connection gets on.
   void wait_for_client() { share_.wait_for_client(); }
 
-  /// Whether calls wait because those that are executed may bring long replies.
+  /// Returns whether calls wait because those that are executed may have long replies.
   bool are_held_back() const { return under_way_ && holds_back(); }
-  /// Calls have held up others for a while: expects shorter replies, and starts others.
+  /// Says that calls have held up others for a while: expects shorter replies, and starts others.
   void take_long();
-  /// Counts what the connection holds in the process's budget, these bytes besides its calls.
+  /// Counts the bytes of the connection in the process's memory budget: those of its calls, and
+  /// `besides`.
   void count_held(std::size_t besides) { share_.set(besides + held_by_calls()); }
 
-  /// Ends a call with its result: at once, or, while a call begins, in the next turn of the loop.
+  /// Ends a call with its result: at once, or, if another call is being begun, in the next turn of
+  /// the loop.
   void finished(SessionCall& call, const ResultView& result);
 
  private:

@@ -8,10 +8,10 @@
 namespace handoff {
 namespace {
 
-/// The first buffer of a frame that did not arrive whole.
+/// The least size of a buffer for a frame that has not arrived completely.
 constexpr std::size_t kPartialSize = 4096;
 
-/// Bytes that are read at a time at most, so that little more than a frame is ever unused.
+/// The most bytes that are read at a time, so that little more than a frame is ever unused.
 constexpr std::size_t kMostAtOnce = std::size_t{512} << 10;
 
 }  // namespace
@@ -50,7 +50,8 @@ SessionInput::Received SessionInput::receive(ReceiveBuffer& bytes, Stream& strea
   return is_all ? Received::all : Received::some;
 }
 
-/// Whether a line that was partial still is, so that its start need not be searched again.
+/// Returns whether a line that was incomplete still is. If so, its start need not be searched
+/// again.
 bool SessionInput::goes_on(std::span<const char> arrived, const ReceiveBuffer& bytes,
                            std::uint32_t max_frame) const {
   return framing_ == Framing::lines && awaits_rest() && bytes.bytes().size() <= max_frame &&
@@ -66,7 +67,7 @@ Start SessionInput::judge(ReceiveBuffer& bytes, Framing expected, MoreBytes more
 }
 
 void SessionInput::end_last_line(ReceiveBuffer& bytes) const {
-  // A frame that was cut off can't be answered.
+  // A frame with a length that was cut off cannot be answered.
   if (framing_ == Framing::lines) { bytes.append(std::string_view("\n")); }
 }
 

@@ -14,32 +14,45 @@
 
 namespace handoff {
 
-/// What a client may make a server hold or wait for. A duration of 0 is no deadline.
+/// The limits of what a client may make a server hold or wait for. A duration of 0 means no
+/// deadline.
 struct SessionLimits {
   std::uint32_t max_frame = limits::kMaxFrame;
-  Duration idle_timeout{};                           ///< between two requests
-  Duration frame_timeout = limits::kFrameTimeout;    ///< from a frame's first byte to its last
-  Duration write_timeout = limits::kWriteTimeout;    ///< in which an unread reply must progress
-  Duration call_timeout = limits::kCallTimeout;      ///< of a handler
-  Duration linger_timeout = limits::kLingerTimeout;  ///< for a refused client to read why
-  std::size_t max_calls = limits::kMaxCallsOfConnection;  ///< of a connection, running or waiting
-  std::size_t max_unsent = limits::kMaxUnsent;            ///< bytes of replies; then reading stops
-  std::size_t concurrency = limits::kMaxRunningCalls;     ///< calls of all connections that run
-  bool synchronous = false;                            ///< a request is read when none is executed
-  std::size_t max_waiting = limits::kMaxWaitingCalls;  ///< calls that wait to run; then "busy"
-  Framing framing = Framing::unknown;                  ///< that every client must use, if any
-  bool reads_on_when_full = true;  ///< a connection of whose calls one waits to run
-  /// Of the process: copies of these limits share it.
+  /// The longest pause between two requests.
+  Duration idle_timeout{};
+  /// The time from a frame's first byte to its last.
+  Duration frame_timeout = limits::kFrameTimeout;
+  /// The time in which a client that has replies to read must read some of them.
+  Duration write_timeout = limits::kWriteTimeout;
+  /// The time that a handler gets.
+  Duration call_timeout = limits::kCallTimeout;
+  /// The time that a refused client gets to read the reason.
+  Duration linger_timeout = limits::kLingerTimeout;
+  /// The most calls of one connection that run or wait.
+  std::size_t max_calls = limits::kMaxCallsOfConnection;
+  /// The number of bytes of unsent replies at which a connection is not read any more.
+  std::size_t max_unsent = limits::kMaxUnsent;
+  /// The most calls of all connections that run.
+  std::size_t concurrency = limits::kMaxRunningCalls;
+  /// Whether a request is read only when none is executed.
+  bool synchronous = false;
+  /// The most calls of all connections that wait to run; more are refused as busy.
+  std::size_t max_waiting = limits::kMaxWaitingCalls;
+  /// The framing that every client must use; unknown: each may choose.
+  Framing framing = Framing::unknown;
+  /// Whether a connection is read on while one of its calls waits for a place.
+  bool reads_on_when_full = true;
+  /// The budget of the process, which all copies of these limits share.
   std::shared_ptr<MemoryBudget> memory = std::make_shared<MemoryBudget>();
 
-  /// Bytes that one connection may make us hold before it may start no further call: always two
-  /// of the longest frames, a request and its reply.
+  /// Returns the number of bytes that one connection may make this process hold before it may start
+  /// no further call: at least twice the longest frame, for a request and its reply.
   std::size_t connection_memory() const {
     return std::max(2 * std::size_t{max_frame},
                     std::min(limits::kMaxConnectionMemory, memory->limit()));
   }
-  /// Bytes of one connection that were read and not used, at most: the start of a frame, and what
-  /// came with its last read.
+  /// Returns the most bytes of one connection that can have been read and not used: the start of a
+  /// frame, and what arrived with its last read.
   std::size_t max_unused() const { return connection_memory() + max_unsent; }
 };
 

@@ -13,22 +13,25 @@
 
 namespace handoff {
 
-/// What a session is made of. All that may fail for want of memory has been done, so that making
-/// the session can't.
+/// The parts of a new session. Everything that can fail for want of memory happens here, so that
+/// making the session itself cannot fail.
 struct SessionOpening {
+  /// Takes over the connection. Throws std::bad_alloc.
   SessionOpening(ServerContext& of, Connection opened);
 
-  /// Whether the worker has accepted it itself, and the master could take it over.
+  /// Returns whether the worker has accepted the connection itself, and the master could take it
+  /// over.
   bool is_to_be_deposited() const {
     return (connection.id & channel::kOwnId) != 0 && connection.entry != nullptr;
   }
 
   ServerContext& context;
-  Connection connection;                ///< its unread bytes are in `unread`
-  std::unique_ptr<UnusedBytes> unread;  ///< null when there are none
-  SessionOutput owed;                   ///< holds the reply that the connection brings along
+  Connection connection;                ///< use `unread` for its unread bytes
+  std::unique_ptr<UnusedBytes> unread;  ///< null: there are none
+  SessionOutput owed;                   ///< has the reply that is still to be written to the client
   ClientAddress client;
-  std::uint32_t abandonments;  ///< ServerContext::abandonments() when it was opened
+  /// The value of ServerContext::abandonments() when the connection was opened.
+  std::uint32_t abandonments;
 };
 
 }  // namespace handoff

@@ -4,7 +4,8 @@
 namespace handoff {
 namespace {
 
-/// Bytes of the replies of a turn, as long as they are short and few: they are allocated at once.
+/// The number of bytes that is allocated at once for the deferred replies of a turn; most turns
+/// have no more.
 constexpr std::size_t kUsualTurn = 512;
 
 }  // namespace

@@ -19,24 +19,25 @@ class SessionOutput {
   /// Whether the connection can still be written to.
   enum class Written : std::uint8_t { whole, broken };
 
-  /// Whether bytes wait.
+  /// Returns whether no bytes wait.
   bool empty() const { return !unsent_; }
-  /// Whether they wait for the end of the turn, and not for the client.
+  /// Returns whether bytes wait for the end of the turn, and not for the client.
   bool is_deferred() const { return unsent_ && unsent_->waits_for == WaitsFor::end_of_turn; }
-  /// Whether they wait for the client to read.
+  /// Returns whether bytes wait for the client to read.
   bool is_blocked() const { return unsent_ && unsent_->waits_for == WaitsFor::client; }
+  /// Returns the number of bytes that wait.
   std::size_t held() const { return unsent_ ? unsent_->bytes.size() : 0; }
 
-  /// Writes the bytes, after those that are deferred; keeps what the client does not take. While it
-  /// is blocked nothing is written before flush().
+  /// Writes the bytes, after those that are deferred, without blocking; keeps what the client does
+  /// not take. While bytes wait for the client, it only adds these to them.
   [[nodiscard]] Written send(Stream& stream, std::string_view bytes);
-  /// Keeps the bytes of a reply that another process owed, to be written by flush().
+  /// Keeps the bytes of a reply that another process has left unwritten, for flush().
   void owe(std::string_view bytes);
-  /// Keeps the bytes, to be written by the next send(), or by flush() at the end of the turn.
+  /// Keeps the bytes for the next send(), or for flush() at the end of the turn.
   void defer(std::string_view bytes);
-  /// Writes what waits, as far as the client takes it.
+  /// Writes the bytes that wait as far as the client takes them, without blocking.
   [[nodiscard]] Written flush(Stream& stream);
-  /// Forgets what waits.
+  /// Drops the bytes that wait.
   void drop() { unsent_.reset(); }
 
  private:

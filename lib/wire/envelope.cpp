@@ -19,7 +19,8 @@ Envelope::Field field_where(IsName is_name) {
   if (is_name("method")) { return method; }
   if (is_name("out")) { return out; }
   if (is_name("result")) { return result; }
-  return is_name("error") ? error : other;
+  if (is_name("error")) { return error; }
+  return is_name("last") ? last : other;
 }
 
 Envelope::Field field_of(std::string_view text) {

@@ -15,7 +15,7 @@ namespace handoff {
 /// used.
 struct Envelope {
   /// The field names of requests and replies in both dialects; `other` stands for any other name.
-  enum Field : std::size_t { in, params, id, out, result, json_rpc, method, error, other };
+  enum Field : std::size_t { in, params, id, out, result, json_rpc, method, error, last, other };
 
   bool is_object = false;  ///< false: the message is another value, and no field is set
   /// The fields that the message has, and those that it has more than once, as bits; see bit().

@@ -5,8 +5,7 @@
 #include <cstdint>
 
 /// The frames of handoff-wire(7), THE FRAME: an unsigned 32-bit little-endian length and then that
-/// many bytes, which is what `struct.pack("I", …)` of the article gives on the machines it ran on;
-/// or a line.
+/// many bytes, as Python's `struct.pack("I", …)` makes it on little-endian machines; or a line.
 namespace handoff::frame {
 
 /// The length of the header, in bytes.

@@ -49,7 +49,8 @@ Reply ReplyParser::parse(std::string_view body) {
       !envelope[out].starts_with('"')) {
     throw ProtocolError("the reply is not an object with one 'out' and one 'result'");
   }
-  return {reader.unescape(envelope[out], parser_->name), envelope[result], envelope[id], body};
+  return {reader.unescape(envelope[out], parser_->name), envelope[result], envelope[id], body,
+          envelope[last] == "true"};
 }
 
 ErrorResult parse_error_result(std::string_view result) {

@@ -16,6 +16,9 @@ struct Reply {
       "null";  ///< validated JSON with its spelling unchanged; the error object of an error
   std::string_view id{};    ///< as in Request
   std::string_view body{};  ///< the whole body
+  /// The reply is the last one on its connection: requests without a reply were not run, and may be
+  /// sent again elsewhere. Only replies of the article's dialect say so.
+  bool is_last = false;
 
   bool is_error() const { return out == "error"; }
 };

@@ -33,6 +33,7 @@ bool comes_from_master(channel::Type type) {
     case channel::Type::listener:
     case channel::Type::queue:
     case channel::Type::drain:
+    case channel::Type::lame_duck:
     case channel::Type::refused:
     case channel::Type::requests:
     case channel::Type::ledger: return true;
@@ -135,6 +136,7 @@ void MasterChannel::start(std::size_t credits, std::size_t calls, Ready ready) {
   hello.credits = static_cast<std::uint32_t>(credits);
   hello.calls = static_cast<std::uint32_t>(calls);
   hello.answers = true;
+  hello.takes_lame_duck = true;
   hello.wants_ledger = ledger_threads_ > 0;
   if (hello.wants_ledger) { hello.threads = static_cast<std::uint32_t>(ledger_threads_); }
   outbox_.post(channel::encode_hello(hello));
@@ -259,6 +261,7 @@ void MasterChannel::handle(std::span<const char> packet, std::vector<Fd> descrip
   if (++heard_ == 1) { tell(life_.master_heard); }
   switch (message->type) {
     case channel::Type::drain: return tell(life_.drain_asked, message->drain);
+    case channel::Type::lame_duck: return tell(life_.lame_duck_asked);
     case channel::Type::connection: return start_connections(*message);
     case channel::Type::listener:
     case channel::Type::queue: return take_source(*message);

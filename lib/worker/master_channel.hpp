@@ -58,6 +58,9 @@ class MasterChannel final : public std::enable_shared_from_this<MasterChannel> {
     std::function<void()> master_heard;
     /// Called when the master asks the worker to drain; it passes nothing more.
     std::function<void(channel::Drain how)> drain_asked;
+    /// Called when the master is about to stop: each connection is to end with its next reply. It
+    /// goes on passing connections.
+    std::function<void()> lame_duck_asked;
     /// Called when nothing can be sent to the master or received from it (`error` is an errno): the
     /// channel is shut down, and master_gone follows.
     std::function<void(int error)> failed;

@@ -82,6 +82,13 @@ void ServingThreads::count_in(const std::shared_ptr<const ledger::Ledger>& ledge
   }
 }
 
+void ServingThreads::be_lame_duck() {
+  context_.be_lame_duck();
+  for (ReactorThread& thread : threads_) {
+    thread.post([](ServerContext& context) { context.be_lame_duck(); });
+  }
+}
+
 void ServingThreads::drain(WhenDrained what) {
   context_.drain(what);
   for (ReactorThread& thread : threads_) { thread.drain(what); }

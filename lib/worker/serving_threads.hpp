@@ -58,6 +58,8 @@ class ServingThreads {
   /// Makes every thread count in this ledger from now on, or in none if it is null; see
   /// ServerContext::count_in.
   void count_in(const std::shared_ptr<const ledger::Ledger>& ledger);
+  /// See ServerContext::be_lame_duck().
+  void be_lame_duck();
   /// Finishes what was started on every connection, and then closes it or gives it to `returned`.
   void drain(WhenDrained what);
   /// Ends the drain: the threads serve again.

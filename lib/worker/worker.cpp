@@ -46,6 +46,8 @@ Worker::Worker(Reactor& reactor, const SignalMask& signals, const MakeMethods& m
       report_lost_(reactor, saying(report_, Severity::error)),
       threads_(reactor, make_methods, options, owner_of_threads()),
       listeners_(reactor, owner_of_acceptors(), report_, judge_),
+      life_(options.lame_duck > Duration::zero() ? WorkerLife::LameDuck::with
+                                                 : WorkerLife::LameDuck::without),
       changed_(reactor) {
   if (options_.credits == 0) { options_.credits = default_credits(options_.limits.concurrency); }
 }
@@ -79,6 +81,7 @@ MasterChannel::LifeEvents Worker::life_events() {
     events.master_heard = [this] { joining_->confirm(); };
   }
   events.drain_asked = [this](channel::Drain how) { take(event_of(how)); };
+  events.lame_duck_asked = [this] { threads_.be_lame_duck(); };
   events.failed = [this](int error) { channel_failed(error); };
   events.master_gone = [this] { take(WorkerLife::Event::master_gone); };
   events.all_sent = [this] { changed_.set(); };
@@ -223,6 +226,11 @@ void Worker::take(WorkerLife::Event event) {
       ready_call_.cancel();
       if (joining_) { joining_->cancel(); }
       break;
+    case WorkerLife::Action::be_lame_duck:
+      report_(Severity::info, "leaving: each connection ends after its next reply");
+      threads_.be_lame_duck();
+      reactor_.spawn(end_lame_duck());
+      break;
     case WorkerLife::Action::ask_master: link_->leave(); break;
     case WorkerLife::Action::ask_in_time:
       link_->leave();
@@ -336,6 +344,11 @@ void Worker::drain(WorkerLife::Action how) {
   threads_.drain(gives_back ? WhenDrained::give_back : WhenDrained::close);
   start_drain_limit();
   changed_.set();
+}
+
+Task<void> Worker::end_lame_duck() {
+  co_await reactor_.sleep_until(deadline_after(reactor_.now(), options_.lame_duck));
+  take(WorkerLife::Event::lame_duck_over);
 }
 
 void Worker::start_drain_limit() {

@@ -44,9 +44,9 @@ class Worker final {
   Worker& operator=(const Worker&) = delete;
 
   /// Serves on the channel that a master has given it. `listeners` come with the channel, and are
-  /// used only if that has no messages: otherwise the master passes them when it is time. Returns
-  /// when the worker is drained, or the master is gone. Throws InvalidArgument, ProtocolError or
-  /// SystemError.
+  /// used only if that has no messages (the plain form of handoff-wire(7)): otherwise the master
+  /// passes them when it is time. Returns when the worker is drained, or the master is gone. Throws
+  /// InvalidArgument, ProtocolError or SystemError.
   Task<void> run_on_channel(Fd channel, std::vector<Fd> listeners = {});
   /// Serves on the channel of the running master that has this named socket, and then on that of
   /// each successor. Returns after a signal, when a master has drained it for good or, in the plain
@@ -91,6 +91,7 @@ class Worker final {
 
   // These end it.
   void drain(WorkerLife::Action how);
+  Task<void> end_lame_duck();
   void start_drain_limit();
   Task<void> wait_until_drained();
   Task<void> wait_until_idle();

@@ -27,6 +27,9 @@ WorkerLife::Event event_of(channel::Drain how) {
 ///  master_gone                                    drain_closing    drain_closing
 ///  finished          -             over           over             over             over, starting
 ///
+/// With LameDuck::with, the signal leads from `alone` to `lame_duck: be_lame_duck`, and from there
+/// lame_duck_over, as well as a second signal, leads to `draining: drain_closing`.
+///
 /// A worker that has joined starts anew when it has finished what the master's end, or
 /// drain_rejoining, has made it drain. Nothing happens in `over`.
 WorkerLife::Action WorkerLife::take(Event event) {
@@ -39,6 +42,9 @@ WorkerLife::Action WorkerLife::take(Event event) {
       if (phase_ == Phase::starting) { phase_ = Phase::serving; }
       return Action::none;
     case Event::signal: return signal();
+    case Event::lame_duck_over:
+      if (phase_ != Phase::lame_duck) { return Action::none; }
+      return drain(Action::drain_closing, Afterwards::end);
     case Event::wants_replacement:
       if (phase_ == Phase::serving) { return Action::ask_master; }
       if (phase_ != Phase::alone) { return Action::none; }
@@ -56,7 +62,11 @@ WorkerLife::Action WorkerLife::signal() {
   signals_ = signals_ == Signals::none ? Signals::one : Signals::several;
   switch (phase_) {
     case Phase::starting: phase_ = Phase::over; return Action::stop_waiting;
-    case Phase::alone: return drain(Action::drain_closing, Afterwards::end);
+    case Phase::alone:
+      if (lame_duck_ == LameDuck::without) { return drain(Action::drain_closing, Afterwards::end); }
+      phase_ = Phase::lame_duck;
+      return Action::be_lame_duck;
+    case Phase::lame_duck: return drain(Action::drain_closing, Afterwards::end);
     case Phase::serving: phase_ = Phase::leaving; return Action::ask_in_time;
     default: return Action::none;
   }

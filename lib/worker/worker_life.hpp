@@ -11,13 +11,15 @@ class WorkerLife {
  public:
   /// What the worker does at the moment.
   enum class Phase {
-    starting,  ///< it serves nothing yet, or waits for a master to join
-    alone,     ///< it serves without a master
-    serving,   ///< it serves for a master
-    leaving,   ///< it serves for a master still, and has asked it, because of a signal, to be
-               ///< drained
-    draining,  ///< it finishes what was started and takes nothing new
-    over,      ///< it serves nothing any more
+    starting,   ///< it serves nothing yet, or waits for a master to join
+    alone,      ///< it serves without a master
+    lame_duck,  ///< it serves without a master for a while, and ends each connection after its next
+                ///< reply
+    serving,    ///< it serves for a master
+    leaving,    ///< it serves for a master still, and has asked it, because of a signal, to be
+                ///< drained
+    draining,   ///< it finishes what was started and takes nothing new
+    over,       ///< it serves nothing any more
   };
 
   /// What can happen to the worker.
@@ -25,6 +27,7 @@ class WorkerLife {
     begins_alone,
     begins_for_master,
     signal,             ///< a signal ends it
+    lame_duck_over,     ///< the time of the lame-duck phase is over
     wants_replacement,  ///< it has served its number of requests, or its time
     drain_returning,    ///< the master takes back what is between two requests
     drain_closing,      ///< the master takes nothing back
@@ -37,6 +40,7 @@ class WorkerLife {
   enum class Action {
     none,
     stop_waiting,  ///< stops waiting for a master
+    be_lame_duck,  ///< has each connection end after its next reply
     ask_master,    ///< asks the master to be drained
     ask_in_time,   ///< asks the master to be drained, and drains by itself if there is no answer in
                    ///< time
@@ -44,6 +48,10 @@ class WorkerLife {
     drain_closing,
     close_rest,  ///< closes the connections that it would have returned
   };
+
+  /// Whether a worker that serves alone has a lame-duck phase.
+  enum class LameDuck { without, with };
+  explicit WorkerLife(LameDuck lame_duck = LameDuck::without) : lame_duck_(lame_duck) {}
 
   Phase phase() const { return phase_; }
   /// Returns whether the worker takes nothing new.
@@ -64,6 +72,7 @@ class WorkerLife {
   Action drain(Action how, Afterwards afterwards);
   void finish();
 
+  LameDuck lame_duck_;
   Phase phase_ = Phase::starting;
   Signals signals_ = Signals::none;
   Afterwards afterwards_ = Afterwards::end;

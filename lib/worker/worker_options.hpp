@@ -29,6 +29,9 @@ struct WorkerOptions {
   std::size_t credits = 0;  ///< connections at a time; 0: what the descriptor limit allows
   bool allow_public = false;
   Duration drain_timeout = std::chrono::seconds(30);
+  /// How long a worker that serves alone goes on after a signal, and ends each connection after its
+  /// next reply; 0: not at all.
+  Duration lame_duck{};
   bool reloads = false;  ///< SIGHUP makes the methods again; otherwise it drains the worker
   std::uint64_t max_requests =
       ~std::uint64_t{0};    ///< after this many it asks to be drained and replaced

@@ -105,7 +105,8 @@ has_no_pending() {
   grep -qE '^ShdPnd:[[:space:]]+0+$' "/proc/$1/status"
 }
 
-@test "TERM takes nothing new, lets commands finish, and gives status 0" {
+# term_during_command: a receiver has seen TERM while its command waits for a line on descriptor 7.
+term_during_command() {
   mkfifo gate
   exec 7<>gate
   receiver --keep --stdin ./s -- sh -c 'echo in; read -r go; echo out'
@@ -113,6 +114,10 @@ has_no_pending() {
   eventually grep -qx in recv.out
   kill -TERM "${pid[recv]}"
   eventually has_no_pending "${pid[recv]}"
+}
+
+@test "TERM takes nothing new, lets commands finish, and gives status 0" {
+  term_during_command
   tool fdsend --ack -t 10 ./s </dev/null
   [[ $status != 0 ]] || differs 3 '' '*'
   echo >&7
@@ -122,13 +127,7 @@ has_no_pending() {
 }
 
 @test "a second TERM ends it at once, and the commands go on" {
-  mkfifo gate
-  exec 7<>gate
-  receiver --keep --stdin ./s -- sh -c 'echo in; read -r go; echo out'
-  send 7
-  eventually grep -qx in recv.out
-  kill -TERM "${pid[recv]}"
-  eventually has_no_pending "${pid[recv]}"
+  term_during_command
   stop recv
   expect 143 in ''
   echo >&7

@@ -42,7 +42,7 @@ Usage: fdrecv \[options\] \[SOCKET\]
 @test "without SOCKET, or with more than one, it is a usage error" {
   refuses 'no SOCKET (see fdrecv --help)' fdrecv
   refuses 'no SOCKET (see fdrecv --help)' fdrecv -- cat
-  refuses 'more than one SOCKET; a command stands behind --' fdrecv ./s cat
+  refuses 'more than one SOCKET; a command goes after --' fdrecv ./s cat
 }
 
 @test "an unknown option is a usage error" {
@@ -53,7 +53,7 @@ Usage: fdrecv \[options\] \[SOCKET\]
   local option
   for option in --stdio --stdin '--fd 5' --listen-fds --keep; do
     # shellcheck disable=SC2086 # two words
-    refuses 'no COMMAND behind --' fdrecv $option ./s
+    refuses 'no COMMAND after --' fdrecv $option ./s
   done
   refuses '--json runs no COMMAND' fdrecv --json ./s -- cat
 }

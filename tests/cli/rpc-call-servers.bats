@@ -33,6 +33,28 @@ load common
   done
 }
 
+@test "of several addresses the first one that answers is called" {
+  start_worker
+  tool rpc-call ./nobody,./w echo 1
+  expect 0 1 ''
+  tool rpc-call ./w,./nobody echo 1
+  expect 0 1 ''
+  tool rpc-call -v ./nobody,./w echo 1
+  expect 0 1 'rpc-call: connected to ./nobody,./w'
+  tool rpc-call ./nobody,./nor_this echo 1
+  expect 3 '' 'rpc-call: cannot connect to ./nobody: No such file or directory; cannot connect to ./nor_this: No such file or directory'
+  export RPC_ADDR=./nobody,./w
+  tool rpc-call echo 1
+  expect 0 1 ''
+}
+
+@test "a comma with a word behind it that is no address is a part of a path" {
+  start worker rpc-worker -l ./w,x
+  said worker '^rpc-worker: ready, on ./w,x$'
+  tool rpc-call ./w,x echo 1
+  expect 0 1 ''
+}
+
 @test "an abstract socket is written with @" {
   local name="@handoff-test-$$-$RANDOM"
   start worker rpc-worker -l "$name"

@@ -190,10 +190,10 @@ NEITHER="neither JSON nor KEY=TEXT nor KEY:=JSON (a string is written '\"text\"'
   refuses 'params [] []: not valid JSON: something follows the value at column 4' rpc-call :1 echo '[] []'
 }
 
-@test "what stands behind := must be JSON" {
-  refuses 'params a:=x: not JSON behind := (unknown word at column 1)' \
+@test "what follows := must be JSON" {
+  refuses 'params a:=x: not JSON after := (unknown word at column 1)' \
     rpc-call :1 echo a:=x
-  refuses 'params a:=: not JSON behind := (empty)' rpc-call :1 echo a:=
+  refuses 'params a:=: not JSON after := (empty)' rpc-call :1 echo a:=
 }
 
 # Output.

@@ -4,7 +4,7 @@
 
 load common
 
-NO_COMMAND='no command for the workers; write it behind --, as in `rpc-master -- rpc-worker`, or let them join by --join PATH'
+NO_COMMAND='no command for the workers; write it after --, as in `rpc-master -- rpc-worker`, or let them join by --join PATH'
 IN_USE='Address already in use (another process listens there; `ss -lptx` names it)'
 
 # The command line.
@@ -45,7 +45,7 @@ Usage: rpc-master \[-l ADDR\].* -- COMMAND \[ARG\.\.\.\].*--pidfile PATH .*' ''
 
 @test "an unknown option or a word too many is a usage error" {
   refuses 'unknown option --nope (see rpc-master --help)' rpc-master --nope -- rpc-worker
-  local remedy="the workers' command stands behind --"
+  local remedy="the workers' command goes after --"
   refuses "unexpected word rpc-worker: $remedy (see rpc-master --help)" rpc-master rpc-worker
   refuses "unexpected word rpc-worker: $remedy (see rpc-master --help)" \
     rpc-master -n 2 rpc-worker --text
@@ -71,9 +71,9 @@ Usage: rpc-master \[-l ADDR\].* -- COMMAND \[ARG\.\.\.\].*--pidfile PATH .*' ''
 }
 
 @test "one place to listen on is not named twice" {
-  refuses '127.0.0.1:18500 is named twice: nobody can listen in two ways at one place' \
+  refuses '127.0.0.1:18500 is named twice: an address can have only one listener' \
     rpc-master -l :18500 -l 127.0.0.1:18500 -- rpc-worker
-  refuses './s is named twice: nobody can listen in two ways at one place' rpc-master -l :0 -l :0 -j ./s -c ./s -- rpc-worker
+  refuses './s is named twice: an address can have only one listener' rpc-master -l :0 -l :0 -j ./s -c ./s -- rpc-worker
 }
 
 @test "a pidfile that another master has written is left alone" {
@@ -111,7 +111,7 @@ Usage: rpc-master \[-l ADDR\].* -- COMMAND \[ARG\.\.\.\].*--pidfile PATH .*' ''
       rpc-master -n "$value" -- rpc-worker
   done
   refuses '--workers 0 needs --join PATH' rpc-master -n 0 -- rpc-worker
-  refuses '--workers needs a command behind --' rpc-master -j ./j -n 2
+  refuses '--workers needs a command after --' rpc-master -j ./j -n 2
 }
 
 @test "a --max-connections that is no number of connections is a usage error that a person can read" {
@@ -140,7 +140,7 @@ Usage: rpc-master \[-l ADDR\].* -- COMMAND \[ARG\.\.\.\].*--pidfile PATH .*' ''
 }
 
 @test "--max-connections needs the full handshake, and the error says why" {
-  refuses '--max-connections needs the full handshake: without it nobody says when a connection has ended' \
+  refuses '--max-connections needs the full handshake: without it workers do not report the end of a connection' \
     rpc-master --max-connections 1 --handshake none -- rpc-worker
 }
 

@@ -286,3 +286,13 @@ USER=C" ''
   expect 1 '' "rpc-call: '' on ./w failed: no such method:"
   stop_worker
 }
+
+@test "a method is forwarded to any of several servers that can be reached" {
+  start_worker -f '*=./nobody,./other'
+  start other rpc-worker -q -l ./other -m where='echo \"other\"'
+  tool rpc-call --wait ./other ping
+  expect 0 null ''
+  tool rpc-call ./w where
+  expect 0 '"other"' ''
+  stop_worker
+}

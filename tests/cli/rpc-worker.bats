@@ -19,7 +19,7 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
   tool rpc-worker --help
   local option
   for option in '-l, --listen' --stdio '-m, --method' '-C, --concurrency' --timeout \
-    --idle-timeout --max-frame --max-memory --framing --credits --env --text --public \
+    --idle-timeout --max-frame --max-memory --framing --credits --env --text --public --lame-duck \
     --allow-uid '-v, --verbose' '-q, --quiet' '-V, --version' '-h, --help'; do
     [[ $output == *"  $option "* ]] || differs 0 "$option" ''
   done
@@ -68,6 +68,8 @@ Usage: rpc-worker \[-j PATH \| -l ADDR.*--method NAME=CMD .*--drain-timeout T .*
     rpc-worker -l :0 -C 0
   refuses '--concurrency many: write a number from 1 to 1000000' \
     rpc-worker -l :0 -C many
+  refuses '--lame-duck needs --listen: a master tells its workers (rpc-master --lame-duck)' \
+    rpc-worker --stdio --lame-duck 1s
   refuses '--credits 0: write a number from 1 to 10000000' \
     rpc-worker -l :0 --credits 0
 }

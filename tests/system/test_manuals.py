@@ -310,5 +310,43 @@ class Cookbook(unittest.TestCase):
         self.assertIn(self.shown("HEALTHCHECK "), dockerfile.read_text())
 
 
+class SeveralMachines(unittest.TestCase):
+    """What handoff(7) shows of other programs. HAProxy's configuration is run by test_machines."""
+
+    def setUp(self):
+        self.shown = blocks(handoff.ROOT / "man" / "handoff.7")[1]
+
+    def one(self, start: str) -> str:
+        found = [text for text in self.shown if text.startswith(start)]
+        self.assertEqual(len(found), 1, start)
+        return found[0]
+
+    def test_the_configuration_of_haproxy_is_that_of_the_example(self):
+        example = handoff.ROOT / "tests" / "examples" / "haproxy.cfg"
+        self.assertEqual(self.one("# HAProxy "), example.read_text())
+
+    def test_the_deployment_of_kubernetes_gives_the_server_the_time_that_it_needs(self):
+        try:
+            import yaml
+        except ImportError:
+            self.skipTest("no python3-yaml")
+        pod = yaml.safe_load(self.one("apiVersion:"))["spec"]["template"]["spec"]
+        container, = pod["containers"]
+        words = container["command"]
+
+        def seconds(option: str) -> int:
+            return int(words[words.index(option) + 1].removesuffix("s"))
+
+        self.assertGreater(pod["terminationGracePeriodSeconds"],
+                           seconds("--lame-duck") + seconds("--drain-timeout"))
+        check = container["readinessProbe"]
+        self.assertEqual(check["exec"]["command"][-1].rsplit(":")[1],
+                         str(container["ports"][0]["containerPort"]))
+        for command in (words, check["exec"]["command"]):
+            options = {word for word in command[:(command + ["--"]).index("--")]
+                       if re.match("-[^-]|--.", word)}
+            self.assertLessEqual(options, options_of_help(command[0]))
+
+
 if __name__ == "__main__":
     handoff.run_tests()

@@ -91,6 +91,16 @@ class Successors(OriginalTest):
         pid = self.upgrade_all(server, times) if times else server.pid
         return server, pid
 
+    def begin_upgrade(self, times: int):
+        """The server, its master, the successor that waits at the gate, and the lines before it."""
+        server, pid = self.begin(times)
+        self.put_gate()
+        seen = len(server.lines)
+        os.kill(pid, signal.SIGUSR2)
+        successor = self.wait_at_gate()
+        self.wait_until_known(server, times)
+        return server, pid, successor, seen
+
     def end(self, server, successor: int, times: int):
         """After the first upgrade the process that was started lives, and forwards to the heir."""
         if times:
@@ -104,12 +114,7 @@ class Successors(OriginalTest):
     def test_a_master_killed_before_its_successor_has_looked_at_what_it_inherits(self):
         for times in (0, 2):
             with self.subTest(times=times):
-                server, pid = self.begin(times)
-                self.put_gate()
-                seen = len(server.lines)
-                os.kill(pid, signal.SIGUSR2)
-                successor = self.wait_at_gate()
-                self.wait_until_known(server, times)
+                server, pid, successor, seen = self.begin_upgrade(times)
                 os.kill(pid, signal.SIGKILL)
                 self.wait_for_end(pid)
                 self.open_gate()
@@ -143,12 +148,7 @@ class Successors(OriginalTest):
     def test_a_master_killed_between_ready_and_its_answer(self):
         for times in (0, 2):
             with self.subTest(times=times):
-                server, pid = self.begin(times)
-                self.put_gate()
-                seen = len(server.lines)
-                os.kill(pid, signal.SIGUSR2)
-                successor = self.wait_at_gate()
-                self.wait_until_known(server, times)
+                server, pid, successor, seen = self.begin_upgrade(times)
                 handoff.stop_process(pid)
                 self.open_gate()
                 server.wait_for_line(": ready, ", seen)

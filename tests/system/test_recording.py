@@ -14,6 +14,7 @@ import moving_picture  # noqa: E402
 
 RECORD = handoff.ROOT / "tests/demo/record"
 RECORDING = handoff.ROOT / "tests/demo/demo.svg"
+LIVE_VIEW = handoff.ROOT / "tests/demo/live.svg"
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -74,12 +75,20 @@ class Recording(handoff.TestCase):
 
 
 class InTheTree(unittest.TestCase):
-    def test_the_recording_is_small_and_needs_nothing_else(self):
-        drawing = RECORDING.read_text(encoding="utf-8")
-        self.assertLess(RECORDING.stat().st_size, 300_000)
-        self.assertNotRegex(drawing, r"<script|<image|@import|url\(|href")
-        self.assertEqual(re.findall(r"https?://[^\"]*", drawing), ["http://www.w3.org/2000/svg"])
-        self.assertIn("prefers-color-scheme:dark", drawing)
+    def test_the_recordings_are_small_and_need_nothing_else(self):
+        for recording in (RECORDING, LIVE_VIEW):
+            with self.subTest(recording.name):
+                drawing = recording.read_text(encoding="utf-8")
+                self.assertLess(recording.stat().st_size, 300_000)
+                self.assertNotRegex(drawing, r"<script|<image|@import|url\(|href")
+                self.assertEqual(re.findall(r"https?://[^\"]*", drawing), ["http://www.w3.org/2000/svg"])
+                self.assertIn("prefers-color-scheme:dark", drawing)
+
+    def test_the_live_view_shows_a_worker_that_was_killed_and_a_reload(self):
+        shown = [text for strip in texts(LIVE_VIEW.read_text(encoding="utf-8")) for text in strip]
+        self.assertTrue(any(re.search(r"[1-9]\d* rescued, 0 lost", text) for text in shown))
+        workers = {text.split()[1] for text in shown if re.match(r" +[1-4] +\d+ +ready", text)}
+        self.assertGreaterEqual(len(workers), 9)
 
     def test_the_recording_shows_the_demo_to_its_end(self):
         shown = [text for strip in texts(RECORDING.read_text(encoding="utf-8")) for text in strip]

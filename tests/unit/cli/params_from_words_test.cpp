@@ -118,7 +118,7 @@ TEST_CASE("a word that begins like JSON is refused with what is wrong with it") 
             .ends_with(": not valid JSON: nested too deeply at column 64"));
 }
 
-TEST_CASE("what stands behind := is refused when it is no JSON") {
-  CHECK(problem({"a:="}) == "params a:=: not JSON behind := (empty)");
-  CHECK(problem({"a=1", "b:=x y"}).starts_with("params b:=x y: not JSON behind := ("));
+TEST_CASE("what follows := is refused if it is not JSON") {
+  CHECK(problem({"a:="}) == "params a:=: not JSON after := (empty)");
+  CHECK(problem({"a=1", "b:=x y"}).starts_with("params b:=x y: not JSON after := ("));
 }

@@ -32,10 +32,10 @@ std::vector<Address> inherited() {
 TEST_CASE("a server's descriptor must be open, for reading and writing") {
   const auto word = [](const Fd& fd) { return "fd:" + std::to_string(fd.get()); };
   const auto problem = [](const std::string& text) -> std::string {
-    return thrown_by<InvalidArgument>([&] { (void)parse_server(text); }).what();
+    return thrown_by<InvalidArgument>([&] { (void)parse_servers(text); }).what();
   };
   const auto [socket, peer] = make_socket_pair(SOCK_STREAM);
-  CHECK(parse_server(word(socket)).number == socket.get());
+  CHECK(parse_servers(word(socket)).all.at(0).number == socket.get());
   Pipe pipe = make_pipe();
   for (Fd* end : {&pipe.read_end, &pipe.write_end}) {
     const std::string text = word(*end);

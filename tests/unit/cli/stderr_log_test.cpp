@@ -55,6 +55,25 @@ struct FullPipe {
   Pipe ends;
 };
 
+/// A terminal, and its other end, from which a test reads what was written to it.
+struct Terminal {
+  Terminal() {
+    int master_number = -1;
+    int terminal_number = -1;
+    if (openpty(&master_number, &terminal_number, nullptr, nullptr, nullptr) != 0) {
+      MESSAGE("skipped: no terminal");
+      return;
+    }
+    master = Fd(master_number);
+    terminal = Fd(terminal_number);
+  }
+  /// Returns whether this system has a terminal for the test.
+  bool exists() const { return terminal.valid(); }
+
+  Fd master;
+  Fd terminal;
+};
+
 struct IgnoredSignals {
   IgnoredSignals() {
     std::signal(SIGPIPE, SIG_IGN);
@@ -200,15 +219,9 @@ TEST_CASE("a full socket is not waited for") {
 }
 
 TEST_CASE("a terminal without a reader is not waited for") {
-  int master_number = -1;
-  int terminal_number = -1;
-  if (openpty(&master_number, &terminal_number, nullptr, nullptr, nullptr) != 0) {
-    MESSAGE("skipped: no terminal");
-    return;
-  }
-  const Fd master(master_number);
-  const Fd terminal(terminal_number);
-  StderrLog log("tool", terminal.get());
+  const Terminal pty;
+  if (!pty.exists()) { return; }
+  StderrLog log("tool", pty.terminal.get());
   log.never_wait();
   const std::string text(1000, kOld);
   for (int i = 0; i < 1000; ++i) { log.error(text); }
@@ -216,21 +229,15 @@ TEST_CASE("a terminal without a reader is not waited for") {
 }
 
 TEST_CASE("a status stays below the lines of a terminal, and is none elsewhere") {
-  int master_number = -1;
-  int terminal_number = -1;
-  if (openpty(&master_number, &terminal_number, nullptr, nullptr, nullptr) != 0) {
-    MESSAGE("skipped: no terminal");
-    return;
-  }
-  const Fd master(master_number);
-  const Fd terminal(terminal_number);
-  StderrLog log("tool", terminal.get());
+  const Terminal pty;
+  if (!pty.exists()) { return; }
+  StderrLog log("tool", pty.terminal.get());
   log.set_status("");
   log.set_status("40%");
   log.error("line");
   log.set_status("");
   log.error("end");
-  CHECK(take(master.get()) == "\r\033[K40%\r\033[Ktool: line\r\n40%\r\033[Ktool: end\r\n");
+  CHECK(take(pty.master.get()) == "\r\033[K40%\r\033[Ktool: line\r\n40%\r\033[Ktool: end\r\n");
 
   Pipe pipe = make_pipe();
   StderrLog elsewhere("tool", pipe.write_end.get());

@@ -13,7 +13,7 @@
 
 #include "os/socket.hpp"
 #include "unit/cli/command_line.hpp"
-#include "unit/commands/played_server.hpp"
+#include "unit/played_server.hpp"
 #include "unit/support.hpp"
 
 namespace handoff {
@@ -112,6 +112,60 @@ TEST_CASE("so many calls are under way at a time, and no more") {
   CHECK(lines.run(input).empty());
   CHECK(lines.out == input);
   CHECK(lines.server.most_together() == 3);
+}
+
+std::string last_reply_with(const std::string& result) {
+  return R"({"out":"m","result":)" + result + R"(,"last":true})";
+}
+constexpr std::string_view kShuttingDown =
+    R"({"out":"error","result":{"code":-32005,"message":"shutting down"}})";
+
+TEST_CASE("what a server that shuts down has not answered is sent again on another connection") {
+  const test::DescriptorCheck check;
+  const PlayedServer* lines_server = nullptr;
+  // A connection answers two requests, and reads on then without a reply.
+  std::size_t answered = 0;
+  Lines lines([&](const std::string& request) {
+    const std::size_t connection = static_cast<std::size_t>(lines_server->connections());
+    if (answered == 2 * connection) { return Bodies{}; }
+    const bool is_last = ++answered == 2 * connection;
+    return is_last ? Bodies{last_reply_with(params_of(request))} : echo(request).value();
+  });
+  lines_server = &lines.server;
+  std::string input;
+  for (int i = 0; i < 12; ++i) { input += std::to_string(i) + "\n"; }
+  CHECK(lines.run(input).empty());
+  CHECK(lines.code == ExitCode::done);
+  CHECK(lines.out == input);
+  CHECK(lines.server.connections() == 6);
+  CHECK(lines.server.requests().size() > 12);
+}
+
+TEST_CASE("the last reply of all needs no other connection") {
+  Lines lines(
+      [](const std::string& request) { return Bodies{last_reply_with(params_of(request))}; });
+  CHECK(lines.run("1\n").empty());
+  CHECK(lines.out == "1\n");
+  CHECK(lines.server.connections() == 1);
+}
+
+TEST_CASE("lines that a server refuses because it shuts down are sent again, once") {
+  int replies = 0;
+  Lines lines([&replies](const std::string& request) {
+    ++replies;
+    if (replies == 2) { return Bodies{std::string(kShuttingDown)}; }
+    return echo(request).value();
+  });
+  lines.options.pipeline = 1;
+  CHECK(lines.run("1\n2\n3\n").empty());
+  CHECK(lines.out == "1\n2\n3\n");
+  CHECK(lines.server.connections() == 2);
+
+  Lines refused([](const std::string&) { return Bodies{std::string(kShuttingDown)}; });
+  CHECK(refused.run("1\n").empty());
+  CHECK(refused.code == ExitCode::negative);
+  CHECK(refused.server.connections() == 2);
+  CHECK(refused.err.find("shutting down") != std::string::npos);
 }
 
 TEST_CASE("a line that is no JSON is told with its number, and the others are called") {

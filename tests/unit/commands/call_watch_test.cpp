@@ -16,7 +16,7 @@
 
 #include "os/socket.hpp"
 #include "unit/cli/command_line.hpp"
-#include "unit/commands/played_server.hpp"
+#include "unit/played_server.hpp"
 #include "unit/support.hpp"
 
 namespace handoff {

@@ -17,7 +17,8 @@ using Action = MasterAction;
 
 constexpr std::array kEvents{
     Event::workers_ready, Event::promised,     Event::predecessor_settled, Event::stop,
-    Event::stop_again,    Event::cannot_go_on, Event::successor_ready,     Event::drained};
+    Event::stop_again,    Event::cannot_go_on, Event::successor_ready,     Event::drained,
+    Event::lame_duck_over};
 
 struct Outcome {
   Phase phase;
@@ -31,20 +32,20 @@ std::ostream& operator<<(std::ostream& out, const Outcome& outcome) {
 }
 
 /// A master to which these events have happened.
-MasterPhases after(const std::vector<Event>& events) {
-  MasterPhases phases;
+MasterPhases after(const std::vector<Event>& events, LameDuck lame_duck = LameDuck::without) {
+  MasterPhases phases(lame_duck);
   for (const Event event : events) { phases.take(event); }
   return phases;
 }
 
 /// Checks every event in the phase to which `history` leads. Where `changes` says nothing, the
 /// event changes nothing.
-void check(const std::vector<Event>& history, Phase phase,
-           const std::map<Event, Outcome>& changes) {
-  REQUIRE(after(history).phase() == phase);
+void check(const std::vector<Event>& history, Phase phase, const std::map<Event, Outcome>& changes,
+           LameDuck lame_duck = LameDuck::without) {
+  REQUIRE(after(history, lame_duck).phase() == phase);
   for (const Event event : kEvents) {
     CAPTURE(static_cast<int>(event));
-    MasterPhases phases = after(history);
+    MasterPhases phases = after(history, lame_duck);
     const auto expected = changes.find(event);
     const Action action = phases.take(event);
     CHECK(Outcome{phases.phase(), action} ==
@@ -96,6 +97,38 @@ TEST_CASE("every event while a master stops") {
   check({Event::stop}, Phase::stopping, expected);
   check({Event::workers_ready, Event::stop}, Phase::stopping, expected);
   check({Event::cannot_go_on}, Phase::stopping, expected);
+}
+
+TEST_CASE("every event while a master is a lame duck") {
+  const std::map<Event, Outcome> expected{
+      {Event::lame_duck_over, {Phase::stopping, Action::stop}},
+      {Event::stop_again, {Phase::stopping, Action::stop_at_once}},
+      {Event::cannot_go_on, {Phase::stopping, Action::stop_at_once}}};
+  check({Event::workers_ready, Event::stop}, Phase::lame_duck, expected, LameDuck::with);
+  check({Event::workers_ready, Event::promised, Event::stop, Event::predecessor_settled},
+        Phase::lame_duck, expected, LameDuck::with);
+}
+
+TEST_CASE("a master that serves is a lame duck before it stops, and no other is") {
+  const auto outcome_of = [](const std::vector<Event>& history, Event event) {
+    MasterPhases phases = after(history, LameDuck::with);
+    const Action action = phases.take(event);
+    return Outcome{phases.phase(), action};
+  };
+  const Outcome is_lame_duck{Phase::lame_duck, Action::be_lame_duck};
+  CHECK(outcome_of(kServing, Event::stop) == is_lame_duck);
+  CHECK(outcome_of(kServing, Event::stop_again) == is_lame_duck);
+  CHECK(outcome_of(kTakingOver, Event::stop_again) == is_lame_duck);
+  CHECK(outcome_of({}, Event::stop) == Outcome{Phase::stopping, Action::stop});
+  CHECK(outcome_of(kServing, Event::cannot_go_on) ==
+        Outcome{Phase::stopping, Action::stop_at_once});
+}
+
+TEST_CASE("a lame duck goes on, and changes no more") {
+  const MasterPhases phases = after({Event::workers_ready, Event::stop}, LameDuck::with);
+  CHECK(phases.goes_on());
+  CHECK_FALSE(phases.may_change());
+  CHECK(phases.is_told_to_stop());
 }
 
 TEST_CASE("every event while a master hands over") {

@@ -90,6 +90,14 @@ class Played {
     return channel::decode({packet.data(), result.size}, std::move(result.descriptors));
   }
 
+  /// The master passes listeners, so that the worker may accept and deposit connections.
+  void pass_listener() {
+    std::vector<Fd> listeners;
+    listeners.push_back(std::move(make_socket_pair(SOCK_STREAM).first));
+    link->pass_listeners(std::move(listeners), [] {});
+    CHECK(receive()->type == channel::Type::listener);
+  }
+
   void send(const std::string& message, const std::vector<int>& descriptors = {}) {
     CHECK(send_fds(worker_.get(), message, descriptors).outcome == SendOutcome::sent);
   }
@@ -346,10 +354,7 @@ TEST_CASE("a deposit replaces the one that had its entry before") {
   Played played;
   played.run([](Played& its) -> Task<void> {
     co_await its.greet(2);
-    std::vector<Fd> listeners;
-    listeners.push_back(std::move(make_socket_pair(SOCK_STREAM).first));
-    its.link->pass_listeners(std::move(listeners), [] {});
-    CHECK(its.receive()->type == channel::Type::listener);
+    its.pass_listener();
     for (const std::uint16_t generation : {std::uint16_t{1}, std::uint16_t{2}}) {
       Connection one;
       one.id = channel::id_of_entry(channel::kOwnId, 2, generation);
@@ -372,10 +377,7 @@ TEST_CASE("a worker deposits no more connections than it has accepted") {
   Played played;
   played.run([](Played& its) -> Task<void> {
     co_await its.greet(2);
-    std::vector<Fd> listeners;
-    listeners.push_back(std::move(make_socket_pair(SOCK_STREAM).first));
-    its.link->pass_listeners(std::move(listeners), [] {});
-    CHECK(its.receive()->type == channel::Type::listener);
+    its.pass_listener();
     Connection one;
     one.id = channel::id_of_entry(channel::kOwnId, 2, 1);
     one.socket = std::move(make_socket_pair(SOCK_STREAM).first);
@@ -392,10 +394,7 @@ TEST_CASE("deposits that are not kept are refused, and that is no violation") {
   Played played;
   played.run([](Played& its) -> Task<void> {
     co_await its.greet(2);
-    std::vector<Fd> listeners;
-    listeners.push_back(std::move(make_socket_pair(SOCK_STREAM).first));
-    its.link->pass_listeners(std::move(listeners), [] {});
-    CHECK(its.receive()->type == channel::Type::listener);
+    its.pass_listener();
     channel::PackedConnections packed(channel::Type::deposit);
     std::vector<Connection> deposits;
     for (const std::uint32_t index : {2U, 0xffffffffU}) {

@@ -83,6 +83,14 @@ Task<void> check_fatal(Fixture& f, std::string reply, std::string message) {
   CHECK(f.fake().is_killed());
 }
 
+/// Has the process answer its first call, with an id, and checks that it is killed if it answers
+/// the second one with this line.
+Task<void> check_second_is_fatal(Fixture& f, std::string line, std::string message) {
+  const Result good = co_await call_answered(f, "{\"out\":\"m\",\"result\":1,\"id\":1}\n");
+  CHECK(good.json == "1");
+  co_await check_fatal(f, line, message);
+}
+
 TEST_CASE("a process of a service gets the method, the params and an id of our own as a line") {
   const test::DescriptorCheck check;
   Fixture fixture;
@@ -180,20 +188,17 @@ TEST_CASE(
   }
   SUBCASE("an id that was answered already") {
     run(fixture, [](Fixture& f) -> Task<void> {
-      const Result good = co_await call_answered(f, "{\"out\":\"m\",\"result\":1,\"id\":1}\n");
-      CHECK(good.json == "1");
-      co_await check_fatal(f, "{\"out\":\"m\",\"result\":1,\"id\":1}\n",
-                           "the coprocess wrote '{\"out\":\"m\",\"result\":1,\"id\":1}': "
-                           "no call has this id");
+      co_await check_second_is_fatal(f, "{\"out\":\"m\",\"result\":1,\"id\":1}\n",
+                                     "the coprocess wrote '{\"out\":\"m\",\"result\":1,\"id\":1}': "
+                                     "no call has this id");
     });
   }
   SUBCASE("no id after one with an id") {
     run(fixture, [](Fixture& f) -> Task<void> {
-      const Result good = co_await call_answered(f, "{\"out\":\"m\",\"result\":1,\"id\":1}\n");
-      CHECK(good.json == "1");
-      co_await check_fatal(f, "{\"out\":\"m\",\"result\":1}\n",
-                           "the coprocess wrote '{\"out\":\"m\",\"result\":1}': it has no id, "
-                           "and the first reply had");
+      co_await check_second_is_fatal(
+          f, "{\"out\":\"m\",\"result\":1}\n",
+          "the coprocess wrote '{\"out\":\"m\",\"result\":1}': it has no id, "
+          "and the first reply had");
     });
   }
   SUBCASE("two lines without ids") {

@@ -145,5 +145,39 @@ TEST_CASE("the error of a server is the call's as it is") {
   });
 }
 
+TEST_CASE("what a server that shuts down has not answered is given back, and not failed") {
+  run([](UpstreamFixture& f) -> Task<void> {
+    f.let_connect();
+    co_await until_phase(f, Phase::open);
+    const RunningCall answered(f);
+    const RunningCall unanswered(f);
+    co_await input_of(f.reactor, f.server);
+    f.server.send(R"({"out":"m","result":5,"id":1,"last":true})");
+    co_await until_over(f, unanswered);
+    CHECK(answered.result->json == "5");
+    CHECK(f.log == "csnx");
+    CHECK(f.phase() == Phase::closed);
+  });
+}
+
+TEST_CASE(
+    "a call that a server refuses because it shuts down is given back, and no other is sent") {
+  run([](UpstreamFixture& f) -> Task<void> {
+    f.let_connect();
+    co_await until_phase(f, Phase::open);
+    const RunningCall runs(f);
+    const RunningCall refused(f);
+    co_await input_of(f.reactor, f.server);
+    f.server.send(R"({"out":"error","result":{"code":-32005,"message":"no"},"id":2})");
+    co_await until_over(f, refused);
+    CHECK(f.log == "csn");
+    CHECK_FALSE(f.connection().takes_calls());
+    f.server.reply("1", "1");
+    co_await until_over(f, runs);
+    CHECK(runs.result->json == "1");
+    CHECK(f.phase() == Phase::closed);
+  });
+}
+
 }  // namespace
 }  // namespace handoff::test

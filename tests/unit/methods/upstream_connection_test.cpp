@@ -40,7 +40,7 @@ TEST_CASE("a connection that can't be made fails the calls that wait for it") {
     CHECK(call.result->code == ErrorCode::unreachable);
     CHECK(call.result->message == "cannot connect to server: refused");
     CHECK(f.phase() == Phase::closed);
-    CHECK(f.log == "fx");
+    CHECK(f.log == "fux");
   });
 }
 

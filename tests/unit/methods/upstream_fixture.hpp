@@ -55,10 +55,15 @@ class UpstreamFixture : public UpstreamConnection::Owner {
   void connected() override { log += 'c'; }
   void connect_failed(const std::string&) override { log += 'f'; }
   void closed(const UpstreamConnection&) override { log += 'x'; }
-  void nothing_sent(PendingCall& call) override {
+  void not_run(PendingCall& call) override {
     log += 'n';
     call.finish(ResultView::error(ErrorCode::worker_died, "not sent"));
   }
+  void not_connected(PendingCall& call, const std::string& why) override {
+    log += 'u';
+    call.finish(ResultView::error(ErrorCode::unreachable, why));
+  }
+  void shuts_down() override { log += 's'; }
   void id_given_back() override { ids = true; }
   bool gives_ids_back() const override { return ids; }
 

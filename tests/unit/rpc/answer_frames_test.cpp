@@ -36,7 +36,7 @@ struct Frames final : SessionCalls::Owner {
 
   SessionCalls::Surroundings surroundings() const override { return surroundings_now; }
   std::string_view peer() override { return "client"; }
-  void replies_ready(std::string_view) override {}
+  void replies_ready(std::string&) override {}
   void call_ended() override {}
   void call_has_place() override {}
   bool has_turn() const override { return turns > 0; }
@@ -48,7 +48,7 @@ struct Frames final : SessionCalls::Owner {
     ReceiveBuffer& bytes = input.begin_turn(context.input());
     bytes.append(arrives);
     out.clear();
-    const Taken taken = answer_frames(input, calls, bytes, more, out);
+    const Taken taken = answer_frames(input, calls, bytes, {more}, out);
     left = input.unused();
     return taken;
   }

@@ -232,6 +232,23 @@ TEST_CASE("a server that closes the connection ends all calls, and those that ar
   CHECK(second == first);
 }
 
+TEST_CASE("the calls that a server that shuts down has not run are told so") {
+  Ends ends;
+  std::string first;
+  std::string second;
+  std::string late;
+  ends.start("a", first);
+  ends.start("b", second);
+  ends.settle();
+  ends.reply(R"({"out":"a","result":1,"id":1,"last":true})");
+  ends.settle();
+  CHECK(first == "1");
+  CHECK(second == "-32005 the server is shutting down, and did not run the call ");
+  ends.start("c", late);
+  ends.settle();
+  CHECK(late == "lost: cannot call ./s: the server has shut the connection down");
+}
+
 TEST_CASE("a server that refuses a connection and closes it has said why") {
   Ends ends;
   ends.reply(R"({"out":"error","result":{"code":-32003,"message":"busy"}})");

@@ -79,7 +79,7 @@ struct Calls final : SessionCalls::Owner {
 
   SessionCalls::Surroundings surroundings() const override { return now; }
   std::string_view peer() override { return "client"; }
-  void replies_ready(std::string_view frames) override { sent.append(frames); }
+  void replies_ready(std::string& frames) override { sent.append(frames); }
   void call_ended() override { ++ended; }
   void call_has_place() override { ++placed; }
   bool has_turn() const override { return its_turn; }

@@ -89,7 +89,8 @@ TEST_CASE("a connection waits while the process holds too much, and is refused i
   std::string out;
   ReceiveBuffer padded(100);
   padded.append(std::string_view("{\"in\":\"echo\",\"id\":5}"));
-  calls.calls.answer_busy({padded.bytes().data(), padded.bytes().size()}, Framing::lines, out);
+  calls.calls.answer_not_run({padded.bytes().data(), padded.bytes().size()}, Framing::lines,
+                             SessionCalls::NotRun::busy, out);
   CHECK(out.find("-32003") != std::string::npos);
   CHECK(out.ends_with("\"id\":5}\n"));
   calls.now.held = 1;  // the start of a request

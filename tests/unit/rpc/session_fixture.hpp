@@ -116,5 +116,6 @@ struct Sessions {
 inline constexpr std::string_view kSlow = "{\"in\":\"slow\"}\n";
 inline constexpr std::string_view kEcho = "{\"in\":\"echo\",\"params\":1}\n";
 inline constexpr std::string_view kEchoed = "{\"out\":\"echo\",\"result\":1}\n";
+inline constexpr std::string_view kEchoedLast = "{\"out\":\"echo\",\"result\":1,\"last\":true}\n";
 
 }  // namespace handoff::test

@@ -149,6 +149,19 @@ Task<void> be_lingering(Sessions& sessions, Fd& client) {
   co_await sessions.settle();
 }
 
+Task<void> be_in_last_turn(Sessions& sessions, Fd& client) {
+  co_await be_open(sessions, client);
+  sessions.context.be_lame_duck();
+  co_await sessions.settle();
+}
+
+Task<void> be_ending(Sessions& sessions, Fd& client) {
+  test::write_text(client.get(), kSlow);
+  co_await sessions.until_begun(1);
+  sessions.context.be_lame_duck();
+  co_await sessions.settle();
+}
+
 TEST_CASE("an open connection ends for the reason of the event") {
   check_all({CloseReason::client, CloseReason::client, CloseReason::drained, CloseReason::returned,
              CloseReason::idle, CloseReason::idle},
@@ -165,6 +178,18 @@ TEST_CASE("a connection that drains ends after its calls, or is given back") {
   check_all({CloseReason::client, CloseReason::write_error, CloseReason::drained,
              CloseReason::returned, CloseReason::drained, CloseReason::drained},
             be_draining);
+}
+
+TEST_CASE("a connection that is to end after its next reply ends before by what ends an open one") {
+  check_all({CloseReason::client, CloseReason::client, CloseReason::drained, CloseReason::returned,
+             CloseReason::idle, CloseReason::idle},
+            be_in_last_turn);
+}
+
+TEST_CASE("a connection of a lame duck ends after the calls that run, whatever happens") {
+  check_all({CloseReason::client, CloseReason::write_error, CloseReason::drained,
+             CloseReason::drained, CloseReason::drained, CloseReason::drained},
+            be_ending);
 }
 
 TEST_CASE("a refused client gets the replies to its calls and why it was refused") {
@@ -223,7 +248,7 @@ TEST_CASE("requests that have arrived when the server drains are answered") {
     co_await self.settle();
     test::write_text(end.get(), kEcho);
     self.context.drain(WhenDrained::close);
-    CHECK(co_await self.line(end) == kEchoed);
+    CHECK(co_await self.line(end) == test::kEchoedLast);
     co_await self.until_ended();
   }(sessions, client));
   CHECK(sessions.reasons.front() == CloseReason::drained);

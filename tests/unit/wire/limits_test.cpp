@@ -56,7 +56,7 @@ std::vector<std::string> documented_limits() {
                   in_bytes(kHighestMaxFrame)),
       fmt::format("From a frame's first byte to its last: {}, -frame-timeout",
                   in_seconds(kFrameTimeout)),
-      fmt::format("A client that takes none of its replies: {}, -write-timeout",
+      fmt::format("A client that reads none of its replies: {}, -write-timeout",
                   in_seconds(kWriteTimeout)),
       fmt::format("A call: {}, -timeout", in_seconds(kCallTimeout)),
       fmt::format("A worker that answers nothing to its master: {}, Ql rpc-master --hang-timeout",
@@ -73,8 +73,8 @@ std::vector<std::string> documented_limits() {
       fmt::format("What all clients make a process hold: {}, -max-memory", in_bytes(kMaxMemory)),
       fmt::format("A reply: {}, -max-frame", in_bytes(kMaxFrame)),
       fmt::format("the length of a reply: {}, -max-frame", in_bytes(kMaxFrame)),
-      fmt::format("has {} senders connected at a time, each of which has {} seconds", kMaxSenders,
-                  kSenderTimeout.count()),
+      fmt::format("allows {} senders to be connected at a time, and gives each {} seconds",
+                  kMaxSenders, kSenderTimeout.count()),
   };
 }
 
@@ -85,7 +85,8 @@ TEST_CASE("the section LIMITS of handoff-wire(7) has the limits of the list") {
     CHECK(section.find(limit) != std::string::npos);
   }
   CHECK(kLingerTimeout == std::chrono::seconds(1));
-  CHECK(section.find("closes when the client has closed, or after a second.") != std::string::npos);
+  CHECK(section.find("closes the connection when the client has closed it, or after a second.") !=
+        std::string::npos);
 }
 
 TEST_CASE("each number that heads an item of LIMITS is in the list") {
@@ -110,7 +111,7 @@ TEST_CASE("each number that heads an item of LIMITS is in the list") {
 TEST_CASE("the other sections of handoff-wire(7) have their limits of the list") {
   const std::string text = page();
   for (const std::string& limit : {
-           fmt::format("would be more than {}, which is why no -max-frame may be",
+           fmt::format("would be more than {}, which is why -max-frame cannot be more.",
                        in_bytes(kHighestMaxFrame)),
            fmt::format("A batch is an array of 1 to {} requests.", kMaxBatch),
            fmt::format("Arrays and objects nest at most {} deep", kMaxDepth),
@@ -118,10 +119,11 @@ TEST_CASE("the other sections of handoff-wire(7) have their limits of the list")
            fmt::format("CONNECTION master 1-{} entries", kMaxEntries),
            fmt::format("LISTENER both 0-{}", kMaxEntries),
            fmt::format("have room for {} descriptors", kMaxEntryDescriptors),
-           fmt::format("puts more than {} aside, and seals the file; at most {} may be.",
+           fmt::format("puts more than {} aside, and seals the file; there may be at most {}.",
                        in_bytes(kMaxReadInEntry), in_bytes(kMaxAside)),
-           fmt::format("may make it hold, and {}, closes the connection.", in_bytes(kMaxUnsent)),
-           fmt::format("of those that it has not passed on are {}.", in_bytes(kMaxUnread)),
+           fmt::format("may make it hold plus {}.", in_bytes(kMaxUnsent)),
+           fmt::format("while those that it has not passed on have {} of such bytes.",
+                       in_bytes(kMaxUnread)),
            fmt::format("some bytes with 1 to {} descriptors", kMaxDescriptors),
            fmt::format("So a message has at most {} bytes.", kMaxHandover),
        }) {

@@ -15,10 +15,11 @@ using Phase = WorkerLife::Phase;
 using Happened = WorkerLife::Event;
 using Action = WorkerLife::Action;
 
-constexpr std::array kEvents{
-    Happened::begins_alone,      Happened::begins_for_master, Happened::signal,
-    Happened::wants_replacement, Happened::drain_returning,   Happened::drain_closing,
-    Happened::drain_rejoining,   Happened::master_gone,       Happened::finished};
+constexpr std::array kEvents{Happened::begins_alone,    Happened::begins_for_master,
+                             Happened::signal,          Happened::wants_replacement,
+                             Happened::drain_returning, Happened::drain_closing,
+                             Happened::drain_rejoining, Happened::master_gone,
+                             Happened::finished,        Happened::lame_duck_over};
 
 struct Outcome {
   Phase phase;
@@ -31,8 +32,10 @@ std::ostream& operator<<(std::ostream& out, const Outcome& outcome) {
              << static_cast<int>(outcome.action);
 }
 
-WorkerLife after(const std::vector<Happened>& events) {
-  WorkerLife life;
+using LameDuck = WorkerLife::LameDuck;
+
+WorkerLife after(const std::vector<Happened>& events, LameDuck lame_duck = LameDuck::without) {
+  WorkerLife life(lame_duck);
   for (const Happened event : events) { life.take(event); }
   return life;
 }
@@ -40,11 +43,11 @@ WorkerLife after(const std::vector<Happened>& events) {
 /// Checks every event in the phase to which `history` leads. Where `changes` says nothing, the
 /// event changes nothing.
 void check(const std::vector<Happened>& history, Phase phase,
-           const std::map<Happened, Outcome>& changes) {
-  REQUIRE(after(history).phase() == phase);
+           const std::map<Happened, Outcome>& changes, LameDuck lame_duck = LameDuck::without) {
+  REQUIRE(after(history, lame_duck).phase() == phase);
   for (const Happened event : kEvents) {
     CAPTURE(static_cast<int>(event));
-    WorkerLife life = after(history);
+    WorkerLife life = after(history, lame_duck);
     const auto expected = changes.find(event);
     const Action action = life.take(event);
     CHECK(Outcome{life.phase(), action} ==
@@ -68,6 +71,24 @@ TEST_CASE("every event while a worker serves alone") {
          {Happened::drain_closing, {Phase::draining, Action::drain_closing}},
          {Happened::master_gone, {Phase::draining, Action::drain_closing}},
          {Happened::finished, {Phase::over, Action::none}}});
+}
+
+TEST_CASE("every event while a worker that serves alone is a lame duck") {
+  check({Happened::begins_alone, Happened::signal}, Phase::lame_duck,
+        {{Happened::signal, {Phase::draining, Action::drain_closing}},
+         {Happened::lame_duck_over, {Phase::draining, Action::drain_closing}},
+         {Happened::wants_replacement, {Phase::lame_duck, Action::none}},
+         {Happened::drain_returning, {Phase::draining, Action::drain_returning}},
+         {Happened::drain_rejoining, {Phase::draining, Action::drain_returning}},
+         {Happened::drain_closing, {Phase::draining, Action::drain_closing}},
+         {Happened::master_gone, {Phase::draining, Action::drain_closing}},
+         {Happened::finished, {Phase::over, Action::none}}},
+        LameDuck::with);
+}
+
+TEST_CASE("a worker of a master has no lame-duck phase of its own") {
+  WorkerLife life = after({Happened::begins_for_master}, LameDuck::with);
+  CHECK(life.take(Happened::signal) == Action::ask_in_time);
 }
 
 TEST_CASE("every event while a worker serves for a master") {
