@@ -181,7 +181,7 @@ rpc-worker: ended with 1 connection cut off"
 
 @test "a master without a queue refuses --log-calls" {
   for model in connection listener; do
-    refuses '--log-calls is for --pass queue; else workers serve the clients: give it to rpc-worker' \
+    refuses '--log-calls is for --pass queue; otherwise workers serve the clients: give it to rpc-worker' \
       rpc-master -p "$model" --log-calls -l ./m -- rpc-worker
   done
 }
