@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -8,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <handoff/async/clock.hpp>
@@ -168,9 +170,11 @@ class ServerContext final : private PollSource {
   }
   /// Returns where calls are logged; null if they are not.
   const CallLog* call_log() const { return shared_.calls; }
-  /// Returns the time at which a request is answered that takes none; only the log needs it.
-  TimePoint start_of_instant() const {
-    return shared_.calls != nullptr ? Clock::now() : TimePoint();
+  /// Returns since when a request was there that is answered at once: since the reactor woke, or
+  /// since the last such request was answered. So no clock is read for it unless it is logged. Call
+  /// it once for each.
+  TimePoint take_start_of_instant() {
+    return std::max(reactor_.now(), std::exchange(instant_ended_, Clock::now()));
   }
   /// Returns the time for count_call() and the log, for a call that begins now; zero if calls are
   /// not timed.
@@ -255,6 +259,7 @@ class ServerContext final : private PollSource {
   std::vector<Session*> deferring_;
   std::uint64_t requests_ = 0;
   std::size_t active_calls_ = 0;
+  TimePoint instant_ended_{};  ///< when a request was last answered at once and logged
   std::uint32_t abandonments_ = 0;
   /// How the connections end, in the order in which a server that stops gets on.
   enum class Leaving : std::uint8_t { none, lame_duck, closing, giving_back };

@@ -72,8 +72,8 @@ void SessionCalls::encode(SessionCall& call, const ResultView& result, std::stri
 }
 
 /// The client is asked for its address only if calls are logged.
-void SessionCalls::log_instant(const Request& request, ErrorCode code, TimePoint begun) {
-  context_.call_log()->ended(request.method, owner_.peer(), code, begun);
+void SessionCalls::log_instant(const Request& request, ErrorCode code) {
+  context_.call_log()->ended(request.method, owner_.peer(), code, context_.take_start_of_instant());
 }
 
 void SessionCalls::log_refusal(ErrorCode code) {

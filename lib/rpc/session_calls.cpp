@@ -78,7 +78,7 @@ void SessionCalls::answer_not_run(std::string_view body, Framing framing, NotRun
   if (const auto* bad = std::get_if<BadRequest>(&first)) { return refuse(*bad, framing, out); }
   const auto& request = std::get<Request>(first);
   dialect_ = request.dialect;
-  log_answer(request, code, context_.start_of_instant());
+  log_answer(request, code);
   if (request.is_notification()) { return; }
   append_refusal({code, message, request.id, request.dialect}, framing, out);
 }
@@ -96,7 +96,6 @@ void SessionCalls::answer_request(const ParsedRequest& parsed, Framing framing, 
   const auto& request = std::get<Request>(parsed);
   dialect_ = request.dialect;
   const bool is_ordered = request.dialect == Dialect::article && request.id.empty();
-  const TimePoint begun = context_.start_of_instant();
   const Dispatched answer = dispatch(*context_.methods(), request, instant());
   if (const auto* call = std::get_if<StartCall>(&answer)) {
     SessionCall& added =
@@ -104,19 +103,19 @@ void SessionCalls::answer_request(const ParsedRequest& parsed, Framing framing, 
     if (is_ordered) { under_way_->order.add(added); }
     return start(added);
   }
-  if (request.is_notification()) { return log_answer(request, code_of(answer), begun); }
+  if (request.is_notification()) { return log_answer(request, code_of(answer)); }
   if (is_ordered && under_way_ && !under_way_->order.empty()) {
     std::string reply;
     FrameWriter writer(reply, framing);
     const ErrorCode code = append_answer(request, answer, reply);
     writer.finish();
-    log_answer(request, code, begun);
+    log_answer(request, code);
     return keep_in_order(reply);
   }
   FrameWriter writer(out, framing);
   const ErrorCode code = append_answer(request, answer, out);
   writer.finish();
-  log_answer(request, code, begun);
+  log_answer(request, code);
 }
 
 /// Returns the code of the error that was appended, or 0.
@@ -150,15 +149,14 @@ void SessionCalls::answer_batch(std::span<const ParsedRequest> requests, Framing
     }
     const auto& request = std::get<Request>(parsed);
     dialect_ = request.dialect;
-    const TimePoint begun = context_.start_of_instant();
     const Dispatched answer = dispatch(*context_.methods(), request, instant());
     if (const auto* call = std::get_if<StartCall>(&answer)) {
       batch->call_begins();
       start(add_call(*call->method, request, {request.dialect, !request.is_notification(), batch}));
     } else if (request.is_notification()) {
-      log_answer(request, code_of(answer), begun);
+      log_answer(request, code_of(answer));
     } else {
-      log_answer(request, append_answer(request, answer, reply), begun);
+      log_answer(request, append_answer(request, answer, reply));
       batch->add(reply);
     }
   }

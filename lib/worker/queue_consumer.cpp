@@ -108,11 +108,8 @@ void QueueConsumer::take(const QueueRequest& request) {
     put({request.ticket, {}, QueueReply::kNotBegun});
   } else if (deadline_of(request) <= context_.reactor().now()) {
     context_.count_requests(1);
-    const TimePoint begun = context_.start_of_instant();
-    log_answer(request,
-               reply(request.ticket,
-                     Result::error(ErrorCode::timed_out, "the method was not begun in time")),
-               begun);
+    log_answer(request, reply(request.ticket, Result::error(ErrorCode::timed_out,
+                                                            "the method was not begun in time")));
   } else {
     begin(request);
   }
@@ -120,14 +117,13 @@ void QueueConsumer::take(const QueueRequest& request) {
 
 void QueueConsumer::begin(const QueueRequest& request) {
   context_.count_requests(1);
-  const TimePoint begun = context_.start_of_instant();
   Dispatched answer = dispatch(*context_.methods(), {request.method, request.params, request.id},
                                Instant::answers_now);
   if (auto* error = std::get_if<Result>(&answer)) {
-    return log_answer(request, reply(request.ticket, std::move(*error)), begun);
+    return log_answer(request, reply(request.ticket, std::move(*error)));
   }
   if (const auto* now = std::get_if<InstantReply>(&answer)) {
-    return log_answer(request, reply_now(request.ticket, now->json), begun);
+    return log_answer(request, reply_now(request.ticket, now->json));
   }
   Call call;
   call.method = request.method;
@@ -176,9 +172,10 @@ void QueueConsumer::ended(const Running& running, Result result) {
   }
 }
 
-void QueueConsumer::log_answer(const QueueRequest& request, ErrorCode code, TimePoint begun) const {
+/// Logs a request that was answered at once.
+void QueueConsumer::log_answer(const QueueRequest& request, ErrorCode code) {
   if (const CallLog* log = context_.call_log()) {
-    log->ended(request.method, request.peer, code, begun);
+    log->ended(request.method, request.peer, code, context_.take_start_of_instant());
   }
 }
 

@@ -87,7 +87,7 @@ class QueueConsumer final : public std::enable_shared_from_this<QueueConsumer>, 
   /// These return the code of the error that is replied, or 0.
   ErrorCode reply_now(std::uint64_t ticket, std::string_view json);
   ErrorCode reply(std::uint64_t ticket, Result result, std::uint32_t duration = 0);
-  void log_answer(const QueueRequest& request, ErrorCode code, TimePoint begun) const;
+  void log_answer(const QueueRequest& request, ErrorCode code);
   std::shared_ptr<const Names> names_of(const QueueRequest& request) const;
   /// Writes a reply, or keeps it until there is room.
   void put(Reply reply);
