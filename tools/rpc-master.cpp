@@ -10,6 +10,8 @@
 
 #include <handoff/os/error.hpp>
 
+#include "cli/log_options.hpp"
+#include "cli/log_relay.hpp"
 #include "cli/option_values.hpp"
 #include "cli/shared_options.hpp"
 #include "cli/stderr_log.hpp"
@@ -120,6 +122,7 @@ handoff::MasterOptions parse(Tool& tool, Task& task) {
   handoff::add_number(tool, "--io-threads", "N", queue.io_threads, 1, 1024,
                       "Threads that serve clients (default 1: the main one)");
   handoff::add_session_options(tool, queue.limits);
+  handoff::add_log_calls(tool);
   tool.group("Management");
   handoff::add_socket_name(tool, "-c,--control", options.control,
                            "Named socket with the master's own methods");
@@ -140,6 +143,8 @@ handoff::MasterOptions parse(Tool& tool, Task& task) {
   app.add_flag_callback(
       "--dry-run", [&task] { task = Task::dry_run; },
       "Check all that a start needs, and start nothing");
+  tool.group("Log");
+  handoff::add_log_time(tool);
   tool.complete_words({{}, handoff::WordKind::text, handoff::WordKind::command});
   tool.parse(": the workers' command goes after --");
 
@@ -202,6 +207,9 @@ std::string serve(Tool& tool, const handoff::SignalMask& signals, handoff::Maste
                   std::unique_ptr<handoff::OriginalProcess>& original) {
   handoff::Reactor reactor;
   const handoff::DropNotice notice(reactor, tool.log);
+  handoff::LogRelay relay(reactor, options.queue.io_threads, handoff::report_to(tool.log));
+  const std::unique_ptr<const handoff::CallLog> call_log = handoff::make_call_log(tool, relay);
+  options.queue.calls = call_log.get();
   handoff::Master master(reactor, signals, std::move(options), handoff::report_to(tool.log));
   const auto cut_off = reactor.run_for_result(master.run());
   original = master.leave();

@@ -9,6 +9,7 @@
 #include <handoff/os/error.hpp>
 #include <handoff/wire/json_text.hpp>
 
+#include "cli/log_options.hpp"
 #include "cli/option_values.hpp"
 #include "cli/shared_options.hpp"
 #include "os/address_list.hpp"
@@ -114,6 +115,11 @@ int channel_number() {
   return *number;
 }
 
+std::optional<int> worker_number() {
+  const auto text = read_variable(variable::kWorkerNumber);
+  return text ? parse_number<int>(*text) : std::nullopt;
+}
+
 WorkerToolOptions parse_worker_options(Tool& tool) {
   WorkerToolOptions options;
   SessionLimits& limits = options.worker.limits;
@@ -201,6 +207,9 @@ WorkerToolOptions parse_worker_options(Tool& tool) {
                     "With -l, at TERM: for T, end each connection after its next reply");
   tool.group("Limits of a client");
   add_session_options(tool, limits);
+  tool.group("Log");
+  add_log_calls(tool);
+  add_log_time(tool);
   tool.parse();
   tool.refuse_command();
   check(options, app);

@@ -80,8 +80,9 @@ Result ServiceCall::take_result() {
 
 std::shared_ptr<ServiceProcess> ServiceProcess::start(Reactor& reactor, const StartChild& start,
                                                       Options options) {
+  auto child = CoprocessChild::start(reactor, start, options.log);
   std::shared_ptr<ServiceProcess> self(
-      new ServiceProcess(reactor, CoprocessChild::start(reactor, start), std::move(options)));
+      new ServiceProcess(reactor, std::move(child), std::move(options)));
   reactor.spawn(receive_all(self));
   return self;
 }

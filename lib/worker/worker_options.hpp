@@ -43,6 +43,7 @@ struct WorkerOptions {
   std::optional<ReadyCall> ready;     ///< the worker serves nothing before this has succeeded
   std::vector<AddressRange> proxies;  ///< whose connections, accepted alone, begin with a header
   bool wake_all = false;              ///< each connection at a passed listener wakes all workers
+  const CallLog* calls = nullptr;  ///< where calls are logged, if they are; it outlives the worker
 
   /// Returns whether max_requests is set.
   bool limits_requests() const { return max_requests != WorkerOptions().max_requests; }
