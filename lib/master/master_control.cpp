@@ -30,6 +30,9 @@ void Master::handle_signal(const ReceivedSignal& signal) {
     case SIGINT:
     case SIGQUIT: return stop_asked(signal.sender);
     case SIGHUP:
+      if (phases_.is_told_to_stop()) {
+        return report_(Severity::info, "the reload is refused: this master stops");
+      }
       if (upgrade_ && phases_.may_change()) {
         report_(Severity::info, "the reload is put off: an upgrade is under way");
         return reactor_.spawn(reload_after_upgrade());

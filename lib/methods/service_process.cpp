@@ -125,7 +125,7 @@ bool ServiceProcess::check_usable() {
 
 void ServiceProcess::abandon() {
   options_.changed = nullptr;
-  fail_all(Result::error(ErrorCode::shutting_down, "shutting down"));
+  fail_all(Result::error(ErrorCode::worker_died, "shutting down"));
 }
 
 std::uint64_t ServiceProcess::begin(ServiceCall& call, std::string_view method,

@@ -61,7 +61,8 @@ Upstream::Upstream(Reactor& reactor, std::string name, ConnectUpstream connect,
       name_(std::move(name)),
       connect_(std::move(connect)),
       options_(options),
-      backoff_(options.first_pause, options.last_pause) {}
+      backoff_(options.first_pause, options.last_pause),
+      silence_(options.first_pause, options.last_pause) {}
 
 Upstream::~Upstream() {
   for (const auto& connection : std::exchange(connections_, {})) { connection->abandon(); }
@@ -108,14 +109,30 @@ void Upstream::not_run(PendingCall& call) {
 }
 
 void Upstream::not_connected(PendingCall& call, const std::string& why) {
-  if (elsewhere_ && elsewhere_(call)) { return; }
-  call.finish(ResultView::error(ErrorCode::unreachable, why));
+  try {
+    if (elsewhere_ && elsewhere_(call)) { return; }
+    call.finish(ResultView::error(ErrorCode::unreachable, why));
+  } catch (const std::exception& error) {
+    call.finish(ResultView::error(ErrorCode::internal_error, error.what()));
+  }
+}
+
+bool Upstream::begin_with_attempt(PendingCall& call) {
+  const auto found =
+      std::find_if(connections_.begin(), connections_.end(), [this](const auto& connection) {
+        return connection->is_connecting() && connection->takes_calls() &&
+               connection->calls() < options_.max_calls;
+      });
+  if (found == connections_.end()) { return false; }
+  (*found)->begin(call, UpstreamAttempt::last);
+  return true;
 }
 
 bool Upstream::may_try() const {
   const bool is_connecting = std::any_of(connections_.begin(), connections_.end(),
                                          [](const auto& one) { return one->is_connecting(); });
-  return !reachable_.is_ok() && !is_connecting && reactor_.now() >= next_attempt_;
+  const bool is_down = !reachable_.is_ok() || is_silent_;
+  return is_down && !is_connecting && reactor_.now() >= next_attempt_;
 }
 
 void Upstream::look_again() {
@@ -182,12 +199,25 @@ UpstreamConnection& Upstream::add_connection() {
 
 void Upstream::connected() {
   reachable_ = Status::ok();
+  is_silent_ = false;
   backoff_.reset();
 }
 
 void Upstream::connect_failed(const std::string& why) {
   reachable_ = Status::failure(why);
   next_attempt_ = Clock::now() + backoff_.next();
+}
+
+/// The machine may be gone without a word: its connections stay open, and each would cost calls
+/// their deadline.
+void Upstream::fell_silent() {
+  if (std::exchange(is_silent_, true)) { return; }
+  next_attempt_ = std::max(next_attempt_, reactor_.now() + silence_.next());
+}
+
+void Upstream::answered() {
+  is_silent_ = false;
+  silence_.reset();
 }
 
 void Upstream::closed(const UpstreamConnection& connection) {

@@ -71,12 +71,19 @@ class Upstream final : public CallExecutor, private UpstreamConnection::Owner {
   /// Offers calls that this server has not run to another one, before they are begun here again, or
   /// fail.
   void set_elsewhere(Elsewhere elsewhere) { elsewhere_ = std::move(elsewhere); }
+  /// Begins a call that another server has not run. It is sent on one connection, and not on a
+  /// further one if that has been closed before.
+  void begin_again(PendingCall& call) { begin_on_connection(call, UpstreamAttempt::last); }
+  /// Does the same if an attempt to connect is under way, for which the call waits. Returns whether
+  /// one is.
+  bool begin_with_attempt(PendingCall& call);
   /// Returns whether the last attempt to connect has not failed.
   bool is_reachable() const { return reachable_.is_ok(); }
-  /// Returns whether the server can be expected to answer: it is reachable, and has not said a
-  /// moment ago that it shuts down.
-  bool is_up() const { return is_reachable() && reactor_.now() >= up_from_; }
-  /// Returns whether it is time for another attempt to connect to a server that is not reachable.
+  /// Returns whether the server can be expected to answer: it is reachable and not silent, and has
+  /// not said a moment ago that it shuts down.
+  bool is_up() const { return is_reachable() && !is_silent_ && reactor_.now() >= up_from_; }
+  /// Returns whether it is time for another attempt to connect to a server that is not reachable,
+  /// or silent.
   bool may_try() const;
   /// Begins such an attempt, which no call waits for, if it is time.
   void look_again();
@@ -104,6 +111,8 @@ class Upstream final : public CallExecutor, private UpstreamConnection::Owner {
 
   void connected() override;
   void connect_failed(const std::string& why) override;
+  void fell_silent() override;
+  void answered() override;
   void closed(const UpstreamConnection& connection) override;
   void not_run(PendingCall& call) override;
   void not_connected(PendingCall& call, const std::string& why) override;
@@ -117,8 +126,12 @@ class Upstream final : public CallExecutor, private UpstreamConnection::Owner {
   UpstreamOptions options_;
   std::vector<std::shared_ptr<UpstreamConnection>> connections_;
   Status reachable_ = Status::ok();  ///< whether the last attempt to connect succeeded, and why not
+  /// Whether a deadline has passed in silence, and neither anything has arrived since nor a
+  /// connection was made.
+  bool is_silent_ = false;
   bool gives_ids_back_ = false;
   Backoff backoff_;
+  Backoff silence_;  ///< the pauses of a server that lets deadlines pass, though it can be reached
   TimePoint next_attempt_{};
   TimePoint up_from_{};  ///< until then other servers are asked, because this one shuts down
   Elsewhere elsewhere_;

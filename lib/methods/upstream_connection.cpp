@@ -67,7 +67,7 @@ void UpstreamConnection::finish_all() {
 
 void UpstreamConnection::abandon() {
   owner_ = nullptr;
-  fail(ErrorCode::shutting_down, "shutting down");
+  fail(ErrorCode::worker_died, "shutting down");
 }
 
 std::string UpstreamConnection::unasked() const {
@@ -142,7 +142,10 @@ bool UpstreamConnection::is_unusable() {
 void UpstreamConnection::time_out(PendingCall& call) {
   const std::string message = too_late();
   const Waiting& waiting = *find(call);
-  if (!client_ || waiting.reads == reads_) { handle(UpstreamEvent::silence); }
+  if (!client_ || waiting.reads == reads_) {
+    if (takes_calls()) { owner_->fell_silent(); }
+    handle(UpstreamEvent::silence);
+  }
   take(waiting);
   call.finish(ResultView::error(ErrorCode::timed_out, message));
 }
@@ -181,6 +184,7 @@ Task<void> UpstreamConnection::receive_all(std::shared_ptr<UpstreamConnection> s
       const IoResult result = client.try_read();
       if (result.done()) {
         ++self->reads_;
+        if (self->owner_ != nullptr) { self->owner_->answered(); }
         self->deliver_all();
         if (client.may_be_more()) {
           co_await self->reactor_.yield();
@@ -250,11 +254,7 @@ void UpstreamConnection::deliver(const Reply& reply) {
   const auto id = id_of(reply);
   if (!id) { return; }
   const Waiting* waiting = calls_.find(*id);
-  if (waiting == nullptr) { return; }
-  // Finishing the call may reuse the memory of the reply.
-  const bool is_last = reply.is_last;
-  finish(*waiting, reply);
-  if (is_last) { shuts_down(); }
+  if (waiting != nullptr) { finish(*waiting, reply); }
 }
 
 /// Every call that still waits goes back to the owner.
@@ -281,7 +281,10 @@ void UpstreamConnection::deliver_all() {
   while (phase_ != Phase::closed) {
     const std::optional<Reply> reply = client_->try_receive();
     if (!reply) { return; }
+    // Finishing the call may reuse the memory of the reply.
+    const bool is_last = reply->is_last;
     deliver(*reply);
+    if (is_last) { shuts_down(); }
   }
 }
 

@@ -38,6 +38,11 @@ class UpstreamConnection : public std::enable_shared_from_this<UpstreamConnectio
     /// One of these is called when the attempt to connect has ended. `why` is one line.
     virtual void connected() = 0;
     virtual void connect_failed(const std::string& why) = 0;
+    /// Called when the deadline of a call has passed and nothing has arrived since it was sent, for
+    /// the first time on this connection.
+    virtual void fell_silent() = 0;
+    /// Called when something has arrived.
+    virtual void answered() = 0;
     /// Called when the server has not run this call: nothing of it was sent at its first attempt,
     /// or the server shuts down and says so. The owner begins the call on another connection, or
     /// finishes it.

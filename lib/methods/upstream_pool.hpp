@@ -16,8 +16,9 @@ namespace handoff {
 /// Several servers of which each answers the same calls, or a single one. A call goes to the server
 /// that has the fewest calls of this pool.
 ///
-/// - A server that can't be connected to, or that shuts down, is left out for a while, which
-///   doubles with each failure; as long as others are up, no call waits for an attempt.
+/// - A server that can't be connected to, that shuts down, or that lets the deadline of a call pass
+///   in silence, is left out for a while, which doubles with each failure; as long as others are
+///   up, no call waits for an attempt.
 /// - A call that one server has not run, because the connection could not be made or the server
 ///   shuts down, goes to the next one.
 ///
@@ -40,6 +41,9 @@ class UpstreamPool final : public CallExecutor {
   /// Returns the server that gets the next call, or null if none but `except` can be expected to
   /// answer.
   Upstream* choose(const Upstream* except);
+  /// Begins a call that `except` has not run at another server: one that is up, or one to which an
+  /// attempt to connect is under way. Returns false if there is none.
+  bool begin_elsewhere(PendingCall& call, const Upstream& except);
   /// Returns a server for a call when none is up: one that shuts down and may still answer, or one
   /// that it is time to try again, or else any, which fails the call.
   Upstream& choose_down() const;

@@ -14,6 +14,7 @@
 #include <handoff/os/fd.hpp>
 
 #include "pass/connection.hpp"
+#include "rpc/answer_frames.hpp"
 #include "rpc/client_address.hpp"
 #include "rpc/deposit_age.hpp"
 #include "rpc/server_context.hpp"
@@ -100,7 +101,7 @@ class Session final : private Timer, private SessionCalls::Owner {
   Await step();
   Await read_or_wait();
   Await read_more();
-  Await answer(ReceiveBuffer& bytes, SessionInput::Received received);
+  Await answer(ReceiveBuffer& bytes, SessionInput::Received received, Requests requests);
   Await wait_for_input();
   Await wait_for_calls();
   Await wait_for_turn();
@@ -119,7 +120,8 @@ class Session final : private Timer, private SessionCalls::Owner {
 
   bool reads_requests() const {
     return phase_ == SessionPhase::open || phase_ == SessionPhase::draining ||
-           phase_ == SessionPhase::last_turn || (phase_ == SessionPhase::ending && calls_.any());
+           phase_ == SessionPhase::last_turn ||
+           (phase_ == SessionPhase::ending && calls_.any() && !calls_.keeps_order());
   }
   /// Returns whether nothing that is written can reach the client. A client that has only ended its
   /// sending side may still read.

@@ -107,6 +107,8 @@ class SessionCalls {
   /// reply waits.
   std::optional<OnlyRequest> only_request() const;
   /// Returns whether any call was started and has not ended.
+  /// Returns whether replies wait for others without ids, or may have to.
+  bool keeps_order() const { return under_way_ && !under_way_->order.empty(); }
   bool any_runs() const { return under_way_ && !under_way_->running.empty(); }
   /// Returns whether another request may be read. May make the connection exempt from the memory
   /// budget; see MemoryBudget::Share.

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Three machines behind HAProxy, which are restarted one after the other: what do clients notice, here
-and with servers of others in the same place? And what does HAProxy add to a round trip?
+"""Three machines behind HAProxy, which are restarted one after the other: what do clients notice,
+here and with servers of others in the same place? And what does HAProxy add to a round trip?
 
 The machines are network namespaces, which needs root. 24 clients keep their session and 24 make one
 for each call; each looks for the end of its session before it sends, and calls nothing twice. The
@@ -125,18 +125,20 @@ def restart_all(kind: Handoff, rounds: int) -> MachineLoad:
         return load
 
 
-def ping(case: Machines, address: str) -> float:
+def ping(case: Machines, address: str, *options: str) -> float:
     """The median round trip, in milliseconds."""
-    done = case.client.run(handoff.tool("rpc-ping"), "-q", "-J", "-f", "-c", str(PINGS), address)
+    done = case.client.run(handoff.tool("rpc-ping"), "-q", "-J", "-f", "-c", str(PINGS), *options,
+                           address)
     return json.loads(done.stdout.splitlines()[-1])["rtt_ms"]["p50"]
 
 
-def added_latency() -> float:
+def added_latency(*options: str) -> float:
+    """How many times as long a round trip takes through HAProxy as past it."""
     with machines() as case:
         case.serve()
         addresses = {"past": f"{case.backends[0].machine.address}:{PORT}",
                      "through": f"{FRONT[0]}:{FRONT[1]}"}
-        rtt = in_turns(5, {name: lambda address=address: ping(case, address)
+        rtt = in_turns(5, {name: lambda address=address: ping(case, address, *options)
                            for name, address in addresses.items()})
         return statistics.median(through / past
                                  for through, past in zip(rtt["through"], rtt["past"]))
@@ -153,4 +155,5 @@ def measure():
         yield f"{what}: failed", f"{sum(load.failures.values())}"
         yield f"{what}: sessions ended", f"{load.ended_sessions}"
         yield f"{what}: longest silence", f"{load.longest_silence * 1000:.0f} ms"
-    yield "round trip through HAProxy and past it", f"x {added_latency():.2f}"
+    for what, options in (("a call", ()), ("a connection and a call", ("--reconnect",))):
+        yield f"{what}: time through HAProxy, of that past it", f"x {added_latency(*options):.2f}"

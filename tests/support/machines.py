@@ -27,6 +27,8 @@ CONFIGURATION = handoff.ROOT / "tests" / "examples" / "haproxy.cfg"
 # As tests/examples/haproxy.cfg has them.
 ADDRESSES = ("192.0.2.11", "192.0.2.12", "192.0.2.13")
 BALANCER, CLIENT, PORT = "192.0.2.1", "192.0.2.101", 8080
+# Those of the three servers, as one word for clients that need no balancer.
+ALL = ",".join(f"{address}:{PORT}" for address in ADDRESSES)
 # What clients call.
 FRONT = (BALANCER, PORT)
 
@@ -220,6 +222,7 @@ class MachinesTest(handoff.TestCase):
 
     def setUp(self):
         super().setUp()
+        self.balancer: Balancer | None = None
         self._have_files_removed()
         self.bridge = self._keep(Network())
         self.bridge.ip("link", "add", "br0", "type", "bridge")
@@ -239,24 +242,31 @@ class MachinesTest(handoff.TestCase):
         self.stack.callback(network.close)
         return network
 
-    def serve(self, *options: str, command=()):
-        """Starts the three servers, and HAProxy in front of them."""
+    def serve_alone(self, *options: str, command=()):
+        """Starts the three servers."""
         for backend in self.backends:
             backend.start(*options, command=command)
+
+    def serve(self, *options: str, command=()):
+        """Starts the three servers, and HAProxy in front of them."""
+        self.serve_alone(*options, command=command)
         self.balancer = Balancer(self, self.bridge, CONFIGURATION.read_text())
         self.wait_until_up()
 
     def wait_until_up(self):
-        handoff.wait_for(lambda: self.balancer.states() == ["UP"] * 3, "all machines to be up")
+        if self.balancer:
+            handoff.wait_for(lambda: self.balancer.states() == ["UP"] * 3, "all machines to be up")
 
     def restart(self, backend: Backend, *options: str, command=()):
-        """As handoff(7) says: stop the server, start it, and wait until HAProxy has it."""
+        """As handoff(7) says: stop the server, start it, and wait until HAProxy has it, if there is
+        a HAProxy."""
         self.assertEqual(backend.server.stop(), 0, backend.server.lines)
         self.start_again(backend, *options, command=command)
 
     def start_again(self, backend: Backend, *options: str, command=()):
         backend.start(*options, command=command)
-        self.balancer.wait_until(backend.name, "UP")
+        if self.balancer:
+            self.balancer.wait_until(backend.name, "UP")
 
     def machine_of(self, client: handoff.Connection) -> Backend:
         """Where the calls of a client are answered."""

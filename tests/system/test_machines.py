@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Three machines behind HAProxy: each is restarted, upgraded and reloaded in turn, and no client has
-a call that fails."""
+"""Three machines behind HAProxy: each is restarted, upgraded and reloaded in turn, and no client
+has a call that fails."""
 
 import pathlib
 import re

@@ -11,12 +11,14 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
 from load import Load  # noqa: E402
-from machines import FRONT, MachinesTest  # noqa: E402
+from machines import ALL, FRONT, MachinesTest  # noqa: E402
 
 WORKER = handoff.tool("rpc-worker")
 CLIENTS = 12
 # The deadline of a call that is forwarded, in seconds.
 DEADLINE = 1.0
+# How much later an error may be there on a loaded machine.
+SLACK = 4.0
 TIMED_OUT, LOST, UNREACHABLE = -32002, -32004, -32006
 
 
@@ -69,27 +71,29 @@ class Killed(MachinesTest):
             self.assertEqual(self.machine_of(client).name, "m1")
 
 
-class Unreachable(MachinesTest):
+class UnreachableTest(MachinesTest):
     """Clients call `count`, which writes its params to a file, through a worker that forwards it to
     the three machines. Each call has other params."""
 
-    def setUp(self):
-        super().setUp()
+    def serve_count(self, serve, address: str):
         self.file = self.directory / "counted"
         self.file.touch()
         count = f'while read -r id; do echo "$id" >>{self.file}; echo "$id"; done'
-        self.serve(command=[WORKER, "-q", "-k", f"count={count}"])
+        serve(command=[WORKER, "-q", "-k", f"count={count}"])
         self.path = str(self.directory / "forward.sock")
         self.start(self.client.start(WORKER, "-l", self.path, "--timeout", f"{DEADLINE}s", "-f",
-                                     f"count={FRONT[0]}:{FRONT[1]}"))
+                                     f"count={address}"))
         self.answered: list[str] = []
+        self.slowest = 0.0
 
     def call(self, load: Load, number: int):
         """A client that goes on after an error, which must be there in time."""
         with handoff.Connection(self.path) as client:
             while not load.is_over():
                 params = f"{number}-{load.answered[number]}"
+                began = time.monotonic()
                 reply = client.call("count", params)
+                self.slowest = max(self.slowest, time.monotonic() - began)
                 if reply == {"out": "count", "result": params}:
                     self.answered.append(params)
                 elif reply["result"]["code"] in (TIMED_OUT, LOST, UNREACHABLE):
@@ -98,7 +102,7 @@ class Unreachable(MachinesTest):
                     raise AssertionError(f"{reply}")
                 load.answered[number] += 1
 
-    def go_on_through(self, begin, meanwhile, end, what: str):
+    def go_on_through(self, begin, meanwhile, end, what: str) -> Load:
         """Has the clients call before, while and after something disturbs the network."""
         with Load([self.call] * CLIENTS) as load:
             load.go_on()
@@ -115,13 +119,21 @@ class Unreachable(MachinesTest):
             load.go_on(20)
             self.assertEqual(load.total_errors() - before, {})
         self.assertEqual(load.problems, [])
+        self.assertLess(self.slowest, DEADLINE + SLACK)
         say(f"{what}: {len(self.answered)} calls answered, {dict(before)} errors")
         self.assert_nothing_ran_twice()
+        return load
 
     def assert_nothing_ran_twice(self):
         runs = collections.Counter(self.file.read_text().replace('"', "").split())
         self.assertEqual([call for call, times in runs.items() if times > 1], [])
         self.assertLessEqual(set(self.answered), set(runs))
+
+
+class Unreachable(UnreachableTest):
+    def setUp(self):
+        super().setUp()
+        self.serve_count(self.serve, f"{FRONT[0]}:{FRONT[1]}")
 
     def test_a_machine_whose_cable_is_pulled_out_is_left_out_until_it_is_back(self):
         lost = self.backends[0]
@@ -144,10 +156,23 @@ class Unreachable(MachinesTest):
             for machine in machines:
                 machine.drop(rule)
 
-        calls = handoff.count(200, 20)
+        calls = handoff.count(60, 20)
         self.go_on_through(lambda: on_all("numgen random mod 10 < 3"),
                            lambda load: load.go_on(calls), lambda: on_all(""),
                            "3 packets in 10 were dropped")
+
+
+class UnreachableByAddress(UnreachableTest):
+    def setUp(self):
+        super().setUp()
+        self.serve_count(self.serve_alone, ALL)
+
+    def test_a_forward_leaves_out_a_machine_whose_cable_is_pulled_out_until_it_is_back(self):
+        lost = self.backends[0].machine
+        load = self.go_on_through(lost.pull_cable, lambda load: load.go_on(500), lost.plug_cable,
+                                  "a cable was pulled out and plugged in, without a balancer")
+        # Each client has lost at most the call that it was making.
+        self.assertEqual([errors for errors in load.errors if errors.total() > 1], [])
 
 
 if __name__ == "__main__":

@@ -69,10 +69,10 @@ TEST_CASE("an attempt to connect is given up with the last call that has waited 
     const RunningCall call(f, soon(f));
     co_await until_over(f, call);
     CHECK(f.phase() == Phase::closed);
-    CHECK(f.log == "x");
+    CHECK(f.log == "qx");
     f.let_connect();
     co_await f.reactor.yield();
-    CHECK(f.log == "x");
+    CHECK(f.log == "qx");
   });
 }
 
@@ -84,6 +84,7 @@ TEST_CASE("a connection on which a deadline passes in silence is closed with its
     const RunningCall hasty(f, soon(f));
     co_await until_over(f, hasty);
     CHECK(f.phase() == Phase::retired);
+    CHECK(f.log == "cq");
     f.server.reply("\"late\"", "2");
     f.server.reply("2", "1");
     co_await until_over(f, patient);
@@ -155,7 +156,7 @@ TEST_CASE("an abandoned connection ends its calls in each phase, and tells its o
     co_await f.reactor.yield();
     f.connection().abandon();
     co_await until_over(f, call);
-    CHECK(call.result->code == ErrorCode::shutting_down);
+    CHECK(call.result->code == ErrorCode::worker_died);
     CHECK(f.log.empty());
     f.let_connect();
     co_await f.reactor.yield();

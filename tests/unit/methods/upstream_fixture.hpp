@@ -54,6 +54,8 @@ class UpstreamFixture : public UpstreamConnection::Owner {
 
   void connected() override { log += 'c'; }
   void connect_failed(const std::string&) override { log += 'f'; }
+  void fell_silent() override { log += 'q'; }
+  void answered() override {}
   void closed(const UpstreamConnection&) override { log += 'x'; }
   void not_run(PendingCall& call) override {
     log += 'n';

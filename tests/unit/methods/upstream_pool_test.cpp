@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "os/listener.hpp"
+#include "os/socket.hpp"
 #include "unit/played_server.hpp"
 #include "unit/support.hpp"
 
@@ -55,6 +57,11 @@ PlayedServer::Answer answers(std::string result, std::string adds) {
   return [result = std::move(result), adds = std::move(adds)](const std::string& request) {
     return Bodies{R"({"out":"m","result":)" + result + R"(,"id":)" + id_of(request) + adds + "}"};
   };
+}
+
+/// A server that takes requests, and never replies.
+Bodies stay_silent(const std::string&) {
+  return {};
 }
 
 /// Two servers, whose results are their numbers.
@@ -129,10 +136,52 @@ TEST_CASE("calls fail while no server of a pool can be connected to") {
   CHECK(servers.call(pool, 2) == "-32006 -32006 ");
 }
 
+TEST_CASE("a call finds the one server that is back, also when all had failed before") {
+  Servers servers;
+  UpstreamOptions options;
+  options.first_pause = options.last_pause = std::chrono::microseconds(1);
+  const std::string socket = "./pool_test.sock";
+  UpstreamPool pool(servers.reactor, AddressList::parse("./no-such-socket," + socket), options);
+  CHECK(servers.call(pool, 1) == "-32006 ");
+  const Listener back = listen_on(Address::parse(socket));
+  const PoolCall call(pool);
+  servers.reactor.run([](Servers& self, const Listener& listener) -> Task<void> {
+    while (try_accept(listener.fd()).outcome != Accepted::Outcome::connection) {
+      co_await self.reactor.yield();
+    }
+  }(servers, back));
+  CHECK_FALSE(call.result);
+}
+
 TEST_CASE("a server that shuts down is left out for a while, and loses no call") {
   Servers servers(R"(,"last":true)");
   UpstreamPool pool(servers.reactor, AddressList::parse(servers.addresses()), with_long_pauses());
   CHECK(servers.call(pool, 5) == "12222");
+}
+
+/// The first call, and those that a pool takes to a silent server, have their deadline passed.
+Task<void> call_with_silent_server(Reactor& reactor, UpstreamPool& pool, PlayedServer& silent,
+                                   std::string& results) {
+  for (int i = 0; i < 4; ++i) {
+    PoolCall call(pool);
+    const std::size_t before = silent.requests().size();
+    while (!call.result && silent.requests().size() == before) { co_await reactor.yield(); }
+    if (!call.result) { pool.time_out(call); }
+    results += call.result->is_error() ? "-" : call.result->json;
+  }
+}
+
+TEST_CASE("a server that lets a deadline pass in silence is left out for a while") {
+  Reactor reactor;
+  PlayedServer silent(reactor, stay_silent);
+  PlayedServer other(reactor, answers("2", ""));
+  UpstreamPool pool(reactor, AddressList::parse(silent.address() + "," + other.address()),
+                    with_long_pauses());
+  reactor.spawn(silent.run());
+  reactor.spawn(other.run());
+  std::string results;
+  reactor.run(call_with_silent_server(reactor, pool, silent, results));
+  CHECK(results == "-222");
 }
 
 TEST_CASE("servers that all shut down are asked all the same") {
