@@ -10,6 +10,8 @@
 
 #include <handoff/os/error.hpp>
 
+#include "cli/log_options.hpp"
+#include "cli/log_relay.hpp"
 #include "cli/option_values.hpp"
 #include "cli/shared_options.hpp"
 #include "cli/stderr_log.hpp"
@@ -53,6 +55,7 @@ void refuse_twice(const handoff::MasterOptions& options) {
   for (const handoff::Address& address : options.listen) { add(address); }
   if (options.join) { add(*options.join); }
   if (options.control) { add(*options.control); }
+  if (options.status) { add(*options.status); }
 }
 
 /// What the command line asks for.
@@ -72,6 +75,7 @@ handoff::MasterOptions parse(Tool& tool, Task& task) {
                   "rpc-master -l :8080 -n 4 -c ./control.sock -p queue -- rpc-worker -C 1"}});
   tool.group("Serving");
   add_listen_options(tool, options.listen, options.allow_public);
+  handoff::add_proxy_from(tool, options.proxies);
   handoff::add_choice(tool, "-p,--pass", "WHAT", options.pass,
                       {{"connection", handoff::Pass::connection},
                        {"listener", handoff::Pass::listener},
@@ -118,9 +122,16 @@ handoff::MasterOptions parse(Tool& tool, Task& task) {
   handoff::add_number(tool, "--io-threads", "N", queue.io_threads, 1, 1024,
                       "Threads that serve clients (default 1: the main one)");
   handoff::add_session_options(tool, queue.limits);
+  handoff::add_log_calls(tool);
   tool.group("Management");
   handoff::add_socket_name(tool, "-c,--control", options.control,
                            "Named socket with the master's own methods");
+  tool.complete_value(
+      tool.add_value(
+          "--status", "ADDR",
+          [&options](const std::string& word) { options.status = handoff::Address::parse(word); },
+          "Serve /live, /ready, /metrics and /status over HTTP there"),
+      handoff::WordKind::socket);
 
   handoff::add_allowed_uids(
       tool, options.allowed_uids,
@@ -132,6 +143,8 @@ handoff::MasterOptions parse(Tool& tool, Task& task) {
   app.add_flag_callback(
       "--dry-run", [&task] { task = Task::dry_run; },
       "Check all that a start needs, and start nothing");
+  tool.group("Log");
+  handoff::add_log_time(tool);
   tool.complete_words({{}, handoff::WordKind::text, handoff::WordKind::command});
   tool.parse(": the workers' command goes after --");
 
@@ -168,6 +181,12 @@ handoff::MasterOptions parse(Tool& tool, Task& task) {
     throw handoff::InvalidArgument(
         "--pass queue needs the full handshake: without it workers cannot be given the queue");
   }
+  if (!options.proxies.empty() && options.pass == handoff::Pass::listener &&
+      supervisor.handshake == handoff::Handshake::none) {
+    throw handoff::InvalidArgument(
+        "--proxy-from with --pass listener needs the full handshake: without it the workers' "
+        "programs accept, and read the header or not");
+  }
   if (options.balance == handoff::Balance::least &&
       supervisor.handshake == handoff::Handshake::none) {
     throw handoff::InvalidArgument(
@@ -188,6 +207,9 @@ std::string serve(Tool& tool, const handoff::SignalMask& signals, handoff::Maste
                   std::unique_ptr<handoff::OriginalProcess>& original) {
   handoff::Reactor reactor;
   const handoff::DropNotice notice(reactor, tool.log);
+  handoff::LogRelay relay(reactor, options.queue.io_threads, handoff::report_to(tool.log));
+  const std::unique_ptr<const handoff::CallLog> call_log = handoff::make_call_log(tool, relay);
+  options.queue.calls = call_log.get();
   handoff::Master master(reactor, signals, std::move(options), handoff::report_to(tool.log));
   const auto cut_off = reactor.run_for_result(master.run());
   original = master.leave();

@@ -40,6 +40,13 @@ void add_listen_options(Tool& tool, std::vector<Address>& listen, bool& allow_pu
   tool.app.add_flag("--public", allow_public, "Allow a listener that is not loopback");
 }
 
+void add_proxy_from(Tool& tool, std::vector<AddressRange>& proxies) {
+  tool.add_values(
+      "--proxy-from", "CIDR|unix",
+      [&proxies](const std::string& word) { proxies.push_back(AddressRange::parse(word)); },
+      "Connections from there begin with a PROXY header, v1 or v2; repeatable");
+}
+
 void add_inherited_listeners(std::vector<Address>& listen) {
   const int count = count_listen_fds();
   for (int i = 0; i < count; ++i) {

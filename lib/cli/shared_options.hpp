@@ -12,6 +12,7 @@
 
 #include "cli/tool.hpp"
 #include "os/address_list.hpp"
+#include "os/address_range.hpp"
 #include "rpc/server_context.hpp"
 
 /// Adds options that several tools have. The variables that they set must outlive the parsing.
@@ -43,6 +44,9 @@ AddressList parse_servers(std::string_view word);
 /// Returns the addresses that RPC_ADDR has, or nothing if that is not set or empty.
 /// Throws InvalidArgument, which names the variable, as parse_servers() does.
 std::optional<AddressList> servers_of_environment();
+
+/// Adds --proxy-from, which may be given several times.
+void add_proxy_from(Tool& tool, std::vector<AddressRange>& proxies);
 
 /// Adds the options for the limits of what a client may make a server hold or wait for.
 void add_session_options(Tool& tool, SessionLimits& limits);

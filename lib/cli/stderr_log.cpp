@@ -13,6 +13,7 @@
 
 #include <handoff/os/error.hpp>
 
+#include "os/journal.hpp"
 #include "os/printable.hpp"
 
 namespace handoff {
@@ -20,6 +21,8 @@ namespace {
 
 /// Goes to the first column and clears the line, on every terminal since the VT100.
 constexpr const char* kClearLine = "\r\033[K";
+
+using WallClock = std::chrono::system_clock;
 
 constexpr Duration kCatchUpPause = std::chrono::seconds(1);
 
@@ -36,17 +39,22 @@ Fd reopen_without_waiting(int number) {
 
 }  // namespace
 
+StderrLog::StderrLog(std::string tool, int number) : prefix_(std::move(tool)), number_(number) {
+  if (leads_to_journal(number)) { prefix_.show_priorities(); }
+}
+
 void StderrLog::never_wait() {
   waits_ = false;
   nonblocking_ = reopen_without_waiting(number_);
 }
 
-void StderrLog::write(std::string_view text) {
-  write_line(fmt::format("{}: {}\n", tool_, printable(text)));
+void StderrLog::say(Severity severity, std::string_view text) {
+  write_line(prefix_.of_line(severity, WallClock::now()) + printable(text) + '\n');
 }
 
 void StderrLog::plain(std::string_view text) {
-  write_line(fmt::format("{}{}\n", isatty(number_) != 0 ? "\r" : "", printable(text)));
+  write_line((isatty(number_) != 0 ? "\r" : "") +
+             prefix_.of_nameless_line(Severity::info, WallClock::now()) + printable(text) + '\n');
 }
 
 void StderrLog::set_status(std::string_view text) {
@@ -66,7 +74,8 @@ void StderrLog::write_line(std::string_view line) {
 bool StderrLog::catch_up() {
   if (dropped_ == 0) { return true; }
   const std::string line = fmt::format(
-      "{}: {} {} dropped: cannot write to standard error: {}\n", tool_, dropped_,
+      "{}{} {} dropped: cannot write to standard error: {}\n",
+      prefix_.of_line(Severity::error, WallClock::now()), dropped_,
       dropped_ == 1 ? "line was" : "lines were",
       error_ == EAGAIN ? std::string("its reader did not keep up") : error_text(error_));
   if (!try_write(line)) { return false; }

@@ -12,11 +12,13 @@
 #include <handoff/async/timer.hpp>
 #include <handoff/os/fd.hpp>
 
+#include "cli/log_prefix.hpp"
 #include "os/log.hpp"
 
 namespace handoff {
 
 /// Writes what a tool says to its user: lines on standard error, "tool: text". One thread uses it.
+/// If standard error leads to the journal, each line has its priority for that.
 ///
 /// A text is always one line: peers, file names and other programs contribute to it, so it is
 /// written as printable() returns it.
@@ -28,21 +30,26 @@ class StderrLog {
   enum class Level { quiet, normal, verbose };
 
   /// Writes to the descriptor `number`, which the caller keeps open.
-  explicit StderrLog(std::string tool, int number = STDERR_FILENO)
-      : tool_(std::move(tool)), number_(number) {}
+  explicit StderrLog(std::string tool, int number = STDERR_FILENO);
 
   void set_level(Level level) { level_ = level; }
   Level level() const { return level_; }
+  /// Sets the name that lines begin with from now on.
+  void set_name(std::string name) { prefix_.set_name(std::move(name)); }
+  /// Makes lines begin with the local time from now on, before the name.
+  void show_times() { prefix_.show_times(); }
 
   /// These write a line if the level includes it: errors always, information unless -q, details
   /// only with -v.
-  void error(std::string_view text) { write(text); }
+  void error(std::string_view text) { say(Severity::error, text); }
   void info(std::string_view text) {
-    if (level_ >= Level::normal) { write(text); }
+    if (level_ >= Level::normal) { say(Severity::info, text); }
   }
   void detail(std::string_view text) {
-    if (level_ >= Level::verbose) { write(text); }
+    if (level_ >= Level::verbose) { say(Severity::detail, text); }
   }
+  /// Writes a line of this severity whatever the level.
+  void say(Severity severity, std::string_view text);
   /// Writes a line that does not begin with the tool's name. On a terminal it replaces the "^\"
   /// that the terminal shows when the user has asked for the line by a key.
   void plain(std::string_view text);
@@ -66,11 +73,10 @@ class StderrLog {
   void on_drop(std::function<void()> callback) { on_drop_ = std::move(callback); }
 
  private:
-  void write(std::string_view text);
   void write_line(std::string_view line);
   bool try_write(std::string_view bytes);
 
-  std::string tool_;
+  LogPrefix prefix_;
   int number_;
   Level level_ = Level::normal;
   bool waits_ = true;

@@ -2,18 +2,25 @@
 #include <fmt/format.h>
 
 #include <csignal>
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include <handoff/cli/worker_main.hpp>
 #include <handoff/os/error.hpp>
 
+#include "cli/log_options.hpp"
+#include "cli/log_relay.hpp"
 #include "cli/shared_options.hpp"
 #include "cli/stderr_log.hpp"
 #include "cli/tool_main.hpp"
 #include "cli/worker_methods.hpp"
 #include "cli/worker_options.hpp"
+#include "methods/method_log.hpp"
 #include "os/signals.hpp"
 #include "os/tree_guard.hpp"
 #include "worker/worker.hpp"
@@ -27,12 +34,34 @@ std::vector<int> signals_of(const WorkerToolOptions& options) {
   return ending_signals({SIGTERM, SIGINT, SIGHUP, SIGCHLD});
 }
 
+/// Returns what logs the stderr of the processes behind methods, on any thread.
+std::function<void(std::string_view, std::string_view)> log_stderr(LogRelay& relay,
+                                                                   MethodLog& log) {
+  return [&relay, &log](std::string_view method, std::string_view line) {
+    relay.run([&log, method = std::string(method), line = std::string(line)] {
+      log.write(method, line);
+    });
+  };
+}
+
+/// The workers of a master write to the same log.
+void name_log(Tool& tool) {
+  const std::optional<int> number = worker_number();
+  if (number) { tool.log.set_name(fmt::format("{}[{}]", tool.app.get_name(), *number)); }
+}
+
 ExitCode run(Tool& tool, const AddMethods& add_own) {
-  const WorkerToolOptions options = parse_worker_options(tool);
+  name_log(tool);
+  WorkerToolOptions options = parse_worker_options(tool);
   tool.run_long(Orphans::adopt);
   const SignalMask signals(signals_of(options), SignalMask::Until::exit);
   Reactor reactor;
   const DropNotice notice(reactor, tool.log);
+  MethodLog method_log(reactor, saying(report_to(tool.log), Severity::info));
+  LogRelay relay(reactor, options.worker.threads, report_to(tool.log));
+  options.process.log = log_stderr(relay, method_log);
+  const std::unique_ptr<const CallLog> call_log = make_call_log(tool, relay);
+  options.worker.calls = call_log.get();
   ChildRunner runner(options.process, report_to(tool.log));
   std::mutex adding;
   const auto make_methods = [&](Reactor& of) -> MakeMethodTable {

@@ -6,8 +6,6 @@
 #include "cli/option_values.hpp"
 #include "methods/command.hpp"
 #include "methods/method_directory.hpp"
-#include "os/environment.hpp"
-#include "os/parse_number.hpp"
 #include "os/program.hpp"
 #include "rpc/builtin_methods.hpp"
 
@@ -43,7 +41,6 @@ WorkerMethods::WorkerMethods(Reactor& reactor, ChildRunner& runner,
 }
 
 std::shared_ptr<const MethodTable> WorkerMethods::make() {
-  const std::string number = read_variable(variable::kWorkerNumber).value_or("");
   auto table = std::make_shared<MethodTable>();
   for (const std::string& text : options_.methods) {
     auto [name, command] = split_name_value("--method", text, "NAME=CMD");
@@ -65,7 +62,7 @@ std::shared_ptr<const MethodTable> WorkerMethods::make() {
   for (const std::string& path : options_.directories) {
     add_directory(*table, reactor_, runner_, path);
   }
-  add_built_in_methods(*table, parse_number<int>(number).value_or(0));
+  add_built_in_methods(*table, worker_number().value_or(0));
   return table;
 }
 

@@ -9,6 +9,7 @@
 #include <handoff/os/error.hpp>
 #include <handoff/wire/json_text.hpp>
 
+#include "cli/log_options.hpp"
 #include "cli/option_values.hpp"
 #include "cli/shared_options.hpp"
 #include "os/address_list.hpp"
@@ -114,6 +115,11 @@ int channel_number() {
   return *number;
 }
 
+std::optional<int> worker_number() {
+  const auto text = read_variable(variable::kWorkerNumber);
+  return text ? parse_number<int>(*text) : std::nullopt;
+}
+
 WorkerToolOptions parse_worker_options(Tool& tool) {
   WorkerToolOptions options;
   SessionLimits& limits = options.worker.limits;
@@ -127,6 +133,7 @@ WorkerToolOptions parse_worker_options(Tool& tool) {
         fmt::format("rpc-master -l :8080 -- {} -d ./methods", name)}});
   tool.group("Where calls come from");
   add_listen_options(tool, options.listen, options.worker.allow_public);
+  add_proxy_from(tool, options.worker.proxies);
   add_socket_name(tool, "-j,--join", options.join,
                   "Join the running rpc-master that has this named socket");
   app.add_flag_callback(
@@ -200,11 +207,18 @@ WorkerToolOptions parse_worker_options(Tool& tool) {
                     "With -l, at TERM: for T, end each connection after its next reply");
   tool.group("Limits of a client");
   add_session_options(tool, limits);
+  tool.group("Log");
+  add_log_calls(tool);
+  add_log_time(tool);
   tool.parse();
   tool.refuse_command();
   check(options, app);
   const bool has_channel = options.listen.empty() && channel_number() >= 0;
   if (!options.join && !options.stdio && !has_channel) { add_inherited_listeners(options.listen); }
+  if (!options.worker.proxies.empty() && options.listen.empty()) {
+    throw InvalidArgument(
+        "--proxy-from needs --listen; where a master listens, give it to rpc-master");
+  }
   options.process.max_output = limits.max_frame;
   options.process.memory = limits.memory;
   const bool has_commands = !options.methods.empty() || !options.coprocesses.empty() ||

@@ -35,6 +35,9 @@ struct WorkerToolOptions {
 /// InvalidArgument if the variable is not a number.
 int channel_number();
 
+/// Returns the number that a master has given to this worker in the environment, or nothing.
+std::optional<int> worker_number();
+
 /// Parses the options of rpc-worker, and of every worker that worker_main() runs. Throws
 /// InvalidArgument, and what Tool::parse() throws.
 WorkerToolOptions parse_worker_options(Tool& tool);

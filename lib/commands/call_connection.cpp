@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <string>
 #include <vector>
@@ -15,6 +16,14 @@ namespace {
 
 /// How long an address that does not answer holds up the one after it.
 constexpr auto kPatience = std::chrono::seconds(3);
+
+/// Returns how long an address is tried, of the time that it and those after it have.
+TimeLimit share_of(TimeLimit limit, std::size_t addresses) {
+  const TimePoint now = Clock::now();
+  const Duration left = limit.when == kNever ? kPatience * addresses : limit.when - now;
+  const Duration share = left / static_cast<Duration::rep>(addresses);
+  return earlier(limit, TimeLimit::after(now, std::min<Duration>(kPatience, share)));
+}
 
 AttemptOptions attempt_options(const CallOptions& options, TimeLimit limit, StderrLog& log) {
   AttemptOptions attempt;
@@ -43,8 +52,7 @@ Task<std::unique_ptr<ClientConnection>> CallConnection::dial(TimeLimit limit) {
   for (std::size_t i = 0; !client; ++i) {
     const Address& address = addresses[(first_ + i) % addresses.size()];
     const bool is_last = i + 1 == addresses.size();
-    const TimeLimit patience =
-        is_last ? limit : earlier(limit, TimeLimit::after(Clock::now(), kPatience));
+    const TimeLimit patience = is_last ? limit : share_of(limit, addresses.size() - i);
     std::string failure;
     try {
       client = co_await ClientConnection::connect(reactor_, address, patience, options_.max_frame);
@@ -69,6 +77,10 @@ Task<void> CallConnection::connect() {
 }
 
 Task<void> CallConnection::reconnect(TimeLimit limit) {
+  if (options_.address.has(Address::Kind::inherited)) {
+    throw ConnectionLost(
+        fmt::format("cannot call {}: the server is shutting down", options_.address.text));
+  }
   disconnect();
   Attempts attempts(reactor_, attempt_options(options_, limit, log_));
   client_ = co_await attempts.run<std::unique_ptr<ClientConnection>>(

@@ -37,8 +37,7 @@ class CallConnection {
   /// Replaces the connection by another one, made as connect() does, but within `limit`. What was
   /// queued and not flushed is forgotten. This object must outlive the task.
   Task<void> reconnect(TimeLimit limit);
-  /// Closes the connection after a call that the server has refused; connect() makes another one,
-  /// to the next address if there are several.
+  /// Closes the connection; connect() makes another one, to the next address if there are several.
   void disconnect() {
     client_.reset();
     ++first_;

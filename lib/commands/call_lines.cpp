@@ -77,25 +77,12 @@ Task<ExitCode> CallLines::answer_line(const PendingLine& line) {
     if (const auto code = show_early_reply(line)) { co_return *code; }
     if (link_ == Link::ended) { co_await send_again(line.limit); }
     std::optional<Reply> reply = connection_.client().try_receive();
-    if (!reply) { reply = co_await connection_.client().receive(line.limit); }
+    if (!reply) { reply = co_await receive(line.limit); }
     const std::uint64_t number = number_of(*reply);
-    if (is_refused_for_once(*reply, number)) {
-      link_ = Link::ended;
-      continue;
-    }
     if (reply->is_last) { link_ = Link::ended; }
     if (number == line.number) { co_return printer_.show(*reply, line.number); }
     early_.insert_or_assign(number, KeptReply(*reply));
   }
-}
-
-/// Without ids a server that refuses a call refuses those after it, too, because it ends. One that
-/// does so on a new connection does not end, and its refusal is the answer.
-bool CallLines::is_refused_for_once(const Reply& reply, std::uint64_t line) {
-  if (options_.json_rpc || !reply.is_error() || std::exchange(refused_line_, line) == line) {
-    return false;
-  }
-  return parse_error_result(reply.result).code == static_cast<int>(ErrorCode::shutting_down);
 }
 
 /// The lines are written by another task: a server that waits for its replies to be read may not
@@ -105,30 +92,37 @@ Task<void> CallLines::send_again(TimeLimit limit) {
   co_await flush_possible_.wait_until([this] { return !is_flushing_; });
   co_await connection_.reconnect(limit);
   link_ = Link::open;
+  write_failure_ = nullptr;
   for (const PendingLine& line : pending_) { queue(line); }
   flush_possible_.notify_all();
-  reactor_.spawn(try_flush());
-}
-
-Task<void> CallLines::try_flush() {
-  try {
-    co_await flush();
-  } catch (const std::exception&) { co_return; }
+  reactor_.spawn(flush());
 }
 
 Task<void> CallLines::flush() {
-  co_await flush_possible_.wait_until(
-      [this] { return input_ == Input::abandoned || (!is_flushing_ && link_ == Link::open); });
-  if (input_ == Input::abandoned) { co_return; }
+  co_await flush_possible_.wait_until([this] { return !is_flushing_ || link_ == Link::ended; });
+  if (link_ == Link::ended || input_ == Input::abandoned) { co_return; }
   is_flushing_ = true;
-  std::exception_ptr failure;
   try {
     co_await connection_.client().flush(kNever);
-  } catch (...) { failure = std::current_exception(); }
+  } catch (...) {
+    write_failure_ = std::current_exception();
+    connection_.client().interrupt();
+  }
   is_flushing_ = false;
   flush_possible_.notify_all();
-  // What is not written yet is sent again then.
-  if (failure && link_ == Link::open) { std::rethrow_exception(failure); }
+}
+
+/// Waits for a reply. What has arrived counts more than a failure to write, because it may say that
+/// the server has ended in order.
+Task<Reply> CallLines::receive(TimeLimit limit) {
+  std::optional<Reply> reply;
+  try {
+    reply = co_await connection_.client().receive(limit);
+  } catch (const TimedOut&) {
+    if (!write_failure_) { throw; }
+  }
+  if (!reply) { std::rethrow_exception(write_failure_); }
+  co_return *reply;
 }
 
 std::optional<ExitCode> CallLines::show_early_reply(const PendingLine& line) {
@@ -152,7 +146,7 @@ void CallLines::show_early_replies() {
   }
 }
 
-/// A failure to read or to send is thrown only after the replies to what was sent before.
+/// A failure to read is thrown only after the replies to what was sent before.
 Task<void> CallLines::send_lines() {
   try {
     co_await send_until_end();

@@ -73,14 +73,12 @@ class CallLines {
   /// Reads stdin to its end and sends the calls, and keeps the exception that ends it.
   Task<void> send_lines();
   Task<void> send_until_end();
-  /// Writes what was queued, on whatever connection there is. Only one task writes at a time.
+  /// Writes what was queued, unless the connection has ended: send_again() then sends it. Only one
+  /// task writes at a time. A failure is left to the task that reads.
   Task<void> flush();
-  /// Does the same. A failure is left to the task that reads.
-  Task<void> try_flush();
+  Task<Reply> receive(TimeLimit limit);
   /// Sends the lines that wait, on another connection.
   Task<void> send_again(TimeLimit limit);
-  /// Returns whether a server that shuts down has refused the line, for the first time.
-  bool is_refused_for_once(const Reply& reply, std::uint64_t line);
   void queue(const PendingLine& line);
   /// Returns whether another line may wait.
   bool has_room() const { return pending_.size() < options_.pipeline; }
@@ -104,7 +102,7 @@ class CallLines {
   Input input_ = Input::open;
   Link link_ = Link::open;
   bool is_flushing_ = false;
-  std::uint64_t refused_line_ = 0;  ///< the last line that a server has refused to run
+  std::exception_ptr write_failure_;  ///< why the connection could not be written to
   /// Why stdin could not be read or a call not be sent; run() throws it after the replies are
   /// shown.
   std::exception_ptr input_failure_;

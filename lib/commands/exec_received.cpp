@@ -76,7 +76,9 @@ SpawnOptions spawn_options(const ReceiveOptions& receive, const Received& receiv
     }
   }
   std::erase_if(options.environment, describes_a_connection);
-  for (std::string& variable : connection_variables(descriptors[0].get())) {
+  const int first = descriptors[0].get();
+  for (std::string& variable : received.client ? connection_variables(first, *received.client)
+                                               : connection_variables(first)) {
     options.environment.push_back(std::move(variable));
   }
   return options;

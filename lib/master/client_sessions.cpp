@@ -73,7 +73,8 @@ ClientSessions::ClientSessions(Reactor& reactor, Balancer& balancer, const Optio
       context_(reactor, all_methods(queue_), session_limits(options),
                {.closed = [this](std::uint64_t id, CloseReason) { closed_(id); },
                 .returned = [this](Connection back) { give_to_successor(std::move(back)); },
-                .failed = failed_}) {
+                .failed = failed_},
+               {.calls = options.calls}) {
   check_limits(options);
   counters_ = make_counters(options.io_threads);
   if (options.io_threads <= 1) { context_.count_in(counters_, 0); }
@@ -92,8 +93,8 @@ ClientSessions::ClientSessions(Reactor& reactor, Balancer& balancer, const Optio
     const auto make_methods = [&remote](Reactor&) -> MakeMethodTable {
       return [&remote] { return all_methods(remote); };
     };
-    threads_.emplace_back(*mailbox_, session_limits(options), make_methods, nullptr,
-                          std::move(owner));
+    threads_.emplace_back(*mailbox_, session_limits(options), make_methods,
+                          ServerContext::Shared{.calls = options.calls}, std::move(owner));
     threads_.back().post([counters = counters_, number = static_cast<std::uint32_t>(i)](
                              ServerContext& context) { context.count_in(counters, number); });
   }

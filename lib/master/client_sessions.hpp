@@ -34,6 +34,7 @@ class ClientSessions {
     std::size_t io_threads = 1;  ///< threads that serve connections; 1: that of the reactor
     std::size_t workers = 0;     ///< workers that are expected
     std::set<std::string, std::less<>> idempotent;
+    const CallLog* calls = nullptr;  ///< where calls are logged, if they are; it outlives this
   };
 
   /// Gives connections for a successor to the balancer. `closed` is called when a connection has

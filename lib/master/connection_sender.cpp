@@ -9,10 +9,12 @@
 
 #include <handoff/pass/fd_passing.hpp>
 
+#include "pass/plain_form.hpp"
+
 namespace handoff {
 namespace {
 
-/// The byte that carries a descriptor when there is no handshake.
+/// The byte that carries listeners when there is no handshake.
 constexpr char kPlainByte = 0;
 
 }  // namespace
@@ -108,8 +110,9 @@ ConnectionSender::Outcome ConnectionSender::send_connections() {
     count = packed.count();
     result = send_fds(channel_, packed.bytes(), packed.descriptors());
   } else {
-    const int socket = unsent_.front().connection.socket.get();
-    result = send_fds(channel_, {&kPlainByte, 1}, {&socket, 1});
+    const Connection& next = unsent_.front().connection;
+    const int socket = next.socket.get();
+    result = send_fds(channel_, plain_form::text_of(next), {&socket, 1});
   }
   if (result.outcome == SendOutcome::would_block) { return Outcome::blocked; }
   if (result.outcome == SendOutcome::closed) { return Outcome::closed; }

@@ -39,6 +39,7 @@ std::string check_sockets(const MasterOptions& options, DryRun& run) {
   }
   if (sockets.join) { add(*sockets.join, " (workers would join at ", ")"); }
   if (sockets.control) { add(*sockets.control, " (control at ", ")"); }
+  if (sockets.status) { add(*sockets.status, " (status at ", ")"); }
   return places;
 }
 

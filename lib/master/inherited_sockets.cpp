@@ -98,6 +98,7 @@ EncodedSockets encode(const SocketsToInherit& sockets, int first) {
   }
   if (sockets.join != nullptr) { json["join"] = numbers.add(*sockets.join); }
   if (sockets.control != nullptr) { json["control"] = numbers.add(*sockets.control); }
+  if (sockets.status != nullptr) { json["status"] = numbers.add(*sockets.status); }
   if (sockets.pidfile >= 0) { json["pidfile"] = numbers.add(sockets.pidfile); }
   if (sockets.original >= 0) { json["original"] = numbers.add(sockets.original); }
   return {json.dump(), std::move(numbers).take()};
@@ -112,6 +113,7 @@ InheritedSockets decode_inherited(std::string_view text) {
     for (const auto& entry : json.at("listeners")) { sockets.listeners.push_back(adopt(entry)); }
     if (json.contains("join")) { sockets.join.emplace(adopt(json["join"])); }
     if (json.contains("control")) { sockets.control.emplace(adopt(json["control"])); }
+    if (json.contains("status")) { sockets.status.emplace(adopt(json["status"])); }
     if (json.contains("pidfile")) { inherited.pidfile = Fd(json["pidfile"].get<int>()); }
     if (json.contains("original")) { inherited.original = Fd(json["original"].get<int>()); }
   } catch (const nlohmann::json::exception& error) {

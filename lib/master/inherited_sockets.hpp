@@ -20,6 +20,7 @@ struct SocketsToInherit {
   std::vector<const Listener*> listeners;
   const Listener* join = nullptr;
   const Listener* control = nullptr;
+  const Listener* status = nullptr;
   int pidfile = -1;   ///< -1 if there is none
   int original = -1;  ///< the socket to the original process; -1 if that does not stay
 };

@@ -65,6 +65,7 @@ void KeptConnections::sent(HeldConnection held) {
   Connection& connection = held.connection;
   const std::uint32_t index = channel::index_of(connection.id);
   slots_[index].socket = std::move(connection.socket);
+  slots_[index].client = ClientAddress(connection.peer);
   slots_[index].deaths = static_cast<std::uint8_t>(held.deaths);
   if (has_luggage(connection)) {
     Custody::Hold hold(*custody_, connection.spilled.valid() ? 1 : 0, 0, connection.unread_size());
@@ -111,8 +112,15 @@ KeptConnections::Slot* KeptConnections::find_deposit(std::uint64_t id) {
   return slot.socket.valid() && is_its_own ? &slot : nullptr;
 }
 
+void KeptConnections::take_socket(Slot& slot, Connection& connection) {
+  connection.socket = std::move(slot.socket);
+  connection.peer =
+      slot.client.is_known() ? slot.client.get() : peer_address(connection.socket.get());
+}
+
 void KeptConnections::release(std::uint32_t index) {
   slots_[index].socket = Fd();
+  slots_[index].client = ClientAddress(SocketAddress());
   luggage_.erase(index);
   free_.push_back(index);
   custody_->let_go();
@@ -121,6 +129,7 @@ void KeptConnections::release(std::uint32_t index) {
 
 void KeptConnections::drop_deposit(Slot& slot) {
   slot.socket = Fd();
+  slot.client = ClientAddress(SocketAddress());
   custody_->let_go();
   --deposits_;
 }
@@ -158,8 +167,7 @@ bool KeptConnections::lost(std::uint64_t id) {
 bool KeptConnections::returned(Connection& connection, Custody::Hold& hold) {
   Slot* slot = find(connection.id);
   if (slot == nullptr) { return false; }
-  connection.socket = std::move(slot->socket);
-  connection.peer = peer_address(connection.socket.get());
+  take_socket(*slot, connection);
   release(channel::index_of(connection.id));
   hold = Custody::Hold(*custody_, connection.descriptors(), 0, connection.unread_size());
   return true;
@@ -193,7 +201,7 @@ bool KeptConnections::deposited(Connection connection) {
   // yet.
   if (slot.socket.valid() && slot.generation != generation) { drop_deposit(slot); }
   if (slot.socket.valid() || !custody_->may_keep()) { return false; }
-  slot = {std::move(connection.socket), generation, 0};
+  slot = {std::move(connection.socket), generation, 0, ClientAddress(connection.peer)};
   custody_->keep();
   ++deposits_;
   return true;
@@ -213,8 +221,7 @@ KeptConnections::Slot& KeptConnections::slot(std::uint32_t index) {
 HeldConnection KeptConnections::take(std::uint32_t index, const Snapshot& entry) {
   HeldConnection held;
   Connection& connection = held.connection;
-  connection.socket = std::move(slot(index).socket);
-  connection.peer = peer_address(connection.socket.get());
+  take_socket(slot(index), connection);
   connection.framing = entry.framing();
   connection.dialect = entry.dialect();
   if (State state = entry.state();

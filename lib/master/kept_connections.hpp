@@ -16,6 +16,7 @@
 #include "master/held_connection.hpp"
 #include "pass/connection.hpp"
 #include "pass/ledger.hpp"
+#include "rpc/client_address.hpp"
 
 namespace handoff {
 
@@ -117,6 +118,9 @@ class KeptConnections {
     std::uint16_t generation = 0;
     std::uint8_t deaths =
         0;  ///< how many workers have died that had received it and not touched it
+    /// The client, which behind a proxy is not the peer of the socket; not known if its worker has
+    /// accepted it and did not say.
+    ClientAddress client{SocketAddress()};
   };
   /// What a connection carries, which the master gets back if the worker dies before it touches the
   /// connection.
@@ -135,6 +139,8 @@ class KeptConnections {
   /// Closes the copy, and frees the entry.
   void release(std::uint32_t index);
   void drop_deposit(Slot& slot);
+  /// Takes the socket and the client's address out of the slot.
+  static void take_socket(Slot& slot, Connection& connection);
   void take_one(std::uint32_t index, Reach reach, Rescued& rescued);
   void judge(std::uint32_t index, Reach reach, Rescued& rescued);
   /// Returns the connection of the slot as its entry describes it.

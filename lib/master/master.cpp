@@ -52,6 +52,7 @@ Master::Master(Reactor& reactor, const SignalMask& signals, MasterOptions option
       judge_(options_.allowed_uids),
       custody_(std::make_shared<Custody>(reactor,
                                          static_cast<std::size_t>(std::max(options_.workers, 0)))),
+      proxies_(reactor, options_.proxies, owner_of_proxies(), report_),
       listeners_(reactor),
       balancer_(options_.balance_of_passed()),
       mode_(make_pass_mode()),
@@ -94,7 +95,7 @@ std::unique_ptr<PassMode> Master::make_pass_mode() {
   switch (options_.pass) {
     case Pass::connection: break;
     case Pass::listener: {
-      auto mode = std::make_unique<PassListener>(balancer_, listeners_);
+      auto mode = std::make_unique<PassListener>(balancer_, listeners_, text_of(options_.proxies));
       offer_listeners_ = [&accepting = *mode] { accepting.offer_listeners(); };
       return mode;
     }
@@ -106,28 +107,6 @@ std::unique_ptr<PassMode> Master::make_pass_mode() {
       return std::make_unique<PassQueue>(sessions_->queue());
   }
   return std::make_unique<PassConnection>(balancer_);
-}
-
-void Master::take_sockets(ServerSockets sockets) {
-  if (options_.pass == Pass::listener) {
-    listeners_.add_guarded(std::move(sockets.listeners), report_,
-                           [this](ListenerGuard::Healed healed) { listener_healed(healed); });
-  } else {
-    AcceptorOwner owner;
-    owner.accepted = [this](Connection connection) { accepted(std::move(connection)); };
-    owner.has_room = [this] { return has_room(); };
-    owner.burst_ended = [this] { balancer_.flush(); };
-    listeners_.add_accepted(std::move(sockets.listeners), owner, report_, judge_);
-  }
-  if (sockets.join) {
-    join_.emplace(
-        reactor_, std::move(*sockets.join),
-        [this](Fd channel) { supervisor_.adopt(std::move(channel)); }, report_, judge_);
-  }
-  if (sockets.control) {
-    control_.emplace(reactor_, std::move(*sockets.control), static_cast<ControlOwner&>(*this),
-                     report_, judge_);
-  }
 }
 
 void Master::succeed(Fd channel) {
@@ -152,6 +131,7 @@ Task<Supervisor::CutOff> Master::run() {
   if (phases_.phase() == MasterPhase::handing_over) { co_await finish_handing_over(); }
   take(MasterEvent::drained);
   if (control_) { co_await control_->finish(kControlTime); }
+  if (status_endpoint_) { co_await status_endpoint_->finish(kControlTime); }
   if (start_failure_) {
     throw ChildFailed(describe_hopeless(*start_failure_), start_failure_->code);
   }
@@ -199,6 +179,9 @@ void Master::begin_to_accept() {
   if (offer_listeners_) { offer_listeners_(); }
   listeners_.begin();
   if (join_) { line += fmt::format(" (workers join at {})", join_->listener().text()); }
+  if (status_endpoint_) {
+    line += fmt::format(" (status at {})", status_endpoint_->listener().text());
+  }
   report_(Severity::info, line);
   manager_.ready();
   if (!predecessor_ || predecessor_->phase() != Predecessor::Phase::serves) { return; }
@@ -229,6 +212,7 @@ void Master::begin_to_stop() {
   listeners_.accept_waiting();
   if (options_.pass != Pass::listener) { balancer_.pass_all(); }
   listeners_.close();
+  proxies_.close();
   if (join_) { join_->close(); }
   on_change();
 }
@@ -242,6 +226,7 @@ void Master::begin_to_hand_over() {
   listeners_.close();
   if (join_) { join_->close(); }
   if (control_) { control_->close(); }
+  if (status_endpoint_) { status_endpoint_->close(); }
   upgrade_->take_over();
   lineage_->successor_took_over();
   // This is done here and not when run() goes on, because the caller of the upgrade may rely on it
@@ -271,8 +256,9 @@ Task<std::size_t> Master::drain() {
     co_await changed_.wait(std::min(limit, reactor_.now() + Duration(kLookPause)));
   }
   if (hands_over) { supervisor_.retire_all(all_masters_stop() ? channel::Drain{} : kHandOver); }
-  co_await changed_.wait_until([this] { return own_connections() == 0 || phases_.hurried(); },
-                               limit);
+  co_await changed_.wait_until(
+      [this] { return own_connections() + proxies_.waiting() == 0 || phases_.hurried(); }, limit);
+  proxies_.close();
   const std::size_t cut_off = own_connections();
   if (!hands_over) { supervisor_.retire_all({}); }
   on_change();
@@ -352,18 +338,6 @@ void Master::listener_healed(ListenerGuard::Healed healed) {
   offer_listeners_();
   const bool is_another = healed == ListenerGuard::Healed::another_socket;
   if (is_another && !options_.has_messages()) { reactor_.spawn(ignore(reload())); }
-}
-
-void Master::set_owner_of_names(OwnedName::Owner owner) {
-  listeners_.set_owner(owner);
-  if (join_) { join_->set_owner(owner); }
-  if (control_) { control_->set_owner(owner); }
-}
-
-/// A successor leaves these sockets to its predecessor until it is ready.
-void Master::open_private_sockets() {
-  if (join_) { join_->open(); }
-  if (control_) { control_->open(); }
 }
 
 void Master::tell_manager() {

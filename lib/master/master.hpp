@@ -29,6 +29,7 @@
 #include "master/predecessor.hpp"
 #include "master/server_sockets.hpp"
 #include "master/status.hpp"
+#include "master/status_endpoint.hpp"
 #include "master/supervisor.hpp"
 #include "master/upgrade.hpp"
 #include "master/worker_spawner.hpp"
@@ -36,6 +37,7 @@
 #include "os/service_manager.hpp"
 #include "os/signals.hpp"
 #include "os/status.hpp"
+#include "rpc/proxy_stage.hpp"
 
 namespace handoff {
 
@@ -63,8 +65,10 @@ class Master final : private ControlOwner, private Predecessor::Owner {
  private:
   // These begin its life.
   std::unique_ptr<PassMode> make_pass_mode();
+  ProxyStage::Owner owner_of_proxies();
   /// Takes over the sockets of the server, from which nothing is accepted yet.
   void take_sockets(ServerSockets sockets);
+  void take_private_sockets(ServerSockets& sockets);
   /// Begins as the successor of the master at the other end of this channel.
   void succeed(Fd channel);
   /// Returns how many connections the predecessor may pass at a time.
@@ -127,7 +131,7 @@ class Master final : private ControlOwner, private Predecessor::Owner {
   Task<void> reload_after_upgrade();
   /// Waits for a task whose failure the log has reported.
   static Task<void> ignore(Task<Status> task);
-  /// Opens the sockets for workers that join and for the control methods.
+  /// Opens the sockets for workers that join, for the control methods and for the status.
   void open_private_sockets();
   /// Sets which process removes the names of the sockets in the end.
   void set_owner_of_names(OwnedName::Owner owner);
@@ -147,6 +151,9 @@ class Master final : private ControlOwner, private Predecessor::Owner {
   /// Returns whether connections that it serves itself still need workers.
   bool needs_workers() const { return sessions_ && sessions_->needs_workers(); }
   MasterState state() const;
+  /// Returns whether new clients should come here: the master accepts, goes on, and has a worker.
+  bool is_ready() const;
+  Task<MasterStatus> snapshot();
 
   Task<void> refresh() override { return supervisor_.refresh_requests(); }
   MasterStatus status() const override;
@@ -166,6 +173,7 @@ class Master final : private ControlOwner, private Predecessor::Owner {
   ServiceManager manager_;
   std::shared_ptr<Custody> custody_;
   std::optional<Pidfile> pidfile_;
+  ProxyStage proxies_;  ///< where connections wait for the header of a proxy
   ClientListeners listeners_;
   Balancer balancer_;
   std::optional<ClientSessions> sessions_;  ///< exists if the master serves the clients itself
@@ -176,6 +184,7 @@ class Master final : private ControlOwner, private Predecessor::Owner {
   Supervisor supervisor_;
   std::optional<JoinEndpoint> join_;
   std::optional<Control> control_;
+  std::optional<StatusEndpoint> status_endpoint_;
   std::optional<Lineage> lineage_;
   std::optional<Predecessor> predecessor_;  ///< exists if there ever was one
   std::unique_ptr<Upgrade> upgrade_;  ///< an upgrade under way or done; null after it has failed

@@ -12,7 +12,8 @@ namespace handoff {
 bool Master::has_room() const {
   const std::size_t most = options_.max_connections;
   const bool can_take = sessions_ ? sessions_->has_room() : balancer_.has_room();
-  return can_take && custody_->has_room() && (most == 0 || connections() < most);
+  return can_take && custody_->has_room() &&
+         (most == 0 || connections() + proxies_.waiting() < most);
 }
 
 void Master::accepted(Connection connection) {

@@ -2,8 +2,10 @@
 // The functions of Master that signals and the control methods call.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <csignal>
 #include <utility>
+#include <vector>
 
 #include <handoff/os/error.hpp>
 
@@ -28,6 +30,9 @@ void Master::handle_signal(const ReceivedSignal& signal) {
     case SIGINT:
     case SIGQUIT: return stop_asked(signal.sender);
     case SIGHUP:
+      if (phases_.is_told_to_stop()) {
+        return report_(Severity::info, "the reload is refused: this master stops");
+      }
       if (upgrade_ && phases_.may_change()) {
         report_(Severity::info, "the reload is put off: an upgrade is under way");
         return reactor_.spawn(reload_after_upgrade());
@@ -79,6 +84,19 @@ MasterState Master::state() const {
   return supervisor_.is_reloading() ? MasterState::reloading : MasterState::ready;
 }
 
+bool Master::is_ready() const {
+  if (!phases_.may_change() || phases_.phase() == MasterPhase::starting) { return false; }
+  const std::vector<WorkerStatus> workers = supervisor_.status();
+  return std::any_of(workers.begin(), workers.end(),
+                     [](const WorkerStatus& worker) { return worker.state == WorkerState::ready; });
+}
+
+Task<MasterStatus> Master::snapshot() {
+  co_await supervisor_.refresh_requests();
+  MasterStatus now = status();
+  co_return now;
+}
+
 MasterStatus Master::status() const {
   MasterStatus status;
   status.state = state();
@@ -99,6 +117,7 @@ MasterStatus Master::status() const {
   status.methods = traffic.method_totals();
   status.rescued = traffic.rescued();
   status.lost = traffic.lost_ever() + (sessions_ ? sessions_->lost() : 0);
+  status.refused_headers = proxies_.refused();
   status.former = traffic.former();
   return status;
 }
@@ -154,6 +173,7 @@ std::unique_ptr<SuccessorProcess> Master::spawn_successor(Fd channel) {
   sockets.listeners = listeners_.all();
   if (join_) { sockets.join = &join_->listener(); }
   if (control_) { sockets.control = &control_->listener(); }
+  if (status_endpoint_) { sockets.status = &status_endpoint_->listener(); }
   if (pidfile_) { sockets.pidfile = pidfile_->fd(); }
   sockets.original = lineage_->end_for_successor();
   const auto started = [this](const Child& child) {

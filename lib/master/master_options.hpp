@@ -14,6 +14,7 @@
 #include "master/client_sessions.hpp"
 #include "master/successor_process.hpp"
 #include "master/supervisor.hpp"
+#include "os/address_range.hpp"
 
 namespace handoff {
 
@@ -35,10 +36,12 @@ struct MasterOptions {
   bool allow_public = false;
   int workers = 1;
   Balance balance = Balance::round_robin;
-  std::size_t max_connections = 0;  ///< 0: no limit
-  std::string pidfile;              ///< empty: none
-  std::optional<Address> join;      ///< the named socket where workers join
-  std::optional<Address> control;   ///< the named socket of the control methods
+  std::size_t max_connections = 0;    ///< 0: no limit
+  std::vector<AddressRange> proxies;  ///< whose connections begin with the header of a proxy
+  std::string pidfile;                ///< empty: none
+  std::optional<Address> join;        ///< the named socket where workers join
+  std::optional<Address> control;     ///< the named socket of the control methods
+  std::optional<Address> status;      ///< where the status is served over HTTP
   std::vector<uid_t> allowed_uids;  ///< users who are admitted besides this process's own and root,
                                     ///< where users are judged
   /// How long the master serves on after it was told to stop, and ends each connection after its

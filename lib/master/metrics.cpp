@@ -139,6 +139,9 @@ std::string to_metrics(const MasterStatus& status) {
               static_cast<double>(status.accepted));
   metrics.add("handoff_waiting", "gauge", "Connections that no worker has room for.",
               static_cast<double>(status.waiting));
+  metrics.add("handoff_refused_headers_total", "counter",
+              "Connections closed for the header of their proxy.",
+              static_cast<double>(status.refused_headers));
   if (status.queue) { add_queue(metrics, *status.queue); }
   metrics.add("handoff_reloads_total", "counter", "Reloads that were done.",
               static_cast<double>(status.reloads));

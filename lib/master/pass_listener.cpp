@@ -29,10 +29,15 @@ void PassListener::worker_joined(WorkerChannel& link) {
 void PassListener::pass_listeners(WorkerChannel& link) {
   const std::vector<int> listeners = listeners_.numbers();
   if (listeners.empty() || (!link.is_full() && !link.has_joined())) { return; }
+  if (!proxies_.empty() && !link.reads_proxies()) {
+    return link.fail_with_protocol_error(
+        "it does not read the headers of proxies, which --proxy-from needs");
+  }
   try {
     std::vector<Fd> copies;
     for (const int number : listeners) { copies.push_back(duplicate(number)); }
-    link.pass_listeners(std::move(copies), [this, &link] { wake_others(link); });
+    link.pass_listeners(
+        std::move(copies), [this, &link] { wake_others(link); }, proxies_);
   } catch (const SystemError& error) {
     link.fail_with_protocol_error(
         fmt::format("it could not be given the listeners: {}", error.what()));

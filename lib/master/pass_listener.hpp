@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "master/balancer.hpp"
@@ -15,9 +17,10 @@ namespace handoff {
 /// The master passes only connections that a worker gives back when it drains.
 class PassListener final : public PassMode {
  public:
-  /// Both must outlive this object.
-  PassListener(Balancer& balancer, const ClientListeners& listeners)
-      : balancer_(balancer), listeners_(listeners) {}
+  /// `proxies` are those whose connections begin with a header; see WorkerChannel. The balancer and
+  /// the listeners must outlive this object.
+  PassListener(Balancer& balancer, const ClientListeners& listeners, std::string proxies = {})
+      : balancer_(balancer), listeners_(listeners), proxies_(std::move(proxies)) {}
 
   /// Gives the listeners to the workers, and from now on to each that joins: they accept. Call it
   /// again when there are other listeners.
@@ -38,6 +41,7 @@ class PassListener final : public PassMode {
 
   Balancer& balancer_;
   const ClientListeners& listeners_;
+  std::string proxies_;
   std::vector<WorkerChannel*>
       links_;  ///< the channels of the workers that joined and have not left
   State state_ = State::not_open;

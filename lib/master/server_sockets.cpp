@@ -32,6 +32,13 @@ ListenOptions control_options(const MasterOptions& options) {
   return private_options(options, SOCK_STREAM);
 }
 
+ListenOptions status_options(const MasterOptions& options) {
+  ListenOptions listen;
+  listen.allow_public = options.allow_public;
+  if (!options.allowed_uids.empty()) { listen.mode = 0666; }
+  return listen;
+}
+
 ListenOptions client_options(const MasterOptions& options) {
   ListenOptions listen;
   listen.allow_public = options.allow_public;
@@ -68,6 +75,9 @@ ServerSockets open_server_sockets(const MasterOptions& options) {
   if (options.control) {
     sockets.control.emplace(listen_on(*options.control, control_options(options)));
   }
+  if (options.status) {
+    sockets.status.emplace(listen_on(*options.status, status_options(options)));
+  }
   return sockets;
 }
 
@@ -81,6 +91,9 @@ ServerSocketsCheck check_server_sockets(const MasterOptions& options) {
   if (options.join) { sockets.join = check_listen_on(*options.join, join_options(options)); }
   if (options.control) {
     sockets.control = check_listen_on(*options.control, control_options(options));
+  }
+  if (options.status) {
+    sockets.status = check_listen_on(*options.status, status_options(options));
   }
   return sockets;
 }

@@ -16,6 +16,7 @@ struct ServerSockets {
   std::vector<Listener> listeners;  ///< for clients
   std::optional<Listener> join;     ///< for workers that join
   std::optional<Listener> control;
+  std::optional<Listener> status;  ///< for requests of HTTP
 };
 
 /// Binds every address of the options. Throws what listen_on() throws, and InvalidArgument if there
@@ -27,6 +28,7 @@ struct ServerSocketsCheck {
   std::vector<ListenCheck> listeners;
   std::optional<ListenCheck> join;
   std::optional<ListenCheck> control;
+  std::optional<ListenCheck> status;
 };
 
 /// Throws what open_server_sockets() would throw, but for an address in use, and opens nothing.

@@ -117,6 +117,7 @@ std::string to_json_text(const MasterStatus& status) {
                   {"durations", durations_to_json(status.totals)},
                   {"rescued", to_json(status.rescued)},
                   {"lost", status.lost},
+                  {"refused_headers", status.refused_headers},
                   {"reloads", status.reloads},
                   {"last_reload_problem", problem_or_null(status.last_reload)},
                   {"last_upgrade_problem", problem_or_null(status.last_upgrade)},

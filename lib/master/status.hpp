@@ -40,6 +40,8 @@ struct MasterStatus {
   RescueCounts rescued;                 ///< connections of workers that have died
   std::uint64_t lost = 0;               ///< connections that were closed because a worker had died,
                                         ///< or could not be passed
+  std::uint64_t refused_headers = 0;    ///< connections that this master has closed for the header
+                                        ///< of their proxy
   std::map<int, FormerWorkers> former;  ///< workers that have ended, by their number
   std::vector<WorkerStatus> workers;
 };

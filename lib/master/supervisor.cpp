@@ -73,7 +73,7 @@ void Supervisor::try_start(WorkerSlot& slot) {
     slot.fill(roster_.spawn(slot.number()));
   } catch (const SystemError& error) {
     if (roster_.spawned() == 0) { throw; }
-    report_(Severity::error, error.what());
+    report_(Severity::error, fmt::format("worker {}: {}", slot.number(), error.what()));
     slot.start_failed();
   }
 }
@@ -235,7 +235,9 @@ Status Supervisor::start_next(WorkerSlot& slot) {
   try {
     slot.set_next(roster_.spawn(slot.number()));
     return Status::ok();
-  } catch (const SystemError& error) { return Status::failure(error.what()); }
+  } catch (const SystemError& error) {
+    return Status::failure(fmt::format("worker {}: {}", slot.number(), error.what()));
+  }
 }
 
 void Supervisor::discard_next(WorkerSlot& slot) {

@@ -334,20 +334,22 @@ void WorkerChannel::send_soon(std::string message, std::vector<Fd> descriptors) 
 }
 
 void WorkerChannel::pass_listeners(std::vector<Fd> listeners,
-                                   std::function<void()> others_should_accept) {
+                                   std::function<void()> others_should_accept,
+                                   std::string_view proxies) {
   others_should_accept_ = std::move(others_should_accept);
   accounts_.expect_own();
-  pass_source(channel::Type::listener, std::move(listeners));
+  std::string message = channel::encode_listeners(listeners.size(), proxies);
+  pass_source(std::move(message), std::move(listeners));
 }
 
 void WorkerChannel::pass_queue(std::vector<Fd> memories) {
-  pass_source(channel::Type::queue, std::move(memories));
+  std::string message = channel::encode_passing(channel::Type::queue, memories.size());
+  pass_source(std::move(message), std::move(memories));
 }
 
-void WorkerChannel::pass_source(channel::Type type, std::vector<Fd> descriptors) {
+void WorkerChannel::pass_source(std::string message, std::vector<Fd> descriptors) {
   // What it has not taken yet is of no use any more.
   sender_.drop_descriptors();
-  std::string message = channel::encode_passing(type, descriptors.size());
   send_soon(std::move(message), std::move(descriptors));
 }
 

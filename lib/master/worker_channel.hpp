@@ -116,7 +116,10 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   /// Sends all listeners that it is to accept from, in the place of those before; without a
   /// handshake they go with one byte. `others_should_accept` is called when it leaves a client that
   /// waits at them to others.
-  void pass_listeners(std::vector<Fd> listeners, std::function<void()> others_should_accept);
+  /// `proxies` are the ranges of addresses whose connections begin with the header of a proxy, as
+  /// text_of() writes them.
+  void pass_listeners(std::vector<Fd> listeners, std::function<void()> others_should_accept,
+                      std::string_view proxies = {});
   /// Sends the memories of the queue from which its requests come.
   void pass_queue(std::vector<Fd> memories);
   /// Makes it check its listeners or its queue. It does so anyway when messages wait for it.
@@ -153,6 +156,8 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   void ask_for_requests();
   /// Returns whether it has said in HELLO that it answers this question unless it hangs.
   bool answers() const { return hello_.answers; }
+  /// Returns whether it has said in HELLO that it reads the headers of proxies.
+  bool reads_proxies() const { return hello_.reads_proxies; }
   /// Asks it before everything that is queued, and only if the channel has room for the question:
   /// if it has none, the worker has enough unread questions.
   void ask_whether_it_answers();
@@ -183,7 +188,7 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   Status lose(channel::Message message);
   void room_changed();
   /// Sends the descriptors that the worker gets its work from, in the place of those before.
-  void pass_source(channel::Type type, std::vector<Fd> descriptors);
+  void pass_source(std::string message, std::vector<Fd> descriptors);
   /// Sends a message after everything that is queued.
   void send_soon(std::string message, std::vector<Fd> descriptors = {});
   /// Gives the worker no connections for a moment, because it has refused one.

@@ -60,6 +60,11 @@ ChildRunner::~ChildRunner() {
   if (guard_) { guard_->dismiss(); }
 }
 
+StderrLines::Say ChildRunner::log_of(std::string_view method) const {
+  if (!options_.log) { return {}; }
+  return [this, name = std::string(method)](std::string_view line) { options_.log(name, line); };
+}
+
 std::unique_ptr<ChildRunner::Child> ChildRunner::start(const Program& program,
                                                        const std::vector<std::string>& more, int in,
                                                        int out, int err) {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "methods/output_result.hpp"
+#include "methods/stderr_lines.hpp"
 #include "os/child.hpp"
 #include "os/log.hpp"
 #include "os/process_mark.hpp"
@@ -42,6 +43,9 @@ struct ProcessOptions {
   std::size_t max_output = 1024 * 1024;
   std::shared_ptr<MemoryBudget> memory = std::make_shared<MemoryBudget>();  ///< counts their output
   EndedBy ended_by = EndedBy::supervisor;
+  /// Called, on the thread of the method, with each line that a process has written to its stderr:
+  /// of a coprocess or service at once, of a command when it has succeeded.
+  std::function<void(std::string_view method, std::string_view line)> log{};
 
   OutputForm form() const { return text ? OutputForm::text : OutputForm::json; }
 };
@@ -69,6 +73,9 @@ class ChildRunner {
   ~ChildRunner();
 
   const ProcessOptions& options() const { return options_; }
+  /// Returns what logs a line of stderr of this method's processes; an empty function if nothing
+  /// does. The runner must outlive it.
+  StderrLines::Say log_of(std::string_view method) const;
 
   /// A process from its start to its end. The destructor kills it if it has not ended. Used by one
   /// thread at a time.

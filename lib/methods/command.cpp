@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cstdint>
 #include <memory>
 #include <optional>
 
@@ -14,6 +15,7 @@
 
 #include "methods/call_arguments.hpp"
 #include "methods/output_result.hpp"
+#include "methods/stderr_lines.hpp"
 #include "os/environment.hpp"
 #include "os/sealed_memory.hpp"
 
@@ -34,49 +36,81 @@ struct Run {
   std::string output;
   MemoryBudget::Share held;  ///< counts `output`
   std::string error_tail;
+  std::size_t error_size = 0;     ///< bytes of stderr, of which error_tail has the last
   std::optional<Result> failure;  ///< why the output cannot be used, and is not collected any more
   bool over = false;
 
-  bool collect(Stream& stream, std::size_t max_output);
-  static Task<void> collect_all(std::shared_ptr<Run> run, Stream& stream, std::size_t max_output);
+  /// How a read went: something was read, nothing is there now, or nothing more is to be read.
+  enum class Read : std::uint8_t { some, none, end };
+
+  Read collect(Stream& stream, std::size_t max_output);
+  void collect_rest(Stream& stream, std::size_t max_output);
+  static Task<void> collect_all(std::shared_ptr<Run> run, Reactor& reactor, Stream& stream,
+                                std::size_t max_output);
+  void log_errors(const StderrLines::Say& log) const;
 
   /// Ends the coroutines that collect. The pidfd may be closed afterwards.
   void stop();
 };
 
-/// Reads what is in the pipe. Returns false if nothing more can arrive.
-bool Run::collect(Stream& stream, std::size_t max_output) {
+/// Reads once. Output that is too long is a failure.
+Run::Read Run::collect(Stream& stream, std::size_t max_output) {
   std::array<char, 16 * 1024> buffer;
-  for (;;) {
-    const IoResult result = stream.try_read(buffer);
-    if (result.outcome == IoResult::Outcome::would_block) { return true; }
-    if (!result.done()) { return false; }
-    const std::string_view bytes(buffer.data(), result.size);
-    if (&stream == &err) {
-      append_to_tail(error_tail, bytes);
-    } else if (output.size() + bytes.size() > max_output) {
-      failure = Result::error(
-          ErrorCode::handler_failed,
-          fmt::format("the command's output exceeds the limit of {} bytes", max_output));
-      return false;
-    } else {
-      output.append(bytes);
-      held.set(output.size());
-    }
+  const IoResult result = stream.try_read(buffer);
+  if (result.outcome == IoResult::Outcome::would_block) { return Read::none; }
+  if (!result.done()) { return Read::end; }
+  const std::string_view bytes(buffer.data(), result.size);
+  if (&stream == &err) {
+    append_to_tail(error_tail, bytes);
+    error_size += bytes.size();
+  } else if (output.size() + bytes.size() > max_output) {
+    failure = Result::error(
+        ErrorCode::handler_failed,
+        fmt::format("the command's output exceeds the limit of {} bytes", max_output));
+    return Read::end;
+  } else {
+    output.append(bytes);
+    held.set(output.size());
   }
+  return Read::some;
+}
+
+/// Reads what the command has left in the pipe.
+void Run::collect_rest(Stream& stream, std::size_t max_output) {
+  while (collect(stream, max_output) == Read::some) {}
 }
 
 /// Collects until the pipe's end or the command's. The run is shared, because the call may be
-/// dropped before the pipe ends.
-// The stream is a member of `run`.
+/// dropped before the pipe ends. A command that writes without end does not keep the reactor from
+/// the rest.
+// The stream is a member of `run`, and the reactor runs this.
 // NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
-Task<void> Run::collect_all(std::shared_ptr<Run> run, Stream& stream, std::size_t max_output) {
+Task<void> Run::collect_all(std::shared_ptr<Run> run, Reactor& reactor, Stream& stream,
+                            std::size_t max_output) {
   try {
-    while (!run->over && run->collect(stream, max_output)) { co_await stream.readable(); }
+    while (!run->over) {
+      const Read read = run->collect(stream, max_output);
+      if (read == Read::end) { break; }
+      if (read == Read::some) {
+        co_await reactor.yield();
+      } else {
+        co_await stream.readable();
+      }
+    }
   } catch (const std::exception& error) {
     run->failure = Result::error(ErrorCode::internal_error, error.what());
   }
   if (run->failure && run->exited) { run->exited->interrupt(); }
+}
+
+void Run::log_errors(const StderrLines::Say& log) const {
+  if (!log || error_tail.empty()) { return; }
+  if (error_size > error_tail.size()) {
+    log(fmt::format("({} bytes before this are left out)", error_size - error_tail.size()));
+  }
+  StderrLines lines(log);
+  lines.add(error_tail);
+  lines.finish();
 }
 
 void Run::stop() {
@@ -157,20 +191,21 @@ Task<Result> run_command(Reactor& reactor, ChildRunner& runner, const Program& p
   auto run = std::make_shared<Run>(reactor, std::move(out.read_end), std::move(err.read_end),
                                    child->pidfd(), *options.memory);
   const StopAtEnd stop_at_end(*run);
-  reactor.spawn(Run::collect_all(run, run->out, options.max_output));
-  reactor.spawn(Run::collect_all(run, run->err, options.max_output));
+  reactor.spawn(Run::collect_all(run, reactor, run->out, options.max_output));
+  reactor.spawn(Run::collect_all(run, reactor, run->err, options.max_output));
   const bool in_time = co_await wait_until(*run->exited, call.deadline);
 
   run->stop();
   const ExitStatus status = child->end();
-  run->collect(run->out, options.max_output);
-  run->collect(run->err, options.max_output);
+  run->collect_rest(run->out, options.max_output);
+  run->collect_rest(run->err, options.max_output);
   if (run->failure) { co_return std::move(*run->failure); }
   if (!in_time) {
     co_return Result::error(ErrorCode::timed_out, "the command did not end in time",
                             stderr_data(run->error_tail));
   }
   if (!status.success()) { co_return failure_of_process(status, run->error_tail); }
+  run->log_errors(runner.log_of(call.method));
   std::string output = trimmed(std::move(run->output));
   if (output.empty() && !options.text) { co_return Result::success("null"); }
   co_return result_of_output(std::move(output), options.form(), "the command's output");

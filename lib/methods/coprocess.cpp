@@ -46,7 +46,9 @@ class Coprocess::Loan {
 Coprocess::Coprocess(Reactor& reactor, ChildRunner& runner, std::string_view name,
                      std::string command, std::size_t pool_size)
     : Coprocess(reactor, runner.options(), starting_shell(runner, name, std::move(command)),
-                pool_size) {}
+                pool_size) {
+  log_ = runner.log_of(name);
+}
 
 Coprocess::Coprocess(Reactor& reactor, const ProcessOptions& options, StartChild start,
                      std::size_t pool_size, CoprocessTimes times)
@@ -77,7 +79,7 @@ std::shared_ptr<CoprocessChild> Coprocess::take_child() {
     }
     child->handle(CoprocessEvent::discarded);
   }
-  return CoprocessChild::start(reactor_, start_);
+  return CoprocessChild::start(reactor_, start_, log_);
 }
 
 // The caller has both in its own frame, and awaits this task.

@@ -53,6 +53,7 @@ class Coprocess {
   Reactor& reactor_;
   const ProcessOptions& options_;
   StartChild start_;
+  StderrLines::Say log_;
   CoprocessTimes times_;
   Semaphore free_;
   std::vector<std::shared_ptr<CoprocessChild>> idle_;

@@ -15,6 +15,10 @@ namespace {
 constexpr std::string_view kWroteNothing =
     "the coprocess wrote nothing in time; if it buffers its output, run it by `stdbuf -oL`";
 
+/// The most bytes that are read of what a killed process has left in a pipe: no ordinary user's
+/// pipe holds more (pipe(7), /proc/sys/fs/pipe-max-size).
+constexpr std::size_t kMostInPipe = 1024 * 1024;
+
 }  // namespace
 
 //            lent   answered   failed   exited   discarded
@@ -43,7 +47,8 @@ CoprocessPhase next_phase(CoprocessPhase phase, CoprocessEvent event) {
   return phase;
 }
 
-std::shared_ptr<CoprocessChild> CoprocessChild::start(Reactor& reactor, const StartChild& start) {
+std::shared_ptr<CoprocessChild> CoprocessChild::start(Reactor& reactor, const StartChild& start,
+                                                      StderrLines::Say log) {
   Pipe in = make_pipe();
   Pipe out = make_pipe();
   Pipe err = make_pipe();
@@ -52,24 +57,25 @@ std::shared_ptr<CoprocessChild> CoprocessChild::start(Reactor& reactor, const St
     set_nonblocking(ours->get());
   }
   auto child = start(in.read_end.get(), out.write_end.get(), err.write_end.get());
+  Ends ends{std::move(in.write_end), std::move(out.read_end), std::move(err.read_end)};
   std::shared_ptr<CoprocessChild> self(
-      new CoprocessChild(reactor, std::move(in.write_end), std::move(out.read_end),
-                         std::move(err.read_end), std::move(child)));
+      new CoprocessChild(reactor, std::move(ends), std::move(child), std::move(log)));
   reactor.spawn(collect_errors(self));
   reactor.spawn(watch_exit(self));
   return self;
 }
 
-CoprocessChild::CoprocessChild(Reactor& reactor, Fd in, Fd out, Fd err,
-                               std::unique_ptr<ChildRunner::Child> child)
+CoprocessChild::CoprocessChild(Reactor& reactor, Ends ends,
+                               std::unique_ptr<ChildRunner::Child> child, StderrLines::Say log)
     : reactor_(reactor),
       child_(std::move(child)),
       exit_fd_(fcntl(child_->pidfd(), F_DUPFD_CLOEXEC, 0)),
       exited_(reactor, exit_fd_.get()),
-      in_(reactor, std::move(in), Stream::Kind::nonblocking),
-      out_(reactor, std::move(out), Stream::Kind::nonblocking),
-      err_(reactor, std::move(err), Stream::Kind::nonblocking),
-      exit_(reactor) {}
+      in_(reactor, std::move(ends.in), Stream::Kind::nonblocking),
+      out_(reactor, std::move(ends.out), Stream::Kind::nonblocking),
+      err_(reactor, std::move(ends.err), Stream::Kind::nonblocking),
+      exit_(reactor),
+      error_lines_(std::move(log)) {}
 
 void CoprocessChild::handle(CoprocessEvent event) {
   const CoprocessPhase next = next_phase(phase_, event);
@@ -90,7 +96,13 @@ void CoprocessChild::enter(CoprocessPhase next) {
 void CoprocessChild::end() {
   exited_.interrupt();
   status_ = child_->end();
-  take_errors();
+  // More does not fit into a pipe that nobody writes to any more.
+  for (std::size_t size = 0; size < kMostInPipe;) {
+    const IoResult result = take_errors();
+    if (!result.done()) { break; }
+    size += result.size;
+  }
+  error_lines_.finish();
   exit_.set();
   in_.interrupt();
   out_.interrupt();
@@ -142,14 +154,16 @@ Result CoprocessChild::too_late(Written written) const {
   return Result::error(ErrorCode::timed_out, std::move(message), stderr_data(error_tail_));
 }
 
-/// Reads what the process has written to its stderr. Returns false if nothing more can arrive.
-bool CoprocessChild::take_errors() {
+/// Reads once from what the process has written to its stderr.
+IoResult CoprocessChild::take_errors() {
   std::array<char, 4096> buffer;
-  for (;;) {
-    const IoResult result = err_.try_read(buffer);
-    if (!result.done()) { return result.outcome == IoResult::Outcome::would_block; }
-    append_to_tail(error_tail_, std::string_view(buffer.data(), result.size));
+  const IoResult result = err_.try_read(buffer);
+  if (result.done()) {
+    const std::string_view bytes(buffer.data(), result.size);
+    append_to_tail(error_tail_, bytes);
+    error_lines_.add(bytes);
   }
+  return result;
 }
 
 Task<void> CoprocessChild::watch_exit(std::shared_ptr<CoprocessChild> self) {
@@ -162,10 +176,18 @@ Task<void> CoprocessChild::watch_exit(std::shared_ptr<CoprocessChild> self) {
   self->handle(CoprocessEvent::exited);
 }
 
+/// One that writes without end does not keep the reactor from the rest.
 Task<void> CoprocessChild::collect_errors(std::shared_ptr<CoprocessChild> self) {
   try {
-    while (self->phase_ != CoprocessPhase::over && self->take_errors()) {
-      co_await self->err_.readable();
+    while (self->phase_ != CoprocessPhase::over) {
+      const IoResult result = self->take_errors();
+      if (result.done()) {
+        co_await self->reactor_.yield();
+      } else if (result.outcome == IoResult::Outcome::would_block) {
+        co_await self->err_.readable();
+      } else {
+        break;
+      }
     }
   } catch (const std::exception&) {
     // The process's stderr is not needed for an answer.

@@ -15,6 +15,7 @@
 #include <handoff/rpc/call.hpp>
 
 #include "methods/child_runner.hpp"
+#include "methods/stderr_lines.hpp"
 #include "wire/byte_queue.hpp"
 
 namespace handoff {
@@ -55,8 +56,10 @@ enum class Written { nothing, part };
 /// that wait for it, which end when it is over. Used on the reactor's thread only.
 class CoprocessChild : public std::enable_shared_from_this<CoprocessChild> {
  public:
-  /// Starts the process, and watches it. Throws SystemError.
-  static std::shared_ptr<CoprocessChild> start(Reactor& reactor, const StartChild& start);
+  /// Starts the process, and watches it. `log` is called with each line that it writes to its
+  /// stderr. Throws SystemError.
+  static std::shared_ptr<CoprocessChild> start(Reactor& reactor, const StartChild& start,
+                                               StderrLines::Say log = {});
 
   CoprocessPhase phase() const { return phase_; }
   /// Changes the phase as next_phase() says. Nothing else changes it.
@@ -90,13 +93,20 @@ class CoprocessChild : public std::enable_shared_from_this<CoprocessChild> {
   const std::string& error_tail() const { return error_tail_; }
 
  private:
-  CoprocessChild(Reactor& reactor, Fd in, Fd out, Fd err,
-                 std::unique_ptr<ChildRunner::Child> child);
+  /// Our ends of its pipes.
+  struct Ends {
+    Fd in;
+    Fd out;
+    Fd err;
+  };
+
+  CoprocessChild(Reactor& reactor, Ends ends, std::unique_ptr<ChildRunner::Child> child,
+                 StderrLines::Say log);
 
   void enter(CoprocessPhase next);
   Task<bool> wait_for_exit(TimePoint deadline);
   void end();
-  bool take_errors();
+  IoResult take_errors();
   static Task<void> watch_exit(std::shared_ptr<CoprocessChild> self);
   static Task<void> collect_errors(std::shared_ptr<CoprocessChild> self);
   static Task<void> write_rest(std::shared_ptr<CoprocessChild> self);
@@ -112,6 +122,7 @@ class CoprocessChild : public std::enable_shared_from_this<CoprocessChild> {
   Event exit_;
   ByteQueue unsent_;
   std::string error_tail_;
+  StderrLines error_lines_;
   ExitStatus status_;
 };
 

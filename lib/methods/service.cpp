@@ -26,6 +26,7 @@ struct Service::Place {
 Service::Service(Reactor& reactor, ChildRunner& runner, std::string_view name, std::string command,
                  Limits limits)
     : Service(reactor, runner.options(), starting_shell(runner, name, std::move(command)), limits) {
+  log_ = runner.log_of(name);
 }
 
 Service::Service(Reactor& reactor, const ProcessOptions& options, StartChild start, Limits limits)
@@ -82,6 +83,7 @@ std::shared_ptr<ServiceProcess> Service::start_process() {
   options.process = &options_;
   options.times = limits_.times;
   options.changed = [this] { wake_first(); };
+  options.log = log_;
   std::shared_ptr<ServiceProcess> process =
       ServiceProcess::start(reactor_, start_, std::move(options));
   processes_.push_back(process);

@@ -59,6 +59,7 @@ class Service {
   Reactor& reactor_;
   const ProcessOptions& options_;
   StartChild start_;
+  StderrLines::Say log_;
   Limits limits_;
   std::vector<std::shared_ptr<ServiceProcess>> processes_;
   std::deque<Place*> waiting_;

@@ -80,8 +80,9 @@ Result ServiceCall::take_result() {
 
 std::shared_ptr<ServiceProcess> ServiceProcess::start(Reactor& reactor, const StartChild& start,
                                                       Options options) {
+  auto child = CoprocessChild::start(reactor, start, options.log);
   std::shared_ptr<ServiceProcess> self(
-      new ServiceProcess(reactor, CoprocessChild::start(reactor, start), std::move(options)));
+      new ServiceProcess(reactor, std::move(child), std::move(options)));
   reactor.spawn(receive_all(self));
   return self;
 }
@@ -124,7 +125,7 @@ bool ServiceProcess::check_usable() {
 
 void ServiceProcess::abandon() {
   options_.changed = nullptr;
-  fail_all(Result::error(ErrorCode::shutting_down, "shutting down"));
+  fail_all(Result::error(ErrorCode::worker_died, "shutting down"));
 }
 
 std::uint64_t ServiceProcess::begin(ServiceCall& call, std::string_view method,

@@ -89,6 +89,7 @@ class ServiceProcess final : public std::enable_shared_from_this<ServiceProcess>
     CoprocessTimes times;
     /// Called when the process may take a call, or is over; never after abandon().
     std::function<void()> changed;
+    StderrLines::Say log{};  ///< called with each line that the process writes to its stderr
   };
 
   /// Starts the process. Throws SystemError. The reactor and what the options refer to must outlive

@@ -109,8 +109,23 @@ void Upstream::not_run(PendingCall& call) {
 }
 
 void Upstream::not_connected(PendingCall& call, const std::string& why) {
-  if (elsewhere_ && elsewhere_(call)) { return; }
-  call.finish(ResultView::error(ErrorCode::unreachable, why));
+  try {
+    if (elsewhere_ && elsewhere_(call)) { return; }
+    call.finish(ResultView::error(ErrorCode::unreachable, why));
+  } catch (const std::exception& error) {
+    call.finish(ResultView::error(ErrorCode::internal_error, error.what()));
+  }
+}
+
+bool Upstream::begin_with_attempt(PendingCall& call) {
+  const auto found =
+      std::find_if(connections_.begin(), connections_.end(), [this](const auto& connection) {
+        return connection->is_connecting() && connection->takes_calls() &&
+               connection->calls() < options_.max_calls;
+      });
+  if (found == connections_.end()) { return false; }
+  (*found)->begin(call, UpstreamAttempt::last);
+  return true;
 }
 
 bool Upstream::may_try() const {

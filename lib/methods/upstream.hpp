@@ -71,6 +71,12 @@ class Upstream final : public CallExecutor, private UpstreamConnection::Owner {
   /// Offers calls that this server has not run to another one, before they are begun here again, or
   /// fail.
   void set_elsewhere(Elsewhere elsewhere) { elsewhere_ = std::move(elsewhere); }
+  /// Begins a call that another server has not run. It is sent on one connection, and not on a
+  /// further one if that has been closed before.
+  void begin_again(PendingCall& call) { begin_on_connection(call, UpstreamAttempt::last); }
+  /// Does the same if an attempt to connect is under way, for which the call waits. Returns whether
+  /// one is.
+  bool begin_with_attempt(PendingCall& call);
   /// Returns whether the last attempt to connect has not failed.
   bool is_reachable() const { return reachable_.is_ok(); }
   /// Returns whether the server can be expected to answer: it is reachable and not silent, and has

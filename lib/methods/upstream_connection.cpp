@@ -67,7 +67,7 @@ void UpstreamConnection::finish_all() {
 
 void UpstreamConnection::abandon() {
   owner_ = nullptr;
-  fail(ErrorCode::shutting_down, "shutting down");
+  fail(ErrorCode::worker_died, "shutting down");
 }
 
 std::string UpstreamConnection::unasked() const {
@@ -259,11 +259,7 @@ void UpstreamConnection::deliver(const Reply& reply) {
   const auto id = id_of(reply);
   if (!id) { return; }
   const Waiting* waiting = calls_.find(*id);
-  if (waiting == nullptr) { return; }
-  // Finishing the call may reuse the memory of the reply.
-  const bool is_last = reply.is_last;
-  finish(*waiting, reply);
-  if (is_last) { shuts_down(); }
+  if (waiting != nullptr) { finish(*waiting, reply); }
 }
 
 /// Every call that still waits goes back to the owner.
@@ -290,7 +286,10 @@ void UpstreamConnection::deliver_all() {
   while (phase_ != Phase::closed) {
     const std::optional<Reply> reply = client_->try_receive();
     if (!reply) { return; }
+    // Finishing the call may reuse the memory of the reply.
+    const bool is_last = reply->is_last;
     deliver(*reply);
+    if (is_last) { shuts_down(); }
   }
 }
 

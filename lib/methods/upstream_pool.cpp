@@ -13,11 +13,7 @@ UpstreamPool::UpstreamPool(Reactor& reactor, const AddressList& servers,
   if (servers_.size() == 1) { return; }
   for (const auto& server : servers_) {
     const Upstream* const self = server.get();
-    server->set_elsewhere([this, self](PendingCall& call) {
-      Upstream* const other = choose(self);
-      if (other != nullptr) { other->begin(call); }
-      return other != nullptr;
-    });
+    server->set_elsewhere([this, self](PendingCall& call) { return begin_elsewhere(call, *self); });
   }
 }
 
@@ -28,12 +24,22 @@ UpstreamPool::~UpstreamPool() {
 
 TimePoint UpstreamPool::begin(PendingCall& call) {
   if (servers_.size() == 1) { return servers_.front()->begin(call); }
-  Upstream* const server = choose(nullptr);
+  Upstream* const up = choose(nullptr);
+  Upstream& server = up != nullptr ? *up : choose_down();
   for (const auto& other : servers_) {
-    // If none is up, the call itself tries those that cannot be reached, and waits for that.
-    if (server != nullptr || other->is_reachable()) { other->look_again(); }
+    if (other.get() != &server) { other->look_again(); }
   }
-  return server != nullptr ? server->begin(call) : choose_down().begin(call);
+  return server.begin(call);
+}
+
+bool UpstreamPool::begin_elsewhere(PendingCall& call, const Upstream& except) {
+  if (Upstream* const other = choose(&except)) {
+    other->begin_again(call);
+    return true;
+  }
+  return std::any_of(servers_.begin(), servers_.end(), [&](const auto& other) {
+    return other.get() != &except && other->begin_with_attempt(call);
+  });
 }
 
 Upstream* UpstreamPool::choose(const Upstream* except) {

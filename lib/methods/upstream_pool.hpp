@@ -41,6 +41,9 @@ class UpstreamPool final : public CallExecutor {
   /// Returns the server that gets the next call, or null if none but `except` can be expected to
   /// answer.
   Upstream* choose(const Upstream* except);
+  /// Begins a call that `except` has not run at another server: one that is up, or one to which an
+  /// attempt to connect is under way. Returns false if there is none.
+  bool begin_elsewhere(PendingCall& call, const Upstream& except);
   /// Returns a server for a call when none is up: one that shuts down and may still answer, or one
   /// that it is time to try again, or else any, which fails the call.
   Upstream& choose_down() const;

@@ -33,19 +33,30 @@ std::string host_of(const SocketAddress& address) {
   return host.starts_with('[') ? host.substr(1, host.size() - 2) : host;
 }
 
+bool is_ip(const SocketAddress& address) {
+  return address.family() == AF_INET || address.family() == AF_INET6;
+}
+
 }  // namespace
 
 std::vector<std::string> connection_variables(int number) {
   const SocketAddress peer = peer_address(number);
-  const SocketAddress local = local_address(number);
   if (peer.family() == AF_UNIX) { return {assignment(variable::kProto, "UNIX")}; }
-  const bool is_tcp =
-      (peer.family() == AF_INET || peer.family() == AF_INET6) && socket_type(number) == SOCK_STREAM;
-  if (!is_tcp) { return {}; }
-  return {assignment(variable::kProto, "TCP"), assignment(variable::kTcpRemoteIp, host_of(peer)),
-          assignment(variable::kTcpRemotePort, fmt::format_int(peer.port()).str()),
-          assignment(variable::kTcpLocalIp, host_of(local)),
-          assignment(variable::kTcpLocalPort, fmt::format_int(local.port()).str())};
+  return connection_variables(number, peer);
+}
+
+std::vector<std::string> connection_variables(int number, const SocketAddress& client) {
+  if (socket_type(number) != SOCK_STREAM) { return {}; }
+  if (client.family() == AF_UNIX) { return {assignment(variable::kProto, "UNIX")}; }
+  if (!is_ip(client)) { return {}; }
+  std::vector<std::string> variables = {
+      assignment(variable::kProto, "TCP"), assignment(variable::kTcpRemoteIp, host_of(client)),
+      assignment(variable::kTcpRemotePort, fmt::format_int(client.port()).str())};
+  const SocketAddress local = local_address(number);
+  if (!is_ip(local)) { return variables; }
+  variables.push_back(assignment(variable::kTcpLocalIp, host_of(local)));
+  variables.push_back(assignment(variable::kTcpLocalPort, fmt::format_int(local.port()).str()));
+  return variables;
 }
 
 bool describes_a_connection(std::string_view entry) {

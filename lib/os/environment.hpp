@@ -54,6 +54,8 @@ inline constexpr char kListenFds[] = "LISTEN_FDS";
 inline constexpr char kListenPid[] = "LISTEN_PID";
 /// The names of those descriptors, with colons between them.
 inline constexpr char kListenFdNames[] = "LISTEN_FDNAMES";
+/// The device and the inode of the journal's end of standard error or output, systemd.exec(5).
+inline constexpr char kJournalStream[] = "JOURNAL_STREAM";
 
 // What a person or a login has set up. A program behind a method gets these.
 

@@ -45,4 +45,14 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
+std::string_view utf8_start(std::string_view text, std::size_t most) {
+  if (text.size() <= most) { return text; }
+  constexpr std::size_t kLongestCharacter = 4;
+  for (std::size_t cut = 0; cut < kLongestCharacter && cut <= most; ++cut) {
+    const bool is_inside = (static_cast<unsigned char>(text[most - cut]) & 0xC0U) == 0x80U;
+    if (!is_inside) { return text.substr(0, most - cut); }
+  }
+  return text.substr(0, most);
+}
+
 }  // namespace handoff

@@ -19,4 +19,8 @@ Utf8Character first_utf8_character(std::string_view text);
 /// Returns whether the whole of `text` is valid UTF-8.
 bool is_utf8(std::string_view text);
 
+/// Returns the start of `text` that is at most `most` bytes long and does not end in the middle of
+/// a character.
+std::string_view utf8_start(std::string_view text, std::size_t most);
+
 }  // namespace handoff

@@ -61,6 +61,7 @@ class Reader {
     rest_.remove_prefix(size);
     return bytes;
   }
+  std::string_view rest() { return text(rest_.size()); }
   bool ok_at_end() const { return ok_ && rest_.empty(); }
 
  private:
@@ -75,6 +76,7 @@ constexpr std::uint16_t kAnswers = 1;
 constexpr std::uint16_t kWantsLedger = 2;
 constexpr std::uint16_t kTakesLameDuck = 4;
 constexpr std::uint16_t kCountsMethods = 8;
+constexpr std::uint16_t kReadsProxies = 16;
 
 /// The position of the number of threads in the flags of HELLO, as the exponent of a power of two.
 constexpr unsigned kThreadsShift = 8;
@@ -167,7 +169,8 @@ void distribute(Type type, std::vector<Fd>& descriptors, std::vector<Connection>
 }  // namespace
 
 std::string encode_hello(const Hello& hello) {
-  int flags = (hello.answers ? kAnswers : 0) | (hello.takes_lame_duck ? kTakesLameDuck : 0);
+  int flags = (hello.answers ? kAnswers : 0) | (hello.takes_lame_duck ? kTakesLameDuck : 0) |
+              (hello.reads_proxies ? kReadsProxies : 0);
   if (hello.wants_ledger) {
     flags |= kWantsLedger | std::bit_width(hello.threads - 1) << kThreadsShift;
     if (hello.counts_methods) { flags |= kCountsMethods; }
@@ -204,6 +207,12 @@ std::string encode_requests(std::uint64_t count) {
 
 std::string encode_passing(Type type, std::size_t descriptors) {
   return Writer(type, descriptors).take();
+}
+
+std::string encode_listeners(std::size_t descriptors, std::string_view proxies) {
+  Writer writer(Type::listener, descriptors);
+  writer.text(proxies);
+  return writer.take();
 }
 
 PackedConnections::PackedConnections(Type type) : type_(type), bytes_(Writer(type, 0).take()) {}
@@ -248,6 +257,7 @@ std::optional<Message> decode(std::span<const char> packet, std::vector<Fd> desc
     message.hello.answers = (flags & kAnswers) != 0;
     message.hello.takes_lame_duck = (flags & kTakesLameDuck) != 0;
     message.hello.wants_ledger = (flags & kWantsLedger) != 0;
+    message.hello.reads_proxies = (flags & kReadsProxies) != 0;
     if (message.hello.wants_ledger) {
       message.hello.threads =
           1U << std::min(std::uint32_t{flags} >> kThreadsShift, kMaxThreadsExponent);
@@ -286,6 +296,7 @@ std::optional<Message> decode(std::span<const char> packet, std::vector<Fd> desc
     case Type::ledger:
       if (count > kMaxEntries) { return std::nullopt; }
       message.announced = count;
+      if (message.type == Type::listener) { message.proxies = reader.rest(); }
       break;
     case Type::requests: message.requests = reader.number<std::uint64_t>(); break;
     default: return std::nullopt;

@@ -79,6 +79,7 @@ struct Hello {
   bool answers = false;          ///< it answers REQUESTS, unless it hangs
   bool wants_ledger = false;     ///< it keeps a ledger if it is sent one
   bool takes_lame_duck = false;  ///< it knows LAME_DUCK
+  bool reads_proxies = false;    ///< it reads the headers of proxies that LISTENER names
   std::uint32_t threads = 1;    ///< its threads, if it wants a ledger; rounded up to a power of two
   bool counts_methods = false;  ///< it counts by method, if it wants a ledger and that has the room
 };
@@ -118,6 +119,7 @@ struct Message {
   std::vector<Fd> descriptors;  ///< the descriptors that belong to no connection
   std::size_t announced = 0;  ///< listener, queue, ledger: how many descriptors the sender attached
   std::uint64_t requests = 0;  ///< requests: those since the worker's start
+  std::string proxies{};       ///< listener: the ranges of `--proxy-from`, with spaces between
 };
 
 std::string encode_hello(const Hello& hello);
@@ -129,6 +131,8 @@ std::string encode_requests(std::uint64_t count);
 /// Encodes a message of `type` listener, queue or ledger, with which `descriptors` descriptors are
 /// sent.
 std::string encode_passing(Type type, std::size_t descriptors);
+/// Encodes a message of type listener, for workers that accept connections from these proxies.
+std::string encode_listeners(std::size_t descriptors, std::string_view proxies);
 /// Encodes a message of `type` started, refused or finished.
 std::string encode_ids(Type type, std::span<const std::uint64_t> ids);
 

@@ -14,6 +14,7 @@
 
 #include "os/descriptor_limit.hpp"
 #include "os/socket.hpp"
+#include "pass/plain_form.hpp"
 
 namespace handoff {
 namespace {
@@ -77,6 +78,7 @@ HandoverReceiver::Step HandoverReceiver::add(std::string_view bytes, std::vector
   }
   if (decoded == handover::Decoded::partial) { return Step::more; }
   after_plain_ = message.form == handover::Form::plain;
+  if (after_plain_) { received_.client = plain_form::client_of(bytes_); }
   received_.names = std::move(message.names);
   received_.confirm = message.confirm;
   bytes_.clear();

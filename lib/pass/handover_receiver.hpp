@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <handoff/os/fd.hpp>
+#include <handoff/os/socket_address.hpp>
 #include <handoff/pass/handover.hpp>
 
 namespace handoff {
@@ -16,6 +18,9 @@ struct Received {
   std::vector<Fd> descriptors;
   std::vector<std::string> names;  ///< one for each descriptor, empty if it has none
   bool confirm = false;            ///< the sender asks for a confirmation
+  /// The client of a connection that has come from a proxy, as a plain message of a master tells
+  /// it.
+  std::optional<SocketAddress> client{};
 };
 
 /// Makes messages from what one sender sends, as handoff-wire(7) specifies. Does not block,

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include <handoff/os/error.hpp>
-#include <handoff/wire/errors.hpp>
 
 #include "ping/target.hpp"
 
@@ -133,7 +132,7 @@ Task<void> PingConnection::close() {
   co_await received_all_;
   client_.reset();
   history_.clear();
-  closing_ = is_answered_ = false;
+  closing_ = false;
   const std::string why = std::exchange(failure_, {});
   if (std::exchange(ends_in_order_, false)) {
     target_.detail(why);
@@ -180,13 +179,8 @@ bool PingConnection::has_room() {
 }
 
 bool PingConnection::take_or_end(const Reply& reply, TimePoint now) {
-  // One that refuses the first probe of a connection does not end: it is like this.
-  const bool is_refused =
-      is_answered_ && written_ > 0 && reply.is_error() &&
-      parse_error_result(reply.result).code == static_cast<int>(ErrorCode::shutting_down);
-  ends_in_order_ = is_refused || reply.is_last;
-  if (!is_refused) { take_reply(reply, now); }
-  is_answered_ = true;
+  ends_in_order_ = reply.is_last;
+  take_reply(reply, now);
   if (ends_in_order_) {
     failure_ = fmt::format("{} is shutting down; connecting again", target_.result().address);
   }

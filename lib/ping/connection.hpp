@@ -98,7 +98,6 @@ class PingConnection final : private Timer {
   PingHistory history_;         ///< the probes of this connection that are over
   std::string failure_;         ///< why the connection must be closed; empty while it works
   bool ends_in_order_ = false;  ///< failure_ is that the server shuts down, and loses nothing
-  bool is_answered_ = false;    ///< a reply was received on the connection
   Event work_;                  ///< there is something to write, or the connection must be closed
   Event received_all_;          ///< receive() has ended
   bool closing_ = false;

@@ -32,11 +32,11 @@ struct ReactorThread::Inside {
 };
 
 ReactorThread::ReactorThread(Mailbox& home, const SessionLimits& limits, MakeMethods make_methods,
-                             RequestQuota* quota, Owner owner)
+                             ServerContext::Shared shared, Owner owner)
     : home_(home),
       limits_(limits),
       make_methods_(std::move(make_methods)),
-      quota_(quota),
+      shared_(shared),
       owner_(std::move(owner)),
       inside_(std::make_unique<Inside>()),
       thread_([this] { run_thread(*inside_); }) {}
@@ -53,9 +53,10 @@ ReactorThread::~ReactorThread() {
 void ReactorThread::run_thread(Inside& inside) {
   try {
     inside.make_method_table = make_methods_(inside.reactor);
-    inside.context = std::make_unique<ServerContext>(
-        inside.reactor, inside.make_method_table(), limits_, report_home(),
-        ServerContext::Shared{.counters = &counters_, .quota = quota_});
+    ServerContext::Shared shared = shared_;
+    shared.counters = &counters_;
+    inside.context = std::make_unique<ServerContext>(inside.reactor, inside.make_method_table(),
+                                                     limits_, report_home(), shared);
     inside.reactor.run(wait_for(inside.stopped));
   } catch (...) {
     home_.send([error = std::current_exception()] { std::rethrow_exception(error); });

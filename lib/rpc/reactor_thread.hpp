@@ -13,7 +13,6 @@
 #include <handoff/rpc/call.hpp>
 #include <handoff/rpc/method_table.hpp>
 
-#include "rpc/request_quota.hpp"
 #include "rpc/server_context.hpp"
 
 namespace handoff {
@@ -43,11 +42,12 @@ class ReactorThread {
     std::function<void(const std::string&)> failed{};
   };
 
-  /// Starts the thread. `home` is the mailbox of the main thread; it and `quota`, which may be
-  /// null, must outlive this object. An exception that ends the thread leaves Reactor::run() of the
-  /// main thread. Throws std::system_error if there can be no more threads, and SystemError.
+  /// Starts the thread, which adds its own counters to `shared`. `home` is the mailbox of the main
+  /// thread; it and what `shared` points to must outlive this object. An exception that ends the
+  /// thread leaves Reactor::run() of the main thread. Throws std::system_error if there can be no
+  /// more threads, and SystemError.
   ReactorThread(Mailbox& home, const SessionLimits& limits, MakeMethods make_methods,
-                RequestQuota* quota, Owner owner);
+                ServerContext::Shared shared, Owner owner);
   ReactorThread(const ReactorThread&) = delete;
   ReactorThread& operator=(const ReactorThread&) = delete;
   /// Cuts off the connections that are still served, and blocks until the thread has ended.
@@ -94,7 +94,7 @@ class ReactorThread {
   Mailbox& home_;
   SessionLimits limits_;
   MakeMethods make_methods_;
-  RequestQuota* quota_;
+  ServerContext::Shared shared_;
   Owner owner_;
   std::size_t held_ = 0;
   std::size_t drains_ = 0;      ///< calls of drain() that the thread has not yet carried out

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -8,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <handoff/async/clock.hpp>
@@ -32,6 +34,7 @@
 
 namespace handoff {
 
+class CallLog;
 class Session;
 
 /// Counters that other threads may read at any time; only the reactor's thread writes them.
@@ -69,6 +72,7 @@ struct ServerOwner {
 struct ServerShared {
   ServerCounters* counters = nullptr;
   RequestQuota* quota = nullptr;
+  const CallLog* calls = nullptr;
 };
 
 /// What all connections of one reactor share: the methods, the limits, the counters, and memory
@@ -187,9 +191,19 @@ class ServerContext final : private PollSource {
   void count_method_error(ErrorCode code, ledger::MethodSlot slot) {
     if (method_counters_ != nullptr) { method_counters_[slot].count_error(static_cast<int>(code)); }
   }
-  /// Returns the time for count_call(), for a call that begins now; zero if calls are not timed.
+  /// Returns where calls are logged; null if they are not.
+  const CallLog* call_log() const { return shared_.calls; }
+  /// Returns since when a request was there that is answered at once: since the reactor woke, or
+  /// since the last such request was answered. So no clock is read for it unless it is logged. Call
+  /// it once for each.
+  TimePoint take_start_of_instant() {
+    return std::max(reactor_.now(), std::exchange(instant_ended_, Clock::now()));
+  }
+  /// Returns the time for count_call() and the log, for a call that begins now; zero if calls are
+  /// not timed.
   TimePoint start_of_call() const {
-    return ledger_counters_ != nullptr ? Clock::now() : TimePoint();
+    const bool is_wanted = ledger_counters_ != nullptr || shared_.calls != nullptr;
+    return is_wanted ? Clock::now() : TimePoint();
   }
   /// Counts a call that has ended, and its duration, in total and under its method.
   void count_call(TimePoint start, ledger::MethodSlot slot);
@@ -268,6 +282,7 @@ class ServerContext final : private PollSource {
   std::vector<Session*> deferring_;
   std::uint64_t requests_ = 0;
   std::size_t active_calls_ = 0;
+  TimePoint instant_ended_{};  ///< when a request was last answered at once and logged
   std::uint32_t abandonments_ = 0;
   /// How the connections end, in the order in which a server that stops gets on.
   enum class Leaving : std::uint8_t { none, lame_duck, closing, giving_back };

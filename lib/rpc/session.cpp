@@ -125,6 +125,7 @@ void Session::awaits(Await next) {
 ///     ending       every call has ended, every reply is taken  lingering    as before
 ///     refused      every call has ended, every reply is taken  lingering    as before
 ///     lingering    the client ends its side, or the deadline   closed       as before
+///     lingering    ServerContext::drain, if nothing is unread  closed       as before
 ///     all          a read fails                                closed       client
 ///     all          a write fails, or the write deadline        closed       write_error
 ///     all          another call on this system fails           closed       failed
@@ -192,20 +193,22 @@ Session::Await Session::read_or_wait() {
 
 Session::Await Session::read_more() {
   record_.busy();
+  const Requests requests =
+      phase_ == SessionPhase::ending ? Requests::are_refused : Requests::are_run;
   ReceiveBuffer& bytes = input_.begin_turn(context().input());
   // Frames that were left when the last turn ended come first.
-  if (input_.has_frames()) { return answer(bytes, SessionInput::Received::some); }
+  if (input_.has_frames()) { return answer(bytes, SessionInput::Received::some, requests); }
   const SessionInput::Received received =
       input_.receive(bytes, stream_, context().limits().max_frame);
   switch (received) {
     case SessionInput::Received::some:
     case SessionInput::Received::all:
-      if (input_.has_frames()) { return answer(bytes, received); }
+      if (input_.has_frames()) { return answer(bytes, received, requests); }
       return received == SessionInput::Received::all ? wait_for_input() : Await::others;
     case SessionInput::Received::nothing: return wait_for_input();
     case SessionInput::Received::end:
       enter(SessionPhase::half_closed, CloseReason::client);
-      return bytes.empty() ? Await::others : answer(bytes, received);
+      return bytes.empty() ? Await::others : answer(bytes, received, requests);
     case SessionInput::Received::broken:
       enter(SessionPhase::closed, CloseReason::client);
       return Await::others;
@@ -213,13 +216,12 @@ Session::Await Session::read_more() {
   return Await::end;
 }
 
-Session::Await Session::answer(ReceiveBuffer& bytes, SessionInput::Received received) {
+Session::Await Session::answer(ReceiveBuffer& bytes, SessionInput::Received received,
+                               Requests requests) {
   const auto more =
       phase_ == SessionPhase::half_closed ? MoreBytes::none_follow : MoreBytes::may_follow;
   std::string& out = context().output();
   out.clear();
-  const Requests requests =
-      phase_ == SessionPhase::ending ? Requests::are_refused : Requests::are_run;
   const Taken taken = answer_frames(input_, calls_, bytes, {more, requests}, out);
   if (taken == Taken::refused) { enter(SessionPhase::refused, CloseReason::protocol); }
   if (phase_ == SessionPhase::last_turn && calls_.any() && !input_.has_frames()) {

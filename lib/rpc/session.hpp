@@ -14,6 +14,7 @@
 #include <handoff/os/fd.hpp>
 
 #include "pass/connection.hpp"
+#include "rpc/answer_frames.hpp"
 #include "rpc/client_address.hpp"
 #include "rpc/deposit_age.hpp"
 #include "rpc/server_context.hpp"
@@ -63,7 +64,9 @@ class Session final : private Timer, private SessionCalls::Owner {
   }
   /// Returns a copy of the connection for the master. Throws SystemError if there is no descriptor
   /// for it.
-  Connection copy_for_deposit() const { return {.socket = duplicate(stream_.fd()), .id = id_}; }
+  Connection copy_for_deposit() const {
+    return {.socket = duplicate(stream_.fd()), .id = id_, .peer = client_.get()};
+  }
   /// Writes the replies of the turn that is ending; see ServerContext::defer.
   void send_deferred();
   /// Says that it is the session's turn to read a request; see ServerContext::line.
@@ -98,7 +101,7 @@ class Session final : private Timer, private SessionCalls::Owner {
   Await step();
   Await read_or_wait();
   Await read_more();
-  Await answer(ReceiveBuffer& bytes, SessionInput::Received received);
+  Await answer(ReceiveBuffer& bytes, SessionInput::Received received, Requests requests);
   Await wait_for_input();
   Await wait_for_calls();
   Await wait_for_turn();
@@ -117,7 +120,8 @@ class Session final : private Timer, private SessionCalls::Owner {
 
   bool reads_requests() const {
     return phase_ == SessionPhase::open || phase_ == SessionPhase::draining ||
-           phase_ == SessionPhase::last_turn || (phase_ == SessionPhase::ending && calls_.any());
+           phase_ == SessionPhase::last_turn ||
+           (phase_ == SessionPhase::ending && calls_.any() && !calls_.keeps_order());
   }
   /// Returns whether nothing that is written can reach the client. A client that has only ended its
   /// sending side may still read.

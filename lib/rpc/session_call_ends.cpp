@@ -3,6 +3,7 @@
 #include <optional>
 #include <utility>
 
+#include "rpc/call_log.hpp"
 #include "rpc/session_calls.hpp"
 #include "wire/frame_writer.hpp"
 
@@ -43,6 +44,7 @@ void SessionCalls::encode(SessionCall& call, const ResultView& result, std::stri
   const ReplyTarget& target = call.target();
   const Surroundings now = owner_.surroundings();
   if (now.phase == SessionPhase::closed) {
+    log_end(call, result.code);
     if (call.has_place()) { under_way_->order.remove(call); }
     return;
   }
@@ -59,6 +61,7 @@ void SessionCalls::encode(SessionCall& call, const ResultView& result, std::stri
                                         result, context_.limits().max_frame);
   estimate_.reply_came(text.size() - start);
   if (target.is_wanted) { context_.count_error(error, call.method().slot); }
+  log_end(call, error);
   if (writer) { writer->finish(); }
   if (target.batch) { return add_to_batch(target, text, out); }
   if (must_wait) {
@@ -66,6 +69,21 @@ void SessionCalls::encode(SessionCall& call, const ResultView& result, std::stri
     return call.clear();  // only the reply waits
   }
   if (call.has_place()) { leave_in_order(call, out); }
+}
+
+/// The client is asked for its address only if calls are logged.
+void SessionCalls::log_instant(const Request& request, ErrorCode code) {
+  context_.call_log()->ended(request.method, owner_.peer(), code, context_.take_start_of_instant());
+}
+
+void SessionCalls::log_refusal(ErrorCode code) {
+  if (const CallLog* log = context_.call_log()) { log->refused(owner_.peer(), code); }
+}
+
+void SessionCalls::log_end(const SessionCall& call, ErrorCode code) const {
+  if (const CallLog* log = context_.call_log()) {
+    log->ended(call.view().method, call.view().peer, code, call.begun());
+  }
 }
 
 void SessionCalls::add_to_batch(const ReplyTarget& target, std::string_view body,

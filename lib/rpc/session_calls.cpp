@@ -7,11 +7,18 @@
 #include <utility>
 #include <variant>
 
+#include "rpc/call_log.hpp"
 #include "wire/frame_writer.hpp"
 #include "wire/message_writer.hpp"
 
 namespace handoff {
 namespace {
+
+/// Returns the code of the error with which a request is answered at once, or 0.
+ErrorCode code_of(const Dispatched& answer) {
+  const auto* error = std::get_if<Result>(&answer);
+  return error != nullptr ? error->code : ErrorCode{};
+}
 
 /// Returns whether a call that is held back keeps its place among all running calls. It does where
 /// places stand for entries of a queue, which it occupies; where a place stands for an execution,
@@ -72,9 +79,10 @@ void SessionCalls::answer_not_run(std::string_view body, Framing framing, NotRun
   const auto& request = std::get<Request>(first);
   dialect_ = request.dialect;
   const Method* method = context_.find_and_count(request.method);
+  log_answer(request, code);
   if (request.is_notification()) { return; }
   context_.count_method_error(code, ServerContext::slot_of(method));
-  refuse({code, message, request.id, request.dialect}, framing, out);
+  append_refusal({code, message, request.id, request.dialect}, framing, out);
 }
 
 /// Returns whether an instant method may answer now. It takes no time, and so needs no place; but
@@ -98,32 +106,36 @@ void SessionCalls::answer_request(const ParsedRequest& parsed, Framing framing, 
     if (is_ordered) { under_way_->order.add(added); }
     return start(added);
   }
-  if (request.is_notification()) { return; }
+  if (request.is_notification()) { return log_answer(request, code_of(answer)); }
   if (is_ordered && under_way_ && !under_way_->order.empty()) {
     std::string reply;
     FrameWriter writer(reply, framing);
-    append_answer(request, answer, reply);
+    const ErrorCode code = append_answer(request, answer, reply);
     writer.finish();
+    log_answer(request, code);
     return keep_in_order(reply);
   }
   FrameWriter writer(out, framing);
-  append_answer(request, answer, out);
+  const ErrorCode code = append_answer(request, answer, out);
   writer.finish();
+  log_answer(request, code);
 }
 
-void SessionCalls::append_answer(const Request& request, const Dispatched& answer,
-                                 std::string& out) {
+/// Returns the code of the error that was appended, or 0.
+ErrorCode SessionCalls::append_answer(const Request& request, const Dispatched& answer,
+                                      std::string& out) {
   const std::size_t limit = context_.limits().max_frame;
-  ErrorCode code{};
-  if (const auto* reply = std::get_if<InstantReply>(&answer)) {
-    code =
-        append_result(out, {request.dialect, reply->quoted_name, request.id}, reply->json, limit);
-  } else {
-    code = append_result(out, {request.dialect, {}, request.id}, std::get<Result>(answer), limit);
-  }
-  if (code == ErrorCode()) { return; }
+  const auto* reply = std::get_if<InstantReply>(&answer);
+  const ErrorCode code =
+      reply != nullptr
+          ? append_result(out, {request.dialect, reply->quoted_name, request.id}, reply->json,
+                          limit)
+          : append_result(out, {request.dialect, {}, request.id}, std::get<Result>(answer), limit);
   // Looking for the method again costs an error more, and every other reply less.
-  context_.count_error(code, ServerContext::slot_of(context_.methods()->find(request.method)));
+  if (code != ErrorCode()) {
+    context_.count_error(code, ServerContext::slot_of(context_.methods()->find(request.method)));
+  }
+  return code;
 }
 
 /// Runs the requests of a batch at the same time as far as they may; their replies go back
@@ -137,6 +149,7 @@ void SessionCalls::answer_batch(std::span<const ParsedRequest> requests, Framing
     if (const auto* bad = std::get_if<BadRequest>(&parsed)) {
       append_error(reply, bad->dialect, bad->code, bad->message, {}, bad->id);
       context_.count_error(bad->code);
+      log_refusal(bad->code);
       batch->add(reply);
       continue;
     }
@@ -147,8 +160,10 @@ void SessionCalls::answer_batch(std::span<const ParsedRequest> requests, Framing
     if (const auto* call = std::get_if<StartCall>(&answer)) {
       batch->call_begins();
       start(add_call(*call->method, request, {request.dialect, !request.is_notification(), batch}));
-    } else if (!request.is_notification()) {
-      append_answer(request, answer, reply);
+    } else if (request.is_notification()) {
+      log_answer(request, code_of(answer));
+    } else {
+      log_answer(request, append_answer(request, answer, reply));
       batch->add(reply);
     }
   }
@@ -157,6 +172,11 @@ void SessionCalls::answer_batch(std::span<const ParsedRequest> requests, Framing
 }
 
 void SessionCalls::refuse(const BadRequest& bad, Framing framing, std::string& out) {
+  log_refusal(bad.code);
+  append_refusal(bad, framing, out);
+}
+
+void SessionCalls::append_refusal(const BadRequest& bad, Framing framing, std::string& out) {
   const bool is_ordered = bad.dialect == Dialect::article && bad.id.empty();
   const bool must_wait = is_ordered && under_way_ && !under_way_->order.empty();
   std::string reply;
@@ -241,6 +261,9 @@ void SessionCalls::drop_waiting() {
 
 /// Drops a call, which is in no list except possibly the order of the replies.
 void SessionCalls::drop(SessionCall& call) {
+  if (const CallLog* log = context_.call_log()) {
+    log->cut_off(call.view().method, call.view().peer, call.begun());
+  }
   under_way_->held -= call.held();
   if (call.has_place()) { under_way_->order.remove(call); }
   context_.deadlines().disarm(call);

@@ -107,6 +107,8 @@ class SessionCalls {
   /// reply waits.
   std::optional<OnlyRequest> only_request() const;
   /// Returns whether any call was started and has not ended.
+  /// Returns whether replies wait for others without ids, or may have to.
+  bool keeps_order() const { return under_way_ && !under_way_->order.empty(); }
   bool any_runs() const { return under_way_ && !under_way_->running.empty(); }
   /// Returns whether another request may be read. May make the connection exempt from the memory
   /// budget; see MemoryBudget::Share.
@@ -155,7 +157,14 @@ class SessionCalls {
   Instant instant() const;
   void answer_request(const ParsedRequest& parsed, Framing framing, std::string& out);
   void answer_batch(std::span<const ParsedRequest> requests, Framing framing, std::string& out);
-  void append_answer(const Request& request, const Dispatched& answer, std::string& out);
+  ErrorCode append_answer(const Request& request, const Dispatched& answer, std::string& out);
+  void append_refusal(const BadRequest& bad, Framing framing, std::string& out);
+  void log_answer(const Request& request, ErrorCode code) {
+    if (context_.call_log() != nullptr) { log_instant(request, code); }
+  }
+  void log_instant(const Request& request, ErrorCode code);
+  void log_refusal(ErrorCode code);
+  void log_end(const SessionCall& call, ErrorCode code) const;
   void keep_in_order(const std::string& reply);
   SessionCall& add_call(const Method& method, const Request& request, ReplyTarget target);
   void start(SessionCall& call);

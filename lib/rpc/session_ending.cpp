@@ -45,7 +45,9 @@ void Session::drain() {
   if (phase_ == SessionPhase::open || phase_ == SessionPhase::last_turn) {
     enter(SessionPhase::draining, CloseReason::drained);
   }
-  if (phase_ == SessionPhase::draining) { stream_.interrupt(); }
+  if (phase_ == SessionPhase::draining || phase_ == SessionPhase::lingering) {
+    stream_.interrupt();
+  }
 }
 
 /// Bytes that are held make the connection end at once, because its client may never send the rest
@@ -79,7 +81,9 @@ Session::Await Session::linger() {
   context().input().clear();
   const IoResult result = stream_.try_read(context().input().room());
   if (result.done()) { return Await::others; }
-  if (result.outcome == IoResult::Outcome::would_block) { return Await::readable; }
+  // A client that has all its replies need not hold up a server that stops.
+  const bool may_go = reason_ == CloseReason::drained && context().draining();
+  if (result.outcome == IoResult::Outcome::would_block && !may_go) { return Await::readable; }
   return finish();
 }
 

@@ -66,6 +66,22 @@ inline constexpr std::size_t kMaxWaitingCalls = 1024;
 /// The most bytes that all connections together make a process hold; `--max-memory` (LIMITS).
 inline constexpr std::size_t kMaxMemory = std::size_t{256} << 20;
 
+// The header of a proxy, with `--proxy-from`.
+
+/// The time in which the whole header must arrive, from the accepting of the connection (THE PROXY
+/// HEADER, LIMITS).
+inline constexpr std::chrono::seconds kProxyHeaderTimeout{3};
+
+/// The most connections of one process whose header is awaited (LIMITS).
+inline constexpr std::size_t kMaxAwaitedProxyHeaders = 1024;
+
+/// The longest line of version 1, with its CRLF (THE PROXY HEADER, LIMITS).
+inline constexpr std::size_t kMaxProxyLine = 107;
+
+/// The most bytes that follow the first 16 of version 2: the addresses, and what else the proxy
+/// tells (THE PROXY HEADER, LIMITS).
+inline constexpr std::size_t kMaxProxyBlock = 4096;
+
 // What a master allows.
 
 /// The time in which a worker must answer its master; `--hang-timeout` (LIMITS).
@@ -73,6 +89,18 @@ inline constexpr std::chrono::seconds kHangTimeout{60};
 
 /// The most requests in a queue, waiting or running; `--queue-limit` (LIMITS).
 inline constexpr std::size_t kMaxQueuedRequests = 1024;
+
+// Status over HTTP, with `--status`.
+
+/// The time in which a request must arrive, and again that in which its reply must be taken
+/// (LIMITS).
+inline constexpr std::chrono::seconds kStatusTimeout{3};
+
+/// The longest head of a request: its first line, its fields, and the empty line (LIMITS).
+inline constexpr std::size_t kMaxStatusRequest = 4096;
+
+/// The most connections at a time; further ones are closed at once (LIMITS).
+inline constexpr std::size_t kMaxStatusConnections = 16;
 
 // The channel between master and worker.
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "worker/master_channel.hpp"
 
+#include <fmt/format.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 #include <handoff/wire/errors.hpp>
 
 #include "os/socket.hpp"
+#include "pass/plain_form.hpp"
 
 namespace handoff {
 namespace {
@@ -38,6 +40,15 @@ bool comes_from_master(channel::Type type) {
     case channel::Type::requests:
     case channel::Type::ledger: return true;
     default: return false;
+  }
+}
+
+/// Returns the proxies that a message with listeners names.
+std::vector<AddressRange> proxies_of(const channel::Message& message) {
+  try {
+    return parse_ranges(message.proxies);
+  } catch (const InvalidArgument& error) {
+    throw ProtocolError(fmt::format("cannot read the channel: {}", error.what()));
   }
 }
 
@@ -137,6 +148,7 @@ void MasterChannel::start(std::size_t credits, std::size_t calls, Ready ready) {
   hello.calls = static_cast<std::uint32_t>(calls);
   hello.answers = true;
   hello.takes_lame_duck = true;
+  hello.reads_proxies = true;
   hello.wants_ledger = ledger_threads_ > 0;
   if (hello.wants_ledger) { hello.threads = static_cast<std::uint32_t>(ledger_threads_); }
   hello.counts_methods = hello.wants_ledger;
@@ -222,9 +234,9 @@ Task<void> MasterChannel::receive_messages(std::shared_ptr<MasterChannel> self) 
 }
 
 Task<void> MasterChannel::receive_plain(std::shared_ptr<MasterChannel> self) {
-  std::array<char, 1> byte;
+  std::array<char, plain_form::kMaxText> bytes;
   while (self->receives()) {
-    ReceiveResult result = recv_fds(self->channel_.get(), byte, channel::kMaxEntries);
+    ReceiveResult result = recv_fds(self->channel_.get(), bytes, channel::kMaxEntries);
     switch (result.outcome) {
       case ReceiveOutcome::would_block: co_await self->watcher_.readable(); break;
       case ReceiveOutcome::reset: break;
@@ -234,19 +246,24 @@ Task<void> MasterChannel::receive_plain(std::shared_ptr<MasterChannel> self) {
       case ReceiveOutcome::failed: self->fail(result.error_number); [[fallthrough]];
       case ReceiveOutcome::end: self->receiving_ended(); break;
       case ReceiveOutcome::truncated: tell(self->traffic_.connections_missed, 1U); break;
-      case ReceiveOutcome::received: self->take_plain(std::move(result.descriptors)); break;
+      case ReceiveOutcome::received:
+        self->take_plain({bytes.data(), result.size}, std::move(result.descriptors));
+        break;
     }
   }
 }
 
-void MasterChannel::take_plain(std::vector<Fd> descriptors) {
+void MasterChannel::take_plain(std::string_view text, std::vector<Fd> descriptors) {
   if (descriptors.empty()) { return; }
   ++heard_;
   if (is_listening(descriptors.front().get())) {
-    return tell(traffic_.listeners_passed, std::move(descriptors));
+    return tell(traffic_.listeners_passed, std::move(descriptors), std::vector<AddressRange>());
   }
+  const std::optional<SocketAddress> client = plain_form::client_of(text);
   for (Fd& socket : descriptors) {
-    tell(traffic_.connection_passed, Connection{.socket = std::move(socket)});
+    Connection connection{.socket = std::move(socket)};
+    if (client) { connection.peer = *client; }
+    tell(traffic_.connection_passed, std::move(connection));
   }
 }
 
@@ -294,7 +311,9 @@ void MasterChannel::take_source(channel::Message& message) {
     if (is_listener) { tell(traffic_.accept_asked); }
     return;  // the message has done its work by waking this process
   }
-  if (is_listener) { return tell(traffic_.listeners_passed, std::move(descriptors)); }
+  if (is_listener) {
+    return tell(traffic_.listeners_passed, std::move(descriptors), proxies_of(message));
+  }
   if (descriptors.size() != 2) {
     throw ProtocolError("cannot read the channel: a queue has two memories");
   }

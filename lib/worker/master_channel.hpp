@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <handoff/async/event.hpp>
@@ -17,6 +18,7 @@
 #include <handoff/os/fd.hpp>
 #include <handoff/pass/fd_passing.hpp>
 
+#include "os/address_range.hpp"
 #include "pass/channel.hpp"
 #include "pass/connection.hpp"
 #include "worker/outbox.hpp"
@@ -88,8 +90,10 @@ class MasterChannel final : public std::enable_shared_from_this<MasterChannel> {
     /// Called when a connection was closed instead of returned, because it cannot be sent (`error`
     /// is an errno).
     std::function<void(int error)> return_failed;
-    /// Called with the listening sockets to accept from, in the place of those before.
-    std::function<void(std::vector<Fd> listeners)> listeners_passed;
+    /// Called with the listening sockets to accept from, in the place of those before, and the
+    /// proxies whose connections begin with a header.
+    std::function<void(std::vector<Fd> listeners, std::vector<AddressRange> proxies)>
+        listeners_passed;
     /// Called when the listening sockets could not be received for lack of descriptors; those
     /// before stay.
     std::function<void()> listeners_missed;
@@ -169,7 +173,7 @@ class MasterChannel final : public std::enable_shared_from_this<MasterChannel> {
   static Task<void> receive_plain(std::shared_ptr<MasterChannel> self);
   /// Handles a message of the full form; throws ProtocolError.
   void handle(std::span<const char> packet, std::vector<Fd> descriptors);
-  void take_plain(std::vector<Fd> descriptors);
+  void take_plain(std::string_view text, std::vector<Fd> descriptors);
   void take_source(channel::Message& message);
   void take_ledger(const channel::Message& message);
   void start_connections(channel::Message& message);

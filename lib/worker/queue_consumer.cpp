@@ -10,6 +10,7 @@
 #include <handoff/wire/request.hpp>
 
 #include "os/sealed_memory.hpp"
+#include "rpc/call_log.hpp"
 #include "rpc/dispatch.hpp"
 
 namespace handoff {
@@ -107,8 +108,10 @@ void QueueConsumer::take(const QueueRequest& request) {
   context_.count_requests(1);
   const Method* method = context_.find_and_count(request.method);
   if (deadline_of(request) > context_.reactor().now()) { return begin(request, method); }
-  reply(request.ticket, ServerContext::slot_of(method),
-        Result::error(ErrorCode::timed_out, "the method was not begun in time"));
+  const ErrorCode code =
+      reply(request.ticket, ServerContext::slot_of(method),
+            Result::error(ErrorCode::timed_out, "the method was not begun in time"));
+  log_answer(request, code);
 }
 
 void QueueConsumer::begin(const QueueRequest& request, const Method* method) {
@@ -116,10 +119,10 @@ void QueueConsumer::begin(const QueueRequest& request, const Method* method) {
   Dispatched answer =
       dispatch(method, {request.method, request.params, request.id}, Instant::answers_now);
   if (auto* error = std::get_if<Result>(&answer)) {
-    return reply(request.ticket, slot, std::move(*error));
+    return log_answer(request, reply(request.ticket, slot, std::move(*error)));
   }
   if (const auto* now = std::get_if<InstantReply>(&answer)) {
-    return reply_now(request.ticket, slot, now->json);
+    return log_answer(request, reply_now(request.ticket, slot, now->json));
   }
   Call call;
   call.method = request.method;
@@ -128,7 +131,7 @@ void QueueConsumer::begin(const QueueRequest& request, const Method* method) {
   call.peer = request.peer;
   call.deadline = std::min(deadline_of(request), deadline_after(context_.reactor().now(),
                                                                 context_.limits().call_timeout));
-  const Running running{request.ticket, size_of(request), Clock::now(), slot};
+  const Running running{request.ticket, size_of(request), Clock::now(), slot, names_of(request)};
   ++running_;
   context_.call_begins();
   held_ += running.size;
@@ -140,11 +143,13 @@ void QueueConsumer::begin(const QueueRequest& request, const Method* method) {
 }
 
 /// Writes a result that is valid only now, without a copy if there is room.
-void QueueConsumer::reply_now(std::uint64_t ticket, ledger::MethodSlot slot,
-                              std::string_view json) {
+ErrorCode QueueConsumer::reply_now(std::uint64_t ticket, ledger::MethodSlot slot,
+                                   std::string_view json) {
   unpublished_ = true;
-  if (unsent_.empty() && write_reply(rings_, {ticket, 0, json, {}, instant_duration_})) { return; }
-  reply(ticket, slot, Result::success(std::string(json)), instant_duration_);
+  if (unsent_.empty() && write_reply(rings_, {ticket, 0, json, {}, instant_duration_})) {
+    return ErrorCode{};
+  }
+  return reply(ticket, slot, Result::success(std::string(json)), instant_duration_);
 }
 
 /// The table is shared, so that a reload does not destroy the methods of a call that runs.
@@ -160,18 +165,38 @@ void QueueConsumer::ended(const Running& running, Result result) {
   context_.call_ends();
   context_.count_call(running.begun, running.slot);
   held_ -= running.size;
-  reply(running.ticket, running.slot, std::move(result), told(Clock::now() - running.begun));
+  const ErrorCode code =
+      reply(running.ticket, running.slot, std::move(result), told(Clock::now() - running.begun));
+  if (running.names != nullptr) {
+    context_.call_log()->ended(running.names->method, running.names->peer, code, running.begun);
+  }
 }
 
-void QueueConsumer::reply(std::uint64_t ticket, ledger::MethodSlot slot, Result result,
-                          std::uint32_t duration) {
+/// Logs a request that was answered at once.
+void QueueConsumer::log_answer(const QueueRequest& request, ErrorCode code) {
+  if (const CallLog* log = context_.call_log()) {
+    log->ended(request.method, request.peer, code, context_.take_start_of_instant());
+  }
+}
+
+std::shared_ptr<const QueueConsumer::Names> QueueConsumer::names_of(
+    const QueueRequest& request) const {
+  if (context_.call_log() == nullptr) { return nullptr; }
+  return std::make_shared<const Names>(
+      Names{std::string(request.method), std::string(request.peer)});
+}
+
+ErrorCode QueueConsumer::reply(std::uint64_t ticket, ledger::MethodSlot slot, Result result,
+                               std::uint32_t duration) {
   if (size_of(result) + kQueueRecordSize > rings_.longest()) {
     result = Result::error(ErrorCode::handler_failed,
                            fmt::format("the reply exceeds the {} bytes that the master takes",
                                        rings_.longest() - kQueueRecordSize));
   }
-  context_.count_error(result.code, slot);
+  const ErrorCode code = result.code;
+  context_.count_error(code, slot);
   put({ticket, std::move(result), duration});
+  return code;
 }
 
 void QueueConsumer::put(Reply reply) {

@@ -55,12 +55,18 @@ class QueueConsumer final : public std::enable_shared_from_this<QueueConsumer>, 
   std::size_t running() const { return running_; }
 
  private:
+  /// What the log says of a request.
+  struct Names {
+    std::string method;
+    std::string peer;
+  };
   /// A request whose method runs.
   struct Running {
     std::uint64_t ticket;
     std::size_t size;  ///< the bytes that count as held
     TimePoint begun;
-    ledger::MethodSlot slot;  ///< under which it is counted
+    ledger::MethodSlot slot;             ///< under which it is counted
+    std::shared_ptr<const Names> names;  ///< null if calls are not logged
   };
   /// A reply that waits for room.
   struct Reply {
@@ -80,10 +86,13 @@ class QueueConsumer final : public std::enable_shared_from_this<QueueConsumer>, 
   void begin(const QueueRequest& request, const Method* method);
   static Task<void> run(std::shared_ptr<QueueConsumer> self,
                         std::shared_ptr<const MethodTable> table, Call call, Running running);
-  void reply_now(std::uint64_t ticket, ledger::MethodSlot slot, std::string_view json);
-  /// Replies to a request, and counts an error under its method.
-  void reply(std::uint64_t ticket, ledger::MethodSlot slot, Result result,
-             std::uint32_t duration = 0);
+  /// These reply to a request, and count an error under its method. They return the code of the
+  /// error that is replied, or 0.
+  ErrorCode reply_now(std::uint64_t ticket, ledger::MethodSlot slot, std::string_view json);
+  ErrorCode reply(std::uint64_t ticket, ledger::MethodSlot slot, Result result,
+                  std::uint32_t duration = 0);
+  void log_answer(const QueueRequest& request, ErrorCode code);
+  std::shared_ptr<const Names> names_of(const QueueRequest& request) const;
   /// Writes a reply, or keeps it until there is room.
   void put(Reply reply);
   bool write(const Reply& reply);

@@ -40,7 +40,7 @@ ServingThreads::ServingThreads(Reactor& reactor, const MakeMethods& make_methods
                 .deposited = owner.deposited,
                 .failed = owner.failed,
                 .quota_used_up = owner.quota_used_up},
-               {.quota = quota_.get()}) {
+               {.quota = quota_.get(), .calls = options.calls}) {
   method_slots_.add(context_.methods()->names());
   if (options.threads > 1) { mailbox_.emplace(reactor); }
   for (std::size_t i = 1; i < options.threads; ++i) {
@@ -51,7 +51,8 @@ ServingThreads::ServingThreads(Reactor& reactor, const MakeMethods& make_methods
     of.quota_used_up = owner.quota_used_up;
     of.failed = owner.failed;
     of.reload_failed = [this](const std::string& problem) { report_(Severity::error, problem); };
-    threads_.emplace_back(*mailbox_, share_of(options), make_methods, quota_.get(), std::move(of));
+    const ServerContext::Shared shared{.quota = quota_.get(), .calls = options.calls};
+    threads_.emplace_back(*mailbox_, share_of(options), make_methods, shared, std::move(of));
   }
 }
 

@@ -45,6 +45,7 @@ Worker::Worker(Reactor& reactor, const SignalMask& signals, const MakeMethods& m
       judge_(options.allowed_uids),
       report_lost_(reactor, saying(report_, Severity::error)),
       threads_(reactor, make_methods, options, owner_of_threads()),
+      proxies_(reactor, options_.proxies, owner_of_proxies(), report_),
       listeners_(reactor, owner_of_acceptors(), report_, judge_),
       life_(options.lame_duck > Duration::zero() ? WorkerLife::LameDuck::with
                                                  : WorkerLife::LameDuck::without),
@@ -62,16 +63,6 @@ ServingThreads::Owner Worker::owner_of_threads() {
   owner.quota_used_up = [this] { take(WorkerLife::Event::wants_replacement); };
   owner.failed = [this](std::string_view line) { report_lost_(line); };
   owner.report = report_;
-  return owner;
-}
-
-AcceptorOwner Worker::owner_of_acceptors() {
-  AcceptorOwner owner;
-  owner.accepted = [this](Connection connection) { accepted(std::move(connection)); };
-  owner.has_room = [this] { return threads_.open_connections() < options_.credits; };
-  owner.leaves_to_others = [this] {
-    if (link_) { link_->wake_master(channel::Type::listener); }
-  };
   return owner;
 }
 
@@ -102,7 +93,9 @@ MasterChannel::TrafficEvents Worker::traffic_events() {
     connection_not_returned(unread, error);
   };
   events.return_failed = [this](int error) { return_failed(error); };
-  events.listeners_passed = [this](std::vector<Fd> passed) { listeners_passed(std::move(passed)); };
+  events.listeners_passed = [this](std::vector<Fd> passed, std::vector<AddressRange> proxies) {
+    listeners_passed(std::move(passed), std::move(proxies));
+  };
   events.listeners_missed = [this] { listeners_missed(); };
   events.accept_asked = [this] { listeners_.accept_now(); };
   events.queue_passed = [this](Fd masters, Fd ours) {
@@ -200,6 +193,7 @@ Task<JoinMaster::Before> Worker::serve_channel(Fd channel, std::vector<Fd> liste
   if (!link_->is_full() && !listeners.empty()) { listeners_passed(std::move(listeners)); }
   listeners.clear();
   co_await wait_until_drained();
+  proxies_.close();
   threads_.abandon();
   queue_.reset();
   const JoinMaster::Before before =
@@ -259,14 +253,6 @@ void Worker::handle_signal(int signal) {
   }
 }
 
-void Worker::accepted(Connection connection) {
-  if (link_) {
-    own_.accept(connection);
-    link_->started(connection.id);
-  }
-  threads_.serve(std::move(connection));
-}
-
 void Worker::ended(std::uint64_t id, CloseReason why) {
   if (link_ && why != CloseReason::abandoned) {
     link_->finished(id);
@@ -293,16 +279,6 @@ void Worker::connection_passed(Connection connection) {
     return ended(connection.id, CloseReason::failed);
   }
   threads_.serve(std::move(connection));
-}
-
-void Worker::listeners_passed(std::vector<Fd> listeners) {
-  if (life_.drains()) { return; }
-  listeners_.replace(std::move(listeners),
-                     options_.wake_all ? Sharing::wake_all : Sharing::wake_one);
-}
-
-void Worker::listeners_missed() {
-  report_(Severity::error, fmt::format("cannot receive the listeners: {}", error_text(EMFILE)));
 }
 
 void Worker::queue_passed(Fd masters, Fd ours) {
@@ -340,6 +316,7 @@ void Worker::drain(WorkerLife::Action how) {
   const bool gives_back = how == WorkerLife::Action::drain_returning;
   using Waiting = WorkerListeners::Waiting;
   listeners_.close(gives_back ? Waiting::leave : Waiting::accept);
+  if (!gives_back) { proxies_.close(); }
   if (link_) { link_->report_immediately(); }
   threads_.drain(gives_back ? WhenDrained::give_back : WhenDrained::close);
   start_drain_limit();
@@ -387,8 +364,9 @@ bool Worker::is_overdue() const {
 }
 
 bool Worker::is_busy() const {
-  return threads_.open_connections() > 0 || (relay_ && !relay_->is_finished()) ||
-         (queue_ && !queue_->idle()) || (link_ && !link_->idle());
+  return threads_.open_connections() > 0 || proxies_.waiting() > 0 ||
+         (relay_ && !relay_->is_finished()) || (queue_ && !queue_->idle()) ||
+         (link_ && !link_->idle());
 }
 
 /// Prepares to serve the next master.

@@ -18,6 +18,7 @@
 #include "os/peer.hpp"
 #include "os/signals.hpp"
 #include "os/status.hpp"
+#include "rpc/proxy_stage.hpp"
 #include "worker/join_master.hpp"
 #include "worker/master_channel.hpp"
 #include "worker/own_connections.hpp"
@@ -69,6 +70,7 @@ class Worker final {
   Task<JoinMaster::Before> serve_channel(Fd channel, std::vector<Fd> listeners = {});
   void require_full_channel() const;
   ServingThreads::Owner owner_of_threads();
+  ProxyStage::Owner owner_of_proxies();
   AcceptorOwner owner_of_acceptors();
   MasterChannel::LifeEvents life_events();
   MasterChannel::TrafficEvents traffic_events();
@@ -81,7 +83,7 @@ class Worker final {
   void ended(std::uint64_t id, CloseReason why);
   void give_back(Connection connection);
   void connection_passed(Connection connection);
-  void listeners_passed(std::vector<Fd> listeners);
+  void listeners_passed(std::vector<Fd> listeners, std::vector<AddressRange> proxies = {});
   void listeners_missed();
   void queue_passed(Fd masters, Fd ours);
   void connections_missed(std::size_t count);
@@ -106,6 +108,7 @@ class Worker final {
   PeerJudge judge_;
   LimitedLine report_lost_;  ///< reports of connections that could not be received or given back
   ServingThreads threads_;
+  ProxyStage proxies_;  ///< where connections that it accepts wait for the header of a proxy
   WorkerListeners listeners_;
   OwnConnections own_;  ///< numbers the connections that the worker accepts beside a master
   std::optional<JoinMaster> joining_;  ///< set in a worker that joins

@@ -12,6 +12,7 @@
 
 #include <handoff/async/reactor.hpp>
 
+#include "os/address_range.hpp"
 #include "rpc/server_context.hpp"
 
 namespace handoff {
@@ -39,8 +40,10 @@ struct WorkerOptions {
   /// Users who are allowed besides this process's own and root: as the master that is joined, and
   /// to connect to an abstract name.
   std::vector<uid_t> allowed_uids;
-  std::optional<ReadyCall> ready;  ///< the worker serves nothing before this has succeeded
-  bool wake_all = false;           ///< each connection at a passed listener wakes all workers
+  std::optional<ReadyCall> ready;     ///< the worker serves nothing before this has succeeded
+  std::vector<AddressRange> proxies;  ///< whose connections, accepted alone, begin with a header
+  bool wake_all = false;              ///< each connection at a passed listener wakes all workers
+  const CallLog* calls = nullptr;  ///< where calls are logged, if they are; it outlives the worker
 
   /// Returns whether max_requests is set.
   bool limits_requests() const { return max_requests != WorkerOptions().max_requests; }

@@ -174,7 +174,8 @@ class Server:
         self.addresses: list = []
         if ready:
             line = self.wait_for_line(r": ready, .*on ")
-            self.addresses = [parse_address(word) for word in line.split(" on ", 1)[1].split()]
+            words = line.split(" on ", 1)[1].split(" (")[0].split()
+            self.addresses = [parse_address(word) for word in words]
 
     def _read(self):
         begun = ""

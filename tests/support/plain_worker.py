@@ -25,5 +25,7 @@ while True:
     data, descriptors, flags, address = socket.recv_fds(channel, 1, 1)
     if not data:
         break
+    if not descriptors:
+        continue  # of the address of a client behind a proxy
     with socket.socket(fileno=descriptors[0]) as client:
         serve(client)

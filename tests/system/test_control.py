@@ -29,6 +29,7 @@ class Methods(ControlTest):
               "listeners": list, "age": float, "connections": int, "waiting": int,
               "queue": (dict, type(None)), "accepted": int, "requests": int, "errors": dict,
               "calls": int, "durations": list, "rescued": dict, "lost": int,
+              "refused_headers": int,
               "reloads": int, "last_reload_problem": (str, type(None)),
               "last_upgrade_problem": (str, type(None)), "workers": list}
     WORKER = {"worker": int, "pid": int, "state": str, "joined": bool, "connections": int,

@@ -160,7 +160,7 @@ class Backlog(ListenerTest):
             _, limits[pid] = resource.prlimit(pid, resource.RLIMIT_NOFILE)
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, limits[pid]))
         clients = self.asking(server, 10)
-        server.wait_for_line("rpc-worker: cannot accept on .*: Too many open files; trying again")
+        server.wait_for_line(r"rpc-worker\[\d\]: cannot accept on .*: Too many open files; trying again")
         before = sum(map(handoff.cpu_seconds, limits))
         self.assertEqual(select.select([client.socket for client in clients], [], [], 1)[0], [])
         self.assertLess(sum(map(handoff.cpu_seconds, limits)) - before, 0.1)

@@ -100,6 +100,7 @@ class Metrics(ControlTest):
             self.assertEqual(metrics["handoff_connections_rescued_total", f'how="{how}"'],
                              status["rescued"][how], how)
         self.assertEqual(metrics["handoff_connections_lost_total", ""], status["lost"])
+        self.assertEqual(metrics["handoff_refused_headers_total", ""], status["refused_headers"])
         for name in ("ping", "echo", "methods", "info", "(unknown)", "(other)"):
             self.assertEqual(metrics["handoff_method_requests_total", f'method="{name}"'],
                              3 if name == "ping" else 0, name)
@@ -109,7 +110,7 @@ class Metrics(ControlTest):
 
     @classmethod
     def of_the_master(cls) -> int:
-        return 9 + cls.ERRORS + cls.DURATIONS + (5 if handoff.PASS == "queue" else 0)
+        return 10 + cls.ERRORS + cls.DURATIONS + (5 if handoff.PASS == "queue" else 0)
 
     def test_a_histogram_has_all_calls_and_errors_have_their_code(self):
         server = self.launch(command=[WORKER, "-m", "slow=sleep 0.02; echo 1", "-m", "bad=exit 3"])

@@ -100,7 +100,7 @@ class Deploy(handoff.TestCase):
                                            *handoff.passing(command=[str(self.script)]), "--",
                                            str(self.script), ready=False))
         self.assertNotEqual(server.process.wait(handoff.PATIENCE), 0)
-        server.wait_for_line("rpc-worker: not ready: answer failed: exit status 5")
+        server.wait_for_line(r"rpc-worker\[[12]\]: not ready: answer failed: exit status 5")
         server.wait_for_line("rpc-master: .*exit status 1")
 
 

@@ -100,7 +100,7 @@ class RefusedCalls(handoff.TestCase):
                 # The first prctl of the master, and of the worker; a command's first is another.
                 server = self.serve("prctl", error, when="1")
                 server.wait_for_line("rpc-master: cannot become a subreaper: ")
-                server.wait_for_line("rpc-worker: cannot become a subreaper: ")
+                server.wait_for_line(r"rpc-worker\[1\]: cannot become a subreaper: ")
                 self.check_service(server)
 
     def test_a_command_that_could_gain_privileges_is_not_run(self):

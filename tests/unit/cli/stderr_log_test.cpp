@@ -5,12 +5,14 @@
 #include <fcntl.h>
 #include <pty.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <csignal>
 #include <cstdlib>
+#include <regex>
 #include <string>
 
 #include <handoff/async/fd_watcher.hpp>
@@ -91,6 +93,51 @@ TEST_CASE("a line begins with the tool's name, unless it is a plain one") {
   log.error("wrong");
   log.plain("as it is");
   CHECK(take(pipe.read_end.get()) == "tool: wrong\nas it is\n");
+}
+
+TEST_CASE("a line that is asked for is written whatever the level of the log") {
+  Pipe pipe = make_pipe();
+  StderrLog log("tool", pipe.write_end.get());
+  log.set_level(StderrLog::Level::quiet);
+  log.info("not asked for");
+  log.say(Severity::info, "asked for");
+  log.set_name("tool[2]");
+  log.error("wrong");
+  CHECK(take(pipe.read_end.get()) == "tool: asked for\ntool[2]: wrong\n");
+}
+
+TEST_CASE("every line that goes to the journal begins with its priority, and no other line does") {
+  Pipe pipe = make_pipe();
+  struct stat file {};
+  REQUIRE(fstat(pipe.write_end.get(), &file) == 0);
+  const std::string stream = std::to_string(file.st_dev) + ':' + std::to_string(file.st_ino);
+  setenv("JOURNAL_STREAM", stream.c_str(), 1);
+  StderrLog log("tool", pipe.write_end.get());
+  Pipe other = make_pipe();
+  StderrLog elsewhere("tool", other.write_end.get());
+  unsetenv("JOURNAL_STREAM");
+  for (StderrLog* each : {&log, &elsewhere}) {
+    each->set_level(StderrLog::Level::verbose);
+    each->error("wrong");
+    each->info("well");
+    each->detail("more");
+    each->plain("as it is");
+  }
+  CHECK(take(pipe.read_end.get()) == "<3>tool: wrong\n<6>tool: well\n<7>tool: more\n<6>as it is\n");
+  CHECK(take(other.read_end.get()) == "tool: wrong\ntool: well\ntool: more\nas it is\n");
+}
+
+TEST_CASE("every line of a log that shows times begins with one, that of dropped lines too") {
+  FullPipe pipe;
+  StderrLog log("tool", pipe.ends.write_end.get());
+  log.never_wait();
+  log.show_times();
+  log.error("lost");
+  take(pipe.ends.read_end.get());
+  log.plain("heard");
+  const std::string time = R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d{4} )";
+  const std::string wanted = time + "tool: 1 line was dropped: [^\n]*\n" + time + "heard\n";
+  CHECK(std::regex_match(take(pipe.ends.read_end.get()), std::regex(wanted)));
 }
 
 TEST_CASE("a text of a log is one line, and commands no terminal") {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -45,11 +46,18 @@ struct Lines {
     options.lines = true;
   }
 
-  /// What a failure says, or nothing.
-  std::string run(const std::string& input) {
+  /// Writes the rest of stdin when a line was answered.
+  static Task<void> write_rest(Reactor& reactor, const CallLines& lines, Fd stdin_end,
+                               std::string rest) {
+    while (lines.counts().answered == 0) { co_await reactor.yield(); }
+    test::write_text(stdin_end.get(), rest);
+  }
+
+  /// What a failure says, or nothing. The rest of stdin follows the first reply.
+  std::string run(const std::string& input, const std::optional<std::string>& rest = {}) {
     Pipe pipe = make_pipe();
     test::write_text(pipe.write_end.get(), input);
-    pipe.write_end.reset();
+    if (!rest) { pipe.write_end.reset(); }
     const Fd before(dup(STDIN_FILENO));
     dup2(pipe.read_end.get(), STDIN_FILENO);  // the calls close it
     Pipe errors = make_pipe();
@@ -62,6 +70,7 @@ struct Lines {
       CallLines lines(reactor, options, connection, output, printer);
       try {
         reactor.spawn(server.run());
+        if (rest) { reactor.spawn(write_rest(reactor, lines, std::move(pipe.write_end), *rest)); }
         reactor.run([](CallConnection& connects, CallLines& calls, ExitCode& gives) -> Task<void> {
           co_await connects.connect();
           gives = co_await calls.run();
@@ -117,9 +126,6 @@ TEST_CASE("so many calls are under way at a time, and no more") {
 std::string last_reply_with(const std::string& result) {
   return R"({"out":"m","result":)" + result + R"(,"last":true})";
 }
-constexpr std::string_view kShuttingDown =
-    R"({"out":"error","result":{"code":-32005,"message":"shutting down"}})";
-
 TEST_CASE("what a server that shuts down has not answered is sent again on another connection") {
   const test::DescriptorCheck check;
   const PlayedServer* lines_server = nullptr;
@@ -149,23 +155,17 @@ TEST_CASE("the last reply of all needs no other connection") {
   CHECK(lines.server.connections() == 1);
 }
 
-TEST_CASE("lines that a server refuses because it shuts down are sent again, once") {
-  int replies = 0;
-  Lines lines([&replies](const std::string& request) {
-    ++replies;
-    if (replies == 2) { return Bodies{std::string(kShuttingDown)}; }
-    return echo(request).value();
-  });
-  lines.options.pipeline = 1;
-  CHECK(lines.run("1\n2\n3\n").empty());
-  CHECK(lines.out == "1\n2\n3\n");
-  CHECK(lines.server.connections() == 2);
-
-  Lines refused([](const std::string&) { return Bodies{std::string(kShuttingDown)}; });
-  CHECK(refused.run("1\n").empty());
-  CHECK(refused.code == ExitCode::negative);
-  CHECK(refused.server.connections() == 2);
-  CHECK(refused.err.find("shutting down") != std::string::npos);
+TEST_CASE("after a last reply stdin is read on, whatever it has") {
+  const std::pair<const char*, const char*> rests[] = {
+      {"", "1\n"}, {"none\n", "1\nnull\n"}, {"2", "1\n2\n"}, {"2\n3\n", "1\n2\n3\n"}};
+  for (const auto& [rest, out] : rests) {
+    CAPTURE(rest);
+    Lines lines(
+        [](const std::string& request) { return Bodies{last_reply_with(params_of(request))}; });
+    lines.options.pipeline = 1;
+    CHECK(lines.run("1\n", rest).empty());
+    CHECK(lines.out == out);
+  }
 }
 
 TEST_CASE("a line that is no JSON is told with its number, and the others are called") {

@@ -54,12 +54,14 @@ TEST_CASE("requests, calls, rescued and lost connections are told") {
   status.totals.active_calls = 2;
   status.rescued = {5, 6, 7};
   status.lost = 8;
+  status.refused_headers = 3;
   const std::string text = to_metrics(status);
   CHECK(has_line(text, "handoff_requests_total 9"));
   CHECK(has_line(text, "handoff_calls 2"));
   CHECK(has_line(text, "handoff_connections_rescued_total{how=\"moved\"} 5"));
   CHECK(has_line(text, "handoff_connections_rescued_total{how=\"answered\"} 6"));
   CHECK(has_line(text, "handoff_connections_lost_total 8"));
+  CHECK(has_line(text, "handoff_refused_headers_total 3"));
 }
 
 TEST_CASE("the counters of a number have those of its workers that have ended") {

@@ -167,6 +167,24 @@ TEST_CASE("a worker for whose listeners there is no descriptor is given up withi
   CHECK_FALSE(worker.link->open());
 }
 
+TEST_CASE("workers are told of the proxies, and one that reads no headers is given up") {
+  Fixture fixture;
+  PassListener mode(fixture.balancer, fixture.listeners, "unix 10.0.0.0/8");
+  mode.offer_listeners();
+  Channel& reads = fixture.add({.reads_proxies = true});
+  Channel& ignores = fixture.add();
+  test::turn(fixture.reactor);  // the master hears HELLO
+  mode.worker_joined(*reads.link);
+  const auto message = reads.hears();
+  REQUIRE(message);
+  CHECK(message->proxies == "unix 10.0.0.0/8");
+  CHECK(message->descriptors.size() == 2);
+  mode.worker_joined(*ignores.link);
+  REQUIRE(ignores.problem);
+  CHECK(*ignores.problem == "it does not read the headers of proxies, which --proxy-from needs");
+  CHECK_FALSE(ignores.hears());
+}
+
 TEST_CASE("a master that has closed its listeners offers none") {
   Fixture fixture;
   fixture.mode.offer_listeners();

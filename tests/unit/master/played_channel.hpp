@@ -35,6 +35,7 @@ struct PlayedChannel {
   struct Kind {
     Handshake handshake = Handshake::full;
     WorkerOrigin origin = WorkerOrigin::spawned;
+    bool reads_proxies = false;
   };
   PlayedChannel(Reactor& reactor, const std::shared_ptr<Custody>& custody, int number, Kind kind) {
     const bool full = kind.handshake == Handshake::full;
@@ -50,6 +51,7 @@ struct PlayedChannel {
     channel::Hello hello;
     hello.credits = 1000;
     hello.calls = 10;
+    hello.reads_proxies = kind.reads_proxies;
     if (full) { say(channel::encode_hello(hello)); }
   }
   PlayedChannel(const PlayedChannel&) = delete;

@@ -19,11 +19,13 @@ TEST_CASE("a status tells the totals, the errors that there were, and what becam
   status.totals.errors.back() = 1;
   status.rescued = {5, 6, 7};
   status.lost = 8;
+  status.refused_headers = 3;
   const json said = json::parse(to_json_text(status));
   CHECK(said["requests"] == 9);
   CHECK(said["calls"] == 2);
   CHECK(said["errors"] == json({{"-32601", 3}, {"other", 1}}));
   CHECK(said["lost"] == 8);
+  CHECK(said["refused_headers"] == 3);
   CHECK(said["rescued"] == json({{"moved", 5}, {"answered", 6}, {"closed", 7}}));
 }
 

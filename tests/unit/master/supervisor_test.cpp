@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -126,6 +127,8 @@ TEST_CASE("a worker that can't be executed any more is said and tried again") {
     co_await on.end(0);
     CHECK(on.started() == 1);
     CHECK(on.states() == "1 pausing");
+    CHECK(std::count(on.lines.begin(), on.lines.end(),
+                     "worker 1: cannot exec worker: No such file or directory") == 1);
     on.clock.advance(milliseconds(100));
     co_await on.settle();
     CHECK(on.started() == 2);

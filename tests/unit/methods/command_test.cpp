@@ -11,7 +11,9 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include <handoff/os/error.hpp>
 #include <handoff/wire/errors.hpp>
@@ -195,6 +197,31 @@ TEST_CASE("output is counted in the budget of the process while it is collected"
   }(commands, command, most));
   CHECK(most == 100'000);
   CHECK(commands.runner.options().memory->held() == 0);
+}
+
+TEST_CASE("what a command that succeeds writes to its stderr is logged by lines, with its method") {
+  std::vector<std::string> log;
+  ProcessOptions options;
+  options.log = [&log](std::string_view method, std::string_view line) {
+    log.push_back(std::string(method) + ": " + std::string(line));
+  };
+  Commands commands(options);
+  CHECK(commands.call("echo one >&2; echo 1; printf two >&2").json == "1");
+  CHECK(log == std::vector<std::string>{"m.x: one", "m.x: two"});
+  log.clear();
+  CHECK(commands.call("echo one >&2; exit 1").is_error());
+  CHECK(log.empty());
+}
+
+TEST_CASE("of much that a command that succeeds writes to its stderr the end is logged") {
+  std::vector<std::string> log;
+  ProcessOptions options;
+  options.log = [&log](std::string_view, std::string_view line) { log.emplace_back(line); };
+  Commands commands(options);
+  CHECK(!commands.call("head -c 3048 /dev/zero >&2; echo >&2; echo end >&2").is_error());
+  REQUIRE(log.size() == 3);
+  CHECK(log[0] == "(1005 bytes before this are left out)");
+  CHECK(log[2] == "end");
 }
 
 TEST_CASE("a program that can't be run is an error of its call alone") {

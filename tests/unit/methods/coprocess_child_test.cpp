@@ -7,6 +7,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -149,6 +150,24 @@ TEST_CASE("the end of what a process writes to its stderr is kept, also what it 
   test::write_text(started[0]->err.get(), "end");
   child->handle(Event::discarded);
   CHECK(child->error_tail() == "begin,end");
+}
+
+TEST_CASE(
+    "each line that a process writes to its stderr is logged at once, and the rest at its end") {
+  Reactor reactor;
+  test::FakeProcesses started;
+  std::vector<std::string> log;
+  const auto child =
+      CoprocessChild::start(reactor, test::start_fakes(started),
+                            [&log](std::string_view line) { log.emplace_back(line); });
+  test::write_text(started[0]->err.get(), "one\ntw");
+  reactor.run([](Reactor& loop, const std::vector<std::string>& lines) -> Task<void> {
+    while (lines.empty()) { co_await loop.yield(); }
+  }(reactor, log));
+  CHECK(log == std::vector<std::string>{"one"});
+  test::write_text(started[0]->err.get(), "o\nthree");
+  child->handle(Event::discarded);
+  CHECK(log == std::vector<std::string>{"one", "two", "three"});
 }
 
 TEST_CASE("a process is quiet while it is idle, alive and silent") {

@@ -334,7 +334,7 @@ TEST_CASE("a process that its owner abandons is killed, and its call gets an err
     call.begin(f.process, "m", "1");
     f.process->abandon();
     CHECK(call.over.is_set());
-    CHECK(call.take_result().code == ErrorCode::shutting_down);
+    CHECK(call.take_result().code == ErrorCode::worker_died);
     CHECK(f.fake().is_killed());
     CHECK(f.changes == 0);
     co_return;

@@ -105,7 +105,7 @@ TEST_CASE("a pool starts its processes as they are needed, and a call goes to th
     CHECK(f.started.size() == 2);
     f.service.reset();
     co_await until_there(f, results[0]);
-    CHECK(results[0]->code == ErrorCode::shutting_down);
+    CHECK(results[0]->code == ErrorCode::worker_died);
   }(fixture));
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <doctest/doctest.h>
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -157,6 +158,20 @@ TEST_CASE("what a server that shuts down has not answered is given back, and not
     CHECK(answered.result->json == "5");
     CHECK(f.log == "csnx");
     CHECK(f.phase() == Phase::closed);
+  });
+}
+
+TEST_CASE("a last reply that comes too late for its call is the last all the same") {
+  run([](UpstreamFixture& f) -> Task<void> {
+    f.let_connect();
+    co_await until_phase(f, Phase::open);
+    auto late = std::make_unique<RunningCall>(f);
+    const RunningCall waits(f);
+    co_await input_of(f.reactor, f.server);
+    late.reset();
+    f.server.send(R"({"out":"m","result":5,"id":1,"last":true})");
+    co_await until_over(f, waits);
+    CHECK(f.log == "csnx");
   });
 }
 

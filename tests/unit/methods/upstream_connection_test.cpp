@@ -175,7 +175,7 @@ TEST_CASE("an abandoned connection ends its calls in each phase, and tells its o
     co_await f.reactor.yield();
     f.connection().abandon();
     co_await until_over(f, call);
-    CHECK(call.result->code == ErrorCode::shutting_down);
+    CHECK(call.result->code == ErrorCode::worker_died);
     CHECK(f.log.empty());
     f.let_connect();
     co_await f.reactor.yield();

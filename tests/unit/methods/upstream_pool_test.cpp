@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "os/listener.hpp"
+#include "os/socket.hpp"
 #include "unit/played_server.hpp"
 #include "unit/support.hpp"
 
@@ -140,6 +142,23 @@ TEST_CASE("calls fail while no server of a pool can be connected to") {
   UpstreamPool pool(servers.reactor, AddressList::parse("./no-such-socket,./nor-this"),
                     with_long_pauses());
   CHECK(servers.call(pool, 2) == "-32006 -32006 ");
+}
+
+TEST_CASE("a call finds the one server that is back, also when all had failed before") {
+  Servers servers;
+  UpstreamOptions options;
+  options.first_pause = options.last_pause = std::chrono::microseconds(1);
+  const std::string socket = "./pool_test.sock";
+  UpstreamPool pool(servers.reactor, AddressList::parse("./no-such-socket," + socket), options);
+  CHECK(servers.call(pool, 1) == "-32006 ");
+  const Listener back = listen_on(Address::parse(socket));
+  const PoolCall call(pool);
+  servers.reactor.run([](Servers& self, const Listener& listener) -> Task<void> {
+    while (try_accept(listener.fd()).outcome != Accepted::Outcome::connection) {
+      co_await self.reactor.yield();
+    }
+  }(servers, back));
+  CHECK_FALSE(call.result);
 }
 
 TEST_CASE("a server that shuts down is left out for a while, and loses no call") {

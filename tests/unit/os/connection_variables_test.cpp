@@ -68,6 +68,22 @@ TEST_CASE("a Unix connection sets its protocol alone, and what is no connection 
   CHECK(connection_variables(4000).empty());
 }
 
+TEST_CASE("the client that a proxy has told takes the place of the peer") {
+  const SocketAddress client = Address::parse("192.0.2.7:4660").resolve().front();
+  const TcpPair pair("127.0.0.1:0");
+  const std::string server = std::to_string(local_address(pair.server.get()).port());
+  CHECK(connection_variables(pair.server.get(), client) ==
+        std::vector<std::string>{"PROTO=TCP", "TCPREMOTEIP=192.0.2.7", "TCPREMOTEPORT=4660",
+                                 "TCPLOCALIP=127.0.0.1", "TCPLOCALPORT=" + server});
+  CHECK(connection_variables(pair.server.get(), SocketAddress::unix_path("/x")) ==
+        std::vector<std::string>{"PROTO=UNIX"});
+  const auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
+  CHECK(connection_variables(ours.get(), client) ==
+        std::vector<std::string>{"PROTO=TCP", "TCPREMOTEIP=192.0.2.7", "TCPREMOTEPORT=4660"});
+  const auto [read_end, write_end] = make_pipe();
+  CHECK(connection_variables(read_end.get(), client).empty());
+}
+
 TEST_CASE("an IPv4 client of a listener for IPv6 and IPv4 has its IPv4 address") {
   if (!has_ipv6()) { return; }
   const Fd listener(socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));

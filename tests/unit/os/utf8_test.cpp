@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cstddef>
 #include <string_view>
 
 using handoff::first_utf8_character;
@@ -49,4 +50,16 @@ TEST_CASE("a text is UTF-8 when all of it is") {
   CHECK(is_utf8("caf\xC3\xA9 \xE2\x82\xAC"));
   CHECK(!is_utf8("caf\xE9"));
   CHECK(!is_utf8("caf\xC3\xA9\xE9 and more"));
+}
+
+TEST_CASE("the start of a text does not end in the middle of a character") {
+  using handoff::utf8_start;
+  CHECK(utf8_start("abc", 3) == "abc");
+  CHECK(utf8_start("abc", 2) == "ab");
+  CHECK(utf8_start("abc", 0).empty());
+  CHECK(utf8_start("a\xE2\x82\xAC", 4) == "a\xE2\x82\xAC");
+  for (const std::size_t most : {1, 2, 3}) { CHECK(utf8_start("a\xE2\x82\xAC", most) == "a"); }
+  CHECK(utf8_start("\xF0\x9F\x98\x80", 3).empty());
+  // What is no UTF-8 has no characters.
+  CHECK(utf8_start("\x80\x80\x80\x80\x80\x80", 5) == "\x80\x80\x80\x80\x80");
 }

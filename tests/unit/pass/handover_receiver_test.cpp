@@ -48,6 +48,18 @@ struct Pair {
   HandoverReceiver receiver;
 };
 
+TEST_CASE("a plain message may tell the client of a connection that comes from a proxy") {
+  Pair pair;
+  pair.send("\0"s + "192.0.2.7:4660", 1);
+  const Received told = pair.next();
+  REQUIRE(told.client);
+  CHECK(told.client->text() == "192.0.2.7:4660");
+  pair.send("\0"s, 1);
+  CHECK_FALSE(pair.next().client);
+  pair.send("any text", 1);
+  CHECK_FALSE(pair.next().client);
+}
+
 TEST_CASE("a plain message is whole with its descriptors, and its text goes on for any length") {
   Pair pair;
   for (const std::size_t length : std::array<std::size_t, 4>{1, 2, 5000, 100'000}) {

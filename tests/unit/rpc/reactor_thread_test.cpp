@@ -21,7 +21,7 @@ namespace {
 
 /// A thread that has no methods, and what it tells of its connections.
 struct Fixture {
-  Fixture() : home(reactor), thread(home, {}, no_methods, nullptr, owner()) {}
+  Fixture() : home(reactor), thread(home, {}, no_methods, {}, owner()) {}
 
   static MakeMethodTable no_methods(Reactor&) {
     return [] { return std::make_shared<const MethodTable>(); };

@@ -97,19 +97,60 @@ TEST_CASE("while calls of a lame duck run, further requests are refused, and the
   });
 }
 
-TEST_CASE("a refusal without an id keeps the order, and can be the last reply") {
+TEST_CASE("while replies keep an order, a further request is left unread, and not run") {
   Sessions sessions;
   run(sessions, [](Sessions& self, const Fd& end) -> Task<void> {
     test::write_text(end.get(), kSlow);
     co_await self.until_begun(1);
     self.context.be_lame_duck();
-    test::write_text(end.get(), kEcho);
+    test::write_text(end.get(), std::string(kSlow) + "{\"in\":\"echo\",\"id\":4}\n");
     co_await self.settle();
     self.set_go();
-    CHECK(co_await self.line(end) == "{\"out\":\"slow\",\"result\":7}\n");
-    CHECK(co_await self.line(end) ==
-          R"({"out":"error","result":)" + std::string(kRefusal) + ",\"last\":true}\n");
+    CHECK(co_await self.line(end) == "{\"out\":\"slow\",\"result\":7,\"last\":true}\n");
+    CHECK(self.begun == 1);
   });
+}
+
+TEST_CASE("a last line without a newline is refused as others are") {
+  Sessions sessions;
+  const Fd client = sessions.open();
+  sessions.reactor.run([](Sessions& self, const Fd& end) -> Task<void> {
+    test::write_text(end.get(), "{\"in\":\"slow\",\"id\":1}\n");
+    co_await self.until_begun(1);
+    self.context.be_lame_duck();
+    test::write_text(end.get(), "{\"in\":\"slow\",\"id\":2}");
+    shutdown(end.get(), SHUT_WR);
+    CHECK(co_await self.line(end) ==
+          R"({"out":"error","result":)" + std::string(kRefusal) + ",\"id\":2}\n");
+    self.set_go();
+    CHECK(co_await self.line(end) == "{\"out\":\"slow\",\"result\":7,\"id\":1}\n");
+    CHECK(self.begun == 1);
+    co_await self.until_ended();
+  }(sessions, client));
+}
+
+TEST_CASE("a client that keeps its connection holds up a lame duck, and no server that drains") {
+  for (const bool drains_first : {false, true}) {
+    CAPTURE(drains_first);
+    Sessions sessions;
+    const Fd client = sessions.open();
+    sessions.reactor.run([drains_first](Sessions& self, const Fd& end) -> Task<void> {
+      test::write_text(end.get(), kSlow);
+      co_await self.until_begun(1);
+      if (drains_first) {
+        self.context.drain(WhenDrained::close);
+      } else {
+        self.context.be_lame_duck();
+      }
+      self.set_go();
+      CHECK(co_await self.line(end) == "{\"out\":\"slow\",\"result\":7,\"last\":true}\n");
+      co_await self.settle();
+      CHECK(self.reasons.empty() == !drains_first);
+      self.context.drain(WhenDrained::close);
+      co_await self.until_ended();
+    }(sessions, client));
+    CHECK(sessions.reasons.front() == CloseReason::drained);
+  }
 }
 
 TEST_CASE("the calls that a lame duck reads together all run, and the last to end is marked") {

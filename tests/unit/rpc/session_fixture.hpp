@@ -49,8 +49,8 @@ inline Task<std::string> read_line(Reactor& reactor, const Fd& client) {
 struct Sessions {
   static constexpr std::size_t kBig = 16 << 10;
 
-  explicit Sessions(SessionLimits limits = {})
-      : changed(reactor), context(reactor, methods(), limits, owner()) {}
+  explicit Sessions(SessionLimits limits = {}, ServerContext::Shared shared = {})
+      : changed(reactor), context(reactor, methods(), limits, owner(), shared) {}
 
   std::shared_ptr<const MethodTable> methods() {
     auto table = std::make_shared<MethodTable>();

@@ -71,8 +71,17 @@ std::vector<std::string> documented_limits() {
                   in_bytes(kMaxConnectionMemory)),
       fmt::format("{} at first, more with each short reply", kFirstCalls),
       fmt::format("What all clients make a process hold: {}, -max-memory", in_bytes(kMaxMemory)),
+      fmt::format("The header of a proxy: {}, -proxy-from", in_seconds(kProxyHeaderTimeout)),
+      fmt::format("at most {} bytes in version 1, and {} after the first 16 in version 2",
+                  kMaxProxyLine, in_bytes(kMaxProxyBlock)),
+      fmt::format("at most {} connections wait for their header", kMaxAwaitedProxyHeaders),
       fmt::format("A reply: {}, -max-frame", in_bytes(kMaxFrame)),
       fmt::format("the length of a reply: {}, -max-frame", in_bytes(kMaxFrame)),
+      fmt::format(
+          "the head of a request has at most {}, a request has {} seconds to arrive and its "
+          "reply {} seconds to be taken, and there are at most {} connections at a time",
+          in_bytes(kMaxStatusRequest), kStatusTimeout.count(), kStatusTimeout.count(),
+          kMaxStatusConnections),
       fmt::format("allows {} senders to be connected at a time, and gives each {} seconds",
                   kMaxSenders, kSenderTimeout.count()),
   };
@@ -124,6 +133,8 @@ TEST_CASE("the other sections of handoff-wire(7) have their limits of the list")
            fmt::format("may make it hold plus {}.", in_bytes(kMaxUnsent)),
            fmt::format("while those that it has not passed on have {} of such bytes.",
                        in_bytes(kMaxUnread)),
+           fmt::format("A line of at most {} bytes with its CRLF.", kMaxProxyLine),
+           fmt::format("16 bytes, and a block of at most {}.", in_bytes(kMaxProxyBlock)),
            fmt::format("some bytes with 1 to {} descriptors", kMaxDescriptors),
            fmt::format("So a message has at most {} bytes.", kMaxHandover),
        }) {

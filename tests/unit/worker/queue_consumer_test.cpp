@@ -22,6 +22,7 @@
 #include "pass/ledger.hpp"
 #include "pass/queue_record.hpp"
 #include "pass/ring.hpp"
+#include "rpc/call_log.hpp"
 #include "unit/support.hpp"
 
 namespace handoff {
@@ -33,8 +34,9 @@ constexpr std::size_t kLongest = 4000;
 /// which is instant, "slow", which waits until its name is in `go`, "who", which tells what it was
 /// called with, and "big", which gives more than the master takes.
 struct Queue {
-  explicit Queue(SessionLimits limits = {}, std::size_t max_calls = 100)
-      : changed(reactor), context(reactor, methods(), limits) {
+  explicit Queue(SessionLimits limits = {}, std::size_t max_calls = 100,
+                 ServerContext::Shared shared = {})
+      : changed(reactor), context(reactor, methods(), limits, {}, shared) {
     SharedMemory ours = make_memory_to_write("requests", RingEnd::memory_size(kLongest));
     SharedMemory theirs = make_memory_to_read("replies", RingEnd::memory_size(kLongest));
     requests = reinterpret_cast<RingState*>(ours.mapping.data());
@@ -172,6 +174,28 @@ TEST_CASE("of more requests than run at a time each begins when another has ende
     CHECK(its.reply() == Answer(4, "4"));
     CHECK(its.consumer->idle());
   });
+}
+
+TEST_CASE("each call of a queue has a line in the log, with the client that the master names") {
+  std::vector<std::string> lines;
+  const CallLog log(CallLog::Calls::all, [&lines](std::string_view line) {
+    lines.emplace_back(line.substr(0, line.rfind(',')));
+  });
+  Queue queue({}, 100, {.calls = &log});
+  queue.run([](Queue& its) -> Task<void> {
+    its.ask(1, "slow", "1");
+    its.ask(2, "none", "2");
+    its.ask(3, "echo", "3");
+    its.ask(4, "big", "4");
+    its.ask(5, "echo", "5", 1);
+    co_await its.turns();
+    its.let_go("1");
+    co_await its.turns();
+  });
+  const std::vector<std::string> wanted = {"call none from 8: error -32601", "call echo from 8: ok",
+                                           "call echo from 8: error -32002",
+                                           "call big from 8: error -32001", "call slow from 8: ok"};
+  CHECK(lines == wanted);
 }
 
 TEST_CASE("what is taken back before another call has ended is given back and not begun") {
