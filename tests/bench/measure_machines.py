@@ -15,10 +15,13 @@ import statistics
 
 from bench_support import handoff, in_turns
 from machine_clients import Article, Http, MachineLoad
-from machines import CONFIGURATION, FRONT, PORT, MachinesTest, Balancer, why_not
+from machines import BALANCER, CONFIGURATION, FRONT, PORT, STATUS_PORT
+from machines import Balancer, MachinesTest, why_not
 
 ROUNDS = 3
 PINGS = 3000
+# A change of the configuration: without the header that tells the address of a client.
+SEND_PROXY = ("    default-server send-proxy-v2\n", "")
 
 
 class Machines(MachinesTest):
@@ -46,14 +49,15 @@ class Handoff:
 
     def words(self, _, address: str) -> list[str]:
         return [handoff.tool("rpc-master"), "-q", "-l", address, "--public", "-n", "2",
-                "--lame-duck", self._lame_duck, "--", handoff.tool("rpc-worker"), "-q"]
+                "--lame-duck", self._lame_duck, "--proxy-from", BALANCER, "--status",
+                f"{address.rsplit(':')[0]}:{STATUS_PORT}", "--", handoff.tool("rpc-worker"), "-q"]
 
     def configuration(self) -> str:
         return CONFIGURATION.read_text()
 
 
 class Peer(Handoff):
-    """A server of HTTP, whose check is a request."""
+    """A server of HTTP, which is checked at its own port and gets no header."""
 
     protocol = Http
 
@@ -62,8 +66,8 @@ class Peer(Handoff):
 
     def configuration(self) -> str:
         text = super().configuration()
-        for ours, theirs in ((r"""'{"in":"ping"}'\n""", r"'GET / HTTP/1.0'\r\n\r\n"),
-                             ("""'{"out":"pong","result":null}'""", "pong")):
+        for ours, theirs in (("GET /ready", "GET /"), (f"port {STATUS_PORT} ", ""),
+                             SEND_PROXY):
             assert ours in text
             text = text.replace(ours, theirs)
         return text

@@ -26,7 +26,7 @@ CONFIGURATION = handoff.ROOT / "tests" / "examples" / "haproxy.cfg"
 
 # As tests/examples/haproxy.cfg has them.
 ADDRESSES = ("192.0.2.11", "192.0.2.12", "192.0.2.13")
-BALANCER, CLIENT, PORT = "192.0.2.1", "192.0.2.101", 8080
+BALANCER, CLIENT, PORT, STATUS_PORT = "192.0.2.1", "192.0.2.101", 8080, 9090
 # Those of the three servers, as one word for clients that need no balancer.
 ALL = ",".join(f"{address}:{PORT}" for address in ADDRESSES)
 # What clients call.
@@ -145,6 +145,7 @@ class Backend:
         command = command or [handoff.tool("rpc-worker"), "-q"]
         self.server = self._case.start(self.machine.start(
             handoff.tool("rpc-master"), "-l", address, "--public", "-n", "2", "-c", self.control,
+            "--proxy-from", BALANCER, "--status", f"{self.machine.address}:{STATUS_PORT}",
             *options, "--", *command))
 
     def ask(self, method: str):

@@ -48,6 +48,23 @@ class Rolling(MachinesTest):
 
 
 class Shown(MachinesTest):
+    def test_the_server_learns_the_address_of_each_client_from_haproxy(self):
+        self.serve(command=[handoff.tool("rpc-worker"), "-q", "-m",
+                            """peer=printf '"%s"' "$RPC_PEER" """])
+        for _ in self.backends:
+            with self.client.connect(FRONT) as client:
+                host, port = client.socket.getsockname()
+                self.assertEqual(client.result("peer"), f"{host}:{port}")
+
+    def test_prometheus_finds_the_metrics_of_each_machine_where_the_manual_says(self):
+        self.serve()
+        page = (handoff.ROOT / "man" / "handoff.7").read_text()
+        targets = re.findall(r'"([\d.]+):(\d+)"', re.search(r"- targets: (\[.*\])", page)[1])
+        self.assertEqual(len(targets), 3)
+        for host, port in targets:
+            done = self.bridge.run("curl", "-sS", f"http://{host}:{port}/metrics")
+            self.assertRegex(done.stdout, r"(?m)^handoff_\w+ \d", done.stderr)
+
     def test_the_command_of_the_manual_shows_the_state_of_each_machine(self):
         self.serve()
         page = (handoff.ROOT / "man" / "handoff.7").read_text()

@@ -354,13 +354,14 @@ class SeveralMachines(unittest.TestCase):
 
         self.assertGreater(pod["terminationGracePeriodSeconds"],
                            seconds("--lame-duck") + seconds("--drain-timeout"))
-        check = container["readinessProbe"]
-        self.assertEqual(check["exec"]["command"][-1].rsplit(":")[1],
-                         str(container["ports"][0]["containerPort"]))
-        for command in (words, check["exec"]["command"]):
-            options = {word for word in command[:(command + ["--"]).index("--")]
-                       if re.match("-[^-]|--.", word)}
-            self.assertLessEqual(options, options_of_help(command[0]))
+        ports = [port["containerPort"] for port in container["ports"]]
+        self.assertEqual([int(words[words.index(option) + 1].rsplit(":")[1])
+                          for option in ("-l", "--status")], ports)
+        for probe, path in (("readinessProbe", "/ready"), ("livenessProbe", "/live")):
+            check = container[probe]["httpGet"]
+            self.assertEqual((check["path"], check["port"]), (path, ports[1]))
+        options = {word for word in words[:words.index("--")] if re.match("-[^-]|--.", word)}
+        self.assertLessEqual(options, options_of_help(words[0]))
 
 
 if __name__ == "__main__":
