@@ -197,10 +197,15 @@ UpstreamConnection& Upstream::add_connection() {
   return *connections_.back();
 }
 
-void Upstream::connected() {
+/// After a silence the older connections may take long to recover, or never do, even if one of them
+/// has.
+void Upstream::connected(const UpstreamConnection& connection) {
   reachable_ = Status::ok();
-  is_silent_ = false;
   backoff_.reset();
+  if (!std::exchange(is_silent_, false) || !elsewhere_) { return; }
+  for (const auto& other : std::vector(connections_)) {
+    if (other.get() != &connection) { other->retire(); }
+  }
 }
 
 void Upstream::connect_failed(const std::string& why) {
@@ -213,11 +218,6 @@ void Upstream::connect_failed(const std::string& why) {
 void Upstream::fell_silent() {
   if (std::exchange(is_silent_, true)) { return; }
   next_attempt_ = std::max(next_attempt_, reactor_.now() + silence_.next());
-}
-
-void Upstream::answered() {
-  is_silent_ = false;
-  silence_.reset();
 }
 
 void Upstream::closed(const UpstreamConnection& connection) {

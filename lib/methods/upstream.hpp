@@ -109,10 +109,10 @@ class Upstream final : public CallExecutor, private UpstreamConnection::Owner {
   /// Returns the connection on which the call waits, or null.
   UpstreamConnection* connection_of(const PendingCall& call) const;
 
-  void connected() override;
+  void connected(const UpstreamConnection& connection) override;
   void connect_failed(const std::string& why) override;
   void fell_silent() override;
-  void answered() override;
+  void answered() override { silence_.reset(); }
   void closed(const UpstreamConnection& connection) override;
   void not_run(PendingCall& call) override;
   void not_connected(PendingCall& call, const std::string& why) override;
@@ -126,8 +126,7 @@ class Upstream final : public CallExecutor, private UpstreamConnection::Owner {
   UpstreamOptions options_;
   std::vector<std::shared_ptr<UpstreamConnection>> connections_;
   Status reachable_ = Status::ok();  ///< whether the last attempt to connect succeeded, and why not
-  /// Whether a deadline has passed in silence, and neither anything has arrived since nor a
-  /// connection was made.
+  /// Whether a deadline has passed in silence, and no connection was made since.
   bool is_silent_ = false;
   bool gives_ids_back_ = false;
   Backoff backoff_;

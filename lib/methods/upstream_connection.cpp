@@ -91,6 +91,11 @@ PendingCall& UpstreamConnection::take(const Waiting& waiting) {
   return call;
 }
 
+void UpstreamConnection::retire() {
+  handle(UpstreamEvent::silence);
+  if (calls_.empty()) { handle(UpstreamEvent::last_over); }
+}
+
 void UpstreamConnection::cancel(PendingCall& call) {
   take(*find(call));
 }
@@ -171,7 +176,7 @@ Task<void> UpstreamConnection::connect_and_receive(std::shared_ptr<UpstreamConne
 void UpstreamConnection::use(std::unique_ptr<ClientConnection> client) {
   client_ = std::move(client);
   handle(UpstreamEvent::connected);
-  owner_->connected();
+  owner_->connected(*this);
   for (const std::uint64_t id : calls_.ids()) {
     if (Waiting* waiting = calls_.find(id)) { send_or_finish(*waiting); }
   }

@@ -36,7 +36,7 @@ class UpstreamConnection : public std::enable_shared_from_this<UpstreamConnectio
    public:
     virtual ~Owner() = default;
     /// One of these is called when the attempt to connect has ended. `why` is one line.
-    virtual void connected() = 0;
+    virtual void connected(const UpstreamConnection& connection) = 0;
     virtual void connect_failed(const std::string& why) = 0;
     /// Called when the deadline of a call has passed and nothing has arrived since it was sent, for
     /// the first time on this connection.
@@ -91,6 +91,8 @@ class UpstreamConnection : public std::enable_shared_from_this<UpstreamConnectio
   bool has(const PendingCall& call) { return find(call) != nullptr; }
   /// Finishes a call that waits here and whose deadline has passed.
   void time_out(PendingCall& call);
+  /// Takes no more calls, and closes with the last of those that wait.
+  void retire();
   /// Forgets a call that waits here; its reply is dropped.
   void cancel(PendingCall& call);
   /// Says that the owner is being destroyed: every call that waits gets an error, and the

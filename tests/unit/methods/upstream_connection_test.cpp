@@ -93,6 +93,25 @@ TEST_CASE("a connection on which a deadline passes in silence is closed with its
   });
 }
 
+TEST_CASE("a connection that is retired closes with its last call, or at once without one") {
+  run([](UpstreamFixture& f) -> Task<void> {
+    f.let_connect();
+    {
+      const RunningCall call(f);
+      (void)co_await input_of(f.reactor, f.server);
+      f.connection().retire();
+      CHECK(f.phase() == Phase::retired);
+    }
+    CHECK(f.phase() == Phase::closed);
+  });
+  run([](UpstreamFixture& f) -> Task<void> {
+    f.let_connect();
+    co_await until_phase(f, Phase::open);
+    f.connection().retire();
+    CHECK(f.phase() == Phase::closed);
+  });
+}
+
 TEST_CASE("a deadline that passes while replies to others come leaves the connection open") {
   run([](UpstreamFixture& f) -> Task<void> {
     f.let_connect();

@@ -52,7 +52,7 @@ class UpstreamFixture : public UpstreamConnection::Owner {
     co_return client;
   }
 
-  void connected() override { log += 'c'; }
+  void connected(const UpstreamConnection&) override { log += 'c'; }
   void connect_failed(const std::string&) override { log += 'f'; }
   void fell_silent() override { log += 'q'; }
   void answered() override {}

@@ -64,6 +64,14 @@ Bodies stay_silent(const std::string&) {
   return {};
 }
 
+/// A server that does not reply to its first request.
+PlayedServer::Answer answers_from_the_second_on(std::string result) {
+  const auto count = std::make_shared<int>(0);
+  return [count, answer = answers(std::move(result), "")](const std::string& request) {
+    return ++*count == 1 ? PlayedServer::Bodies(Bodies()) : answer(request);
+  };
+}
+
 /// Two servers, whose results are their numbers.
 struct Servers {
   explicit Servers(std::string first_adds = "", std::string second_adds = "")
@@ -182,6 +190,34 @@ TEST_CASE("a server that lets a deadline pass in silence is left out for a while
   std::string results;
   reactor.run(call_with_silent_server(reactor, pool, silent, results));
   CHECK(results == "-222");
+}
+
+/// Makes calls until each server has replied, after the first call of each had no reply.
+Task<void> call_until_both_reply(Reactor& reactor, UpstreamPool& pool, std::string& results) {
+  for (int i = 0; i < 2; ++i) {
+    PoolCall call(pool);
+    for (int turn = 0; turn < 20; ++turn) { co_await reactor.yield(); }
+    pool.time_out(call);
+  }
+  while (results.find('1') == std::string::npos || results.find('2') == std::string::npos) {
+    PoolCall call(pool);
+    while (!call.result) { co_await reactor.yield(); }
+    results += call.result->json;
+  }
+}
+
+TEST_CASE("servers that have all fallen silent get calls, and are up again with a new connection") {
+  Reactor reactor;
+  PlayedServer first(reactor, answers_from_the_second_on("1"));
+  PlayedServer second(reactor, answers_from_the_second_on("2"));
+  UpstreamOptions options;
+  options.first_pause = options.last_pause = std::chrono::milliseconds(1);
+  UpstreamPool pool(reactor, AddressList::parse(first.address() + "," + second.address()), options);
+  reactor.spawn(first.run());
+  reactor.spawn(second.run());
+  std::string results;
+  reactor.run(call_until_both_reply(reactor, pool, results));
+  CHECK(first.connections() == 2);
 }
 
 TEST_CASE("servers that all shut down are asked all the same") {
