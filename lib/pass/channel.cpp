@@ -75,7 +75,8 @@ constexpr std::size_t kEntrySize = 16;
 constexpr std::uint16_t kAnswers = 1;
 constexpr std::uint16_t kWantsLedger = 2;
 constexpr std::uint16_t kTakesLameDuck = 4;
-constexpr std::uint16_t kReadsProxies = 8;
+constexpr std::uint16_t kCountsMethods = 8;
+constexpr std::uint16_t kReadsProxies = 16;
 
 /// The position of the number of threads in the flags of HELLO, as the exponent of a power of two.
 constexpr unsigned kThreadsShift = 8;
@@ -172,6 +173,7 @@ std::string encode_hello(const Hello& hello) {
               (hello.reads_proxies ? kReadsProxies : 0);
   if (hello.wants_ledger) {
     flags |= kWantsLedger | std::bit_width(hello.threads - 1) << kThreadsShift;
+    if (hello.counts_methods) { flags |= kCountsMethods; }
   }
   Writer writer(Type::hello, 0, static_cast<std::uint16_t>(flags));
   writer.number(hello.pid);
@@ -259,6 +261,7 @@ std::optional<Message> decode(std::span<const char> packet, std::vector<Fd> desc
     if (message.hello.wants_ledger) {
       message.hello.threads =
           1U << std::min(std::uint32_t{flags} >> kThreadsShift, kMaxThreadsExponent);
+      message.hello.counts_methods = (flags & kCountsMethods) != 0;
     }
   }
   if (version != kVersion) { return std::nullopt; }

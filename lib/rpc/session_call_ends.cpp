@@ -22,7 +22,7 @@ void SessionCalls::end(SessionCall& call, const ResultView& result) {
   under_way_->running.remove(call);
   under_way_->held -= call.held();
   context_.call_ends();
-  context_.count_call(call.begun());
+  context_.count_call(call.begun(), call.method().slot);
   try {
     encode(call, result, out);
     owner_.replies_ready(out);
@@ -58,7 +58,7 @@ void SessionCalls::encode(SessionCall& call, const ResultView& result, std::stri
   const ErrorCode error = append_result(text, {target.dialect, call.quoted_name(name), call.id()},
                                         result, context_.limits().max_frame);
   estimate_.reply_came(text.size() - start);
-  if (target.is_wanted) { context_.count_error(error); }
+  if (target.is_wanted) { context_.count_error(error, call.method().slot); }
   if (writer) { writer->finish(); }
   if (target.batch) { return add_to_batch(target, text, out); }
   if (must_wait) {

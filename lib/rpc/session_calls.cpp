@@ -71,7 +71,9 @@ void SessionCalls::answer_not_run(std::string_view body, Framing framing, NotRun
   if (const auto* bad = std::get_if<BadRequest>(&first)) { return refuse(*bad, framing, out); }
   const auto& request = std::get<Request>(first);
   dialect_ = request.dialect;
+  const Method* method = context_.find_and_count(request.method);
   if (request.is_notification()) { return; }
+  context_.count_method_error(code, ServerContext::slot_of(method));
   refuse({code, message, request.id, request.dialect}, framing, out);
 }
 
@@ -88,7 +90,8 @@ void SessionCalls::answer_request(const ParsedRequest& parsed, Framing framing, 
   const auto& request = std::get<Request>(parsed);
   dialect_ = request.dialect;
   const bool is_ordered = request.dialect == Dialect::article && request.id.empty();
-  const Dispatched answer = dispatch(*context_.methods(), request, instant());
+  const Method* method = context_.find_and_count(request.method);
+  const Dispatched answer = dispatch(method, request, instant());
   if (const auto* call = std::get_if<StartCall>(&answer)) {
     SessionCall& added =
         add_call(*call->method, request, {request.dialect, !request.is_notification(), {}});
@@ -111,13 +114,16 @@ void SessionCalls::answer_request(const ParsedRequest& parsed, Framing framing, 
 void SessionCalls::append_answer(const Request& request, const Dispatched& answer,
                                  std::string& out) {
   const std::size_t limit = context_.limits().max_frame;
+  ErrorCode code{};
   if (const auto* reply = std::get_if<InstantReply>(&answer)) {
-    context_.count_error(
-        append_result(out, {request.dialect, reply->quoted_name, request.id}, reply->json, limit));
+    code =
+        append_result(out, {request.dialect, reply->quoted_name, request.id}, reply->json, limit);
   } else {
-    context_.count_error(
-        append_result(out, {request.dialect, {}, request.id}, std::get<Result>(answer), limit));
+    code = append_result(out, {request.dialect, {}, request.id}, std::get<Result>(answer), limit);
   }
+  if (code == ErrorCode()) { return; }
+  // Looking for the method again costs an error more, and every other reply less.
+  context_.count_error(code, ServerContext::slot_of(context_.methods()->find(request.method)));
 }
 
 /// Runs the requests of a batch at the same time as far as they may; their replies go back
@@ -136,7 +142,8 @@ void SessionCalls::answer_batch(std::span<const ParsedRequest> requests, Framing
     }
     const auto& request = std::get<Request>(parsed);
     dialect_ = request.dialect;
-    const Dispatched answer = dispatch(*context_.methods(), request, instant());
+    const Method* method = context_.find_and_count(request.method);
+    const Dispatched answer = dispatch(method, request, instant());
     if (const auto* call = std::get_if<StartCall>(&answer)) {
       batch->call_begins();
       start(add_call(*call->method, request, {request.dialect, !request.is_notification(), batch}));

@@ -103,25 +103,23 @@ bool QueueConsumer::take_requests() {
 /// A request that this worker has released, and that the master has not taken back, counts as
 /// begun: if the worker dies now, no other one runs it.
 void QueueConsumer::take(const QueueRequest& request) {
-  if (!rings_.release_to_begin()) {
-    put({request.ticket, {}, QueueReply::kNotBegun});
-  } else if (deadline_of(request) <= context_.reactor().now()) {
-    context_.count_requests(1);
-    reply(request.ticket, Result::error(ErrorCode::timed_out, "the method was not begun in time"));
-  } else {
-    begin(request);
-  }
+  if (!rings_.release_to_begin()) { return put({request.ticket, {}, QueueReply::kNotBegun}); }
+  context_.count_requests(1);
+  const Method* method = context_.find_and_count(request.method);
+  if (deadline_of(request) > context_.reactor().now()) { return begin(request, method); }
+  reply(request.ticket, ServerContext::slot_of(method),
+        Result::error(ErrorCode::timed_out, "the method was not begun in time"));
 }
 
-void QueueConsumer::begin(const QueueRequest& request) {
-  context_.count_requests(1);
-  Dispatched answer = dispatch(*context_.methods(), {request.method, request.params, request.id},
-                               Instant::answers_now);
+void QueueConsumer::begin(const QueueRequest& request, const Method* method) {
+  const ledger::MethodSlot slot = ServerContext::slot_of(method);
+  Dispatched answer =
+      dispatch(method, {request.method, request.params, request.id}, Instant::answers_now);
   if (auto* error = std::get_if<Result>(&answer)) {
-    return reply(request.ticket, std::move(*error));
+    return reply(request.ticket, slot, std::move(*error));
   }
   if (const auto* now = std::get_if<InstantReply>(&answer)) {
-    return reply_now(request.ticket, now->json);
+    return reply_now(request.ticket, slot, now->json);
   }
   Call call;
   call.method = request.method;
@@ -130,7 +128,7 @@ void QueueConsumer::begin(const QueueRequest& request) {
   call.peer = request.peer;
   call.deadline = std::min(deadline_of(request), deadline_after(context_.reactor().now(),
                                                                 context_.limits().call_timeout));
-  const Running running{request.ticket, size_of(request), Clock::now()};
+  const Running running{request.ticket, size_of(request), Clock::now(), slot};
   ++running_;
   context_.call_begins();
   held_ += running.size;
@@ -142,10 +140,11 @@ void QueueConsumer::begin(const QueueRequest& request) {
 }
 
 /// Writes a result that is valid only now, without a copy if there is room.
-void QueueConsumer::reply_now(std::uint64_t ticket, std::string_view json) {
+void QueueConsumer::reply_now(std::uint64_t ticket, ledger::MethodSlot slot,
+                              std::string_view json) {
   unpublished_ = true;
   if (unsent_.empty() && write_reply(rings_, {ticket, 0, json, {}, instant_duration_})) { return; }
-  reply(ticket, Result::success(std::string(json)), instant_duration_);
+  reply(ticket, slot, Result::success(std::string(json)), instant_duration_);
 }
 
 /// The table is shared, so that a reload does not destroy the methods of a call that runs.
@@ -159,18 +158,19 @@ Task<void> QueueConsumer::run(std::shared_ptr<QueueConsumer> self,
 void QueueConsumer::ended(const Running& running, Result result) {
   --running_;
   context_.call_ends();
-  context_.count_call(running.begun);
+  context_.count_call(running.begun, running.slot);
   held_ -= running.size;
-  reply(running.ticket, std::move(result), told(Clock::now() - running.begun));
+  reply(running.ticket, running.slot, std::move(result), told(Clock::now() - running.begun));
 }
 
-void QueueConsumer::reply(std::uint64_t ticket, Result result, std::uint32_t duration) {
+void QueueConsumer::reply(std::uint64_t ticket, ledger::MethodSlot slot, Result result,
+                          std::uint32_t duration) {
   if (size_of(result) + kQueueRecordSize > rings_.longest()) {
     result = Result::error(ErrorCode::handler_failed,
                            fmt::format("the reply exceeds the {} bytes that the master takes",
                                        rings_.longest() - kQueueRecordSize));
   }
-  context_.count_error(result.code);
+  context_.count_error(result.code, slot);
   put({ticket, std::move(result), duration});
 }
 

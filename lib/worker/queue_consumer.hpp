@@ -60,6 +60,7 @@ class QueueConsumer final : public std::enable_shared_from_this<QueueConsumer>, 
     std::uint64_t ticket;
     std::size_t size;  ///< the bytes that count as held
     TimePoint begun;
+    ledger::MethodSlot slot;  ///< under which it is counted
   };
   /// A reply that waits for room.
   struct Reply {
@@ -75,11 +76,14 @@ class QueueConsumer final : public std::enable_shared_from_this<QueueConsumer>, 
   bool take_requests();
   /// Begins a request unless the master has taken it back, or its deadline has passed.
   void take(const QueueRequest& request);
-  void begin(const QueueRequest& request);
+  /// `method` is null if the request names none.
+  void begin(const QueueRequest& request, const Method* method);
   static Task<void> run(std::shared_ptr<QueueConsumer> self,
                         std::shared_ptr<const MethodTable> table, Call call, Running running);
-  void reply_now(std::uint64_t ticket, std::string_view json);
-  void reply(std::uint64_t ticket, Result result, std::uint32_t duration = 0);
+  void reply_now(std::uint64_t ticket, ledger::MethodSlot slot, std::string_view json);
+  /// Replies to a request, and counts an error under its method.
+  void reply(std::uint64_t ticket, ledger::MethodSlot slot, Result result,
+             std::uint32_t duration = 0);
   /// Writes a reply, or keeps it until there is room.
   void put(Reply reply);
   bool write(const Reply& reply);
