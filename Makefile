@@ -20,7 +20,8 @@ TEST_PACKAGES = bats pkgconf python3 jq mandoc strace procps util-linux netcat-o
                 openssl gunicorn openssh-client openssh-server ruby perl libio-fdpass-perl spin \
                 zsh fish dpkg-dev iproute2 tmux libuv1-dev python3-yaml
 BENCH_PACKAGES = python3 python3-matplotlib jq netcat-openbsd strace
-PEER_PACKAGES = nginx-light nodejs haproxy nftables gunicorn golang-go chromium systemd lintian
+PEER_PACKAGES = nginx-light nodejs haproxy nftables gunicorn golang-go chromium systemd lintian \
+                prometheus
 LINT_PACKAGES = clang-format-16 clang-tidy-16 shellcheck mandoc python3
 CLANG_PACKAGES = clang libclang-rt-14-dev
 DEB_PACKAGES = dpkg-dev

@@ -17,6 +17,7 @@
 #include "cli/stderr_log.hpp"
 #include "cli/tool.hpp"
 #include "cli/tool_main.hpp"
+#include "master/dry_run.hpp"
 #include "master/master.hpp"
 #include "os/program_path.hpp"
 #include "os/tree_guard.hpp"
@@ -56,7 +57,10 @@ void refuse_twice(const handoff::MasterOptions& options) {
   if (options.control) { add(*options.control); }
 }
 
-handoff::MasterOptions parse(Tool& tool) {
+/// What the command line asks for.
+enum class Task { serve, dry_run };
+
+handoff::MasterOptions parse(Tool& tool, Task& task) {
   handoff::MasterOptions options;
   handoff::SupervisorOptions& supervisor = options.supervisor;
   handoff::ClientSessions::Options& queue = options.queue;
@@ -128,6 +132,9 @@ handoff::MasterOptions parse(Tool& tool) {
       app.add_option("--pidfile", options.pidfile, "Write the process id to this file, once ready")
           ->type_name("PATH"),
       handoff::WordKind::file);
+  app.add_flag_callback(
+      "--dry-run", [&task] { task = Task::dry_run; },
+      "Check all that a start needs, and start nothing");
   tool.group("Log");
   handoff::add_log_time(tool);
   tool.complete_words({{}, handoff::WordKind::text, handoff::WordKind::command});
@@ -214,8 +221,18 @@ ExitCode stand_in(Tool& tool, const handoff::SignalMask& signals,
   return static_cast<ExitCode>(status->code);
 }
 
+ExitCode say_what_would_be(Tool& tool, const handoff::MasterOptions& options) {
+  tool.run_long(handoff::Orphans::leave);
+  const handoff::DryRun dry = handoff::dry_run(options);
+  for (const std::string& line : dry.in_use) { tool.log.info(line); }
+  tool.log.info(dry.summary);
+  return ExitCode::done;
+}
+
 ExitCode run(Tool& tool) {
-  handoff::MasterOptions options = parse(tool);
+  Task task = Task::serve;
+  handoff::MasterOptions options = parse(tool, task);
+  if (task == Task::dry_run) { return say_what_would_be(tool, options); }
   options.successor.program = handoff::own_program(tool.argv.front());
   options.successor.argv = tool.argv;
   // The new master waits for its workers as long as this one does for its own.

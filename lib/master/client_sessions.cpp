@@ -67,7 +67,7 @@ ClientSessions::ClientSessions(Reactor& reactor, Balancer& balancer, const Optio
       balancer_(balancer),
       closed_(closed),
       failed_(failed),
-      reserved_(kReserved + kReservedPerThread * options.io_threads),
+      io_threads_(options.io_threads),
       expected_workers_(options.workers),
       queue_(reactor, queue_options(options)),
       context_(reactor, all_methods(queue_), session_limits(options),
@@ -75,16 +75,7 @@ ClientSessions::ClientSessions(Reactor& reactor, Balancer& balancer, const Optio
                 .returned = [this](Connection back) { give_to_successor(std::move(back)); },
                 .failed = failed_},
                {.calls = options.calls}) {
-  if (most_connections() == 0) {
-    throw InvalidArgument(fmt::format("a limit of {} descriptors (ulimit -n) is not enough for {}",
-                                      descriptor_limit(), counted(options.workers, "worker")));
-  }
-  if (Queue::memory_size(queue_options(options)) > file_size_limit()) {
-    throw InvalidArgument(fmt::format(
-        "a file size limit of {} bytes (ulimit -f) is not enough for a queue of {} bytes (lower "
-        "--max-frame)",
-        file_size_limit(), Queue::memory_size(queue_options(options))));
-  }
+  check_limits(options);
   counters_ = make_counters(options.io_threads);
   if (options.io_threads <= 1) { context_.count_in(counters_, 0); }
   if (options.io_threads > 1) { mailbox_.emplace(reactor_); }
@@ -109,6 +100,25 @@ ClientSessions::ClientSessions(Reactor& reactor, Balancer& balancer, const Optio
   }
 }
 
+void ClientSessions::check_limits(const Options& options) {
+  if (most_connections(descriptor_limit(), options.io_threads, options.workers) == 0) {
+    throw InvalidArgument(fmt::format("a limit of {} descriptors (ulimit -n) is not enough for {}",
+                                      descriptor_limit(), counted(options.workers, "worker")));
+  }
+  const std::size_t size = Queue::memory_size(queue_options(options));
+  if (size > file_size_limit()) {
+    throw InvalidArgument(fmt::format(
+        "a file size limit of {} bytes (ulimit -f) is not enough for a queue of {} bytes (lower "
+        "--max-frame)",
+        file_size_limit(), size));
+  }
+}
+
+void ClientSessions::check(const Options& options) {
+  Queue::check_memory();
+  check_limits(options);
+}
+
 /// A connection is closed if there is no memory to spill its bytes.
 void ClientSessions::give_to_successor(Connection connection) {
   const std::uint64_t id = connection.id;
@@ -121,9 +131,14 @@ void ClientSessions::give_to_successor(Connection connection) {
 }
 
 std::size_t ClientSessions::most_connections() const {
-  const std::size_t workers = std::max(expected_workers_, queue_.workers());
-  const std::size_t reserved = reserved_ + kReservedPerWorker * workers;
-  return limit_ > reserved ? limit_ - reserved : 0;
+  return most_connections(limit_, io_threads_, std::max(expected_workers_, queue_.workers()));
+}
+
+std::size_t ClientSessions::most_connections(std::size_t limit, std::size_t io_threads,
+                                             std::size_t workers) {
+  const std::size_t reserved =
+      kReserved + kReservedPerThread * io_threads + kReservedPerWorker * workers;
+  return limit > reserved ? limit - reserved : 0;
 }
 
 /// The thread with the fewest connections serves it.

@@ -47,6 +47,9 @@ class ClientSessions {
   ClientSessions(const ClientSessions&) = delete;
   ClientSessions& operator=(const ClientSessions&) = delete;
 
+  /// Throws what the constructor would throw with these options.
+  static void check(const Options& options);
+
   /// Serves a connection that was accepted, or that a predecessor passes. Throws if that is
   /// impossible: ProtocolError if it brings more unread bytes than a connection may, SystemError if
   /// its spilled bytes cannot be read, std::bad_alloc. The connection is closed then and nothing
@@ -78,6 +81,11 @@ class ClientSessions {
   const Queue& queue() const { return queue_; }
 
  private:
+  /// Returns how many connections can be served at a time beside `workers` workers, with `limit`
+  /// descriptors.
+  static std::size_t most_connections(std::size_t limit, std::size_t io_threads,
+                                      std::size_t workers);
+  static void check_limits(const Options& options);
   /// Gives the balancer a connection for the successor.
   void give_to_successor(Connection connection);
 
@@ -85,7 +93,7 @@ class ClientSessions {
   Balancer& balancer_;
   std::function<void(std::uint64_t)> closed_;
   std::function<void(std::string_view)> failed_;
-  std::size_t reserved_;  ///< descriptors that clients cannot have, apart from those for workers
+  std::size_t io_threads_;
   std::size_t expected_workers_;
   std::size_t limit_ = descriptor_limit();
   Queue queue_;

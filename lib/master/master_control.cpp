@@ -96,6 +96,7 @@ MasterStatus Master::status() const {
   status.workers = supervisor_.status();
   const WorkerTraffic& traffic = supervisor_.traffic();
   status.totals = sessions_ ? sessions_->totals() : traffic.totals();
+  status.methods = traffic.method_totals();
   status.rescued = traffic.rescued();
   status.lost = traffic.lost_ever() + (sessions_ ? sessions_->lost() : 0);
   status.former = traffic.former();

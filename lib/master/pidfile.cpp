@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstddef>
@@ -63,12 +62,6 @@ std::string beside(const std::string& path) {
   return path + ".new";
 }
 
-std::string folder_of(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  if (slash == std::string::npos) { return "."; }
-  return path.substr(0, std::max<std::size_t>(slash, 1));
-}
-
 Fd open_to_read(const std::string& path) {
   return Fd(open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
 }
@@ -120,10 +113,7 @@ std::optional<FileIdentity> Pidfile::find_replaceable(const std::string& path) c
 void Pidfile::check() const {
   (void)find_replaceable(path_);
   (void)find_replaceable(beside(path_));
-  const std::string folder = folder_of(path_);
-  if (faccessat(AT_FDCWD, folder.c_str(), W_OK | X_OK, AT_EACCESS) < 0) {
-    throw cannot_write(path_, errno);
-  }
+  if (const int error = error_of_making(path_)) { throw cannot_write(path_, error); }
 }
 
 void Pidfile::write() {

@@ -29,14 +29,17 @@ Queue::Queue(Reactor& reactor, Options options)
       options_(std::move(options)),
       slots_(options_.limit),
       patience_over_(reactor) {
-  // If memory can be given to no worker, it is better to fail at the start.
-  (void)make_memory_to_write("handoff-requests", 1);
+  check_memory();
   reactor_.add(*this);
 }
 
 Queue::~Queue() {
   reactor_.remove(*this);
   while (!waiting_.empty()) { waiting_.pop_front(); }
+}
+
+void Queue::check_memory() {
+  (void)make_memory_to_write("handoff-requests", 1);
 }
 
 TimePoint Queue::begin(PendingCall& call) {

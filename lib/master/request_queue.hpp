@@ -49,7 +49,10 @@ class Queue final : public CallExecutor, private PollSource, private QueueWorker
     std::uint64_t died = 0;          ///< requests that were lost with their worker
   };
 
+  /// Throws what check_memory() throws: what no worker can be given is better said at the start.
   Queue(Reactor& reactor, Options options);
+  /// Throws SystemError if this system makes no memory that can be shared with workers.
+  static void check_memory();
   Queue(const Queue&) = delete;
   Queue& operator=(const Queue&) = delete;
   ~Queue();

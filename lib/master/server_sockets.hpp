@@ -4,6 +4,7 @@
 #include <optional>
 #include <vector>
 
+#include "os/listen_check.hpp"
 #include "os/listener.hpp"
 
 namespace handoff {
@@ -20,5 +21,15 @@ struct ServerSockets {
 /// Binds every address of the options. Throws what listen_on() throws, and InvalidArgument if there
 /// are more listeners than a worker can be passed; nothing is left in the file system then.
 ServerSockets open_server_sockets(const MasterOptions& options);
+
+/// The places where a server would have its sockets.
+struct ServerSocketsCheck {
+  std::vector<ListenCheck> listeners;
+  std::optional<ListenCheck> join;
+  std::optional<ListenCheck> control;
+};
+
+/// Throws what open_server_sockets() would throw, but for an address in use, and opens nothing.
+ServerSocketsCheck check_server_sockets(const MasterOptions& options);
 
 }  // namespace handoff

@@ -14,6 +14,7 @@
 #include "master/supervisor.hpp"
 #include "os/status.hpp"
 #include "pass/ledger.hpp"
+#include "pass/method_totals.hpp"
 
 namespace handoff {
 
@@ -35,6 +36,7 @@ struct MasterStatus {
   Status last_upgrade = Status::ok();   ///< whether the last upgrade was done, if there was one
   std::optional<Queue::Counts> queue;   ///< set with --pass queue
   ledger::Totals totals;                ///< including workers that have ended
+  ledger::MethodTotals methods;         ///< the workers' counters by method, including former ones
   RescueCounts rescued;                 ///< connections of workers that have died
   std::uint64_t lost = 0;               ///< connections that were closed because a worker had died,
                                         ///< or could not be passed

@@ -227,8 +227,8 @@ void WorkerChannel::give_ledger() {
       origin_ == WorkerOrigin::joined_from_elsewhere ? 0 : std::size_t{ledger::kMaxEntries};
   const auto entries = static_cast<std::uint32_t>(std::min(credits_, most));
   try {
-    auto [ledger, file] =
-        ledger::Ledger::make({.passed = entries, .accepted = entries, .threads = hello_.threads});
+    const std::uint32_t methods = hello_.counts_methods ? ledger::kMethodSlots : 0;
+    auto [ledger, file] = ledger::Ledger::make({entries, entries, hello_.threads, methods});
     const int descriptor = file.get();
     const SendResult result = send_fds(
         channel_.get(), channel::encode_passing(channel::Type::ledger, 1), {&descriptor, 1});

@@ -25,6 +25,7 @@
 #include "os/status.hpp"
 #include "pass/channel.hpp"
 #include "pass/ledger.hpp"
+#include "pass/method_totals.hpp"
 
 namespace handoff {
 
@@ -101,6 +102,10 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   /// Returns its counters, also after its death. Of a worker without a ledger only the requests are
   /// known, as it last reported them.
   ledger::Totals totals() const;
+  /// Returns its counters by method, also after its death; none if it does not count by method.
+  ledger::MethodTotals method_totals() const {
+    return kept_ ? ledger::MethodTotals(kept_->ledger()) : ledger::MethodTotals();
+  }
   /// Returns Totals::active_calls at less cost.
   std::uint64_t active_calls() const override { return kept_ ? kept_->ledger().active_calls() : 0; }
   /// Returns whether it may be given one more connection.

@@ -75,6 +75,7 @@ void WorkerTraffic::remove(SupervisedWorker& worker) {
   former.connections += link->connections_total();
   former.totals += link->totals();
   former.totals.active_calls = 0;
+  former.methods = std::move(link->method_totals() += former.methods);
   workers_.erase(link);
   if (asked_.erase(link) > 0 && asked_.empty()) { all_answered_.notify_all(); }
 }
@@ -85,6 +86,13 @@ ledger::Totals WorkerTraffic::totals() const {
   for (const auto& [link, worker] : workers_) { sum += link->totals(); }
   sum.errors[ledger::error_counter(ErrorCode::worker_died)] += rescued_.answered;
   return sum;
+}
+
+ledger::MethodTotals WorkerTraffic::method_totals() const {
+  std::map<int, ledger::MethodTotals> numbers;
+  for (const auto& [link, worker] : workers_) { numbers[link->number()] += link->method_totals(); }
+  for (const auto& [number, former] : former_) { numbers[number] += former.methods; }
+  return ledger::MethodTotals::of_all(numbers);
 }
 
 Task<void> WorkerTraffic::ask_for_requests() {

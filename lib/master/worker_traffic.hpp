@@ -23,6 +23,7 @@
 #include "os/log.hpp"
 #include "os/status.hpp"
 #include "pass/ledger.hpp"
+#include "pass/method_totals.hpp"
 
 namespace handoff {
 
@@ -30,6 +31,7 @@ namespace handoff {
 struct FormerWorkers {
   std::uint64_t connections = 0;  ///< connections that they were given, or have accepted
   ledger::Totals totals;          ///< without calls under way
+  ledger::MethodTotals methods;   ///< the newest methods first
 };
 
 /// Handles what the workers' channels report: counts the connections that the workers have, passes
@@ -76,6 +78,9 @@ class WorkerTraffic final : private PollSource {
   /// of the calls under way. A call that the death of its worker interrupted counts as an error
   /// too.
   ledger::Totals totals() const;
+  /// Returns the counters by method of all workers that count so, including those that have ended.
+  /// Calls that the death of a worker interrupted are no errors here.
+  ledger::MethodTotals method_totals() const;
   /// Returns the counters of workers that have ended, by their number.
   const std::map<int, FormerWorkers>& former() const { return former_; }
 

@@ -21,23 +21,41 @@ bool is_missing(const SystemError& error) {
   return error.error_number() == EAFNOSUPPORT || error.error_number() == EADDRNOTAVAIL;
 }
 
-std::vector<Listener> try_each(const std::vector<SocketAddress>& addresses,
-                               const ListenOptions& options) {
-  std::vector<Listener> listeners;
+/// Calls `listen` with each address and the results before it. Leaves out the addresses that this
+/// host does not have, unless there is no other.
+template <typename Result, typename Listen>
+std::vector<Result> at_each(const std::vector<SocketAddress>& addresses, const Listen& listen) {
+  std::vector<Result> results;
   std::exception_ptr missing;
-  for (SocketAddress wanted : addresses) {
-    if (wanted.port() == 0 && !listeners.empty()) {
-      wanted.set_port(local_address(listeners.front().fd()).port());
-    }
+  for (const SocketAddress& wanted : addresses) {
     try {
-      listeners.push_back(listen_on(Address::parse(wanted.text()), options));
+      results.push_back(listen(wanted, results));
     } catch (const SystemError& error) {
       if (!is_missing(error)) { throw; }
       missing = std::current_exception();
     }
   }
-  if (listeners.empty()) { std::rethrow_exception(missing); }
-  return listeners;
+  if (results.empty()) { std::rethrow_exception(missing); }
+  return results;
+}
+
+std::vector<Listener> try_each(const std::vector<SocketAddress>& addresses,
+                               const ListenOptions& options) {
+  const auto listen = [&](SocketAddress wanted, const std::vector<Listener>& before) {
+    if (wanted.port() == 0 && !before.empty()) {
+      wanted.set_port(local_address(before.front().fd()).port());
+    }
+    return listen_on(Address::parse(wanted.text()), options);
+  };
+  return at_each<Listener>(addresses, listen);
+}
+
+/// Returns the addresses of a host name that has several, or none if `address` is another one.
+std::vector<SocketAddress> several_addresses(const Address& address) {
+  if (address.kind != Address::Kind::tcp) { return {}; }
+  std::vector<SocketAddress> addresses = distinct_addresses(address);
+  if (addresses.size() < 2) { addresses.clear(); }
+  return addresses;
 }
 
 }  // namespace
@@ -68,13 +86,20 @@ std::vector<Listener> listen_on_each(std::vector<SocketAddress> addresses,
 }
 
 std::vector<Listener> listen_on_all(const Address& address, const ListenOptions& options) {
-  if (address.kind == Address::Kind::tcp) {
-    const std::vector<SocketAddress> addresses = distinct_addresses(address);
-    if (addresses.size() > 1) { return listen_on_each(addresses, options); }
-  }
+  const std::vector<SocketAddress> several = several_addresses(address);
+  if (!several.empty()) { return listen_on_each(several, options); }
   std::vector<Listener> listeners;
   listeners.push_back(listen_on(address, options));
   return listeners;
+}
+
+std::vector<ListenCheck> check_listen_on_all(const Address& address, const ListenOptions& options) {
+  const std::vector<SocketAddress> several = several_addresses(address);
+  if (several.empty()) { return {check_listen_on(address, options)}; }
+  const auto check = [&](const SocketAddress& wanted, const std::vector<ListenCheck>&) {
+    return check_listen_on(Address::parse(wanted.text()), options);
+  };
+  return at_each<ListenCheck>(several, check);
 }
 
 }  // namespace handoff

@@ -5,6 +5,7 @@
 
 #include <handoff/os/address.hpp>
 
+#include "os/listen_check.hpp"
 #include "os/listener.hpp"
 
 namespace handoff {
@@ -19,6 +20,10 @@ std::vector<Listener> listen_on_all(const Address& address, const ListenOptions&
 /// not block.
 std::vector<Listener> listen_on_each(std::vector<SocketAddress> addresses,
                                      const ListenOptions& options = {});
+
+/// Does for each kernel address what check_listen_on() does, and leaves out the same ones.
+std::vector<ListenCheck> check_listen_on_all(const Address& address,
+                                             const ListenOptions& options = {});
 
 /// Returns the kernel addresses of a name, each once, in their order. Blocks and throws as
 /// Address::resolve() does.

@@ -5,145 +5,19 @@
 #include <fmt/format.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstddef>
 #include <optional>
-#include <string_view>
 
 #include <handoff/os/error.hpp>
 
 #include "os/socket.hpp"
+#include "os/socket_path.hpp"
 
 namespace handoff {
 namespace {
-
-/// Next to a named socket are its lock and, while it is made, the socket under another name.
-constexpr std::string_view kLockSuffix = ".lock";
-constexpr std::string_view kBesideSuffix = ".new";
-
-/// The mode of a lock. An empty file of the own user with this mode counts as a lock whose owner
-/// was killed; any other file belongs to another program.
-constexpr mode_t kLockMode = 0600;
-
-std::string with_suffix(const std::string& path, std::string_view suffix) {
-  return fmt::format("{}{}", path, suffix);
-}
-
-/// The name under which the socket is made must fit into an address too.
-void check_length(const std::string& path) {
-  constexpr std::size_t kMost = sizeof(sockaddr_un::sun_path) - 1 - kBesideSuffix.size();
-  if (path.size() <= kMost) { return; }
-  throw InvalidArgument(
-      fmt::format("cannot listen on {}: a path to listen on has at most {} bytes", path, kMost));
-}
-
-SystemError in_the_way(const std::string& path, const std::string& file, int error_number) {
-  return SystemError::sentence(error_number,
-                               fmt::format("cannot listen on {}: the file {} is in the way "
-                                           "(remove it if nothing needs it)",
-                                           path, file));
-}
-
-bool is_lock(const struct stat& found) {
-  return S_ISREG(found.st_mode) && (found.st_mode & 07777U) == kLockMode && found.st_size == 0 &&
-         found.st_uid == geteuid();
-}
-
-struct Lock {
-  Fd file;
-  OwnedName name;
-};
-
-/// Opens a lock file that exists; the result is invalid if the file has gone meanwhile.
-Fd open_lock(const std::string& path, const std::string& lock_name) {
-  struct stat found {};
-  if (lstat(lock_name.c_str(), &found) == 0 && !S_ISREG(found.st_mode)) {
-    throw in_the_way(path, lock_name, S_ISLNK(found.st_mode) ? ELOOP : EEXIST);
-  }
-  Fd lock(open(lock_name.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-  if (!lock.valid() && errno != ENOENT) { throw SystemError(errno, "lock", lock_name); }
-  return lock;
-}
-
-/// Takes the lock that decides who owns a named socket's path. Its file is removed by the owner, so
-/// the locked file must still be the one that the name refers to.
-Lock lock_path(const std::string& path) {
-  const std::string lock_name = with_suffix(path, kLockSuffix);
-  for (;;) {
-    Fd lock(open(lock_name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, kLockMode));
-    const bool is_new = lock.valid();
-    if (is_new) {
-      fchmod(lock.get(), kLockMode);  // the umask may have reduced it
-    } else {
-      if (errno != EEXIST) { throw SystemError(errno, "lock", lock_name); }
-      lock = open_lock(path, lock_name);
-      if (!lock.valid()) { continue; }
-    }
-    struct stat held {};
-    if (fstat(lock.get(), &held) < 0) { throw SystemError(errno, "lock", lock_name); }
-    OwnedName name(lock_name, FileIdentity::of(held), OwnedName::Owner::another_process);
-    if (flock(lock.get(), LOCK_EX | LOCK_NB) < 0) {
-      const int error = errno;
-      if (error == EWOULDBLOCK) { throw SystemError(EADDRINUSE, "listen on", path); }
-      if (is_new) { name.set_owner(OwnedName::Owner::this_process); }
-      throw SystemError(error, "lock", lock_name);
-    }
-    if (!name.is_in_place()) { continue; }
-    if (!is_new && !is_lock(held)) { throw in_the_way(path, lock_name, EEXIST); }
-    name.set_owner(OwnedName::Owner::this_process);
-    return {std::move(lock), std::move(name)};
-  }
-}
-
-/// Finds out whether a process has the socket that `path` refers to. A connection would use up a
-/// listener that accepts only one, so this function connects with a socket of a type that cannot
-/// connect to a stream: unix(7) then reports EPROTOTYPE for a socket that is open, ECONNREFUSED for
-/// a stale one. Returns 0 for a stale one, EADDRINUSE for one that is open, and otherwise why it
-/// cannot be found out.
-int look_for_owner(const std::string& path) {
-  const SocketAddress address = SocketAddress::unix_path(path);
-  const Fd probe = make_socket(address, SOCK_DGRAM);
-  const int error = connect(probe.get(), address.data(), address.size()) == 0 ? 0 : errno;
-  switch (error) {
-    case ECONNREFUSED:
-    case ENOENT: return 0;
-    case 0:  // a datagram socket
-    case EPERM:
-    case EPROTOTYPE: return EADDRINUSE;
-    default: return error;
-  }
-}
-
-/// Returns the stale socket at `path`, which may be replaced, or nothing when the name is free.
-/// Anything else belongs to another process.
-std::optional<FileIdentity> find_stale(const std::string& path) {
-  struct stat found {};
-  if (lstat(path.c_str(), &found) < 0) {
-    if (errno == ENOENT) { return std::nullopt; }
-    throw SystemError(errno, "listen on", path);
-  }
-  if (S_ISLNK(found.st_mode)) { throw SystemError(ELOOP, "listen on", path); }
-  if (!S_ISSOCK(found.st_mode)) { throw SystemError(EEXIST, "listen on", path); }
-  if (const int error = look_for_owner(path)) { throw SystemError(error, "listen on", path); }
-  return FileIdentity::of(found);
-}
-
-/// Frees the name under which the socket at `path` is made, if a process that was killed has left a
-/// socket there.
-void remove_leftover(const std::string& beside, const std::string& path) {
-  struct stat found {};
-  if (lstat(beside.c_str(), &found) < 0) {
-    return;  // bind(2) reports what else is wrong
-  }
-  if (!S_ISSOCK(found.st_mode) || look_for_owner(beside) != 0) {
-    throw in_the_way(path, beside, EEXIST);
-  }
-  const OwnedName removed(beside, FileIdentity::of(found));
-}
 
 /// The owner of the folder can put another file in the place of `name` at any moment, and a name
 /// would lead to it. So the mode is set through a descriptor.
@@ -160,7 +34,7 @@ void set_mode(const OwnedName& name, mode_t mode, const std::string& path) {
 
 /// Binds the socket next to `path`, at PATH.new.
 OwnedName bind_beside(int socket, const std::string& path, mode_t mode) {
-  const std::string beside = with_suffix(path, kBesideSuffix);
+  const std::string beside = beside_of(path);
   remove_leftover(beside, path);
   const SocketAddress address = SocketAddress::unix_path(beside);
   // bind(2) gives the file the mode of the socket's own inode, so the file never exists with a
@@ -187,14 +61,6 @@ OwnedName listen_named(int socket, const std::string& path, mode_t mode, int bac
   if (listen(socket, backlog) < 0) { throw SystemError(errno, "listen on", path); }
   name.move_to(path, replaced, "listen on");
   return name;
-}
-
-void check_listening(int socket, const std::string& text) {
-  if (!socket_type(socket)) { throw SystemError(errno, "listen on", text); }
-  if (!is_listening(socket)) {
-    throw InvalidArgument(
-        fmt::format("cannot listen on {}: the descriptor is not a listening socket", text));
-  }
 }
 
 void bind_address(int socket, const SocketAddress& wanted, const std::string& text) {
@@ -228,8 +94,7 @@ Listener Listener::adopt(Fd fd, std::string text, Fd lock, FileIdentity file) {
   set_close_on_exec(lock.get());
   const std::string path = Address::parse(listener.text_).name;
   constexpr auto kOwner = OwnedName::Owner::another_process;
-  listener.lock_name_ = {with_suffix(path, kLockSuffix), identity_of_descriptor(lock.get()),
-                         kOwner};
+  listener.lock_name_ = {lock_of(path), identity_of_descriptor(lock.get()), kOwner};
   listener.name_ = {path, file, kOwner};
   listener.lock_ = std::move(lock);
   return listener;
@@ -275,10 +140,28 @@ bool Listener::heal() {
   return false;
 }
 
+SocketAddress address_to_listen_on(const Address& address, const ListenOptions& options) {
+  if (address.kind == Address::Kind::exec) {
+    throw InvalidArgument(
+        fmt::format("cannot listen on {}: a command can't be listened on", address.text));
+  }
+  const SocketAddress wanted = address.resolve().front();
+  if (!wanted.is_loopback() && !options.allow_public) { throw NotLoopback(address.text); }
+  return wanted;
+}
+
+void check_inherited(const Address& address) {
+  if (!socket_type(address.number)) { throw SystemError(errno, "listen on", address.text); }
+  if (!is_listening(address.number)) {
+    throw InvalidArgument(
+        fmt::format("cannot listen on {}: the descriptor is not a listening socket", address.text));
+  }
+}
+
 Listener listen_on(const Address& address, const ListenOptions& options) {
   Listener listener;
   if (address.kind == Address::Kind::inherited) {
-    check_listening(address.number, address.text);
+    check_inherited(address);
     set_close_on_exec(address.number);
     set_nonblocking(address.number);
     listener.fd_ = Fd(address.number);
@@ -289,19 +172,13 @@ Listener listen_on(const Address& address, const ListenOptions& options) {
     listener.text_ = bound.text();
     return listener;
   }
-  if (address.kind == Address::Kind::exec) {
-    throw InvalidArgument(
-        fmt::format("cannot listen on {}: a command can't be listened on", address.text));
-  }
-
-  const SocketAddress wanted = address.resolve().front();
-  if (!wanted.is_loopback() && !options.allow_public) { throw NotLoopback(address.text); }
+  const SocketAddress wanted = address_to_listen_on(address, options);
   listener.fd_ = make_socket(wanted, options.type);
   const int socket = listener.fd_.get();
   if (options.blocking) { set_blocking(socket); }
   if (address.kind == Address::Kind::unix_path) {
     check_length(address.name);
-    Lock lock = lock_path(address.name);
+    PathLock lock = lock_path(address.name);
     listener.lock_ = std::move(lock.file);
     listener.lock_name_ = std::move(lock.name);
     listener.name_ =

@@ -10,6 +10,7 @@
 #include <handoff/os/address.hpp>
 #include <handoff/os/error.hpp>
 #include <handoff/os/fd.hpp>
+#include <handoff/os/socket_address.hpp>
 
 #include "os/owned_name.hpp"
 
@@ -88,6 +89,13 @@ class NotLoopback : public InvalidArgument {
  public:
   explicit NotLoopback(const std::string& address);
 };
+
+/// Returns the kernel address on which listen_on() listens: the best one of a name, whose look-up
+/// blocks. Throws what listen_on() throws for an address that is no one's to listen on. `address`
+/// is no descriptor.
+SocketAddress address_to_listen_on(const Address& address, const ListenOptions& options);
+/// Throws what listen_on() throws if the descriptor is no listening socket.
+void check_inherited(const Address& address);
 
 /// Listens on `address`. Blocks while a name is looked up, of which only the best address is used.
 /// A descriptor (fd:N) must be listening; it is taken over and made non-blocking and close-on-exec.

@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstdio>
 #include <utility>
 
@@ -33,6 +35,13 @@ FileIdentity identity_of_descriptor(int number) {
   struct stat found {};
   if (fstat(number, &found) < 0) { throw SystemError(errno, "examine a descriptor"); }
   return FileIdentity::of(found);
+}
+
+int error_of_making(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  const std::string folder =
+      slash == std::string::npos ? "." : path.substr(0, std::max<std::size_t>(slash, 1));
+  return faccessat(AT_FDCWD, folder.c_str(), W_OK | X_OK, AT_EACCESS) < 0 ? errno : 0;
 }
 
 OwnedName::OwnedName(std::string path, FileIdentity file, Owner owner)

@@ -28,6 +28,10 @@ std::optional<FileIdentity> identity_of_name(const std::string& path);
 /// Returns the file of a descriptor. Throws SystemError.
 FileIdentity identity_of_descriptor(int number);
 
+/// Returns why this process cannot make a file at `path` and remove it, as an error number: the
+/// folder is not there or may not be written to. Returns 0 if it can.
+int error_of_making(const std::string& path);
+
 /// A name in the file system that this process has given to a file. The destructor removes the name
 /// if it still refers to that file, and leaves it alone if it refers to another one. Move-only.
 class OwnedName {

@@ -74,6 +74,7 @@ constexpr std::size_t kEntrySize = 16;
 constexpr std::uint16_t kAnswers = 1;
 constexpr std::uint16_t kWantsLedger = 2;
 constexpr std::uint16_t kTakesLameDuck = 4;
+constexpr std::uint16_t kCountsMethods = 8;
 
 /// The position of the number of threads in the flags of HELLO, as the exponent of a power of two.
 constexpr unsigned kThreadsShift = 8;
@@ -169,6 +170,7 @@ std::string encode_hello(const Hello& hello) {
   int flags = (hello.answers ? kAnswers : 0) | (hello.takes_lame_duck ? kTakesLameDuck : 0);
   if (hello.wants_ledger) {
     flags |= kWantsLedger | std::bit_width(hello.threads - 1) << kThreadsShift;
+    if (hello.counts_methods) { flags |= kCountsMethods; }
   }
   Writer writer(Type::hello, 0, static_cast<std::uint16_t>(flags));
   writer.number(hello.pid);
@@ -249,6 +251,7 @@ std::optional<Message> decode(std::span<const char> packet, std::vector<Fd> desc
     if (message.hello.wants_ledger) {
       message.hello.threads =
           1U << std::min(std::uint32_t{flags} >> kThreadsShift, kMaxThreadsExponent);
+      message.hello.counts_methods = (flags & kCountsMethods) != 0;
     }
   }
   if (version != kVersion) { return std::nullopt; }

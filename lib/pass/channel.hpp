@@ -79,7 +79,8 @@ struct Hello {
   bool answers = false;          ///< it answers REQUESTS, unless it hangs
   bool wants_ledger = false;     ///< it keeps a ledger if it is sent one
   bool takes_lame_duck = false;  ///< it knows LAME_DUCK
-  std::uint32_t threads = 1;  ///< its threads, if it wants a ledger; rounded up to a power of two
+  std::uint32_t threads = 1;    ///< its threads, if it wants a ledger; rounded up to a power of two
+  bool counts_methods = false;  ///< it counts by method, if it wants a ledger and that has the room
 };
 
 /// The bit in the number of a connection that the worker has accepted itself; the worker chooses

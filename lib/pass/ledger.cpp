@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <numeric>
 
 namespace handoff::ledger {
 namespace {
@@ -18,23 +19,54 @@ struct Header {
   std::uint32_t passed;
   std::uint32_t accepted;
   std::uint32_t threads;
+  std::uint32_t methods;
 };
 
 constexpr std::size_t kHeaderSize = 64;
 static_assert(sizeof(Header) <= kHeaderSize && sizeof(Counters) % 64 == 0);
 
-std::size_t size_of(const Shape& shape) {
-  return kHeaderSize + shape.threads * sizeof(Counters) +
-         (std::size_t{shape.passed} + shape.accepted) * sizeof(Entry);
+/// The positions of the parts of the file, and its size.
+struct Layout {
+  explicit Layout(const Shape& shape)
+      : entries(counters + shape.threads * sizeof(Counters)),
+        method_names(entries + (std::size_t{shape.passed} + shape.accepted) * sizeof(Entry)),
+        method_counters(method_names + shape.methods * sizeof(MethodName)),
+        size(method_counters + std::size_t{shape.methods} * shape.threads * sizeof(Counters)) {}
+
+  std::size_t counters = kHeaderSize;
+  std::size_t entries;
+  std::size_t method_names;
+  std::size_t method_counters;
+  std::size_t size;
+};
+
+/// The most that one counter, and the sum of the durations, can be without being false: the sums of
+/// many fit into 64 bits.
+constexpr std::uint64_t kMaxCount = std::uint64_t{1} << 48U;
+constexpr std::uint64_t kMaxCallTime = std::uint64_t{1} << 58U;
+
+std::uint64_t value(const std::atomic<std::uint64_t>& counter, std::uint64_t most = kMaxCount) {
+  return std::min(counter.load(std::memory_order_relaxed), most);
 }
 
-std::uint64_t value(const std::atomic<std::uint64_t>& counter) {
-  return counter.load(std::memory_order_relaxed);
+Totals values(const Counters& counters) {
+  Totals totals;
+  totals.requests = value(counters.requests);
+  totals.active_calls = value(counters.active_calls);
+  for (std::size_t i = 0; i < totals.errors.size(); ++i) {
+    totals.errors[i] = value(counters.errors[i]);
+  }
+  for (std::size_t i = 0; i < kDurations; ++i) {
+    totals.durations[i] = value(counters.durations[i]);
+  }
+  totals.call_time = value(counters.call_time, kMaxCallTime);
+  return totals;
 }
 
 bool is_possible(const Shape& shape) {
   return shape.passed <= kMaxEntries && shape.accepted <= kMaxEntries &&
-         shape.threads <= kMaxThreads && std::has_single_bit(shape.threads);
+         shape.threads <= kMaxThreads && std::has_single_bit(shape.threads) &&
+         (shape.methods == 0 || shape.methods == kMethodSlots);
 }
 
 }  // namespace
@@ -62,6 +94,10 @@ void Counters::count_call(std::chrono::nanoseconds duration) {
   add(call_time, nanos);
 }
 
+std::uint64_t Totals::calls() const {
+  return std::accumulate(durations.begin(), durations.end(), std::uint64_t{0});
+}
+
 Totals& Totals::operator+=(const Totals& other) {
   requests += other.requests;
   active_calls += other.active_calls;
@@ -71,19 +107,22 @@ Totals& Totals::operator+=(const Totals& other) {
   return *this;
 }
 
-Ledger::Ledger(Mapping memory, Shape shape)
-    : memory_(std::move(memory)),
-      shape_(shape),
-      counters_(reinterpret_cast<Counters*>(memory_.data() + kHeaderSize)),
-      entries_(reinterpret_cast<Entry*>(memory_.data() + kHeaderSize +
-                                        shape.threads * sizeof(Counters))) {}
+Ledger::Ledger(Mapping memory, Shape shape) : memory_(std::move(memory)), shape_(shape) {
+  const Layout layout(shape);
+  char* const start = memory_.data();
+  counters_ = reinterpret_cast<Counters*>(start + layout.counters);
+  entries_ = reinterpret_cast<Entry*>(start + layout.entries);
+  method_names_ = reinterpret_cast<MethodName*>(start + layout.method_names);
+  method_counters_ = reinterpret_cast<Counters*>(start + layout.method_counters);
+}
 
 std::pair<Ledger, Fd> Ledger::make(Shape shape) {
   shape.passed = std::min(shape.passed, kMaxEntries);
   shape.accepted = std::min(shape.accepted, kMaxEntries);
   shape.threads = std::bit_ceil(std::clamp(shape.threads, 1U, kMaxThreads));
-  SharedMemory memory = make_memory_for_both("handoff-ledger", size_of(shape));
-  const Header header{kMagic, kVersion, shape.passed, shape.accepted, shape.threads};
+  shape.methods = shape.methods == 0 ? 0 : kMethodSlots;
+  SharedMemory memory = make_memory_for_both("handoff-ledger", Layout(shape).size);
+  const Header header{kMagic, kVersion, shape.passed, shape.accepted, shape.threads, shape.methods};
   std::memcpy(memory.mapping.data(), &header, sizeof header);
   return {Ledger(std::move(memory.mapping), shape), std::move(memory.file)};
 }
@@ -92,9 +131,9 @@ Ledger Ledger::open(const Fd& file) {
   Mapping memory = Mapping::writable(file.get());
   Header header{};
   if (memory.size() >= kHeaderSize) { std::memcpy(&header, memory.data(), sizeof header); }
-  const Shape shape{header.passed, header.accepted, header.threads};
+  const Shape shape{header.passed, header.accepted, header.threads, header.methods};
   if (header.magic != kMagic || header.version != kVersion || !is_possible(shape) ||
-      memory.size() != size_of(shape)) {
+      memory.size() != Layout(shape).size) {
     throw ProtocolError("cannot use the ledger: the master sent something else");
   }
   return Ledger(std::move(memory), shape);
@@ -108,16 +147,21 @@ std::uint64_t Ledger::active_calls() const {
 
 Totals Ledger::totals() const {
   Totals totals;
-  for (std::uint32_t i = 0; i < shape_.threads; ++i) {
-    const Counters& one = counters_[i];
-    totals.requests += value(one.requests);
-    totals.active_calls += value(one.active_calls);
-    for (std::size_t j = 0; j < totals.errors.size(); ++j) {
-      totals.errors[j] += value(one.errors[j]);
-    }
-    for (std::size_t j = 0; j < kDurations; ++j) { totals.durations[j] += value(one.durations[j]); }
-    totals.call_time += value(one.call_time);
+  for (std::uint32_t i = 0; i < shape_.threads; ++i) { totals += values(counters_[i]); }
+  return totals;
+}
+
+MethodSlot Ledger::slot_of(std::string_view name) const {
+  for (std::uint32_t i = 0; i < shape_.methods; ++i) {
+    const auto slot = static_cast<MethodSlot>(i);
+    if (method_names_[slot].load() == name) { return slot; }
   }
+  return kOtherMethods;
+}
+
+Totals Ledger::totals_of(MethodSlot slot) const {
+  Totals totals;
+  for (std::uint32_t i = 0; i < shape_.threads; ++i) { totals += values(method_counters(i)[slot]); }
   return totals;
 }
 

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include <handoff/os/fd.hpp>
@@ -14,6 +15,7 @@
 
 #include "os/sealed_memory.hpp"
 #include "pass/ledger_entry.hpp"
+#include "pass/method_name.hpp"
 
 namespace handoff::ledger {
 
@@ -37,11 +39,12 @@ std::string name_of_error_counter(std::size_t counter);
 /// Instant methods are not counted.
 inline constexpr std::size_t kDurations = 32;
 
-/// The counters of one thread of a worker. Only that thread writes them, so adding needs only a
-/// plain load and store; any thread or process that has the memory may read them at any time.
+/// The counters of one thread of a worker, for all its calls or for those of one method. Only that
+/// thread writes them, so adding needs only a plain load and store; any thread or process that has
+/// the memory may read them at any time.
 struct alignas(64) Counters {
   std::atomic<std::uint64_t> requests;      ///< requests since the start
-  std::atomic<std::uint64_t> active_calls;  ///< calls that have begun or wait
+  std::atomic<std::uint64_t> active_calls;  ///< calls that have begun or wait; 0 for one method
   std::array<std::atomic<std::uint64_t>, kCountedErrors.size() + 1> errors;
   std::array<std::atomic<std::uint64_t>, kDurations> durations;
   std::atomic<std::uint64_t> call_time;  ///< the sum of the durations, in nanoseconds
@@ -61,6 +64,8 @@ struct Totals {
   std::array<std::uint64_t, kDurations> durations{};
   std::uint64_t call_time = 0;
 
+  /// Returns the number of calls whose durations are counted.
+  std::uint64_t calls() const;
   Totals& operator+=(const Totals& other);
 };
 
@@ -71,14 +76,16 @@ struct Shape {
   std::uint32_t accepted =
       0;  ///< entries after those, for connections that the worker accepts itself
   std::uint32_t threads = 1;  ///< threads that have counters; rounded up to a power of two
+  std::uint32_t methods = 0;  ///< methods that have counters: 0 or kMethodSlots
 };
 
 /// The most entries of each kind: connections beyond them have no entry.
 inline constexpr std::uint32_t kMaxEntries = 1U << 20U;
 inline constexpr std::uint32_t kMaxThreads = 1024;
 
-/// The ledger of one worker: a header, the counters, the entries. The file is sparse: an entry that
-/// was never used costs no memory.
+/// The ledger of one worker: a header, the counters, the entries, and if the worker counts by
+/// method the names of its methods and their counters. The file is sparse: an entry that was never
+/// used costs no memory.
 class Ledger {
  public:
   /// Makes a ledger for a worker, in the master. Returns it with its file, which the caller sends
@@ -99,6 +106,19 @@ class Ledger {
   }
   /// Returns the sum of the counters of all threads.
   Totals totals() const;
+
+  /// Returns the name of a slot; `slot` is below shape().methods.
+  MethodName& method_name(MethodSlot slot) const { return method_names_[slot]; }
+  /// Returns the slot that has this name, or kOtherMethods if none has.
+  MethodSlot slot_of(std::string_view name) const;
+  /// Returns the counters of a thread for each of kMethodSlots slots; null if shape().methods is 0.
+  Counters* method_counters(std::uint32_t thread) const {
+    if (shape_.methods == 0) { return nullptr; }
+    return method_counters_ + std::size_t{thread & (shape_.threads - 1)} * kMethodSlots;
+  }
+  /// Returns the sum of a slot's counters over all threads; `slot` is below shape().methods.
+  Totals totals_of(MethodSlot slot) const;
+
   /// Returns Totals::active_calls at less cost.
   std::uint64_t active_calls() const;
 
@@ -109,6 +129,8 @@ class Ledger {
   Shape shape_;
   Counters* counters_;
   Entry* entries_;
+  MethodName* method_names_;
+  Counters* method_counters_;
 };
 
 }  // namespace handoff::ledger

@@ -85,8 +85,7 @@ Result reply_too_long(std::size_t limit) {
                        fmt::format("the reply exceeds the limit of {} bytes", limit));
 }
 
-Dispatched dispatch(const MethodTable& table, const Request& request, Instant instant) {
-  const Method* method = table.find(request.method);
+Dispatched dispatch(const Method* method, const Request& request, Instant instant) {
   if (method == nullptr) { return no_such_method(request.method); }
   // A pattern's reply has the name of the call, which has yet to be quoted.
   const bool may_answer_now = method->instant && !method->quoted_name.empty();

@@ -16,10 +16,9 @@
 #include "async/race.hpp"
 #include "wire/message_writer.hpp"
 
-/// The one way from a request to its result: find the method, decide whether the call takes time,
-/// run it, and check that the reply is not too long. Every result that leaves here is fit for a
-/// reply: results and the data of errors are one JSON value each, and an exception has become an
-/// error.
+/// The one way from a request and its method to its result: decide whether the call takes time, run
+/// it, and check that the reply is not too long. Every result that leaves here is fit for a reply:
+/// results and the data of errors are one JSON value each, and an exception has become an error.
 namespace handoff {
 
 /// Says whether a method that can answer at once may do so, or has to wait because other calls come
@@ -42,7 +41,8 @@ struct StartCall {
 /// How a request is answered. A Result is always an error, also that there is no such method.
 /// dispatch() does not throw what a method throws: that becomes an error.
 using Dispatched = std::variant<InstantReply, Result, StartCall>;
-Dispatched dispatch(const MethodTable& table, const Request& request, Instant instant);
+/// `method` is what the table has for the request; null: there is no such method.
+Dispatched dispatch(const Method* method, const Request& request, Instant instant);
 
 /// Runs a method of any kind on the reactor. The reactor, `method` and `client_left` must outlive
 /// the task. Under Supervision::server, the handler is ended at the call's deadline, and when

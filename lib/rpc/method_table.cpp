@@ -68,4 +68,10 @@ std::vector<std::string> MethodTable::names() const {
   return names;
 }
 
+void MethodTable::assign_slots(
+    const std::function<std::uint8_t(std::string_view name)>& slot_of) const {
+  for (const auto& [name, method] : methods_) { method.slot = slot_of(name); }
+  for (const auto& [start, method] : patterns_) { method.slot = slot_of(start + "*"); }
+}
+
 }  // namespace handoff

@@ -57,6 +57,8 @@ struct Method {
   Supervision supervision = Supervision::server;
   /// Begins calls and finishes them later; may be null; not owned.
   CallExecutor* executor = nullptr;
+  /// The slot under which a server counts its calls; see MethodTable::assign_slots().
+  mutable std::uint8_t slot = 0;
 };
 
 /// Returns what a reply to this method says in "out", as a JSON string: the method's name, or
@@ -89,6 +91,8 @@ class MethodTable {
   }
   /// Returns the names in alphabetical order, followed by the patterns.
   std::vector<std::string> names() const;
+  /// Sets Method::slot of every method to what `slot_of` returns for its name, or its pattern.
+  void assign_slots(const std::function<std::uint8_t(std::string_view name)>& slot_of) const;
 
  private:
   void insert(std::string name, Method method);

@@ -53,8 +53,28 @@ void ServerContext::count_in(std::shared_ptr<const ledger::Ledger> ledger, std::
   ledger_counters_ = ledger ? &ledger->counters(thread) : nullptr;
   publishes_requests_ =
       shared_.counters != nullptr || shared_.quota != nullptr || ledger_counters_ != nullptr;
+  method_counters_ = ledger ? ledger->method_counters(thread) : nullptr;
   if (ledger) { ledgers_.push_back(std::move(ledger)); }
+  assign_slots();
   publish_calls(active_calls_);
+}
+
+void ServerContext::replace_methods(std::shared_ptr<const MethodTable> methods) {
+  methods_ = std::move(methods);
+  assign_slots();
+}
+
+void ServerContext::assign_slots() {
+  if (method_counters_ == nullptr) { return; }
+  const ledger::Ledger& ledger = *ledgers_.back();
+  methods_->assign_slots([&ledger](std::string_view name) { return ledger.slot_of(name); });
+}
+
+void ServerContext::count_call(TimePoint start, ledger::MethodSlot slot) {
+  if (ledger_counters_ == nullptr || start == TimePoint()) { return; }
+  const Duration duration = Clock::now() - start;
+  ledger_counters_->count_call(duration);
+  if (method_counters_ != nullptr) { method_counters_[slot].count_call(duration); }
 }
 
 /// Deposits the sessions that are due. One for whose copy there is no descriptor is left out.

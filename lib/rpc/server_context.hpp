@@ -94,9 +94,7 @@ class ServerContext final : private PollSource {
   const SessionLimits& limits() const { return limits_; }
   const std::shared_ptr<const MethodTable>& methods() const { return methods_; }
   /// Replaces the methods. Calls that have begun keep the table with which they began.
-  void replace_methods(std::shared_ptr<const MethodTable> methods) {
-    methods_ = std::move(methods);
-  }
+  void replace_methods(std::shared_ptr<const MethodTable> methods);
 
   /// From now on, every connection ends after its next reply, new ones too, so that clients leave
   /// in order before a drain. Does nothing once drain() was called.
@@ -130,11 +128,22 @@ class ServerContext final : private PollSource {
   /// From now on, also counts in this ledger, as the worker's thread of this number, and in no
   /// earlier ledger; null means in none. A connection that was passed with an entry of an earlier
   /// ledger keeps that entry.
+  /// Calls are counted by method too if the ledger has room for that: under the names that are in
+  /// it now, or at the time of replace_methods().
   void count_in(std::shared_ptr<const ledger::Ledger> ledger, std::uint32_t thread);
   /// Counts requests, whether a client or the queue of a master has sent them.
   void count_requests(std::size_t count) {
     requests_ += count;
     if (publishes_requests_) { publish_requests(count); }
+  }
+  /// Returns the method that a request names, or null if there is none, and counts the request
+  /// under it.
+  const Method* find_and_count(std::string_view name) {
+    const Method* method = methods_->find(name);
+    if (method_counters_ != nullptr) {
+      ledger::Counters::add(method_counters_[slot_of(method)].requests, 1);
+    }
+    return method;
   }
 
   // The functions below are for sessions.
@@ -163,10 +172,24 @@ class ServerContext final : private PollSource {
   /// These count the calls under way.
   void call_begins() { publish_calls(++active_calls_); }
   void call_ends() { publish_calls(--active_calls_); }
-  /// Counts an error that is sent as a reply; a code of 0 is no error.
+  /// Returns the slot under which the calls of a method are counted; null: no method has the name.
+  static ledger::MethodSlot slot_of(const Method* method) {
+    return method != nullptr ? method->slot : ledger::kUnknownMethods;
+  }
+  /// Counts an error that is sent as a reply and concerns no method; a code of 0 is no error.
   void count_error(ErrorCode code) {
     if (code == ErrorCode{} || ledger_counters_ == nullptr) { return; }
     ledger_counters_->count_error(static_cast<int>(code));
+  }
+  /// Counts an error that is the reply to a request for the method of this slot.
+  void count_error(ErrorCode code, ledger::MethodSlot slot) {
+    if (code == ErrorCode{}) { return; }
+    count_error(code);
+    count_method_error(code, slot);
+  }
+  /// Counts it only under the method, because count_error(code) has counted it already.
+  void count_method_error(ErrorCode code, ledger::MethodSlot slot) {
+    if (method_counters_ != nullptr) { method_counters_[slot].count_error(static_cast<int>(code)); }
   }
   /// Returns where calls are logged; null if they are not.
   const CallLog* call_log() const { return shared_.calls; }
@@ -182,11 +205,8 @@ class ServerContext final : private PollSource {
     const bool is_wanted = ledger_counters_ != nullptr || shared_.calls != nullptr;
     return is_wanted ? Clock::now() : TimePoint();
   }
-  /// Counts a call that has ended, and its duration.
-  void count_call(TimePoint start) {
-    if (ledger_counters_ == nullptr || start == TimePoint()) { return; }
-    ledger_counters_->count_call(Clock::now() - start);
-  }
+  /// Counts a call that has ended, and its duration, in total and under its method.
+  void count_call(TimePoint start, ledger::MethodSlot slot);
   /// These count the connections that wait for memory.
   void memory_wait_begins() { ++waiting_for_memory_; }
   void memory_wait_ends() { --waiting_for_memory_; }
@@ -229,6 +249,8 @@ class ServerContext final : private PollSource {
       ledger_counters_->active_calls.store(count, std::memory_order_relaxed);
     }
   }
+  /// Finds the slots of the methods in the ledger.
+  void assign_slots();
   bool deposit_sessions();
   /// Runs at the end of each turn of the reactor: delivers results that were held, sends the
   /// replies of the turn, and lets the next session in line read. Returns whether a call has begun.
@@ -241,6 +263,7 @@ class ServerContext final : private PollSource {
   Shared shared_;
   bool publishes_requests_;  ///< whether publish_requests() has anything to do
   ledger::Counters* ledger_counters_ = nullptr;
+  ledger::Counters* method_counters_ = nullptr;  ///< by slot; null if none are counted
   /// The ledgers in which connections may have entries; the last is the current one.
   std::vector<std::shared_ptr<const ledger::Ledger>> ledgers_;
   Semaphore places_;

@@ -23,7 +23,7 @@ void SessionCalls::end(SessionCall& call, const ResultView& result) {
   under_way_->running.remove(call);
   under_way_->held -= call.held();
   context_.call_ends();
-  context_.count_call(call.begun());
+  context_.count_call(call.begun(), call.method().slot);
   try {
     encode(call, result, out);
     owner_.replies_ready(out);
@@ -60,7 +60,7 @@ void SessionCalls::encode(SessionCall& call, const ResultView& result, std::stri
   const ErrorCode error = append_result(text, {target.dialect, call.quoted_name(name), call.id()},
                                         result, context_.limits().max_frame);
   estimate_.reply_came(text.size() - start);
-  if (target.is_wanted) { context_.count_error(error); }
+  if (target.is_wanted) { context_.count_error(error, call.method().slot); }
   log_end(call, error);
   if (writer) { writer->finish(); }
   if (target.batch) { return add_to_batch(target, text, out); }
@@ -74,6 +74,11 @@ void SessionCalls::encode(SessionCall& call, const ResultView& result, std::stri
 /// The client is asked for its address only if calls are logged.
 void SessionCalls::log_instant(const Request& request, ErrorCode code) {
   context_.call_log()->ended(request.method, owner_.peer(), code, context_.take_start_of_instant());
+}
+
+void SessionCalls::refuse(const BadRequest& bad, Framing framing, std::string& out) {
+  log_refusal(bad.code);
+  append_refusal(bad, framing, out);
 }
 
 void SessionCalls::log_refusal(ErrorCode code) {

@@ -79,7 +79,9 @@ void SessionCalls::answer_not_run(std::string_view body, Framing framing, NotRun
   const auto& request = std::get<Request>(first);
   dialect_ = request.dialect;
   log_answer(request, code);
+  const Method* method = context_.find_and_count(request.method);
   if (request.is_notification()) { return; }
+  context_.count_method_error(code, ServerContext::slot_of(method));
   append_refusal({code, message, request.id, request.dialect}, framing, out);
 }
 
@@ -96,7 +98,8 @@ void SessionCalls::answer_request(const ParsedRequest& parsed, Framing framing, 
   const auto& request = std::get<Request>(parsed);
   dialect_ = request.dialect;
   const bool is_ordered = request.dialect == Dialect::article && request.id.empty();
-  const Dispatched answer = dispatch(*context_.methods(), request, instant());
+  const Method* method = context_.find_and_count(request.method);
+  const Dispatched answer = dispatch(method, request, instant());
   if (const auto* call = std::get_if<StartCall>(&answer)) {
     SessionCall& added =
         add_call(*call->method, request, {request.dialect, !request.is_notification(), {}});
@@ -122,13 +125,16 @@ void SessionCalls::answer_request(const ParsedRequest& parsed, Framing framing, 
 ErrorCode SessionCalls::append_answer(const Request& request, const Dispatched& answer,
                                       std::string& out) {
   const std::size_t limit = context_.limits().max_frame;
-  const auto* reply = std::get_if<InstantReply>(&answer);
-  const ErrorCode code =
-      reply != nullptr
-          ? append_result(out, {request.dialect, reply->quoted_name, request.id}, reply->json,
-                          limit)
-          : append_result(out, {request.dialect, {}, request.id}, std::get<Result>(answer), limit);
-  context_.count_error(code);
+  ErrorCode code{};
+  if (const auto* reply = std::get_if<InstantReply>(&answer)) {
+    code =
+        append_result(out, {request.dialect, reply->quoted_name, request.id}, reply->json, limit);
+  } else {
+    code = append_result(out, {request.dialect, {}, request.id}, std::get<Result>(answer), limit);
+  }
+  if (code == ErrorCode()) { return code; }
+  // Looking for the method again costs an error more, and every other reply less.
+  context_.count_error(code, ServerContext::slot_of(context_.methods()->find(request.method)));
   return code;
 }
 
@@ -149,7 +155,8 @@ void SessionCalls::answer_batch(std::span<const ParsedRequest> requests, Framing
     }
     const auto& request = std::get<Request>(parsed);
     dialect_ = request.dialect;
-    const Dispatched answer = dispatch(*context_.methods(), request, instant());
+    const Method* method = context_.find_and_count(request.method);
+    const Dispatched answer = dispatch(method, request, instant());
     if (const auto* call = std::get_if<StartCall>(&answer)) {
       batch->call_begins();
       start(add_call(*call->method, request, {request.dialect, !request.is_notification(), batch}));
@@ -162,11 +169,6 @@ void SessionCalls::answer_batch(std::span<const ParsedRequest> requests, Framing
   }
   if (!batch->has_calls()) { return context_.count_error(batch->finish(out, framing)); }
   under_way().held += batch->held();
-}
-
-void SessionCalls::refuse(const BadRequest& bad, Framing framing, std::string& out) {
-  log_refusal(bad.code);
-  append_refusal(bad, framing, out);
 }
 
 void SessionCalls::append_refusal(const BadRequest& bad, Framing framing, std::string& out) {

@@ -139,6 +139,7 @@ void MasterChannel::start(std::size_t credits, std::size_t calls, Ready ready) {
   hello.takes_lame_duck = true;
   hello.wants_ledger = ledger_threads_ > 0;
   if (hello.wants_ledger) { hello.threads = static_cast<std::uint32_t>(ledger_threads_); }
+  hello.counts_methods = hello.wants_ledger;
   outbox_.post(channel::encode_hello(hello));
   if (ready == Ready::at_start) { send_ready(); }
   reactor_.spawn(Outbox::run(outbox_, shared_from_this()));

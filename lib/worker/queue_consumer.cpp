@@ -104,26 +104,23 @@ bool QueueConsumer::take_requests() {
 /// A request that this worker has released, and that the master has not taken back, counts as
 /// begun: if the worker dies now, no other one runs it.
 void QueueConsumer::take(const QueueRequest& request) {
-  if (!rings_.release_to_begin()) {
-    put({request.ticket, {}, QueueReply::kNotBegun});
-  } else if (deadline_of(request) <= context_.reactor().now()) {
-    context_.count_requests(1);
-    log_answer(request, reply(request.ticket, Result::error(ErrorCode::timed_out,
-                                                            "the method was not begun in time")));
-  } else {
-    begin(request);
-  }
+  if (!rings_.release_to_begin()) { return put({request.ticket, {}, QueueReply::kNotBegun}); }
+  context_.count_requests(1);
+  const Method* method = context_.find_and_count(request.method);
+  if (deadline_of(request) > context_.reactor().now()) { return begin(request, method); }
+  Result late = Result::error(ErrorCode::timed_out, "the method was not begun in time");
+  log_answer(request, reply(request.ticket, ServerContext::slot_of(method), std::move(late)));
 }
 
-void QueueConsumer::begin(const QueueRequest& request) {
-  context_.count_requests(1);
-  Dispatched answer = dispatch(*context_.methods(), {request.method, request.params, request.id},
-                               Instant::answers_now);
+void QueueConsumer::begin(const QueueRequest& request, const Method* method) {
+  const ledger::MethodSlot slot = ServerContext::slot_of(method);
+  Dispatched answer =
+      dispatch(method, {request.method, request.params, request.id}, Instant::answers_now);
   if (auto* error = std::get_if<Result>(&answer)) {
-    return log_answer(request, reply(request.ticket, std::move(*error)));
+    return log_answer(request, reply(request.ticket, slot, std::move(*error)));
   }
   if (const auto* now = std::get_if<InstantReply>(&answer)) {
-    return log_answer(request, reply_now(request.ticket, now->json));
+    return log_answer(request, reply_now(request.ticket, slot, now->json));
   }
   Call call;
   call.method = request.method;
@@ -132,7 +129,7 @@ void QueueConsumer::begin(const QueueRequest& request) {
   call.peer = request.peer;
   call.deadline = std::min(deadline_of(request), deadline_after(context_.reactor().now(),
                                                                 context_.limits().call_timeout));
-  const Running running{request.ticket, size_of(request), Clock::now(), names_of(request)};
+  const Running running{request.ticket, size_of(request), Clock::now(), slot, names_of(request)};
   ++running_;
   context_.call_begins();
   held_ += running.size;
@@ -144,12 +141,13 @@ void QueueConsumer::begin(const QueueRequest& request) {
 }
 
 /// Writes a result that is valid only now, without a copy if there is room.
-ErrorCode QueueConsumer::reply_now(std::uint64_t ticket, std::string_view json) {
+ErrorCode QueueConsumer::reply_now(std::uint64_t ticket, ledger::MethodSlot slot,
+                                   std::string_view json) {
   unpublished_ = true;
   if (unsent_.empty() && write_reply(rings_, {ticket, 0, json, {}, instant_duration_})) {
     return ErrorCode{};
   }
-  return reply(ticket, Result::success(std::string(json)), instant_duration_);
+  return reply(ticket, slot, Result::success(std::string(json)), instant_duration_);
 }
 
 /// The table is shared, so that a reload does not destroy the methods of a call that runs.
@@ -163,10 +161,10 @@ Task<void> QueueConsumer::run(std::shared_ptr<QueueConsumer> self,
 void QueueConsumer::ended(const Running& running, Result result) {
   --running_;
   context_.call_ends();
-  context_.count_call(running.begun);
+  context_.count_call(running.begun, running.slot);
   held_ -= running.size;
   const ErrorCode code =
-      reply(running.ticket, std::move(result), told(Clock::now() - running.begun));
+      reply(running.ticket, running.slot, std::move(result), told(Clock::now() - running.begun));
   if (running.names != nullptr) {
     context_.call_log()->ended(running.names->method, running.names->peer, code, running.begun);
   }
@@ -186,14 +184,15 @@ std::shared_ptr<const QueueConsumer::Names> QueueConsumer::names_of(
       Names{std::string(request.method), std::string(request.peer)});
 }
 
-ErrorCode QueueConsumer::reply(std::uint64_t ticket, Result result, std::uint32_t duration) {
+ErrorCode QueueConsumer::reply(std::uint64_t ticket, ledger::MethodSlot slot, Result result,
+                               std::uint32_t duration) {
   if (size_of(result) + kQueueRecordSize > rings_.longest()) {
     result = Result::error(ErrorCode::handler_failed,
                            fmt::format("the reply exceeds the {} bytes that the master takes",
                                        rings_.longest() - kQueueRecordSize));
   }
   const ErrorCode code = result.code;
-  context_.count_error(code);
+  context_.count_error(code, slot);
   put({ticket, std::move(result), duration});
   return code;
 }

@@ -65,6 +65,7 @@ class QueueConsumer final : public std::enable_shared_from_this<QueueConsumer>, 
     std::uint64_t ticket;
     std::size_t size;  ///< the bytes that count as held
     TimePoint begun;
+    ledger::MethodSlot slot;             ///< under which it is counted
     std::shared_ptr<const Names> names;  ///< null if calls are not logged
   };
   /// A reply that waits for room.
@@ -81,12 +82,16 @@ class QueueConsumer final : public std::enable_shared_from_this<QueueConsumer>, 
   bool take_requests();
   /// Begins a request unless the master has taken it back, or its deadline has passed.
   void take(const QueueRequest& request);
-  void begin(const QueueRequest& request);
+  /// `method` is null if the request names none.
+  void begin(const QueueRequest& request, const Method* method);
   static Task<void> run(std::shared_ptr<QueueConsumer> self,
                         std::shared_ptr<const MethodTable> table, Call call, Running running);
-  /// These return the code of the error that is replied, or 0.
-  ErrorCode reply_now(std::uint64_t ticket, std::string_view json);
-  ErrorCode reply(std::uint64_t ticket, Result result, std::uint32_t duration = 0);
+  /// Replies to a request, and counts an error under its method. Returns the code of the error that
+  /// is replied, or 0.
+  ErrorCode reply(std::uint64_t ticket, ledger::MethodSlot slot, Result result,
+                  std::uint32_t duration = 0);
+  /// Does that with the result of a method that has answered at once.
+  ErrorCode reply_now(std::uint64_t ticket, ledger::MethodSlot slot, std::string_view json);
   void log_answer(const QueueRequest& request, ErrorCode code);
   std::shared_ptr<const Names> names_of(const QueueRequest& request) const;
   /// Writes a reply, or keeps it until there is room.

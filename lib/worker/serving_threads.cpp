@@ -41,6 +41,7 @@ ServingThreads::ServingThreads(Reactor& reactor, const MakeMethods& make_methods
                 .failed = owner.failed,
                 .quota_used_up = owner.quota_used_up},
                {.quota = quota_.get(), .calls = options.calls}) {
+  method_slots_.add(context_.methods()->names());
   if (options.threads > 1) { mailbox_.emplace(reactor); }
   for (std::size_t i = 1; i < options.threads; ++i) {
     ReactorThread::Owner of;
@@ -74,6 +75,7 @@ bool ServingThreads::run_elsewhere(Call& call, const std::function<void(Result)>
 }
 
 void ServingThreads::count_in(const std::shared_ptr<const ledger::Ledger>& ledger) {
+  method_slots_.use(ledger);
   context_.count_in(ledger, 0);
   std::uint32_t number = 0;
   for (ReactorThread& thread : threads_) {
@@ -108,7 +110,9 @@ void ServingThreads::abandon() {
 
 void ServingThreads::reload() {
   try {
-    context_.replace_methods(make_method_table_());
+    std::shared_ptr<const MethodTable> methods = make_method_table_();
+    method_slots_.add(methods->names());
+    context_.replace_methods(std::move(methods));
     for (ReactorThread& thread : threads_) { thread.reload(); }
     report_(Severity::info,
             fmt::format("reloaded, {}", counted(context_.methods()->names().size(), "method")));

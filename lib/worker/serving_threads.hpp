@@ -18,6 +18,7 @@
 #include "rpc/reactor_thread.hpp"
 #include "rpc/request_quota.hpp"
 #include "rpc/server_context.hpp"
+#include "worker/method_slots.hpp"
 #include "worker/worker_options.hpp"
 
 namespace handoff {
@@ -84,6 +85,7 @@ class ServingThreads {
   Report report_;
   std::optional<Mailbox> mailbox_;  ///< through it the other threads report, if there are any
   MakeMethodTable make_method_table_;
+  MethodSlots method_slots_;
   std::unique_ptr<RequestQuota> quota_;  ///< with WorkerOptions::max_requests
   ServerContext context_;
   std::size_t next_ = 0;  ///< the index of the thread that runs the next call

@@ -19,8 +19,8 @@ Usage: rpc-master \[-l ADDR\].* -- COMMAND \[ARG\.\.\.\].*--pidfile PATH .*' ''
   tool rpc-master --help
   local option
   for option in '-l, --listen' '-n, --workers' --handshake --max-connections --ready-timeout \
-    --drain-timeout --hang-timeout --allow-uid --public --pidfile '-v, --verbose' '-q, --quiet' \
-    '-V, --version' '-h, --help'; do
+    --drain-timeout --hang-timeout --allow-uid --public --pidfile --dry-run \
+    '-v, --verbose' '-q, --quiet' '-V, --version' '-h, --help'; do
     [[ $output == *"  $option "* ]] || differs 0 "$option" ''
   done
   expect_match 0 '.*' ''

@@ -20,10 +20,12 @@ import sys
 from channel_messages import CONNECTION, LEDGER
 import scripted_worker
 
-WANTS_LEDGER = 2
+WANTS_LEDGER, COUNTS_METHODS = 2, 8
 FREE, PASSED, RECEIVED, IDLE, RUNNING, SILENT, BUSY, CLOSED, TAKEN = range(9)
-HEADER = struct.Struct("=4s4I")
-ENTRY = 64
+HEADER = struct.Struct("=4s5I")
+HEADER_SIZE = 64
+ENTRY = NAME = 64
+COUNTERS = 384  # of a thread
 KEPT = 1 << 62  # of an id
 OWED = 4  # of an entry of CONNECTION: a reply comes along
 
@@ -31,10 +33,10 @@ OWED = 4  # of an entry of CONNECTION: a reply comes along
 class LedgerWorker(scripted_worker.Channel):
     """A worker that a master has started. It has said READY, and has its ledger."""
 
-    def __init__(self, credits: int = 1000):
+    def __init__(self, credits: int = 1000, flags: int = WANTS_LEDGER):
         self.clients: dict[int, socket.socket] = {}
         channel = socket.socket(fileno=int(os.environ["HANDOFF_CHANNEL_FD"]))
-        super().__init__(channel, credits, flags=WANTS_LEDGER)
+        super().__init__(channel, credits, flags=flags)
         self.channel.settimeout(None)
 
     def say_ready(self):
@@ -43,9 +45,12 @@ class LedgerWorker(scripted_worker.Channel):
         assert kind == LEDGER, kind
         self.memory = mmap.mmap(descriptors[0], os.fstat(descriptors[0]).st_size)
         os.close(descriptors[0])
-        magic, version, passed, accepted, _ = HEADER.unpack_from(self.memory)
+        magic, version, passed, accepted, threads, self.methods = HEADER.unpack_from(self.memory)
         assert (magic, version) == (b"HOLG", 1)
-        self.first_entry = len(self.memory) - ENTRY * (passed + accepted)
+        self.first_entry = HEADER_SIZE + threads * COUNTERS
+        self.first_name = self.first_entry + ENTRY * (passed + accepted)
+        self.first_method = self.first_name + NAME * self.methods
+        assert len(self.memory) == self.first_method + threads * self.methods * COUNTERS
         self.entries = passed
         super().say_ready()
 
@@ -104,7 +109,22 @@ def scribble(seed: str, wanted: str):
     kill_itself()
 
 
-DEEDS = {deed.__name__: deed for deed in (die_with_the_first, scribble)}
+def invent_methods():
+    """Names that no other worker has, false ones among them, and the greatest numbers; until the
+    master has had enough."""
+    worker = LedgerWorker(credits=1, flags=WANTS_LEDGER | COUNTS_METHODS)
+    worker.memory[worker.first_method:] = b"\xff" * (len(worker.memory) - worker.first_method)
+    for slot in range(worker.methods):
+        own = f'"\\{os.getpid()}.{slot}'.encode()
+        name = (own, b"a\nb", b"\xff\xfe", b"x" * NAME, b"\xe2\x80\xae")[max(slot - 58, 0) % 5]
+        start = worker.first_name + NAME * slot
+        worker.memory[start + 1:start + NAME] = name[:NAME - 1].ljust(NAME - 1, b"\0")
+        worker.memory[start] = len(name)
+    while not worker.drained:
+        worker.receive_message()
+
+
+DEEDS = {deed.__name__: deed for deed in (die_with_the_first, scribble, invent_methods)}
 
 
 def main():

@@ -268,7 +268,7 @@ class Cookbook(unittest.TestCase):
 
     def test_what_is_only_shown_is_what_the_other_tests_check(self):
         self.assertEqual([text.split()[0] for text in blocks(COOKBOOK)[1]],
-                         ["Host", "*/5", "scrape_configs:", "#", "#", "HEALTHCHECK"])
+                         ["Host", "*/5", "scrape_configs:", "groups:", "#", "#", "HEALTHCHECK"])
 
     def test_systemd_finds_no_fault_in_the_units(self):
         for kind in ("socket", "service"):
@@ -304,6 +304,21 @@ class Cookbook(unittest.TestCase):
         servers = [example for example in examples(COOKBOOK)
                    if f'("127.0.0.1", {port})' in example.text]
         self.assertEqual(len(servers), 1)
+
+    def test_prometheus_understands_its_configuration_and_the_rules(self):
+        rules = self.directory / "rules.yml"
+        rules.write_text(self.shown("groups:"))
+        config = self.directory / "prometheus.yml"
+        config.write_text(self.shown("scrape_configs:") + f"rule_files: ['{rules}']\n")
+        done = self.run_program("promtool", "check", "config", config)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn("SUCCESS: 2 rules found", done.stdout + done.stderr)
+
+    def test_the_rules_use_metrics_that_there_are(self):
+        used = set(re.findall(r"handoff_\w+", self.shown("groups:")))
+        text = (handoff.ROOT / "lib/master/metrics.cpp").read_text()
+        for name in used:
+            self.assertIn(f'"{name.removesuffix("_bucket")}"', text)
 
     def test_the_health_check_is_that_of_the_dockerfile(self):
         dockerfile = handoff.ROOT / "tests" / "examples" / "Dockerfile"

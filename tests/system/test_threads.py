@@ -126,7 +126,7 @@ class Threads(handoff.TestCase):
         server.kill(signal.SIGTERM)
         self.gate.touch()
         for client in clients:
-            self.assertEqual(client.receive(), {"out": "slow", "result": 1})
+            self.assertEqual(client.receive(), {"out": "slow", "result": 1, "last": True})
             self.assertIsNone(client.receive())
         self.assertEqual(server.process.wait(handoff.PATIENCE), 0)
 

@@ -57,10 +57,11 @@ class Played {
   }
 
   /// Says HELLO, and maps the ledger that comes, if one does.
-  Task<void> greet(std::uint32_t credits = 1000) {
+  Task<void> greet(std::uint32_t credits = 1000, bool counts_methods = false) {
     link->start();
     channel::Hello hello{channel::kVersion, 1, credits};
     hello.wants_ledger = true;
+    hello.counts_methods = counts_methods;
     send(channel::encode_hello(hello));
     co_await turns();
     std::optional<channel::Message> message = receive();
@@ -463,6 +464,25 @@ TEST_CASE("what a worker has counted in its ledger is known without a question")
     its.link->end();
     CHECK(its.link->totals().requests == 5);
   }(played));
+}
+
+TEST_CASE("a worker that counts by method gets room for it in its ledger, and no other does") {
+  for (const bool counts : {false, true}) {
+    Played played;
+    played.run([](Played& its, bool asks) -> Task<void> {
+      co_await its.greet(1000, asks);
+      REQUIRE(its.ledger);
+      CHECK(its.ledger->shape().methods == (asks ? ledger::kMethodSlots : 0));
+      if (!asks) {
+        CHECK(its.link->method_totals().by_name().empty());
+        co_return;
+      }
+      its.ledger->method_name(2).store("sum");
+      ledger::Counters::add(its.ledger->method_counters(0)[2].requests, 3);
+      its.link->end();
+      CHECK(its.link->method_totals().by_name().at("sum").requests == 3);
+    }(played, counts));
+  }
 }
 
 }  // namespace

@@ -155,6 +155,7 @@ Task<std::shared_ptr<ledger::Ledger>> greet_with_ledger(Bench& on, std::size_t i
   channel::Hello hello;
   hello.credits = 1000;
   hello.wants_ledger = true;
+  hello.counts_methods = true;
   on.process(index).say(channel::encode_hello(hello));
   on.process(index).say(channel::encode_ready());
   co_await on.settle();
@@ -192,6 +193,31 @@ TEST_CASE("what a worker has counted stays in the totals and under its number af
     CHECK(traffic.totals().call_time == 5000);
     CHECK(traffic.former().at(1).totals.requests == 3);
     CHECK(!traffic.former().contains(2));
+  });
+}
+
+TEST_CASE("what a worker has counted by method stays in the totals after its end") {
+  Bench bench;
+  play(bench, [](Bench& on) -> Task<void> {
+    on.supervisor.add();
+    on.supervisor.add();
+    co_await on.settle();
+    const auto first = co_await greet_with_ledger(on, 0);
+    const auto second = co_await greet_with_ledger(on, 1);
+    first->method_name(2).store("sum");
+    second->method_name(3).store("sum");
+    ledger::Counters::add(first->method_counters(0)[2].requests, 3);
+    first->method_counters(0)[2].count_error(static_cast<int>(ErrorCode::busy));
+    ledger::Counters::add(second->method_counters(0)[3].requests, 4);
+    const auto sum = [&] { return on.supervisor.traffic().method_totals().by_name().at("sum"); };
+    CHECK(sum().requests == 7);
+    on.process(0).end();
+    co_await on.settle();
+    CHECK(sum().requests == 7);
+    CHECK(sum().errors[ledger::error_counter(ErrorCode::busy)] == 1);
+    on.process(1).end();
+    co_await on.settle();
+    CHECK(sum().requests == 7);
   });
 }
 

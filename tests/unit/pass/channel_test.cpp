@@ -327,6 +327,17 @@ TEST_CASE("the number of a connection with an entry tells its index and generati
   CHECK((id & kOwnId) == 0);
 }
 
+TEST_CASE("a hello tells whether the worker counts by method, if it keeps a ledger") {
+  Hello hello;
+  hello.counts_methods = true;
+  CHECK(encode_hello(hello).substr(6, 2) == "\0\0"s);
+  hello.wants_ledger = true;
+  CHECK(encode_hello(hello).substr(6, 2) == "\12\0"s);
+  CHECK(decode(encode_hello(hello))->hello.counts_methods);
+  hello.counts_methods = false;
+  CHECK_FALSE(decode(encode_hello(hello))->hello.counts_methods);
+}
+
 TEST_CASE("a hello of another version is decoded, so that the difference can be told") {
   const auto message =
       decode(encode_hello({kVersion, 5, 6}).replace(2, 1, "\x09") + "more to come");

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <numeric>
+#include <string>
 
 #include <handoff/os/error.hpp>
 #include <handoff/os/fd.hpp>
@@ -62,12 +63,44 @@ TEST_CASE("a file that is no ledger is refused") {
 TEST_CASE("a ledger whose header promises more entries than it has is refused") {
   auto [ledger, file] = Ledger::make({.passed = 1});
   const Mapping memory = Mapping::writable(file.get());
-  for (const std::size_t offset : {std::size_t{8}, std::size_t{12}, std::size_t{16}}) {
+  for (const std::size_t offset :
+       {std::size_t{8}, std::size_t{12}, std::size_t{16}, std::size_t{20}}) {
     memory.data()[offset] ^= 2;
     CHECK_THROWS_AS(Ledger::open(file), ProtocolError);
     memory.data()[offset] ^= 2;
   }
   CHECK_NOTHROW(Ledger::open(file));
+}
+
+TEST_CASE("counters of methods stand after all else in the file, and only if they are asked for") {
+  const auto [plain, plain_file] = Ledger::make({.passed = 4, .accepted = 2, .threads = 2});
+  const auto [ledger, file] =
+      Ledger::make({.passed = 4, .accepted = 2, .threads = 2, .methods = kMethodSlots});
+  const Mapping before = Mapping::writable(plain_file.get());
+  const Mapping after = Mapping::writable(file.get());
+  CHECK(after.size() == before.size() + kMethodSlots * (64 + 2 * sizeof(Counters)));
+  CHECK(std::string(before.data(), 20) == std::string(after.data(), 20));
+  CHECK(before.data()[20] == 0);
+  CHECK(after.data()[20] == 64);
+  ledger.method_name(1).store("sum");
+  CHECK(std::string(after.data() + before.size() + 65, 3) == "sum");
+  Counters::add(ledger.method_counters(1)[1].requests, 77);
+  CHECK(after.data()[before.size() + kMethodSlots * 64 + (kMethodSlots + 1) * sizeof(Counters)] ==
+        77);
+}
+
+TEST_CASE("what a worker counts by method is what the master reads") {
+  auto [masters, file] = Ledger::make({.threads = 2, .methods = kMethodSlots});
+  const Ledger workers = Ledger::open(file);
+  CHECK(workers.shape().methods == kMethodSlots);
+  workers.method_name(63).store("sum");
+  Counters::add(workers.method_counters(0)[63].requests, 1);
+  Counters::add(workers.method_counters(1)[63].requests, 2);
+  workers.method_counters(1)[63].count_error(17);
+  CHECK(masters.slot_of("sum") == 63);
+  CHECK(masters.totals_of(63).requests == 3);
+  CHECK(masters.totals_of(63).errors.back() == 1);
+  CHECK(masters.totals_of(62).requests == 0);
 }
 
 TEST_CASE("an error is counted under its code, and any other under the last") {

@@ -220,7 +220,7 @@ struct Table {
   Dispatched answer(std::string_view name, Instant instant = Instant::answers_now) {
     Request request;
     request.method = name;
-    return dispatch(methods, request, instant);
+    return dispatch(methods.find(name), request, instant);
   }
   MethodTable methods;
 };

@@ -99,6 +99,111 @@ TEST_CASE("a reply that is too long, and one to a stranger, count as errors") {
       }(sessions, client, stranger, *ledger));
 }
 
+/// A ledger whose slots have the names of the methods of Sessions.
+std::shared_ptr<const ledger::Ledger> ledger_with_methods() {
+  auto ledger = std::make_shared<const ledger::Ledger>(
+      ledger::Ledger::make({.passed = 1, .methods = ledger::kMethodSlots}).first);
+  ledger->method_name(ledger::kOtherMethods).store(ledger::kNameOfOthers);
+  ledger->method_name(ledger::kUnknownMethods).store(ledger::kNameOfUnknown);
+  ledger->method_name(5).store("slow");
+  ledger->method_name(6).store("echo");
+  return ledger;
+}
+
+TEST_CASE(
+    "requests, errors and durations are counted by method, and names that clients invent as "
+    "unknown") {
+  const auto ledger = ledger_with_methods();
+  Sessions sessions;
+  sessions.context.count_in(ledger, 0);
+  const Fd client = sessions.open();
+  sessions.reactor.run([](Sessions& self, const Fd& end, const ledger::Ledger& of) -> Task<void> {
+    const auto unknown = [&] { return of.totals_of(ledger::kUnknownMethods); };
+    test::write_text(end.get(),
+                     "{\"in\":\"echo\"}\n{\"in\":\"none\"}\n{\"in\":\"nothing\"}\n"
+                     "{\"in\":\"big\"}\nno JSON\n");
+    for (int i = 0; i < 5; ++i) { co_await self.line(end); }
+    CHECK(of.totals_of(6).requests == 1);
+    CHECK(of.totals_of(6).calls() == 0);
+    CHECK(unknown().requests == 2);
+    CHECK(unknown().errors[index_of(ErrorCode::method_not_found)] == 2);
+    CHECK(of.totals_of(ledger::kOtherMethods).requests == 1);
+    CHECK(of.totals_of(ledger::kOtherMethods).calls() == 1);
+    test::write_text(end.get(),
+                     "[{\"jsonrpc\":\"2.0\",\"method\":\"none\",\"id\":1},"
+                     "{\"jsonrpc\":\"2.0\",\"method\":\"echo\"}]\n");
+    co_await self.line(end);
+    CHECK(unknown().requests == 3);
+    CHECK(unknown().errors[index_of(ErrorCode::method_not_found)] == 3);
+    CHECK(of.totals_of(6).requests == 2);
+    test::write_text(end.get(), test::kSlow);
+    co_await self.until_begun(1);
+    CHECK(of.totals_of(5).requests == 1);
+    CHECK(of.totals_of(5).calls() == 0);
+    self.set_go();
+    co_await self.line(end);
+    CHECK(of.totals_of(5).calls() == 1);
+    CHECK(of.totals_of(5).call_time > 0);
+    CHECK(of.totals().requests == 8);
+  }(sessions, client, *ledger));
+}
+
+TEST_CASE("a reply that is too long is an error of its method") {
+  const auto ledger = ledger_with_methods();
+  ledger->method_name(7).store("big");
+  SessionLimits limits;
+  limits.max_frame = Sessions::kBig;
+  Sessions sessions(limits);
+  sessions.context.count_in(ledger, 0);
+  const Fd client = sessions.open();
+  sessions.reactor.run([](Sessions& self, const Fd& end, const ledger::Ledger& of) -> Task<void> {
+    test::write_text(end.get(), "{\"in\":\"big\"}\n");
+    co_await self.line(end);
+    CHECK(of.totals_of(7).errors[index_of(ErrorCode::handler_failed)] == 1);
+  }(sessions, client, *ledger));
+}
+
+TEST_CASE("a request that is refused because memory is short is an error of its method") {
+  SessionLimits limits;
+  limits.memory = std::make_shared<MemoryBudget>(100);
+  limits.max_waiting = 0;
+  MemoryBudget::Share others(*limits.memory);
+  others.set(100);
+  REQUIRE(others.may_start_call());  // the one that goes on without room
+  const auto ledger = ledger_with_methods();
+  Sessions sessions(limits);
+  sessions.context.count_in(ledger, 0);
+  const Fd client = sessions.open();
+  sessions.reactor.run([](Sessions& self, const Fd& end, const ledger::Ledger& of) -> Task<void> {
+    test::write_text(end.get(), test::kEcho);
+    co_await self.line(end);
+    CHECK(of.totals_of(6).requests == 1);
+    CHECK(of.totals_of(6).errors[index_of(ErrorCode::busy)] == 1);
+    CHECK(of.totals().errors[index_of(ErrorCode::busy)] == 1);
+  }(sessions, client, *ledger));
+}
+
+TEST_CASE(
+    "methods that replace others are counted under their names, and a call that goes on "
+    "under its own") {
+  const auto ledger = ledger_with_methods();
+  Sessions sessions;
+  sessions.context.count_in(ledger, 0);
+  const Fd client = sessions.open();
+  sessions.reactor.run([](Sessions& self, const Fd& end, const ledger::Ledger& of) -> Task<void> {
+    test::write_text(end.get(), test::kSlow);
+    co_await self.until_begun(1);
+    of.method_name(8).store("kept");
+    self.context.replace_methods(self.methods());
+    self.set_go();
+    test::write_text(end.get(), "{\"in\":\"kept\"}\n");
+    for (int i = 0; i < 2; ++i) { co_await self.line(end); }
+    CHECK(of.totals_of(5).calls() == 1);
+    CHECK(of.totals_of(8).calls() == 1);
+    CHECK(of.totals_of(ledger::kOtherMethods).requests == 0);
+  }(sessions, client, *ledger));
+}
+
 TEST_CASE(
     "calls that go on are counted in the next ledger, and the one before is kept for entries") {
   auto first = std::make_shared<const ledger::Ledger>(ledger::Ledger::make({.passed = 1}).first);

@@ -324,6 +324,37 @@ TEST_CASE("calls of a queue are counted in the ledger, with their errors and dur
   CHECK(std::accumulate(totals.errors.begin(), totals.errors.end(), std::uint64_t{0}) == 2);
 }
 
+TEST_CASE("calls of a queue are counted by method") {
+  Queue queue;
+  auto [ledger, file] = ledger::Ledger::make({.methods = ledger::kMethodSlots});
+  const auto counted = std::make_shared<const ledger::Ledger>(std::move(ledger));
+  ledger::MethodSlot slot = 2;
+  for (const char* name : {"echo", "slow", "big"}) { counted->method_name(slot++).store(name); }
+  queue.context.count_in(counted, 0);
+  const auto errors = [&](ledger::MethodSlot of, ErrorCode code) {
+    return counted->totals_of(of).errors[ledger::error_counter(code)];
+  };
+  queue.run([&](Queue& its) -> Task<void> {
+    its.ask(1, "none");
+    its.ask(2, "slow", "2");
+    its.ask(3, "big");
+    its.ask(4, "echo");
+    its.ask(5, "slow", "5", 1);
+    co_await its.turns();
+    CHECK(counted->totals_of(2).requests == 1);
+    CHECK(counted->totals_of(3).requests == 2);
+    CHECK(errors(3, ErrorCode::timed_out) == 1);
+    CHECK(errors(4, ErrorCode::handler_failed) == 1);
+    CHECK(errors(ledger::kUnknownMethods, ErrorCode::method_not_found) == 1);
+    CHECK(counted->totals_of(3).calls() == 0);
+    its.let_go("2");
+    co_await its.turns();
+    while (its.reply()) {}
+    CHECK(counted->totals_of(3).calls() == 1);
+    CHECK(counted->totals().requests == 5);
+  });
+}
+
 TEST_CASE("a reply that the master has no room for is an error that says how much it takes") {
   Queue queue;
   queue.run([](Queue& its) -> Task<void> {
