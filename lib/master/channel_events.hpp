@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <utility>
 #include <vector>
 
 #include "master/held_connection.hpp"
@@ -51,5 +52,11 @@ struct TrafficEvents {
   /// cannot. While they can, they wait in the channel until there are descriptors for them.
   std::function<bool()> passes_on;
 };
+
+/// Calls the function of an event, if it is set.
+template <typename... Params, typename... Args>
+void tell(const std::function<void(Params...)>& event, Args&&... args) {
+  if (event) { event(std::forward<Args>(args)...); }
+}
 
 }  // namespace handoff

@@ -15,8 +15,8 @@
 namespace handoff {
 namespace {
 
-/// How the socket for workers or control is made. The peer's user decides who may connect, so the
-/// file's mode must let allowed users connect.
+/// How the socket for workers, for control or for the status is made. The peer's user decides who
+/// may connect, so the file's mode must let allowed users connect.
 ListenOptions private_options(const MasterOptions& options, int type) {
   ListenOptions listen;
   listen.type = type;
@@ -33,9 +33,8 @@ ListenOptions control_options(const MasterOptions& options) {
 }
 
 ListenOptions status_options(const MasterOptions& options) {
-  ListenOptions listen;
+  ListenOptions listen = private_options(options, SOCK_STREAM);
   listen.allow_public = options.allow_public;
-  if (!options.allowed_uids.empty()) { listen.mode = 0666; }
   return listen;
 }
 

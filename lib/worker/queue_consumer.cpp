@@ -108,10 +108,8 @@ void QueueConsumer::take(const QueueRequest& request) {
   context_.count_requests(1);
   const Method* method = context_.find_and_count(request.method);
   if (deadline_of(request) > context_.reactor().now()) { return begin(request, method); }
-  const ErrorCode code =
-      reply(request.ticket, ServerContext::slot_of(method),
-            Result::error(ErrorCode::timed_out, "the method was not begun in time"));
-  log_answer(request, code);
+  Result late = Result::error(ErrorCode::timed_out, "the method was not begun in time");
+  log_answer(request, reply(request.ticket, ServerContext::slot_of(method), std::move(late)));
 }
 
 void QueueConsumer::begin(const QueueRequest& request, const Method* method) {

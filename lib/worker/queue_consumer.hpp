@@ -86,11 +86,12 @@ class QueueConsumer final : public std::enable_shared_from_this<QueueConsumer>, 
   void begin(const QueueRequest& request, const Method* method);
   static Task<void> run(std::shared_ptr<QueueConsumer> self,
                         std::shared_ptr<const MethodTable> table, Call call, Running running);
-  /// These reply to a request, and count an error under its method. They return the code of the
-  /// error that is replied, or 0.
-  ErrorCode reply_now(std::uint64_t ticket, ledger::MethodSlot slot, std::string_view json);
+  /// Replies to a request, and counts an error under its method. Returns the code of the error that
+  /// is replied, or 0.
   ErrorCode reply(std::uint64_t ticket, ledger::MethodSlot slot, Result result,
                   std::uint32_t duration = 0);
+  /// Does that with the result of a method that has answered at once.
+  ErrorCode reply_now(std::uint64_t ticket, ledger::MethodSlot slot, std::string_view json);
   void log_answer(const QueueRequest& request, ErrorCode code);
   std::shared_ptr<const Names> names_of(const QueueRequest& request) const;
   /// Writes a reply, or keeps it until there is room.

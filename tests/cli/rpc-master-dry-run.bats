@@ -59,6 +59,7 @@ expect_nothing_left() {
     -l :0 -l ./m -j ./j -c ./c --pidfile ./pid -n 1 -- true
   would 'listen on @handoff-dry-run (workers would join at ./j) with 0 workers' \
     -l @handoff-dry-run -j ./j
+  would 'listen on ./m (status at ./s) with 1 worker: true' -l ./m --status ./s -n 1 -- true
   expect_nothing_left
 }
 

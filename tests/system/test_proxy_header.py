@@ -220,6 +220,8 @@ class Moves(HeaderTest):
             # A worker deposits connections that it has had for a second.
             handoff.wait_for(self.are_deposited, "the connections to be deposited")
         for pid in self.server.worker_pids():
+            # Only then does the ledger say that the last reply was written.
+            handoff.wait_for(lambda pid=pid: handoff.sleeps(pid), "the worker to be idle")
             os.kill(pid, signal.SIGKILL)
         self.assert_known()
 

@@ -97,9 +97,10 @@ class InTheTree(unittest.TestCase):
         last = [text for text in shown if re.search(r"\d calls, 0 lost", text)]
         self.assertTrue(last)
 
-    def test_readme_shows_it(self):
-        self.assertIn(f"]({RECORDING.relative_to(handoff.ROOT)})",
-                      (handoff.ROOT / "README.md").read_text(encoding="utf-8"))
+    def test_readme_shows_both(self):
+        readme = (handoff.ROOT / "README.md").read_text(encoding="utf-8")
+        for recording in (RECORDING, LIVE_VIEW):
+            self.assertIn(f"]({recording.relative_to(handoff.ROOT)})", readme)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ using std::operator""s;
 TEST_CASE("a hello tells whether the worker reads the headers of proxies") {
   Hello hello;
   hello.reads_proxies = true;
-  CHECK(encode_hello(hello).substr(6, 2) == "\10\0"s);
+  CHECK(encode_hello(hello).substr(6, 2) == "\20\0"s);
   const auto message = decode(encode_hello(hello));
   REQUIRE(message);
   CHECK(message->hello.reads_proxies);

@@ -16,6 +16,7 @@ using test::kEcho;
 using test::kEchoed;
 using test::kEchoedLast;
 using test::kSlow;
+using test::kSlowWithId;
 using test::Sessions;
 
 constexpr std::string_view kRefusal =
@@ -82,7 +83,7 @@ TEST_CASE("a request that follows the last reply is not run") {
 TEST_CASE("while calls of a lame duck run, further requests are refused, and the calls answered") {
   Sessions sessions;
   run(sessions, [](Sessions& self, const Fd& end) -> Task<void> {
-    test::write_text(end.get(), kSlow);
+    test::write_text(end.get(), kSlowWithId);
     co_await self.until_begun(1);
     self.context.be_lame_duck();
     test::write_text(end.get(),
@@ -93,7 +94,7 @@ TEST_CASE("while calls of a lame duck run, further requests are refused, and the
     CHECK(co_await self.line(end) ==
           R"({"jsonrpc":"2.0","error":)" + std::string(kRefusal) + ",\"id\":5}\n");
     self.set_go();
-    CHECK(co_await self.line(end) == "{\"out\":\"slow\",\"result\":7,\"last\":true}\n");
+    CHECK(co_await self.line(end) == "{\"out\":\"slow\",\"result\":7,\"id\":1,\"last\":true}\n");
   });
 }
 
@@ -115,7 +116,7 @@ TEST_CASE("a last line without a newline is refused as others are") {
   Sessions sessions;
   const Fd client = sessions.open();
   sessions.reactor.run([](Sessions& self, const Fd& end) -> Task<void> {
-    test::write_text(end.get(), "{\"in\":\"slow\",\"id\":1}\n");
+    test::write_text(end.get(), kSlowWithId);
     co_await self.until_begun(1);
     self.context.be_lame_duck();
     test::write_text(end.get(), "{\"in\":\"slow\",\"id\":2}");

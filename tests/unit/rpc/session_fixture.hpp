@@ -114,6 +114,7 @@ struct Sessions {
 };
 
 inline constexpr std::string_view kSlow = "{\"in\":\"slow\"}\n";
+inline constexpr std::string_view kSlowWithId = "{\"in\":\"slow\",\"id\":1}\n";
 inline constexpr std::string_view kEcho = "{\"in\":\"echo\",\"params\":1}\n";
 inline constexpr std::string_view kEchoed = "{\"out\":\"echo\",\"result\":1}\n";
 inline constexpr std::string_view kEchoedLast = "{\"out\":\"echo\",\"result\":1,\"last\":true}\n";

@@ -156,7 +156,7 @@ Task<void> be_in_last_turn(Sessions& sessions, Fd& client) {
 }
 
 Task<void> be_ending(Sessions& sessions, Fd& client) {
-  test::write_text(client.get(), kSlow);
+  test::write_text(client.get(), test::kSlowWithId);
   co_await sessions.until_begun(1);
   sessions.context.be_lame_duck();
   co_await sessions.settle();
