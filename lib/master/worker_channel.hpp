@@ -165,6 +165,9 @@ class WorkerChannel final : public Recipient, public std::enable_shared_from_thi
   bool has_unread() const { return receiver_.has_unread(); }
 
  private:
+  /// The most questions that wait to be sent.
+  static constexpr std::size_t kMaxQuestions = 4;
+
   /// Changes the phase; nothing else does.
   void enter(WorkerChannelPhase next);
   bool is_draining() const {

@@ -9,13 +9,6 @@
 
 /// What a worker is given besides connections, and is told and asked.
 namespace handoff {
-namespace {
-
-/// The most questions that wait to be sent.
-constexpr std::size_t kMaxQuestions = 4;
-
-}  // namespace
-
 void WorkerChannel::pass_listeners(std::vector<Fd> listeners,
                                    std::function<void()> others_should_accept,
                                    std::string_view proxies) {
