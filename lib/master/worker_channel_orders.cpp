@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include <sys/socket.h>
 
+#include <cstddef>
+#include <functional>
+#include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include <handoff/pass/fd_passing.hpp>
 
@@ -9,6 +14,7 @@
 
 /// What a worker is given besides connections, and is told and asked.
 namespace handoff {
+
 void WorkerChannel::pass_listeners(std::vector<Fd> listeners,
                                    std::function<void()> others_should_accept,
                                    std::string_view proxies) {
