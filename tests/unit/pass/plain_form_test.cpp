@@ -36,7 +36,7 @@ TEST_CASE("a connection whose peer is that of its socket is a zero byte") {
 }
 
 TEST_CASE("the address of a client behind a proxy follows the zero byte") {
-  for (const std::string& client :
+  for (const std::string client :
        {"192.0.2.7:4660", "[2001:db8::5]:65535", "/run/client.sock", "@name"}) {
     const std::string text = text_for(Address::parse(client).resolve().front());
     CHECK(text == std::string(1, '\0') + client);
