@@ -294,7 +294,7 @@ class Cluster(LinesCase):
         self.server.kill(signal.SIGTERM)
         gate.write_text("[\n1\n]")
         self.assertEqual([json.loads(line) for line in client.lines_to_end()],
-                         [{"out": "slow", "result": [1]}])
+                         [{"out": "slow", "result": [1], "last": True}])
         self.assertEqual(self.server.process.wait(handoff.PATIENCE), 0)
 
 
