@@ -220,7 +220,8 @@ class Fish(CompletionTestCase):
 
     def test_an_option_is_completed_with_its_explanation(self):
         self.assertEqual(self.candidates("rpc-call --retr"), {
-            "--retry": "Try up to N more times if the server is unreachable or did not run the call"})
+            "--retry": "Try up to N more times if the server is unreachable or did not run "
+                       "the call"})
 
     def test_all_options_of_the_help_are_candidates(self):
         for tool in TOOLS:

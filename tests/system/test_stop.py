@@ -54,6 +54,11 @@ class Stop(handoff.TestCase):
         handoff.wait_for(lambda: self.ask("workers")[0]["requests"] == 1, "the call to begin")
         return client
 
+    def assert_stopped(self, reply):
+        """The reply is that of `stop`, and may say that it is the last one."""
+        reply.pop("last", None)
+        self.assertEqual(reply, STOPPED)
+
     def wait_until_stopping(self):
         handoff.wait_for(lambda: self.ask("status")["state"] == "stopping", "the stop")
 
@@ -68,7 +73,7 @@ class Stop(handoff.TestCase):
         idle.result("ping")
         workers = server.worker_pids()
         self.assertEqual(len(workers), 2)
-        self.assertEqual(self.connect().call("stop"), STOPPED)
+        self.assert_stopped(self.connect().call("stop"))
         self.assertEqual([pid for pid in workers if handoff.alive(pid)], [])
         self.assertEqual([path.name for path in self.directory.iterdir()], ["gate"])
         self.assertIsNone(idle.receive())
@@ -80,8 +85,8 @@ class Stop(handoff.TestCase):
         control.send("stop")
         self.wait_until_stopping()
         self.open_gate()
-        self.assertEqual(client.receive(), {"out": "slow", "result": 1})
-        self.assertEqual(control.receive(), STOPPED)
+        self.assertEqual(client.receive(), {"out": "slow", "result": 1, "last": True})
+        self.assert_stopped(control.receive())
         self.assertIsNone(control.receive())
         self.assert_ends(server, 0)
 
@@ -92,7 +97,7 @@ class Stop(handoff.TestCase):
             control.send("stop")
             self.wait_until_stopping()
         self.open_gate()
-        self.assertEqual(client.receive(), {"out": "slow", "result": 1})
+        self.assertEqual(client.receive(), {"out": "slow", "result": 1, "last": True})
         self.assert_ends(server, 0)
 
     def test_a_second_one_is_immediate(self):
@@ -100,8 +105,8 @@ class Stop(handoff.TestCase):
         client, first = self.begin_slow_call(server), self.connect()
         first.send("stop")
         self.wait_until_stopping()
-        self.assertEqual(self.connect().call("stop"), STOPPED)
-        self.assertEqual(first.receive(), STOPPED)
+        self.assert_stopped(self.connect().call("stop"))
+        self.assert_stopped(first.receive())
         reply = client.receive()
         self.assertTrue(reply is None or reply["out"] == "error", reply)
         self.assert_ends(server, 124)
@@ -111,14 +116,14 @@ class Stop(handoff.TestCase):
         self.begin_slow_call(server)
         server.kill(signal.SIGTERM)
         self.wait_until_stopping()
-        self.assertEqual(self.connect().call("stop"), STOPPED)
+        self.assert_stopped(self.connect().call("stop"))
         self.assert_ends(server, 124)
 
     def test_stop_stops_a_master_whose_workers_are_not_ready(self):
         server = self.launch(ready=False, command=["sleep", "1000"])
         handoff.wait_for(lambda: os.path.exists(self.control), "the control socket")
         handoff.wait_for(lambda: len(server.worker_pids()) == 2, "the workers")
-        self.assertEqual(self.connect().call("stop"), STOPPED)
+        self.assert_stopped(self.connect().call("stop"))
         self.assertEqual(server.process.wait(handoff.PATIENCE), 0)
 
     def test_a_reload_or_an_upgrade_that_is_under_way_is_given_up(self):
@@ -134,7 +139,7 @@ class Stop(handoff.TestCase):
                 client.send(method)
                 state = {"reload": "reloading", "upgrade": "upgrading"}[method]
                 handoff.wait_for(lambda: self.ask("status")["state"] == state, state)
-                self.assertEqual(self.connect().call("stop"), STOPPED)
+                self.assert_stopped(self.connect().call("stop"))
                 self.assertEqual(client.receive()["out"], "error")
                 self.assertEqual(server.process.wait(handoff.PATIENCE), 0)
                 handoff.wait_for(lambda: not os.path.exists(self.control), "the name to go")
@@ -147,8 +152,8 @@ class Stop(handoff.TestCase):
         self.assertEqual(control.call("stop")["result"],
                          {"code": FAILED, "message": f"pid {successor} has taken over"})
         self.open_gate()
-        self.assertEqual(client.receive(), {"out": "slow", "result": 1})
-        self.assertEqual(self.connect().call("stop"), STOPPED)
+        self.assertEqual(client.receive(), {"out": "slow", "result": 1, "last": True})
+        self.assert_stopped(self.connect().call("stop"))
         self.assert_ends(server, 0)
         handoff.wait_for(lambda: not handoff.alive(successor), "the new master to end")
 
