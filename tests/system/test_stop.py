@@ -152,7 +152,7 @@ class Stop(handoff.TestCase):
         self.assertEqual(control.call("stop")["result"],
                          {"code": FAILED, "message": f"pid {successor} has taken over"})
         self.open_gate()
-        self.assertEqual(client.receive(), {"out": "slow", "result": 1, "last": True})
+        self.assertEqual(client.receive(), {"out": "slow", "result": 1})
         self.assert_stopped(self.connect().call("stop"))
         self.assert_ends(server, 0)
         handoff.wait_for(lambda: not handoff.alive(successor), "the new master to end")
