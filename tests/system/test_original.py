@@ -120,7 +120,9 @@ class Signals(OriginalTest):
                     server.wait_for_line("1 connection cut off")
                 else:
                     self.end_slow_call()
-                    self.assertEqual(client.receive(), {"out": "slow", "result": 1, "last": True})
+                    reply = client.receive()
+                    reply.pop("last", None)  # it depends on which of the masters ends the connection
+                    self.assertEqual(reply, {"out": "slow", "result": 1})
                     self.assertEqual(server.process.wait(handoff.PATIENCE), 0)
                 self.assert_nobody_left(server)
 
@@ -137,7 +139,9 @@ class Signals(OriginalTest):
         self.assertTrue(handoff.alive(first))
         self.assertIsNone(server.process.poll())
         self.end_slow_call()
-        self.assertEqual(client.receive(), {"out": "slow", "result": 1, "last": True})
+        reply = client.receive()
+        reply.pop("last", None)  # it depends on which of the masters ends the connection
+        self.assertEqual(reply, {"out": "slow", "result": 1})
         self.assertEqual(server.process.wait(handoff.PATIENCE), 0)
         self.assert_nobody_left(server)
 
