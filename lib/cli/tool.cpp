@@ -70,10 +70,22 @@ void Tool::group(const std::string& title) {
 
 void Tool::parse_options() {
   app.allow_extras();
+  refuse_values_of_flags();
   app.parse(words_);
   if (completion_) { throw CompletionRequest{*completion_}; }
   if (more_ > less_) { log.set_level(StderrLog::Level::verbose); }
   if (more_ < less_) { log.set_level(StderrLog::Level::quiet); }
+}
+
+void Tool::refuse_values_of_flags() const {
+  for (const std::string& word : words_) {
+    const std::size_t end = word.find('=');
+    if (!word.starts_with("--") || end == std::string::npos) { continue; }
+    const std::string name = word.substr(0, end);
+    const CLI::Option* option = app.get_option_no_throw(name);
+    if (option == nullptr || option->get_items_expected_max() > 0) { continue; }
+    throw InvalidArgument(fmt::format("{}: {} takes no value", word, name));
+  }
 }
 
 void Tool::refuse_option(const std::string& word) const {

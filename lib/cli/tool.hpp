@@ -87,6 +87,8 @@ class Tool {
  private:
   void parse_options();
   [[noreturn]] void refuse_option(const std::string& word) const;
+  /// Throws if an option that takes no value is given one. CLI11 would read the value as a truth.
+  void refuse_values_of_flags() const;
 
   std::vector<std::string> words_;  ///< the words before "--", in reverse, as CLI11 needs them
   int more_ = 0;

@@ -46,6 +46,13 @@ TEST_CASE("an option that resembles the one meant is named") {
         std::string("unknown option --hlep=1 (did you mean --help?)"));
 }
 
+TEST_CASE("an option that takes no value is refused with one") {
+  CHECK(thrown_by<InvalidArgument>([] { words_of({"--verbose=no"}); }).what() ==
+        std::string("--verbose=no: --verbose takes no value"));
+  CHECK(thrown_by<InvalidArgument>([] { words_of({"--help=1s"}); }).what() ==
+        std::string("--help=1s: --help takes no value"));
+}
+
 TEST_CASE("what stands behind -- is kept for a command, or refused") {
   CommandLine line({"-v", "--", "cat", "-v"});
   Tool tool("tool", line.argc(), line.argv());
