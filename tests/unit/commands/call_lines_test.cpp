@@ -156,15 +156,18 @@ TEST_CASE("the last reply of all needs no other connection") {
 }
 
 TEST_CASE("after a last reply stdin is read on, whatever it has") {
-  const std::pair<const char*, const char*> rests[] = {
-      {"", "1\n"}, {"none\n", "1\nnull\n"}, {"2", "1\n2\n"}, {"2\n3\n", "1\n2\n3\n"}};
-  for (const auto& [rest, out] : rests) {
-    CAPTURE(rest);
+  struct Case {
+    const char* rest;
+    const char* out;
+  };
+  for (const Case each : {Case{"", "1\n"}, Case{"none\n", "1\nnull\n"}, Case{"2", "1\n2\n"},
+                          Case{"2\n3\n", "1\n2\n3\n"}}) {
+    CAPTURE(each.rest);
     Lines lines(
         [](const std::string& request) { return Bodies{last_reply_with(params_of(request))}; });
     lines.options.pipeline = 1;
-    CHECK(lines.run("1\n", rest).empty());
-    CHECK(lines.out == out);
+    CHECK(lines.run("1\n", each.rest).empty());
+    CHECK(lines.out == each.out);
   }
 }
 

@@ -58,7 +58,7 @@ TEST_CASE("the start of a text does not end in the middle of a character") {
   CHECK(utf8_start("abc", 2) == "ab");
   CHECK(utf8_start("abc", 0).empty());
   CHECK(utf8_start("a\xE2\x82\xAC", 4) == "a\xE2\x82\xAC");
-  for (const std::size_t most : {1, 2, 3}) { CHECK(utf8_start("a\xE2\x82\xAC", most) == "a"); }
+  for (const std::size_t most : {1U, 2U, 3U}) { CHECK(utf8_start("a\xE2\x82\xAC", most) == "a"); }
   CHECK(utf8_start("\xF0\x9F\x98\x80", 3).empty());
   // What is no UTF-8 has no characters.
   CHECK(utf8_start("\x80\x80\x80\x80\x80\x80", 5) == "\x80\x80\x80\x80\x80");
