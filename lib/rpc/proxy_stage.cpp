@@ -38,6 +38,20 @@ struct ProxyStage::Waiting {
     end = how;
     if (watcher != nullptr) { watcher->interrupt(); }
   }
+
+  /// Lends it a watcher until the task goes on, or is destroyed with its reactor.
+  class Watched {
+   public:
+    Watched(std::shared_ptr<Waiting> one, FdWatcher& watcher) : one_(std::move(one)) {
+      one_->watcher = &watcher;
+    }
+    Watched(const Watched&) = delete;
+    Watched& operator=(const Watched&) = delete;
+    ~Watched() { one_->watcher = nullptr; }
+
+   private:
+    std::shared_ptr<Waiting> one_;
+  };
 };
 
 ProxyStage::ProxyStage(Reactor& reactor, std::vector<AddressRange> proxies, Owner owner,
@@ -83,7 +97,7 @@ Task<void> ProxyStage::wait_for_header(std::shared_ptr<Waiting> one) {
   {
     FdWatcher watcher(reactor_, one->connection.socket.get());
     const WaitTimeout timeout(watcher, reactor_.now() + limits_.time);
-    one->watcher = &watcher;
+    const Waiting::Watched watched(one, watcher);
     while (reading == Reading::partial && one->end == Waiting::End::none && in_time) {
       try {
         co_await watcher.readable();
@@ -94,7 +108,6 @@ Task<void> ProxyStage::wait_for_header(std::shared_ptr<Waiting> one) {
       }
       in_time = !timeout.passed();
     }
-    one->watcher = nullptr;
   }
   if (one->end == Waiting::End::closed) { co_return; }
   if (one->end == Waiting::End::displaced) {

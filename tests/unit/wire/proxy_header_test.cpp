@@ -12,6 +12,8 @@
 namespace handoff {
 namespace {
 
+using std::operator""s;
+
 using Outcome = DecodedProxyHeader::Outcome;
 using Family = ProxiedSource::Family;
 
@@ -197,7 +199,7 @@ TEST_CASE("a line with an address or a port that is not written canonically is m
     check_malformed(std::string("PROXY ") + words + "\r\n",
                     "the addresses of the line are not valid");
   }
-  check_malformed(std::string("PROXY TCP4 1.2.3.4\0 1.2.3.4 1 1\r\n", 35),
+  check_malformed("PROXY TCP4 1.2.3.4\0 1.2.3.4 1 1\r\n"s,
                   "the addresses of the line are not valid");
 }
 
