@@ -115,6 +115,13 @@ class Connection:
             return None
         return json.loads(self.read(struct.unpack("<I", header)[0]))
 
+    def receive_last(self):
+        """The next reply of a server that stops, which may say that it is the last one: it does so
+        if the server has known by then that it stops."""
+        reply = self.receive()
+        reply.pop("last", None)
+        return reply
+
     def read(self, size: int):
         data = b""
         while len(data) < size:

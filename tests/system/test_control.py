@@ -213,7 +213,7 @@ class Methods(ControlTest):
             for method, params in (("reload", None), ("upgrade", None), ("scale", {"workers": 3})):
                 self.assertEqual(self.error_of(method, params)["message"], "stopping")
             open_gate()
-            self.assertEqual(client.receive(), {"out": "slow", "result": 1, "last": True})
+            self.assertEqual(client.receive_last(), {"out": "slow", "result": 1})
         self.assertEqual(server.process.wait(handoff.PATIENCE), 0)
         self.assertFalse(os.path.lexists(self.control))
 

@@ -160,9 +160,7 @@ class Going(JoiningTest):
                 for client in clients:
                     client.send("ping", 1)
                 for client in clients:
-                    reply = client.receive()
-                    reply.pop("last", None)  # some are answered by the worker that leaves
-                    self.assertEqual(reply, {"out": "pong", "result": 1})
+                    self.assertEqual(client.receive_last(), {"out": "pong", "result": 1})
                 self.assert_ends(tracing, 0)
 
     def test_a_worker_that_wakes_up_too_late_does_no_harm_to_what_others_have(self):
@@ -247,7 +245,7 @@ class MasterGoing(JoiningTest):
                 self.assertIsNone(client.receive())
             self.assertIsNone(master.process.poll(), "it waits for the call")
             opened.write("1")
-        self.assertEqual(clients[0].receive(), {"out": "slow", "result": 1, "last": True})
+        self.assertEqual(clients[0].receive_last(), {"out": "slow", "result": 1})
         self.assertIsNone(clients[0].receive())
         for server in (master, busy, idle):
             self.assert_ends(server, 0)

@@ -293,8 +293,10 @@ class Cluster(LinesCase):
         entered.read_text()
         self.server.kill(signal.SIGTERM)
         gate.write_text("[\n1\n]")
-        self.assertEqual([json.loads(line) for line in client.lines_to_end()],
-                         [{"out": "slow", "result": [1], "last": True}])
+        (line,) = client.lines_to_end()
+        reply = json.loads(line)
+        reply.pop("last", None)  # the worker may not know yet that its master stops
+        self.assertEqual(reply, {"out": "slow", "result": [1]})
         self.assertEqual(self.server.process.wait(handoff.PATIENCE), 0)
 
 

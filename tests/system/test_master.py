@@ -96,7 +96,7 @@ class Workers(handoff.TestCase):
             server.kill(signal.SIGKILL)
             server.process.wait()
             opened.write("1")
-        self.assertEqual(client.receive(), {"out": "slow", "result": 1, "last": True})
+        self.assertEqual(client.receive_last(), {"out": "slow", "result": 1})
         self.assertIsNone(client.receive())
         handoff.wait_for(lambda: not any(map(handoff.alive, workers)), "the workers to leave")
 
@@ -212,7 +212,7 @@ class Stopping(handoff.TestCase):
             server.kill(signal.SIGTERM)
             handoff.wait_for(lambda: not self.listens(server), "the listener to close")
             opened.write("1")
-        self.assertEqual(client.receive(), {"out": "slow", "result": 1, "last": True})
+        self.assertEqual(client.receive_last(), {"out": "slow", "result": 1})
         self.assertIsNone(client.receive())
         self.assertEqual(server.process.wait(handoff.PATIENCE), 0)
 

@@ -149,7 +149,7 @@ class Changing(QueueTest):
         self.assert_unanswered(busy)
         self.open_gate(self.slow)
         for client in busy:
-            self.assertEqual(client.receive(), {"out": "slow", "result": "opened", "last": True})
+            self.assertEqual(client.receive_last(), {"out": "slow", "result": "opened"})
             self.assertIsNone(client.receive())
         self.assertEqual(server.process.wait(QUICK), 0, server.lines)
 

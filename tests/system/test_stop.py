@@ -85,7 +85,7 @@ class Stop(handoff.TestCase):
         control.send("stop")
         self.wait_until_stopping()
         self.open_gate()
-        self.assertEqual(client.receive(), {"out": "slow", "result": 1, "last": True})
+        self.assertEqual(client.receive_last(), {"out": "slow", "result": 1})
         self.assert_stopped(control.receive())
         self.assertIsNone(control.receive())
         self.assert_ends(server, 0)
@@ -97,7 +97,7 @@ class Stop(handoff.TestCase):
             control.send("stop")
             self.wait_until_stopping()
         self.open_gate()
-        self.assertEqual(client.receive(), {"out": "slow", "result": 1, "last": True})
+        self.assertEqual(client.receive_last(), {"out": "slow", "result": 1})
         self.assert_ends(server, 0)
 
     def test_a_second_one_is_immediate(self):

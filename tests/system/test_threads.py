@@ -126,9 +126,7 @@ class Threads(handoff.TestCase):
         server.kill(signal.SIGTERM)
         self.gate.touch()
         for client in clients:
-            reply = client.receive()
-            reply.pop("last", None)  # the other thread may hear of the end a moment later
-            self.assertEqual(reply, {"out": "slow", "result": 1})
+            self.assertEqual(client.receive_last(), {"out": "slow", "result": 1})
             self.assertIsNone(client.receive())
         self.assertEqual(server.process.wait(handoff.PATIENCE), 0)
 
