@@ -43,7 +43,8 @@ std::string encode(const channel::Message& message) {
     case Type::finished: return channel::encode_ids(message.type, message.ids);
     case Type::drain: return channel::encode_drain(message.drain);
     case Type::leave: return channel::encode_leave();
-    case Type::listener:
+    case Type::lame_duck: return channel::encode_lame_duck();
+    case Type::listener: return channel::encode_listeners(message.announced, message.proxies);
     case Type::queue:
     case Type::ledger: return channel::encode_passing(message.type, message.announced);
     case Type::requests: return channel::encode_requests(message.requests);
@@ -68,6 +69,9 @@ bool same(const channel::Message& one, const channel::Message& other) {
          one.hello.pid == other.hello.pid && one.hello.credits == other.hello.credits &&
          one.hello.calls == other.hello.calls &&
          one.hello.wants_ledger == other.hello.wants_ledger &&
+         one.hello.takes_lame_duck == other.hello.takes_lame_duck &&
+         one.hello.reads_proxies == other.hello.reads_proxies &&
+         one.hello.counts_methods == other.hello.counts_methods && one.proxies == other.proxies &&
          one.hello.threads == other.hello.threads && one.announced == other.announced &&
          one.ids == other.ids && one.drain.give_back == other.drain.give_back &&
          one.drain.join_again == other.drain.join_again && one.requests == other.requests &&
@@ -103,6 +107,8 @@ void check_packet(std::string_view packet, Pieces& random) {
   check(again && same(*again, *message), "a message is read as it was written");
   check(encode(*again) == out, "a message is always written in the same way");
 
+  // The text of LISTENER is as long as the packet.
+  if (message->type == channel::Type::listener) { return; }
   check(!channel::decode(packet.substr(0, random.below(packet.size()))), "a part is no message");
   check(!channel::decode(std::string(packet) + '\0'), "a message ends at its end");
 }
