@@ -14,9 +14,9 @@ namespace handoff {
 /// with that thread's reactor, and again for each thread when the methods are made anew (SIGHUP
 /// with `-d`). Two calls of it never overlap.
 ///
-/// So an object that it makes exists once per thread. Only the calls of that thread use it, and so
-/// it needs no lock, but no call sees more than one of these objects; after a SIGHUP there are new
-/// ones, while calls that still run keep the old. State that the whole worker shares must exist
+/// An object that it makes exists once per thread. Only the calls of that thread use the object,
+/// which needs no lock, but no call sees more than one of these objects; after a SIGHUP there are
+/// new ones, while calls that still run keep the old. State that the whole worker shares must exist
 /// outside of this function: capture a reference to it, and guard it (std::atomic, std::mutex),
 /// because handlers of different threads run at the same time. Never keep another thread's reactor,
 /// or anything that was made with it; a Mailbox leads from one thread to another.

@@ -39,7 +39,7 @@ enum class MasterAction {
   leave_successor,  ///< the successor stops too, and takes nothing more
 };
 
-/// Whether a master that is told to stop has a lame-duck phase.
+/// Says whether a master that is told to stop has a lame-duck phase.
 enum class LameDuck { without, with };
 
 /// The phases of a master's life, without the objects that it acts on; the table of transitions is

@@ -18,8 +18,8 @@ constexpr auto kGrace = std::chrono::milliseconds(100);
 /// How long a worker may answer nothing while another one is free, before the requests that it has
 /// not begun are taken back. Requests that are prefetched are expected to take less.
 constexpr Duration kPatience = 2 * QueueWorker::kMostPrefetchedWork;
-/// The same limit while no worker is free; it is longer, so that a worker which the kernel does not
-/// run for a moment keeps its requests.
+/// This limit applies while no worker is free. It is longer, so that a worker which the kernel does
+/// not run for a moment keeps its requests.
 constexpr Duration kPatienceWhileAllAreBusy = std::chrono::milliseconds(5);
 
 }  // namespace
@@ -192,7 +192,7 @@ void Queue::take_back(QueueWorker& worker) {
 /// Takes back requests from slow workers: no request waits for a slow worker while another one is
 /// free, nor for long while others execute later requests.
 void Queue::take_back_from_stalled() {
-  // With one worker, no other could take them.
+  // If there is one worker, no other could take its requests.
   if (workers_.size() < 2 || !workers_.any_is_ahead()) { return; }
   const bool any_is_free = workers_.any_is_free();
   const Duration patience = any_is_free ? kPatience : kPatienceWhileAllAreBusy;

@@ -96,7 +96,7 @@ void CoprocessChild::enter(CoprocessPhase next) {
 void CoprocessChild::end() {
   exited_.interrupt();
   status_ = child_->end();
-  // More does not fit into a pipe that nobody writes to any more.
+  // The process has ended, so the pipe holds at most as much as fits into it.
   for (std::size_t size = 0; size < kMostInPipe;) {
     const IoResult result = take_errors();
     if (!result.done()) { break; }

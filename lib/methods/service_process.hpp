@@ -41,7 +41,7 @@ enum class ServiceEvent {
 /// Returns the phase after the event; the old phase if the event changes nothing.
 ServicePhase next_phase(ServicePhase phase, ServiceEvent event);
 
-/// Whether replies carry the ids of their requests; the first reply of a process decides.
+/// Says whether replies carry the ids of their requests; the first reply of a process decides.
 enum class ReplyIds { unknown, absent, present };
 
 class ServiceProcess;

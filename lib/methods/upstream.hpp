@@ -126,8 +126,7 @@ class Upstream final : public CallExecutor, private UpstreamConnection::Owner {
   UpstreamOptions options_;
   std::vector<std::shared_ptr<UpstreamConnection>> connections_;
   Status reachable_ = Status::ok();  ///< whether the last attempt to connect succeeded, and why not
-  /// Whether a deadline has passed in silence, and no connection was made since.
-  bool is_silent_ = false;
+  bool is_silent_ = false;  ///< a deadline has passed in silence, and no connection was made since
   bool gives_ids_back_ = false;
   Backoff backoff_;
   Backoff silence_;  ///< the pauses of a server that lets deadlines pass, though it can be reached

@@ -26,7 +26,8 @@
 namespace handoff {
 namespace {
 
-/// As the kernel does, this counts only the process's effective capabilities.
+/// Returns whether ports below 1024 may be bound. The kernel asks for an effective capability, and
+/// so does this function.
 bool may_bind_any_port() {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   std::array<__user_cap_data_struct, 2> data{};

@@ -17,8 +17,8 @@ struct ListenCheck {
   bool is_in_use = false;  ///< a process, maybe the server that runs, listens there now
 };
 
-/// Finds out whether listen_on() would succeed, or would if nobody listened there, and throws what
-/// it would throw otherwise. Listens nowhere, takes no port and changes nothing in the file system.
+/// Finds out whether listen_on() would succeed, an address in use aside, and throws what it would
+/// throw otherwise. Listens nowhere, takes no port and changes nothing in the file system.
 /// Blocks while a name is looked up.
 ListenCheck check_listen_on(const Address& address, const ListenOptions& options = {});
 

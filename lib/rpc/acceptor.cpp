@@ -17,7 +17,7 @@ namespace {
 /// The most connections that are accepted before other tasks get a turn.
 constexpr int kBurst = 64;
 
-/// In the first so many rounds after its first one, a burst asks poll(2) whether another client is
+/// The number of rounds after its first one in which a burst asks poll(2) whether another client is
 /// waiting before it calls accept4(2). An accept4(2) that finds no client costs as much as eight
 /// such questions, because the kernel makes a socket first. A longer burst has only one such
 /// failure for many accepted clients, so that asking no longer pays.

@@ -20,8 +20,7 @@ struct Call {
                                 ///< the call has timed out
 };
 
-/// The same as a Call, with texts that are kept elsewhere: all of it is valid only as long as they
-/// are.
+/// A view of a call, whose texts are kept elsewhere: it is valid only as long as they are.
 struct CallView {
   std::string_view method;
   std::string_view params;
@@ -45,7 +44,7 @@ struct Result {
   bool is_error() const { return code != ErrorCode{}; }
 };
 
-/// The same as a Result, with texts that are kept elsewhere.
+/// A view of a result, whose texts are kept elsewhere: it is valid only as long as they are.
 struct ResultView {
   std::string_view json;
   ErrorCode code{};

@@ -11,14 +11,9 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
+import haproxy  # noqa: E402
 
-CONFIGURATION = """
-defaults
-    mode tcp
-    timeout connect 30s
-    timeout client 60s
-    timeout server 60s
-frontend clients
+CONFIGURATION = haproxy.DEFAULTS + """frontend clients
     bind {folder}/tls.sock ssl crt {folder}/certificate.pem
     default_backend handoff
 backend handoff

@@ -12,6 +12,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
+import haproxy  # noqa: E402
 
 MASTER, WORKER, FDRECV = map(handoff.tool, ("rpc-master", "rpc-worker", "fdrecv"))
 PLAIN_WORKER = str(pathlib.Path(__file__).parents[1] / "support" / "plain_worker.py")
@@ -320,13 +321,7 @@ class Workers(HeaderTest):
                            "--", "true"], "^rpc-master: --proxy-from .*needs the full handshake")
 
 
-HAPROXY = """
-defaults
-    mode tcp
-    timeout connect 30s
-    timeout client 60s
-    timeout server 60s
-frontend one
+HAPROXY = haproxy.DEFAULTS + """frontend one
     bind {folder}/one.sock
     default_backend one
 frontend two

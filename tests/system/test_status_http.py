@@ -14,6 +14,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import handoff  # noqa: E402
+import haproxy  # noqa: E402
 
 MASTER, WORKER, PING = map(handoff.tool, ("rpc-master", "rpc-worker", "rpc-ping"))
 
@@ -298,13 +299,7 @@ class Options(StatusTest):
         self.assert_refused(["--status", self.rpc], "is named twice")
 
 
-HAPROXY = """
-defaults
-    mode tcp
-    timeout connect 30s
-    timeout client 60s
-    timeout server 60s
-frontend clients
+HAPROXY = haproxy.DEFAULTS + """frontend clients
     bind {folder}/front.sock
     default_backend handoff
 backend handoff
